@@ -1,0 +1,63 @@
+# `make help` lists what can be made. Everything happens in .venv, which is made when it is missing.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+
+# The Python that makes .venv, and further arguments for run, test, soak and bench.
+PYTHON ?= python3
+ARGS ?=
+
+BIN := .venv/bin
+# Command:package, for what the tests need from Debian.
+DEBIAN_PACKAGES := chromium:chromium
+
+export PYTHON
+
+.PHONY: help run test soak lint format bench build reference clean install install-test
+
+help: ## list what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+run: install ## start streamd on 127.0.0.1:8080 with its defaults and the demo source
+	@exec $(BIN)/streamd serve --demo $(ARGS)
+
+test: install-test ## check style, types and layers, then run the tests (up to 10 minutes)
+	@conf/setup/debian.sh $(DEBIAN_PACKAGES)
+	@$(MAKE) lint
+	@$(BIN)/python -m pytest --no-unlisted-skips $(ARGS)
+
+# Status 5 means that no test is marked; that is no failure. --timeout: one test may take it all (s).
+soak: install-test ## run the long tests (up to 20 minutes)
+	@conf/setup/debian.sh $(DEBIAN_PACKAGES)
+	@$(BIN)/python -m pytest --no-unlisted-skips -m soak --timeout 1200 $(ARGS) || [ $$? -eq 5 ]
+
+lint: install-test ## check style, types and the import contract
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+format: install-test ## put imports and layout in order
+	@$(BIN)/ruff check --select I --fix .
+	@$(BIN)/ruff format .
+
+bench: install-test ## measure the fan-out to 1,000 clients
+	@$(BIN)/python -m bench fanout --clients 1000 --events 200 $(ARGS)
+
+build: install ## make the wheel in dist/
+	@$(BIN)/python -m pip wheel --disable-pip-version-check --no-deps --wheel-dir dist .
+
+reference: install ## write conf/streamd.toml anew from the settings
+	@$(BIN)/streamd config reference >conf/streamd.toml.new && mv conf/streamd.toml.new conf/streamd.toml
+
+clean: ## remove .venv, dist and the caches
+	@rm -rf .venv dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+install:
+	@conf/setup/install.sh runtime
+
+install-test:
+	@conf/setup/install.sh test

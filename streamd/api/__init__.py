@@ -1,0 +1,16 @@
+"""The HTTP API, as a Quart-Trio blueprint.
+
+===============  ============================================================================
+``responses``    :class:`EventStream`, which a view returns to stream
+``requests``     what a query string, a header or a body may say
+``problems``     every error as ``application/problem+json``
+``events``       ``/events``: subscribe, poll, publish
+``operations``   health, metrics, connections
+``observe``      request times, and cross-origin access
+``schema``       the shapes that ``/openapi.json`` shows
+===============  ============================================================================
+"""
+
+from .responses import EventStream, EventStreamHTTPConnection
+
+__all__ = ["EventStream", "EventStreamHTTPConnection"]

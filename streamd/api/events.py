@@ -1,0 +1,158 @@
+"""``/events``: subscribe by SSE or WebSocket, poll, and publish."""
+
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Any
+
+import msgspec
+from quart import Blueprint, request, websocket
+from quart_schema import document_querystring, document_request, document_response
+from quart_trio.wrappers import TrioResponse
+
+from ..errors import IdempotencyConflict, StreamdError, TooLarge, UnsupportedMediaType
+from ..events import Draft
+from ..events.bodies import decode_draft, decode_drafts
+from ..services import Services
+from ..transports import open_stream
+from ..transports.asgi import ASGIWebSocketWire, let_abort
+from ..transports.longpoll import poll
+from ..transports.websocket import serve_websocket
+from . import schema
+from .problems import problem_fields
+from .requests import parse_seconds, parse_stream_request, read_body, read_lines
+from .responses import EventStream, current_services
+
+JSON = "application/json"
+NDJSON = "application/x-ndjson"
+
+events = Blueprint("streamd_events", __name__)
+
+
+@events.get("/events")
+@document_querystring(schema.SubscribeQuery)
+@document_response(schema.Problem, 400)
+@document_response(schema.Problem, 503)
+async def subscribe() -> EventStream:
+    """Receive events as they are published, by Server-Sent Events; with an Upgrade, by WebSocket."""
+    return EventStream.from_request(parse_stream_request(request, current_services()))
+
+
+@events.websocket("/events")
+async def subscribe_websocket() -> None:
+    """The same over a WebSocket: JSON text frames, and a client that may change its mind."""
+    services = current_services()
+    stream_request = parse_stream_request(websocket, services)
+    with open_stream(services, "websocket", stream_request) as (connection, subscription):
+        let_abort(connection, websocket.scope)
+        await websocket.accept()
+        wire = ASGIWebSocketWire(websocket.send)
+        code = await serve_websocket(services, connection, subscription, wire, websocket.receive)
+        await websocket.close(code)
+
+
+@events.get("/events/poll")
+@document_querystring(schema.PollQuery)
+@document_response(schema.PollAnswer, 200)
+@document_response(schema.Problem, 400)
+async def poll_events() -> TrioResponse:
+    """Receive what there is after a cursor, or wait for it: one answer at a time."""
+    services = current_services()
+    settings = services.settings.poll
+    stream_request = parse_stream_request(request, services, cursor_parameter="after")
+    wait = parse_seconds(
+        request, "wait", default=settings.wait_seconds, least=0, most=settings.max_wait_seconds
+    )
+    assert wait is not None
+    answer = await poll(services, stream_request, wait, request.scope)
+    return _json(answer, 200)
+
+
+@events.post("/events")
+@document_request(schema.Publish)
+@document_response(schema.Published, 201)
+@document_response(schema.Problem, 400)
+@document_response(schema.Problem, 413)
+async def publish() -> TrioResponse:
+    """Publish one event, an array of them (all or none), or NDJSON (answered line by line)."""
+    services = current_services()
+    limits = services.settings.events
+    if request.mimetype == NDJSON:
+        response = TrioResponse(_publish_lines(services, request.body), content_type=NDJSON)
+        response.timeout = None
+        return response
+    if request.mimetype != JSON:
+        raise UnsupportedMediaType(
+            f"publish as {JSON} or {NDJSON}, not {request.mimetype or 'without a content type'}",
+            field="Content-Type",
+        )
+    body = await read_body(request, limits)
+    if body.lstrip()[:1] == b"[":
+        drafts = decode_drafts(body, limits, max_events=limits.max_batch_events)
+        receipts = await services.hub.publish_drafts(drafts)
+        return _json(msgspec.json.encode({"ids": [receipt.id for receipt in receipts]}), 201)
+    [receipt] = await services.hub.publish_drafts([decode_draft(body, limits)])
+    return _json(msgspec.json.encode({"id": receipt.id}), 201)
+
+
+def _json(body: bytes, status: int) -> TrioResponse:
+    response = TrioResponse(body, status=status, content_type=JSON)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+async def _publish_lines(services: Services, body: Any) -> AsyncIterator[bytes]:
+    """Publish each line by itself and answer it; what one part of the body brings goes together."""
+    limits = services.settings.events
+    number = 0
+    async for lines in read_lines(body, limits.max_line_bytes):
+        outcomes: list[Draft | StreamdError | None] = []
+        for line in lines:
+            outcomes.append(_read_line(line, limits.max_line_bytes, partial(decode_draft, limits=limits)))
+        answers = await _publish_each(services, outcomes)
+        text = bytearray()
+        for answer in answers:
+            number += 1
+            if answer is not None:
+                text += msgspec.json.encode({"line": number, **answer}) + b"\n"
+        if text:
+            yield bytes(text)
+
+
+def _read_line(line: bytes, max_bytes: int, decode: Any) -> Draft | StreamdError | None:
+    if not line.strip():
+        return None  # a blank line counts, and is not answered
+    if len(line) > max_bytes:
+        return TooLarge(f"the line is longer than {max_bytes} bytes", field="line")
+    try:
+        draft: Draft = decode(line)
+    except StreamdError as error:
+        return error
+    return draft
+
+
+async def _publish_each(
+    services: Services, outcomes: list[Draft | StreamdError | None]
+) -> list[dict[str, Any] | None]:
+    """Publish the drafts among the outcomes, together if that goes, else one by one."""
+    drafts = [outcome for outcome in outcomes if isinstance(outcome, Draft)]
+    results: list[dict[str, Any]] = []
+    try:
+        results = [{"id": receipt.id} for receipt in await services.hub.publish_drafts(drafts)]
+    except IdempotencyConflict:
+        for draft in drafts:
+            try:
+                [receipt] = await services.hub.publish_drafts([draft])
+                results.append({"id": receipt.id})
+            except StreamdError as error:
+                results.append({"error": problem_fields(error)})
+    except StreamdError as error:
+        results = [{"error": problem_fields(error)} for _ in drafts]
+    published = iter(results)
+    return [
+        next(published)
+        if isinstance(outcome, Draft)
+        else None
+        if outcome is None
+        else {"error": problem_fields(outcome)}
+        for outcome in outcomes
+    ]

@@ -1,0 +1,101 @@
+"""Health, metrics and connections, for those who run streamd."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import trio
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from quart import Blueprint, request
+from quart_schema import document_querystring, document_response
+from quart_trio.wrappers import TrioResponse
+
+from ..errors import InvalidField, ShuttingDown
+from ..services import Services
+from . import schema
+from .responses import current_services
+
+operations = Blueprint("streamd_operations", __name__)
+
+
+@operations.get("/health/live")
+@document_response(schema.Health, 200)
+async def live() -> dict[str, Any]:
+    """The process answers."""
+    return {"status": "alive"}
+
+
+@operations.get("/health/ready")
+@document_response(schema.Health, 200)
+@document_response(schema.Problem, 503)
+async def ready() -> dict[str, Any]:
+    """The server takes connections; false from the moment it begins to shut down."""
+    services = current_services()
+    if services.registry.draining:
+        raise ShuttingDown("the server is shutting down", retry_after_seconds=1)
+    return {"status": "ready", "head": services.log.head, "durability": services.log.durability}
+
+
+@operations.get("/metrics")
+async def metrics() -> TrioResponse:
+    """Everything that is counted, for Prometheus."""
+    text = generate_latest(current_services().metrics.registry)
+    return TrioResponse(text, content_type=CONTENT_TYPE_LATEST)
+
+
+@operations.get("/connections")
+@document_querystring(schema.ConnectionsQuery)
+@document_response(schema.Connections, 200)
+async def connections() -> dict[str, Any]:
+    """Totals, and the connections there are, the oldest first."""
+    services = current_services()
+    limit = _parse_limit(request.args.get("limit"), services.settings.connections.max_listed)
+    listed = []
+    for connection in services.registry:
+        if len(listed) == limit:
+            break
+        listed.append(connection.status())
+    return {**services.registry.statistics(), "connections": listed}
+
+
+def _parse_limit(text: str | None, most: int) -> int:
+    if text is None:
+        return min(100, most)
+    if not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) > most:
+        raise InvalidField(f"limit must be 0 to {most}, got {text[:64]!r}", field="limit")
+    return int(text)
+
+
+class StateCollector(Collector):
+    """Figures that are looked up when somebody asks, rather than counted."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def describe(self) -> Iterable[Metric]:
+        return []  # said, so that registering does not collect outside of trio
+
+    def collect(self) -> Iterable[Metric]:
+        registry = self._services.registry
+        connections = GaugeMetricFamily(
+            "streamd_connections", "Connections now.", labels=("transport", "health")
+        )
+        counts: dict[tuple[str, str], int] = {}
+        for connection in registry:
+            key = (connection.transport, connection.health.value)
+            counts[key] = counts.get(key, 0) + 1
+        for labels, count in counts.items():
+            connections.add_metric(labels, count)
+        yield connections
+        hub = self._services.hub.statistics()
+        yield GaugeMetricFamily("streamd_subscriptions", "Subscriptions now.", hub["subscriptions"])
+        yield GaugeMetricFamily(
+            "streamd_subscriptions_lagging", "Subscriptions reading from the log.", hub["lagging"]
+        )
+        yield GaugeMetricFamily(
+            "streamd_events_ahead", "Events published and not yet fanned out.", hub["ahead"]
+        )
+        yield GaugeMetricFamily(
+            "streamd_loop_seconds", "Trio's clock, to see that the loop turns.", trio.current_time()
+        )

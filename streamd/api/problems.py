@@ -1,0 +1,72 @@
+"""Every error as ``application/problem+json`` (RFC 9457), with streamd's stable ``code``."""
+
+import math
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+from quart import Quart
+from quart_trio.wrappers import TrioResponse
+from werkzeug.exceptions import HTTPException
+
+from ..errors import StreamdError
+
+CONTENT_TYPE: Final = "application/problem+json"
+
+
+def problem_fields(error: StreamdError) -> dict[str, Any]:
+    """The members of the problem; ``field`` only where one input is to blame."""
+    fields: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(error.status).phrase,
+        "status": error.status,
+        "code": error.code,
+        "detail": error.detail,
+    }
+    if error.field is not None:
+        fields["field"] = error.field
+    return fields
+
+
+def problem_response(error: StreamdError) -> TrioResponse:
+    """The answer for an error, with ``Retry-After`` in whole seconds where a retry helps."""
+    response = TrioResponse(
+        msgspec.json.encode(problem_fields(error)), status=error.status, content_type=CONTENT_TYPE
+    )
+    response.headers["Cache-Control"] = "no-store"
+    if error.retry_after_seconds is not None:
+        response.headers["Retry-After"] = str(math.ceil(error.retry_after_seconds))
+    return response
+
+
+async def handle_streamd_error(error: StreamdError) -> TrioResponse:
+    return problem_response(error)
+
+
+async def handle_http_exception(error: HTTPException) -> TrioResponse:
+    """What Quart refuses by itself: unknown paths, wrong methods, oversize bodies."""
+    status = HTTPStatus(error.code or 500)
+    fields = {
+        "type": "about:blank",
+        "title": status.phrase,
+        "status": status.value,
+        "code": status.phrase.lower().replace(" ", "-"),
+        "detail": error.description or status.description or status.phrase,
+    }
+    response = TrioResponse(msgspec.json.encode(fields), status=status.value, content_type=CONTENT_TYPE)
+    for name, value in error.get_headers(None):
+        if name.lower() not in ("content-type", "content-length"):
+            response.headers[name] = value
+    return response
+
+
+async def handle_unexpected(error: Exception) -> TrioResponse:
+    """A bug: the client learns nothing but that; Quart has logged it."""
+    return problem_response(StreamdError("something went wrong in the server"))
+
+
+def use_problems(app: Quart) -> None:
+    """Answer every error of ``app`` as a problem."""
+    app.register_error_handler(StreamdError, handle_streamd_error)
+    app.register_error_handler(HTTPException, handle_http_exception)
+    app.register_error_handler(500, handle_unexpected)

@@ -1,0 +1,147 @@
+"""What a query string, a header or a body may say; everything wrong is refused by its name."""
+
+import math
+from collections.abc import AsyncIterator
+from typing import Final
+
+import trio
+from quart.wrappers.base import BaseRequestWebsocket
+from quart.wrappers.request import Request
+
+from ..config import EventSettings
+from ..connections import Identity
+from ..errors import InvalidBody, InvalidField, TooLarge
+from ..events import EventId, Selectors, parse_event_id
+from ..hub import Overflow
+from ..services import Services
+from ..transports import StreamRequest
+
+LAST_EVENT_ID: Final = "Last-Event-ID"
+
+
+def parse_stream_request(
+    request: BaseRequestWebsocket, services: Services, *, cursor_parameter: str = "last_event_id"
+) -> StreamRequest:
+    """What ``GET /events`` asks for.
+
+    Raises:
+        InvalidField: names the parameter or header that is wrong.
+    """
+    selectors = parse_selectors(request.args.getlist("topic"), request.args.getlist("pattern"), services)
+    if not selectors:
+        raise InvalidField("name at least one topic or pattern to subscribe to", field="topic")
+    return StreamRequest(
+        selectors=selectors,
+        after=parse_cursor(request, cursor_parameter),
+        overflow=parse_overflow(request.args.get("overflow")),
+        client_id=request.args.get("client_id"),
+        heartbeat_seconds=_parse_heartbeat(request, services),
+        identity=identify(request),
+    )
+
+
+def parse_selectors(topics: list[str], patterns: list[str], services: Services) -> Selectors:
+    """Topics and patterns within the bounds of the settings."""
+    settings = services.settings
+    return Selectors.parse(
+        topics,
+        patterns,
+        max_selectors=settings.connections.max_topics,
+        max_topic_bytes=settings.events.max_topic_bytes,
+        max_pattern_bytes=settings.connections.max_pattern_bytes,
+    )
+
+
+def parse_cursor(request: BaseRequestWebsocket, parameter: str) -> EventId | None:
+    """Where the client wants to go on: the header that browsers send, else the parameter."""
+    header = request.headers.get(LAST_EVENT_ID)
+    if header:
+        return parse_event_id(header, field=LAST_EVENT_ID)
+    text = request.args.get(parameter)
+    return parse_event_id(text, field=parameter) if text else None
+
+
+def parse_overflow(text: str | None) -> Overflow:
+    try:
+        return Overflow(text) if text else Overflow.CATCH_UP
+    except ValueError:
+        known = ", ".join(policy.value for policy in Overflow)
+        raise InvalidField(f"overflow must be one of {known}; got {text!r}", field="overflow") from None
+
+
+def _parse_heartbeat(request: BaseRequestWebsocket, services: Services) -> float | None:
+    settings = services.settings.connections
+    return parse_seconds(
+        request,
+        "heartbeat",
+        default=None,
+        least=settings.min_heartbeat_seconds,
+        most=settings.max_heartbeat_seconds,
+    )
+
+
+def parse_seconds(
+    request: BaseRequestWebsocket, name: str, *, default: float | None, least: float, most: float
+) -> float | None:
+    """A parameter in seconds, within its bounds.
+
+    Raises:
+        InvalidField: not a number, or out of bounds.
+    """
+    text = request.args.get(name)
+    if text is None:
+        return default
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not least <= seconds <= most:
+        raise InvalidField(f"{name} must be seconds from {least:g} to {most:g}; got {text!r}", field=name)
+    return seconds
+
+
+def identify(request: BaseRequestWebsocket) -> Identity:
+    """Who is asking. In open mode nobody in particular, from an address."""
+    return Identity(address=request.remote_addr or "")
+
+
+async def read_body(request: Request, limits: EventSettings) -> bytes:
+    """The whole body.
+
+    Raises:
+        TooLarge: it exceeds ``max_body_bytes``.
+        InvalidBody: it did not arrive within ``body_timeout_seconds``.
+    """
+    max_bytes = limits.max_body_bytes
+    if (request.content_length or 0) > max_bytes:
+        raise _too_large(max_bytes)
+    body = bytearray()
+    with trio.move_on_after(limits.body_timeout_seconds) as scope:
+        async for part in request.body:
+            body += part
+            if len(body) > max_bytes:
+                raise _too_large(max_bytes)
+    if scope.cancelled_caught:
+        raise InvalidBody("the body did not arrive in time")
+    return bytes(body)
+
+
+def _too_large(max_bytes: int) -> TooLarge:
+    return TooLarge(f"the body is larger than {max_bytes} bytes", field="body")
+
+
+async def read_lines(body: AsyncIterator[bytes], max_line_bytes: int) -> AsyncIterator[list[bytes]]:
+    """Lines of a body as they come: all that each part completes, without their line ends.
+
+    A line longer than ``max_line_bytes`` comes cut to one byte more than that, and the rest of it is
+    skipped, so that the reader can refuse it and go on.
+    """
+    rest = bytearray()
+    async for part in body:
+        rest += part
+        *lines, last = rest.split(b"\n")
+        rest = last[: max_line_bytes + 1]
+        if lines:
+            yield [bytes(line[: max_line_bytes + 1]) for line in lines]
+    if rest:
+        yield [bytes(rest)]

@@ -1,0 +1,176 @@
+"""The composition root: which log, which services, which routes make one application."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import trio
+from quart_schema import QuartSchema
+from quart_trio import QuartTrio
+
+from . import __version__
+from .api import EventStream, EventStreamHTTPConnection
+from .api.events import events
+from .api.observe import allow_origins, observe_requests
+from .api.operations import StateCollector, operations
+from .api.problems import handle_streamd_error, use_problems
+from .api.responses import EXTENSION
+from .apps.demo import run_demo
+from .config import Settings
+from .connections import Registry
+from .errors import ConfigError, StreamdError
+from .events import EventId, Selectors
+from .hub import Hub
+from .log.memory import MemoryLog
+from .log.port import Log
+from .services import Services
+from .web import web
+
+
+def make_log(settings: Settings) -> Log:
+    """The log that ``log.url`` names.
+
+    Raises:
+        ConfigError: there is no such log.
+    """
+    if settings.log.url == "memory:":
+        return MemoryLog(settings.log)
+    raise ConfigError(f"log.url is {settings.log.url!r}; this build knows memory:", field="log.url")
+
+
+class Streamd:
+    """streamd inside a Quart-Trio application, in the way of Quart's extensions.
+
+    ``streamd = Streamd(app)``, then ``await streamd.publish(...)`` anywhere and
+    ``return streamd.event_stream(...)`` in a view. Its services start and stop with the
+    application's lifespan, in a nursery outside the application's own.
+
+    Args:
+        app: the application; or call :meth:`init_app` later.
+        settings: bounds and intervals; the defaults when left out.
+        log: where events are kept; what ``settings.log`` names when left out.
+
+    Attributes:
+        services: the log, the hub and the registry of connections.
+    """
+
+    def __init__(
+        self, app: QuartTrio | None = None, *, settings: Settings | None = None, log: Log | None = None
+    ) -> None:
+        settings = settings or Settings()
+        self.services = Services.create(settings, log or make_log(settings))
+        self.services.metrics.registry.register(StateCollector(self.services))
+        self._running = False
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: QuartTrio) -> None:
+        """Let views of ``app`` stream, answer streamd's errors, and run with its lifespan."""
+        app.extensions[EXTENSION] = self
+        app.asgi_http_class = EventStreamHTTPConnection
+        app.register_error_handler(StreamdError, handle_streamd_error)
+        app.asgi_app = _WithLifespan(app.asgi_app, self)  # type: ignore[method-assign]
+
+    @property
+    def hub(self) -> Hub:
+        return self.services.hub
+
+    @property
+    def connections(self) -> Registry:
+        """Who is connected: send to one, broadcast, close, status."""
+        return self.services.registry
+
+    async def publish(
+        self,
+        topics: str | Sequence[str],
+        data: Any = "",
+        *,
+        type: str | None = None,
+        retry_ms: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> EventId:
+        """Publish one event; see :meth:`streamd.hub.Hub.publish`."""
+        return await self.hub.publish(
+            topics, data, type=type, retry_ms=retry_ms, idempotency_key=idempotency_key
+        )
+
+    def event_stream(
+        self,
+        source: str | Iterable[str] | Selectors | AsyncGenerator[Any, None] = (),
+        **options: Any,
+    ) -> EventStream:
+        """What a view returns to stream; see :class:`streamd.api.EventStream`."""
+        return EventStream(source, **options)
+
+    @asynccontextmanager
+    async def running(
+        self, *sources: Callable[[], Any]
+    ) -> AsyncIterator[None]:
+        """Run the services, and further ``sources`` beside them, for as long as the block lasts."""
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self.services.run)
+            for source in sources:
+                nursery.start_soon(source)
+            self._running = True
+            try:
+                yield
+            finally:
+                self._running = False
+                nursery.cancel_scope.cancel()
+
+    @property
+    def is_running(self) -> bool:
+        return self._running
+
+
+class _WithLifespan:
+    """The application, with the services running outside its lifespan where nobody runs them yet."""
+
+    def __init__(self, inner: Any, streamd: Streamd) -> None:
+        self._inner = inner
+        self._streamd = streamd
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan" and not self._streamd.is_running:
+            async with self._streamd.running():
+                await self._inner(scope, receive, send)
+        else:
+            await self._inner(scope, receive, send)
+
+
+def create_app(settings: Settings | None = None, *, log: Log | None = None) -> QuartTrio:
+    """The streamd server as an ASGI application: the API, the page, and ``/openapi.json``."""
+    settings = settings or Settings()
+    app = QuartTrio("streamd")
+    app.config["MAX_CONTENT_LENGTH"] = settings.events.max_body_bytes
+    QuartSchema(
+        app,
+        info={"title": "streamd", "version": __version__},
+        swagger_ui_path=None,
+        redoc_ui_path=None,
+        scalar_ui_path=None,
+        conversion_preference="msgspec",
+    )
+    streamd = Streamd(app, settings=settings, log=log)
+    use_problems(app)
+    observe_requests(app, streamd.services.metrics)
+    allow_origins(app, settings.server.cors_origins)
+    for blueprint in (events, operations, web):
+        app.register_blueprint(blueprint)
+    return app
+
+
+@asynccontextmanager
+async def running(app: QuartTrio) -> AsyncIterator[Streamd]:
+    """Run an application's streamd, with the sources its settings name, around a server."""
+    streamd: Streamd = app.extensions[EXTENSION]
+    demo = streamd.services.settings.demo
+    sources = []
+    if demo.enabled or demo.follow:
+
+        async def publish(topic: str, data: Any, *, type: str) -> EventId:
+            return await streamd.publish(topic, data, type=type)
+
+        sources.append(lambda: run_demo(publish, demo))
+    async with streamd.running(*sources):
+        yield streamd

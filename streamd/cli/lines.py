@@ -1,0 +1,101 @@
+"""Reading lines as they come, from a pipe, a file or a terminal, without holding up the event loop."""
+
+import os
+from collections import deque
+from typing import Final
+
+import attrs
+import trio
+
+CHUNK_BYTES: Final = 65_536
+CHUNKS_WAITING: Final = 4  # read ahead of the consumer; then whoever writes to us has to wait
+LINE_BYTES_MAX: Final = 4 * 1024 * 1024  # a longer line is left out; servers take far less
+
+
+@attrs.frozen
+class Line:
+    """One line of input."""
+
+    number: int  # from 1
+    data: bytes | None  # without its line end; None: too long, left out
+
+
+class LineReader:
+    """Reads a file descriptor in a thread, one chunk at a time, and hands over lines.
+
+    Args:
+        fd: what to read; stays open.
+
+    Attributes:
+        lines_read: how many lines have been read so far.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self.lines_read = 0
+        self._fd = fd
+        self._send, self._receive = trio.open_memory_channel[list[Line]](CHUNKS_WAITING)
+        self._ready: deque[Line] = deque()
+        self._rest = bytearray()
+        self._too_long = False  # whether the line in `_rest` is being left out
+
+    async def run(self) -> None:
+        """Read to the end. Cancelling leaves the thread behind, waiting for input that is then lost."""
+        async with self._send:
+            while chunk := await trio.to_thread.run_sync(
+                os.read, self._fd, CHUNK_BYTES, abandon_on_cancel=True
+            ):
+                if lines := self._split(chunk):
+                    await self._send.send(lines)
+            if self._rest or self._too_long:
+                await self._send.send([self._line(bytes(self._rest))])
+
+    async def take(self, max_lines: int, max_bytes: int) -> list[Line]:
+        """Wait for a line, then take all that are ready with it; none at the end.
+
+        Args:
+            max_lines: take at most so many.
+            max_bytes: stop before this is exceeded; the first line is taken whatever it has.
+        """
+        if not self._ready:
+            try:
+                self._ready.extend(await self._receive.receive())
+            except trio.EndOfChannel:
+                return []
+        lines: list[Line] = []
+        size = 0
+        while len(lines) < max_lines and self._more():
+            size += len(self._ready[0].data or b"")
+            if lines and size > max_bytes:
+                break
+            lines.append(self._ready.popleft())
+        return lines
+
+    def _more(self) -> bool:
+        if not self._ready:
+            try:
+                self._ready.extend(self._receive.receive_nowait())
+            except (trio.WouldBlock, trio.EndOfChannel):
+                return False
+        return True
+
+    def _split(self, chunk: bytes) -> list[Line]:
+        *whole, last = chunk.split(b"\n")
+        lines = []
+        for part in whole:
+            self._extend(part)
+            lines.append(self._line(bytes(self._rest).removesuffix(b"\r")))
+        self._extend(last)
+        return lines
+
+    def _extend(self, part: bytes) -> None:
+        self._rest += part
+        if self._too_long or len(self._rest) > LINE_BYTES_MAX:
+            self._too_long = True
+            self._rest.clear()
+
+    def _line(self, data: bytes) -> Line:
+        self.lines_read += 1
+        line = Line(self.lines_read, None if self._too_long else data)
+        self._rest.clear()
+        self._too_long = False
+        return line

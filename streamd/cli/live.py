@@ -1,0 +1,91 @@
+"""A line at the foot of the terminal that shows a command is alive, and notices above it."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import trio
+from rich.console import Console
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.text import Text
+
+REFRESH_SECONDS: Final = 0.25
+
+
+class StatusLine:
+    """Writes to standard error: notices always, the live line only on a terminal.
+
+    Args:
+        describe: what the line says at this moment.
+        live: whether a live line is wanted at all.
+        quiet: neither a line nor notices, only errors.
+    """
+
+    def __init__(self, describe: Callable[[], str], *, live: bool = True, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._describe = describe
+        # Ask the terminal itself: rich would also believe FORCE_COLOR.
+        on_terminal = sys.stderr.isatty()
+        self._console = Console(stderr=True, force_terminal=on_terminal, highlight=False, markup=False)
+        self._spinner = Spinner("dots")
+        self._live: Live | None = None
+        if on_terminal and live and not quiet and not self._console.is_dumb_terminal:
+            self._live = Live(
+                self._spinner,
+                console=self._console,
+                auto_refresh=False,  # that would be a thread, which writes while we do
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+
+    async def keep(self) -> None:
+        """Show the line and keep it fresh, until cancelled, which takes it away."""
+        if self._live is None:
+            await trio.sleep_forever()
+        try:
+            while True:
+                self._show()
+                await trio.sleep(REFRESH_SECONDS)
+        finally:
+            self._hide()
+            self._live = None
+
+    @contextmanager
+    def hidden(self) -> Iterator[None]:
+        """Take the line away, for whatever else is to be written on the same terminal."""
+        self._hide()
+        try:
+            yield
+        finally:
+            self._show()
+
+    def notice(self, text: str) -> None:
+        """Say something that is good to know."""
+        if not self._quiet:
+            self.error(text)
+
+    def error(self, text: str) -> None:
+        """Say something that must be known."""
+        with self.hidden():
+            self._console.file.write(printable(text) + "\n")
+            self._console.file.flush()
+
+    def _show(self) -> None:
+        if self._live is not None:
+            self._spinner.update(text=Text(printable(self._describe()), no_wrap=True, overflow="ellipsis"))
+            self._live.start()
+            self._live.refresh()
+
+    def _hide(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+
+def printable(text: str) -> str:
+    """Text without what would command the terminal; line ends and tabs stay."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)

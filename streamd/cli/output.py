@@ -1,0 +1,71 @@
+"""Writing to standard output: whole batches, at once, never in the way of a signal."""
+
+import os
+import select
+import stat
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+import trio
+
+HURRY_SECONDS: Final = 0.5  # what a write may still take after a signal
+
+
+class Output:
+    """A file descriptor, written to in a thread, for a reader such as ``less`` may take its time.
+
+    Nothing is buffered: when :meth:`write` returns, the reader can have it.
+
+    Args:
+        fd: what to write to; stays open.
+    """
+
+    def __init__(self, fd: int = 1) -> None:
+        self._fd = fd
+        self._writing = trio.CancelScope()
+
+    async def write(self, data: bytes, done: Callable[[], None]) -> None:
+        """Write all of ``data``, then call ``done``, both or, if the writing is cut short, none.
+
+        Cancelling waits for the write to end, so that what was written is also counted; unless
+        :meth:`hurry` was called, which bounds that.
+
+        Raises:
+            BrokenPipeError: nobody reads any more.
+        """
+        with trio.CancelScope(shield=True) as self._writing:
+            if data:
+                await trio.to_thread.run_sync(partial(_write_all, self._fd, data), abandon_on_cancel=True)
+            done()
+        await trio.lowlevel.checkpoint_if_cancelled()
+
+    def hurry(self) -> None:
+        """We have to leave: a write that goes on has half a second."""
+        self._writing.deadline = min(self._writing.deadline, trio.current_time() + HURRY_SECONDS)
+
+    async def reader_gone(self) -> None:
+        """Wait until the reader of a pipe has closed it; for ever on anything else.
+
+        A pipe's writing end turns readable when there is no reader any more (POLLERR), so that
+        ``| head -1`` ends us at once and not with the next event.
+        """
+        if stat.S_ISFIFO(os.fstat(self._fd).st_mode) and sys.platform == "linux":
+            while True:
+                await trio.lowlevel.wait_readable(self._fd)
+                if _has_error(self._fd):
+                    return
+        await trio.sleep_forever()
+
+
+def _has_error(fd: int) -> bool:
+    poll = select.poll()
+    poll.register(fd, 0)
+    return any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0))
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]

@@ -1,0 +1,236 @@
+"""``streamd publish``: one event, or each line of standard input as it comes."""
+
+import signal
+import sys
+from collections.abc import Callable
+
+import attrs
+import click
+import msgspec
+import trio
+
+from streamd.cli.client_options import run, server_options
+from streamd.cli.lines import Line, LineReader
+from streamd.cli.live import StatusLine
+from streamd.client import Publisher, Reconnecting, RequestFailed, draft
+from streamd.client.publisher import LINES_BYTES_MAX, LINES_MAX
+from streamd.errors import InvalidField
+from streamd.events import Draft
+
+# What the command line sets for all lines alike: refused once, it would be refused every time.
+_COMMON_FIELDS = frozenset({"topic", "topics", "type", "retry"})
+_ONE_EVENT_SECONDS = 60.0
+
+
+@attrs.frozen(kw_only=True)
+class Options:
+    """What the command line says."""
+
+    url: str
+    cacert: str | None
+    http2: bool
+    topics: tuple[str, ...]
+    type: str | None
+    as_json: bool
+    retry_ms: int | None
+    retry_for: float | None
+    quiet: bool
+
+    def draft(self, data: str | bytes, key: str | None = None) -> Draft:
+        """The event of some data.
+
+        Raises:
+            InvalidField: it should be JSON and is not.
+        """
+        if self.as_json:
+            value: object = msgspec.Raw(data.encode() if isinstance(data, str) else data)
+        else:
+            value = data if isinstance(data, str) else data.decode(errors="replace")
+        return draft(self.topics, value, type=self.type, retry_ms=self.retry_ms, idempotency_key=key)
+
+    def publisher(self, retry_for: float | None, on_retry: Callable[[Reconnecting], None]) -> Publisher:
+        """A publisher to the server that is named."""
+        return Publisher(
+            self.url,
+            verify=self.cacert or True,
+            http2=self.http2,
+            retry_for_seconds=retry_for if self.retry_for is None else self.retry_for,
+            on_retry=on_retry,
+        )
+
+
+@click.command()
+@server_options
+@click.option("-t", "--topic", "topics", multiple=True, required=True, help="Topic; repeat for several.")
+@click.option("--type", "type_", metavar="TYPE", help="Event type; `message` when left out.")
+@click.option("--json", "as_json", is_flag=True, help="DATA, or each line, is a JSON value; checked.")
+@click.option(
+    "--idempotency-key", metavar="KEY", help="The same key and content publish once. With DATA only."
+)
+@click.option(
+    "--retry", "retry_ms", type=click.IntRange(min=0), metavar="MS", help="Clients' reconnection time."
+)
+@click.option(
+    "--retry-for",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="How long to try while the server cannot be reached: 60 s for one event, without end for lines.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
+@click.argument("data", required=False)
+def publish(
+    url: str,
+    cacert: str | None,
+    http2: bool,
+    topics: tuple[str, ...],
+    type_: str | None,
+    as_json: bool,
+    idempotency_key: str | None,
+    retry_ms: int | None,
+    retry_for: float | None,
+    quiet: bool,
+    data: str | None,
+) -> None:
+    """Publish DATA as one event and print its id.
+
+    Without DATA, or with -, publish each line of standard input as it comes. Nothing is lost or
+    published twice while the server restarts; lines wait until it is back.
+
+    \b
+    Examples:
+      streamd publish --topic orders/7 --type paid --json '{"amount": 12.5}'
+      tail -f some.log | streamd publish --topic logs
+    """  # noqa: D301 - click's mark for a paragraph that it must not wrap
+    options = Options(
+        url=url,
+        cacert=cacert,
+        http2=http2,
+        topics=topics,
+        type=type_,
+        as_json=as_json,
+        retry_ms=retry_ms,
+        retry_for=retry_for,
+        quiet=quiet,
+    )
+    if data is not None and data != "-":
+        command: _One | _Lines = _One(options, data, idempotency_key)
+    elif idempotency_key is not None:
+        raise click.UsageError("--idempotency-key needs DATA: every line has its own key")
+    else:
+        command = _Lines(options)
+    sys.exit(run(command.run, command.on_signal))
+
+
+class _One:
+    """Publishes one event."""
+
+    def __init__(self, options: Options, data: str, key: str | None) -> None:
+        self._options = options
+        try:
+            self._draft = options.draft(data, key)
+        except InvalidField as error:
+            raise click.UsageError(f"DATA is not valid JSON: {error.detail}") from error
+        self._state = "publishing"
+        self._status = StatusLine(lambda: self._state, quiet=options.quiet)
+
+    async def run(self) -> int:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._status.keep)
+            async with self._options.publisher(_ONE_EVENT_SECONDS, self._on_retry) as publisher:
+                event_id = await publisher.publish_draft(self._draft)
+            nursery.cancel_scope.cancel()
+        click.echo(event_id)
+        return 0
+
+    def on_signal(self, number: signal.Signals) -> None:
+        self._status.notice("interrupted: it is not known whether the event was published")
+
+    def _on_retry(self, retry: Reconnecting) -> None:
+        if self._state == "publishing":
+            self._status.notice(f"waiting for {self._options.url}: {retry.reason}")
+        self._state = f"waiting for {self._options.url}: {retry.reason}"
+
+
+class _Lines:
+    """Publishes each line of standard input, in order."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._reader = LineReader(0)
+        self._sent = 0
+        self._failed = 0
+        self._blank = 0  # between JSON values, where they mean nothing
+        self._waiting_for: str | None = None  # why the server cannot be had just now
+        self._typing = sys.stdin.isatty()
+        # Somebody who types into this terminal needs its last line.
+        self._status = StatusLine(self._describe, live=not self._typing, quiet=options.quiet)
+
+    async def run(self) -> int:
+        if self._typing:
+            self._status.notice("Type one event a line; Ctrl-D ends.")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._reader.run)
+            nursery.start_soon(self._status.keep)
+            async with self._options.publisher(None, self._on_retry) as publisher:
+                while lines := await self._reader.take(LINES_MAX, LINES_BYTES_MAX):
+                    await self._publish(publisher, lines)
+            nursery.cancel_scope.cancel()
+        if sys.stderr.isatty():
+            self._status.notice(f"{self._sent} lines sent" + self._failures())
+        return 1 if self._failed else 0
+
+    def on_signal(self, number: signal.Signals) -> None:
+        waiting = self._waiting()
+        unsure = f", {waiting} not confirmed" if waiting else ""
+        self._status.notice(f"interrupted: {self._sent} lines sent{unsure}" + self._failures())
+
+    async def _publish(self, publisher: Publisher, lines: list[Line]) -> None:
+        numbers, drafts = [], []
+        for line in lines:
+            try:
+                event = self._draft(line)
+            except InvalidField as error:
+                self._fail(line.number, error.detail)
+                continue
+            if event is not None:
+                numbers.append(line.number)
+                drafts.append(event)
+        if not drafts:
+            return
+        for number, result in zip(numbers, await publisher.publish_lines(drafts), strict=True):
+            if not isinstance(result, RequestFailed):
+                self._sent += 1
+                continue
+            if result.problem.field in _COMMON_FIELDS:
+                raise result
+            self._fail(number, str(result))
+        if self._waiting_for is not None:
+            self._waiting_for = None
+            self._status.notice("publishing again")
+
+    def _draft(self, line: Line) -> Draft | None:
+        if line.data is None:
+            raise InvalidField("too long, left out")
+        if self._options.as_json and not line.data.strip():
+            self._blank += 1
+            return None
+        return self._options.draft(line.data)
+
+    def _fail(self, number: int, why: str) -> None:
+        self._failed += 1
+        self._status.error(f"line {number}: {why}")
+
+    def _on_retry(self, retry: Reconnecting) -> None:
+        if self._waiting_for is None:
+            self._status.notice(f"waiting for {self._options.url}: {retry.reason}")
+        self._waiting_for = retry.reason
+
+    def _waiting(self) -> int:
+        return self._reader.lines_read - self._sent - self._failed - self._blank
+
+    def _describe(self) -> str:
+        state = "publishing" if self._waiting_for is None else f"waiting for the server: {self._waiting_for}"
+        return f"{self._sent} lines sent, {self._waiting()} waiting{self._failures()}; {state}"
+
+    def _failures(self) -> str:
+        return f", {self._failed} refused" if self._failed else ""

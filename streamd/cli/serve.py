@@ -1,0 +1,91 @@
+"""``streamd serve``: run the server."""
+
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+import trio
+
+from ..app import create_app, running
+from ..config import Settings, load_settings
+from ..logs import configure_logging
+from ..server import check_open_files, raise_open_files
+from ..server import serve as serve_app
+
+
+@click.command()
+@click.option("--config", type=click.Path(path_type=Path), help="Configuration file (TOML).")
+@click.option("--bind", multiple=True, metavar="HOST:PORT", help="Address to listen on; may be repeated.")
+@click.option("--log", metavar="URL", help="Where events are kept, such as memory:")
+@click.option("--certfile", metavar="FILE", help="TLS certificate chain (PEM); needs --keyfile.")
+@click.option("--keyfile", metavar="FILE", help="TLS private key (PEM).")
+@click.option("--demo", is_flag=True, help="Publish this machine's figures on host/metrics.")
+@click.option("--follow", multiple=True, metavar="PATH", help="Publish a file's lines; may be repeated.")
+def serve(
+    config: Path | None,
+    bind: tuple[str, ...],
+    log: str | None,
+    certfile: str | None,
+    keyfile: str | None,
+    demo: bool,
+    follow: tuple[str, ...],
+) -> None:
+    """Run the server until SIGTERM or Ctrl-C, then tell every client to come back and end.
+
+    Example: streamd serve --demo --follow /var/log/syslog
+    """
+    import os
+
+    overrides: dict[str, Any] = {
+        "server.bind": list(bind) or None,
+        "log.url": log,
+        "server.certfile": certfile,
+        "server.keyfile": keyfile,
+        "demo.enabled": True if demo else None,
+        "demo.follow": list(follow) or None,
+    }
+    settings = load_settings(config, os.environ, overrides)
+    check_open_files(settings.connections.max_connections, raise_open_files())
+    configure_logging(settings.logging)
+    trio.run(_run, settings)
+
+
+async def _run(settings: Settings) -> None:
+    app = create_app(settings)
+    async with _stopped_by_signal() as stopped, running(app) as streamd, trio.open_nursery() as nursery:
+        addresses = await nursery.start(
+            partial(
+                serve_app,
+                app,
+                settings,
+                wait_for_shutdown=stopped.wait,
+                drain=streamd.connections.drain,
+            )
+        )
+        for address in addresses:
+            click.echo(f"streamd is listening on {address}")
+        sys.stdout.flush()
+
+
+@asynccontextmanager
+async def _stopped_by_signal() -> AsyncIterator[trio.Event]:
+    """An event that SIGTERM or SIGINT sets; a second signal ends the process as it would by itself."""
+    stopped = trio.Event()
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with trio.open_nursery() as nursery:
+
+            async def watch() -> None:
+                await anext(signals)
+                stopped.set()
+                again = await anext(signals)
+                signal.signal(again, signal.SIG_DFL)
+                signal.raise_signal(again)
+
+            nursery.start_soon(watch)
+            yield stopped
+            nursery.cancel_scope.cancel()

@@ -1,0 +1,283 @@
+"""``streamd subscribe``: print events as they come, and never miss one."""
+
+import os
+import signal
+import sys
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Literal
+
+import attrs
+import click
+import msgspec
+import trio
+
+from streamd.cli.client_options import run, server_options
+from streamd.cli.live import StatusLine, printable
+from streamd.cli.output import Output
+from streamd.client import (
+    Closing,
+    Connected,
+    CursorMoved,
+    Gap,
+    Item,
+    ReceivedEvent,
+    Reconnecting,
+    Subscription,
+)
+from streamd.client import subscribe as open_subscription
+from streamd.client.subscription import BUFFER_ITEMS, TRANSPORTS, Transport
+from streamd.errors import InvalidField
+from streamd.events import parse_event_id
+
+Format = Literal["text", "json", "ids"]
+
+
+@attrs.frozen(kw_only=True)
+class Options:
+    """What the command line says."""
+
+    url: str
+    cacert: str | None
+    http2: bool
+    topics: tuple[str, ...]
+    patterns: tuple[str, ...]
+    after: str | None
+    cursor_file: Path | None
+    transport: Transport
+    overflow: str | None
+    format: Format
+    verbose: bool
+    count: int | None
+    timeout: float | None
+    quiet: bool
+
+    def open(self) -> AbstractAsyncContextManager[Subscription]:
+        """The subscription; the cursor file, if there is one already, says where it begins."""
+        return open_subscription(
+            self.url,
+            topics=self.topics,
+            patterns=self.patterns,
+            after=self._read_cursor() or self.after,
+            overflow=self.overflow,
+            transport=self.transport,
+            verify=self.cacert or True,
+            http2=self.http2,
+        )
+
+    def _read_cursor(self) -> str | None:
+        if self.cursor_file is None:
+            return None
+        try:
+            text = self.cursor_file.read_text().strip()
+        except FileNotFoundError:
+            return None
+        except UnicodeError:
+            text = "what is no text"
+        try:
+            return parse_event_id(text)
+        except InvalidField as error:
+            raise click.UsageError(f"{self.cursor_file} is not a cursor file: {error.detail}") from error
+
+
+@click.command()
+@server_options
+@click.option("-t", "--topic", "topics", multiple=True, help="Topic; repeat for several.")
+@click.option(
+    "-p", "--pattern", "patterns", multiple=True, help="Pattern, such as 'tasks/**'; may be repeated."
+)
+@click.option("--after", metavar="ID|earliest", help="Go on after this event, or replay all that is kept.")
+@click.option(
+    "--cursor-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Keep the place here, and go on from it when started again.",
+)
+@click.option("--transport", type=click.Choice(list(TRANSPORTS)), default="sse", show_default=True)
+@click.option(
+    "--overflow",
+    type=click.Choice(["catch-up", "latest", "disconnect"]),
+    help="What the server does when we read too slowly; not for polls.",
+)
+@click.option(
+    "-o",
+    "--output",
+    "format_",
+    type=click.Choice(["text", "json", "ids"]),
+    default="text",
+    show_default=True,
+    help="text: the data. json: one object a line, its data always as text. ids: the ids.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="With text: id and type before the data.")
+@click.option("-n", "--count", type=click.IntRange(min=1), help="End after so many events.")
+@click.option(
+    "--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="End after this time."
+)
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but gaps and errors.")
+def subscribe(
+    url: str,
+    cacert: str | None,
+    http2: bool,
+    topics: tuple[str, ...],
+    patterns: tuple[str, ...],
+    after: str | None,
+    cursor_file: Path | None,
+    transport: Transport,
+    overflow: str | None,
+    format_: Format,
+    verbose: bool,
+    count: int | None,
+    timeout: float | None,
+    quiet: bool,
+) -> None:
+    """Print events as they come. Connects again by itself, and goes on where it was.
+
+    Events go to standard output; what happens to the connection, and gaps, to standard error.
+    Ends with status 0 after --count events, at the --timeout without --count, and on SIGTERM; with 1
+    when --count was not reached; with 130 on Ctrl-C.
+
+    \b
+    Examples:
+      streamd subscribe --topic logs
+      streamd subscribe --pattern 'merchant:*:*' --output json --cursor-file place | jq .
+    """  # noqa: D301 - click's mark for a paragraph that it must not wrap
+    if not topics and not patterns:
+        raise click.UsageError("name at least one --topic or --pattern")
+    options = Options(
+        url=url,
+        cacert=cacert,
+        http2=http2,
+        topics=topics,
+        patterns=patterns,
+        after=after,
+        cursor_file=cursor_file,
+        transport=transport,
+        overflow=overflow,
+        format=format_,
+        verbose=verbose,
+        count=count,
+        timeout=timeout,
+        quiet=quiet,
+    )
+    command = _Subscribe(options)
+    status = run(command.run, command.on_signal)
+    sys.exit(0 if status == 128 + signal.SIGTERM else status)
+
+
+class _Subscribe:
+    """Prints what a subscription brings, and keeps its place."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._output = Output()
+        self._on_terminal = sys.stdout.isatty()
+        self._status = StatusLine(self._describe, quiet=options.quiet)
+        self._events = 0
+        self._last_event_at: float | None = None
+        self._state = f"connecting to {options.url}"
+        self._stored: str | None = None  # what the cursor file holds
+
+    async def run(self) -> int:
+        status = 0
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._status.keep)
+            nursery.start_soon(self._watch_reader, nursery.cancel_scope)
+            with trio.move_on_after(self._options.timeout or float("inf")):
+                try:
+                    async with self._options.open() as subscription:
+                        await self._print_all(subscription)
+                except BrokenPipeError:
+                    nursery.cancel_scope.cancel()  # whoever read us has had enough
+                    await trio.lowlevel.checkpoint()
+            count = self._options.count
+            status = 0 if count is None or self._events >= count else 1
+            nursery.cancel_scope.cancel()
+        return status
+
+    def on_signal(self, number: signal.Signals) -> None:
+        self._output.hurry()
+
+    async def _watch_reader(self, scope: trio.CancelScope) -> None:
+        await self._output.reader_gone()
+        scope.cancel()
+
+    async def _print_all(self, subscription: Subscription) -> None:
+        count = self._options.count
+        while count is None or self._events < count:
+            most = BUFFER_ITEMS if count is None else min(BUFFER_ITEMS, count - self._events)
+            items = await subscription.receive_some(most)
+            if not items:
+                self._status.notice("the stream is over")
+                return
+            await self._print(items, subscription)
+
+    async def _print(self, items: list[Item], subscription: Subscription) -> None:
+        """Write a batch; its notices stand where they belong between the events."""
+        lines: list[str] = []
+        for item in items:
+            if isinstance(item, ReceivedEvent):
+                lines.append(self._line(item))
+            elif not isinstance(item, CursorMoved):
+                await self._write(lines)
+                lines = []
+                self._take_state(item)
+        await self._write(lines, subscription.cursor)
+
+    async def _write(self, lines: list[str], cursor: str | None = None) -> None:
+        def done() -> None:
+            if lines:
+                self._events += len(lines)
+                self._last_event_at = trio.current_time()
+            if cursor is not None:
+                self._store(cursor)
+
+        data = "".join(lines).encode(errors="replace")
+        if self._on_terminal and data:
+            with self._status.hidden():
+                await self._output.write(data, done)
+        else:
+            await self._output.write(data, done)
+
+    def _line(self, event: ReceivedEvent) -> str:
+        match self._options.format:
+            case "ids":
+                text = event.id
+            case "json":
+                text = msgspec.json.encode(event).decode()
+            case "text":
+                text = f"{event.id} {event.type} {event.data}" if self._options.verbose else event.data
+        return (printable(text) if self._on_terminal else text) + "\n"
+
+    def _take_state(self, item: Item) -> None:
+        match item:
+            case Gap():
+                self._status.error(
+                    f"gap: events after {item.requested} are no longer kept; "
+                    f"going on after {item.resumed_after}"
+                )
+            case Connected():
+                self._say("connected", f"connected to {self._options.url}")
+            case Reconnecting():
+                self._say("reconnecting", f"reconnecting in {item.delay_seconds:.1f} s: {item.reason}")
+            case Closing():
+                self._say("closing", f"the server closes the connection: {item.reason}")
+
+    def _say(self, state: str, notice: str) -> None:
+        self._state = state
+        self._status.notice(notice)
+
+    def _store(self, cursor: str) -> None:
+        """Replace the cursor file as one step: whoever reads it finds the old place or the new one."""
+        file = self._options.cursor_file
+        if file is None or cursor == self._stored:
+            return
+        fresh = file.with_name(file.name + ".new")
+        fresh.write_text(cursor + "\n")
+        os.replace(fresh, file)
+        self._stored = cursor
+
+    def _describe(self) -> str:
+        last = "none yet"
+        if self._last_event_at is not None:
+            last = f"the last {trio.current_time() - self._last_event_at:.0f} s ago"
+        return f"{self._state}; {self._events} events, {last}"

@@ -1,0 +1,64 @@
+"""Following events by long-poll, for networks that let no stream through."""
+
+from typing import Final
+
+import httpx
+import trio
+
+from .answer import open_answer
+from .items import CursorMoved
+from .link import EVENT_CHARS_MAX, ControlFrame, Link, Request, StreamOver
+from .wire import PollAnswer, read_poll_answer
+
+WAIT_SECONDS: Final = 25.0  # under the 30 s after which many proxies give up
+PAUSE_SECONDS: Final = 0.5  # after an answer that came early and brought nothing
+ANSWER_BYTES_MAX: Final = 4 * EVENT_CHARS_MAX
+
+
+async def follow_poll(request: Request, link: Link) -> None:
+    """Ask again and again, and pass on what the answers bring. Cancelling gives the open one up.
+
+    Raises:
+        Unreachable, ServerBusy: worth another try.
+        StreamOver: the server is done (204).
+        RequestFailed, ProtocolError: another try would end the same way.
+    """
+    async with request.endpoint.http_client() as client:
+        # The first answer comes at once: it tells where we stand, so that nothing after it is missed.
+        wait = 0.0
+        while True:
+            started = trio.current_time()
+            answer = await _ask(client, request, link, wait)
+            if wait == 0.0:
+                # With events in it, `next` is not where they begin.
+                head = {} if answer.events else {"head": answer.next}
+                await link.take(ControlFrame("connected", head))
+            await _take(answer, link)
+            if not answer.events and trio.current_time() - started < min(wait, PAUSE_SECONDS):
+                await trio.sleep(PAUSE_SECONDS)  # whoever answers so would be asked in a busy loop
+            wait = WAIT_SECONDS
+
+
+async def _ask(client: httpx.AsyncClient, request: Request, link: Link, wait: float) -> PollAnswer:
+    query: list[tuple[str, str | int | float | bool | None]] = [*request.query, ("wait", f"{wait:g}")]
+    if link.cursor is not None:
+        query.append(("after", link.cursor))
+    get = client.build_request("GET", request.endpoint.url("events/poll"), params=httpx.QueryParams(query))
+    seconds = request.endpoint.timeouts.connect_seconds
+    async with open_answer(client, get, seconds=wait + seconds) as answer:
+        if answer.status == 204:
+            raise StreamOver
+        if answer.status != 200:
+            raise await answer.refusal(seconds)
+        body = await answer.read(seconds, ANSWER_BYTES_MAX)
+    return read_poll_answer(body)
+
+
+async def _take(answer: PollAnswer, link: Link) -> None:
+    if answer.gap is not None:
+        await link.take(ControlFrame("gap", answer.gap))
+    for message in answer.events:
+        link.take_retry(message.retry)
+        await link.take(message.frame())
+    # No more than a cursor of what was asked for; at or before the last event it is no news.
+    await link.take(CursorMoved(answer.next))

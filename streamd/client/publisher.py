@@ -1,0 +1,297 @@
+"""Publishing: one event or many, each under an idempotency key, so that trying again is safe."""
+
+import uuid
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+
+import attrs
+import httpx
+import msgspec
+import trio
+
+from ..errors import InvalidBody, StreamdError
+from ..events import Draft
+from ..events.bodies import decode_json
+from ..events.event import DEFAULT_TYPE, encode_data
+from .answer import Answer, open_answer
+from .backoff import Backoff
+from .endpoint import Endpoint, Timeouts, Verify
+from .errors import ProtocolError, RequestFailed, Unreachable, failed
+from .items import Reconnecting
+from .problem import problem_from_fields
+
+T = TypeVar("T")
+
+LINES_MAX: Final = 256  # in one request, as many as the server's fan-out takes in a turn
+LINES_BYTES_MAX: Final = 262_144
+ANSWER_BYTES_MAX: Final = 65_536  # of the answer to one event
+
+
+class _Accepted(msgspec.Struct, frozen=True):
+    id: str
+
+
+class _LineAnswer(msgspec.Struct, frozen=True):
+    line: int
+    id: str | None = None
+    error: dict[str, Any] | None = None
+
+
+def draft(
+    topics: str | Sequence[str],
+    data: Any = "",
+    *,
+    type: str | None = None,
+    retry_ms: int | None = None,
+    idempotency_key: str | None = None,
+) -> Draft:
+    """An event to be published. The limits are the server's to check.
+
+    Args:
+        topics: one topic or several, the canonical one first.
+        data: text, or any JSON value (also an ``msgspec.Raw`` holding one).
+        type: the SSE event type, ``message`` when left out.
+        retry_ms: reconnection time for clients, in milliseconds.
+        idempotency_key: the same key with the same content publishes once; made up when left out.
+
+    Raises:
+        InvalidField: ``data`` is neither text nor JSON.
+    """
+    text, is_json = encode_data(data)
+    names = (topics,) if isinstance(topics, str) else tuple(topics)
+    return Draft(names, text, is_json, type or DEFAULT_TYPE, retry_ms, idempotency_key or str(uuid.uuid4()))
+
+
+class Publisher:
+    """Publishes to one server; an asynchronous context manager, for one task at a time.
+
+    A try that got no answer, 429, 502, 503 or 504 is repeated, under the same idempotency keys, so an event
+    whose answer was lost is not published twice.
+
+    Args:
+        url: the server's address, such as ``http://127.0.0.1:8080``.
+        verify: of a TLS certificate: True, a file of authorities (PEM), an ``ssl.SSLContext``, or False.
+        http2: HTTP/2, without TLS by prior knowledge.
+        backoff: the waits between tries.
+        timeouts: ``connect_seconds`` bounds connecting and the wait for each part of an answer.
+        retry_for_seconds: give up when trying has taken so long; None: never.
+        on_retry: told before each wait.
+
+    Raises:
+        InvalidField: ``url`` cannot be one.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        verify: Verify = True,
+        http2: bool = False,
+        backoff: Backoff | None = None,
+        timeouts: Timeouts | None = None,
+        retry_for_seconds: float | None = 60.0,
+        on_retry: Callable[[Reconnecting], None] | None = None,
+    ) -> None:
+        self._endpoint = Endpoint.create(url, verify=verify, http2=http2, timeouts=timeouts)
+        self._backoff = backoff or Backoff(initial_seconds=0.25)
+        self._retry_for_seconds = retry_for_seconds
+        self._on_retry = on_retry
+        self._stack = AsyncExitStack()
+        self._client: httpx.AsyncClient | None = None
+
+    async def __aenter__(self) -> Self:
+        await trio.lowlevel.checkpoint()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+        self._client = None
+
+    async def publish(
+        self,
+        topics: str | Sequence[str],
+        data: Any = "",
+        *,
+        type: str | None = None,
+        retry_ms: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> str:
+        """Publish one event and return its id. The arguments are those of :func:`draft`.
+
+        Cancelling leaves open whether it was published; trying again with the same key settles it.
+
+        Raises:
+            RequestFailed: refused; ``problem`` has the code, the field and a sentence.
+            ServerBusy, Unreachable: it could not be done within ``retry_for_seconds``.
+            InvalidField: ``data`` is neither text nor JSON.
+        """
+        return await self.publish_draft(
+            draft(topics, data, type=type, retry_ms=retry_ms, idempotency_key=idempotency_key)
+        )
+
+    async def publish_draft(self, event: Draft) -> str:
+        """As :meth:`publish`, of an event made with :func:`draft`."""
+        event = _with_key(event)
+        return await self._persist(lambda: self._post_one(event))
+
+    async def publish_lines(self, drafts: Iterable[Draft]) -> list[str | RequestFailed]:
+        """Publish many in order; one that is refused does not hold up the others (NDJSON).
+
+        Args:
+            drafts: made with :func:`draft`. Sent in requests of at most 256 events or 256 kB.
+
+        Returns:
+            For each event its id, or the error that refuses it.
+
+        Raises:
+            RequestFailed: the server refuses a whole request.
+            ServerBusy, Unreachable: it could not be done within ``retry_for_seconds``. Events before the
+                failing request are published; of its own it is not known.
+        """
+        results: list[str | RequestFailed] = []
+        for batch in _batches([_with_key(event) for event in drafts]):
+            done: dict[int, str | RequestFailed] = {}
+            await self._persist(lambda batch=batch, done=done: self._post_lines(batch, done))  # type: ignore[misc]
+            results.extend(done[index] for index in range(len(batch)))
+        return results
+
+    async def _persist(self, once: Callable[[], Awaitable[T]]) -> T:
+        """Try until it works, is refused for good, or takes too long."""
+        started, attempt = trio.current_time(), 0
+        while True:
+            try:
+                return await once()
+            except StreamdError as error:
+                if not error.retryable:
+                    raise
+                delay = self._backoff.delay(attempt, at_least_seconds=error.retry_after_seconds)
+                ends = trio.current_time() + delay
+                if self._retry_for_seconds is not None and ends > started + self._retry_for_seconds:
+                    raise
+                if isinstance(error, Unreachable):
+                    await self._drop_client()
+                reason = str(error)
+            if self._on_retry is not None:
+                self._on_retry(Reconnecting(delay, reason))
+            attempt += 1
+            await trio.sleep(delay)
+
+    async def _post_one(self, event: Draft) -> str:
+        client = await self._open_client()
+        request = self._request(client, "application/json", _body(event))
+        async with open_answer(client, request, seconds=self._seconds) as answer:
+            if answer.status != 201:
+                raise await answer.refusal(self._seconds)
+            body = await answer.read(self._seconds, ANSWER_BYTES_MAX)
+        try:
+            accepted: _Accepted = decode_json(body, _Accepted)
+        except InvalidBody as error:
+            raise ProtocolError(f"not the answer to a publish request: {error.detail}") from error
+        return accepted.id
+
+    async def _post_lines(self, batch: Sequence[Draft], done: dict[int, str | RequestFailed]) -> None:
+        """One request for what is not done yet; fills ``done`` as the answers come."""
+        due = [index for index in range(len(batch)) if index not in done]
+        client = await self._open_client()
+        body = b"".join(_body(batch[index]) + b"\n" for index in due)
+        request = self._request(client, "application/x-ndjson", body)
+        busy: RequestFailed | None = None
+        async with open_answer(client, request, seconds=self._seconds) as answer:
+            if answer.status != 200:
+                raise await answer.refusal(self._seconds)
+            lines = _Lines(answer, self._seconds)
+            while line := await lines.next():
+                number, result = _read_line_answer(line)
+                if not 1 <= number <= len(due):
+                    raise ProtocolError(f"the server answered line {number} of {len(due)}")
+                if isinstance(result, RequestFailed) and result.retryable:
+                    busy = busy or result
+                else:
+                    done[due[number - 1]] = result
+        if busy is not None:
+            raise busy
+        if len(done) < len(batch):
+            raise Unreachable("the server ended its answer early")
+
+    @property
+    def _seconds(self) -> float:
+        return self._endpoint.timeouts.connect_seconds
+
+    def _request(self, client: httpx.AsyncClient, content_type: str, body: bytes) -> httpx.Request:
+        headers = {"Content-Type": content_type}
+        return client.build_request("POST", self._endpoint.url("events"), content=body, headers=headers)
+
+    async def _open_client(self) -> httpx.AsyncClient:
+        if self._client is None:
+            self._client = await self._stack.enter_async_context(self._endpoint.http_client())
+        return self._client
+
+    async def _drop_client(self) -> None:
+        """Never talk on a connection again that may be dead."""
+        self._client = None
+        await self._stack.aclose()
+
+
+def _with_key(event: Draft) -> Draft:
+    return event if event.idempotency_key else attrs.evolve(event, idempotency_key=str(uuid.uuid4()))
+
+
+def _batches(drafts: Sequence[Draft]) -> Iterator[list[Draft]]:
+    batch: list[Draft] = []
+    size = 0
+    for event in drafts:
+        if batch and (len(batch) == LINES_MAX or size + event.size > LINES_BYTES_MAX):
+            yield batch
+            batch, size = [], 0
+        batch.append(event)
+        size += event.size
+    if batch:
+        yield batch
+
+
+def _body(event: Draft) -> bytes:
+    """The JSON of one event, on one line."""
+    fields: dict[str, Any] = {
+        "topics": event.topics,
+        "type": event.type,
+        "data": msgspec.Raw(event.data.encode()) if event.is_json else event.data,
+        "idempotency_key": event.idempotency_key,
+    }
+    if event.retry_ms is not None:
+        fields["retry"] = event.retry_ms
+    return msgspec.json.encode(fields)
+
+
+def _read_line_answer(line: bytes) -> tuple[int, str | RequestFailed]:
+    try:
+        answer: _LineAnswer = decode_json(line, _LineAnswer)
+    except InvalidBody as error:
+        raise ProtocolError(f"not the answer to a line: {error.detail}") from error
+    if answer.id is not None:
+        return answer.line, answer.id
+    return answer.line, failed(problem_from_fields(answer.error or {}, status=400))
+
+
+class _Lines:
+    """The lines of an answer that is written while we read; one cut off by the end is dropped."""
+
+    def __init__(self, answer: Answer, seconds: float) -> None:
+        self._answer = answer
+        self._seconds = seconds
+        self._ready: deque[bytes] = deque()
+        self._rest = b""
+
+    async def next(self) -> bytes:
+        """The next line that is not empty; nothing at the end."""
+        while not self._ready:
+            chunk = await self._answer.receive_some(self._seconds)
+            if not chunk:
+                return b""
+            *lines, self._rest = (self._rest + chunk).split(b"\n")
+            self._ready.extend(line for line in lines if line.strip())
+        return self._ready.popleft()

@@ -1,0 +1,70 @@
+"""Following events over Server-Sent Events (WHATWG HTML section 9.2)."""
+
+from typing import Any
+
+import httpx
+import msgspec
+
+from ..errors import TooLarge
+from ..events.control import RESERVED_TYPES
+from ..events.sse import CursorMoved as DecodedMove
+from ..events.sse import Decoder, ServerSentEvent
+from .answer import Answer, open_answer
+from .errors import ProtocolError
+from .items import CursorMoved, ReceivedEvent
+from .link import EVENT_CHARS_MAX, ControlFrame, Frame, Link, Request, StreamOver
+
+
+async def follow_sse(request: Request, link: Link) -> None:
+    """Make one connection and pass on what it brings, until it ends. Cancelling closes it.
+
+    Raises:
+        Unreachable, ServerBusy: worth another try.
+        StreamOver: the server is done (204).
+        RequestFailed, ProtocolError: another try would end the same way.
+    """
+    endpoint = request.endpoint
+    headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
+    if link.cursor is not None:
+        headers["Last-Event-ID"] = link.cursor
+    async with endpoint.http_client() as client:
+        get = client.build_request(
+            "GET", endpoint.url("events"), params=httpx.QueryParams(request.query), headers=headers
+        )
+        seconds = endpoint.timeouts.connect_seconds
+        async with open_answer(client, get, seconds=seconds) as answer:
+            if answer.status == 204:
+                raise StreamOver
+            if answer.status != 200:
+                raise await answer.refusal(seconds)
+            if answer.content_type != "text/event-stream":
+                what = answer.content_type or "nothing"
+                raise ProtocolError(f"{answer.url} answered {what}, not an event stream")
+            await _read(answer, link)
+
+
+async def _read(answer: Answer, link: Link) -> None:
+    decoder = Decoder(max_block_chars=EVENT_CHARS_MAX)
+    while chunk := await answer.receive_some(link.silence_seconds):
+        try:
+            decoder.receive_data(chunk)
+        except TooLarge as error:
+            raise ProtocolError(error.detail) from error
+        link.take_retry(decoder.retry_ms)
+        while (block := decoder.next_event()) is not None:
+            await link.take(_frame(block))
+
+
+def _frame(block: ServerSentEvent | DecodedMove) -> Frame:
+    if isinstance(block, DecodedMove):
+        return CursorMoved(block.last_event_id)
+    if block.type in RESERVED_TYPES:
+        return ControlFrame(block.type, _fields(block.data))
+    return ReceivedEvent(block.last_event_id, block.type, None, block.data)
+
+
+def _fields(data: str) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(data, type=dict[str, Any])
+    except msgspec.MsgspecError as error:
+        raise ProtocolError(f"a control frame is not JSON: {error}") from error

@@ -1,0 +1,219 @@
+"""Following events: one loop that connects, resumes and waits, for all transports."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import Final, Literal
+
+import attrs
+import trio
+
+from ..errors import InvalidField, StreamdError
+from ..events import EventId, parse_event_id
+from .backoff import Backoff
+from .endpoint import Endpoint, Timeouts, Verify
+from .items import Connected, CursorMoved, Gap, Item, ReceivedEvent, Reconnecting
+from .link import Link, Request, StreamOver
+from .poll import follow_poll
+from .sse import follow_sse
+from .websocket import follow_websocket
+
+Transport = Literal["sse", "websocket", "poll"]
+Follow = Callable[[Request, Link], Awaitable[None]]
+
+TRANSPORTS: Final[dict[Transport, Follow]] = {
+    "sse": follow_sse,
+    "websocket": follow_websocket,
+    "poll": follow_poll,
+}
+BUFFER_ITEMS: Final = 256  # read off the wire ahead of whoever iterates; then the server has to wait
+
+
+class Subscription:
+    """An asynchronous iterator over what happens; made by :func:`subscribe`.
+
+    It ends when the server says that the stream is over. Cancelling a wait for the next item loses
+    nothing.
+
+    Attributes:
+        cursor: the id of the last item handed out; subscribe with ``after=cursor`` to go on from there.
+            None until an event has come or the server has told where its log ends.
+    """
+
+    def __init__(self, items: trio.MemoryReceiveChannel[Item], cursor: EventId | None) -> None:
+        self.cursor = cursor
+        self._items = items
+        self._failure: StreamdError | None = None
+
+    def __aiter__(self) -> "Subscription":
+        return self
+
+    async def __anext__(self) -> Item:
+        items = await self.receive_some(1)
+        if not items:
+            raise StopAsyncIteration
+        return items[0]
+
+    async def receive_some(self, max_items: int = BUFFER_ITEMS) -> list[Item]:
+        """Wait for the next item, then take all that are ready with it.
+
+        Args:
+            max_items: take at most so many.
+
+        Returns:
+            The items in order; none when the stream is over.
+
+        Raises:
+            RequestFailed: the server refuses the subscription; ``problem`` says why.
+            ProtocolError: what answers is not streamd.
+            trio.ClosedResourceError: the ``async with`` block has ended.
+        """
+        try:
+            items = [await self._items.receive()]
+        except trio.EndOfChannel:
+            if self._failure is not None:
+                raise self._failure from None
+            return []
+        while len(items) < max_items:
+            try:
+                items.append(self._items.receive_nowait())
+            except (trio.WouldBlock, trio.EndOfChannel):
+                break
+        for item in items:
+            self._follow_cursor(item)
+        return items
+
+    def _follow_cursor(self, item: Item) -> None:
+        match item:
+            case ReceivedEvent(id=id) | CursorMoved(id=id) | Gap(resumed_after=id) if id:
+                self.cursor = EventId(id)
+            case Connected(head=str(head)) if self.cursor is None:
+                self.cursor = EventId(head)
+
+    def _fail(self, error: StreamdError) -> None:
+        self._failure = error
+
+
+@asynccontextmanager
+async def subscribe(
+    url: str,
+    *,
+    topics: Iterable[str] = (),
+    patterns: Iterable[str] = (),
+    after: str | None = None,
+    overflow: str | None = None,
+    transport: Transport = "sse",
+    heartbeat_seconds: float | None = None,
+    verify: Verify = True,
+    http2: bool = False,
+    backoff: Backoff | None = None,
+    timeouts: Timeouts | None = None,
+) -> AsyncIterator[Subscription]:
+    """Follow events; connections are made, and made again, until the ``async with`` block ends.
+
+    ::
+
+        async with subscribe("http://127.0.0.1:8080", topics=["logs"]) as subscription:
+            async for item in subscription:
+                if isinstance(item, ReceivedEvent):
+                    print(item.data)
+
+    Args:
+        url: the server's address.
+        topics: exact topics; any of them, or of the patterns, selects an event.
+        patterns: such as ``merchant:*:*`` or ``tasks/**``.
+        after: go on after this id; ``"earliest"`` replays all that is kept. Left out, the events from now on.
+        overflow: for a client that reads too slowly: ``catch-up`` (the default), ``latest`` or
+            ``disconnect``. Not for polls.
+        transport: ``sse``, ``websocket`` or ``poll``.
+        heartbeat_seconds: ask for this heartbeat interval. Not for polls.
+        verify: of a TLS certificate: True, a file of authorities (PEM), an ``ssl.SSLContext``, or False.
+        http2: HTTP/2, without TLS by prior knowledge; not for WebSocket.
+        backoff: the waits between tries.
+        timeouts: when a connection counts as dead.
+
+    Raises:
+        InvalidField: ``url`` cannot be one, ``after`` is no id, the transport is unknown or cannot do what
+            is asked.
+    """
+    if transport not in TRANSPORTS:
+        raise InvalidField(f"transport must be one of {', '.join(TRANSPORTS)}", field="transport")
+    if transport == "poll" and (overflow is not None or heartbeat_seconds is not None):
+        raise InvalidField("a poll has no overflow policy and no heartbeat", field="overflow")
+    cursor = None if after is None else parse_event_id(after, field="after")
+    endpoint = Endpoint.create(url, verify=verify, http2=http2, timeouts=timeouts)
+    query = [("topic", topic) for topic in topics] + [("pattern", pattern) for pattern in patterns]
+    if overflow is not None:
+        query.append(("overflow", overflow))
+    if heartbeat_seconds is not None:
+        query.append(("heartbeat", f"{heartbeat_seconds:g}"))
+
+    send, receive = trio.open_memory_channel[Item](BUFFER_ITEMS)
+    subscription = Subscription(receive, cursor)
+    loop = _Loop(
+        TRANSPORTS[transport],
+        Request(endpoint, tuple(query)),
+        Link(endpoint.timeouts, send.send, cursor),
+        backoff or Backoff(),
+    )
+    failure: BaseException | None = None
+    async with trio.open_nursery() as nursery, send, receive:
+        nursery.start_soon(_run, loop, send, subscription)
+        try:
+            yield subscription
+        except trio.Cancelled:
+            raise
+        except BaseException as error:  # noqa: BLE001 - raised below, outside of the nursery's group
+            failure = error
+        nursery.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+
+
+async def _run(loop: "_Loop", send: trio.MemorySendChannel[Item], subscription: Subscription) -> None:
+    """Run the loop; its end, good or bad, becomes the end of the iterator."""
+    async with send:
+        try:
+            await loop.run()
+        except StreamOver:
+            pass
+        except StreamdError as error:
+            subscription._fail(error)
+
+
+@attrs.frozen
+class _Loop:
+    """Connects again and again, from where the last connection got to."""
+
+    follow: Follow
+    request: Request
+    link: Link
+    backoff: Backoff
+
+    async def run(self) -> None:
+        """Run until the stream is over, or fails in a way that another try would not mend."""
+        attempt = 0
+        while True:
+            self.link.begin()
+            reason, at_least = "the server ended the stream", None
+            try:
+                await self.follow(self.request, self.link)
+            except StreamdError as error:
+                if not (error.retryable or _server_fault(error)):
+                    raise
+                reason, at_least = str(error), error.retry_after_seconds
+            if self.link.replaced:
+                return  # coming back would throw out whoever has replaced us
+            if self.link.progress:
+                attempt = 0
+            delay = self.backoff.delay(
+                attempt, base_seconds=self.link.retry_seconds, at_least_seconds=at_least
+            )
+            attempt += 1
+            await self.link.send(Reconnecting(delay, reason))
+            await trio.sleep(delay)
+
+
+def _server_fault(error: StreamdError) -> bool:
+    """Whether the server failed (5xx), which may well pass."""
+    problem = getattr(error, "problem", None)
+    return problem is not None and problem.status >= 500

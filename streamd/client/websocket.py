@@ -1,0 +1,172 @@
+"""Following events over WebSocket (RFC 6455), in the JSON grammar of :mod:`streamd.events.messages`."""
+
+import ssl
+from collections.abc import Callable
+from typing import Final, cast
+
+import attrs
+import httpx
+import trio
+from trio_websocket import (
+    ConnectionClosed,
+    ConnectionRejected,
+    HandshakeError,
+    WebSocketConnection,
+    wrap_client_stream,
+)
+
+from ..errors import StreamdError
+from .endpoint import Endpoint
+from .errors import ProtocolError, RequestFailed, Unreachable, failed
+from .link import EVENT_CHARS_MAX, Link, Request, StreamOver
+from .problem import Problem, read_problem
+from .wire import read_frame
+
+CLOSE_SECONDS: Final = 2.0  # how long a server may take to answer our close
+RECEIVE_BYTES: Final = 65_536
+# Close codes after which the same subscription would be refused again (RFC 6455 7.4.1).
+REFUSING_CODES: Final = {1002: 400, 1003: 415, 1007: 400, 1008: 400, 1009: 413}
+
+
+async def follow_websocket(request: Request, link: Link) -> None:
+    """Make one connection and pass on what it brings, until it ends. Cancelling closes it.
+
+    Raises:
+        Unreachable, ServerBusy: worth another try.
+        StreamOver: the server is done (204 in place of an upgrade).
+        RequestFailed, ProtocolError: another try would end the same way.
+    """
+    timeouts = request.endpoint.timeouts
+    try:
+        with trio.fail_after(timeouts.connect_seconds):
+            stream = await _open_stream(request.endpoint)
+    except trio.TooSlowError as error:
+        raise Unreachable(f"no connection within {timeouts.connect_seconds:g} s") from error
+    except (OSError, trio.BrokenResourceError) as error:
+        raise Unreachable(str(error) or "the TLS handshake failed") from error
+
+    failure: StreamdError | StreamOver | None = None
+    try:
+        async with stream, trio.open_nursery() as nursery:
+            try:
+                connection = await _handshake(nursery, stream, request, link)
+                await _read(connection, link)
+            except (StreamdError, StreamOver) as error:
+                failure = error  # raised below, for a nursery would wrap it in a group
+            nursery.cancel_scope.cancel()
+    except ExceptionGroup as group:  # of the library's reading task
+        raise Unreachable(f"the connection broke: {group.exceptions[0]!r}") from group
+    if failure is not None:
+        raise failure
+
+
+async def _open_stream(endpoint: Endpoint) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:
+    url = endpoint.base
+    if endpoint.ssl_context is None:
+        return await trio.open_tcp_stream(url.host, url.port or 80)
+    stream = await trio.open_ssl_over_tcp_stream(
+        url.host, url.port or 443, ssl_context=endpoint.ssl_context, https_compatible=True
+    )
+    try:
+        await stream.do_handshake()
+    except BaseException:
+        await trio.aclose_forcefully(stream)
+        raise
+    return stream
+
+
+async def _handshake(
+    nursery: trio.Nursery, stream: trio.abc.Stream, request: Request, link: Link
+) -> WebSocketConnection:
+    query = request.query if link.cursor is None else (*request.query, ("last_event_id", link.cursor))
+    url = request.endpoint.url("events").copy_with(params=httpx.QueryParams(query))
+    seconds = request.endpoint.timeouts.connect_seconds
+    lost = False
+
+    def on_end() -> None:
+        nonlocal lost
+        lost = True
+        scope.cancel()
+
+    with trio.move_on_after(seconds) as scope:
+        try:
+            return await wrap_client_stream(
+                nursery,
+                cast(trio.SocketStream, _Watched(stream, on_end)),
+                url.netloc.decode("ascii"),
+                url.raw_path.decode("ascii"),
+                max_message_size=EVENT_CHARS_MAX,
+                receive_buffer_size=RECEIVE_BYTES,
+            )
+        except ConnectionRejected as error:
+            raise _rejected(error) from error
+        except HandshakeError as error:
+            raise Unreachable(f"the WebSocket handshake failed: {error}") from error
+        except ConnectionClosed as error:
+            raise Unreachable("the connection was lost in the WebSocket handshake") from error
+    if lost:
+        raise Unreachable("the connection was lost in the WebSocket handshake")
+    raise Unreachable(f"no answer within {seconds:g} s")
+
+
+async def _read(connection: WebSocketConnection, link: Link) -> None:
+    try:
+        while True:
+            with trio.move_on_after(link.silence_seconds) as silence:
+                text = await connection.get_message()
+            if silence.cancelled_caught:
+                raise Unreachable(f"the server was silent for {link.silence_seconds:g} s")
+            frame, retry_ms = read_frame(text)
+            link.take_retry(retry_ms)
+            await link.take(frame)
+    except ConnectionClosed as closed:
+        reason = closed.reason
+        if reason is not None and reason.code in REFUSING_CODES:
+            detail = reason.reason or f"the server closed with {reason.code} {reason.name}"
+            problem = Problem(REFUSING_CODES[reason.code], f"websocket-{reason.code}", detail)
+            raise RequestFailed(problem) from closed
+        if reason is None or reason.code == 1006:
+            raise Unreachable("the connection was lost") from closed
+    finally:
+        with trio.move_on_after(CLOSE_SECONDS):
+            await connection.aclose()
+
+
+def _rejected(error: ConnectionRejected) -> StreamdError | StreamOver:
+    if error.status_code == 204:
+        return StreamOver()
+    if 200 <= error.status_code < 300:
+        return ProtocolError(f"the server answered {error.status_code} in place of a WebSocket upgrade")
+    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in error.headers}
+    return failed(read_problem(error.status_code, headers, error.body or b""))
+
+
+@attrs.define(eq=False)
+class _Watched(trio.abc.Stream):
+    """A stream that tells when the other side is gone.
+
+    The library waits for the end of the handshake only; a peer that leaves in the middle of it would
+    otherwise be waited for until the time is over.
+    """
+
+    inner: trio.abc.Stream
+    on_end: Callable[[], None]
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        await self.inner.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self.inner.wait_send_all_might_not_block()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        try:
+            data = await self.inner.receive_some(max_bytes)
+        except (trio.BrokenResourceError, ssl.SSLError) as error:
+            self.on_end()
+            raise trio.BrokenResourceError(str(error)) from error
+        if not data:
+            self.on_end()
+        return data
+
+    async def aclose(self) -> None:
+        await self.inner.aclose()

@@ -1,0 +1,69 @@
+"""The JSON of WebSocket frames and poll answers, with the data left as it was written.
+
+:func:`streamd.events.messages.decode_server_message` makes Python values of the data; here it stays
+text, so that a number keeps its digits and an event looks the same over every transport.
+"""
+
+from typing import Any
+
+import msgspec
+
+from ..errors import InvalidBody, InvalidField
+from ..events.bodies import decode_json
+from ..events.event import DEFAULT_TYPE, encode_data
+from .errors import ProtocolError
+from .items import CursorMoved, ReceivedEvent
+from .link import ControlFrame, Frame
+
+
+class EventMessage(msgspec.Struct, frozen=True):
+    """An event, or a control message when ``control`` is set."""
+
+    id: str | None = None
+    type: str = DEFAULT_TYPE
+    topics: tuple[str, ...] = ()
+    data: msgspec.Raw = msgspec.Raw(b'""')
+    retry: int | None = None
+    control: str | None = None
+
+    def frame(self) -> ReceivedEvent:
+        """The event, its data as text."""
+        return ReceivedEvent(self.id or "", self.type, self.topics, encode_data(self.data)[0])
+
+
+class PollAnswer(msgspec.Struct, frozen=True):
+    """The answer to one poll."""
+
+    events: list[EventMessage]
+    next: str
+    gap: dict[str, Any] | None = None
+
+
+def read_frame(text: str | bytes) -> tuple[Frame, int | None]:
+    """One WebSocket frame, and the reconnection time in it (ms), if any.
+
+    Raises:
+        ProtocolError: not the grammar of :mod:`streamd.events.messages`.
+    """
+    try:
+        head: EventMessage = decode_json(text, EventMessage)
+        if head.control is None:
+            return head.frame(), head.retry
+        if head.control == "cursor":
+            return CursorMoved(head.id or ""), head.retry
+        return ControlFrame(head.control, decode_json(text, dict[str, Any])), head.retry
+    except (InvalidBody, InvalidField) as error:
+        raise ProtocolError(f"not a message of streamd: {error.detail}") from error
+
+
+def read_poll_answer(body: bytes) -> PollAnswer:
+    """Read the answer to a poll.
+
+    Raises:
+        ProtocolError: it is something else.
+    """
+    try:
+        answer: PollAnswer = decode_json(body, PollAnswer)
+    except InvalidBody as error:
+        raise ProtocolError(f"not the answer to a poll: {error.detail}") from error
+    return answer

@@ -1,0 +1,138 @@
+"""One client over one transport: who it is, what it got, and how it ends."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+import attrs
+import trio
+
+from ..config import ConnectionSettings
+from ..events import Control, ControlName, CursorMove, Event, EventId, Frame
+from ..events.control import format_time
+from ..hub import Outbox, Wire
+from .health import Health, health_of
+
+
+class Closing(StrEnum):
+    """Why the server ends a connection; clients read it in ``closing``."""
+
+    SHUTDOWN = "shutdown"
+    LIFETIME = "lifetime"
+    REPLACED = "replaced"  # another connection came with the same client id
+    OVERFLOW = "overflow"  # its policy was `disconnect`, and its outbox was full
+    CLOSED = "closed"  # a program asked for it
+    ENDED = "ended"  # there is nothing more to come
+    ERROR = "error"  # what feeds the stream failed
+
+
+@attrs.frozen
+class Identity:
+    """Who is at the other end."""
+
+    user: str = ""  # empty: nobody in particular
+    address: str = ""  # of the peer, without its port
+
+
+@attrs.define(eq=False)
+class Connection:
+    """One admitted client. The registry makes it; the transport writes through it and ends it."""
+
+    id: str
+    client_id: str
+    identity: Identity
+    transport: str
+    outbox: Outbox
+    settings: ConnectionSettings
+    opened_at: datetime = attrs.field(factory=lambda: datetime.now(UTC))
+    opened: float = attrs.field(factory=trio.current_time)  # s, trio's clock, as are all below
+    heartbeat_seconds: float = 0.0  # 0: the transport has no heartbeats
+    heartbeat_always: bool = False  # also on a stream that is not quiet
+    expires: float = float("inf")
+    last_write: float = attrs.field(factory=trio.current_time)  # when bytes last went out
+    last_heartbeat: float = attrs.field(factory=trio.current_time)
+    stalled_since: float | None = None  # when the write that is under way began
+    told_cursor: EventId | None = None  # the last id this client was given
+    events_sent: int = 0
+    bytes_sent: int = 0
+    errors: int = 0
+    closing: Control | None = None  # set once, by whoever ends the connection first
+    level_cursor: Callable[[], EventId | None] = lambda: None  # set by what feeds the stream
+    abort_transport: Callable[[], None] | None = None  # closes the socket, where the server can
+    pumping: trio.CancelScope = attrs.field(factory=trio.CancelScope)  # of the loop that writes
+    serving: trio.CancelScope = attrs.field(factory=trio.CancelScope)  # of all that serves the client
+
+    async def write(self, wire: Wire, frames: Sequence[Frame]) -> None:
+        """Write frames and count them; marks the connection stalled for as long as it takes.
+
+        Raises:
+            OSError, trio.BrokenResourceError, trio.ClosedResourceError: the peer is gone; counted.
+        """
+        self.stalled_since = trio.current_time()
+        try:
+            written = await wire.write(frames)
+        except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
+            self.errors += 1
+            raise
+        finally:
+            self.stalled_since = None
+        self.count(frames, written)
+
+    def count(self, frames: Sequence[Frame], written: int) -> None:
+        """Take note of frames that went out in ``written`` bytes."""
+        self.last_write = trio.current_time()
+        self.bytes_sent += written
+        for frame in frames:
+            if isinstance(frame, Event):
+                self.events_sent += 1
+                self.told_cursor = frame.id
+            elif isinstance(frame, CursorMove):
+                self.told_cursor = frame.id
+
+    def send(self, frame: Control) -> bool:
+        """Send a message to this client alone; False when its outbox is full or it is leaving."""
+        return self.closing is None and self.outbox.put_nowait(frame)
+
+    def close(self, reason: str, *, retry_ms: int | None = None) -> None:
+        """End the connection after the frame that is being written: the client is told ``closing``.
+
+        The first reason holds. What waits in the outbox is dropped; the client resumes from its
+        last id.
+        """
+        if self.closing is None:
+            self.closing = Control(ControlName.CLOSING, {"reason": str(reason)}, retry_ms)
+            self.pumping.cancel()
+
+    def abort(self) -> None:
+        """End the connection at once, whatever it is doing; nothing more is written."""
+        self.serving.cancel()
+        if self.abort_transport is not None:
+            self.abort_transport()
+
+    @property
+    def stalled_seconds(self) -> float:
+        """For how long the present write has made no progress; 0 when none is under way."""
+        return 0.0 if self.stalled_since is None else trio.current_time() - self.stalled_since
+
+    @property
+    def health(self) -> Health:
+        return health_of(self.stalled_seconds, self.errors, self.settings)
+
+    def status(self) -> dict[str, Any]:
+        """What programs and operators see of it, as JSON values."""
+        return {
+            "id": self.id,
+            "client_id": self.client_id,
+            "user": self.identity.user,
+            "address": self.identity.address,
+            "transport": self.transport,
+            "opened_at": format_time(self.opened_at),
+            "age_seconds": round(trio.current_time() - self.opened, 3),
+            "health": self.health.value,
+            "stalled_seconds": round(self.stalled_seconds, 3),
+            "events_sent": self.events_sent,
+            "bytes_sent": self.bytes_sent,
+            "waiting": len(self.outbox),
+            "errors": self.errors,
+        }

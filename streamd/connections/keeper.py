@@ -1,0 +1,63 @@
+"""The one task that looks after all connections."""
+
+import time
+from datetime import UTC, datetime
+from typing import NoReturn
+
+import trio
+
+from ..config import ConnectionSettings
+from ..events import CursorMove
+from ..events.control import heartbeat
+from ..metrics import Metrics
+from .connection import Closing, Connection
+from .health import Health
+from .registry import Registry
+
+_TURN_SECONDS = 0.002  # connections looked at before others may run
+
+
+async def keep(registry: Registry, settings: ConnectionSettings, metrics: Metrics) -> NoReturn:
+    """Send heartbeats, end lifetimes and reap the stale, once a ``sweep_seconds``, until cancelled."""
+    while True:
+        await trio.sleep(settings.sweep_seconds)
+        sweep = _Sweep(settings, metrics)
+        turn_ends = time.perf_counter() + _TURN_SECONDS
+        for connection in registry:
+            sweep.look_at(connection, trio.current_time())
+            if time.perf_counter() > turn_ends:
+                await trio.lowlevel.checkpoint()
+                turn_ends = time.perf_counter() + _TURN_SECONDS
+
+
+class _Sweep:
+    """One look at everybody, and the frames that all of them share."""
+
+    def __init__(self, settings: ConnectionSettings, metrics: Metrics) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._heartbeat = heartbeat(datetime.now(UTC))
+        self._move: CursorMove | None = None  # shared by all that are level
+
+    def look_at(self, connection: Connection, now: float) -> None:
+        if connection.health is Health.STALE:
+            self._metrics.reaped.inc()
+            connection.abort()
+        elif now >= connection.expires:
+            connection.close(Closing.LIFETIME, retry_ms=self._settings.retry_ms)
+        elif connection.heartbeat_seconds and connection.stalled_since is None:
+            self._beat(connection, now)
+
+    def _beat(self, connection: Connection, now: float) -> None:
+        quiet_since = connection.last_heartbeat
+        if not connection.heartbeat_always:
+            quiet_since = max(quiet_since, connection.last_write)
+        if now - quiet_since < connection.heartbeat_seconds:
+            return
+        connection.last_heartbeat = now
+        cursor = connection.level_cursor()
+        connection.send(self._heartbeat)
+        if cursor is not None and cursor != connection.told_cursor:
+            if self._move is None or self._move.id != cursor:
+                self._move = CursorMove(cursor)
+            connection.outbox.put_nowait(self._move)

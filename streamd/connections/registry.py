@@ -1,0 +1,240 @@
+"""Admission: every connection takes a place here first, and gives it back in the same block."""
+
+import random
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import trio
+
+from ..config import ConnectionSettings
+from ..errors import InvalidField, NotFound, ShuttingDown, StreamdError, TooManyConnections, TooManyForCaller
+from ..events import Control
+from ..hub import Outbox
+from ..metrics import Metrics
+from .connection import Closing, Connection, Identity
+from .health import Health
+
+
+class Registry:
+    """Who is connected. Admission and release are one context manager.
+
+    Attributes:
+        draining: set once shutdown began; nobody is admitted any more.
+    """
+
+    def __init__(self, settings: ConnectionSettings, metrics: Metrics) -> None:
+        self.draining = False
+        self._settings = settings
+        self._metrics = metrics
+        self._places = trio.Semaphore(settings.max_connections, max_value=settings.max_connections)
+        self._connections: dict[str, Connection] = {}
+        self._by_client: dict[tuple[str, str], Connection] = {}
+        self._per_user: Counter[str] = Counter()
+        self._per_address: Counter[str] = Counter()
+        self._ended: Counter[str] = Counter()  # totals of connections that are gone
+        self._ended_seconds = 0.0
+        self._empty = trio.Event()
+        self._empty.set()
+
+    @contextmanager
+    def admit(
+        self,
+        transport: str,
+        identity: Identity,
+        outbox: Outbox,
+        *,
+        client_id: str | None = None,
+        heartbeat_seconds: float = 0.0,
+        heartbeat_always: bool = False,
+    ) -> Iterator[Connection]:
+        """Give a client a place for as long as the block lasts; never waits for one.
+
+        Args:
+            transport: its name, for statistics: ``sse``, ``websocket`` or ``poll``.
+            identity: who it is.
+            outbox: where frames for it wait; closed on the way out.
+            client_id: chosen by the client, or generated. A second connection of the same user with
+                the same client id replaces the first, which is told.
+            heartbeat_seconds: quiet time before a heartbeat; 0 for none.
+            heartbeat_always: heartbeats on streams that are not quiet, too.
+
+        Raises:
+            InvalidField: the client id cannot be one.
+            ShuttingDown, TooManyConnections, TooManyForCaller: there is no place; counted.
+        """
+        client_id = _check_client_id(client_id, self._settings.max_client_id_chars)
+        try:
+            self._take_place(identity)
+        except StreamdError as error:
+            self._metrics.refused.labels(error.code).inc()
+            raise
+        connection = Connection(
+            id=uuid.uuid4().hex,
+            client_id=client_id,
+            identity=identity,
+            transport=transport,
+            outbox=outbox,
+            settings=self._settings,
+            heartbeat_seconds=heartbeat_seconds,
+            heartbeat_always=heartbeat_always,
+            expires=self._choose_expiry(),
+        )
+        self._enter(connection)
+        try:
+            yield connection
+        finally:
+            self._leave(connection)
+
+    def _take_place(self, identity: Identity) -> None:
+        settings = self._settings
+        again = settings.retry_after_seconds
+        if self.draining:
+            raise ShuttingDown("the server is shutting down", retry_after_seconds=again)
+        for count, limit, what in (
+            (self._per_user[identity.user], settings.max_per_user if identity.user else 0, "user"),
+            (self._per_address[identity.address], settings.max_per_address, "address"),
+        ):
+            if limit and count >= limit:
+                raise TooManyForCaller(
+                    f"this {what} has all the {limit} connections it may have", retry_after_seconds=again
+                )
+        try:
+            self._places.acquire_nowait()
+        except trio.WouldBlock:
+            raise TooManyConnections(
+                f"all {settings.max_connections} connections are taken", retry_after_seconds=again
+            ) from None
+
+    def _choose_expiry(self) -> float:
+        lifetime = self._settings.max_lifetime_seconds
+        if not lifetime:
+            return float("inf")
+        return trio.current_time() + lifetime * (1 - self._settings.lifetime_jitter * random.random())
+
+    def _enter(self, connection: Connection) -> None:
+        identity = connection.identity
+        self._per_user[identity.user] += 1
+        self._per_address[identity.address] += 1
+        self._connections[connection.id] = connection
+        key = (identity.user, connection.client_id)
+        before = self._by_client.get(key)
+        self._by_client[key] = connection
+        if before is not None:
+            before.close(Closing.REPLACED)
+        self._empty = self._empty if not self._empty.is_set() else trio.Event()
+
+    def _leave(self, connection: Connection) -> None:
+        connection.outbox.close()
+        self._places.release()
+        del self._connections[connection.id]
+        identity = connection.identity
+        key = (identity.user, connection.client_id)
+        if self._by_client.get(key) is connection:
+            del self._by_client[key]
+        for counter, name in ((self._per_user, identity.user), (self._per_address, identity.address)):
+            counter[name] -= 1
+            if not counter[name]:
+                del counter[name]
+        self._ended.update(
+            connections=1,
+            events=connection.events_sent,
+            bytes=connection.bytes_sent,
+            errors=connection.errors,
+        )
+        self._ended_seconds += trio.current_time() - connection.opened
+        if not self._connections:
+            self._empty.set()
+
+    # --- operations ---------------------------------------------------------------------------
+
+    def __iter__(self) -> Iterator[Connection]:
+        """Everyone connected now; a copy."""
+        return iter(list(self._connections.values()))
+
+    def find(self, client_id: str, *, user: str = "") -> Connection:
+        """The connection of a client.
+
+        Raises:
+            NotFound: no such client is connected.
+        """
+        try:
+            return self._by_client[user, client_id]
+        except KeyError:
+            raise NotFound(f"no client {client_id!r} is connected", field="client_id") from None
+
+    def send(self, client_id: str, message: Control, *, user: str = "") -> bool:
+        """Send a message to one client; False when its outbox is full.
+
+        Raises:
+            NotFound: no such client is connected.
+        """
+        return self.find(client_id, user=user).send(message)
+
+    def broadcast(self, message: Control, where: Callable[[Connection], bool] = lambda _: True) -> int:
+        """Send a message to every connection that ``where`` accepts; returns how many took it."""
+        return sum(connection.send(message) for connection in self if where(connection))
+
+    def close(self, client_id: str, *, user: str = "", reason: str = Closing.CLOSED) -> None:
+        """End a client's connection; it is told why.
+
+        Raises:
+            NotFound: no such client is connected.
+        """
+        self.find(client_id, user=user).close(reason)
+
+    def status(self, client_id: str, *, user: str = "") -> dict[str, Any]:
+        """What is known of one client's connection.
+
+        Raises:
+            NotFound: no such client is connected.
+        """
+        return self.find(client_id, user=user).status()
+
+    def statistics(self) -> dict[str, Any]:
+        """Counts of all connections since the start, and of those there are now."""
+        now = trio.current_time()
+        live = list(self._connections.values())
+        total = self._ended["connections"] + len(live)
+        seconds = self._ended_seconds + sum(now - connection.opened for connection in live)
+        health = Counter(connection.health for connection in live)
+        return {
+            "total": total,
+            "active": len(live),
+            "max_connections": self._settings.max_connections,
+            "by_transport": dict(Counter(connection.transport for connection in live)),
+            "by_health": {state.value: health[state] for state in Health},
+            "average_connection_seconds": round(seconds / total, 3) if total else 0.0,
+            "errors": self._ended["errors"] + sum(connection.errors for connection in live),
+            "events_sent": self._ended["events"] + sum(connection.events_sent for connection in live),
+            "bytes_sent": self._ended["bytes"] + sum(connection.bytes_sent for connection in live),
+        }
+
+    # --- the end ------------------------------------------------------------------------------
+
+    async def drain(self, seconds: float) -> None:
+        """Admit nobody any more, tell everyone to come back later, and wait for them to leave.
+
+        Reconnects are spread over ``seconds``. Whoever has not left by then is aborted. Cancelled,
+        it leaves the rest connected.
+        """
+        self.draining = True
+        for connection in self:
+            retry_ms = self._settings.retry_ms + int(1000 * seconds * random.random())
+            connection.close(Closing.SHUTDOWN, retry_ms=retry_ms)
+        with trio.move_on_after(seconds):
+            await self._empty.wait()
+        for connection in self:
+            connection.abort()
+
+
+def _check_client_id(client_id: str | None, max_chars: int) -> str:
+    if client_id is None:
+        return uuid.uuid4().hex
+    if not client_id or not client_id.isprintable() or len(client_id) > max_chars:
+        raise InvalidField(
+            f"client_id must be printable text of 1 to {max_chars} characters", field="client_id"
+        )
+    return client_id

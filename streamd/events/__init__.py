@@ -1,0 +1,39 @@
+"""What an event is, how it is named and selected, and how it looks on each wire.
+
+Pure Python: no I/O, no event loop, imports only :mod:`streamd.errors` and :mod:`streamd.config`.
+
+===============  ============================================================================
+``ids``          event ids, and the sequence that makes them
+``topics``       topics, patterns and the one matcher that subscriptions and grants share
+``event``        :class:`Draft` (to be published) and :class:`Event` (has its id)
+``unlogged``     :class:`UnloggedEvent`, for one client only, without a log
+``control``      control frames, which never carry an event's id
+``sse``          Server-Sent Events: encoder and incremental decoder
+``messages``     the JSON grammar of WebSocket and long-poll
+``bodies``       the JSON of a publish request
+===============  ============================================================================
+"""
+
+from .control import Control, ControlName, CursorMove
+from .event import Draft, Event, Frame, Limits
+from .ids import EARLIEST, EventId, IdSequence, parse_event_id
+from .topics import Pattern, Selectors, validate_topic
+from .unlogged import UnloggedEvent
+
+__all__ = [
+    "EARLIEST",
+    "Control",
+    "ControlName",
+    "CursorMove",
+    "Draft",
+    "Event",
+    "EventId",
+    "Frame",
+    "IdSequence",
+    "Limits",
+    "Pattern",
+    "Selectors",
+    "UnloggedEvent",
+    "parse_event_id",
+    "validate_topic",
+]

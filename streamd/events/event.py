@@ -1,0 +1,228 @@
+"""The event: one immutable message, encoded once for each wire and shared by all its subscribers."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, Final, Protocol
+
+import attrs
+import msgspec
+
+from streamd.errors import InvalidField, TooLarge
+
+from .control import RESERVED_TYPES
+from .ids import EventId
+from .sse import encode_block
+from .topics import validate_topic
+
+DEFAULT_TYPE: Final = "message"  # WHATWG: what an event without an `event:` field is
+RETRY_MS_MAX: Final = 2**31 - 1  # the longest timer a browser can hold
+
+
+class Limits(Protocol):
+    """What one event may be; :class:`streamd.config.EventSettings` is one."""
+
+    @property
+    def max_event_bytes(self) -> int:
+        """Bytes of topics, type and data together."""
+
+    @property
+    def max_topics_per_event(self) -> int:
+        """Topics one event may be published under."""
+
+    @property
+    def max_topic_bytes(self) -> int:
+        """Bytes of one topic in UTF-8."""
+
+    @property
+    def max_idempotency_key_bytes(self) -> int:
+        """Bytes of an idempotency key in UTF-8."""
+
+
+class Frame(Protocol):
+    """Anything that can be sent to a client: it knows its bytes on every wire."""
+
+    @property
+    def sse(self) -> bytes:
+        """One block of an event stream, with its blank line."""
+
+    @property
+    def json(self) -> bytes:
+        """One JSON object: a WebSocket text frame, or an item of a long-poll answer."""
+
+    @property
+    def text(self) -> str:
+        """The same JSON as text."""
+
+
+@attrs.frozen
+class Draft:
+    """An event before the log gave it an id. Make one with :meth:`create`, which checks everything."""
+
+    topics: tuple[str, ...]  # the first is canonical
+    data: str  # the text as it goes over the wire; for a JSON value, its compact JSON
+    is_json: bool = False  # whether `data` is the JSON of a value rather than plain text
+    type: str = DEFAULT_TYPE
+    retry_ms: int | None = None
+    idempotency_key: str | None = None
+
+    @classmethod
+    def create(
+        cls,
+        topics: str | Sequence[str],
+        data: Any = "",
+        *,
+        limits: Limits,
+        type: str | None = None,
+        retry_ms: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> "Draft":
+        """Check and encode what somebody wants to publish.
+
+        Args:
+            topics: one topic or several, the canonical one first; repeats are dropped.
+            data: text, sent as it is, or any JSON value (also an ``msgspec.Raw`` holding one). A value
+                whose JSON is a string, such as a datetime, becomes that text; NaN becomes null.
+            limits: bounds on the whole and its parts.
+            type: the SSE event type, ``message`` when left out.
+            retry_ms: reconnection time for clients, in milliseconds.
+            idempotency_key: the same key with the same content publishes once.
+
+        Raises:
+            InvalidField: names the field that is wrong.
+            TooLarge: topics, type and data together exceed ``limits.max_event_bytes``.
+        """
+        text, is_json = encode_data(data)
+        draft = cls(
+            _validate_topics(topics, limits),
+            text,
+            is_json,
+            _validate_type(type),
+            _validate_retry(retry_ms),
+            _validate_key(idempotency_key, limits.max_idempotency_key_bytes),
+        )
+        if draft.size > limits.max_event_bytes:
+            raise TooLarge(
+                f"the event has {draft.size} bytes, the most is {limits.max_event_bytes}", field="data"
+            )
+        return draft
+
+    @property
+    def size(self) -> int:
+        """Bytes of topics, type and data in UTF-8."""
+        return _size(self.topics, self.type, self.data)
+
+
+@attrs.frozen(eq=False)
+class Event:
+    """A published event. Equal only to itself: the log makes each id once."""
+
+    id: EventId
+    topics: tuple[str, ...]
+    type: str
+    data: str
+    is_json: bool
+    retry_ms: int | None = None
+
+    @classmethod
+    def from_draft(cls, draft: Draft, event_id: EventId) -> "Event":
+        """The event a draft becomes when the log has given it an id."""
+        return cls(event_id, draft.topics, draft.type, draft.data, draft.is_json, draft.retry_ms)
+
+    @cached_property
+    def size(self) -> int:
+        """Bytes of topics, type and data in UTF-8."""
+        return _size(self.topics, self.type, self.data)
+
+    @cached_property
+    def sse(self) -> bytes:
+        """One block of an event stream; the default type is left out."""
+        shown_type = "" if self.type == DEFAULT_TYPE else self.type
+        return encode_block(id=self.id, type=shown_type, data=self.data, retry_ms=self.retry_ms)
+
+    @cached_property
+    def json(self) -> bytes:
+        """One JSON object; a JSON value stands in it with its numbers kept to the digit."""
+        fields = [
+            b'{"id":"%b","type":%b,"topics":%b,"data":%b'
+            % (
+                self.id.encode(),
+                msgspec.json.encode(self.type),
+                msgspec.json.encode(self.topics),
+                self.data.encode() if self.is_json else msgspec.json.encode(self.data),
+            )
+        ]
+        if self.retry_ms is not None:
+            fields.append(b',"retry":%d' % self.retry_ms)
+        return b"".join((*fields, b"}"))
+
+    @cached_property
+    def text(self) -> str:
+        """The same JSON as text."""
+        return self.json.decode()
+
+    @property
+    def value(self) -> Any:
+        """The data as published: text, or the JSON value."""
+        return msgspec.json.decode(self.data) if self.is_json else self.data
+
+
+def encode_data(data: Any) -> tuple[str, bool]:
+    """The wire text of some data, and whether it is JSON. Text stays as it is.
+
+    Raises:
+        InvalidField: not text and not a JSON value, or text that UTF-8 cannot hold.
+    """
+    try:
+        if isinstance(data, str):
+            data.encode()
+            return data, False
+        if isinstance(data, msgspec.Raw):
+            raw = msgspec.json.format(bytes(data), indent=-1)  # compact, numbers kept to the digit
+        else:
+            raw = msgspec.json.encode(data)
+        if raw.startswith(b'"'):
+            return msgspec.json.decode(raw, type=str), False
+        return raw.decode(), True
+    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
+        raise InvalidField(f"data must be text or a JSON value: {error}", field="data") from error
+
+
+def _size(topics: tuple[str, ...], type: str, data: str) -> int:
+    return sum(len(topic.encode()) for topic in topics) + len(type.encode()) + len(data.encode())
+
+
+def _validate_topics(topics: str | Sequence[str], limits: Limits) -> tuple[str, ...]:
+    if isinstance(topics, str):
+        return (validate_topic(topics, limits.max_topic_bytes),)
+    if not topics:
+        raise InvalidField("an event needs at least one topic", field="topics")
+    if len(topics) > limits.max_topics_per_event:
+        raise InvalidField(
+            f"an event may have at most {limits.max_topics_per_event} topics, got {len(topics)}",
+            field="topics",
+        )
+    return tuple(dict.fromkeys(validate_topic(t, limits.max_topic_bytes, field="topics") for t in topics))
+
+
+def _validate_type(type: object) -> str:
+    if type is None or type == "":
+        return DEFAULT_TYPE
+    if not isinstance(type, str) or not type.isprintable():
+        raise InvalidField("type must be printable text without line breaks", field="type")
+    if type in RESERVED_TYPES:
+        raise InvalidField(f"type {type!r} is reserved for streamd's own control frames", field="type")
+    return type
+
+
+def _validate_retry(retry_ms: object) -> int | None:
+    if retry_ms is None:
+        return None
+    if isinstance(retry_ms, bool) or not isinstance(retry_ms, int) or not 0 <= retry_ms <= RETRY_MS_MAX:
+        raise InvalidField(f"retry must be whole milliseconds from 0 to {RETRY_MS_MAX}", field="retry")
+    return retry_ms
+
+
+def _validate_key(key: str | None, max_bytes: int) -> str | None:
+    if key is None:
+        return None
+    return validate_topic(key, max_bytes, field="idempotency_key")

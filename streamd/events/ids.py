@@ -1,0 +1,83 @@
+"""Event ids: ``{milliseconds:013d}-{sequence:06d}``.
+
+They sort as strings, carry the time of publishing, and look the same in every log.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Final, NewType
+
+from streamd.errors import InvalidField
+
+EventId = NewType("EventId", str)
+"""A well-formed id. Two ids of one log compare in delivery order, as strings."""
+
+EARLIEST: Final = EventId("0000000000000-000000")
+"""The cursor before every event: reading after it replays all that is kept, and is never a gap."""
+
+EARLIEST_NAME: Final = "earliest"
+"""What clients write for :data:`EARLIEST`."""
+
+SEQUENCE_MAX: Final = 999_999  # six digits; one more carries into the next millisecond
+_FORM: Final = re.compile(r"[0-9]{13}-[0-9]{6}", re.ASCII)
+
+
+def make_event_id(ms: int, sequence: int) -> EventId:
+    """The id of the ``sequence``-th event (0 to 999,999) of a millisecond since 1970."""
+    return EventId(f"{ms:013d}-{sequence:06d}")
+
+
+def parse_event_id(text: str, *, field: str = "id") -> EventId:
+    """Check that ``text`` is an id, or the word ``earliest``.
+
+    Raises:
+        InvalidField: it is neither; names ``field``.
+    """
+    if text == EARLIEST_NAME:
+        return EARLIEST
+    if not _FORM.fullmatch(text):
+        raise InvalidField(
+            f"{field} must be an event id such as 1700000000000-000001, or 'earliest'; got {text[:64]!r}",
+            field=field,
+        )
+    return EventId(text)
+
+
+def split_event_id(event_id: EventId) -> tuple[int, int]:
+    """Milliseconds since 1970, and the sequence within that millisecond."""
+    return int(event_id[:13]), int(event_id[14:])
+
+
+class IdSequence:
+    """Makes ids that only ever grow, whatever the clock does.
+
+    The milliseconds are ``max(now, last)``, so a clock set back does no harm, and when a millisecond
+    has used its million sequence numbers the next id borrows the following millisecond.
+
+    Args:
+        now_ms: the wall clock, in milliseconds since 1970.
+        last: the newest id already given out. Left out, the sequence starts at the present
+            millisecond, and :attr:`last` is an id that no event has.
+    """
+
+    __slots__ = ("_ms", "_now_ms", "_sequence")
+
+    def __init__(self, now_ms: Callable[[], int], last: EventId | None = None) -> None:
+        self._now_ms = now_ms
+        self._ms, self._sequence = split_event_id(last) if last is not None else (now_ms(), 0)
+
+    @property
+    def last(self) -> EventId:
+        """The newest id given out."""
+        return make_event_id(self._ms, self._sequence)
+
+    def next(self) -> EventId:
+        """The next id, greater than every one before it."""
+        now = self._now_ms()
+        if now > self._ms:
+            self._ms, self._sequence = now, 0
+        elif self._sequence < SEQUENCE_MAX:
+            self._sequence += 1
+        else:
+            self._ms, self._sequence = self._ms + 1, 0
+        return make_event_id(self._ms, self._sequence)

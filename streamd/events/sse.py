@@ -1,0 +1,168 @@
+"""Server-Sent Events: the encoder, and an incremental decoder (WHATWG HTML section 9.2).
+
+No I/O. The decoder is used as h11 is: feed it with :meth:`Decoder.receive_data`, then take what is
+complete with :meth:`Decoder.next_event` until there is no more.
+"""
+
+import codecs
+import re
+from collections import deque
+from typing import Final
+
+import attrs
+
+from streamd.errors import TooLarge
+
+_LINE_END: Final = re.compile(r"\r\n|\r|\n")
+_BOM: Final = "\ufeff"
+_RETRY_DIGITS_MAX: Final = 15  # 31,000 years in milliseconds; Python refuses to read very long numbers
+
+
+def encode_block(
+    *, id: str = "", type: str = "", data: str | None = None, retry_ms: int | None = None
+) -> bytes:
+    """One block of an event stream, ending in its blank line.
+
+    Args:
+        id: becomes the client's last event id; left out when empty.
+        type: the event type; left out when empty (the client then dispatches ``message``).
+        data: left out when None: the block then dispatches nothing. Each line end in it (CR, LF or
+            CRLF) starts a new ``data:`` line, and reads back as LF.
+        retry_ms: reconnection time, in milliseconds.
+
+    Raises:
+        ValueError: ``id`` or ``type`` holds a line break or NUL, which would forge other fields.
+    """
+    for name, value in (("id", id), ("type", type)):
+        if any(c in value for c in "\r\n\0"):
+            raise ValueError(f"{name} must not contain a line break or NUL")
+    lines = []
+    if id:
+        lines.append(f"id: {id}\n")
+    if type:
+        lines.append(f"event: {type}\n")
+    if retry_ms is not None:
+        lines.append(f"retry: {retry_ms}\n")
+    if data is not None:
+        lines.extend(f"data: {line}\n" for line in _LINE_END.split(data))
+    lines.append("\n")
+    return "".join(lines).encode()
+
+
+def encode_comment(text: str = "") -> bytes:
+    """A comment block, which clients ignore; line ends in ``text`` start a new comment line."""
+    return "".join(f": {line}\n" for line in _LINE_END.split(text)).encode() + b"\n"
+
+
+@attrs.frozen
+class ServerSentEvent:
+    """One event as a client sees it dispatched."""
+
+    type: str
+    data: str
+    last_event_id: str  # of this block, or the one that held before it
+
+
+@attrs.frozen
+class CursorMoved:
+    """A block without data changed the last event id. Browsers take it in silently."""
+
+    last_event_id: str
+
+
+class Decoder:
+    """Reads an event stream from any split of its bytes (WHATWG HTML 9.2.5 and 9.2.6).
+
+    Malformed UTF-8 becomes U+FFFD, one leading BOM is dropped, unknown fields and comments are
+    ignored, and a block that the end of the stream cuts off is never dispatched.
+
+    Args:
+        max_block_chars: the most text one unfinished block may hold, or None for no bound. Comments
+            count only until their line ends, so any number of them may stand in a block.
+
+    Attributes:
+        last_event_id: of the last block that ended; what to send as ``Last-Event-ID``.
+        retry_ms: the reconnection time the server asked for, in milliseconds, if it did.
+    """
+
+    def __init__(self, *, max_block_chars: int | None = None) -> None:
+        self.last_event_id = ""
+        self.retry_ms: int | None = None
+        self._max_block_chars = max_block_chars
+        self._utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._at_start = True  # a BOM may still come
+        self._after_cr = False  # an LF now belongs to the CR before it
+        self._line: list[str] = []  # pieces of the unfinished line
+        self._data: list[str] = []
+        self._type = ""
+        self._id: str | None = None  # of the unfinished block
+        self._block_chars = 0
+        self._ready: deque[ServerSentEvent | CursorMoved] = deque()
+
+    def receive_data(self, data: bytes) -> None:
+        """Take in the next bytes of the stream.
+
+        Raises:
+            TooLarge: a block exceeds ``max_block_chars``. What was complete before it can still be
+                taken; the stream cannot be read further. Nothing else is ever raised.
+        """
+        text = self._utf8.decode(data)
+        if not text:
+            return
+        if self._at_start:
+            self._at_start = False
+            text = text.removeprefix(_BOM)
+        if self._after_cr and text:
+            self._after_cr = False
+            text = text.removeprefix("\n")
+        if text.endswith("\r"):
+            self._after_cr = True
+        *lines, rest = _LINE_END.split(text)
+        for line in lines:
+            self._count(len(line))
+            self._line.append(line)
+            complete = "".join(self._line)
+            self._line.clear()
+            self._take_line(complete)
+        if rest:
+            self._count(len(rest))
+            self._line.append(rest)
+
+    def next_event(self) -> ServerSentEvent | CursorMoved | None:
+        """The next thing that is complete, or None when more data is needed."""
+        return self._ready.popleft() if self._ready else None
+
+    def _count(self, chars: int) -> None:
+        self._block_chars += chars
+        if self._max_block_chars is not None and self._block_chars > self._max_block_chars:
+            raise TooLarge(f"an event of the stream is longer than {self._max_block_chars} characters")
+
+    def _take_line(self, line: str) -> None:
+        if not line:
+            self._end_block()
+            return
+        field, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if field == "data":
+            self._data.append(value)
+        elif field == "event":
+            self._type = value
+        elif field == "id":
+            if "\0" not in value:
+                self._id = value
+        elif not field:  # a comment: nothing of it is kept
+            self._block_chars -= len(line)
+        elif field == "retry" and value.isascii() and value.isdigit():
+            self.retry_ms = int(value.lstrip("0")[:_RETRY_DIGITS_MAX] or "0")
+
+    def _end_block(self) -> None:
+        moved = self._id is not None and self._id != self.last_event_id
+        if self._id is not None:
+            self.last_event_id = self._id
+        if self._data:
+            data = "\n".join(self._data)
+            self._ready.append(ServerSentEvent(self._type or "message", data, self.last_event_id))
+        elif moved:
+            self._ready.append(CursorMoved(self.last_event_id))
+        self._data.clear()
+        self._type, self._id, self._block_chars = "", None, 0

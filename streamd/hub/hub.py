@@ -1,0 +1,261 @@
+"""The hub: publishing into the log, and one task that fans out its tail to subscriptions."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import trio
+
+from ..config import EventSettings, HubSettings
+from ..errors import HubLagging
+from ..events import Draft, Event, EventId, Selectors
+from ..log.port import Log, Page, Receipt
+from ..metrics import Metrics
+from .index import SelectorIndex
+from .outbox import Outbox
+from .subscription import Overflow, Subscription
+
+_LOOK_AT_CLOCK_EVERY = 64  # offers between two looks at the clock: 64 take well under a turn
+
+
+class Hub:
+    """Publishes, and fans out what the log's tail yields, in log order.
+
+    The last events fanned out are kept in a ring. A subscription whose cursor lies inside it joins
+    the live set without a checkpoint, copying what it lacks; so replay meets live without a gap or
+    a repeat, also behind a fast publisher.
+
+    Args:
+        log: the one order of events.
+        settings: bounds of the fan-out.
+        limits: bounds of an event.
+        metrics: where it counts.
+
+    Attributes:
+        position: the last id that was offered to every live subscription it concerns.
+        considered: the last id of the batch that is being fanned out, or ``position``.
+    """
+
+    def __init__(
+        self, log: Log, settings: HubSettings, limits: EventSettings, metrics: Metrics
+    ) -> None:
+        self.log = log
+        self.metrics = metrics
+        self.position = self.considered = log.head
+        self._settings = settings
+        self._limits = limits
+        self._index: SelectorIndex[Subscription] = SelectorIndex(settings.pattern_cache_topics)
+        self._ring: deque[Event] = deque()
+        self._ring_floor = log.head  # the place just before the oldest event in the ring
+        self._ahead = 0  # events published here and not yet fanned out
+        self._subscriptions: dict[Subscription, None] = {}
+
+    # --- publishing ---------------------------------------------------------------------------
+
+    async def publish(
+        self,
+        topics: str | Sequence[str],
+        data: Any = "",
+        *,
+        type: str | None = None,
+        retry_ms: int | None = None,
+        idempotency_key: str | None = None,
+        publisher: str = "",
+    ) -> EventId:
+        """Publish one event and return its id; subscribers have it within milliseconds.
+
+        Args:
+            topics: one topic or several, the canonical one first.
+            data: text, or any JSON value.
+            type: the SSE event type, ``message`` when left out.
+            retry_ms: reconnection time for clients, in milliseconds.
+            idempotency_key: the same key with the same content publishes once, by this publisher.
+            publisher: whose idempotency keys these are.
+
+        Raises:
+            InvalidField, TooLarge: the event cannot be published as it is.
+            IdempotencyConflict: the key was used with other content.
+            HubLagging: delivery is too far behind.
+        """
+        draft = Draft.create(
+            topics,
+            data,
+            limits=self._limits,
+            type=type,
+            retry_ms=retry_ms,
+            idempotency_key=idempotency_key,
+        )
+        [receipt] = await self.publish_drafts([draft], publisher=publisher)
+        return receipt.id
+
+    async def publish_drafts(self, drafts: Sequence[Draft], *, publisher: str = "") -> list[Receipt]:
+        """Publish several events, all of them or none; the receipts are in the same order.
+
+        Raises:
+            IdempotencyConflict, HubLagging: nothing was published.
+        """
+        if self._ahead + len(drafts) > self._settings.max_lag_events:
+            raise HubLagging(
+                "delivery is behind publishing by more than the server allows", retry_after_seconds=1
+            )
+        receipts = await self.log.append(drafts, publisher=publisher)
+        fresh = [draft.type for draft, receipt in zip(drafts, receipts, strict=True) if not receipt.duplicate]
+        self._ahead += len(fresh)
+        self.metrics.count_types(self.metrics.published, fresh)
+        return receipts
+
+    # --- subscriptions ------------------------------------------------------------------------
+
+    @contextmanager
+    def subscribe(
+        self,
+        selectors: Selectors,
+        after: EventId | None,
+        outbox: Outbox,
+        *,
+        overflow: Overflow = Overflow.CATCH_UP,
+        on_disconnect: Callable[[], None] = lambda: None,
+    ) -> Iterator[Subscription]:
+        """A subscription for as long as the block lasts.
+
+        Args:
+            selectors: what to receive.
+            after: the cursor to go on from; None for only what comes from now on.
+            outbox: where events wait when the wire cannot take them.
+            overflow: what happens when the outbox is full.
+            on_disconnect: called when the policy ``disconnect`` applies.
+        """
+        cursor = self.log.head if after is None else after
+        subscription = Subscription(self, selectors, cursor, outbox, overflow, on_disconnect)
+        self._subscriptions[subscription] = None
+        self.join(subscription, outbox)
+        try:
+            yield subscription
+        finally:
+            subscription.close()
+
+    def statistics(self) -> dict[str, int]:
+        """Counts of subscriptions, of those lagging, and of events not yet fanned out."""
+        return {
+            "subscriptions": len(self._subscriptions),
+            "lagging": sum(not subscription.live for subscription in self._subscriptions),
+            "ahead": self._ahead,
+        }
+
+    def join(self, subscription: Subscription, outbox: Outbox) -> bool:
+        """Make a subscription live if its cursor lies in the ring and what it lacks fits its outbox.
+
+        No checkpoint: nothing is fanned out between the look and the joining.
+        """
+        if subscription.cursor < self._ring_floor or subscription.cursor > self.log.head:
+            return False
+        lacking: list[Event] = []
+        for event in reversed(self._ring):
+            if event.id <= subscription.cursor:
+                break
+            if subscription.selectors.matches(event.topics):
+                lacking.append(event)
+                if len(lacking) > self._settings.channel_capacity:
+                    return False
+        for event in reversed(lacking):
+            if not outbox.put_nowait(event):
+                return False
+            subscription.cursor = event.id
+        subscription.cursor = max(subscription.cursor, self.considered)
+        self._index.add(subscription.selectors, subscription)
+        subscription.live = True
+        return True
+
+    def leave(self, subscription: Subscription, overflow: Overflow | None) -> None:
+        """Take a subscription out of the live set: its outbox is full, or (None) it is closed."""
+        if subscription.live:
+            subscription.live = False
+            self._index.remove(subscription.selectors, subscription)
+        if overflow is None:
+            self._subscriptions.pop(subscription, None)
+        else:
+            self.metrics.overflows.labels(overflow.value).inc()
+
+    def reindex(self, subscription: Subscription, selectors: Selectors) -> None:
+        """Give a live subscription other selectors."""
+        self._index.remove(subscription.selectors, subscription)
+        self._index.add(selectors, subscription)
+
+    async def read(self, selectors: Selectors, after: EventId) -> Page:
+        """A page of the log, of the size that one turn takes."""
+        return await self.log.read(
+            selectors,
+            after,
+            max_events=self._settings.batch_events,
+            max_bytes=self._settings.batch_bytes,
+        )
+
+    # --- the fan-out --------------------------------------------------------------------------
+
+    async def run(self) -> NoReturn:
+        """Fan out the log's tail until cancelled; what was not fanned out stays in the log."""
+        settings = self._settings
+        while True:
+            page = await self.log.tail(
+                self.considered, max_events=settings.batch_events, max_bytes=settings.batch_bytes
+            )
+            if page.gap is not None:
+                self._fall_behind(page.gap)
+            self._ahead = max(0, self._ahead - len(page.events))
+            self._remember(page.events)
+            self.considered = page.cursor
+            await self._fan_out(page.events)
+            self.position = page.cursor
+
+    def _remember(self, events: Sequence[Event]) -> None:
+        ring = self._ring
+        ring.extend(events)
+        while len(ring) > self._settings.ring_events:
+            self._ring_floor = ring.popleft().id
+
+    def _fall_behind(self, lost: EventId) -> None:
+        """The log dropped events before they were fanned out: everyone reads on from the log."""
+        self._ring.clear()
+        self._ring_floor = lost
+        for subscription in list(self._subscriptions):
+            if subscription.live:
+                subscription.fall_behind()
+
+    async def _fan_out(self, events: Sequence[Event]) -> None:
+        """Offer each subscription its events of this batch together, in log order."""
+        turn = _Turn(self._settings.turn_ms / 1000)
+        if len(events) == 1:
+            for subscription in self._index.find(events[0].topics):
+                subscription.offer(events)
+                await turn.pause()
+            return
+        batches: dict[Subscription, list[Event]] = {}
+        for event in events:
+            for subscription in self._index.find(event.topics):
+                batches.setdefault(subscription, []).append(event)
+                await turn.pause()
+        for subscription, batch in batches.items():
+            subscription.offer(batch)
+            await turn.pause()
+
+
+class _Turn:
+    """Lets other tasks run when a turn has lasted long enough."""
+
+    __slots__ = ("_countdown", "_deadline", "_seconds")
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._deadline = time.perf_counter() + seconds
+        self._countdown = _LOOK_AT_CLOCK_EVERY
+
+    async def pause(self) -> None:
+        self._countdown -= 1
+        if self._countdown:
+            return
+        self._countdown = _LOOK_AT_CLOCK_EVERY
+        if time.perf_counter() >= self._deadline:
+            await trio.lowlevel.checkpoint()
+            self._deadline = time.perf_counter() + self._seconds

@@ -1,0 +1,158 @@
+"""One subscriber's place in the log."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from ..events import Event, EventId, Frame, Selectors
+from ..events.control import gap, heartbeat
+from .outbox import LatestOutbox, Outbox, conflation_key
+from .wire import Wire
+
+if TYPE_CHECKING:
+    from .hub import Hub
+
+
+class Overflow(StrEnum):
+    """What happens when a subscriber's outbox is full."""
+
+    CATCH_UP = "catch-up"  # read from the log at its own speed until level: loses nothing
+    LATEST = "latest"  # keep only the newest event of each topic and type; past that, catch up
+    DISCONNECT = "disconnect"  # end the connection; the client resumes from its last id
+
+
+class Subscription:
+    """Events that match some selectors, in log order, each once, from a cursor on.
+
+    It is *live* while the fan-out offers it events, and *lagging* while it reads pages from the log
+    by itself, as it does at first and after its outbox was full. :meth:`receive` covers both.
+
+    Attributes:
+        selectors: what it asks for.
+        cursor: the last id considered; everything up to it was put in the outbox, written, or did
+            not match. While live, the fan-out's position counts as well.
+        live: whether the fan-out offers it events.
+        wire: where events may be written without a detour through the outbox, if anywhere.
+        merged: events replaced by a newer one, under the policy ``latest``.
+    """
+
+    def __init__(
+        self,
+        hub: "Hub",
+        selectors: Selectors,
+        cursor: EventId,
+        outbox: Outbox,
+        overflow: Overflow,
+        on_disconnect: Callable[[], None],
+    ) -> None:
+        self.selectors = selectors
+        self.cursor = cursor
+        self.live = False
+        self.wire: Wire | None = None
+        self.on_direct_write: Callable[[Sequence[Event], int], None] | None = None
+        self._hub = hub
+        self._outbox = outbox
+        self._overflow = overflow
+        self._on_disconnect = on_disconnect
+        self._merged_in_pages = 0
+        self._closed = False
+
+    @property
+    def merged(self) -> int:
+        waiting = self._outbox.merged if isinstance(self._outbox, LatestOutbox) else 0
+        return self._merged_in_pages + waiting
+
+    def level_cursor(self) -> EventId | None:
+        """The place in the log this subscriber has wholly read up to, if it is level with the hub."""
+        if not self.live or self._outbox:
+            return None
+        return max(self.cursor, self._hub.position)
+
+    def offer(self, events: Sequence[Event]) -> None:
+        """Take events from the fan-out, in log order; never blocks, never raises.
+
+        Those at or before the cursor are dropped: it has considered them by another way.
+        """
+        if not self.live:
+            return
+        if events[0].id <= self.cursor:
+            events = [event for event in events if event.id > self.cursor]
+            if not events:
+                return
+        if self.wire is not None and not self._outbox:
+            written = self.wire.write_nowait(events)
+            if written:
+                self.cursor = events[-1].id
+                if self.on_direct_write is not None:
+                    self.on_direct_write(events, written)
+                return
+        for event in events:
+            if not self._outbox.put_nowait(event):
+                self._overflowed()
+                return
+            self.cursor = event.id
+
+    def _overflowed(self) -> None:
+        self.cursor = max(self.cursor, self._hub.position)
+        self._hub.leave(self, self._overflow)
+        if self._overflow is Overflow.DISCONNECT:
+            self._on_disconnect()
+
+    def fall_behind(self) -> None:
+        """Read on from the log: the hub itself lost its place in it."""
+        self.cursor = max(self.cursor, self._hub.position)
+        self._hub.leave(self, Overflow.CATCH_UP)
+        self._outbox.put_nowait(heartbeat(datetime.now(UTC)))  # wakes whoever waits in receive()
+
+    async def receive(self) -> list[Frame]:
+        """The next frames, at least one; empty once the subscription or its outbox is closed.
+
+        Cancelled while waiting, or not at all: nothing is lost.
+        """
+        while not self._closed:
+            frames = self._outbox.drain()
+            if not frames:
+                if not self.live and not self._hub.join(self, self._outbox):
+                    frames = await self._read_page()
+                elif self._outbox:
+                    continue
+                else:
+                    return await self._outbox.get()
+            if frames:
+                return frames
+        return []
+
+    async def _read_page(self) -> list[Frame]:
+        """One page of the log, after the cursor."""
+        page = await self._hub.read(self.selectors, self.cursor)
+        frames: list[Frame] = []
+        if page.gap is not None:
+            self._hub.metrics.gaps.inc()
+            frames.append(gap(self.cursor, page.gap))
+        self.cursor = page.cursor
+        if self._overflow is Overflow.LATEST:
+            newest: dict[object, Frame] = {}
+            for event in page.events:
+                newest.pop(conflation_key(event), None)
+                newest[conflation_key(event)] = event
+            self._merged_in_pages += len(page.events) - len(newest)
+            frames.extend(newest.values())
+        else:
+            frames.extend(page.events)
+        return frames
+
+    def change(self, selectors: Selectors) -> EventId:
+        """Ask for something else from now on; returns the cursor from which the change holds.
+
+        A subscriber that is lagging reads the rest of the way with the new selectors.
+        """
+        if self.live:
+            self._hub.reindex(self, selectors)
+        self.selectors = selectors
+        return max(self.cursor, self._hub.considered) if self.live else self.cursor
+
+    def close(self) -> None:
+        """Leave the hub; the outbox belongs to the connection and stays as it is."""
+        self._closed = True
+        self._hub.leave(self, None)

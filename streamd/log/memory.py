@@ -1,0 +1,256 @@
+"""The memory log: events in this process, bounded by number, bytes and age.
+
+Bounds hold for each topic and for the whole. An event that has several topics goes when the first
+of them is full. Nothing survives the process: a restart begins a new epoch, and whoever resumes with
+an id from before is told the gap.
+"""
+
+import heapq
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, NoReturn
+
+import attrs
+import trio
+
+from ..config import LogSettings
+from ..errors import IdempotencyConflict
+from ..events import EARLIEST, Draft, Event, EventId, IdSequence, Selectors
+from ..events.ids import split_event_id
+from ..events.topics import ALL
+from .port import Page, Receipt
+
+_SCAN_MAX: Final = 2048  # entries a page looks at before it lets others run: about a millisecond
+_SWEEP_SECONDS: Final = 1.0  # how late an event may go when nobody reads or writes
+
+
+def wall_clock_ms() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+@attrs.define(eq=False)
+class _Entry:
+    """One event, and what the log has to know to drop it."""
+
+    event: Event
+    key: tuple[str, str] | None  # publisher and idempotency key
+    alive: bool = True
+
+
+class _Window:
+    """Entries in log order; new ones at the end, and any may die.
+
+    Dead ones at the front are trimmed at once; those in between when they are the majority, so that
+    the list is never more than twice what is alive.
+    """
+
+    __slots__ = ("_entries", "_start", "bytes", "live")
+
+    def __init__(self) -> None:
+        self._entries: list[_Entry] = []
+        self._start = 0
+        self.live = 0
+        self.bytes = 0
+
+    def append(self, entry: _Entry) -> None:
+        self._entries.append(entry)
+        self.live += 1
+        self.bytes += entry.event.size
+
+    def oldest(self) -> _Entry:
+        """The first that is alive; there must be one."""
+        return self._entries[self._start]
+
+    def bury(self, entry: _Entry) -> None:
+        """Take note that one of the entries has died."""
+        self.live -= 1
+        self.bytes -= entry.event.size
+        entries, start = self._entries, self._start
+        while start < len(entries) and not entries[start].alive:
+            start += 1
+        self._start = start
+        if len(entries) > 2 * self.live + 64:  # a few more, so that small windows are left alone
+            self._entries = [entry for entry in entries[start:] if entry.alive]
+            self._start = 0
+
+    def after(self, cursor: EventId) -> Iterator[_Entry]:
+        """Entries past ``cursor``, the dead ones among them included."""
+        entries = self._entries
+        first = bisect_right(entries, cursor, self._start, key=_entry_id)
+        return (entries[index] for index in range(first, len(entries)))
+
+
+def _entry_id(entry: _Entry) -> EventId:
+    return entry.event.id
+
+
+class MemoryLog:
+    """A log in memory; see :class:`streamd.log.port.Log`.
+
+    Args:
+        settings: the bounds.
+        now_ms: the wall clock, in milliseconds since 1970.
+    """
+
+    durability = "An acknowledged event is in this process's memory; it does not survive a restart."
+
+    def __init__(self, settings: LogSettings, now_ms: Callable[[], int] = wall_clock_ms) -> None:
+        self._settings = settings
+        self._now_ms = now_ms
+        self._max_age_ms = 1000 * min(settings.max_age_seconds, settings.topic_max_age_seconds)
+        self._ids = IdSequence(now_ms)
+        self.epoch: Final = self._ids.last
+        self._all = _Window()
+        self._topics: dict[str, _Window] = {}
+        self._keys: dict[tuple[str, str], tuple[Draft, EventId]] = {}
+        self._truncated: dict[str, EventId] = {}  # newest dropped id by topic, oldest record first
+        self._forgotten = EARLIEST  # newest id among the records that were folded
+        self._newest_dropped = EARLIEST
+        self._waiting = trio.lowlevel.ParkingLot()
+
+    @property
+    def head(self) -> EventId:
+        return self._ids.last
+
+    async def append(self, drafts: Sequence[Draft], *, publisher: str = "") -> list[Receipt]:
+        await trio.lowlevel.checkpoint()
+        self._expire()
+        known = self._find_known(drafts, publisher)
+        receipts = []
+        for draft in drafts:
+            key = None if draft.idempotency_key is None else (publisher, draft.idempotency_key)
+            if key is not None and key in known:
+                receipts.append(Receipt(known[key], duplicate=True))
+                continue
+            event_id = self._ids.next()
+            if key is not None:
+                known[key] = event_id
+                self._keys[key] = (draft, event_id)
+            self._keep(_Entry(Event.from_draft(draft, event_id), key))
+            receipts.append(Receipt(event_id))
+        self._waiting.unpark_all()
+        return receipts
+
+    def _find_known(self, drafts: Sequence[Draft], publisher: str) -> dict[tuple[str, str], EventId]:
+        """Ids of the drafts whose keys are known; refuses the whole when one has other content."""
+        known: dict[tuple[str, str], EventId] = {}
+        here: dict[tuple[str, str], Draft] = {}
+        for draft in drafts:
+            if draft.idempotency_key is None:
+                continue
+            key = (publisher, draft.idempotency_key)
+            if key in self._keys:
+                before, known[key] = self._keys[key]
+            else:
+                before = here.setdefault(key, draft)
+            if before != draft:
+                raise IdempotencyConflict(
+                    f"idempotency key {draft.idempotency_key!r} was used before with other content",
+                    field="idempotency_key",
+                )
+        return known
+
+    async def read(
+        self, selectors: Selectors, after: EventId, *, max_events: int, max_bytes: int
+    ) -> Page:
+        await trio.lowlevel.checkpoint()
+        return self._read(selectors, after, max_events, max_bytes)
+
+    async def tail(self, after: EventId, *, max_events: int, max_bytes: int) -> Page:
+        await trio.lowlevel.checkpoint()
+        while self.head == after:
+            await self._waiting.park()
+        return self._read(ALL, after, max_events, max_bytes)
+
+    async def run(self) -> NoReturn:
+        while True:
+            self._expire()
+            await trio.sleep(_SWEEP_SECONDS)
+
+    # --- reading ------------------------------------------------------------------------------
+
+    def _read(self, selectors: Selectors, after: EventId, max_events: int, max_bytes: int) -> Page:
+        self._expire()
+        gap = self._lost(selectors, after)
+        if after > self.head:
+            after = self.epoch  # another log's cursor: all that is kept here is new to it
+        events: list[Event] = []
+        size = scanned = 0
+        cursor, more = self.head, False
+        for entry in self._candidates(selectors, after):
+            scanned += 1
+            event = entry.event
+            if entry.alive and (selectors is ALL or selectors.matches(event.topics)):
+                if not events or events[-1] is not event:  # under two of the topics asked for
+                    events.append(event)
+                    size += event.size
+            if len(events) >= max_events or size >= max_bytes or scanned >= _SCAN_MAX:
+                cursor, more = event.id, event.id < self.head
+                break
+        return Page(events, cursor, more, gap)
+
+    def _candidates(self, selectors: Selectors, after: EventId) -> Iterable[_Entry]:
+        if selectors.patterns:
+            return self._all.after(after)
+        windows = [self._topics[t].after(after) for t in selectors.topics if t in self._topics]
+        return windows[0] if len(windows) == 1 else heapq.merge(*windows, key=_entry_id)
+
+    def _lost(self, selectors: Selectors, after: EventId) -> EventId | None:
+        """The newest matching id that was dropped after the cursor, if any was."""
+        if after == EARLIEST:
+            return None
+        if after > self.head:
+            return self.epoch
+        lost = self.epoch
+        if after < self._newest_dropped:
+            if selectors.patterns:  # costs a look at each topic's record, so only when it can matter
+                records = (i for t, i in self._truncated.items() if i > after and selectors.matches((t,)))
+                lost = max(lost, self._forgotten, *records)
+            else:
+                lost = max(lost, *(self._truncated.get(t, self._forgotten) for t in selectors.topics))
+        return lost if lost > after else None
+
+    # --- keeping and dropping -----------------------------------------------------------------
+
+    def _keep(self, entry: _Entry) -> None:
+        settings = self._settings
+        self._all.append(entry)
+        for topic in entry.event.topics:
+            self._topics.setdefault(topic, _Window()).append(entry)
+        for topic in entry.event.topics:
+            while (window := self._topics.get(topic)) and (
+                window.live > settings.topic_max_events or window.bytes > settings.topic_max_bytes
+            ):
+                self._drop(window.oldest())
+        while self._all.live > settings.max_events or self._all.bytes > settings.max_bytes:
+            self._drop(self._all.oldest())
+
+    def _expire(self) -> None:
+        if not self._all.live:
+            return
+        limit = self._now_ms() - self._max_age_ms
+        while self._all.live and split_event_id(self._all.oldest().event.id)[0] < limit:
+            self._drop(self._all.oldest())
+
+    def _drop(self, entry: _Entry) -> None:
+        event = entry.event
+        entry.alive = False
+        self._all.bury(entry)
+        self._newest_dropped = max(self._newest_dropped, event.id)
+        if entry.key is not None:
+            del self._keys[entry.key]
+        for topic in event.topics:
+            window = self._topics[topic]
+            window.bury(entry)
+            if not window.live:
+                del self._topics[topic]
+            self._record_truncation(topic, event.id)
+
+    def _record_truncation(self, topic: str, event_id: EventId) -> None:
+        newest = max(event_id, self._truncated.pop(topic, EARLIEST))
+        self._truncated[topic] = newest
+        if len(self._truncated) > self._settings.max_truncation_records:
+            oldest = next(iter(self._truncated))
+            self._forgotten = max(self._forgotten, self._truncated.pop(oldest))

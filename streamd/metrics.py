@@ -1,0 +1,71 @@
+"""What streamd counts, as Prometheus metrics in a registry of its own.
+
+Labels are bounded: the first ``max_type_labels`` event types get a value of their own, all later
+ones are counted as ``other``, so that publishers cannot make the number of series grow.
+"""
+
+from collections import Counter as tally
+from collections.abc import Iterable
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+OTHER: Final = "other"
+_LABEL_CHARS_MAX: Final = 64  # a longer type is cut in the label; series names are for reading
+_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+
+
+class Metrics:
+    """The counters of one server. ``registry`` is what ``/metrics`` prints.
+
+    Args:
+        max_type_labels: event types that get a label value of their own.
+    """
+
+    def __init__(self, *, max_type_labels: int) -> None:
+        self.registry: Final = CollectorRegistry()
+        self._max_type_labels = max_type_labels
+        self._types: dict[str, str] = {}
+        self.published: Final = self._counter("events_published", "Events published, by type.", "type")
+        self.delivered: Final = self._counter(
+            "events_delivered", "Events written to clients, by type.", "type"
+        )
+        self.merged: Final = self._counter(
+            "events_merged", "Events replaced by a newer one under the overflow policy `latest`."
+        )
+        self.gaps: Final = self._counter("gaps", "Gap notices: events were gone before a subscriber read them.")
+        self.overflows: Final = self._counter(
+            "subscription_overflows", "Full channels, by the policy that applied.", "policy"
+        )
+        self.refused: Final = self._counter("connections_refused", "Connections refused, by code.", "code")
+        self.reaped: Final = self._counter("connections_reaped", "Stale connections closed.")
+        self.delivery_seconds: Final = Histogram(
+            "streamd_delivery_seconds",
+            "From publish to the write to a client (millisecond resolution).",
+            registry=self.registry,
+            buckets=_SECONDS,
+        )
+        self.request_seconds: Final = Histogram(
+            "streamd_request_seconds",
+            "Time to answer, by route; streams are not in it.",
+            ("method", "route", "status"),
+            registry=self.registry,
+            buckets=_SECONDS,
+        )
+
+    def _counter(self, name: str, help: str, *labels: str) -> Counter:
+        return Counter(f"streamd_{name}", help, labels, registry=self.registry)
+
+    def type_label(self, type: str) -> str:
+        """The label value for an event type."""
+        label = self._types.get(type)
+        if label is None:
+            if len(self._types) >= self._max_type_labels:
+                return OTHER
+            label = self._types[type] = type[:_LABEL_CHARS_MAX]
+        return label
+
+    def count_types(self, counter: Counter, types: Iterable[str]) -> None:
+        """Add one for each event type."""
+        for type, count in tally(types).items():
+            counter.labels(self.type_label(type)).inc(count)

@@ -1,0 +1,116 @@
+"""One client's socket: Hypercorn's connection, with bounded writes and an end that always works."""
+
+import socket
+import struct
+from typing import Any, Final
+
+import trio
+from hypercorn.config import Config
+from hypercorn.events import Closed, Event, RawData
+from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import AppWrapper, LifespanState
+
+from ..transports.asgi import CONNECTION_EXTENSION
+
+Stream = trio.SocketStream | trio.SSLStream[trio.SocketStream]
+
+_LINGER_NOT: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: close() drops what is unsent (RST)
+
+
+class LiveConnections(set["ServerConnection"]):
+    """The sockets there are, and a way to wait until there are none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._emptied = trio.Event()
+
+    def leave(self, connection: "ServerConnection") -> None:
+        self.discard(connection)
+        if not self:
+            self._emptied.set()
+
+    async def wait_empty(self) -> None:
+        while self:
+            self._emptied = trio.Event()
+            await self._emptied.wait()
+
+
+class ServerConnection(TCPServer):
+    """Serves one accepted stream; ``await`` it.
+
+    Hypercorn shields its socket writes, so that a peer which stops reading would hold its connection
+    for ever. Here a write that takes longer than ``write_timeout_seconds`` aborts the connection, and
+    :meth:`abort` ends it at any time. Applications find this object in the ASGI scope, under the
+    extension ``streamd.connection``.
+    """
+
+    def __init__(
+        self,
+        app: AppWrapper,
+        config: Config,
+        context: WorkerContext,
+        state: LifespanState,
+        live: LiveConnections,
+        write_timeout_seconds: float,
+        stream: Stream,
+    ) -> None:
+        super().__init__(_Extended(app, self), config, context, state, stream)  # type: ignore[arg-type]
+        self._live = live
+        self._write_timeout_seconds = write_timeout_seconds
+        self._aborted = False
+
+    async def run(self) -> None:
+        self._live.add(self)
+        try:
+            await super().run()
+        finally:
+            self._live.leave(self)
+
+    def abort(self) -> None:
+        """Close the socket at once, dropping what is unsent, and cancel all that serves the client.
+
+        Does nothing the second time. Never blocks.
+        """
+        if self._aborted:
+            return
+        self._aborted = True
+        stream = self.stream.transport_stream if isinstance(self.stream, trio.SSLStream) else self.stream
+        try:
+            stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
+        except OSError:
+            pass  # closed already
+        stream.socket.close()  # wakes whoever reads or writes, with ClosedResourceError
+        if hasattr(self, "_task_group"):
+            nursery = self._task_group._nursery
+            if nursery is not None:
+                nursery.cancel_scope.cancel()
+
+    async def protocol_send(self, event: Event) -> None:
+        if not isinstance(event, RawData):
+            await super().protocol_send(event)
+            return
+        if self._aborted:
+            return
+        async with self.send_lock:
+            # Shielded, because a message cut off in the middle would spoil all that follow.
+            with trio.CancelScope(shield=True) as scope:
+                scope.deadline = trio.current_time() + self._write_timeout_seconds
+                try:
+                    await self.stream.send_all(event.data)
+                except (trio.BrokenResourceError, trio.ClosedResourceError):
+                    await self.protocol.handle(Closed())
+        if scope.cancelled_caught:
+            self.abort()
+
+
+class _Extended:
+    """The application, with the connection in each scope's extensions."""
+
+    def __init__(self, app: AppWrapper, connection: ServerConnection) -> None:
+        self._app = app
+        self._connection = connection
+
+    async def __call__(self, scope: Any, receive: Any, send: Any, *spawn: Any) -> None:
+        scope.setdefault("extensions", {})[CONNECTION_EXTENSION] = self._connection
+        await self._app(scope, receive, send, *spawn)

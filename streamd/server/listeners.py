@@ -1,0 +1,91 @@
+"""Listening sockets with their options; accepted sockets inherit these on Linux."""
+
+import socket
+import ssl
+from typing import Final
+
+import trio
+from hypercorn.config import Config
+
+from ..config import ServerSettings
+from ..errors import ConfigError
+
+Listener = trio.SocketListener | trio.SSLListener[trio.SocketStream]
+
+# A client may open streams on one connection for as long as it lives; Hypercorn would close it, with
+# the streams in flight, after this many.
+_REQUESTS_UNLIMITED: Final = 2**31
+
+
+def make_config(settings: ServerSettings, max_message_bytes: int) -> Config:
+    """Hypercorn's configuration for our settings."""
+    config = Config()
+    config.bind = settings.bind
+    config.keep_alive_timeout = settings.keep_alive_seconds
+    config.keep_alive_max_requests = _REQUESTS_UNLIMITED
+    config.ssl_handshake_timeout = settings.tls_handshake_timeout_seconds
+    config.h2_max_concurrent_streams = settings.http2_max_concurrent_streams
+    config.h11_max_incomplete_size = settings.max_request_head_bytes
+    config.h2_max_header_list_size = settings.max_request_head_bytes
+    config.websocket_max_message_size = max_message_bytes
+    config.include_server_header = False
+    config.accesslog = None
+    config.errorlog = "-"
+    if settings.certfile:
+        config.certfile = settings.certfile
+        config.keyfile = settings.keyfile
+    return config
+
+
+def open_listeners(settings: ServerSettings, config: Config) -> tuple[list[Listener], list[str]]:
+    """Bind and listen; the listeners, and the addresses to reach them by.
+
+    Raises:
+        ConfigError: an address cannot be bound, or the certificate cannot be used.
+    """
+    try:
+        context = config.create_ssl_context()
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(
+            f"the certificate cannot be used: {error} ({settings.certfile}, {settings.keyfile})",
+            field="server.certfile",
+        ) from error
+    listeners: list[Listener] = []
+    addresses = []
+    for bind in settings.bind:
+        sock = _listen(bind, settings)
+        listener = trio.SocketListener(trio.socket.from_stdlib_socket(sock))
+        listeners.append(
+            listener if context is None else trio.SSLListener(listener, context, https_compatible=True)
+        )
+        host, port = sock.getsockname()[:2]
+        scheme = "http" if context is None else "https"
+        addresses.append(f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}")
+    return listeners, addresses
+
+
+def _listen(bind: str, settings: ServerSettings) -> socket.socket:
+    host, _, port = bind.rpartition(":")
+    host = host.strip("[]")
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        sock = socket.socket(family, kind, protocol)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        _set_options(sock, settings)
+        sock.bind(address)
+        sock.listen(settings.backlog)
+    except OSError as error:
+        raise ConfigError(f"cannot listen on {bind}: {error}", field="server.bind") from error
+    return sock
+
+
+def _set_options(sock: socket.socket, settings: ServerSettings) -> None:
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if settings.tcp_user_timeout_ms:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, settings.tcp_user_timeout_ms)
+    if settings.tcp_notsent_lowat_bytes:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, settings.tcp_notsent_lowat_bytes)

@@ -1,0 +1,84 @@
+"""Serving an ASGI application: listeners, the accept loop, and the way down."""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import structlog
+import trio
+from hypercorn.trio.lifespan import Lifespan
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import ConnectionState, LifespanState
+from hypercorn.utils import wrap_app
+
+from ..config import Settings
+from .connection import LiveConnections, ServerConnection
+from .listeners import make_config, open_listeners
+
+_log = structlog.get_logger(__name__)
+
+
+async def serve(
+    app: object,
+    settings: Settings,
+    *,
+    wait_for_shutdown: Callable[[], Awaitable[None]] = trio.sleep_forever,
+    drain: Callable[[float], Awaitable[None]] | None = None,
+    task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve until ``wait_for_shutdown`` returns; then drain, and return when every socket is closed.
+
+    Args:
+        app: an ASGI application.
+        settings: where to listen, and the bounds.
+        wait_for_shutdown: returns when it is time to stop.
+        drain: tells clients to leave, given the seconds there are; whoever is connected when it
+            returns is cut off.
+
+    ``task_status.started`` is called with the addresses once connections are accepted. Cancelled, it
+    closes everything at once.
+
+    Raises:
+        ConfigError: an address or the certificate cannot be used.
+    """
+    config = make_config(settings.server, settings.connections.max_message_bytes)
+    wrapped = wrap_app(app, config.wsgi_max_body_size, "asgi")  # type: ignore[arg-type]
+    state: LifespanState = {}
+    lifespan = Lifespan(wrapped, config, state)
+    context = WorkerContext(None)
+    live = LiveConnections()
+    listeners, addresses = open_listeners(settings.server, config)
+    async with trio.open_nursery() as lifespan_nursery:
+        await lifespan_nursery.start(lifespan.handle_lifespan)
+        await lifespan.wait_for_startup()
+        async with trio.open_nursery() as connections:
+            handler = partial(
+                ServerConnection,
+                wrapped,
+                config,
+                context,
+                ConnectionState(state.copy()),
+                live,
+                settings.server.write_timeout_seconds,
+            )
+            async with trio.open_nursery() as accepting:
+                await accepting.start(
+                    partial(trio.serve_listeners, handler, listeners, handler_nursery=connections)
+                )
+                task_status.started(addresses)
+                await wait_for_shutdown()
+                accepting.cancel_scope.cancel()  # closes the listeners
+            _log.info("shutting down", connections=len(live))
+            if drain is not None:
+                await drain(settings.server.drain_seconds)
+            await _end_connections(context, live, settings.server.grace_seconds)
+        await lifespan.wait_for_shutdown()
+        lifespan_nursery.cancel_scope.cancel()
+
+
+async def _end_connections(context: WorkerContext, live: LiveConnections, grace_seconds: float) -> None:
+    """Let answers that are under way go out, then close every socket."""
+    await context.terminated.set()  # idle connections close themselves
+    with trio.move_on_after(grace_seconds):
+        await live.wait_empty()
+    for connection in list(live):
+        connection.abort()

@@ -1,0 +1,52 @@
+"""A stream for one client, from an async generator."""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import Any, Final
+
+import trio
+
+from ..events import Frame, UnloggedEvent
+from ..events.control import CursorMove
+from ..events.ids import EventId
+from ..hub import Outbox
+
+OVER: Final = EventId("over")
+"""The last event id of a generated stream that ended by itself. A reconnect that brings it is
+answered 204, which is how a server tells a native EventSource to stop (WHATWG HTML 9.2.3)."""
+
+
+class GeneratedSource:
+    """Feeds a connection's outbox from a generator, no faster than the client reads.
+
+    Args:
+        generator: yields text, JSON values or :class:`streamd.events.UnloggedEvent`.
+    """
+
+    def __init__(self, generator: AsyncGenerator[Any, None], outbox: Outbox) -> None:
+        self._generator = generator
+        self._outbox = outbox
+        self._failure: Exception | None = None
+
+    async def run(self) -> None:
+        """Run the generator to its end, and close it however this ends."""
+        try:
+            async with aclosing(self._generator) as items:
+                async for item in items:
+                    await self._outbox.put(
+                        item if isinstance(item, UnloggedEvent) else UnloggedEvent(item)
+                    )
+            await self._outbox.put(CursorMove(OVER))
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return  # the client is gone
+        except Exception as failure:
+            self._failure = failure
+        finally:
+            self._outbox.end()
+
+    async def receive(self) -> Sequence[Frame]:
+        """The next frames; empty at the end. Raises what the generator raised."""
+        frames = await self._outbox.get()
+        if not frames and self._failure is not None:
+            raise self._failure
+        return frames

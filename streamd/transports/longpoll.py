@@ -1,0 +1,59 @@
+"""Long-poll: one answer at a time, for networks that let nothing else through (RFC 6202)."""
+
+from typing import Any
+
+import msgspec
+import trio
+
+from ..events import Control, ControlName, CursorMove, Event, EventId, Frame
+from ..hub import Subscription
+from ..services import Services
+from .asgi import Scope, let_abort
+from .stream import StreamRequest, open_stream, record_delivery
+
+
+async def poll(
+    services: Services, request: StreamRequest, wait_seconds: float, scope: Scope
+) -> bytes:
+    """The JSON of one answer: ``{"events": [...], "next": id, "gap": null}``.
+
+    At once when there is something after the cursor, else as soon as there is, else empty after
+    ``wait_seconds``. ``next`` is the cursor for the next poll; ``gap`` says what was lost before it.
+    Messages addressed to this client alone are under ``control``, when there are any.
+
+    Raises:
+        StreamdError: the client was refused.
+    """
+    frames: list[Frame] = []
+    with open_stream(services, "poll", request) as (connection, subscription):
+        let_abort(connection, scope)
+        with connection.serving, connection.pumping, trio.move_on_after(wait_seconds):
+            frames = await subscription.receive()
+        # An event may have come in the moment the wait ended; it counts as read, so it goes along.
+        frames = (frames or connection.outbox.drain())[: services.settings.poll.max_events]
+        answer = _encode(frames, _next_cursor(frames, subscription))
+        connection.count(frames, len(answer))
+    record_delivery(services.metrics, frames)
+    return answer
+
+
+def _next_cursor(frames: list[Frame], subscription: Subscription) -> EventId:
+    """The last id of the answer; without events, the place read up to."""
+    for frame in reversed(frames):
+        if isinstance(frame, Event | CursorMove):
+            return frame.id
+    return subscription.level_cursor() or subscription.cursor
+
+
+def _encode(frames: list[Frame], cursor: EventId) -> bytes:
+    events = [msgspec.Raw(frame.json) for frame in frames if isinstance(frame, Event)]
+    answer: dict[str, Any] = {"events": events, "next": cursor, "gap": None}
+    control = []
+    for frame in frames:
+        if isinstance(frame, Control) and frame.name == ControlName.GAP:
+            answer["gap"] = frame.data
+        elif isinstance(frame, Control):
+            control.append(msgspec.Raw(frame.json))
+    if control:
+        answer["control"] = control
+    return msgspec.json.encode(answer)

@@ -1,0 +1,36 @@
+"""Server-Sent Events over an ASGI response (WHATWG HTML section 9.2)."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from ..connections import Connection
+from ..services import Services
+from .asgi import ASGIEventStreamWire, Scope, Send, let_abort
+from .stream import Source, connected, run_stream
+
+HEADERS: Final = {
+    "Content-Type": "text/event-stream",
+    "Cache-Control": "no-cache, no-transform",  # no-transform: compressing proxies hold events back
+    "X-Accel-Buffering": "no",  # nginx
+}
+
+
+async def serve_sse(
+    services: Services,
+    connection: Connection,
+    source: Source,
+    scope: Scope,
+    send: Send,
+    headers: Iterable[tuple[bytes, bytes]],
+) -> None:
+    """Answer 200 and stream until the source or the connection ends; the body ends normally.
+
+    Cancelled (the client left, or the connection was aborted), it leaves the response unfinished.
+    """
+    let_abort(connection, scope)
+    with connection.serving:
+        await send({"type": "http.response.start", "status": 200, "headers": list(headers)})
+        if scope["method"] != "HEAD":
+            wire = ASGIEventStreamWire(send)
+            await run_stream(services, connection, source, wire, connected(services, connection))
+        await send({"type": "http.response.body", "body": b"", "more_body": False})

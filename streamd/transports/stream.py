@@ -1,0 +1,148 @@
+"""What a client asks for, its place, and the one loop that serves every stream."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Protocol
+
+import attrs
+import structlog
+import trio
+
+from ..connections import Closing, Connection, Identity
+from ..errors import RequestError
+from ..events import Control, ControlName, Event, EventId, Frame, Selectors
+from ..events.ids import split_event_id
+from ..hub import LatestOutbox, Outbox, Overflow, Subscription, Wire
+from ..metrics import Metrics
+from ..services import Services
+
+_log = structlog.get_logger(__name__)
+PEER_GONE = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
+
+
+@attrs.frozen(kw_only=True)
+class StreamRequest:
+    """What one client asks for, checked."""
+
+    selectors: Selectors
+    after: EventId | None = None  # None: only what comes from now on
+    overflow: Overflow = Overflow.CATCH_UP
+    client_id: str | None = None
+    heartbeat_seconds: float | None = None  # None: as configured
+    heartbeat_always: bool = False
+    identity: Identity = Identity()
+
+
+class Source(Protocol):
+    """Where a stream's frames come from."""
+
+    async def receive(self) -> Sequence[Frame]:
+        """Wait for the next frames; empty when there is nothing more to come."""
+
+
+@contextmanager
+def open_stream(
+    services: Services, transport: str, request: StreamRequest
+) -> Iterator[tuple[Connection, Subscription]]:
+    """A place and a subscription, for as long as the block lasts.
+
+    Raises:
+        StreamdError: the client was refused, see :meth:`streamd.connections.Registry.admit`.
+    """
+    capacity = services.settings.hub.channel_capacity
+    outbox = LatestOutbox(capacity) if request.overflow is Overflow.LATEST else Outbox(capacity)
+    with admit(services, transport, request, outbox) as connection:
+        with services.hub.subscribe(
+            request.selectors,
+            request.after,
+            outbox,
+            overflow=request.overflow,
+            on_disconnect=partial(connection.close, Closing.OVERFLOW),
+        ) as subscription:
+            connection.level_cursor = subscription.level_cursor
+            try:
+                yield connection, subscription
+            finally:
+                services.metrics.merged.inc(subscription.merged)
+
+
+@contextmanager
+def admit(
+    services: Services, transport: str, request: StreamRequest, outbox: Outbox
+) -> Iterator[Connection]:
+    """A place without a subscription."""
+    heartbeat = request.heartbeat_seconds
+    if heartbeat is None:
+        heartbeat = services.settings.connections.heartbeat_seconds
+    with services.registry.admit(
+        transport,
+        request.identity,
+        outbox,
+        client_id=request.client_id,
+        heartbeat_seconds=heartbeat,
+        heartbeat_always=request.heartbeat_always,
+    ) as connection:
+        yield connection
+
+
+def connected(services: Services, connection: Connection) -> Control:
+    """The first frame of a stream. Without a cursor of its own the stream begins after ``head``."""
+    return Control(
+        ControlName.CONNECTED,
+        {
+            "connection_id": connection.id,
+            "client_id": connection.client_id,
+            "head": services.log.head,
+            "heartbeat_seconds": connection.heartbeat_seconds,
+        },
+        services.settings.connections.retry_ms,
+    )
+
+
+async def run_stream(
+    services: Services, connection: Connection, source: Source, wire: Wire, opening: Frame
+) -> None:
+    """Write ``opening``, then what the source yields, until it ends or somebody ends the connection.
+
+    Every end but an abort passes here: the client is told ``closing`` when the server ends the
+    stream. An exception of the source ends this stream only, and is logged.
+    """
+    try:
+        with connection.pumping:
+            await connection.write(wire, [opening])
+            while frames := await source.receive():
+                await connection.write(wire, frames)
+                record_delivery(services.metrics, frames)
+        if connection.closing is None:
+            connection.close(Closing.ENDED)
+    except PEER_GONE:
+        return
+    except RequestError as error:
+        _log.info("stream refused", connection=connection.id, code=error.code, detail=error.detail)
+        connection.close(Closing.ERROR)
+    except Exception:
+        _log.exception("stream failed", connection=connection.id, transport=connection.transport)
+        connection.errors += 1
+        connection.close(Closing.ERROR)
+    await _say_goodbye(services, connection, wire)
+
+
+async def _say_goodbye(services: Services, connection: Connection, wire: Wire) -> None:
+    if connection.closing is None:
+        return
+    with trio.move_on_after(services.settings.server.write_timeout_seconds):
+        try:
+            await connection.write(wire, [connection.closing])
+        except PEER_GONE:
+            return
+
+
+def record_delivery(metrics: Metrics, frames: Sequence[Frame]) -> None:
+    """Count events that were written, and how long the newest of them took."""
+    events = [frame for frame in frames if isinstance(frame, Event)]
+    if events:
+        metrics.count_types(metrics.delivered, (event.type for event in events))
+        published_ms, _ = split_event_id(events[-1].id)
+        metrics.delivery_seconds.observe(max(0.0, time.time() - published_ms / 1000))

@@ -1,0 +1,103 @@
+"""WebSocket (RFC 6455), for networks that spoil event streams: JSON text frames both ways."""
+
+from collections.abc import Awaitable, Callable
+from typing import Final, NoReturn
+
+import trio
+
+from ..connections import Closing, Connection
+from ..errors import InvalidField, StreamdError
+from ..events import Control, EventId, Selectors, messages
+from ..hub import Subscription, Wire
+from ..services import Services
+from .stream import connected, run_stream
+
+Receive = Callable[[], Awaitable[str | bytes]]
+
+CLOSE_CODES: Final = {
+    Closing.SHUTDOWN: 1012,  # service restart
+    Closing.OVERFLOW: 1013,  # try again later
+    Closing.ERROR: 1011,
+    Closing.REPLACED: 4001,  # private use: do not come back by yourself
+}
+NORMAL: Final = 1000
+
+
+async def serve_websocket(
+    services: Services, connection: Connection, subscription: Subscription, wire: Wire, receive: Receive
+) -> int:
+    """Stream over an accepted socket, following what the client says; returns the close code.
+
+    Args:
+        wire: writes to the socket.
+        receive: waits for the client's next message.
+
+    Cancelled when the client leaves or the connection is aborted.
+    """
+    session = _Session(services, connection, subscription, receive)
+    with connection.serving:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(session.listen)
+            opening = connected(services, connection)
+            await run_stream(services, connection, subscription, wire, opening)
+            nursery.cancel_scope.cancel()
+    reason = connection.closing.data["reason"] if connection.closing else Closing.CLOSED
+    return CLOSE_CODES.get(reason, NORMAL)
+
+
+class _Session:
+    """What a client may say on an open socket. Answers keep their order among the events."""
+
+    def __init__(
+        self, services: Services, connection: Connection, subscription: Subscription, receive: Receive
+    ) -> None:
+        self._settings = services.settings
+        self._connection = connection
+        self._subscription = subscription
+        self._receive = receive
+
+    async def listen(self) -> NoReturn:
+        while True:
+            text = await self._receive()
+            try:
+                answer = self._follow(messages.decode_client_message(text))
+            except StreamdError as problem:
+                answer = messages.error(problem)
+            if answer is not None:
+                # Waits while the outbox is full: a client that does not read is not listened to.
+                await self._connection.outbox.put(answer)
+
+    def _follow(self, message: messages.ClientMessage) -> Control | None:
+        if isinstance(message, messages.Ping):
+            return messages.pong(message)
+        if isinstance(message, messages.Pong):
+            return None
+        return self._change(message)
+
+    def _change(self, message: messages.Subscribe | messages.Unsubscribe) -> Control:
+        if not message.topics and not message.patterns:
+            raise InvalidField("name topics, patterns or both", field="topics")
+        before = self._subscription.selectors
+        change = self._parse(message.topics, [*message.patterns])
+        if isinstance(message, messages.Subscribe):
+            after = before.union(change)
+            if len(after.topics) + len(after.patterns) > self._settings.connections.max_topics:
+                raise InvalidField(
+                    f"a socket may have at most {self._settings.connections.max_topics}"
+                    " topics and patterns",
+                    field="topics",
+                )
+        else:
+            after = before.without(change)
+        cursor: EventId = self._subscription.change(after)
+        return messages.subscribed(after, cursor)
+
+    def _parse(self, topics: list[str], patterns: list[str]) -> Selectors:
+        settings = self._settings
+        return Selectors.parse(
+            topics,
+            patterns,
+            max_selectors=settings.connections.max_topics,
+            max_topic_bytes=settings.events.max_topic_bytes,
+            max_pattern_bytes=settings.connections.max_pattern_bytes,
+        )

@@ -1,0 +1,189 @@
+// The four charts of the machine's figures.
+
+import * as format from "./format.js";
+import { Sparkline, WINDOW_MS } from "./sparkline.js";
+
+const RATE_LEAST = 10_000; // bytes a second: what an idle machine does anyway
+
+// What each card shows: the values drawn, how they are written, and a line of context below.
+const CARDS = {
+  cpu: {
+    title: "CPU",
+    chart: { top: 100 },
+    write: format.percent,
+    values: (f) => [f.cpu?.percent],
+    context: (f) => loadText(f.cpu),
+  },
+  memory: {
+    title: "Memory",
+    chart: { top: 100 },
+    write: format.percent,
+    values: (f) => [f.memory?.percent],
+    context: (f) => [f.memory && `${format.binaryBytes(f.memory.used_bytes)} of ${format.binaryBytes(f.memory.total_bytes)} in use`, swapText(f.swap)],
+  },
+  disk: {
+    title: "Disk",
+    chart: { series: 2, least: RATE_LEAST },
+    names: ["read", "written"],
+    write: format.byteRate,
+    values: (f) => [f.disk?.read_bytes_per_second, f.disk?.written_bytes_per_second],
+    context: (f) => [f.disk?.root && `/ is ${format.percent(f.disk.root.percent)} full of ${format.bytes(f.disk.root.total_bytes)}`],
+  },
+  network: {
+    title: "Network",
+    chart: { series: 2, least: RATE_LEAST },
+    names: ["received", "sent"],
+    write: format.byteRate,
+    values: (f) => [f.network?.received_bytes_per_second, f.network?.sent_bytes_per_second],
+    context: () => ["all interfaces but the loopback"],
+  },
+};
+
+export class Figures {
+  #cards = Object.entries(CARDS).map(([id, card]) => new Card(document.getElementById(id), card));
+  #note = document.getElementById("figures-note");
+  #charts = document.getElementById("charts");
+  #lastTime = null;
+  #uptime = "";
+  #clockOffset = -Infinity; // server's clock less ours, from the promptest event seen
+
+  constructor() {
+    for (const card of this.#cards) card.onHover(() => this.#now);
+  }
+
+  // Takes the data of an event; anything but a sample of the demo source is left alone.
+  push(id, data) {
+    const figures = sample(data);
+    const t = format.idTime(id);
+    if (!figures || t === null) return;
+    this.#clockOffset = Math.max(this.#clockOffset, t - Date.now());
+    this.#lastTime = Math.max(this.#lastTime ?? 0, t);
+    const up = figures.uptime?.machine_seconds;
+    this.#uptime = up ? `, up for ${format.duration(up)}` : "";
+    this.#charts.removeAttribute("data-empty");
+    for (const card of this.#cards) card.push(t, figures);
+  }
+
+  draw(connected) {
+    if (this.#lastTime === null) {
+      this.#note.textContent = connected ? "Nothing is published on host/metrics" : "Waiting for the stream";
+      return;
+    }
+    const now = this.#now;
+    const age = (now - this.#lastTime) / 1000;
+    this.#charts.toggleAttribute("data-stale", age > 5);
+    this.#note.textContent = age > 5 ? `Last figures ${format.duration(age)} ago` : `Last two minutes${this.#uptime}`;
+    for (const card of this.#cards) card.draw(now, now - this.#lastTime > WINDOW_MS);
+  }
+
+  get #now() {
+    return Date.now() + this.#clockOffset;
+  }
+}
+
+class Card {
+  #element;
+  #card;
+  #chart;
+  #svg;
+  #values;
+  #hover = null; // where the pointer is, 0 to 1
+
+  constructor(element, card) {
+    this.#element = element;
+    this.#card = card;
+    this.#svg = element.querySelector("svg");
+    this.#chart = new Sparkline(this.#svg, card.chart);
+    this.#values = element.querySelectorAll(".value");
+  }
+
+  push(t, figures) {
+    const values = this.#card.values(figures).map((value) => value ?? null);
+    this.#chart.push(t, values);
+    values.forEach((value, index) => { this.#values[index].textContent = this.#card.write(value); });
+    this.#part(".context").replaceChildren(...contextNodes(this.#card.context(figures)));
+  }
+
+  draw(now, outOfView) {
+    const top = this.#chart.draw(now);
+    this.#part(".scale").textContent = this.#card.chart.top === 100 ? "100\u00a0%" : this.#card.write(top);
+    this.#element.toggleAttribute("data-out-of-view", outOfView);
+    const point = this.#chart.mark(now, this.#hover);
+    this.#part(".at").textContent = point ? format.clock(point.t) : "";
+    const ranges = this.#ranges(now);
+    const shown = point ? point.values.map(this.#card.write) : ranges;
+    this.#part(".range").replaceChildren(...shown.filter(Boolean).map(seriesText));
+    const words = ranges.map((range, index) => range && [this.#card.names?.[index], range].filter(Boolean).join(" "));
+    this.#svg.setAttribute("aria-label", `${this.#card.title}, last two minutes: ${words.filter(Boolean).join(", ") || "no figures"}`);
+  }
+
+  onHover(now) {
+    const plot = this.#part(".plot");
+    const redraw = () => this.#chart.empty || this.draw(now(), this.#element.hasAttribute("data-out-of-view"));
+    plot.addEventListener("pointermove", (event) => {
+      const box = plot.getBoundingClientRect();
+      this.#hover = (event.clientX - box.left) / box.width;
+      redraw();
+    });
+    plot.addEventListener("pointerleave", () => {
+      this.#hover = null;
+      redraw();
+    });
+  }
+
+  #part(selector) {
+    return this.#element.querySelector(selector);
+  }
+
+  // Lowest to highest of each line, in words; null where there is no value.
+  #ranges(now) {
+    return this.#card.values({}).map((_, index) => {
+      const range = this.#chart.range(now, index);
+      return range && `${this.#card.write(range.low)} to ${this.#card.write(range.high)}`;
+    });
+  }
+}
+
+function seriesText(text, index) {
+  const span = document.createElement("span");
+  span.className = index ? "second" : "first";
+  span.textContent = text;
+  return span;
+}
+
+function sample(data) {
+  try {
+    const figures = JSON.parse(data);
+    return figures?.timestamp && figures.cpu ? figures : null;
+  } catch {
+    return null;
+  }
+}
+
+function loadText(cpu) {
+  const cores = cpu?.per_core_percent ?? [];
+  const load = cpu?.load_average;
+  return [cores.length ? coreBars(cores) : null, cores.length ? `${cores.length} ${cores.length === 1 ? "core" : "cores"}` : null, load && `load ${load.map((value) => value.toFixed(2)).join(" ")}`];
+}
+
+function coreBars(cores) {
+  const bars = document.createElement("span");
+  bars.className = "cores";
+  bars.setAttribute("role", "img");
+  bars.setAttribute("aria-label", `${cores.length} cores: ${cores.map((value) => format.percent(value)).join(", ")}`);
+  for (const value of cores) {
+    const bar = bars.appendChild(document.createElement("span"));
+    bar.style.setProperty("--busy", `${value}%`);
+  }
+  return bars;
+}
+
+const swapText = (swap) => (swap?.total_bytes ? `swap ${format.percent(swap.percent)}` : null);
+
+function contextNodes(parts) {
+  return parts.filter(Boolean).map((part) => {
+    const span = document.createElement("span");
+    span.append(part);
+    return span;
+  });
+}

@@ -1,0 +1,125 @@
+// The live list of events: bounded, in the order of their ids, and always as text.
+
+import { idTime, preciseClock } from "./format.js";
+
+const MAX_ROWS = 500;
+const NEAR_END_PX = 40; // closer than this to the end counts as reading the newest
+
+export class LogList {
+  #list = document.getElementById("log");
+  #empty = document.getElementById("log-empty");
+  #newest = document.getElementById("newest");
+  #count = document.getElementById("log-count");
+  #pending = []; // drawn with the next frame; a burst costs one layout
+  #frame = null;
+  #unseen = 0;
+
+  constructor() {
+    this.#newest.addEventListener("click", () => this.#toEnd());
+    this.#list.addEventListener("scroll", () => this.#atEnd && this.#setUnseen(0), { passive: true });
+  }
+
+  // row: {id, type, data, topics?}
+  add(row) {
+    this.#enqueue({ order: row.id, make: () => eventRow(row) });
+  }
+
+  // kind: gap, resumed, closing
+  notice(kind, text) {
+    this.#enqueue({ order: null, make: () => noticeRow(kind, text) });
+  }
+
+  clear() {
+    this.#pending = [];
+    this.#list.replaceChildren();
+    this.#setUnseen(0);
+    this.#showEmpty();
+  }
+
+  set emptyText(text) {
+    this.#empty.textContent = text;
+  }
+
+  #enqueue(entry) {
+    this.#pending.push(entry);
+    if (this.#pending.length > MAX_ROWS) this.#pending.shift(); // a hidden page draws no frames
+    this.#frame ??= requestAnimationFrame(() => this.#flush());
+  }
+
+  #flush() {
+    this.#frame = null;
+    const follow = this.#atEnd;
+    let added = 0;
+    for (const { order, make } of this.#pending.splice(0)) added += this.#insert(order, make);
+    while (this.#list.childElementCount > MAX_ROWS) this.#list.firstElementChild.remove();
+    this.#showEmpty();
+    if (follow) this.#list.scrollTop = this.#list.scrollHeight;
+    else this.#setUnseen(this.#unseen + added);
+  }
+
+  // Nearly always at the end. Events found late belong before those that came in meanwhile; twice the same is one.
+  #insert(order, make) {
+    let before = this.#list.lastElementChild;
+    for (let row = before; order !== null && row; row = row.previousElementSibling) {
+      if (!row.dataset.id) continue; // a notice has its place only among the rows that were there
+      if (row.dataset.id === order) return 0;
+      if (row.dataset.id < order) break;
+      before = row.previousElementSibling;
+    }
+    if (before) before.after(make());
+    else this.#list.prepend(make());
+    return 1;
+  }
+
+  get #atEnd() {
+    return this.#list.scrollHeight - this.#list.scrollTop - this.#list.clientHeight < NEAR_END_PX;
+  }
+
+  #toEnd() {
+    this.#list.scrollTop = this.#list.scrollHeight;
+    this.#setUnseen(0);
+  }
+
+  #setUnseen(rows) {
+    this.#unseen = rows;
+    this.#newest.hidden = rows === 0;
+    this.#newest.textContent = `${rows > MAX_ROWS ? `over ${MAX_ROWS}` : rows} new, go to the newest`;
+  }
+
+  #showEmpty() {
+    const rows = this.#list.childElementCount;
+    this.#empty.hidden = rows > 0;
+    this.#count.textContent = rows < MAX_ROWS ? "" : `the newest ${MAX_ROWS}`;
+  }
+}
+
+function eventRow({ id, type, data, topics }) {
+  const row = element("li", "row", { testid: "log-row", id, type });
+  const time = element("time", "time");
+  time.textContent = preciseClock(idTime(id));
+  time.title = id;
+  const kind = element("span", "type");
+  kind.textContent = type;
+  if (topics) kind.title = topics.join(", ");
+  const text = element("span", "text");
+  text.textContent = data;
+  row.append(time, kind, text);
+  return row;
+}
+
+function noticeRow(kind, words) {
+  const row = element("li", "row notice", { testid: "log-notice", kind });
+  const time = element("time", "time");
+  time.textContent = preciseClock(Date.now());
+  const text = element("span", "text");
+  text.textContent = words;
+  row.append(time, text);
+  return row;
+}
+
+function element(name, className, data = {}) {
+  const made = document.createElement(name);
+  made.className = className;
+  Object.assign(made.dataset, data);
+  return made;
+}

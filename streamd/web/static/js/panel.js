@@ -1,0 +1,72 @@
+// The stream's own state, in words and figures.
+
+import * as format from "./format.js";
+
+const STATES = {
+  connecting: "Connecting",
+  connected: "Connected",
+  reconnecting: "Reconnecting",
+  waiting: "Disconnected",
+  closing: "Closing",
+};
+
+export class StreamPanel {
+  #stream;
+  #protocol = null;
+
+  constructor(stream) {
+    this.#stream = stream;
+    // A stream has no timing entry before it ends, so this is what this page's other requests to the server used.
+    new PerformanceObserver((list) => list.getEntries().forEach((entry) => this.#noteProtocol(entry)))
+      .observe({ type: "resource", buffered: true });
+    performance.getEntriesByType("navigation").forEach((entry) => this.#noteProtocol(entry));
+  }
+
+  showState() {
+    const { state } = this.#stream;
+    const element = document.getElementById("state");
+    element.dataset.state = state;
+    setText(element, STATES[state]);
+    document.body.dataset.state = state;
+    document.title = state === "connected" ? "streamd" : `${STATES[state].toLowerCase()} · streamd`;
+    this.showFigures();
+  }
+
+  showFigures() {
+    const stream = this.#stream;
+    put("state-detail", this.#detail());
+    put("protocol", format.protocol(this.#protocol));
+    put("connection-id", stream.connectionId ?? "–");
+    put("last-event-id", stream.lastEventId ?? "–");
+    put("received-count", format.count(stream.received));
+    put("event-rate", format.rate(stream.state === "connected" ? stream.rate : null));
+    put("last-heard", stream.lastHeard ? `${format.duration((Date.now() - stream.lastHeard) / 1000)} ago` : "–");
+    put("latency", format.latency(stream.latencyMs));
+    put("reconnect-count", format.count(stream.reconnects));
+    put("gap-count", format.count(stream.gaps));
+    document.getElementById("gap-count").toggleAttribute("data-warn", stream.gaps > 0);
+  }
+
+  #detail() {
+    const { state, reason, stateSince, retryAt } = this.#stream;
+    const seconds = Math.max(0, Math.ceil((retryAt - Date.now()) / 1000));
+    if (state === "connected") return `since ${format.clock(stateSince)}`;
+    if (state === "waiting") return `trying again in ${seconds}\u00a0s`;
+    if (state === "closing") return `the server says: ${reason}`;
+    if (state === "reconnecting") return reason ? `after ${reason}` : `since ${format.clock(stateSince)}`;
+    return "";
+  }
+
+  #noteProtocol(entry) {
+    if (entry.nextHopProtocol) this.#protocol = entry.nextHopProtocol;
+  }
+}
+
+function put(id, text) {
+  setText(document.getElementById(id), text);
+}
+
+// Only when it changed: a live region would be read out again, and a selection lost.
+function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}

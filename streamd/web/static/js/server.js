@@ -1,0 +1,62 @@
+// The server's own figures, asked for every five seconds while somebody looks.
+
+import * as format from "./format.js";
+
+const PERIOD_MS = 5000;
+const TIMEOUT_MS = 4000;
+
+export class Server {
+  #lastAnswer = null;
+  #timer = null;
+  #onAnswer;
+
+  // onAnswer gets the answer of GET /connections
+  constructor(onAnswer) {
+    this.#onAnswer = onAnswer;
+    document.addEventListener("visibilitychange", () => this.ask());
+  }
+
+  // Ask now, and from then on periodically. Returns the server's time in ms, from the Date header, or null.
+  async ask() {
+    clearTimeout(this.#timer);
+    if (document.hidden) return null;
+    this.#timer = setTimeout(() => this.ask(), PERIOD_MS);
+    try {
+      const response = await fetch(new URL("connections", document.baseURI), { signal: AbortSignal.timeout(TIMEOUT_MS) });
+      if (!response.ok) throw new Error(`status ${response.status}`);
+      const answer = await response.json();
+      this.#lastAnswer = Date.now();
+      this.#show(answer);
+      this.#onAnswer(answer);
+      return Date.parse(response.headers.get("Date")) || null;
+    } catch {
+      this.#silent();
+      return null;
+    }
+  }
+
+  #show(answer) {
+    put("note", "");
+    put("connections", `${format.count(answer.active)} of at most ${format.count(answer.max_connections)}`);
+    put("transports", parts(answer.by_transport));
+    put("health", parts(answer.by_health));
+    put("average", format.duration(answer.average_connection_seconds));
+    put("events", format.count(answer.events_sent));
+    put("bytes", format.bytes(answer.bytes_sent));
+    put("errors", format.count(answer.errors));
+  }
+
+  #silent() {
+    put("note", this.#lastAnswer ? `no answer since ${format.clock(this.#lastAnswer)}` : "no answer");
+  }
+}
+
+function put(name, text) {
+  document.getElementById(`server-${name}`).textContent = text;
+}
+
+// Those that are there, largest first: "3 sse, 1 websocket".
+function parts(counts = {}) {
+  const present = Object.entries(counts).filter(([, number]) => number > 0).sort((a, b) => b[1] - a[1]);
+  return present.map(([name, number]) => `${format.count(number)} ${name}`).join(", ") || "none";
+}

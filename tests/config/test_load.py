@@ -1,0 +1,317 @@
+"""Reading settings: which source wins, and what each mistake is answered with."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamd.config import Settings, SettingsError, load_settings
+from streamd.config.combinations import value_at
+from streamd.config.fields import Setting
+from streamd.config.load import SETTINGS, load_with_origins
+
+EVERY_SETTING = pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "streamd.toml"
+
+
+def problems(*arguments: Any) -> dict[str | None, str]:
+    """What loading refuses, by path."""
+    with pytest.raises(SettingsError) as caught:
+        load_settings(*arguments)
+    assert caught.value.field == caught.value.problems[0].path
+    assert caught.value.detail.splitlines() == [problem.text for problem in caught.value.problems]
+    found = {problem.path: problem.text for problem in caught.value.problems}
+    assert len(found) == len(caught.value.problems)
+    return found
+
+
+def another_value(setting: Setting) -> Any:
+    """A value that is right, not the default, and contradicts no other default."""
+    by_path = {
+        "server.bind": ["127.0.0.1:9090", "[::1]:9090"],
+        "server.cors_origins": ["https://app.example", "http://localhost:3000"],
+        "server.certfile": "cert.pem",
+        "server.keyfile": "key.pem",
+        "logging.level": "debug",
+        "logging.format": "json",
+        "demo.follow": ["/var/log/syslog", "other.log"],
+        "demo.follow_topic": "lines/{name}",
+        "demo.topic": "8",
+        "log.url": "memory:",
+        "connections.lifetime_jitter": 0.25,
+        "connections.stale_seconds": 240.0,
+        "connections.unhealthy_seconds": 15.0,
+        "hub.ring_events": 8192,
+        "log.max_events": 200_000,
+    }
+    if setting.path in by_path:
+        return by_path[setting.path]
+    if setting.type is bool:
+        return not setting.default
+    if setting.type is float:
+        return setting.default / 2 + 1
+    assert setting.type is int, f"{setting.path}: give this test a value for {setting.type}"
+    return setting.default // 2 + 1
+
+
+def as_variable(value: Any) -> str:
+    return (
+        ",".join(value)
+        if isinstance(value, list)
+        else str(value).lower()
+        if value in (True, False)
+        else str(value)
+    )
+
+
+# --- what wins ------------------------------------------------------------------------------
+
+
+def test_nothing_given_means_the_defaults() -> None:
+    assert load_settings(None, {}, {}) == Settings()
+
+
+def test_file_then_environment_then_flags(file: Path) -> None:
+    file.write_text("[server]\nbacklog = 1\ndrain_seconds = 1\nwrite_timeout_seconds = 1\n")
+    environ = {"STREAMD_SERVER__DRAIN_SECONDS": "2", "STREAMD_SERVER__WRITE_TIMEOUT_SECONDS": "2"}
+    loaded = load_with_origins(file, environ, {"server.write_timeout_seconds": 3})
+    server = loaded.settings.server
+    assert (server.backlog, server.drain_seconds, server.write_timeout_seconds) == (1, 2, 3)
+    assert server.keep_alive_seconds == Settings().server.keep_alive_seconds
+    assert loaded.origins == {
+        "server.backlog": f"in {file}",
+        "server.drain_seconds": "from STREAMD_SERVER__DRAIN_SECONDS",
+        "server.write_timeout_seconds": "from a flag",
+    }
+
+
+def test_streamd_config_names_the_file_and_a_path_goes_before_it(file: Path, tmp_path: Path) -> None:
+    file.write_text("[server]\nbacklog = 7\n")
+    other = tmp_path / "other.toml"
+    other.write_text("[server]\nbacklog = 8\n")
+    assert load_settings(None, {"STREAMD_CONFIG": str(file)}, {}).server.backlog == 7
+    assert load_settings(other, {"STREAMD_CONFIG": str(file)}, {}).server.backlog == 8
+
+
+def test_a_file_that_nobody_named_is_not_read(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file.write_text("[server]\nbacklog = 7\n")
+    monkeypatch.chdir(file.parent)
+    assert load_settings(None, {"STREAMD_CONFIG": ""}, {}) == Settings()
+
+
+def test_flags_not_given_change_nothing() -> None:
+    assert load_settings(None, {}, {"server.bind": (), "log.url": None}) == Settings()
+    assert load_settings(None, {}, {"server.bind": ("[::1]:0",)}).server.bind == ["[::1]:0"]
+
+
+@EVERY_SETTING
+def test_every_setting_can_come_from_the_environment(setting: Setting) -> None:
+    wanted = another_value(setting)
+    environ = {setting.variable: as_variable(wanted)}
+    # A certificate and its key only come together.
+    if setting.path in ("server.certfile", "server.keyfile"):
+        environ = {"STREAMD_SERVER__CERTFILE": "cert.pem", "STREAMD_SERVER__KEYFILE": "key.pem"}
+    got = value_at(load_settings(None, environ, {}), setting.path)
+    assert got == wanted
+    assert type(got) is type(setting.default)
+
+
+@EVERY_SETTING
+def test_every_setting_can_come_from_a_flag(setting: Setting) -> None:
+    # The same value again: what this shows is that the path is known and the type is right.
+    assert load_settings(None, {}, {setting.path: setting.default}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("127.0.0.1:1,[::1]:2", ["127.0.0.1:1", "[::1]:2"]),
+        (" a:1 , b:2, ", ["a:1", "b:2"]),
+        ('["a:1", "b:2"]', ["a:1", "b:2"]),
+        ('"a:1"', ["a:1"]),
+        ("[::1]:0", ["[::1]:0"]),
+    ],
+)
+def test_lists_in_the_environment(text: str, wanted: list[str]) -> None:
+    assert load_settings(None, {"STREAMD_SERVER__BIND": text}, {}).server.bind == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [("8", "8"), ("true", "true"), ('"in quotes"', "in quotes"), ("a # b", "a # b"), ("", "")],
+)
+def test_texts_in_the_environment_stay_texts(text: str, wanted: str) -> None:
+    assert load_settings(None, {"STREAMD_DEMO__TOPIC": text}, {}).demo.topic == wanted
+
+
+@given(st.text())
+def test_any_text_in_the_environment_is_taken_or_refused(text: str) -> None:
+    for path in ("server.bind", "server.backlog", "server.drain_seconds", "demo.enabled", "demo.topic"):
+        refused_for = path
+        try:
+            load_settings(None, {SETTINGS[path].variable: text}, {})
+        except SettingsError as error:
+            refused_for = error.field or "nothing"
+        assert refused_for == path
+
+
+# --- what is refused ------------------------------------------------------------------------
+
+# For each type, values that are like it and are not it.
+WRONG: dict[Any, list[str]] = {
+    int: ['"8"', "8.0", "true", "[8]", "nan", "{a = 1}", "9223372036854775808", "1979-05-27"],
+    float: ['"8"', "true", "[8.0]", "nan", "inf", "-inf"],
+    bool: ['"true"', "1", "0", "[true]"],
+    str: ["8", "true", '["a"]', "{}"],
+    list[str]: ['"a:1"', "8", "[8]", '["a:1", 8]', '[["a:1"]]', "{}"],
+}
+
+
+@EVERY_SETTING
+def test_every_wrong_type_in_a_file_is_refused_with_its_path(setting: Setting, file: Path) -> None:
+    for value in WRONG[setting.type]:
+        file.write_text(f"[{setting.section}]\n{setting.name} = {value}\n")
+        [(path, text)] = problems(file, {}, {}).items()
+        assert path == setting.path
+        assert text.startswith(f"{setting.path} = ")
+        assert f"(in {file}): must be " in text
+
+
+@EVERY_SETTING
+def test_every_wrong_type_in_the_environment_is_refused_with_its_path(setting: Setting) -> None:
+    wrong = {
+        int: ["eight", "8.0", "true", '"8"', ""],
+        float: ["x", "nan", "inf", "true", ""],
+        bool: ["1", "yes", "TRUE", ""],
+    }
+    for text in wrong.get(setting.type, []):
+        [(path, said)] = problems(None, {setting.variable: text}, {}).items()
+        assert path == setting.path
+        assert f"(from {setting.variable}): must be " in said
+
+
+@EVERY_SETTING
+def test_every_bound_holds_at_its_edge(setting: Setting) -> None:
+    says = [check.says for check in setting.checks]
+    if "greater than 0" in says:
+        assert setting.path in problems(None, {}, {setting.path: 0})
+    if "0 or more" in says:
+        assert setting.path in problems(None, {}, {setting.path: -1})
+        load_settings(None, {}, {setting.path: 0})
+    if "at most 1" in says:
+        assert setting.path in problems(None, {}, {setting.path: 1.0001})
+        load_settings(None, {}, {setting.path: 1.0})
+    if "at most 2_147_483_647" in says:
+        assert setting.path in problems(None, {}, {setting.path: 2**31})
+        load_settings(None, {}, {setting.path: 2**31 - 1})
+    if any(text.startswith("one of") for text in says):
+        assert setting.path in problems(None, {}, {setting.path: "neither"})
+
+
+def test_the_message_has_value_origin_and_what_is_right() -> None:
+    assert problems(None, {"STREAMD_SERVER__BACKLOG": "many"}, {}) == {
+        "server.backlog": 'server.backlog = "many" (from STREAMD_SERVER__BACKLOG): '
+        "must be a whole number, greater than 0, at most 2_147_483_647"
+    }
+
+
+def test_a_whole_number_will_do_for_a_float() -> None:
+    assert load_settings(None, {}, {"server.drain_seconds": 3}).server.drain_seconds == 3.0
+
+
+def test_all_problems_are_reported_at_once(file: Path) -> None:
+    file.write_text('[server]\nbacklog = "8"\n[nowhere]\n[poll]\nwait_seconds = 99\n')
+    environ = {"STREAMD_HUB__TURN_MS": "0", "STREAMD_HUB__TURNS": "1"}
+    found = problems(file, environ, {"events.max_topic_bytes": -1})
+    assert [*found] == [
+        "server.backlog",
+        "nowhere",
+        "hub.turns",
+        "hub.turn_ms",
+        "events.max_topic_bytes",
+        "poll.wait_seconds",
+    ]
+
+
+def test_a_wrong_value_in_the_file_is_refused_also_where_a_flag_replaces_it(file: Path) -> None:
+    file.write_text("[server]\nbacklog = true\n")
+    assert "server.backlog" in problems(file, {}, {"server.backlog": 5})
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "advice"),
+    [
+        ("[server]\nbakclog = 1\n", "server.bakclog", "did you mean server.backlog?"),
+        ("[poll]\nmax_lag_events = 1\n", "poll.max_lag_events", "did you mean hub.max_lag_events?"),
+        ("backlog = 1\n", "backlog", "did you mean server.backlog?"),
+        ("[servers]\nbacklog = 1\n", "servers", "did you mean [server]?"),
+        ("[zzz]\n", "zzz", "there are server, log, events"),
+        ("[server]\nzzz = 1\n", "server.zzz", "streamd config reference"),
+        ("server = 1\n", "server", "write [server]"),
+    ],
+)
+def test_what_is_unknown_in_a_file(file: Path, text: str, path: str, advice: str) -> None:
+    file.write_text(text)
+    [(field, said)] = problems(file, {}, {}).items()
+    assert field == path
+    assert advice in said
+
+
+@pytest.mark.parametrize(
+    ("variable", "path", "advice"),
+    [
+        ("STREAMD_SERVER__BIMD", "server.bimd", "did you mean STREAMD_SERVER__BIND?"),
+        ("STREAMD_server__bind", "server.bind", "did you mean STREAMD_SERVER__BIND?"),
+        ("STREAMD_LOGS__URL", "logs.url", "did you mean STREAMD_LOG__URL?"),
+        ("STREAMD__", "_", "there is no such setting"),
+    ],
+)
+def test_what_is_unknown_in_the_environment(variable: str, path: str, advice: str) -> None:
+    [(field, said)] = problems(None, {variable: "x"}, {}).items()
+    assert field == path
+    assert variable in said
+    assert advice in said
+
+
+def test_variables_of_others_are_left_alone() -> None:
+    environ = {
+        "STREAMD_PORT": "tcp://10.0.0.1:80",
+        "STREAMD_SERVICE_HOST": "10.0.0.1",
+        "PATH": "/bin",
+        "A__B": "c",
+    }
+    assert load_settings(None, environ, {}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"[server", "not valid TOML"),
+        (b"[server]\nbacklog = 1\nbacklog = 2\n", "not valid TOML"),
+        (b"[server]\nbacklog = " + b"9" * 5000, "not valid TOML"),
+        (b"x = " + b"[" * 100_000, "not valid TOML"),
+        (b"# \xff\n", "not UTF-8 (byte 2)"),
+    ],
+)
+def test_a_file_that_is_no_toml(file: Path, content: bytes, says: str) -> None:
+    file.write_bytes(content)
+    found = problems(file, {"STREAMD_SERVER__BACKLOG": "0"}, {})
+    assert says in found[None]
+    assert str(file) in found[None]
+    assert "server.backlog" in found
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    assert "No such file" in problems(tmp_path / "missing.toml", {}, {})[None]
+    assert "Is a directory" in problems(tmp_path, {}, {})[None]
+
+
+def test_numbers_too_long_to_print_are_refused_and_shown_short(file: Path) -> None:
+    file.write_text("[server]\nbacklog = 0x" + "f" * 8000 + "\n")
+    assert len(problems(file, {}, {})["server.backlog"]) < 300 + len(str(file))

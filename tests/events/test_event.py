@@ -1,0 +1,314 @@
+"""Drafts and events: what is refused, what is measured, and what is encoded once."""
+
+import json
+from datetime import datetime
+from typing import Any
+
+import attrs
+import msgspec
+import pytest
+from hypothesis import given
+
+from streamd.config.settings import EventSettings
+from streamd.errors import InvalidField, TooLarge
+from streamd.events import ControlName, Draft, Event, EventId
+from streamd.events.event import RETRY_MS_MAX
+from tests.events.strategies import LIMITS, drafts, events, hostile_texts, ids, json_values, texts
+
+ID = EventId("1700000000000-000001")
+
+
+def draft(topics: Any = "t", data: Any = "", limits: EventSettings = LIMITS, **fields: Any) -> Draft:
+    return Draft.create(topics, data, limits=limits, **fields)
+
+
+def event(topics: Any = "t", data: Any = "", **fields: Any) -> Event:
+    return Event.from_draft(draft(topics, data, **fields), ID)
+
+
+def nested(depth: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+class TestTopics:
+    def test_one_or_several_the_first_is_canonical(self) -> None:
+        assert draft("a").topics == ("a",)
+        assert draft(["b", "a"]).topics == ("b", "a")
+        assert draft(("b", "a")).topics == ("b", "a")
+
+    def test_repeats_are_dropped_and_the_order_kept(self) -> None:
+        assert draft(["c", "a", "c", "b", "a"]).topics == ("c", "a", "b")
+
+    @pytest.mark.parametrize(
+        ("topics", "field"),
+        [
+            ("", "topic"),
+            ("a\n", "topic"),
+            ([], "topics"),
+            (["a", ""], "topics"),
+            (["a", "b\0"], "topics"),
+            (["a", 5], "topics"),
+        ],
+    )
+    def test_what_cannot_be_one_names_its_field(self, topics: Any, field: str) -> None:
+        with pytest.raises(InvalidField) as refused:
+            draft(topics)
+        assert refused.value.field == field
+
+    def test_their_number_and_length_are_bounded(self) -> None:
+        limits = EventSettings(max_topics_per_event=2, max_topic_bytes=4)
+        assert draft(["éé", "abcd"], limits=limits).topics == ("éé", "abcd")
+        with pytest.raises(InvalidField, match="at most 2 topics, got 3") as refused:
+            draft(["a", "b", "c"], limits=limits)
+        assert refused.value.field == "topics"
+        with pytest.raises(InvalidField, match="longer than 4 bytes"):
+            draft("ééé", limits=limits)
+
+
+class TestType:
+    @pytest.mark.parametrize("type", [None, "", "message"])
+    def test_it_is_message_when_left_out(self, type: str | None) -> None:
+        assert draft(type=type).type == "message"
+
+    @pytest.mark.parametrize("text", ["a\nb", "\r", "\r\n", "a\0", "\t", "\u2028", "\ud800", "\x7f"])
+    def test_a_line_break_nul_or_other_control_is_refused(self, text: str) -> None:
+        with pytest.raises(InvalidField, match="type must be printable") as refused:
+            draft(type=text)
+        assert refused.value.field == "type"
+
+    @pytest.mark.parametrize("value", [5, 0, False, b"tick", [], ["tick"]])
+    def test_only_text_is_a_type(self, value: Any) -> None:
+        with pytest.raises(InvalidField) as refused:
+            draft(type=value)
+        assert refused.value.field == "type"
+
+    @pytest.mark.parametrize("name", list(ControlName))
+    def test_nobody_can_forge_a_control_frame(self, name: ControlName) -> None:
+        for text in (name, str(name)):
+            with pytest.raises(InvalidField, match="reserved") as refused:
+                draft(type=text)
+            assert refused.value.field == "type"
+
+    def test_only_the_exact_name_is_reserved(self) -> None:
+        assert draft(type="Gap").type == "Gap"
+        assert draft(type="gap ").type == "gap "
+
+
+class TestRetry:
+    @pytest.mark.parametrize("retry_ms", [None, 0, 1, RETRY_MS_MAX])
+    def test_whole_milliseconds(self, retry_ms: int | None) -> None:
+        assert draft(retry_ms=retry_ms).retry_ms == retry_ms
+
+    @pytest.mark.parametrize("value", [-1, RETRY_MS_MAX + 1, 10**40, True, False, 1.0, "5", [5]])
+    def test_anything_else_is_refused(self, value: Any) -> None:
+        with pytest.raises(InvalidField, match="retry must be whole milliseconds") as refused:
+            draft(retry_ms=value)
+        assert refused.value.field == "retry"
+
+
+class TestIdempotencyKey:
+    def test_its_length_is_in_bytes(self) -> None:
+        limits = EventSettings(max_idempotency_key_bytes=4)
+        assert draft(limits=limits).idempotency_key is None
+        assert draft(limits=limits, idempotency_key="éé").idempotency_key == "éé"
+        with pytest.raises(InvalidField, match="longer than 4 bytes") as refused:
+            draft(limits=limits, idempotency_key="ééé")
+        assert refused.value.field == "idempotency_key"
+
+    @pytest.mark.parametrize("value", ["", "a\n", "\ud800", 5, b"key"])
+    def test_it_is_printable_text(self, value: Any) -> None:
+        with pytest.raises(InvalidField) as refused:
+            draft(idempotency_key=value)
+        assert refused.value.field == "idempotency_key"
+
+
+class TestData:
+    @given(texts)
+    def test_text_stays_as_it_is(self, text: str) -> None:
+        made = draft(data=text)
+        assert (made.data, made.is_json) == (text, False)
+        assert Event.from_draft(made, ID).value == text
+
+    def test_text_that_looks_like_json_stays_text(self) -> None:
+        assert draft(data='{"a":1}') == Draft(("t",), '{"a":1}', is_json=False)
+
+    @pytest.mark.parametrize(
+        ("value", "expected"),
+        [
+            (None, "null"),
+            (True, "true"),
+            (0, "0"),
+            (2**70, str(2**70)),
+            (-(2**70), str(-(2**70))),
+            (1.5, "1.5"),
+            ([], "[]"),
+            ({"a": [1, "é\n"]}, '{"a":[1,"é\\n"]}'),
+            (("a", 1), '["a",1]'),
+            (float("nan"), "null"),
+        ],
+    )
+    def test_a_value_becomes_compact_json(self, value: Any, expected: str) -> None:
+        made = draft(data=value)
+        assert (made.data, made.is_json) == (expected, True)
+
+    @pytest.mark.parametrize(
+        ("raw", "expected"),
+        [
+            (b"1.50", "1.50"),
+            (b"-0", "-0"),
+            (b"1E+2", "1E+2"),
+            (b"123456789012345678901234567890", "123456789012345678901234567890"),
+            (b"0.1000000000000000055511151231257827", "0.1000000000000000055511151231257827"),
+            (b'{ "price" :\r\n [ 1.50 , 2.00 ] }', '{"price":[1.50,2.00]}'),
+            (b'{"a":1,"a":2}', '{"a":1,"a":2}'),  # a repeated name stays too: it is the reader's business
+            (rb'["\u00e9","\n"]', r'["\u00e9","\n"]'),
+        ],
+    )
+    def test_json_is_kept_to_the_digit(self, raw: bytes, expected: str) -> None:
+        made = draft(data=msgspec.Raw(raw))
+        assert (made.data, made.is_json) == (expected, True)
+        frame = Event.from_draft(made, ID)
+        assert b'"data":' + expected.encode() + b"}" in frame.json
+        assert b"data: " + expected.encode() + b"\n\n" in frame.sse
+
+    @pytest.mark.parametrize(
+        "value", [msgspec.Raw(rb'"two\nlines"'), msgspec.Raw(b' "two\\u000alines" '), "two\nlines"]
+    )
+    def test_a_json_string_is_text(self, value: Any) -> None:
+        made = draft(data=value)
+        assert (made.data, made.is_json) == ("two\nlines", False)
+
+    def test_a_value_whose_json_is_a_string_is_text_too(self) -> None:
+        moment = msgspec.json.decode('"2024-05-01T12:00:00Z"', type=datetime)
+        assert draft(data=moment) == draft(data="2024-05-01T12:00:00Z")
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            "\ud800",
+            "a\udfffb",
+            {"a": "\ud800"},
+            {"\ud800": 1},
+            object(),
+            [object()],
+            {(1, 2): 3},
+            msgspec.Raw(b""),
+            msgspec.Raw(b"{"),
+            msgspec.Raw(b"1 2"),
+            msgspec.Raw(b"NaN"),
+            msgspec.Raw(b'"\xff"'),
+            msgspec.Raw(b'{"a":"\xff"}'),
+            msgspec.Raw(rb'"\ud800"'),
+            msgspec.Raw(rb'{"a":"\ud800"}'),
+            msgspec.Raw(b"[" * 100_000),
+            msgspec.Raw(b"[" * 5000 + b"]" * 5000),
+        ],
+        ids=repr,
+    )
+    def test_what_is_neither_text_nor_json_is_refused(self, value: Any) -> None:
+        with pytest.raises(InvalidField, match="data must be text or a JSON value") as refused:
+            draft(data=value)
+        assert refused.value.field == "data"
+
+    def test_nesting_beyond_what_can_be_read_is_refused(self) -> None:
+        with pytest.raises(InvalidField) as refused:
+            draft(data=nested(5000))
+        assert refused.value.field == "data"
+
+    @given(json_values)
+    def test_any_json_value_comes_back(self, value: Any) -> None:
+        assert event(data=value).value == value
+        raw = msgspec.Raw(json.dumps(value, indent=2).encode())
+        assert event(data=raw).value == value
+
+
+class TestSize:
+    def test_it_is_the_bytes_of_topics_type_and_data(self) -> None:
+        made = draft(["é", "日本"], "😀!", type="tick")
+        assert made.size == 2 + 6 + 4 + 5
+        assert Event.from_draft(made, ID).size == made.size
+
+    def test_the_default_type_counts(self) -> None:
+        assert draft("t", "").size == 1 + len("message")
+
+    def test_an_event_may_fill_its_bound_exactly(self) -> None:
+        limits = EventSettings(max_event_bytes=20)
+        assert draft("tt", "é" * 5 + "x", limits=limits).size == 20
+        with pytest.raises(TooLarge, match="21 bytes, the most is 20") as refused:
+            draft("tt", "é" * 6, limits=limits)
+        assert refused.value.field == "data"
+
+    def test_a_json_value_is_measured_as_it_is_sent(self) -> None:
+        limits = EventSettings(max_event_bytes=18)
+        assert draft("t", msgspec.Raw(b"[ 1 , 2 , 3 ]" + b" " * 100), limits=limits).size == 15
+        with pytest.raises(TooLarge):
+            draft("t", [1000, 2000], limits=limits)
+
+    @given(drafts())
+    def test_it_never_exceeds_the_bound(self, made: Draft) -> None:
+        exact = EventSettings(max_event_bytes=made.size)
+        data = msgspec.Raw(made.data.encode()) if made.is_json else made.data
+        assert draft(made.topics, data, exact, type=made.type, retry_ms=made.retry_ms) == made
+        with pytest.raises(TooLarge):
+            draft(made.topics, data, EventSettings(max_event_bytes=made.size - 1), type=made.type)
+
+
+class TestEvent:
+    def test_it_has_what_the_draft_had_and_its_id(self) -> None:
+        made = draft(["a", "b"], [1], type="tick", retry_ms=5, idempotency_key="k")
+        assert attrs.asdict(Event.from_draft(made, ID), recurse=False) == {
+            "id": ID,
+            "topics": ("a", "b"),
+            "type": "tick",
+            "data": "[1]",
+            "is_json": True,
+            "retry_ms": 5,
+        }
+
+    def test_exact_frames(self) -> None:
+        shown = event(["a", "b"], "two\nlines", type="tick", retry_ms=5)
+        assert shown.sse == (b"id: 1700000000000-000001\nevent: tick\nretry: 5\ndata: two\ndata: lines\n\n")
+        assert shown.json == (
+            b'{"id":"1700000000000-000001","type":"tick","topics":["a","b"],"data":"two\\nlines","retry":5}'
+        )
+
+    def test_the_default_type_and_an_unset_retry_are_left_out(self) -> None:
+        shown = event("a", {"x": 1.5})
+        assert shown.sse == b'id: 1700000000000-000001\ndata: {"x":1.5}\n\n'
+        assert shown.json == (
+            b'{"id":"1700000000000-000001","type":"message","topics":["a"],"data":{"x":1.5}}'
+        )
+
+    @pytest.mark.parametrize("wire", ["sse", "json", "text", "size"])
+    def test_each_encoding_is_made_once(self, wire: str) -> None:
+        shown = event("a" * 300, "b" * 1000)
+        assert getattr(shown, wire) is getattr(shown, wire)
+
+    @given(events(texts | hostile_texts | json_values))
+    def test_the_json_frame_has_the_same_fields_in_any_reader(self, shown: Event) -> None:
+        expected = {"id": shown.id, "type": shown.type, "topics": list(shown.topics), "data": shown.value}
+        if shown.retry_ms is not None:
+            expected["retry"] = shown.retry_ms
+        assert json.loads(shown.json) == expected
+        assert msgspec.json.decode(shown.json) == expected
+        assert shown.text == shown.json.decode()
+        assert "\n" not in shown.text
+
+    def test_it_cannot_be_changed(self) -> None:
+        for value in (draft(), event()):
+            with pytest.raises(attrs.exceptions.FrozenInstanceError):
+                value.data = "other"  # type: ignore[misc]
+
+    @given(ids)
+    def test_it_equals_only_itself(self, event_id: EventId) -> None:
+        made = draft()
+        one, other = Event.from_draft(made, event_id), Event.from_draft(made, event_id)
+        assert one != other
+        assert len({one, other, one}) == 2
+
+    def test_equal_drafts_are_equal(self) -> None:
+        assert draft("a", [1]) == draft(["a", "a"], msgspec.Raw(b"[ 1 ]"))
+        assert draft("a", [1]) != draft("a", "[1]")
