@@ -73,6 +73,7 @@ class EventStream(TrioResponse):
         heartbeat_always: bool = False,
     ) -> None:
         super().__init__(b"", headers=HEADERS)
+        del self.headers["Content-Length"]  # Quart counted the empty body that stands for the stream
         self.timeout = None
         self._services = current_services()
         self._generator: AsyncGenerator[Any, None] | None = None

@@ -1,6 +1,5 @@
 """``streamd subscribe``: print events as they come, and never miss one."""
 
-import os
 import signal
 import sys
 from contextlib import AbstractAsyncContextManager
@@ -52,26 +51,31 @@ class Options:
     timeout: float | None
     quiet: bool
 
-    def open(self) -> AbstractAsyncContextManager[Subscription]:
-        """The subscription; the cursor file, if there is one already, says where it begins."""
+    def open(self, after: str | None) -> AbstractAsyncContextManager[Subscription]:
+        """The subscription, from a place on."""
         return open_subscription(
             self.url,
             topics=self.topics,
             patterns=self.patterns,
-            after=self._read_cursor() or self.after,
+            after=after,
             overflow=self.overflow,
             transport=self.transport,
             verify=self.cacert or True,
             http2=self.http2,
         )
 
-    def _read_cursor(self) -> str | None:
+    def read_cursor(self) -> str | None:
+        """Where to begin: what the cursor file says, or --after while there is none yet.
+
+        Raises:
+            click.UsageError: the file holds something else.
+        """
         if self.cursor_file is None:
-            return None
+            return self.after
         try:
             text = self.cursor_file.read_text().strip()
         except FileNotFoundError:
-            return None
+            return self.after
         except UnicodeError:
             text = "what is no text"
         try:
@@ -169,6 +173,7 @@ class _Subscribe:
 
     def __init__(self, options: Options) -> None:
         self._options = options
+        self._after = options.read_cursor()
         self._output = Output()
         self._on_terminal = sys.stdout.isatty()
         self._status = StatusLine(self._describe, quiet=options.quiet)
@@ -184,7 +189,7 @@ class _Subscribe:
             nursery.start_soon(self._watch_reader, nursery.cancel_scope)
             with trio.move_on_after(self._options.timeout or float("inf")):
                 try:
-                    async with self._options.open() as subscription:
+                    async with self._options.open(self._after) as subscription:
                         await self._print_all(subscription)
                 except BrokenPipeError:
                     nursery.cancel_scope.cancel()  # whoever read us has had enough
@@ -273,7 +278,7 @@ class _Subscribe:
             return
         fresh = file.with_name(file.name + ".new")
         fresh.write_text(cursor + "\n")
-        os.replace(fresh, file)
+        fresh.replace(file)
         self._stored = cursor
 
     def _describe(self) -> str:

@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from quart import Blueprint, Response, abort, request
+from quart import Blueprint, Response, request
+from quart_schema import hide
 
 from .assets import Asset, load_assets
 
@@ -25,25 +26,31 @@ HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
 }
 
-web = Blueprint("streamd_web", __name__)
-"""Serves ``/`` and ``/static/…``; the app must not do the latter itself (``static_folder=None``)."""
-
 _assets: Final = load_assets()
+
+web = Blueprint("streamd_web", __name__)
+"""Serves ``/`` and the files under ``/static/``."""
 
 
 @web.get("/")
+@hide
 async def page() -> Response:
     """Answer the page."""
     return await _answer(_assets[PAGE])
 
 
-@web.get("/static/<path:name>")
+@hide
 async def static_file(name: str) -> Response:
-    """Answer one of the page's files; 404 for any other name."""
-    asset = _assets.get(name)
-    if asset is None or name == PAGE:  # the page's relative addresses hold at / only
-        abort(404)
-    return await _answer(asset)
+    """Answer one of the page's files."""
+    return await _answer(_assets[name])
+
+
+# A route for each file: no other name can be asked for, and an app that has a static folder of its own keeps
+# it, because an exact route goes before its pattern. The page is at / only, where its addresses hold.
+for _name in _assets.keys() - {PAGE}:
+    web.add_url_rule(
+        f"/static/{_name}", "static_file", static_file, defaults={"name": _name}, methods=["GET"]
+    )
 
 
 async def _answer(asset: Asset) -> Response:

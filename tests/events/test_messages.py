@@ -73,6 +73,7 @@ class TestFromAClient:
             ('{"control":"ping","nonce":1.5}', "nonce"),
             ('{"control":"ping","nonce":["a"]}', "nonce"),
             ('{"control":"ping","topics":["a"]}', "topics"),
+            ('{"control":"pong","topics":["a"]}', "topics"),
             ('{"control":"subscribe","topics":"a"}', "topics"),
             ('{"control":"subscribe","topics":null}', "topics"),
             ('{"control":"subscribe","topics":["a",5]}', "topics[1]"),
@@ -108,7 +109,9 @@ class TestFromTheServer:
 
     @given(
         st.sampled_from(ControlName),
-        st.dictionaries(st.sampled_from(["reason", "requested", "data", "x"]) | texts, json_values),
+        st.dictionaries(
+            st.sampled_from(["reason", "requested", "data", "x"]) | texts, json_values, max_size=4
+        ),
         retries,
     )
     def test_a_control_frame_reads_back(

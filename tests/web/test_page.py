@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from quart.typing import TestClientProtocol as Client
+from quart_schema import QuartSchema
 from quart_trio import QuartTrio
 
 import streamd.web
@@ -109,6 +110,24 @@ async def test_anything_else_is_not_found(client: Client, path: str) -> None:
 async def test_files_are_only_read(client: Client) -> None:
     for answer in (await client.post("/"), await client.put("/"), await client.delete("/static/app.css")):
         assert answer.status_code == 405
+
+
+async def test_app_with_a_static_folder_of_its_own_keeps_it(tmp_path: Path) -> None:
+    (tmp_path / "own.css").write_text("p {}", encoding="utf-8")
+    app = QuartTrio("page", static_folder=str(tmp_path), static_url_path="/static")
+    app.register_blueprint(web)
+    client = app.test_client()
+    assert (await client.get("/static/own.css")).status_code == 200
+    ours = await client.get("/static/app.css")
+    assert await ours.get_data(as_text=False) == (STATIC / "app.css").read_bytes()
+
+
+async def test_page_is_no_part_of_the_documented_api() -> None:
+    app = QuartTrio("page", static_folder=None)
+    QuartSchema(app)
+    app.register_blueprint(web)
+    described = await (await app.test_client().get("/openapi.json")).get_json()
+    assert described["paths"] == {}
 
 
 # --- the page keeps to what its policy allows ----------------------------------------------------

@@ -190,5 +190,5 @@ def follow_lines(
     poll_seconds: float = POLL_SECONDS,
     max_line_bytes: int = MAX_LINE_BYTES,
 ) -> FileFollower:
-    """Return a :class:`FileFollower`, to be written as ``async for lines in follow_lines(path)``."""
+    """Follow a file with ``async for lines in …``; see :class:`FileFollower` for all of it."""
     return FileFollower(path, poll_seconds=poll_seconds, max_line_bytes=max_line_bytes)

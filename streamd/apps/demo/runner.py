@@ -138,6 +138,7 @@ class Tally:
 
     def __init__(self, event: str, **fields: str) -> None:
         self._event = event
+        self._ended = f"{event}_ended"
         self._fields = fields
         self.count = 0  # of the present row
 
@@ -148,7 +149,7 @@ class Tally:
 
     def settle(self) -> None:
         if self.count:
-            log.info(self._event + "_ended", count=self.count, **self._fields)
+            log.info(self._ended, count=self.count, **self._fields)
         self.count = 0
 
 

@@ -1,0 +1,20 @@
+"""A server on a real socket, and a clock that jumps when nothing happens on any."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import trio.testing
+
+from tests.client.fake_server import FakeServer, serve
+
+
+@pytest.fixture
+def clock() -> trio.testing.MockClock:
+    # Real sockets need a moment that no task is seen to wait for; only then may time jump.
+    return trio.testing.MockClock(autojump_threshold=0.05)
+
+
+@pytest.fixture
+async def server(clock: trio.testing.MockClock) -> AsyncIterator[FakeServer]:
+    async with serve() as server:
+        yield server
