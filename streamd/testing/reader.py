@@ -1,0 +1,161 @@
+"""A reader of event streams over a bare socket: what a client sees, block by block."""
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from urllib.parse import urlencode, urlsplit
+
+import h11
+import msgspec
+import trio
+
+from ..events.sse import CursorMoved, Decoder, ServerSentEvent
+
+Block = ServerSentEvent | CursorMoved
+_CONTROL = frozenset({"connected", "heartbeat", "gap", "token-expiring", "closing"})
+
+
+class StreamRefused(Exception):
+    """The answer was not 200.
+
+    Attributes:
+        status: the HTTP status.
+        headers: of the answer, names in lower case.
+        body: of the answer.
+    """
+
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        super().__init__(f"{status}: {body[:200]!r}")
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+
+class StreamReader:
+    """An open event stream.
+
+    Attributes:
+        headers: of the answer, names in lower case.
+        last_event_id: what a client would resume with.
+    """
+
+    def __init__(self, stream: trio.SocketStream, http: h11.Connection, headers: Mapping[str, str]) -> None:
+        self.headers = headers
+        self.stream = stream
+        self._http = http
+        self._decoder = Decoder()
+
+    @property
+    def last_event_id(self) -> str:
+        return self._decoder.last_event_id
+
+    @property
+    def retry_ms(self) -> int | None:
+        return self._decoder.retry_ms
+
+    async def next_block(self) -> Block | None:
+        """The next event or cursor move, control frames included; None when the stream has ended.
+
+        Raises:
+            h11.RemoteProtocolError: it was cut off.
+        """
+        while True:
+            block = self._decoder.next_event()
+            if block is not None:
+                return block
+            event = await _next_event(self.stream, self._http)
+            if isinstance(event, h11.Data):
+                self._decoder.receive_data(bytes(event.data))
+            else:
+                return None
+
+    async def next_event(self) -> ServerSentEvent | None:
+        """The next published event, control frames passed over; None when the stream has ended."""
+        while (block := await self.next_block()) is not None:
+            if isinstance(block, ServerSentEvent) and block.type not in _CONTROL:
+                return block
+        return None
+
+    async def next_control(self, name: str) -> dict[str, object]:
+        """Read up to the next control frame of that name, and return its data.
+
+        Raises:
+            EOFError: the stream ended without it.
+        """
+        while (block := await self.next_block()) is not None:
+            if isinstance(block, ServerSentEvent) and block.type == name:
+                return msgspec.json.decode(block.data, type=dict[str, object])
+        raise EOFError(f"the stream ended without {name!r}")
+
+    async def take(self, count: int) -> list[ServerSentEvent]:
+        """The next ``count`` published events.
+
+        Raises:
+            EOFError: the stream ended before.
+        """
+        events = []
+        for _ in range(count):
+            event = await self.next_event()
+            if event is None:
+                raise EOFError(f"the stream ended after {len(events)} of {count} events")
+            events.append(event)
+        return events
+
+
+@asynccontextmanager
+async def open_stream(
+    url: str,
+    *,
+    topics: Iterable[str] = (),
+    patterns: Iterable[str] = (),
+    last_event_id: str | None = None,
+    path: str = "/events",
+    headers: Mapping[str, str] | None = None,
+    **query: str,
+) -> AsyncIterator[StreamReader]:
+    """Subscribe over HTTP/1.1 without TLS, for as long as the block lasts.
+
+    Args:
+        url: of the server, such as ``http://127.0.0.1:8080``.
+        topics: exact topics.
+        patterns: patterns.
+        last_event_id: sent as the ``Last-Event-ID`` header.
+        path: of the stream; another one for your own views.
+        headers: further request headers.
+        query: further parameters, such as ``overflow="latest"``.
+
+    Raises:
+        StreamRefused: the answer was not 200.
+    """
+    parts = urlsplit(url)
+    pairs = [*(("topic", t) for t in topics), *(("pattern", p) for p in patterns), *query.items()]
+    target = f"{path}?{urlencode(pairs)}" if pairs else path
+    sent = {"Host": parts.netloc, "Accept": "text/event-stream", **(headers or {})}
+    if last_event_id is not None:
+        sent["Last-Event-ID"] = last_event_id
+    stream = await trio.open_tcp_stream(parts.hostname or "", parts.port or 80)
+    async with stream:
+        http = h11.Connection(h11.CLIENT)
+        request = http.send(h11.Request(method="GET", target=target, headers=list(sent.items())))
+        await stream.send_all((request or b"") + (http.send(h11.EndOfMessage()) or b""))
+        answer = await _next_event(stream, http)
+        assert isinstance(answer, h11.Response)
+        received = {name.decode(): value.decode() for name, value in answer.headers}
+        if answer.status_code != 200:
+            raise StreamRefused(answer.status_code, received, await _read_body(stream, http))
+        yield StreamReader(stream, http, received)
+
+
+async def _next_event(stream: trio.SocketStream, http: h11.Connection) -> object:
+    while (event := http.next_event()) is h11.NEED_DATA:
+        try:
+            http.receive_data(await stream.receive_some())
+        except trio.BrokenResourceError:
+            http.receive_data(b"")  # h11 then says what was cut off
+    return event
+
+
+async def _read_body(stream: trio.SocketStream, http: h11.Connection) -> bytes:
+    body = bytearray()
+    while isinstance(event := await _next_event(stream, http), h11.Data):
+        body += event.data
+    return bytes(body)

@@ -1,0 +1,70 @@
+"""A real server inside a test."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+import attrs
+import trio
+from quart_trio import QuartTrio
+
+from ..api.responses import EXTENSION
+from ..app import Streamd, create_app, running
+from ..config import Settings
+from ..server import serve
+
+
+@attrs.frozen
+class RunningServer:
+    """A server that accepts connections.
+
+    Attributes:
+        url: its first address, such as ``http://127.0.0.1:40001``, without a slash at the end.
+        addresses: all of them.
+        streamd: to publish and look inside.
+    """
+
+    url: str
+    addresses: tuple[str, ...]
+    streamd: Streamd
+    _stop: trio.Event
+
+    @property
+    def host(self) -> str:
+        return self.url.rpartition("//")[2].rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    def stop(self) -> None:
+        """Begin to shut down, as on SIGTERM: clients are told, and the block's end waits for it."""
+        self._stop.set()
+
+
+@asynccontextmanager
+async def run_server(
+    settings: Settings | None = None, *, app: QuartTrio | None = None, bind: str = "127.0.0.1:0"
+) -> AsyncIterator[RunningServer]:
+    """Run a server on real sockets for as long as the block lasts.
+
+    Args:
+        settings: of the server; its ``bind`` is replaced.
+        app: an application with a :class:`~streamd.app.Streamd`; the streamd server when left out.
+        bind: where to listen; port 0 lets the system choose.
+
+    On leaving the block connections are cut off without draining, unless
+    :meth:`RunningServer.stop` was called.
+    """
+    if settings is None:
+        settings = app.extensions[EXTENSION].services.settings if app is not None else Settings()
+    settings = attrs.evolve(settings, server=attrs.evolve(settings.server, bind=[bind]))
+    app = app or create_app(settings)
+    stop = trio.Event()
+    async with running(app) as streamd, trio.open_nursery() as nursery:
+        addresses = await nursery.start(
+            partial(serve, app, settings, wait_for_shutdown=stop.wait, drain=streamd.connections.drain)
+        )
+        yield RunningServer(addresses[0], tuple(addresses), streamd, stop)
+        if not stop.is_set():
+            nursery.cancel_scope.cancel()
