@@ -103,9 +103,7 @@ class Streamd:
         return EventStream(source, **options)
 
     @asynccontextmanager
-    async def running(
-        self, *sources: Callable[[], Any]
-    ) -> AsyncIterator[None]:
+    async def running(self, *sources: Callable[[], Any]) -> AsyncIterator[None]:
         """Run the services, and further ``sources`` beside them, for as long as the block lasts."""
         async with trio.open_nursery() as nursery:
             await nursery.start(self.services.run)

@@ -4,7 +4,7 @@ Labels are bounded: the first ``max_type_labels`` event types get a value of the
 ones are counted as ``other``, so that publishers cannot make the number of series grow.
 """
 
-from collections import Counter as tally
+import collections
 from collections.abc import Iterable
 from typing import Final
 
@@ -33,7 +33,9 @@ class Metrics:
         self.merged: Final = self._counter(
             "events_merged", "Events replaced by a newer one under the overflow policy `latest`."
         )
-        self.gaps: Final = self._counter("gaps", "Gap notices: events were gone before a subscriber read them.")
+        self.gaps: Final = self._counter(
+            "gaps", "Gap notices: events were gone before a subscriber read them."
+        )
         self.overflows: Final = self._counter(
             "subscription_overflows", "Full channels, by the policy that applied.", "policy"
         )
@@ -67,5 +69,5 @@ class Metrics:
 
     def count_types(self, counter: Counter, types: Iterable[str]) -> None:
         """Add one for each event type."""
-        for type, count in tally(types).items():
+        for type, count in collections.Counter(types).items():
             counter.labels(self.type_label(type)).inc(count)

@@ -1,7 +1,6 @@
 """``/events``: subscribe by SSE or WebSocket, poll, and publish."""
 
 from collections.abc import AsyncIterator
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -9,6 +8,7 @@ from quart import Blueprint, request, websocket
 from quart_schema import document_querystring, document_request, document_response
 from quart_trio.wrappers import TrioResponse
 
+from ..config import EventSettings
 from ..errors import IdempotencyConflict, StreamdError, TooLarge, UnsupportedMediaType
 from ..events import Draft
 from ..events.bodies import decode_draft, decode_drafts
@@ -105,9 +105,7 @@ async def _publish_lines(services: Services, body: Any) -> AsyncIterator[bytes]:
     limits = services.settings.events
     number = 0
     async for lines in read_lines(body, limits.max_line_bytes):
-        outcomes: list[Draft | StreamdError | None] = []
-        for line in lines:
-            outcomes.append(_read_line(line, limits.max_line_bytes, partial(decode_draft, limits=limits)))
+        outcomes = [_read_line(line, limits) for line in lines]
         answers = await _publish_each(services, outcomes)
         text = bytearray()
         for answer in answers:
@@ -118,16 +116,15 @@ async def _publish_lines(services: Services, body: Any) -> AsyncIterator[bytes]:
             yield bytes(text)
 
 
-def _read_line(line: bytes, max_bytes: int, decode: Any) -> Draft | StreamdError | None:
+def _read_line(line: bytes, limits: EventSettings) -> Draft | StreamdError | None:
     if not line.strip():
         return None  # a blank line counts, and is not answered
-    if len(line) > max_bytes:
-        return TooLarge(f"the line is longer than {max_bytes} bytes", field="line")
+    if len(line) > limits.max_line_bytes:
+        return TooLarge(f"the line is longer than {limits.max_line_bytes} bytes", field="line")
     try:
-        draft: Draft = decode(line)
+        return decode_draft(line, limits)
     except StreamdError as error:
         return error
-    return draft
 
 
 async def _publish_each(

@@ -51,7 +51,7 @@ async def connections() -> dict[str, Any]:
     """Totals, and the connections there are, the oldest first."""
     services = current_services()
     limit = _parse_limit(request.args.get("limit"), services.settings.connections.max_listed)
-    listed = []
+    listed: list[dict[str, Any]] = []
     for connection in services.registry:
         if len(listed) == limit:
             break

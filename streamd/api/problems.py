@@ -40,6 +40,7 @@ def problem_response(error: StreamdError) -> TrioResponse:
 
 
 async def handle_streamd_error(error: StreamdError) -> TrioResponse:
+    """What streamd refuses or cannot do."""
     return problem_response(error)
 
 
@@ -60,7 +61,7 @@ async def handle_http_exception(error: HTTPException) -> TrioResponse:
     return response
 
 
-async def handle_unexpected(error: Exception) -> TrioResponse:
+async def handle_unexpected(_error: Exception) -> TrioResponse:
     """A bug: the client learns nothing but that; Quart has logged it."""
     return problem_response(StreamdError("something went wrong in the server"))
 

@@ -62,6 +62,7 @@ def parse_cursor(request: BaseRequestWebsocket, parameter: str) -> EventId | Non
 
 
 def parse_overflow(text: str | None) -> Overflow:
+    """The overflow policy; catch-up when the client names none."""
     try:
         return Overflow(text) if text else Overflow.CATCH_UP
     except ValueError:

@@ -128,9 +128,7 @@ class EventStream(TrioResponse):
             headers = encode_headers(self.headers)
             await serve_sse(self._services, connection, subscription, scope, send, headers)
 
-    async def _serve_generator(
-        self, generator: AsyncGenerator[Any, None], scope: Scope, send: Send
-    ) -> None:
+    async def _serve_generator(self, generator: AsyncGenerator[Any, None], scope: Scope, send: Send) -> None:
         outbox = Outbox(self._services.settings.hub.channel_capacity)
         source = GeneratedSource(generator, outbox)
         with admit(self._services, "sse", self._request, outbox) as connection:
@@ -155,6 +153,6 @@ class EventStreamHTTPConnection(TrioASGIHTTPConnection):
 
     async def _send_response(self, send: Any, response: Any) -> None:
         if isinstance(response, EventStream):
-            await response.serve(self.scope, send)  # type: ignore[arg-type]
+            await response.serve(self.scope, send)
         else:
             await super()._send_response(send, response)

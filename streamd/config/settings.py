@@ -134,7 +134,7 @@ class EventSettings:
         positive,
     )
     max_line_bytes: int = setting(2_097_152, "Longest line of NDJSON (bytes).", positive)
-    body_timeout_seconds: float = setting(60.0, "A body that takes longer to arrive is refused (s).", positive)
+    body_timeout_seconds: float = setting(60.0, "A body that arrives slower is refused (s).", positive)
     max_idempotency_key_bytes: int = setting(256, "Longest idempotency key (bytes of UTF-8).", positive)
     max_batch_events: int = setting(1000, "Events in one JSON array (count).", positive)
 
@@ -208,12 +208,6 @@ class ConnectionSettings:
         300.0,
         "The longest heartbeat a client may ask for (s).",
         positive,
-    )
-    min_heartbeat_seconds: float = setting(
-        1.0, "The shortest heartbeat interval that a client may ask for (s).", positive
-    )
-    max_heartbeat_seconds: float = setting(
-        300.0, "The longest heartbeat interval that a client may ask for (s).", positive
     )
     unhealthy_seconds: float = setting(
         30.0,

@@ -11,6 +11,8 @@ from ..config import ConnectionSettings
 
 
 class Health(StrEnum):
+    """How a connection does."""
+
     HEALTHY = "healthy"
     UNHEALTHY = "unhealthy"  # no progress for a while, or a write failed
     STALE = "stale"  # no progress for so long that the connection is closed

@@ -38,9 +38,7 @@ class Hub:
         considered: the last id of the batch that is being fanned out, or ``position``.
     """
 
-    def __init__(
-        self, log: Log, settings: HubSettings, limits: EventSettings, metrics: Metrics
-    ) -> None:
+    def __init__(self, log: Log, settings: HubSettings, limits: EventSettings, metrics: Metrics) -> None:
         self.log = log
         self.metrics = metrics
         self.position = self.considered = log.head

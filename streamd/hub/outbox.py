@@ -157,4 +157,4 @@ _BELL = _Bell()
 
 def conflation_key(frame: Frame) -> Hashable:
     """Frames with equal keys replace each other under the policy ``latest``."""
-    return (frame.topics[0], frame.type) if isinstance(frame, Event) else frame
+    return (frame.topics[0], frame.type) if isinstance(frame, Event) else id(frame)

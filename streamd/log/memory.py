@@ -152,9 +152,7 @@ class MemoryLog:
                 )
         return known
 
-    async def read(
-        self, selectors: Selectors, after: EventId, *, max_events: int, max_bytes: int
-    ) -> Page:
+    async def read(self, selectors: Selectors, after: EventId, *, max_events: int, max_bytes: int) -> Page:
         await trio.lowlevel.checkpoint()
         return self._read(selectors, after, max_events, max_bytes)
 
@@ -177,15 +175,14 @@ class MemoryLog:
         if after > self.head:
             after = self.epoch  # another log's cursor: all that is kept here is new to it
         events: list[Event] = []
-        size = scanned = 0
+        size = 0
         cursor, more = self.head, False
-        for entry in self._candidates(selectors, after):
-            scanned += 1
+        for scanned, entry in enumerate(self._candidates(selectors, after), start=1):
             event = entry.event
-            if entry.alive and (selectors is ALL or selectors.matches(event.topics)):
-                if not events or events[-1] is not event:  # under two of the topics asked for
-                    events.append(event)
-                    size += event.size
+            seen = bool(events) and events[-1] is event  # it is under two of the topics asked for
+            if entry.alive and not seen and (selectors is ALL or selectors.matches(event.topics)):
+                events.append(event)
+                size += event.size
             if len(events) >= max_events or size >= max_bytes or scanned >= _SCAN_MAX:
                 cursor, more = event.id, event.id < self.head
                 break

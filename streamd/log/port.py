@@ -56,9 +56,7 @@ class Log(Protocol):
         Cancelled before anything is appended, or not at all.
         """
 
-    async def read(
-        self, selectors: Selectors, after: EventId, *, max_events: int, max_bytes: int
-    ) -> Page:
+    async def read(self, selectors: Selectors, after: EventId, *, max_events: int, max_bytes: int) -> Page:
         """The next events that match, at least one if there is any, else an empty page at the head.
 
         A page may hold fewer than there are, even none, with ``more`` set: reading goes on at its

@@ -75,16 +75,15 @@ class ServerConnection(TCPServer):
         if self._aborted:
             return
         self._aborted = True
-        stream = self.stream.transport_stream if isinstance(self.stream, trio.SSLStream) else self.stream
+        stream = getattr(self.stream, "transport_stream", self.stream)  # below TLS
         try:
             stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
         except OSError:
             pass  # closed already
         stream.socket.close()  # wakes whoever reads or writes, with ClosedResourceError
-        if hasattr(self, "_task_group"):
-            nursery = self._task_group._nursery
-            if nursery is not None:
-                nursery.cancel_scope.cancel()
+        nursery = getattr(getattr(self, "_task_group", None), "_nursery", None)  # None before and after
+        if nursery is not None:
+            nursery.cancel_scope.cancel()
 
     async def protocol_send(self, event: Event) -> None:
         if not isinstance(event, RawData):

@@ -92,7 +92,7 @@ class StreamReader:
         Raises:
             EOFError: the stream ended before.
         """
-        events = []
+        events: list[ServerSentEvent] = []
         for _ in range(count):
             event = await self.next_event()
             if event is None:

@@ -33,13 +33,11 @@ class GeneratedSource:
         try:
             async with aclosing(self._generator) as items:
                 async for item in items:
-                    await self._outbox.put(
-                        item if isinstance(item, UnloggedEvent) else UnloggedEvent(item)
-                    )
+                    await self._outbox.put(item if isinstance(item, UnloggedEvent) else UnloggedEvent(item))
             await self._outbox.put(CursorMove(OVER))
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             return  # the client is gone
-        except Exception as failure:
+        except Exception as failure:  # noqa: BLE001 - whatever a program raises ends its own stream
             self._failure = failure
         finally:
             self._outbox.end()

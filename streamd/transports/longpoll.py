@@ -12,9 +12,7 @@ from .asgi import Scope, let_abort
 from .stream import StreamRequest, open_stream, record_delivery
 
 
-async def poll(
-    services: Services, request: StreamRequest, wait_seconds: float, scope: Scope
-) -> bytes:
+async def poll(services: Services, request: StreamRequest, wait_seconds: float, scope: Scope) -> bytes:
     """The JSON of one answer: ``{"events": [...], "next": id, "gap": null}``.
 
     At once when there is something after the cursor, else as soon as there is, else empty after

@@ -69,9 +69,7 @@ def open_stream(
 
 
 @contextmanager
-def admit(
-    services: Services, transport: str, request: StreamRequest, outbox: Outbox
-) -> Iterator[Connection]:
+def admit(services: Services, transport: str, request: StreamRequest, outbox: Outbox) -> Iterator[Connection]:
     """A place without a subscription."""
     heartbeat = request.heartbeat_seconds
     if heartbeat is None:
@@ -122,7 +120,7 @@ async def run_stream(
     except RequestError as error:
         _log.info("stream refused", connection=connection.id, code=error.code, detail=error.detail)
         connection.close(Closing.ERROR)
-    except Exception:
+    except Exception:  # noqa: BLE001 - one stream's failure must not reach the others
         _log.exception("stream failed", connection=connection.id, transport=connection.transport)
         connection.errors += 1
         connection.close(Closing.ERROR)

@@ -83,8 +83,7 @@ class _Session:
             after = before.union(change)
             if len(after.topics) + len(after.patterns) > self._settings.connections.max_topics:
                 raise InvalidField(
-                    f"a socket may have at most {self._settings.connections.max_topics}"
-                    " topics and patterns",
+                    f"a socket may have at most {self._settings.connections.max_topics} topics and patterns",
                     field="topics",
                 )
         else:

@@ -1,8 +1,8 @@
 // Events of types nobody told the page about.
 //
 // A native EventSource drops events whose type has no listener, without a trace. The server knows how many events it
-// sent on our connection; when it is more than we saw, a long-poll tells the missing ones and their
-// types, and from then on they arrive by themselves.
+// sent on our connection; when it is more than we saw, a long-poll tells the missing ones and their types, and from then
+// on they arrive by themselves.
 
 import { toQuery } from "./selection.js";
 
