@@ -48,14 +48,16 @@ async def metrics() -> TrioResponse:
 @document_querystring(schema.ConnectionsQuery)
 @document_response(schema.Connections, 200)
 async def connections() -> dict[str, Any]:
-    """Totals, and the connections there are, the oldest first."""
+    """Totals, and the connections there are, the oldest first, or the one with this ``id``."""
     services = current_services()
+    wanted = request.args.get("id")
     limit = _parse_limit(request.args.get("limit"), services.settings.connections.max_listed)
     listed: list[dict[str, Any]] = []
     for connection in services.registry:
         if len(listed) == limit:
             break
-        listed.append(connection.status())
+        if wanted is None or connection.id == wanted:
+            listed.append(connection.status())
     return {**services.registry.statistics(), "connections": listed}
 
 

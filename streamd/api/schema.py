@@ -117,9 +117,10 @@ class Connections(Struct):
 
 
 class ConnectionsQuery(Struct):
-    """How many connections to list."""
+    """How many connections to list, or which one."""
 
     limit: int = 100
+    id: str | None = None
 
 
 class Health(Struct):

@@ -110,15 +110,20 @@ class Subscription:
 
         Cancelled while waiting, or not at all: nothing is lost.
         """
+        frames = await self.receive_ready()
+        return frames if frames or self._closed else await self._outbox.get()
+
+    async def receive_ready(self) -> list[Frame]:
+        """What there is now, without waiting for more; empty when the subscription is level.
+
+        Cancelled while reading from the log, or not at all: nothing is lost.
+        """
         while not self._closed:
             frames = self._outbox.drain()
-            if not frames:
-                if not self.live and not self._hub.join(self, self._outbox):
-                    frames = await self._read_page()
-                elif self._outbox:
-                    continue
-                else:
-                    return await self._outbox.get()
+            if not frames and not self.live and not self._hub.join(self, self._outbox):
+                frames = await self._read_page()
+            elif not frames and not self._outbox:
+                return []
             if frames:
                 return frames
         return []

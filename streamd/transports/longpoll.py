@@ -25,8 +25,10 @@ async def poll(services: Services, request: StreamRequest, wait_seconds: float, 
     frames: list[Frame] = []
     with open_stream(services, "poll", request) as (connection, subscription):
         let_abort(connection, scope)
-        with connection.serving, connection.pumping, trio.move_on_after(wait_seconds):
-            frames = await subscription.receive()
+        with connection.serving, connection.pumping:
+            frames = await subscription.receive_ready()
+            with trio.move_on_after(0 if frames else wait_seconds):
+                frames = frames or await subscription.receive()
         # An event may have come in the moment the wait ended; it counts as read, so it goes along.
         frames = (frames or connection.outbox.drain())[: services.settings.poll.max_events]
         answer = _encode(frames, _next_cursor(frames, subscription))

@@ -7,7 +7,6 @@
 import { toQuery } from "./selection.js";
 
 const MAX_PAGES = 4; // the list shows no more than these hold anyway
-const WAIT_SECONDS = 0.2; // there is something, so the answer comes at once; only the last, empty page waits
 
 export class Discovery {
   #stream;
@@ -51,7 +50,7 @@ export class Discovery {
     const selection = this.#selection;
     const fresh = new Set(); // types learnt in this round: their earlier events were not delivered
     for (let page = 0; page < MAX_PAGES; page += 1) {
-      const query = `${toQuery(selection)}&after=${this.#after}&wait=${WAIT_SECONDS}`;
+      const query = `${toQuery(selection)}&after=${this.#after}&wait=0`;
       const response = await fetch(new URL(`events/poll?${query}`, document.baseURI));
       if (!response.ok) throw new Error(`status ${response.status}`);
       const answer = await response.json();

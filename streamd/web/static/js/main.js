@@ -35,7 +35,7 @@ const discovery = new Discovery(stream, (event) => {
   stream.countUnseen(1);
   take({ ...event, data: typeof event.data === "string" ? event.data : JSON.stringify(event.data) });
 });
-const server = new Server((answer) => discovery.check(answer.connections));
+const server = new Server(() => stream.connectionId, (answer) => discovery.check(answer.connections));
 
 function take(event) {
   const isFigures = event.type === FIGURES_TYPE;

@@ -8,10 +8,13 @@ const TIMEOUT_MS = 4000;
 export class Server {
   #lastAnswer = null;
   #timer = null;
+  #ownId;
   #onAnswer;
 
-  // onAnswer gets the answer of GET /connections
-  constructor(onAnswer) {
+  // ownId tells the id of our own connection, the only one we ask to see; onAnswer gets the answer of
+  // GET /connections
+  constructor(ownId, onAnswer) {
+    this.#ownId = ownId;
     this.#onAnswer = onAnswer;
     document.addEventListener("visibilitychange", () => this.ask());
   }
@@ -22,7 +25,7 @@ export class Server {
     if (document.hidden) return null;
     this.#timer = setTimeout(() => this.ask(), PERIOD_MS);
     try {
-      const response = await fetch(new URL("connections", document.baseURI), { signal: AbortSignal.timeout(TIMEOUT_MS) });
+      const response = await fetch(new URL(`connections?id=${this.#ownId() ?? ""}`, document.baseURI), { signal: AbortSignal.timeout(TIMEOUT_MS) });
       if (!response.ok) throw new Error(`status ${response.status}`);
       const answer = await response.json();
       this.#lastAnswer = Date.now();
