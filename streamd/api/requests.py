@@ -11,10 +11,10 @@ from quart.wrappers.request import Request
 from ..config import EventSettings
 from ..connections import Identity
 from ..errors import InvalidBody, InvalidField, TooLarge
-from ..events import EventId, Selectors, parse_event_id
+from ..events import EventId, parse_event_id
 from ..hub import Overflow
 from ..services import Services
-from ..transports import StreamRequest
+from ..transports import StreamRequest, parse_selectors
 
 LAST_EVENT_ID: Final = "Last-Event-ID"
 
@@ -27,7 +27,9 @@ def parse_stream_request(
     Raises:
         InvalidField: names the parameter or header that is wrong.
     """
-    selectors = parse_selectors(request.args.getlist("topic"), request.args.getlist("pattern"), services)
+    selectors = parse_selectors(
+        request.args.getlist("topic"), request.args.getlist("pattern"), services.settings
+    )
     if not selectors:
         raise InvalidField("name at least one topic or pattern to subscribe to", field="topic")
     return StreamRequest(
@@ -37,18 +39,6 @@ def parse_stream_request(
         client_id=request.args.get("client_id"),
         heartbeat_seconds=_parse_heartbeat(request, services),
         identity=identify(request),
-    )
-
-
-def parse_selectors(topics: list[str], patterns: list[str], services: Services) -> Selectors:
-    """Topics and patterns within the bounds of the settings."""
-    settings = services.settings
-    return Selectors.parse(
-        topics,
-        patterns,
-        max_selectors=settings.connections.max_topics,
-        max_topic_bytes=settings.events.max_topic_bytes,
-        max_pattern_bytes=settings.connections.max_pattern_bytes,
     )
 
 

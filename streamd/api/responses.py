@@ -14,13 +14,13 @@ from ..errors import StreamdError
 from ..events import Selectors, parse_event_id
 from ..hub import Outbox, Overflow
 from ..services import Services
-from ..transports import StreamRequest, open_stream
+from ..transports import StreamRequest, open_stream, parse_selectors
 from ..transports.asgi import Scope, Send
 from ..transports.generated import OVER, GeneratedSource
 from ..transports.sse import HEADERS, serve_sse
 from ..transports.stream import admit
 from .problems import problem_response
-from .requests import LAST_EVENT_ID, identify, parse_cursor, parse_selectors
+from .requests import LAST_EVENT_ID, identify, parse_cursor
 
 EXTENSION = "streamd"
 """The key of the services in ``app.extensions``."""
@@ -84,7 +84,7 @@ class EventStream(TrioResponse):
         else:
             if not isinstance(source, Selectors):
                 topics = [source] if isinstance(source, str) else list(source)
-                source = parse_selectors(topics, list(patterns), self._services)
+                source = parse_selectors(topics, patterns, self._services.settings)
             selectors = source
             cursor = parse_cursor(request, "last_event_id")
             if cursor is None and after is not None:

@@ -10,7 +10,6 @@ import trio
 from trio_websocket import (
     ConnectionClosed,
     ConnectionRejected,
-    HandshakeError,
     WebSocketConnection,
     wrap_client_stream,
 )
@@ -54,8 +53,8 @@ async def follow_websocket(request: Request, link: Link) -> None:
             except (StreamdError, StreamOver) as error:
                 failure = error  # raised below, for a nursery would wrap it in a group
             nursery.cancel_scope.cancel()
-    except ExceptionGroup as group:  # of the library's reading task
-        raise Unreachable(f"the connection broke: {group.exceptions[0]!r}") from group
+    except ExceptionGroup as group:  # the library's reading task raises in the nursery
+        failure = _of_reading_task(group)
     if failure is not None:
         raise failure
 
@@ -98,10 +97,6 @@ async def _handshake(
                 max_message_size=EVENT_CHARS_MAX,
                 receive_buffer_size=RECEIVE_BYTES,
             )
-        except ConnectionRejected as error:
-            raise _rejected(error) from error
-        except HandshakeError as error:
-            raise Unreachable(f"the WebSocket handshake failed: {error}") from error
         except ConnectionClosed as error:
             raise Unreachable("the connection was lost in the WebSocket handshake") from error
     if lost:
@@ -130,6 +125,15 @@ async def _read(connection: WebSocketConnection, link: Link) -> None:
     finally:
         with trio.move_on_after(CLOSE_SECONDS):
             await connection.aclose()
+
+
+def _of_reading_task(group: ExceptionGroup) -> StreamdError | StreamOver:
+    error: Exception = group
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, ConnectionRejected):
+        return _rejected(error)
+    return Unreachable(f"the connection broke: {error!r}")
 
 
 def _rejected(error: ConnectionRejected) -> StreamdError | StreamOver:

@@ -240,6 +240,13 @@ class ConnectionSettings:
         "Reconnection time sent to SSE clients when a stream opens (ms, WHATWG `retry`).",
         not_negative,
     )
+    replaced_retry_ms: int = setting(
+        86_400_000,
+        "Reconnection time for a client that another with its client id replaced (ms): it should not come "
+        "back by itself, or the two would replace each other for ever.",
+        not_negative,
+        at_most(INT32_MAX),
+    )
     max_client_id_chars: int = setting(128, "Longest client id (characters).", positive)
     max_listed: int = setting(1000, "Connections that /connections lists at most (count).", positive)
     max_message_bytes: int = setting(65_536, "Largest message a WebSocket client may send (bytes).", positive)

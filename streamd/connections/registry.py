@@ -123,7 +123,7 @@ class Registry:
         before = self._by_client.get(key)
         self._by_client[key] = connection
         if before is not None:
-            before.close(Closing.REPLACED)
+            before.close(Closing.REPLACED, retry_ms=self._settings.replaced_retry_ms)
         self._empty = self._empty if not self._empty.is_set() else trio.Event()
 
     def _leave(self, connection: Connection) -> None:

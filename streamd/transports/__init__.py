@@ -11,6 +11,6 @@ Plain ASGI messages in and out; knows no web framework.
 ==============  =============================================================================
 """
 
-from .stream import StreamRequest, open_stream
+from .stream import StreamRequest, open_stream, parse_selectors
 
-__all__ = ["StreamRequest", "open_stream"]
+__all__ = ["StreamRequest", "open_stream", "parse_selectors"]

@@ -1,7 +1,7 @@
 """What a client asks for, its place, and the one loop that serves every stream."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Protocol
@@ -10,6 +10,7 @@ import attrs
 import structlog
 import trio
 
+from ..config import Settings
 from ..connections import Closing, Connection, Identity
 from ..errors import RequestError
 from ..events import Control, ControlName, Event, EventId, Frame, Selectors
@@ -33,6 +34,21 @@ class StreamRequest:
     heartbeat_seconds: float | None = None  # None: as configured
     heartbeat_always: bool = False
     identity: Identity = Identity()
+
+
+def parse_selectors(topics: Iterable[str], patterns: Iterable[str], settings: Settings) -> Selectors:
+    """Topics and patterns within the bounds of the settings.
+
+    Raises:
+        InvalidField: one of them cannot be one, or there are too many.
+    """
+    return Selectors.parse(
+        topics,
+        patterns,
+        max_selectors=settings.connections.max_topics,
+        max_topic_bytes=settings.events.max_topic_bytes,
+        max_pattern_bytes=settings.connections.max_pattern_bytes,
+    )
 
 
 class Source(Protocol):

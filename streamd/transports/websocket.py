@@ -7,10 +7,10 @@ import trio
 
 from ..connections import Closing, Connection
 from ..errors import InvalidField, StreamdError
-from ..events import Control, EventId, Selectors, messages
+from ..events import Control, EventId, messages
 from ..hub import Subscription, Wire
 from ..services import Services
-from .stream import connected, run_stream
+from .stream import connected, parse_selectors, run_stream
 
 Receive = Callable[[], Awaitable[str | bytes]]
 
@@ -78,7 +78,7 @@ class _Session:
         if not message.topics and not message.patterns:
             raise InvalidField("name topics, patterns or both", field="topics")
         before = self._subscription.selectors
-        change = self._parse(message.topics, [*message.patterns])
+        change = parse_selectors(message.topics, message.patterns, self._settings)
         if isinstance(message, messages.Subscribe):
             after = before.union(change)
             if len(after.topics) + len(after.patterns) > self._settings.connections.max_topics:
@@ -90,13 +90,3 @@ class _Session:
             after = before.without(change)
         cursor: EventId = self._subscription.change(after)
         return messages.subscribed(after, cursor)
-
-    def _parse(self, topics: list[str], patterns: list[str]) -> Selectors:
-        settings = self._settings
-        return Selectors.parse(
-            topics,
-            patterns,
-            max_selectors=settings.connections.max_topics,
-            max_topic_bytes=settings.events.max_topic_bytes,
-            max_pattern_bytes=settings.connections.max_pattern_bytes,
-        )
