@@ -247,7 +247,7 @@ class ConnectionSettings:
         not_negative,
         at_most(INT32_MAX),
     )
-    max_client_id_chars: int = setting(128, "Longest client id (characters).", positive)
+    max_client_id_chars: int = setting(128, "Longest client id (count of characters).", positive)
     max_listed: int = setting(1000, "Connections that /connections lists at most (count).", positive)
     max_message_bytes: int = setting(65_536, "Largest message a WebSocket client may send (bytes).", positive)
 

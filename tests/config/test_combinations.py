@@ -70,7 +70,7 @@ def test_the_log_as_a_whole_must_hold_the_largest_event() -> None:
         {"server.certfile": "a.pem", "server.keyfile": "b.pem"},
         {"connections.unhealthy_seconds": 120.0},
         {"poll.wait_seconds": 55.0},
-        {"hub.batch_events": 4096},
+        {"hub.batch_events": 1024},
         {"log.topic_max_bytes": 1_048_576},
         {"hub.max_lag_events": 100_000, "log.topic_max_events": 100_000},
         {"server.bind": ["localhost:0", "localhost:0"]},
