@@ -6,6 +6,7 @@ socket write is bounded in time, and every connection can be ended at once, what
 ===============  ============================================================================
 ``serve``        :func:`serve`: listeners, the accept loop, and the way down
 ``connection``   one client's socket
+``http2``        back pressure for HTTP/2 streams, and their end
 ``listeners``    sockets with their options
 ``files``        the limit of open files
 ===============  ============================================================================

@@ -12,6 +12,7 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import AppWrapper, LifespanState
 
 from ..transports.asgi import CONNECTION_EXTENSION
+from .http2 import HTTP2Stream
 
 Stream = trio.SocketStream | trio.SSLStream[trio.SocketStream]
 
@@ -42,7 +43,7 @@ class ServerConnection(TCPServer):
     Hypercorn shields its socket writes, so that a peer which stops reading would hold its connection
     for ever. Here a write that takes longer than ``write_timeout_seconds`` aborts the connection, and
     :meth:`abort` ends it at any time. Applications find this object in the ASGI scope, under the
-    extension ``streamd.connection``.
+    extension ``streamd.connection``; on HTTP/2 they find the one stream there that is theirs.
     """
 
     def __init__(
@@ -111,5 +112,9 @@ class _Extended:
         self._connection = connection
 
     async def __call__(self, scope: Any, receive: Any, send: Any, *spawn: Any) -> None:
-        scope.setdefault("extensions", {})[CONNECTION_EXTENSION] = self._connection
+        extensions = scope.setdefault("extensions", {})
+        if scope["type"] == "http" and scope["http_version"] == "2":
+            extensions[CONNECTION_EXTENSION] = HTTP2Stream.of(send)
+        else:
+            extensions[CONNECTION_EXTENSION] = self._connection
         await self._app(scope, receive, send, *spawn)

@@ -78,7 +78,7 @@ async def test_events_come_in_order_and_look_the_same_over_every_transport(
 
 
 async def test_numbers_keep_their_digits(server: FakeServer, transport: Transport) -> None:
-    server.publish(msgspec.Raw(b'[1.10, 1e400, 12345678901234567890123]'))
+    server.publish(msgspec.Raw(b"[1.10, 1e400, 12345678901234567890123]"))
     async with subscribe(server.url, topics=["t"], after="earliest", transport=transport) as subscription:
         event = await take(subscription, ReceivedEvent)
     assert event.data == "[1.10,1e400,12345678901234567890123]"
@@ -143,9 +143,7 @@ async def test_a_server_that_starts_anew_is_followed_from_its_gap_on(
     server: FakeServer, transport: Transport
 ) -> None:
     server.publish("old")
-    async with subscribe(
-        server.url, topics=["t"], after="earliest", transport=transport
-    ) as subscription:
+    async with subscribe(server.url, topics=["t"], after="earliest", transport=transport) as subscription:
         old = await take(subscription, ReceivedEvent)
         await server.stop()
         # Its clock is behind: all its ids are before our cursor, and are news all the same.

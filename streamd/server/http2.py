@@ -1,0 +1,74 @@
+"""What Hypercorn's HTTP/2 lacks: back pressure, and an end for one stream of a connection.
+
+Hypercorn's stream buffer takes in any amount while the peer's flow-control window is closed (RFC 9113
+section 5.2), so that one stream which is never read grows without bound. Here a buffer that is full
+makes the application wait, which also shows the keeper that the stream makes no progress.
+"""
+
+from typing import Any, Final
+
+from h2.errors import ErrorCodes
+from h2.exceptions import ProtocolError
+from hypercorn.protocol.h2 import BufferCompleteError, H2Protocol, StreamBuffer
+
+_FULL_BYTES: Final = 65_536  # as much as one window of the default size takes
+_ROOM_BYTES: Final = _FULL_BYTES // 2
+
+
+class BoundedStreamBuffer(StreamBuffer):
+    """A stream's buffer whose ``push`` waits while it is full."""
+
+    async def push(self, data: bytes) -> None:
+        """Take in some bytes; returns once there is room for more.
+
+        Raises:
+            BufferCompleteError: the stream is over.
+
+        Cancelled while waiting: the bytes are in the buffer.
+        """
+        if self._complete:
+            raise BufferCompleteError
+        self.buffer.extend(data)
+        await self._is_empty.clear()
+        while len(self.buffer) >= _FULL_BYTES and not self._complete:
+            await self._paused.clear()
+            await self._paused.wait()
+
+    async def pop(self, max_length: int) -> bytes:
+        """Give out at most ``max_length`` bytes."""
+        data = bytes(self.buffer[:max_length])
+        del self.buffer[: len(data)]
+        if len(self.buffer) < _ROOM_BYTES:
+            await self._paused.set()
+        if not self.buffer:
+            await self._is_empty.set()
+        return data
+
+
+class HTTP2Stream:
+    """One stream of an HTTP/2 connection, as applications find it in the ASGI scope.
+
+    Args:
+        protocol: the connection's protocol.
+        stream_id: of the stream.
+    """
+
+    def __init__(self, protocol: H2Protocol, stream_id: int) -> None:
+        self._protocol = protocol
+        self._stream_id = stream_id
+        if stream_id in protocol.stream_buffers:
+            protocol.stream_buffers[stream_id] = BoundedStreamBuffer(protocol.context.event_class)
+
+    @classmethod
+    def of(cls, send: Any) -> "HTTP2Stream":
+        """The stream that an application's ``send`` belongs to, before anything was sent."""
+        stream = send.__self__
+        return cls(stream.send.__self__, stream.stream_id)
+
+    def abort(self) -> None:
+        """Reset this stream alone (RST_STREAM, CANCEL); the connection and its others go on."""
+        try:
+            self._protocol.connection.reset_stream(self._stream_id, ErrorCodes.CANCEL)
+        except ProtocolError:
+            return  # it is over already
+        self._protocol.task_group.spawn(self._protocol._flush)
