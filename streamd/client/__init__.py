@@ -25,7 +25,7 @@ iterates over the subscription.
 
 from .backoff import Backoff
 from .endpoint import Timeouts
-from .errors import ProtocolError, RequestFailed, ServerBusy, Unreachable
+from .errors import ProtocolError, RequestFailed, ServerBusy, Unreachable, Untrusted
 from .items import Closing, Connected, CursorMoved, Gap, Item, ReceivedEvent, Reconnecting
 from .problem import Problem
 from .publisher import Publisher, draft
@@ -48,6 +48,7 @@ __all__ = [
     "Subscription",
     "Timeouts",
     "Unreachable",
+    "Untrusted",
     "draft",
     "subscribe",
 ]

@@ -7,7 +7,7 @@ from typing import Final
 import httpx
 import trio
 
-from .errors import ProtocolError, RequestFailed, Unreachable, failed
+from .errors import ProtocolError, RequestFailed, Unreachable, connection_error, failed
 from .problem import read_problem
 
 PROBLEM_BYTES_MAX: Final = 65_536  # of an error answer we read no more
@@ -91,6 +91,7 @@ async def open_answer(
 
     Raises:
         Unreachable: no connection, none in time, or it was lost, in the body of the block too.
+        Untrusted: the certificate is not trusted.
     """
     try:
         response = None
@@ -105,4 +106,4 @@ async def open_answer(
             await answer._unwind()
             await response.aclose()
     except (httpx.TransportError, httpx.DecodingError, httpx.StreamError) as error:
-        raise Unreachable(str(error) or type(error).__name__) from error
+        raise connection_error(error) from error

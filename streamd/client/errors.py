@@ -1,5 +1,7 @@
 """What goes wrong on the client's side of the wire. Part of the tree of :mod:`streamd.errors`."""
 
+import ssl
+from collections.abc import Iterator
 from typing import Final
 
 from ..errors import StreamdError
@@ -41,6 +43,27 @@ class ProtocolError(StreamdError):
     """What answers does not speak streamd's protocol: is the URL right?"""
 
     code = "protocol-error"
+
+
+class Untrusted(StreamdError):
+    """The server's certificate is not to be trusted. Waiting does not mend that, so nobody waits."""
+
+    code = "untrusted-certificate"
+
+
+def connection_error(error: Exception) -> Unreachable | Untrusted:
+    """The error of a failed connection. Libraries wrap what happened; the innermost words say it best."""
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return Untrusted(str(cause))
+    said = [str(cause) for cause in _causes(error) if str(cause)]
+    return Unreachable(said[0] if said else type(error).__name__)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def failed(problem: Problem) -> RequestFailed:

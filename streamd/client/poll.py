@@ -21,7 +21,7 @@ async def follow_poll(request: Request, link: Link) -> None:
     Raises:
         Unreachable, ServerBusy: worth another try.
         StreamOver: the server is done (204).
-        RequestFailed, ProtocolError: another try would end the same way.
+        RequestFailed, ProtocolError, Untrusted: another try would end the same way.
     """
     async with request.endpoint.http_client() as client:
         # The first answer comes at once: it tells where we stand, so that nothing after it is missed.
@@ -33,8 +33,9 @@ async def follow_poll(request: Request, link: Link) -> None:
                 # With events in it, `next` is not where they begin.
                 head = {} if answer.events else {"head": answer.next}
                 await link.take(ControlFrame("connected", head))
+            before = link.cursor
             await _take(answer, link)
-            if not answer.events and trio.current_time() - started < min(wait, PAUSE_SECONDS):
+            if link.cursor == before and trio.current_time() - started < min(wait, PAUSE_SECONDS):
                 await trio.sleep(PAUSE_SECONDS)  # whoever answers so would be asked in a busy loop
             wait = WAIT_SECONDS
 

@@ -27,6 +27,7 @@ T = TypeVar("T")
 
 LINES_MAX: Final = 256  # in one request, as many as the server's fan-out takes in a turn
 LINES_BYTES_MAX: Final = 262_144
+NDJSON: Final = "application/x-ndjson"
 ANSWER_BYTES_MAX: Final = 65_536  # of the answer to one event
 
 
@@ -199,11 +200,13 @@ class Publisher:
         due = [index for index in range(len(batch)) if index not in done]
         client = await self._open_client()
         body = b"".join(_body(batch[index]) + b"\n" for index in due)
-        request = self._request(client, "application/x-ndjson", body)
+        request = self._request(client, NDJSON, body)
         busy: RequestFailed | None = None
         async with open_answer(client, request, seconds=self._seconds) as answer:
             if answer.status != 200:
                 raise await answer.refusal(self._seconds)
+            if answer.content_type != NDJSON:
+                raise ProtocolError(f"{answer.url} answered {answer.content_type or 'nothing'}, not NDJSON")
             lines = _Lines(answer, self._seconds)
             while line := await lines.next():
                 number, result = _read_line_answer(line)

@@ -21,7 +21,7 @@ async def follow_sse(request: Request, link: Link) -> None:
     Raises:
         Unreachable, ServerBusy: worth another try.
         StreamOver: the server is done (204).
-        RequestFailed, ProtocolError: another try would end the same way.
+        RequestFailed, ProtocolError, Untrusted: another try would end the same way.
     """
     endpoint = request.endpoint
     headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}

@@ -16,7 +16,7 @@ from trio_websocket import (
 
 from ..errors import StreamdError
 from .endpoint import Endpoint
-from .errors import ProtocolError, RequestFailed, Unreachable, failed
+from .errors import ProtocolError, RequestFailed, Unreachable, connection_error, failed
 from .link import EVENT_CHARS_MAX, Link, Request, StreamOver
 from .problem import Problem, read_problem
 from .wire import read_frame
@@ -33,7 +33,7 @@ async def follow_websocket(request: Request, link: Link) -> None:
     Raises:
         Unreachable, ServerBusy: worth another try.
         StreamOver: the server is done (204 in place of an upgrade).
-        RequestFailed, ProtocolError: another try would end the same way.
+        RequestFailed, ProtocolError, Untrusted: another try would end the same way.
     """
     timeouts = request.endpoint.timeouts
     try:
@@ -42,7 +42,7 @@ async def follow_websocket(request: Request, link: Link) -> None:
     except trio.TooSlowError as error:
         raise Unreachable(f"no connection within {timeouts.connect_seconds:g} s") from error
     except (OSError, trio.BrokenResourceError) as error:
-        raise Unreachable(str(error) or "the TLS handshake failed") from error
+        raise connection_error(error) from error
 
     failure: StreamdError | StreamOver | None = None
     try:

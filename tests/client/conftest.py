@@ -10,7 +10,8 @@ from tests.client.fake_server import FakeServer, serve
 
 @pytest.fixture
 def clock() -> trio.testing.MockClock:
-    # Real sockets need a moment that no task is seen to wait for; only then may time jump.
+    # pytest-trio uses it when the test itself asks for it. Real sockets need a moment that no task is
+    # seen to wait for; only then may time jump.
     return trio.testing.MockClock(autojump_threshold=0.05)
 
 

@@ -15,7 +15,7 @@ import h11
 import msgspec
 import trio
 from wsproto import ConnectionType, WSConnection
-from wsproto.events import AcceptConnection, CloseConnection, RejectConnection, RejectData, TextMessage
+from wsproto.events import AcceptConnection, CloseConnection, TextMessage
 from wsproto.events import Request as Upgrade
 
 from streamd.config import EventSettings
@@ -33,8 +33,8 @@ class Refuse:
     """Answer with this status."""
 
     status: int
-    headers: dict[str, str] = {}
-    problem: dict[str, Any] = {}
+    headers: dict[str, str] = attrs.field(factory=dict)
+    problem: dict[str, Any] = attrs.field(factory=dict)
 
 
 @attrs.frozen
@@ -81,8 +81,8 @@ class Seen:
 
     @property
     def cursor(self) -> str | None:
-        values = self.query.get("last_event_id") or self.query.get("after") or [None]
-        return self.headers.get("last-event-id") or values[0]
+        values = self.query.get("last_event_id", []) + self.query.get("after", [])
+        return self.headers.get("last-event-id") or next(iter(values), None)
 
 
 class FakeServer:
@@ -188,12 +188,10 @@ class FakeServer:
                     session = _Session(self, request, stream, connection, fault)
                     if request.headers.get("upgrade", "").lower() == "websocket":
                         await session.websocket(raw)
-                        return
+                        raise Gone
                     await session.http()
-                    if connection.our_state is not h11.DONE or connection.their_state is not h11.DONE:
-                        return
                     connection.start_next_cycle()
-        except (Gone, trio.BrokenResourceError, trio.ClosedResourceError, h11.RemoteProtocolError):
+        except* (Gone, trio.BrokenResourceError, trio.ClosedResourceError, h11.RemoteProtocolError):
             pass
 
 
@@ -282,18 +280,12 @@ class _Session:
         await self._answer(200, body, "application/json")
 
     async def websocket(self, raw: bytes) -> None:
+        if isinstance(self.fault, Refuse | Speak | HangUp):
+            await self.http()
+            return
         ws = WSConnection(ConnectionType.SERVER)
         ws.receive_data(raw)
         assert any(isinstance(event, Upgrade) for event in ws.events())
-        match self.fault:
-            case Refuse(status, headers, problem):
-                body = msgspec.json.encode(problem)
-                fields = [(name.encode(), value.encode()) for name, value in headers.items()]
-                reject = RejectConnection(status_code=status, headers=fields, has_body=True)
-                await self.stream.send_all(ws.send(reject) + ws.send(RejectData(data=body)))
-                return
-            case HangUp():
-                raise Gone
         await self.stream.send_all(ws.send(AcceptConnection()))
 
         async def read() -> None:
@@ -308,12 +300,9 @@ class _Session:
         with trio.CancelScope() as scope:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(read)
-                try:
-                    await self._follow(
-                        lambda frame: self._write(ws.send(TextMessage(frame.text)), self.stream.send_all)
-                    )
-                except (Gone, trio.BrokenResourceError, trio.ClosedResourceError):
-                    scope.cancel()
+                await self._follow(
+                    lambda frame: self._write(ws.send(TextMessage(frame.text)), self.stream.send_all)
+                )
 
     async def _follow(self, write: Callable[[Any], Awaitable[None]]) -> None:
         after = self.request.cursor
@@ -322,10 +311,10 @@ class _Session:
             "head": self.server.head,
             "heartbeat_seconds": self.server.heartbeat_seconds,
         }
+        lost, cursor = self._resume(EventId(after) if after else None)
         await write(Control("connected", fields, self.server.retry_ms))
         if isinstance(self.fault, Silent):
             await trio.sleep_forever()
-        lost, cursor = self._resume(EventId(after) if after else None)
         if lost is not None:
             await write(lost)
         while True:

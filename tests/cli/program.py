@@ -1,0 +1,110 @@
+"""A `streamd` command as a process of its own, with its pipes at hand."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import trio
+
+SECONDS = 60  # what hangs fails
+
+
+class Program:
+    """Made by :func:`started`."""
+
+    def __init__(self, process: trio.Process) -> None:
+        self.process = process
+        self._rest = {1: b"", 2: b""}
+
+    async def write(self, text: str) -> None:
+        assert self.process.stdin is not None
+        await self.process.stdin.send_all(text.encode())
+
+    async def end_of_input(self) -> None:
+        assert self.process.stdin is not None
+        await self.process.stdin.aclose()
+
+    async def line(self, fd: int = 1) -> str:
+        """The next line of standard output (1) or error (2)."""
+        stream = self.process.stdout if fd == 1 else self.process.stderr
+        assert stream is not None
+        while b"\n" not in self._rest[fd]:
+            data = await stream.receive_some()
+            assert data, f"no further line; so far {self._rest[fd]!r}"
+            self._rest[fd] += data
+        line, _, self._rest[fd] = self._rest[fd].partition(b"\n")
+        return line.decode()
+
+    async def lines(self, count: int) -> list[str]:
+        return [await self.line() for _ in range(count)]
+
+    async def says(self, text: str) -> str:
+        """Wait for a line of standard error with ``text`` in it."""
+        while text not in (line := await self.line(2)):
+            pass
+        return line
+
+    async def rest(self, fd: int = 1) -> str:
+        """All that is left of an output until it is closed."""
+        stream = self.process.stdout if fd == 1 else self.process.stderr
+        assert stream is not None
+        data = self._rest[fd] + b"".join([bytes(chunk) async for chunk in stream])
+        return data.decode()
+
+    async def ended(self) -> int:
+        return await self.process.wait()
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "streamd", *arguments]
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """Ours, with warnings as errors, and nothing of the machine's that would change what is shown."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("STREAMD_")}
+    return {**ours, "PYTHONWARNINGS": "error", "PYTHONPATH": str(Path.cwd()), "TERM": "xterm", **variables}
+
+
+@asynccontextmanager
+async def started(
+    *arguments: str,
+    stdin: int = subprocess.PIPE,
+    stdout: int = subprocess.PIPE,
+    stderr: int = subprocess.PIPE,
+) -> AsyncIterator[Program]:
+    """Run a command; at the end of the block it is killed, if it has not ended."""
+    with trio.fail_after(SECONDS):
+        process = await trio.lowlevel.open_process(
+            command(*arguments), stdin=stdin, stdout=stdout, stderr=stderr, env=environment()
+        )
+        try:
+            yield Program(process)
+        finally:
+            if process.returncode is None:
+                process.kill()
+            with trio.CancelScope(shield=True):
+                await process.wait()
+            for pipe in (process.stdin, process.stdout, process.stderr):
+                if pipe is not None:
+                    await trio.aclose_forcefully(pipe)
+
+
+async def run(*arguments: str, input: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    with trio.fail_after(SECONDS):
+        done = await trio.run_process(
+            command(*arguments),
+            stdin=input.encode(),
+            capture_stdout=True,
+            capture_stderr=True,
+            check=False,
+            env=environment(**variables),
+        )
+    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())

@@ -1,0 +1,222 @@
+"""`streamd publish` from end to end: a process, a real socket, a terminal."""
+
+import os
+import pty
+import signal
+from pathlib import Path
+
+import pytest
+import trio
+
+from streamd.cli.lines import CHUNK_BYTES, LINE_BYTES_MAX, Line, LineReader
+from tests.cli.program import run, started
+from tests.client.fake_server import FakeServer, HangUp, Refuse
+
+
+def data(server: FakeServer) -> list[str]:
+    return [event.data for event in server.events()]
+
+
+async def test_one_event_prints_its_id(server: FakeServer) -> None:
+    done = await run(
+        "publish", "--url", server.url, "-t", "t", "-t", "u", "--type", "note", "--retry", "9", "hi"
+    )
+    [event] = server.events()
+    assert (done.returncode, done.stdout, done.stderr) == (0, event.id + "\n", "")
+    assert (event.topics, event.type, event.data, event.retry_ms) == (("t", "u"), "note", "hi", 9)
+
+
+async def test_json_and_a_key_of_ones_own(server: FakeServer) -> None:
+    arguments = ("publish", "-t", "t", "--json", "--idempotency-key", "k", '{"a": [1.50]}')
+    first = await run(*arguments, STREAMD_URL=server.url)
+    second = await run(*arguments, STREAMD_URL=server.url)
+    assert first.stdout == second.stdout != ""
+    assert data(server) == ['{"a":[1.50]}']
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("-t", "t", "--json", "{"),
+        ("x",),
+        ("-t", "t", "--idempotency-key", "k"),
+        ("-t", "t", "--url", "nowhere", "x"),
+        ("-t", "t", "--retry", "soon", "x"),
+    ],
+)
+async def test_wrong_usage_is_status_2(arguments: tuple[str, ...]) -> None:
+    done = await run("publish", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Error:" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+async def test_a_refusal_is_status_1_with_what_the_server_says(server: FakeServer) -> None:
+    done = await run("publish", "--url", server.url, "-t", "t", "--type", "gap", "x")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("Error: type 'gap' is reserved")
+    assert "400 invalid-field, field 'type'" in done.stderr
+
+
+async def test_giving_up_on_a_server_that_is_not_there(server: FakeServer) -> None:
+    await server.stop()
+    done = await run("publish", "--url", server.url, "-t", "t", "--retry-for", "0.1", "x")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+
+
+async def test_each_line_as_it_comes(server: FakeServer) -> None:
+    async with started("publish", "--url", server.url, "-t", "t") as program:
+        for line in ("one", "two", "", "drei \u00fc\u2028 and on"):
+            await program.write(line + "\n")
+            # The next is not written before this one is published: nothing waits for a full buffer.
+            await server.until(lambda line=line: data(server)[-1:] == [line])  # type: ignore[misc]
+        await program.write("five\r\nsix without an end")
+        await program.end_of_input()
+        assert await program.ended() == 0
+        assert (await program.rest(1), await program.rest(2)) == ("", "")
+    assert data(server) == ["one", "two", "", "drei \u00fc\u2028 and on", "five", "six without an end"]
+
+
+async def test_a_file_goes_in_few_requests_and_in_order(server: FakeServer, tmp_path: Path) -> None:
+    path = tmp_path / "some.log"
+    lines = [f"line {number} " + "x" * (number % 97) for number in range(5000)]
+    path.write_text("\n".join(lines))
+    with path.open() as file:
+        async with started("publish", "--url", server.url, "-t", "t", "-", stdin=file.fileno()) as program:
+            assert await program.ended() == 0
+    assert data(server) == lines
+    assert len(server.seen) <= 60
+
+
+async def test_lost_answers_and_a_restart_neither_lose_nor_repeat(server: FakeServer) -> None:
+    server.script.extend([HangUp(), Refuse(503, {"retry-after": "0"})])
+    async with started("publish", "--url", server.url, "-t", "t") as program:
+        await program.write("1\n2\n")
+        await server.until(lambda: len(server.seen) >= 3 and len(server.events()) >= 2)
+        await server.stop()
+        await program.write("3\n4\n")
+        assert server.url in await program.says("waiting for")
+        await server.start()
+        await program.write("5\n")
+        await program.end_of_input()
+        assert await program.ended() == 0
+        assert "publishing again" in await program.rest(2)
+    assert data(server) == ["1", "2", "3", "4", "5"]
+
+
+async def test_a_broken_line_is_told_by_its_number_and_the_others_go_on(server: FakeServer) -> None:
+    text = '{"a":1}\nnope\n\n "text" \n{"b":\n[1] 2\n3'
+    done = await run("publish", "--url", server.url, "-t", "t", "--json", input=text)
+    assert done.returncode == 1
+    assert [event.value for event in server.events()] == [{"a": 1}, "text", 3]
+    assert [line.partition(":")[0] for line in done.stderr.splitlines()] == ["line 2", "line 5", "line 6"]
+
+
+async def test_a_line_the_server_refuses_is_told_and_the_others_go_on(server: FakeServer) -> None:
+    done = await run("publish", "--url", server.url, "-t", "t", input=f"1\n{'x' * 1_100_000}\n3\n")
+    assert done.returncode == 1
+    assert data(server) == ["1", "3"]
+    assert done.stderr.startswith("line 2: ")
+    assert "413 too-large" in done.stderr
+
+
+async def test_what_all_lines_share_is_refused_once(server: FakeServer) -> None:
+    done = await run("publish", "--url", server.url, "-t", "t", "--type", "gap", input="1\n2\n3\n")
+    assert done.returncode == 1
+    assert done.stderr.count("reserved") == 1
+
+
+async def test_ctrl_c_ends_at_once_and_says_how_many_were_sent(server: FakeServer) -> None:
+    async with started("publish", "--url", server.url, "-t", "t") as program:
+        await program.write("1\n2\n3\n")
+        await server.until(lambda: len(server.events()) == 3)
+        # The next request follows only on the answer to the one before.
+        server.script.append(Refuse(503, {"retry-after": "300"}))
+        await program.write("4\n")
+        await program.says("waiting for")
+        program.signal(signal.SIGINT)
+        assert await program.ended() == 130
+        assert (await program.rest(2)).splitlines()[-1] == "interrupted: 3 lines sent, 1 not confirmed"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_signals_end_it_while_it_waits_for_input(server: FakeServer, number: signal.Signals) -> None:
+    async with started("publish", "--url", server.url, "-t", "t", "--quiet") as program:
+        await program.write("1\n")
+        await server.until(lambda: len(server.events()) == 1)
+        program.signal(number)
+        assert await program.ended() == 128 + number
+        assert await program.rest(2) == ""
+
+
+async def test_the_live_line_on_a_terminal(server: FakeServer) -> None:
+    ours, theirs = pty.openpty()
+    try:
+        async with started("publish", "--url", server.url, "-t", "t", stderr=theirs) as program:
+            os.close(theirs)
+            await program.write("1\n2\n")
+            await server.until(lambda: len(server.events()) == 2)
+            shown = ""
+            while "2 lines sent, 0 waiting" not in shown:
+                shown += (await trio.to_thread.run_sync(os.read, ours, 1024)).decode()
+            await program.end_of_input()
+            assert await program.ended() == 0
+    finally:
+        os.close(ours)
+    assert "\x1b[" in shown
+
+
+async def test_no_control_codes_where_there_is_no_terminal(server: FakeServer) -> None:
+    await server.stop()
+    done = await run("publish", "--url", server.url, "-t", "t", "--retry-for", "1", "x", FORCE_COLOR="1")
+    assert "\x1b" not in done.stderr
+
+
+async def test_lines_from_any_split_of_the_input() -> None:
+    text = b"a\n\nb\r\n" + b"c" * (CHUNK_BYTES + 5) + b"\nlast"
+    for cut in (1, 2, 3, 5, len(text) - 3):
+        assert await read_lines([text[:cut], text[cut:]]) == [
+            Line(1, b"a"),
+            Line(2, b""),
+            Line(3, b"b"),
+            Line(4, b"c" * (CHUNK_BYTES + 5)),
+            Line(5, b"last"),
+        ]
+
+
+async def test_a_line_too_long_is_left_out() -> None:
+    parts = [b"a\n" + b"x" * LINE_BYTES_MAX, b"x", b"xx\nb\n" + b"y" * LINE_BYTES_MAX + b"yy"]
+    assert await read_lines(parts) == [Line(1, b"a"), Line(2, None), Line(3, b"b"), Line(4, None)]
+
+
+async def read_lines(parts: list[bytes]) -> list[Line]:
+    theirs, ours = os.pipe()
+    lines: list[Line] = []
+    reader = LineReader(theirs)
+
+    def write() -> None:
+        for part in parts:
+            view = memoryview(part)
+            while view:
+                view = view[os.write(ours, view) :]
+        os.close(ours)
+
+    try:
+        with trio.fail_after(60):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(trio.to_thread.run_sync, write)
+                nursery.start_soon(reader.run)
+                while some := await reader.take(3, 100):
+                    assert len(some) <= 3
+                    lines += some
+    finally:
+        os.close(theirs)
+    assert reader.lines_read == len(lines)
+    return lines
+
+
+async def test_help_shows_an_example() -> None:
+    done = await run("publish", "--help")
+    assert done.returncode == 0
+    assert "tail -f some.log | streamd publish --topic logs" in done.stdout

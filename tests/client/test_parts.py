@@ -1,0 +1,140 @@
+"""The small parts: waits, problems, the JSON of the wire, the link's decisions."""
+
+import time
+from email.utils import formatdate
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from streamd.client import (
+    Backoff,
+    Closing,
+    Connected,
+    Gap,
+    Item,
+    ProtocolError,
+    ReceivedEvent,
+    RequestFailed,
+    ServerBusy,
+    Timeouts,
+)
+from streamd.client.errors import failed
+from streamd.client.link import ControlFrame, Link
+from streamd.client.problem import MAX_RETRY_AFTER_SECONDS, read_problem, read_retry_after
+from streamd.client.wire import read_frame, read_poll_answer
+from streamd.events import EventId
+
+A, B, C = (EventId(f"1700000000000-00000{n}") for n in (1, 2, 3))
+
+
+def event(id: str) -> ReceivedEvent:
+    return ReceivedEvent(id, "message", None, "x")
+
+
+class TestBackoff:
+    def test_doubles_up_to_its_bound(self) -> None:
+        backoff = Backoff(initial_seconds=0.5, max_seconds=6, jitter=0)
+        assert [backoff.delay(attempt) for attempt in range(6)] == [0.5, 1, 2, 4, 6, 6]
+        assert backoff.delay(10_000) == 6
+
+    def test_jitter_only_adds(self) -> None:
+        waits = {Backoff(initial_seconds=1, jitter=0.5).delay(0) for _ in range(200)}
+        assert len(waits) > 100
+        assert min(waits) >= 1
+        assert max(waits) <= 1.5
+
+    def test_the_server_decides(self) -> None:
+        backoff = Backoff(initial_seconds=1, max_seconds=10, jitter=0)
+        assert backoff.delay(0, base_seconds=4) == 4
+        assert backoff.delay(1, base_seconds=4) == 8
+        assert backoff.delay(0, base_seconds=10**9) == 10
+        assert backoff.delay(0, at_least_seconds=100) == 100
+        assert backoff.delay(0, base_seconds=4, at_least_seconds=3) == 4
+
+    def test_zero_is_at_once_but_not_for_ever(self) -> None:
+        backoff = Backoff(jitter=0, max_seconds=10)
+        assert backoff.delay(0, base_seconds=0) == 0
+        assert [backoff.delay(attempt, base_seconds=0) for attempt in (1, 2, 20)] == [0.02, 0.04, 10]
+
+
+class TestProblem:
+    def test_retry_after(self) -> None:
+        assert read_retry_after(None) is None
+        assert read_retry_after("5") == 5
+        assert read_retry_after("0") == 0
+        assert read_retry_after("soon") is None
+        assert read_retry_after("") is None
+        assert read_retry_after("99999999") == MAX_RETRY_AFTER_SECONDS
+        assert read_retry_after(formatdate(time.time() + 60, usegmt=True)) == pytest.approx(60, abs=5)
+        assert read_retry_after(formatdate(0, usegmt=True)) == 0
+
+    @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"null", b"\xff", b'{"code": 5, "detail": []}'])
+    def test_a_body_that_says_nothing(self, body: bytes) -> None:
+        problem = read_problem(404, {}, body)
+        assert (problem.status, problem.code, problem.field) == (404, "http-404", None)
+        assert "404 Not Found" in problem.detail
+
+    def test_an_unknown_status(self) -> None:
+        assert read_problem(599, {}, b"").detail == "the server answered 599"
+
+    def test_kinds(self) -> None:
+        assert type(failed(read_problem(400, {}, b""))) is RequestFailed
+        assert type(failed(read_problem(503, {"retry-after": "3"}, b""))) is ServerBusy
+
+
+class TestWire:
+    def test_a_control_frame(self) -> None:
+        frame, retry = read_frame('{"control":"connected","head":"h","retry":3}')
+        assert isinstance(frame, ControlFrame)
+        assert (frame.name, frame.fields["head"], retry) == ("connected", "h", 3)
+
+    @pytest.mark.parametrize("text", ["", "[]", "{", '{"id":1}', '{"id":"a","topics":"t"}'])
+    def test_what_is_no_message(self, text: str) -> None:
+        with pytest.raises(ProtocolError):
+            read_frame(text)
+
+    def test_what_is_no_poll_answer(self) -> None:
+        with pytest.raises(ProtocolError):
+            read_poll_answer(b'{"events":[]}')
+
+
+async def decide(link: Link, *frames: ReceivedEvent | ControlFrame) -> None:
+    for frame in frames:
+        await link.take(frame)
+
+
+async def test_the_link_decides(autojump_clock: MockClock) -> None:
+    items: list[Item] = []
+
+    async def send(item: Item) -> None:
+        await trio.lowlevel.checkpoint()
+        items.append(item)
+
+    link = Link(Timeouts(heartbeats=2, silence_seconds=33), send, None)
+    link.begin()
+    assert (link.silence_seconds, link.progress) == (33, False)
+    await decide(link, ControlFrame("connected", {"head": A, "heartbeat_seconds": 4}))
+    assert (link.cursor, link.silence_seconds, link.progress) == (A, 8, False)
+    await decide(link, event(A), event(C), event(B), event(""), event("x-is-later"))
+    await decide(link, ControlFrame("heartbeat", {}), ControlFrame("token-expiring", {}))
+    await decide(link, ControlFrame("gap", {"requested": C, "resumed_after": A}), event(B))
+    await decide(link, ControlFrame("closing", {"reason": "lifetime"}))
+    assert (link.cursor, link.progress, link.replaced) == (B, True, False)
+    with pytest.raises(RequestFailed, match="no such"):
+        await decide(link, ControlFrame("error", {"code": "invalid-field", "detail": "no such topic"}))
+    link.begin()
+    assert (link.silence_seconds, link.progress) == (33, False)
+    # A greeting with nothing in it, later on, takes nothing away.
+    await decide(link, ControlFrame("connected", {"heartbeat_seconds": "often"}))
+    assert link.cursor == B
+    assert items == [
+        Connected(None, A, 4),
+        event(C),
+        event(""),
+        event("x-is-later"),
+        Gap(C, A),
+        event(B),
+        Closing("lifetime"),
+        Connected(None, None, None),
+    ]

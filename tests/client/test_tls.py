@@ -1,0 +1,142 @@
+"""TLS and HTTP/2, against Hypercorn: a certificate is checked, and followed where it is trusted."""
+
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import trio
+import trustme
+from hypercorn.config import Config
+from hypercorn.trio import serve
+
+from streamd.client import Connected, Publisher, ReceivedEvent, Untrusted, subscribe
+from streamd.client.subscription import Transport
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    """Just enough of streamd: one event over each transport, and an id for what is published."""
+    event = b'{"id":"1700000000000-000001","type":"message","topics":["t"],"data":"HTTP/%b"}'
+    event %= scope.get("http_version", "").encode()
+    if scope["type"] == "lifespan":
+        for step in ("startup", "shutdown"):
+            await receive()
+            await send({"type": f"lifespan.{step}.complete"})
+        return
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.send", "text": '{"control":"connected"}'})
+        await send({"type": "websocket.send", "text": event.decode()})
+        await receive()
+        return
+    while (await receive()).get("more_body"):
+        pass
+    if scope["method"] == "POST":
+        body, status, kind = b'{"id":"HTTP/%b"}' % scope["http_version"].encode(), 201, b"application/json"
+    elif scope["path"].endswith("/poll"):
+        body = b'{"events":[%b],"next":"1700000000000-000001","gap":null}' % event
+        status, kind = 200, b"application/json"
+    else:
+        version = scope["http_version"].encode()
+        body = b"event: connected\ndata: {}\n\nid: 1700000000000-000001\ndata: HTTP/%b\n\n" % version
+        status, kind = 200, b"text/event-stream"
+    await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", kind)]})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+@asynccontextmanager
+async def serving(certificates: Path | None = None) -> AsyncIterator[str]:
+    config = Config()
+    config.bind = ["127.0.0.1:0"]
+    config.errorlog = config.accesslog = None
+    if certificates is not None:
+        config.certfile = config.keyfile = str(certificates)
+        config.alpn_protocols = ["h2", "http/1.1"]
+    async with trio.open_nursery() as nursery:
+        stop = trio.Event()
+        binds = await nursery.start(partial(serve, cast(Any, app), config, shutdown_trigger=stop.wait))
+        yield binds[0].replace("127.0.0.1", "localhost")
+        nursery.cancel_scope.cancel()
+
+
+@pytest.fixture
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def certificates(authority: trustme.CA, tmp_path: Path) -> Path:
+    path = tmp_path / "server.pem"
+    authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(str(path))
+    return path
+
+
+@pytest.fixture
+def trusted(authority: trustme.CA, tmp_path: Path) -> str:
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    return str(tmp_path / "ca.pem")
+
+
+@pytest.mark.parametrize(
+    ("transport", "http2", "data"),
+    [
+        ("sse", False, "HTTP/1.1"),
+        ("sse", True, "HTTP/2"),
+        ("poll", True, "HTTP/2"),
+        ("websocket", False, "HTTP/1.1"),
+    ],
+)
+async def test_tls(certificates: Path, trusted: str, transport: Transport, http2: bool, data: str) -> None:
+    async with serving(certificates) as url:
+        with trio.fail_after(30):
+            async with subscribe(
+                url, topics=["t"], after="earliest", transport=transport, verify=trusted, http2=http2
+            ) as subscription:
+                assert isinstance(await anext(subscription), Connected)
+                event = await anext(subscription)
+    assert isinstance(event, ReceivedEvent)
+    assert event.data == data
+
+
+@pytest.mark.parametrize("http2", [False, True])
+async def test_publishing_over_tls(certificates: Path, trusted: str, http2: bool) -> None:
+    async with serving(certificates) as url:
+        with trio.fail_after(30):
+            async with Publisher(url, verify=trusted, http2=http2) as publisher:
+                assert await publisher.publish("t") == ("HTTP/2" if http2 else "HTTP/1.1")
+
+
+async def test_http2_without_tls_is_prior_knowledge() -> None:
+    async with serving() as url:
+        with trio.fail_after(30):
+            async with Publisher(url, http2=True) as publisher:
+                assert await publisher.publish("t") == "HTTP/2"
+
+
+@pytest.mark.parametrize("transport", ["sse", "websocket", "poll"])
+async def test_a_certificate_that_nobody_vouches_for_is_refused(
+    certificates: Path, transport: Transport
+) -> None:
+    async with serving(certificates) as url:
+        with trio.fail_after(30):
+            async with subscribe(url, topics=["t"], transport=transport) as subscription:
+                with pytest.raises(Untrusted, match="CERTIFICATE_VERIFY_FAILED"):
+                    await anext(subscription)
+            async with Publisher(url) as publisher:
+                with pytest.raises(Untrusted):
+                    await publisher.publish("t")
+
+
+async def test_an_own_context_or_none(certificates: Path) -> None:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    async with serving(certificates) as url:
+        for verify in (context, False):
+            with trio.fail_after(30):
+                async with Publisher(url, verify=verify) as publisher:
+                    assert await publisher.publish("t") == "HTTP/1.1"
