@@ -129,7 +129,8 @@ class EventStream(TrioResponse):
             await serve_sse(self._services, connection, subscription, scope, send, headers)
 
     async def _serve_generator(self, generator: AsyncGenerator[Any, None], scope: Scope, send: Send) -> None:
-        outbox = Outbox(self._services.settings.hub.channel_capacity)
+        hub = self._services.settings.hub
+        outbox = Outbox(hub.channel_capacity, hub.channel_bytes)
         source = GeneratedSource(generator, outbox)
         with admit(self._services, "sse", self._request, outbox) as connection:
             async with trio.open_nursery() as nursery:

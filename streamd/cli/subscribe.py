@@ -248,7 +248,8 @@ class _Subscribe:
             case "ids":
                 text = event.id
             case "json":
-                text = msgspec.json.encode(event).decode()
+                fields = {"id": event.id, "type": event.type, "topics": event.topics, "data": event.data}
+                text = msgspec.json.encode(fields).decode()
             case "text":
                 text = f"{event.id} {event.type} {event.data}" if self._options.verbose else event.data
         return (printable(text) if self._on_terminal else text) + "\n"

@@ -10,9 +10,11 @@ import trio
 from trio_websocket import (
     ConnectionClosed,
     ConnectionRejected,
+    HandshakeError,
     WebSocketConnection,
     wrap_client_stream,
 )
+from wsproto.utilities import ProtocolError as WireError
 
 from ..errors import StreamdError
 from .endpoint import Endpoint
@@ -23,6 +25,7 @@ from .wire import read_frame
 
 CLOSE_SECONDS: Final = 2.0  # how long a server may take to answer our close
 RECEIVE_BYTES: Final = 65_536
+BROKEN: Final = (HandshakeError, WireError, OSError, trio.BrokenResourceError, trio.ClosedResourceError)
 # Close codes after which the same subscription would be refused again (RFC 6455 7.4.1).
 REFUSING_CODES: Final = {1002: 400, 1003: 415, 1007: 400, 1008: 400, 1009: 413}
 
@@ -133,7 +136,9 @@ def _of_reading_task(group: ExceptionGroup) -> StreamdError | StreamOver:
         error = error.exceptions[0]
     if isinstance(error, ConnectionRejected):
         return _rejected(error)
-    return Unreachable(f"the connection broke: {error!r}")
+    if isinstance(error, BROKEN):
+        return Unreachable(f"the connection broke: {error!r}")
+    raise group  # a mistake of ours, which no other connection would mend
 
 
 def _rejected(error: ConnectionRejected) -> StreamdError | StreamOver:

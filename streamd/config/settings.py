@@ -148,6 +148,12 @@ class HubSettings:
         "Events waiting for one subscriber before its overflow policy applies (count).",
         positive,
     )
+    channel_bytes: int = setting(
+        1_048_576,
+        "Bytes of events waiting for one subscriber before its overflow policy applies (bytes); a single "
+        "event may have more.",
+        positive,
+    )
     batch_events: int = setting(256, "Events the fan-out takes from the log in one turn (count).", positive)
     batch_bytes: int = setting(
         262_144,

@@ -12,10 +12,13 @@ class Outbox:
 
     Args:
         capacity: the most frames that may wait (count).
+        max_bytes: the most that events among them may have together; one that is alone may have more.
     """
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, max_bytes: int) -> None:
         self._send, self._receive = trio.open_memory_channel[Frame](capacity)
+        self._max_bytes = max_bytes
+        self._bytes = 0  # of the events that wait
         self._waiting = 0  # frames in the channel; asking the channel itself costs more than a put
 
     def __len__(self) -> int:
@@ -23,11 +26,15 @@ class Outbox:
 
     def put_nowait(self, frame: Frame) -> bool:
         """Add a frame; False when there is no room or nobody takes any more."""
+        size = _event_bytes(frame)
+        if self._waiting and self._bytes + size > self._max_bytes:
+            return False
         try:
             self._send.send_nowait(frame)
         except (trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError):
             return False
         self._waiting += 1
+        self._bytes += size
         return True
 
     async def put(self, frame: Frame) -> None:
@@ -54,7 +61,7 @@ class Outbox:
             while True:
                 frames.append(self._receive.receive_nowait())
         except (trio.WouldBlock, trio.EndOfChannel, trio.ClosedResourceError):
-            self._waiting = 0
+            self._waiting = self._bytes = 0
             return frames
 
     async def get(self) -> list[Frame]:
@@ -77,15 +84,15 @@ class Outbox:
 class LatestOutbox(Outbox):
     """Keeps only the newest event of each topic and type, in its new position.
 
-    Frames wait in a table; the channel is its bell. ``capacity`` bounds the different topics and
-    types that may wait.
+    Frames wait in a table; the channel is its bell. ``capacity`` and ``max_bytes`` bound the different
+    topics and types that may wait.
 
     Attributes:
         merged: how many events were replaced by a newer one.
     """
 
-    def __init__(self, capacity: int) -> None:
-        super().__init__(1)
+    def __init__(self, capacity: int, max_bytes: int) -> None:
+        super().__init__(1, max_bytes)
         self._capacity = capacity
         self._table: dict[Hashable, Frame] = {}
         self._room = trio.lowlevel.ParkingLot()
@@ -97,14 +104,19 @@ class LatestOutbox(Outbox):
 
     def put_nowait(self, frame: Frame) -> bool:
         key = conflation_key(frame)
-        if key in self._table:
-            del self._table[key]
-            self.merged += 1
-        elif len(self._table) >= self._capacity:
+        replaced = self._table.get(key)
+        size = _event_bytes(frame) - (0 if replaced is None else _event_bytes(replaced))
+        if replaced is None and len(self._table) >= self._capacity:
+            return False
+        if self._table and self._bytes + size > self._max_bytes:
             return False
         if not self._table and not self._ring():
             return False
+        if replaced is not None:
+            del self._table[key]
+            self.merged += 1
         self._table[key] = frame
+        self._bytes += size
         return True
 
     def _ring(self) -> bool:
@@ -126,6 +138,7 @@ class LatestOutbox(Outbox):
     def drain(self) -> list[Frame]:
         frames = list(self._table.values())
         self._table.clear()
+        self._bytes = 0
         self._room.unpark_all()
         return frames
 
@@ -158,3 +171,8 @@ _BELL = _Bell()
 def conflation_key(frame: Frame) -> Hashable:
     """Frames with equal keys replace each other under the policy ``latest``."""
     return (frame.topics[0], frame.type) if isinstance(frame, Event) else id(frame)
+
+
+def _event_bytes(frame: Frame) -> int:
+    """What an event weighs; control frames are small, and few."""
+    return frame.size if isinstance(frame, Event) else 0

@@ -2,8 +2,10 @@
 
 import socket
 import struct
+from contextlib import suppress
 from typing import Any, Final
 
+import structlog
 import trio
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData
@@ -11,9 +13,11 @@ from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import AppWrapper, LifespanState
 
+from ..config import ServerSettings
 from ..transports.asgi import CONNECTION_EXTENSION
 from .http2 import HTTP2Stream
 
+_log = structlog.get_logger(__name__)
 Stream = trio.SocketStream | trio.SSLStream[trio.SocketStream]
 
 _LINGER_NOT: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: close() drops what is unsent (RST)
@@ -53,18 +57,32 @@ class ServerConnection(TCPServer):
         context: WorkerContext,
         state: LifespanState,
         live: LiveConnections,
-        write_timeout_seconds: float,
+        settings: ServerSettings,
         stream: Stream,
     ) -> None:
         super().__init__(_Extended(app, self), config, context, state, stream)  # type: ignore[arg-type]
         self._live = live
-        self._write_timeout_seconds = write_timeout_seconds
+        self._write_timeout_seconds = settings.write_timeout_seconds
         self._aborted = False
+        with suppress(OSError):  # reset already
+            # Again, though the listener has it: trio sets 16 kB on every stream. 0 is the system's default.
+            self._socket.setsockopt(
+                socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, settings.tcp_notsent_lowat_bytes
+            )
+
+    @property
+    def _socket(self) -> trio.socket.SocketType:
+        stream: Any = self.stream
+        tcp: trio.SocketStream = getattr(stream, "transport_stream", stream)  # below TLS
+        return tcp.socket
 
     async def run(self) -> None:
         self._live.add(self)
         try:
             await super().run()
+        except Exception:  # noqa: BLE001 - what breaks one connection must not reach the listeners
+            _log.exception("connection failed")
+            self.abort()
         finally:
             self._live.leave(self)
 
@@ -76,15 +94,18 @@ class ServerConnection(TCPServer):
         if self._aborted:
             return
         self._aborted = True
-        stream = getattr(self.stream, "transport_stream", self.stream)  # below TLS
-        try:
-            stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
-        except OSError:
-            pass  # closed already
-        stream.socket.close()  # wakes whoever reads or writes, with ClosedResourceError
+        with suppress(OSError):  # closed already
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
+        self._socket.close()  # wakes whoever reads or writes, with ClosedResourceError
         nursery = getattr(getattr(self, "_task_group", None), "_nursery", None)  # None before and after
         if nursery is not None:
             nursery.cancel_scope.cancel()
+
+    async def _close(self) -> None:
+        # Shielded, because the end of a response closes the socket from within the application, which
+        # is cancelled by that very end: HTTP/1.0 and `Connection: close` would stay open for ever.
+        with trio.CancelScope(shield=True):
+            await super()._close()
 
     async def protocol_send(self, event: Event) -> None:
         if not isinstance(event, RawData):

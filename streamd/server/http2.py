@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError
+from hypercorn.protocol.events import Event
 from hypercorn.protocol.h2 import BufferCompleteError, H2Protocol, StreamBuffer
 
 _FULL_BYTES: Final = 65_536  # as much as one window of the default size takes
@@ -45,6 +46,22 @@ class BoundedStreamBuffer(StreamBuffer):
         return data
 
 
+class _Over:
+    """Stands for a stream that was answered before all of its request had come."""
+
+    idle = True
+
+    async def handle(self, event: Event) -> None:
+        """Drop what still comes; Hypercorn gives the peer its flow-control credit back."""
+
+
+class _Streams(dict[int, Any]):
+    """A connection's streams. Hypercorn looks up what is not there any more, and would fail."""
+
+    def __missing__(self, stream_id: int) -> _Over:
+        return _Over()
+
+
 class HTTP2Stream:
     """One stream of an HTTP/2 connection, as applications find it in the ASGI scope.
 
@@ -56,6 +73,8 @@ class HTTP2Stream:
     def __init__(self, protocol: H2Protocol, stream_id: int) -> None:
         self._protocol = protocol
         self._stream_id = stream_id
+        if not isinstance(protocol.streams, _Streams):
+            protocol.streams = _Streams(protocol.streams)
         if stream_id in protocol.stream_buffers:
             protocol.stream_buffers[stream_id] = BoundedStreamBuffer(protocol.context.event_class)
 

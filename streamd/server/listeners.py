@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+from contextlib import ExitStack
 from typing import Final
 
 import trio
@@ -72,12 +73,15 @@ def _listen(bind: str, settings: ServerSettings) -> socket.socket:
             host, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         sock = socket.socket(family, kind, protocol)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        _set_options(sock, settings)
-        sock.bind(address)
-        sock.listen(settings.backlog)
+        with ExitStack() as on_error:
+            on_error.callback(sock.close)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            _set_options(sock, settings)
+            sock.bind(address)
+            sock.listen(settings.backlog)
+            on_error.pop_all()
     except OSError as error:
         raise ConfigError(f"cannot listen on {bind}: {error}", field="server.bind") from error
     return sock

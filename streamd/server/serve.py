@@ -58,7 +58,7 @@ async def serve(
                 context,
                 ConnectionState(state.copy()),
                 live,
-                settings.server.write_timeout_seconds,
+                settings.server,
             )
             async with trio.open_nursery() as accepting:
                 await accepting.start(

@@ -67,8 +67,9 @@ def open_stream(
     Raises:
         StreamdError: the client was refused, see :meth:`streamd.connections.Registry.admit`.
     """
-    capacity = services.settings.hub.channel_capacity
-    outbox = LatestOutbox(capacity) if request.overflow is Overflow.LATEST else Outbox(capacity)
+    settings = services.settings.hub
+    make_outbox = LatestOutbox if request.overflow is Overflow.LATEST else Outbox
+    outbox = make_outbox(settings.channel_capacity, settings.channel_bytes)
     with admit(services, transport, request, outbox) as connection:
         with services.hub.subscribe(
             request.selectors,

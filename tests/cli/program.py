@@ -4,8 +4,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import trio
@@ -14,7 +14,7 @@ SECONDS = 60  # what hangs fails
 
 
 class Program:
-    """Made by :func:`started`."""
+    """Made by :func:`started` and :func:`started_on`."""
 
     def __init__(self, process: trio.Process) -> None:
         self.process = process
@@ -72,17 +72,24 @@ def environment(**variables: str) -> dict[str, str]:
     return {**ours, "PYTHONWARNINGS": "error", "PYTHONPATH": str(Path.cwd()), "TERM": "xterm", **variables}
 
 
+def started(*arguments: str, **variables: str) -> AbstractAsyncContextManager[Program]:
+    """Run a command on pipes, with further environment variables."""
+    return started_on(*arguments, variables=variables)
+
+
 @asynccontextmanager
-async def started(
+async def started_on(
     *arguments: str,
     stdin: int = subprocess.PIPE,
     stdout: int = subprocess.PIPE,
     stderr: int = subprocess.PIPE,
+    variables: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Program]:
     """Run a command; at the end of the block it is killed, if it has not ended."""
+    env = environment(**(variables or {}))
     with trio.fail_after(SECONDS):
         process = await trio.lowlevel.open_process(
-            command(*arguments), stdin=stdin, stdout=stdout, stderr=stderr, env=environment()
+            command(*arguments), stdin=stdin, stdout=stdout, stderr=stderr, env=env
         )
         try:
             yield Program(process)

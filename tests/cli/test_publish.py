@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from streamd.cli.lines import CHUNK_BYTES, LINE_BYTES_MAX, Line, LineReader
-from tests.cli.program import run, started
+from tests.cli.program import run, started, started_on
 from tests.client.fake_server import FakeServer, HangUp, Refuse
 
 
@@ -83,7 +83,7 @@ async def test_a_file_goes_in_few_requests_and_in_order(server: FakeServer, tmp_
     lines = [f"line {number} " + "x" * (number % 97) for number in range(5000)]
     path.write_text("\n".join(lines))
     with path.open() as file:
-        async with started("publish", "--url", server.url, "-t", "t", "-", stdin=file.fileno()) as program:
+        async with started_on("publish", "--url", server.url, "-t", "t", "-", stdin=file.fileno()) as program:
             assert await program.ended() == 0
     assert data(server) == lines
     assert len(server.seen) <= 60
@@ -153,7 +153,7 @@ async def test_signals_end_it_while_it_waits_for_input(server: FakeServer, numbe
 async def test_the_live_line_on_a_terminal(server: FakeServer) -> None:
     ours, theirs = pty.openpty()
     try:
-        async with started("publish", "--url", server.url, "-t", "t", stderr=theirs) as program:
+        async with started_on("publish", "--url", server.url, "-t", "t", stderr=theirs) as program:
             os.close(theirs)
             await program.write("1\n2\n")
             await server.until(lambda: len(server.events()) == 2)

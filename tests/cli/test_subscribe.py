@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import trio
 
-from tests.cli.program import Program, command, environment, run, started
+from tests.cli.program import Program, command, environment, run, started, started_on
 from tests.client.fake_server import FakeServer, Refuse
 
 
@@ -49,7 +49,7 @@ async def test_formats(server: FakeServer, transport: str) -> None:
     assert outputs["ids"] == event_id + "\n"
     topics = None if transport == "sse" else ["t", "u"]
     fields = {"id": event_id, "type": "note", "topics": topics, "data": data}
-    assert msgspec.json.decode(outputs["json"]) == fields
+    assert outputs["json"] == msgspec.json.encode(fields).decode() + "\n"
 
 
 async def test_count_and_url_from_the_environment(server: FakeServer) -> None:
@@ -161,7 +161,7 @@ async def test_kill_9_and_a_restart_with_a_cursor_file(
     async with started(*arguments, *options) as program:
         await stored(moved)
     assert printed == [f"{step}.{number}" for step in range(3) for number in range(20)]
-    assert list(tmp_path.iterdir()) == [place]
+    assert [path.name for path in tmp_path.iterdir()] == ["place"]  # noqa: ASYNC240 - a local folder
 
 
 async def test_after_is_where_a_new_cursor_file_begins(server: FakeServer, tmp_path: Path) -> None:
@@ -232,7 +232,7 @@ async def test_the_live_line_and_events_on_one_terminal(server: FakeServer) -> N
     shown = ""
     try:
         arguments = ("subscribe", "--url", server.url, "-t", "t")
-        async with started(*arguments, stdin=theirs, stdout=theirs, stderr=theirs) as program:
+        async with started_on(*arguments, stdin=theirs, stdout=theirs, stderr=theirs) as program:
             os.close(theirs)
 
             async def until(text: str) -> None:

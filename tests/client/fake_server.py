@@ -62,7 +62,15 @@ class Speak:
     body: bytes
 
 
-Fault = Refuse | HangUp | Cut | Silent | Speak
+@attrs.frozen
+class CloseWith:
+    """Take the WebSocket, and close it with this code."""
+
+    code: int
+    reason: str
+
+
+Fault = Refuse | HangUp | Cut | Silent | Speak | CloseWith
 
 
 class Gone(Exception):
@@ -287,6 +295,9 @@ class _Session:
         ws.receive_data(raw)
         assert any(isinstance(event, Upgrade) for event in ws.events())
         await self.stream.send_all(ws.send(AcceptConnection()))
+        if isinstance(self.fault, CloseWith):
+            await self.stream.send_all(ws.send(CloseConnection(self.fault.code, self.fault.reason)))
+            return
 
         async def read() -> None:
             while data := await self.stream.receive_some():

@@ -24,7 +24,7 @@ from streamd.client import (
 from streamd.client.subscription import Transport
 from streamd.errors import InvalidField
 from streamd.events import EventId
-from tests.client.fake_server import START_MS, Cut, FakeServer, HangUp, Refuse, Silent, Speak
+from tests.client.fake_server import START_MS, CloseWith, Cut, FakeServer, HangUp, Refuse, Silent, Speak
 
 TRANSPORTS = cast(tuple[Transport, ...], ("sse", "websocket", "poll"))
 STREAMS = cast(tuple[Transport, ...], ("sse", "websocket"))
@@ -228,6 +228,26 @@ async def test_a_refusal_ends_with_what_the_server_says(
     assert caught.value.problem.code == "invalid-field"
     assert (caught.value.detail, caught.value.field) == ("no such topic", "topic")
     assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize("code", [1007, 1008, 1009])
+async def test_a_websocket_closed_because_of_us_is_a_refusal(
+    clock: MockClock, server: FakeServer, code: int
+) -> None:
+    server.script.append(CloseWith(code, "no such topic"))
+    async with subscribe(server.url, topics=["t"], transport="websocket") as subscription:
+        with pytest.raises(RequestFailed, match=f"no such topic .*websocket-{code}"):
+            await anext(subscription)
+
+
+@pytest.mark.parametrize("code", [1000, 1001, 1011, 1012, 1013])
+async def test_any_other_close_is_no_reason_to_stay_away(
+    clock: MockClock, server: FakeServer, code: int
+) -> None:
+    server.script.append(CloseWith(code, ""))
+    async with subscribe(server.url, topics=["t"], transport="websocket") as subscription:
+        assert isinstance(await anext(subscription), Reconnecting)
+        assert isinstance(await anext(subscription), Connected)
 
 
 async def test_a_failing_server_is_tried_again(

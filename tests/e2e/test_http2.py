@@ -1,0 +1,59 @@
+"""HTTP/2 over TLS and with prior knowledge: many streams on one connection."""
+
+import ssl
+from collections.abc import AsyncIterator
+
+import attrs
+import pytest
+import trio
+import trustme
+
+from streamd.config import Settings
+from streamd.testing import RunningServer, run_server
+from tests.server.http2_client import Client
+
+STREAMS = 50
+
+
+@pytest.fixture(params=["h2c", "tls"])
+async def connected(request: pytest.FixtureRequest) -> AsyncIterator[tuple[RunningServer, Client]]:
+    if request.param == "h2c":
+        async with run_server() as server:
+            async with await trio.open_tcp_stream(server.host, server.port) as tcp:
+                yield server, Client(tcp)
+        return
+    authority = trustme.CA()
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["h2"])
+    authority.configure_trust(context)
+    with authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.tempfile() as pem:
+        defaults = Settings()
+        settings = attrs.evolve(defaults, server=attrs.evolve(defaults.server, certfile=pem, keyfile=pem))
+        async with run_server(settings) as server:
+            tcp = await trio.open_tcp_stream(server.host, server.port)
+            tls = trio.SSLStream(tcp, context, server_hostname="127.0.0.1", https_compatible=True)
+            async with tls:
+                await tls.do_handshake()
+                assert tls.selected_alpn_protocol() == "h2"
+                yield server, Client(tls)
+
+
+async def test_many_streams_share_a_connection(connected: tuple[RunningServer, Client]) -> None:
+    server, client = connected
+    with trio.fail_after(30):
+        streams = [await client.get(f"/events?topic=shared&topic=own/{n}") for n in range(STREAMS)]
+        client.generous.update(streams)
+        while not all(b"connected" in client.received.get(stream, b"") for stream in streams):
+            await client.read()
+        assert server.streamd.connections.statistics()["active"] == STREAMS
+        await server.streamd.publish("shared", "for all")
+        for number in range(STREAMS):
+            await server.streamd.publish(f"own/{number}", f"for {number} alone")
+        for number, stream in enumerate(streams):
+            while b"alone" not in client.received[stream]:
+                await client.read()
+            lines = client.received[stream].decode().split("\n")
+            assert [line for line in lines if line.startswith("data: for")] == [
+                "data: for all",
+                f"data: for {number} alone",
+            ]

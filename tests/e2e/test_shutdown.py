@@ -1,0 +1,101 @@
+"""The way down: everyone is told, and the process ends with status 0."""
+
+import json
+import signal
+
+import httpx
+import pytest
+import trio
+from trio_websocket import ConnectionClosed, wrap_client_stream
+
+from streamd.testing import open_stream
+from tests.e2e.server_process import server_process
+
+DRAIN_SECONDS = 4
+CLIENTS = 30
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_every_client_is_told_to_come_back_at_a_time_of_its_own(number: signal.Signals) -> None:
+    delays: list[int] = []
+    async with server_process(server__drain_seconds=DRAIN_SECONDS) as server, httpx.AsyncClient() as http:
+
+        async def follow(task_status: trio.TaskStatus[None]) -> None:
+            async with open_stream(server.url, topics=["a"]) as reader:
+                await reader.next_control("connected")
+                task_status.started()
+                assert await reader.next_control("closing") == {"reason": "shutdown"}
+                assert reader.retry_ms is not None
+                delays.append(reader.retry_ms)
+                assert await reader.next_block() is None  # the body ends normally
+
+        async def follow_websocket(task_status: trio.TaskStatus[None]) -> None:
+            tcp = await trio.open_tcp_stream("127.0.0.1", server.port)
+            async with tcp, trio.open_nursery() as background:
+                socket = await wrap_client_stream(background, tcp, "127.0.0.1", "/events?topic=a")
+                assert json.loads(await socket.get_message())["control"] == "connected"
+                task_status.started()
+                closing = json.loads(await socket.get_message())
+                assert (closing["control"], closing["reason"]) == ("closing", "shutdown")
+                with pytest.raises(ConnectionClosed):
+                    await socket.get_message()
+                assert socket.closed is not None
+                assert socket.closed.code == 1012
+
+        async def poll() -> None:
+            answer = await http.get(f"{server.url}/events/poll?topic=a&wait=30", timeout=60)
+            assert answer.json()["events"] == []
+
+        with trio.fail_after(30):
+            async with trio.open_nursery() as nursery:
+                for _ in range(CLIENTS):
+                    await nursery.start(follow)
+                await nursery.start(follow_websocket)
+                nursery.start_soon(poll)
+                async with httpx.AsyncClient() as other:
+                    while (await other.get(f"{server.url}/connections")).json()["active"] < CLIENTS + 2:
+                        pass
+                server.program.signal(number)
+        assert await server.exit_status(DRAIN_SECONDS + 5) == 0
+        assert 2000 <= min(delays)
+        assert max(delays) <= 2000 + 1000 * DRAIN_SECONDS
+        assert len(set(delays)) > CLIENTS // 2
+        with pytest.raises(OSError):
+            await trio.open_tcp_stream("127.0.0.1", server.port)
+
+
+async def read_answer(stream: trio.SocketStream) -> bytes:
+    """A JSON answer, up to the end of its object."""
+    answer = b""
+    while not answer.rstrip().endswith(b"}"):
+        answer += await stream.receive_some()
+    return answer
+
+
+async def test_readiness_is_false_while_draining() -> None:
+    async with server_process(server__drain_seconds=5) as server, httpx.AsyncClient() as http:
+        assert (await http.get(f"{server.url}/health/ready")).status_code == 200
+        async with open_stream(server.url, topics=["a"]) as reader:
+            await reader.next_control("connected")
+            # A client that was told, and stays connected on a kept-alive connection for its questions.
+            stalled = await trio.open_tcp_stream("127.0.0.1", server.port)
+            await stalled.send_all(b"GET /health/ready HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert b" 200 " in await read_answer(stalled)
+            server.program.signal(signal.SIGTERM)
+            await reader.next_control("closing")
+            await stalled.send_all(b"GET /health/ready HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert b" 503 " in await read_answer(stalled)
+            await stalled.aclose()
+        assert await server.exit_status(15) == 0
+
+
+async def test_more_connections_than_open_files_are_refused_with_the_figure() -> None:
+    arguments = ["-c", "ulimit -n 200; exec $0 -m streamd serve --bind 127.0.0.1:0"]
+    import sys
+
+    done = await trio.run_process(
+        ["bash", *arguments, sys.executable], check=False, capture_stdout=True, capture_stderr=True
+    )
+    assert done.returncode == 2
+    assert b"connections.max_connections is 10000" in done.stderr
+    assert b"136" in done.stderr

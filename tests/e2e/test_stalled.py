@@ -1,0 +1,106 @@
+"""Clients that never read: bounded, reaped, and in nobody's way."""
+
+import signal
+import socket
+import ssl
+from collections.abc import Callable
+
+import httpx
+import pytest
+import trio
+import trustme
+
+from streamd.testing import open_stream
+from tests.e2e.server_process import ServerProcess, server_process
+
+GET = b"GET /events?topic=big HTTP/1.1\r\nHost: x\r\n\r\n"
+UPGRADE = (
+    b"GET /events?topic=big HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+PUBLISHED = 150
+EVENT_BYTES = 200_000  # in all 30 MB, far more than any buffer on the way
+
+
+async def connect_and_never_read(server: ServerProcess, request: bytes) -> trio.SocketStream:
+    sock = trio.socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    await sock.connect(("127.0.0.1", server.port))
+    stream = trio.SocketStream(sock)
+    await stream.send_all(request)
+    return stream
+
+
+async def publish(http: httpx.AsyncClient, server: ServerProcess, topic: str, data: str) -> None:
+    answer = await http.post(f"{server.url}/events", json={"topic": topic, "data": data})
+    assert answer.status_code == 201, answer.text
+
+
+async def until(
+    http: httpx.AsyncClient, server: ServerProcess, holds: Callable[[dict[str, object]], bool]
+) -> None:
+    """Ask for the server's figures until they are as they should be."""
+    with trio.fail_after(30):
+        while not holds((await http.get(f"{server.url}/connections")).json()):
+            pass
+
+
+@pytest.mark.parametrize("request_head", [GET, UPGRADE], ids=["sse", "websocket"])
+async def test_it_is_reaped_and_costs_little_and_others_are_served(request_head: bytes) -> None:
+    settings = {
+        "connections__unhealthy_seconds": 0.5,
+        "connections__stale_seconds": 1,
+        "connections__sweep_seconds": 0.1,
+        "log__topic_max_bytes": 2_000_000,
+        "log__max_bytes": 4_000_000,
+    }
+    async with server_process(**settings) as server, httpx.AsyncClient() as http:
+        stalled = await connect_and_never_read(server, request_head)
+        await until(http, server, lambda figures: figures["active"] == 1)
+        async with stalled, open_stream(server.url, topics=["small"]) as reader:
+            await reader.next_control("connected")
+            before = server.rss_bytes
+            for number in range(PUBLISHED):
+                await publish(http, server, "big", "x" * EVENT_BYTES)
+                await publish(http, server, "small", str(number))
+                event = await reader.next_event()
+                assert event is not None
+                assert event.data == str(number)
+            await until(http, server, lambda figures: figures["active"] == 1)  # the reader alone
+            metrics = (await http.get(f"{server.url}/metrics")).text
+            assert "streamd_connections_reaped_total 1.0" in metrics
+            # The log keeps 4 MB, and one subscriber at most 1 MB and a page that the log has dropped.
+            assert server.rss_bytes - before < 30_000_000
+
+
+async def test_shutdown_is_not_held_up_by_it() -> None:
+    async with server_process(server__drain_seconds=0.5, server__grace_seconds=0.5) as server:
+        async with httpx.AsyncClient() as http:
+            stalled = [await connect_and_never_read(server, head) for head in (GET, UPGRADE)]
+            await until(http, server, lambda figures: figures["active"] == 2)
+            for _ in range(20):
+                await publish(http, server, "big", "x" * EVENT_BYTES)
+            server.program.signal(signal.SIGTERM)
+            assert await server.exit_status(10) == 0
+            for stream in stalled:
+                await stream.aclose()
+
+
+async def test_shutdown_is_not_held_up_over_tls() -> None:
+    authority = trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1")
+    with certificate.private_key_and_cert_chain_pem.tempfile() as pem:
+        options = ("--certfile", pem, "--keyfile", pem)
+        async with server_process(*options, server__drain_seconds=0.5, server__grace_seconds=0.5) as server:
+            context = ssl.create_default_context()
+            authority.configure_trust(context)
+            tcp = await trio.open_tcp_stream("127.0.0.1", server.port)
+            tls = trio.SSLStream(tcp, context, server_hostname="127.0.0.1")
+            await tls.send_all(GET)
+            await tls.receive_some()  # the head of the answer, and then no more
+            async with httpx.AsyncClient(verify=context) as http:
+                for _ in range(50):
+                    await publish(http, server, "big", "x" * EVENT_BYTES)
+            server.program.signal(signal.SIGTERM)
+            assert await server.exit_status(10) == 0
+            await trio.aclose_forcefully(tls)

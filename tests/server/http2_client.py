@@ -1,0 +1,65 @@
+"""An HTTP/2 client that shows every frame, and grants flow-control windows only where it is told to."""
+
+import h2.config
+import h2.connection
+import h2.errors
+import h2.events
+import trio
+
+
+class Client:
+    """Streams that are not in ``generous`` get no window beyond the first."""
+
+    def __init__(self, stream: trio.abc.Stream) -> None:
+        self.stream = stream
+        self.http = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
+        self.http.initiate_connection()
+        self.received: dict[int, bytes] = {}
+        self.reset: set[int] = set()
+        self.generous: set[int] = set()
+
+    async def get(self, path: str) -> int:
+        stream_id = self.http.get_next_available_stream_id()
+        head = [(":method", "GET"), (":path", path), (":scheme", "http"), (":authority", "test")]
+        self.http.send_headers(stream_id, head, end_stream=True)
+        await self.stream.send_all(self.http.data_to_send())
+        return stream_id
+
+    async def post(self, path: str, headers: dict[str, str]) -> int:
+        """Begin a request whose body comes with :meth:`send_body`."""
+        stream_id = self.http.get_next_available_stream_id()
+        head = [(":method", "POST"), (":path", path), (":scheme", "http"), (":authority", "test")]
+        self.http.send_headers(stream_id, [*head, *headers.items()])
+        await self.stream.send_all(self.http.data_to_send())
+        return stream_id
+
+    async def send_body(self, stream_id: int, data: bytes) -> None:
+        """Send a part of a body as the peer's windows allow, unless the peer has closed the stream."""
+        while self.http.outbound_flow_control_window and stream_id not in self.reset:
+            if self.http.local_flow_control_window(stream_id) >= len(data):
+                self.http.send_data(stream_id, data)
+                await self.stream.send_all(self.http.data_to_send())
+                return
+            await self.read()
+
+    async def leave(self, stream_id: int) -> None:
+        self.http.reset_stream(stream_id, h2.errors.ErrorCodes.CANCEL)
+        await self.stream.send_all(self.http.data_to_send())
+
+    async def read(self) -> None:
+        """Take in what the server sends next."""
+        for event in self.http.receive_data(await self.stream.receive_some()):
+            if isinstance(event, h2.events.DataReceived):
+                assert event.stream_id is not None
+                data = self.received.get(event.stream_id, b"")
+                self.received[event.stream_id] = data + (event.data or b"")
+                # The connection's own window stays open, so that streams do not share one fate.
+                self.http.increment_flow_control_window(event.flow_controlled_length or 1)
+                if event.stream_id in self.generous:
+                    self.http.increment_flow_control_window(
+                        event.flow_controlled_length or 1, event.stream_id
+                    )
+            elif isinstance(event, h2.events.StreamReset):
+                assert event.stream_id is not None
+                self.reset.add(event.stream_id)
+        await self.stream.send_all(self.http.data_to_send())
