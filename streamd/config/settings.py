@@ -165,6 +165,11 @@ class HubSettings:
         "Events kept at hand so that a resuming subscriber joins without reading the log (count).",
         positive,
     )
+    ring_bytes: int = setting(
+        8_388_608,
+        "Bytes of events kept at hand for that (bytes of topics, type and data).",
+        positive,
+    )
     max_lag_events: int = setting(
         20_000,
         "Events published but not yet fanned out before publishing is refused with 503 (count).",

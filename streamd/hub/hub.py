@@ -46,6 +46,7 @@ class Hub:
         self._limits = limits
         self._index: SelectorIndex[Subscription] = SelectorIndex(settings.pattern_cache_topics)
         self._ring: deque[Event] = deque()
+        self._ring_bytes = 0
         self._ring_floor = log.head  # the place just before the oldest event in the ring
         self._ahead = 0  # events published here and not yet fanned out
         self._subscriptions: dict[Subscription, None] = {}
@@ -209,13 +210,18 @@ class Hub:
 
     def _remember(self, events: Sequence[Event]) -> None:
         ring = self._ring
-        ring.extend(events)
-        while len(ring) > self._settings.ring_events:
-            self._ring_floor = ring.popleft().id
+        for event in events:
+            ring.append(event)
+            self._ring_bytes += event.size
+        while len(ring) > self._settings.ring_events or self._ring_bytes > self._settings.ring_bytes:
+            oldest = ring.popleft()
+            self._ring_bytes -= oldest.size
+            self._ring_floor = oldest.id
 
     def _fall_behind(self, lost: EventId) -> None:
         """The log dropped events before they were fanned out: everyone reads on from the log."""
         self._ring.clear()
+        self._ring_bytes = 0
         self._ring_floor = lost
         for subscription in list(self._subscriptions):
             if subscription.live:

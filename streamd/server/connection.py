@@ -64,6 +64,9 @@ class ServerConnection(TCPServer):
         self._live = live
         self._write_timeout_seconds = settings.write_timeout_seconds
         self._aborted = False
+        # Around all of Hypercorn's connection: its task group lets a `Cancelled` of its own nursery
+        # escape, which would cancel every other connection and end the server.
+        self._serving = trio.CancelScope()
         with suppress(OSError):  # reset already
             # Again, though the listener has it: trio sets 16 kB on every stream. 0 is the system's default.
             self._socket.setsockopt(
@@ -79,7 +82,8 @@ class ServerConnection(TCPServer):
     async def run(self) -> None:
         self._live.add(self)
         try:
-            await super().run()
+            with self._serving:
+                await super().run()
         except Exception:  # noqa: BLE001 - what breaks one connection must not reach the listeners
             _log.exception("connection failed")
             self.abort()
@@ -97,9 +101,7 @@ class ServerConnection(TCPServer):
         with suppress(OSError):  # closed already
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
         self._socket.close()  # wakes whoever reads or writes, with ClosedResourceError
-        nursery = getattr(getattr(self, "_task_group", None), "_nursery", None)  # None before and after
-        if nursery is not None:
-            nursery.cancel_scope.cancel()
+        self._serving.cancel()
 
     async def _close(self) -> None:
         # Shielded, because the end of a response closes the socket from within the application, which

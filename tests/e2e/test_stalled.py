@@ -59,8 +59,9 @@ async def test_it_is_reaped_and_costs_little_and_others_are_served(request_head:
         await until(http, server, lambda figures: figures["active"] == 1)
         async with stalled, open_stream(server.url, topics=["small"]) as reader:
             await reader.next_control("connected")
-            before = server.rss_bytes
             for number in range(PUBLISHED):
+                if number == PUBLISHED // 2:  # the log, the ring and the outbox are full
+                    before = server.rss_bytes
                 await publish(http, server, "big", "x" * EVENT_BYTES)
                 await publish(http, server, "small", str(number))
                 event = await reader.next_event()
@@ -69,8 +70,7 @@ async def test_it_is_reaped_and_costs_little_and_others_are_served(request_head:
             await until(http, server, lambda figures: figures["active"] == 1)  # the reader alone
             metrics = (await http.get(f"{server.url}/metrics")).text
             assert "streamd_connections_reaped_total 1.0" in metrics
-            # The log keeps 4 MB, and one subscriber at most 1 MB and a page that the log has dropped.
-            assert server.rss_bytes - before < 30_000_000
+            assert server.rss_bytes - before < 10_000_000  # of 15 MB that went by meanwhile
 
 
 async def test_shutdown_is_not_held_up_by_it() -> None:

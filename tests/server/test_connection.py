@@ -1,8 +1,9 @@
 """Clients of every age: HTTP/1.0, kept-alive connections, requests behind a stream."""
 
+import pytest
 import trio
 
-from streamd.testing import RunningServer, run_server
+from streamd.testing import RunningServer, open_stream, run_server
 
 
 async def read_until(stream: trio.SocketStream, mark: bytes) -> bytes:
@@ -76,3 +77,25 @@ async def test_a_client_that_leaves_with_a_request_behind_its_stream_frees_its_p
                 await stream.send_all(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
             while server.streamd.connections.statistics()["active"]:
                 await server.streamd.publish("a", "anyone?")
+
+
+async def test_aborting_a_client_whose_reader_is_parked_ends_nobody_else() -> None:
+    """A request behind a stream parks Hypercorn's reader, so that the abort meets it as a cancellation."""
+    with trio.fail_after(20):
+        async with run_server() as server, open_stream(server.url, topics=["a"]) as other:
+            await other.next_control("connected")
+            stream = await trio.open_tcp_stream(server.host, server.port)
+            async with stream:
+                request = b"GET /events?topic=a&client_id=parked HTTP/1.1\r\nHost: x\r\n\r\n"
+                await stream.send_all(request + request)
+                await read_until(stream, b"event: connected")
+                server.streamd.connections.find("parked").abort()
+                with pytest.raises(trio.BrokenResourceError):
+                    while await stream.receive_some():
+                        pass
+            await server.streamd.publish("a", "still here")
+            event = await other.next_event()
+            assert event is not None
+            assert event.data == "still here"
+            async with open_stream(server.url, topics=["a"]) as late:
+                await late.next_control("connected")
