@@ -34,9 +34,9 @@ def wall_clock_ms() -> int:
 class _Entry:
     """One event, and what the log has to know to drop it."""
 
-    event: Event
+    id: EventId
+    event: Event | None  # None: it was dropped, and the entry waits to be cleared away
     key: tuple[str, str] | None  # publisher and idempotency key
-    alive: bool = True
 
 
 class _Window:
@@ -54,25 +54,25 @@ class _Window:
         self.live = 0
         self.bytes = 0
 
-    def append(self, entry: _Entry) -> None:
+    def append(self, entry: _Entry, size: int) -> None:
         self._entries.append(entry)
         self.live += 1
-        self.bytes += entry.event.size
+        self.bytes += size
 
     def oldest(self) -> _Entry:
         """The first that is alive; there must be one."""
         return self._entries[self._start]
 
-    def bury(self, entry: _Entry) -> None:
-        """Take note that one of the entries has died."""
+    def bury(self, size: int) -> None:
+        """Take note that one of the entries, with an event of ``size`` bytes, has died."""
         self.live -= 1
-        self.bytes -= entry.event.size
+        self.bytes -= size
         entries, start = self._entries, self._start
-        while start < len(entries) and not entries[start].alive:
+        while start < len(entries) and entries[start].event is None:
             start += 1
         self._start = start
         if len(entries) > 2 * self.live + 64:  # a few more, so that small windows are left alone
-            self._entries = [entry for entry in entries[start:] if entry.alive]
+            self._entries = [entry for entry in entries[start:] if entry.event is not None]
             self._start = 0
 
     def after(self, cursor: EventId) -> Iterator[_Entry]:
@@ -83,7 +83,7 @@ class _Window:
 
 
 def _entry_id(entry: _Entry) -> EventId:
-    return entry.event.id
+    return entry.id
 
 
 class MemoryLog:
@@ -128,7 +128,7 @@ class MemoryLog:
             if key is not None:
                 known[key] = event_id
                 self._keys[key] = (draft, event_id)
-            self._keep(_Entry(Event.from_draft(draft, event_id), key))
+            self._keep(Event.from_draft(draft, event_id), key)
             receipts.append(Receipt(event_id))
         self._waiting.unpark_all()
         return receipts
@@ -180,11 +180,11 @@ class MemoryLog:
         for scanned, entry in enumerate(self._candidates(selectors, after), start=1):
             event = entry.event
             seen = bool(events) and events[-1] is event  # it is under two of the topics asked for
-            if entry.alive and not seen and (selectors is ALL or selectors.matches(event.topics)):
+            if event is not None and not seen and (selectors is ALL or selectors.matches(event.topics)):
                 events.append(event)
                 size += event.size
             if len(events) >= max_events or size >= max_bytes or scanned >= _SCAN_MAX:
-                cursor, more = event.id, event.id < self.head
+                cursor, more = entry.id, entry.id < self.head
                 break
         return Page(events, cursor, more, gap)
 
@@ -211,12 +211,13 @@ class MemoryLog:
 
     # --- keeping and dropping -----------------------------------------------------------------
 
-    def _keep(self, entry: _Entry) -> None:
+    def _keep(self, event: Event, key: tuple[str, str] | None) -> None:
         settings = self._settings
-        self._all.append(entry)
-        for topic in entry.event.topics:
-            self._topics.setdefault(topic, _Window()).append(entry)
-        for topic in entry.event.topics:
+        entry = _Entry(event.id, event, key)
+        self._all.append(entry, event.size)
+        for topic in event.topics:
+            self._topics.setdefault(topic, _Window()).append(entry, event.size)
+        for topic in event.topics:
             while (window := self._topics.get(topic)) and (
                 window.live > settings.topic_max_events or window.bytes > settings.topic_max_bytes
             ):
@@ -228,19 +229,20 @@ class MemoryLog:
         if not self._all.live:
             return
         limit = self._now_ms() - self._max_age_ms
-        while self._all.live and split_event_id(self._all.oldest().event.id)[0] < limit:
+        while self._all.live and split_event_id(self._all.oldest().id)[0] < limit:
             self._drop(self._all.oldest())
 
     def _drop(self, entry: _Entry) -> None:
         event = entry.event
-        entry.alive = False
-        self._all.bury(entry)
+        assert event is not None
+        entry.event = None
+        self._all.bury(event.size)
         self._newest_dropped = max(self._newest_dropped, event.id)
         if entry.key is not None:
             del self._keys[entry.key]
         for topic in event.topics:
             window = self._topics[topic]
-            window.bury(entry)
+            window.bury(event.size)
             if not window.live:
                 del self._topics[topic]
             self._record_truncation(topic, event.id)
