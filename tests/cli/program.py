@@ -84,10 +84,11 @@ async def started_on(
     stdout: int = subprocess.PIPE,
     stderr: int = subprocess.PIPE,
     variables: Mapping[str, str] | None = None,
+    seconds: float = SECONDS,
 ) -> AsyncIterator[Program]:
-    """Run a command; at the end of the block it is killed, if it has not ended."""
+    """Run a command; at the end of the block it is killed, if it has not ended. ``seconds`` bounds the block."""
     env = environment(**(variables or {}))
-    with trio.fail_after(SECONDS):
+    with trio.fail_after(seconds):
         process = await trio.lowlevel.open_process(
             command(*arguments), stdin=stdin, stdout=stdout, stderr=stderr, env=env
         )

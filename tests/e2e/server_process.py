@@ -7,7 +7,7 @@ import attrs
 import psutil
 import trio
 
-from tests.cli.program import Program, started
+from tests.cli.program import SECONDS, Program, started_on
 
 ADDRESS = "streamd is listening on "
 
@@ -35,15 +35,19 @@ class ServerProcess:
 
 
 @asynccontextmanager
-async def server_process(*options: str, **settings: object) -> AsyncIterator[ServerProcess]:
+async def server_process(
+    *options: str, seconds: float = SECONDS, **settings: object
+) -> AsyncIterator[ServerProcess]:
     """Run ``streamd serve`` on a free port.
 
     Args:
         options: further flags.
+        seconds: how long the block may take.
         settings: by environment, such as ``connections__stale_seconds=1``.
     """
     variables = {f"STREAMD_{name.upper()}": str(value) for name, value in settings.items()}
-    async with started("serve", "--bind", "127.0.0.1:0", *options, **variables) as program:
+    command = ("serve", "--bind", "127.0.0.1:0", *options)
+    async with started_on(*command, variables=variables, seconds=seconds) as program:
         line = await program.line()
         assert line.startswith(ADDRESS), line
         yield ServerProcess(line.removeprefix(ADDRESS).split()[0], program)

@@ -3,36 +3,46 @@
 import httpx
 import trio
 
-from streamd.testing import open_stream
+from tests.e2e.light_reader import reading
 from tests.e2e.server_process import server_process
 
 CLIENTS = 1000
 VISITORS = 20
 EVENTS = 200
+PUBLISHERS = 8  # at a time, each in its own order
 
 
 async def test_everyone_who_stays_has_each_event_once_and_in_order() -> None:
-    expected = [str(number) for number in range(EVENTS)]
-    async with server_process() as server, httpx.AsyncClient(timeout=60) as http:
+    published: dict[str, str] = {}  # data by id
+    seen: list[list[tuple[str, str]]] = []
+    async with server_process(seconds=110) as server, httpx.AsyncClient(timeout=60) as http:
         arrived = Countdown(CLIENTS)
-        finished = 0
 
         async def stay() -> None:
-            nonlocal finished
-            async with open_stream(server.url, topics=["news"]) as reader:
+            async with reading(server.url, "news") as reader:
                 await reader.next_control("connected")
                 arrived.one()
-                assert [event.data for event in await reader.take(EVENTS)] == expected
-                finished += 1
+                events = []
+                for _ in range(EVENTS):
+                    event = await reader.next_event()
+                    assert event is not None
+                    events.append((event.last_event_id, event.data))
+                seen.append(events)
 
         async def come_and_go() -> None:
             while True:
-                async with open_stream(server.url, topics=["news"]) as reader:
-                    first = await reader.next_event()
-                    second = await reader.next_event()
+                async with reading(server.url, "news") as reader:
+                    first, second = await reader.next_event(), await reader.next_event()
                     assert first is not None
                     assert second is not None
-                    assert int(second.data) == int(first.data) + 1
+                    assert first.last_event_id < second.last_event_id
+
+        async def publish(numbers: range) -> None:
+            for number in numbers:
+                body = {"topic": "news", "data": str(number)}
+                answer = await http.post(f"{server.url}/events", json=body)
+                assert answer.status_code == 201
+                published[answer.json()["id"]] = str(number)
 
         with trio.fail_after(100):
             async with trio.open_nursery() as visitors:
@@ -42,11 +52,12 @@ async def test_everyone_who_stays_has_each_event_once_and_in_order() -> None:
                     await arrived.wait()
                     for _ in range(VISITORS):
                         visitors.start_soon(come_and_go)
-                    for data in expected:
-                        answer = await http.post(f"{server.url}/events", json={"topic": "news", "data": data})
-                        assert answer.status_code == 201
+                    for first in range(PUBLISHERS):
+                        clients.start_soon(publish, range(first, EVENTS, PUBLISHERS))
                 visitors.cancel_scope.cancel()
-        assert finished == CLIENTS
+    assert sorted(published.values(), key=int) == [str(number) for number in range(EVENTS)]
+    assert len(seen) == CLIENTS
+    assert all(events == sorted(published.items()) for events in seen)
 
 
 class Countdown:
