@@ -95,7 +95,11 @@ class Registry:
             raise ShuttingDown("the server is shutting down", retry_after_seconds=again)
         for count, limit, what in (
             (self._per_user[identity.user], settings.max_per_user if identity.user else 0, "user"),
-            (self._per_address[identity.address], settings.max_per_address, "address"),
+            (
+                self._per_address[identity.address],
+                settings.max_per_address if identity.address else 0,
+                "address",
+            ),
         ):
             if limit and count >= limit:
                 raise TooManyForCaller(

@@ -1,0 +1,224 @@
+"""Admission, the operations programs use, and the one task that looks after everybody."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import pytest
+import trio
+
+from streamd.config import ConnectionSettings
+from streamd.connections import Connection, Health, Identity, Registry, keep
+from streamd.errors import InvalidField, NotFound, ShuttingDown, TooManyConnections, TooManyForCaller
+from streamd.events import Control, CursorMove, EventId, Frame
+from streamd.hub import Outbox
+from streamd.metrics import Metrics
+
+HEAD = EventId("1700000000000-000007")
+SETTINGS = ConnectionSettings(
+    max_connections=3, max_per_user=2, max_per_address=2, unhealthy_seconds=30, stale_seconds=120
+)
+
+
+def make(settings: ConnectionSettings = SETTINGS) -> tuple[Registry, Metrics]:
+    metrics = Metrics(max_type_labels=5)
+    return Registry(settings, metrics), metrics
+
+
+@contextmanager
+def admit(
+    registry: Registry, user: str = "", address: str = "", client_id: str | None = None, **options: float
+) -> Iterator[Connection]:
+    with registry.admit(
+        "sse",
+        Identity(user, address),
+        Outbox(8, 1000),
+        client_id=client_id,
+        **options,  # type: ignore[arg-type]
+    ) as connection:
+        yield connection
+
+
+def names(frames: Sequence[Frame]) -> list[str]:
+    return [f.name if isinstance(f, Control) else type(f).__name__ for f in frames]
+
+
+async def test_places_are_limited_and_free_at_once() -> None:
+    registry, metrics = make()
+    with admit(registry), admit(registry):
+        with admit(registry):
+            with pytest.raises(TooManyConnections) as refused, admit(registry):
+                pass
+            assert refused.value.retry_after_seconds == SETTINGS.retry_after_seconds
+        with admit(registry):
+            assert registry.statistics()["active"] == 3
+    assert registry.statistics()["total"] == 4
+    assert (
+        metrics.registry.get_sample_value(
+            "streamd_connections_refused_total", {"code": "too-many-connections"}
+        )
+        == 1
+    )
+
+
+@pytest.mark.parametrize("who", [{"user": "ann"}, {"address": "10.0.0.1"}])
+async def test_one_user_and_one_address_have_limits_of_their_own(who: dict[str, str]) -> None:
+    registry, _ = make()
+    with admit(registry, **who), admit(registry, **who):
+        with pytest.raises(TooManyForCaller), admit(registry, **who):
+            pass
+        with admit(registry, user="bob"):
+            pass
+    with admit(registry, **who):
+        pass
+
+
+async def test_a_second_client_of_the_same_name_replaces_the_first_which_is_told() -> None:
+    registry, _ = make()
+    with admit(registry, client_id="tab") as first:
+        with admit(registry, user="other", client_id="tab"):
+            assert first.closing is None  # another user's client is another client
+        with admit(registry, client_id="tab") as second:
+            assert first.closing is not None
+            assert first.closing.data == {"reason": "replaced"}
+            assert first.closing.retry_ms == SETTINGS.replaced_retry_ms
+            assert registry.find("tab") is second
+    with pytest.raises(NotFound):
+        registry.find("tab")
+
+
+@pytest.mark.parametrize("client_id", ["", "a\nb", "x" * 129])
+async def test_a_client_id_must_be_fit_to_be_listed(client_id: str) -> None:
+    registry, _ = make()
+    with pytest.raises(InvalidField) as refused, admit(registry, client_id=client_id):
+        pass
+    assert refused.value.field == "client_id"
+    assert registry.statistics()["active"] == 0
+
+
+async def test_programs_send_broadcast_close_and_ask() -> None:
+    registry, _ = make()
+    with admit(registry, client_id="a") as a, admit(registry, client_id="b") as b:
+        hello, all_ = Control("hello"), Control("all")
+        assert registry.send("a", hello)
+        assert registry.broadcast(all_) == 2
+        assert registry.broadcast(hello, lambda connection: connection.client_id == "b") == 1
+        assert names(a.outbox.drain()) == ["hello", "all"]
+        assert names(b.outbox.drain()) == ["all", "hello"]
+        for _ in range(8):
+            assert registry.send("a", hello)
+        assert not registry.send("a", hello)  # its outbox is full
+        assert registry.status("a")["waiting"] == 8
+        registry.close("b")
+        assert b.closing is not None
+        assert not registry.send("b", hello)
+        for ask in (registry.close, registry.status):
+            with pytest.raises(NotFound):
+                ask("nobody")
+
+
+async def test_draining_tells_everybody_waits_and_cuts_off_the_rest(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    registry, _ = make()
+    aborted: list[str] = []
+    with admit(registry, client_id="stays") as stays:
+        stays.abort_transport = lambda: aborted.append("stays")
+        with admit(registry, client_id="leaves") as leaves:
+            leaves.abort_transport = lambda: aborted.append("leaves")
+            async with trio.open_nursery() as nursery:
+                began = trio.current_time()
+                nursery.start_soon(registry.drain, 10.0)
+                await trio.testing.wait_all_tasks_blocked()
+                for connection in (stays, leaves):
+                    assert connection.closing is not None
+                    retry_ms = connection.closing.retry_ms
+                    assert retry_ms is not None
+                    assert SETTINGS.retry_ms <= retry_ms <= SETTINGS.retry_ms + 10_000
+                with pytest.raises(ShuttingDown), admit(registry):
+                    pass
+        assert trio.current_time() - began == 10
+    assert aborted == ["stays", "leaves"]
+
+
+class Kept:
+    """A registry whose keeper runs."""
+
+    def __init__(self, settings: ConnectionSettings, nursery: trio.Nursery) -> None:
+        self.registry, self.metrics = make(settings)
+        nursery.start_soon(keep, self.registry, settings, self.metrics)
+
+
+async def test_heartbeats_go_to_the_quiet_with_the_place_they_have_read_up_to(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with trio.open_nursery() as nursery:
+        registry = Kept(ConnectionSettings(), nursery).registry
+        with admit(registry, heartbeat_seconds=15) as quiet, admit(registry, heartbeat_seconds=15) as busy:
+            quiet.level_cursor = lambda: HEAD
+            for _ in range(4):
+                await trio.sleep(5)
+                busy.count([], 10)
+            assert names(quiet.outbox.drain()) == ["heartbeat", "CursorMove"]
+            assert names(busy.outbox.drain()) == []
+            quiet.count([CursorMove(HEAD)], 10)
+            await trio.sleep(17)
+            assert names(quiet.outbox.drain()) == ["heartbeat"]  # it has been told the place
+        with admit(registry, heartbeat_seconds=15, heartbeat_always=True) as always:
+            for _ in range(10):
+                await trio.sleep(5)
+                always.count([], 10)
+            assert names(always.outbox.drain()) == ["heartbeat"] * 3
+        with admit(registry) as poll:
+            await trio.sleep(100)
+            assert names(poll.outbox.drain()) == []
+        nursery.cancel_scope.cancel()
+
+
+class SilentWire:
+    """A peer that takes nothing."""
+
+    def write_nowait(self, frames: Sequence[Frame]) -> int:
+        return 0
+
+    async def write(self, frames: Sequence[Frame]) -> int:
+        await trio.sleep_forever()
+
+
+async def test_a_write_without_progress_is_unhealthy_then_stale_then_reaped(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with trio.open_nursery() as nursery:
+        kept = Kept(ConnectionSettings(), nursery)
+        aborted = trio.Event()
+        with admit(kept.registry) as connection:
+            connection.abort_transport = aborted.set
+
+            async def write() -> None:
+                with connection.serving:
+                    await connection.write(SilentWire(), [Control("x")])
+
+            nursery.start_soon(write)
+            for seconds, health in ((29, Health.HEALTHY), (2, Health.UNHEALTHY), (88, Health.UNHEALTHY)):
+                await trio.sleep(seconds)
+                assert connection.health is health
+            assert kept.registry.statistics()["by_health"]["unhealthy"] == 1
+            await trio.sleep(3)
+            assert aborted.is_set()
+            assert connection.stalled_seconds == 0  # the write was cancelled
+        assert kept.metrics.registry.get_sample_value("streamd_connections_reaped_total") == 1
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_lifetime_ends_with_closing_somewhere_in_its_jitter(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    settings = ConnectionSettings(max_lifetime_seconds=100, lifetime_jitter=0.2)
+    async with trio.open_nursery() as nursery:
+        registry = Kept(settings, nursery).registry
+        with admit(registry) as connection:
+            await trio.sleep(79)
+            assert connection.closing is None
+            await trio.sleep(23)
+            assert connection.closing is not None
+            assert connection.closing.data == {"reason": "lifetime"}
+        nursery.cancel_scope.cancel()

@@ -1,0 +1,13 @@
+"""The implementations of the log, each as a factory that takes bounds and a clock."""
+
+from collections.abc import Callable
+
+from streamd.config import LogSettings
+from streamd.log.memory import MemoryLog
+from streamd.log.port import Log
+
+Clock = Callable[[], int]
+MakeLog = Callable[[LogSettings, Clock], Log]
+
+LOGS: dict[str, MakeLog] = {"memory": MemoryLog}
+NOON_MS = 1_700_000_000_000

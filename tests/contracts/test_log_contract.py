@@ -1,0 +1,206 @@
+"""What every log has to do; one suite, run against each implementation."""
+
+import pytest
+import trio
+
+from streamd.config import EventSettings, LogSettings
+from streamd.errors import IdempotencyConflict
+from streamd.events import EARLIEST, Draft, EventId, Pattern, Selectors
+from streamd.events.topics import ALL
+from streamd.log.port import Log, Page
+from tests.contracts.logs import LOGS, NOON_MS, MakeLog
+
+MANY = {"max_events": 10_000, "max_bytes": 10_000_000}
+AFTER_ALL = EventId("9999999999999-000000")
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.ms = NOON_MS
+
+    def __call__(self) -> int:
+        return self.ms
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(params=LOGS)
+def make_log(request: pytest.FixtureRequest) -> MakeLog:
+    return LOGS[request.param]
+
+
+@pytest.fixture
+def log(make_log: MakeLog, clock: Clock) -> Log:
+    return make_log(LogSettings(), clock)
+
+
+def draft(topics: str | list[str], data: object = "", key: str | None = None) -> Draft:
+    return Draft.create(topics, data, limits=EventSettings(), idempotency_key=key)
+
+
+def topics(*names: str) -> Selectors:
+    return Selectors(topics=names)
+
+
+def pattern(text: str) -> Selectors:
+    return Selectors(patterns=[Pattern(text)])
+
+
+async def append(log: Log, *names: str) -> list[EventId]:
+    return [receipt.id for receipt in await log.append([draft(name, name) for name in names])]
+
+
+async def read(log: Log, selectors: Selectors, after: EventId = EARLIEST) -> Page:
+    return await log.read(selectors, after, **MANY)
+
+
+def data(page: Page) -> list[str]:
+    return [event.data for event in page.events]
+
+
+async def test_ids_only_grow_whatever_the_clock_does(log: Log, clock: Clock) -> None:
+    ids = [log.head]
+    for step in (0, 5, -1000, 0, 3000, -3000):
+        clock.ms += step
+        ids += await append(log, "a", "b")
+    assert ids == sorted(set(ids))
+    assert log.head == ids[-1]
+    assert [event.id for event in (await read(log, ALL)).events] == ids[1:]
+
+
+async def test_a_page_holds_what_matches_and_its_cursor_what_was_considered(log: Log) -> None:
+    ids = await append(log, "a", "b", "tasks/1", "a", "b")
+    page = await read(log, topics("a"))
+    assert (data(page), page.cursor, page.more, page.gap) == (["a", "a"], ids[-1], False, None)
+    assert data(await read(log, topics("a", "tasks/1"))) == ["a", "tasks/1", "a"]
+    assert data(await read(log, pattern("tasks/*"), ids[1])) == ["tasks/1"]
+    assert data(await read(log, topics("a"), ids[0])) == ["a"]
+    assert data(await read(log, topics("nothing"))) == []
+
+
+async def test_an_event_under_two_of_the_topics_comes_once(log: Log) -> None:
+    await log.append([draft(["a", "b"], "both"), draft("a", "one")])
+    for selectors in (topics("a", "b"), topics("a").union(pattern("*"))):
+        assert data(await read(log, selectors)) == ["both", "one"]
+
+
+@pytest.mark.parametrize("bound", [{"max_events": 1}, {"max_events": 3}, {"max_bytes": 1}, {"max_bytes": 20}])
+async def test_pages_of_any_size_make_up_the_whole(log: Log, bound: dict[str, int]) -> None:
+    await append(log, *(f"topic/{n % 4}" for n in range(50)))
+    for selectors in (topics("topic/1", "topic/3"), pattern("topic/*")):
+        pages, cursor = [], EARLIEST
+        while not pages or pages[-1].more:
+            pages.append(await log.read(selectors, cursor, **{**MANY, **bound}))
+            cursor = pages[-1].cursor
+        assert [e for page in pages for e in page.events] == list((await read(log, selectors)).events)
+
+
+async def test_a_batch_is_kept_whole_or_not_at_all(log: Log) -> None:
+    await log.append([draft("a", "first", key="k")])
+    head = log.head
+    with pytest.raises(IdempotencyConflict):
+        await log.append([draft("b"), draft("a", "other", key="k")])
+    with pytest.raises(IdempotencyConflict):
+        await log.append([draft("b", 1, key="new"), draft("b", 2, key="new")])
+    assert log.head == head
+
+
+async def test_a_key_publishes_once_and_belongs_to_its_publisher(log: Log) -> None:
+    [first] = await log.append([draft("a", 1, key="k")], publisher="ann")
+    again, new = await log.append([draft("a", 1, key="k"), draft("a", 2)], publisher="ann")
+    assert (again.id, again.duplicate, new.duplicate) == (first.id, True, False)
+    [other] = await log.append([draft("a", 3, key="k")], publisher="bob")
+    assert not other.duplicate
+    one, two = await log.append([draft("a", 4, key="x"), draft("a", 4, key="x")])
+    assert (one.id, two.duplicate) == (two.id, True)
+
+
+async def test_a_cursor_of_another_log_is_a_gap_and_all_that_is_kept_follows(log: Log) -> None:
+    await append(log, "a", "b")
+    for cursor in (EventId("1600000000000-000000"), AFTER_ALL):
+        page = await read(log, topics("a"), cursor)
+        assert (data(page), page.gap) == (["a"], log.epoch)
+    assert (await read(log, topics("a"), log.epoch)).gap is None
+    assert (await read(log, topics("a"), log.head)).gap is None
+
+
+async def test_a_gap_is_said_only_when_a_matching_event_was_dropped(make_log: MakeLog, clock: Clock) -> None:
+    log = make_log(LogSettings(topic_max_events=3), clock)
+    [quiet] = await append(log, "quiet/1")
+    busy = await append(log, *["busy"] * 10)
+    for selectors in (topics("quiet/1"), pattern("quiet/*")):
+        for after in (log.epoch, quiet):
+            assert (await read(log, selectors, after)).gap is None
+    for selectors in (topics("busy"), topics("quiet/1", "busy"), pattern("*")):
+        page = await read(log, selectors, quiet)
+        assert page.gap == busy[6]
+        assert [event.id for event in page.events] == busy[7:]
+    assert (await read(log, topics("busy"), busy[6])).gap is None
+    assert (await read(log, topics("busy"), EARLIEST)).gap is None
+
+
+async def test_a_dropped_event_is_gone_under_all_its_topics_and_each_is_told(
+    make_log: MakeLog, clock: Clock
+) -> None:
+    log = make_log(LogSettings(topic_max_events=2), clock)
+    [shared] = [receipt.id for receipt in await log.append([draft(["busy", "quiet"], "shared", key="k")])]
+    await append(log, "quiet", "busy", "busy")
+    page = await read(log, topics("quiet"), log.epoch)
+    assert (data(page), page.gap) == (["quiet"], shared)
+    [again] = await log.append([draft(["busy", "quiet"], "shared", key="k")])
+    assert not again.duplicate  # the key went with its event
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        LogSettings(max_events=20),
+        LogSettings(max_bytes=20 * 12),
+        LogSettings(topic_max_events=5),
+        LogSettings(topic_max_bytes=5 * 12),
+    ],
+    ids=["events", "bytes", "topic events", "topic bytes"],
+)
+async def test_what_is_kept_is_bounded(make_log: MakeLog, clock: Clock, bounds: LogSettings) -> None:
+    log = make_log(bounds, clock)
+    names = [f"t{n % 4}" for n in range(1000)]  # 2 bytes of topic, 7 of type, and data to make up 12
+    await log.append([draft(name, "xxx") for name in names])
+    assert 15 <= len((await read(log, ALL)).events) <= 20
+
+
+async def test_what_is_too_old_goes(make_log: MakeLog, clock: Clock) -> None:
+    log = make_log(LogSettings(max_age_seconds=10), clock)
+    [old] = await append(log, "a")
+    clock.ms += 9_000
+    await append(log, "a")
+    clock.ms += 2_000
+    page = await read(log, topics("a"), log.epoch)
+    assert (len(page.events), page.gap) == (1, old)
+
+
+async def test_an_event_larger_than_the_log_is_a_gap_and_nothing_worse(
+    make_log: MakeLog, clock: Clock
+) -> None:
+    log = make_log(LogSettings(topic_max_bytes=50), clock)
+    ids = [receipt.id for receipt in await log.append([draft(["a", "b"], "x" * 100), draft("a", "y")])]
+    page = await read(log, topics("a"), log.epoch)
+    assert (data(page), page.gap) == (["y"], ids[0])
+
+
+async def test_the_tail_waits_and_wakes(log: Log, autojump_clock: trio.testing.MockClock) -> None:
+    with trio.move_on_after(60) as scope:
+        await log.tail(log.head, **MANY)
+    assert scope.cancelled_caught
+    async with trio.open_nursery() as nursery:
+        pages: list[Page] = []
+
+        async def follow() -> None:
+            pages.append(await log.tail(log.epoch, **MANY))
+
+        nursery.start_soon(follow)
+        await trio.testing.wait_all_tasks_blocked()
+        await append(log, "a", "b")
+    assert data(pages[0]) == ["a", "b"]

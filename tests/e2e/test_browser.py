@@ -1,0 +1,145 @@
+"""The page at / in Chromium: native EventSource over HTTP/1.1 and HTTP/2, with a restart in between."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+
+from tests.cli.program import environment
+
+CHROMIUM = "/usr/bin/chromium"
+SECONDS_MS = 30_000
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    assert Path(CHROMIUM).exists(), "Debian's package chromium is missing; `make test` installs it"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+class Server:
+    """streamd with its demo source, which can be ended and started again on the same port."""
+
+    def __init__(self, followed: Path, *tls: str) -> None:
+        self._options = ["--demo", "--follow", str(followed), *tls]
+        self._process: subprocess.Popen[str] | None = None
+        self.url = ""
+
+    def start(self) -> None:
+        bind = self.url.rpartition("//")[2] or "127.0.0.1:0"
+        command = [sys.executable, "-m", "streamd", "serve", "--bind", bind, *self._options]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment())
+        assert self._process.stdout is not None
+        self.url = self._process.stdout.readline().split()[-1]
+
+    def stop(self) -> int:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        self._process.send_signal(signal.SIGTERM)
+        status = self._process.wait(30)
+        self._process.stdout.close()
+        return status
+
+
+@pytest.fixture(params=["http/1.1", "h2"])
+def protocol(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def followed(tmp_path: Path) -> Path:
+    path = tmp_path / "work.log"
+    path.write_text("written before anybody looked\n")
+    return path
+
+
+@pytest.fixture
+def server(protocol: str, followed: Path, tmp_path: Path) -> Iterator[Server]:
+    tls: list[str] = []
+    if protocol == "h2":
+        certificate = trustme.CA().issue_cert("127.0.0.1")
+        pem = tmp_path / "server.pem"
+        certificate.private_key_and_cert_chain_pem.write_to_path(str(pem))
+        tls = ["--certfile", str(pem), "--keyfile", str(pem)]
+    server = Server(followed, *tls)
+    server.start()
+    try:
+        yield server
+    finally:
+        assert server.stop() == 0
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context(ignore_https_errors=True)
+    page = context.new_page()
+    page.set_default_timeout(SECONDS_MS)
+    yield page
+    context.close()
+
+
+def test_the_page_shows_figures_lines_and_a_restart(
+    page: Page, server: Server, protocol: str, followed: Path
+) -> None:
+    errors: list[str] = []
+    foreign: list[str] = []
+
+    def note(message: ConsoleMessage) -> None:
+        # A restart makes requests fail, and the browser says so; everything else is a fault of the page.
+        if message.type == "error" and "Failed to load resource" not in message.text:
+            errors.append(message.text)
+
+    page.on("console", note)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("request", lambda r: foreign.append(r.url) if not r.url.startswith(server.url) else None)
+    page.goto(server.url)
+
+    state = page.get_by_test_id("state")
+    expect(state).to_have_attribute("data-state", "connected", timeout=SECONDS_MS)
+    expect(page.get_by_test_id("protocol")).to_contain_text(
+        "HTTP/2" if protocol == "h2" else "HTTP/1.1", timeout=SECONDS_MS, ignore_case=True
+    )
+    received = page.get_by_test_id("last-event-id")
+    before = received.inner_text()
+    expect(received).not_to_have_text(before, timeout=SECONDS_MS)  # figures come, one after the other
+    expect(page.get_by_test_id("cpu-value")).to_contain_text("%", timeout=SECONDS_MS)
+
+    with followed.open("a") as file:
+        file.write("first line\n<script>document.title = 'run'</script>\nthird line\n")
+    rows = page.get_by_test_id("log-row")
+    expect(rows.filter(has_text="third line")).to_have_count(1, timeout=SECONDS_MS)
+    texts = [text for text in rows.all_inner_texts() if "line" in text or "script" in text]
+    assert [next(w for w in ("first", "<script>", "third") if w in text) for text in texts[-3:]] == [
+        "first",
+        "<script>",
+        "third",
+    ]
+    assert page.title() != "run"
+
+    gaps = page.get_by_test_id("gap-count").inner_text()
+    assert server.stop() == 0
+    expect(state).not_to_have_attribute("data-state", "connected", timeout=SECONDS_MS)
+    server.start()
+    expect(state).to_have_attribute("data-state", "connected", timeout=SECONDS_MS)
+    expect(page.get_by_test_id("gap-count")).not_to_have_text(gaps, timeout=SECONDS_MS)
+    after = received.inner_text()
+    expect(received).not_to_have_text(after, timeout=SECONDS_MS)  # and the figures go on
+    assert errors == []
+    assert [url for url in foreign if not url.startswith("data:")] == []
+
+
+def test_a_phone_needs_no_sideways_scrolling(browser: Browser, server: Server) -> None:
+    context = browser.new_context(ignore_https_errors=True, viewport={"width": 400, "height": 800})
+    page = context.new_page()
+    page.goto(server.url)
+    expect(page.get_by_test_id("state")).to_have_attribute("data-state", "connected", timeout=SECONDS_MS)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    context.close()

@@ -1,0 +1,245 @@
+"""Replay meets live without gap or repeat, with publishes running all through it."""
+
+import random
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+import pytest
+import trio
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from streamd.config import EventSettings, HubSettings, LogSettings
+from streamd.errors import HubLagging
+from streamd.events import Control, Draft, Event, EventId, Frame, Pattern, Selectors
+from streamd.hub import Hub, LatestOutbox, Outbox, Overflow, Subscription
+from streamd.log.memory import MemoryLog
+from streamd.metrics import Metrics
+
+TOPICS = ("a", "b", "c/1", "c/2")
+WANTED = Selectors(topics=["a"], patterns=[Pattern("c/*")])
+
+
+def make_hub(log: LogSettings | None = None, **bounds: int) -> Hub:
+    memory = MemoryLog(log or LogSettings())
+    return Hub(memory, HubSettings(**bounds), EventSettings(), Metrics(max_type_labels=10))
+
+
+def draft(topic: str, data: object) -> Draft:
+    return Draft.create(topic, data, limits=EventSettings())
+
+
+async def collect(subscription: Subscription, until: str) -> list[Event]:
+    """Events up to the one with that data; nothing else may come."""
+    events: list[Event] = []
+    while not events or events[-1].data != until:
+        for frame in await subscription.receive():
+            assert isinstance(frame, Event), frame
+            events.append(frame)
+    return events
+
+
+@hypothesis_settings(max_examples=40)
+@given(
+    seed=st.integers(0, 2**32),
+    history=st.integers(0, 60),
+    ring=st.integers(1, 40),
+    capacity=st.integers(1, 12),
+    batch=st.integers(1, 8),
+)
+def test_whoever_joins_anywhere_gets_each_matching_event_once(
+    seed: int, history: int, ring: int, capacity: int, batch: int
+) -> None:
+    random_ = random.Random(seed)
+
+    async def main() -> None:
+        hub = make_hub(channel_capacity=capacity, ring_events=ring, batch_events=batch)
+        published: list[tuple[EventId, str, str]] = []
+
+        async def publish(count: int) -> None:
+            drafts = [draft(random_.choice(TOPICS), f"{len(published) + n}") for n in range(count)]
+            for receipt, made in zip(await hub.publish_drafts(drafts), drafts, strict=True):
+                published.append((receipt.id, made.topics[0], made.data))
+
+        async def follow(after: EventId, pace: int) -> None:
+            outbox = Outbox(capacity, 10_000)
+            with hub.subscribe(WANTED, after, outbox) as subscription:
+                events: list[Event] = []
+                while not events or events[-1].data != "end":
+                    for frame in await subscription.receive():
+                        assert isinstance(frame, Event), frame
+                        events.append(frame)
+                    for _ in range(random_.randrange(pace)):
+                        await trio.lowlevel.checkpoint()
+            expected = [(i, d) for i, t, d in published if i > after and t in ("a", "c/1", "c/2")]
+            assert [(event.id, event.data) for event in events] == expected
+
+        async with trio.open_nursery() as services:
+            services.start_soon(hub.run)
+            async with trio.open_nursery() as nursery:
+                places = [hub.log.head]
+                for _ in range(history):
+                    await publish(random_.randint(1, 3))
+                    places.append(hub.log.head)
+                for _ in range(12):
+                    nursery.start_soon(follow, random_.choice(places), random_.choice((1, 2, 20)))
+                    await publish(random_.randint(0, 5) or 1)
+                    places.append(hub.log.head)
+                [receipt] = await hub.publish_drafts([draft("a", "end")])
+                published.append((receipt.id, "a", "end"))
+            services.cancel_scope.cancel()
+
+    trio.run(main)
+
+
+async def test_a_full_outbox_makes_a_subscriber_lag_and_come_back() -> None:
+    hub = make_hub(channel_capacity=4)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(hub.run)
+        with hub.subscribe(WANTED, None, Outbox(4, 10_000)) as subscription:
+            assert subscription.live
+            await hub.publish_drafts([draft("a", str(n)) for n in range(10)])
+            await trio.testing.wait_all_tasks_blocked()
+            assert not subscription.live
+            assert hub.statistics()["lagging"] == 1
+            assert [e.data for e in await collect(subscription, "9")] == [str(n) for n in range(10)]
+            assert not await subscription.receive_ready()
+            assert subscription.live
+        nursery.cancel_scope.cancel()
+    assert hub.statistics() == {"subscriptions": 0, "lagging": 0, "ahead": 0}
+
+
+async def test_latest_keeps_the_newest_in_its_new_place_and_counts_the_rest() -> None:
+    hub = make_hub()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(hub.run)
+        outbox = LatestOutbox(16, 10_000)
+        with hub.subscribe(WANTED, None, outbox, overflow=Overflow.LATEST) as subscription:
+            for topic, data in (("a", "1"), ("c/1", "2"), ("a", "3"), ("c/2", "4"), ("a", "5"), ("c/1", "6")):
+                await hub.publish(topic, data)
+            await trio.testing.wait_all_tasks_blocked()
+            events = await subscription.receive()
+            assert [event.data for event in events if isinstance(event, Event)] == ["4", "5", "6"]
+            assert subscription.merged == 3
+        nursery.cancel_scope.cancel()
+
+
+async def test_disconnect_ends_the_connection() -> None:
+    hub = make_hub()
+    ended = trio.Event()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(hub.run)
+        outbox = Outbox(2, 10_000)
+        with hub.subscribe(
+            WANTED, None, outbox, overflow=Overflow.DISCONNECT, on_disconnect=ended.set
+        ) as subscription:
+            await hub.publish_drafts([draft("a", str(n)) for n in range(3)])
+            await ended.wait()
+            assert not subscription.live
+        nursery.cancel_scope.cancel()
+
+
+async def test_publishing_far_ahead_of_delivery_is_refused_whole() -> None:
+    hub = make_hub(max_lag_events=5)  # and nobody fans out
+    await hub.publish_drafts([draft("a", "x") for _ in range(4)])
+    head = hub.log.head
+    with pytest.raises(HubLagging):
+        await hub.publish_drafts([draft("a", "x") for _ in range(2)])
+    assert hub.log.head == head
+    await hub.publish("a", "x")
+
+
+async def test_a_hub_behind_the_log_sends_everyone_to_the_log_and_says_the_gap() -> None:
+    hub = make_hub(LogSettings(max_events=10, topic_max_events=10), batch_events=1)
+    async with trio.open_nursery() as nursery:
+        with hub.subscribe(WANTED, None, Outbox(64, 10_000)) as subscription:
+            await hub.publish_drafts([draft("a", str(n)) for n in range(30)])
+            nursery.start_soon(hub.run)
+            frames: list[Frame] = []
+            while not (frames and isinstance(frames[-1], Event) and frames[-1].data == "29"):
+                frames += await subscription.receive()
+            gaps = [frame for frame in frames if isinstance(frame, Control) and frame.name == "gap"]
+            assert len(gaps) == 1
+            assert [f.data for f in frames if isinstance(f, Event)] == [str(n) for n in range(20, 30)]
+        nursery.cancel_scope.cancel()
+
+
+class TakingWire:
+    """Takes frames directly while it is willing."""
+
+    def __init__(self) -> None:
+        self.willing = True
+        self.written: list[Frame] = []
+
+    def write_nowait(self, frames: Sequence[Frame]) -> int:
+        if not self.willing:
+            return 0
+        self.written += frames
+        return sum(len(frame.sse) for frame in frames)
+
+    async def write(self, frames: Sequence[Frame]) -> int:
+        raise AssertionError("the connection's own task is not part of this test")
+
+
+async def test_direct_writes_and_the_outbox_keep_one_order() -> None:
+    hub = make_hub()
+    wire = TakingWire()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(hub.run)
+        with hub.subscribe(WANTED, None, Outbox(64, 10_000)) as subscription:
+            subscription.wire = wire
+            await hub.publish("a", "1")
+            await trio.testing.wait_all_tasks_blocked()
+            wire.willing = False
+            await hub.publish("a", "2")
+            await trio.testing.wait_all_tasks_blocked()
+            assert subscription.level_cursor() is None  # something waits
+            wire.willing = True
+            await hub.publish("a", "3")  # behind what waits, though the wire would take it
+            await trio.testing.wait_all_tasks_blocked()
+            waiting = await subscription.receive()
+            await hub.publish("a", "4")
+            await hub.publish("b", "not for us")
+            await trio.testing.wait_all_tasks_blocked()
+            assert [e.data for e in wire.written if isinstance(e, Event)] == ["1", "4"]
+            assert [e.data for e in waiting if isinstance(e, Event)] == ["2", "3"]
+            assert subscription.level_cursor() == hub.log.head
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_long_fan_out_lets_others_run() -> None:
+    hub = make_hub(turn_ms=0.0001)
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await trio.lowlevel.checkpoint()
+
+    async with trio.open_nursery() as nursery:
+        with ExitStack() as subscriptions:
+            for _ in range(2000):
+                subscriptions.enter_context(hub.subscribe(WANTED, None, Outbox(4, 10_000)))
+            await hub.publish("a", "x")
+            nursery.start_soon(hub.run)
+            nursery.start_soon(count)
+            while hub.position != hub.log.head:
+                await trio.lowlevel.checkpoint()
+        nursery.cancel_scope.cancel()
+    assert turns > 2000 / 64 / 2  # a look at the clock every 64 offers, and each finds its turn over
+
+
+async def test_selectors_change_on_an_open_subscription() -> None:
+    hub = make_hub()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(hub.run)
+        with hub.subscribe(Selectors(topics=["a"]), None, Outbox(64, 10_000)) as subscription:
+            await hub.publish("b", "before")
+            await trio.testing.wait_all_tasks_blocked()
+            assert subscription.change(Selectors(topics=["b"])) == hub.log.head
+            await hub.publish("a", "no more")
+            await hub.publish("b", "end")
+            assert [event.data for event in await collect(subscription, "end")] == ["end"]
+        nursery.cancel_scope.cancel()
