@@ -91,15 +91,13 @@ class Registry:
     def _take_place(self, identity: Identity) -> None:
         settings = self._settings
         again = settings.retry_after_seconds
+        per_user = settings.max_per_user if identity.user else 0
+        per_address = settings.max_per_address if identity.address else 0
         if self.draining:
             raise ShuttingDown("the server is shutting down", retry_after_seconds=again)
         for count, limit, what in (
-            (self._per_user[identity.user], settings.max_per_user if identity.user else 0, "user"),
-            (
-                self._per_address[identity.address],
-                settings.max_per_address if identity.address else 0,
-                "address",
-            ),
+            (self._per_user[identity.user], per_user, "user"),
+            (self._per_address[identity.address], per_address, "address"),
         ):
             if limit and count >= limit:
                 raise TooManyForCaller(

@@ -86,7 +86,7 @@ async def started_on(
     variables: Mapping[str, str] | None = None,
     seconds: float = SECONDS,
 ) -> AsyncIterator[Program]:
-    """Run a command; at the end of the block it is killed, if it has not ended. ``seconds`` bounds the block."""
+    """Run a command for at most ``seconds``; at the end of the block it is killed, if it has not ended."""
     env = environment(**(variables or {}))
     with trio.fail_after(seconds):
         process = await trio.lowlevel.open_process(

@@ -91,7 +91,8 @@ async def test_an_event_under_two_of_the_topics_comes_once(log: Log) -> None:
 async def test_pages_of_any_size_make_up_the_whole(log: Log, bound: dict[str, int]) -> None:
     await append(log, *(f"topic/{n % 4}" for n in range(50)))
     for selectors in (topics("topic/1", "topic/3"), pattern("topic/*")):
-        pages, cursor = [], EARLIEST
+        pages: list[Page] = []
+        cursor = EARLIEST
         while not pages or pages[-1].more:
             pages.append(await log.read(selectors, cursor, **{**MANY, **bound}))
             cursor = pages[-1].cursor

@@ -11,9 +11,8 @@ READERS = 25  # at a time
 
 async def test_every_position_of_a_history_resumes_without_gap_or_repeat() -> None:
     async with run_server() as server:
-        ids = [str(EARLIEST)]
-        for number in range(HISTORY):
-            ids.append(await server.streamd.publish(f"topic/{number % 3}", str(number)))
+        publish = server.streamd.publish
+        ids = [str(EARLIEST), *[await publish(f"topic/{n % 3}", str(n)) for n in range(HISTORY)]]
         published = Publishing(server, HISTORY)
         limit = trio.CapacityLimiter(READERS)
 
