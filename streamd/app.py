@@ -1,6 +1,6 @@
 """The composition root: which log, which services, which routes make one application."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -96,7 +96,7 @@ class Streamd:
 
     def event_stream(
         self,
-        source: str | Iterable[str] | Selectors | AsyncGenerator[Any, None] = (),
+        source: str | Iterable[str] | Selectors | AsyncIterator[Any] = (),
         **options: Any,
     ) -> EventStream:
         """What a view returns to stream; see :class:`streamd.api.EventStream`."""

@@ -9,7 +9,7 @@ from quart_schema import document_querystring, document_request, document_respon
 from quart_trio.wrappers import TrioResponse
 
 from ..config import EventSettings
-from ..errors import IdempotencyConflict, StreamdError, TooLarge, UnsupportedMediaType
+from ..errors import IdempotencyConflict, StreamdError, TooLarge, Unavailable, UnsupportedMediaType
 from ..events import Draft
 from ..events.bodies import decode_draft, decode_drafts
 from ..services import Services
@@ -104,9 +104,17 @@ async def _publish_lines(services: Services, body: Any) -> AsyncIterator[bytes]:
     """Publish each line by itself and answer it; what one part of the body brings goes together."""
     limits = services.settings.events
     number = 0
+    busy: Unavailable | None = None  # once set, the rest is refused too: a retry must not change the order
     async for lines in read_lines(body, limits.max_line_bytes):
         outcomes = [_read_line(line, limits) for line in lines]
-        answers = await _publish_each(services, outcomes)
+        if busy is not None:
+            outcomes = [busy if isinstance(outcome, Draft) else outcome for outcome in outcomes]
+        try:
+            answers = await _publish_each(services, outcomes)
+        except Unavailable as error:
+            busy = error
+            outcomes = [busy if isinstance(outcome, Draft) else outcome for outcome in outcomes]
+            answers = await _publish_each(services, outcomes)
         text = bytearray()
         for answer in answers:
             number += 1
@@ -130,7 +138,11 @@ def _read_line(line: bytes, limits: EventSettings) -> Draft | StreamdError | Non
 async def _publish_each(
     services: Services, outcomes: list[Draft | StreamdError | None]
 ) -> list[dict[str, Any] | None]:
-    """Publish the drafts among the outcomes, together if that goes, else one by one."""
+    """Publish the drafts among the outcomes, together if that goes, else one by one.
+
+    Raises:
+        Unavailable: none of them was published.
+    """
     drafts = [outcome for outcome in outcomes if isinstance(outcome, Draft)]
     results: list[dict[str, Any]] = []
     try:
@@ -142,8 +154,6 @@ async def _publish_each(
                 results.append({"id": receipt.id})
             except StreamdError as error:
                 results.append({"error": problem_fields(error)})
-    except StreamdError as error:
-        results = [{"error": problem_fields(error)} for _ in drafts]
     published = iter(results)
     return [
         next(published)

@@ -1,6 +1,6 @@
 """What a view returns to stream: ``return EventStream("orders/7")``."""
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import trio
@@ -62,7 +62,7 @@ class EventStream(TrioResponse):
 
     def __init__(
         self,
-        source: str | Iterable[str] | Selectors | AsyncGenerator[Any, None] = (),
+        source: str | Iterable[str] | Selectors | AsyncIterator[Any] = (),
         *,
         patterns: Iterable[str] = (),
         after: str | None = None,
@@ -76,9 +76,9 @@ class EventStream(TrioResponse):
         del self.headers["Content-Length"]  # Quart counted the empty body that stands for the stream
         self.timeout = None
         self._services = current_services()
-        self._generator: AsyncGenerator[Any, None] | None = None
+        self._generator: AsyncIterator[Any] | None = None
         selectors, cursor = Selectors(), None
-        if isinstance(source, AsyncGenerator):
+        if isinstance(source, AsyncIterator):
             self._generator = source
             self.status_code = 204 if request.headers.get(LAST_EVENT_ID) == OVER else 200
         else:
@@ -128,7 +128,7 @@ class EventStream(TrioResponse):
             headers = encode_headers(self.headers)
             await serve_sse(self._services, connection, subscription, scope, send, headers)
 
-    async def _serve_generator(self, generator: AsyncGenerator[Any, None], scope: Scope, send: Send) -> None:
+    async def _serve_generator(self, generator: AsyncIterator[Any], scope: Scope, send: Send) -> None:
         hub = self._services.settings.hub
         outbox = Outbox(hub.channel_capacity, hub.channel_bytes)
         source = GeneratedSource(generator, outbox)

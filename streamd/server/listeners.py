@@ -53,8 +53,7 @@ def open_listeners(settings: ServerSettings, config: Config) -> tuple[list[Liste
         ) from error
     listeners: list[Listener] = []
     addresses = []
-    for bind in settings.bind:
-        sock = _listen(bind, settings)
+    for sock in _listen_on_all(settings):
         listener = trio.SocketListener(trio.socket.from_stdlib_socket(sock))
         listeners.append(
             listener if context is None else trio.SSLListener(listener, context, https_compatible=True)
@@ -63,6 +62,18 @@ def open_listeners(settings: ServerSettings, config: Config) -> tuple[list[Liste
         scheme = "http" if context is None else "https"
         addresses.append(f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}")
     return listeners, addresses
+
+
+def _listen_on_all(settings: ServerSettings) -> list[socket.socket]:
+    """One socket an address; none stays open when another cannot be had."""
+    with ExitStack() as on_error:
+        sockets = []
+        for bind in settings.bind:
+            sock = _listen(bind, settings)
+            on_error.callback(sock.close)
+            sockets.append(sock)
+        on_error.pop_all()
+    return sockets
 
 
 def _listen(bind: str, settings: ServerSettings) -> socket.socket:

@@ -1,7 +1,7 @@
 """A stream for one client, from an async generator."""
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import trio
@@ -16,6 +16,16 @@ OVER: Final = EventId("over")
 answered 204, which is how a server tells a native EventSource to stop (WHATWG HTML 9.2.3)."""
 
 
+@asynccontextmanager
+async def _closing(items: AsyncIterator[Any]) -> AsyncIterator[AsyncIterator[Any]]:
+    """Close it at the end, if it can be: a generator can, another iterator need not."""
+    try:
+        yield items
+    finally:
+        if isinstance(items, AsyncGenerator):
+            await items.aclose()
+
+
 class GeneratedSource:
     """Feeds a connection's outbox from a generator, no faster than the client reads.
 
@@ -23,7 +33,7 @@ class GeneratedSource:
         generator: yields text, JSON values or :class:`streamd.events.UnloggedEvent`.
     """
 
-    def __init__(self, generator: AsyncGenerator[Any, None], outbox: Outbox) -> None:
+    def __init__(self, generator: AsyncIterator[Any], outbox: Outbox) -> None:
         self._generator = generator
         self._outbox = outbox
         self._failure: Exception | None = None
@@ -31,7 +41,7 @@ class GeneratedSource:
     async def run(self) -> None:
         """Run the generator to its end, and close it however this ends."""
         try:
-            async with aclosing(self._generator) as items:
+            async with _closing(self._generator) as items:
                 async for item in items:
                     await self._outbox.put(item if isinstance(item, UnloggedEvent) else UnloggedEvent(item))
             await self._outbox.put(CursorMove(OVER))

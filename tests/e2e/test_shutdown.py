@@ -99,3 +99,15 @@ async def test_more_connections_than_open_files_are_refused_with_the_figure() ->
     assert done.returncode == 2
     assert b"connections.max_connections is 10000" in done.stderr
     assert b"136" in done.stderr
+
+
+async def test_a_second_signal_ends_it_at_once() -> None:
+    async with server_process(server__drain_seconds=50) as server:
+        stalled = await trio.open_tcp_stream("127.0.0.1", server.port)
+        async with stalled, open_stream(server.url, topics=["a"]) as reader:
+            await reader.next_control("connected")
+            await stalled.send_all(b"GET /events/poll?topic=a&wait=50 HTTP/1.1\r\nHost: x\r\n")
+            server.program.signal(signal.SIGTERM)
+            await reader.next_control("closing")
+            server.program.signal(signal.SIGTERM)
+            assert await server.exit_status(10) in (0, -signal.SIGTERM)
