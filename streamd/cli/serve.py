@@ -1,5 +1,6 @@
 """``streamd serve``: run the server."""
 
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -39,8 +40,6 @@ def serve(
 
     Example: streamd serve --demo --follow /var/log/syslog
     """
-    import os
-
     overrides: dict[str, Any] = {
         "server.bind": list(bind) or None,
         "log.url": log,

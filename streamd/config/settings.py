@@ -75,6 +75,11 @@ class ServerSettings:
         positive,
         at_most(INT32_MAX),
     )
+    http2_stream_buffer_bytes: int = setting(
+        65_536,
+        "Bytes that may wait for the window of one HTTP/2 stream before what feeds it has to wait (bytes).",
+        positive,
+    )
     max_request_head_bytes: int = setting(
         65_536,
         "Largest request head: request line and headers (bytes).",

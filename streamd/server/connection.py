@@ -60,7 +60,7 @@ class ServerConnection(TCPServer):
         settings: ServerSettings,
         stream: Stream,
     ) -> None:
-        super().__init__(_Extended(app, self), config, context, state, stream)  # type: ignore[arg-type]
+        super().__init__(_Extended(app, self, settings), config, context, state, stream)  # type: ignore[arg-type]
         self._live = live
         self._write_timeout_seconds = settings.write_timeout_seconds
         self._aborted = False
@@ -130,14 +130,15 @@ class ServerConnection(TCPServer):
 class _Extended:
     """The application, with the connection in each scope's extensions."""
 
-    def __init__(self, app: AppWrapper, connection: ServerConnection) -> None:
+    def __init__(self, app: AppWrapper, connection: ServerConnection, settings: ServerSettings) -> None:
         self._app = app
+        self._buffer_bytes = settings.http2_stream_buffer_bytes
         self._connection = connection
 
     async def __call__(self, scope: Any, receive: Any, send: Any, *spawn: Any) -> None:
         extensions = scope.setdefault("extensions", {})
         if scope["type"] == "http" and scope["http_version"] == "2":
-            extensions[CONNECTION_EXTENSION] = HTTP2Stream.of(send)
+            extensions[CONNECTION_EXTENSION] = HTTP2Stream.of(send, self._buffer_bytes)
         else:
             extensions[CONNECTION_EXTENSION] = self._connection
         await self._app(scope, receive, send, *spawn)
