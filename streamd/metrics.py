@@ -4,11 +4,15 @@ Labels are bounded: the first ``max_type_labels`` event types get a value of the
 ones are counted as ``other``, so that publishers cannot make the number of series grow.
 """
 
+import bisect
 import collections
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 OTHER: Final = "other"
 _LABEL_CHARS_MAX: Final = 64  # a longer type is cut in the label; series names are for reading
@@ -40,13 +44,16 @@ class Metrics:
             "subscription_overflows", "Full channels, by the policy that applied.", "policy"
         )
         self.refused: Final = self._counter("connections_refused", "Connections refused, by code.", "code")
+        self.accept_pauses: Final = self._counter(
+            "accept_pauses", "Accepting paused for a moment: no open files or memory for more connections."
+        )
         self.reaped: Final = self._counter("connections_reaped", "Stale connections closed.")
-        self.delivery_seconds: Final = Histogram(
+        self._delivery_seconds: Final = _Distribution(
             "streamd_delivery_seconds",
             "From publish to the write to a client (millisecond resolution).",
-            registry=self.registry,
-            buckets=_SECONDS,
+            _SECONDS,
         )
+        self.registry.register(self._delivery_seconds)
         self.request_seconds: Final = Histogram(
             "streamd_request_seconds",
             "Time to answer, by route; streams are not in it.",
@@ -67,7 +74,43 @@ class Metrics:
             label = self._types[type] = type[:_LABEL_CHARS_MAX]
         return label
 
+    def observe_delivery(self, types: Mapping[str, int], seconds: float, clients: int) -> None:
+        """Count events that were written to so many clients at once.
+
+        Args:
+            types: how many events there were of each type.
+            seconds: from publish to the write, of the newest.
+            clients: who got them (count).
+        """
+        for type, count in types.items():
+            self.delivered.labels(self.type_label(type)).inc(count * clients)
+        self._delivery_seconds.observe(max(0.0, seconds), clients)
+
     def count_types(self, counter: Counter, types: Iterable[str]) -> None:
         """Add one for each event type."""
         for type, count in collections.Counter(types).items():
             counter.labels(self.type_label(type)).inc(count)
+
+
+class _Distribution(Collector):
+    """A Prometheus histogram that takes one value for many observations at the cost of one.
+
+    Args:
+        bounds: upper ends of the buckets (s), ascending.
+    """
+
+    def __init__(self, name: str, help: str, bounds: Sequence[float]) -> None:
+        self._name = name
+        self._help = help
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._sum = 0.0
+
+    def observe(self, value: float, times: int) -> None:
+        self._counts[bisect.bisect_left(self._bounds, value)] += times
+        self._sum += value * times
+
+    def collect(self) -> Iterator[Metric]:
+        names = [*(str(bound) for bound in self._bounds), "+Inf"]
+        buckets = list(zip(names, itertools.accumulate(self._counts), strict=True))
+        yield HistogramMetricFamily(self._name, self._help, buckets=buckets, sum_value=self._sum)

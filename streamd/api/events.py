@@ -14,7 +14,7 @@ from ..events import Draft
 from ..events.bodies import decode_draft, decode_drafts
 from ..services import Services
 from ..transports import open_stream
-from ..transports.asgi import ASGIWebSocketWire, let_abort
+from ..transports.asgi import let_abort
 from ..transports.longpoll import poll
 from ..transports.websocket import serve_websocket
 from . import schema
@@ -45,8 +45,9 @@ async def subscribe_websocket() -> None:
     with open_stream(services, "websocket", stream_request) as (connection, subscription):
         let_abort(connection, websocket.scope)
         await websocket.accept()
-        wire = ASGIWebSocketWire(websocket.send)
-        code = await serve_websocket(services, connection, subscription, wire, websocket.receive)
+        code = await serve_websocket(
+            services, connection, subscription, websocket.scope, websocket.send, websocket.receive
+        )
         await websocket.close(code)
 
 

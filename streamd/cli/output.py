@@ -6,6 +6,7 @@ import stat
 import sys
 from collections.abc import Callable
 from functools import partial
+from math import inf
 from typing import Final
 
 import trio
@@ -25,6 +26,7 @@ class Output:
     def __init__(self, fd: int = 1) -> None:
         self._fd = fd
         self._writing = trio.CancelScope()
+        self._deadline = inf
 
     async def write(self, data: bytes, done: Callable[[], None]) -> None:
         """Write all of ``data``, then call ``done``, both or, if the writing is cut short, none.
@@ -35,15 +37,16 @@ class Output:
         Raises:
             BrokenPipeError: nobody reads any more.
         """
-        with trio.CancelScope(shield=True) as self._writing:
+        with trio.CancelScope(shield=True, deadline=self._deadline) as self._writing:
             if data:
                 await trio.to_thread.run_sync(partial(_write_all, self._fd, data), abandon_on_cancel=True)
             done()
         await trio.lowlevel.checkpoint_if_cancelled()
 
     def hurry(self) -> None:
-        """We have to leave: a write that goes on has half a second."""
-        self._writing.deadline = min(self._writing.deadline, trio.current_time() + HURRY_SECONDS)
+        """We have to leave: what is being written, or is still to be, has half a second."""
+        self._deadline = min(self._deadline, trio.current_time() + HURRY_SECONDS)
+        self._writing.deadline = self._deadline
 
     async def reader_gone(self) -> None:
         """Wait until the reader of a pipe has closed it; for ever on anything else.

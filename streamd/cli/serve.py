@@ -64,6 +64,7 @@ async def _run(settings: Settings) -> None:
                 settings,
                 wait_for_shutdown=stopped.wait,
                 drain=streamd.connections.drain,
+                metrics=streamd.services.metrics,
             )
         )
         for address in addresses:

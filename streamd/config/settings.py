@@ -50,6 +50,11 @@ class ServerSettings:
         "An idle kept-alive connection is closed after this (s).",
         positive,
     )
+    request_head_timeout_seconds: float = setting(
+        10.0,
+        "A request whose head takes longer from its first byte is given up (s).",
+        positive,
+    )
     tls_handshake_timeout_seconds: float = setting(
         10.0,
         "A TLS handshake that takes longer is given up (s).",
@@ -66,6 +71,13 @@ class ServerSettings:
         65_536,
         "TCP_NOTSENT_LOWAT: unsent bytes the kernel may hold for a connection (bytes; 0 leaves the "
         "system's default). Without it a stalled reader takes in about 4 MB.",
+        not_negative,
+        at_most(INT32_MAX),
+    )
+    send_buffer_bytes: int = setting(
+        0,
+        "SO_SNDBUF: the kernel's send buffer of a connection (bytes; 0 leaves the system's default, which "
+        "grows as needed).",
         not_negative,
         at_most(INT32_MAX),
     )

@@ -1,6 +1,6 @@
 """One client over one transport: who it is, what it got, and how it ends."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -9,9 +9,9 @@ import attrs
 import trio
 
 from ..config import ConnectionSettings
-from ..events import Control, ControlName, CursorMove, Event, EventId, Frame
+from ..events import Batch, Control, ControlName, EventId
 from ..events.control import format_time
-from ..hub import Outbox, Wire
+from ..hub import Outbox, Sent, Wire
 from .health import Health, health_of
 
 
@@ -50,20 +50,18 @@ class Connection:
     heartbeat_seconds: float = 0.0  # 0: the transport has no heartbeats
     heartbeat_always: bool = False  # also on a stream that is not quiet
     expires: float = float("inf")
-    last_write: float = attrs.field(factory=trio.current_time)  # when bytes last went out
+    sent: Sent = attrs.field(factory=lambda: Sent(trio.current_time()))  # also by the fan-out
     last_heartbeat: float = attrs.field(factory=trio.current_time)
     stalled_since: float | None = None  # when the write that is under way began
-    told_cursor: EventId | None = None  # the last id this client was given
-    events_sent: int = 0
-    bytes_sent: int = 0
     errors: int = 0
     closing: Control | None = None  # set once, by whoever ends the connection first
     level_cursor: Callable[[], EventId | None] = lambda: None  # set by what feeds the stream
-    abort_transport: Callable[[], None] | None = None  # closes the socket, where the server can
+    leave_hub: Callable[[], None] = lambda: None  # set by what feeds the stream
+    abort_transport: Callable[[], None] = lambda: None  # closes the socket, where the server can
     pumping: trio.CancelScope = attrs.field(factory=trio.CancelScope)  # of the loop that writes
     serving: trio.CancelScope = attrs.field(factory=trio.CancelScope)  # of all that serves the client
 
-    async def write(self, wire: Wire, frames: Sequence[Frame]) -> None:
+    async def write(self, wire: Wire, batch: Batch) -> None:
         """Write frames and count them; marks the connection stalled for as long as it takes.
 
         Raises:
@@ -71,24 +69,13 @@ class Connection:
         """
         self.stalled_since = trio.current_time()
         try:
-            written = await wire.write(frames)
+            written = await wire.write(batch)
         except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
             self.errors += 1
             raise
         finally:
             self.stalled_since = None
-        self.count(frames, written)
-
-    def count(self, frames: Sequence[Frame], written: int) -> None:
-        """Take note of frames that went out in ``written`` bytes."""
-        self.last_write = trio.current_time()
-        self.bytes_sent += written
-        for frame in frames:
-            if isinstance(frame, Event):
-                self.events_sent += 1
-                self.told_cursor = frame.id
-            elif isinstance(frame, CursorMove):
-                self.told_cursor = frame.id
+        self.sent.add(batch, written, trio.current_time())
 
     def send(self, frame: Control) -> bool:
         """Send a message to this client alone; False when its outbox is full or it is leaving."""
@@ -104,11 +91,15 @@ class Connection:
             self.closing = Control(ControlName.CLOSING, {"reason": str(reason)}, retry_ms)
             self.pumping.cancel()
 
+    def lose(self) -> None:
+        """The client is gone: it leaves the live set at once, and all that serves it is cancelled."""
+        self.leave_hub()
+        self.serving.cancel()
+
     def abort(self) -> None:
         """End the connection at once, whatever it is doing; nothing more is written."""
-        self.serving.cancel()
-        if self.abort_transport is not None:
-            self.abort_transport()
+        self.lose()
+        self.abort_transport()
 
     @property
     def stalled_seconds(self) -> float:
@@ -131,8 +122,8 @@ class Connection:
             "age_seconds": round(trio.current_time() - self.opened, 3),
             "health": self.health.value,
             "stalled_seconds": round(self.stalled_seconds, 3),
-            "events_sent": self.events_sent,
-            "bytes_sent": self.bytes_sent,
-            "waiting": len(self.outbox),
+            "events_sent": self.sent.events,
+            "bytes_sent": self.sent.bytes,
+            "waiting": self.outbox.waiting,
             "errors": self.errors,
         }

@@ -51,13 +51,13 @@ class _Sweep:
     def _beat(self, connection: Connection, now: float) -> None:
         quiet_since = connection.last_heartbeat
         if not connection.heartbeat_always:
-            quiet_since = max(quiet_since, connection.last_write)
+            quiet_since = max(quiet_since, connection.sent.at)
         if now - quiet_since < connection.heartbeat_seconds:
             return
         connection.last_heartbeat = now
         cursor = connection.level_cursor()
         connection.send(self._heartbeat)
-        if cursor is not None and cursor != connection.told_cursor:
+        if cursor is not None and cursor != connection.sent.cursor:
             if self._move is None or self._move.id != cursor:
                 self._move = CursorMove(cursor)
             connection.outbox.put_nowait(self._move)

@@ -142,8 +142,8 @@ class Registry:
                 del counter[name]
         self._ended.update(
             connections=1,
-            events=connection.events_sent,
-            bytes=connection.bytes_sent,
+            events=connection.sent.events,
+            bytes=connection.sent.bytes,
             errors=connection.errors,
         )
         self._ended_seconds += trio.current_time() - connection.opened
@@ -210,8 +210,8 @@ class Registry:
             "by_health": {state.value: health[state] for state in Health},
             "average_connection_seconds": round(seconds / total, 3) if total else 0.0,
             "errors": self._ended["errors"] + sum(connection.errors for connection in live),
-            "events_sent": self._ended["events"] + sum(connection.events_sent for connection in live),
-            "bytes_sent": self._ended["bytes"] + sum(connection.bytes_sent for connection in live),
+            "events_sent": self._ended["events"] + sum(connection.sent.events for connection in live),
+            "bytes_sent": self._ended["bytes"] + sum(connection.sent.bytes for connection in live),
         }
 
     # --- the end ------------------------------------------------------------------------------

@@ -8,12 +8,14 @@ Pure Python: no I/O, no event loop, imports only :mod:`streamd.errors` and :mod:
 ``event``        :class:`Draft` (to be published) and :class:`Event` (has its id)
 ``unlogged``     :class:`UnloggedEvent`, for one client only, without a log
 ``control``      control frames, which never carry an event's id
+``batch``        :class:`Batch`: frames that leave together, encoded once for each wire
 ``sse``          Server-Sent Events: encoder and incremental decoder
 ``messages``     the JSON grammar of WebSocket and long-poll
 ``bodies``       the JSON of a publish request
 ===============  ============================================================================
 """
 
+from .batch import Batch, encode_text_frame
 from .control import Control, ControlName, CursorMove
 from .event import Draft, Event, Frame, Limits
 from .ids import EARLIEST, EventId, IdSequence, parse_event_id
@@ -22,6 +24,7 @@ from .unlogged import UnloggedEvent
 
 __all__ = [
     "EARLIEST",
+    "Batch",
     "Control",
     "ControlName",
     "CursorMove",
@@ -34,6 +37,7 @@ __all__ = [
     "Pattern",
     "Selectors",
     "UnloggedEvent",
+    "encode_text_frame",
     "parse_event_id",
     "validate_topic",
 ]

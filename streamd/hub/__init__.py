@@ -8,12 +8,14 @@ Imports events and the log's port, never a log's implementation.
 ``outbox``         the bounded memory channel between the fan-out and a connection's own task
 ``index``          which subscriptions an event's topics concern
 ``wire``           the port through which frames reach a socket
+``sent``           the account of what one client was sent
 =================  ==========================================================================
 """
 
 from .hub import Hub
 from .outbox import LatestOutbox, Outbox
+from .sent import Sent, record_delivery
 from .subscription import Overflow, Subscription
 from .wire import Wire
 
-__all__ = ["Hub", "LatestOutbox", "Outbox", "Overflow", "Subscription", "Wire"]
+__all__ = ["Hub", "LatestOutbox", "Outbox", "Overflow", "Sent", "Subscription", "Wire", "record_delivery"]

@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
@@ -10,14 +10,15 @@ import trio
 
 from ..config import EventSettings, HubSettings
 from ..errors import HubLagging
-from ..events import Draft, Event, EventId, Selectors
+from ..events import Batch, Draft, Event, EventId, Selectors
 from ..log.port import Log, Page, Receipt
 from ..metrics import Metrics
 from .index import SelectorIndex
 from .outbox import Outbox
+from .sent import record_delivery
 from .subscription import Overflow, Subscription
 
-_LOOK_AT_CLOCK_EVERY = 64  # offers between two looks at the clock: 64 take well under a turn
+_LOOK_AT_CLOCK_EVERY = 32  # offers between two looks at the clock: they take well under a turn
 
 
 class Hub:
@@ -36,12 +37,14 @@ class Hub:
     Attributes:
         position: the last id that was offered to every live subscription it concerns.
         considered: the last id of the batch that is being fanned out, or ``position``.
+        now: when this turn of the fan-out began (s, trio's clock).
     """
 
     def __init__(self, log: Log, settings: HubSettings, limits: EventSettings, metrics: Metrics) -> None:
         self.log = log
         self.metrics = metrics
         self.position = self.considered = log.head
+        self.now = 0.0
         self._settings = settings
         self._limits = limits
         self._index: SelectorIndex[Subscription] = SelectorIndex(settings.pattern_cache_topics)
@@ -50,6 +53,8 @@ class Hub:
         self._ring_floor = log.head  # the place just before the oldest event in the ring
         self._ahead = 0  # events published here and not yet fanned out
         self._subscriptions: dict[Subscription, None] = {}
+        self._deferred: dict[Callable[[], None], None] = {}
+        self._turn = _Turn(settings.turn_ms / 1000, self._end_turn)
 
     # --- publishing ---------------------------------------------------------------------------
 
@@ -205,7 +210,11 @@ class Hub:
             self._ahead = max(0, self._ahead - len(page.events))
             self._remember(page.events)
             self.considered = page.cursor
-            await self._fan_out(page.events)
+            self.now = trio.current_time()
+            self._turn.begin()
+            if page.events:
+                await self._fan_out(page.events)
+            self._run_deferred()
             self.position = page.cursor
 
     def _remember(self, events: Sequence[Event]) -> None:
@@ -227,39 +236,75 @@ class Hub:
             if subscription.live:
                 subscription.fall_behind()
 
+    def defer(self, action: Callable[[], None]) -> None:
+        """Have something done once at the end of this turn of the fan-out, before others run."""
+        self._deferred[action] = None
+
     async def _fan_out(self, events: Sequence[Event]) -> None:
-        """Offer each subscription its events of this batch together, in log order."""
-        turn = _Turn(self._settings.turn_ms / 1000)
-        if len(events) == 1:
-            for subscription in self._index.find(events[0].topics):
-                subscription.offer(events)
-                await turn.pause()
-            return
-        batches: dict[Subscription, list[Event]] = {}
+        """Offer each subscription its events together, in log order; who gets the same shares a batch."""
+        groups: dict[tuple[str, ...], list[Event]] = {}
         for event in events:
-            for subscription in self._index.find(event.topics):
-                batches.setdefault(subscription, []).append(event)
-                await turn.pause()
-        for subscription, batch in batches.items():
-            subscription.offer(batch)
-            await turn.pause()
+            groups.setdefault(event.topics, []).append(event)
+        if len(groups) == 1:
+            [topics] = groups
+            await self._offer(Batch(events), self._index.find(topics))
+            return
+        merged: dict[tuple[tuple[str, ...], ...], list[Subscription]] = {}
+        for subscription, topics_of in (await self._find_all(groups)).items():
+            merged.setdefault(tuple(topics_of), []).append(subscription)
+        for topics_of_group, subscriptions in merged.items():
+            theirs = [event for topics in topics_of_group for event in groups[topics]]
+            theirs.sort(key=_id_of)
+            await self._offer(Batch(theirs), subscriptions)
+
+    async def _find_all(self, groups: Iterable[tuple[str, ...]]) -> dict[Subscription, list[tuple[str, ...]]]:
+        """For each subscription the topics of the events it wants."""
+        wanted: dict[Subscription, list[tuple[str, ...]]] = {}
+        for topics in groups:
+            for subscription in self._index.find(topics):
+                wanted.setdefault(subscription, []).append(topics)
+            await self._turn.pause()
+        return wanted
+
+    async def _offer(self, batch: Batch, subscriptions: Sequence[Subscription]) -> None:
+        for start in range(0, len(subscriptions), _LOOK_AT_CLOCK_EVERY):
+            written = 0
+            for subscription in subscriptions[start : start + _LOOK_AT_CLOCK_EVERY]:
+                if subscription.offer(batch):
+                    written += 1
+            record_delivery(self.metrics, batch, written)
+            await self._turn.pause()
+
+    async def _end_turn(self) -> None:
+        """What was put off is done, then others run."""
+        self._run_deferred()
+        await trio.lowlevel.checkpoint()
+        self.now = trio.current_time()
+
+    def _run_deferred(self) -> None:
+        while self._deferred:
+            action, _ = self._deferred.popitem()
+            action()
+
+
+def _id_of(event: Event) -> EventId:
+    return event.id
 
 
 class _Turn:
-    """Lets other tasks run when a turn has lasted long enough."""
+    """Ends a turn when it has lasted long enough."""
 
-    __slots__ = ("_countdown", "_deadline", "_seconds")
+    __slots__ = ("_deadline", "_end", "_seconds")
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, end: Callable[[], Awaitable[None]]) -> None:
         self._seconds = seconds
-        self._deadline = time.perf_counter() + seconds
-        self._countdown = _LOOK_AT_CLOCK_EVERY
+        self._end = end
+        self._deadline = 0.0
+
+    def begin(self) -> None:
+        self._deadline = time.perf_counter() + self._seconds
 
     async def pause(self) -> None:
-        self._countdown -= 1
-        if self._countdown:
-            return
-        self._countdown = _LOOK_AT_CLOCK_EVERY
         if time.perf_counter() >= self._deadline:
-            await trio.lowlevel.checkpoint()
-            self._deadline = time.perf_counter() + self._seconds
+            await self._end()
+            self.begin()

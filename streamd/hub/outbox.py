@@ -13,27 +13,27 @@ class Outbox:
     Args:
         capacity: the most frames that may wait (count).
         max_bytes: the most that events among them may have together; one that is alone may have more.
+
+    Attributes:
+        waiting: frames that nobody has taken yet (count).
     """
 
     def __init__(self, capacity: int, max_bytes: int) -> None:
         self._send, self._receive = trio.open_memory_channel[Frame](capacity)
         self._max_bytes = max_bytes
         self._bytes = 0  # of the events that wait
-        self._waiting = 0  # frames in the channel; asking the channel itself costs more than a put
-
-    def __len__(self) -> int:
-        return self._waiting
+        self.waiting = 0  # asking the channel itself costs more than a put
 
     def put_nowait(self, frame: Frame) -> bool:
         """Add a frame; False when there is no room or nobody takes any more."""
         size = _event_bytes(frame)
-        if self._waiting and self._bytes + size > self._max_bytes:
+        if self.waiting and self._bytes + size > self._max_bytes:
             return False
         try:
             self._send.send_nowait(frame)
         except (trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError):
             return False
-        self._waiting += 1
+        self.waiting += 1
         self._bytes += size
         return True
 
@@ -43,11 +43,11 @@ class Outbox:
         Raises:
             trio.BrokenResourceError, trio.ClosedResourceError: nobody takes any more.
         """
-        self._waiting += 1
+        self.waiting += 1
         try:
             await self._send.send(frame)
         except BaseException:
-            self._waiting = max(0, self._waiting - 1)
+            self.waiting = max(0, self.waiting - 1)
             raise
 
     def end(self) -> None:
@@ -61,7 +61,7 @@ class Outbox:
             while True:
                 frames.append(self._receive.receive_nowait())
         except (trio.WouldBlock, trio.EndOfChannel, trio.ClosedResourceError):
-            self._waiting = self._bytes = 0
+            self.waiting = self._bytes = 0
             return frames
 
     async def get(self) -> list[Frame]:
@@ -99,9 +99,6 @@ class LatestOutbox(Outbox):
         self._closed = False
         self.merged = 0
 
-    def __len__(self) -> int:
-        return len(self._table)
-
     def put_nowait(self, frame: Frame) -> bool:
         key = conflation_key(frame)
         replaced = self._table.get(key)
@@ -117,6 +114,7 @@ class LatestOutbox(Outbox):
             self.merged += 1
         self._table[key] = frame
         self._bytes += size
+        self.waiting = len(self._table)
         return True
 
     def _ring(self) -> bool:
@@ -138,7 +136,7 @@ class LatestOutbox(Outbox):
     def drain(self) -> list[Frame]:
         frames = list(self._table.values())
         self._table.clear()
-        self._bytes = 0
+        self.waiting = self._bytes = 0
         self._room.unpark_all()
         return frames
 

@@ -1,13 +1,14 @@
 """One subscriber's place in the log."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from ..events import Event, EventId, Frame, Selectors
+from ..events import Batch, EventId, Frame, Selectors
 from ..events.control import gap, heartbeat
 from .outbox import LatestOutbox, Outbox, conflation_key
+from .sent import Sent
 from .wire import Wire
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ class Subscription:
         cursor: the last id considered; everything up to it was put in the outbox, written, or did
             not match. While live, the fan-out's position counts as well.
         live: whether the fan-out offers it events.
-        wire: where events may be written without a detour through the outbox, if anywhere.
         merged: events replaced by a newer one, under the policy ``latest``.
     """
 
@@ -49,9 +49,9 @@ class Subscription:
         self.selectors = selectors
         self.cursor = cursor
         self.live = False
-        self.wire: Wire | None = None
-        self.on_direct_write: Callable[[Sequence[Event], int], None] | None = None
         self._hub = hub
+        self._wire: Wire | None = None
+        self._sent = Sent(0.0)
         self._outbox = outbox
         self._overflow = overflow
         self._on_disconnect = on_disconnect
@@ -65,33 +65,51 @@ class Subscription:
 
     def level_cursor(self) -> EventId | None:
         """The place in the log this subscriber has wholly read up to, if it is level with the hub."""
-        if not self.live or self._outbox:
+        if not self.live or self._outbox.waiting:
             return None
         return max(self.cursor, self._hub.position)
 
-    def offer(self, events: Sequence[Event]) -> None:
+    def write_through(self, wire: Wire | None, sent: Sent | None = None) -> None:
+        """Let the fan-out write straight to a wire when nothing waits; None: no more.
+
+        Args:
+            wire: of the subscriber, when all that came before is written or queued on it.
+            sent: the account that such writes are entered in.
+        """
+        self._wire = wire
+        self._sent = sent or self._sent
+
+    def offer(self, batch: Batch) -> bool:
         """Take events from the fan-out, in log order; never blocks, never raises.
 
         Those at or before the cursor are dropped: it has considered them by another way.
+
+        Returns:
+            Whether they went out on the wire. If not, they wait in the outbox, or in the log.
         """
         if not self.live:
-            return
+            return False
+        events = batch.events
         if events[0].id <= self.cursor:
             events = [event for event in events if event.id > self.cursor]
             if not events:
-                return
-        if self.wire is not None and not self._outbox:
-            written = self.wire.write_nowait(events)
+                return False
+            batch = Batch(events)
+        if self._wire is not None and not self._outbox.waiting:
+            written = self._wire.write_nowait(batch)
             if written:
-                self.cursor = events[-1].id
-                if self.on_direct_write is not None:
-                    self.on_direct_write(events, written)
-                return
+                sent = self._sent  # Sent.add, without the call: this is the innermost loop
+                self.cursor = sent.cursor = events[-1].id
+                sent.at = self._hub.now
+                sent.events += len(events)
+                sent.bytes += written
+                return True
         for event in events:
             if not self._outbox.put_nowait(event):
                 self._overflowed()
-                return
+                break
             self.cursor = event.id
+        return False
 
     def _overflowed(self) -> None:
         self.cursor = max(self.cursor, self._hub.position)
@@ -122,7 +140,7 @@ class Subscription:
             frames = self._outbox.drain()
             if not frames and not self.live and not self._hub.join(self, self._outbox):
                 frames = await self._read_page()
-            elif not frames and not self._outbox:
+            elif not frames and not self._outbox.waiting:
                 return []
             if frames:
                 return frames

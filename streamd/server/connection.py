@@ -1,144 +1,308 @@
-"""One client's socket: Hypercorn's connection, with bounded writes and an end that always works."""
+"""One client's socket: Hypercorn's protocols on an output of our own, with an end that always works."""
 
 import socket
+import ssl
 import struct
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from math import inf
+from operator import attrgetter
 from typing import Any, Final
 
+import attrs
 import structlog
 import trio
 from hypercorn.config import Config
-from hypercorn.events import Closed, Event, RawData
-from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.events import Closed, Event, RawData, Updated
+from hypercorn.protocol.h11 import H2CProtocolRequiredError, H2ProtocolAssumedError
+from hypercorn.protocol.http_stream import HTTPStream
+from hypercorn.protocol.ws_stream import WSStream
+from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.worker_context import WorkerContext
-from hypercorn.typing import AppWrapper, LifespanState
+from hypercorn.typing import AppWrapper, ConnectionState, LifespanState
+from hypercorn.utils import parse_socket_addr
 
 from ..config import ServerSettings
-from ..transports.asgi import CONNECTION_EXTENSION
-from .http2 import HTTP2Stream
+from ..hub import Wire
+from ..transports.asgi import CONNECTION_EXTENSION, Defer
+from .http1 import HTTP1Protocol
+from .http2 import HTTP2Protocol, HTTP2Stream
+from .live import LiveConnections
+from .output import Output
+from .tls import TLS
+from .wires import SocketWire, WebSocketWire, is_streaming
 
 _log = structlog.get_logger(__name__)
-Stream = trio.SocketStream | trio.SSLStream[trio.SocketStream]
 
 _LINGER_NOT: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: close() drops what is unsent (RST)
+_RECEIVE_BYTES: Final = 65_536
+_CHUNK: Final = attrgetter("chunk")
+_EVENT_STREAM: Final = attrgetter("sse")
+_WEBSOCKET: Final = attrgetter("websocket")
+_buffer: Final = memoryview(bytearray(_RECEIVE_BYTES))  # between recv and the copy of what came, for all
 
 
-class LiveConnections(set["ServerConnection"]):
-    """The sockets there are, and a way to wait until there are none."""
+@attrs.frozen
+class Shared:
+    """What all connections of a server have in common."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._emptied = trio.Event()
-
-    def leave(self, connection: "ServerConnection") -> None:
-        self.discard(connection)
-        if not self:
-            self._emptied.set()
-
-    async def wait_empty(self) -> None:
-        while self:
-            self._emptied = trio.Event()
-            await self._emptied.wait()
+    app: AppWrapper
+    config: Config
+    context: WorkerContext
+    state: LifespanState
+    live: LiveConnections[Any]
+    settings: ServerSettings
 
 
-class ServerConnection(TCPServer):
-    """Serves one accepted stream; ``await`` it.
+class ServerConnection(trio.abc.AsyncResource):
+    """Serves one accepted socket; see :meth:`run`.
 
-    Hypercorn shields its socket writes, so that a peer which stops reading would hold its connection
-    for ever. Here a write that takes longer than ``write_timeout_seconds`` aborts the connection, and
-    :meth:`abort` ends it at any time. Applications find this object in the ASGI scope, under the
-    extension ``streamd.connection``; on HTTP/2 they find the one stream there that is theirs.
+    Every write goes through one :class:`~.output.Output`, which bounds it in time; :meth:`abort` ends
+    the connection at any time. Applications find this object in the ASGI scope, as the
+    :class:`~streamd.transports.asgi.Transport` of the request; on HTTP/2 they find one for their stream.
+
+    Args:
+        shared: application, configuration and bounds.
+        sock: as accepted.
+        context: for TLS; None for plain TCP.
     """
 
-    def __init__(
-        self,
-        app: AppWrapper,
-        config: Config,
-        context: WorkerContext,
-        state: LifespanState,
-        live: LiveConnections,
-        settings: ServerSettings,
-        stream: Stream,
-    ) -> None:
-        super().__init__(_Extended(app, self, settings), config, context, state, stream)  # type: ignore[arg-type]
-        self._live = live
-        self._write_timeout_seconds = settings.write_timeout_seconds
-        self._aborted = False
-        # Around all of Hypercorn's connection: its task group lets a `Cancelled` of its own nursery
-        # escape, which would cancel every other connection and end the server.
+    def __init__(self, shared: Shared, sock: socket.socket, context: ssl.SSLContext | None) -> None:
+        self._shared = shared
+        self._sock = sock
+        sock.setblocking(False)
+        self._tls: TLS | None = None
+        self._output = Output(sock, shared.settings.write_timeout_seconds, self.abort, self._spawn)
+        if context is not None:
+            self._tls = TLS(context, self._receive, self._output.put_records)
+        self._protocol: HTTP1Protocol | HTTP2Protocol | None = None
+        self._wire: SocketWire | None = None  # on HTTP/1.1 there is one at a time
+        self._head_begun = False
+        self._tasks = TaskGroup()
+        # Around everything: Hypercorn lets a `Cancelled` of its own escape in places, and this ends it.
         self._serving = trio.CancelScope()
-        with suppress(OSError):  # reset already
-            # Again, though the listener has it: trio sets 16 kB on every stream. 0 is the system's default.
-            self._socket.setsockopt(
-                socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, settings.tcp_notsent_lowat_bytes
-            )
+        self._idle = trio.CancelScope()  # its deadline is when a client that asks for nothing is left
 
-    @property
-    def _socket(self) -> trio.socket.SocketType:
-        stream: Any = self.stream
-        tcp: trio.SocketStream = getattr(stream, "transport_stream", stream)  # below TLS
-        return tcp.socket
+    # --- the life of a connection -------------------------------------------------------------
 
     async def run(self) -> None:
-        self._live.add(self)
+        """Serve until the client leaves, the connection has been idle for too long, or it is aborted."""
+        self._shared.live.add(self)
         try:
             with self._serving:
-                await super().run()
+                async with trio.open_nursery() as nursery:
+                    self._tasks._nursery = nursery
+                    await self._serve()
+                self._close()
         except Exception:  # noqa: BLE001 - what breaks one connection must not reach the listeners
             _log.exception("connection failed")
-            self.abort()
         finally:
-            self._live.leave(self)
+            self.abort()
+            self._shared.live.leave(self)
+            # The objects of a connection refer to each other in circles; taken apart, they go at once.
+            self._protocol = self._tls = None
+            self._tasks._nursery = None
+
+    async def _serve(self) -> None:
+        read = self._receive
+        agreed: str | None = "http/1.1"
+        if self._tls is not None:
+            agreed = await self._shake_hands(self._tls)
+            if agreed is None:
+                return
+            self._output.seal_with(self._tls.seal)
+            read = self._tls.receive
+        self._protocol = self._speak_http2() if agreed == "h2" else self._speak_http1(read)
+        await self._protocol.initiate()
+        self._set_idle(True)
+        with self._idle:
+            while data := await read():
+                await self._handle(RawData(data))
+                self._expect_head()
+            await self._handle(RawData(b""))
+        self._revoke()
+        await self._protocol.handle(Closed())
+
+    async def _shake_hands(self, tls: TLS) -> str | None:
+        with trio.move_on_after(self._shared.settings.tls_handshake_timeout_seconds):
+            return await tls.handshake()
+        return None
+
+    async def _receive(self) -> bytes:
+        """The next bytes of the socket; empty at its end, or when it was closed on either side."""
+        await trio.lowlevel.checkpoint()
+        while True:
+            try:
+                return bytes(_buffer[: self._sock.recv_into(_buffer)])
+            except BlockingIOError:
+                with suppress(trio.ClosedResourceError):
+                    await trio.lowlevel.wait_readable(self._sock)
+            except OSError:
+                return b""
+
+    async def aclose(self) -> None:
+        """Close the socket at once; the serving ends by itself."""
+        self.abort()
+        await trio.lowlevel.checkpoint()
 
     def abort(self) -> None:
         """Close the socket at once, dropping what is unsent, and cancel all that serves the client.
 
         Does nothing the second time. Never blocks.
         """
-        if self._aborted:
+        if self._output.closed:
             return
-        self._aborted = True
-        with suppress(OSError):  # closed already
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
-        self._socket.close()  # wakes whoever reads or writes, with ClosedResourceError
+        self._output.close()
+        self._revoke()
+        with suppress(OSError):
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
+        self._close_socket()
         self._serving.cancel()
 
-    async def _close(self) -> None:
-        # Shielded, because the end of a response closes the socket from within the application, which
-        # is cancelled by that very end: HTTP/1.0 and `Connection: close` would stay open for ever.
-        with trio.CancelScope(shield=True):
-            await super()._close()
+    def _close(self) -> None:
+        """Close the socket in the regular way; the kernel goes on to send what it has."""
+        if self._output.closed:
+            return
+        if self._tls is not None:
+            self._output.put_records(self._tls.farewell())
+        self._output.close()
+        self._revoke()
+        with suppress(OSError):
+            self._sock.shutdown(socket.SHUT_WR)
+        self._close_socket()
 
-    async def protocol_send(self, event: Event) -> None:
-        if not isinstance(event, RawData):
-            await super().protocol_send(event)
+    def _close_socket(self) -> None:
+        trio.lowlevel.notify_closing(self._sock)  # wakes whoever waits for it
+        self._sock.close()
+
+    def _revoke(self) -> None:
+        """Nobody is there any more to whom a wire could write."""
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            wire.revoke()
+        if isinstance(self._protocol, HTTP2Protocol):
+            self._protocol.revoke()
+
+    def _spawn(self, task: Callable[[], Any]) -> None:
+        self._tasks.spawn(task)
+
+    # --- idle connections ---------------------------------------------------------------------
+
+    def _set_idle(self, idle: bool) -> None:
+        """A client that asks for nothing is left after a while."""
+        self._head_begun = False
+        self._idle.deadline = inf
+        if idle:
+            self._idle.deadline = trio.current_time() + self._shared.settings.keep_alive_seconds
+
+    def _expect_head(self) -> None:
+        """Whoever begins a request has so long for its head, also if it sends a byte at a time."""
+        if self._head_begun or self._idle.deadline == inf or isinstance(self._protocol, HTTP2Protocol):
             return
-        if self._aborted:
-            return
-        async with self.send_lock:
-            # Shielded, because a message cut off in the middle would spoil all that follow.
-            with trio.CancelScope(shield=True) as scope:
-                scope.deadline = trio.current_time() + self._write_timeout_seconds
-                try:
-                    await self.stream.send_all(event.data)
-                except (trio.BrokenResourceError, trio.ClosedResourceError):
-                    await self.protocol.handle(Closed())
-        if scope.cancelled_caught:
+        self._head_begun = True
+        within = trio.current_time() + self._shared.settings.request_head_timeout_seconds
+        self._idle.deadline = min(self._idle.deadline, within)
+
+    def close_if_idle(self) -> None:
+        """Leave a client that asks for nothing now."""
+        if self._idle.deadline != inf:
+            self._idle.cancel()
+
+    # --- what Hypercorn's protocols need ------------------------------------------------------
+
+    async def _handle(self, event: RawData) -> None:
+        """Give bytes to the protocol; HTTP/1.1 may turn out to be, or to become, HTTP/2."""
+        assert self._protocol is not None
+        try:
+            await self._protocol.handle(event)
+        except H2ProtocolAssumedError as assumed:
+            self._protocol = self._speak_http2()
+            await self._protocol.initiate()
+            await self._protocol.handle(RawData(assumed.data))
+        except H2CProtocolRequiredError as upgrade:
+            self._protocol = self._speak_http2()
+            await self._protocol.initiate(upgrade.headers, upgrade.settings)
+            if upgrade.data:
+                await self._protocol.handle(RawData(upgrade.data))
+
+    def _speak_http1(self, read: Callable[[], Awaitable[bytes]]) -> HTTP1Protocol:
+        most = self._shared.settings.max_request_head_bytes
+        return HTTP1Protocol(read, self.abort, self._refuse_behind_stream, most, *self._parts())
+
+    def _refuse_behind_stream(self) -> None:
+        """Behind a stream nothing more is read, and so its client's leaving would not be seen."""
+        if self._wire is not None:
             self.abort()
 
+    def _speak_http2(self) -> HTTP2Protocol:
+        return HTTP2Protocol(self._output, *self._parts())
 
-class _Extended:
-    """The application, with the connection in each scope's extensions."""
+    def _parts(self) -> tuple[Any, ...]:
+        """What all of Hypercorn's protocols are made from."""
+        shared, sock = self._shared, self._sock
+        peer = own = None
+        with suppress(OSError):  # reset already
+            peer = parse_socket_addr(sock.family, sock.getpeername())
+            own = parse_socket_addr(sock.family, sock.getsockname())
+        state = ConnectionState(shared.state.copy())
+        tls = self._tls is not None
+        return (
+            self._run_app,
+            shared.config,
+            shared.context,
+            self._tasks,
+            state,
+            tls,
+            peer,
+            own,
+            self._take,
+        )
 
-    def __init__(self, app: AppWrapper, connection: ServerConnection, settings: ServerSettings) -> None:
-        self._app = app
-        self._buffer_bytes = settings.http2_stream_buffer_bytes
-        self._connection = connection
+    async def _take(self, event: Event) -> None:
+        """What a protocol wants done with its connection."""
+        if isinstance(event, RawData):
+            with suppress(trio.ClosedResourceError):
+                await self._output.send(event.data)
+                return
+            self._revoke()
+            await self._tell_closed()
+        elif isinstance(event, Updated):
+            self._set_idle(event.idle)
+        elif isinstance(event, Closed):
+            self._close()
+            await self._tell_closed()
 
-    async def __call__(self, scope: Any, receive: Any, send: Any, *spawn: Any) -> None:
+    async def _tell_closed(self) -> None:
+        if self._protocol is not None:
+            await self._protocol.handle(Closed())
+
+    async def _run_app(self, scope: Any, receive: Any, send: Any, *spawn: Any) -> None:
+        """The application, with the transport in the scope's extensions."""
         extensions = scope.setdefault("extensions", {})
-        if scope["type"] == "http" and scope["http_version"] == "2":
-            extensions[CONNECTION_EXTENSION] = HTTP2Stream.of(send, self._buffer_bytes)
+        protocol = self._protocol
+        if isinstance(protocol, HTTP2Protocol):
+            if scope["type"] == "http":
+                stream: HTTPStream = send.__self__
+                extensions[CONNECTION_EXTENSION] = HTTP2Stream(
+                    protocol, stream, self._output, self._shared.settings.http2_stream_buffer_bytes
+                )
         else:
-            extensions[CONNECTION_EXTENSION] = self._connection
-        await self._app(scope, receive, send, *spawn)
+            extensions[CONNECTION_EXTENSION] = self
+        await self._shared.app(scope, receive, send, *spawn)
+
+    # --- the transport of an HTTP/1.1 request -------------------------------------------------
+
+    def lease(self, defer: Defer, lost: Callable[[], None]) -> Wire | None:
+        """See :class:`streamd.transports.asgi.Transport`."""
+        stream = self._protocol.stream if isinstance(self._protocol, HTTP1Protocol) else None
+        if self._output.closed or stream is None or stream.closed:
+            lost()
+            return None
+        if isinstance(stream, WSStream):
+            self._wire = WebSocketWire(self._output, _WEBSOCKET, lost, stream)
+        elif is_streaming(stream):
+            chunked = stream.scope["http_version"] == "1.1"
+            self._wire = SocketWire(self._output, _CHUNK if chunked else _EVENT_STREAM, lost)
+        else:
+            return None
+        return self._wire

@@ -5,12 +5,21 @@ section 5.2), so that one stream which is never read grows without bound. Here a
 makes the application wait, which also shows the keeper that the stream makes no progress.
 """
 
+from collections.abc import Callable
 from typing import Any
 
+import trio
 from h2.errors import ErrorCodes
+from h2.events import RequestReceived
 from h2.exceptions import ProtocolError
 from hypercorn.protocol.events import Event
 from hypercorn.protocol.h2 import BufferCompleteError, H2Protocol, StreamBuffer
+from hypercorn.protocol.http_stream import HTTPStream
+
+from ..events import Batch
+from ..transports.asgi import Defer
+from .output import Output
+from .wires import is_streaming
 
 
 class BoundedStreamBuffer(StreamBuffer):
@@ -68,35 +77,141 @@ class _Streams(dict[int, Any]):
         return _Over()
 
 
+class HTTP2Protocol(H2Protocol):
+    """One HTTP/2 connection.
+
+    Attributes:
+        wires: the leased wires of its streams.
+    """
+
+    def __init__(self, output: Output, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._output = output
+        self.streams = _Streams()
+        self.wires: dict[int, HTTP2Wire] = {}
+
+    async def _create_stream(self, request: RequestReceived) -> None:
+        if any(name == b"sec-websocket-extensions" for name, _ in request.headers):  # see HTTP1Protocol
+            request.headers = [h for h in request.headers if h[0] != b"sec-websocket-extensions"]
+        await super()._create_stream(request)
+
+    async def _close_stream(self, stream_id: int) -> None:
+        wire = self.wires.pop(stream_id, None)
+        if wire is not None:
+            wire.revoke()
+        await super()._close_stream(stream_id)
+
+    def flush_turn(self) -> None:
+        """Send what streams have written in this turn. Nobody else has sent since: the turn is one step."""
+        data = self.connection.data_to_send()
+        if data:
+            self._output.put(data)
+
+    def revoke(self) -> None:
+        """The client is gone: take back all wires."""
+        wires = list(self.wires.values())
+        self.wires.clear()
+        for wire in wires:
+            wire.revoke()
+
+
 class HTTP2Stream:
     """One stream of an HTTP/2 connection, as applications find it in the ASGI scope.
 
     Args:
         protocol: the connection's protocol.
-        stream_id: of the stream.
+        stream: Hypercorn's.
+        output: of the connection.
         buffer_bytes: what may wait for the stream's window before the application does.
     """
 
-    def __init__(self, protocol: H2Protocol, stream_id: int, buffer_bytes: int) -> None:
+    def __init__(
+        self, protocol: HTTP2Protocol, stream: HTTPStream, output: Output, buffer_bytes: int
+    ) -> None:
         self._protocol = protocol
-        self._stream_id = stream_id
-        if not isinstance(protocol.streams, _Streams):
-            protocol.streams = _Streams(protocol.streams)
-        if stream_id in protocol.stream_buffers:
-            protocol.stream_buffers[stream_id] = BoundedStreamBuffer(
-                protocol.context.event_class, buffer_bytes
-            )
-
-    @classmethod
-    def of(cls, send: Any, buffer_bytes: int) -> "HTTP2Stream":
-        """The stream that an application's ``send`` belongs to, before anything was sent."""
-        stream = send.__self__
-        return cls(stream.send.__self__, stream.stream_id, buffer_bytes)
+        self._stream = stream
+        self._output = output
+        if stream.stream_id in protocol.stream_buffers:
+            buffer = BoundedStreamBuffer(protocol.context.event_class, buffer_bytes)
+            protocol.stream_buffers[stream.stream_id] = buffer
 
     def abort(self) -> None:
         """Reset this stream alone (RST_STREAM, CANCEL); the connection and its others go on."""
+        wire = self._protocol.wires.pop(self._stream.stream_id, None)
+        if wire is not None:
+            wire.revoke()
         try:
-            self._protocol.connection.reset_stream(self._stream_id, ErrorCodes.CANCEL)
+            self._protocol.connection.reset_stream(self._stream.stream_id, ErrorCodes.CANCEL)
         except ProtocolError:
             return  # it is over already
         self._protocol.task_group.spawn(self._protocol._flush)
+
+    def lease(self, defer: Defer, lost: Callable[[], None]) -> "HTTP2Wire | None":
+        stream, protocol = self._stream, self._protocol
+        buffer = protocol.stream_buffers.get(stream.stream_id)
+        if protocol.closed or stream.closed or buffer is None:
+            lost()
+            return None
+        if not is_streaming(stream):
+            return None
+        wire = HTTP2Wire(protocol, stream, buffer, self._output, defer, lost)
+        protocol.wires[stream.stream_id] = wire
+        return wire
+
+
+class HTTP2Wire:
+    """The body of one stream, as DATA frames within its flow-control window.
+
+    What many streams of a connection write in one turn of the fan-out leaves in one system call, at
+    its end. Where the window is too small the stream's buffer takes over, which holds the writer back.
+    """
+
+    __slots__ = ("_buffer", "_defer", "_lost", "_output", "_protocol", "_stream")
+
+    def __init__(
+        self,
+        protocol: HTTP2Protocol,
+        stream: HTTPStream,
+        buffer: StreamBuffer,
+        output: Output,
+        defer: Defer,
+        lost: Callable[[], None],
+    ) -> None:
+        self._protocol = protocol
+        self._stream = stream
+        self._buffer = buffer
+        self._output: Output | None = output
+        self._defer = defer
+        self._lost: Callable[[], None] | None = lost
+
+    def write_nowait(self, batch: Batch) -> int:
+        if self._output is None or not self._output.free or self._buffer.buffer:
+            return 0
+        data, stream_id, connection = batch.sse, self._stream.stream_id, self._protocol.connection
+        try:
+            if len(data) > connection.local_flow_control_window(stream_id):
+                return 0
+            frame_bytes = connection.max_outbound_frame_size
+            for start in range(0, len(data), frame_bytes):
+                connection.send_data(stream_id, data[start : start + frame_bytes])
+        except ProtocolError:  # the peer has reset the stream
+            return 0
+        self._defer(self._protocol.flush_turn)
+        return len(data)
+
+    async def write(self, batch: Batch) -> int:
+        if self._output is None:
+            raise trio.ClosedResourceError
+        await self._stream.app_send({"type": "http.response.body", "body": batch.sse, "more_body": True})
+        return len(batch.sse)
+
+    def release(self) -> None:
+        self._protocol.wires.pop(self._stream.stream_id, None)
+        self._output = self._lost = None
+
+    def revoke(self) -> None:
+        """Take the lease back, because the client is gone. Does nothing after the release."""
+        lost, self._lost = self._lost, None
+        self._output = None
+        if lost is not None:
+            lost()

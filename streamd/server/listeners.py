@@ -5,13 +5,10 @@ import ssl
 from contextlib import ExitStack
 from typing import Final
 
-import trio
 from hypercorn.config import Config
 
 from ..config import ServerSettings
 from ..errors import ConfigError
-
-Listener = trio.SocketListener | trio.SSLListener[trio.SocketStream]
 
 # A client may open streams on one connection for as long as it lives; Hypercorn would close it, with
 # the streams in flight, after this many.
@@ -38,8 +35,10 @@ def make_config(settings: ServerSettings, max_message_bytes: int) -> Config:
     return config
 
 
-def open_listeners(settings: ServerSettings, config: Config) -> tuple[list[Listener], list[str]]:
-    """Bind and listen; the listeners, and the addresses to reach them by.
+def open_sockets(
+    settings: ServerSettings, config: Config
+) -> tuple[list[socket.socket], ssl.SSLContext | None]:
+    """Listening sockets, and what they need for TLS.
 
     Raises:
         ConfigError: an address cannot be bound, or the certificate cannot be used.
@@ -51,17 +50,15 @@ def open_listeners(settings: ServerSettings, config: Config) -> tuple[list[Liste
             f"the certificate cannot be used: {error} ({settings.certfile}, {settings.keyfile})",
             field="server.certfile",
         ) from error
-    listeners: list[Listener] = []
-    addresses = []
-    for sock in _listen_on_all(settings):
-        listener = trio.SocketListener(trio.socket.from_stdlib_socket(sock))
-        listeners.append(
-            listener if context is None else trio.SSLListener(listener, context, https_compatible=True)
-        )
-        host, port = sock.getsockname()[:2]
-        scheme = "http" if context is None else "https"
-        addresses.append(f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}")
-    return listeners, addresses
+    if context is not None:
+        context.options |= ssl.OP_NO_RENEGOTIATION  # a write never has to wait for a read
+    return _listen_on_all(settings), context
+
+
+def address_of(sock: socket.socket, scheme: str) -> str:
+    """The address that a listening socket is reached by, such as ``http://127.0.0.1:8080``."""
+    host, port = sock.getsockname()[:2]
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def _listen_on_all(settings: ServerSettings) -> list[socket.socket]:
@@ -104,3 +101,5 @@ def _set_options(sock: socket.socket, settings: ServerSettings) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, settings.tcp_user_timeout_ms)
     if settings.tcp_notsent_lowat_bytes:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, settings.tcp_notsent_lowat_bytes)
+    if settings.send_buffer_bytes:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, settings.send_buffer_bytes)

@@ -7,12 +7,15 @@ import structlog
 import trio
 from hypercorn.trio.lifespan import Lifespan
 from hypercorn.trio.worker_context import WorkerContext
-from hypercorn.typing import ConnectionState, LifespanState
+from hypercorn.typing import LifespanState
 from hypercorn.utils import wrap_app
 
 from ..config import Settings
-from .connection import LiveConnections, ServerConnection
-from .listeners import make_config, open_listeners
+from ..metrics import Metrics
+from .accept import Listener
+from .connection import ServerConnection, Shared
+from .listeners import address_of, make_config, open_sockets
+from .live import LiveConnections
 
 _log = structlog.get_logger(__name__)
 
@@ -23,6 +26,7 @@ async def serve(
     *,
     wait_for_shutdown: Callable[[], Awaitable[None]] = trio.sleep_forever,
     drain: Callable[[float], Awaitable[None]] | None = None,
+    metrics: Metrics | None = None,
     task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until ``wait_for_shutdown`` returns; then drain, and return when every socket is closed.
@@ -33,6 +37,7 @@ async def serve(
         wait_for_shutdown: returns when it is time to stop.
         drain: tells clients to leave, given the seconds there are; whoever is connected when it
             returns is cut off.
+        metrics: where pauses of accepting are counted; of its own when left out.
 
     ``task_status.started`` is called with the addresses once connections are accepted. Cancelled, it
     closes everything at once.
@@ -45,24 +50,21 @@ async def serve(
     state: LifespanState = {}
     lifespan = Lifespan(wrapped, config, state)
     context = WorkerContext(None)
-    live = LiveConnections()
-    listeners, addresses = open_listeners(settings.server, config)
+    live: LiveConnections[ServerConnection] = LiveConnections()
+    shared = Shared(wrapped, config, context, state, live, settings.server)
+    metrics = metrics or Metrics(max_type_labels=settings.metrics.max_type_labels)
+    sockets, tls = open_sockets(settings.server, config)
+    addresses = [address_of(sock, "http" if tls is None else "https") for sock in sockets]
+    listeners = [Listener(sock, tls, partial(ServerConnection, shared), metrics) for sock in sockets]
     async with trio.open_nursery() as lifespan_nursery:
         await lifespan_nursery.start(lifespan.handle_lifespan)
         await lifespan.wait_for_startup()
         async with trio.open_nursery() as connections:
-            handler = partial(
-                ServerConnection,
-                wrapped,
-                config,
-                context,
-                ConnectionState(state.copy()),
-                live,
-                settings.server,
-            )
             async with trio.open_nursery() as accepting:
                 await accepting.start(
-                    partial(trio.serve_listeners, handler, listeners, handler_nursery=connections)
+                    partial(
+                        trio.serve_listeners, ServerConnection.run, listeners, handler_nursery=connections
+                    )
                 )
                 task_status.started(addresses)
                 await wait_for_shutdown()
@@ -75,9 +77,13 @@ async def serve(
         lifespan_nursery.cancel_scope.cancel()
 
 
-async def _end_connections(context: WorkerContext, live: LiveConnections, grace_seconds: float) -> None:
+async def _end_connections(
+    context: WorkerContext, live: LiveConnections[ServerConnection], grace_seconds: float
+) -> None:
     """Let answers that are under way go out, then close every socket."""
-    await context.terminated.set()  # idle connections close themselves
+    await context.terminated.set()  # answers that end now end their connections
+    for connection in list(live):
+        connection.close_if_idle()
     with trio.move_on_after(grace_seconds):
         await live.wait_empty()
     for connection in list(live):

@@ -63,7 +63,14 @@ async def run_server(
     stop = trio.Event()
     async with running(app) as streamd, trio.open_nursery() as nursery:
         addresses = await nursery.start(
-            partial(serve, app, settings, wait_for_shutdown=stop.wait, drain=streamd.connections.drain)
+            partial(
+                serve,
+                app,
+                settings,
+                wait_for_shutdown=stop.wait,
+                drain=streamd.connections.drain,
+                metrics=streamd.services.metrics,
+            )
         )
         yield RunningServer(addresses[0], tuple(addresses), streamd, stop)
         if not stop.is_set():

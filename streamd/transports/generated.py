@@ -9,7 +9,7 @@ import trio
 from ..events import Frame, UnloggedEvent
 from ..events.control import CursorMove
 from ..events.ids import EventId
-from ..hub import Outbox
+from ..hub import Outbox, Sent, Wire
 
 OVER: Final = EventId("over")
 """The last event id of a generated stream that ended by itself. A reconnect that brings it is
@@ -58,3 +58,6 @@ class GeneratedSource:
         if not frames and self._failure is not None:
             raise self._failure
         return frames
+
+    def write_through(self, wire: Wire | None, sent: Sent | None = None) -> None:
+        """Everything goes through the outbox, which holds the generator back."""

@@ -5,11 +5,11 @@ from typing import Any
 import msgspec
 import trio
 
-from ..events import Control, ControlName, CursorMove, Event, EventId, Frame
-from ..hub import Subscription
+from ..events import Batch, Control, ControlName, Event, EventId, Frame
+from ..hub import Subscription, record_delivery
 from ..services import Services
 from .asgi import Scope, let_abort
-from .stream import StreamRequest, open_stream, record_delivery
+from .stream import StreamRequest, open_stream
 
 
 async def poll(services: Services, request: StreamRequest, wait_seconds: float, scope: Scope) -> bytes:
@@ -31,18 +31,16 @@ async def poll(services: Services, request: StreamRequest, wait_seconds: float, 
                 frames = frames or await subscription.receive()
         # An event may have come in the moment the wait ended; it counts as read, so it goes along.
         frames = (frames or connection.outbox.drain())[: services.settings.poll.max_events]
-        answer = _encode(frames, _next_cursor(frames, subscription))
-        connection.count(frames, len(answer))
-    record_delivery(services.metrics, frames)
+        batch = Batch(frames)
+        answer = _encode(frames, _next_cursor(batch, subscription))
+        connection.sent.add(batch, len(answer), trio.current_time())
+    record_delivery(services.metrics, batch)
     return answer
 
 
-def _next_cursor(frames: list[Frame], subscription: Subscription) -> EventId:
+def _next_cursor(batch: Batch, subscription: Subscription) -> EventId:
     """The last id of the answer; without events, the place read up to."""
-    for frame in reversed(frames):
-        if isinstance(frame, Event | CursorMove):
-            return frame.id
-    return subscription.level_cursor() or subscription.cursor
+    return batch.cursor or subscription.level_cursor() or subscription.cursor
 
 
 def _encode(frames: list[Frame], cursor: EventId) -> bytes:

@@ -5,7 +5,7 @@ from typing import Final
 
 from ..connections import Connection
 from ..services import Services
-from .asgi import ASGIEventStreamWire, Scope, Send, let_abort
+from .asgi import ASGIEventStreamWire, Scope, Send, lease_wire, let_abort
 from .stream import Source, connected, run_stream
 
 HEADERS: Final = {
@@ -31,6 +31,6 @@ async def serve_sse(
     with connection.serving:
         await send({"type": "http.response.start", "status": 200, "headers": list(headers)})
         if scope["method"] != "HEAD":
-            wire = ASGIEventStreamWire(send)
-            await run_stream(services, connection, source, wire, connected(services, connection))
+            with lease_wire(scope, connection, services.hub.defer, ASGIEventStreamWire(send)) as wire:
+                await run_stream(services, connection, source, wire, connected(services, connection))
         await send({"type": "http.response.body", "body": b"", "more_body": False})

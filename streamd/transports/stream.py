@@ -1,6 +1,5 @@
 """What a client asks for, its place, and the one loop that serves every stream."""
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -13,10 +12,8 @@ import trio
 from ..config import Settings
 from ..connections import Closing, Connection, Identity
 from ..errors import RequestError
-from ..events import Control, ControlName, Event, EventId, Frame, Selectors
-from ..events.ids import split_event_id
-from ..hub import LatestOutbox, Outbox, Overflow, Subscription, Wire
-from ..metrics import Metrics
+from ..events import Batch, Control, ControlName, EventId, Frame, Selectors
+from ..hub import LatestOutbox, Outbox, Overflow, Sent, Subscription, Wire, record_delivery
 from ..services import Services
 
 _log = structlog.get_logger(__name__)
@@ -57,6 +54,9 @@ class Source(Protocol):
     async def receive(self) -> Sequence[Frame]:
         """Wait for the next frames; empty when there is nothing more to come."""
 
+    def write_through(self, wire: Wire | None, sent: Sent | None = None) -> None:
+        """Where the source may write by itself, and the account it keeps then; None: nowhere."""
+
 
 @contextmanager
 def open_stream(
@@ -79,6 +79,7 @@ def open_stream(
             on_disconnect=partial(connection.close, Closing.OVERFLOW),
         ) as subscription:
             connection.level_cursor = subscription.level_cursor
+            connection.leave_hub = subscription.close
             try:
                 yield connection, subscription
             finally:
@@ -126,10 +127,12 @@ async def run_stream(
     """
     try:
         with connection.pumping:
-            await connection.write(wire, [opening])
+            await connection.write(wire, Batch([opening]))
+            source.write_through(wire, connection.sent)
             while frames := await source.receive():
-                await connection.write(wire, frames)
-                record_delivery(services.metrics, frames)
+                batch = Batch(frames)
+                await connection.write(wire, batch)
+                record_delivery(services.metrics, batch)
         if connection.closing is None:
             connection.close(Closing.ENDED)
     except PEER_GONE:
@@ -141,6 +144,8 @@ async def run_stream(
         _log.exception("stream failed", connection=connection.id, transport=connection.transport)
         connection.errors += 1
         connection.close(Closing.ERROR)
+    finally:
+        source.write_through(None)
     await _say_goodbye(services, connection, wire)
 
 
@@ -149,15 +154,6 @@ async def _say_goodbye(services: Services, connection: Connection, wire: Wire) -
         return
     with trio.move_on_after(services.settings.server.write_timeout_seconds):
         try:
-            await connection.write(wire, [connection.closing])
+            await connection.write(wire, Batch([connection.closing]))
         except PEER_GONE:
             return
-
-
-def record_delivery(metrics: Metrics, frames: Sequence[Frame]) -> None:
-    """Count events that were written, and how long the newest of them took."""
-    events = [frame for frame in frames if isinstance(frame, Event)]
-    if events:
-        metrics.count_types(metrics.delivered, (event.type for event in events))
-        published_ms, _ = split_event_id(events[-1].id)
-        metrics.delivery_seconds.observe(max(0.0, time.time() - published_ms / 1000))

@@ -8,8 +8,9 @@ import trio
 from ..connections import Closing, Connection
 from ..errors import InvalidField, StreamdError
 from ..events import Control, EventId, messages
-from ..hub import Subscription, Wire
+from ..hub import Subscription
 from ..services import Services
+from .asgi import ASGIWebSocketWire, Scope, lease_wire
 from .stream import connected, parse_selectors, run_stream
 
 Receive = Callable[[], Awaitable[str | bytes]]
@@ -24,12 +25,18 @@ NORMAL: Final = 1000
 
 
 async def serve_websocket(
-    services: Services, connection: Connection, subscription: Subscription, wire: Wire, receive: Receive
+    services: Services,
+    connection: Connection,
+    subscription: Subscription,
+    scope: Scope,
+    send_text: Callable[[str], Awaitable[None]],
+    receive: Receive,
 ) -> int:
     """Stream over an accepted socket, following what the client says; returns the close code.
 
     Args:
-        wire: writes to the socket.
+        scope: of the socket, where the server may offer a direct wire.
+        send_text: sends one text message.
         receive: waits for the client's next message.
 
     Cancelled when the client leaves or the connection is aborted.
@@ -38,8 +45,10 @@ async def serve_websocket(
     with connection.serving:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(session.listen)
-            opening = connected(services, connection)
-            await run_stream(services, connection, subscription, wire, opening)
+            fallback = ASGIWebSocketWire(send_text)
+            with lease_wire(scope, connection, services.hub.defer, fallback) as wire:
+                opening = connected(services, connection)
+                await run_stream(services, connection, subscription, wire, opening)
             nursery.cancel_scope.cancel()
     reason = connection.closing.data["reason"] if connection.closing else Closing.CLOSED
     return CLOSE_CODES.get(reason, NORMAL)

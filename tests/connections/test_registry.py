@@ -10,7 +10,7 @@ import trio
 from streamd.config import ConnectionSettings
 from streamd.connections import Connection, Health, Identity, Registry, keep
 from streamd.errors import InvalidField, NotFound, ShuttingDown, TooManyConnections, TooManyForCaller
-from streamd.events import Control, CursorMove, EventId, Frame
+from streamd.events import Batch, Control, CursorMove, EventId, Frame
 from streamd.hub import Outbox
 from streamd.metrics import Metrics
 
@@ -163,16 +163,16 @@ async def test_heartbeats_go_to_the_quiet_with_the_place_they_have_read_up_to(
             quiet.level_cursor = lambda: HEAD
             for _ in range(4):
                 await trio.sleep(5)
-                busy.count([], 10)
+                busy.sent.add(Batch([]), 10, trio.current_time())
             assert names(quiet.outbox.drain()) == ["heartbeat", "CursorMove"]
             assert names(busy.outbox.drain()) == []
-            quiet.count([CursorMove(HEAD)], 10)
+            quiet.sent.add(Batch([CursorMove(HEAD)]), 10, trio.current_time())
             await trio.sleep(17)
             assert names(quiet.outbox.drain()) == ["heartbeat"]  # it has been told the place
         with admit(registry, heartbeat_seconds=15, heartbeat_always=True) as always:
             for _ in range(10):
                 await trio.sleep(5)
-                always.count([], 10)
+                always.sent.add(Batch([]), 10, trio.current_time())
             assert names(always.outbox.drain()) == ["heartbeat"] * 3
         with admit(registry) as poll:
             await trio.sleep(100)
@@ -183,11 +183,14 @@ async def test_heartbeats_go_to_the_quiet_with_the_place_they_have_read_up_to(
 class SilentWire:
     """A peer that takes nothing."""
 
-    def write_nowait(self, frames: Sequence[Frame]) -> int:
+    def write_nowait(self, batch: Batch) -> int:
         return 0
 
-    async def write(self, frames: Sequence[Frame]) -> int:
+    async def write(self, batch: Batch) -> int:
         await trio.sleep_forever()
+
+    def release(self) -> None:
+        pass
 
 
 async def test_a_write_without_progress_is_unhealthy_then_stale_then_reaped(
@@ -201,7 +204,7 @@ async def test_a_write_without_progress_is_unhealthy_then_stale_then_reaped(
 
             async def write() -> None:
                 with connection.serving:
-                    await connection.write(SilentWire(), [Control("x")])
+                    await connection.write(SilentWire(), Batch([Control("x")]))
 
             nursery.start_soon(write)
             for seconds, health in ((29, Health.HEALTHY), (2, Health.UNHEALTHY), (88, Health.UNHEALTHY)):

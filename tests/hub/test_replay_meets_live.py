@@ -1,7 +1,6 @@
 """Replay meets live without gap or repeat, with publishes running all through it."""
 
 import random
-from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -13,8 +12,8 @@ from hypothesis import strategies as st
 
 from streamd.config import EventSettings, HubSettings, LogSettings
 from streamd.errors import HubLagging
-from streamd.events import Control, Draft, Event, EventId, Frame, Pattern, Selectors
-from streamd.hub import Hub, LatestOutbox, Outbox, Overflow, Subscription
+from streamd.events import Batch, Control, Draft, Event, EventId, Frame, Pattern, Selectors
+from streamd.hub import Hub, LatestOutbox, Outbox, Overflow, Sent, Subscription
 from streamd.log.memory import MemoryLog
 from streamd.metrics import Metrics
 
@@ -172,14 +171,17 @@ class TakingWire:
         self.willing = True
         self.written: list[Frame] = []
 
-    def write_nowait(self, frames: Sequence[Frame]) -> int:
+    def write_nowait(self, batch: Batch) -> int:
         if not self.willing:
             return 0
-        self.written += frames
-        return sum(len(frame.sse) for frame in frames)
+        self.written += batch.frames
+        return len(batch.sse)
 
-    async def write(self, frames: Sequence[Frame]) -> int:
+    async def write(self, batch: Batch) -> int:
         raise AssertionError("the connection's own task is not part of this test")
+
+    def release(self) -> None:
+        pass
 
 
 async def test_direct_writes_and_the_outbox_keep_one_order() -> None:
@@ -188,7 +190,7 @@ async def test_direct_writes_and_the_outbox_keep_one_order() -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(hub.run)
         with hub.subscribe(WANTED, None, Outbox(64, 10_000)) as subscription:
-            subscription.wire = wire
+            subscription.write_through(wire, Sent(0.0))
             await hub.publish("a", "1")
             await trio.testing.wait_all_tasks_blocked()
             wire.willing = False

@@ -31,7 +31,7 @@ async def test_it_is_bounded_reset_as_stale_and_leaves_the_others_alone() -> Non
                     await client.read()
                 # One window of the default size went out, and no more than a buffer beside it was made.
                 assert len(client.received[stalled]) <= 65_535
-                assert connection.bytes_sent < 65_535 + 4 * 65_536 + attrs.asdict(SETTINGS.hub)["batch_bytes"]
+                assert connection.sent.bytes < 65_535 + 4 * 65_536 + attrs.asdict(SETTINGS.hub)["batch_bytes"]
                 assert server.streamd.connections.statistics()["active"] == 1
                 await server.streamd.publish("small", "still here")
                 while b"still here" not in client.received[reading]:

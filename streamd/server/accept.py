@@ -1,0 +1,85 @@
+"""Accepting connections: some at a time, and none while files have run out."""
+
+import errno
+import socket
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+import structlog
+import trio
+
+from ..metrics import Metrics
+from .connection import ServerConnection
+
+_log = structlog.get_logger(__name__)
+
+_AT_A_TIME: Final = 4  # then those who are connected already have their turn
+_EXHAUSTED: Final = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
+_CLOSED: Final = {errno.EBADF, errno.ENOTSOCK}
+
+Accepted = Callable[[socket.socket, ssl.SSLContext | None], ServerConnection]
+
+
+class Listener(trio.abc.Listener[ServerConnection]):
+    """A listening socket, for :func:`trio.serve_listeners`.
+
+    Where files have run out, ``serve_listeners`` waits a moment and tries again: accepting pauses,
+    those who are connected go on, and whoever knocks waits in the kernel's queue.
+
+    Args:
+        sock: listening.
+        context: for TLS; None for plain TCP.
+        accepted: makes the connection of an accepted socket.
+        metrics: where it counts.
+    """
+
+    def __init__(
+        self, sock: socket.socket, context: ssl.SSLContext | None, accepted: Accepted, metrics: Metrics
+    ) -> None:
+        sock.setblocking(False)
+        self._sock = sock
+        self._context = context
+        self._accepted = accepted
+        self._metrics = metrics
+        self._in_a_row = 0
+        self._is_exhausted = False
+
+    async def accept(self) -> ServerConnection:
+        """The next connection.
+
+        Raises:
+            OSError: there are no files left for it.
+            trio.ClosedResourceError: the listener is closed.
+        """
+        while True:
+            self._in_a_row = (self._in_a_row + 1) % _AT_A_TIME
+            if not self._in_a_row:
+                await trio.lowlevel.checkpoint()
+            try:
+                sock, _ = self._sock.accept()
+            except BlockingIOError:
+                await trio.lowlevel.wait_readable(self._sock)
+            except OSError as error:
+                self._look_at(error)
+            else:
+                self._is_exhausted = False
+                return self._accepted(sock, self._context)
+
+    def _look_at(self, error: OSError) -> None:
+        if error.errno in _CLOSED:
+            raise trio.ClosedResourceError from error
+        if error.errno in _EXHAUSTED:
+            self._metrics.accept_pauses.inc()
+            if not self._is_exhausted:
+                self._is_exhausted = True
+                _log.error("accepting pauses: no files or memory for more connections", error=str(error))
+            raise error
+        # Anything else was about one connection, which is gone already.
+
+    async def aclose(self) -> None:
+        with suppress(OSError):
+            trio.lowlevel.notify_closing(self._sock)
+            self._sock.close()
+        await trio.lowlevel.checkpoint()
