@@ -10,6 +10,7 @@ from quart_trio import QuartTrio
 
 from . import __version__
 from .api import EventStream, EventStreamHTTPConnection
+from .api.direct import DirectEvents
 from .api.events import events
 from .api.observe import allow_origins, observe_requests
 from .api.operations import StateCollector, operations
@@ -155,6 +156,8 @@ def create_app(settings: Settings | None = None, *, log: Log | None = None) -> Q
     allow_origins(app, settings.server.cors_origins)
     for blueprint in (events, operations, web):
         app.register_blueprint(blueprint)
+    direct = DirectEvents(app.asgi_app, app, streamd.services, settings.server.cors_origins)
+    app.asgi_app = direct  # type: ignore[method-assign]
     return app
 
 

@@ -31,20 +31,33 @@ def observe_requests(app: Quart, metrics: Metrics) -> None:
     app.after_request(end)
 
 
+def cors_headers(origins: Sequence[str], origin: str | None) -> list[tuple[str, str]]:
+    """What lets pages of an origin read an answer (WHATWG Fetch, CORS protocol); nothing if they may not.
+
+    Args:
+        origins: that are allowed; ``*`` for all.
+        origin: of the page that asks; None outside a page.
+    """
+    if origin is None or not ("*" in origins or origin in origins):
+        return []
+    return [
+        ("Access-Control-Allow-Origin", "*" if "*" in origins else origin),
+        ("Vary", "Origin"),
+        ("Access-Control-Expose-Headers", "Retry-After"),
+    ]
+
+
 def allow_origins(app: Quart, origins: Sequence[str]) -> None:
     """Let pages of these origins use the API (WHATWG Fetch, CORS protocol); ``*`` for all."""
 
     async def allow(response: Response) -> Response:
-        origin = request.headers.get("Origin")
-        if origin is not None and ("*" in origins or origin in origins):
-            headers = response.headers
-            headers["Access-Control-Allow-Origin"] = "*" if "*" in origins else origin
-            headers.add("Vary", "Origin")
-            headers["Access-Control-Expose-Headers"] = "Retry-After"
-            if request.method == "OPTIONS":
-                headers["Access-Control-Allow-Methods"] = "GET, HEAD, POST, OPTIONS"
-                headers["Access-Control-Allow-Headers"] = f"Content-Type, {LAST_EVENT_ID}"
-                headers["Access-Control-Max-Age"] = "600"
+        allowed = cors_headers(origins, request.headers.get("Origin"))
+        for name, value in allowed:
+            response.headers.add(name, value)
+        if allowed and request.method == "OPTIONS":
+            response.headers["Access-Control-Allow-Methods"] = "GET, HEAD, POST, OPTIONS"
+            response.headers["Access-Control-Allow-Headers"] = f"Content-Type, {LAST_EVENT_ID}"
+            response.headers["Access-Control-Max-Age"] = "600"
         return response
 
     if origins:

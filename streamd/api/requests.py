@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import AsyncIterator
-from typing import Final
+from typing import Any, Final, Protocol
 
 import trio
-from quart.wrappers.base import BaseRequestWebsocket
 from quart.wrappers.request import Request
+from werkzeug.datastructures import MultiDict
 
 from ..config import EventSettings
 from ..connections import Identity
@@ -19,8 +19,21 @@ from ..transports import StreamRequest, parse_selectors
 LAST_EVENT_ID: Final = "Last-Event-ID"
 
 
+class AnyRequest(Protocol):
+    """What is read of a request for a stream, whoever handles it; header names in lower case do."""
+
+    @property
+    def args(self) -> MultiDict[str, str]: ...
+
+    @property
+    def headers(self) -> Any: ...  # has `get`
+
+    @property
+    def remote_addr(self) -> str | None: ...
+
+
 def parse_stream_request(
-    request: BaseRequestWebsocket, services: Services, *, cursor_parameter: str = "last_event_id"
+    request: AnyRequest, services: Services, *, cursor_parameter: str = "last_event_id"
 ) -> StreamRequest:
     """What ``GET /events`` asks for.
 
@@ -42,9 +55,9 @@ def parse_stream_request(
     )
 
 
-def parse_cursor(request: BaseRequestWebsocket, parameter: str) -> EventId | None:
+def parse_cursor(request: AnyRequest, parameter: str) -> EventId | None:
     """Where the client wants to go on: the header that browsers send, else the parameter."""
-    header = request.headers.get(LAST_EVENT_ID)
+    header = request.headers.get(LAST_EVENT_ID.lower())
     if header:
         return parse_event_id(header, field=LAST_EVENT_ID)
     text = request.args.get(parameter)
@@ -60,7 +73,7 @@ def parse_overflow(text: str | None) -> Overflow:
         raise InvalidField(f"overflow must be one of {known}; got {text!r}", field="overflow") from None
 
 
-def _parse_heartbeat(request: BaseRequestWebsocket, services: Services) -> float | None:
+def _parse_heartbeat(request: AnyRequest, services: Services) -> float | None:
     settings = services.settings.connections
     return parse_seconds(
         request,
@@ -72,7 +85,7 @@ def _parse_heartbeat(request: BaseRequestWebsocket, services: Services) -> float
 
 
 def parse_seconds(
-    request: BaseRequestWebsocket, name: str, *, default: float | None, least: float, most: float
+    request: AnyRequest, name: str, *, default: float | None, least: float, most: float
 ) -> float | None:
     """A parameter in seconds, within its bounds.
 
@@ -91,7 +104,7 @@ def parse_seconds(
     return seconds
 
 
-def identify(request: BaseRequestWebsocket) -> Identity:
+def identify(request: AnyRequest) -> Identity:
     """Who is asking. In open mode nobody in particular, from an address."""
     return Identity(address=request.remote_addr or "")
 

@@ -1,0 +1,125 @@
+"""``GET /events`` on plain ASGI, past the web framework.
+
+A subscription is by far the most frequent request, and after a restart all of them come at once. The
+framework would take most of the time that one costs, and most of its memory for as long as it lasts.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+import attrs
+import trio
+from quart import Quart
+from werkzeug.datastructures import MultiDict
+
+from ..errors import StreamdError
+from ..services import Services
+from ..transports import open_stream
+from ..transports.asgi import Receive, Scope, Send, find_transport
+from ..transports.sse import HEADERS, serve_sse
+from .observe import cors_headers
+from .problems import problem_response
+from .requests import parse_stream_request
+
+PATH: Final = "/events"
+_HEAD: Final = tuple((name.lower().encode(), value.encode()) for name, value in HEADERS.items())
+_HOOKS: Final = (
+    "before_request_funcs",
+    "after_request_funcs",
+    "teardown_request_funcs",
+    "url_value_preprocessors",
+    "error_handler_spec",
+)
+
+
+@attrs.frozen
+class DirectRequest:
+    """What :func:`~.requests.parse_stream_request` needs of a request."""
+
+    scope: Scope
+
+    @property
+    def args(self) -> MultiDict[str, str]:
+        query = self.scope["query_string"].decode("utf-8", "replace")
+        return MultiDict(parse_qsl(query, keep_blank_values=True))
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """By their lower-case names; of a repeated one, the last."""
+        return {name.decode("latin1"): value.decode("latin1") for name, value in self.scope["headers"]}
+
+    @property
+    def remote_addr(self) -> str | None:
+        client = self.scope.get("client")
+        return client[0] if client else None
+
+
+class DirectEvents:
+    """An application's ASGI entrance, at which ``GET /events`` turns off.
+
+    An application that got hooks of its own, such as a check of who is asking, is left to handle
+    every request by itself.
+
+    Args:
+        inner: the application's entrance so far.
+        app: the application, with all of streamd's own hooks.
+        origins: whose pages may read the answers, see :func:`~.observe.allow_origins`.
+    """
+
+    def __init__(self, inner: Any, app: Quart, services: Services, origins: Sequence[str]) -> None:
+        self._inner = inner
+        self._app = app
+        self._services = services
+        self._origins = origins
+        self._own_hooks = _hooks_of(app)
+        self._applies: bool | None = None  # decided at the first request, when all hooks are there
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] != PATH or scope["method"] not in ("GET", "HEAD"):
+            await self._inner(scope, receive, send)
+            return
+        if self._applies is None:
+            self._applies = _hooks_of(self._app) == self._own_hooks
+        if not self._applies:
+            await self._inner(scope, receive, send)
+        elif find_transport(scope) is not None:  # which tells when the client leaves
+            await self._serve(scope, send)
+        else:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_until_disconnect, receive, nursery.cancel_scope)
+                await self._serve(scope, send)
+                nursery.cancel_scope.cancel()
+
+    async def _serve(self, scope: Scope, send: Send) -> None:
+        began = time.perf_counter()
+        origin = next((value.decode("latin1") for name, value in scope["headers"] if name == b"origin"), None)
+        allowed = cors_headers(self._origins, origin)
+        try:
+            request = parse_stream_request(DirectRequest(scope), self._services)
+            with open_stream(self._services, "sse", request) as (connection, subscription):
+                headers = [*_HEAD, *((name.lower().encode(), value.encode()) for name, value in allowed)]
+                await serve_sse(self._services, connection, subscription, scope, send, headers)
+        except StreamdError as refused:  # before the head is out; later ones end in the stream
+            response = problem_response(refused)
+            for name, value in allowed:
+                response.headers.add(name, value)
+            body = await response.get_data(as_text=False)
+            head = [(name.lower().encode(), value.encode()) for name, value in response.headers.items()]
+            await send({"type": "http.response.start", "status": response.status_code, "headers": head})
+            await send({"type": "http.response.body", "body": body, "more_body": False})
+            seconds = time.perf_counter() - began
+            labels = (scope["method"], PATH, response.status_code)
+            self._services.metrics.request_seconds.labels(*labels).observe(seconds)
+
+
+async def _until_disconnect(receive: Receive, serving: trio.CancelScope) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    serving.cancel()
+
+
+def _hooks_of(app: Quart) -> list[int]:
+    """How many functions an application runs around its views, of each kind."""
+    return [sum(len(functions) for functions in getattr(app, kind, {}).values()) for kind in _HOOKS]

@@ -1,0 +1,211 @@
+"""Over TLS, a client that stops reading is ended by either of two bounds, each without the other."""
+
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import pytest
+import trio
+import trustme
+
+from streamd.config import ConnectionSettings, ServerSettings, Settings
+from streamd.testing import RunningServer, run_server
+from tests.e2e.light_reader import LightReader, connect, reading
+from tests.server.http2_client import Client
+
+SECONDS = 60
+NEVER_SECONDS = 3600.0
+# Long enough that the loop of a busy machine does not turn slower, and end a client that reads.
+SOON_SECONDS = 1.0
+PUBLISHED = 40
+EVENT_BYTES = 100_000  # in all 4 MB, far more than the buffers on the way with a small one at the client
+REAPED = "streamd_connections_reaped_total"
+
+
+@pytest.fixture
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def trusting(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context
+
+
+@pytest.fixture
+def certificate(authority: trustme.CA, tmp_path: Path) -> str:
+    path = tmp_path / "server.pem"
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(path))
+    return str(path)
+
+
+@asynccontextmanager
+async def serving(
+    certificate: str, *, write_timeout_seconds: float, stale_seconds: float
+) -> AsyncIterator[RunningServer]:
+    settings = Settings(
+        server=ServerSettings(
+            certfile=certificate,
+            keyfile=certificate,
+            write_timeout_seconds=write_timeout_seconds,
+            tcp_user_timeout_ms=0,  # nor does the kernel end it
+        ),
+        connections=ConnectionSettings(
+            unhealthy_seconds=stale_seconds / 2, stale_seconds=stale_seconds, sweep_seconds=0.05
+        ),
+    )
+    with trio.fail_after(SECONDS):
+        async with run_server(settings) as server:
+            assert server.url.startswith("https://")
+            yield server
+
+
+@asynccontextmanager
+async def stalled_client(server: RunningServer, trusting: ssl.SSLContext) -> AsyncIterator[trio.abc.Stream]:
+    """One that follows ``big``, and read no further than ``connected``."""
+    stream = await connect(server.url, tls=trusting, receive_buffer_bytes=4096)
+    try:
+        reader = LightReader(stream)
+        await reader.open("127.0.0.1", "/events?topic=big&client_id=stalled")
+        await reader.next_control("connected")
+        yield stream
+    finally:
+        await trio.aclose_forcefully(stream)
+
+
+@asynccontextmanager
+async def stalled_http2_client(
+    server: RunningServer, trusting: ssl.SSLContext
+) -> AsyncIterator[tuple[Client, int]]:
+    """The same over HTTP/2, with windows that never hold the server back; the client and its stream."""
+    trusting.set_alpn_protocols(["h2"])
+    stream = await connect(server.url, tls=trusting, receive_buffer_bytes=4096)
+    try:
+        client = Client(stream)
+        stream_id = await client.get("/events?topic=big&client_id=stalled")
+        for window in (None, stream_id):
+            client.http.increment_flow_control_window(2**30, window)
+        await stream.send_all(client.http.data_to_send())
+        while b"connected" not in client.received.get(stream_id, b""):
+            await client.read()
+        yield client, stream_id
+    finally:
+        await trio.aclose_forcefully(stream)
+
+
+async def publish_big(server: RunningServer) -> None:
+    for number in range(PUBLISHED):
+        await server.streamd.publish("big", f"{number} " + "x" * EVENT_BYTES)
+
+
+async def serve_until_let_go(server: RunningServer, other: LightReader) -> None:
+    """Publish to the other client, event after event, until it is the only one."""
+    number = 0
+    while server.streamd.connections.statistics()["active"] > 1:
+        await expect_event(server, other, str(number))
+        number += 1
+
+
+async def expect_event(server: RunningServer, other: LightReader, data: str) -> None:
+    await server.streamd.publish("small", data)
+    event = await other.next_event()
+    assert event is not None
+    assert event.data == data
+
+
+async def check_reset(stream: trio.abc.Stream) -> None:
+    """What was under way is dropped: the client finds a reset, and neither all events nor an end."""
+    received = 0
+    with pytest.raises(trio.BrokenResourceError) as broken:
+        while data := await stream.receive_some(65_536):
+            received += len(data)
+    assert isinstance(broken.value.__cause__, ConnectionResetError)
+    assert received < PUBLISHED * EVENT_BYTES
+
+
+def reaped(server: RunningServer) -> float | None:
+    return server.streamd.services.metrics.registry.get_sample_value(REAPED)
+
+
+@pytest.mark.parametrize(
+    ("write_timeout_seconds", "stale_seconds", "by_keeper"),
+    [(SOON_SECONDS, NEVER_SECONDS, 0), (NEVER_SECONDS, SOON_SECONDS, 1)],
+    ids=["write timeout", "keeper"],
+)
+async def test_a_client_that_stops_reading_is_let_go_and_others_are_served(
+    certificate: str,
+    trusting: ssl.SSLContext,
+    write_timeout_seconds: float,
+    stale_seconds: float,
+    by_keeper: int,
+) -> None:
+    bounds = {"write_timeout_seconds": write_timeout_seconds, "stale_seconds": stale_seconds}
+    async with serving(certificate, **bounds) as server:
+        async with reading(server.url, "small", tls=trusting) as other:
+            await other.next_control("connected")
+            async with stalled_client(server, trusting) as stalled:
+                await publish_big(server)
+                await serve_until_let_go(server, other)
+                assert reaped(server) == by_keeper
+                await check_reset(stalled)
+            await expect_event(server, other, "still here")
+            # Its place and its name are free; whoever comes next gets all that it missed.
+            async with reading(
+                server.url, "big", tls=trusting, last_event_id="earliest", client_id="stalled"
+            ) as again:
+                for number in range(PUBLISHED):
+                    event = await again.next_event()
+                    assert event is not None
+                    assert event.data.startswith(f"{number} ")
+            assert reaped(server) == by_keeper
+
+
+async def test_an_http2_client_that_stops_reading_is_ended_by_the_write_timeout(
+    certificate: str, trusting: ssl.SSLContext
+) -> None:
+    bounds = {"write_timeout_seconds": SOON_SECONDS, "stale_seconds": NEVER_SECONDS}
+    async with serving(certificate, **bounds) as server:
+        async with reading(server.url, "small", tls=trusting) as other:
+            await other.next_control("connected")
+            async with stalled_http2_client(server, trusting) as (client, _):
+                await publish_big(server)
+                await serve_until_let_go(server, other)
+                assert reaped(server) == 0
+                await check_reset(client.stream)
+            await expect_event(server, other, "still here")
+
+
+async def test_of_an_http2_client_that_stops_reading_the_keeper_ends_the_stream_alone(
+    certificate: str, trusting: ssl.SSLContext
+) -> None:
+    """The stream gives its place back at once; the connection, once it is read again, goes on."""
+    bounds = {"write_timeout_seconds": NEVER_SECONDS, "stale_seconds": SOON_SECONDS}
+    async with serving(certificate, **bounds) as server:
+        async with reading(server.url, "small", tls=trusting) as other:
+            await other.next_control("connected")
+            async with stalled_http2_client(server, trusting) as (client, stalled):
+                await publish_big(server)
+                await serve_until_let_go(server, other)
+                assert reaped(server) == 1
+                while stalled not in client.reset:
+                    await client.read()
+                assert len(client.received[stalled]) < PUBLISHED * EVENT_BYTES
+                following = await client.get("/events?topic=small")
+                while b"connected" not in client.received.get(following, b""):
+                    await client.read()
+            await expect_event(server, other, "still here")
+
+
+async def test_a_client_that_stops_in_its_handshake_is_let_go(certificate: str) -> None:
+    settings = Settings(
+        server=ServerSettings(certfile=certificate, keyfile=certificate, tls_handshake_timeout_seconds=0.2)
+    )
+    with trio.fail_after(SECONDS):
+        async with run_server(settings) as server:
+            async with await trio.open_tcp_stream(server.host, server.port) as stream:
+                await stream.send_all(b"\x16\x03\x01\x02\x00")  # the head of a record that does not come
+                with suppress(trio.BrokenResourceError):  # a reset is an end as well
+                    assert await stream.receive_some() == b""
