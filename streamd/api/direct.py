@@ -7,12 +7,11 @@ framework would take most of the time that one costs, and most of its memory for
 import time
 from collections.abc import Sequence
 from typing import Any, Final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qs
 
 import attrs
 import trio
 from quart import Quart
-from werkzeug.datastructures import MultiDict
 
 from ..errors import StreamdError
 from ..services import Services
@@ -35,25 +34,34 @@ _HOOKS: Final = (
 
 
 @attrs.frozen
+class Query:
+    """The parameters of a query string, asked for in the way of the web framework's."""
+
+    values: dict[str, list[str]]
+
+    def get(self, name: str) -> str | None:
+        """The first value of a parameter."""
+        return self.values[name][0] if name in self.values else None
+
+    def getlist(self, name: str) -> list[str]:
+        """All values of a parameter."""
+        return self.values.get(name, [])
+
+
+@attrs.frozen
 class DirectRequest:
     """What :func:`~.requests.parse_stream_request` needs of a request."""
 
-    scope: Scope
+    args: Query
+    headers: dict[str, str]  # by lower-case name; of a repeated one, the last
+    remote_addr: str | None
 
-    @property
-    def args(self) -> MultiDict[str, str]:
-        query = self.scope["query_string"].decode("utf-8", "replace")
-        return MultiDict(parse_qsl(query, keep_blank_values=True))
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """By their lower-case names; of a repeated one, the last."""
-        return {name.decode("latin1"): value.decode("latin1") for name, value in self.scope["headers"]}
-
-    @property
-    def remote_addr(self) -> str | None:
-        client = self.scope.get("client")
-        return client[0] if client else None
+    @classmethod
+    def of(cls, scope: Scope) -> "DirectRequest":
+        query = scope["query_string"].decode("utf-8", "replace")
+        headers = {name.decode("latin1"): value.decode("latin1") for name, value in scope["headers"]}
+        client = scope.get("client")
+        return cls(Query(parse_qs(query, keep_blank_values=True)), headers, client[0] if client else None)
 
 
 class DirectEvents:
@@ -94,10 +102,11 @@ class DirectEvents:
 
     async def _serve(self, scope: Scope, send: Send) -> None:
         began = time.perf_counter()
-        origin = next((value.decode("latin1") for name, value in scope["headers"] if name == b"origin"), None)
-        allowed = cors_headers(self._origins, origin)
+        asked = DirectRequest.of(scope)
+        allowed = cors_headers(self._origins, asked.headers.get("origin"))
         try:
-            request = parse_stream_request(DirectRequest(scope), self._services)
+            request = parse_stream_request(asked, self._services)
+            del asked  # a stream may last for long
             with open_stream(self._services, "sse", request) as (connection, subscription):
                 headers = [*_HEAD, *((name.lower().encode(), value.encode()) for name, value in allowed)]
                 await serve_sse(self._services, connection, subscription, scope, send, headers)

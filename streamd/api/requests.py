@@ -6,7 +6,6 @@ from typing import Any, Final, Protocol
 
 import trio
 from quart.wrappers.request import Request
-from werkzeug.datastructures import MultiDict
 
 from ..config import EventSettings
 from ..connections import Identity
@@ -23,7 +22,7 @@ class AnyRequest(Protocol):
     """What is read of a request for a stream, whoever handles it; header names in lower case do."""
 
     @property
-    def args(self) -> MultiDict[str, str]: ...
+    def args(self) -> Any: ...  # has `get` and `getlist`
 
     @property
     def headers(self) -> Any: ...  # has `get`

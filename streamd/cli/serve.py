@@ -15,7 +15,7 @@ import trio
 from ..app import create_app, running
 from ..config import Settings, load_settings
 from ..logs import configure_logging
-from ..server import check_open_files, raise_open_files
+from ..server import check_open_files, raise_open_files, tune_collector
 from ..server import serve as serve_app
 
 
@@ -67,6 +67,7 @@ async def _run(settings: Settings) -> None:
                 metrics=streamd.services.metrics,
             )
         )
+        tune_collector(settings.server)
         for address in addresses:
             click.echo(f"streamd is listening on {address}")
         sys.stdout.flush()

@@ -97,6 +97,17 @@ class ServerSettings:
         "Largest request head: request line and headers (bytes).",
         positive,
     )
+    gc_tuning: bool = setting(
+        True,
+        "Keep Python's garbage collector from going through all connections again and again: what the "
+        "start has made is frozen, and the rest is looked at less often. For `streamd serve` alone.",
+    )
+    gc_threshold: int = setting(
+        50_000,
+        "With gc_tuning: new objects before the collector looks at them (count); Python's own is 700.",
+        positive,
+        at_most(INT32_MAX),
+    )
     cors_origins: list[str] = setting(
         [],
         'Origins whose pages may read the API, such as https://app.example; ["*"] for all. Empty: no '

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol, Self
 
 import attrs
 import trio
@@ -35,9 +35,22 @@ class Identity:
     address: str = ""  # of the peer, without its port
 
 
+class Places(Protocol):
+    """Where connections take their place; :class:`~streamd.connections.Registry` is it."""
+
+    def enter(self, connection: "Connection") -> None:
+        """Take a place, or raise why there is none."""
+
+    def leave(self, connection: "Connection") -> None:
+        """Give the place back."""
+
+
 @attrs.define(eq=False)
 class Connection:
-    """One admitted client. The registry makes it; the transport writes through it and ends it."""
+    """One client, admitted for as long as the block ``with`` it lasts.
+
+    The registry makes it; the transport writes through it and ends it.
+    """
 
     id: str
     client_id: str
@@ -45,6 +58,7 @@ class Connection:
     transport: str
     outbox: Outbox
     settings: ConnectionSettings
+    places: Places
     opened_at: datetime = attrs.field(factory=lambda: datetime.now(UTC))
     opened: float = attrs.field(factory=trio.current_time)  # s, trio's clock, as are all below
     heartbeat_seconds: float = 0.0  # 0: the transport has no heartbeats
@@ -58,8 +72,15 @@ class Connection:
     level_cursor: Callable[[], EventId | None] = lambda: None  # set by what feeds the stream
     leave_hub: Callable[[], None] = lambda: None  # set by what feeds the stream
     abort_transport: Callable[[], None] = lambda: None  # closes the socket, where the server can
+    is_lost: bool = False  # nothing can be written any more
     pumping: trio.CancelScope = attrs.field(factory=trio.CancelScope)  # of the loop that writes
-    serving: trio.CancelScope = attrs.field(factory=trio.CancelScope)  # of all that serves the client
+
+    def __enter__(self) -> Self:
+        self.places.enter(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.places.leave(self)
 
     async def write(self, wire: Wire, batch: Batch) -> None:
         """Write frames and count them; marks the connection stalled for as long as it takes.
@@ -92,9 +113,10 @@ class Connection:
             self.pumping.cancel()
 
     def lose(self) -> None:
-        """The client is gone: it leaves the live set at once, and all that serves it is cancelled."""
+        """The client is gone: it leaves the live set at once, and nothing more is written."""
+        self.is_lost = True
         self.leave_hub()
-        self.serving.cancel()
+        self.pumping.cancel()
 
     def abort(self) -> None:
         """End the connection at once, whatever it is doing; nothing more is written."""

@@ -1,10 +1,9 @@
 """Admission: every connection takes a place here first, and gives it back in the same block."""
 
 import random
-import uuid
+import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import trio
@@ -39,7 +38,6 @@ class Registry:
         self._empty = trio.Event()
         self._empty.set()
 
-    @contextmanager
     def admit(
         self,
         transport: str,
@@ -49,8 +47,8 @@ class Registry:
         client_id: str | None = None,
         heartbeat_seconds: float = 0.0,
         heartbeat_always: bool = False,
-    ) -> Iterator[Connection]:
-        """Give a client a place for as long as the block lasts; never waits for one.
+    ) -> Connection:
+        """Give a client a place for as long as the block ``with`` it lasts; never waits for one.
 
         Args:
             transport: its name, for statistics: ``sse``, ``websocket`` or ``poll``.
@@ -63,17 +61,12 @@ class Registry:
 
         Raises:
             InvalidField: the client id cannot be one.
-            ShuttingDown, TooManyConnections, TooManyForCaller: there is no place; counted.
+            ShuttingDown, TooManyConnections, TooManyForCaller: on entering the block, there is no
+                place; counted.
         """
-        client_id = _check_client_id(client_id, self._settings.max_client_id_chars)
-        try:
-            self._take_place(identity)
-        except StreamdError as error:
-            self._metrics.refused.labels(error.code).inc()
-            raise
-        connection = Connection(
-            id=uuid.uuid4().hex,
-            client_id=client_id,
+        return Connection(
+            id=secrets.token_hex(16),
+            client_id=_check_client_id(client_id, self._settings.max_client_id_chars),
             identity=identity,
             transport=transport,
             outbox=outbox,
@@ -81,12 +74,8 @@ class Registry:
             heartbeat_seconds=heartbeat_seconds,
             heartbeat_always=heartbeat_always,
             expires=self._choose_expiry(),
+            places=self,
         )
-        self._enter(connection)
-        try:
-            yield connection
-        finally:
-            self._leave(connection)
 
     def _take_place(self, identity: Identity) -> None:
         settings = self._settings
@@ -116,7 +105,13 @@ class Registry:
             return float("inf")
         return trio.current_time() + lifetime * (1 - self._settings.lifetime_jitter * random.random())
 
-    def _enter(self, connection: Connection) -> None:
+    def enter(self, connection: Connection) -> None:
+        """Take a place; see :meth:`admit`."""
+        try:
+            self._take_place(connection.identity)
+        except StreamdError as error:
+            self._metrics.refused.labels(error.code).inc()
+            raise
         identity = connection.identity
         self._per_user[identity.user] += 1
         self._per_address[identity.address] += 1
@@ -128,7 +123,8 @@ class Registry:
             before.close(Closing.REPLACED, retry_ms=self._settings.replaced_retry_ms)
         self._empty = self._empty if not self._empty.is_set() else trio.Event()
 
-    def _leave(self, connection: Connection) -> None:
+    def leave(self, connection: Connection) -> None:
+        """Give the place back."""
         connection.outbox.close()
         self._places.release()
         del self._connections[connection.id]
@@ -234,7 +230,7 @@ class Registry:
 
 def _check_client_id(client_id: str | None, max_chars: int) -> str:
     if client_id is None:
-        return uuid.uuid4().hex
+        return secrets.token_hex(16)
     if not client_id or not client_id.isprintable() or len(client_id) > max_chars:
         raise InvalidField(
             f"client_id must be printable text of 1 to {max_chars} characters", field="client_id"

@@ -14,6 +14,7 @@ import attrs
 from streamd.errors import TooLarge
 
 _LINE_END: Final = re.compile(r"\r\n|\r|\n")
+_FORGING: Final = re.compile("[\r\n\0]")
 _BOM: Final = "\ufeff"
 _RETRY_DIGITS_MAX: Final = 15  # 31,000 years in milliseconds; Python refuses to read very long numbers
 
@@ -34,7 +35,7 @@ def encode_block(
         ValueError: ``id`` or ``type`` holds a line break or NUL, which would forge other fields.
     """
     for name, value in (("id", id), ("type", type)):
-        if any(c in value for c in "\r\n\0"):
+        if value and _FORGING.search(value):
             raise ValueError(f"{name} must not contain a line break or NUL")
     lines = []
     if id:
@@ -44,7 +45,7 @@ def encode_block(
     if retry_ms is not None:
         lines.append(f"retry: {retry_ms}\n")
     if data is not None:
-        lines.extend(f"data: {line}\n" for line in _LINE_END.split(data))
+        lines.extend([f"data: {line}\n" for line in _LINE_END.split(data)])
     lines.append("\n")
     return "".join(lines).encode()
 

@@ -2,8 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
 import trio
@@ -112,7 +111,6 @@ class Hub:
 
     # --- subscriptions ------------------------------------------------------------------------
 
-    @contextmanager
     def subscribe(
         self,
         selectors: Selectors,
@@ -121,8 +119,8 @@ class Hub:
         *,
         overflow: Overflow = Overflow.CATCH_UP,
         on_disconnect: Callable[[], None] = lambda: None,
-    ) -> Iterator[Subscription]:
-        """A subscription for as long as the block lasts.
+    ) -> Subscription:
+        """A subscription, for as long as the block ``with`` it lasts.
 
         Args:
             selectors: what to receive.
@@ -132,13 +130,12 @@ class Hub:
             on_disconnect: called when the policy ``disconnect`` applies.
         """
         cursor = self.log.head if after is None else after
-        subscription = Subscription(self, selectors, cursor, outbox, overflow, on_disconnect)
+        return Subscription(self, selectors, cursor, outbox, overflow, on_disconnect)
+
+    def enter(self, subscription: Subscription, outbox: Outbox) -> None:
+        """Take in a subscription, live if its place allows that."""
         self._subscriptions[subscription] = None
         self.join(subscription, outbox)
-        try:
-            yield subscription
-        finally:
-            subscription.close()
 
     def statistics(self) -> dict[str, int]:
         """Counts of subscriptions, of those lagging, and of events not yet fanned out."""

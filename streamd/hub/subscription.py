@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from ..events import Batch, EventId, Frame, Selectors
 from ..events.control import gap, heartbeat
@@ -57,6 +57,13 @@ class Subscription:
         self._on_disconnect = on_disconnect
         self._merged_in_pages = 0
         self._closed = False
+
+    def __enter__(self) -> Self:
+        self._hub.enter(self, self._outbox)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     @property
     def merged(self) -> int:

@@ -17,9 +17,8 @@ from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol.h11 import H2CProtocolRequiredError, H2ProtocolAssumedError
 from hypercorn.protocol.http_stream import HTTPStream
 from hypercorn.protocol.ws_stream import WSStream
-from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.worker_context import WorkerContext
-from hypercorn.typing import AppWrapper, ConnectionState, LifespanState
+from hypercorn.typing import ConnectionState, LifespanState
 from hypercorn.utils import parse_socket_addr
 
 from ..config import ServerSettings
@@ -29,6 +28,7 @@ from .http1 import HTTP1Protocol
 from .http2 import HTTP2Protocol, HTTP2Stream
 from .live import LiveConnections
 from .output import Output
+from .tasks import Tasks
 from .tls import TLS
 from .wires import SocketWire, WebSocketWire, is_streaming
 
@@ -46,7 +46,7 @@ _buffer: Final = memoryview(bytearray(_RECEIVE_BYTES))  # between recv and the c
 class Shared:
     """What all connections of a server have in common."""
 
-    app: AppWrapper
+    app: Callable[[Any, Any, Any], Awaitable[None]]  # ASGI
     config: Config
     context: WorkerContext
     state: LifespanState
@@ -77,11 +77,9 @@ class ServerConnection(trio.abc.AsyncResource):
             self._tls = TLS(context, self._receive, self._output.put_records)
         self._protocol: HTTP1Protocol | HTTP2Protocol | None = None
         self._wire: SocketWire | None = None  # on HTTP/1.1 there is one at a time
+        self._tasks: Tasks | None = None
+        self._scope = trio.CancelScope()  # of all tasks; its deadline is when an idle client is left
         self._head_begun = False
-        self._tasks = TaskGroup()
-        # Around everything: Hypercorn lets a `Cancelled` of its own escape in places, and this ends it.
-        self._serving = trio.CancelScope()
-        self._idle = trio.CancelScope()  # its deadline is when a client that asks for nothing is left
 
     # --- the life of a connection -------------------------------------------------------------
 
@@ -89,19 +87,18 @@ class ServerConnection(trio.abc.AsyncResource):
         """Serve until the client leaves, the connection has been idle for too long, or it is aborted."""
         self._shared.live.add(self)
         try:
-            with self._serving:
-                async with trio.open_nursery() as nursery:
-                    self._tasks._nursery = nursery
-                    await self._serve()
-                self._close()
+            async with trio.open_nursery() as nursery:
+                self._scope = nursery.cancel_scope
+                self._tasks = Tasks(nursery, self._run_app)
+                await self._serve()
+            self._close()
         except Exception:  # noqa: BLE001 - what breaks one connection must not reach the listeners
             _log.exception("connection failed")
         finally:
             self.abort()
             self._shared.live.leave(self)
             # The objects of a connection refer to each other in circles; taken apart, they go at once.
-            self._protocol = self._tls = None
-            self._tasks._nursery = None
+            self._protocol = self._tls = self._tasks = None
 
     async def _serve(self) -> None:
         read = self._receive
@@ -115,11 +112,11 @@ class ServerConnection(trio.abc.AsyncResource):
         self._protocol = self._speak_http2() if agreed == "h2" else self._speak_http1(read)
         await self._protocol.initiate()
         self._set_idle(True)
-        with self._idle:
-            while data := await read():
-                await self._handle(RawData(data))
-                self._expect_head()
-            await self._handle(RawData(b""))
+        while data := await read():
+            await self._handle(RawData(data))
+            self._expect_head()
+        self._set_idle(False)
+        await self._handle(RawData(b""))
         self._revoke()
         await self._protocol.handle(Closed())
 
@@ -157,7 +154,7 @@ class ServerConnection(trio.abc.AsyncResource):
         with suppress(OSError):
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
         self._close_socket()
-        self._serving.cancel()
+        self._scope.cancel()
 
     def _close(self) -> None:
         """Close the socket in the regular way; the kernel goes on to send what it has."""
@@ -184,29 +181,30 @@ class ServerConnection(trio.abc.AsyncResource):
             self._protocol.revoke()
 
     def _spawn(self, task: Callable[[], Any]) -> None:
-        self._tasks.spawn(task)
+        if self._tasks is not None:
+            self._tasks.spawn(task)
 
     # --- idle connections ---------------------------------------------------------------------
 
     def _set_idle(self, idle: bool) -> None:
         """A client that asks for nothing is left after a while."""
         self._head_begun = False
-        self._idle.deadline = inf
+        self._scope.deadline = inf
         if idle:
-            self._idle.deadline = trio.current_time() + self._shared.settings.keep_alive_seconds
+            self._scope.deadline = trio.current_time() + self._shared.settings.keep_alive_seconds
 
     def _expect_head(self) -> None:
         """Whoever begins a request has so long for its head, also if it sends a byte at a time."""
-        if self._head_begun or self._idle.deadline == inf or isinstance(self._protocol, HTTP2Protocol):
+        if self._head_begun or self._scope.deadline == inf or isinstance(self._protocol, HTTP2Protocol):
             return
         self._head_begun = True
         within = trio.current_time() + self._shared.settings.request_head_timeout_seconds
-        self._idle.deadline = min(self._idle.deadline, within)
+        self._scope.deadline = min(self._scope.deadline, within)
 
     def close_if_idle(self) -> None:
         """Leave a client that asks for nothing now."""
-        if self._idle.deadline != inf:
-            self._idle.cancel()
+        if self._scope.deadline != inf:
+            self._scope.cancel()
 
     # --- what Hypercorn's protocols need ------------------------------------------------------
 
@@ -276,7 +274,7 @@ class ServerConnection(trio.abc.AsyncResource):
         if self._protocol is not None:
             await self._protocol.handle(Closed())
 
-    async def _run_app(self, scope: Any, receive: Any, send: Any, *spawn: Any) -> None:
+    async def _run_app(self, scope: Any, receive: Any, send: Any) -> None:
         """The application, with the transport in the scope's extensions."""
         extensions = scope.setdefault("extensions", {})
         protocol = self._protocol
@@ -288,7 +286,7 @@ class ServerConnection(trio.abc.AsyncResource):
                 )
         else:
             extensions[CONNECTION_EXTENSION] = self
-        await self._shared.app(scope, receive, send, *spawn)
+        await self._shared.app(scope, receive, send)
 
     # --- the transport of an HTTP/1.1 request -------------------------------------------------
 

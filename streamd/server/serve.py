@@ -7,7 +7,7 @@ import structlog
 import trio
 from hypercorn.trio.lifespan import Lifespan
 from hypercorn.trio.worker_context import WorkerContext
-from hypercorn.typing import LifespanState
+from hypercorn.typing import ASGIFramework, LifespanState
 from hypercorn.utils import wrap_app
 
 from ..config import Settings
@@ -21,7 +21,7 @@ _log = structlog.get_logger(__name__)
 
 
 async def serve(
-    app: object,
+    app: ASGIFramework,
     settings: Settings,
     *,
     wait_for_shutdown: Callable[[], Awaitable[None]] = trio.sleep_forever,
@@ -46,12 +46,12 @@ async def serve(
         ConfigError: an address or the certificate cannot be used.
     """
     config = make_config(settings.server, settings.connections.max_message_bytes)
-    wrapped = wrap_app(app, config.wsgi_max_body_size, "asgi")  # type: ignore[arg-type]
+    wrapped = wrap_app(app, config.wsgi_max_body_size, "asgi")
     state: LifespanState = {}
     lifespan = Lifespan(wrapped, config, state)
     context = WorkerContext(None)
     live: LiveConnections[ServerConnection] = LiveConnections()
-    shared = Shared(wrapped, config, context, state, live, settings.server)
+    shared = Shared(app, config, context, state, live, settings.server)
     metrics = metrics or Metrics(max_type_labels=settings.metrics.max_type_labels)
     sockets, tls = open_sockets(settings.server, config)
     addresses = [address_of(sock, "http" if tls is None else "https") for sock in sockets]

@@ -1,7 +1,6 @@
 """The few ASGI types that the transports use (ASGI 3.0, HTTP and WebSocket), and what a server may add."""
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Protocol
 
 from ..connections import Connection
@@ -40,16 +39,11 @@ def find_transport(scope: Scope) -> Transport | None:
     return (scope.get("extensions") or {}).get(CONNECTION_EXTENSION)
 
 
-@contextmanager
-def lease_wire(scope: Scope, connection: Connection, defer: Defer, fallback: Wire) -> Iterator[Wire]:
-    """The most direct wire there is, from after the head of a response until just before its end."""
+def lease_wire(scope: Scope, connection: Connection, defer: Defer, fallback: Wire) -> Wire:
+    """The most direct wire there is, from after the head of a response until it is released."""
     transport = find_transport(scope)
     wire = None if transport is None else transport.lease(defer, connection.lose)
-    wire = wire or fallback
-    try:
-        yield wire
-    finally:
-        wire.release()
+    return wire or fallback
 
 
 def let_abort(connection: Connection, scope: Scope) -> None:

@@ -25,7 +25,7 @@ async def poll(services: Services, request: StreamRequest, wait_seconds: float, 
     frames: list[Frame] = []
     with open_stream(services, "poll", request) as (connection, subscription):
         let_abort(connection, scope)
-        with connection.serving, connection.pumping:
+        with connection.pumping:
             frames = await subscription.receive_ready()
             with trio.move_on_after(0 if frames else wait_seconds):
                 frames = frames or await subscription.receive()

@@ -25,12 +25,15 @@ async def serve_sse(
 ) -> None:
     """Answer 200 and stream until the source or the connection ends; the body ends normally.
 
-    Cancelled (the client left, or the connection was aborted), it leaves the response unfinished.
+    When the client left, or the connection was aborted, the response is left unfinished.
     """
     let_abort(connection, scope)
-    with connection.serving:
-        await send({"type": "http.response.start", "status": 200, "headers": list(headers)})
-        if scope["method"] != "HEAD":
-            with lease_wire(scope, connection, services.hub.defer, ASGIEventStreamWire(send)) as wire:
-                await run_stream(services, connection, source, wire, connected(services, connection))
+    await send({"type": "http.response.start", "status": 200, "headers": list(headers)})
+    if scope["method"] != "HEAD":
+        wire = lease_wire(scope, connection, services.hub.defer, ASGIEventStreamWire(send))
+        try:
+            await run_stream(services, connection, source, wire, connected(services, connection))
+        finally:
+            wire.release()
+    if not connection.is_lost:
         await send({"type": "http.response.body", "body": b"", "more_body": False})

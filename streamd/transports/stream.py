@@ -86,21 +86,19 @@ def open_stream(
                 services.metrics.merged.inc(subscription.merged)
 
 
-@contextmanager
-def admit(services: Services, transport: str, request: StreamRequest, outbox: Outbox) -> Iterator[Connection]:
-    """A place without a subscription."""
+def admit(services: Services, transport: str, request: StreamRequest, outbox: Outbox) -> Connection:
+    """A place without a subscription, for as long as the block ``with`` it lasts."""
     heartbeat = request.heartbeat_seconds
     if heartbeat is None:
         heartbeat = services.settings.connections.heartbeat_seconds
-    with services.registry.admit(
+    return services.registry.admit(
         transport,
         request.identity,
         outbox,
         client_id=request.client_id,
         heartbeat_seconds=heartbeat,
         heartbeat_always=request.heartbeat_always,
-    ) as connection:
-        yield connection
+    )
 
 
 def connected(services: Services, connection: Connection) -> Control:
@@ -133,7 +131,7 @@ async def run_stream(
                 batch = Batch(frames)
                 await connection.write(wire, batch)
                 record_delivery(services.metrics, batch)
-        if connection.closing is None:
+        if connection.closing is None and not connection.is_lost:
             connection.close(Closing.ENDED)
     except PEER_GONE:
         return
@@ -150,7 +148,7 @@ async def run_stream(
 
 
 async def _say_goodbye(services: Services, connection: Connection, wire: Wire) -> None:
-    if connection.closing is None:
+    if connection.closing is None or connection.is_lost:
         return
     with trio.move_on_after(services.settings.server.write_timeout_seconds):
         try:

@@ -42,14 +42,15 @@ async def serve_websocket(
     Cancelled when the client leaves or the connection is aborted.
     """
     session = _Session(services, connection, subscription, receive)
-    with connection.serving:
+    wire = lease_wire(scope, connection, services.hub.defer, ASGIWebSocketWire(send_text))
+    try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(session.listen)
-            fallback = ASGIWebSocketWire(send_text)
-            with lease_wire(scope, connection, services.hub.defer, fallback) as wire:
-                opening = connected(services, connection)
-                await run_stream(services, connection, subscription, wire, opening)
+            opening = connected(services, connection)
+            await run_stream(services, connection, subscription, wire, opening)
             nursery.cancel_scope.cancel()
+    finally:
+        wire.release()
     reason = connection.closing.data["reason"] if connection.closing else Closing.CLOSED
     return CLOSE_CODES.get(reason, NORMAL)
 

@@ -203,7 +203,7 @@ async def test_a_write_without_progress_is_unhealthy_then_stale_then_reaped(
             connection.abort_transport = aborted.set
 
             async def write() -> None:
-                with connection.serving:
+                with connection.pumping:
                     await connection.write(SilentWire(), Batch([Control("x")]))
 
             nursery.start_soon(write)
