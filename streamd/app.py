@@ -13,6 +13,7 @@ from .api import EventStream, EventStreamHTTPConnection
 from .api.direct import DirectEvents
 from .api.events import events
 from .api.observe import allow_origins, observe_requests
+from .api.openapi import Document
 from .api.operations import StateCollector, operations
 from .api.problems import handle_streamd_error, use_problems
 from .api.responses import EXTENSION
@@ -149,6 +150,7 @@ def create_app(settings: Settings | None = None, *, log: Log | None = None) -> Q
         redoc_ui_path=None,
         scalar_ui_path=None,
         conversion_preference="msgspec",
+        openapi_provider_class=Document,
     )
     streamd = Streamd(app, settings=settings, log=log)
     use_problems(app)
@@ -157,7 +159,7 @@ def create_app(settings: Settings | None = None, *, log: Log | None = None) -> Q
     for blueprint in (events, operations, web):
         app.register_blueprint(blueprint)
     direct = DirectEvents(app.asgi_app, app, streamd.services, settings.server.cors_origins)
-    app.asgi_app = direct  # type: ignore[method-assign]
+    app.asgi_app = direct  # type: ignore[assignment,method-assign]
     return app
 
 

@@ -77,6 +77,13 @@ class TooLarge(RequestError):
     websocket_close = 1009
 
 
+class Forbidden(RequestError):
+    """Whoever asks may not have this."""
+
+    code = "forbidden"
+    status = 403
+
+
 class NotFound(RequestError):
     """Nothing is known under that name."""
 

@@ -9,6 +9,7 @@
 ``operations``   health, metrics, connections
 ``observe``      request times, and cross-origin access
 ``schema``       the shapes that ``/openapi.json`` shows
+``openapi``      the document itself
 ===============  ============================================================================
 """
 

@@ -5,7 +5,7 @@ framework would take most of the time that one costs, and most of its memory for
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any, Final
 from urllib.parse import parse_qs
 
@@ -84,21 +84,22 @@ class DirectEvents:
         self._own_hooks = _hooks_of(app)
         self._applies: bool | None = None  # decided at the first request, when all hooks are there
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] != PATH or scope["method"] not in ("GET", "HEAD"):
-            await self._inner(scope, receive, send)
-            return
-        if self._applies is None:
-            self._applies = _hooks_of(self._app) == self._own_hooks
-        if not self._applies:
-            await self._inner(scope, receive, send)
-        elif find_transport(scope) is not None:  # which tells when the client leaves
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        if scope["type"] == "http" and scope["path"] == PATH and scope["method"] in ("GET", "HEAD"):
+            if self._applies is None:
+                self._applies = _hooks_of(self._app) == self._own_hooks
+            if self._applies and find_transport(scope) is not None:  # which tells when the client leaves
+                return self._serve(scope, send)
+            if self._applies:
+                return self._serve_watching(scope, receive, send)
+        entered: Awaitable[None] = self._inner(scope, receive, send)
+        return entered
+
+    async def _serve_watching(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_until_disconnect, receive, nursery.cancel_scope)
             await self._serve(scope, send)
-        else:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(_until_disconnect, receive, nursery.cancel_scope)
-                await self._serve(scope, send)
-                nursery.cancel_scope.cancel()
+            nursery.cancel_scope.cancel()
 
     async def _serve(self, scope: Scope, send: Send) -> None:
         began = time.perf_counter()
@@ -106,7 +107,8 @@ class DirectEvents:
         allowed = cors_headers(self._origins, asked.headers.get("origin"))
         try:
             request = parse_stream_request(asked, self._services)
-            del asked  # a stream may last for long
+            del asked  # a stream may last for long, and nobody looks at these any more
+            scope["headers"].clear()
             with open_stream(self._services, "sse", request) as (connection, subscription):
                 headers = [*_HEAD, *((name.lower().encode(), value.encode()) for name, value in allowed)]
                 await serve_sse(self._services, connection, subscription, scope, send, headers)

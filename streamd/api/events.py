@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 from quart import Blueprint, request, websocket
-from quart_schema import document_querystring, document_request, document_response
+from quart_schema import document_headers, document_querystring, document_request, document_response
 from quart_trio.wrappers import TrioResponse
 
 from ..config import EventSettings
@@ -18,7 +18,8 @@ from ..transports.asgi import let_abort
 from ..transports.longpoll import poll
 from ..transports.websocket import serve_websocket
 from . import schema
-from .problems import problem_fields
+from .observe import check_websocket_origin
+from .problems import document_problems, problem_fields
 from .requests import parse_seconds, parse_stream_request, read_body, read_lines
 from .responses import EventStream, current_services
 
@@ -30,8 +31,9 @@ events = Blueprint("streamd_events", __name__)
 
 @events.get("/events")
 @document_querystring(schema.SubscribeQuery)
-@document_response(schema.Problem, 400)
-@document_response(schema.Problem, 503)
+@document_headers(schema.ResumeHeaders)
+@document_response(schema.EventStreamText, 200)
+@document_problems(400, 403, 429, 503)
 async def subscribe() -> EventStream:
     """Receive events as they are published, by Server-Sent Events; with an Upgrade, by WebSocket."""
     return EventStream.from_request(parse_stream_request(request, current_services()))
@@ -41,6 +43,7 @@ async def subscribe() -> EventStream:
 async def subscribe_websocket() -> None:
     """The same over a WebSocket: JSON text frames, and a client that may change its mind."""
     services = current_services()
+    check_websocket_origin(websocket, services.settings.server.cors_origins)
     stream_request = parse_stream_request(websocket, services)
     with open_stream(services, "websocket", stream_request) as (connection, subscription):
         let_abort(connection, websocket.scope)
@@ -53,8 +56,9 @@ async def subscribe_websocket() -> None:
 
 @events.get("/events/poll")
 @document_querystring(schema.PollQuery)
+@document_headers(schema.ResumeHeaders)
 @document_response(schema.PollAnswer, 200)
-@document_response(schema.Problem, 400)
+@document_problems(400, 429, 503)
 async def poll_events() -> TrioResponse:
     """Receive what there is after a cursor, or wait for it: one answer at a time."""
     services = current_services()
@@ -70,9 +74,9 @@ async def poll_events() -> TrioResponse:
 
 @events.post("/events")
 @document_request(schema.Publish)
+@document_response(schema.PublishedLine, 200)
 @document_response(schema.Published, 201)
-@document_response(schema.Problem, 400)
-@document_response(schema.Problem, 413)
+@document_problems(400, 409, 413, 415, 503)
 async def publish() -> TrioResponse:
     """Publish one event, an array of them (all or none), or NDJSON (answered line by line)."""
     services = current_services()

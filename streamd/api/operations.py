@@ -14,6 +14,7 @@ from quart_trio.wrappers import TrioResponse
 from ..errors import InvalidField, ShuttingDown
 from ..services import Services
 from . import schema
+from .problems import document_problems
 from .responses import current_services
 
 operations = Blueprint("streamd_operations", __name__)
@@ -27,8 +28,8 @@ async def live() -> dict[str, Any]:
 
 
 @operations.get("/health/ready")
-@document_response(schema.Health, 200)
-@document_response(schema.Problem, 503)
+@document_response(schema.Readiness, 200)
+@document_problems(503)
 async def ready() -> dict[str, Any]:
     """The server takes connections; false from the moment it begins to shut down."""
     services = current_services()
@@ -38,6 +39,7 @@ async def ready() -> dict[str, Any]:
 
 
 @operations.get("/metrics")
+@document_response(schema.MetricsText, 200)
 async def metrics() -> TrioResponse:
     """Everything that is counted, for Prometheus."""
     text = generate_latest(current_services().metrics.registry)
@@ -47,6 +49,7 @@ async def metrics() -> TrioResponse:
 @operations.get("/connections")
 @document_querystring(schema.ConnectionsQuery)
 @document_response(schema.Connections, 200)
+@document_problems(400)
 async def connections() -> dict[str, Any]:
     """Totals, and the connections there are, the oldest first, or the one with this ``id``."""
     services = current_services()

@@ -1,17 +1,35 @@
 """Every error as ``application/problem+json`` (RFC 9457), with streamd's stable ``code``."""
 
 import math
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 from quart import Quart
+from quart_schema import document_response
 from quart_trio.wrappers import TrioResponse
 from werkzeug.exceptions import HTTPException
 
 from ..errors import StreamdError
+from . import schema
 
 CONTENT_TYPE: Final = "application/problem+json"
+_RETRIED: Final = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+def document_problems(*statuses: int) -> Callable[[View], View]:
+    """Say in ``/openapi.json`` which problems a view may answer."""
+
+    def document(view: View) -> View:
+        for status in statuses:
+            headers = schema.RetryHeaders if status in _RETRIED else None
+            view = document_response(schema.Problem, status, headers)(view)
+        return view
+
+    return document
 
 
 def problem_fields(error: StreamdError) -> dict[str, Any]:

@@ -2,49 +2,116 @@
 
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 Id = Annotated[str, Meta(pattern=r"^[0-9]{13}-[0-9]{6}$", description="An event id; ids sort as strings.")]
 Cursor = Annotated[str, Meta(description="An event id to go on after, or `earliest` for all that is kept.")]
+Topics = Annotated[list[str], Meta(description="Topics to receive.")]
+Patterns = Annotated[
+    list[str],
+    Meta(description="Patterns of topics: `*` is one segment, a last `**` the rest; `/` and `:` separate."),
+]
+Overflow = Annotated[
+    Literal["catch-up", "latest", "disconnect"],
+    Meta(description="What happens when the client is too slow for the events."),
+]
+ClientId = Annotated[str, Meta(description="A name; a second connection with it replaces the first.")]
+Retry = Annotated[int, Meta(description="Milliseconds for clients to wait before they reconnect.")]
+
+
+# --- requests ---------------------------------------------------------------------------------
 
 
 class SubscribeQuery(Struct):
     """What to receive. At least one topic or pattern."""
 
-    topic: list[str] = []
-    pattern: list[str] = []
-    last_event_id: Cursor | None = None
-    overflow: Literal["catch-up", "latest", "disconnect"] = "catch-up"
-    client_id: str | None = None
-    heartbeat: Annotated[float, Meta(description="Quiet seconds before a heartbeat.")] | None = None
+    topic: Topics = []
+    pattern: Patterns = []
+    last_event_id: Cursor | UnsetType = UNSET
+    overflow: Overflow = "catch-up"
+    client_id: ClientId | UnsetType = UNSET
+    heartbeat: Annotated[float, Meta(description="Quiet seconds before a heartbeat.")] | UnsetType = UNSET
 
 
 class PollQuery(Struct):
     """What to receive, and how long to wait for it. At least one topic or pattern."""
 
-    topic: list[str] = []
-    pattern: list[str] = []
-    after: Cursor | None = None
-    wait: Annotated[float, Meta(description="Seconds to wait when there is nothing.")] | None = None
-    overflow: Literal["catch-up", "latest", "disconnect"] = "catch-up"
-    client_id: str | None = None
+    topic: Topics = []
+    pattern: Patterns = []
+    after: Cursor | UnsetType = UNSET
+    wait: Annotated[float, Meta(description="Seconds to wait when there is nothing.")] | UnsetType = UNSET
+    overflow: Overflow = "catch-up"
+    client_id: ClientId | UnsetType = UNSET
 
 
-class Publish(Struct):
-    """One event. Either `topic` or `topics`; an array publishes several, all of them or none."""
+class ResumeHeaders(Struct):
+    """The cursor as browsers send it; it goes before the one in the query."""
+
+    last_event_id: Cursor | UnsetType = field(default=UNSET, name="Last-Event-ID")
+
+
+class ConnectionsQuery(Struct):
+    """How many connections to list, or which one."""
+
+    limit: Annotated[int, Meta(description="The most connections to list.")] = 100
+    id: Annotated[str, Meta(description="The only connection to list.")] | UnsetType = UNSET
+
+
+class Publish(Struct, forbid_unknown_fields=True):
+    """One event. Either `topic` or `topics`. An array publishes several, all or none; NDJSON one a line."""
 
     topic: str | None = None
     topics: list[str] | None = None
     type: str | None = None
     data: Any = ""
-    retry: int | None = None
+    retry: Retry | None = None
     idempotency_key: str | None = None
 
 
+# --- answers ----------------------------------------------------------------------------------
+
+
+class Problem(Struct):
+    """RFC 9457 problem details."""
+
+    type: str
+    title: str
+    status: int
+    code: Annotated[str, Meta(description="Stable, for programs.")]
+    detail: str
+    field: Annotated[str, Meta(description="The input that is wrong, if one is.")] | UnsetType = UNSET
+
+
+class RetryHeaders(Struct):
+    """When to come back."""
+
+    retry_after: Annotated[int, Meta(description="Seconds until another try makes sense.")] | UnsetType = (
+        field(default=UNSET, name="Retry-After")
+    )
+
+
+class EventStreamText(Struct):
+    """Server-Sent Events, until one side ends it (WHATWG HTML section 9.2)."""
+
+
 class Published(Struct):
-    """The event is in the log."""
+    """The event, or every event of the array, is in the log."""
 
     id: Id
+
+
+class PublishedAll(Struct):
+    """Every event of the array is in the log."""
+
+    ids: list[Id]
+
+
+class PublishedLine(Struct):
+    """What became of one line: an id, or the reason why there is none. Blank lines are not answered."""
+
+    line: Annotated[int, Meta(description="Its place in the body, from 1.")]
+    id: Id | UnsetType = UNSET
+    error: Problem | UnsetType = UNSET
 
 
 class LoggedEvent(Struct):
@@ -54,7 +121,7 @@ class LoggedEvent(Struct):
     type: str
     topics: list[str]
     data: Any
-    retry: int | None = None
+    retry: Retry | UnsetType = UNSET
 
 
 class Gap(Struct):
@@ -70,17 +137,9 @@ class PollAnswer(Struct):
     events: list[LoggedEvent]
     next: Id
     gap: Gap | None
-
-
-class Problem(Struct):
-    """RFC 9457 problem details."""
-
-    type: str
-    title: str
-    status: int
-    code: str
-    detail: str
-    field: str | None = None
+    control: (
+        Annotated[list[dict[str, Any]], Meta(description="Messages to this client alone.")] | UnsetType
+    ) = UNSET
 
 
 class ConnectionStatus(Struct):
@@ -116,14 +175,19 @@ class Connections(Struct):
     connections: list[ConnectionStatus]
 
 
-class ConnectionsQuery(Struct):
-    """How many connections to list, or which one."""
-
-    limit: int = 100
-    id: str | None = None
-
-
 class Health(Struct):
-    """Whether the server is up, or takes requests."""
+    """The server is up."""
 
     status: str
+
+
+class Readiness(Struct):
+    """The server takes requests."""
+
+    status: str
+    head: Annotated[Id, Meta(description="The newest event's id.")]
+    durability: Annotated[str, Meta(description="What an acknowledged event survives.")]
+
+
+class MetricsText(Struct):
+    """The Prometheus text format."""

@@ -110,8 +110,8 @@ class ServerSettings:
     )
     cors_origins: list[str] = setting(
         [],
-        'Origins whose pages may read the API, such as https://app.example; ["*"] for all. Empty: no '
-        "cross-origin access.",
+        "Origins whose pages may read the API and open its WebSocket, such as https://app.example; "
+        '["*"] for all. Empty: only pages of the server\'s own origin may.',
     )
 
 

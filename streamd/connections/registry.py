@@ -54,7 +54,7 @@ class Registry:
             transport: its name, for statistics: ``sse``, ``websocket`` or ``poll``.
             identity: who it is.
             outbox: where frames for it wait; closed on the way out.
-            client_id: chosen by the client, or generated. A second connection of the same user with
+            client_id: chosen by the client, or the connection's id. A second connection of the same user with
                 the same client id replaces the first, which is told.
             heartbeat_seconds: quiet time before a heartbeat; 0 for none.
             heartbeat_always: heartbeats on streams that are not quiet, too.
@@ -64,9 +64,12 @@ class Registry:
             ShuttingDown, TooManyConnections, TooManyForCaller: on entering the block, there is no
                 place; counted.
         """
+        id = secrets.token_hex(16)
+        if client_id is not None:
+            _check_client_id(client_id, self._settings.max_client_id_chars)
         return Connection(
-            id=secrets.token_hex(16),
-            client_id=_check_client_id(client_id, self._settings.max_client_id_chars),
+            id=id,
+            client_id=client_id or id,
             identity=identity,
             transport=transport,
             outbox=outbox,
@@ -228,11 +231,8 @@ class Registry:
             connection.abort()
 
 
-def _check_client_id(client_id: str | None, max_chars: int) -> str:
-    if client_id is None:
-        return secrets.token_hex(16)
+def _check_client_id(client_id: str, max_chars: int) -> None:
     if not client_id or not client_id.isprintable() or len(client_id) > max_chars:
         raise InvalidField(
             f"client_id must be printable text of 1 to {max_chars} characters", field="client_id"
         )
-    return client_id

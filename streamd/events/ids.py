@@ -60,16 +60,17 @@ class IdSequence:
             millisecond, and :attr:`last` is an id that no event has.
     """
 
-    __slots__ = ("_ms", "_now_ms", "_sequence")
+    __slots__ = ("_last", "_ms", "_now_ms", "_sequence")
 
     def __init__(self, now_ms: Callable[[], int], last: EventId | None = None) -> None:
         self._now_ms = now_ms
         self._ms, self._sequence = split_event_id(last) if last is not None else (now_ms(), 0)
+        self._last = make_event_id(self._ms, self._sequence)
 
     @property
     def last(self) -> EventId:
         """The newest id given out."""
-        return make_event_id(self._ms, self._sequence)
+        return self._last
 
     def next(self) -> EventId:
         """The next id, greater than every one before it."""
@@ -80,4 +81,5 @@ class IdSequence:
             self._sequence += 1
         else:
             self._ms, self._sequence = self._ms + 1, 0
-        return make_event_id(self._ms, self._sequence)
+        self._last = make_event_id(self._ms, self._sequence)
+        return self._last

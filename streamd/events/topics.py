@@ -8,7 +8,7 @@ everything else, the separators included, for itself. The pattern ``*`` alone se
 
 import re
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
@@ -66,12 +66,15 @@ def _compile(text: str) -> re.Pattern[str]:
     return re.compile("".join(wildcards.get(part, re.escape(part)) for part in parts), re.DOTALL)
 
 
+_NONE: Final[frozenset[Any]] = frozenset()  # one for all: most subscriptions have no pattern
+
+
 def _frozen_topics(topics: Iterable[str]) -> frozenset[str]:
-    return frozenset(topics)
+    return frozenset(topics) or _NONE
 
 
 def _frozen_patterns(patterns: Iterable[Pattern]) -> frozenset[Pattern]:
-    return frozenset(patterns)
+    return frozenset(patterns) or _NONE
 
 
 @attrs.frozen
@@ -104,8 +107,8 @@ class Selectors:
                 field="topic" if topics else "pattern",
             )
         return cls(
-            frozenset(validate_topic(text, max_topic_bytes) for text in topics),
-            frozenset(Pattern(validate_topic(t, max_pattern_bytes, field="pattern")) for t in patterns),
+            [validate_topic(text, max_topic_bytes) for text in topics],
+            [Pattern(validate_topic(text, max_pattern_bytes, field="pattern")) for text in patterns],
         )
 
     def __bool__(self) -> bool:

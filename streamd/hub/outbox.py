@@ -6,6 +6,8 @@ import trio
 
 from ..events import Event, Frame
 
+_open_channel = trio.open_memory_channel[Frame]
+
 
 class Outbox:
     """Frames waiting for one connection, first in first out.
@@ -18,8 +20,10 @@ class Outbox:
         waiting: frames that nobody has taken yet (count).
     """
 
+    __slots__ = ("_bytes", "_max_bytes", "_receive", "_send", "waiting")
+
     def __init__(self, capacity: int, max_bytes: int) -> None:
-        self._send, self._receive = trio.open_memory_channel[Frame](capacity)
+        self._send, self._receive = _open_channel(capacity)
         self._max_bytes = max_bytes
         self._bytes = 0  # of the events that wait
         self.waiting = 0  # asking the channel itself costs more than a put
@@ -90,6 +94,8 @@ class LatestOutbox(Outbox):
     Attributes:
         merged: how many events were replaced by a newer one.
     """
+
+    __slots__ = ("_capacity", "_closed", "_room", "_table", "merged")
 
     def __init__(self, capacity: int, max_bytes: int) -> None:
         super().__init__(1, max_bytes)

@@ -37,6 +37,20 @@ class Subscription:
         merged: events replaced by a newer one, under the policy ``latest``.
     """
 
+    __slots__ = (
+        "_closed",
+        "_hub",
+        "_merged_in_pages",
+        "_on_disconnect",
+        "_outbox",
+        "_overflow",
+        "_sent",
+        "_wire",
+        "cursor",
+        "live",
+        "selectors",
+    )
+
     def __init__(
         self,
         hub: "Hub",

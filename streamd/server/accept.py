@@ -5,13 +5,14 @@ import socket
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 import structlog
 import trio
+from hypercorn.utils import parse_socket_addr
 
 from ..metrics import Metrics
-from .connection import ServerConnection
+from .connection import Entrance, ServerConnection
 
 _log = structlog.get_logger(__name__)
 
@@ -19,7 +20,7 @@ _AT_A_TIME: Final = 4  # then those who are connected already have their turn
 _EXHAUSTED: Final = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
 _CLOSED: Final = {errno.EBADF, errno.ENOTSOCK}
 
-Accepted = Callable[[socket.socket, ssl.SSLContext | None], ServerConnection]
+Accepted = Callable[[Entrance, socket.socket, Any], ServerConnection]
 
 
 class Listener(trio.abc.Listener[ServerConnection]):
@@ -31,7 +32,7 @@ class Listener(trio.abc.Listener[ServerConnection]):
     Args:
         sock: listening.
         context: for TLS; None for plain TCP.
-        accepted: makes the connection of an accepted socket.
+        accepted: makes the connection of an accepted socket and its peer's address.
         metrics: where it counts.
     """
 
@@ -40,7 +41,7 @@ class Listener(trio.abc.Listener[ServerConnection]):
     ) -> None:
         sock.setblocking(False)
         self._sock = sock
-        self._context = context
+        self._entrance = Entrance(context, _address_of_all(sock))
         self._accepted = accepted
         self._metrics = metrics
         self._in_a_row = 0
@@ -58,14 +59,14 @@ class Listener(trio.abc.Listener[ServerConnection]):
             if not self._in_a_row:
                 await trio.lowlevel.checkpoint()
             try:
-                sock, _ = self._sock.accept()
+                sock, peer = self._sock.accept()
             except BlockingIOError:
                 await trio.lowlevel.wait_readable(self._sock)
             except OSError as error:
                 self._look_at(error)
             else:
                 self._is_exhausted = False
-                return self._accepted(sock, self._context)
+                return self._accepted(self._entrance, sock, peer)
 
     def _look_at(self, error: OSError) -> None:
         if error.errno in _CLOSED:
@@ -83,3 +84,9 @@ class Listener(trio.abc.Listener[ServerConnection]):
             trio.lowlevel.notify_closing(self._sock)
             self._sock.close()
         await trio.lowlevel.checkpoint()
+
+
+def _address_of_all(sock: socket.socket) -> tuple[str, int] | None:
+    """Where all connections of a listener arrive; None when it listens on every address there is."""
+    address = sock.getsockname()
+    return None if address[0] in ("0.0.0.0", "::") else parse_socket_addr(sock.family, address)  # noqa: S104

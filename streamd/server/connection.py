@@ -18,7 +18,7 @@ from hypercorn.protocol.h11 import H2CProtocolRequiredError, H2ProtocolAssumedEr
 from hypercorn.protocol.http_stream import HTTPStream
 from hypercorn.protocol.ws_stream import WSStream
 from hypercorn.trio.worker_context import WorkerContext
-from hypercorn.typing import ConnectionState, LifespanState
+from hypercorn.typing import ConnectionState
 from hypercorn.utils import parse_socket_addr
 
 from ..config import ServerSettings
@@ -49,9 +49,17 @@ class Shared:
     app: Callable[[Any, Any, Any], Awaitable[None]]  # ASGI
     config: Config
     context: WorkerContext
-    state: LifespanState
+    state: ConnectionState  # each request gets a copy
     live: LiveConnections[Any]
     settings: ServerSettings
+
+
+@attrs.frozen
+class Entrance:
+    """The listener that a connection came by."""
+
+    context: ssl.SSLContext | None  # for TLS
+    address: tuple[str, int] | None  # None: it differs by connection
 
 
 class ServerConnection(trio.abc.AsyncResource):
@@ -63,18 +71,35 @@ class ServerConnection(trio.abc.AsyncResource):
 
     Args:
         shared: application, configuration and bounds.
+        entrance: the listener it came by.
         sock: as accepted.
-        context: for TLS; None for plain TCP.
+        peer: its address, as ``accept`` gives it.
     """
 
-    def __init__(self, shared: Shared, sock: socket.socket, context: ssl.SSLContext | None) -> None:
+    __slots__ = (
+        "_entrance",
+        "_head_begun",
+        "_output",
+        "_peer",
+        "_protocol",
+        "_scope",
+        "_shared",
+        "_sock",
+        "_tasks",
+        "_tls",
+        "_wire",
+    )
+
+    def __init__(self, shared: Shared, entrance: Entrance, sock: socket.socket, peer: Any) -> None:
         self._shared = shared
+        self._entrance = entrance
         self._sock = sock
+        self._peer = parse_socket_addr(sock.family, peer)
         sock.setblocking(False)
         self._tls: TLS | None = None
         self._output = Output(sock, shared.settings.write_timeout_seconds, self.abort, self._spawn)
-        if context is not None:
-            self._tls = TLS(context, self._receive, self._output.put_records)
+        if entrance.context is not None:
+            self._tls = TLS(entrance.context, self._receive, self._output.put_records)
         self._protocol: HTTP1Protocol | HTTP2Protocol | None = None
         self._wire: SocketWire | None = None  # on HTTP/1.1 there is one at a time
         self._tasks: Tasks | None = None
@@ -128,14 +153,20 @@ class ServerConnection(trio.abc.AsyncResource):
     async def _receive(self) -> bytes:
         """The next bytes of the socket; empty at its end, or when it was closed on either side."""
         await trio.lowlevel.checkpoint()
-        while True:
-            try:
-                return bytes(_buffer[: self._sock.recv_into(_buffer)])
-            except BlockingIOError:
-                with suppress(trio.ClosedResourceError):
-                    await trio.lowlevel.wait_readable(self._sock)
-            except OSError:
-                return b""
+        data = self._receive_nowait()
+        while data is None:
+            with suppress(trio.ClosedResourceError):
+                await trio.lowlevel.wait_readable(self._sock)
+            data = self._receive_nowait()
+        return data
+
+    def _receive_nowait(self) -> bytes | None:
+        try:
+            return bytes(_buffer[: self._sock.recv_into(_buffer)])
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b""
 
     async def aclose(self) -> None:
         """Close the socket at once; the serving ends by itself."""
@@ -237,21 +268,19 @@ class ServerConnection(trio.abc.AsyncResource):
 
     def _parts(self) -> tuple[Any, ...]:
         """What all of Hypercorn's protocols are made from."""
-        shared, sock = self._shared, self._sock
-        peer = own = None
-        with suppress(OSError):  # reset already
-            peer = parse_socket_addr(sock.family, sock.getpeername())
-            own = parse_socket_addr(sock.family, sock.getsockname())
-        state = ConnectionState(shared.state.copy())
-        tls = self._tls is not None
+        shared = self._shared
+        own = self._entrance.address
+        if own is None:
+            with suppress(OSError):  # closed already
+                own = parse_socket_addr(self._sock.family, self._sock.getsockname())
         return (
             self._run_app,
             shared.config,
             shared.context,
             self._tasks,
-            state,
-            tls,
-            peer,
+            shared.state,
+            self._tls is not None,
+            self._peer,
             own,
             self._take,
         )
@@ -274,7 +303,7 @@ class ServerConnection(trio.abc.AsyncResource):
         if self._protocol is not None:
             await self._protocol.handle(Closed())
 
-    async def _run_app(self, scope: Any, receive: Any, send: Any) -> None:
+    def _run_app(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:
         """The application, with the transport in the scope's extensions."""
         extensions = scope.setdefault("extensions", {})
         protocol = self._protocol
@@ -286,7 +315,7 @@ class ServerConnection(trio.abc.AsyncResource):
                 )
         else:
             extensions[CONNECTION_EXTENSION] = self
-        await self._shared.app(scope, receive, send)
+        return self._shared.app(scope, receive, send)
 
     # --- the transport of an HTTP/1.1 request -------------------------------------------------
 

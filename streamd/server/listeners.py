@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+import time
 from contextlib import ExitStack
 from typing import Final
 
@@ -15,9 +16,25 @@ from ..errors import ConfigError
 _REQUESTS_UNLIMITED: Final = 2**31
 
 
+class _Config(Config):
+    """Hypercorn's configuration, which makes the date of an answer once a second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._made_at = 0
+        self._made: list[tuple[bytes, bytes]] = []
+
+    def response_headers(self, protocol: str) -> list[tuple[bytes, bytes]]:
+        now = int(time.time())
+        if now != self._made_at:
+            self._made_at = now
+            self._made = super().response_headers(protocol)
+        return self._made
+
+
 def make_config(settings: ServerSettings, max_message_bytes: int) -> Config:
     """Hypercorn's configuration for our settings."""
-    config = Config()
+    config = _Config()
     config.bind = settings.bind
     config.keep_alive_timeout = settings.keep_alive_seconds
     config.keep_alive_max_requests = _REQUESTS_UNLIMITED

@@ -26,7 +26,18 @@ class Output:
         closed: nothing is written any more.
     """
 
-    __slots__ = ("_fail", "_lock", "_seal", "_sock", "_spawn", "_tail", "_timeout_seconds", "closed", "free")
+    __slots__ = (
+        "_fail",
+        "_queue",
+        "_seal",
+        "_sending",
+        "_sock",
+        "_spawn",
+        "_tail",
+        "_timeout_seconds",
+        "closed",
+        "free",
+    )
 
     def __init__(
         self,
@@ -43,7 +54,8 @@ class Output:
         self._spawn = spawn
         self._seal: Seal | None = None
         self._tail = bytearray()  # what the kernel has not taken yet
-        self._lock = trio.Lock()
+        self._sending = False
+        self._queue: trio.lowlevel.ParkingLot | None = None  # of those who wait to send
 
     def seal_with(self, seal: Seal) -> None:
         """From now on, turn what is written into TLS records, which go out in the order they were made."""
@@ -128,15 +140,19 @@ class Output:
         self.free = False
 
     async def _acquire(self) -> None:
-        if self._lock.locked():
-            await self._lock.acquire()
-        else:
-            self._lock.acquire_nowait()
         self.free = False
+        if self._sending:
+            if self._queue is None:
+                self._queue = trio.lowlevel.ParkingLot()
+            await self._queue.park()  # whoever wakes us hands its turn over
+        self._sending = True
 
     def _release(self) -> None:
-        self._lock.release()
-        self.free = not (self.closed or self._tail or self._lock.locked())
+        if self._queue:
+            self._queue.unpark()
+        else:
+            self._sending = False
+        self.free = not (self.closed or self._tail or self._sending)
 
     async def _flush_tail(self) -> None:
         await self._acquire()

@@ -7,7 +7,7 @@ import structlog
 import trio
 from hypercorn.trio.lifespan import Lifespan
 from hypercorn.trio.worker_context import WorkerContext
-from hypercorn.typing import ASGIFramework, LifespanState
+from hypercorn.typing import ASGIFramework, ConnectionState, LifespanState
 from hypercorn.utils import wrap_app
 
 from ..config import Settings
@@ -51,7 +51,7 @@ async def serve(
     lifespan = Lifespan(wrapped, config, state)
     context = WorkerContext(None)
     live: LiveConnections[ServerConnection] = LiveConnections()
-    shared = Shared(app, config, context, state, live, settings.server)
+    shared = Shared(app, config, context, ConnectionState(state), live, settings.server)
     metrics = metrics or Metrics(max_type_labels=settings.metrics.max_type_labels)
     sockets, tls = open_sockets(settings.server, config)
     addresses = [address_of(sock, "http" if tls is None else "https") for sock in sockets]

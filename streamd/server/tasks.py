@@ -30,7 +30,7 @@ class Tasks:
     async def spawn_app(self, _app: Any, config: Any, scope: Any, send: Put) -> Put:
         """Start the application on a request; returns what gives it messages."""
         inbox = Inbox(config.max_app_queue_size)
-        self._nursery.start_soon(self._serve, scope, inbox, send)
+        self._nursery.start_soon(self._serve, scope, inbox, send, name="application")
         return inbox.put
 
     async def _serve(self, scope: Any, inbox: "Inbox", send: Put) -> None:

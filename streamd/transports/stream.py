@@ -1,7 +1,6 @@
 """What a client asks for, its place, and the one loop that serves every stream."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -28,7 +27,7 @@ class StreamRequest:
     after: EventId | None = None  # None: only what comes from now on
     overflow: Overflow = Overflow.CATCH_UP
     client_id: str | None = None
-    heartbeat_seconds: float | None = None  # None: as configured
+    heartbeat_seconds: float | None = None  # None: as configured; 0: none
     heartbeat_always: bool = False
     identity: Identity = Identity()
 
@@ -58,32 +57,40 @@ class Source(Protocol):
         """Where the source may write by itself, and the account it keeps then; None: nowhere."""
 
 
-@contextmanager
-def open_stream(
-    services: Services, transport: str, request: StreamRequest
-) -> Iterator[tuple[Connection, Subscription]]:
-    """A place and a subscription, for as long as the block lasts.
+class open_stream:  # noqa: N801 - used as a function is
+    """A place and a subscription, for as long as the block ``with`` it lasts.
 
     Raises:
-        StreamdError: the client was refused, see :meth:`streamd.connections.Registry.admit`.
+        StreamdError: on entering, the client was refused, see :meth:`streamd.connections.Registry.admit`.
     """
-    settings = services.settings.hub
-    make_outbox = LatestOutbox if request.overflow is Overflow.LATEST else Outbox
-    outbox = make_outbox(settings.channel_capacity, settings.channel_bytes)
-    with admit(services, transport, request, outbox) as connection:
-        with services.hub.subscribe(
+
+    # A generator would do the same, and cost half a kilobyte for as long as the stream lasts.
+    __slots__ = ("_connection", "_merged", "_subscription")
+
+    def __init__(self, services: Services, transport: str, request: StreamRequest) -> None:
+        settings = services.settings.hub
+        make_outbox = LatestOutbox if request.overflow is Overflow.LATEST else Outbox
+        outbox = make_outbox(settings.channel_capacity, settings.channel_bytes)
+        self._merged = services.metrics.merged
+        self._connection = connection = admit(services, transport, request, outbox)
+        self._subscription = subscription = services.hub.subscribe(
             request.selectors,
             request.after,
             outbox,
             overflow=request.overflow,
             on_disconnect=partial(connection.close, Closing.OVERFLOW),
-        ) as subscription:
-            connection.level_cursor = subscription.level_cursor
-            connection.leave_hub = subscription.close
-            try:
-                yield connection, subscription
-            finally:
-                services.metrics.merged.inc(subscription.merged)
+        )
+        connection.level_cursor = subscription.level_cursor
+        connection.leave_hub = subscription.close
+
+    def __enter__(self) -> tuple[Connection, Subscription]:
+        self._connection.__enter__()
+        return self._connection, self._subscription.__enter__()
+
+    def __exit__(self, *_: object) -> None:
+        self._subscription.close()
+        self._connection.__exit__()
+        self._merged.inc(self._subscription.merged)
 
 
 def admit(services: Services, transport: str, request: StreamRequest, outbox: Outbox) -> Connection:
@@ -126,6 +133,7 @@ async def run_stream(
     try:
         with connection.pumping:
             await connection.write(wire, Batch([opening]))
+            del opening  # the stream may last for long
             source.write_through(wire, connection.sent)
             while frames := await source.receive():
                 batch = Batch(frames)
