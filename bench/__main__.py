@@ -1,61 +1,133 @@
-"""``python -m bench fanout [--clients N] [--events N] [--rate R] [--repeat N] [--json FILE]``."""
+"""``python -m bench list``, ``install`` and ``run``; `README.md` says what is measured."""
 
-import json
 import resource
-import statistics
+import signal
 import sys
 from pathlib import Path
+from typing import Any
 
-import attrs
 import click
+from rich.table import Table
 
-from .fanout import Figures, Load, measure_fanout
+from .install import install as install_peers
+from .machine import describe_machine, versions
+from .missing import Missing
+from .native import build
+from .peers import PEERS, StreamdView
+from .peers.base import MADE
+from .plots import draw, load_matplotlib
+from .report import describe, make_console, make_table, write_json
+from .run import run_scenario
+from .scenarios import SCENARIOS
 
-FILES_PER_CLIENT = 1
-SPARE_FILES = 100
+_SPARE_FILES = 200
 
 
 @click.group()
 def main() -> None:
-    """Measure streamd on this machine, over the loopback interface."""
+    """Measure streamd and its peers on this machine, over the loopback interface."""
+    # Ended by SIGTERM, it ends its servers first.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+
+
+@main.command("list")
+def list_all() -> None:
+    """What can be measured, and whom."""
+    console = make_console()
+    table = Table("scenario", "what", "peers")
+    for scenario in SCENARIOS:
+        table.add_row(scenario.name, scenario.title, ", ".join(peer.name for peer in scenario.peers()))
+    console.print(table)
+    table = Table("peer", "what", "version")
+    everyone = (*PEERS, StreamdView())
+    found = versions(everyone)
+    for peer in everyone:
+        table.add_row(peer.name, peer.about, found[peer.name])
+    console.print(table)
 
 
 @main.command()
-@click.option("--clients", default=1000, show_default=True, type=click.IntRange(1, 20_000))
-@click.option("--events", default=200, show_default=True, type=click.IntRange(1, 100_000))
-@click.option("--rate", default=0.0, show_default=True, help="Events a second; 0: back to back.")
-@click.option("--payload", default=100, show_default=True, type=click.IntRange(0, 100_000), help="Bytes.")
+def install() -> None:
+    """Build the C programs, and install what the peers need from pip and npm into .bench/."""
+    if problems := install_peers(_say):
+        sys.exit("\n".join(problems))
+
+
+def _names_of_scenarios() -> list[str]:
+    return [scenario.name for scenario in SCENARIOS]
+
+
+def _names_of_peers() -> list[str]:
+    return list(dict.fromkeys(peer.name for scenario in SCENARIOS for peer in scenario.all_peers))
+
+
+@main.command()
 @click.option(
-    "--repeat", default=1, show_default=True, type=click.IntRange(1, 20), help="Medians of so many."
+    "--scenario", "scenarios", multiple=True, type=click.Choice(_names_of_scenarios()), help="Only these."
 )
-@click.option("--deadline", default=300.0, show_default=True, help="Seconds a run may take.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the figures there, too.")
-def fanout(
-    clients: int, events: int, rate: float, payload: int, repeat: int, deadline: float, json_file: Path | None
-) -> None:
-    """One topic, many subscribers; exits 1 when an event was lost or out of order."""
-    _raise_open_files(clients)
-    load = Load(clients=clients, events=events, rate=rate, payload_bytes=payload, deadline_seconds=deadline)
-    runs = []
-    for number in range(repeat):
-        print(f"run {number + 1} of {repeat}: {clients} clients, {events} events", file=sys.stderr)
-        runs.append(measure_fanout(load))
-    names = [field.name for field in attrs.fields(Figures)]
-    medians = {name: statistics.median(getattr(run, name) for run in runs) for name in names}
-    for name, value in medians.items():
-        print(f"{name:30} {value:14,.1f}")
-    if json_file is not None:
-        report = {"load": attrs.asdict(load), "medians": medians, "runs": [attrs.asdict(run) for run in runs]}
-        json_file.write_text(json.dumps(report, indent=2) + "\n")
-    if any(run.missing or run.disordered for run in runs):
-        sys.exit("events were lost or out of order")
+@click.option("--peer", "peers", multiple=True, type=click.Choice(_names_of_peers()), help="Only these.")
+@click.option("--runs", type=click.IntRange(1, 50), help="Of each peer.  [default: 5; 1 with --quick]")
+@click.option("--quick", is_flag=True, help="Small loads, for a first look; the figures say little.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=MADE / "results",
+    help="Where results.json and the plots go.  [default: .bench/results]",
+)
+def run(scenarios: tuple[str, ...], peers: tuple[str, ...], runs: int | None, quick: bool, out: Path) -> None:
+    """Measure; exits 1 when streamd failed, or lost, repeated or reordered an event."""
+    chosen = [scenario for scenario in SCENARIOS if not scenarios or scenario.name in scenarios]
+    chosen = [scenario for scenario in chosen if scenario.peers(peers)]
+    if not chosen:
+        sys.exit("none of these peers takes part in any of these scenarios; see `python -m bench list`")
+    runs = runs or (1 if quick else 5)
+    _raise_open_files(max((one.quick if quick else one.load).connections for one in chosen))
+    try:
+        build("load")
+    except Missing as error:
+        sys.exit(f"cannot measure anything: {error}")
+    out.mkdir(parents=True, exist_ok=True)
+    everyone = {peer.name: peer for scenario in chosen for peer in scenario.peers(peers)}
+    report: dict[str, Any] = {
+        "machine": describe_machine(),
+        "versions": versions(everyone.values()),
+        "runs": runs,
+        "quick": quick,
+        "scenarios": {},
+    }
+    console = make_console()
+    spoilt = []
+    for scenario in chosen:
+        rows = run_scenario(scenario, peers, runs, quick=quick, say=_say)
+        console.print(make_table(scenario, rows, quick=quick), "")
+        report["scenarios"][scenario.name] = describe(scenario, rows, quick=quick)
+        write_json(report, out / "results.json")
+        spoilt += [f"{scenario.name}: {row.peer.name}" for row in rows if row.spoils_the_benchmark]
+    _draw_all(report, out)
+    if spoilt:
+        sys.exit("failed, or lost, repeated or reordered events: " + "; ".join(spoilt))
 
 
-def _raise_open_files(clients: int) -> None:
+def _draw_all(report: dict[str, Any], out: Path) -> None:
+    try:
+        load_matplotlib()
+    except Missing as error:
+        _say(str(error))
+        return
+    for name, scenario in report["scenarios"].items():
+        draw(name, scenario, out / f"{name}.png")
+    _say(f"results.json and the plots are in {out}")
+
+
+def _raise_open_files(connections: int) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    if clients * FILES_PER_CLIENT + SPARE_FILES > hard:
-        sys.exit(f"{clients} clients need more open files than the {hard} that are allowed (ulimit -Hn)")
+    if connections + _SPARE_FILES > hard:
+        sys.exit(f"{connections} connections need more open files than the {hard} allowed (ulimit -Hn)")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -9,15 +9,30 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 def test_a_small_run_loses_nothing_and_reports_every_figure(tmp_path: Path) -> None:
-    report_file = tmp_path / "report.json"
-    options = ["--clients", "20", "--events", "10", "--deadline", "60", "--json", str(report_file)]
-    command = [sys.executable, "-m", "bench", "fanout", *options]
+    options = [
+        "--quick",
+        "--scenario",
+        "burst",
+        "--peer",
+        "streamd",
+        "--peer",
+        "floor",
+        "--out",
+        str(tmp_path),
+    ]
+    command = [sys.executable, "-m", "bench", "run", *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr
-    report = json.loads(report_file.read_text())
-    [run] = report["runs"]
-    assert run["missing"] == run["disordered"] == 0
-    assert 0 < run["latency_p50_ms"] <= run["latency_p99_ms"] <= run["latency_max_ms"]
-    for name in ("deliveries_per_second", "cpu_us_per_delivery", "connects_per_second"):
-        assert run[name] >= 0
+    burst = json.loads((tmp_path / "results.json").read_text())["scenarios"]["burst"]
+    for name in ("streamd", "floor"):
+        peer = burst["peers"][name]
+        assert (peer["missing"], peer["failures"]) == (None, [])
+        [run] = peer["runs"]
+        assert run["missing"] == run["repeated"] == run["disordered"] == 0
+        assert 0 < run["latency_p50_ms"] <= run["latency_p99_ms"] <= run["latency_max_ms"]
+        assert run["deliveries_per_second"] > 0
+        assert run["connects_per_second"] > 0
+        assert run["cpu_us_per_delivery"] >= 0
+        assert peer["ratios"]["deliveries_per_second/nchan"] is None
         assert name in done.stdout
+    assert burst["peers"]["floor"]["ratios"]["deliveries_per_second/floor"] == 1

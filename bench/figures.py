@@ -1,0 +1,94 @@
+"""The figures: what each is called, in which unit, and how those of several runs become one."""
+
+import statistics
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import attrs
+
+from .clients import Outcome
+
+# What one run measured, by the names below.
+Figures = Mapping[str, float]
+
+LOSS: Final = ("missing", "repeated", "disordered")
+
+
+@attrs.frozen
+class Figure:
+    """How a figure is shown."""
+
+    heading: str  # of its column
+    about: str
+    digits: int = 0
+    divisor: float = 1.0  # from the unit in the name to that of the heading
+
+
+FIGURES: Final[Mapping[str, Figure]] = {
+    "cpu_us_per_delivery": Figure("CPU µs/\ndelivery", "CPU of the server per delivery", 2),
+    "deliveries_per_second": Figure("deliveries\n/s", "deliveries a second"),
+    "latency_p50_ms": Figure("p50\nms", "median delay", 2),
+    "latency_p99_ms": Figure("p99\nms", "99th percentile of the delay", 2),
+    "latency_max_ms": Figure("max\nms", "longest delay", 1),
+    "connects_per_second": Figure("connects\n/s", "connects a second"),
+    "memory_bytes_per_connection": Figure("memory/\nconn. kB", "memory of the server a connection", 1, 1e3),
+    "cpu_us_per_connect": Figure("CPU µs/\nconnect", "CPU of the server per connect"),
+    "missing": Figure("missing", "deliveries that did not come"),
+    "repeated": Figure("repeated", "deliveries that came again"),
+    "disordered": Figure("disordered", "deliveries out of order"),
+    "published_single_per_second": Figure("single\nPOSTs/s", "events published a second, each its own POST"),
+    "published_array_per_second": Figure("arrays of\n100: /s", "events published a second in arrays of 100"),
+    "published_ndjson_per_second": Figure("NDJSON of\n10,000: /s", "events published a second in NDJSON"),
+    "cpu_us_per_publish": Figure("CPU µs/\nPOST", "CPU of the server per single POST"),
+    "quiet_p99_ms": Figure("quiet\np99 ms", "99th percentile without a storm, or without stalled readers", 2),
+    "quiet_max_ms": Figure("quiet\nmax ms", "longest delay without a storm, or without stalled readers", 1),
+    "connecting_p99_ms": Figure("connecting\np99 ms", "99th percentile while the others connect", 2),
+    "connecting_max_ms": Figure("connecting\nmax ms", "longest delay while the others connect", 1),
+    "reconnecting_p99_ms": Figure("reconn.\np99 ms", "99th percentile while the others reconnect", 2),
+    "reconnecting_max_ms": Figure("reconn.\nmax ms", "longest delay while the others reconnect", 1),
+    "storm_connects_per_second": Figure("storm\nconnects/s", "connects a second, all at once"),
+    "storm_reconnects_per_second": Figure("storm\nreconn./s", "reconnects a second, all at once"),
+    "rss_start_bytes": Figure("RSS MB\nstart", "resident memory of the server at the start", 1, 1e6),
+    "rss_middle_bytes": Figure("RSS MB\nmiddle", "resident memory of the server in the middle", 1, 1e6),
+    "rss_end_bytes": Figure("RSS MB\nend", "resident memory of the server at the end", 1, 1e6),
+    "tcp_start_bytes": Figure("TCP MB\nstart", "the kernel's TCP memory at the start", 1, 1e6),
+    "tcp_middle_bytes": Figure("TCP MB\nmiddle", "the kernel's TCP memory in the middle", 1, 1e6),
+    "tcp_end_bytes": Figure("TCP MB\nend", "the kernel's TCP memory at the end", 1, 1e6),
+}
+
+
+def of_deliveries(outcome: Outcome, began_ns: int, cpu_seconds: float) -> dict[str, float]:
+    """The figures of a fan-out.
+
+    Args:
+        outcome: what the clients saw.
+        began_ns: when publishing began.
+        cpu_seconds: what the server used from then to the last delivery.
+
+    Raises:
+        RuntimeError: nothing was delivered.
+    """
+    if not outcome.deliveries:
+        raise RuntimeError("no event arrived")
+    return {
+        "cpu_us_per_delivery": cpu_seconds / outcome.deliveries * 1e6,
+        "deliveries_per_second": outcome.deliveries / ((outcome.last_ns - began_ns) / 1e9),
+        "latency_p50_ms": outcome.p50_ns / 1e6,
+        "latency_p99_ms": outcome.p99_ns / 1e6,
+        "latency_max_ms": outcome.max_ns / 1e6,
+        **loss([outcome]),
+    }
+
+
+def loss(outcomes: Iterable[Outcome]) -> dict[str, float]:
+    """What was lost, repeated or out of order in all of them together."""
+    outcomes = list(outcomes)
+    return {name: float(sum(getattr(outcome, name) for outcome in outcomes)) for name in LOSS}
+
+
+def combine(runs: Iterable[Figures]) -> dict[str, float]:
+    """The median of every figure, but of losses the worst run's."""
+    runs = list(runs)
+    return {
+        name: (max if name in LOSS else statistics.median)([run[name] for run in runs]) for name in runs[0]
+    }

@@ -1,0 +1,22 @@
+"""The servers that are measured: one file each, and their applications in `apps/`."""
+
+from .base import Ability, Peer, Running, Sample, Setup
+from .better_sse import BetterSSE
+from .floor import Floor
+from .hypercorn import Hypercorn
+from .nchan import Nchan
+from .sse_starlette import SSEStarlette
+from .streamd import Streamd, StreamdASGI, StreamdView
+
+__all__ = ["PEERS", "Ability", "Peer", "Running", "Sample", "Setup", "Streamd", "StreamdView"]
+
+# In the order of the tables' rows.
+PEERS: tuple[Peer, ...] = (
+    Streamd(),
+    StreamdASGI(),
+    Floor(),
+    Nchan(),
+    SSEStarlette(),
+    BetterSSE(),
+    Hypercorn(),
+)

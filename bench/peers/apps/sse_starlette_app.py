@@ -1,0 +1,45 @@
+# mypy: disable-error-code="import-not-found"
+"""A broadcast with sse-starlette, as its documentation has it: a queue for each client.
+
+Runs in an environment of its own, where streamd is not installed.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from sse_starlette import EventSourceResponse
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+_queues: set[asyncio.Queue[str]] = set()
+
+
+async def subscribe(_: Request) -> Response:
+    """Stream what is published from now on."""
+    # Registered before the head goes out: a client that has its head misses nothing.
+    queue: asyncio.Queue[str] = asyncio.Queue()
+    _queues.add(queue)
+
+    async def stream() -> AsyncIterator[dict[str, str]]:
+        try:
+            while True:
+                yield {"data": await queue.get()}
+        finally:
+            _queues.discard(queue)
+
+    return EventSourceResponse(stream())
+
+
+async def publish(request: Request) -> Response:
+    """Broadcast the body."""
+    data = (await request.body()).decode()
+    for queue in _queues:
+        queue.put_nowait(data)
+    return Response(status_code=204)
+
+
+app = Starlette(
+    routes=[Route("/events", subscribe, methods=["GET"]), Route("/events", publish, methods=["POST"])]
+)

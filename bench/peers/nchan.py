@@ -1,0 +1,104 @@
+"""nchan: the publish-subscribe module of nginx, from Debian's packages."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import ClassVar, Final
+
+from ..missing import Missing
+from .base import BACKLOG, HOST, Ability, Peer, Place, Setup
+
+_MODULE: Final = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
+_KEPT_EVENTS: Final = 20_000
+# nginx closes connections that wait for a request once fewer than a sixteenth of its places are free.
+_PLACES_A_CONNECTION: Final = 1.25
+_SPARE_FILES: Final = 100
+
+_CONFIGURATION: Final = """\
+load_module {module};
+daemon off;
+worker_processes 1;
+worker_rlimit_nofile {files};
+pid {directory}/pid;
+error_log stderr;
+{user}
+events {{ worker_connections {connections}; }}
+http {{
+    access_log off;
+    client_body_temp_path {directory}/body;
+    proxy_temp_path {directory}/proxy;
+    fastcgi_temp_path {directory}/fastcgi;
+    uwsgi_temp_path {directory}/uwsgi;
+    scgi_temp_path {directory}/scgi;
+    keepalive_requests 1000000;
+    keepalive_timeout 1h;
+    nchan_shared_memory_size 1g;
+    server {{
+        listen {host}:{port}{tls} backlog={backlog};
+        {certificate}
+        nchan_channel_id bench;
+        nchan_message_timeout 1h;
+        nchan_message_buffer_length {kept};
+        location = /events {{
+            nchan_subscriber eventsource websocket;
+            nchan_subscriber_first_message newest;
+        }}
+        location = /publish {{
+            nchan_publisher;
+        }}
+    }}
+}}
+"""
+
+
+class Nchan(Peer):
+    """nginx with one worker process."""
+
+    about = "nginx with the nchan module, one worker"
+    abilities: ClassVar = frozenset({Ability.TLS, Ability.WEBSOCKET})
+    publish_path = "/publish"
+
+    def __init__(self) -> None:
+        self.name = "nchan"
+
+    def version(self) -> str:
+        said = subprocess.run([_nginx(), "-v"], capture_output=True, text=True, timeout=10, check=True)
+        nginx = said.stderr.strip().rpartition(": ")[2]
+        query = ["dpkg-query", "-W", "-f", "${Version}", "libnginx-mod-nchan"]
+        try:
+            module = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True).stdout
+        except (OSError, subprocess.CalledProcessError):
+            module = "of unknown version"
+        return f"{nginx}, nchan {module}"
+
+    def command(self, setup: Setup, place: Place) -> list[str]:
+        certificate = place.certificate
+        places = int(setup.connections * _PLACES_A_CONNECTION)
+        configuration = place.directory / "nginx.conf"
+        configuration.write_text(
+            _CONFIGURATION.format(
+                module=_MODULE,
+                directory=place.directory,
+                user="user root;" if os.getuid() == 0 else "",  # the directory is not for others
+                connections=places,
+                files=places + _SPARE_FILES,
+                host=HOST,
+                backlog=BACKLOG,
+                port=place.port,
+                tls=" ssl" if certificate else "",
+                certificate=f"ssl_certificate {certificate.chain}; ssl_certificate_key {certificate.key};"
+                if certificate
+                else "",
+                kept=_KEPT_EVENTS,
+            )
+        )
+        return [_nginx(), "-e", "stderr", "-p", str(place.directory), "-c", str(configuration)]
+
+
+def _nginx() -> str:
+    # Debian keeps it where only root's PATH leads.
+    program = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin")
+    if program is None or not _MODULE.exists():
+        raise Missing("no nginx with nchan; Debian packages: nginx libnginx-mod-nchan")
+    return program

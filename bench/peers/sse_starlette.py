@@ -1,0 +1,49 @@
+"""sse-starlette on uvicorn, in a virtual environment of its own."""
+
+import subprocess
+from pathlib import Path
+from typing import ClassVar, Final
+
+from ..missing import Missing
+from .base import BACKLOG, HOST, MADE, Ability, Peer, Place, Setup
+
+PACKAGES: Final = ("sse-starlette==3.7.0", "starlette", "uvicorn[standard]")
+ENVIRONMENT: Final = MADE / "sse-starlette"
+
+
+class SSEStarlette(Peer):
+    """`apps/sse_starlette_app.py`: a queue for each client; uvicorn with uvloop and httptools."""
+
+    about = "sse-starlette on uvicorn (uvloop, httptools), a queue a client"
+    abilities: ClassVar = frozenset({Ability.TLS})
+
+    def __init__(self) -> None:
+        self.name = "sse-starlette"
+
+    def version(self) -> str:
+        code = (
+            "from importlib.metadata import version\n"
+            "for name in ('sse-starlette', 'starlette', 'uvicorn', 'uvloop', 'httptools'):\n"
+            "    print(name, version(name))"
+        )
+        said = subprocess.run(
+            [_python(), "-c", code], capture_output=True, text=True, timeout=30, check=False
+        )
+        if said.returncode:
+            raise Missing(f"{ENVIRONMENT} is not complete; run `python -m bench install`")
+        return ", ".join(said.stdout.splitlines())
+
+    def command(self, setup: Setup, place: Place) -> list[str]:
+        command = [_python(), "-m", "uvicorn", "--host", HOST, "--port", str(place.port)]
+        command += ["--backlog", str(BACKLOG), "--no-access-log", "--log-level", "warning"]
+        if place.certificate is not None:
+            command += ["--ssl-certfile", str(place.certificate.chain)]
+            command += ["--ssl-keyfile", str(place.certificate.key)]
+        return [*command, "sse_starlette_app:app"]
+
+
+def _python() -> str:
+    python: Path = ENVIRONMENT / "bin" / "python"
+    if not python.exists():
+        raise Missing("sse-starlette is not installed; run `python -m bench install`")
+    return str(python)

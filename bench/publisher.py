@@ -1,0 +1,157 @@
+"""Publishing: one kept-alive HTTP/1.1 connection on a plain blocking socket, and bytes made by hand."""
+
+import enum
+import json
+import socket
+import ssl
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Final, Self
+
+TOPIC: Final = "bench"
+_RECEIVE_BYTES: Final = 65_536
+# A larger body is sent while another thread reads the answer, which may fill the socket before that.
+_LARGE_BODY_BYTES: Final = 65_536
+
+
+class Encoding(enum.Enum):
+    """How a server wants an event."""
+
+    JSON = "application/json"  # {"topic", "data"}
+    RAW = "text/plain"  # the data as the body
+
+
+class Publisher:
+    """Publishes events whose data is their number, the time and filler.
+
+    Raises:
+        RuntimeError: from every method that publishes, when the server refused.
+        OSError: the connection failed, or an answer took longer than ``timeout_seconds``.
+    """
+
+    def __init__(
+        self, host: str, port: int, path: str, encoding: Encoding, *, tls: bool, timeout_seconds: float
+    ) -> None:
+        self._host, self._port = host, port
+        self._path = path
+        self._encoding = encoding
+        self._tls = tls
+        self._timeout_seconds = timeout_seconds
+        self._received = b""
+        self._socket = self._connect()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._socket.close()
+
+    def publish_each(self, numbers: Sequence[int], *, payload_bytes: int, rate: float = 0.0) -> None:
+        """Publish every event by a request of its own.
+
+        Args:
+            numbers: the events' numbers.
+            payload_bytes: filler in each.
+            rate: events a second, counted from now; 0: the next when the last is acknowledged.
+        """
+        filler = "x" * payload_bytes
+        began = time.monotonic()
+        for count, number in enumerate(numbers):
+            if rate:
+                time.sleep(max(0.0, began + count / rate - time.monotonic()))
+            text = f"bench {number} {time.monotonic_ns()} {filler}"
+            self._post(self._encode(text), self._encoding.value)
+
+    def publish_array(self, numbers: Sequence[int], *, payload_bytes: int) -> None:
+        """Publish the events as one JSON array."""
+        self._post(b"[" + b",".join(_lines(numbers, payload_bytes)) + b"]", Encoding.JSON.value)
+
+    def publish_ndjson(self, numbers: Sequence[int], *, payload_bytes: int) -> None:
+        """Publish the events as one NDJSON body; all have the time at which it was made."""
+        answer = self._post(b"\n".join(_lines(numbers, payload_bytes)) + b"\n", "application/x-ndjson")
+        if b'"error"' in answer:
+            raise RuntimeError(f"a line was refused: {answer[answer.index(b'error') - 50 :][:300]!r}")
+
+    def _encode(self, text: str) -> bytes:
+        if self._encoding is Encoding.RAW:
+            return text.encode()
+        return json.dumps({"topic": TOPIC, "data": text}, separators=(",", ":")).encode()
+
+    def _post(self, body: bytes, content_type: str) -> bytes:
+        request = (
+            f"POST {self._path} HTTP/1.1\r\nHost: {self._host}:{self._port}\r\n"
+            f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
+        ).encode() + body
+        if len(body) <= _LARGE_BODY_BYTES:
+            self._socket.sendall(request)
+            return self._read_answer()
+        with ThreadPoolExecutor(1) as executor:
+            answer = executor.submit(self._read_answer)
+            self._socket.sendall(request)
+            return answer.result()
+
+    def _connect(self) -> socket.socket:
+        sock = socket.create_connection((self._host, self._port), self._timeout_seconds)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if not self._tls:
+            return sock
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        return context.wrap_socket(sock)
+
+    def _read_answer(self) -> bytes:
+        """The body of the answer; connects anew when the server says that it closes."""
+        head = self._read_until(b"\r\n\r\n")
+        status_line, *lines = head.decode("latin-1").split("\r\n")
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        if headers.get("transfer-encoding", "").lower() == "chunked":
+            body = self._read_chunks()
+        elif status_line.split()[1] == "204":
+            body = b""
+        else:
+            body = self._read_exactly(int(headers["content-length"]))
+        if not status_line.split()[1].startswith("2"):
+            raise RuntimeError(f"publishing was refused: {status_line} {body[:200]!r}")
+        if headers.get("connection", "").lower() == "close":
+            self._socket.close()
+            self._socket = self._connect()
+        return body
+
+    def _read_chunks(self) -> bytes:
+        parts = []
+        while size := int(self._read_until(b"\r\n").split(b";")[0], 16):
+            parts.append(self._read_exactly(size))
+            self._read_exactly(2)
+        while self._read_until(b"\r\n"):
+            pass  # trailers, up to the empty line
+        return b"".join(parts)
+
+    def _read_until(self, end: bytes) -> bytes:
+        while (at := self._received.find(end)) < 0:
+            self._receive()
+        found, self._received = self._received[:at], self._received[at + len(end) :]
+        return found
+
+    def _read_exactly(self, size: int) -> bytes:
+        while len(self._received) < size:
+            self._receive()
+        found, self._received = self._received[:size], self._received[size:]
+        return found
+
+    def _receive(self) -> None:
+        data = self._socket.recv(_RECEIVE_BYTES)
+        if not data:
+            raise RuntimeError("the server closed the publisher's connection")
+        self._received += data
+
+
+def _lines(numbers: Sequence[int], payload_bytes: int) -> list[bytes]:
+    now, filler = time.monotonic_ns(), "x" * payload_bytes
+    return [
+        b'{"topic":"%s","data":"bench %d %d %s"}' % (TOPIC.encode(), number, now, filler.encode())
+        for number in numbers
+    ]

@@ -1,0 +1,76 @@
+"""Running a scenario: every peer once, then every peer again, and so on."""
+
+from collections.abc import Callable, Sequence
+
+import attrs
+
+from .figures import LOSS, Figures, combine
+from .missing import Missing
+from .peers import Peer
+from .scenarios import Scenario
+
+
+@attrs.define
+class Row:
+    """What came of one peer in one scenario."""
+
+    peer: Peer
+    runs: list[Figures] = attrs.field(factory=list)
+    failures: list[str] = attrs.field(factory=list)  # runs that gave no figures, and why
+    missing: str = ""  # why the peer cannot run at all
+
+    @property
+    def medians(self) -> dict[str, float]:
+        """The figures of all its runs as one; empty when there are none."""
+        return combine(self.runs) if self.runs else {}
+
+    @property
+    def spoils_the_benchmark(self) -> bool:
+        """Whether it is streamd and failed, or lost, repeated or reordered an event."""
+        lost = any(run.get(name) for run in self.runs for name in LOSS)
+        return self.peer.ours and (lost or bool(self.failures))
+
+
+def run_scenario(
+    scenario: Scenario, names: Sequence[str], runs: int, *, quick: bool, say: Callable[[str], None]
+) -> list[Row]:
+    """Measure the scenario's peers, interleaved.
+
+    Args:
+        scenario: what to measure.
+        names: of the peers; all when empty.
+        runs: how often each peer is measured.
+        quick: the small load.
+        say: is told what runs now.
+    """
+    rows = [Row(peer) for peer in scenario.peers(names)]
+    for row in rows:
+        try:
+            row.peer.version()
+        except Missing as error:
+            row.missing = str(error)
+    load = scenario.quick if quick else scenario.load
+    for number in range(1, runs + 1):
+        for row in rows:
+            if row.missing:
+                continue
+            say(f"{scenario.name}, run {number} of {runs}: {row.peer.name}")
+            try:
+                row.runs.append(scenario.measure(row.peer, load))
+            except Missing as error:
+                row.missing = str(error)
+            except (RuntimeError, OSError) as error:
+                row.failures.append(str(error))
+                say(f"{row.peer.name} failed: {error}")
+    return rows
+
+
+def ratios(scenario: Scenario, rows: Sequence[Row]) -> dict[str, list[float | None]]:
+    """By peer, its medians over those of the base, in the order of ``scenario.ratios``; None: no figure."""
+    medians = {row.peer.name: row.medians for row in rows}
+
+    def ratio(name: str, figure: str, base: str) -> float | None:
+        above, below = medians[name].get(figure), medians.get(base, {}).get(figure)
+        return above / below if above is not None and below else None
+
+    return {name: [ratio(name, one.figure, one.base) for one in scenario.ratios] for name in medians}

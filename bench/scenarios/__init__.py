@@ -1,0 +1,41 @@
+"""What is asked of the servers: one table each."""
+
+from .base import Ratio, Scenario
+from .connects import CONNECTS
+from .fanout import (
+    BURST,
+    BURST_NDJSON,
+    GC_1000,
+    GC_10000,
+    HTTP2,
+    HTTP2_BURST,
+    PACED_1000,
+    PACED_10000,
+    TLS,
+    WEBSOCKET,
+)
+from .publish import PUBLISH
+from .replay import REPLAY
+from .stalled import STALLED
+from .storm import STORM
+
+__all__ = ["SCENARIOS", "Ratio", "Scenario"]
+
+# In the order in which they run.
+SCENARIOS: tuple[Scenario, ...] = (
+    PACED_1000,
+    PACED_10000,
+    BURST,
+    BURST_NDJSON,
+    HTTP2,
+    HTTP2_BURST,
+    TLS,
+    WEBSOCKET,
+    REPLAY,
+    PUBLISH,
+    CONNECTS,
+    STORM,
+    STALLED,
+    GC_1000,
+    GC_10000,
+)
