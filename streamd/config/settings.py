@@ -203,7 +203,12 @@ class HubSettings:
         "Events published but not yet fanned out before publishing is refused with 503 (count).",
         positive,
     )
-    turn_ms: float = setting(2.0, "The fan-out lets other tasks run at least this often (ms).", positive)
+    turn_ms: float = setting(
+        0.1,
+        "The fan-out lets other tasks run this often (ms). Short turns let further events be published "
+        "while one is fanned out, which then go out together.",
+        positive,
+    )
     pattern_cache_topics: int = setting(
         10_000,
         "Topics whose matching patterns are remembered (count).",

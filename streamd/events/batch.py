@@ -51,6 +51,16 @@ class Batch:
         return len(self.events)
 
     @cached_property
+    def first_id(self) -> EventId:
+        """The id of the first event; there must be one."""
+        return self.events[0].id
+
+    @cached_property
+    def last_id(self) -> EventId:
+        """The id of the last event; there must be one."""
+        return self.events[-1].id
+
+    @cached_property
     def types(self) -> Counter[str]:
         """How many events there are of each type."""
         return Counter([event.type for event in self.events])

@@ -110,9 +110,8 @@ class Subscription:
         """
         if not self.live:
             return False
-        events = batch.events
-        if events[0].id <= self.cursor:
-            events = [event for event in events if event.id > self.cursor]
+        if batch.first_id <= self.cursor:
+            events = [event for event in batch.events if event.id > self.cursor]
             if not events:
                 return False
             batch = Batch(events)
@@ -120,12 +119,12 @@ class Subscription:
             written = self._wire.write_nowait(batch)
             if written:
                 sent = self._sent  # Sent.add, without the call: this is the innermost loop
-                self.cursor = sent.cursor = events[-1].id
+                self.cursor = sent.cursor = batch.last_id
                 sent.at = self._hub.now
-                sent.events += len(events)
+                sent.events += batch.count
                 sent.bytes += written
                 return True
-        for event in events:
+        for event in batch.events:
             if not self._outbox.put_nowait(event):
                 self._overflowed()
                 break
