@@ -26,6 +26,7 @@ _ORDERED = (
         "clients choose between them",
     ),
     ("poll.wait_seconds", "poll.max_wait_seconds", "the wait by default is one a client may ask for"),
+    ("hub.turn_ms", "hub.max_turn_ms", "a turn of the fan-out lies between them"),
     ("hub.batch_events", "hub.ring_events", "the ring must hold a whole turn"),
     ("events.max_event_bytes", "log.max_bytes", "the log must hold the largest event"),
     ("events.max_event_bytes", "log.topic_max_bytes", "a topic must hold the largest event"),

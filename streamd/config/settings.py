@@ -29,6 +29,17 @@ class ServerSettings:
         positive,
         at_most(INT32_MAX),
     )
+    accepts_each_pass: int = setting(
+        4,
+        "Connections accepted before those that are open have their turn (count).",
+        positive,
+    )
+    arrivals_each_pass: int = setting(
+        4,
+        "Connections that are begun or ended before everybody else has a turn (count). After a restart all "
+        "clients come at once, and would hold up those who are in already.",
+        positive,
+    )
     drain_seconds: float = setting(
         10.0,
         "After SIGTERM: how long clients have to leave before their connections are closed (s). Their "
@@ -103,8 +114,9 @@ class ServerSettings:
         "start has made is frozen, and the rest is looked at less often. For `streamd serve` alone.",
     )
     gc_threshold: int = setting(
-        50_000,
-        "With gc_tuning: new objects before the collector looks at them (count); Python's own is 700.",
+        20_000,
+        "With gc_tuning: new objects before the collector looks at them (count); Python's own is 700. Each "
+        "look holds everything up for about a millisecond per 2,000.",
         positive,
         at_most(INT32_MAX),
     )
@@ -205,10 +217,11 @@ class HubSettings:
     )
     turn_ms: float = setting(
         0.1,
-        "The fan-out lets other tasks run this often (ms). Short turns let further events be published "
-        "while one is fanned out, which then go out together.",
+        "The fan-out lets other tasks run this often (ms), and goes on for as long as these took. Short "
+        "turns let further events be published while one is fanned out, which then go out together.",
         positive,
     )
+    max_turn_ms: float = setting(2.0, "The longest turn of the fan-out (ms).", positive)
     pattern_cache_topics: int = setting(
         10_000,
         "Topics whose matching patterns are remembered (count).",

@@ -53,7 +53,7 @@ class Hub:
         self._ahead = 0  # events published here and not yet fanned out
         self._subscriptions: dict[Subscription, None] = {}
         self._deferred: dict[Callable[[], None], None] = {}
-        self._turn = _Turn(settings.turn_ms / 1000, self._end_turn)
+        self._turn = _Turn(settings.turn_ms / 1000, settings.max_turn_ms / 1000, self._end_turn)
 
     # --- publishing ---------------------------------------------------------------------------
 
@@ -289,19 +289,28 @@ def _id_of(event: Event) -> EventId:
 
 
 class _Turn:
-    """Ends a turn when it has lasted long enough."""
+    """Ends a turn when it has lasted long enough: as long as the others took before it, within bounds.
 
-    __slots__ = ("_deadline", "_end", "_seconds")
+    Args:
+        least: of a turn (s).
+        most: of a turn (s).
+        end: lets the others run.
+    """
 
-    def __init__(self, seconds: float, end: Callable[[], Awaitable[None]]) -> None:
-        self._seconds = seconds
+    __slots__ = ("_deadline", "_end", "_least", "_most")
+
+    def __init__(self, least: float, most: float, end: Callable[[], Awaitable[None]]) -> None:
+        self._least = least
+        self._most = most
         self._end = end
         self._deadline = 0.0
 
     def begin(self) -> None:
-        self._deadline = time.perf_counter() + self._seconds
+        self._deadline = time.perf_counter() + self._least
 
     async def pause(self) -> None:
-        if time.perf_counter() >= self._deadline:
+        now = time.perf_counter()
+        if now >= self._deadline:
             await self._end()
-            self.begin()
+            again = time.perf_counter()
+            self._deadline = again + max(self._least, min(again - now, self._most))

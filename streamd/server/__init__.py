@@ -13,6 +13,7 @@ socket write is bounded in time, and every connection can be ended at once, what
 ``http1``        HTTP/1.1: reading on while an answer is being made
 ``http2``        HTTP/2: back pressure, a wire, and an end for one stream
 ``tasks``        a connection's tasks, and what an application receives
+``pace``         how many connections are looked after in one pass of the event loop
 ``live``         the connections there are
 ``listeners``    sockets with their options
 ``files``        the limit of open files

@@ -16,7 +16,6 @@ from .connection import Entrance, ServerConnection
 
 _log = structlog.get_logger(__name__)
 
-_AT_A_TIME: Final = 4  # then those who are connected already have their turn
 _EXHAUSTED: Final = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
 _CLOSED: Final = {errno.EBADF, errno.ENOTSOCK}
 
@@ -33,17 +32,24 @@ class Listener(trio.abc.Listener[ServerConnection]):
         sock: listening.
         context: for TLS; None for plain TCP.
         accepted: makes the connection of an accepted socket and its peer's address.
+        each_pass: connections accepted before those who are connected already have their turn (count).
         metrics: where it counts.
     """
 
     def __init__(
-        self, sock: socket.socket, context: ssl.SSLContext | None, accepted: Accepted, metrics: Metrics
+        self,
+        sock: socket.socket,
+        context: ssl.SSLContext | None,
+        accepted: Accepted,
+        each_pass: int,
+        metrics: Metrics,
     ) -> None:
         sock.setblocking(False)
         self._sock = sock
         self._entrance = Entrance(context, _address_of_all(sock))
         self._accepted = accepted
         self._metrics = metrics
+        self._each_pass = each_pass
         self._in_a_row = 0
         self._is_exhausted = False
 
@@ -55,7 +61,7 @@ class Listener(trio.abc.Listener[ServerConnection]):
             trio.ClosedResourceError: the listener is closed.
         """
         while True:
-            self._in_a_row = (self._in_a_row + 1) % _AT_A_TIME
+            self._in_a_row = (self._in_a_row + 1) % self._each_pass
             if not self._in_a_row:
                 await trio.lowlevel.checkpoint()
             try:

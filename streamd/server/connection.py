@@ -28,6 +28,7 @@ from .http1 import HTTP1Protocol
 from .http2 import HTTP2Protocol, HTTP2Stream
 from .live import LiveConnections
 from .output import Output
+from .pace import Pace
 from .tasks import Tasks
 from .tls import TLS
 from .wires import SocketWire, WebSocketWire, is_streaming
@@ -52,6 +53,7 @@ class Shared:
     state: ConnectionState  # each request gets a copy
     live: LiveConnections[Any]
     settings: ServerSettings
+    pace: Pace
 
 
 @attrs.frozen
@@ -137,10 +139,14 @@ class ServerConnection(trio.abc.AsyncResource):
         self._protocol = self._speak_http2() if agreed == "h2" else self._speak_http1(read)
         await self._protocol.initiate()
         self._set_idle(True)
-        while data := await read():
+        data = await read()
+        await self._shared.pace.turn()
+        while data:
             await self._handle(RawData(data))
             self._expect_head()
+            data = await read()
         self._set_idle(False)
+        await self._shared.pace.turn()
         await self._handle(RawData(b""))
         self._revoke()
         await self._protocol.handle(Closed())

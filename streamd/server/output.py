@@ -18,7 +18,7 @@ class Output:
     Args:
         sock: connected and non-blocking; closed by whoever owns it, after :meth:`close`.
         timeout_seconds: how long the kernel may take to accept what was sent (s).
-        fail: aborts the connection; called on an error of the socket, and past the timeout.
+        fail: aborts the connection; called on an error of the socket or of TLS, and past the timeout.
         spawn: starts a task that may outlive the caller.
 
     Attributes:
@@ -71,9 +71,9 @@ class Output:
         """
         if not self.free:
             return False
-        if self._seal is not None:
-            data = self._seal(data)
         try:
+            if self._seal is not None:
+                data = self._seal(data)
             taken = self._sock.send(data)
         except BlockingIOError:
             if self._seal is None:
@@ -89,7 +89,8 @@ class Output:
 
     def put(self, data: bytes) -> None:
         """Write all of it, or keep it behind what waits; a task flushes that. Never blocks, never raises."""
-        self.put_records(data if self._seal is None or self.closed else self._seal(data))
+        if not self.closed:
+            self.put_records(self._sealed(data))
 
     def put_records(self, records: bytes) -> None:
         """The same for TLS records that were made already."""
@@ -109,7 +110,7 @@ class Output:
         await self._acquire()
         try:
             if not self.closed:
-                self._put(data if self._seal is None else self._seal(data))
+                self._put(self._sealed(data))
             await self._flush()
         finally:
             self._release()
@@ -122,9 +123,17 @@ class Output:
         self.free = False
         self._tail.clear()
 
+    def _sealed(self, data: bytes) -> bytes:
+        """What goes out for ``data``; nothing once TLS has failed, which ends the connection."""
+        try:
+            return data if self._seal is None else self._seal(data)
+        except OSError:  # an ssl.SSLError is one: the peer broke off, or sent what is no TLS
+            self._fail()
+            return b""
+
     def _put(self, data: bytes) -> None:
         taken = 0
-        if not self._tail:
+        if data and not self._tail:
             try:
                 taken = self._sock.send(data)
             except BlockingIOError:

@@ -16,6 +16,7 @@ from .accept import Listener
 from .connection import ServerConnection, Shared
 from .listeners import address_of, make_config, open_sockets
 from .live import LiveConnections
+from .pace import Pace
 
 _log = structlog.get_logger(__name__)
 
@@ -51,28 +52,38 @@ async def serve(
     lifespan = Lifespan(wrapped, config, state)
     context = WorkerContext(None)
     live: LiveConnections[ServerConnection] = LiveConnections()
-    shared = Shared(app, config, context, ConnectionState(state), live, settings.server)
+    pace = Pace(settings.server.arrivals_each_pass)
+    shared = Shared(app, config, context, ConnectionState(state), live, settings.server, pace)
     metrics = metrics or Metrics(max_type_labels=settings.metrics.max_type_labels)
     sockets, tls = open_sockets(settings.server, config)
     addresses = [address_of(sock, "http" if tls is None else "https") for sock in sockets]
-    listeners = [Listener(sock, tls, partial(ServerConnection, shared), metrics) for sock in sockets]
+    listeners = [
+        Listener(sock, tls, partial(ServerConnection, shared), settings.server.accepts_each_pass, metrics)
+        for sock in sockets
+    ]
     async with trio.open_nursery() as lifespan_nursery:
+        lifespan_nursery.start_soon(pace.run)
         await lifespan_nursery.start(lifespan.handle_lifespan)
         await lifespan.wait_for_startup()
         async with trio.open_nursery() as connections:
-            async with trio.open_nursery() as accepting:
-                await accepting.start(
-                    partial(
-                        trio.serve_listeners, ServerConnection.run, listeners, handler_nursery=connections
+            try:
+                async with trio.open_nursery() as accepting:
+                    await accepting.start(
+                        partial(
+                            trio.serve_listeners, ServerConnection.run, listeners, handler_nursery=connections
+                        )
                     )
-                )
-                task_status.started(addresses)
-                await wait_for_shutdown()
-                accepting.cancel_scope.cancel()  # closes the listeners
-            _log.info("shutting down", connections=len(live))
-            if drain is not None:
-                await drain(settings.server.drain_seconds)
-            await _end_connections(context, live, settings.server.grace_seconds)
+                    task_status.started(addresses)
+                    await wait_for_shutdown()
+                    accepting.cancel_scope.cancel()  # closes the listeners
+                _log.info("shutting down", connections=len(live))
+                if drain is not None:
+                    await drain(settings.server.drain_seconds)
+                await _end_connections(context, live, settings.server.grace_seconds)
+            finally:
+                # Also when cancelled: a write under way is shielded, and would last for its timeout.
+                for connection in list(live):
+                    connection.abort()
         await lifespan.wait_for_shutdown()
         lifespan_nursery.cancel_scope.cancel()
 
@@ -80,11 +91,9 @@ async def serve(
 async def _end_connections(
     context: WorkerContext, live: LiveConnections[ServerConnection], grace_seconds: float
 ) -> None:
-    """Let answers that are under way go out, then close every socket."""
+    """Let answers that are under way go out, and wait for their sockets to be closed."""
     await context.terminated.set()  # answers that end now end their connections
     for connection in list(live):
         connection.close_if_idle()
     with trio.move_on_after(grace_seconds):
         await live.wait_empty()
-    for connection in list(live):
-        connection.abort()

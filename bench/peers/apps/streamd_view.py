@@ -8,7 +8,7 @@ import trio
 from streamd import EventStream
 from streamd.app import create_app, running
 from streamd.config import load_settings
-from streamd.server import raise_open_files, serve
+from streamd.server import raise_open_files, serve, tune_collector
 
 
 async def main() -> None:
@@ -26,6 +26,7 @@ async def main() -> None:
             addresses = await nursery.start(
                 partial(serve, app, settings, wait_for_shutdown=wait, drain=streamd.connections.drain)
             )
+            tune_collector(settings.server)
             print(f"listening on {addresses[0]}", flush=True)
 
 
