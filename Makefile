@@ -10,8 +10,9 @@ PYTHON ?= python3
 ARGS ?=
 
 BIN := .venv/bin
-# Command:package, for what the tests need from Debian.
-DEBIAN_PACKAGES := chromium:chromium
+# Command:package, or file:package, for what the tests need from Debian; and the benchmark's peers beside it.
+DEBIAN_PACKAGES := chromium:chromium gcc:gcc /usr/include/stdio.h:libc6-dev /usr/include/openssl/ssl.h:libssl-dev
+BENCH_PACKAGES := nginx:nginx /usr/lib/nginx/modules/ngx_nchan_module.so:libnginx-mod-nchan node:nodejs npm:npm
 
 export PYTHON
 
@@ -43,8 +44,11 @@ format: install-test ## put imports and layout in order
 	@$(BIN)/ruff check --select I --fix .
 	@$(BIN)/ruff format .
 
-bench: install-test ## measure the fan-out to 1,000 clients
-	@$(BIN)/python -m bench fanout --clients 1000 --events 200 $(ARGS)
+bench: install-test ## measure streamd beside its peers (hours; ARGS="--quick" for a first look)
+	@conf/setup/debian.sh $(DEBIAN_PACKAGES) $(BENCH_PACKAGES)
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint conf/constraints.txt --editable '.[bench]'
+	@$(BIN)/python -m bench install
+	@$(BIN)/python -m bench run $(ARGS)
 
 build: install ## make the wheel in dist/
 	@$(BIN)/python -m pip wheel --disable-pip-version-check --no-deps --wheel-dir dist .
@@ -52,8 +56,8 @@ build: install ## make the wheel in dist/
 reference: install ## write conf/streamd.toml anew from the settings
 	@$(BIN)/streamd config reference >conf/streamd.toml.new && mv conf/streamd.toml.new conf/streamd.toml
 
-clean: ## remove .venv, dist and the caches
-	@rm -rf .venv dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+clean: ## remove .venv, .bench, dist and the caches
+	@rm -rf .bench .venv dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 install:

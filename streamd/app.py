@@ -1,9 +1,13 @@
 """The composition root: which log, which services, which routes make one application."""
 
+import importlib
+import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
+import attrs
 import trio
 from quart_schema import QuartSchema
 from quart_trio import QuartTrio
@@ -177,3 +181,43 @@ async def running(app: QuartTrio) -> AsyncIterator[Streamd]:
         sources.append(lambda: run_demo(publish, demo))
     async with streamd.running(*sources):
         yield streamd
+
+
+def import_app(target: str, settings: Settings) -> tuple[QuartTrio, Settings]:
+    """A program's own application, to be run on streamd's server, and the settings to run it with.
+
+    Args:
+        target: ``module:name``, of an application with a :class:`Streamd`, or of a function that makes
+            one from the settings. The module is also looked for in the current folder.
+        settings: as configured. An application that is there already has settings of its own; then
+            these are for its server and its logging alone.
+
+    Raises:
+        ConfigError: there is no such application, or the settings ask for what it cannot follow.
+    """
+    module_name, _, name = target.partition(":")
+    if not module_name or not name:
+        raise ConfigError(f"--app must be MODULE:NAME, such as shop:app; got {target!r}")
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        found = getattr(importlib.import_module(module_name), name)
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"--app {target}: there is no module {error.name!r}") from error
+    except AttributeError as error:
+        raise ConfigError(f"--app {target}: {error}") from error
+    made = isinstance(found, QuartTrio)
+    app = found if made else found(settings) if callable(found) else None
+    if not isinstance(app, QuartTrio) or EXTENSION not in app.extensions:
+        raise ConfigError(f"--app {target} is no Quart-Trio application with a Streamd(app)")
+    own: Settings = app.extensions[EXTENSION].services.settings
+    wanted = attrs.evolve(own, server=settings.server, logging=settings.logging)
+    if made and settings not in (
+        wanted,
+        attrs.evolve(Settings(), server=settings.server, logging=settings.logging),
+    ):
+        raise ConfigError(
+            f"--app {target} was made with settings of its own; for any but [server] and [logging] name a"
+            " function that takes the settings and makes the application"
+        )
+    return app, wanted

@@ -1,16 +1,21 @@
 #!/bin/bash
 # Make sure that programs from Debian packages are there, installing them when that is allowed.
 #
-#   conf/setup/debian.sh COMMAND:PACKAGE...
+#   conf/setup/debian.sh COMMAND:PACKAGE... /PATH:PACKAGE...
 #
-# Does nothing when every COMMAND is found. Otherwise installs the missing PACKAGEs through apt-get, as
+# Does nothing when every COMMAND is found and every PATH is there. Otherwise installs the missing PACKAGEs through apt-get, as
 # root or with a sudo that asks for no password; where neither is possible it says what is missing and
 # ends with status 1.
 set -euo pipefail
 
 missing=()
 for pair in "$@"; do
-    command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
+    wanted=${pair%%:*}
+    if [[ $wanted == /* ]]; then
+        [ -e "$wanted" ] || missing+=("${pair##*:}")
+    else
+        command -v "$wanted" >/dev/null || missing+=("${pair##*:}")
+    fi
 done
 [ ${#missing[@]} -eq 0 ] && exit 0
 

@@ -12,7 +12,7 @@ from typing import Any
 import click
 import trio
 
-from ..app import create_app, running
+from ..app import create_app, import_app, running
 from ..config import Settings, load_settings
 from ..logs import configure_logging
 from ..server import check_open_files, raise_open_files, tune_collector
@@ -25,6 +25,7 @@ from ..server import serve as serve_app
 @click.option("--log", metavar="URL", help="Where events are kept, such as memory:")
 @click.option("--certfile", metavar="FILE", help="TLS certificate chain (PEM); needs --keyfile.")
 @click.option("--keyfile", metavar="FILE", help="TLS private key (PEM).")
+@click.option("--app", metavar="MODULE:NAME", help="Serve an application of your own, such as shop:app.")
 @click.option("--demo", is_flag=True, help="Publish this machine's figures on host/metrics.")
 @click.option("--follow", multiple=True, metavar="PATH", help="Publish a file's lines; may be repeated.")
 def serve(
@@ -33,6 +34,7 @@ def serve(
     log: str | None,
     certfile: str | None,
     keyfile: str | None,
+    app: str | None,
     demo: bool,
     follow: tuple[str, ...],
 ) -> None:
@@ -51,11 +53,13 @@ def serve(
     settings = load_settings(config, os.environ, overrides)
     check_open_files(settings.connections.max_connections, raise_open_files())
     configure_logging(settings.logging)
-    trio.run(_run, settings)
+    if app is None:
+        trio.run(_run, create_app(settings), settings)
+    else:
+        trio.run(_run, *import_app(app, settings))
 
 
-async def _run(settings: Settings) -> None:
-    app = create_app(settings)
+async def _run(app: Any, settings: Settings) -> None:
     async with _stopped_by_signal() as stopped, running(app) as streamd, trio.open_nursery() as nursery:
         addresses = await nursery.start(
             partial(

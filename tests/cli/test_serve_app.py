@@ -1,0 +1,103 @@
+"""``streamd serve --app``: an application of one's own on streamd's server."""
+
+import signal
+from pathlib import Path
+
+import httpx
+import pytest
+
+from streamd.app import import_app
+from streamd.config import load_settings
+from streamd.errors import ConfigError
+from tests.cli.program import run, started
+from tests.e2e.light_reader import LightReader, connect
+
+SHOP = """
+from quart_trio import QuartTrio
+from streamd import Streamd
+
+app = QuartTrio(__name__)
+streamd = Streamd(app)
+nothing = QuartTrio(__name__)
+number = 7
+
+@app.get("/orders")
+async def follow():
+    return streamd.event_stream("orders", after="earliest")
+
+@app.post("/orders")
+async def order():
+    return {"id": await streamd.publish("orders", "one more")}
+
+def make(settings):
+    made = QuartTrio(__name__)
+    Streamd(made, settings=settings)
+    return made
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with a module ``shop_of_<test>`` in it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path
+
+
+async def test_its_views_stream_and_its_clients_are_told_when_it_stops(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(SHOP)
+    path = f"{tmp_path}:{Path.cwd()}"
+    async with started("serve", "--bind", "127.0.0.1:0", "--app", "shop:app", PYTHONPATH=path) as program:
+        url = (await program.line()).split()[-1]
+        async with httpx.AsyncClient() as http:
+            assert (await http.post(f"{url}/orders")).status_code == 200
+        reader = LightReader(await connect(url))
+        async with reader.stream:
+            await reader.open("shop", "/orders")
+            event = await reader.next_event()
+            assert event is not None
+            assert event.data == "one more"
+            program.signal(signal.SIGTERM)
+            await reader.next_control("closing")
+        assert await program.ended() == 0
+
+
+def test_a_function_gets_the_settings(folder: Path) -> None:
+    (folder / "shop_made.py").write_text(SHOP)
+    settings = load_settings(None, {"STREAMD_HUB__RING_EVENTS": "777"}, {})
+    _, followed = import_app("shop_made:make", settings)
+    assert followed == settings
+
+
+def test_an_application_with_its_own_settings_is_served_with_ours(folder: Path) -> None:
+    (folder / "shop_own.py").write_text(SHOP)
+    settings = load_settings(None, {"STREAMD_SERVER__KEEP_ALIVE_SECONDS": "7"}, {})
+    _, followed = import_app("shop_own:app", settings)
+    assert followed.server.keep_alive_seconds == 7
+    with pytest.raises(ConfigError, match="function that takes the settings"):
+        import_app("shop_own:app", load_settings(None, {"STREAMD_HUB__RING_EVENTS": "777"}, {}))
+
+
+@pytest.mark.parametrize(
+    ("target", "says"),
+    [
+        ("shop", "MODULE:NAME"),
+        (":app", "MODULE:NAME"),
+        ("nowhere_to_be_found:app", "no module 'nowhere_to_be_found'"),
+        ("shop_wrong:missing", "missing"),
+        ("shop_wrong:nothing", "no Quart-Trio application with a Streamd"),
+        ("shop_wrong:number", "no Quart-Trio application with a Streamd"),
+    ],
+)
+def test_what_cannot_be_served_is_named(folder: Path, target: str, says: str) -> None:
+    (folder / "shop_wrong.py").write_text(SHOP)
+    with pytest.raises(ConfigError, match=says):
+        import_app(target, load_settings(None, {}, {}))
+
+
+async def test_the_command_line_says_so(tmp_path: Path) -> None:
+    done = await run("serve", "--app", "nowhere_to_be_found:app")
+    assert done.returncode != 0
+    assert "Error: " in done.stderr
+    assert "nowhere_to_be_found" in done.stderr
+    assert "Traceback" not in done.stderr
