@@ -1,0 +1,86 @@
+"""The same application under stock Hypercorn, on the plain ASGI wire."""
+
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import trio
+from trio_websocket import open_websocket_url
+
+from streamd.testing import open_stream
+from tests.cli.program import SECONDS, Program, environment
+from tests.e2e.light_reader import reading
+
+
+@asynccontextmanager
+async def hypercorn() -> AsyncIterator[tuple[str, Program]]:
+    """Its URL, and the process."""
+    arguments = ("-k", "trio", "streamd.app:create_app()", "--bind", "127.0.0.1:0")
+    with trio.fail_after(SECONDS):
+        process = await trio.lowlevel.open_process(
+            [sys.executable, "-m", "hypercorn", *arguments],
+            stdout=-1,
+            stderr=-1,
+            # Hypercorn itself leaves resources to the collector; its warnings are not ours.
+            env=environment(PYTHONWARNINGS="default"),
+        )
+        try:
+            program = Program(process)
+            while (found := re.search(r"http://\S+", await program.line(2))) is None:
+                pass
+            yield found[0], program
+        finally:
+            if process.returncode is None:
+                process.kill()
+            with trio.CancelScope(shield=True):
+                await process.wait()
+            for pipe in (process.stdout, process.stderr):
+                assert pipe is not None
+                await trio.aclose_forcefully(pipe)
+
+
+async def publish(http: httpx.AsyncClient, url: str, data: str) -> str:
+    answer = await http.post(f"{url}/events", json={"topic": "t", "data": data})
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["id"])
+
+
+async def test_streams_resume_and_places_are_given_back() -> None:
+    async with hypercorn() as (url, _), httpx.AsyncClient() as http:
+        first = await publish(http, url, "first")
+        await publish(http, url, "second")
+        async with open_stream(url, topics=["t"], last_event_id=first) as reader:
+            assert [event.data for event in await reader.take(1)] == ["second"]
+            await publish(http, url, "third")
+            assert [event.data for event in await reader.take(1)] == ["third"]
+            assert (await http.get(f"{url}/connections")).json()["active"] == 1
+        while (await http.get(f"{url}/connections")).json()["active"]:  # the close was noticed
+            pass
+        async with open_websocket_url(f"{url.replace('http', 'ws', 1)}/events?topic=t") as socket:
+            assert '"connected"' in await socket.get_message()
+            await publish(http, url, "fourth")
+            assert '"fourth"' in await socket.get_message()
+        polled = await http.get(f"{url}/events/poll", params={"topic": "t", "after": first, "wait": 0})
+        assert [event["data"] for event in polled.json()["events"]] == ["second", "third", "fourth"]
+
+
+async def test_refusals_and_heads_are_as_on_our_own_server() -> None:
+    async with hypercorn() as (url, _), httpx.AsyncClient() as http:
+        refused = await http.get(f"{url}/events")
+        assert refused.status_code == 400
+        assert refused.json()["field"] == "topic"
+        head = await http.head(f"{url}/events", params={"topic": "t"})
+        assert head.status_code == 200
+        assert head.headers["content-type"] == "text/event-stream"
+        assert (await http.get(f"{url}/connections")).json()["active"] == 0
+
+
+async def test_it_ends_on_sigterm_when_its_clients_have_left() -> None:
+    async with hypercorn() as (url, program):
+        async with reading(url, "t") as reader:
+            await reader.next_control("connected")
+        program.signal(signal.SIGTERM)
+        assert await program.ended() == 0
