@@ -5,7 +5,7 @@ framework would take most of the time that one costs, and most of its memory for
 """
 
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from typing import Any, Final
 from urllib.parse import parse_qs
 
@@ -131,6 +131,17 @@ async def _until_disconnect(receive: Receive, serving: trio.CancelScope) -> None
     serving.cancel()
 
 
-def _hooks_of(app: Quart) -> list[int]:
-    """How many functions an application runs around its views, of each kind."""
-    return [sum(len(functions) for functions in getattr(app, kind, {}).values()) for kind in _HOOKS]
+def _hooks_of(app: Quart) -> list[object]:
+    """All functions that an application runs around its views."""
+    return [function for kind in _HOOKS for function in _leaves(getattr(app, kind, {}))]
+
+
+def _leaves(found: object) -> Iterator[object]:
+    """What nested dictionaries and lists hold."""
+    if isinstance(found, dict):
+        found = list(found.values())
+    if isinstance(found, list):
+        for part in found:
+            yield from _leaves(part)
+    else:
+        yield found
