@@ -23,11 +23,17 @@ from .scenarios import SCENARIOS
 _SPARE_FILES = 200
 
 
-@click.group()
-def main() -> None:
-    """Measure streamd and its peers on this machine, over the loopback interface."""
+@click.group(invoke_without_command=True)
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Measure streamd and its peers on this machine, over the loopback interface.
+
+    Without a command: everything, as `run` does, which takes hours.
+    """
     # Ended by SIGTERM, it ends its servers first.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    if context.invoked_subcommand is None:
+        context.invoke(run)
 
 
 @main.command("list")

@@ -45,6 +45,10 @@ class Places(Protocol):
         """Give the place back."""
 
 
+def _do_nothing() -> None:
+    """What a connection calls that nothing was set for."""
+
+
 @attrs.define(eq=False)
 class Connection:
     """One client, admitted for as long as the block ``with`` it lasts.
@@ -69,9 +73,9 @@ class Connection:
     stalled_since: float | None = None  # when the write that is under way began
     errors: int = 0
     closing: Control | None = None  # set once, by whoever ends the connection first
-    level_cursor: Callable[[], EventId | None] = lambda: None  # set by what feeds the stream
-    leave_hub: Callable[[], None] = lambda: None  # set by what feeds the stream
-    abort_transport: Callable[[], None] = lambda: None  # closes the socket, where the server can
+    level_cursor: Callable[[], EventId | None] = _do_nothing  # set by what feeds the stream
+    leave_hub: Callable[[], None] = _do_nothing  # set by what feeds the stream
+    abort_transport: Callable[[], None] = _do_nothing  # closes the socket, where the server can
     is_lost: bool = False  # nothing can be written any more
     pumping: trio.CancelScope = attrs.field(factory=trio.CancelScope)  # of the loop that writes
 
@@ -81,6 +85,8 @@ class Connection:
 
     def __exit__(self, *_: object) -> None:
         self.places.leave(self)
+        # They refer to what refers to this object; apart, all are freed without the garbage collector.
+        self.level_cursor = self.leave_hub = self.abort_transport = _do_nothing
 
     async def write(self, wire: Wire, batch: Batch) -> None:
         """Write frames and count them; marks the connection stalled for as long as it takes.

@@ -18,6 +18,7 @@ _log = structlog.get_logger(__name__)
 
 _EXHAUSTED: Final = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
 _CLOSED: Final = {errno.EBADF, errno.ENOTSOCK}
+_PAUSE_SECONDS: Final = 0.1  # in which clients leave, and give files back
 
 Accepted = Callable[[Entrance, socket.socket, Any], ServerConnection]
 
@@ -25,8 +26,9 @@ Accepted = Callable[[Entrance, socket.socket, Any], ServerConnection]
 class Listener(trio.abc.Listener[ServerConnection]):
     """A listening socket, for :func:`trio.serve_listeners`.
 
-    Where files have run out, ``serve_listeners`` waits a moment and tries again: accepting pauses,
-    those who are connected go on, and whoever knocks waits in the kernel's queue.
+    Where files have run out it waits a moment and tries again: accepting pauses, those who are
+    connected go on, and whoever knocks waits in the kernel's queue. The log says so once, until
+    nobody waits there any more.
 
     Args:
         sock: listening.
@@ -57,7 +59,6 @@ class Listener(trio.abc.Listener[ServerConnection]):
         """The next connection.
 
         Raises:
-            OSError: there are no files left for it.
             trio.ClosedResourceError: the listener is closed.
         """
         while True:
@@ -67,14 +68,14 @@ class Listener(trio.abc.Listener[ServerConnection]):
             try:
                 sock, peer = self._sock.accept()
             except BlockingIOError:
+                self._is_exhausted = False
                 await trio.lowlevel.wait_readable(self._sock)
             except OSError as error:
-                self._look_at(error)
+                await self._recover(error)
             else:
-                self._is_exhausted = False
                 return self._accepted(self._entrance, sock, peer)
 
-    def _look_at(self, error: OSError) -> None:
+    async def _recover(self, error: OSError) -> None:
         if error.errno in _CLOSED:
             raise trio.ClosedResourceError from error
         if error.errno in _EXHAUSTED:
@@ -82,7 +83,8 @@ class Listener(trio.abc.Listener[ServerConnection]):
             if not self._is_exhausted:
                 self._is_exhausted = True
                 _log.error("accepting pauses: no files or memory for more connections", error=str(error))
-            raise error
+            # Raised, the error would make `serve_listeners` wait as well, and log a traceback each time.
+            await trio.sleep(_PAUSE_SECONDS)
         # Anything else was about one connection, which is gone already.
 
     async def aclose(self) -> None:

@@ -15,7 +15,6 @@ import trio
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol.h11 import H2CProtocolRequiredError, H2ProtocolAssumedError
-from hypercorn.protocol.http_stream import HTTPStream
 from hypercorn.protocol.ws_stream import WSStream
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
@@ -302,6 +301,8 @@ class ServerConnection(trio.abc.AsyncResource):
         elif isinstance(event, Updated):
             self._set_idle(event.idle)
         elif isinstance(event, Closed):
+            with suppress(trio.ClosedResourceError):
+                await self._output.send(b"")  # returns when what waits has gone out
             self._close()
             await self._tell_closed()
 
@@ -314,11 +315,9 @@ class ServerConnection(trio.abc.AsyncResource):
         extensions = scope.setdefault("extensions", {})
         protocol = self._protocol
         if isinstance(protocol, HTTP2Protocol):
-            if scope["type"] == "http":
-                stream: HTTPStream = send.__self__
-                extensions[CONNECTION_EXTENSION] = HTTP2Stream(
-                    protocol, stream, self._output, self._shared.settings.http2_stream_buffer_bytes
-                )
+            extensions[CONNECTION_EXTENSION] = HTTP2Stream(
+                protocol, send.__self__, self._output, self._shared.settings.http2_stream_buffer_bytes
+            )
         else:
             extensions[CONNECTION_EXTENSION] = self
         return self._shared.app(scope, receive, send)

@@ -1,5 +1,6 @@
 """Hypercorn's HTTP/1.1 and WebSocket, with a reader that goes on while an answer is being made."""
 
+import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -69,7 +70,7 @@ class _Pause:
     """What Hypercorn's reader waits for when a request came behind one that is still being answered."""
 
     def __init__(self, protocol: HTTP1Protocol) -> None:
-        self._protocol = protocol
+        self._protocol: HTTP1Protocol = weakref.proxy(protocol)  # which owns this
         self._over: trio.Event | None = None
 
     async def clear(self) -> None:

@@ -15,6 +15,7 @@ from h2.exceptions import ProtocolError
 from hypercorn.protocol.events import Event
 from hypercorn.protocol.h2 import BufferCompleteError, H2Protocol, StreamBuffer
 from hypercorn.protocol.http_stream import HTTPStream
+from hypercorn.protocol.ws_stream import WSStream
 
 from ..events import Batch
 from ..transports.asgi import Defer
@@ -99,6 +100,10 @@ class HTTP2Protocol(H2Protocol):
         wire = self.wires.pop(stream_id, None)
         if wire is not None:
             wire.revoke()
+        if stream_id in self.stream_buffers and isinstance(self.streams.get(stream_id), WSStream):
+            # Hypercorn answers a client's Close, and leaves the stream open (RFC 8441 section 5).
+            self.stream_buffers[stream_id].set_complete()
+            self.priority.unblock(stream_id)
         await super()._close_stream(stream_id)
 
     def flush_turn(self) -> None:
@@ -126,10 +131,10 @@ class HTTP2Stream:
     """
 
     def __init__(
-        self, protocol: HTTP2Protocol, stream: HTTPStream, output: Output, buffer_bytes: int
+        self, protocol: HTTP2Protocol, stream: HTTPStream | WSStream, output: Output, buffer_bytes: int
     ) -> None:
         self._protocol = protocol
-        self._stream = stream
+        self._stream_id = stream.stream_id  # the stream itself refers to this object, by its scope
         self._output = output
         if stream.stream_id in protocol.stream_buffers:
             buffer = BoundedStreamBuffer(protocol.context.event_class, buffer_bytes)
@@ -137,23 +142,24 @@ class HTTP2Stream:
 
     def abort(self) -> None:
         """Reset this stream alone (RST_STREAM, CANCEL); the connection and its others go on."""
-        wire = self._protocol.wires.pop(self._stream.stream_id, None)
+        wire = self._protocol.wires.pop(self._stream_id, None)
         if wire is not None:
             wire.revoke()
         try:
-            self._protocol.connection.reset_stream(self._stream.stream_id, ErrorCodes.CANCEL)
+            self._protocol.connection.reset_stream(self._stream_id, ErrorCodes.CANCEL)
         except ProtocolError:
             return  # it is over already
         self._protocol.task_group.spawn(self._protocol._flush)
 
     def lease(self, defer: Defer, lost: Callable[[], None]) -> "HTTP2Wire | None":
-        stream, protocol = self._stream, self._protocol
-        buffer = protocol.stream_buffers.get(stream.stream_id)
-        if protocol.closed or stream.closed or buffer is None:
+        protocol = self._protocol
+        stream = protocol.streams.get(self._stream_id)
+        buffer = protocol.stream_buffers.get(self._stream_id)
+        if protocol.closed or stream is None or stream.closed or buffer is None:
             lost()
             return None
-        if not is_streaming(stream):
-            return None
+        if not isinstance(stream, HTTPStream) or not is_streaming(stream):
+            return None  # also for a WebSocket over HTTP/2 (RFC 8441)
         wire = HTTP2Wire(protocol, stream, buffer, self._output, defer, lost)
         protocol.wires[stream.stream_id] = wire
         return wire

@@ -122,6 +122,9 @@ class Output:
         self.closed = True
         self.free = False
         self._tail.clear()
+        # Their owners refer to this object; apart, both are freed without the garbage collector.
+        self._fail = self._spawn = _do_nothing
+        self._seal = None
 
     def _sealed(self, data: bytes) -> bytes:
         """What goes out for ``data``; nothing once TLS has failed, which ends the connection."""
@@ -188,3 +191,7 @@ class Output:
                     self._fail()
         if scope.cancelled_caught:
             self._fail()
+
+
+def _do_nothing(*_: object) -> None:
+    """What a closed output calls."""
