@@ -1,0 +1,183 @@
+"""Frames that leave together: their bytes against h11 and wsproto, and how they are shared."""
+
+import json
+from collections import Counter
+
+import h11
+import pytest
+import wsproto
+from hypothesis import given
+from hypothesis import strategies as st
+from wsproto.events import TextMessage
+
+from streamd.events import Batch, Control, CursorMove, Draft, Event, EventId, Frame, encode_text_frame
+from streamd.events.event import DEFAULT_TYPE
+from streamd.events.ids import make_event_id
+from tests.events.strategies import LIMITS, events
+
+FIRST, SECOND, THIRD = (make_event_id(1_700_000_000_123, sequence) for sequence in (1, 2, 3))
+
+frames = st.lists(
+    events() | st.builds(Control, st.just("heartbeat")) | st.builds(CursorMove, st.just(SECOND)),
+    min_size=1,
+    max_size=6,
+)
+
+
+def event(id: EventId, type: str | None = None) -> Event:
+    return Event.from_draft(Draft.create("a", "text", limits=LIMITS, type=type), id)
+
+
+class CountingFrame:
+    """A frame that knows how often it was encoded."""
+
+    def __init__(self) -> None:
+        self.encoded: Counter[str] = Counter()
+
+    @property
+    def sse(self) -> bytes:
+        self.encoded["sse"] += 1
+        return b"data: x\n\n"
+
+    @property
+    def json(self) -> bytes:
+        self.encoded["json"] += 1
+        return b"{}"
+
+    @property
+    def text(self) -> str:
+        return "{}"
+
+
+# --- HTTP/1.1 -------------------------------------------------------------------------------------
+
+
+def begin_response() -> tuple[h11.Connection, h11.Connection]:
+    """A server and a client in the middle of a chunked answer."""
+    server, client = h11.Connection(h11.SERVER), h11.Connection(h11.CLIENT)
+    request = client.send(h11.Request(method="GET", target="/", headers=[("host", "x")]))
+    assert request is not None
+    server.receive_data(request + (client.send(h11.EndOfMessage()) or b""))
+    assert isinstance(server.next_event(), h11.Request)
+    assert isinstance(server.next_event(), h11.EndOfMessage)
+    head = server.send(h11.Response(status_code=200, headers=[("transfer-encoding", "chunked")]))
+    assert head is not None
+    client.receive_data(head)
+    assert isinstance(client.next_event(), h11.Response)
+    return server, client
+
+
+def read_body(client: h11.Connection) -> bytes:
+    """What has come of the body."""
+    body = b""
+    while isinstance(part := client.next_event(), h11.Data):
+        body += part.data
+    assert part in (h11.NEED_DATA, h11.EndOfMessage()), part
+    return body
+
+
+@given(frames)
+def test_a_chunk_is_what_h11_would_have_sent(frames: list[Frame]) -> None:
+    batch = Batch(frames)
+    server, client = begin_response()
+    assert batch.chunk == server.send(h11.Data(data=batch.sse))
+    client.receive_data(batch.chunk)
+    assert read_body(client) == batch.sse == b"".join(frame.sse for frame in frames)
+
+
+def test_chunks_may_be_written_past_h11_among_its_own() -> None:
+    server, client = begin_response()
+    batch = Batch([event(FIRST), event(SECOND)])
+    end = server.send(h11.EndOfMessage())
+    assert end is not None
+    client.receive_data(batch.chunk + batch.chunk)
+    assert read_body(client) == batch.sse * 2
+    client.receive_data(batch.chunk + end)
+    assert read_body(client) == batch.sse
+    assert client.their_state is h11.DONE
+
+
+# --- WebSocket ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65_535, 65_536, 200_000])
+def test_a_text_frame_is_what_wsproto_would_have_sent(size: int) -> None:
+    text = "x" * size
+    made = encode_text_frame(text.encode())
+    assert made == wsproto.connection.Connection(wsproto.ConnectionType.SERVER).send(TextMessage(data=text))
+    client = wsproto.connection.Connection(wsproto.ConnectionType.CLIENT)
+    client.receive_data(made)
+    [message] = client.events()
+    assert isinstance(message, TextMessage)
+    assert message.data == text
+    assert message.message_finished
+
+
+@given(frames)
+def test_each_frame_of_a_batch_is_a_message_of_a_websocket(frames: list[Frame]) -> None:
+    client = wsproto.connection.Connection(wsproto.ConnectionType.CLIENT)
+    client.receive_data(Batch(frames).websocket)
+    messages = [message for message in client.events() if isinstance(message, TextMessage)]
+    assert [message.data for message in messages] == [frame.text for frame in frames]
+    assert all(isinstance(json.loads(message.data), dict) for message in messages)
+
+
+# --- sharing --------------------------------------------------------------------------------------
+
+
+def test_a_batch_is_encoded_once_for_each_wire_however_many_ask() -> None:
+    counting = [CountingFrame(), CountingFrame()]
+    batch = Batch(counting)
+    assert not counting[0].encoded  # and not before somebody asks
+    for _ in range(3):
+        assert batch.chunk
+        assert batch.sse
+        assert batch.websocket
+    assert [frame.encoded for frame in counting] == [Counter(sse=1, json=1)] * 2
+
+
+@pytest.mark.parametrize("name", ["sse", "chunk", "websocket", "events", "types"])
+def test_what_a_batch_makes_is_one_object(name: str) -> None:
+    batch = Batch([event(FIRST), event(SECOND)])
+    assert getattr(batch, name) is getattr(batch, name)
+
+
+def test_an_event_is_encoded_once_for_all_batches_it_is_in() -> None:
+    shared = event(FIRST)
+    assert Batch([shared]).frames[0].sse is Batch([shared, event(SECOND)]).frames[0].sse
+    assert Batch([shared]).sse == shared.sse
+
+
+# --- what is in it --------------------------------------------------------------------------------
+
+
+def test_the_cursor_is_the_last_id_that_a_client_has_afterwards() -> None:
+    assert Batch([event(FIRST), event(SECOND)]).cursor == SECOND
+    assert Batch([event(FIRST), CursorMove(THIRD)]).cursor == THIRD
+    assert Batch([CursorMove(FIRST), event(SECOND), Control("heartbeat")]).cursor == SECOND
+    assert Batch([Control("gap"), CursorMove(FIRST), Control("heartbeat")]).cursor == FIRST
+    assert Batch([Control("heartbeat")]).cursor is None
+    assert Batch([]).cursor is None
+
+
+def test_control_frames_are_sent_and_not_counted() -> None:
+    first, second = event(FIRST, "stage"), event(THIRD)
+    batch = Batch([Control("gap"), first, CursorMove(SECOND), second, Control("heartbeat")])
+    assert batch.count == 2
+    assert list(batch.events) == [first, second]
+    assert (batch.first_id, batch.last_id) == (FIRST, THIRD)
+    assert batch.types == {"stage": 1, DEFAULT_TYPE: 1}
+    quiet = Batch([Control("heartbeat"), CursorMove(FIRST)])
+    assert (quiet.count, list(quiet.events), quiet.types) == (0, [], Counter())
+
+
+def test_types_count_the_events_of_each() -> None:
+    batch = Batch([event(FIRST, "stage"), event(SECOND, "stage"), event(THIRD, "done")])
+    assert batch.types == {"stage": 2, "done": 1}
+    assert batch.types["other"] == 0
+
+
+def test_the_time_of_publishing_is_that_of_the_newest_event() -> None:
+    older = event(make_event_id(1_600_000_000_000, 0))
+    assert Batch([older, event(FIRST), Control("heartbeat")]).published_seconds == 1_700_000_000.123
+    assert Batch([Control("heartbeat")]).published_seconds == 0

@@ -1,0 +1,259 @@
+"""Everything that leaves a socket, in one order: over real sockets that take little at a time."""
+
+import itertools
+import random
+import socket
+import struct
+
+import attrs
+import pytest
+import trio
+import trio.testing
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from tests.server.output_rig import BIG, PATIENCE_SECONDS, Rig, open_rig
+
+_HEAD = struct.Struct("!II")  # of a message: its number and its size
+
+
+async def test_a_direct_write_is_with_the_peer_at_once() -> None:
+    async with trio.open_nursery() as nursery:
+        with open_rig(nursery) as rig:
+            assert rig.output.write_nowait(b"one")
+            assert rig.available() == b"one"
+            assert rig.is_free()
+
+
+async def test_what_a_direct_write_left_is_flushed_and_nothing_overtakes_it() -> None:
+    with trio.fail_after(PATIENCE_SECONDS):
+        async with trio.open_nursery() as nursery:
+            with open_rig(nursery) as rig:
+                assert rig.output.write_nowait(b"a" * BIG)
+                assert not rig.is_free()
+                assert not rig.output.write_nowait(b"refused")
+                rig.output.put(b"b" * 10)
+                nursery.start_soon(rig.output.send, b"c" * BIG)
+                await trio.testing.wait_all_tasks_blocked()
+                assert not rig.output.write_nowait(b"refused")
+                assert await rig.read(2 * BIG + 10) == b"a" * BIG + b"b" * 10 + b"c" * BIG
+                await trio.testing.wait_all_tasks_blocked()
+                assert rig.is_free()
+                assert rig.output.write_nowait(b"end")
+                assert await rig.read(3) == b"end"
+                assert rig.failures == 0
+
+
+async def test_a_direct_write_is_refused_while_somebody_sends_or_waits_to() -> None:
+    with trio.fail_after(PATIENCE_SECONDS):
+        async with trio.open_nursery() as nursery:
+            with open_rig(nursery) as rig:
+                nursery.start_soon(rig.output.send, b"a" * BIG)
+                await trio.testing.wait_all_tasks_blocked()
+                nursery.start_soon(rig.output.send, b"b" * BIG)
+                await trio.testing.wait_all_tasks_blocked()
+                assert not rig.output.write_nowait(b"refused")
+                rig.output.put(b"p")  # goes to the tail, while the second still waits for its turn
+                assert await rig.read(BIG + 1) == b"a" * BIG + b"p"
+                await trio.testing.wait_all_tasks_blocked()
+                assert not rig.output.write_nowait(b"refused")
+                assert await rig.read(BIG) == b"b" * BIG
+                await trio.testing.wait_all_tasks_blocked()
+                assert rig.output.write_nowait(b"taken")
+
+
+async def test_a_direct_write_is_refused_until_the_sender_had_its_turn_again() -> None:
+    """A send that the kernel took at once still holds its turn while it lets others run."""
+    seen: list[bool] = []
+
+    def look(data: bytes) -> bytes:
+        seen.append(rig.is_free())
+        seen.append(rig.output.write_nowait(b"refused"))
+        return data
+
+    async with trio.open_nursery() as nursery:
+        with open_rig(nursery) as rig:
+            rig.output.seal_with(look)
+            await rig.output.send(b"sent")
+            assert seen == [False, False]
+            assert rig.available() == b"sent"
+
+
+async def test_a_direct_write_does_not_overtake_what_was_put_during_a_send() -> None:
+    """Whichever of the two tasks runs first; that is decided anew each time."""
+    with trio.fail_after(PATIENCE_SECONDS):
+        async with trio.open_nursery() as nursery:
+            for _ in range(30):
+                with open_rig(nursery) as rig:
+                    has_put = trio.Event()
+                    seal_and_start(rig, nursery, has_put)
+                    await rig.output.send(b"sent")
+                    assert rig.output.write_nowait(b"direct") is not has_put.is_set()
+                    await has_put.wait()
+                    await trio.testing.wait_all_tasks_blocked()
+
+
+def seal_and_start(rig: Rig, nursery: trio.Nursery, has_put: trio.Event) -> None:
+    """At the next message, start a task that puts more than the kernel takes."""
+
+    async def put() -> None:
+        rig.output.put(b"a" * BIG)
+        has_put.set()
+
+    def start(data: bytes) -> bytes:
+        rig.output.seal_with(bytes)
+        nursery.start_soon(put)
+        return data
+
+    rig.output.seal_with(start)
+
+
+async def test_a_full_kernel_takes_nothing_of_a_direct_write_but_a_record_once_made_goes_out() -> None:
+    with trio.fail_after(PATIENCE_SECONDS):
+        async with trio.open_nursery() as nursery:
+            with open_rig(nursery) as rig:
+                filled = 0
+                with pytest.raises(BlockingIOError):
+                    while True:
+                        filled += rig.sock.send(b"x")
+                assert not rig.output.write_nowait(b"refused")
+                assert rig.is_free()
+                rig.output.seal_with(bytes.upper)
+                assert rig.output.write_nowait(b"record")
+                assert not rig.is_free()
+                assert await rig.read(filled + 6) == b"x" * filled + b"RECORD"
+
+
+@attrs.define
+class Message:
+    """What one writer wrote, and when, by a clock that counts calls and returns."""
+
+    data: bytes
+    begun: int
+    done: int = 0
+    accepted: bool = False
+
+
+def take_apart(stream: bytes) -> list[tuple[int, bytes]]:
+    """The numbers and the bytes of whole messages that make up a stream."""
+    found = []
+    while stream:
+        number, size = _HEAD.unpack_from(stream)
+        found.append((number, stream[:size]))
+        stream = stream[size:]
+    return found
+
+
+async def write_at_random(
+    rig: Rig, messages: list[Message], clock: "itertools.count[int]", random_: random.Random
+) -> None:
+    """Some messages, written in every way there is; sends may be cancelled at any point."""
+
+    async def cancel_later(scope: trio.CancelScope) -> None:
+        for _ in range(random_.randrange(12)):
+            await trio.lowlevel.checkpoint()
+        scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(8):
+            size = _HEAD.size + random_.choice((0, 1, 700, 5_000, 30_000))
+            data = _HEAD.pack(len(messages), size) + random_.randbytes(size - _HEAD.size)
+            message = Message(data, next(clock))
+            messages.append(message)
+            kind = random_.choice(("direct", "put", "send", "send", "cancelled"))
+            if kind == "direct":
+                message.accepted = rig.output.write_nowait(data)
+            elif kind == "put":
+                rig.output.put(data)
+                message.accepted = True
+            else:
+                with trio.CancelScope() as scope:
+                    if kind == "cancelled":
+                        nursery.start_soon(cancel_later, scope)
+                    await rig.output.send(data)
+                    message.accepted = True
+            message.done = next(clock)
+            for _ in range(random_.randrange(3)):
+                await trio.lowlevel.checkpoint()
+
+
+@hypothesis_settings(max_examples=60)
+@given(seed=st.integers(0, 2**32), sealed=st.booleans())
+def test_all_that_was_accepted_arrives_whole_and_in_order(seed: int, sealed: bool) -> None:
+    random_ = random.Random(seed)
+    messages: list[Message] = []
+    made: list[bytes] = []
+
+    def seal(data: bytes) -> bytes:
+        made.append(data)
+        return data
+
+    async def main() -> None:
+        clock = itertools.count(1)
+        with trio.fail_after(PATIENCE_SECONDS):
+            async with trio.open_nursery() as nursery:
+                with open_rig(nursery) as rig:
+                    received: list[bytes] = []
+
+                    async def read() -> None:
+                        received.append(await rig.read_oddly(random_))
+
+                    async with trio.open_nursery() as reading:
+                        reading.start_soon(read)
+                        if sealed:
+                            rig.output.seal_with(seal)
+                        async with trio.open_nursery() as writing:
+                            for _ in range(5):
+                                writing.start_soon(write_at_random, rig, messages, clock, random_)
+                        await rig.output.send(_HEAD.pack(len(messages), _HEAD.size))  # behind all the rest
+                        rig.sock.shutdown(socket.SHUT_WR)
+                    *arrived, last = take_apart(received[0])
+                    assert last[0] == len(messages)
+                    assert rig.failures == 0
+                    assert rig.is_free()
+        if sealed:
+            assert received[0] == b"".join(made)
+        accepted = {number: m.data for number, m in enumerate(messages) if m.accepted}
+        assert dict(arrived) == accepted
+        assert len(arrived) == len(accepted)
+        # Whatever was wholly written before another was begun stands before it.
+        latest_begun = 0
+        for number, _ in arrived:
+            assert messages[number].done > latest_begun
+            latest_begun = max(latest_begun, messages[number].begun)
+
+    trio.run(main)
+
+
+async def test_cancelled_while_it_waits_for_its_turn_a_send_writes_nothing() -> None:
+    with trio.fail_after(PATIENCE_SECONDS):
+        async with trio.open_nursery() as nursery:
+            with open_rig(nursery) as rig:
+                nursery.start_soon(rig.output.send, b"a" * BIG)
+                await trio.testing.wait_all_tasks_blocked()
+                async with trio.open_nursery() as waiting:
+                    waiting.start_soon(rig.output.send, b"never")
+                    await trio.testing.wait_all_tasks_blocked()
+                    nursery.start_soon(rig.output.send, b"c")
+                    await trio.testing.wait_all_tasks_blocked()
+                    waiting.cancel_scope.cancel()
+                assert not rig.output.write_nowait(b"refused")
+                assert await rig.read(BIG + 1) == b"a" * BIG + b"c"
+                await trio.testing.wait_all_tasks_blocked()
+                assert rig.output.write_nowait(b"d")
+                assert rig.available() == b"d"
+
+
+async def test_cancelled_while_it_is_under_way_a_send_goes_out_whole() -> None:
+    with trio.fail_after(PATIENCE_SECONDS):
+        async with trio.open_nursery() as nursery:
+            with open_rig(nursery) as rig, trio.CancelScope() as scope:
+                async with trio.open_nursery() as sending:
+                    sending.start_soon(rig.output.send, b"a" * BIG)
+                    await trio.testing.wait_all_tasks_blocked()
+                    scope.cancel()
+                    with trio.fail_after(PATIENCE_SECONDS, shield=True):
+                        await trio.testing.wait_all_tasks_blocked()
+                        assert await rig.read(BIG) == b"a" * BIG
+            assert rig.failures == 0

@@ -1,0 +1,298 @@
+"""Wires past ASGI are leases: whatever ends one, nothing is written by it any more."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from operator import attrgetter
+from typing import Any, Protocol
+
+import attrs
+import pytest
+import trio
+import trio.testing
+import wsproto
+from hypercorn.config import Config
+from hypercorn.protocol.events import Data, Event, Request
+from hypercorn.protocol.http_stream import HTTPStream
+from hypercorn.protocol.ws_stream import WSStream
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import ConnectionState
+from wsproto.events import CloseConnection, Message, Ping, TextMessage
+
+from streamd.events import Batch, Control
+from streamd.server.tasks import Tasks
+from streamd.server.wires import SocketWire, WebSocketWire, is_streaming
+from tests.server.output_rig import BIG, PATIENCE_SECONDS, Rig, open_rig
+
+BATCH = Batch([Control("one"), Control("two")])
+LONG = Batch([Control("long", {"data": "x" * BIG})])
+CHUNK = attrgetter("chunk")
+WEBSOCKET = attrgetter("websocket")
+HANDSHAKE = [
+    (b"host", b"test"),
+    (b"connection", b"Upgrade"),
+    (b"upgrade", b"websocket"),
+    (b"sec-websocket-version", b"13"),
+    (b"sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ=="),
+]
+Send = Callable[[Event], Awaitable[None]]
+
+
+@attrs.define
+class Calls:
+    """How often a lease was lost."""
+
+    count: int = 0
+
+    def __call__(self) -> None:
+        self.count += 1
+
+
+class Stream(Protocol):
+    async def handle(self, event: Event) -> None: ...
+
+
+def parts(nursery: trio.Nursery, send: Send) -> tuple[Any, ...]:
+    """What Hypercorn's streams are made from, with an application that does nothing by itself."""
+
+    async def idle(_scope: Any, _receive: Any, _send: Any) -> None:
+        await trio.sleep_forever()
+
+    return (idle, Config(), WorkerContext(None), Tasks(nursery, idle), False, None, None, send, 1)
+
+
+async def begin(stream: Stream, method: str, headers: list[tuple[bytes, bytes]]) -> None:
+    await stream.handle(
+        Request(
+            stream_id=1,
+            headers=headers,
+            http_version="1.1",
+            method=method,
+            raw_path=b"/events",
+            state=ConnectionState({}),
+        )
+    )
+
+
+async def drop(_event: Event) -> None:
+    pass
+
+
+# --- whether there is a lease to be had -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "headers", "expected"),
+    [
+        ("GET", 200, [], True),
+        ("GET", 200, [(b"content-type", b"text/event-stream")], True),
+        ("HEAD", 200, [], False),
+        ("POST", 200, [], False),
+        ("GET", 204, [], False),
+        ("GET", 304, [], False),
+        ("GET", 206, [], False),
+        ("GET", 200, [(b"Content-Length", b"7")], False),
+        ("GET", 200, [(b"x", b"y"), (b"content-length", b"7")], False),
+    ],
+)
+async def test_only_the_body_of_a_200_answer_to_a_get_is_a_stream(
+    method: str, status: int, headers: list[tuple[bytes, bytes]], expected: bool
+) -> None:
+    async with trio.open_nursery() as nursery:
+        stream = HTTPStream(*parts(nursery, drop))
+        await begin(stream, method, [(b"host", b"test")])
+        assert not is_streaming(stream)  # nothing has begun
+        await stream.app_send({"type": "http.response.start", "status": status, "headers": headers})
+        assert is_streaming(stream) is expected
+        await stream.app_send({"type": "http.response.body", "body": b"", "more_body": False})
+        assert not is_streaming(stream)
+        nursery.cancel_scope.cancel()
+
+
+# --- the lease ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("encoding", ["sse", "chunk", "websocket"])
+async def test_a_wire_writes_its_own_encoding_and_says_how_much(encoding: str) -> None:
+    encode: Callable[[Batch], bytes] = attrgetter(encoding)
+    async with trio.open_nursery() as nursery:
+        with open_rig(nursery) as rig:
+            wire = SocketWire(rig.output, encode, Calls())
+            assert wire.write_nowait(BATCH) == len(encode(BATCH))
+            assert await wire.write(BATCH) == len(encode(BATCH))
+            assert rig.available() == encode(BATCH) * 2
+
+
+async def test_a_wire_that_cannot_write_now_writes_nothing_and_keeps_the_order() -> None:
+    with trio.fail_after(PATIENCE_SECONDS):
+        async with trio.open_nursery() as nursery:
+            with open_rig(nursery) as rig:
+                wire = SocketWire(rig.output, CHUNK, Calls())
+                assert wire.write_nowait(LONG) == len(LONG.chunk)
+                assert wire.write_nowait(BATCH) == 0
+                async with trio.open_nursery() as writing:
+                    writing.start_soon(wire.write, BATCH)
+                    expected = LONG.chunk + BATCH.chunk
+                    assert await rig.read(len(expected)) == expected
+
+
+async def nothing_is_written(rig: Rig, wire: SocketWire) -> None:
+    rig.available()
+    assert wire.write_nowait(BATCH) == 0
+    with pytest.raises(trio.ClosedResourceError):
+        await wire.write(BATCH)
+    assert rig.available() == b""
+    assert rig.is_free()  # it is the lease that is over, and not the output
+
+
+async def test_after_the_release_nothing_is_written_and_the_client_is_not_lost() -> None:
+    lost = Calls()
+    async with trio.open_nursery() as nursery:
+        with open_rig(nursery) as rig:
+            wire = SocketWire(rig.output, CHUNK, lost)
+            wire.write_nowait(BATCH)
+            wire.release()
+            await nothing_is_written(rig, wire)
+            wire.revoke()
+            wire.release()
+            await nothing_is_written(rig, wire)
+    assert lost.count == 0
+
+
+async def test_revoked_nothing_is_written_and_the_client_is_lost_once() -> None:
+    async with trio.open_nursery() as nursery:
+        with open_rig(nursery) as rig:
+            lost = Calls()
+            wire = SocketWire(rig.output, CHUNK, lost)
+            wire.revoke()
+            assert lost.count == 1
+            await nothing_is_written(rig, wire)
+            wire.revoke()
+            wire.release()
+            wire.revoke()
+            assert lost.count == 1
+
+
+async def test_a_lease_that_is_lost_is_over_before_anybody_is_told() -> None:
+    seen: list[int] = []
+    async with trio.open_nursery() as nursery:
+        with open_rig(nursery) as rig:
+            wire = SocketWire(rig.output, CHUNK, lambda: seen.append(wire.write_nowait(BATCH)))
+            wire.revoke()
+            assert seen == [0]
+            assert rig.available() == b""
+
+
+async def test_a_write_that_is_under_way_when_the_output_is_closed_is_told() -> None:
+    with trio.fail_after(PATIENCE_SECONDS):
+        async with trio.open_nursery() as nursery:
+            with open_rig(nursery) as rig:
+                wire = SocketWire(rig.output, CHUNK, Calls())
+
+                async def write() -> None:
+                    with pytest.raises(trio.ClosedResourceError):
+                        await wire.write(LONG)
+
+                async with trio.open_nursery() as writing:
+                    writing.start_soon(write)
+                    await trio.testing.wait_all_tasks_blocked()
+                    rig.close()
+                    wire.revoke()
+
+
+# --- WebSocket ------------------------------------------------------------------------------------
+
+
+class Socket:
+    """A WebSocket that was accepted, its wire, and a client."""
+
+    def __init__(self, nursery: trio.Nursery, rig: Rig) -> None:
+        self.rig = rig
+        self.stream = WSStream(*parts(nursery, self._send))
+        self.client = wsproto.connection.Connection(wsproto.ConnectionType.CLIENT)
+        self.wire: WebSocketWire
+
+    async def _send(self, event: Event) -> None:
+        if isinstance(event, Data):
+            with suppress(trio.ClosedResourceError):  # as a connection does it
+                await self.rig.output.send(event.data)
+
+    async def accept(self) -> None:
+        await begin(self.stream, "GET", HANDSHAKE)
+        await self.stream.app_send({"type": "websocket.accept", "subprotocol": None, "headers": []})
+        self.wire = WebSocketWire(self.rig.output, WEBSOCKET, Calls(), self.stream)
+
+    async def say(self, event: wsproto.events.Event) -> None:
+        """Something comes from the client."""
+        await self.stream.handle(Data(stream_id=1, data=self.client.send(event)))
+
+    def received(self) -> list[wsproto.events.Event]:
+        self.client.receive_data(self.rig.available())
+        return list(self.client.events())
+
+
+async def test_frames_go_out_among_those_of_the_protocol() -> None:
+    async with trio.open_nursery() as nursery:
+        with open_rig(nursery) as rig:
+            socket = Socket(nursery, rig)
+            await socket.accept()
+            assert socket.wire.write_nowait(BATCH) == len(BATCH.websocket)
+            await socket.say(Ping(b"are you there"))
+            assert await socket.wire.write(BATCH) == len(BATCH.websocket)
+            first, second, pong, *rest = socket.received()
+            texts = [event.data for event in (first, second, *rest) if isinstance(event, Message)]
+            assert texts == [frame.text for frame in BATCH.frames] * 2
+            assert isinstance(pong, wsproto.events.Pong)
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("who", ["server", "client", "client, too much"])
+async def test_nothing_follows_the_frame_that_closes_a_socket(who: str) -> None:
+    async with trio.open_nursery() as nursery:
+        with open_rig(nursery) as rig:
+            socket = Socket(nursery, rig)
+            await socket.accept()
+            assert socket.wire.write_nowait(BATCH)
+            if who == "server":
+                await socket.stream.app_send({"type": "websocket.close", "code": 1012, "reason": None})
+            elif who == "client":
+                await socket.say(CloseConnection(1000))
+            else:
+                socket.stream.buffer.max_length = 10
+                await socket.say(TextMessage("x" * 11))
+            *texts, close = socket.received()
+            assert [event.data for event in texts if isinstance(event, Message)] == [
+                frame.text for frame in BATCH.frames
+            ]
+            assert isinstance(close, CloseConnection)
+            await nothing_is_written(rig, socket.wire)
+        nursery.cancel_scope.cancel()
+
+
+async def test_nothing_is_written_between_the_frame_that_closes_and_its_answer() -> None:
+    async with trio.open_nursery() as nursery:
+        with open_rig(nursery) as rig:
+            socket = Socket(nursery, rig)
+            await socket.accept()
+            socket.stream.connection.receive_data(socket.client.send(CloseConnection(1000)))
+            assert [type(event) for event in socket.stream.connection.events()] == [CloseConnection]
+            await nothing_is_written(rig, socket.wire)
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_client_that_begins_to_close_gets_nothing_more_before_the_answer() -> None:
+    """The state turns when its frame is read, though the answer may have to wait behind others."""
+    with trio.fail_after(PATIENCE_SECONDS):
+        async with trio.open_nursery() as nursery:
+            with open_rig(nursery) as rig:
+                socket = Socket(nursery, rig)
+                await socket.accept()
+                assert socket.wire.write_nowait(LONG)
+                nursery.start_soon(socket.say, CloseConnection(1000))
+                await trio.testing.wait_all_tasks_blocked()
+                with pytest.raises(trio.ClosedResourceError):
+                    await socket.wire.write(BATCH)
+                socket.client.receive_data(await rig.read(len(LONG.websocket)))
+                list(socket.client.events())
+                await trio.testing.wait_all_tasks_blocked()
+                assert [type(event) for event in socket.received()] == [CloseConnection]
+            nursery.cancel_scope.cancel()

@@ -1,0 +1,220 @@
+"""The wire of one HTTP/2 stream: within its window, in its turn, and only while its lease lasts."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, asynccontextmanager, suppress
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+from hypercorn.config import Config
+from hypercorn.events import Event, RawData
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import ConnectionState
+
+from streamd.events import Batch, Control
+from streamd.server.http2 import HTTP2Protocol, HTTP2Stream, HTTP2Wire
+from streamd.server.tasks import Tasks
+from tests.server.http2_client import Client
+from tests.server.output_rig import PATIENCE_SECONDS, Rig, open_rig
+
+BATCH = Batch([Control("one"), Control("two")])
+SECOND = Batch([Control("three", {"data": "x" * 40_000})])  # more than a frame holds
+FILLING = Batch([Control("long", {"data": "x" * 40_000})])  # leaves room for a frame in the window of 65,535
+
+
+class Connection:
+    """An HTTP/2 connection with streams that were begun, their wires, and a client.
+
+    Attributes:
+        lost: ids of streams whose lease was lost, as often as that was said.
+        deferred: what is to be done at the end of the fan-out's turn.
+    """
+
+    def __init__(self, nursery: trio.Nursery, rig: Rig) -> None:
+        self.rig = rig
+        self.client = Client(trio.SocketStream(trio.socket.from_stdlib_socket(rig.peer)))
+        self.lost: list[int] = []
+        self.deferred: set[Callable[[], None]] = set()
+        self._sends: list[Any] = []
+        self.protocol = HTTP2Protocol(
+            rig.output,
+            self._run,
+            Config(),
+            WorkerContext(None),
+            Tasks(nursery, self._run),
+            ConnectionState({}),
+            False,
+            None,
+            None,
+            self._send,
+        )
+
+    async def _run(self, _scope: Any, _receive: Any, send: Any) -> None:
+        self._sends.append(send)
+        await trio.sleep_forever()
+
+    async def _send(self, event: Event) -> None:
+        if isinstance(event, RawData):
+            with suppress(trio.ClosedResourceError):  # as a connection does it
+                await self.rig.output.send(event.data)
+
+    async def listen(self) -> None:
+        """Give the protocol what the client sends."""
+        while True:
+            await trio.lowlevel.wait_readable(self.rig.sock)
+            data = self.rig.sock.recv(65_536)
+            if not data:
+                return
+            await self.protocol.handle(RawData(data))
+
+    async def open(self) -> tuple[int, HTTP2Stream, Any]:
+        """A stream whose answer has begun: its id, what its application finds, and its ASGI ``send``."""
+        stream_id = await self.client.get("/events")
+        await trio.testing.wait_all_tasks_blocked()
+        send = self._sends[-1]
+        transport = HTTP2Stream(self.protocol, send.__self__, self.rig.output, 65_536)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        return stream_id, transport, send
+
+    def lease(self, stream_id: int, transport: HTTP2Stream) -> HTTP2Wire:
+        wire = transport.lease(self.deferred.add, lambda: self.lost.append(stream_id))
+        assert wire is not None
+        return wire
+
+    def end_turn(self) -> None:
+        for action in self.deferred:
+            action()
+        self.deferred.clear()
+
+    async def received(self, stream_id: int, until: bytes) -> bytes:
+        while until not in self.client.received.get(stream_id, b""):
+            await self.client.read()
+        return self.client.received[stream_id]
+
+
+@asynccontextmanager
+async def connected() -> AsyncIterator[Connection]:
+    with trio.fail_after(PATIENCE_SECONDS), ExitStack() as after_all_tasks:
+        async with trio.open_nursery() as nursery:
+            connection = Connection(nursery, after_all_tasks.enter_context(open_rig(nursery)))
+            await connection.protocol.initiate()
+            nursery.start_soon(connection.listen)
+            yield connection
+            nursery.cancel_scope.cancel()
+
+
+async def is_over(connection: Connection, wire: HTTP2Wire) -> None:
+    assert wire.write_nowait(BATCH) == 0
+    with pytest.raises(trio.ClosedResourceError):
+        await wire.write(BATCH)
+    assert not connection.deferred
+    assert not connection.protocol.connection.data_to_send()
+    assert connection.protocol.wires == {}
+
+
+async def test_what_streams_write_in_a_turn_leaves_together_at_its_end() -> None:
+    async with connected() as connection:
+        streams = [await connection.open() for _ in range(3)]
+        wires = [connection.lease(stream_id, transport) for stream_id, transport, _ in streams]
+        await trio.testing.wait_all_tasks_blocked()
+        connection.client.http.receive_data(connection.rig.available())
+        for wire in wires:
+            assert wire.write_nowait(BATCH) == len(BATCH.sse)
+            assert wire.write_nowait(BATCH) == len(BATCH.sse)
+        assert connection.rig.available() == b""
+        assert len(connection.deferred) == 1
+        connection.end_turn()
+        for stream_id, _, _ in streams:
+            assert await connection.received(stream_id, BATCH.sse * 2) == BATCH.sse * 2
+
+
+async def test_a_window_that_is_too_small_takes_nothing_and_the_order_holds() -> None:
+    async with connected() as connection:
+        stream_id, transport, _ = await connection.open()
+        wire = connection.lease(stream_id, transport)
+        assert wire.write_nowait(FILLING)
+        connection.end_turn()
+        await connection.received(stream_id, FILLING.sse)  # the socket is free, the window as it was
+        await trio.testing.wait_all_tasks_blocked()
+        assert wire.write_nowait(SECOND) == 0  # nor any frame of it
+        assert await wire.write(SECOND) == len(SECOND.sse)  # into the stream's buffer
+        assert wire.write_nowait(BATCH) == 0  # it would overtake what is there
+        connection.client.generous.add(stream_id)
+        await connection.received(stream_id, SECOND.sse)
+        await trio.testing.wait_all_tasks_blocked()
+        assert wire.write_nowait(BATCH) == len(BATCH.sse)
+        connection.end_turn()
+        expected = FILLING.sse + SECOND.sse + BATCH.sse
+        assert await connection.received(stream_id, BATCH.sse) == expected
+
+
+async def test_nothing_overtakes_what_the_stream_has_still_to_send() -> None:
+    async with connected() as connection:
+        stream_id, transport, _ = await connection.open()
+        wire = connection.lease(stream_id, transport)
+        await wire.write(BATCH)  # into the buffer, which another task empties
+        assert wire.write_nowait(SECOND) == 0
+        assert await connection.received(stream_id, BATCH.sse) == BATCH.sse
+        await trio.testing.wait_all_tasks_blocked()
+        assert wire.write_nowait(SECOND) == len(SECOND.sse)
+
+
+async def test_after_the_release_nothing_is_written_and_the_client_is_not_lost() -> None:
+    async with connected() as connection:
+        stream_id, transport, send = await connection.open()
+        wire = connection.lease(stream_id, transport)
+        assert wire.write_nowait(BATCH)
+        connection.end_turn()
+        wire.release()
+        await is_over(connection, wire)
+        await send({"type": "http.response.body", "body": b"end", "more_body": False})
+        assert await connection.received(stream_id, b"end") == BATCH.sse + b"end"
+        wire.revoke()
+        connection.protocol.revoke()
+        transport.abort()
+        assert connection.lost == []
+
+
+@pytest.mark.parametrize("who", ["connection", "abort", "client"])
+async def test_revoked_nothing_is_written_and_the_client_is_lost_once(who: str) -> None:
+    async with connected() as connection:
+        stream_id, transport, _ = await connection.open()
+        wire = connection.lease(stream_id, transport)
+        if who == "connection":
+            connection.protocol.revoke()
+        elif who == "abort":
+            transport.abort()
+        else:
+            await connection.client.leave(stream_id)
+        await trio.testing.wait_all_tasks_blocked()
+        assert connection.lost == [stream_id]
+        await is_over(connection, wire)
+        wire.revoke()
+        wire.release()
+        wire.revoke()
+        connection.protocol.revoke()
+        assert connection.lost == [stream_id]
+
+
+async def test_resetting_one_stream_leaves_the_leases_of_the_others() -> None:
+    async with connected() as connection:
+        leaving, leaving_transport, _ = await connection.open()
+        staying, staying_transport, _ = await connection.open()
+        wire = connection.lease(staying, staying_transport)
+        connection.lease(leaving, leaving_transport)
+        leaving_transport.abort()
+        assert connection.lost == [leaving]
+        assert wire.write_nowait(BATCH)
+        connection.end_turn()
+        assert await connection.received(staying, BATCH.sse) == BATCH.sse
+        assert leaving in connection.client.reset
+
+
+async def test_a_stream_that_is_over_has_no_lease_and_its_client_is_lost() -> None:
+    async with connected() as connection:
+        stream_id, transport, _ = await connection.open()
+        await connection.client.leave(stream_id)
+        await trio.testing.wait_all_tasks_blocked()
+        assert transport.lease(connection.deferred.add, lambda: connection.lost.append(stream_id)) is None
+        assert connection.lost == [stream_id]
