@@ -181,15 +181,14 @@ class ServerConnection(trio.abc.AsyncResource):
     def abort(self) -> None:
         """Close the socket at once, dropping what is unsent, and cancel all that serves the client.
 
-        Does nothing the second time. Never blocks.
+        Where the socket is closed already, only the cancelling is left to do. Never blocks.
         """
-        if self._output.closed:
-            return
-        self._output.close()
-        self._revoke()
-        with suppress(OSError):
-            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
-        self._close_socket()
+        if not self._output.closed:
+            self._output.close()
+            self._revoke()
+            with suppress(OSError):
+                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
+            self._close_socket()
         self._scope.cancel()
 
     def _close(self) -> None:
@@ -251,6 +250,7 @@ class ServerConnection(trio.abc.AsyncResource):
             await self._protocol.handle(event)
         except H2ProtocolAssumedError as assumed:
             self._protocol = self._speak_http2()
+            self._set_idle(True)  # what looked like a request was none
             await self._protocol.initiate()
             await self._protocol.handle(RawData(assumed.data))
         except H2CProtocolRequiredError as upgrade:
@@ -301,8 +301,9 @@ class ServerConnection(trio.abc.AsyncResource):
         elif isinstance(event, Updated):
             self._set_idle(event.idle)
         elif isinstance(event, Closed):
-            with suppress(trio.ClosedResourceError):
-                await self._output.send(b"")  # returns when what waits has gone out
+            if not self._output.free:
+                with suppress(trio.ClosedResourceError):
+                    await self._output.send(b"")  # returns when what waits has gone out
             self._close()
             await self._tell_closed()
 
@@ -323,6 +324,10 @@ class ServerConnection(trio.abc.AsyncResource):
         return self._shared.app(scope, receive, send)
 
     # --- the transport of an HTTP/1.1 request -------------------------------------------------
+
+    def hold(self) -> None:
+        """See :class:`streamd.transports.asgi.Transport`."""
+        self._output.hold()
 
     def lease(self, defer: Defer, lost: Callable[[], None]) -> Wire | None:
         """See :class:`streamd.transports.asgi.Transport`."""

@@ -12,6 +12,7 @@ import trio
 from h2.errors import ErrorCodes
 from h2.events import RequestReceived
 from h2.exceptions import ProtocolError
+from hypercorn.events import Updated
 from hypercorn.protocol.events import Event
 from hypercorn.protocol.h2 import BufferCompleteError, H2Protocol, StreamBuffer
 from hypercorn.protocol.http_stream import HTTPStream
@@ -62,6 +63,22 @@ class BoundedStreamBuffer(StreamBuffer):
         return data
 
 
+class MessageBuffer(BoundedStreamBuffer):
+    """A WebSocket's buffer, where control frames do not wait for room (RFC 6455 section 5.5).
+
+    They come from the task that reads the connection, which alone can take in what opens the window.
+    """
+
+    async def push(self, data: bytes) -> None:
+        if not (data and data[0] & 0x08):
+            await super().push(data)
+            return
+        if self._complete:
+            raise BufferCompleteError
+        self.buffer.extend(data)
+        await self._is_empty.clear()
+
+
 class _Over:
     """Stands for a stream that was answered before all of its request had come."""
 
@@ -105,6 +122,8 @@ class HTTP2Protocol(H2Protocol):
             self.stream_buffers[stream_id].set_complete()
             self.priority.unblock(stream_id)
         await super()._close_stream(stream_id)
+        if not self.streams and not self.closed:  # Hypercorn says so only of streams that were answered
+            await self.send(Updated(idle=True))
 
     def flush_turn(self) -> None:
         """Send what streams have written in this turn. Nobody else has sent since: the turn is one step."""
@@ -137,7 +156,8 @@ class HTTP2Stream:
         self._stream_id = stream.stream_id  # the stream itself refers to this object, by its scope
         self._output = output
         if stream.stream_id in protocol.stream_buffers:
-            buffer = BoundedStreamBuffer(protocol.context.event_class, buffer_bytes)
+            kind = MessageBuffer if isinstance(stream, WSStream) else BoundedStreamBuffer
+            buffer = kind(protocol.context.event_class, buffer_bytes)
             protocol.stream_buffers[stream.stream_id] = buffer
 
     def abort(self) -> None:
@@ -150,6 +170,9 @@ class HTTP2Stream:
         except ProtocolError:
             return  # it is over already
         self._protocol.task_group.spawn(self._protocol._flush)
+
+    def hold(self) -> None:
+        """Do nothing: other streams of the connection do not wait for this one."""
 
     def lease(self, defer: Defer, lost: Callable[[], None]) -> "HTTP2Wire | None":
         protocol = self._protocol

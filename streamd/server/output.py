@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 import trio
 
 Seal = Callable[[bytes], bytes]
+_HOLD_NOTHING, _HOLD_NEXT, _HOLD_TAIL = range(3)
 
 
 class Output:
@@ -28,6 +29,7 @@ class Output:
 
     __slots__ = (
         "_fail",
+        "_hold",
         "_queue",
         "_seal",
         "_sending",
@@ -53,6 +55,7 @@ class Output:
         self._fail = fail
         self._spawn = spawn
         self._seal: Seal | None = None
+        self._hold = _HOLD_NOTHING
         self._tail = bytearray()  # what the kernel has not taken yet
         self._sending = False
         self._queue: trio.lowlevel.ParkingLot | None = None  # of those who wait to send
@@ -60,6 +63,10 @@ class Output:
     def seal_with(self, seal: Seal) -> None:
         """From now on, turn what is written into TLS records, which go out in the order they were made."""
         self._seal = seal
+
+    def hold(self) -> None:
+        """Keep what is sent next until more is, so that both leave in one system call."""
+        self._hold = _HOLD_NEXT
 
     def write_nowait(self, data: bytes) -> bool:
         """Write all of it if nothing stands before it; never blocks, never raises.
@@ -98,6 +105,8 @@ class Output:
             self._put(records)
             if self._tail:
                 self._spawn(self._flush_tail)
+            elif not self._sending:
+                self.free = not self.closed
 
     async def send(self, data: bytes) -> None:
         """Write behind what waits, and wait until the kernel has taken all.
@@ -135,6 +144,14 @@ class Output:
             return b""
 
     def _put(self, data: bytes) -> None:
+        if self._hold == _HOLD_NEXT:
+            self._hold = _HOLD_TAIL
+            self._keep(data, 0)
+            return
+        if self._hold == _HOLD_TAIL:
+            self._hold = _HOLD_NOTHING
+            data = bytes(self._tail) + data
+            self._tail.clear()
         taken = 0
         if data and not self._tail:
             try:
@@ -175,7 +192,7 @@ class Output:
 
     async def _flush(self) -> None:
         # Shielded, because a message cut off in the middle would spoil all that follow.
-        if not self._tail:
+        if not self._tail or self._hold == _HOLD_TAIL:
             await trio.lowlevel.cancel_shielded_checkpoint()
             return
         with trio.CancelScope(shield=True) as scope:

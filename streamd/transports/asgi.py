@@ -22,6 +22,9 @@ class Transport(Protocol):
     def abort(self) -> None:
         """Close the socket (on HTTP/2: reset the stream) at once, dropping what is unsent."""
 
+    def hold(self) -> None:
+        """Keep the head of the response, which is sent next, until what follows at once is sent, too."""
+
     def lease(self, defer: Defer, lost: Callable[[], None]) -> Wire | None:
         """A wire past ASGI on the response that was begun, until it is released.
 

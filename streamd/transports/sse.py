@@ -5,7 +5,7 @@ from typing import Final
 
 from ..connections import Connection
 from ..services import Services
-from .asgi import ASGIEventStreamWire, Scope, Send, lease_wire, let_abort
+from .asgi import ASGIEventStreamWire, Scope, Send, find_transport, lease_wire, let_abort
 from .stream import Source, connected, run_stream
 
 HEADERS: Final = {
@@ -28,6 +28,9 @@ async def serve_sse(
     When the client left, or the connection was aborted, the response is left unfinished.
     """
     let_abort(connection, scope)
+    transport = find_transport(scope)
+    if transport is not None and scope["method"] != "HEAD":
+        transport.hold()
     await send({"type": "http.response.start", "status": 200, "headers": list(headers)})
     if scope["method"] != "HEAD":
         wire = lease_wire(scope, connection, services.hub.defer, ASGIEventStreamWire(send))

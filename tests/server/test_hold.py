@@ -1,0 +1,87 @@
+"""The head of a stream leaves with its first frame, in one system call."""
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import trio
+
+from streamd.server.output import Output
+from streamd.testing import run_server
+from tests.e2e.light_reader import LightReader, connect
+
+
+class Counting:
+    """A socket that counts what is written to it."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self.sent: list[bytes] = []
+
+    def send(self, data: bytes) -> int:
+        taken = self._sock.send(data)
+        self.sent.append(bytes(data[:taken]))
+        return taken
+
+    def fileno(self) -> int:
+        return self._sock.fileno()
+
+
+def make(nursery: trio.Nursery, ours: Any, fail: Callable[[], None] = lambda: None) -> Output:
+    return Output(ours, 10.0, fail, nursery.start_soon)
+
+
+async def test_what_is_held_leaves_with_what_follows() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        counting = Counting(ours)
+        async with trio.open_nursery() as nursery:
+            output = make(nursery, counting)
+            output.hold()
+            await output.send(b"head ")
+            assert counting.sent == []
+            assert not output.write_nowait(b"overtaking")
+            await output.send(b"body")
+            assert counting.sent == [b"head body"]
+            assert output.write_nowait(b" more")
+            assert theirs.recv(100) == b"head body more"
+
+
+@pytest.mark.parametrize("follow", ["put", "records", "nothing"])
+async def test_whatever_follows_takes_it_along(follow: str) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        async with trio.open_nursery() as nursery:
+            output = make(nursery, ours)
+            output.hold()
+            await output.send(b"head")
+            if follow == "put":
+                output.put(b"!")
+            elif follow == "records":
+                output.put_records(b"!")
+            else:
+                await output.send(b"")  # as the end of a connection does
+            assert theirs.recv(100).startswith(b"head")
+            assert output.free
+
+
+async def test_a_stream_begins_with_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    writes: list[bytes] = []
+    put = Output._put
+
+    def note(self: Output, data: bytes) -> None:
+        put(self, data)
+        writes.append(bytes(self._tail))
+
+    monkeypatch.setattr(Output, "_put", note)
+    with trio.fail_after(20):
+        async with run_server() as server:
+            reader = LightReader(await connect(server.url))
+            async with reader.stream:
+                await reader.open("x", "/events?topic=a")
+                await reader.next_control("connected")
+    assert writes[0].startswith(b"HTTP/1.1 200")  # it waited for what came next
+    assert writes[1] == b""
