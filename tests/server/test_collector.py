@@ -1,0 +1,284 @@
+"""The garbage collector is tuned, and has nothing to do: what a connection was made of goes with it."""
+
+import gc
+import socket
+import ssl
+import weakref
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+import trustme
+from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
+
+from streamd.config import ServerSettings, Settings
+from streamd.server import tune_collector
+from streamd.testing import RunningServer, run_server
+from tests.e2e.light_reader import LightReader, connect, reading
+from tests.server.http2_client import Client
+
+SECONDS = 5
+CONNECTIONS = 10  # of each kind
+# What a connection is made of. Events stay in the log, and the keeper makes frames whenever it looks.
+PARTS = (
+    "hypercorn.",
+    "streamd.api.",
+    "streamd.connections.connection.",
+    "streamd.hub.",
+    "streamd.server.",
+    "streamd.transports.",
+)
+
+
+class Circle:
+    """Something that only the collector frees."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+@pytest.fixture
+def collector_off() -> Iterator[None]:
+    """No collection by itself; and what the test has set is as before afterwards."""
+    threshold = gc.get_threshold()
+    assert gc.isenabled()
+    assert not gc.get_freeze_count()
+    gc.collect()
+    gc.disable()
+    yield
+    gc.set_threshold(*threshold)
+    gc.unfreeze()
+    gc.enable()
+
+
+# --- tuning ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("collector_off")
+def test_tuned_it_forgets_what_there_is_and_comes_less_often() -> None:
+    circle = weakref.ref(Circle())
+    kept = Circle()
+    before = gc.get_threshold()
+    tune_collector(ServerSettings(gc_tuning=True, gc_threshold=12_345))
+    assert circle() is None  # what is garbage already is not kept for ever
+    assert gc.get_freeze_count() > 0
+    assert not any(item is kept for item in gc.get_objects())
+    youngest, *older = gc.get_threshold()
+    assert youngest == 12_345
+    assert all(now > then for now, then in zip(older, before[1:], strict=True))
+
+
+@pytest.mark.usefixtures("collector_off")
+def test_not_tuned_it_stays_as_it_is() -> None:
+    circle = weakref.ref(Circle())
+    before = gc.get_threshold()
+    tune_collector(ServerSettings(gc_tuning=False, gc_threshold=12_345))
+    assert circle() is not None
+    assert gc.get_freeze_count() == 0
+    assert gc.get_threshold() == before
+
+
+# --- connections, each of which comes, is served and goes -------------------------------------------
+
+Visit = Callable[[RunningServer], Awaitable[None]]
+
+
+async def follow_and_leave(server: RunningServer) -> None:
+    async with reading(server.url, "a") as reader:
+        await reader.next_control("connected")
+        await server.streamd.publish("a", "one")
+        assert await reader.next_event()
+
+
+async def follow_until_closed(server: RunningServer) -> None:
+    async with reading(server.url, "a", client_id="me") as reader:
+        await reader.next_control("connected")
+        server.streamd.connections.close("me")
+        await reader.next_control("closing")
+        assert await reader.next_block() is None
+
+
+async def follow_until_aborted(server: RunningServer) -> None:
+    async with reading(server.url, "a", client_id="me") as reader:
+        await reader.next_control("connected")
+        server.streamd.connections.find("me").abort()
+        with pytest.raises(trio.BrokenResourceError):
+            await reader.next_block()
+
+
+async def stall_until_aborted(server: RunningServer) -> None:
+    """Aborted while a write waits for the socket."""
+    stream = await connect(server.url, receive_buffer_bytes=4096)
+    reader = LightReader(stream)
+    await reader.open("test", "/events?topic=a&client_id=me")
+    connection = server.streamd.connections.find("me")
+    while not connection.stalled_since:
+        await server.streamd.publish("a", "x" * 100_000)
+    connection.abort()
+    await trio.aclose_forcefully(stream)
+
+
+async def ask_twice_and_be_refused(server: RunningServer) -> None:
+    stream = await connect(server.url)
+    async with stream:
+        for target, status in (("/health/live", b"200"), ("/events/poll?topic=a&wait=0", b"200")):
+            await ask(stream, b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n" % target.encode(), status)
+        await ask(stream, b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n", b"400")
+        body = b'{"topic": "a", "data": 1}'
+        post = b"POST /events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        post += b"Content-Length: %d\r\n\r\n" % len(body)
+        await ask(stream, post + body, b"201")
+
+
+async def ask(stream: trio.abc.Stream, request: bytes, status: bytes) -> None:
+    """All these answers end with a JSON object, or in plain text with a line."""
+    await stream.send_all(request)
+    answer = b""
+    while not answer.endswith((b"}", b"\n")) or b"\r\n\r\n" not in answer[:-4]:
+        answer += await stream.receive_some()
+    assert answer.split()[1] == status
+
+
+async def send_what_is_no_http(server: RunningServer) -> None:
+    stream = await connect(server.url)
+    async with stream:
+        await stream.send_all(b"\x00\x01 nonsense\r\n\r\n")
+        while await stream.receive_some():
+            pass
+
+
+async def ask_behind_a_stream(server: RunningServer) -> None:
+    async with reading(server.url, "a", client_id="me") as reader:
+        await reader.next_control("connected")
+        await reader.stream.send_all(b"GET /events?topic=a HTTP/1.1\r\nHost: x\r\n\r\n")
+        await server.streamd.publish("a", "one")
+        assert await reader.next_event()
+
+
+@asynccontextmanager
+async def talking(server: RunningServer) -> AsyncIterator[WebSocketConnection]:
+    tcp = await trio.open_tcp_stream(server.host, server.port)
+    async with tcp, trio.open_nursery() as nursery:
+        websocket = await wrap_client_stream(nursery, tcp, "test", "/events?topic=a&client_id=me")
+        await websocket.get_message()
+        await websocket.send_message('{"control": "subscribe", "topics": ["b"]}')
+        assert "subscribed" in await websocket.get_message()
+        await server.streamd.publish("b", "one")
+        assert "one" in await websocket.get_message()
+        yield websocket
+        nursery.cancel_scope.cancel()
+
+
+async def talk_until_closed(server: RunningServer) -> None:
+    async with talking(server) as websocket:
+        server.streamd.connections.close("me")
+        with pytest.raises(ConnectionClosed):
+            while True:
+                await websocket.get_message()
+
+
+async def talk_and_close(server: RunningServer) -> None:
+    async with talking(server) as websocket:
+        await websocket.aclose()
+
+
+async def follow_by_http2(server: RunningServer) -> None:
+    """One stream that the server ends, one that is aborted, one that is reset, one that is left behind."""
+    async with await trio.open_tcp_stream(server.host, server.port) as tcp:
+        client = Client(tcp)
+        names = ("ended", "aborted", "reset", "left")
+        streams = {name: await client.get(f"/events?topic=a&client_id={name}") for name in names}
+        while not all(b"connected" in client.received.get(number, b"") for number in streams.values()):
+            await client.read()
+        server.streamd.connections.close("ended")
+        server.streamd.connections.find("aborted").abort()
+        await client.leave(streams["reset"])
+        while not (streams["aborted"] in client.reset and b"closing" in client.received[streams["ended"]]):
+            await client.read()
+
+
+VISITS: list[Visit] = [
+    follow_and_leave,
+    follow_until_closed,
+    follow_until_aborted,
+    stall_until_aborted,
+    ask_twice_and_be_refused,
+    ask_behind_a_stream,
+    talk_until_closed,
+    follow_by_http2,
+]
+# Here exceptions of libraries hold the frames that they passed through, in circles: h11's of a request
+# that it cannot parse, Quart-Trio's of a socket whose client has left.
+VISITS_WITH_CIRCLES: list[Visit] = [send_what_is_no_http, talk_and_close]
+
+
+def parts() -> Counter[str]:
+    """How many objects there are of each class that connections are made of."""
+    names = (f"{type(item).__module__}.{type(item).__qualname__}" for item in gc.get_objects())
+    return Counter(name for name in names if name.startswith(PARTS))
+
+
+async def check_freed(server: RunningServer, visit: Visit, *, by_collector: bool = False) -> None:
+    """There are as few objects after many connections as before them."""
+    await visit(server)  # whatever is made once
+    await all_left(server)
+    gc.collect()
+    before = parts()
+    for _ in range(CONNECTIONS):
+        await visit(server)
+    await all_left(server)
+    if by_collector:
+        gc.collect()
+    with trio.move_on_after(SECONDS):  # the last task may have a step to go
+        while parts() - before:
+            await trio.testing.wait_all_tasks_blocked(0.05)
+    left = parts() - before
+    assert not left, f"left behind by {CONNECTIONS} connections: {left}"
+
+
+async def all_left(server: RunningServer) -> None:
+    with trio.fail_after(SECONDS):
+        while server.streamd.connections.statistics()["active"]:
+            await trio.lowlevel.checkpoint()
+        await trio.testing.wait_all_tasks_blocked(0.05)
+
+
+@pytest.mark.usefixtures("collector_off")
+@pytest.mark.parametrize("visit", VISITS)
+async def test_connections_are_freed_without_the_collector(visit: Visit) -> None:
+    async with run_server() as server:
+        await check_freed(server, visit)
+
+
+@pytest.mark.usefixtures("collector_off")
+@pytest.mark.parametrize("visit", VISITS_WITH_CIRCLES)
+async def test_the_collector_frees_what_exceptions_hold(visit: Visit) -> None:
+    async with run_server() as server:
+        await check_freed(server, visit, by_collector=True)
+
+
+@pytest.mark.usefixtures("collector_off")
+async def test_connections_over_tls_are_freed_without_the_collector(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    pem = str(tmp_path / "server.pem")
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(pem)
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+
+    async def follow_by_tls(server: RunningServer) -> None:
+        async with reading(server.url, "a", tls=context) as reader:
+            await reader.next_control("connected")
+            await server.streamd.publish("a", "one")
+            assert await reader.next_event()
+
+    async def fail_to_shake_hands(server: RunningServer) -> None:
+        with socket.create_connection((server.host, server.port)) as plain:
+            plain.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+
+    async with run_server(Settings(server=ServerSettings(certfile=pem, keyfile=pem))) as server:
+        await check_freed(server, follow_by_tls)
+        await check_freed(server, fail_to_shake_hands)

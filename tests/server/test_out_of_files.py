@@ -1,0 +1,163 @@
+"""A server that has run out of files: accepting pauses, and everybody else goes on."""
+
+import json
+import resource
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import attrs
+import httpx
+import psutil
+import trio
+from prometheus_client.parser import text_string_to_metric_families
+from trio_websocket import wrap_client_stream
+
+from tests.e2e.light_reader import reading
+from tests.e2e.server_process import ServerProcess, server_process
+
+SPARE = 10  # files that the server may still open
+CROWD = 40  # clients that come then
+PAUSE_SECONDS = 0.1
+WATCHED_SECONDS = 2.0
+GET = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@attrs.frozen
+class FullServer:
+    """A server that cannot open any more files.
+
+    Attributes:
+        http: a client on a connection that was there before.
+        crowd: clients on idle connections, in the order in which they came. The first ``SPARE`` have
+            an answer, and the others wait in the kernel's queue.
+    """
+
+    process: ServerProcess
+    http: httpx.AsyncClient
+    crowd: list[trio.SocketStream]
+
+    async def accept_pauses(self) -> float:
+        """How often accepting paused."""
+        text = (await self.http.get("/metrics")).text
+        [family] = [f for f in text_string_to_metric_families(text) if f.name == "streamd_accept_pauses"]
+        return next(sample.value for sample in family.samples if sample.name.endswith("_total"))
+
+    async def publish(self, data: str) -> None:
+        answer = await self.http.post("/events", json={"topic": "a", "data": data})
+        assert answer.status_code == 201, answer.text
+
+    async def fill_up(self) -> None:
+        assert await self.accept_pauses() == 0
+        pid = self.process.program.process.pid
+        files = psutil.Process(pid).num_fds() + SPARE
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (files, files))
+        for _ in range(CROWD):
+            stream = await trio.open_tcp_stream("127.0.0.1", self.process.port)
+            self.crowd.append(stream)
+            await stream.send_all(GET)
+        for stream in self.crowd[:SPARE]:
+            await read_answer(stream)
+        while not await self.accept_pauses():
+            pass
+
+    async def send_home(self) -> None:
+        while self.crowd:
+            await self.crowd.pop().aclose()
+
+    async def log_at_the_end(self) -> list[dict[str, object]]:
+        """Shut the server down, and read all that it has said."""
+        self.process.program.signal(signal.SIGTERM)
+        lines = (await self.process.program.rest(2)).splitlines()
+        assert await self.process.exit_status(20) == 0
+        return [json.loads(line) for line in lines]
+
+
+@asynccontextmanager
+async def starting() -> AsyncIterator[FullServer]:
+    """A server that is to be filled up."""
+    limits = httpx.Limits(max_connections=1)
+    async with (
+        server_process(
+            server__keep_alive_seconds=3600,
+            connections__max_connections=100,  # there are always places: idle clients take only files
+            logging__format="json",
+        ) as process,
+        httpx.AsyncClient(base_url=process.url, limits=limits, timeout=20) as http,
+    ):
+        server = FullServer(process, http, [])
+        try:
+            yield server
+        finally:
+            await server.send_home()
+
+
+async def read_answer(stream: trio.SocketStream) -> None:
+    answer = b""
+    while not answer.endswith(b'{"status":"alive"}\n'):
+        part = await stream.receive_some()
+        assert part, answer
+        answer += part
+
+
+async def test_streams_go_on_and_newcomers_wait_until_others_leave() -> None:
+    async with starting() as server, reading(server.process.url, "a") as reader:
+        await reader.next_control("connected")
+        socket = await trio.open_tcp_stream("127.0.0.1", server.process.port)
+        async with socket, trio.open_nursery() as nursery:
+            websocket = await wrap_client_stream(nursery, socket, "x", "/events?topic=a")
+            assert "connected" in await websocket.get_message()
+            await server.fill_up()
+            before, number = await server.accept_pauses(), 0
+            while await server.accept_pauses() < before + 3:
+                await server.publish(f"event {number}")
+                event = await reader.next_event()
+                assert event is not None
+                assert event.data == f"event {number}"
+                assert f'"event {number}"' in await websocket.get_message()
+                number += 1
+            assert number
+            newcomer = await trio.open_tcp_stream("127.0.0.1", server.process.port)
+            async with newcomer:
+                await newcomer.send_all(GET)
+                await server.send_home()
+                await read_answer(newcomer)
+            async with reading(server.process.url, "a") as late:
+                await late.next_control("connected")
+                pauses = await server.accept_pauses()
+                await server.publish("for all")
+                for each in (reader, late):
+                    event = await each.next_event()
+                    assert event is not None
+                    assert event.data == "for all"
+            assert await server.accept_pauses() == pauses
+            nursery.cancel_scope.cancel()
+
+
+async def test_a_pause_costs_next_to_nothing() -> None:
+    async with starting() as server:
+        await server.fill_up()
+        process = psutil.Process(server.process.program.process.pid)
+        pauses, cpu, began = await server.accept_pauses(), process.cpu_times(), trio.current_time()
+        # The server itself takes its time to say that nothing has happened.
+        await server.http.get("/events/poll", params={"topic": "quiet", "wait": WATCHED_SECONDS})
+        pauses = await server.accept_pauses() - pauses
+        seconds = trio.current_time() - began
+        used = process.cpu_times()
+        assert 1 <= pauses <= seconds / PAUSE_SECONDS + 1
+        assert used.user + used.system - cpu.user - cpu.system < WATCHED_SECONDS / 4
+
+
+async def test_the_log_says_so_once_for_as_long_as_somebody_waits() -> None:
+    async with starting() as server:
+        await server.fill_up()
+        for next_in_the_queue in range(SPARE, SPARE + 5):  # one leaves, one comes in, and it is full again
+            before = await server.accept_pauses()
+            await server.crowd[next_in_the_queue - SPARE].aclose()
+            await read_answer(server.crowd[next_in_the_queue])
+            while await server.accept_pauses() < before + 2:
+                pass
+        await server.send_home()
+        errors = [line for line in await server.log_at_the_end() if line["level"] == "error"]
+        assert len(errors) == 1, errors
+        assert "accepting pauses" in str(errors[0]["event"])

@@ -1,0 +1,100 @@
+"""All clients come, or go, in the same moment: who was in before is served meanwhile."""
+
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, asynccontextmanager
+from itertools import pairwise
+
+import attrs
+import trio
+
+from streamd.config import ServerSettings, Settings
+from streamd.server import raise_open_files
+from streamd.testing import RunningServer, run_server
+from tests.e2e.light_reader import LightReader, reading
+
+SECONDS = 60
+CLIENTS = 500
+EACH_PASS = 4
+# From one event at the client to the next takes some passes of the loop, which it shares with the server.
+MOST_BETWEEN_EVENTS = 10 * EACH_PASS
+REQUEST = b"GET /events?topic=%b HTTP/1.1\r\nHost: x\r\n\r\n"
+SETTINGS = Settings(server=ServerSettings(accepts_each_pass=EACH_PASS, arrivals_each_pass=EACH_PASS))
+
+
+@attrs.frozen
+class Scene:
+    """A server, and a client that is connected before anything happens."""
+
+    server: RunningServer
+    reader: LightReader
+
+    def others(self) -> int:
+        """How many more are connected now."""
+        return int(self.server.streamd.connections.statistics()["active"]) - 1
+
+    async def read_one(self, data: str) -> None:
+        await self.server.streamd.publish("a", data)
+        event = await self.reader.next_event()
+        assert event is not None
+        assert event.data == data
+
+    async def events_until(self, is_over: Callable[[int], bool]) -> list[int]:
+        """Publish and read event after event; at each of them, how many others were connected."""
+        others = [self.others()]
+        while not is_over(others[-1]):
+            await self.read_one(f"event {len(others)}")
+            others.append(self.others())
+        return others
+
+
+@asynccontextmanager
+async def scene() -> AsyncIterator[Scene]:
+    raise_open_files()
+    with trio.fail_after(SECONDS):
+        async with run_server(SETTINGS) as server, reading(server.url, "a") as reader:
+            await reader.next_control("connected")
+            there = Scene(server, reader)
+            await there.read_one("before")
+            yield there
+
+
+def connect_all(server: RunningServer, stack: ExitStack, topic: bytes) -> list[socket.socket]:
+    """Clients that connect and ask, all of them before the server has another turn."""
+    clients = []
+    for _ in range(CLIENTS):
+        client = stack.enter_context(socket.create_connection((server.host, server.port)))
+        client.sendall(REQUEST % topic)
+        clients.append(client)
+    return clients
+
+
+async def check_served(client: socket.socket, last: str) -> None:
+    """It is connected, and has got the event that was published after all were."""
+    data = b""
+    while last.encode() not in data:
+        await trio.lowlevel.wait_readable(client)
+        part = client.recv(65_536)
+        assert part, data
+        data += part
+    assert b"event: connected" in data
+
+
+async def test_when_all_come_at_once_who_is_in_gets_events_meanwhile() -> None:
+    async with scene() as there:
+        with ExitStack() as stack:
+            clients = connect_all(there.server, stack, b"a")
+            others = await there.events_until(lambda count: count == CLIENTS)
+            assert max(after - before for before, after in pairwise(others)) <= MOST_BETWEEN_EVENTS, others
+            await there.read_one("the last")
+            for client in clients:
+                await check_served(client, "the last")
+
+
+async def test_when_all_go_at_once_who_stays_gets_events_meanwhile() -> None:
+    async with scene() as there:
+        with ExitStack() as stack:
+            connect_all(there.server, stack, b"b")
+            await there.events_until(lambda count: count == CLIENTS)
+        others = await there.events_until(lambda count: count == 0)
+        assert max(before - after for before, after in pairwise(others)) <= MOST_BETWEEN_EVENTS, others
