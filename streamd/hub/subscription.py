@@ -159,7 +159,8 @@ class Subscription:
         while not self._closed:
             frames = self._outbox.drain()
             if not frames and not self.live and not self._hub.join(self, self._outbox):
-                frames = await self._read_page()
+                # A join that did not fit has put what fitted, which comes before the page.
+                frames = self._outbox.drain() or await self._read_page()
             elif not frames and not self._outbox.waiting:
                 return []
             if frames:

@@ -125,6 +125,14 @@ class HTTP2Protocol(H2Protocol):
         if not self.streams and not self.closed:  # Hypercorn says so only of streams that were answered
             await self.send(Updated(idle=True))
 
+    async def finish_reset(self, stream_id: int) -> None:
+        """Let go whoever waits for a stream that we have reset, and tell the peer."""
+        if stream_id in self.stream_buffers:
+            await self.stream_buffers[stream_id].close()
+        await self._close_stream(stream_id)
+        await self._window_updated(stream_id)  # Hypercorn's sending task forgets it then
+        await self._flush()
+
     def flush_turn(self) -> None:
         """Send what streams have written in this turn. Nobody else has sent since: the turn is one step."""
         data = self.connection.data_to_send()
@@ -169,7 +177,7 @@ class HTTP2Stream:
             self._protocol.connection.reset_stream(self._stream_id, ErrorCodes.CANCEL)
         except ProtocolError:
             return  # it is over already
-        self._protocol.task_group.spawn(self._protocol._flush)
+        self._protocol.task_group.spawn(self._protocol.finish_reset, self._stream_id)
 
     def hold(self) -> None:
         """Do nothing: other streams of the connection do not wait for this one."""

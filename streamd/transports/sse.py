@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import Final
 
+import trio
+
 from ..connections import Connection
 from ..services import Services
 from .asgi import ASGIEventStreamWire, Scope, Send, find_transport, lease_wire, let_abort
@@ -39,4 +41,5 @@ async def serve_sse(
         finally:
             wire.release()
     if not connection.is_lost:
+        connection.stalled_since = trio.current_time()  # on HTTP/2 the end waits until the peer has taken all
         await send({"type": "http.response.body", "body": b"", "more_body": False})
