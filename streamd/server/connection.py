@@ -265,7 +265,7 @@ class ServerConnection(trio.abc.AsyncResource):
 
     def _refuse_behind_stream(self) -> None:
         """Behind a stream nothing more is read, and so its client's leaving would not be seen."""
-        if self._wire is not None:
+        if self._wire is not None and self._wire.is_leased:
             self.abort()
 
     def _speak_http2(self) -> HTTP2Protocol:

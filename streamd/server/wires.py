@@ -56,6 +56,11 @@ class SocketWire:
     def release(self) -> None:
         self._output = self._lost = None
 
+    @property
+    def is_leased(self) -> bool:
+        """Whether it can still be written to."""
+        return self._output is not None
+
     def revoke(self) -> None:
         """Take the lease back, because the client is gone. Does nothing after the release."""
         lost, self._lost = self._lost, None

@@ -172,12 +172,19 @@ async def test_too_much_behind_a_stream_aborts_the_connection() -> None:
         await other.read_until(b"still here")
 
 
-async def test_much_behind_an_ordinary_answer_is_held_back_and_then_served() -> None:
+@pytest.mark.parametrize("before", ["", "a stream"])
+async def test_much_behind_an_ordinary_answer_is_held_back_and_then_served(before: str) -> None:
     events = [{"topic": "b", "data": f"{number}" * 900_000} for number in range(4)]
     body = msgspec.json.encode(events)
     head = b"POST /events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
     async with connected() as (server, client), trio.open_nursery() as nursery:
         client.stream.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, HEAD_BYTES)
+        if before:
+            await client.open_stream(b"before")
+            server.streamd.connections.close("before")
+            await client.read_until(b"\r\n0\r\n\r\n")
+            while server.streamd.connections.statistics()["active"]:
+                await trio.lowlevel.checkpoint()
         is_sent = trio.Event()
 
         async def send() -> None:
