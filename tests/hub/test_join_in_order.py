@@ -1,0 +1,38 @@
+"""A subscriber that was behind joins again: what its outbox has no room for comes after what it has."""
+
+import pytest
+import trio
+
+from streamd.config import EventSettings, HubSettings, LogSettings
+from streamd.events import Event, Selectors
+from streamd.hub import Hub, LatestOutbox, Outbox
+from streamd.log.memory import MemoryLog
+from streamd.metrics import Metrics
+
+SECONDS = 20
+EVENTS = 20
+EVENT_BYTES = 1000
+ROOM_BYTES = 5 * EVENT_BYTES  # of the outbox: some of the events, far from all
+
+
+@pytest.mark.parametrize("kind", [Outbox, LatestOutbox])
+async def test_events_that_do_not_fit_come_later(kind: type[Outbox]) -> None:
+    settings = HubSettings(batch_events=3, ring_events=100)
+    hub = Hub(MemoryLog(LogSettings()), settings, EventSettings(), Metrics(max_type_labels=10))
+    start = hub.log.head
+    with trio.fail_after(SECONDS):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(hub.run)
+            ids = [
+                await hub.publish("a", "x" * EVENT_BYTES, type=f"type {number}") for number in range(EVENTS)
+            ]
+            while hub.position < ids[-1]:  # all of them are in the ring
+                await trio.lowlevel.checkpoint()
+            outbox = kind(EVENTS, ROOM_BYTES)
+            received: list[str] = []
+            with hub.subscribe(Selectors(topics=["a"]), start, outbox) as subscription:
+                while not received or received[-1] != ids[-1]:
+                    frames = await subscription.receive()
+                    received += [frame.id for frame in frames if isinstance(frame, Event)]
+            nursery.cancel_scope.cancel()
+    assert received == ids
