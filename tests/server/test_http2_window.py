@@ -1,0 +1,142 @@
+"""An HTTP/2 client that keeps one stream's window closed while very much goes by."""
+
+import httpx
+import pytest
+import trio
+
+from streamd.events.sse import Decoder, ServerSentEvent
+from tests.e2e.light_reader import LightReader, reading
+from tests.e2e.server_process import ServerProcess, server_process
+from tests.server.http2_client import Client
+
+SECONDS = 240
+CLOSED_SECONDS = 30.0
+CLOSED_BYTES = 200_000_000
+EVENT_BYTES = 200_000
+WARM_BYTES = 40_000_000  # by then the log and the hub's ring are full, and the allocator has its size
+GROWTH_BYTES = 20_000_000
+NEVER_SECONDS = 3600
+WINDOW_BYTES = 2**30
+PATH = "/events?topic=big&topic=small"
+
+
+class Scene:
+    """Two streams of one connection, of which one is stalled, and a stream of another connection."""
+
+    def __init__(
+        self, server: ServerProcess, http: httpx.AsyncClient, client: Client, neighbour: LightReader
+    ) -> None:
+        self.server = server
+        self.client = client
+        self.published = 0  # events under `small`, which are numbered; the log keeps them all
+        self._http = http
+        self._neighbour = neighbour
+        self._reading = 0
+
+    async def open_streams(self) -> int:
+        """Open both; returns the one whose window stays as it is."""
+        stalled = await self.client.get(PATH)
+        self._reading = await self.client.get("/events?topic=small")
+        self.client.generous.add(self._reading)
+        for stream in (stalled, self._reading):
+            await self.read_until(stream, b"event: connected")
+        await self._publish_small()
+        await self.read_until(stalled, b"data: 0\n\n")  # from where it resumes
+        return stalled
+
+    async def read_until(self, stream: int, mark: bytes) -> None:
+        while mark not in self.client.received.get(stream, b""):
+            await self.client.read()
+
+    async def publish_and_be_served(self) -> None:
+        """One large event and one small one; the streams that are read have the small one."""
+        await self._publish("big", "x" * EVENT_BYTES)
+        await self._publish_small()
+
+    async def _publish_small(self) -> None:
+        await self._publish("small", str(self.published))
+        await self.read_until(self._reading, f"data: {self.published}\n\n".encode())
+        event = await self._neighbour.next_event()
+        assert event is not None
+        assert event.data == str(self.published)
+        self.published += 1
+
+    async def _publish(self, topic: str, data: str) -> None:
+        answer = await self._http.post("/events", json={"topic": topic, "data": data})
+        assert answer.status_code == 201, answer.text
+
+    async def let_much_go_by(self) -> int:
+        """Publish for the whole time; by how much the server has grown meanwhile (bytes)."""
+        while self.published * EVENT_BYTES < WARM_BYTES:
+            await self.publish_and_be_served()
+        warm_bytes, first, began = self.server.rss_bytes, self.published, trio.current_time()
+        while (
+            trio.current_time() < began + CLOSED_SECONDS
+            or (self.published - first) * EVENT_BYTES < CLOSED_BYTES
+        ):
+            await self.publish_and_be_served()
+            await trio.sleep(0.01)  # the pace of the publisher; nothing waits for it
+        return self.server.rss_bytes - warm_bytes
+
+    async def read_to_the_end(self, stream: int) -> None:
+        """Open a stream's window, and read all that was published."""
+        self.client.generous.add(stream)
+        self.client.http.increment_flow_control_window(WINDOW_BYTES, stream)
+        await self.client.stream.send_all(self.client.http.data_to_send())
+        await self.read_until(stream, f"data: {self.published - 1}\n\n".encode())
+
+
+def whole_events(data: bytes) -> list[ServerSentEvent]:
+    """The events in a part of a stream; one that is cut off at its end is none."""
+    decoder = Decoder()
+    decoder.receive_data(data)
+    events = []
+    while (block := decoder.next_event()) is not None:
+        if isinstance(block, ServerSentEvent):
+            events.append(block)
+    return events
+
+
+def check_whole(events: list[ServerSentEvent], published: int) -> None:
+    """Nothing twice, nothing out of order, and nothing lost but what a gap tells of."""
+    told = {event.type for event in events if event.type not in ("message", "connected", "heartbeat")}
+    assert told == {"gap"}
+    ids = [event.last_event_id for event in events if event.type == "message"]
+    assert ids == sorted(set(ids))
+    small = [event.data for event in events if event.type == "message" and len(event.data) < EVENT_BYTES]
+    assert small == [str(number) for number in range(published)]
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(SECONDS + 60)
+@pytest.mark.parametrize("stale_seconds", [NEVER_SECONDS, 5], ids=["resumed", "reaped"])
+async def test_it_costs_little_and_others_are_served_and_nothing_is_lost(stale_seconds: float) -> None:
+    async with (
+        server_process(
+            seconds=SECONDS,
+            connections__unhealthy_seconds=1,
+            connections__stale_seconds=stale_seconds,
+            log__topic_max_bytes=4_000_000,  # for `big` that is next to nothing
+        ) as server,
+        httpx.AsyncClient(base_url=server.url) as http,
+        await trio.open_tcp_stream("127.0.0.1", server.port) as tcp,
+        reading(server.url, "small") as neighbour,
+    ):
+        await neighbour.next_control("connected")
+        client = Client(tcp)
+        scene = Scene(server, http, client, neighbour)
+        stalled = await scene.open_streams()
+        grown = await scene.let_much_go_by()
+        assert grown < GROWTH_BYTES, f"{grown} bytes more than when warm"
+        assert len(client.received[stalled]) <= 65_535  # the window that a stream has at first
+        assert (stalled in client.reset) == (stale_seconds < CLOSED_SECONDS)
+        if stalled in client.reset:
+            events = whole_events(client.received[stalled])
+            resumed = await client.get(f"{PATH}&last_event_id={events[-1].last_event_id}")
+            await scene.read_to_the_end(resumed)
+            events += whole_events(client.received[resumed])
+        else:
+            await scene.read_to_the_end(stalled)
+            events = whole_events(client.received[stalled])
+        check_whole(events, scene.published)
+        await scene.publish_and_be_served()
