@@ -34,6 +34,11 @@ class ServerSettings:
         "Connections accepted before those that are open have their turn (count).",
         positive,
     )
+    accept_pause_seconds: float = setting(
+        0.1,
+        "When open files have run out, no connection is accepted for so long (s); then it is tried again.",
+        positive,
+    )
     arrivals_each_pass: int = setting(
         4,
         "Connections that are begun or ended before everybody else has a turn (count). After a restart all "

@@ -11,6 +11,7 @@ import structlog
 import trio
 from hypercorn.utils import parse_socket_addr
 
+from ..config import ServerSettings
 from ..metrics import Metrics
 from .connection import Entrance, ServerConnection
 
@@ -18,7 +19,6 @@ _log = structlog.get_logger(__name__)
 
 _EXHAUSTED: Final = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
 _CLOSED: Final = {errno.EBADF, errno.ENOTSOCK}
-_PAUSE_SECONDS: Final = 0.1  # in which clients leave, and give files back
 
 Accepted = Callable[[Entrance, socket.socket, Any], ServerConnection]
 
@@ -34,7 +34,7 @@ class Listener(trio.abc.Listener[ServerConnection]):
         sock: listening.
         context: for TLS; None for plain TCP.
         accepted: makes the connection of an accepted socket and its peer's address.
-        each_pass: connections accepted before those who are connected already have their turn (count).
+        settings: how many are accepted in a row, and how long a pause is.
         metrics: where it counts.
     """
 
@@ -43,7 +43,7 @@ class Listener(trio.abc.Listener[ServerConnection]):
         sock: socket.socket,
         context: ssl.SSLContext | None,
         accepted: Accepted,
-        each_pass: int,
+        settings: ServerSettings,
         metrics: Metrics,
     ) -> None:
         sock.setblocking(False)
@@ -51,7 +51,8 @@ class Listener(trio.abc.Listener[ServerConnection]):
         self._entrance = Entrance(context, _address_of_all(sock))
         self._accepted = accepted
         self._metrics = metrics
-        self._each_pass = each_pass
+        self._each_pass = settings.accepts_each_pass
+        self._pause_seconds = settings.accept_pause_seconds
         self._in_a_row = 0
         self._is_exhausted = False
 
@@ -84,7 +85,7 @@ class Listener(trio.abc.Listener[ServerConnection]):
                 self._is_exhausted = True
                 _log.error("accepting pauses: no files or memory for more connections", error=str(error))
             # Raised, the error would make `serve_listeners` wait as well, and log a traceback each time.
-            await trio.sleep(_PAUSE_SECONDS)
+            await trio.sleep(self._pause_seconds)
         # Anything else was about one connection, which is gone already.
 
     async def aclose(self) -> None:

@@ -58,8 +58,7 @@ async def serve(
     sockets, tls = open_sockets(settings.server, config)
     addresses = [address_of(sock, "http" if tls is None else "https") for sock in sockets]
     listeners = [
-        Listener(sock, tls, partial(ServerConnection, shared), settings.server.accepts_each_pass, metrics)
-        for sock in sockets
+        Listener(sock, tls, partial(ServerConnection, shared), settings.server, metrics) for sock in sockets
     ]
     async with trio.open_nursery() as lifespan_nursery:
         lifespan_nursery.start_soon(pace.run)
