@@ -20,7 +20,7 @@ from tests.e2e.light_reader import connect
 from tests.server.http2_client import Client
 
 STILL_SECONDS = 0.02  # of the real clock; without it time would jump while bytes are on their way
-LIMIT_SECONDS = 60.0  # more than any bound of the server
+LIMIT_SECONDS = 60.0  # of a test; more than any bound of the server
 LONG_SECONDS = 3000.0
 GET = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
 SETTINGS = Settings(
@@ -44,6 +44,7 @@ class Place:
 
     server: RunningServer
     tls: ssl.SSLContext | None
+    limit: trio.CancelScope  # of the whole test
 
     async def connect(self) -> trio.abc.Stream:
         return await connect(self.server.url, tls=self.tls)
@@ -66,8 +67,9 @@ async def serving(folder: Path, *, tls: bool) -> AsyncIterator[Place]:
         context = ssl.create_default_context()
         authority.configure_trust(context)
         settings = attrs.evolve(settings, server=attrs.evolve(settings.server, certfile=pem, keyfile=pem))
-    async with run_server(settings) as server:
-        yield Place(server, context)
+    with trio.fail_after(LIMIT_SECONDS) as limit:
+        async with run_server(settings) as server:
+            yield Place(server, context, limit)
 
 
 async def trickle(stream: trio.abc.Stream, parts: Iterable[bytes], every_seconds: float = 1.0) -> None:
@@ -85,16 +87,15 @@ async def seconds_to_the_end(
 ) -> float:
     """How long it takes the server to close, while parts trickle in."""
     began = trio.current_time()
-    with trio.fail_after(LIMIT_SECONDS):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(trickle, stream, parts, every_seconds)
-            try:
-                while await stream.receive_some():
-                    pass
-            except trio.BrokenResourceError:
-                pass  # a reset is an end as well
-            seconds = trio.current_time() - began
-            nursery.cancel_scope.cancel()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trickle, stream, parts, every_seconds)
+        try:
+            while await stream.receive_some():
+                pass
+        except trio.BrokenResourceError:
+            pass  # a reset is an end as well
+        seconds = trio.current_time() - began
+        nursery.cancel_scope.cancel()
     await trio.aclose_forcefully(stream)
     return seconds
 
@@ -108,8 +109,9 @@ async def ask(stream: trio.abc.Stream, request: bytes = GET) -> None:
         answer += part
 
 
-async def pass_long(clock: MockClock) -> None:
+async def pass_long(place: Place, clock: MockClock) -> None:
     """Much later, when all that was due by then has happened."""
+    place.limit.deadline += LONG_SECONDS
     await wait_all_tasks_blocked(STILL_SECONDS)
     clock.jump(LONG_SECONDS)
     await wait_all_tasks_blocked(STILL_SECONDS)

@@ -115,7 +115,7 @@ async def test_an_idle_http2_connection_is_closed_also_if_it_pings(
             leaving = await client.get("/events?topic=a")
             while b"connected" not in client.received.get(leaving, b""):
                 await client.read()
-            await pass_long(clock)
+            await pass_long(place, clock)
             await client.leave(leaving)
         pings = []
         for number in range(100):
@@ -146,7 +146,7 @@ async def test_a_quiet_event_stream_is_not_touched(clock: MockClock, tmp_path: P
         reader = LightReader(stream)
         await reader.open("x", "/events?topic=a")
         await reader.next_control("connected")
-        await pass_long(clock)
+        await pass_long(place, clock)
         await place.server.streamd.publish("a", "still here")
         event = await reader.next_event()
         assert event is not None
@@ -163,7 +163,7 @@ async def test_a_quiet_event_stream_over_http2_is_not_touched(
         following = await client.get("/events?topic=a")
         for _ in range(2):  # an answer on the same connection, after which only the stream is left
             await ask_http2(client)
-        await pass_long(clock)
+        await pass_long(place, clock)
         await place.server.streamd.publish("a", "still here")
         while b"still here" not in client.received.get(following, b""):
             await client.read()
@@ -178,7 +178,7 @@ async def test_a_quiet_websocket_is_not_touched(clock: MockClock, tmp_path: Path
         async with trio.open_nursery() as nursery:
             websocket = await wrap_client_stream(nursery, stream, "x", "/events?topic=a")
             assert "connected" in await websocket.get_message()
-            await pass_long(clock)
+            await pass_long(place, clock)
             await websocket.send_message('{"control": "ping"}')
             assert "pong" in await websocket.get_message()
             await place.server.streamd.publish("a", "still here")
