@@ -21,7 +21,7 @@ from hypercorn.protocol.ws_stream import WSStream
 from ..events import Batch
 from ..transports.asgi import Defer
 from .output import Output
-from .wires import is_streaming
+from .wires import Lease, is_streaming
 
 
 class BoundedStreamBuffer(StreamBuffer):
@@ -196,14 +196,14 @@ class HTTP2Stream:
         return wire
 
 
-class HTTP2Wire:
+class HTTP2Wire(Lease):
     """The body of one stream, as DATA frames within its flow-control window.
 
     What many streams of a connection write in one turn of the fan-out leaves in one system call, at
     its end. Where the window is too small the stream's buffer takes over, which holds the writer back.
     """
 
-    __slots__ = ("_buffer", "_defer", "_lost", "_output", "_protocol", "_stream")
+    __slots__ = ("_buffer", "_defer", "_protocol", "_stream")
 
     def __init__(
         self,
@@ -214,12 +214,11 @@ class HTTP2Wire:
         defer: Defer,
         lost: Callable[[], None],
     ) -> None:
+        super().__init__(output, lost)
         self._protocol = protocol
         self._stream = stream
         self._buffer = buffer
-        self._output: Output | None = output
         self._defer = defer
-        self._lost: Callable[[], None] | None = lost
 
     def write_nowait(self, batch: Batch) -> int:
         if self._output is None or not self._output.free or self._buffer.buffer:
@@ -244,11 +243,4 @@ class HTTP2Wire:
 
     def release(self) -> None:
         self._protocol.wires.pop(self._stream.stream_id, None)
-        self._output = self._lost = None
-
-    def revoke(self) -> None:
-        """Take the lease back, because the client is gone. Does nothing after the release."""
-        lost, self._lost = self._lost, None
-        self._output = None
-        if lost is not None:
-            lost()
+        super().release()

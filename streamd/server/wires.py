@@ -22,23 +22,51 @@ def is_streaming(stream: HTTPStream) -> bool:
     )
 
 
-class SocketWire:
-    """A response's body, or a socket's frames, as whole encodings.
+class Lease:
+    """A connection's output, lent to one wire; once given or taken back nothing can be written by it.
 
-    A lease: once it is released, or the client is gone, nothing can be written by it.
+    Args:
+        output: of the connection.
+        lost: called once if the client is gone, or was aborted, before the release.
+    """
+
+    __slots__ = ("_lost", "_output")
+
+    def __init__(self, output: Output, lost: Callable[[], None]) -> None:
+        self._output: Output | None = output
+        self._lost: Callable[[], None] | None = lost
+
+    @property
+    def is_leased(self) -> bool:
+        """Whether it can still be written to."""
+        return self._output is not None
+
+    def release(self) -> None:
+        """Give it back."""
+        self._output = self._lost = None
+
+    def revoke(self) -> None:
+        """Take it back, because the client is gone. Does nothing after the release."""
+        lost, self._lost = self._lost, None
+        self._output = None
+        if lost is not None:
+            lost()
+
+
+class SocketWire(Lease):
+    """A response's body, or a socket's frames, as whole encodings.
 
     Args:
         output: of the connection.
         encode: which encoding of a batch goes out.
-        lost: called once if the client is gone, or was aborted, before the release.
+        lost: see :class:`Lease`.
     """
 
-    __slots__ = ("_encode", "_lost", "_output")
+    __slots__ = ("_encode",)
 
     def __init__(self, output: Output, encode: Encoding, lost: Callable[[], None]) -> None:
-        self._output: Output | None = output
+        super().__init__(output, lost)
         self._encode = encode
-        self._lost: Callable[[], None] | None = lost
 
     def write_nowait(self, batch: Batch) -> int:
         if self._output is None:
@@ -52,21 +80,6 @@ class SocketWire:
         data = self._encode(batch)
         await self._output.send(data)
         return len(data)
-
-    def release(self) -> None:
-        self._output = self._lost = None
-
-    @property
-    def is_leased(self) -> bool:
-        """Whether it can still be written to."""
-        return self._output is not None
-
-    def revoke(self) -> None:
-        """Take the lease back, because the client is gone. Does nothing after the release."""
-        lost, self._lost = self._lost, None
-        self._output = None
-        if lost is not None:
-            lost()
 
 
 class WebSocketWire(SocketWire):
