@@ -91,6 +91,49 @@ class NotFound(RequestError):
     status = 404
 
 
+class Gone(RequestError):
+    """It was here, and is not kept any more."""
+
+    code = "gone"
+    status = 410
+
+
+class TaskExists(RequestError):
+    """Another task has that id."""
+
+    code = "task-exists"
+    status = 409
+
+
+class InvalidTransition(RequestError):
+    """The task's status does not allow that."""
+
+    code = "invalid-transition"
+    status = 409
+
+
+class LeaseLost(RequestError):
+    """Whoever asks does not hold the task: another worker does, or nobody any more."""
+
+    code = "lease-lost"
+    status = 409
+
+
+class NotReady(RequestError):
+    """There is no result yet; asking again later will help."""
+
+    code = "not-ready"
+    status = 409
+    retryable = True
+
+
+class NoResult(RequestError):
+    """There is no result, and there will be none: the task failed or was cancelled."""
+
+    code = "no-result"
+    status = 409
+
+
 class IdempotencyConflict(RequestError):
     """The idempotency key was used before, by the same publisher, with other content."""
 

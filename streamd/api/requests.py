@@ -2,20 +2,24 @@
 
 import math
 from collections.abc import AsyncIterator
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import trio
 from quart.wrappers.request import Request
 
 from ..config import EventSettings
 from ..connections import Identity
-from ..errors import InvalidBody, InvalidField, TooLarge
+from ..errors import InvalidBody, InvalidField, TooLarge, UnsupportedMediaType
 from ..events import EventId, parse_event_id
+from ..events.bodies import decode_json
 from ..hub import Overflow
 from ..services import Services
 from ..transports import StreamRequest, parse_selectors
 
 LAST_EVENT_ID: Final = "Last-Event-ID"
+JSON: Final = "application/json"
+
+T = TypeVar("T")
 
 
 class AnyRequest(Protocol):
@@ -108,14 +112,17 @@ def identify(request: AnyRequest) -> Identity:
     return Identity(address=request.remote_addr or "")
 
 
-async def read_body(request: Request, limits: EventSettings) -> bytes:
+async def read_body(request: Request, limits: EventSettings, max_bytes: int = 0) -> bytes:
     """The whole body.
 
+    Args:
+        max_bytes: a bound of its own (bytes); 0 for ``limits.max_body_bytes``.
+
     Raises:
-        TooLarge: it exceeds ``max_body_bytes``.
+        TooLarge: it exceeds its bound.
         InvalidBody: it did not arrive within ``body_timeout_seconds``.
     """
-    max_bytes = limits.max_body_bytes
+    max_bytes = max_bytes or limits.max_body_bytes
     if (request.content_length or 0) > max_bytes:
         raise _too_large(max_bytes)
     body = bytearray()
@@ -127,6 +134,25 @@ async def read_body(request: Request, limits: EventSettings) -> bytes:
     if scope.cancelled_caught:
         raise InvalidBody("the body did not arrive in time")
     return bytes(body)
+
+
+async def read_json(request: Request, type: type[T], limits: EventSettings, max_bytes: int = 0) -> T:
+    """The body as JSON of a known shape.
+
+    Args:
+        type: a msgspec ``Struct``, or any other type that msgspec reads.
+        max_bytes: a bound of its own (bytes); 0 for ``limits.max_body_bytes``.
+
+    Raises:
+        UnsupportedMediaType: the body is of another content type.
+        TooLarge, InvalidBody: it is too large, too late, no JSON, or of another shape.
+    """
+    if request.mimetype != JSON:
+        raise UnsupportedMediaType(
+            f"the body must be {JSON}, not {request.mimetype or 'without a content type'}",
+            field="Content-Type",
+        )
+    return decode_json(await read_body(request, limits, max_bytes), type)
 
 
 def _too_large(max_bytes: int) -> TooLarge:

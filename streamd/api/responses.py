@@ -9,7 +9,7 @@ from quart.utils import encode_headers
 from quart_trio.asgi import TrioASGIHTTPConnection
 from quart_trio.wrappers import TrioResponse
 
-from ..connections import Identity
+from ..connections import Group, Identity
 from ..errors import StreamdError
 from ..events import Selectors, parse_event_id
 from ..hub import Outbox, Overflow
@@ -52,6 +52,7 @@ class EventStream(TrioResponse):
         user: who it is, for the limit per user and for programs that address clients.
         heartbeat_seconds: quiet time before a heartbeat; None for the configured one.
         heartbeat_always: heartbeats also on a stream that is not quiet.
+        group: connections that share a bound, a lifetime and an account with this one.
 
     A client for which there is no place is answered 503 or 429 with ``Retry-After``. A generator that
     ends ends the stream; a browser that then reconnects by itself is answered 204, which stops it.
@@ -71,6 +72,7 @@ class EventStream(TrioResponse):
         user: str = "",
         heartbeat_seconds: float | None = None,
         heartbeat_always: bool = False,
+        group: Group | None = None,
     ) -> None:
         super().__init__(b"", headers=HEADERS)
         del self.headers["Content-Length"]  # Quart counted the empty body that stands for the stream
@@ -97,6 +99,7 @@ class EventStream(TrioResponse):
             heartbeat_seconds=heartbeat_seconds,
             heartbeat_always=heartbeat_always,
             identity=Identity(user, identify(request).address),
+            group=group,
         )
 
     @classmethod

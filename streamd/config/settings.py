@@ -7,6 +7,16 @@ above the setting. Zero means "no limit" only where the text says so.
 import attrs
 
 from .fields import INT32_MAX, at_most, not_negative, one_of, positive, setting
+from .services import (
+    BrandMonitorSettings,
+    PurchaseOrderSettings,
+    ResearchSettings,
+    SentimentSettings,
+    StoreSettings,
+    StrategySettings,
+    TaskSettings,
+    TextSettings,
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -377,3 +387,11 @@ class Settings:
     metrics: MetricsSettings = attrs.field(factory=MetricsSettings)
     logging: LoggingSettings = attrs.field(factory=LoggingSettings)
     demo: DemoSettings = attrs.field(factory=DemoSettings)
+    store: StoreSettings = attrs.field(factory=StoreSettings)
+    tasks: TaskSettings = attrs.field(factory=TaskSettings)
+    text: TextSettings = attrs.field(factory=TextSettings)
+    research: ResearchSettings = attrs.field(factory=ResearchSettings)
+    sentiment: SentimentSettings = attrs.field(factory=SentimentSettings)
+    strategy: StrategySettings = attrs.field(factory=StrategySettings)
+    brand_monitor: BrandMonitorSettings = attrs.field(factory=BrandMonitorSettings)
+    purchase_orders: PurchaseOrderSettings = attrs.field(factory=PurchaseOrderSettings)

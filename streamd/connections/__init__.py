@@ -5,14 +5,16 @@ Imports events and the hub's ports; knows no transport.
 ================  ===========================================================================
 ``connection``    :class:`Connection`: one client over one transport
 ``registry``      :class:`Registry`: admits, finds, counts and ends connections
+``group``         :class:`Group`: connections that share a bound and an account
 ``health``        the one table of healthy, unhealthy and stale
 ``keeper``        the one task that sends heartbeats, ends lifetimes and reaps the stale
 ================  ===========================================================================
 """
 
 from .connection import Closing, Connection, Identity
+from .group import Group
 from .health import Health
 from .keeper import keep
 from .registry import Registry
 
-__all__ = ["Closing", "Connection", "Health", "Identity", "Registry", "keep"]
+__all__ = ["Closing", "Connection", "Group", "Health", "Identity", "Registry", "keep"]

@@ -63,6 +63,7 @@ class Connection:
     outbox: Outbox
     settings: ConnectionSettings
     places: Places
+    group: Places | None = None  # whose places it takes beside
     opened_at: datetime = attrs.field(factory=lambda: datetime.now(UTC))
     opened: float = attrs.field(factory=trio.current_time)  # s, trio's clock, as are all below
     heartbeat_seconds: float = 0.0  # 0: the transport has no heartbeats

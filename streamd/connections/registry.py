@@ -1,5 +1,6 @@
 """Admission: every connection takes a place here first, and gives it back in the same block."""
 
+import math
 import random
 import secrets
 from collections import Counter
@@ -14,7 +15,7 @@ from ..events import Control
 from ..hub import Outbox
 from ..metrics import Metrics
 from .connection import Closing, Connection, Identity
-from .health import Health
+from .group import Group
 
 
 class Registry:
@@ -28,13 +29,15 @@ class Registry:
         self.draining = False
         self._settings = settings
         self._metrics = metrics
-        self._places = trio.Semaphore(settings.max_connections, max_value=settings.max_connections)
-        self._connections: dict[str, Connection] = {}
+        self._everyone = Group(
+            max_connections=settings.max_connections,
+            max_lifetime_seconds=settings.max_lifetime_seconds,
+            lifetime_jitter=settings.lifetime_jitter,
+            retry_after_seconds=settings.retry_after_seconds,
+        )
         self._by_client: dict[tuple[str, str], Connection] = {}
         self._per_user: Counter[str] = Counter()
         self._per_address: Counter[str] = Counter()
-        self._ended: Counter[str] = Counter()  # totals of connections that are gone
-        self._ended_seconds = 0.0
         self._empty = trio.Event()
         self._empty.set()
 
@@ -47,6 +50,7 @@ class Registry:
         client_id: str | None = None,
         heartbeat_seconds: float = 0.0,
         heartbeat_always: bool = False,
+        group: Group | None = None,
     ) -> Connection:
         """Give a client a place for as long as the block ``with`` it lasts; never waits for one.
 
@@ -58,6 +62,7 @@ class Registry:
                 the same client id replaces the first, which is told.
             heartbeat_seconds: quiet time before a heartbeat; 0 for none.
             heartbeat_always: heartbeats on streams that are not quiet, too.
+            group: whose places it takes as well, and whose account it is on.
 
         Raises:
             InvalidField: the client id cannot be one.
@@ -76,12 +81,13 @@ class Registry:
             settings=self._settings,
             heartbeat_seconds=heartbeat_seconds,
             heartbeat_always=heartbeat_always,
-            expires=self._choose_expiry(),
+            expires=min(self._everyone.choose_expiry(), group.choose_expiry() if group else math.inf),
             places=self,
+            group=group,
         )
 
-    def _take_place(self, identity: Identity) -> None:
-        settings = self._settings
+    def _take_place(self, connection: Connection) -> None:
+        settings, identity = self._settings, connection.identity
         again = settings.retry_after_seconds
         per_user = settings.max_per_user if identity.user else 0
         per_address = settings.max_per_address if identity.address else 0
@@ -95,30 +101,24 @@ class Registry:
                 raise TooManyForCaller(
                     f"this {what} has all the {limit} connections it may have", retry_after_seconds=again
                 )
-        try:
-            self._places.acquire_nowait()
-        except trio.WouldBlock:
-            raise TooManyConnections(
-                f"all {settings.max_connections} connections are taken", retry_after_seconds=again
-            ) from None
-
-    def _choose_expiry(self) -> float:
-        lifetime = self._settings.max_lifetime_seconds
-        if not lifetime:
-            return float("inf")
-        return trio.current_time() + lifetime * (1 - self._settings.lifetime_jitter * random.random())
+        self._everyone.enter(connection)
+        if connection.group is not None:
+            try:
+                connection.group.enter(connection)
+            except TooManyConnections:
+                self._everyone.forget(connection)
+                raise
 
     def enter(self, connection: Connection) -> None:
         """Take a place; see :meth:`admit`."""
         try:
-            self._take_place(connection.identity)
+            self._take_place(connection)
         except StreamdError as error:
             self._metrics.refused.labels(error.code).inc()
             raise
         identity = connection.identity
         self._per_user[identity.user] += 1
         self._per_address[identity.address] += 1
-        self._connections[connection.id] = connection
         key = (identity.user, connection.client_id)
         before = self._by_client.get(key)
         self._by_client[key] = connection
@@ -129,8 +129,9 @@ class Registry:
     def leave(self, connection: Connection) -> None:
         """Give the place back."""
         connection.outbox.close()
-        self._places.release()
-        del self._connections[connection.id]
+        self._everyone.leave(connection)
+        if connection.group is not None:
+            connection.group.leave(connection)
         identity = connection.identity
         key = (identity.user, connection.client_id)
         if self._by_client.get(key) is connection:
@@ -139,21 +140,14 @@ class Registry:
             counter[name] -= 1
             if not counter[name]:
                 del counter[name]
-        self._ended.update(
-            connections=1,
-            events=connection.sent.events,
-            bytes=connection.sent.bytes,
-            errors=connection.errors,
-        )
-        self._ended_seconds += trio.current_time() - connection.opened
-        if not self._connections:
+        if not self._everyone:
             self._empty.set()
 
     # --- operations ---------------------------------------------------------------------------
 
     def __iter__(self) -> Iterator[Connection]:
         """Everyone connected now; a copy."""
-        return iter(list(self._connections.values()))
+        return iter(self._everyone)
 
     def find(self, client_id: str, *, user: str = "") -> Connection:
         """The connection of a client.
@@ -196,22 +190,7 @@ class Registry:
 
     def statistics(self) -> dict[str, Any]:
         """Counts of all connections since the start, and of those there are now."""
-        now = trio.current_time()
-        live = list(self._connections.values())
-        total = self._ended["connections"] + len(live)
-        seconds = self._ended_seconds + sum(now - connection.opened for connection in live)
-        health = Counter(connection.health for connection in live)
-        return {
-            "total": total,
-            "active": len(live),
-            "max_connections": self._settings.max_connections,
-            "by_transport": dict(Counter(connection.transport for connection in live)),
-            "by_health": {state.value: health[state] for state in Health},
-            "average_connection_seconds": round(seconds / total, 3) if total else 0.0,
-            "errors": self._ended["errors"] + sum(connection.errors for connection in live),
-            "events_sent": self._ended["events"] + sum(connection.sent.events for connection in live),
-            "bytes_sent": self._ended["bytes"] + sum(connection.sent.bytes for connection in live),
-        }
+        return self._everyone.statistics()
 
     # --- the end ------------------------------------------------------------------------------
 

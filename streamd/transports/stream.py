@@ -9,7 +9,7 @@ import structlog
 import trio
 
 from ..config import Settings
-from ..connections import Closing, Connection, Identity
+from ..connections import Closing, Connection, Group, Identity
 from ..errors import RequestError
 from ..events import Batch, Control, ControlName, EventId, Frame, Selectors
 from ..hub import LatestOutbox, Outbox, Overflow, Sent, Subscription, Wire, record_delivery
@@ -30,6 +30,7 @@ class StreamRequest:
     heartbeat_seconds: float | None = None  # None: as configured; 0: none
     heartbeat_always: bool = False
     identity: Identity = Identity()
+    group: Group | None = None  # whose places and account it shares
 
 
 def parse_selectors(topics: Iterable[str], patterns: Iterable[str], settings: Settings) -> Selectors:
@@ -105,6 +106,7 @@ def admit(services: Services, transport: str, request: StreamRequest, outbox: Ou
         client_id=request.client_id,
         heartbeat_seconds=heartbeat,
         heartbeat_always=request.heartbeat_always,
+        group=request.group,
     )
 
 

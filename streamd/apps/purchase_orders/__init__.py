@@ -1,0 +1,11 @@
+"""Purchase orders."""
+
+from quart import Blueprint
+
+from ...services import Services
+from .. import Service
+
+
+def make(services: Services) -> Service:
+    """The service, for a server with these parts."""
+    return Service(Blueprint("streamd_purchase_orders", __name__))

@@ -1,0 +1,192 @@
+"""One SQLite file for all that has to outlive the process: migrations, and a writer that batches.
+
+Whoever keeps something here names its tables' migrations with :meth:`Database.require` before the
+database is opened, and hands over functions that work on a plain ``apsw.Connection``. They run in the
+connection's own thread, one after the other, so what a function reads cannot change under it. Writes
+that are asked for at the same time share one transaction, and so one commit; each has a savepoint of
+its own, so that one that fails takes nothing back of the others.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Generic, NoReturn, TypeVar
+
+import apsw
+import apsw.bestpractice
+import structlog
+import trio
+
+from .errors import ConfigError, Unavailable
+
+T = TypeVar("T")
+Work = Callable[[apsw.Connection], T]
+
+MEMORY: Final = ":memory:"
+_BATCH_MAX: Final = 256  # writes in one transaction: so many that a commit is cheap, so few that it ends soon
+_BUSY_MS: Final = 2000  # another process may be about to let go of the file
+
+_log = structlog.get_logger(__name__)
+
+
+class _Write(Generic[T]):
+    """One write that waits for its turn, and what became of it."""
+
+    __slots__ = ("done", "error", "result", "work")
+
+    def __init__(self, work: Work[T]) -> None:
+        self.work = work
+        self.done = trio.Event()
+        self.result: T | None = None
+        self.error: BaseException | None = None
+
+
+class Database:
+    """A SQLite file that this process has to itself, in WAL mode.
+
+    Args:
+        path: of the file, made when it is missing; ``:memory:`` for one that ends with the process.
+        synchronous: ``normal`` survives the end of the process, ``full`` that of the machine, too.
+
+    Attributes:
+        seconds: what the last writes took, from the asking to the commit (s), for metrics.
+    """
+
+    def __init__(self, path: str = MEMORY, *, synchronous: str = "normal") -> None:
+        self.path: Final = path
+        self.seconds: Callable[[float], None] = lambda _: None
+        self._synchronous = synchronous
+        self._migrations: dict[str, Sequence[str]] = {}
+        self._connection: Any = None
+        self._opened = trio.Event()
+        self._waiting: deque[_Write[Any]] = deque()
+        self._wanted = trio.Event()
+        self._closed = False
+
+    def require(self, component: str, migrations: Sequence[str]) -> None:
+        """Name the tables of a component: SQL scripts, applied once each, in order; only ever add some."""
+        assert not self._opened.is_set(), "migrations are named before the database is opened"
+        self._migrations[component] = migrations
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
+        """Open the file and write until cancelled; what was asked for by then is still written.
+
+        Raises:
+            ConfigError: the file cannot be opened, is another process's, or of a newer streamd.
+        """
+        connection = await apsw.Connection.as_async(self.path)
+        try:
+            try:
+                await connection.async_run(self._prepare, connection)
+            except apsw.Error as error:
+                raise ConfigError(
+                    f"store.url: {self.path} cannot be used: {error}"
+                    + ("; another process has it" if isinstance(error, apsw.BusyError) else ""),
+                    field="store.url",
+                ) from error
+            self._connection = connection
+            self._opened.set()
+            task_status.started()
+            while True:
+                await self._wanted.wait()
+                await self._write_batch()
+        finally:
+            self._closed = True
+            with trio.CancelScope(shield=True):
+                while self._waiting and self._connection is not None:
+                    await self._write_batch()
+                await connection.aclose()
+        raise AssertionError("the database writes until it is cancelled")
+
+    def _prepare(self, connection: apsw.Connection) -> None:
+        connection.set_busy_timeout(_BUSY_MS)
+        connection.pragma("locking_mode", "EXCLUSIVE")
+        connection.pragma("journal_mode", "WAL")
+        connection.pragma("synchronous", self._synchronous)
+        connection.pragma("foreign_keys", True)
+        with connection:
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS migrations (component TEXT PRIMARY KEY, version INTEGER NOT NULL)"
+            )
+            for component, scripts in self._migrations.items():
+                _migrate(connection, component, scripts)
+
+    async def write(self, work: Work[T]) -> T:
+        """Run ``work`` in a transaction, and return what it returns once that is committed.
+
+        ``work`` may raise: then nothing of it stays, and the caller gets the exception. It runs in
+        another thread: it must not touch what trio owns.
+
+        Cancelled before it was begun, or not at all: from then on it waits for the commit.
+
+        Raises:
+            Unavailable: the database is closed, or its disk does not take the write.
+        """
+        if self._closed:
+            raise Unavailable("the store is closed", retry_after_seconds=1)
+        asked = time.perf_counter()
+        write = _Write(work)
+        self._waiting.append(write)
+        self._wanted.set()
+        try:
+            await write.done.wait()
+        except trio.Cancelled:
+            if write in self._waiting:
+                self._waiting.remove(write)
+                raise
+            with trio.CancelScope(shield=True):
+                await write.done.wait()
+        self.seconds(time.perf_counter() - asked)
+        if write.error is not None:
+            raise write.error
+        return write.result  # type: ignore[return-value]
+
+    async def read(self, work: Work[T]) -> T:
+        """Run ``work``, which only reads, between two transactions, and return what it returns."""
+        await self._opened.wait()
+        connection = self._connection
+        result: T = await connection.async_run(work, connection)
+        return result
+
+    async def _write_batch(self) -> None:
+        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _BATCH_MAX))]
+        if not self._waiting:
+            self._wanted = trio.Event()
+        with trio.CancelScope(shield=True):
+            await self._connection.async_run(_commit, self._connection, batch)
+        for write in batch:
+            if isinstance(write.error, apsw.Error):
+                _log.error("store_failed", error=repr(write.error))
+                refused = Unavailable("the store cannot take this just now", retry_after_seconds=1)
+                refused.__cause__ = write.error
+                write.error = refused
+            write.done.set()
+
+
+def _commit(connection: apsw.Connection, batch: list[_Write[Any]]) -> None:
+    """All writes of a batch in one transaction; if that cannot be committed, none of them was made."""
+    try:
+        with connection:
+            for write in batch:
+                try:
+                    with connection:  # a savepoint
+                        write.result = write.work(connection)
+                except Exception as error:  # noqa: BLE001 - whatever it is belongs to who asked
+                    write.error = error
+    except apsw.Error as error:
+        for write in batch:
+            write.error = write.error or error
+
+
+def _migrate(connection: apsw.Connection, component: str, scripts: Sequence[str]) -> None:
+    row = connection.execute("SELECT version FROM migrations WHERE component = ?", (component,)).fetchone()
+    version = int(row[0]) if row else 0
+    if version > len(scripts):
+        raise ConfigError(
+            f"store.url: the tables of {component} are of version {version}, made by a newer streamd; this one"
+            f" knows {len(scripts)}",
+            field="store.url",
+        )
+    for script in scripts[version:]:
+        connection.execute(script)
+    connection.execute("INSERT OR REPLACE INTO migrations VALUES (?, ?)", (component, len(scripts)))
