@@ -21,6 +21,8 @@ from .api.openapi import Document
 from .api.operations import StateCollector, operations
 from .api.problems import handle_streamd_error, use_problems
 from .api.responses import EXTENSION
+from .api.tasks import tasks
+from .apps import SERVICES, Service
 from .apps.demo import run_demo
 from .config import Settings
 from .connections import Registry
@@ -30,6 +32,7 @@ from .hub import Hub
 from .log.memory import MemoryLog
 from .log.port import Log
 from .services import Services
+from .tasks import Tasks
 from .web import web
 
 
@@ -67,11 +70,13 @@ class Streamd:
         self.services = Services.create(settings, log or make_log(settings))
         self.services.metrics.registry.register(StateCollector(self.services))
         self._running = False
+        self._sources: list[Callable[[], Any]] = []
         if app is not None:
             self.init_app(app)
 
     def init_app(self, app: QuartTrio) -> None:
         """Let views of ``app`` stream, answer streamd's errors, and run with its lifespan."""
+        self._app = app
         app.extensions[EXTENSION] = self
         app.asgi_http_class = EventStreamHTTPConnection
         app.register_error_handler(StreamdError, handle_streamd_error)
@@ -80,6 +85,11 @@ class Streamd:
     @property
     def hub(self) -> Hub:
         return self.services.hub
+
+    @property
+    def tasks(self) -> Tasks:
+        """Long work: create, follow and end it; see :class:`streamd.tasks.Tasks`."""
+        return self.services.tasks
 
     @property
     def connections(self) -> Registry:
@@ -113,7 +123,7 @@ class Streamd:
         """Run the services, and further ``sources`` beside them, for as long as the block lasts."""
         async with trio.open_nursery() as nursery:
             await nursery.start(self.services.run)
-            for source in sources:
+            for source in (*self._sources, *sources):
                 nursery.start_soon(source)
             self._running = True
             try:
@@ -121,6 +131,12 @@ class Streamd:
             finally:
                 self._running = False
                 nursery.cancel_scope.cancel()
+
+    def add(self, service: Service) -> None:
+        """Serve one of the services as well; before the application runs."""
+        self._app.register_blueprint(service.blueprint)
+        if service.run is not None:
+            self._sources.append(service.run)
 
     @property
     def is_running(self) -> bool:
@@ -160,11 +176,20 @@ def create_app(settings: Settings | None = None, *, log: Log | None = None) -> Q
     use_problems(app)
     observe_requests(app, streamd.services.metrics)
     allow_origins(app, settings.server.cors_origins)
-    for blueprint in (events, operations, web):
+    for blueprint in (events, operations, tasks, web):
         app.register_blueprint(blueprint)
+    for name in SERVICES:
+        if getattr(settings, name).enabled:
+            streamd.add(_make_service(name, streamd.services))
     direct = DirectEvents(app.asgi_app, app, streamd.services, settings.server.cors_origins)
     app.asgi_app = direct  # type: ignore[assignment,method-assign]
     return app
+
+
+def _make_service(name: str, services: Services) -> Service:
+    module = importlib.import_module(f".apps.{name}", __package__)
+    service: Service = module.make(services)
+    return service
 
 
 @asynccontextmanager

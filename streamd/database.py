@@ -183,8 +183,8 @@ def _migrate(connection: apsw.Connection, component: str, scripts: Sequence[str]
     version = int(row[0]) if row else 0
     if version > len(scripts):
         raise ConfigError(
-            f"store.url: the tables of {component} are of version {version}, made by a newer streamd; this one"
-            f" knows {len(scripts)}",
+            f"store.url: the tables of {component} are of version {version}, made by a newer streamd;"
+            f" this one knows {len(scripts)}",
             field="store.url",
         )
     for script in scripts[version:]:

@@ -11,10 +11,11 @@ from quart import Blueprint, request
 from quart_schema import document_querystring, document_response
 from quart_trio.wrappers import TrioResponse
 
-from ..errors import InvalidField, ShuttingDown
+from ..errors import ShuttingDown
 from ..services import Services
 from . import schema
 from .problems import document_problems
+from .requests import parse_limit
 from .responses import current_services
 
 operations = Blueprint("streamd_operations", __name__)
@@ -54,7 +55,7 @@ async def connections() -> dict[str, Any]:
     """Totals, and the connections there are, the oldest first, or the one with this ``id``."""
     services = current_services()
     wanted = request.args.get("id")
-    limit = _parse_limit(request.args.get("limit"), services.settings.connections.max_listed)
+    limit = parse_limit(request, services.settings.connections.max_listed)
     listed: list[dict[str, Any]] = []
     for connection in services.registry:
         if len(listed) == limit:
@@ -62,14 +63,6 @@ async def connections() -> dict[str, Any]:
         if wanted is None or connection.id == wanted:
             listed.append(connection.status())
     return {**services.registry.statistics(), "connections": listed}
-
-
-def _parse_limit(text: str | None, most: int) -> int:
-    if text is None:
-        return min(100, most)
-    if not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) > most:
-        raise InvalidField(f"limit must be 0 to {most}, got {text[:64]!r}", field="limit")
-    return int(text)
 
 
 class StateCollector(Collector):

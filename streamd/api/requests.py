@@ -18,6 +18,7 @@ from ..transports import StreamRequest, parse_selectors
 
 LAST_EVENT_ID: Final = "Last-Event-ID"
 JSON: Final = "application/json"
+_LISTED: Final = 100  # things in a list when the client does not say how many
 
 T = TypeVar("T")
 
@@ -105,6 +106,20 @@ def parse_seconds(
     if not least <= seconds <= most:
         raise InvalidField(f"{name} must be seconds from {least:g} to {most:g}; got {text!r}", field=name)
     return seconds
+
+
+def parse_limit(request: AnyRequest, most: int) -> int:
+    """How many things to list: what ``limit`` says, else 100.
+
+    Raises:
+        InvalidField: it is no number, or more than ``most``.
+    """
+    text = request.args.get("limit")
+    if text is None:
+        return min(_LISTED, most)
+    if not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) > most:
+        raise InvalidField(f"limit must be 0 to {most}, got {text[:64]!r}", field="limit")
+    return int(text)
 
 
 def identify(request: AnyRequest) -> Identity:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
+import attrs
 import trio
 from quart import current_app, request
 from quart.utils import encode_headers
@@ -11,14 +12,14 @@ from quart_trio.wrappers import TrioResponse
 
 from ..connections import Group, Identity
 from ..errors import StreamdError
-from ..events import Selectors, parse_event_id
+from ..events import EventId, Selectors, parse_event_id
 from ..hub import Outbox, Overflow
 from ..services import Services
 from ..transports import StreamRequest, open_stream, parse_selectors
 from ..transports.asgi import Scope, Send
 from ..transports.generated import OVER, GeneratedSource
 from ..transports.sse import HEADERS, serve_sse
-from ..transports.stream import admit
+from ..transports.stream import Opening, admit, no_opening
 from .problems import problem_response
 from .requests import LAST_EVENT_ID, identify, parse_cursor
 
@@ -53,6 +54,10 @@ class EventStream(TrioResponse):
         heartbeat_seconds: quiet time before a heartbeat; None for the configured one.
         heartbeat_always: heartbeats also on a stream that is not quiet.
         group: connections that share a bound, a lifetime and an account with this one.
+        opening: makes what the client is sent right after ``connected``, before anything of the source:
+            frames such as an :class:`~streamd.events.UnloggedEvent` with the present state. It is called
+            when the client has its place in the log already, so that nothing falls in between; frames
+            without an id leave the client's cursor where it is.
 
     A client for which there is no place is answered 503 or 429 with ``Retry-After``. A generator that
     ends ends the stream; a browser that then reconnects by itself is answered 204, which stops it.
@@ -73,11 +78,13 @@ class EventStream(TrioResponse):
         heartbeat_seconds: float | None = None,
         heartbeat_always: bool = False,
         group: Group | None = None,
+        opening: Opening = no_opening,
     ) -> None:
         super().__init__(b"", headers=HEADERS)
         del self.headers["Content-Length"]  # Quart counted the empty body that stands for the stream
         self.timeout = None
         self._services = current_services()
+        self._opening = opening
         self._generator: AsyncIterator[Any] | None = None
         selectors, cursor = Selectors(), None
         if isinstance(source, AsyncIterator):
@@ -109,6 +116,10 @@ class EventStream(TrioResponse):
         stream._request = stream_request
         return stream
 
+    def _start_after(self, cursor: EventId) -> None:
+        """Begin behind a place in the log, whatever the client brought."""
+        self._request = attrs.evolve(self._request, after=cursor)
+
     async def serve(self, scope: Scope, send: Send) -> None:
         """Answer the request: a stream, or the reason why there is none."""
         if self.status_code != 200:
@@ -129,7 +140,7 @@ class EventStream(TrioResponse):
     async def _serve_log(self, scope: Scope, send: Send) -> None:
         with open_stream(self._services, "sse", self._request) as (connection, subscription):
             headers = encode_headers(self.headers)
-            await serve_sse(self._services, connection, subscription, scope, send, headers)
+            await serve_sse(self._services, connection, subscription, scope, send, headers, self._opening)
 
     async def _serve_generator(self, generator: AsyncIterator[Any], scope: Scope, send: Send) -> None:
         hub = self._services.settings.hub
@@ -139,7 +150,7 @@ class EventStream(TrioResponse):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(source.run)
                 headers = encode_headers(self.headers)
-                await serve_sse(self._services, connection, source, scope, send, headers)
+                await serve_sse(self._services, connection, source, scope, send, headers, self._opening)
                 nursery.cancel_scope.cancel()
 
     @staticmethod

@@ -19,6 +19,9 @@ ClientId = Annotated[str, Meta(description="A name; a second connection with it 
 Retry = Annotated[int, Meta(description="Milliseconds for clients to wait before they reconnect.")]
 
 
+Status = Literal["pending", "running", "completed", "failed", "cancelled"]
+
+
 # --- requests ---------------------------------------------------------------------------------
 
 
@@ -66,6 +69,22 @@ class Publish(Struct, forbid_unknown_fields=True):
     data: Any = ""
     retry: Retry | None = None
     idempotency_key: str | None = None
+
+
+class NewStep(Struct, forbid_unknown_fields=True):
+    """A step that is known before the work begins."""
+
+    name: str
+    weight: Annotated[float, Meta(description="Its share of the task's progress.")] = 1.0
+
+
+class TasksQuery(Struct):
+    """Which tasks to list."""
+
+    kind: str | UnsetType = UNSET
+    status: Status | UnsetType = UNSET
+    owner: str | UnsetType = UNSET
+    limit: Annotated[int, Meta(description="The most tasks to list.")] = 100
 
 
 # --- answers ----------------------------------------------------------------------------------
@@ -191,3 +210,65 @@ class Readiness(Struct):
 
 class MetricsText(Struct):
     """The Prometheus text format."""
+
+
+class Step(Struct):
+    """One part of a task."""
+
+    name: str
+    status: Literal["pending", "running", "completed", "failed", "skipped"]
+    progress: float
+    weight: float
+    message: str
+    error: str
+
+
+class TaskError(Struct):
+    """Why a task failed, or was cancelled."""
+
+    code: str
+    detail: str
+
+
+class Task(Struct):
+    """A long piece of work, as it stands."""
+
+    id: str
+    kind: str
+    owner: str
+    status: Status
+    progress: Annotated[float, Meta(description="0 to 100; never falls.")]
+    stage: str
+    message: str
+    steps: list[Step]
+    details: Annotated[dict[str, Any], Meta(description="The newest of each further field of its messages.")]
+    eta_seconds: float | None
+    error: TaskError | None
+    worker: str
+    created_at: str
+    started_at: str | None
+    updated_at: str
+    ended_at: str | None
+    deadline: Annotated[str, Meta(description="When it fails, if it has not ended.")]
+    version: int
+    has_result: bool
+    cancelled: Annotated[bool, Meta(description="Tells a worker to stop.")]
+    eventsUrl: str  # noqa: N815 - as the services say it
+    resultUrl: str  # noqa: N815
+    lease: Annotated[str, Meta(description="The key to report on it, for its worker.")] | UnsetType = UNSET
+    lease_until: str | UnsetType = UNSET
+    input: Any | UnsetType = UNSET
+
+
+class Tasks(Struct):
+    """Tasks, the newest first."""
+
+    tasks: list[Task]
+
+
+class TaskResult(Struct):
+    """What the work came to: any JSON value."""
+
+
+class Nothing(Struct):
+    """There is none."""

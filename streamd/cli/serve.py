@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import attrs
 import click
 import trio
 
@@ -18,11 +19,15 @@ from ..logs import configure_logging
 from ..server import check_open_files, raise_open_files, tune_collector
 from ..server import serve as serve_app
 
+DEFAULT_STORE: Final = "sqlite:streamd.db"
+"""Where tasks are kept when nobody says otherwise, in the working directory."""
+
 
 @click.command()
 @click.option("--config", type=click.Path(path_type=Path), help="Configuration file (TOML).")
 @click.option("--bind", multiple=True, metavar="HOST:PORT", help="Address to listen on; may be repeated.")
 @click.option("--log", metavar="URL", help="Where events are kept, such as memory:")
+@click.option("--store", metavar="URL", help="Where tasks are kept: sqlite:PATH or memory:")
 @click.option("--certfile", metavar="FILE", help="TLS certificate chain (PEM); needs --keyfile.")
 @click.option("--keyfile", metavar="FILE", help="TLS private key (PEM).")
 @click.option("--app", metavar="MODULE:NAME", help="Serve an application of your own, such as shop:app.")
@@ -32,6 +37,7 @@ def serve(
     config: Path | None,
     bind: tuple[str, ...],
     log: str | None,
+    store: str | None,
     certfile: str | None,
     keyfile: str | None,
     app: str | None,
@@ -45,12 +51,15 @@ def serve(
     overrides: dict[str, Any] = {
         "server.bind": list(bind) or None,
         "log.url": log,
+        "store.url": store,
         "server.certfile": certfile,
         "server.keyfile": keyfile,
         "demo.enabled": True if demo else None,
         "demo.follow": list(follow) or None,
     }
     settings = load_settings(config, os.environ, overrides)
+    if not settings.store.url:
+        settings = attrs.evolve(settings, store=attrs.evolve(settings.store, url=DEFAULT_STORE))
     check_open_files(settings.connections.max_connections, raise_open_files())
     configure_logging(settings.logging)
     if app is None:

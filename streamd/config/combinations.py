@@ -12,6 +12,7 @@ from .convert import to_toml
 from .settings import Settings
 
 KNOWN_LOG_URLS = ("memory:",)
+KNOWN_STORE_URLS = ("sqlite:PATH", "memory:")
 
 # (a, b, why): a must not be more than b.
 _ORDERED = (
@@ -26,6 +27,12 @@ _ORDERED = (
         "clients choose between them",
     ),
     ("poll.wait_seconds", "poll.max_wait_seconds", "the wait by default is one a client may ask for"),
+    ("tasks.timeout_seconds", "tasks.max_timeout_seconds", "callers may ask for as much as the default"),
+    ("tasks.lease_seconds", "tasks.max_lease_seconds", "workers may ask for as much as the default"),
+    ("tasks.max_event_result_bytes", "tasks.max_result_bytes", "the last event holds no more than a result"),
+    ("tasks.max_event_result_bytes", "events.max_event_bytes", "the last event must hold the result"),
+    ("log.max_age_seconds", "tasks.gone_seconds", "an id may be used again when the log has forgotten it"),
+    ("sentiment.metrics_min_seconds", "sentiment.metrics_max_seconds", "metrics are due between them"),
     ("hub.turn_ms", "hub.max_turn_ms", "a turn of the fan-out lies between them"),
     ("hub.batch_events", "hub.ring_events", "the ring must hold a whole turn"),
     ("events.max_event_bytes", "log.max_bytes", "the log must hold the largest event"),
@@ -65,6 +72,13 @@ def clashes(settings: Settings) -> Iterator[Clash]:
     yield from _wrong_origins(server.cors_origins)
     if settings.log.url not in KNOWN_LOG_URLS:
         yield Clash(("log.url",), "must be one of the known logs: " + ", ".join(KNOWN_LOG_URLS))
+    scheme, _, path = settings.store.url.partition(":")
+    if settings.store.url and (scheme, bool(path)) not in (("memory", False), ("sqlite", True)):
+        yield Clash(("store.url",), "must be one of the known stores: " + ", ".join(KNOWN_STORE_URLS))
+    if settings.text.url and not settings.text.model:
+        yield Clash(("text.url", "text.model"), "the API needs to be told a model: set text.model too")
+    if settings.text.url and not settings.text.url.startswith(("http://", "https://")):
+        yield Clash(("text.url",), "must be a URL that begins with http:// or https://")
     if not _fills_only_name(settings.demo.follow_topic):
         yield Clash(
             ("demo.follow_topic",), "{name} is the only thing it can fill in; write {{ and }} for braces"

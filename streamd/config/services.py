@@ -33,6 +33,12 @@ class TaskSettings:
     max_per_kind: int = setting(
         1000, "Tasks of one kind that are kept (count); those that ended first go first.", positive
     )
+    gone_seconds: float = setting(
+        604_800.0,
+        "For so long after that it is remembered that a task was there (s): 410, not 404.",
+        positive,
+    )
+    max_gone: int = setting(100_000, "Of so many tasks that is remembered (count).", positive)
     max_running: int = setting(
         100, "Tasks that run in this process at once (count); further ones wait as pending.", positive
     )
@@ -88,6 +94,12 @@ class TextSettings:
     attempts: int = setting(
         3, "Tries to begin a text (count); one that has begun is not repeated.", positive, at_most(100)
     )
+    retry_seconds: float = setting(
+        0.5,
+        "Wait before the second try to begin (s); each further wait is twice as long, up to 8 s, and all are "
+        "jittered. A longer Retry-After is honoured.",
+        positive,
+    )
     max_text_bytes: int = setting(262_144, "Largest text taken from the API (bytes).", positive)
 
 
@@ -103,7 +115,26 @@ class ResearchSettings:
     keep_seconds: float = setting(86_400.0, "A session is kept for so long (s).", positive)
     max_sessions: int = setting(1000, "Sessions kept (count); those that ended first go first.", positive)
     compress_results: bool = setting(False, "Store results compressed (zlib).")
+    stall_seconds: float = setting(
+        60.0, "A session of which no dataset gives a sign of life for so long fails (s).", positive
+    )
+    parallel_datasets: int = setting(4, "Datasets of one session that are fetched at once (count).", positive)
+    dataset_timeout_seconds: float = setting(
+        10.0,
+        "A file, a function or one try at an endpoint may take so long (s); a dataset may say.",
+        positive,
+    )
+    dataset_attempts: int = setting(
+        3, "Tries at an endpoint (count); a dataset may say its own.", positive, at_most(100)
+    )
+    dataset_retry_seconds: float = setting(
+        0.5, "Time before the second try, doubled for each further one (s); a dataset may say.", positive
+    )
     max_dataset_bytes: int = setting(4_194_304, "Largest answer of one dataset's source (bytes).", positive)
+    max_field_chars: int = setting(
+        200, "Longest text of a field of a request (count of characters).", positive
+    )
+    max_body_bytes: int = setting(16_384, "Largest request (bytes).", positive, at_most(INT32_MAX))
     heartbeat_seconds: float = setting(15.0, "Quiet time before a heartbeat (s).", positive)
     max_lifetime_seconds: float = setting(
         0.0, "A stream ends with `closing` after this, to reconnect (s; 0: no limit).", not_negative
@@ -143,6 +174,17 @@ class StrategySettings:
     )
     timeout_seconds: float = setting(300.0, "A strategy that is not done by then fails (s).", positive)
     poll_seconds: float = setting(10.0, "What Retry-After of the status says (s).", positive)
+    text_seconds: float = setting(
+        0.1,
+        "Text goes out at most this often, what came in between as one event (s; 0: each piece by itself).",
+        not_negative,
+    )
+    max_field_chars: int = setting(
+        2000, "Longest text of a profile's field, or of one goal or channel (count of characters).", positive
+    )
+    max_goals: int = setting(20, "Goals in one profile (count).", positive)
+    max_channels: int = setting(20, "Channels in one profile (count).", positive)
+    max_body_bytes: int = setting(65_536, "Largest profile (bytes).", positive, at_most(INT32_MAX))
     heartbeat_seconds: float = setting(15.0, "Quiet time before a heartbeat (s).", positive)
     max_lifetime_seconds: float = setting(
         0.0, "A stream ends with `closing` after this, to reconnect (s; 0: no limit).", not_negative
@@ -158,6 +200,21 @@ class BrandMonitorSettings:
     max_mentions: int = setting(10_000, "Mentions in one analysis (count).", positive)
     max_competitors: int = setting(50, "Competitors in one analysis (count).", positive)
     max_terms: int = setting(30, "Most frequent terms in the result (count).", positive)
+    max_name_chars: int = setting(100, "Longest name of a brand or a source (count of characters).", positive)
+    max_text_chars: int = setting(
+        5000, "Longest text of a mention (count of characters); scoring may take its square.", positive
+    )
+    max_body_bytes: int = setting(
+        8_388_608,
+        "Largest request (bytes); events.max_body_bytes holds, too.",
+        positive,
+        at_most(INT32_MAX),
+    )
+    threads: int = setting(2, "Threads that analyse at once (count).", positive)
+    slice_mentions: int = setting(
+        200, "Mentions analysed between two looks at whether to go on (count).", positive
+    )
+    slice_seconds: float = setting(0.25, "The same as time (s); whichever comes first.", positive)
     heartbeat_seconds: float = setting(30.0, "Quiet time before a heartbeat (s).", positive)
     max_lifetime_seconds: float = setting(
         0.0, "A stream ends with `closing` after this, to reconnect (s; 0: no limit).", not_negative
@@ -175,16 +232,57 @@ class PurchaseOrderSettings:
     merchant_claim: str = setting(
         "merchant", "The claim of a token that names the merchant; Shopify's session tokens have `dest`."
     )
+    default_currency: str = setting(
+        "USD", "ISO 4217 code of the currency of an order that names none, unless its merchant has another."
+    )
     sync_url: str = setting(
         "", "Where orders are sent to (HTTP POST of JSON); empty: the sync is skipped, and says so."
     )
     sync_token: str = setting("", "Sent to it as a bearer token.", secret=True)
     sync_timeout_seconds: float = setting(10.0, "One try to send an order may take so long (s).", positive)
     sync_attempts: int = setting(4, "Tries to send an order (count).", positive, at_most(100))
+    sync_backoff_seconds: float = setting(
+        0.5, "Wait before the second try (s); it doubles before each further one.", positive
+    )
+    sync_max_wait_seconds: float = setting(
+        30.0,
+        "The longest wait between two tries (s); a shop that asks for a longer one is not tried again.",
+        positive,
+    )
+    sync_max_answer_bytes: int = setting(1_048_576, "Largest answer taken from the shop (bytes).", positive)
     image_timeout_seconds: float = setting(5.0, "Looking at one image may take so long (s).", positive)
+    image_max_bytes: int = setting(10_485_760, "Largest image (bytes).", positive)
+    images_at_once: int = setting(4, "Images of one order that are looked at at once (count).", positive)
+    image_allow_private: bool = setting(
+        False,
+        "Look at images on private and loopback addresses, too. Whoever sends orders then chooses what this "
+        "server asks inside its own network.",
+    )
     timeout_seconds: float = setting(300.0, "An order that is not processed by then fails (s).", positive)
     max_body_bytes: int = setting(1_048_576, "Largest order (bytes).", positive, at_most(INT32_MAX))
     max_lines: int = setting(1000, "Line items of one order (count).", positive)
+    max_field_chars: int = setting(1000, "Longest value in an order (count of characters).", positive)
+    max_orders: int = setting(
+        100_000, "Orders kept (count); they are not dropped, and beyond it none is taken.", positive
+    )
+    enrich_lines_at_once: int = setting(
+        25, "Lines that the text generator is asked about in one prompt (count).", positive
+    )
+    publish_attempts: int = setting(
+        5, "Tries to publish an event of a merchant before it is dropped (count).", positive, at_most(100)
+    )
+    publish_backoff_seconds: float = setting(
+        0.1, "Wait before the second of them (s); it doubles before each further one.", positive
+    )
+    max_waiting_events: int = setting(
+        1000, "Events of one merchant that wait to be published (count); further ones are dropped.", positive
+    )
+    max_connections: int = setting(
+        1000, "Streams at once (count); the next is answered 503 with Retry-After.", positive
+    )
+    sweep_seconds: float = setting(
+        1.0, "How often orders are looked for whose work ended before they did (s).", positive
+    )
     heartbeat_seconds: float = setting(15.0, "Quiet time before a heartbeat (s).", positive)
     max_lifetime_seconds: float = setting(
         0.0, "A stream ends with `closing` after this, to reconnect (s; 0: no limit).", not_negative

@@ -1,6 +1,6 @@
 """One client over one transport: who it is, what it got, and how it ends."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Protocol, Self
@@ -45,6 +45,13 @@ class Places(Protocol):
         """Give the place back."""
 
 
+class Shared(Places, Protocol):
+    """Places that some connections share; :class:`~streamd.connections.Group` is it."""
+
+    def heartbeat_fields(self) -> Mapping[str, Any]:
+        """What the heartbeats of all of them say beside the time, as JSON fields."""
+
+
 def _do_nothing() -> None:
     """What a connection calls that nothing was set for."""
 
@@ -63,7 +70,7 @@ class Connection:
     outbox: Outbox
     settings: ConnectionSettings
     places: Places
-    group: Places | None = None  # whose places it takes beside
+    group: Shared | None = None  # whose places it takes beside
     opened_at: datetime = attrs.field(factory=lambda: datetime.now(UTC))
     opened: float = attrs.field(factory=trio.current_time)  # s, trio's clock, as are all below
     heartbeat_seconds: float = 0.0  # 0: the transport has no heartbeats

@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import trio
@@ -21,6 +21,8 @@ class Group:
         max_lifetime_seconds: a connection ends with ``closing`` after this (s); 0 for no limit.
         lifetime_jitter: how much of that is random (0 to 1).
         retry_after_seconds: what those are told for whom there is no place (s).
+        heartbeat_fields: what the group's heartbeats say beside the time, as JSON fields; asked once for
+            all who are due together.
     """
 
     def __init__(
@@ -31,6 +33,7 @@ class Group:
         max_lifetime_seconds: float = 0.0,
         lifetime_jitter: float = 0.1,
         retry_after_seconds: float = 5.0,
+        heartbeat_fields: Callable[["Group"], Mapping[str, Any]] | None = None,
     ) -> None:
         self.name: Final = name
         self.max_connections: Final = max_connections
@@ -38,6 +41,7 @@ class Group:
         self._max_lifetime_seconds = max_lifetime_seconds
         self._lifetime_jitter = lifetime_jitter
         self._retry_after_seconds = retry_after_seconds
+        self._heartbeat_fields = heartbeat_fields
         self._connections: dict[str, Connection] = {}
         self._ended: Counter[str] = Counter()  # totals of connections that are gone
         self._ended_seconds = 0.0
@@ -89,6 +93,10 @@ class Group:
             return float("inf")
         jitter = self._lifetime_jitter * random.random()
         return trio.current_time() + self._max_lifetime_seconds * (1 - jitter)
+
+    def heartbeat_fields(self) -> Mapping[str, Any]:
+        """What a heartbeat of this group says beside the time."""
+        return {} if self._heartbeat_fields is None else self._heartbeat_fields(self)
 
     def statistics(self) -> dict[str, Any]:
         """Counts of all connections since the start, and of those there are now."""

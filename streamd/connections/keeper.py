@@ -7,10 +7,10 @@ from typing import NoReturn
 import trio
 
 from ..config import ConnectionSettings
-from ..events import CursorMove
+from ..events import Control, ControlName, CursorMove
 from ..events.control import heartbeat
 from ..metrics import Metrics
-from .connection import Closing, Connection
+from .connection import Closing, Connection, Shared
 from .health import Health
 from .registry import Registry
 
@@ -37,6 +37,7 @@ class _Sweep:
         self._settings = settings
         self._metrics = metrics
         self._heartbeat = heartbeat(datetime.now(UTC))
+        self._of_group: dict[Shared, Control] = {}  # the same, with what a group adds
         self._move: CursorMove | None = None  # shared by all that are level
 
     def look_at(self, connection: Connection, now: float) -> None:
@@ -56,8 +57,20 @@ class _Sweep:
             return
         connection.last_heartbeat = now
         cursor = connection.level_cursor()
-        connection.send(self._heartbeat)
+        connection.send(self._heartbeat if connection.group is None else self._shared_by(connection.group))
         if cursor is not None and cursor != connection.sent.cursor:
             if self._move is None or self._move.id != cursor:
                 self._move = CursorMove(cursor)
             connection.outbox.put_nowait(self._move)
+
+    def _shared_by(self, group: Shared) -> Control:
+        frame = self._of_group.get(group)
+        if frame is None:
+            fields = group.heartbeat_fields()
+            frame = (
+                Control(ControlName.HEARTBEAT, {**self._heartbeat.data, **fields})
+                if fields
+                else self._heartbeat
+            )
+            self._of_group[group] = frame
+        return frame

@@ -8,7 +8,7 @@ import trio
 from ..connections import Connection
 from ..services import Services
 from .asgi import ASGIEventStreamWire, Scope, Send, find_transport, lease_wire, let_abort
-from .stream import Source, connected, run_stream
+from .stream import Opening, Source, connected, no_opening, run_stream
 
 HEADERS: Final = {
     "Content-Type": "text/event-stream",
@@ -24,8 +24,11 @@ async def serve_sse(
     scope: Scope,
     send: Send,
     headers: Iterable[tuple[bytes, bytes]],
+    opening: Opening = no_opening,
 ) -> None:
     """Answer 200 and stream until the source or the connection ends; the body ends normally.
+
+    The stream begins with ``connected``, then ``opening``.
 
     When the client left, or the connection was aborted, the response is left unfinished.
     """
@@ -37,7 +40,8 @@ async def serve_sse(
     if scope["method"] != "HEAD":
         wire = lease_wire(scope, connection, services.hub.defer, ASGIEventStreamWire(send))
         try:
-            await run_stream(services, connection, source, wire, connected(services, connection))
+            greeting = connected(services, connection)
+            await run_stream(services, connection, source, wire, greeting, opening)
         finally:
             wire.release()
     if not connection.is_lost:

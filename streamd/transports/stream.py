@@ -1,6 +1,6 @@
 """What a client asks for, its place, and the one loop that serves every stream."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -46,6 +46,15 @@ def parse_selectors(topics: Iterable[str], patterns: Iterable[str], settings: Se
         max_topic_bytes=settings.events.max_topic_bytes,
         max_pattern_bytes=settings.connections.max_pattern_bytes,
     )
+
+
+Opening = Callable[[], Sequence[Frame]]
+"""What a stream begins with, made once the client has its place in the log."""
+
+
+def no_opening() -> Sequence[Frame]:
+    """A stream begins with what its source yields."""
+    return ()
 
 
 class Source(Protocol):
@@ -125,17 +134,24 @@ def connected(services: Services, connection: Connection) -> Control:
 
 
 async def run_stream(
-    services: Services, connection: Connection, source: Source, wire: Wire, opening: Frame
+    services: Services,
+    connection: Connection,
+    source: Source,
+    wire: Wire,
+    greeting: Frame,
+    opening: Opening = no_opening,
 ) -> None:
-    """Write ``opening``, then what the source yields, until it ends or somebody ends the connection.
+    """Write ``greeting`` and ``opening``, then what the source yields, until it or the connection ends.
+
+    The opening goes out in one write with the greeting, before the source may write by itself.
 
     Every end but an abort passes here: the client is told ``closing`` when the server ends the
     stream. An exception of the source ends this stream only, and is logged.
     """
     try:
         with connection.pumping:
-            await connection.write(wire, Batch([opening]))
-            del opening  # the stream may last for long
+            await connection.write(wire, Batch([greeting, *opening()]))
+            del greeting, opening  # the stream may last for long
             source.write_through(wire, connection.sent)
             while frames := await source.receive():
                 batch = Batch(frames)

@@ -46,8 +46,8 @@ async def serve_websocket(
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(session.listen)
-            opening = connected(services, connection)
-            await run_stream(services, connection, subscription, wire, opening)
+            greeting = connected(services, connection)
+            await run_stream(services, connection, subscription, wire, greeting)
             nursery.cancel_scope.cancel()
     finally:
         wire.release()

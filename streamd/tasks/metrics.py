@@ -1,0 +1,73 @@
+"""What is counted about tasks, in the registry that ``/metrics`` prints."""
+
+from collections import Counter as Counts
+from collections.abc import Iterable
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from .model import Status
+
+_SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
+_KINDS_MAX: Final = 100  # kinds with a label of their own: whoever may create tasks may name kinds
+_OTHER: Final = "other"
+
+
+class TaskMetrics(Collector):
+    """The counters of one store's tasks.
+
+    Attributes:
+        counts: tasks by kind and status.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.counts: Counts[tuple[str, Status]] = Counts()
+        self.store_seconds: Final = Histogram(
+            "streamd_task_store_seconds",
+            "From asking the store for a change to its commit.",
+            registry=registry,
+            buckets=_SECONDS,
+        )
+        self.expired: Final = _counter(registry, "tasks_expired", "Ended tasks that were forgotten.")
+        self.stalled: Final = _counter(
+            registry, "task_leases_stalled", "Tasks that failed because their worker was gone."
+        )
+        self.timeouts: Final = _counter(registry, "task_timeouts", "Tasks that failed at their deadline.")
+        self.publish_failures: Final = _counter(
+            registry,
+            "task_publish_failures",
+            "Times that tasks' messages could not be published just then.",
+        )
+        self.refused_messages: Final = _counter(
+            registry,
+            "task_messages_reduced",
+            "Messages too large for an event, published with less.",
+        )
+        self.outbox_depth: Final = Gauge(
+            "streamd_task_outbox_depth", "Messages of tasks still to be published.", registry=registry
+        )
+        registry.register(self)
+
+    def describe(self) -> Iterable[Metric]:
+        return []  # said, so that registering does not collect
+
+    def collect(self) -> Iterable[Metric]:
+        tasks = GaugeMetricFamily(
+            "streamd_tasks", "Tasks that are kept, by kind and status.", labels=("kind", "status")
+        )
+        shown: Counts[tuple[str, Status]] = Counts()
+        kinds: set[str] = set()
+        for (kind, status), count in sorted(self.counts.items()):
+            if kind not in kinds and len(kinds) >= _KINDS_MAX:
+                kind = _OTHER  # noqa: PLW2901 - counted under another name
+            kinds.add(kind)
+            shown[kind, status] += count
+        for (kind, status), count in shown.items():
+            tasks.add_metric((kind, status.value), count)
+        yield tasks
+
+
+def _counter(registry: CollectorRegistry, name: str, help: str) -> Counter:
+    return Counter(f"streamd_{name}", help, registry=registry)

@@ -1,0 +1,206 @@
+"""Runs tasks whose kind works in this process, and looks after the leases of all."""
+
+import secrets
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Final, NoReturn
+
+import structlog
+import trio
+
+from ..errors import InvalidTransition, LeaseLost, RequestError, Unavailable
+from . import operations, workflow
+from .model import Change, Task
+from .port import is_overdue
+from .progress import Progress, WorkFailed
+from .service import Tasks, deadline_sentence
+
+LOCAL: Final = "local:"
+"""How the names of workers in this process begin; nobody else's may."""
+
+_INTERNAL: Final = "something went wrong while this was worked on"
+_STALLED: Final = "its worker has said nothing for too long"
+_RESTARTED: Final = "the server was restarted while this was worked on"
+_FIRST_RETRY_SECONDS: Final = 0.1
+_LAST_RETRY_SECONDS: Final = 10.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Runner:
+    """Runs what :meth:`run` finds to do, at most ``tasks.max_running`` at once.
+
+    Args:
+        tasks: whose kinds and tasks.
+    """
+
+    def __init__(self, tasks: Tasks) -> None:
+        self.worker: Final = LOCAL + secrets.token_hex(8)
+        self._tasks = tasks
+        self._running: dict[str, trio.CancelScope] = {}
+        tasks.on_end = self._ended
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
+        """Fail what a process before this one left unfinished, then work, until cancelled.
+
+        Cancelled, the work is, too; its tasks stay as they are, and fail when the store is next opened.
+        """
+        await self._recover()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._keep)
+            nursery.start_soon(self._tasks.outbox.run)
+            task_status.started()
+            await self._work_on_all(nursery)
+        raise AssertionError("the runner runs until it is cancelled")
+
+    async def _recover(self) -> None:
+        """Workers in this process are gone with it; those elsewhere could not reach us, and get time to."""
+        tasks = self._tasks
+        tasks.metrics.counts.update(await tasks.store.counts())
+        tasks.metrics.outbox_depth.set(await tasks.store.outbox_depth())
+        for task in await tasks.store.held_by(LOCAL):
+            tasks.metrics.stalled.inc()
+            await self._fail_if(task.id, lambda _: True, operations.STALLED, _RESTARTED)
+        elsewhere = [task.id for task in await tasks.store.held_by("")]
+        await tasks.store.renew(elsewhere, tasks.now() + timedelta(seconds=tasks.settings.lease_seconds))
+
+    # --- work -----------------------------------------------------------------------------------
+
+    async def _work_on_all(self, nursery: trio.Nursery) -> None:
+        kinds = [kind.name for kind in self._tasks.kinds.values() if kind.work is not None]
+        if not kinds:
+            await trio.sleep_forever()
+        places = trio.Semaphore(self._tasks.settings.max_running)
+        while True:
+            await places.acquire()
+            try:
+                task = await self._tasks.claim(kinds, self.worker, wait_seconds=float("inf"))
+            except Unavailable:
+                _log.exception("task_not_claimed")
+                places.release()
+                await trio.sleep(_FIRST_RETRY_SECONDS)
+                continue
+            assert task is not None
+            nursery.start_soon(self._work_on, task, places)
+
+    async def _work_on(self, task: Task, places: trio.Semaphore) -> None:
+        kind = self._tasks.kinds[task.kind]
+        work = kind.work
+        assert work is not None
+        progress = Progress(self._tasks, task)
+        scope = self._running[task.id] = trio.CancelScope()
+        left = (task.deadline - self._tasks.now()).total_seconds()
+        try:
+            with scope, workflow.running(progress):
+                with trio.move_on_after(max(0.0, left)) as timed:
+                    result = await work(progress)
+                if timed.cancelled_caught:
+                    await self._end(task, self._failure(operations.TIMEOUT, deadline_sentence(task)))
+                else:
+                    await self._complete(task, result)
+        except Exception as error:  # noqa: BLE001 - whatever the work raises ends its task alone
+            if scope.cancel_called:
+                return  # it ended meanwhile, and this is how the work took it
+            await self._end(task, self._failure(*_why(error, task)))
+        finally:
+            del self._running[task.id]
+            places.release()
+
+    async def _complete(self, task: Task, result: object) -> None:
+        try:
+            completion = self._tasks.completion(task.kind, result)
+        except RequestError as error:
+            completion = self._failure(operations.INTERNAL, error.detail)
+        await self._end(task, completion)
+
+    def _failure(self, code: str, detail: str) -> Callable[[Task], Change]:
+        if code == operations.TIMEOUT:
+            self._tasks.metrics.timeouts.inc()
+        return lambda task: operations.fail(task, self._tasks.now(), code=code, detail=detail)
+
+    async def _end(self, task: Task, end: Callable[[Task], Change]) -> None:
+        """End a task, however long the store does not take it; if it has ended meanwhile, that holds."""
+        retry_seconds = _FIRST_RETRY_SECONDS
+        while True:
+            try:
+                await self._tasks.perform(task.id, lambda task: [end(task)], lease=task.lease)
+            except Unavailable as error:
+                _log.error("task_end_not_stored", task=task.id, detail=error.detail)
+                await trio.sleep(retry_seconds)
+                retry_seconds = min(2 * retry_seconds, _LAST_RETRY_SECONDS)
+            except (InvalidTransition, LeaseLost):
+                return
+            else:
+                return
+
+    def _ended(self, task_id: str) -> None:
+        scope = self._running.get(task_id)
+        if scope is not None:
+            scope.cancel()
+
+    # --- leases, deadlines, expiry --------------------------------------------------------------
+
+    async def _keep(self) -> NoReturn:
+        """Hold what is worked on here, end what is overdue, and forget what is old, time and again."""
+        settings = self._tasks.settings
+        renewed = trio.current_time()
+        while True:
+            await trio.sleep(settings.sweep_seconds)
+            try:
+                if trio.current_time() - renewed >= settings.lease_seconds / 3:
+                    until = self._tasks.now() + timedelta(seconds=settings.lease_seconds)
+                    await self._tasks.store.renew(list(self._running), until)
+                    renewed = trio.current_time()
+                await self._end_overdue()
+                await self.expire()
+            except Exception:  # noqa: BLE001 - the next look may succeed
+                _log.exception("tasks_not_looked_after")
+
+    async def _end_overdue(self) -> None:
+        now = self._tasks.now()
+        for task in await self._tasks.store.overdue(now):
+            if task.deadline <= now:
+                self._tasks.metrics.timeouts.inc()
+                code, detail = operations.TIMEOUT, deadline_sentence(task)
+            elif task.id in self._running:
+                continue  # it is worked on here: the process was asleep, and the next renewal is due
+            else:
+                self._tasks.metrics.stalled.inc()
+                code, detail = operations.STALLED, _STALLED
+            await self._fail_if(task.id, lambda task: is_overdue(task, now), code, detail)
+
+    async def _fail_if(self, task_id: str, holds: Callable[[Task], bool], code: str, detail: str) -> None:
+        def fail(task: Task) -> Sequence[Change]:
+            if task.status.ended or not holds(task):
+                return []
+            return [operations.fail(task, self._tasks.now(), code=code, detail=detail)]
+
+        await self._tasks.perform(task_id, fail)
+
+    async def expire(self) -> int:
+        """Forget what is old; returns how many tasks that were."""
+        tasks, settings = self._tasks, self._tasks.settings
+        by_kind, default = tasks.bounds()
+        expired = await tasks.store.expire(
+            tasks.now(), by_kind, default, gone_seconds=settings.gone_seconds, max_gone=settings.max_gone
+        )
+        for task in expired:
+            tasks.metrics.counts[task.kind, task.status] -= 1
+        tasks.metrics.expired.inc(len(expired))
+        return len(expired)
+
+
+def _why(error: Exception, task: Task) -> tuple[str, str]:
+    """Code and sentence for clients; what is not meant for them goes to the log."""
+    failed = _find_failure(error)
+    if failed is not None:
+        _log.info("task_failed", task=task.id, kind=task.kind, code=failed.code, detail=failed.detail)
+        return failed.code, failed.detail
+    _log.error("task_failed", task=task.id, kind=task.kind, exc_info=error)
+    return operations.INTERNAL, _INTERNAL
+
+
+def _find_failure(error: BaseException) -> WorkFailed | None:
+    if isinstance(error, BaseExceptionGroup):
+        return next((found for part in error.exceptions if (found := _find_failure(part))), None)
+    return error if isinstance(error, WorkFailed) else None
