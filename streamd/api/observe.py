@@ -13,6 +13,8 @@ from .requests import LAST_EVENT_ID
 from .responses import EventStream
 
 UNKNOWN_ROUTE = "unknown"
+EXPOSED: Final = "Retry-After, ETag, Location, Task-Status, Task-Progress"
+"""Headers that pages of other origins may read, beside those that all may."""
 _DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
 _QUOTED_CHARS: Final = 200  # a message may quote a header, which may be as long as the request's head
 
@@ -48,7 +50,7 @@ def cors_headers(origins: Sequence[str], origin: str | None) -> list[tuple[str, 
     headers = [("Vary", "Origin")] if origins else []
     if origin is not None and _is_allowed(origins, origin):
         headers.append(("Access-Control-Allow-Origin", "*" if "*" in origins else origin))
-        headers.append(("Access-Control-Expose-Headers", "Retry-After"))
+        headers.append(("Access-Control-Expose-Headers", EXPOSED))
     return headers
 
 
@@ -64,7 +66,7 @@ def allow_origins(app: Quart, origins: Sequence[str]) -> None:
         for name, value in cors_headers(origins, origin):
             response.headers.add(name, value)
         if request.method == "OPTIONS" and origin is not None and _is_allowed(origins, origin):
-            response.headers["Access-Control-Allow-Methods"] = "GET, HEAD, POST, OPTIONS"
+            response.headers["Access-Control-Allow-Methods"] = "GET, HEAD, POST, PATCH, OPTIONS"
             response.headers["Access-Control-Allow-Headers"] = f"Content-Type, {LAST_EVENT_ID}"
             response.headers["Access-Control-Max-Age"] = "600"
         return response

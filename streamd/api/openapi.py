@@ -4,6 +4,7 @@ It takes every body for the JSON of one model, and leaves out the models that ot
 """
 
 import inspect
+from collections.abc import Callable
 from typing import Any, Final
 
 from msgspec import Struct
@@ -24,12 +25,19 @@ BODIES: Final[dict[type, dict[str, tuple[Any, ...]]]] = {
     schema.Publish: {JSON: (schema.Publish, list[schema.Publish]), NDJSON: (schema.Publish,)},
     schema.Published: {JSON: (schema.Published, schema.PublishedAll)},
     schema.PublishedLine: {NDJSON: (schema.PublishedLine,)},
+    schema.Nothing: {},
+    schema.AnyJson: {JSON: (Any,)},
 }
 """By media type, the types that a body may have, where it is not the JSON of its model."""
 
 
 class Document(OpenAPIProvider):
     """Builds the document; models of other kinds than streamd's own are left to quart-schema."""
+
+    def operation_id(self, method: str, path: str, func: Callable[..., Any]) -> str | None:
+        """The view's name with its module's, for several services have a view called ``cancel``."""
+        *_, package, module, name = f"{func.__module__}.{func.__name__}".split(".")
+        return f"{method}_{package if module == 'views' else module}_{name}"
 
     def build_request_body(self, model: Any, source: DataSource) -> tuple[_Object, _Object]:
         if not _is_struct(model):

@@ -266,8 +266,8 @@ class Tasks(Struct):
     tasks: list[Task]
 
 
-class TaskResult(Struct):
-    """What the work came to: any JSON value."""
+class AnyJson(Struct):
+    """Any JSON value."""
 
 
 class Nothing(Struct):

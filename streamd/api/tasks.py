@@ -106,6 +106,7 @@ async def get_task(task_id: str) -> TrioResponse:
 @tasks.get("/tasks/<task_id>/events")
 @document_headers(schema.ResumeHeaders)
 @document_response(schema.EventStreamText, 200)
+@document_response(schema.Nothing, 204)
 @document_problems(400, 404, 410, 429, 503)
 async def follow_task(task_id: str) -> TrioResponse:
     """Its present state, then everything that happens to it, until its end."""
@@ -113,7 +114,7 @@ async def follow_task(task_id: str) -> TrioResponse:
 
 
 @tasks.get("/tasks/<task_id>/result")
-@document_response(schema.TaskResult, 200)
+@document_response(schema.AnyJson, 200)
 @document_problems(404, 409, 410)
 async def get_result(task_id: str) -> TrioResponse:
     """What it came to, a JSON value; 409 with ``Retry-After`` until it has ended."""

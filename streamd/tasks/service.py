@@ -265,7 +265,11 @@ class Tasks:
         before: list[Status] = []
 
         def checked(task: Task) -> Sequence[Change]:
-            if lease is not None and not task.status.ended and task.lease != lease:
+            if (
+                lease is not None
+                and not task.status.ended
+                and not (task.lease and secrets.compare_digest(task.lease.encode(), lease.encode()))
+            ):
                 raise LeaseLost("another worker has this task", field="lease")
             before[:] = [task.status]
             made[:] = [self._present(change) for change in operation(task)]

@@ -52,7 +52,7 @@ def check_readable(headers: Mapping[str, str], allowed: str = ORIGIN) -> None:
     """A page of the allowed origin sees the answer, and when to come back; no credentials are asked for."""
     assert granted(headers) == {
         "access-control-allow-origin": allowed,
-        "access-control-expose-headers": "Retry-After",
+        "access-control-expose-headers": "Retry-After, ETag, Location, Task-Status, Task-Progress",
     }
     assert "origin" in listed(headers["vary"])
 

@@ -1,0 +1,50 @@
+"""What the tests of ``/tasks`` share: a server, and a client who makes tasks and reports on them."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import attrs
+import httpx
+
+from streamd.config import Settings, TaskSettings
+from streamd.testing import RunningServer, run_server
+
+SECONDS = 30
+
+
+@attrs.frozen
+class Api:
+    server: RunningServer
+    http: httpx.AsyncClient
+
+    async def post(self, path: str, **body: Any) -> httpx.Response:
+        return await self.http.post(path, json=body)
+
+    async def create(self, **body: Any) -> dict[str, Any]:
+        answer = await self.post("/tasks", **{"kind": "import", **body})
+        assert answer.status_code == 201, answer.text
+        fields: dict[str, Any] = answer.json()
+        return fields
+
+    async def report(self, task: dict[str, Any], **report: Any) -> dict[str, Any]:
+        answer = await self.http.patch(f"/tasks/{task['id']}", json={"lease": task["lease"], **report})
+        assert answer.status_code == 200, answer.text
+        fields: dict[str, Any] = answer.json()
+        return fields
+
+
+@asynccontextmanager
+async def serving(**settings: Any) -> AsyncIterator[Api]:
+    async with run_server(Settings(tasks=TaskSettings(**settings))) as server:
+        async with httpx.AsyncClient(base_url=server.url, timeout=SECONDS) as http:
+            yield Api(server, http)
+
+
+def check_problem(answer: httpx.Response, status: int, code: str, field: str | None = None) -> None:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert problem["code"] == code
+    assert problem.get("field") == field
+    assert problem["detail"]

@@ -1,0 +1,153 @@
+"""``kill -9`` in the middle of tasks: nothing that was said is lost or repeated, and every task ends once."""
+
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+import httpx
+import pytest
+import trio
+
+from tests.e2e.server_process import ServerProcess, server_process
+from tests.e2e.task_follower import Follower
+from tests.e2e.tasks_app import COUNTING
+
+SECONDS = 100
+NUMBERS = 400  # versions of a task: more than are seen before the process is killed
+
+
+@asynccontextmanager
+async def serving(path: Path) -> AsyncIterator[ServerProcess]:
+    options = ("--app", "tests.e2e.tasks_app:make", "--store", f"sqlite:{path}")
+    services = ("research", "sentiment", "strategy", "brand_monitor", "purchase_orders")
+    off = {f"{name}__enabled": "false" for name in services}
+    async with server_process(*options, seconds=SECONDS, **off) as server:
+        yield server
+
+
+async def kill(server: ServerProcess) -> None:
+    server.program.process.kill()
+    await server.program.ended()
+
+
+async def post(server: ServerProcess, path: str, **body: Any) -> dict[str, Any]:
+    async with httpx.AsyncClient(base_url=server.url, timeout=30) as http:
+        answer = await http.post(path, json=body)
+        assert answer.status_code in (200, 201), answer.text
+        fields: dict[str, Any] = answer.json()
+        return fields
+
+
+async def get(server: ServerProcess, path: str) -> httpx.Response:
+    async with httpx.AsyncClient(base_url=server.url, timeout=30) as http:
+        return await http.get(path)
+
+
+async def kill_while_it_works(path: Path, moments: list[int]) -> None:
+    """Start a task before each kill, and kill when its follower has seen so many events of it."""
+    followers: list[Follower] = []
+    for moment in [*moments, None]:
+        async with serving(path) as server:
+            for follower in followers:
+                while not await follower.follow(server.url):
+                    pass
+            await check_ended(server, followers)
+            if moment is None:
+                return
+            task = await post(server, "/tasks", kind=COUNTING, input=NUMBERS)
+            follower = Follower(task["id"])
+            followers.append(follower)
+            assert not await follower.follow(server.url, until_seen=moment)
+            await kill(server)
+
+
+async def check_ended(server: ServerProcess, followers: list[Follower]) -> None:
+    for follower in followers:
+        task = (await get(server, f"/tasks/{follower.task_id}")).json()
+        assert (task["status"], task["error"]["code"]) == ("failed", "stalled")
+        [end] = follower.ends
+        assert (end["code"], end["version"]) == ("stalled", task["version"])
+        count = len(follower.text.split())
+        assert follower.text == "".join(f"{number} " for number in range(count))
+        assert follower.seen > 1
+
+
+async def test_a_task_whose_process_was_killed_fails_and_its_followers_miss_nothing(tmp_path: Path) -> None:
+    await kill_while_it_works(tmp_path / "tasks.db", [1, 2, 3, 60])
+
+
+@attrs.define
+class Worker:
+    """A worker elsewhere, which reports until it is heard."""
+
+    lease: str
+    task_id: str
+    url: str = ""
+    reported: int = 0
+    heard: trio.Event = attrs.field(factory=trio.Event)
+
+    async def work(self, numbers: int) -> None:
+        for number in range(numbers):
+            await self._report(progress=100 * number / numbers, message=str(number))
+            self.reported = number
+        await self._report(status="completed", result={"numbers": numbers})
+
+    async def _report(self, **report: Any) -> None:
+        while True:
+            try:
+                async with httpx.AsyncClient(base_url=self.url, timeout=30) as http:
+                    answer = await http.patch(f"/tasks/{self.task_id}", json={"lease": self.lease, **report})
+            except httpx.TransportError:
+                await trio.sleep(0.05)  # the server is away: as a worker would, it tries again
+            else:
+                # Killed between the store and its answer, it had taken the end already.
+                assert answer.status_code == 200 or "status" in report, answer.text
+                return
+
+
+async def test_a_task_goes_on_whose_worker_lives_elsewhere(tmp_path: Path) -> None:
+    await kill_under_a_worker(tmp_path / "tasks.db", [10, 35, 60])
+
+
+async def kill_under_a_worker(path: Path, moments: list[int]) -> None:
+    """One task, and a kill each time its follower has seen so many events in all."""
+    follower: Follower | None = None
+    worker: Worker | None = None
+    async with trio.open_nursery() as nursery:
+        for moment in [*moments, None]:
+            async with serving(path) as server:
+                if worker is None:
+                    task = await post(server, "/tasks", kind="remote", worker="elsewhere", lease_seconds=60)
+                    worker = Worker(task["lease"], task["id"], server.url)
+                    follower = Follower(task["id"])
+                    nursery.start_soon(worker.work, 100)
+                worker.url = server.url
+                assert follower is not None
+                if moment is None:
+                    while not await follower.follow(server.url):
+                        pass
+                    result = await get(server, f"/tasks/{worker.task_id}/result")
+                    assert result.json() == {"numbers": 100}
+                else:
+                    await follower.follow(server.url, until_seen=moment)
+                    await kill(server)
+    assert follower is not None
+    assert [end["status"] for end in follower.ends] == ["completed"]
+    assert follower.progress == 100
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(4))
+async def test_killed_at_many_moments(tmp_path: Path, seed: int) -> None:
+    moments = random.Random(seed).choices(range(1, NUMBERS // 2), k=10)
+    await kill_while_it_works(tmp_path / "tasks.db", moments)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(5))
+async def test_killed_at_many_moments_under_a_worker(tmp_path: Path, seed: int) -> None:
+    moments = sorted(random.Random(seed).sample(range(1, 95), 6))
+    await kill_under_a_worker(tmp_path / "tasks.db", moments)
