@@ -21,7 +21,7 @@ from .api.openapi import Document
 from .api.operations import StateCollector, operations
 from .api.problems import handle_streamd_error, use_problems
 from .api.responses import EXTENSION
-from .api.tasks import tasks
+from .api.tasks import task_stream, tasks
 from .apps import SERVICES, Service
 from .apps.demo import run_demo
 from .config import Settings
@@ -110,6 +110,10 @@ class Streamd:
             topics, data, type=type, retry_ms=retry_ms, idempotency_key=idempotency_key
         )
 
+    async def task_stream(self, task_id: str, **options: Any) -> EventStream:
+        """What a view returns to stream a task; see :func:`streamd.api.tasks.task_stream`."""
+        return await task_stream(task_id, **options)
+
     def event_stream(
         self,
         source: str | Iterable[str] | Selectors | AsyncIterator[Any] = (),
@@ -163,6 +167,7 @@ def create_app(settings: Settings | None = None, *, log: Log | None = None) -> Q
     settings = settings or Settings()
     app = QuartTrio("streamd")
     app.config["MAX_CONTENT_LENGTH"] = settings.events.max_body_bytes
+    app.json.sort_keys = False  # type: ignore[attr-defined] # fields come in the order they are documented in
     QuartSchema(
         app,
         info={"title": "streamd", "version": __version__},

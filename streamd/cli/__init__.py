@@ -16,6 +16,7 @@ _COMMANDS = {
     "serve": "streamd.cli.serve",
     "publish": "streamd.cli.publish",
     "subscribe": "streamd.cli.subscribe",
+    "check-services": "streamd.cli.check_services",
     "config": "streamd.cli.config",
 }
 
@@ -40,7 +41,7 @@ class _Commands(click.Group):
         """The command of that name, or None."""
         if cmd_name not in _COMMANDS:
             return None
-        command = getattr(import_module(_COMMANDS[cmd_name]), cmd_name)
+        command = getattr(import_module(_COMMANDS[cmd_name]), cmd_name.replace("-", "_"))
         assert isinstance(command, click.Command)
         return command
 

@@ -1,0 +1,115 @@
+"""``streamd check-services``: the sessions of the services' page, run against any server."""
+
+import os
+import re
+import shutil
+import subprocess
+from importlib.resources import files
+from typing import Final
+
+import attrs
+import click
+import trio
+
+SESSION_SECONDS: Final = 120
+_SESSION: Final = re.compile(
+    r"<!-- session: (?P<name>[\w-]+) -->\n```sh\n(?P<script>.*?)```\n\n```\n(?P<wanted>.*?)```", re.DOTALL
+)
+_PREAMBLE: Final = re.compile(r"```sh\nexport STREAMD=\S+\n(?P<script>.*?)```", re.DOTALL)
+_ANYTHING: Final = "…"
+
+
+@attrs.frozen
+class Session:
+    """Commands of the page, and what they print."""
+
+    name: str
+    script: str  # bash
+    wanted: tuple[str, ...]  # lines, in order; others may stand between them
+
+
+@attrs.frozen
+class Outcome:
+    """What became of a session."""
+
+    name: str
+    missing: str  # the first line that did not come; empty when all did
+    output: str
+
+    @property
+    def passed(self) -> bool:
+        return not self.missing
+
+
+def read_sessions() -> list[Session]:
+    """The sessions of the page, in its order."""
+    page = files("streamd.apps").joinpath("README.md").read_text(encoding="utf-8")
+    preamble = _PREAMBLE.search(page)
+    assert preamble is not None
+    return [
+        Session(match["name"], preamble["script"] + match["script"], tuple(match["wanted"].splitlines()))
+        for match in _SESSION.finditer(page)
+    ]
+
+
+async def run_session(session: Session, url: str) -> Outcome:
+    """Run one against a server; bash and curl must be there."""
+    output = ""
+    with trio.move_on_after(SESSION_SECONDS) as limit:
+        done = await trio.run_process(
+            ["bash", "-u", "-c", session.script],
+            env={**os.environ, "STREAMD": url},
+            capture_stdout=True,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+        output = done.stdout.decode(errors="replace")
+    if limit.cancelled_caught:
+        return Outcome(session.name, f"(an end within {SESSION_SECONDS} s)", output)
+    return Outcome(session.name, first_missing(session.wanted, output), output)
+
+
+def first_missing(wanted: tuple[str, ...], output: str) -> str:
+    """The first line that does not come in its turn; empty when all do. ``…`` is anything in a line."""
+    place = 0
+    for line in wanted:
+        pattern = re.compile(".*?".join(re.escape(part) for part in line.split(_ANYTHING)))
+        found = pattern.search(output, place)
+        if found is None:
+            return line
+        place = found.end()
+    return ""
+
+
+@click.command("check-services")
+@click.argument("url", default="http://127.0.0.1:8080")
+@click.option("--only", multiple=True, metavar="NAME", help="Only this session; may be repeated.")
+@click.option("-v", "--verbose", is_flag=True, help="Print what each session printed.")
+def check_services(url: str, only: tuple[str, ...], verbose: bool) -> None:
+    """Use every service of the server at URL as its page says, and compare what comes.
+
+    It makes a few small tasks, items and orders there. Needs bash and curl.
+    """
+    sessions = read_sessions()
+    known = [session.name for session in sessions]
+    if unknown := [name for name in only if name not in known]:
+        raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(known)}", param_hint="--only")
+    if absent := [program for program in ("bash", "curl") if shutil.which(program) is None]:
+        raise click.ClickException(f"{absent[0]} is not installed, and the sessions need it")
+    failed = 0
+    for session in sessions:
+        if only and session.name not in only:
+            continue
+        outcome = trio.run(run_session, session, url.rstrip("/"))
+        click.echo(f"{'ok    ' if outcome.passed else 'FAILED'}  {session.name}")
+        if not outcome.passed:
+            failed += 1
+            click.echo(f"        did not come: {outcome.missing}")
+        if verbose or not outcome.passed:
+            click.echo(_indented(outcome.output))
+    if failed:
+        raise click.ClickException(f"{failed} of {len(only or sessions)} did not answer as they should")
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"    {line[:500]}" for line in text.splitlines())
