@@ -15,12 +15,13 @@ The layers; imports only go down::
 
     cli                         the commands
     app, server                 the composition root; Hypercorn on trio
-    api, apps, web, client      routes; built-in sources; the page; a client in Python
+    api, apps, web, client      routes; sources and services; the page; a client in Python
     transports                  SSE, WebSocket, long-poll, on one loop
     services                    the long-lived parts, in one nursery
-    log.memory                  implementations of the log
+    tasks, text, log.memory     long work; generated text; an implementation of the log
     hub, connections            fan-out; clients and their places
     events, log.port            what an event is, and its codecs; what a log is
+    database                    one SQLite file for all that outlives the process
     errors, config, metrics
 
 Inside a Quart-Trio application start from :class:`Streamd` and :class:`EventStream`.

@@ -64,6 +64,15 @@ async def test_the_curl_commands_publish_and_read_the_same_event() -> None:
         assert event_id.encode() in await run_until(command(poll), b'"gap":null}')
 
 
+async def test_the_task_commands_make_a_task_and_follow_it() -> None:
+    make, follow = blocks("task")
+    async with run_server() as server:
+        made = await run_until(["bash", "-c", make.replace(DEFAULT_URL, server.url)], b'"lease_until"')
+        assert b'"id":"import-7"' in made
+        stream = ["bash", "-c", follow.replace(DEFAULT_URL, server.url)]
+        assert b'"status":"running"' in await run_until(stream, b'"snapshot":true')
+
+
 async def test_the_library_example_streams_what_its_view_publishes() -> None:
     async with run_server(app=load_app("library")) as server, httpx.AsyncClient() as http:
         async with open_stream(server.url, path="/orders/7/events") as reader:
