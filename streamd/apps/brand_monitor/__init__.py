@@ -1,11 +1,50 @@
-"""Brand monitor."""
+"""Brand monitor: what is said of a brand, and what of its competitors (``/api/brand-monitor``).
 
-from quart import Blueprint
+============  =====================================================================
+``requests``  the request, and all that can be wrong with it
+``waiting``   where an analysis waits until it begins
+``analysis``  the work: stages, in slices in a thread
+``folding``   which letters are the same, and what is a letter
+``names``     finds names in texts
+``voice``     share of voice
+``tone``      sentiment, by source and by day
+``terms``     the most frequent words and phrases
+``wire``      the messages and the health in this service's shape
+``views``     the HTTP API
+============  =====================================================================
+"""
 
+from ...connections import Group
 from ...services import Services
+from ...tasks import Kind
 from .. import Service
+from .analysis import KIND, Analyst
+from .views import make_blueprint
+from .waiting import WaitingRoom
+from .wire import present
 
 
 def make(services: Services) -> Service:
     """The service, for a server with these parts."""
-    return Service(Blueprint("streamd_brand_monitor", __name__))
+    settings = services.settings.brand_monitor
+    waiting = WaitingRoom(services.database)
+    group = Group(
+        "the brand monitor",
+        max_lifetime_seconds=settings.max_lifetime_seconds,
+        lifetime_jitter=services.settings.connections.lifetime_jitter,
+        retry_after_seconds=services.settings.connections.retry_after_seconds,
+    )
+    services.tasks.register(
+        Kind(
+            name=KIND,
+            work=Analyst(waiting, settings).work,
+            timeout_seconds=settings.timeout_seconds,
+            present=present,
+            private=True,
+        )
+    )
+
+    async def run() -> None:
+        await waiting.run(services.tasks)
+
+    return Service(make_blueprint(services, waiting, group), run)

@@ -1,0 +1,130 @@
+"""Text as people read it, not as it is encoded: what is a letter, and which letters are the same.
+
+``Nestlé``, ``NESTLE`` and ``Nestle`` with an accent of its own are one name; so are ``Ａｐｐｌｅ`` and
+``apple``, ``Mærsk`` and ``Maersk``. Follows Unicode's caseless matching (chapter 3.13, D146) as far as names
+need it, and leaves out accents, but keeps marks that make another letter of a letter: Japanese voicing,
+Indic vowels.
+"""
+
+import itertools
+import unicodedata
+from collections.abc import Sequence
+from typing import Final
+
+import attrs
+
+_CACHED_MAX: Final = 20_000  # code points: more than any language needs, less than somebody could send
+
+
+def _ranges(text: str) -> str:
+    """Ranges of code points, such as ``0e00-0eff 3005``, as the inside of a character class."""
+    ends = ([int(end, 16) for end in part.split("-")] for part in text.split())
+    return "".join(f"\\U{first:08x}-\\U{last:08x}" for first, last in ends)
+
+
+def _find_marks() -> str:
+    """Combining marks, which belong to the letter before them, as the inside of a character class.
+
+    To Python's ``re`` they are no part of a word, which cuts the words of most Indic scripts to pieces.
+    """
+    marks = (code for code in _MARKED if unicodedata.category(chr(code)) in ("Mn", "Mc"))
+    runs = itertools.groupby(enumerate(marks), key=lambda pair: pair[1] - pair[0])
+    ends = ([code for _, code in run] for _, run in runs)
+    return _ranges(" ".join(f"{codes[0]:x}-{codes[-1]:x}" for codes in ends))
+
+
+_MARKED: Final = [*range(0x300, 0x3100), *range(0xA000, 0xAC00)]  # where scripts in use have their marks
+# Scripts that are written without spaces between words: Thai, Lao, Myanmar, Khmer, Japanese and Han.
+_UNSPACED: Final = _ranges(
+    "0e00-0eff 1000-109f 1780-17ff 3005-3007 3040-30ff 31f0-31ff 3400-4dbf 4e00-9fff f900-faff 20000-323af"
+)
+_HANGUL: Final = _ranges("1100-11ff 3130-318f ac00-d7ff")  # spaces, but particles are joined to a name's end
+_WORD: Final = rf"\w{_find_marks()}"
+
+LETTER: Final = rf"(?!_)[{_WORD}]"
+"""One character of a word: a letter, a digit or a mark, in a regular expression."""
+
+NAME_BEGINS: Final = rf"(?:(?=[{_UNSPACED}])|(?<!(?![_{_UNSPACED}])[{_WORD}]))"
+"""Where a name may begin: not after a letter, unless either is of a script without spaces."""
+
+NAME_ENDS: Final = rf"(?:(?<=[{_UNSPACED}{_HANGUL}])|(?!(?![_{_UNSPACED}{_HANGUL}])[{_WORD}]))"
+"""Where a name may end: the same before a letter, and Korean has particles there."""
+
+# Trade marks hang on a name without being part of it; what nobody sees is no part of it either.
+_SIGNS: Final[dict[int, str | None]] = dict.fromkeys(map(ord, "™℠®©"), " ")
+_INVISIBLE: Final = [0xAD, 0x61C, 0x180E, *range(0x200B, 0x2010), *range(0x202A, 0x202F)]
+_INVISIBLE_TOO: Final = [*range(0x2060, 0x206A), *range(0xFE00, 0xFE10), 0xFEFF]
+_BEFORE: Final[dict[int, str | None]] = (
+    _SIGNS | dict.fromkeys(map(ord, "`´"), "'") | dict.fromkeys([*_INVISIBLE, *_INVISIBLE_TOO])
+)
+# Letters that Unicode takes for letters of their own, and people write without their strokes.
+_PLAIN: Final = {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "æ": "ae", "œ": "oe", "ı": "i", "ħ": "h", "ŧ": "t"}
+_APOSTROPHES: Final = "'‘’‛ʻʼʹ′"
+
+
+def prepare(text: str) -> str:
+    """Text in one encoding of several (NFKC), without trade marks and what is invisible."""
+    if text.isascii():
+        return text.replace("`", "'")
+    return unicodedata.normalize("NFKC", text.translate(_BEFORE))
+
+
+@attrs.frozen
+class Folded:
+    """Prepared text without case and accents."""
+
+    text: str
+    offsets: Sequence[int] | None = (
+        None  # where each character was in the prepared text; None: in the same place
+    )
+
+    def span(self, start: int, end: int) -> tuple[int, int]:
+        """Where ``text[start:end]``, which is not empty, was in the prepared text."""
+        return (start, end) if self.offsets is None else (self.offsets[start], self.offsets[end - 1] + 1)
+
+
+class _Table(dict[str, str]):
+    """What each character becomes; made as they come."""
+
+    def __missing__(self, character: str) -> str:
+        folded = _fold_character(character)
+        if len(self) < _CACHED_MAX:
+            self[character] = folded
+        return folded
+
+
+_table: Final = _Table()
+
+
+def _fold_character(character: str) -> str:
+    if character in _APOSTROPHES:
+        return "'"
+    if unicodedata.category(character) == "Pd":
+        return "-"
+    parts = unicodedata.normalize("NFKD", character.casefold())
+    kept = "".join(part for part in parts if not _is_accent(part))
+    return unicodedata.normalize("NFC", "".join(_PLAIN.get(part, part) for part in kept))
+
+
+def _is_accent(character: str) -> bool:
+    # Canonical combining classes: 1 strokes, 10 to 36 Hebrew and Arabic points, from 200 accents around
+    # a letter. Not 7 to 9 (nukta, Japanese voicing, virama), nor 84 to 132 (marks of Indic scripts and Thai).
+    combining = unicodedata.combining(character)
+    return combining == 1 or 10 <= combining <= 36 or combining >= 200
+
+
+def fold(prepared: str) -> Folded:
+    """Prepared text without case and accents, with the way back to where its parts were."""
+    if prepared.isascii():
+        return Folded(prepared.lower())
+    parts = [_table[character] for character in prepared]
+    folded = "".join(parts)
+    if len(folded) == len(parts) and all(map(len, parts)):
+        return Folded(folded)
+    offsets = [index for index, part in enumerate(parts) for _ in part]
+    return Folded(folded, offsets)
+
+
+def fold_text(text: str) -> str:
+    """The text by which two are the same to a reader."""
+    return fold(prepare(text)).text
