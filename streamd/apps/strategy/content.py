@@ -1,0 +1,75 @@
+"""What people read while they wait: pieces from a TOML file, each shown after a step of the work."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from ...config.content import content_file
+from ...errors import ConfigError
+from .sections import NAMES
+
+DEFAULT_FILE: Final = "strategy.toml"
+
+_SETTING: Final = "strategy.content_file"
+# A piece goes out in one message and is part of each snapshot after it.
+_TEXT_CHARS_MAX: Final = 4000
+_TITLE_CHARS_MAX: Final = 200
+
+
+class _Piece(msgspec.Struct, forbid_unknown_fields=True):
+    after: str
+    title: str
+    text: str
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    content: list[_Piece] = []
+
+
+EducationalContent = Mapping[str, Sequence[dict[str, Any]]]
+"""By the name of a step, what is shown after it: objects with ``after``, ``title`` and ``text``."""
+
+
+def load_content(path: str = "") -> EducationalContent:
+    """Read a file of educational content.
+
+    Args:
+        path: of the file; empty for the one that comes with streamd.
+
+    Raises:
+        ConfigError: it is not there, is no TOML, or says what cannot be used; the message names the place.
+    """
+    try:
+        file = Path(path) if path else content_file(DEFAULT_FILE)
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeError) as error:
+        raise ConfigError(
+            f"{_SETTING}: {path or DEFAULT_FILE} cannot be read: {error}", field=_SETTING
+        ) from error
+    try:
+        pieces = msgspec.convert(tomllib.loads(text), _File).content
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise ConfigError(f"{_SETTING}: {file}: {error}", field=_SETTING) from error
+    content: dict[str, list[dict[str, Any]]] = {name: [] for name in NAMES}
+    for number, piece in enumerate(pieces):
+        if wrong := _find_fault(piece):
+            raise ConfigError(f"{_SETTING}: {file}: content[{number}].{wrong}", field=_SETTING)
+        content[piece.after].append(
+            {"after": piece.after, "title": piece.title.strip(), "text": piece.text.strip()}
+        )
+    return content
+
+
+def _find_fault(piece: _Piece) -> str:
+    between = NAMES[:-1]
+    if piece.after not in between:
+        return f"after must be one of {', '.join(between)}, not {piece.after!r}"
+    for name, text, most in (("title", piece.title, _TITLE_CHARS_MAX), ("text", piece.text, _TEXT_CHARS_MAX)):
+        if not text.strip():
+            return f"{name} must not be empty"
+        if len(text) > most:
+            return f"{name} may have at most {most} characters, and has {len(text)}"
+    return ""

@@ -1,0 +1,113 @@
+"""The embedded generator: every piece of the text, in order, without delay; and the choice of a generator."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamd.config import TextSettings
+from streamd.errors import ConfigError
+from streamd.text import Prompt, RuleGenerator, make_generator, whole
+from streamd.text.rules import split_pieces
+
+RULES = {"greeting": lambda facts: f"Good day, {facts['name']}. How are you?\n\nYours: streamd."}
+
+
+def prompt(name: str = "Ada") -> Prompt:
+    return Prompt(purpose="greeting", system="greet", user="Ada", facts={"name": name})
+
+
+@given(st.text())
+def test_pieces_joined_are_the_text_and_none_is_empty(text: str) -> None:
+    pieces = split_pieces(text)
+    assert "".join(pieces) == text
+    assert all(pieces)
+
+
+def test_pieces_are_sentences_clauses_and_lines() -> None:
+    assert split_pieces("One. Two: three!\n\n- 1.5 or 2,000.75 each\n- four") == [
+        "One. ",
+        "Two: ",
+        "three!\n\n",
+        "- 1.5 or 2,000.75 each\n",
+        "- four",
+    ]
+
+
+def test_splitting_a_long_text_takes_no_time_to_speak_of() -> None:
+    assert len(split_pieces("no end " * 100_000)) == 1
+    assert len(split_pieces("." * 500_000)) == 1
+
+
+async def test_rule_composes_from_the_facts(autojump_clock: trio.testing.MockClock) -> None:
+    generator = make_generator(TextSettings(), RULES)
+    assert generator.name == "rules"
+    began = trio.current_time()
+    assert await whole(generator, prompt()) == "Good day, Ada. How are you?\n\nYours: streamd."
+    assert trio.current_time() == began
+
+
+async def test_others_get_their_turn_between_pieces() -> None:
+    def long(_: Mapping[str, Any]) -> str:
+        return "Word. " * 1000
+
+    generator = RuleGenerator({"greeting": long})
+    async with generator.generate(prompt()) as pieces:
+        await anext(pieces)
+        turns = 0
+
+        async def count() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await trio.lowlevel.checkpoint()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(count)
+            async for _ in pieces:
+                pass
+            nursery.cancel_scope.cancel()
+    assert turns > 100
+
+
+async def test_cancelling_between_pieces_ends_it() -> None:
+    with trio.CancelScope() as scope:
+        async with RuleGenerator(RULES).generate(prompt()) as pieces:
+            await anext(pieces)
+            scope.cancel()
+            await anext(pieces)
+    assert scope.cancelled_caught
+
+
+async def test_purpose_without_a_rule_is_a_bug_and_says_so() -> None:
+    with pytest.raises(KeyError, match="farewell"):
+        await whole(RuleGenerator(RULES), Prompt(purpose="farewell", system="", user=""))
+
+
+@pytest.mark.parametrize(
+    ("settings", "field"),
+    [
+        ({"url": "https://api.example/v1"}, "text.model"),
+        ({"url": "ftp://api.example", "model": "m"}, "text.url"),
+        ({"url": "api.example/v1", "model": "m"}, "text.url"),
+        ({"url": "http://api.example:port/v1", "model": "m"}, "text.url"),
+        ({"url": "https://user:pass@api.example/v1", "model": "m"}, "text.url"),
+        ({"url": "https://api.example/v1", "model": "m", "api_key": "sk-12\n34"}, "text.api_key"),
+        ({"url": "https://api.example/v1", "model": "m", "api_key": "sk-12 34"}, "text.api_key"),
+        ({"url": "https://api.example/v1", "model": "m", "api_key": "sk-12ü34"}, "text.api_key"),
+    ],
+)
+def test_settings_that_cannot_be_used(settings: dict[str, Any], field: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        make_generator(TextSettings(**settings), RULES)
+    assert caught.value.field == field
+    assert "sk-" not in caught.value.detail
+
+
+def test_with_a_url_and_a_model_the_model_is_asked() -> None:
+    generator = make_generator(TextSettings(url="https://api.example/v1/", model="tiny-1"), RULES)
+    assert generator.name == "tiny-1"
