@@ -1,0 +1,98 @@
+"""What a job title says: how high somebody stands, and in which field of work."""
+
+import re
+from enum import IntEnum, StrEnum
+from typing import Final, TypeVar
+
+import attrs
+
+
+class Level(IntEnum):
+    """How high; neighbours talk to each other most easily."""
+
+    SPECIALIST = 0
+    MANAGER = 1
+    DIRECTOR = 2
+    VICE_PRESIDENT = 3
+    EXECUTIVE = 4
+
+    @property
+    def words(self) -> str:
+        return self.name.lower().replace("_", " ")
+
+
+class Field(StrEnum):
+    """What the work is about; the value is how it is called in sentences."""
+
+    SALES = "sales"
+    MARKETING = "marketing"
+    FINANCE = "finance"
+    TECHNOLOGY = "technology"
+    PRODUCT = "product"
+    OPERATIONS = "operations"
+    PURCHASING = "purchasing"
+    PEOPLE = "human resources"
+    LEGAL = "legal and compliance"
+    GENERAL = "general management"
+
+
+@attrs.frozen
+class Role:
+    """A title, read."""
+
+    title: str
+    level: Level
+    field: Field
+
+
+# Looked at in this order; the first whose words occur decides. "Executive" alone says nothing: an
+# account executive is no member of the board.
+_LEVELS: Final = (
+    (Level.SPECIALIST, r"assistant|intern|trainee|student|account executive|business partner"),
+    (Level.VICE_PRESIDENT, r"[es]?vp|[es]vp|vice[- ]president|deputy chief"),
+    (
+        Level.EXECUTIVE,
+        r"c[efotimrpd]o|chro|ciso|chief|president|founder|(?<!product )owner|managing (director|partner)",
+    ),
+    (Level.DIRECTOR, r"director|head|principal"),
+    (Level.MANAGER, r"manager|lead|leader|supervisor|foreman|(?<=product )owner"),
+)
+_FIELDS: Final = (
+    (Field.PURCHASING, r"purchas(e|ing)|procurement|buyer|buying|sourcing|cpo"),
+    (Field.LEGAL, r"legal|counsel|compliance|privacy|audit|risk"),
+    (Field.PEOPLE, r"hr|chro|people|human resources|talent|recruit(ing|ment|er)"),
+    (Field.FINANCE, r"cfo|financ(e|ial)|treasur(y|er)|controller|controlling|accounting|accountant"),
+    (Field.PRODUCT, r"products?"),
+    (Field.MARKETING, r"cmo|marketing|brand|communications?|growth|demand"),
+    (
+        Field.TECHNOLOGY,
+        r"cto|cio|ciso|it|technology|technical|engineer(ing)?|software|data|information|security|platform",
+    ),
+    (Field.SALES, r"cro|sales|revenue|accounts?|business development|partnerships?|customers?|commercial"),
+    (
+        Field.OPERATIONS,
+        r"coo|operations?|operating|logistics|supply chain|production|manufacturing|plant|fleet|warehouse",
+    ),
+)
+
+
+K = TypeVar("K")
+
+
+def _compile(table: tuple[tuple[K, str], ...]) -> tuple[tuple[K, re.Pattern[str]], ...]:
+    return tuple((key, re.compile(rf"\b(?:{words})\b")) for key, words in table)
+
+
+_LEVEL_WORDS: Final = _compile(_LEVELS)
+_FIELD_WORDS: Final = _compile(_FIELDS)
+
+
+def read_role(title: str) -> Role:
+    """Read a job title, such as ``Head of Sales``.
+
+    What no rule knows is a specialist's, in general management: the least that can be said.
+    """
+    words = " ".join(title.casefold().split())
+    level = next((key for key, pattern in _LEVEL_WORDS if pattern.search(words)), Level.SPECIALIST)
+    field = next((key for key, pattern in _FIELD_WORDS if pattern.search(words)), Field.GENERAL)
+    return Role(title, level, field)
