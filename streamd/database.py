@@ -74,16 +74,15 @@ class Database:
         Raises:
             ConfigError: the file cannot be opened, is another process's, or of a newer streamd.
         """
-        connection = await apsw.Connection.as_async(self.path)
+        try:
+            connection = await apsw.Connection.as_async(self.path)
+        except apsw.Error as error:
+            raise self._unusable(error) from error
         try:
             try:
                 await connection.async_run(self._prepare, connection)
             except apsw.Error as error:
-                raise ConfigError(
-                    f"store.url: {self.path} cannot be used: {error}"
-                    + ("; another process has it" if isinstance(error, apsw.BusyError) else ""),
-                    field="store.url",
-                ) from error
+                raise self._unusable(error) from error
             self._connection = connection
             self._opened.set()
             task_status.started()
@@ -97,6 +96,10 @@ class Database:
                     await self._write_batch()
                 await connection.aclose()
         raise AssertionError("the database writes until it is cancelled")
+
+    def _unusable(self, error: apsw.Error) -> ConfigError:
+        busy = "; another process has it" if isinstance(error, apsw.BusyError) else ""
+        return ConfigError(f"store.url: {self.path} cannot be used: {error}{busy}", field="store.url")
 
     def _prepare(self, connection: apsw.Connection) -> None:
         connection.set_busy_timeout(_BUSY_MS)
@@ -142,10 +145,19 @@ class Database:
         return write.result  # type: ignore[return-value]
 
     async def read(self, work: Work[T]) -> T:
-        """Run ``work``, which only reads, between two transactions, and return what it returns."""
+        """Run ``work``, which only reads, between two transactions, and return what it returns.
+
+        Raises:
+            Unavailable: the database is closed, or its disk does not give what is asked for.
+        """
         await self._opened.wait()
+        if self._closed:
+            raise Unavailable("the store is closed", retry_after_seconds=1)
         connection = self._connection
-        result: T = await connection.async_run(work, connection)
+        try:
+            result: T = await connection.async_run(work, connection)
+        except apsw.Error as error:
+            raise _refused(error) from error
         return result
 
     async def _write_batch(self) -> None:
@@ -153,11 +165,14 @@ class Database:
         if not self._waiting:
             self._wanted = trio.Event()
         with trio.CancelScope(shield=True):
-            await self._connection.async_run(_commit, self._connection, batch)
+            try:
+                await self._connection.async_run(_commit, self._connection, batch)
+            except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must learn of it
+                for write in batch:
+                    write.error = error
         for write in batch:
             if isinstance(write.error, apsw.Error):
-                _log.error("store_failed", error=repr(write.error))
-                refused = Unavailable("the store cannot take this just now", retry_after_seconds=1)
+                refused = _refused(write.error)
                 refused.__cause__ = write.error
                 write.error = refused
             write.done.set()
@@ -171,11 +186,27 @@ def _commit(connection: apsw.Connection, batch: list[_Write[Any]]) -> None:
                 try:
                     with connection:  # a savepoint
                         write.result = write.work(connection)
-                except Exception as error:  # noqa: BLE001 - whatever it is belongs to who asked
+                except Exception as error:  # whatever it is belongs to who asked
                     write.error = error
-    except apsw.Error as error:
+                    if not connection.in_transaction:
+                        # SQLite took back all of it, as it may on a full disk: the next would be on its own.
+                        raise _TakenBack from error
+    except (apsw.Error, _TakenBack) as error:
+        failed = error if isinstance(error, apsw.Error) else apsw.AbortError("the transaction was taken back")
         for write in batch:
-            write.error = write.error or error
+            write.error = write.error or failed
+
+
+class _TakenBack(Exception):
+    """The transaction is over, before its end."""
+
+
+def _refused(error: apsw.Error) -> Unavailable:
+    first: BaseException = error
+    while first.__context__ is not None:  # what went wrong first says most
+        first = first.__context__
+    _log.error("store_failed", error=repr(first))
+    return Unavailable("the store cannot take this just now", retry_after_seconds=1)
 
 
 def _migrate(connection: apsw.Connection, component: str, scripts: Sequence[str]) -> None:

@@ -65,6 +65,11 @@ async def create_task() -> TrioResponse:
     """Make a task; one of a kind that the server works on begins by itself."""
     services = current_services()
     body = await read_json(request, NewTask, services.settings.events)
+    known = services.tasks.kinds.get(body.kind)
+    if known is not None and known.private:
+        raise InvalidField(
+            f"tasks of kind {body.kind!r} are not made here, but by their service", field="kind"
+        )
     task = await services.tasks.create(
         body.kind,
         id=body.id,
@@ -155,6 +160,10 @@ async def claim_task() -> TrioResponse:
     body = await read_json(request, Claim, services.settings.events)
     if not body.kinds or len(body.kinds) > _LIMIT:
         raise InvalidField(f"kinds must name 1 to {_LIMIT} kinds", field="kinds")
+    for kind in body.kinds:
+        known = services.tasks.kinds.get(kind)
+        if known is not None and known.work is not None:
+            raise InvalidField(f"tasks of kind {kind!r} are worked on by the server itself", field="kinds")
     most = services.settings.tasks.max_claim_wait_seconds
     if not 0 <= body.wait_seconds <= most:
         raise InvalidField(f"wait_seconds must be from 0 to {most:g}", field="wait_seconds")

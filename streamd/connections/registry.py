@@ -81,7 +81,7 @@ class Registry:
             settings=self._settings,
             heartbeat_seconds=heartbeat_seconds,
             heartbeat_always=heartbeat_always,
-            expires=min(self._everyone.choose_expiry(), group.choose_expiry() if group else math.inf),
+            expires=min(self._everyone.choose_expiry(), math.inf if group is None else group.choose_expiry()),
             places=self,
             group=group,
         )

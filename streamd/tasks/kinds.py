@@ -30,6 +30,7 @@ class Kind:
         max_kept: how many are kept (count); None for ``tasks.max_per_kind``.
         compress_results: whether results are stored compressed.
         present: gives its messages another shape.
+        private: tasks of it are made by a program here alone, which checks their input; not over ``/tasks``.
     """
 
     name: str
@@ -39,3 +40,4 @@ class Kind:
     max_kept: int | None = None
     compress_results: bool | None = None  # None: as configured
     present: Present = standard
+    private: bool = False

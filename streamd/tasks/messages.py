@@ -47,7 +47,7 @@ RESERVED_FIELDS: Final = frozenset(
 """Fields that a program cannot pass along under these names: they have their meaning."""
 
 
-def make_message(task: Task, type: str, **fields: Any) -> Message:
+def make_message(task: Task, type: str, /, **fields: Any) -> Message:
     """What is said of a task at its present version.
 
     Args:

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import attrs
+import msgspec
 
 from ..errors import InvalidField, InvalidTransition
 from .messages import COMPLETE, EDUCATIONAL, ERROR, PROGRESS, RESERVED_FIELDS, STATUS, as_number, make_message
@@ -38,6 +39,11 @@ INTERNAL = "internal"
 
 _ALMOST = 99.0  # the most that steps make of a task's progress (%)
 _MESSAGE_CHARS_MAX = 2000  # of a message, stage or error: sentences for people, not documents
+
+
+def fit(sentence: str) -> str:
+    """A sentence as it can be said: what work raises may be longer, or no text at all."""
+    return sentence.encode(errors="replace").decode()[:_MESSAGE_CHARS_MAX]
 
 
 def create(
@@ -111,7 +117,7 @@ def update(
         stage=task.stage if stage is None else _text(stage, "stage"),
         message=task.message if message is None else _text(message, "message"),
         details={**task.details, **fields} if fields else task.details,
-        text_bytes=task.text_bytes + len(text.encode()),
+        text_bytes=task.text_bytes + _size(text),
     )
     if text:
         fields["text_delta"] = text
@@ -175,9 +181,9 @@ def end_step(
     """A step is over: completed, failed or skipped; each counts as done in the task's progress.
 
     Raises:
-        InvalidTransition: it is not running.
+        InvalidTransition: the task is not running, or the step cannot end that way.
     """
-    step = _running_step(task, name)
+    step = _known_step(task, name)
     step = attrs.evolve(
         _step_moved(step, status),
         progress=100.0 if status is StepStatus.COMPLETED else step.progress,
@@ -199,10 +205,17 @@ def complete(
     Raises:
         InvalidTransition: the task is not running.
     """
+    steps = tuple(
+        attrs.evolve(step, status=StepStatus.COMPLETED, progress=100.0)
+        if step.status is StepStatus.RUNNING  # whoever worked on it did not say so, and is done all the same
+        else step
+        for step in task.steps
+    )
     ended = _ended(
         task,
         Status.COMPLETED,
         now,
+        steps=steps,
         progress=100.0,
         eta_seconds=0.0,
         message=task.message if message is None else _text(message, "message"),
@@ -279,12 +292,18 @@ def _step_moved(step: Step, status: StepStatus) -> Step:
     return attrs.evolve(step, status=status)
 
 
-def _running_step(task: Task, name: str) -> Step:
+def _known_step(task: Task, name: str) -> Step:
     _must_run(task)
     step = task.find_step(name)
-    if step is None or step.status is not StepStatus.RUNNING:
-        state = "not known" if step is None else step.status.value
-        raise InvalidTransition(f"step {name!r} is {state}, not running", field="step")
+    if step is None:
+        raise InvalidTransition(f"step {name!r} is not known", field="step")
+    return step
+
+
+def _running_step(task: Task, name: str) -> Step:
+    step = _known_step(task, name)
+    if step.status is not StepStatus.RUNNING:
+        raise InvalidTransition(f"step {name!r} is {step.status.value}, not running", field="step")
     return step
 
 
@@ -325,7 +344,13 @@ def roll_up(steps: Sequence[Step]) -> float:
 def _further(fields: Mapping[str, Any] | None) -> dict[str, Any]:
     if fields and (taken := RESERVED_FIELDS.intersection(fields)):
         raise InvalidField(f"{min(taken)!r} is one of the message's own fields", field=min(taken))
-    return dict(fields or {})
+    if not fields:
+        return {}
+    try:
+        # A copy: what the work goes on filling must not change what was said.
+        return msgspec.json.decode(msgspec.json.encode(fields), type=dict[str, Any])
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidField(f"fields must be JSON values: {error}", field="fields") from error
 
 
 def _percent(value: object) -> float:
@@ -342,13 +367,18 @@ def _weight(value: object) -> float:
     return float(value)
 
 
-def _text(value: str, field: str) -> str:
-    if not isinstance(value, str):
+def _size(text: str, field: str = "text") -> int:
+    """Bytes of some text in UTF-8."""
+    if not isinstance(text, str):
         raise InvalidField(f"{field} must be text", field=field)
     try:
-        value.encode()
+        return len(text.encode())
     except UnicodeEncodeError:
         raise InvalidField(f"{field} holds what UTF-8 cannot", field=field) from None
+
+
+def _text(value: str, field: str) -> str:
+    _size(value, field)
     if len(value) > _MESSAGE_CHARS_MAX:
         raise InvalidField(f"{field} may have at most {_MESSAGE_CHARS_MAX} characters", field=field)
     return value

@@ -1,5 +1,6 @@
 """From the store's outbox to the log: every message, each once, those of a task in order."""
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final, NoReturn, TypeVar
@@ -13,8 +14,9 @@ from ..errors import IdempotencyConflict, RequestError, StreamdError, Unavailabl
 from ..events import Draft, EventId
 from ..hub import Hub
 from ..log.port import Receipt
+from .messages import COMPLETE, ERROR, PROGRESS
 from .metrics import TaskMetrics
-from .model import Message, topic_of
+from .model import Message, Status, topic_of
 from .port import Outgoing, Published, TaskStore
 
 PUBLISHER: Final = "tasks"
@@ -79,10 +81,11 @@ class OutboxPublisher:
     async def run(self) -> NoReturn:
         """Publish until cancelled; what is not published by then is, when it runs again."""
         retry_seconds = _FIRST_RETRY_SECONDS
+        most = _BATCH_ROWS
         while True:
             self._wanted = trio.Event()
             try:
-                rows = await self._store.unpublished(_BATCH_ROWS)
+                rows = await self._store.unpublished(most)
                 if not rows:
                     await self._wanted.wait()
                     continue
@@ -95,8 +98,10 @@ class OutboxPublisher:
                     _log.exception("task_messages_wait", retry_seconds=retry_seconds)
                 await trio.sleep(retry_seconds)
                 retry_seconds = min(2 * retry_seconds, _LAST_RETRY_SECONDS)
+                most = max(1, most // 2)  # fewer may find room
             else:
                 retry_seconds = _FIRST_RETRY_SECONDS
+                most = _BATCH_ROWS
 
     async def _publish(self, rows: Sequence[Outgoing]) -> None:
         for row in rows:
@@ -117,10 +122,19 @@ class OutboxPublisher:
         try:
             return await self._hub.publish_drafts(drafts, publisher=PUBLISHER)
         except IdempotencyConflict as error:
-            # The log still knows another task of that id, longer than the store does: it cannot be a repeat.
+            # The log still knows another task of that id, longer than the store does.
             _log.warning("task_keys_taken", detail=error.detail)
-            keyless = [attrs.evolve(draft, idempotency_key=None) for draft in drafts]
-            return await self._hub.publish_drafts(keyless, publisher=PUBLISHER)
+            return [await self._publish_draft(draft) for draft in drafts]
+
+    async def _publish_draft(self, draft: Draft) -> Receipt:
+        """Publish one; where its key is another task's, under one that tells what it says, too."""
+        try:
+            [receipt] = await self._hub.publish_drafts([draft], publisher=PUBLISHER)
+        except IdempotencyConflict:
+            content = hashlib.sha256(f"{draft.type}\n{draft.data}".encode()).hexdigest()[:32]
+            draft = attrs.evolve(draft, idempotency_key=f"{draft.idempotency_key}:{content}")
+            [receipt] = await self._hub.publish_drafts([draft], publisher=PUBLISHER)
+        return receipt
 
     def _wake_waiting(self) -> None:
         self._published.set()
@@ -137,7 +151,7 @@ class OutboxPublisher:
             _log.error("task_message_reduced", task=row.task_id, version=row.version, detail=error.detail)
             kept = ("taskId", "version", "status", "progress", "timestamp", "code")
             data = {name: row.message.data[name] for name in kept if name in row.message.data}
-            return self._make_draft(row, Message("error" if row.last else "progress", data))
+            return self._make_draft(row, Message(_plain_type(row), data))
 
     def _make_draft(self, row: Outgoing, message: Message) -> Draft:
         return Draft.create(
@@ -147,6 +161,12 @@ class OutboxPublisher:
             type=message.type,
             idempotency_key=f"{row.task_id}:{row.version}",
         )
+
+
+def _plain_type(row: Outgoing) -> str:
+    if not row.last:
+        return PROGRESS
+    return COMPLETE if row.message.data.get("status") == Status.COMPLETED else ERROR
 
 
 def _remember(memory: OrderedDict[K, V], key: K, value: V) -> None:

@@ -26,7 +26,7 @@ class WorkFailed(Exception):
 
     def __init__(self, detail: str, *, code: str = "failed") -> None:
         super().__init__(detail)
-        self.detail = detail
+        self.detail = operations.fit(detail)
         self.code = code
 
 

@@ -13,10 +13,7 @@ from . import operations, workflow
 from .model import Change, Task
 from .port import is_overdue
 from .progress import Progress, WorkFailed
-from .service import Tasks, deadline_sentence
-
-LOCAL: Final = "local:"
-"""How the names of workers in this process begin; nobody else's may."""
+from .service import LOCAL, Tasks, deadline_sentence
 
 _INTERNAL: Final = "something went wrong while this was worked on"
 _STALLED: Final = "its worker has said nothing for too long"
@@ -61,8 +58,13 @@ class Runner:
         for task in await tasks.store.held_by(LOCAL):
             tasks.metrics.stalled.inc()
             await self._fail_if(task.id, lambda _: True, operations.STALLED, _RESTARTED)
-        elsewhere = [task.id for task in await tasks.store.held_by("")]
-        await tasks.store.renew(elsewhere, tasks.now() + timedelta(seconds=tasks.settings.lease_seconds))
+        until = tasks.now() + timedelta(seconds=tasks.settings.lease_seconds)
+        elsewhere = [
+            task.id
+            for task in await tasks.store.held_by("")
+            if task.lease_until is None or task.lease_until < until  # a longer lease stays as it is
+        ]
+        await tasks.store.renew(elsewhere, until)
 
     # --- work -----------------------------------------------------------------------------------
 
@@ -90,9 +92,12 @@ class Runner:
         progress = Progress(self._tasks, task)
         scope = self._running[task.id] = trio.CancelScope()
         left = (task.deadline - self._tasks.now()).total_seconds()
+        timed = trio.move_on_after(max(0.0, left))
         try:
             with scope, workflow.running(progress):
-                with trio.move_on_after(max(0.0, left)) as timed:
+                if (await self._tasks.store.get(task.id)).status.ended:
+                    return  # before there was a scope to cancel
+                with timed:
                     result = await work(progress)
                 if timed.cancelled_caught:
                     await self._end(task, self._failure(operations.TIMEOUT, deadline_sentence(task)))
@@ -101,7 +106,13 @@ class Runner:
         except Exception as error:  # noqa: BLE001 - whatever the work raises ends its task alone
             if scope.cancel_called:
                 return  # it ended meanwhile, and this is how the work took it
-            await self._end(task, self._failure(*_why(error, task)))
+            why = _why(error, task)
+            if timed.cancel_called:
+                why = operations.TIMEOUT, deadline_sentence(task)  # and this is how the work took that
+            try:
+                await self._end(task, self._failure(*why))
+            except Exception:  # noqa: BLE001 - its lease is not renewed any more, and ends it
+                _log.exception("task_not_ended", task=task.id)
         finally:
             del self._running[task.id]
             places.release()

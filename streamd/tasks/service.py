@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import attrs
 import msgspec
+import structlog
 import trio
 
 from ..config import EventSettings, TaskSettings
@@ -19,7 +20,7 @@ from ..events import EventId
 from ..hub import Hub
 from . import operations
 from .kinds import Kind
-from .messages import make_snapshot
+from .messages import make_snapshot, standard
 from .metrics import TaskMetrics
 from .model import Change, Message, Status, StepPlan, Task
 from .operations import Operation
@@ -30,6 +31,11 @@ _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,127}")
 _KIND: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _OWNER_CHARS_MAX: Final = 256
 _POLL_AGAIN_SECONDS: Final = 2.0  # what one is told who asks for a result that is not there yet
+
+LOCAL: Final = "local:"
+"""How the names of workers in this process begin; nobody else's may."""
+
+_log = structlog.get_logger(__name__)
 
 
 def utc_now() -> datetime:
@@ -229,7 +235,17 @@ class Tasks:
         Whoever has it holds it by ``lease``, and must say something before ``lease_until``.
 
         Cancelled before a task was taken, or not at all.
+
+        Raises:
+            InvalidField: the lease is out of bounds, or the server itself works on one of these kinds.
         """
+        self.check_lease_seconds(lease_seconds)
+        if not worker.startswith(LOCAL):
+            for name in kinds:
+                if (known := self.kinds.get(name)) is not None and known.work is not None:
+                    raise InvalidField(
+                        f"tasks of kind {name!r} are worked on by the server itself", field="kinds"
+                    )
         claimed: list[Change] = []
 
         def take(task: Task) -> Sequence[Change]:
@@ -338,10 +354,12 @@ class Tasks:
                 if place is not None:
                     task = snapshot.task
                     message = make_snapshot(task, snapshot.text)
+                    log = self._hub.log
+                    # The place may be of a log that is gone, also of one whose clock was ahead of ours.
                     return View(
                         task=task,
                         message=self.present(task, message),
-                        place=max(place, self._hub.log.epoch),
+                        place=place if log.epoch <= place <= log.head else log.epoch,
                         end=snapshot.end,
                         published_id=place,
                     )
@@ -353,9 +371,17 @@ class Tasks:
         return await self.outbox.place_of(snapshot.task.id, snapshot.task.version)
 
     def present(self, task: Task, message: Message) -> Message:
-        """A message in the shape of the task's kind."""
+        """A message in the shape of the task's kind; the standard one where the kind fails to give it one."""
         known = self.kinds.get(task.kind)
-        return message if known is None else known.present(task, message)
+        if known is None or known.present is standard:
+            return message
+        try:
+            presented = known.present(task, message)
+            msgspec.json.encode(presented.data)
+        except Exception:  # noqa: BLE001 - how something is said must not break what is done
+            _log.exception("task_message_not_presented", task=task.id, kind=task.kind, type=message.type)
+            return message
+        return presented
 
     # --- parts ----------------------------------------------------------------------------------
 
@@ -458,6 +484,8 @@ def _check_steps(steps: Sequence[StepPlan], most: int) -> Sequence[StepPlan]:
     for index, name in enumerate(names):
         if not name or not name.isprintable():
             raise InvalidField("a step needs a name of printable text", field=f"steps[{index}].name")
+        if operations.fit(name) != name:
+            raise InvalidField("the name of a step is too long", field=f"steps[{index}].name")
         if name in names[:index]:
             raise InvalidField(f"two steps are called {name!r}", field=f"steps[{index}].name")
     return steps

@@ -72,6 +72,10 @@ MIGRATIONS: Final = (
 )
 
 _COLUMNS: Final = "tasks.seq, tasks.body, tasks.lease_until"
+_ENDED: Final = (
+    f"SELECT {_COLUMNS}, NULL FROM tasks WHERE kind = ? AND ended IS NOT NULL"
+    " AND NOT EXISTS (SELECT 1 FROM task_outbox WHERE task = tasks.id) "
+)
 _UNFINISHED: Final = (Status.PENDING.value, Status.RUNNING.value)
 
 
@@ -255,23 +259,21 @@ class SQLiteTaskStore:
     ) -> list[Task]:
         def expire(db: apsw.Connection) -> list[Task]:
             expired: list[Task] = []
-            kept: dict[Any, Any] = dict(db.execute("SELECT kind, count(*) FROM tasks GROUP BY kind"))
-            for kind, count in kept.items():
+            kinds: list[Any] = db.execute("SELECT kind, count(*) FROM tasks GROUP BY kind").fetchall()
+            for kind, count in kinds:
                 bound = bounds.get(kind, default)
                 limit = _ms(now - timedelta(seconds=bound.keep_seconds))
-                query = (
-                    f"SELECT {_COLUMNS}, NULL, tasks.ended FROM tasks WHERE kind = ? AND ended IS NOT NULL"
-                    " AND NOT EXISTS (SELECT 1 FROM task_outbox WHERE task = tasks.id)"
-                    " ORDER BY ended, seq LIMIT ?"
-                )
-                too_many_by = max(0, count - bound.max_kept)
-                rows: list[Any] = db.execute(query, (kind, count)).fetchall()
-                for position, (*row, ended) in enumerate(rows):
-                    if ended > limit and position >= too_many_by:
-                        break
+                old = db.execute(_ENDED + "AND ended <= ?", (kind, limit)).fetchall()
+                too_many = max(0, count - len(old) - bound.max_kept)
+                if too_many:
+                    old += db.execute(
+                        _ENDED + "AND ended > ? ORDER BY ended, seq LIMIT ?", (kind, limit, too_many)
+                    ).fetchall()
+                for row in old:
                     expired.append(_task(row))
                     db.execute("DELETE FROM tasks WHERE seq = ?", (row[0],))
             for task in expired:
+                db.execute("DELETE FROM tasks WHERE id = ?", (task.id,))
                 db.execute("INSERT OR REPLACE INTO tasks_gone (id, at) VALUES (?, ?)", (task.id, _ms(now)))
             db.execute("DELETE FROM tasks_gone WHERE at <= ?", (_ms(now - timedelta(seconds=gone_seconds)),))
             db.execute(

@@ -114,8 +114,10 @@ async def open_task(tasks: Tasks, task_id: str, cursor: EventId | None, head: Ev
         Unavailable, NotFound, Gone: as :meth:`.service.Tasks.view`.
     """
     view = await tasks.view(task_id)
-    end = view.published_id if view.end is not None else None
-    over = cursor is not None and end is not None and end <= cursor <= head
+    end = None
+    if view.end is not None:
+        end = view.published_id if view.published_id <= head else view.place
+    over = cursor is not None and end is not None and (cursor == view.published_id or end <= cursor <= head)
     if cursor is None:
         return Opening(view.place, view, end, over)
     return Opening(cursor, None, end, over)

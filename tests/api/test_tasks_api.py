@@ -91,6 +91,7 @@ async def test_lists_are_filtered_and_the_newest_comes_first(api: Api) -> None:
         ({"kind": ""}, "kind"),
         ({"kind": "a b"}, "kind"),
         ({"kind": 7}, "kind"),
+        ({"kind": "research"}, "kind"),
         ({"kind": "import", "id": ""}, "id"),
         ({"kind": "import", "id": "a/b"}, "id"),
         ({"kind": "import", "id": "x" * 129}, "id"),
@@ -324,6 +325,7 @@ async def test_a_claim_waits_for_a_task(api: Api) -> None:
     [
         ({"kinds": [], "worker": "w"}, "kinds"),
         ({"kinds": ["a"]}, "worker"),
+        ({"kinds": ["a", "research"], "worker": "w"}, "kinds"),
         ({"kinds": ["a"], "worker": "local:1"}, "worker"),
         ({"kinds": ["a"], "worker": "w", "wait_seconds": 1e6}, "wait_seconds"),
         ({"kinds": "a", "worker": "w"}, "kinds"),

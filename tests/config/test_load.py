@@ -50,6 +50,7 @@ def another_value(setting: Setting) -> Any:
         "hub.ring_events": 8192,
         "log.max_events": 200_000,
         "store.url": "sqlite:other.db",
+        "purchase_orders.merchant_currencies": ["a=EUR", "b=USD"],
         "store.synchronous": "full",
         "text.url": "https://api.example/v1",
     }
