@@ -15,9 +15,11 @@ import trio
 
 from ..app import create_app, import_app, running
 from ..config import Settings, load_settings
+from ..errors import ConfigError
 from ..logs import configure_logging
 from ..server import check_open_files, raise_open_files, tune_collector
 from ..server import serve as serve_app
+from .client_options import first_leaf
 
 DEFAULT_STORE: Final = "sqlite:streamd.db"
 """Where tasks are kept when nobody says otherwise, in the working directory."""
@@ -58,14 +60,18 @@ def serve(
         "demo.follow": list(follow) or None,
     }
     settings = load_settings(config, os.environ, overrides)
-    if not settings.store.url:
+    if not settings.store.url and app is None:
         settings = attrs.evolve(settings, store=attrs.evolve(settings.store, url=DEFAULT_STORE))
     check_open_files(settings.connections.max_connections, raise_open_files())
     configure_logging(settings.logging)
-    if app is None:
-        trio.run(_run, create_app(settings), settings)
+    made = (create_app(settings), settings) if app is None else import_app(app, settings)
+    try:
+        trio.run(_run, *made)
+    except* ConfigError as group:  # what only shows when it is used, such as a store that somebody else has
+        refused = first_leaf(group)
     else:
-        trio.run(_run, *import_app(app, settings))
+        return
+    raise refused
 
 
 async def _run(app: Any, settings: Settings) -> None:

@@ -101,3 +101,21 @@ async def test_the_command_line_says_so(tmp_path: Path) -> None:
     assert "Error: " in done.stderr
     assert "nowhere_to_be_found" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+async def test_a_store_that_another_server_has(tmp_path: Path) -> None:
+    options = ("serve", "--bind", "127.0.0.1:0", "--store", f"sqlite:{tmp_path}/tasks.db")
+    async with started(*options) as program:
+        await program.line()
+        second = await run(*options)
+    assert second.returncode == 2
+    assert "tasks.db cannot be used" in second.stderr
+    assert "another process has it" in second.stderr
+    assert "Traceback" not in second.stderr
+
+
+async def test_a_store_in_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    done = await run("serve", "--bind", "127.0.0.1:0", "--store", f"sqlite:{tmp_path}/nowhere/tasks.db")
+    assert done.returncode == 2
+    assert "nowhere/tasks.db cannot be used" in done.stderr
+    assert "Traceback" not in done.stderr
