@@ -125,16 +125,18 @@ class Streamd:
     @asynccontextmanager
     async def running(self, *sources: Callable[[], Any]) -> AsyncIterator[None]:
         """Run the services, and further ``sources`` beside them, for as long as the block lasts."""
-        async with trio.open_nursery() as nursery:
-            await nursery.start(self.services.run)
-            for source in (*self._sources, *sources):
-                nursery.start_soon(source)
-            self._running = True
-            try:
-                yield
-            finally:
-                self._running = False
-                nursery.cancel_scope.cancel()
+        async with trio.open_nursery() as outer:
+            await outer.start(self.services.run)
+            async with trio.open_nursery() as nursery:  # what uses the services ends before them
+                for source in (*self._sources, *sources):
+                    nursery.start_soon(source)
+                self._running = True
+                try:
+                    yield
+                finally:
+                    self._running = False
+                    nursery.cancel_scope.cancel()
+            outer.cancel_scope.cancel()
 
     def add(self, service: Service) -> None:
         """Serve one of the services as well; before the application runs."""

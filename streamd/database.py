@@ -125,6 +125,7 @@ class Database:
         Raises:
             Unavailable: the database is closed, or its disk does not take the write.
         """
+        await trio.lowlevel.checkpoint_if_cancelled()
         if self._closed:
             raise Unavailable("the store is closed", retry_after_seconds=1)
         asked = time.perf_counter()

@@ -19,6 +19,7 @@ from streamd.config import ServerSettings, Settings
 from streamd.hub import Subscription
 from streamd.testing import RunningServer
 from tests.e2e.light_reader import connect
+from tests.plain import NO_SERVICES
 from tests.server.wire_clients import HTTP2Client, HTTP10Client, HTTP11Client, WebSocketClient, WireClient
 
 _GENEROUS_BYTES = 2**30  # a flow-control window that holds nobody back
@@ -56,7 +57,7 @@ def settings_for(wire: WireKind, folder: Path, server: ServerSettings, **section
         pem = folder / "server.pem"
         _authority().issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(pem))
         server = attrs.evolve(server, certfile=str(pem), keyfile=str(pem))
-    return Settings(server=server, **sections)
+    return Settings(server=server, **NO_SERVICES, **sections)
 
 
 async def connect_to(

@@ -1,0 +1,213 @@
+"""Amounts of money and counts as people write them, read into Decimals; never through floats.
+
+``1.234,50``, ``1,234.50``, ``1'234.50``, ``1 234,50``, ``EUR 4.50``, ``$4.50`` and ``4,50 €`` are all
+understood. A lone separator before exactly three digits (``1.234``) can be a decimal mark or group
+thousands: other amounts of the same document decide, and where they do not, it is refused rather than
+guessed.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Final
+
+import attrs
+
+MAX_AMOUNT: Final = Decimal(10) ** 12
+MAX_DECIMALS: Final = 6  # places after the decimal mark; unit prices of small parts have up to four
+MAX_CHARS: Final = 40  # of one amount with its currency
+MAX_QUANTITY: Final = 10**9
+
+ANY_DOLLAR: Final = "$"
+"""A bare ``$``: which dollar it is the rest of the order says."""
+DOLLARS: Final = frozenset({"USD", "CAD", "AUD", "NZD", "SGD", "HKD", "MXN"})
+
+# ISO 4217: the currencies that are traded in, and the digits after the mark where they are not two.
+CURRENCIES: Final = frozenset(
+    re.findall(
+        "[A-Z]{3}",
+        "AED ALL AMD ARS AUD AZN BAM BDT BGN BHD BOB BRL CAD CHF CLP CNY COP CRC CZK DKK DOP DZD EGP EUR"
+        " GBP GEL GHS GTQ HKD HUF IDR ILS INR ISK JMD JOD JPY KES KRW KWD KZT LKR MAD MDL MKD MUR MXN MYR"
+        " NAD NGN NOK NPR NZD OMR PEN PHP PKR PLN PYG QAR RON RSD SAR SEK SGD THB TND TRY TTD TWD TZS UAH"
+        " UGX USD UYU UZS VND XAF XOF ZAR ZMW",
+    )
+)
+_MINOR_DIGITS: Final = {
+    **dict.fromkeys(("CLP", "ISK", "JPY", "KRW", "PYG", "UGX", "VND", "XAF", "XOF"), 0),
+    **dict.fromkeys(("BHD", "JOD", "KWD", "OMR", "TND"), 3),
+}
+_SYMBOLS: Final = {
+    "US$": "USD",
+    "CA$": "CAD",
+    "C$": "CAD",
+    "AU$": "AUD",
+    "A$": "AUD",
+    "NZ$": "NZD",
+    "HK$": "HKD",
+    "S$": "SGD",
+    "$": ANY_DOLLAR,
+    "€": "EUR",
+    "£": "GBP",
+    "¥": "JPY",
+    "₹": "INR",
+    "₩": "KRW",
+    "₺": "TRY",
+    "zł": "PLN",
+}
+CURRENCY_PATTERN: Final = "|".join([*map(re.escape, _SYMBOLS), *sorted(CURRENCIES)])
+
+_NUMBER: Final = r"[0-9](?:[0-9.,'’ \u00a0\u202f]*[0-9])?"
+_ANY_CURRENCY: Final = "|".join([*map(re.escape, _SYMBOLS), "[A-Za-z]{3}"])
+_AMOUNT: Final = re.compile(
+    rf"(?P<sign>[-+\u2212]?)\s*(?P<before>{_ANY_CURRENCY})?\s*(?P<sign2>[-+\u2212]?)\s*(?P<number>{_NUMBER})"
+    rf"\s*(?P<after>{_ANY_CURRENCY})?"
+)
+_PLAIN: Final = re.compile(r"(?P<whole>[0-9]+)(?:(?P<mark>[.,])(?P<rest>[0-9]+))?")
+_GROUPED: Final = re.compile(
+    r"(?P<whole>[0-9]{1,3}(?P<group>[.,' ])[0-9]{3}(?:(?P=group)[0-9]{3})*)"
+    r"(?:(?P<mark>[.,])(?P<rest>[0-9]+))?"
+)
+
+
+class AmountError(ValueError):
+    """The text is no amount; the message completes the sentence ``quantity ...``."""
+
+
+@attrs.frozen
+class Amount:
+    """A number, and the currency that stood with it."""
+
+    value: Decimal
+    currency: str = ""  # ISO 4217, ``$`` for some dollar, or empty
+
+
+def decimal_mark(texts: Iterable[str]) -> str | None:
+    """The decimal mark that the amounts of one document use; None when none says, or they disagree."""
+    marks = set()
+    for text in texts:
+        if match := _match(text):
+            marks.add(_mark_of(_tidy_number(match["number"])))
+    marks.discard(None)
+    return marks.pop() if len(marks) == 1 else None
+
+
+def parse_amount(text: str, mark: str | None = None) -> Amount:
+    """Read one amount.
+
+    Args:
+        text: as it was written, with or without a currency.
+        mark: the document's decimal mark, which decides what ``1.234`` is.
+
+    Raises:
+        AmountError: it is no amount, can be read in two ways, or is out of bounds.
+    """
+    match = _match(text)
+    if match is None or (match["sign"] and match["sign2"]):
+        raise AmountError(f"is no number: {shown(text)}")
+    currencies = {currency_of(part) for part in (match["before"], match["after"]) if part}
+    if None in currencies or len(currencies) > 1:
+        raise AmountError(f"has a currency that is not known: {shown(text)}")
+    value = _read_number(_tidy_number(match["number"]), mark)
+    if {match["sign"], match["sign2"]} & {"-", "\u2212"}:
+        value = -value
+    return Amount(bounded(value), currencies.pop() or "" if currencies else "")
+
+
+def bounded(value: Decimal) -> Decimal:
+    """The value, if it is one that an order may hold.
+
+    Raises:
+        AmountError: it is too large or has too many decimals.
+    """
+    if not value.is_finite() or abs(value) > MAX_AMOUNT:
+        raise AmountError(f"is too large; the most is {MAX_AMOUNT}")
+    if value and int(value.normalize().as_tuple().exponent) < -MAX_DECIMALS:
+        raise AmountError(f"has more than {MAX_DECIMALS} decimals")
+    return value
+
+
+def whole(value: Decimal) -> int:
+    """A count of pieces.
+
+    Raises:
+        AmountError: it is not whole, not above zero, or too large.
+    """
+    if value <= 0:
+        raise AmountError(f"must be greater than 0, not {decimal_text(value)}")
+    if value != value.to_integral_value():
+        raise AmountError(f"must be a whole number, not {decimal_text(value)}")
+    if value > MAX_QUANTITY:
+        raise AmountError(f"is too large; the most is {MAX_QUANTITY}")
+    return int(value)
+
+
+def currency_of(text: str) -> str | None:
+    """The currency that a code or a symbol stands for; None when there is no such."""
+    text = unicodedata.normalize("NFC", text.strip())
+    if text in _SYMBOLS:
+        return _SYMBOLS[text]
+    return code if (code := text.upper()) in CURRENCIES else None
+
+
+def to_minor(value: Decimal, currency: str) -> Decimal:
+    """A sum rounded, half up, to what the currency can pay (ISO 4217 minor units)."""
+    return value.quantize(minor_unit(currency), rounding=ROUND_HALF_UP)
+
+
+def minor_unit(currency: str) -> Decimal:
+    """The smallest sum of a currency, such as 0.01."""
+    return Decimal(1).scaleb(-_MINOR_DIGITS.get(currency, 2))
+
+
+def decimal_text(value: Decimal) -> str:
+    """A Decimal without an exponent, as it goes over the wire."""
+    return format(value, "f")
+
+
+def shown(text: str) -> str:
+    """A piece of the caller's text, short enough for a message."""
+    return repr(text if len(text) <= MAX_CHARS else f"{text[:MAX_CHARS]}…")
+
+
+def _match(text: str) -> re.Match[str] | None:
+    text = text.strip()
+    return _AMOUNT.fullmatch(text) if 0 < len(text) <= MAX_CHARS else None
+
+
+def _tidy_number(text: str) -> str:
+    return re.sub(r"[’']", "'", re.sub(r"[ \u00a0\u202f]", " ", text))
+
+
+def _mark_of(number: str) -> str | None:
+    """The decimal mark that one number shows; None when it shows none."""
+    if (plain := _PLAIN.fullmatch(number)) is not None:
+        return None if _is_ambiguous(plain) else plain["mark"]
+    if (grouped := _GROUPED.fullmatch(number)) is None:
+        return None
+    if grouped["mark"]:
+        return grouped["mark"] if grouped["mark"] != grouped["group"] else None
+    return {".": ",", ",": "."}.get(grouped["group"])
+
+
+def _is_ambiguous(plain: re.Match[str]) -> bool:
+    rest, whole_part = plain["rest"] or "", plain["whole"]
+    return len(rest) == 3 and len(whole_part) <= 3 and not whole_part.startswith("0")
+
+
+def _read_number(number: str, mark: str | None) -> Decimal:
+    if (plain := _PLAIN.fullmatch(number)) is not None:
+        if _is_ambiguous(plain):
+            if mark is None:
+                dotted, joined = f"{plain['whole']}.{plain['rest']}", plain["whole"] + plain["rest"]
+                raise AmountError(
+                    f"can be read as {joined} or as {dotted}: {number!r}; write {joined} or {dotted}0"
+                )
+            if plain["mark"] != mark:
+                return Decimal(plain["whole"] + plain["rest"])
+        return Decimal(f"{plain['whole']}.{plain['rest'] or '0'}" if plain["rest"] else plain["whole"])
+    grouped = _GROUPED.fullmatch(number)
+    if grouped is None or grouped["mark"] == grouped["group"]:
+        raise AmountError(f"is no number: {shown(number)}")
+    digits = re.sub(r"[^0-9]", "", grouped["whole"])
+    return Decimal(f"{digits}.{grouped['rest']}" if grouped["rest"] else digits)

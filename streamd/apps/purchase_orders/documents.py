@@ -1,0 +1,127 @@
+"""Orders as JSON, and bytes to text: an order, or an array of its lines. Numbers are read to the digit."""
+
+from typing import Any, Final
+
+import msgspec
+
+from ...errors import InvalidBody, InvalidField, UnsupportedMediaType
+from .amounts import shown
+from .columns import is_lines, line_field, order_field
+from .model import Format, Limits
+from .sheet import Cell, Row, Sheet, check_count
+from .tabular import read_csv
+
+_CHARSETS: Final = {
+    "": "utf-8-sig",
+    "utf-8": "utf-8-sig",
+    "utf8": "utf-8-sig",
+    "us-ascii": "ascii",
+    "iso-8859-1": "latin-1",
+    "windows-1252": "cp1252",
+}
+_RAW_OBJECT: Final = dict[str, msgspec.Raw]
+
+
+def decode_text(document: bytes, charset: str = "") -> str:
+    """The text of a document; UTF-8 unless its content type names another charset.
+
+    Raises:
+        UnsupportedMediaType: a charset that is not read.
+        InvalidBody: it is empty, not of that charset, or holds NUL.
+    """
+    codec = _CHARSETS.get(charset.lower().strip("\"'"))
+    if codec is None:
+        raise UnsupportedMediaType(f"the charset {shown(charset)} is not read here", field="Content-Type")
+    try:
+        text = document.decode(codec)
+    except UnicodeDecodeError as error:
+        raise InvalidBody(
+            f"byte {error.start} of the body is not {charset or 'utf-8'}", field="body"
+        ) from error
+    if not text.strip():
+        raise InvalidBody("the body is empty", field="body")
+    if "\0" in text:
+        raise InvalidBody("the body has a NUL character in it", field="body")
+    return text
+
+
+def read_sheet(text: str, format: Format, limits: Limits) -> Sheet:
+    """The cells of an order that is written as a table or as JSON.
+
+    Raises:
+        InvalidBody, InvalidField, TooLarge: it cannot be read; ``field`` is the place.
+    """
+    return read_csv(text, limits) if format is Format.CSV else read_json_order(text, limits)
+
+
+def read_json_order(text: str | bytes, limits: Limits) -> Sheet:
+    """Read an order, ``{"currency": …, "lines": [{"sku": …, "quantity": …}]}``, or the array of lines alone.
+
+    Names may be written as in CSV headers (``unitPrice``, ``unit_price``, ``Unit cost``).
+
+    Raises:
+        InvalidBody, InvalidField: not JSON, or of another shape; ``field`` is the path.
+        TooLarge: it has too many lines.
+    """
+    fields: dict[str, Cell] = {}
+    raw_lines: Any = None
+    lines_name = "lines"
+    document = _decode(text, msgspec.Raw, "")
+    if bytes(document)[:1] == b"[":
+        raw_lines = document
+    else:
+        for name, value in _decode(document, _RAW_OBJECT, "").items():
+            if is_lines(name):
+                if raw_lines is not None:
+                    raise InvalidBody(f"{shown(lines_name)} and {shown(name)} mean the same", field=name[:80])
+                raw_lines, lines_name = value, name[:80]
+                continue
+            field = order_field(name)
+            if field is None:
+                raise InvalidBody(f"the order has an unknown field {shown(name)}", field=name[:80])
+            _put(fields, field, value, name[:80])
+        if raw_lines is None:
+            raise InvalidField("the order has no field 'lines'", field="lines")
+    lines = _decode(raw_lines, list[msgspec.Raw], lines_name)
+    check_count(len(lines), limits)
+    return Sheet([_read_row(line, f"{lines_name}[{index}]") for index, line in enumerate(lines)], fields)
+
+
+def _read_row(line: msgspec.Raw, place: str) -> Row:
+    cells: dict[str, Cell] = {}
+    for name, value in _decode(line, _RAW_OBJECT, place).items():
+        path = f"{place}.{name[:80]}"
+        field = line_field(name)
+        if field is None:
+            raise InvalidBody(f"{place} has an unknown field {shown(name)}", field=path)
+        _put(cells, field, value, path)
+    if "quantity" not in cells:
+        raise InvalidField(f"{place} has no quantity", field=f"{place}.quantity")
+    if "sku" not in cells and "description" not in cells:
+        raise InvalidField(f"{place} needs a sku or a description", field=f"{place}.sku")
+    return Row(place, cells)
+
+
+def _put(cells: dict[str, Cell], field: str, value: msgspec.Raw, path: str) -> None:
+    raw = bytes(value)
+    if raw == b"null":
+        return
+    if field in cells:
+        raise InvalidBody(f"{cells[field].place} and {path} mean the same", field=path)
+    if raw[:1] == b'"':
+        cells[field] = Cell(_decode(value, str, path), path)
+    elif raw[:1] in b"-0123456789" and field not in ("image_url", "currency"):
+        cells[field] = Cell(raw.decode("ascii"), path, is_number=True)
+    else:
+        raise InvalidBody(f"{path} must be text or a number", field=path)
+
+
+def _decode(raw: Any, type: Any, path: str) -> Any:
+    try:
+        return msgspec.json.decode(raw, type=type)
+    except msgspec.ValidationError as error:
+        where = f"{path} " if path else "the order "
+        what = "must be an object" if type == _RAW_OBJECT else "must be an array"
+        raise InvalidBody(f"{where}{what}", field=path or "body") from error
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise InvalidBody(f"not valid JSON: {error}", field=path or "body") from error

@@ -1,0 +1,197 @@
+"""Pictures of goods: is there one at the address, of what type and how large.
+
+The addresses come from whoever sends an order, so they are not asked blindly: http and https only, and each
+hop's host is resolved here, checked, and connected to by the very address that was checked, so that a name
+cannot point elsewhere a moment later. Private, loopback and link-local addresses are refused unless the
+settings allow them.
+"""
+
+import hashlib
+import ipaddress
+import socket
+from typing import Final
+
+import attrs
+import httpx
+import trio
+
+from .model import Image
+
+MAX_URL_CHARS: Final = 2000
+_MAX_REDIRECTS: Final = 3
+_HEAD_BYTES: Final = 16  # enough to tell the types below
+_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052: holds an IPv4 address
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_NO_HEAD: Final = frozenset({403, 404, 405, 501})  # some servers answer HEAD so, and GET well
+
+
+class ImageRefused(Exception):
+    """There is no usable picture, for a reason that is fit to be shown."""
+
+
+@attrs.frozen
+class ImageLooker:
+    """Looks at pictures.
+
+    Args:
+        http: does not follow redirects by itself.
+        timeout_seconds: for one picture in all (s).
+        max_bytes: of one picture (bytes).
+        allow_private: ask private and loopback addresses, too.
+    """
+
+    http: httpx.AsyncClient
+    timeout_seconds: float
+    max_bytes: int
+    allow_private: bool = False
+
+    async def look(self, image: Image) -> Image:
+        """The picture as verified, or as failed with the reason; never raises but when cancelled."""
+        reason = f"no answer within {self.timeout_seconds:g} s"
+        with trio.move_on_after(self.timeout_seconds):
+            try:
+                return await self._look(image)
+            except ImageRefused as refused:
+                reason = str(refused)
+            except httpx.HTTPError as error:
+                reason = f"the server cannot be reached or broke off ({type(error).__name__})"
+            except httpx.InvalidURL:
+                reason = "the address, or one that it leads to, is no URL"
+        return attrs.evolve(image, status="failed", reason=reason)
+
+    async def _look(self, image: Image) -> Image:
+        url = check_url(image.url)
+        for _ in range(_MAX_REDIRECTS + 1):
+            answer = await self._ask("HEAD", url)
+            if answer.status_code not in _REDIRECTS:
+                self._check_head(answer)
+            elif (target := answer.headers.get("location")) is None:
+                raise ImageRefused("the server redirects to nowhere")
+            else:
+                url = check_url(str(url.join(target)))
+                continue
+            return await self._fetch(image, url)
+        raise ImageRefused(f"more than {_MAX_REDIRECTS} redirects")
+
+    def _check_head(self, answer: httpx.Response) -> None:
+        """Refuse by the head alone what need not be fetched."""
+        if answer.status_code >= 400 and answer.status_code not in _NO_HEAD:
+            raise ImageRefused(f"the server answered {answer.status_code}")
+        if answer.is_success:
+            self._check_length(answer)
+
+    def _check_length(self, answer: httpx.Response) -> None:
+        length = answer.headers.get("content-length", "")
+        if length.isascii() and length.isdigit() and (len(length) > 18 or int(length) > self.max_bytes):
+            raise ImageRefused(f"larger than {self.max_bytes} bytes")
+
+    async def _ask(self, method: str, url: httpx.URL) -> httpx.Response:
+        request = await self._make_request(method, url)
+        answer = await self.http.send(request, stream=True)
+        await answer.aclose()
+        return answer
+
+    async def _fetch(self, image: Image, url: httpx.URL) -> Image:
+        answer = await self.http.send(await self._make_request("GET", url), stream=True)
+        try:
+            if answer.status_code != 200:
+                raise ImageRefused(f"the server answered {answer.status_code}")
+            self._check_length(answer)
+            digest, size, head = hashlib.sha256(), 0, b""
+            with trio.CancelScope() as reading:
+                async for part in answer.aiter_raw():
+                    size += len(part)
+                    if len(head) < _HEAD_BYTES:
+                        head += part[:_HEAD_BYTES]
+                    digest.update(part)
+                    if size > self.max_bytes:
+                        reading.cancel()  # and go on: so all of httpx's generators end in order
+            if size > self.max_bytes:
+                raise ImageRefused(f"larger than {self.max_bytes} bytes")
+        finally:
+            with trio.move_on_after(1, shield=True):
+                await answer.aclose()
+        media_type = media_type_of(head)
+        if media_type is None:
+            said = answer.headers.get("content-type", "nothing")[:60]
+            raise ImageRefused(f"no PNG, JPEG, GIF, WebP, BMP or AVIF (the server calls it {said})")
+        return attrs.evolve(
+            image,
+            status="verified",
+            reason="",
+            media_type=media_type,
+            size=size,
+            sha256=digest.hexdigest(),
+        )
+
+    async def _make_request(self, method: str, url: httpx.URL) -> httpx.Request:
+        """A request to the address that was checked, with the name that it was found under."""
+        address = await self._resolve(url)
+        return self.http.build_request(
+            method,
+            url.copy_with(host=address),
+            headers={"Host": url.netloc.decode("ascii"), "Accept": "image/*", "Accept-Encoding": "identity"},
+            extensions={"sni_hostname": url.host},
+        )
+
+    async def _resolve(self, url: httpx.URL) -> str:
+        port = url.port or {"http": 80, "https": 443}[url.scheme]
+        try:
+            found = await trio.socket.getaddrinfo(url.raw_host.decode("ascii"), port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            raise ImageRefused("its host is not known") from error
+        addresses = [str(entry[4][0]) for entry in found]
+        if not self.allow_private and not all(is_public(address) for address in addresses):
+            raise ImageRefused("its host has a private or reserved address, which is not asked")
+        return addresses[0].partition("%")[0]
+
+
+def check_url(text: str) -> httpx.URL:
+    """The URL of a picture.
+
+    Raises:
+        ImageRefused: it is none that is asked.
+    """
+    if len(text) > MAX_URL_CHARS:
+        raise ImageRefused(f"an address longer than {MAX_URL_CHARS} characters")
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL as error:
+        raise ImageRefused("no URL") from error
+    if url.scheme not in ("http", "https") or not url.host:
+        raise ImageRefused("no http or https URL")
+    if url.userinfo:
+        raise ImageRefused("a URL with a password in it")
+    return url.copy_with(fragment=None)
+
+
+def is_public(address: str) -> bool:
+    """Whether an address is one of the public internet; those that hold an IPv4 address count as that."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        if ip.ipv4_mapped is not None:
+            ip = ip.ipv4_mapped
+        elif ip.sixtofour is not None:
+            ip = ip.sixtofour
+        elif ip in _NAT64:
+            ip = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+    return ip.is_global and not ip.is_multicast and not ip.is_reserved
+
+
+def media_type_of(head: bytes) -> str | None:
+    """The type of a picture by its first bytes, whatever its server calls it; None for anything else."""
+    for start, media_type in _SIGNATURES:
+        if head.startswith(start):
+            return media_type
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "image/webp"
+    return "image/avif" if head[4:12] in (b"ftypavif", b"ftypavis") else None
+
+
+_SIGNATURES: Final = (
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF87a", "image/gif"),
+    (b"GIF89a", "image/gif"),
+    (b"BM", "image/bmp"),
+)

@@ -1,0 +1,118 @@
+"""One spelling for SKUs, one currency for an order, sums that are payable and add up."""
+
+import unicodedata
+from collections.abc import Iterable
+from decimal import Decimal
+
+import attrs
+
+from ...errors import InvalidField
+from .amounts import ANY_DOLLAR, DOLLARS, decimal_text, to_minor
+from .model import Line, Notice, Order
+from .parsing import total_agrees
+
+
+@attrs.frozen
+class Normalized:
+    """An order in the spelling it is kept in, and what a person should look at."""
+
+    order: Order  # with its currency and totals; those of a line are None where it has no price
+    warnings: tuple[Notice, ...]
+
+
+def normalize_sku(sku: str) -> str:
+    """Upper case, compatibility forms resolved (NFKC), a hyphen for each run of spaces."""
+    return "-".join(unicodedata.normalize("NFKC", sku).upper().split())
+
+
+def normalize_order(order: Order, default_currency: str) -> Normalized:
+    """Bring an order into the form it is kept in; applied again it changes nothing.
+
+    Totals are computed: quantity times unit price, rounded half up to the currency's minor unit. Where the
+    document states another, the computed one is kept and the difference is a warning. A line with a total and
+    no unit price gets the price that the total makes, if that is exact.
+
+    Args:
+        default_currency: of an order that names none.
+
+    Raises:
+        InvalidField: its amounts are in more than one currency.
+    """
+    currency = choose_currency(order, default_currency)
+    warnings: list[Notice] = []
+    lines = tuple(_normalize_line(line, currency, warnings) for line in order.lines)
+    total = to_minor(sum((line.total for line in lines if line.total is not None), Decimal(0)), currency)
+    if order.total is not None and to_minor(order.total, currency) != total:
+        stated = f"the order says {decimal_text(order.total)}"
+        warnings.append(Notice(field="total", message=f"the lines come to {decimal_text(total)}, {stated}"))
+    return Normalized(attrs.evolve(order, lines=lines, currency=currency, total=total), tuple(warnings))
+
+
+def choose_currency(order: Order, default: str) -> str:
+    """The one currency of an order.
+
+    Raises:
+        InvalidField: there are two.
+    """
+    named = order.currency
+    places = {"": "the order"}
+    chosen = named if named != ANY_DOLLAR else ""
+    for line in order.lines:
+        if not line.currency or line.currency == ANY_DOLLAR:
+            continue
+        if chosen and line.currency != chosen:
+            other = places.get(chosen, "the order")
+            raise InvalidField(
+                f"{line.place} is in {line.currency}, {other} in {chosen}", field=f"{line.place}, currency"
+            )
+        chosen = line.currency
+        places.setdefault(chosen, line.place)
+    dollars = ANY_DOLLAR in {named, *(line.currency for line in order.lines)}
+    if not chosen:
+        return default if not dollars or default in DOLLARS else "USD"
+    if dollars and chosen not in DOLLARS:
+        place = next((line.place for line in order.lines if line.currency == ANY_DOLLAR), "the order")
+        raise InvalidField(f"{place} is in dollars, the order in {chosen}", field=f"{place}, currency")
+    return chosen
+
+
+def _normalize_line(line: Line, currency: str, warnings: list[Notice]) -> Line:
+    price, total = line.unit_price, None if line.total is None else to_minor(line.total, currency)
+    if price is None and total is not None:
+        each = total / line.quantity
+        if each * line.quantity == total and each == round(each, 4):
+            price = each
+        else:
+            warnings.append(
+                Notice(
+                    field=f"{line.place}, total", message="the total gives no exact unit price; none is kept"
+                )
+            )
+    computed = None if price is None else to_minor(line.quantity * price, currency)
+    if computed is not None and not total_agrees(line, currency):
+        stated = decimal_text(line.total) if line.total is not None else ""
+        warnings.append(
+            Notice(
+                field=f"{line.place}, total",
+                message=f"{line.quantity} x {decimal_text(price or Decimal(0))} is {decimal_text(computed)}, "
+                f"the line says {stated}",
+            )
+        )
+    return attrs.evolve(
+        line,
+        sku=normalize_sku(line.sku),
+        unit_price=None if price is None else _tidy_price(price, currency),
+        total=total if computed is None else computed,
+        currency=currency,
+    )
+
+
+def _tidy_price(price: Decimal, currency: str) -> Decimal:
+    """At least the currency's decimals, and more only where they are not zero."""
+    payable = to_minor(price, currency)
+    return payable if payable == price else price.normalize()
+
+
+def without_price(lines: Iterable[Line]) -> int:
+    """How many lines have no price (count)."""
+    return sum(line.unit_price is None for line in lines)
