@@ -243,7 +243,7 @@ def import_app(target: str, settings: Settings) -> tuple[QuartTrio, Settings]:
     if not isinstance(app, QuartTrio) or EXTENSION not in app.extensions:
         raise ConfigError(f"--app {target} is no Quart-Trio application with a Streamd(app)")
     own: Settings = app.extensions[EXTENSION].services.settings
-    if settings.store.url == "memory:" and not own.store.url:  # which is what an application has without a word
+    if settings.store.url == "memory:" and not own.store.url:  # it says the same
         settings = attrs.evolve(settings, store=attrs.evolve(settings.store, url=own.store.url))
     wanted = attrs.evolve(own, server=settings.server, logging=settings.logging)
     if made and settings not in (

@@ -1,10 +1,11 @@
 """The client (layer 5): publish to a streamd server, and follow its events without losing any.
 
-Imports only :mod:`streamd.events` and :mod:`streamd.errors`; nothing of the server.
+Imports only :mod:`streamd.events`, :mod:`streamd.errors` and :mod:`streamd.request_body`; nothing of the server.
 
 ===============  ============================================================================
 ``publisher``    :class:`Publisher`: one event or many, retried under one idempotency key
 ``subscription`` :func:`subscribe`: one loop that connects, resumes and waits, for all transports
+``tasks``        :class:`TaskClient`: list, get and cancel tasks, and follow one by the same loop
 ``link``         what that loop and its transport of the moment share: the cursor, and what is due
 ``sse``          Server-Sent Events by httpx
 ``websocket``    WebSocket by trio-websocket
@@ -30,6 +31,7 @@ from .items import Closing, Connected, CursorMoved, Gap, Item, ReceivedEvent, Re
 from .problem import Problem
 from .publisher import Publisher, draft
 from .subscription import Subscription, subscribe
+from .tasks import TaskClient, TaskState
 
 __all__ = [
     "Backoff",
@@ -46,6 +48,8 @@ __all__ = [
     "RequestFailed",
     "ServerBusy",
     "Subscription",
+    "TaskClient",
+    "TaskState",
     "Timeouts",
     "Unreachable",
     "Untrusted",

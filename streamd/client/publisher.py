@@ -16,6 +16,7 @@ from ..errors import InvalidBody, StreamdError
 from ..events import Draft
 from ..events.bodies import decode_json
 from ..events.event import DEFAULT_TYPE, encode_data
+from ..request_body import with_body
 from .answer import Answer, open_answer
 from .backoff import Backoff
 from .endpoint import Endpoint, Timeouts, Verify
@@ -227,7 +228,7 @@ class Publisher:
 
     def _request(self, client: httpx.AsyncClient, content_type: str, body: bytes) -> httpx.Request:
         headers = {"Content-Type": content_type}
-        return client.build_request("POST", self._endpoint.url("events"), content=body, headers=headers)
+        return with_body(client.build_request("POST", self._endpoint.url("events"), headers=headers), body)
 
     async def _open_client(self) -> httpx.AsyncClient:
         if self._client is None:

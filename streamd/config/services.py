@@ -12,8 +12,8 @@ class StoreSettings:
     url: str = setting(
         "",
         "sqlite:PATH keeps them in a file, which one streamd has to itself; memory: in this process alone. "
-        "Empty: sqlite:streamd.db in the working directory for `streamd serve`, memory: for an application of "
-        "your own.",
+        "Empty: sqlite:streamd.db in the working directory for `streamd serve`, memory: for an application "
+        "of your own.",
     )
     synchronous: str = setting(
         "normal",

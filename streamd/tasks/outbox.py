@@ -101,7 +101,7 @@ class OutboxPublisher:
                 most = max(1, most // 2)  # fewer may find room
             else:
                 retry_seconds = _FIRST_RETRY_SECONDS
-                most = _BATCH_ROWS
+                most = min(2 * most, _BATCH_ROWS)
 
     async def _publish(self, rows: Sequence[Outgoing]) -> None:
         for row in rows:

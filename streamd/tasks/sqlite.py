@@ -263,7 +263,7 @@ class SQLiteTaskStore:
             for kind, count in kinds:
                 bound = bounds.get(kind, default)
                 limit = _ms(now - timedelta(seconds=bound.keep_seconds))
-                old = db.execute(_ENDED + "AND ended <= ?", (kind, limit)).fetchall()
+                old = db.execute(_ENDED + "AND ended <= ? ORDER BY ended, seq", (kind, limit)).fetchall()
                 too_many = max(0, count - len(old) - bound.max_kept)
                 if too_many:
                     old += db.execute(
@@ -273,7 +273,6 @@ class SQLiteTaskStore:
                     expired.append(_task(row))
                     db.execute("DELETE FROM tasks WHERE seq = ?", (row[0],))
             for task in expired:
-                db.execute("DELETE FROM tasks WHERE id = ?", (task.id,))
                 db.execute("INSERT OR REPLACE INTO tasks_gone (id, at) VALUES (?, ?)", (task.id, _ms(now)))
             db.execute("DELETE FROM tasks_gone WHERE at <= ?", (_ms(now - timedelta(seconds=gone_seconds)),))
             db.execute(

@@ -12,6 +12,7 @@ import structlog
 import trio
 
 from ..config import TextSettings
+from ..request_body import with_body
 from .completion import BROKE_OFF, Broken, Completion
 from .port import GenerationFailed, Prompt
 from .refusal import BeginFailed, judge_transport, read_refusal
@@ -74,7 +75,7 @@ class OpenAIGenerator:
                 {"role": "user", "content": prompt.user},
             ],
         }
-        return client.build_request("POST", self._url, headers=headers, content=msgspec.json.encode(body))
+        return with_body(client.build_request("POST", self._url, headers=headers), msgspec.json.encode(body))
 
 
 class _StreamedText:

@@ -346,12 +346,14 @@ async def test_a_task_of_this_kind_without_an_order_fails_plainly() -> None:
         accepted = await rig.accept(CSV)
         await rig.ended(accepted)
         for given in ({"poId": accepted["poId"]}, {"poId": 7}, None):
-            made = (await rig.client.post("/tasks", json={"kind": "purchase-order", "input": given})).json()
-            async with open_stream(rig.url, path=made["eventsUrl"]) as reader:
+            made = await rig.services.tasks.create("purchase-order", input=given)
+            async with open_stream(rig.url, path=f"/tasks/{made.id}/events") as reader:
                 while await reader.next_event() is not None:
                     pass
-            task = (await rig.client.get(f"/tasks/{made['id']}")).json()
+            task = (await rig.client.get(f"/tasks/{made.id}")).json()
             assert task["error"]["code"] == "no-order"
+        refused = await rig.client.post("/tasks", json={"kind": "purchase-order", "input": None})
+        assert (refused.status_code, refused.json()["field"]) == (400, "kind")
 
 
 # --- others -----------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ import trio
 
 from ...config import PurchaseOrderSettings
 from ...errors import StreamdError
+from ...request_body import with_body
 from .amounts import decimal_text
 from .model import Order
 
@@ -131,10 +132,12 @@ class Shop:
             headers["Authorization"] = f"Bearer {self.settings.sync_token}"
         try:
             with trio.fail_after(self.settings.sync_timeout_seconds):
-                async with self.http.stream(
-                    "POST", self.settings.sync_url, content=payload, headers=headers
-                ) as response:
+                request = self.http.build_request("POST", self.settings.sync_url, headers=headers)
+                response = await self.http.send(with_body(request, payload), stream=True)
+                try:
                     body = await self._read(response)
+                finally:
+                    await response.aclose()
         except trio.TooSlowError as error:
             raise _TryAgain(f"no answer within {self.settings.sync_timeout_seconds:g} s") from error
         except httpx.RequestError as error:

@@ -1,0 +1,320 @@
+"""What every store of tasks has to do; one suite, run against each implementation."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+import trio
+
+from streamd.errors import InvalidField, InvalidTransition, NotFound, TaskExists, Unavailable
+from streamd.events import EventId
+from streamd.tasks import Status, StepPlan, Task, operations
+from streamd.tasks.port import Published, TaskStore
+from tests.contracts.task_stores import (
+    STORES,
+    at,
+    completing,
+    everything,
+    failing,
+    follow_on,
+    keep_task,
+    making,
+    publish_all,
+    starting,
+    updating,
+    waiting,
+)
+
+
+@pytest.fixture(params=STORES)
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[TaskStore]:
+    async with STORES[request.param](tmp_path) as store:
+        yield store
+
+
+# --- tasks ----------------------------------------------------------------------------------------
+
+
+async def test_a_task_comes_back_as_it_was_made(store: TaskStore) -> None:
+    made = making(
+        "t",
+        owner="o",
+        message="soon",
+        steps=[StepPlan("a", 2.5), StepPlan("b")],
+        raw_input='{"naïve":[1,2.5,null]}'.encode(),
+    )
+    await store.create([made], max_unfinished=1)
+    assert await store.get("t") == made.task
+    assert (await store.get("t")).input == {"naïve": [1, 2.5, None]}
+
+
+async def test_each_change_is_stored_with_its_message_text_and_result(store: TaskStore) -> None:
+    await store.create([making("t", steps=[StepPlan("a")])], max_unfinished=1)
+    for operation in (
+        starting(),
+        updating(text="one ", progress=10, stage="s", fields={"x": [1, {"y": None}]}),
+        lambda task: [operations.start_step(task, at(2), "a", message="going")],
+        updating(text="två", message="m"),
+    ):
+        changed = await store.change("t", operation)
+        assert changed == await store.get("t")
+    snapshot = await store.snapshot("t")
+    assert (snapshot.task, snapshot.text, snapshot.end) == (changed, "one två", None)
+    assert snapshot.task.details == {"x": [1, {"y": None}]}
+    assert (changed.version, changed.text_bytes, changed.worker, changed.lease) == (5, 8, "w", "lease of w")
+    assert changed.lease_until == at(31)
+    assert await store.result("t") is None
+    ended = await store.change("t", completing(result=b'[1, 2,  "as it was"]'))
+    snapshot = await store.snapshot("t")
+    assert await store.result("t") == b'[1, 2,  "as it was"]'
+    assert snapshot.end is not None
+    assert (snapshot.end.type, snapshot.end.data["result"]) == ("complete", {"n": 1})
+    assert snapshot.task == ended == await store.get("t")
+    assert (ended.status, ended.ended_at, ended.lease_until) == (Status.COMPLETED, at(3), None)
+
+
+async def test_a_task_may_begin_with_several_changes(store: TaskStore) -> None:
+    made = making("t")
+    await store.create([made, *starting()(made.task)], max_unfinished=1)
+    task = await store.get("t")
+    assert (task.status, task.version, task.lease) == (Status.RUNNING, 2, "lease of w")
+    assert await waiting(store) == [("t", 1), ("t", 2)]
+
+
+async def test_several_changes_of_one_operation_are_one_change_of_the_store(store: TaskStore) -> None:
+    await keep_task(store, "t")
+    task = await store.change("t", follow_on(starting(), updating(text="x"), completing()))
+    assert (task.version, task.status) == (4, Status.COMPLETED)
+    assert await waiting(store) == [("t", version) for version in (1, 2, 3, 4)]
+
+
+async def test_an_operation_without_a_change_changes_nothing(store: TaskStore) -> None:
+    task = await keep_task(store, "t", starting())
+    before = await everything(store)
+    assert await store.change("t", lambda _: []) == task
+    assert await everything(store) == before
+
+
+def raises_a_surprise(task: Task) -> Any:
+    raise ZeroDivisionError("what work may do")
+
+
+@pytest.mark.parametrize(
+    ("operation", "error"),
+    [
+        (completing(), InvalidTransition),
+        (follow_on(starting(), updating(text="x", fields={"x": 1}), updating(progress=101)), InvalidField),
+        (raises_a_surprise, ZeroDivisionError),
+    ],
+)
+async def test_an_operation_that_raises_changes_nothing(
+    store: TaskStore, operation: Any, error: type[Exception]
+) -> None:
+    await keep_task(store, "t")
+    before = await everything(store)
+    for perform in (store.change("t", operation), store.claim(["k"], operation)):
+        with pytest.raises(error):
+            await perform
+    assert await everything(store) == before
+
+
+async def test_what_is_not_there_is_not_found(store: TaskStore) -> None:
+    for ask in (store.get, store.snapshot, store.result):
+        with pytest.raises(NotFound) as caught:
+            await ask("nobody")
+        assert caught.value.field == "id"
+    with pytest.raises(NotFound):
+        await store.change("nobody", lambda _: [])
+
+
+async def test_an_id_is_given_once(store: TaskStore) -> None:
+    await keep_task(store, "t", starting(), updating(text="mine"))
+    before = await everything(store)
+    with pytest.raises(TaskExists) as caught:
+        await store.create([making("t", kind="other")], max_unfinished=9)
+    assert caught.value.field == "id"
+    assert await everything(store) == before
+
+
+async def test_so_many_tasks_of_a_kind_may_be_unfinished(store: TaskStore) -> None:
+    for task_id in ("a", "b"):
+        await store.create([making(task_id)], max_unfinished=2)
+    await store.change("a", starting())
+    with pytest.raises(Unavailable) as caught:
+        await store.create([making("c")], max_unfinished=2)
+    assert caught.value.retry_after_seconds
+    with pytest.raises(NotFound):
+        await store.get("c")
+    await store.create([making("d", kind="other")], max_unfinished=1)
+    await store.change("a", completing())
+    await store.create([making("c")], max_unfinished=2)
+
+
+async def test_a_claim_takes_the_oldest_pending_task_of_the_kinds(store: TaskStore) -> None:
+    for task_id, kind in (("x", "other"), ("c", "k"), ("a", "j"), ("b", "k")):
+        await keep_task(store, task_id, kind=kind, raw_input=b'"in"')
+    assert await store.claim([], starting()) is None
+    assert await store.claim(["nothing"], starting()) is None
+    claimed = []
+    while (task := await store.claim(["k", "j"], starting(worker="me"))) is not None:
+        assert (task.status, task.worker, task.input) == (Status.RUNNING, "me", "in")
+        assert task == await store.get(task.id)
+        claimed.append(task.id)
+    assert claimed == ["c", "a", "b"]
+    assert (await store.get("x")).status is Status.PENDING
+
+
+async def test_two_claims_at_once_never_get_the_same(store: TaskStore) -> None:
+    for n in range(10):
+        await keep_task(store, f"t{n}")
+    claimed: list[str] = []
+
+    async def claim() -> None:
+        while (task := await store.claim(["k"], starting())) is not None:
+            claimed.append(task.id)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(4):
+            nursery.start_soon(claim)
+    assert sorted(claimed) == [f"t{n}" for n in range(10)]
+
+
+async def test_changes_at_once_of_one_task_come_one_after_the_other(store: TaskStore) -> None:
+    await keep_task(store, "t", starting())
+    async with trio.open_nursery() as nursery:
+        for n in range(20):
+            nursery.start_soon(store.change, "t", updating(text=f"{n},", progress=n))
+    task = await store.get("t")
+    assert (task.version, task.progress) == (22, 19)
+    assert await waiting(store) == [("t", version) for version in range(1, 23)]
+    said = [row.message.data["text_delta"] for row in await store.unpublished(100) if row.version > 2]
+    assert (await store.snapshot("t")).text == "".join(said)
+
+
+async def test_tasks_are_found_by_what_they_are_newest_first(store: TaskStore) -> None:
+    await keep_task(store, "a", owner="o", raw_input=b'"big"')
+    await keep_task(store, "b", starting(), kind="j", owner="o")
+    await keep_task(store, "c", starting(), failing(), owner="p")
+
+    async def ids(**wanted: Any) -> list[str]:
+        return [task.id for task in await store.find(**wanted)]
+
+    assert await ids() == ["c", "b", "a"]
+    assert await ids(limit=2) == ["c", "b"]
+    assert await ids(kind="k") == ["c", "a"]
+    assert await ids(owner="o") == ["b", "a"]
+    assert await ids(status=Status.FAILED) == ["c"]
+    assert await ids(status=Status.RUNNING, kind="k") == []
+    assert await ids(owner="") == []
+    [found] = await store.find(status=Status.PENDING)
+    assert found == attrs.evolve(await store.get("a"), raw_input=b"null")
+
+
+async def test_tasks_are_counted_by_kind_and_status(store: TaskStore) -> None:
+    await keep_task(store, "a")
+    await keep_task(store, "b")
+    await keep_task(store, "c", starting(), kind="j")
+    assert dict(await store.counts()) == {("k", Status.PENDING): 2, ("j", Status.RUNNING): 1}
+
+
+# --- leases and deadlines -------------------------------------------------------------------------
+
+
+async def test_renewing_lets_running_tasks_be_held_for_longer_without_a_version(store: TaskStore) -> None:
+    pending = await keep_task(store, "pending")
+    ended = await keep_task(store, "ended", starting(), completing())
+    running = await keep_task(store, "running", starting())
+    await publish_all(store)
+    await store.renew(["pending", "ended", "running", "nobody"], at(500))
+    await store.renew([], at(900))
+    assert await store.get("pending") == pending
+    assert await store.get("ended") == ended
+    assert await store.get("running") == attrs.evolve(running, lease_until=at(500))
+    assert await store.outbox_depth() == 0
+
+
+async def test_a_renewed_lease_outlives_the_next_change(store: TaskStore) -> None:
+    await keep_task(store, "t", starting())
+    await store.renew(["t"], at(500))
+    assert (await store.change("t", updating())).lease_until == at(500)
+    assert (await store.get("t")).lease_until == at(500)
+
+
+async def test_overdue_is_what_has_no_worker_or_no_time_any_more(store: TaskStore) -> None:
+    await keep_task(store, "waits", timeout_seconds=100)
+    await keep_task(store, "runs", starting(1, lease_seconds=200), timeout_seconds=200)
+    await keep_task(store, "silent", starting(1, lease_seconds=9), timeout_seconds=1000)
+    await keep_task(store, "ended", starting(1, lease_seconds=1), failing(), timeout_seconds=1)
+
+    async def ids(seconds: float) -> list[str]:
+        return [task.id for task in await store.overdue(at(seconds))]
+
+    assert await ids(9.999) == []
+    assert await ids(10) == ["silent"]
+    assert await ids(99.999) == ["silent"]
+    assert await ids(100) == ["waits", "silent"]
+    assert await ids(200) == ["waits", "runs", "silent"]
+    await store.renew(["silent"], at(150))
+    assert await ids(120) == ["waits"]
+
+
+async def test_held_by_is_running_tasks_by_the_beginning_of_their_workers_name(store: TaskStore) -> None:
+    await keep_task(store, "a", starting(worker="local:1"))
+    await keep_task(store, "b", starting(worker="elsewhere"))
+    await keep_task(store, "c", starting(worker="LOCAL:1"))
+    await keep_task(store, "d", starting(worker="local:2"), completing())
+    await keep_task(store, "e")
+
+    async def ids(prefix: str) -> list[str]:
+        return [task.id for task in await store.held_by(prefix)]
+
+    assert await ids("local:") == ["a"]
+    assert await ids("") == ["a", "b", "c"]
+    assert await ids("loc_l:") == await ids("%") == []
+
+
+# --- the outbox -------------------------------------------------------------------------------------
+
+
+async def test_the_outbox_has_every_message_in_the_order_of_their_making(store: TaskStore) -> None:
+    await keep_task(store, "a")
+    await keep_task(store, "b", starting())
+    await store.change("a", starting())
+    await store.change("a", completing())
+    assert await waiting(store) == [("a", 1), ("b", 1), ("b", 2), ("a", 2), ("a", 3)]
+    assert [(row.task_id, row.version) for row in await store.unpublished(2)] == [("a", 1), ("b", 1)]
+    assert await store.outbox_depth() == 5
+    rows = await store.unpublished(10)
+    assert [row.last for row in rows] == [False, False, False, False, True]
+    assert [row.message.type for row in rows] == ["status", "status", "status", "status", "complete"]
+    assert rows[-1].message == (await store.snapshot("a")).end
+    assert all(row.message.data["version"] == row.version for row in rows)
+
+
+async def test_what_is_published_leaves_the_outbox_and_its_place_stays_with_the_task(
+    store: TaskStore,
+) -> None:
+    await keep_task(store, "a", starting(), updating())
+    await keep_task(store, "b")
+    snapshot = await store.snapshot("a")
+    assert (snapshot.published_version, snapshot.published_id) == (0, None)
+    first, second = EventId("0000000000001-000000"), EventId("0000000000002-000000")
+    await store.mark_published([Published("a", 1, first, False), Published("a", 2, second, False)])
+    assert await waiting(store) == [("a", 3), ("b", 1)]
+    assert await store.outbox_depth() == 2
+    snapshot = await store.snapshot("a")
+    assert (snapshot.published_version, snapshot.published_id) == (2, second)
+    await store.mark_published([])
+    await store.mark_published([Published("a", 1, first, False)][:0])
+    assert await store.outbox_depth() == 2
+
+
+async def test_a_message_that_is_published_twice_over_does_no_harm(store: TaskStore) -> None:
+    await keep_task(store, "a", starting())
+    published = await publish_all(store)
+    await store.mark_published(published)
+    snapshot = await store.snapshot("a")
+    assert (snapshot.published_version, snapshot.published_id) == (2, published[-1].id)
+    assert await store.outbox_depth() == 0

@@ -1,0 +1,157 @@
+"""What every store of tasks forgets, and when; and what is in its file when that is opened again."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streamd.errors import Gone, NotFound, TaskExists
+from streamd.tasks import Status
+from streamd.tasks.port import Bounds, TaskStore
+from tests.contracts.task_stores import (
+    STORES,
+    at,
+    completing,
+    everything,
+    failing,
+    keep_task,
+    making,
+    open_sqlite,
+    publish_all,
+    starting,
+    updating,
+    waiting,
+)
+
+PLENTY = Bounds(keep_seconds=10_000, max_kept=10_000)
+
+
+@pytest.fixture(params=STORES)
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[TaskStore]:
+    async with STORES[request.param](tmp_path) as store:
+        yield store
+
+
+async def expire(store: TaskStore, seconds: float, **values: Any) -> list[str]:
+    """Forget what is old by then; the ids of what went."""
+    bounds = {"bounds": {}, "default": PLENTY, "gone_seconds": 1000.0, "max_gone": 100, **values}
+    return [task.id for task in await store.expire(at(seconds), **bounds)]
+
+
+# --- expiry -------------------------------------------------------------------------------------------
+
+
+async def test_what_ended_too_long_ago_is_forgotten_and_known_to_have_been(store: TaskStore) -> None:
+    await keep_task(store, "old", starting(), updating(text="text"), completing(10))
+    await keep_task(store, "young", starting(), failing(11))
+    await keep_task(store, "running", starting())
+    await keep_task(store, "pending")
+    await publish_all(store)
+    default = Bounds(keep_seconds=90, max_kept=100)
+    assert await expire(store, 99.9, default=default) == []
+    assert await expire(store, 100, default=default) == ["old"]
+    for ask in (store.get, store.snapshot, store.result):
+        with pytest.raises(Gone) as caught:
+            await ask("old")
+        assert caught.value.field == "id"
+    with pytest.raises(Gone):
+        await store.change("old", lambda _: [])
+    with pytest.raises(TaskExists):
+        await store.create([making("old")], max_unfinished=9)
+    assert [task.id for task in await store.find()] == ["pending", "running", "young"]
+
+
+async def test_too_many_of_a_kind_go_those_that_ended_first_and_never_what_is_unfinished(
+    store: TaskStore,
+) -> None:
+    for task_id, end in (("a", 30), ("b", 10), ("c", 20)):
+        await keep_task(store, task_id, starting(), completing(end))
+    await keep_task(store, "other", starting(), completing(5), kind="j")
+    await keep_task(store, "running", starting())
+    await publish_all(store)
+    bounds = {"k": Bounds(keep_seconds=1000, max_kept=3)}
+    assert await expire(store, 50, bounds=bounds) == ["b"]
+    assert await expire(store, 50, bounds=bounds) == []
+    bounds = {"k": Bounds(keep_seconds=1000, max_kept=1)}
+    assert await expire(store, 50, bounds=bounds) == ["c", "a"]
+    assert await expire(store, 50, bounds={"k": Bounds(1000, 0), "j": PLENTY}) == []
+    assert [task.id for task in await store.find()] == ["running", "other"]
+
+
+async def test_bounds_hold_by_kind_and_age_and_number_together(store: TaskStore) -> None:
+    for n in range(6):
+        await keep_task(store, f"k{n}", starting(), completing(10 + n))
+        await keep_task(store, f"j{n}", starting(), completing(10 + n), kind="j")
+    await publish_all(store)
+    gone = await expire(store, 21, bounds={"j": Bounds(9, 5)}, default=Bounds(1000, 2))
+    assert sorted(gone) == ["j0", "j1", "j2", "k0", "k1", "k2", "k3"]
+    assert [name for name in gone if name[0] == "k"] == ["k0", "k1", "k2", "k3"]
+
+
+async def test_a_task_stays_until_its_last_message_is_published(store: TaskStore) -> None:
+    await keep_task(store, "t", starting(), completing(10))
+    assert await expire(store, 900, default=Bounds(1, 0)) == []
+    assert (await store.get("t")).status is Status.COMPLETED
+    await publish_all(store)
+    assert await expire(store, 900, default=Bounds(1, 0)) == ["t"]
+
+
+async def gone(store: TaskStore, task_id: str) -> bool:
+    with pytest.raises((Gone, NotFound)) as caught:
+        await store.get(task_id)
+    return isinstance(caught.value, Gone)
+
+
+async def test_that_it_was_there_is_forgotten_in_its_time(store: TaskStore) -> None:
+    for task_id, seconds in (("a", 100), ("b", 150)):
+        await keep_task(store, task_id, starting(), completing(10))
+        await publish_all(store)
+        await expire(store, seconds, default=Bounds(1, 0), gone_seconds=60.0)
+    assert [await gone(store, "a"), await gone(store, "b")] == [True, True]
+    await expire(store, 160, gone_seconds=60.0)
+    assert [await gone(store, "a"), await gone(store, "b")] == [False, True]
+    await store.create([making("a")], max_unfinished=1)
+    assert (await store.get("a")).version == 1
+
+
+async def test_of_so_many_it_is_remembered_that_they_were_there(store: TaskStore) -> None:
+    for n in range(5):
+        await keep_task(store, f"t{n}", starting(), completing(n))
+    await publish_all(store)
+    assert len(await expire(store, 900, default=Bounds(1, 0), max_gone=2)) == 5
+    assert [await gone(store, f"t{n}") for n in range(5)] == [False, False, False, True, True]
+
+
+async def test_an_id_that_is_used_again_has_nothing_of_what_it_was(store: TaskStore) -> None:
+    await keep_task(store, "t", starting(), updating(text="old", fields={"x": 1}), completing(10))
+    await publish_all(store)
+    await expire(store, 900, default=Bounds(1, 0), max_gone=0)
+    made = making("t", 1000)
+    await store.create([made], max_unfinished=1)
+    snapshot = await store.snapshot("t")
+    assert (snapshot.task, snapshot.text, snapshot.end) == (made.task, "", None)
+    assert (snapshot.published_version, snapshot.published_id) == (0, None)
+    assert await store.result("t") is None
+    assert await waiting(store) == [("t", 1)]
+
+
+# --- on disk --------------------------------------------------------------------------------------------
+
+
+async def test_a_file_that_is_opened_again_has_everything(tmp_path: Path) -> None:
+    path = str(tmp_path / "tasks.db")
+    async with open_sqlite(path) as store:
+        await keep_task(store, "gone", starting(), completing(1))
+        await publish_all(store)
+        await expire(store, 900, default=Bounds(1, 0))
+        await keep_task(store, "done", starting(), updating(text="text", fields={"x": 1}), completing(10))
+        await publish_all(store)
+        await keep_task(store, "runs", starting(), updating(progress=30))
+        await keep_task(store, "waits", raw_input=b'{"a":1}')
+        before = await everything(store)
+    async with open_sqlite(path) as store:
+        assert await everything(store) == before
+        assert (await store.get("waits")).input == {"a": 1}
+        assert await gone(store, "gone")
+        assert (await store.change("runs", completing())).version == 4

@@ -1,0 +1,73 @@
+"""A database of numbers, and ways to have several things asked of it at once."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import apsw
+import trio
+import trio.testing
+
+from streamd.database import MEMORY, Database
+
+TABLE = "CREATE TABLE numbers (n INTEGER PRIMARY KEY, padding BLOB)"
+INSERT = "INSERT INTO numbers VALUES (?, ?)"
+
+
+def insert(n: int, padding: int = 0) -> Callable[[apsw.Connection], int]:
+    def work(db: apsw.Connection) -> int:
+        db.execute(INSERT, (n, bytes(padding)))
+        return n
+
+    return work
+
+
+async def numbers(database: Database) -> list[int]:
+    return await database.read(lambda db: [row[0] for row in db.execute("SELECT n FROM numbers ORDER BY n")])
+
+
+def make_database(path: str = MEMORY) -> Database:
+    database = Database(path)
+    database.require("test", [TABLE])
+    return database
+
+
+class Hold:
+    """Keeps the database's thread busy, so that what is asked for meanwhile makes one batch."""
+
+    def __init__(self) -> None:
+        self.begun = trio.Event()
+        self._may_end = threading.Event()
+        self._token = trio.lowlevel.current_trio_token()
+
+    def __call__(self, db: apsw.Connection) -> None:
+        self._token.run_sync_soon(self.begun.set)
+        assert self._may_end.wait(30)
+
+    def let_go(self) -> None:
+        self._may_end.set()
+
+
+class Writes:
+    """Writes that are asked for together, and what became of each."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.outcomes: dict[int, Any] = {}
+
+    async def write(self, index: int, work: Callable[[apsw.Connection], Any]) -> None:
+        try:
+            self.outcomes[index] = await self.database.write(work)
+        except Exception as error:  # noqa: BLE001 - that is what the test looks at
+            self.outcomes[index] = type(error)
+
+    async def together(self, *works: Callable[[apsw.Connection], Any]) -> list[Any]:
+        hold = Hold()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.database.write, hold)
+            await hold.begun.wait()
+            for index, work in enumerate(works):
+                nursery.start_soon(self.write, index, work)
+                await trio.testing.wait_all_tasks_blocked()
+            hold.let_go()
+        return [self.outcomes[index] for index in range(len(works))]

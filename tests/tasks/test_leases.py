@@ -1,0 +1,142 @@
+"""Restarts, leases and expiry: what the runner makes of tasks that nobody works on any more."""
+
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from streamd.tasks import Kind, Progress, Runner, Status
+from streamd.tasks.memory import MemoryTaskStore
+from streamd.tasks.port import TaskStore
+from tests.tasks.local_work import UnsteadyStore, hang, local, why
+from tests.tasks.task_rig import SetClock, check_history, make_rig, names, run_rig, running
+
+Clock = trio.testing.MockClock
+
+
+async def test_after_a_restart_what_ran_here_has_failed_and_what_waited_runs(autojump_clock: Clock) -> None:
+    store: TaskStore = MemoryTaskStore()
+    async with run_rig(store=store, kinds=[local(hang)], max_running=2) as rig:
+        for task_id in ("a", "b", "c"):
+            await rig.tasks.create("local", id=task_id)
+        await trio.testing.wait_all_tasks_blocked()
+        assert names(await store.held_by("local:")) == ["a", "b"]
+
+    async def work(progress: Progress) -> Any:
+        return "done"
+
+    rig = make_rig(store=store, log=rig.log, kinds=[local(work)])
+    async with running(rig):
+        for task_id in ("a", "b"):
+            status, code, detail = why(await rig.ended(task_id))
+            assert (status, code) == (Status.FAILED, "stalled")
+            assert "restarted" in detail
+        assert (await rig.ended("c")).status is Status.COMPLETED
+        for task_id in ("a", "b", "c"):
+            check_history(await rig.published(task_id), task_id)
+        assert rig.metric("task_leases_stalled_total") == 2
+        assert rig.metrics.counts == {
+            ("local", Status.RUNNING): 0,
+            ("local", Status.PENDING): 0,
+            ("local", Status.FAILED): 2,
+            ("local", Status.COMPLETED): 1,
+        }
+
+
+async def test_after_a_restart_workers_elsewhere_get_time_to_come_back(autojump_clock: Clock) -> None:
+    store = MemoryTaskStore()
+    rig = make_rig(store=store, lease_seconds=30.0)
+    for task_id, lease_seconds in (("short", 5), ("long", 600)):
+        await rig.tasks.create(
+            "remote", id=task_id, worker="w", lease_seconds=lease_seconds, timeout_seconds=3000
+        )
+    await trio.sleep(100)
+    rig = make_rig(store=store, lease_seconds=30.0)
+    async with running(rig):
+        assert (await rig.ended("short")).error is not None
+        assert trio.current_time() == pytest.approx(130, abs=2)
+        assert (await rig.ended("long")).error is not None
+        assert trio.current_time() == pytest.approx(600, abs=2)
+
+
+async def test_a_worker_that_says_nothing_for_too_long_has_lost_its_task(autojump_clock: Clock) -> None:
+    async with run_rig(kinds=[Kind(name="remote")], sweep_seconds=1.0) as rig:
+        await rig.tasks.create("remote", id="t", timeout_seconds=1000)
+        task = await rig.tasks.claim(["remote"], "w", lease_seconds=10)
+        assert task is not None
+        for _ in range(5):
+            await trio.sleep(8)
+            await rig.store.renew(["t"], rig.tasks.now() + (task.lease_until - task.started_at))  # type: ignore[operator]
+        assert (await rig.tasks.get("t")).status is Status.RUNNING
+        failed = await rig.ended("t")
+        assert why(failed)[:2] == (Status.FAILED, "stalled")
+        assert trio.current_time() == pytest.approx(50, abs=2)
+        assert failed.worker == "w"
+        check_history(await rig.published("t"), "t")
+        assert rig.metric("task_leases_stalled_total") == 1
+
+
+async def test_what_is_worked_on_here_is_held_for_as_long_as_it_takes(autojump_clock: Clock) -> None:
+    async def work(progress: Progress) -> Any:
+        await trio.sleep(5000)
+        return 1
+
+    async with run_rig(kinds=[local(work)], lease_seconds=3.0) as rig:
+        await rig.tasks.create("local", id="t", timeout_seconds=10_000)
+        await trio.sleep(4000)
+        task = await rig.tasks.get("t")
+        assert task.lease_until is not None
+        assert task.lease_until > rig.tasks.now()
+        assert (await rig.ended("t")).status is Status.COMPLETED
+
+
+async def test_a_process_that_was_asleep_keeps_what_it_works_on(autojump_clock: Clock) -> None:
+    clock = SetClock()
+    async with run_rig(kinds=[local(hang)], now=clock, lease_seconds=30.0, sweep_seconds=1.0) as rig:
+        await rig.tasks.create("local", id="t", timeout_seconds=10_000)
+        await trio.sleep(1.5)
+        clock.seconds += 100  # the wall clock went on, and nothing was renewed
+        await trio.sleep(20)
+        task = await rig.tasks.get("t")
+        assert task.status is Status.RUNNING
+        assert task.lease_until is not None
+        assert task.lease_until > clock()
+
+
+async def test_the_runner_looks_on_when_one_look_failed(autojump_clock: Clock) -> None:
+    store = UnsteadyStore(failures=3)
+    async with run_rig(store=store) as rig:
+        await rig.tasks.create("remote", id="t", timeout_seconds=5)
+        assert why(await rig.ended("t"))[1] == "timeout"
+
+
+# --- expiry ---
+
+
+async def test_what_ended_is_kept_for_its_time_and_in_its_number(autojump_clock: Clock) -> None:
+    async def work(progress: Progress) -> Any:
+        return 1
+
+    kinds = [local(work, keep_seconds=50, max_kept=2), Kind(name="other", work=work)]
+    async with run_rig(kinds=kinds, keep_seconds=200.0) as rig:
+        for kind in ("local", "other"):
+            for n in range(2):
+                await rig.tasks.create(kind, id=f"{kind}{n}")
+                await rig.ended(f"{kind}{n}")
+        await trio.sleep(10)
+        await rig.tasks.create("local", id="local2")
+        await trio.sleep(5)
+        assert names(await rig.tasks.list()) == ["local2", "other1", "other0", "local1"]
+        await trio.sleep(60)
+        assert names(await rig.tasks.list()) == ["other1", "other0"]
+        await trio.sleep(200)
+        assert await rig.tasks.list() == []
+        assert rig.metric("tasks_expired_total") == 5
+        assert sum(rig.metrics.counts.values()) == 0
+
+
+def test_each_runner_is_a_worker_of_its_own() -> None:
+    rig = make_rig()
+    assert Runner(rig.tasks).worker != rig.runner.worker
+    assert rig.runner.worker.startswith("local:")

@@ -1,0 +1,244 @@
+"""Whatever is done with tasks, whoever fails meanwhile: each ends once, with no version lost or repeated."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import trio
+import trio.testing
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from streamd.database import MEMORY
+from streamd.errors import StreamdError
+from streamd.tasks import Kind, Progress, StepFailed, StepPlan, StepStatus, WorkFailed, operations
+from streamd.tasks.memory import MemoryTaskStore
+from streamd.tasks.port import TaskStore
+from streamd.tasks.reports import Failure, Report, StepReport, perform_report
+from tests.contracts.task_stores import open_sqlite
+from tests.tasks.task_rig import FailingLog, Rig, SetClock, check_history, make_rig, running
+
+STEPS = ("a", "b", "c")
+TASKS = st.integers(0, 5)
+FIGURES = st.sampled_from([None, 0, 1, 12.5, 50, 99.9, 100])
+INSTRUCTIONS = st.sampled_from(
+    ["say 10", "say 90", "say 30", "step a", "step b", "lose c", "wait", "fail", "break", "return", "hang"]
+)
+
+
+async def work(progress: Progress) -> Any:
+    """Does what its input says."""
+    for instruction in progress.input:
+        match instruction.split():
+            case ["say", figure]:
+                await progress.update(progress=float(figure), text=figure)
+            case ["step", name]:
+                async with progress.step(name) as step:
+                    await step.update(50)
+            case ["lose", name]:
+                async with progress.step(name):
+                    raise StepFailed("not found")
+            case ["wait"]:
+                await trio.sleep(1)
+            case ["fail"]:
+                raise WorkFailed("cannot be done")
+            case ["break"]:
+                raise ZeroDivisionError
+            case ["hang"]:
+                await trio.sleep_forever()
+            case _:
+                return {"worked": True}
+    return None
+
+
+class World:
+    """Tasks by number, and all that may be done with them. What is refused is refused, and nothing worse."""
+
+    def __init__(self, store: TaskStore) -> None:
+        self.log = FailingLog()
+        self.clock = SetClock()
+        self.store = store
+        self.ids: list[str] = []
+        self.leases: dict[str, str] = {}
+        self.rig = self._make()
+        self.restart = trio.Event()
+
+    def _make(self) -> Rig:
+        kinds = [Kind(name="local", work=work), Kind(name="remote")]
+        return make_rig(store=self.store, log=self.log, now=self.clock, kinds=kinds, max_running=3)
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Run what there is, and after each restart what takes over the store and the log."""
+        while True:
+            self.restart = trio.Event()
+            async with running(self.rig):
+                task_status.started()
+                task_status = trio.TASK_STATUS_IGNORED
+                await self.restart.wait()
+            self.rig = self._make()
+
+    def _id(self, number: int) -> str:
+        return self.ids[number % len(self.ids)] if self.ids else "nobody"
+
+    async def create_local(self, instructions: Sequence[str], timeout: float) -> None:
+        task = await self.rig.tasks.create("local", input=list(instructions), timeout_seconds=timeout)
+        self.ids.append(task.id)
+
+    async def create_remote(self, planned: int, worker: bool, timeout: float) -> None:
+        task = await self.rig.tasks.create(
+            "remote",
+            steps=[StepPlan(name, 1 + n) for n, name in enumerate(STEPS[:planned])],
+            worker="me" if worker else None,
+            timeout_seconds=timeout,
+        )
+        self.ids.append(task.id)
+        self.leases[task.id] = task.lease
+
+    async def claim(self) -> None:
+        task = await self.rig.tasks.claim(["remote"], "me")
+        if task is not None:
+            self.leases[task.id] = task.lease
+
+    async def report(self, number: int, report: dict[str, Any], wrong_lease: bool) -> None:
+        task_id = self._id(number)
+        lease = "wrong" if wrong_lease else self.leases.get(task_id, "")
+        await perform_report(self.rig.tasks, task_id, Report(lease=lease, **report))
+
+    async def update(self, number: int, figure: float) -> None:
+        await self.rig.tasks.perform(
+            self._id(number), lambda task: [operations.update(task, self.clock(), progress=figure)]
+        )
+
+    async def end(self, number: int, how: str) -> None:
+        tasks, task_id = self.rig.tasks, self._id(number)
+        if how == "cancel":
+            await tasks.cancel(task_id)
+        elif how == "fail":
+            await tasks.fail(task_id, "so it is")
+        else:
+            await tasks.complete(task_id, [1, 2])
+
+    async def end_step(self, number: int, name: str, status: StepStatus) -> None:
+        await self.rig.tasks.perform(
+            self._id(number),
+            lambda task: [operations.end_step(task, self.clock(), name, status)],
+        )
+
+    async def pass_time(self, seconds: float) -> None:
+        self.clock.seconds += seconds
+        await trio.sleep(seconds)
+
+    async def break_log(self, before: int, after: int) -> None:
+        self.log.fail_before, self.log.fail_after = before, after
+
+    async def begin_again(self) -> None:
+        self.restart.set()
+
+
+Action = Callable[[World], Awaitable[None]]
+
+
+def action(method: Callable[..., Awaitable[None]], **arguments: st.SearchStrategy[Any]) -> Any:
+    return st.fixed_dictionaries(arguments).map(
+        lambda values: partial(lambda world, values: method(world, **values), values=values)
+    )
+
+
+REPORTS = st.fixed_dictionaries(
+    {},
+    optional={
+        "progress": FIGURES,
+        "text": st.just("text "),
+        "step": st.builds(
+            StepReport,
+            st.sampled_from(STEPS),
+            st.sampled_from(["running", "completed", "failed", "skipped"]),
+            FIGURES,
+        ),
+    },
+)
+ENDS = st.one_of(
+    st.just({"status": "completed", "result": 1}),
+    st.just({"status": "failed", "error": Failure("no")}),
+    st.just({"status": "cancelled"}),
+)
+TIMEOUTS = st.sampled_from([0.5, 5.0, 60.0, 500.0])
+ACTIONS: st.SearchStrategy[Action] = st.one_of(
+    action(World.create_local, instructions=st.lists(INSTRUCTIONS, max_size=6), timeout=TIMEOUTS),
+    action(World.create_remote, planned=st.integers(0, 3), worker=st.booleans(), timeout=TIMEOUTS),
+    action(World.claim),
+    action(World.report, number=TASKS, report=REPORTS, wrong_lease=st.just(False)),
+    action(World.report, number=TASKS, report=REPORTS, wrong_lease=st.just(False)),
+    action(World.report, number=TASKS, report=ENDS, wrong_lease=st.booleans()),
+    action(World.update, number=TASKS, figure=st.sampled_from([0, 33, 66, 100])),
+    action(World.end, number=TASKS, how=st.sampled_from(["cancel", "fail", "complete"])),
+    action(
+        World.end_step,
+        number=TASKS,
+        name=st.sampled_from(STEPS),
+        status=st.sampled_from([StepStatus.COMPLETED, StepStatus.FAILED, StepStatus.SKIPPED]),
+    ),
+    action(World.pass_time, seconds=st.sampled_from([0.1, 2.0, 20.0, 40.0])),
+    action(World.break_log, before=st.integers(0, 3), after=st.integers(0, 3)),
+    action(World.begin_again),
+)
+
+
+async def do(world: World, action: Action) -> None:
+    try:
+        await action(world)
+    except StreamdError:
+        pass  # refused, as it may be: the task or the step does not allow it
+
+
+async def live(store: TaskStore, rounds: Sequence[Sequence[Action]]) -> None:
+    world = World(store)
+    async with trio.open_nursery() as outer:
+        await outer.start(world.run)
+        for actions in rounds:
+            async with trio.open_nursery() as nursery:  # those of one round at once
+                for action in actions:
+                    nursery.start_soon(do, world, action)
+        world.log.fail_before = world.log.fail_after = 0
+        world.clock.seconds += 3600  # every deadline is over
+        for task_id in world.ids:
+            await world.rig.ended(task_id)
+        await world.rig.drained()
+        for task_id in world.ids:
+            events = await world.rig.published(task_id)
+            check_history(events, task_id)
+            task = await world.rig.tasks.get(task_id)
+            assert task.status.ended
+            assert task.version == len(events)
+        outer.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def in_memory() -> AsyncIterator[TaskStore]:
+    yield MemoryTaskStore()
+
+
+ROUNDS = st.lists(st.lists(ACTIONS, min_size=1, max_size=4), max_size=12)
+
+
+@hypothesis_settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@given(ROUNDS)
+def test_each_task_ends_once_in_memory(rounds: Sequence[Sequence[Action]]) -> None:
+    async def main() -> None:
+        async with in_memory() as store:
+            await live(store, rounds)
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+@hypothesis_settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
+@given(ROUNDS)
+def test_each_task_ends_once_in_sqlite(rounds: Sequence[Sequence[Action]]) -> None:
+    async def main() -> None:
+        async with open_sqlite(MEMORY) as store:
+            await live(store, rounds)
+
+    # Whoever waits for the database's thread does not stand still: the clock jumps when it does for longer.
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0.005))

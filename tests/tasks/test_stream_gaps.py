@@ -1,0 +1,140 @@
+"""Streams of a task across what the log has dropped, and across a new log."""
+
+import pytest
+import trio
+import trio.testing
+
+from streamd.config import HubSettings, LogSettings
+from streamd.events import EARLIEST
+from streamd.log.memory import MemoryLog, wall_clock_ms
+from streamd.tasks.memory import MemoryTaskStore
+from streamd.tasks.port import Bounds
+from tests.tasks.stream_follower import Follower, begin, check_stream, follow, say, work_through
+from tests.tasks.task_rig import SetClock, make_rig, publishing, run_rig, running
+
+HOUR_MS = 3_600_000
+SHORT_RING = HubSettings(ring_events=3, batch_events=3)  # else it has what the log has dropped
+
+
+async def test_a_client_whose_place_the_log_has_dropped_gets_a_snapshot_for_it() -> None:
+    log = MemoryLog(LogSettings(topic_max_events=4))
+    async with run_rig(log=log, hub=SHORT_RING) as rig, trio.open_nursery() as nursery:
+        task = await begin(rig)
+        early = (await rig.until("t", lambda event: True)).id
+        for n in range(20):
+            await say(rig, task, n)
+        follower = Follower(rig, "t", early)
+        await nursery.start(follower.run)
+        await trio.testing.wait_all_tasks_blocked()
+        assert [message.is_snapshot for message in follower.messages] == [True]
+        assert follower.versions == [22]
+        await say(rig, task, 20)
+        await rig.tasks.complete("t", 7)
+        await trio.testing.wait_all_tasks_blocked()
+        check_stream(follower, 24)
+
+
+async def test_a_client_that_stalls_until_the_log_has_dropped_its_place_is_mended() -> None:
+    log = MemoryLog(LogSettings(topic_max_events=6))
+    async with run_rig(log=log, hub=SHORT_RING) as rig, trio.open_nursery() as nursery:
+        task = await begin(rig)
+        follower = Follower(rig, "t", capacity=3)
+        await nursery.start(follower.run)
+        await trio.testing.wait_all_tasks_blocked()
+        follower.may_read = trio.Event()
+        for n in range(100):
+            await say(rig, task, n)
+            await trio.testing.wait_all_tasks_blocked()
+        follower.may_read.set()
+        await trio.testing.wait_all_tasks_blocked()
+        for n in range(100, 105):
+            await say(rig, task, n)
+        await rig.tasks.complete("t", 7)
+        await trio.testing.wait_all_tasks_blocked()
+        check_stream(follower, 108, gaps=True)
+        assert sum(message.is_snapshot for message in follower.messages) == 2
+
+
+async def test_an_end_that_the_log_has_dropped_still_comes() -> None:
+    log = MemoryLog(LogSettings(max_events=3))
+    async with run_rig(log=log, hub=SHORT_RING) as rig:
+        await work_through(rig, 5)
+        await rig.ended("t")
+        places = [event.id for event in await rig.published("t")]
+        for _ in range(5):
+            await rig.hub.publish("elsewhere", "x")
+        assert await rig.published("t") == []
+        for cursor in (None, places[0]):
+            check_stream(await follow(rig, "t", cursor), 8)
+        assert (await follow(rig, "t", places[-1])).refused
+
+
+# --- another log ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("set_by_ms", [HOUR_MS, 1000, -HOUR_MS])
+async def test_after_a_restart_of_the_log_a_running_task_goes_on_behind_a_snapshot(set_by_ms: int) -> None:
+    store = MemoryTaskStore()
+    rig = make_rig(store=store, now=SetClock())
+    async with publishing(rig):
+        task = await begin(rig)
+        await say(rig, task, 0)
+        cursor = (await rig.until("t", lambda event: event.value["version"] == 3)).id
+        await trio.testing.wait_all_tasks_blocked()
+    log = MemoryLog(LogSettings(), lambda: wall_clock_ms() + set_by_ms)
+    rig = make_rig(store=store, log=log, now=SetClock())
+    async with running(rig), trio.open_nursery() as nursery:
+        followers = [Follower(rig, "t"), Follower(rig, "t", cursor), Follower(rig, "t", EARLIEST)]
+        for follower in followers[:2]:
+            await nursery.start(follower.run)
+        await trio.testing.wait_all_tasks_blocked()
+        for follower in followers[:2]:
+            assert follower.versions[:1] == [3]
+            assert len(follower.messages) == 1
+        await say(rig, task, 1)
+        await rig.tasks.complete("t", 7)
+        await trio.testing.wait_all_tasks_blocked()
+        for follower in followers[:2]:
+            check_stream(follower, 5)
+            assert (await follow(rig, "t", follower.messages[-1].id)).refused
+
+
+@pytest.mark.parametrize("set_by_ms", [HOUR_MS, 1000, -HOUR_MS])
+async def test_after_a_restart_of_the_log_a_task_that_had_ended_says_so_once(set_by_ms: int) -> None:
+    store = MemoryTaskStore()
+    rig = make_rig(store=store, now=SetClock())
+    async with publishing(rig):
+        await work_through(rig, 2)
+        await rig.ended("t")
+        ids = [event.id for event in await rig.published("t")]
+        await trio.testing.wait_all_tasks_blocked()
+    log = MemoryLog(LogSettings(), lambda: wall_clock_ms() + set_by_ms)
+    async with run_rig(store=store, log=log, now=SetClock()) as rig:
+        assert (await follow(rig, "t", ids[-1])).refused
+        for cursor in (None, ids[0], ids[-2]):
+            follower = await follow(rig, "t", cursor)
+            check_stream(follower, 5)
+            assert len(follower.messages) == 2
+            assert (await follow(rig, "t", follower.messages[-1].id)).refused
+
+
+async def test_an_id_that_is_used_again_is_followed_to_the_end_of_its_own_task() -> None:
+    clock = SetClock()
+    async with run_rig(store=MemoryTaskStore(), now=clock) as rig, trio.open_nursery() as nursery:
+        await work_through(rig, 2)
+        await rig.ended("t")
+        before = len(await rig.published("t"))
+        await trio.testing.wait_all_tasks_blocked()
+        await rig.store.expire(rig.tasks.now(), {}, Bounds(0, 0), gone_seconds=1.0, max_gone=0)
+        clock.seconds += 1
+        task = await begin(rig)
+        follower = Follower(rig, "t")
+        await nursery.start(follower.run)
+        for n in range(6):
+            await say(rig, task, n)
+            await trio.testing.wait_all_tasks_blocked()
+        assert not follower.over
+        await rig.tasks.complete("t", 8)
+        await trio.testing.wait_all_tasks_blocked()
+        check_stream(follower, 9)
+        assert len(await rig.published("t")) == before + 9

@@ -1,0 +1,116 @@
+"""What is said of a task: the standard fields, the snapshot, and a task as JSON."""
+
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+
+from streamd.tasks import Message, StepPlan, Task, make_message, operations, standard, task_fields
+from streamd.tasks.messages import RESERVED_FIELDS, as_number, make_snapshot
+
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+STANDARD = {
+    "taskId",
+    "version",
+    "status",
+    "step",
+    "stage",
+    "progress",
+    "message",
+    "eta_seconds",
+    "timestamp",
+}
+
+
+@pytest.fixture
+def task() -> Task:
+    made = operations.create(
+        id="t",
+        kind="k",
+        owner="o",
+        now=NOON,
+        timeout_seconds=60,
+        steps=[StepPlan("a", 2), StepPlan("b")],
+        raw_input=b'{"secret":1}',
+    )
+    started = operations.start(made.task, NOON, worker="w", lease="lease", lease_seconds=9)
+    begun = operations.start_step(started.task, NOON + timedelta(seconds=1), "a", message="reading")
+    return operations.update_step(
+        begun.task, NOON + timedelta(seconds=2), "a", progress=12.34, fields={"lines": 7}
+    ).task
+
+
+def test_every_message_has_the_standard_fields_and_they_come_first(task: Task) -> None:
+    message = make_message(task, "progress", found=3)
+    assert list(message.data)[: len(STANDARD)] == [name for name in message.data if name in STANDARD]
+    assert message.data == {
+        "taskId": "t",
+        "version": 4,
+        "status": "running",
+        "step": "a",
+        "stage": "a",
+        "progress": 8.2,
+        "message": "reading",
+        "eta_seconds": task.eta_seconds,
+        "timestamp": "2026-01-02T12:00:02.000Z",
+        "found": 3,
+    }
+    assert set(message.data) - {"found"} == STANDARD <= RESERVED_FIELDS
+
+
+def test_further_fields_never_replace_the_standard_ones(task: Task) -> None:
+    assert make_message(task, "progress", version=99, status="completed").data == (
+        make_message(task, "progress").data
+    )
+
+
+def test_the_snapshot_is_all_that_a_late_follower_needs(task: Task) -> None:
+    message = make_snapshot(task, "text so far")
+    assert message.type == "status"
+    assert message.data["snapshot"] is True
+    assert message.data["text"] == "text so far"
+    assert message.data["lines"] == 7
+    assert message.data["steps"] == [
+        {
+            "name": "a",
+            "status": "running",
+            "progress": 12.3,
+            "weight": 2,
+            "message": "reading",
+            "error": "",
+        },
+        {"name": "b", "status": "pending", "progress": 0, "weight": 1, "message": "", "error": ""},
+    ]
+    assert message.data["deadline"] == "2026-01-02T12:01:00.000Z"
+    assert message.data["created_at"] == message.data["started_at"] == "2026-01-02T12:00:00.000Z"
+    assert message.data["ended_at"] is None
+    assert "error" not in message.data
+
+
+def test_the_snapshot_of_a_task_that_failed_says_why(task: Task) -> None:
+    failed = operations.fail(task, NOON, code="no-data", detail="nothing was found").task
+    data = make_snapshot(failed, "").data
+    assert (data["error"], data["code"], data["status"]) == ("nothing was found", "no-data", "failed")
+    assert data["ended_at"] == "2026-01-02T12:00:00.000Z"
+
+
+def test_a_task_as_json_shows_neither_its_lease_nor_its_input(task: Task) -> None:
+    fields = task_fields(task)
+    assert msgspec.json.decode(msgspec.json.encode(fields)) == fields
+    text = msgspec.json.encode(fields).decode()
+    assert "lease" not in text
+    assert "secret" not in text
+    assert (fields["id"], fields["kind"], fields["owner"], fields["worker"]) == ("t", "k", "o", "w")
+    assert (fields["error"], fields["has_result"], fields["version"]) == (None, False, 4)
+    failed = operations.fail(task, NOON, code="c", detail="why").task
+    assert task_fields(failed)["error"] == {"code": "c", "detail": "why"}
+
+
+@pytest.mark.parametrize(("value", "shown"), [(0.0, "0"), (99.96, "100"), (12.34, "12.3"), (50.0, "50")])
+def test_figures_are_written_as_people_do(value: float, shown: str) -> None:
+    assert str(as_number(value)) == shown
+
+
+def test_the_standard_message_is_the_message_itself(task: Task) -> None:
+    message = Message("progress", {"x": 1})
+    assert standard(task, message) is message

@@ -1,0 +1,363 @@
+"""Stages: in a task and outside of one, several calls down, with listeners, skipped, failed, side by side."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from streamd.errors import InvalidField, InvalidTransition
+from streamd.tasks import Kind, Progress, Status, StepFailed, StepPlan, StepStatus, Task, WorkFailed, workflow
+from tests.tasks.task_rig import Rig, check_history, run_rig
+
+Work = Callable[[Progress], Awaitable[Any]]
+Clock = trio.testing.MockClock
+
+
+class Recorder:
+    """A listener that writes down what it hears."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[Any, ...]] = []
+
+    async def stage_started(self, stage: str, message: str) -> None:
+        self.heard.append(("started", stage, message))
+
+    async def stage_progress(self, stage: str, progress: float, message: str) -> None:
+        self.heard.append(("progress", stage, progress, message))
+
+    async def stage_completed(self, stage: str, fields: dict[str, Any]) -> None:
+        self.heard.append(("completed", stage, dict(fields)))
+
+    async def stage_failed(self, stage: str, error: str) -> None:
+        self.heard.append(("failed", stage, error))
+
+
+async def perform(work: Work, steps: tuple[StepPlan, ...] = ()) -> tuple[Rig, Task]:
+    """One task's work, to its end."""
+    async with run_rig(kinds=[Kind(name="local", work=work)]) as rig:
+        await rig.tasks.create("local", id="t", steps=steps)
+        task = await rig.ended("t")
+        check_history(await rig.published("t"), "t")
+        return rig, task
+
+
+def lose(why: str) -> None:
+    """Fail the step that this stands in."""
+    raise StepFailed(why)
+
+
+def statuses(task: Task) -> dict[str, str]:
+    return {step.name: step.status.value for step in task.steps}
+
+
+async def steps_said(rig: Rig) -> list[tuple[str, str, float]]:
+    """Name, status and progress of the step in each message that speaks of one."""
+    return [
+        (data["step"], data["step_status"], data["step_progress"])
+        for data in await rig.said("t")
+        if "step_status" in data
+    ]
+
+
+async def test_a_stage_says_its_beginning_its_progress_and_its_end(autojump_clock: Clock) -> None:
+    async def work(progress: Progress) -> None:
+        async with workflow.stage("parse", weight=3, message="reading") as stage:
+            assert stage.name == "parse"
+            await stage.update(40, "40 lines", lines=40)
+            stage.complete(lineItems=7)
+        async with workflow.stage("store"):
+            pass
+
+    rig, task = await perform(work)
+    assert (task.status, statuses(task)) == (Status.COMPLETED, {"parse": "completed", "store": "completed"})
+    assert await steps_said(rig) == [
+        ("parse", "running", 0),
+        ("parse", "running", 40),
+        ("parse", "completed", 100),
+        ("store", "running", 0),
+        ("store", "completed", 100),
+    ]
+    said = await rig.said("t")
+    assert [data.get("lineItems") for data in said if "lineItems" in data] == [7]
+    assert (said[3]["message"], said[3]["lines"]) == ("40 lines", 40)
+    assert task.details == {"lines": 40, "lineItems": 7}
+
+
+async def test_planned_stages_keep_their_weights(autojump_clock: Clock) -> None:
+    seen: list[float] = []
+
+    async def work(progress: Progress) -> None:
+        for name in ("a", "b"):
+            async with workflow.stage(name) as stage:
+                await stage.update(50)
+                seen.append(progress.task.progress)
+
+    await perform(work, (StepPlan("a", 1), StepPlan("b", 4)))
+    assert seen == [10, 60]
+
+
+async def test_a_stage_needs_no_handle_however_deep_it_is(autojump_clock: Clock) -> None:
+    async def read(line: int) -> None:
+        async with workflow.stage(f"line {line}") as stage:
+            await stage.update(50)
+
+    async def read_all() -> None:
+        async with trio.open_nursery() as nursery:
+            for line in range(3):
+                nursery.start_soon(read, line)
+
+    async def work(progress: Progress) -> None:
+        async with workflow.stage("outer"):
+            await read_all()
+
+    rig, task = await perform(work)
+    assert set(statuses(task).values()) == {"completed"}
+    assert set(statuses(task)) == {"outer", "line 0", "line 1", "line 2"}
+    assert len(await steps_said(rig)) == 2 + 3 * 3
+
+
+async def test_stages_of_two_tasks_do_not_meet(autojump_clock: Clock) -> None:
+    async def work(progress: Progress) -> None:
+        await trio.sleep(1)
+        async with workflow.stage(f"of {progress.id}"):
+            await trio.sleep(1)
+
+    async with run_rig(kinds=[Kind(name="local", work=work)]) as rig:
+        for task_id in "ab":
+            await rig.tasks.create("local", id=task_id)
+        for task_id in "ab":
+            assert statuses(await rig.ended(task_id)) == {f"of {task_id}": "completed"}
+
+
+async def test_outside_of_a_task_there_are_no_stages() -> None:
+    with pytest.raises(RuntimeError, match="no task is running here"):
+        async with workflow.stage("a"):
+            pass
+    with pytest.raises(RuntimeError, match="no task is running here"):
+        with workflow.listen(Recorder()):
+            pass
+
+
+async def test_after_the_work_there_are_no_stages(autojump_clock: Clock) -> None:
+    after: list[str] = []
+
+    async def late(done: trio.Event) -> None:
+        await done.wait()
+        with pytest.raises(InvalidTransition):
+            async with workflow.stage("late"):
+                pass
+        after.append("refused")
+
+    async with trio.open_nursery() as nursery:
+        done = trio.Event()
+
+        async def work(progress: Progress) -> None:
+            nursery.start_soon(late, done)
+
+        await perform(work)
+        done.set()
+    assert after == ["refused"]
+
+
+async def test_listeners_hear_of_the_stages_within_their_block(autojump_clock: Clock) -> None:
+    outer, inner = Recorder(), Recorder()
+
+    async def work(progress: Progress) -> None:
+        async with workflow.stage("before"):
+            pass
+        with workflow.listen(outer):
+            async with workflow.stage("a", message="go") as stage:
+                await stage.update(30, "on")
+                await stage.update(10, "on")
+                await stage.update(message="no figure")
+                stage.complete(n=1)
+            with workflow.listen(inner):
+                async with workflow.stage("b"):
+                    pass
+        async with workflow.stage("after"):
+            pass
+
+    await perform(work)
+    assert inner.heard == [("started", "b", ""), ("completed", "b", {})]
+    assert outer.heard == [
+        ("started", "a", "go"),
+        ("progress", "a", 30, "on"),
+        ("progress", "a", 30, "on"),
+        ("progress", "a", 30, "no figure"),
+        ("completed", "a", {"n": 1}),
+        *inner.heard,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (WorkFailed("no answer", code="no-answer"), "no-answer", "no answer"),
+        (ValueError("secret"), "internal", "this stage failed"),
+    ],
+)
+async def test_what_goes_wrong_in_a_stage_fails_it_and_the_task(
+    autojump_clock: Clock, error: Exception, code: str, said: str
+) -> None:
+    listener = Recorder()
+
+    async def work(progress: Progress) -> None:
+        with workflow.listen(listener):
+            async with workflow.stage("a"):
+                raise error
+
+    rig, task = await perform(work)
+    assert task.error is not None
+    assert (task.status, task.error.code) == (Status.FAILED, code)
+    [step] = task.steps
+    assert step.status is StepStatus.FAILED
+    assert step.error
+    assert listener.heard[-1] == ("failed", "a", said)
+    assert "secret" not in str(await rig.said("t")) + str(listener.heard)
+
+
+async def test_a_stage_may_fail_alone_and_the_work_goes_on_behind_it(autojump_clock: Clock) -> None:
+    listener = Recorder()
+    went_on: list[bool] = []
+
+    async def work(progress: Progress) -> str:
+        with workflow.listen(listener):
+            async with workflow.stage("a"):
+                lose("the source is away")
+            went_on.append(True)
+            async with workflow.stage("b"):
+                pass
+        return "with less"
+
+    rig, task = await perform(work)
+    assert went_on
+    assert (task.status, statuses(task)) == (Status.COMPLETED, {"a": "failed", "b": "completed"})
+    [a, _] = task.steps
+    assert a.error == "the source is away"
+    assert ("failed", "a", "the source is away") in listener.heard
+    assert [data["step_error"] for data in await rig.said("t") if "step_error" in data] == [
+        "the source is away"
+    ]
+
+
+async def test_a_failure_that_is_too_long_to_say_fails_its_stage_all_the_same(autojump_clock: Clock) -> None:
+    async def work(progress: Progress) -> None:
+        async with workflow.stage("a"):
+            raise WorkFailed("x" * 9000, code="long")
+
+    _, task = await perform(work)
+    assert task.error is not None
+    assert (task.error.code, task.steps[0].error) == ("long", "x" * 2000)
+
+
+async def test_a_stage_may_be_skipped_for_a_reason(autojump_clock: Clock) -> None:
+    listener = Recorder()
+
+    async def work(progress: Progress) -> None:
+        with workflow.listen(listener):
+            async with workflow.stage("a") as stage:
+                await stage.skip("nothing to do")
+                with pytest.raises(InvalidTransition):
+                    await stage.update(50)
+
+    rig, task = await perform(work)
+    [step] = task.steps
+    assert (step.status, step.message, step.progress) == (StepStatus.SKIPPED, "nothing to do", 0)
+    assert await steps_said(rig) == [("a", "running", 0), ("a", "skipped", 0)]
+    assert listener.heard[-1] == ("completed", "a", {"skipped": "nothing to do"})
+
+
+async def test_a_stage_that_is_cancelled_fails_with_its_task(autojump_clock: Clock) -> None:
+    async def work(progress: Progress) -> None:
+        async with workflow.stage("a"):
+            await trio.sleep_forever()
+
+    async with run_rig(kinds=[Kind(name="local", work=work)]) as rig:
+        await rig.tasks.create("local", id="t")
+        await rig.until("t", lambda event: "step_status" in event.value)
+        await rig.tasks.cancel("t", message="not wanted")
+        [step] = (await rig.ended("t")).steps
+        assert (step.status, step.error) == (StepStatus.FAILED, "not wanted")
+
+
+async def test_a_stage_that_the_work_itself_gives_up_is_over_when_the_task_is(autojump_clock: Clock) -> None:
+    async def work(progress: Progress) -> None:
+        with trio.move_on_after(1):
+            async with workflow.stage("a"):
+                await trio.sleep_forever()
+
+    _, task = await perform(work)
+    assert (task.status, task.steps[0].status.ended) == (Status.COMPLETED, True)
+
+
+async def test_the_same_stage_twice_is_refused(autojump_clock: Clock) -> None:
+    async def work(progress: Progress) -> None:
+        async with workflow.stage("a"):
+            pass
+        with pytest.raises(InvalidTransition):
+            async with workflow.stage("a"):
+                raise AssertionError("not begun")
+
+    _, task = await perform(work)
+    assert task.status is Status.COMPLETED
+
+
+async def test_stages_side_by_side_each_say_their_own(autojump_clock: Clock) -> None:
+    async def fetch(name: str, seconds: float) -> None:
+        async with workflow.stage(name) as stage:
+            await trio.sleep(seconds)
+            await stage.update(50, f"{name} is half there")
+            await trio.sleep(seconds)
+
+    async def work(progress: Progress) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(fetch, "slow", 10)
+            nursery.start_soon(fetch, "fast", 1)
+
+    rig, _ = await perform(work, (StepPlan("slow"), StepPlan("fast")))
+    said = [data for data in await rig.said("t") if "step_status" in data]
+    assert {(data["step"], data["step_status"], data["progress"]) for data in said[2:]} == {
+        ("fast", "running", 25),
+        ("fast", "completed", 50),
+        ("slow", "running", 75),
+        ("slow", "completed", 99),
+    }
+    assert all(data["message"].startswith(data["step"]) for data in said if data["step_progress"] == 50)
+
+
+async def test_a_handle_does_what_stages_do(autojump_clock: Clock) -> None:
+    async def work(progress: Progress) -> None:
+        async with progress.step("a", weight=2) as step:
+            await step.update(50, "half", n=1)
+            step.fields["m"] = 2
+        async with progress.step("b"):
+            lose("away")
+        async with progress.step("c") as step:
+            await step.skip("not needed")
+
+    rig, task = await perform(work)
+    assert statuses(task) == {"a": "completed", "b": "failed", "c": "skipped"}
+    assert task.details == {"n": 1, "m": 2}
+    assert await steps_said(rig) == [
+        ("a", "running", 0),
+        ("a", "running", 50),
+        ("a", "completed", 100),
+        ("b", "running", 0),
+        ("b", "failed", 0),
+        ("c", "running", 0),
+        ("c", "skipped", 0),
+    ]
+
+
+async def test_fields_that_cannot_be_said_fail_the_work_and_its_step(autojump_clock: Clock) -> None:
+    async def work(progress: Progress) -> None:
+        with pytest.raises(InvalidField) as caught:
+            await progress.update(status="completed")
+        assert caught.value.field == "status"
+        async with workflow.stage("a") as stage:
+            stage.complete(result=1)
+
+    _, task = await perform(work)
+    assert (task.status, task.steps[0].status) == (Status.FAILED, StepStatus.FAILED)
