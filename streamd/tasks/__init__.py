@@ -10,7 +10,10 @@ Imports the hub and what is below it; no transport, and nothing of the web.
 ``port``        :class:`TaskStore`: tasks, and the outbox of what is to be published
 ``memory``      the store in memory
 ``sqlite``      the store on disk
+``checks``      what the values of a task may be
+``ledger``      where every change passes: checked, stored, counted, published
 ``service``     :class:`Tasks`: what programs use
+``reports``     what workers elsewhere say, in one message
 ``outbox``      publishes what the store's outbox holds, in order, each message once
 ``runner``      runs tasks in this process; leases, deadlines and expiry of all
 ``progress``    :class:`Progress`: the handle that work is given

@@ -15,7 +15,8 @@ Work = Callable[["Progress"], Awaitable[Any]]
 """What runs a task: it is given a handle to say how far it is, and returns the result, a JSON value."""
 
 Present = Callable[[Task, Message], Message]
-"""How a kind says its messages. It may run in another thread, and only looks at what it is given."""
+"""How a kind says its messages. It may run in another thread, and only looks at what it is given; the task's
+input may not be there (null)."""
 
 
 @attrs.frozen(kw_only=True)

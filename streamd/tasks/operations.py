@@ -7,7 +7,7 @@ taken as "still there".
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 import attrs
 import msgspec
@@ -28,6 +28,9 @@ from .model import (
 
 Operation = Callable[[Task], Sequence[Change]]
 """What is done with a task in one transaction: its changes, in order, each from the one before."""
+
+UNSHOWN: Final = object()
+"""In the place of a result that is too large for a message."""
 
 UPDATE_TYPES = (PROGRESS, EDUCATIONAL, STATUS)
 """Types of message that the work itself may choose; the others begin and end a task."""
@@ -194,13 +197,13 @@ def end_step(
 
 
 def complete(
-    task: Task, now: datetime, *, result: bytes, message: str | None = None, shown_result: Any = None
+    task: Task, now: datetime, *, result: bytes, message: str | None = None, shown_result: Any = UNSHOWN
 ) -> Change:
     """The work is done.
 
     Args:
         result: JSON.
-        shown_result: for the message; None leaves it to be fetched.
+        shown_result: for the message; ``UNSHOWN`` leaves it to be fetched.
 
     Raises:
         InvalidTransition: the task is not running.
@@ -221,7 +224,7 @@ def complete(
         message=task.message if message is None else _text(message, "message"),
         has_result=True,
     )
-    fields = {} if shown_result is None else {"result": shown_result}
+    fields = {} if shown_result is UNSHOWN else {"result": shown_result}
     return Change(task=ended, message=make_message(ended, COMPLETE, **fields), result=result)
 
 

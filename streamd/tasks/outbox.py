@@ -21,6 +21,7 @@ from .port import Outgoing, Published, TaskStore
 
 PUBLISHER: Final = "tasks"
 _BATCH_ROWS: Final = 256  # as many as the fan-out takes in one turn
+_REDUCED_BYTES: Final = 1000  # holds a message without its further fields
 _FIRST_RETRY_SECONDS: Final = 0.05
 _LAST_RETRY_SECONDS: Final = 5.0
 _REMEMBERED_MAX: Final = 10_000  # places of messages published lately (count); see `place_of`
@@ -29,6 +30,20 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 _log = structlog.get_logger(__name__)
+
+
+@attrs.frozen
+class OwnLimits:
+    """Limits of tasks' messages: those for publishers, but never so small that the end cannot be said."""
+
+    max_event_bytes: int
+    max_topics_per_event: int = 1
+    max_topic_bytes: int = 1024
+    max_idempotency_key_bytes: int = 1024
+
+    @classmethod
+    def of(cls, limits: EventSettings) -> "OwnLimits":
+        return cls(max(limits.max_event_bytes, _REDUCED_BYTES))
 
 
 class OutboxPublisher:
@@ -42,7 +57,7 @@ class OutboxPublisher:
     def __init__(self, store: TaskStore, hub: Hub, limits: EventSettings, metrics: TaskMetrics) -> None:
         self._store = store
         self._hub = hub
-        self._limits = limits
+        self._limits = OwnLimits.of(limits)
         self._metrics = metrics
         self._wanted = trio.Event()
         self._published = trio.Event()

@@ -74,7 +74,7 @@ class TaskStore(Protocol):
         """
 
     async def change(self, task_id: str, operation: Operation) -> Task:
-        """Do something with a task; the task as it is afterwards.
+        """Do something with a task; the task as it is afterwards. Its input may be left out (null).
 
         ``operation`` may run in another thread. What it raises is raised here, and nothing is changed.
 

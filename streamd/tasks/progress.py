@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-import structlog
+import attrs
 
 from . import operations
 from .messages import EDUCATIONAL, PROGRESS
@@ -12,8 +12,6 @@ from .model import Change, StepStatus, Task
 
 if TYPE_CHECKING:
     from .service import Tasks
-
-_log = structlog.get_logger(__name__)
 
 
 class WorkFailed(Exception):
@@ -45,6 +43,7 @@ class Progress:
         self.task = task
         self._tasks = tasks
         self._lease = task.lease
+        self._raw_input = task.raw_input
 
     @property
     def id(self) -> str:
@@ -133,7 +132,8 @@ class Progress:
             await step._end(StepStatus.COMPLETED)
 
     async def _perform(self, operation: Callable[[Task], Change]) -> None:
-        self.task = await self._tasks.perform(self.id, lambda task: [operation(task)], lease=self._lease)
+        task = await self._tasks.perform(self.id, lambda task: [operation(task)], lease=self._lease)
+        self.task = attrs.evolve(task, raw_input=self._raw_input)
 
 
 class StepProgress:

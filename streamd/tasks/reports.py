@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 
 from ..errors import InvalidField, InvalidTransition
 from . import operations
+from .checks import check_lease_seconds
 from .messages import PROGRESS
 from .model import Change, Status, StepStatus, Task
 from .service import Tasks
@@ -63,7 +64,7 @@ async def perform_report(tasks: Tasks, task_id: str, report: Report) -> Task:
         NotFound, Gone: there is no such task, or not any more.
     """
     _check(report)
-    lease_seconds = tasks.check_lease_seconds(report.lease_seconds)
+    lease_seconds = check_lease_seconds(report.lease_seconds, tasks.settings)
     end = None
     if report.status == "completed":
         task = await tasks.get(task_id)

@@ -117,7 +117,7 @@ class SQLiteTaskStore:
 
     async def change(self, task_id: str, operation: Operation) -> Task:
         def change(db: apsw.Connection) -> Task:
-            seq, task = _find(db, task_id)
+            seq, task = _find(db, task_id, with_input=False)  # it may be large, and does not change
             return _apply(db, seq, operation(task)) or task
 
         return await self._database.write(change)
@@ -293,12 +293,10 @@ def _one(db: apsw.Connection, query: str, *values: Any) -> tuple[Any, ...] | Non
     return row
 
 
-def _find(db: apsw.Connection, task_id: str) -> tuple[int, Task]:
-    query = (
-        f"SELECT {_COLUMNS}, task_inputs.input FROM tasks JOIN task_inputs ON task_inputs.task = tasks.seq"
-        " WHERE id = ?"
-    )
-    row = _one(db, query, task_id)
+def _find(db: apsw.Connection, task_id: str, *, with_input: bool = True) -> tuple[int, Task]:
+    columns = f"{_COLUMNS}, task_inputs.input" if with_input else f"{_COLUMNS}, NULL"
+    joined = "JOIN task_inputs ON task_inputs.task = tasks.seq" if with_input else ""
+    row = _one(db, f"SELECT {columns} FROM tasks {joined} WHERE id = ?", task_id)
     if row is None:
         gone = _one(db, "SELECT 1 FROM tasks_gone WHERE id = ?", task_id)
         raise missing(task_id, was_there=gone is not None)

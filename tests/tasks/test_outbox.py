@@ -236,3 +236,13 @@ async def test_an_id_that_the_log_still_knows_gets_events_of_its_own(
         check_history(await rig.published("other"), "other")
         view = await rig.tasks.view("t")
         assert (view.place, view.task.version) == (again[-1].id, 8)
+
+
+async def test_limits_for_publishers_do_not_silence_a_task() -> None:
+    tiny = EventSettings(max_event_bytes=1, max_topic_bytes=1, max_idempotency_key_bytes=1)
+    async with run_rig(limits=tiny) as rig:
+        task = await rig.tasks.create("remote", id="x" * 128, worker="w")
+        await rig.tasks.complete(task.id, "r" * 5000)
+        view = await rig.tasks.view(task.id)
+    assert view.task.version == 3
+    assert view.end is not None

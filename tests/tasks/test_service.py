@@ -120,8 +120,9 @@ async def test_a_worker_may_hold_a_task_from_its_making() -> None:
 @pytest.mark.parametrize("name", ["", "a b", "x" * 65, "é"])
 def test_a_kind_has_a_name_and_is_known_once(name: str) -> None:
     tasks = make_tasks()
-    with pytest.raises(ValueError, match="cannot be a kind"):
+    with pytest.raises(InvalidField) as refused:
         tasks.register(Kind(name=name))
+    assert refused.value.field == "kind"
     with pytest.raises(ValueError, match="already"):
         tasks.register(Kind(name="local"))
 
@@ -368,3 +369,13 @@ async def test_what_was_there_is_gone_and_not_unknown(autojump_clock: Clock) -> 
 def test_the_defaults_are_what_is_promised() -> None:
     settings = TaskSettings()
     assert (settings.keep_seconds, settings.max_per_kind) == (24 * 3600, 1000)
+
+
+async def test_a_result_that_is_null_is_a_result() -> None:
+    async with run_rig() as rig:
+        task = await rig.tasks.create("remote", worker="w")
+        await rig.tasks.complete(task.id, None)
+        assert await rig.tasks.result(task.id) is None
+        end = (await rig.tasks.view(task.id)).end
+        assert end is not None
+        assert end.data["result"] is None

@@ -1,0 +1,119 @@
+"""What the values of a task may be; everything wrong is refused by its name."""
+
+import re
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, Final
+
+import msgspec
+
+from ..config import TaskSettings
+from ..errors import InvalidField, TooLarge
+from .model import StepPlan, Task
+from .operations import fit
+
+_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,127}")
+_KIND: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_OWNER_CHARS_MAX: Final = 256
+
+
+def check_kind(kind: str) -> str:
+    """The name of a kind."""
+    if not _KIND.fullmatch(kind):
+        raise InvalidField(
+            "a kind is 1 to 64 letters, digits, dots, dashes or underscores, and does not begin with one of"
+            " the latter three",
+            field="kind",
+        )
+    return kind
+
+
+def check_id(id: str) -> str:
+    """A task's id that a caller chose."""
+    if not _ID.fullmatch(id):
+        raise InvalidField(
+            "a task's id is 1 to 128 letters, digits, dots, dashes, underscores or tildes, and begins with a"
+            " letter or a digit",
+            field="id",
+        )
+    return id
+
+
+def check_owner(owner: str) -> str:
+    """Whose a task is."""
+    if len(owner) > _OWNER_CHARS_MAX or not owner.isprintable():
+        raise InvalidField(
+            f"owner must be printable text of at most {_OWNER_CHARS_MAX} characters", field="owner"
+        )
+    return owner
+
+
+def check_steps(steps: Sequence[StepPlan], most: int) -> Sequence[StepPlan]:
+    """The steps that are known beforehand."""
+    if len(steps) > most:
+        raise TooLarge(f"a task may have at most {most} steps", field="steps")
+    names = [step.name for step in steps]
+    for index, name in enumerate(names):
+        if not name or not name.isprintable():
+            raise InvalidField("a step needs a name of printable text", field=f"steps[{index}].name")
+        if fit(name) != name:
+            raise InvalidField("the name of a step is too long", field=f"steps[{index}].name")
+        if name in names[:index]:
+            raise InvalidField(f"two steps are called {name!r}", field=f"steps[{index}].name")
+    return steps
+
+
+def check_timeout(seconds: float, settings: TaskSettings) -> float:
+    """How long a task may take (s)."""
+    if not 0 < seconds <= settings.max_timeout_seconds:
+        raise InvalidField(
+            f"timeout_seconds must be more than 0 and at most {settings.max_timeout_seconds:g}",
+            field="timeout_seconds",
+        )
+    return seconds
+
+
+def check_lease_seconds(asked: float | None, settings: TaskSettings) -> float:
+    """How long a worker may say nothing (s): what it asked for, or ``tasks.lease_seconds``."""
+    if asked is None:
+        return settings.lease_seconds
+    if not 0 < asked <= settings.max_lease_seconds:
+        raise InvalidField(
+            f"lease_seconds must be more than 0 and at most {settings.max_lease_seconds:g}",
+            field="lease_seconds",
+        )
+    return asked
+
+
+def encode_json(value: Any, field: str, max_bytes: int) -> bytes:
+    """A value as JSON.
+
+    Raises:
+        InvalidField, TooLarge: it is no JSON value, or more than ``max_bytes``.
+    """
+    try:
+        raw = msgspec.json.encode(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidField(f"{field} must be a JSON value: {error}", field=field) from error
+    if len(raw) > max_bytes:
+        raise TooLarge(f"{field} may have at most {max_bytes} bytes as JSON", field=field)
+    return raw
+
+
+def check_size(task: Task, settings: TaskSettings) -> None:
+    """That a task does not hold more than it may.
+
+    Raises:
+        TooLarge: it does.
+    """
+    if task.text_bytes > settings.max_text_bytes:
+        raise TooLarge(f"a task may stream at most {settings.max_text_bytes} bytes of text", field="text")
+    if len(task.steps) > settings.max_steps:
+        raise TooLarge(f"a task may have at most {settings.max_steps} steps", field="step")
+    encode_json(task.details, "fields", settings.max_details_bytes)
+
+
+def deadline_sentence(task: Task) -> str:
+    """What is said of a task that did not end in time."""
+    seconds = (task.deadline - task.created_at) / timedelta(seconds=1)
+    return f"it took longer than the {seconds:g} s that it may take"
