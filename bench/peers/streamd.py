@@ -39,7 +39,10 @@ class Streamd(Peer):
         return [sys.executable, "-m", "streamd", "serve", "--bind", f"{HOST}:{place.port}"]
 
     def environment(self, setup: Setup, place: Place) -> Mapping[str, str]:
-        variables = {"STREAMD_CONNECTIONS__MAX_CONNECTIONS": str(setup.connections)}
+        variables = {
+            "STREAMD_CONNECTIONS__MAX_CONNECTIONS": str(setup.connections),
+            "STREAMD_STORE__URL": "memory:",  # not a file in whatever folder this runs
+        }
         if setup.keep_events:
             kept = max(setup.keep_events, _LEAST_KEPT_EVENTS)
             for scope in ("", "TOPIC_"):

@@ -14,10 +14,13 @@ from .fanout import (
     TLS,
     WEBSOCKET,
 )
+from .orders import ORDERS
 from .publish import PUBLISH
 from .replay import REPLAY
+from .sentiment import SENTIMENT
 from .stalled import STALLED
 from .storm import STORM
+from .tasks import TASKS, TASKS_MANY
 
 __all__ = ["SCENARIOS", "Ratio", "Scenario"]
 
@@ -38,4 +41,8 @@ SCENARIOS: tuple[Scenario, ...] = (
     STALLED,
     GC_1000,
     GC_10000,
+    TASKS,
+    TASKS_MANY,
+    ORDERS,
+    SENTIMENT,
 )

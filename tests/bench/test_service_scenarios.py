@@ -1,0 +1,54 @@
+"""Small runs of the scenarios of tasks and services, against real servers: no event is lost."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def run_quick(out: Path, scenarios: Sequence[str], peers: Sequence[str]) -> dict[str, Any]:
+    """The scenarios' parts of the report."""
+    command = [sys.executable, "-m", "bench", "run", "--quick", "--out", str(out)]
+    for option, names in (("--scenario", scenarios), ("--peer", peers)):
+        for name in names:
+            command += [option, name]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stderr
+    report: dict[str, Any] = json.loads((out / "results.json").read_text())["scenarios"]
+    assert list(report) == list(scenarios)
+    return report
+
+
+def only_run(scenario: dict[str, Any], peer: str) -> dict[str, float]:
+    """The figures of a peer's run, of which there is one, after a look at those that all have."""
+    found = scenario["peers"][peer]
+    assert (found["missing"], found["failures"]) == (None, [])
+    [run] = found["runs"]
+    assert run["missing"] == run["repeated"] == run["disordered"] == 0
+    assert 0 < run["latency_p50_ms"] <= run["latency_p99_ms"] <= run["latency_max_ms"]
+    assert run["deliveries_per_second"] > 0
+    assert run["cpu_us_per_delivery"] > 0
+    figures: dict[str, float] = run
+    return figures
+
+
+def test_every_service_delivers_everything_from_a_file(tmp_path: Path) -> None:
+    scenarios = ["tasks", "tasks-many", "orders", "sentiment"]
+    report = run_quick(tmp_path, scenarios, ["streamd sqlite"])
+    runs = {name: only_run(report[name], "streamd sqlite") for name in scenarios}
+    for run in runs.values():
+        assert 0 < run["answered_p50_ms"] <= run["answered_p99_ms"]
+    # A stage starts, says what it did and ends: eleven of them, and an order has no fewer events.
+    assert runs["orders"]["events_per_order"] >= 33
+    assert 0 < runs["orders"]["first_event_p50_ms"] <= runs["orders"]["first_event_p99_ms"]
+
+
+def test_tasks_are_measured_in_memory_and_beside_the_floor(tmp_path: Path) -> None:
+    tasks = run_quick(tmp_path, ["tasks"], ["streamd memory", "floor"])["tasks"]
+    only_run(tasks, "floor")
+    only_run(tasks, "streamd memory")
+    assert tasks["peers"]["streamd memory"]["ratios"]["latency_p99_ms/floor"] > 0
