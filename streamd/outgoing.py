@@ -1,8 +1,14 @@
-"""The body of a request to another server, for httpx."""
+"""What requests to other servers have in common: a body for httpx, and when to come back."""
 
+import math
+import time
 from collections.abc import AsyncIterator
+from email.utils import parsedate_to_datetime
+from typing import Final
 
 import httpx
+
+MAX_RETRY_AFTER_SECONDS: Final = 3600.0  # somebody's wrong clock must not park a client for days
 
 
 class RequestBody(httpx.AsyncByteStream):
@@ -34,3 +40,20 @@ def with_body(request: httpx.Request, content: bytes) -> httpx.Request:
     request.stream = RequestBody(content)
     request.headers["Content-Length"] = str(len(content))
     return request
+
+
+def read_retry_after(value: str | None) -> float | None:
+    """Seconds from ``Retry-After``, a number or a date (RFC 9110 section 10.2.3); at most an hour.
+
+    None when there is no such header or it cannot be read.
+    """
+    if value is None:
+        return None
+    value = value.strip()
+    try:
+        seconds = (
+            float(value) if value[:1].isdigit() else parsedate_to_datetime(value).timestamp() - time.time()
+        )
+    except (ValueError, OverflowError):
+        return None
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS) if math.isfinite(seconds) else None

@@ -1,6 +1,6 @@
 """The client (layer 5): publish to a streamd server, and follow its events without losing any.
 
-Imports only :mod:`streamd.events`, :mod:`streamd.errors` and :mod:`streamd.request_body`; nothing of the server.
+Imports only :mod:`streamd.events`, :mod:`streamd.errors` and :mod:`streamd.outgoing`; nothing of the server.
 
 ===============  ============================================================================
 ``publisher``    :class:`Publisher`: one event or many, retried under one idempotency key

@@ -1,15 +1,13 @@
 """Reading an answer that says no: RFC 9457 problem details, and Retry-After (RFC 9110 10.2.3)."""
 
-import time
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any
 
 import attrs
 import msgspec
 
-MAX_RETRY_AFTER_SECONDS: Final = 3600.0  # somebody's wrong clock must not park a client for days
+from ..outgoing import read_retry_after
 
 
 @attrs.frozen
@@ -54,23 +52,6 @@ def problem_from_fields(
         None if field is None else str(field),
         retry_after_seconds,
     )
-
-
-def read_retry_after(value: str | None) -> float | None:
-    """Seconds to wait, from a number of seconds or an HTTP date; at most an hour.
-
-    None when there is no such header or it cannot be read.
-    """
-    if value is None:
-        return None
-    try:
-        if value[:1].isdigit():
-            seconds = float(value)
-        else:
-            seconds = parsedate_to_datetime(value).timestamp() - time.time()
-    except ValueError:
-        return None
-    return min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS)
 
 
 def _text(value: object) -> str:

@@ -16,7 +16,7 @@ from ..errors import InvalidBody, StreamdError
 from ..events import Draft
 from ..events.bodies import decode_json
 from ..events.event import DEFAULT_TYPE, encode_data
-from ..request_body import with_body
+from ..outgoing import with_body
 from .answer import Answer, open_answer
 from .backoff import Backoff
 from .endpoint import Endpoint, Timeouts, Verify

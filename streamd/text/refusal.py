@@ -1,13 +1,12 @@
 """Why a text could not begin, and whether asking again may help."""
 
-import math
-import time
 from collections.abc import AsyncIterator
-from email.utils import parsedate_to_datetime
 from typing import Final
 
 import httpx
 import trio
+
+from ..outgoing import read_retry_after
 
 _BODY_BYTES_MAX: Final = 2000  # of an error answer, for the log
 _BODY_SECONDS: Final = 2.0  # how long it is read; the status has said enough
@@ -70,19 +69,6 @@ async def read_refusal(response: httpx.Response, body: AsyncIterator[bytes]) -> 
         again=status == 429 or status >= 500,
         retry_after_seconds=read_retry_after(response.headers.get("retry-after")),
     )
-
-
-def read_retry_after(value: str | None) -> float | None:
-    """Seconds from ``Retry-After``, a number or a date (RFC 9110 section 10.2.3); None for neither."""
-    if value is None:
-        return None
-    try:
-        seconds = (
-            float(value) if value[:1].isdigit() else parsedate_to_datetime(value).timestamp() - time.time()
-        )
-    except (ValueError, OverflowError):
-        return None
-    return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
 async def _read_beginning(body: AsyncIterator[bytes]) -> str:

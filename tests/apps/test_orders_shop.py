@@ -2,9 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from email.utils import format_datetime
 from typing import Any
 
 import httpx
@@ -12,7 +10,7 @@ import pytest
 import trio
 
 from streamd.apps.purchase_orders.model import Line, Order
-from streamd.apps.purchase_orders.shop import Shop, SyncFailed, make_payload, read_order_id, retry_after
+from streamd.apps.purchase_orders.shop import Shop, SyncFailed, make_payload, read_order_id
 from streamd.config.services import PurchaseOrderSettings
 from tests.apps.orders_rig import Answer, Asked, Peer, http, peer
 
@@ -153,15 +151,6 @@ async def test_a_huge_answer_is_not_taken() -> None:
 )
 def test_the_id_of_an_answer(body: bytes, found: str | None) -> None:
     assert read_order_id(body) == found
-
-
-def test_what_retry_after_says() -> None:
-    assert retry_after("7") == 7
-    assert retry_after(" 7 ") == 7
-    assert retry_after("") == retry_after("soon") == retry_after("-1") == 0
-    later = format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)
-    assert 90 < retry_after(later) <= 100
-    assert retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0
 
 
 def test_the_payload_has_money_as_text() -> None:

@@ -21,9 +21,10 @@ from streamd.client import (
 )
 from streamd.client.errors import failed
 from streamd.client.link import ControlFrame, Link
-from streamd.client.problem import MAX_RETRY_AFTER_SECONDS, read_problem, read_retry_after
+from streamd.client.problem import read_problem
 from streamd.client.wire import read_frame, read_poll_answer
 from streamd.events import EventId
+from streamd.outgoing import MAX_RETRY_AFTER_SECONDS, read_retry_after
 
 A, B, C = (EventId(f"1700000000000-00000{n}") for n in (1, 2, 3))
 
@@ -65,6 +66,8 @@ class TestProblem:
         assert read_retry_after("0") == 0
         assert read_retry_after("soon") is None
         assert read_retry_after("") is None
+        assert read_retry_after(" 7 ") == 7
+        assert read_retry_after("1e999") is None
         assert read_retry_after("99999999") == MAX_RETRY_AFTER_SECONDS
         assert read_retry_after(formatdate(time.time() + 60, usegmt=True)) == pytest.approx(60, abs=5)
         assert read_retry_after(formatdate(0, usegmt=True)) == 0

@@ -8,8 +8,6 @@ where that is longer.
 
 import random
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 import attrs
@@ -19,7 +17,7 @@ import trio
 
 from ...config import PurchaseOrderSettings
 from ...errors import StreamdError
-from ...request_body import with_body
+from ...outgoing import read_retry_after, with_body
 from .amounts import decimal_text
 from .model import Order
 
@@ -163,7 +161,7 @@ class Shop:
             return Answer(status, body)
         if status in _TRIED_AGAIN or status >= 500:
             raise _TryAgain(
-                f"the shop answered {status}", retry_after(response.headers.get("retry-after", ""))
+                f"the shop answered {status}", read_retry_after(response.headers.get("retry-after")) or 0.0
             )
         raise SyncFailed(f"the shop refused it with {status}")
 
@@ -181,16 +179,3 @@ def read_order_id(body: bytes) -> str | None:
         return None
     text = str(found)
     return text if 0 < len(text) <= _MAX_ID_CHARS and text.isprintable() else None
-
-
-def retry_after(header: str) -> float:
-    """What ``Retry-After`` asks for, in seconds from now; 0 when it says nothing that can be read."""
-    header = header.strip()
-    if header.isascii() and header.isdigit():
-        return float(header[:12])
-    try:
-        moment = parsedate_to_datetime(header)
-    except (TypeError, ValueError):
-        return 0.0
-    moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())

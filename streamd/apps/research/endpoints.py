@@ -10,7 +10,7 @@ import httpx
 import trio
 
 from ...client.backoff import Backoff
-from ...client.problem import read_retry_after
+from ...outgoing import read_retry_after
 from .files import decode
 from .sources import HttpSource, NothingKnown, Report, SourceFailed
 from .templates import Query
