@@ -16,6 +16,7 @@ _COMMANDS = {
     "serve": "streamd.cli.serve",
     "publish": "streamd.cli.publish",
     "subscribe": "streamd.cli.subscribe",
+    "tasks": "streamd.cli.tasks",
     "check-services": "streamd.cli.check_services",
     "config": "streamd.cli.config",
 }

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 import click
 import trio
 
+from streamd.cli.live import printable
 from streamd.errors import InvalidField, StreamdError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -57,9 +58,10 @@ def run(main: Callable[[], Awaitable[int]], on_signal: Callable[[signal.Signals]
     try:
         return trio.run(partial(_run_until_signal, main, on_signal), strict_exception_groups=True)
     except* InvalidField as group:
-        error: Exception = click.UsageError(str(_first(group)))
+        error: Exception = click.UsageError(str(first_leaf(group)))
     except* (OSError, StreamdError) as group:
-        error = click.ClickException(str(_first(group)))
+        # On one line: what the server says may hold what commands the terminal.
+        error = click.ClickException(printable(" ".join(str(first_leaf(group)).split())))
     raise error
 
 
@@ -84,7 +86,8 @@ async def _run_until_signal(
     return status
 
 
-def _first(error: BaseException) -> BaseException:
+def first_leaf(error: BaseException) -> BaseException:
+    """The first exception in a group that is none itself."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error

@@ -43,6 +43,9 @@ class Link:
     timeouts: Timeouts
     send: Callable[[Item], Awaitable[None]]  # to whoever iterates; waits while they are behind
     cursor: EventId | None  # the last id passed on; None: the first `connected` will tell
+    # A stream may begin with a snapshot, whose id lies before the head, and which may share it with the
+    # event that follows; the server then says everything once, and every id is news.
+    snapshots: bool = False
     silence_seconds: float = attrs.field(
         init=False, default=attrs.Factory(lambda self: self.timeouts.silence_seconds, takes_self=True)
     )
@@ -100,14 +103,16 @@ class Link:
 
     def _advance(self, event_id: str) -> bool:
         """Move the cursor; False for an id that it has passed already."""
-        if not event_id or (self.cursor is not None and event_id <= self.cursor):
+        if not event_id:
+            return False
+        if self.cursor is not None and event_id <= self.cursor and not self.snapshots:
             return False
         self.cursor = EventId(event_id)
         return True
 
     def _connected(self, fields: Mapping[str, Any]) -> Connected:
         head = _text(fields, "head") or None
-        if self.cursor is None and head is not None:
+        if self.cursor is None and head is not None and not self.snapshots:
             # From here on nothing may be missed, though no event has come yet.
             self.cursor = EventId(head)
         heartbeat = fields.get("heartbeat_seconds")
@@ -128,3 +133,4 @@ class Request:
 
     endpoint: Endpoint
     query: tuple[tuple[str, str], ...]  # topics, patterns, options; without the cursor
+    path: str = "events"  # of the stream; only over SSE there are others

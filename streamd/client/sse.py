@@ -29,7 +29,7 @@ async def follow_sse(request: Request, link: Link) -> None:
         headers["Last-Event-ID"] = link.cursor
     async with endpoint.http_client() as client:
         get = client.build_request(
-            "GET", endpoint.url("events"), params=httpx.QueryParams(request.query), headers=headers
+            "GET", endpoint.url(request.path), params=httpx.QueryParams(request.query), headers=headers
         )
         seconds = endpoint.timeouts.connect_seconds
         async with open_answer(client, get, seconds=seconds) as answer:

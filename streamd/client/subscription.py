@@ -147,14 +147,34 @@ async def subscribe(
     if heartbeat_seconds is not None:
         query.append(("heartbeat", f"{heartbeat_seconds:g}"))
 
+    async with follow(
+        TRANSPORTS[transport], Request(endpoint, tuple(query)), cursor, backoff
+    ) as subscription:
+        yield subscription
+
+
+@asynccontextmanager
+async def follow(
+    transport: Follow,
+    request: Request,
+    cursor: EventId | None = None,
+    backoff: Backoff | None = None,
+    *,
+    snapshots: bool = False,
+) -> AsyncIterator[Subscription]:
+    """What :func:`subscribe` does, for any stream.
+
+    Args:
+        transport: makes one connection.
+        request: what every connection asks for.
+        cursor: go on after this.
+        backoff: the waits between tries.
+        snapshots: whether the stream may begin with a snapshot, see :class:`.link.Link`.
+    """
     send, receive = trio.open_memory_channel[Item](BUFFER_ITEMS)
     subscription = Subscription(receive, cursor)
-    loop = _Loop(
-        TRANSPORTS[transport],
-        Request(endpoint, tuple(query)),
-        Link(endpoint.timeouts, send.send, cursor),
-        backoff or Backoff(),
-    )
+    link = Link(request.endpoint.timeouts, send.send, cursor, snapshots)
+    loop = _Loop(transport, request, link, backoff or Backoff())
     failure: BaseException | None = None
     async with trio.open_nursery() as nursery, send, receive:
         nursery.start_soon(_run, loop, send, subscription)

@@ -69,7 +69,9 @@ def command(*arguments: str) -> list[str]:
 def environment(**variables: str) -> dict[str, str]:
     """Ours, with warnings as errors, and nothing of the machine's that would change what is shown."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith("STREAMD_")}
-    return {**ours, "PYTHONWARNINGS": "error", "PYTHONPATH": str(Path.cwd()), "TERM": "xterm", **variables}
+    ours |= {"PYTHONWARNINGS": "error", "PYTHONPATH": str(Path.cwd()), "TERM": "xterm"}
+    # A server that keeps tasks keeps them in memory, not in a file where the tests happen to run.
+    return {**ours, "STREAMD_STORE__URL": "memory:", **variables}
 
 
 def started(*arguments: str, **variables: str) -> AbstractAsyncContextManager[Program]:

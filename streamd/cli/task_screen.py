@@ -1,0 +1,155 @@
+"""A task on a terminal: a progress bar with its steps, kept at the foot, its text above."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import trio
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from streamd.cli.live import REFRESH_SECONDS, printable
+from streamd.cli.task_state import Followed
+from streamd.cli.task_text import STATUS_STYLES, duration, one_line, percent
+from streamd.client.tasks import ENDED, StepState
+
+BAR_WIDTH: Final = 40
+OTHER_ROWS: Final = 12  # of a terminal's height, what is not for steps
+PARTIAL_ROWS: Final = 3  # of a line of text that has no end yet
+_OVER: Final = ENDED | {"skipped"}
+_MARKS: Final = {"completed": "✓", "failed": "✗", "running": "●", "skipped": "-"}
+_ASCII_MARKS: Final = {"completed": "+", "failed": "x", "running": ">", "skipped": "-"}
+
+
+def is_terminal() -> bool:
+    """Whether standard output is a terminal that can do more than write lines."""
+    # Ask the terminal itself: rich would also believe FORCE_COLOR.
+    return sys.stdout.isatty() and not Console().is_dumb_terminal
+
+
+class Screen:
+    """Shows a task that goes on.
+
+    Args:
+        task: what is shown.
+        text: whether its text is, too.
+    """
+
+    def __init__(self, task: Followed, *, text: bool) -> None:
+        self._task = task
+        self._text = text
+        self._partial = ""  # the text's last line, which has no end yet
+        self._notice = ""
+        self._console = Console(force_terminal=True, highlight=False, markup=False)
+        self._live: Live | None = Live(
+            console=self._console,
+            get_renderable=self._frame,
+            auto_refresh=False,  # that would be a thread, which writes while we do
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+
+    async def keep(self, scope: trio.CancelScope) -> None:
+        while self._live is not None:
+            self._live.start()
+            self._live.refresh()
+            await trio.sleep(REFRESH_SECONDS)
+
+    async def update(self, text: str) -> None:
+        await trio.lowlevel.checkpoint()
+        if not self._text or not text:
+            return
+        *lines, self._partial = (self._partial + text).split("\n")
+        if lines:
+            self._print("\n".join(lines))
+
+    def say(self, notice: str) -> None:
+        self._notice = notice
+        if self._live is not None and self._live.is_started:
+            self._live.refresh()  # it may be over soon
+
+    def hurry(self) -> None:
+        pass
+
+    def close(self) -> None:
+        if self._live is None:
+            return
+        live, self._live = self._live, None
+        self._notice = ""
+        if self._partial:
+            self._print(self._partial)
+            self._partial = ""
+        if live.is_started:
+            live.refresh()
+            live.stop()
+
+    def _print(self, text: str) -> None:
+        self._console.print(Text(printable(text)), soft_wrap=True)
+
+    def _frame(self) -> RenderableType:
+        task, console = self._task, self._console
+        rows: list[RenderableType] = []
+        if self._partial:
+            rows.append(Text(printable(self._partial)[-PARTIAL_ROWS * console.width :]))
+        rows += [_cut(f"{task.kind} {task.id}", "bold"), self._bar()]
+        if doing := task.doing():
+            rows.append(Text(doing, style="red" if task.error is not None and task.ended else ""))
+        if task.note:
+            rows.append(Text(task.note, style="dim"))
+        rows += self._steps(list(task.steps.values()), max(1, console.height - OTHER_ROWS))
+        if self._notice:
+            rows.append(_cut(self._notice, "yellow"))
+        return Group(*rows)
+
+    def _bar(self) -> RenderableType:
+        task = self._task
+        left = task.left_seconds(trio.current_time())
+        style = STATUS_STYLES.get(task.status, "")
+        cells = Table.grid(padding=(0, 1))
+        cells.add_row(
+            Text(task.status, style=style),
+            ProgressBar(
+                total=100.0,
+                completed=task.progress,
+                width=min(BAR_WIDTH, self._console.width // 2),
+                complete_style=style,
+                finished_style=style,
+            ),
+            percent(task.progress),
+            "" if left is None else f"{duration(left)} left",
+        )
+        return cells
+
+    def _steps(self, steps: Sequence[StepState], room: int) -> Iterable[RenderableType]:
+        """As many steps as there is room for, those around the first that has not ended."""
+        if not steps:
+            return
+        current = next((n for n, step in enumerate(steps) if step.status not in _OVER), len(steps) - 1)
+        shown = window(len(steps), current, room)
+        if shown.start:
+            yield _cut(f"  {shown.start} steps before", "dim")
+        marks = _ASCII_MARKS if self._console.options.ascii_only else _MARKS
+        cells = Table.grid(padding=(0, 1))
+        for _ in range(3):
+            cells.add_column(no_wrap=True)
+        cells.add_column()  # alone it may be cut, for its cells do not wrap either
+        for step in steps[shown.start : shown.stop]:
+            mark = Text("  " + marks.get(step.status, " "), style=STATUS_STYLES.get(step.status, ""))
+            far = percent(step.progress) if step.status == "running" else ""
+            cells.add_row(mark, Text(one_line(step.name)), far, _cut(step.error or step.message, ""))
+        yield cells
+        if shown.stop < len(steps):
+            yield _cut(f"  {len(steps) - shown.stop} steps after", "dim")
+
+
+def window(count: int, current: int, room: int) -> range:
+    """Which of ``count`` lines to show when there is room for ``room``; the current one is among them."""
+    first = max(0, min(current - room // 3, count - room))
+    return range(first, min(first + room, count))
+
+
+def _cut(text: str, style: str) -> Text:
+    return Text(one_line(text), style=style, no_wrap=True, overflow="ellipsis")

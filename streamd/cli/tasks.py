@@ -1,0 +1,167 @@
+"""``streamd tasks``: list, show, follow and cancel the long work of a server."""
+
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
+
+import click
+import msgspec
+from rich.console import Console
+
+from streamd.cli.client_options import run, server_options
+from streamd.cli.live import printable
+from streamd.cli.task_text import columns, description, one_line, table
+from streamd.cli.task_watch import Watch
+from streamd.client.tasks import STATUSES, TaskClient, TaskState
+
+T = TypeVar("T")
+
+LISTED: Final = 100  # tasks, when nobody says how many; as the server's own default
+
+
+class _Utf8(click.ParamType[str]):
+    """Text that can go into a request: on a command line there may be bytes that are none."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(value)
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            self.fail("it is not UTF-8", param, ctx)
+        return text
+
+
+_task_id: Final = click.argument("task_id", metavar="ID", type=_Utf8())
+
+
+@click.group()
+def tasks() -> None:
+    """Long work on the server: list it, show it, follow it, cancel it.
+
+    \b
+    Examples:
+      streamd tasks ls --status running
+      streamd tasks watch 5f0c2a9e41d7
+    """  # noqa: D301 - click's mark for a paragraph that it must not wrap
+
+
+@tasks.command()
+@server_options
+@click.option("--kind", type=_Utf8(), help="Only tasks of this kind.")
+@click.option("--status", type=click.Choice(STATUSES), help="Only tasks that stand there.")
+@click.option("--owner", type=_Utf8(), help="Only tasks of this owner.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=LISTED, show_default=True, help="At most so many."
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def ls(
+    url: str,
+    cacert: str | None,
+    http2: bool,
+    kind: str | None,
+    status: str | None,
+    owner: str | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """List tasks, the newest first.
+
+    A table on a terminal, aligned columns elsewhere.
+    """
+    client = _Client(url, cacert, http2)
+    found = client.ask(lambda c: c.list(kind=kind, status=status, owner=owner, limit=limit))
+    if as_json:
+        for task in found:
+            _print_json(task.fields)
+    elif not found:
+        click.echo("there are no such tasks" if kind or status or owner else "there are no tasks", err=True)
+    elif sys.stdout.isatty():
+        Console(force_terminal=True, highlight=False, markup=False).print(table(found, datetime.now(UTC)))
+    else:
+        click.echo(columns(found), nl=False)
+    if len(found) == limit:
+        click.echo(f"these are the newest {limit}; there may be more, see --limit", err=True)
+
+
+@tasks.command()
+@server_options
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, nothing left out.")
+@_task_id
+def show(url: str, cacert: str | None, http2: bool, as_json: bool, task_id: str) -> None:
+    """Show everything of a task: its steps, its error, and its result if it has one."""
+
+    async def ask(client: TaskClient) -> tuple[TaskState, Any]:
+        task = await client.get(task_id)
+        return task, await client.result(task_id) if task.has_result else msgspec.UNSET
+
+    task, result = _Client(url, cacert, http2).ask(ask)
+    if as_json:
+        _print_json(task.fields if result is msgspec.UNSET else {**task.fields, "result": result})
+    else:
+        click.echo(description(task, result), nl=False)
+
+
+@tasks.command()
+@server_options
+@click.option("--text", is_flag=True, help="The text that it streams, too; on a pipe that alone.")
+@_task_id
+def watch(url: str, cacert: str | None, http2: bool, text: bool, task_id: str) -> None:
+    """Follow a task to its end.
+
+    On a terminal with a progress bar, elsewhere with a line for each message that says something new. With
+    --text on a pipe, standard output has the text alone and the lines go to standard error.
+
+    Goes on by itself when the connection is lost or the server restarts. Ends with status 0 when the task
+    is completed, with 1 when it failed or was cancelled, with 130 on Ctrl-C, which leaves the task alone.
+    """
+    command = Watch(lambda: TaskClient(url, verify=cacert or True, http2=http2), task_id, text=text)
+    sys.exit(run(command.run, command.on_signal))
+
+
+@tasks.command()
+@server_options
+@click.option("--message", type=_Utf8(), default="", help="Why; those who follow the task are told.")
+@_task_id
+def cancel(url: str, cacert: str | None, http2: bool, message: str, task_id: str) -> None:
+    """End a task that nobody wants any more."""
+    client = _Client(url, cacert, http2, unsure="it is not known whether the task was cancelled")
+    task = client.ask(lambda c: c.cancel(task_id, message=message))
+    click.echo(f"{one_line(task.id)} is {one_line(task.status)}")
+
+
+class _Client:
+    """Asks once, outside of which nothing is asynchronous, so that printing may take its time.
+
+    Args:
+        unsure: what is to be said when the answer is not waited for.
+    """
+
+    def __init__(self, url: str, cacert: str | None, http2: bool, *, unsure: str = "") -> None:
+        self._make: Callable[[], TaskClient] = lambda: TaskClient(url, verify=cacert or True, http2=http2)
+        self._unsure = unsure
+
+    def ask(self, ask: Callable[[TaskClient], Awaitable[T]]) -> T:
+        """The answer; a signal ends the process with 128 plus its number."""
+        answers: list[T] = []
+
+        async def main() -> int:
+            answers.append(await ask(self._make()))
+            return 0
+
+        status = run(main, self._on_signal)
+        if not answers:
+            sys.exit(status)
+        return answers[0]
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        if self._unsure:
+            click.echo(f"interrupted: {self._unsure}", err=True)
+
+
+def _print_json(value: Any) -> None:
+    text = msgspec.json.encode(value).decode()
+    click.echo(printable(text) if sys.stdout.isatty() else text)

@@ -1,0 +1,38 @@
+"""Following a task: what is shown first, what comes after it, and the end."""
+
+from trio.testing import MockClock
+
+from streamd.client import Connected, ReceivedEvent, Reconnecting, TaskClient
+from streamd.testing import RunningServer
+from tests.client.fake_server import FakeServer, Refuse, Speak
+
+
+async def test_one_who_comes_late_gets_the_state_and_the_last_message(streamd_server: RunningServer) -> None:
+    tasks = streamd_server.streamd.tasks
+    task = await tasks.create("far", worker="w")
+    await tasks.complete(task.id, {"a": 1}, lease=task.lease)
+    await streamd_server.streamd.publish("elsewhere", "the head of the log is not the task's place")
+    events: list[ReceivedEvent] = []
+    async with TaskClient(streamd_server.url).follow(task.id) as subscription:
+        async for item in subscription:
+            if isinstance(item, ReceivedEvent):
+                events.append(item)
+            elif isinstance(item, Reconnecting):
+                break
+    assert [event.type for event in events] == ["status", "complete"]
+    assert events[0].id == events[1].id == subscription.cursor
+
+
+async def test_a_connection_that_was_lost_before_the_state_came_begins_anew(
+    server: FakeServer, clock: MockClock
+) -> None:
+    body = b'event: connected\ndata: {"head": "1700000000009-000000"}\n\n'
+    stream = Speak("text/event-stream", body)
+    state = b"id: 1700000000005-000000\nevent: status\ndata: {}\n\n"
+    server.script.extend([stream, Speak("text/event-stream", body + state), Refuse(204)])
+    client = TaskClient(server.url)
+    async with client.follow("a/b") as subscription:
+        kinds = [type(item) async for item in subscription]
+    assert kinds == [Connected, Reconnecting, Connected, ReceivedEvent, Reconnecting]
+    assert [request.cursor for request in server.seen] == [None, None, "1700000000005-000000"]
+    assert {request.path for request in server.seen} == {"/tasks/a%2Fb/events"}
