@@ -5,6 +5,7 @@
 ``requests``     what a query string, a header or a body may say
 ``problems``     every error as ``application/problem+json``
 ``events``       ``/events``: subscribe, poll, publish
+``tasks``        ``/tasks``: make, follow, work on and cancel long work; a task's stream for other views
 ``direct``       ``GET /events`` past the web framework
 ``operations``   health, metrics, connections
 ``observe``      request times, and cross-origin access
