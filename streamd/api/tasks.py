@@ -237,10 +237,18 @@ class TaskStream(EventStream):
         assert opening is not None
         services = self._services
         with open_stream(services, "sse", self._request) as (connection, subscription):
-            source = TaskSource(services.tasks, self._task_id, subscription, opening.view, opening.end)
+            source = TaskSource(
+                services.tasks,
+                self._task_id,
+                subscription,
+                connection.outbox,
+                opening.view,
+                opening.end,
+            )
             del opening
             headers = encode_headers(self.headers)
-            await serve_sse(services, connection, source, scope, send, headers)
+            with source:
+                await serve_sse(services, connection, source, scope, send, headers)
 
 
 def _answer(

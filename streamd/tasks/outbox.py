@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NoReturn, TypeVar
 
 import attrs
@@ -63,6 +63,7 @@ class OutboxPublisher:
         self._published = trio.Event()
         self._places: OrderedDict[tuple[str, int], EventId] = OrderedDict()
         self._ends: OrderedDict[str, int] = OrderedDict()
+        self._watching: dict[str, dict[Callable[[], None], None]] = {}
 
     def wake(self) -> None:
         """There is something to publish."""
@@ -77,6 +78,22 @@ class OutboxPublisher:
     def end_of(self, task_id: str) -> int | None:
         """The version of a task's last message, if that is being published or was just now."""
         return self._ends.get(task_id)
+
+    def place_of_end(self, task_id: str) -> EventId | None:
+        """The place of a task's last message, if it was published just now."""
+        version = self._ends.get(task_id)
+        return None if version is None else self._places.get((task_id, version))
+
+    def watch(self, task_id: str, woken: Callable[[], None]) -> None:
+        """Call ``woken`` when a task's last message is in the log; it must not block."""
+        self._watching.setdefault(task_id, {})[woken] = None
+
+    def unwatch(self, task_id: str, woken: Callable[[], None]) -> None:
+        """No more."""
+        watching = self._watching[task_id]
+        del watching[woken]
+        if not watching:
+            del self._watching[task_id]
 
     async def place_of(self, task_id: str, version: int) -> EventId | None:
         """Wait until that version of a task is published; None if its place is not known any more."""
@@ -128,6 +145,9 @@ class OutboxPublisher:
         for row, receipt in zip(rows, receipts, strict=True):
             published.append(Published(row.task_id, row.version, receipt.id, row.last))
             _remember(self._places, (row.task_id, row.version), receipt.id)
+            if row.last:
+                for woken in self._watching.get(row.task_id, {}):
+                    woken()
         self._wake_waiting()
         await self._store.mark_published(published)
         self._metrics.outbox_depth.dec(len(published))

@@ -1,27 +1,32 @@
 """The stream of one task: its present state, then what comes after it, then its end."""
 
 from collections.abc import Sequence
+from typing import Final, Self
 
 import attrs
 
-from ..events import Control, ControlName, Event, EventId, Frame, UnloggedEvent
+from ..events import Control, ControlName, CursorMove, Event, EventId, Frame, UnloggedEvent
 from ..events.event import encode_data
-from ..hub import Sent, Subscription, Wire
+from ..hub import Outbox, Sent, Subscription, Wire
 from .model import topic_of
 from .service import Tasks, View
 
+_WAKE: Final = CursorMove(EventId(""))
+"""Put into an outbox to have its source look up; never sent."""
+
 
 class TaskSource:
-    """Feeds one connection with a task's messages, each version once.
+    """Feeds one connection with a task's messages, each version once, while the block ``with`` it lasts.
 
     A stream that begins without a cursor, or whose cursor lies before what the log keeps, gets a snapshot
-    with all versions up to its own; the log goes on behind it. After the task's last message there is
-    nothing more, and the stream ends.
+    with all versions up to its own; the log goes on behind it, and the fan-out writes what comes straight to
+    the wire. After the task's last message there is nothing more, and the stream ends.
 
     Args:
         tasks: where the task is.
         task_id: of the task.
         subscription: to its topic.
+        outbox: of that subscription.
         view: its present state, to begin with; None for a client that resumes.
         end: the place of its last message, if it has ended.
     """
@@ -31,36 +36,64 @@ class TaskSource:
         tasks: Tasks,
         task_id: str,
         subscription: Subscription,
+        outbox: Outbox,
         view: View | None,
         end: EventId | None,
     ) -> None:
         self._tasks = tasks
         self._task_id = task_id
         self._subscription = subscription
+        self._outbox = outbox
         self._end = end
         self._over = False
+        self._wire: Wire | None = None  # until the opening is written
+        self._sent: Sent | None = None
         self._opening = self._frames_of(view) if view is not None else []
 
+    def __enter__(self) -> Self:
+        self._tasks.outbox.watch(self._task_id, self._wake)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._tasks.outbox.unwatch(self._task_id, self._wake)
+
     async def receive(self) -> Sequence[Frame]:
-        """The next frames; empty when the task's last message was among the ones before."""
+        """The next frames; empty when the task's last message was among what went out before."""
         if self._opening:
             opening, self._opening = self._opening, []
             return opening
+        if self._wire is not None and not self._is_ending():
+            self._subscription.write_through(self._wire, self._sent)
+        self._wire = None
         while not self._over:
             frames = await self._subscription.receive()
             if not frames:
                 break
+            # No checkpoint from here to the writing, but for a gap: the fan-out may write what comes next.
             kept = await self._mend(frames)
-            await self._look_for_end(kept)
+            self._look_for_end(kept)
             if kept:
                 return kept
         return []
 
     def write_through(self, wire: Wire | None, sent: Sent | None = None) -> None:
-        """Everything goes through :meth:`receive`, which looks at what is sent."""
+        """Let the fan-out write by itself, once what the stream begins with is written; None: no more."""
+        if wire is None:
+            self._wire = None
+            self._subscription.write_through(None)
+        else:
+            self._wire, self._sent = wire, sent
+
+    def _wake(self) -> None:
+        """The task's last message is in the log: from here on, look at what is sent."""
+        self._subscription.write_through(None)
+        self._outbox.put_nowait(_WAKE)
+
+    def _is_ending(self) -> bool:
+        return self._end is not None or self._tasks.outbox.end_of(self._task_id) is not None
 
     async def _mend(self, frames: Sequence[Frame]) -> list[Frame]:
-        """The frames, with a snapshot in the place of a gap."""
+        """The frames, with a snapshot in the place of a gap; a subscription with a gap is not live."""
         kept: list[Frame] = []
         place: EventId | None = None
         for frame in frames:
@@ -69,19 +102,23 @@ class TaskSource:
                 place = view.place
                 self._subscription.cursor = max(self._subscription.cursor, place)
                 kept += self._frames_of(view)
-            elif not (place is not None and isinstance(frame, Event) and frame.id <= place):
+            elif frame is not _WAKE and not (
+                place is not None and isinstance(frame, Event) and frame.id <= place
+            ):
                 kept.append(frame)
         return kept
 
-    async def _look_for_end(self, frames: Sequence[Frame]) -> None:
+    def _look_for_end(self, frames: Sequence[Frame]) -> None:
+        """Whether the last message is among these, or was written before them."""
         if self._end is None:
-            version = self._tasks.outbox.end_of(self._task_id)
-            if version is None:
-                return
-            self._end = await self._tasks.outbox.place_of(self._task_id, version)
-        if self._end is not None:
-            end = self._end
-            self._over = self._over or any(isinstance(frame, Event) and frame.id >= end for frame in frames)
+            self._end = self._tasks.outbox.place_of_end(self._task_id)
+        if self._end is None:
+            return
+        end, level = self._end, self._subscription.level_cursor()
+        if (level is not None and level >= end) or any(
+            isinstance(frame, Event) and frame.id >= end for frame in frames
+        ):
+            self._over = True
 
     def _frames_of(self, view: View) -> list[Frame]:
         frames: list[Frame] = [UnloggedEvent(view.message.data, view.message.type, id=view.place)]

@@ -6,8 +6,8 @@ from typing import Any
 import attrs
 import trio
 
-from streamd.events import Event, EventId, Frame, Selectors, UnloggedEvent
-from streamd.hub import Outbox
+from streamd.events import Batch, Event, EventId, Frame, Selectors, UnloggedEvent
+from streamd.hub import Outbox, Sent
 from streamd.tasks import Task, operations, topic_of
 from streamd.tasks.stream import TaskSource, open_task
 from tests.tasks.task_rig import Rig
@@ -42,12 +42,14 @@ class Follower:
         messages: what it has got.
         refused: whether it was told that there is nothing to stream (204).
         over: whether the stream came to its end.
+        written: messages that the fan-out wrote by itself (count).
     """
 
     def __init__(self, rig: Rig, task_id: str, cursor: EventId | None = None, capacity: int = 256) -> None:
         self._rig, self._task_id, self._cursor, self._capacity = rig, task_id, cursor, capacity
         self.messages: list[Heard] = []
         self.refused = self.over = False
+        self.written = 0
         self.may_read = trio.Event()
         self.may_read.set()
 
@@ -59,15 +61,33 @@ class Follower:
             task_status.started()
             return
         topic = Selectors(topics=[topic_of(task_id)])
-        with rig.hub.subscribe(topic, opening.after, Outbox(self._capacity, 1_000_000)) as subscription:
-            source = TaskSource(rig.tasks, task_id, subscription, opening.view, opening.end)
-            task_status.started()
-            await self.may_read.wait()
-            while frames := await source.receive():
-                self.messages += heard(frames)
+        outbox = Outbox(self._capacity, 1_000_000)
+        with rig.hub.subscribe(topic, opening.after, outbox) as subscription:
+            source = TaskSource(rig.tasks, task_id, subscription, outbox, opening.view, opening.end)
+            with source:
+                task_status.started()
                 await self.may_read.wait()
-            assert await source.receive() == []
-            self.over = True
+                source.write_through(self, Sent(0.0))
+                while frames := await source.receive():
+                    self.messages += heard(frames)
+                    await self.may_read.wait()
+                assert await source.receive() == []
+                self.over = True
+
+    # --- the wire, which the fan-out writes to by itself
+
+    def write_nowait(self, batch: Batch) -> int:
+        if not self.may_read.is_set():
+            return 0
+        self.messages += heard(batch.frames)
+        self.written += len(batch.frames)
+        return 1
+
+    async def write(self, batch: Batch) -> int:
+        raise NotImplementedError
+
+    def release(self) -> None:
+        raise NotImplementedError
 
     @property
     def versions(self) -> list[int]:

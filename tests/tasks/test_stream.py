@@ -66,6 +66,7 @@ async def test_followers_who_come_at_any_time_behind_a_fast_worker_miss_nothing(
                 await trio.testing.wait_all_tasks_blocked()
     for follower in followers:
         check_stream(follower, 303)
+    assert sum(follower.written for follower in followers) > 300, "the fan-out writes by itself"
     assert len({follower.versions[0] for follower in followers}) > 10
 
 
