@@ -69,8 +69,9 @@ async def test_the_task_commands_make_a_task_and_follow_it() -> None:
     async with run_server() as server:
         made = await run_until(["bash", "-c", make.replace(DEFAULT_URL, server.url)], b'"lease_until"')
         assert b'"id":"import-7"' in made
+        assert b'"message":"half of the file"' in made
         stream = ["bash", "-c", follow.replace(DEFAULT_URL, server.url)]
-        assert b'"status":"running"' in await run_until(stream, b'"snapshot":true')
+        assert b'"message":"half of the file"' in await run_until(stream, b'"snapshot":true')
 
 
 async def test_the_library_example_streams_what_its_view_publishes() -> None:

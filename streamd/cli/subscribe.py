@@ -74,7 +74,9 @@ class Options:
             return self.after
         try:
             text = self.cursor_file.read_text().strip()
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            if not self.cursor_file.parent.is_dir():
+                raise click.UsageError(f"{self.cursor_file}: there is no such folder") from error
             return self.after
         except UnicodeError:
             text = "what is no text"

@@ -138,7 +138,7 @@ class Ledger:
                 and not task.status.ended
                 and not (task.lease and secrets.compare_digest(task.lease.encode(), lease.encode()))
             ):
-                raise LeaseLost("another worker has this task", field="lease")
+                raise LeaseLost("this lease does not hold the task, or not any more", field="lease")
             before[:] = [task.status]
             made[:] = [self._present(change) for change in operation(task)]
             if made:

@@ -112,6 +112,7 @@ class Task:
     version: int = 1  # each change, and so each event, has the next one
     worker: str = ""  # who holds it
     lease: str = ""  # the secret of who holds it
+    lease_seconds: float = 0.0  # what each sign of life renews it for
     lease_until: datetime | None = None  # when that ends, unless it is renewed
     text_bytes: int = 0  # of the text so far, in UTF-8
     has_result: bool = False

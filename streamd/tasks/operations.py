@@ -87,6 +87,7 @@ def start(task: Task, now: datetime, *, worker: str, lease: str, lease_seconds: 
         started_at=now,
         worker=worker,
         lease=lease,
+        lease_seconds=lease_seconds,
         lease_until=now + timedelta(seconds=lease_seconds),
     )
     return Change(task=started, message=make_message(started, STATUS))

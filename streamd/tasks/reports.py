@@ -1,11 +1,11 @@
 """What a worker elsewhere says of its task, in one message."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
 import attrs
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from ..errors import InvalidField, InvalidTransition
 from . import operations
@@ -39,7 +39,9 @@ class Report(Struct, forbid_unknown_fields=True):
     """What a worker says of its task. All of it holds, or nothing; with the lease alone it is a heartbeat."""
 
     lease: str
-    lease_seconds: float | None = None
+    lease_seconds: Annotated[float, Meta(description="How long to hold the task this time (s).")] | None = (
+        None
+    )
     progress: float | None = None
     stage: str | None = None
     message: str | None = None
@@ -64,7 +66,8 @@ async def perform_report(tasks: Tasks, task_id: str, report: Report) -> Task:
         NotFound, Gone: there is no such task, or not any more.
     """
     _check(report)
-    lease_seconds = check_lease_seconds(report.lease_seconds, tasks.settings)
+    report = _say_once(report)
+    check_lease_seconds(report.lease_seconds, tasks.settings)
     end = None
     if report.status == "completed":
         task = await tasks.get(task_id)
@@ -76,7 +79,7 @@ async def perform_report(tasks: Tasks, task_id: str, report: Report) -> Task:
             return []
         if task.status.ended:
             raise InvalidTransition(f"the task is {task.status.value}", field="status")
-        task = attrs.evolve(task, lease_until=now + timedelta(seconds=lease_seconds))
+        task = attrs.evolve(task, lease_until=_renewed(task, report, now))
         changes: list[Change] = []
         if report.step is not None:
             changes += _report_step(task, report.step, tasks)
@@ -106,10 +109,22 @@ async def perform_report(tasks: Tasks, task_id: str, report: Report) -> Task:
 
     task = await tasks.perform(task_id, change, lease=report.lease)
     if task.status is Status.RUNNING and report.step is None and not _says_something(report):
-        until = tasks.now() + timedelta(seconds=lease_seconds)
+        until = _renewed(task, report, tasks.now())
         await tasks.store.renew([task_id], until)
         task = attrs.evolve(task, lease_until=until)
     return task
+
+
+def _renewed(task: Task, report: Report, now: datetime) -> datetime:
+    return now + timedelta(seconds=report.lease_seconds or task.lease_seconds)
+
+
+def _say_once(report: Report) -> Report:
+    """A message beside a step is the step's own, unless it has one or the task ends: one event tells both."""
+    step, message = report.step, report.message
+    if step is None or step.message is not None or message is None or report.status is not None:
+        return report
+    return structs.replace(report, step=structs.replace(step, message=message), message=None)
 
 
 def _says_something(report: Report) -> bool:

@@ -216,6 +216,29 @@ async def test_a_worker_claims_reports_and_completes(api: Api) -> None:
     assert (await api.http.get(f"/tasks/{task['id']}/result")).json() == {"rows": 2}
 
 
+async def test_each_report_renews_the_lease_for_as_long_as_was_asked_for(api: Api) -> None:
+    task = await api.create(worker="w", lease_seconds=600)
+
+    def seconds_left(report: dict[str, Any]) -> float:
+        until, now = (datetime.fromisoformat(report[name]) for name in ("lease_until", "updated_at"))
+        return (until - now).total_seconds()
+
+    assert seconds_left(await api.report(task, progress=10)) == pytest.approx(600, abs=1)
+    assert seconds_left(await api.report(task)) >= 599
+    assert seconds_left(await api.report(task, progress=20, lease_seconds=60)) == pytest.approx(60, abs=1)
+    assert seconds_left(await api.report(task, progress=30)) == pytest.approx(600, abs=1)
+
+
+async def test_a_step_and_a_message_are_one_event(api: Api) -> None:
+    task = await api.create(worker="w", steps=[{"name": "read"}])
+    await api.report(task, step={"name": "read"}, message="opening the file")
+    report = await api.report(task, step={"name": "read", "progress": 50}, message="half of it")
+    assert (report["version"], report["message"]) == (4, "half of it")
+    assert report["steps"][0]["message"] == "half of it"
+    report = await api.report(task, step={"name": "read", "message": "all"}, message="the file is read")
+    assert (report["steps"][0]["message"], report["message"]) == ("all", "the file is read")
+
+
 async def test_a_report_is_all_or_nothing(api: Api) -> None:
     task = await api.create(worker="w")
     answer = await api.http.patch(

@@ -79,6 +79,7 @@ async def test_timeout(server: FakeServer) -> None:
         ("-t", "t", "--transport", "pigeon"),
         ("-t", "t", "--transport", "poll", "--overflow", "latest"),
         ("-t", "t", "--cursor-file", "README.md"),
+        ("-t", "t", "--cursor-file", "nowhere/place"),
     ],
 )
 async def test_wrong_usage_is_status_2(arguments: tuple[str, ...], tmp_path: Path) -> None:
