@@ -1,0 +1,67 @@
+"""What a group's connections have in common: the fields of their heartbeats, and a lifetime."""
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from streamd.config import ConnectionSettings
+from streamd.connections import Connection, Group, Identity, Registry, keep
+from streamd.events import Control, Frame
+from streamd.hub import Outbox
+from streamd.metrics import Metrics
+
+
+def admit(registry: Registry, group: Group | None) -> Connection:
+    return registry.admit("sse", Identity(), Outbox(100, 100_000), heartbeat_seconds=15, group=group)
+
+
+def heartbeats(connection: Connection) -> list[Control]:
+    frames: list[Frame] = connection.outbox.drain()
+    return [frame for frame in frames if isinstance(frame, Control) and frame.name == "heartbeat"]
+
+
+async def test_a_group_adds_its_fields_to_one_heartbeat_that_all_share(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    asked = 0
+
+    def count(group: Group) -> Mapping[str, Any]:
+        nonlocal asked
+        asked += 1
+        return {"connections": len(group)}
+
+    settings, metrics = ConnectionSettings(), Metrics(max_type_labels=10)
+    registry, group, plain = (
+        Registry(settings, metrics),
+        Group("counts", heartbeat_fields=count),
+        Group("plain"),
+    )
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(keep, registry, settings, metrics)
+        with ExitStack() as stack:
+            everyone = [stack.enter_context(admit(registry, of)) for of in (group, group, plain, None)]
+            await trio.sleep(16.5)
+            [[one], [two], [three], [four]] = map(heartbeats, everyone)
+            assert one is two
+            assert three is four
+            assert asked == 1
+            assert one.data == {"timestamp": three.data["timestamp"], "connections": 2}
+            assert three.data.keys() == {"timestamp"}
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("others", [0, 1])
+async def test_the_lifetime_of_a_group_holds_for_its_first_connection_too(
+    others: int, autojump_clock: trio.testing.MockClock
+) -> None:
+    registry = Registry(ConnectionSettings(), Metrics(max_type_labels=10))
+    group = Group("short", max_lifetime_seconds=100, lifetime_jitter=0.1)
+    with ExitStack() as stack:
+        for _ in range(others):
+            stack.enter_context(admit(registry, group))
+        connection = stack.enter_context(admit(registry, group))
+        assert 90 <= connection.expires - trio.current_time() <= 100
