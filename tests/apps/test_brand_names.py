@@ -1,6 +1,7 @@
 """Who is named in a text: whole words, the longest name, whatever its case, accents and encoding."""
 
 import itertools
+import time
 import unicodedata
 
 import pytest
@@ -29,6 +30,7 @@ def named(text: str, *names: str) -> dict[str, int]:
         ("AT&T", "at&t AT & T AT&amp;T"),
         ("H&M", "H&M's shop"),
         ("Johnson & Johnson", "johnson&johnson"),
+        ("B&", "by b& and others"),
         ("Coca-Cola", "coca cola Coca\u2011Cola COCA-COLA"),
         ("Apple Music", "Apple\n  music apple-music"),
         ("McDonald's", "McDonald’s mcdonald`s"),
@@ -114,6 +116,30 @@ def test_names_that_a_reader_takes_for_the_same_have_the_same_key(one: str, othe
 @pytest.mark.parametrize("name", ["", " ", "&", "!!!", "\u200b", "- -"])
 def test_what_has_no_letter_is_no_name(name: str) -> None:
     assert key_of(name) == ""
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        (["a -& -& b"], "a -&" + " " * 4990),  # took the cube of the spaces
+        (["a -& b"], "a" + " " * 4990),  # took the square
+        (["a&" * 45 + f"{number}" for number in range(50)], "a&" * 2500),  # took all names at each place
+        (["a " * 45 + f"{number}" for number in range(50)], "a " * 2500),
+    ],
+)
+def test_names_and_texts_made_for_it_do_not_hold_up_the_process(names: list[str], text: str) -> None:
+    matcher = Matcher(names)
+    began = time.thread_time()
+    for _ in range(10):
+        assert matcher.find(text).spans == ()
+    assert time.thread_time() - began < 1.0
+
+
+def test_each_of_many_names_that_begin_alike_is_told_from_the_others() -> None:
+    names = ["a", "a b", "a&b", "ab", "abc", "a b c", "a&b&c", "&a", "b", "a-x"]
+    text = " | ".join(names)
+    assert named(text, *names) == dict.fromkeys(names, 1)
+    assert named("a & b & d, a  b d, abcd, a\n-b-c", *names) == {"a&b": 1, "a b": 1, "a b c": 1}
 
 
 # Names and what stands around them, of letters that must not run together.

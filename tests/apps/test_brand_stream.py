@@ -1,6 +1,7 @@
 """An analysis from the request to its result, over real sockets."""
 
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -11,6 +12,10 @@ import trio
 
 from streamd.apps import vader
 from streamd.apps.brand_monitor import folding, names, terms, tone, voice
+from streamd.apps.brand_monitor.analysis import Analyst
+from streamd.apps.brand_monitor.waiting import WaitingRoom
+from streamd.config.services import BrandMonitorSettings
+from streamd.database import Database
 from streamd.events.sse import ServerSentEvent
 from streamd.testing import StreamRefused, open_stream
 from tests.apps.brand_rig import ERROR_KEYS, MENTIONS, PREFIX, PROGRESS_KEYS, REQUEST, data_of, many, rig
@@ -23,6 +28,17 @@ def row(text: str, verdict: str, **of: str) -> dict[str, Any]:
     """The line of a table for one mention."""
     counts = {"mentions": 1, "positive": 0, "neutral": 0, "negative": 0} | {verdict: 1}
     return of | counts | {"averageScore": vader.score(text)}
+
+
+async def test_computing_is_not_waited_for_when_cancelled() -> None:
+    analyst = Analyst(WaitingRoom(Database()), BrandMonitorSettings())
+    release = threading.Event()
+    try:
+        with trio.move_on_after(0.1) as scope:
+            await analyst._compute(lambda: release.wait(10))
+        assert scope.cancelled_caught
+    finally:
+        release.set()
 
 
 async def test_an_analysis_from_start_to_result() -> None:

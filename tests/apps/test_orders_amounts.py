@@ -13,6 +13,7 @@ from streamd.apps.purchase_orders.amounts import (
     bounded,
     currency_of,
     decimal_mark,
+    decimal_text,
     parse_amount,
     to_minor,
     whole,
@@ -109,9 +110,23 @@ def test_any_text_is_an_amount_or_refused(text: str) -> None:
 def test_bounds() -> None:
     assert bounded(Decimal("1.123456"))
     assert bounded(Decimal("1.50000000")), "zeros at the end are no decimals"
-    for value in ("1.1234567", "1e13", "1e400", "NaN", "Infinity"):
+    for value in (
+        "1.1234567",
+        "1." + "0" * 30 + "1",
+        "1e-999999999999",
+        "1000000000000." + "0" * 30 + "1",
+        "1e13",
+        "1e400",
+        "NaN",
+        "Infinity",
+    ):
         with pytest.raises(AmountError):
             bounded(Decimal(value))
+
+
+def test_a_zero_is_short_whatever_its_exponent() -> None:
+    for value in ("0", "-0", "0e9999999", "0e-9999999", "0e-999999999999"):
+        assert decimal_text(bounded(Decimal(value))) == "0"
 
 
 def test_counts_are_whole_and_above_zero() -> None:

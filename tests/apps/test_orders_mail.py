@@ -1,11 +1,13 @@
 """Plain text orders: what the patterns find, and what is made of a model's answer."""
 
+import threading
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any
 
 import pytest
+import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -168,6 +170,29 @@ async def test_the_rules_read_a_mail() -> None:
         (2, "", "Chair", Decimal("10.00")),
     ]
     assert {line.currency for line in order.lines} == {"EUR"}
+
+
+class LongText(str):
+    """Takes until it is told to be read; a text that takes the patterns half a minute, in short."""
+
+    __slots__ = ()
+    release = threading.Event()
+    was_read = threading.Event()
+
+    def splitlines(self, keepends: bool = False) -> list[str]:
+        self.release.wait(10)
+        self.was_read.set()
+        return super().splitlines(keepends)
+
+
+async def test_reading_is_not_waited_for_when_cancelled() -> None:
+    try:
+        with trio.move_on_after(0.1) as scope:
+            await read(RuleGenerator(parsing.RULES), LongText(MAIL))
+        assert scope.cancelled_caught
+        assert not LongText.was_read.is_set()
+    finally:
+        LongText.release.set()
 
 
 async def test_a_text_without_items_says_how_to_write_one() -> None:

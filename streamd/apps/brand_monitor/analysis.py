@@ -34,7 +34,8 @@ class Analyst:
     """Analyses mentions, some at a time.
 
     The computing is done in threads, in slices: between two slices progress is told, and a task that was
-    cancelled or took too long ends. Cancelled, the slice under way is waited for, and the rest is dropped.
+    cancelled or took too long ends. Cancelled, the slice under way is not waited for, since one mention alone
+    may take seconds, nor is what it makes looked at; it keeps its place among the threads until it is done.
 
     Args:
         waiting: where analyses wait for their tasks.
@@ -146,4 +147,4 @@ class Analyst:
         return stop
 
     async def _compute(self, do: Callable[[], T]) -> T:
-        return await trio.to_thread.run_sync(do, limiter=self._limiter)
+        return await trio.to_thread.run_sync(do, limiter=self._limiter, abandon_on_cancel=True)

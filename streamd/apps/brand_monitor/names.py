@@ -11,9 +11,10 @@ from .folding import NAME_BEGINS, NAME_ENDS, fold, fold_text, prepare
 
 _SEPARATORS: Final = re.compile(r"[\s\-]+")
 _AMPERSAND: Final = re.compile(r"\s*&(?:amp;)?\s*")
-_BETWEEN_WORDS: Final = r"[\s\-]+"
-_AFTER_AND: Final = r"(?:amp;)?\s*"  # texts taken from pages have it escaped, now and then
-_AND: Final = rf"\s*&{_AFTER_AND}"
+# Possessive: a run of spaces is never tried piece by piece, nor by two parts of a name.
+_SPACES: Final = r"\s*+"
+_BETWEEN_WORDS: Final = r"[\s\-]++"
+_AND: Final = "&(?:amp;)?"  # texts taken from pages have it escaped, now and then
 
 
 def key_of(name: str) -> str:
@@ -50,9 +51,8 @@ class Matcher:
     def __init__(self, names: Sequence[str]) -> None:
         keys = [key_of(name) for name in names]
         assert all(keys), "a name needs a letter or a digit"
-        # By their first characters, and the longest first: of alternatives the first that fits holds.
-        self._order: Final = sorted(range(len(keys)), key=lambda place: (keys[place][0], -len(keys[place])))
-        self._pattern: Final = re.compile(_one_of([keys[place] for place in self._order]))
+        pattern, self._order = _one_of(keys)
+        self._pattern: Final = re.compile(pattern)
 
     def find(self, text: str) -> Found:
         """Who is named in ``text``, how often and where."""
@@ -67,21 +67,46 @@ class Matcher:
         return Found(counts, tuple(spans))
 
 
-def _one_of(keys: Sequence[str]) -> str:
-    """A regular expression with a group for each key; they come sorted by their first characters.
+def _one_of(keys: Sequence[str]) -> tuple[str, Sequence[int]]:
+    """A regular expression for the longest of the keys at a place, and whose each of its groups is.
 
-    Those are looked at before anything else, because most places of a text begin no name.
+    Looking takes a step for each character of a name, at each place where one begins, however many names
+    begin alike: nothing else runs in the process meanwhile, and others choose both the names and the texts.
+    First characters are looked at before anything else, because most places of a text begin no name.
     """
+    order: list[int] = []
+    firsts = "".join(sorted({re.escape(key[0]) for key in keys}))
+    names = _tree([(_atoms(key), place) for place, key in enumerate(keys)], order)
+    return f"(?=[{firsts}]){NAME_BEGINS}{names}{NAME_ENDS}", order
+
+
+def _atoms(key: str) -> tuple[str, ...]:
+    """A regular expression for each character of a key."""
+    atoms = []
+    for before, character in zip(" " + key, key, strict=False):
+        if character == " ":
+            atoms.append(_BETWEEN_WORDS)
+        else:
+            is_free = before != " " and "&" in (before, character)
+            atoms.append((_SPACES if is_free else "") + (_AND if character == "&" else re.escape(character)))
+    return tuple(atoms)
+
+
+def _tree(keys: Sequence[tuple[tuple[str, ...], int]], order: list[int]) -> str:
+    """What keys have in common once, then what they differ in; an empty group stands for the end of each.
+
+    Args:
+        keys: as :func:`_atoms`, each with its place.
+        order: takes the places, in the order of their groups.
+    """
+    columns = zip(*(atoms for atoms, _ in keys), strict=False)
+    common = sum(1 for _ in itertools.takewhile(lambda column: len(set(column)) == 1, columns))
+    longer = sorted((atoms[common:], place) for atoms, place in keys if len(atoms) > common)
     branches = [
-        (re.escape(first), "|".join(f"({_rest(key)})" for key in beginning))
-        for first, beginning in itertools.groupby(keys, key=lambda key: key[0])
+        _tree(list(alike), order) for _, alike in itertools.groupby(longer, key=lambda item: item[0][0])
     ]
-    firsts = "".join(first for first, _ in branches)
-    names = "|".join(f"{first}(?:{rests})" for first, rests in branches)
-    return f"(?=[{firsts}]){NAME_BEGINS}(?:{names}){NAME_ENDS}"
-
-
-def _rest(key: str) -> str:
-    """A regular expression for what follows the first character."""
-    words = (_AND.join(map(re.escape, word.split("&"))) for word in key[1:].split(" "))
-    return (_AFTER_AND if key[0] == "&" else "") + _BETWEEN_WORDS.join(words)
+    for atoms, place in keys:
+        if len(atoms) == common:  # last: of alternatives the first that fits holds, and it is the shortest
+            order.append(place)
+            branches.append("()")
+    return f"{''.join(keys[0][0][:common])}(?:{'|'.join(branches)})"

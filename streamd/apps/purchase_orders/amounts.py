@@ -16,6 +16,7 @@ import attrs
 
 MAX_AMOUNT: Final = Decimal(10) ** 12
 MAX_DECIMALS: Final = 6  # places after the decimal mark; unit prices of small parts have up to four
+_FINEST: Final = Decimal(1).scaleb(-MAX_DECIMALS)
 MAX_CHARS: Final = 40  # of one amount with its currency
 MAX_QUANTITY: Final = 10**9
 
@@ -122,9 +123,10 @@ def bounded(value: Decimal) -> Decimal:
     """
     if not value.is_finite() or abs(value) > MAX_AMOUNT:
         raise AmountError(f"is too large; the most is {MAX_AMOUNT}")
-    if value and int(value.normalize().as_tuple().exponent) < -MAX_DECIMALS:
+    if value != value.quantize(_FINEST):
         raise AmountError(f"has more than {MAX_DECIMALS} decimals")
-    return value
+    # A zero may carry an exponent of billions, and would be written out with as many digits.
+    return value or Decimal(0)
 
 
 def whole(value: Decimal) -> int:

@@ -60,7 +60,8 @@ async def read_mail(
         GenerationFailed: the generator gave no answer.
         InvalidField, TooLarge: a value in it is wrong, or it has too many lines.
     """
-    items = await trio.to_thread.run_sync(find_items, text, limits.max_lines)
+    # Not waited for when cancelled: a text made for it takes the patterns half a minute.
+    items = await trio.to_thread.run_sync(find_items, text, limits.max_lines, abandon_on_cancel=True)
     problem = ""
     for answers in range(1, _ANSWERS_MAX + 1):
         answer = await _ask(generator, _make_prompt(text, items, problem), begun if answers == 1 else None)

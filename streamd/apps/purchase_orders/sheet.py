@@ -115,7 +115,9 @@ class _Cells:
         cell = self.cells.get(field)
         if cell is None:
             return ""
-        text = " ".join(unicodedata.normalize("NFC", cell.text).split())
+        text = " ".join(cell.text.split())
+        if len(text) <= self.limits.max_field_chars:  # it takes the square of a run of combining marks
+            text = unicodedata.normalize("NFC", text)
         if not text.isprintable():
             raise InvalidField(f"{cell.place} has characters that cannot be printed", field=cell.place)
         if len(text) > self.limits.max_field_chars:
