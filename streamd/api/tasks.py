@@ -64,7 +64,8 @@ class Cancel(msgspec.Struct, forbid_unknown_fields=True):
 async def create_task() -> TrioResponse:
     """Make a task; one of a kind that the server works on begins by itself."""
     services = current_services()
-    body = await read_json(request, NewTask, services.settings.events)
+    settings = services.settings
+    body = await read_json(request, NewTask, settings.events, settings.tasks.max_body_bytes)
     known = services.tasks.kinds.get(body.kind)
     if known is not None and known.private:
         raise InvalidField(

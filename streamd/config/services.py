@@ -56,6 +56,9 @@ class TaskSettings:
         "Up to this size the last event of a task carries the result (bytes); a larger one is to be fetched.",
         positive,
     )
+    max_body_bytes: int = setting(
+        2_097_152, "Largest body of a request that makes a task (bytes).", positive, at_most(INT32_MAX)
+    )
     max_input_bytes: int = setting(1_048_576, "Largest input of a task, as JSON (bytes).", positive)
     max_details_bytes: int = setting(
         65_536, "Further fields that a task's messages may carry, as JSON (bytes).", positive

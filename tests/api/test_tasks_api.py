@@ -122,7 +122,8 @@ async def test_an_id_that_is_taken(api: Api) -> None:
 
 
 async def test_too_much_and_of_the_wrong_type() -> None:
-    async with serving(max_input_bytes=100, max_steps=2) as api:
+    async with serving(max_input_bytes=100, max_steps=2, max_body_bytes=1000) as api:
+        check_problem(await api.post("/tasks", kind="import", input="x" * 1000), 413, "too-large", "body")
         check_problem(await api.post("/tasks", kind="import", input="x" * 99), 413, "too-large", "input")
         steps = [{"name": str(number)} for number in range(3)]
         check_problem(await api.post("/tasks", kind="import", steps=steps), 413, "too-large", "steps")

@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer  # type: ignore[import-untyped]
 
-from streamd.apps.sentiment import scoring
+from streamd.apps import vader
 from streamd.apps.sentiment.items import Item, read_items
-from streamd.apps.sentiment.scoring import score_text, sentiment_of
+from streamd.apps.sentiment.scoring import sentiment_of
 from streamd.apps.sentiment.totals import Sentiment
+from streamd.apps.vader import score_text
 from streamd.config import EventSettings
 from streamd.config.services import SentimentSettings
 from streamd.errors import StreamdError, TooLarge
@@ -181,7 +182,7 @@ def test_the_bounds_of_sentiment(score: float) -> None:
     assert sentiment_of(score) == expected
 
 
-@given(st.text(max_size=scoring.PASSAGE_COST // 10))
+@given(st.text(max_size=vader.PASSAGE_COST // 10))
 def test_a_short_text_gets_vaders_own_score(text: str) -> None:
     assert score_text(text) == SentimentIntensityAnalyzer().polarity_scores(text)["compound"]
 
@@ -196,12 +197,12 @@ LONG_TEXTS = st.builds(
 
 @given(LONG_TEXTS)
 def test_passages_are_the_text_and_each_is_bounded(text: str) -> None:
-    passages = list(scoring._passages(text))
+    passages = list(vader._passages(text))
     assert "".join(passages) == text
-    assert all(0 < scoring._cost(passage) <= scoring.PASSAGE_COST for passage in passages)
+    assert all(0 < vader._cost(passage) <= vader.PASSAGE_COST for passage in passages)
     for one, following in pairwise(passages):
         assert one[-1].isspace() or not any(letter.isspace() for letter in one)
-        assert scoring._cost(one + following) > scoring.PASSAGE_COST
+        assert vader._cost(one + following) > vader.PASSAGE_COST
 
 
 def test_a_long_text_gets_the_average_of_its_passages() -> None:

@@ -101,7 +101,7 @@ class Analyst:
         return found, voice
 
     async def _score(self, progress: Progress, mentions: Sequence[Mention]) -> Tone:
-        tone = Tone(vader.score)
+        tone = Tone(vader.score_text)
         async with progress.step("sentiment", message="Scoring what is said of the brand") as step:
             if not mentions:
                 await step.skip("No mention names the brand")

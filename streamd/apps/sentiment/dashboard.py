@@ -15,9 +15,10 @@ from ...database import Database
 from ...errors import Unavailable
 from ...events.event import Limits
 from .. import vader
+from ..vader import score_text
 from .feed import Feed, Publisher
 from .items import Item, read_items
-from .scoring import Scorer, score_text
+from .scoring import Scorer
 from .store import Store
 from .totals import Metrics, Totals
 
