@@ -1,5 +1,7 @@
 """The same application under stock Hypercorn, on the plain ASGI wire."""
 
+import contextlib
+import os
 import re
 import signal
 import sys
@@ -26,6 +28,7 @@ async def hypercorn() -> AsyncIterator[tuple[str, Program]]:
             stderr=-1,
             # Hypercorn itself leaves resources to the collector; its warnings are not ours.
             env=environment(PYTHONWARNINGS="default"),
+            start_new_session=True,  # its worker is a process of its own, and has to end with it
         )
         try:
             program = Program(process)
@@ -33,8 +36,8 @@ async def hypercorn() -> AsyncIterator[tuple[str, Program]]:
                 pass
             yield found[0], program
         finally:
-            if process.returncode is None:
-                process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             with trio.CancelScope(shield=True):
                 await process.wait()
             for pipe in (process.stdout, process.stderr):
