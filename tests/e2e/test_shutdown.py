@@ -9,6 +9,7 @@ import trio
 from trio_websocket import ConnectionClosed, wrap_client_stream
 
 from streamd.testing import open_stream
+from tests.e2e.light_reader import connect
 from tests.e2e.server_process import server_process
 
 DRAIN_SECONDS = 4
@@ -68,24 +69,40 @@ async def read_answer(stream: trio.SocketStream) -> bytes:
     """A JSON answer, up to the end of its object."""
     answer = b""
     while not answer.rstrip().endswith(b"}"):
-        answer += await stream.receive_some()
+        part = await stream.receive_some()
+        assert part, f"the connection was closed after {answer!r}"
+        answer += part
     return answer
 
 
+async def until_stalled(http: httpx.AsyncClient, url: str) -> None:
+    """Publish until the one client of the server takes no more."""
+    event = {"topic": "a", "data": "x" * 500_000}
+    while True:
+        assert (await http.post(f"{url}/events", json=event)).status_code == 201
+        [connection] = (await http.get(f"{url}/connections")).json()["connections"]
+        if connection["stalled_seconds"] > 0:
+            return
+
+
 async def test_readiness_is_false_while_draining() -> None:
-    async with server_process(server__drain_seconds=5) as server, httpx.AsyncClient() as http:
+    async with server_process(server__drain_seconds=30) as server, httpx.AsyncClient() as http:
         assert (await http.get(f"{server.url}/health/ready")).status_code == 200
-        async with open_stream(server.url, topics=["a"]) as reader:
-            await reader.next_control("connected")
-            # A client that was told, and stays connected on a kept-alive connection for its questions.
-            stalled = await trio.open_tcp_stream("127.0.0.1", server.port)
-            await stalled.send_all(b"GET /health/ready HTTP/1.1\r\nHost: x\r\n\r\n")
-            assert b" 200 " in await read_answer(stalled)
+        # It cannot be told, and so holds the server up for as long as this test needs.
+        holding = await connect(server.url, receive_buffer_bytes=4096)
+        asking = await trio.open_tcp_stream("127.0.0.1", server.port)
+        async with holding, asking:
+            await holding.send_all(b"GET /events?topic=a HTTP/1.1\r\nHost: x\r\n\r\n")
+            await holding.receive_some()  # it is in
+            await until_stalled(http, server.url)
+            await asking.send_all(b"GET /health/ready HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert b" 200 " in await read_answer(asking)
             server.program.signal(signal.SIGTERM)
-            await reader.next_control("closing")
-            await stalled.send_all(b"GET /health/ready HTTP/1.1\r\nHost: x\r\n\r\n")
-            assert b" 503 " in await read_answer(stalled)
-            await stalled.aclose()
+            answer = b" 200 "
+            while b" 200 " in answer:  # until the signal has got through
+                await asking.send_all(b"GET /health/ready HTTP/1.1\r\nHost: x\r\n\r\n")
+                answer = await read_answer(asking)
+            assert b" 503 " in answer
         assert await server.exit_status(15) == 0
 
 
