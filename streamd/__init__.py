@@ -36,11 +36,11 @@ except PackageNotFoundError:  # run from a checkout that was not installed
     __version__ = "0+unknown"
 
 if TYPE_CHECKING:
-    from .api import EventStream as EventStream
     from .app import Streamd as Streamd
     from .app import create_app as create_app
+    from .http import EventStream as EventStream
 
-_EXPORTS = {"EventStream": "api", "Streamd": "app", "create_app": "app"}
+_EXPORTS = {"EventStream": "http", "Streamd": "app", "create_app": "app"}
 
 __all__ = ["EventStream", "Streamd", "__version__", "create_app"]
 

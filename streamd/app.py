@@ -13,27 +13,27 @@ from quart_schema import QuartSchema
 from quart_trio import QuartTrio
 
 from . import __version__
-from .api import EventStream, EventStreamHTTPConnection
-from .api.direct import DirectEvents
-from .api.events import events
-from .api.observe import allow_origins, observe_requests
-from .api.openapi import Document
-from .api.operations import StateCollector, operations
-from .api.problems import handle_streamd_error, use_problems
-from .api.responses import EXTENSION
-from .api.tasks import task_stream, tasks
-from .apps import SERVICES, Service
-from .apps.demo import run_demo
 from .config import Settings
 from .connections import Registry
+from .demo import run_demo
 from .errors import ConfigError, StreamdError
 from .events import EventId, Selectors
+from .http import EventStream, EventStreamHTTPConnection
+from .http.fast_path import DirectEvents
+from .http.observe import allow_origins, observe_requests
+from .http.openapi import Document
+from .http.problems import handle_streamd_error, use_problems
+from .http.responses import EXTENSION
+from .http.routes.events import events
+from .http.routes.operations import StateCollector, operations
+from .http.routes.page import web
+from .http.routes.tasks import task_stream, tasks
 from .hub import Hub
 from .log.memory import MemoryLog
 from .log.port import Log
-from .services import Services
+from .runtime import Runtime
+from .services import SERVICES, Service
 from .tasks import Tasks
-from .web import web
 
 
 def make_log(settings: Settings) -> Log:
@@ -67,8 +67,8 @@ class Streamd:
         self, app: QuartTrio | None = None, *, settings: Settings | None = None, log: Log | None = None
     ) -> None:
         settings = settings or Settings()
-        self.services = Services.create(settings, log or make_log(settings))
-        self.services.metrics.registry.register(StateCollector(self.services))
+        self.runtime = Runtime.create(settings, log or make_log(settings))
+        self.runtime.broker.metrics.registry.register(StateCollector(self.runtime.broker))
         self._running = False
         self._sources: list[Callable[[], Any]] = []
         if app is not None:
@@ -84,17 +84,17 @@ class Streamd:
 
     @property
     def hub(self) -> Hub:
-        return self.services.hub
+        return self.runtime.broker.hub
 
     @property
     def tasks(self) -> Tasks:
         """Long work: create, follow and end it; see :class:`streamd.tasks.Tasks`."""
-        return self.services.tasks
+        return self.runtime.tasks
 
     @property
     def connections(self) -> Registry:
         """Who is connected: send to one, broadcast, close, status."""
-        return self.services.registry
+        return self.runtime.broker.connections
 
     async def publish(
         self,
@@ -111,7 +111,7 @@ class Streamd:
         )
 
     async def task_stream(self, task_id: str, **options: Any) -> EventStream:
-        """What a view returns to stream a task; see :func:`streamd.api.tasks.task_stream`."""
+        """What a view returns to stream a task; see :func:`streamd.http.routes.tasks.task_stream`."""
         return await task_stream(task_id, **options)
 
     def event_stream(
@@ -119,14 +119,14 @@ class Streamd:
         source: str | Iterable[str] | Selectors | AsyncIterator[Any] = (),
         **options: Any,
     ) -> EventStream:
-        """What a view returns to stream; see :class:`streamd.api.EventStream`."""
+        """What a view returns to stream; see :class:`streamd.http.EventStream`."""
         return EventStream(source, **options)
 
     @asynccontextmanager
     async def running(self, *sources: Callable[[], Any]) -> AsyncIterator[None]:
         """Run the services, and further ``sources`` beside them, for as long as the block lasts."""
         async with trio.open_nursery() as outer:
-            await outer.start(self.services.run)
+            await outer.start(self.runtime.run)
             async with trio.open_nursery() as nursery:  # what uses the services ends before them
                 for source in (*self._sources, *sources):
                     nursery.start_soon(source)
@@ -181,21 +181,21 @@ def create_app(settings: Settings | None = None, *, log: Log | None = None) -> Q
     )
     streamd = Streamd(app, settings=settings, log=log)
     use_problems(app)
-    observe_requests(app, streamd.services.metrics)
+    observe_requests(app, streamd.runtime.broker.metrics)
     allow_origins(app, settings.server.cors_origins)
     for blueprint in (events, operations, tasks, web):
         app.register_blueprint(blueprint)
     for name in SERVICES:
         if getattr(settings, name).enabled:
-            streamd.add(_make_service(name, streamd.services))
-    direct = DirectEvents(app.asgi_app, app, streamd.services, settings.server.cors_origins)
+            streamd.add(_make_service(name, streamd.runtime))
+    direct = DirectEvents(app.asgi_app, app, streamd.runtime.broker, settings.server.cors_origins)
     app.asgi_app = direct  # type: ignore[assignment,method-assign]
     return app
 
 
-def _make_service(name: str, services: Services) -> Service:
-    module = importlib.import_module(f".apps.{name}", __package__)
-    service: Service = module.make(services)
+def _make_service(name: str, runtime: Runtime) -> Service:
+    module = importlib.import_module(f".services.{name}", __package__)
+    service: Service = module.make(runtime)
     return service
 
 
@@ -203,7 +203,7 @@ def _make_service(name: str, services: Services) -> Service:
 async def running(app: QuartTrio) -> AsyncIterator[Streamd]:
     """Run an application's streamd, with the sources its settings name, around a server."""
     streamd: Streamd = app.extensions[EXTENSION]
-    demo = streamd.services.settings.demo
+    demo = streamd.runtime.broker.settings.demo
     sources = []
     if demo.enabled or demo.follow:
 
@@ -242,7 +242,7 @@ def import_app(target: str, settings: Settings) -> tuple[QuartTrio, Settings]:
     app = found if made else found(settings) if callable(found) else None
     if not isinstance(app, QuartTrio) or EXTENSION not in app.extensions:
         raise ConfigError(f"--app {target} is no Quart-Trio application with a Streamd(app)")
-    own: Settings = app.extensions[EXTENSION].services.settings
+    own: Settings = app.extensions[EXTENSION].runtime.broker.settings
     if settings.store.url == "memory:" and not own.store.url:  # it says the same
         settings = attrs.evolve(settings, store=attrs.evolve(settings.store, url=own.store.url))
     wanted = attrs.evolve(own, server=settings.server, logging=settings.logging)

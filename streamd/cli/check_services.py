@@ -43,7 +43,7 @@ class Outcome:
 
 def read_sessions() -> list[Session]:
     """The sessions of the page, in its order."""
-    page = files("streamd.apps").joinpath("README.md").read_text(encoding="utf-8")
+    page = files("streamd.services").joinpath("README.md").read_text(encoding="utf-8")
     preamble = _PREAMBLE.search(page)
     assert preamble is not None
     return [

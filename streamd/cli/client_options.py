@@ -8,8 +8,8 @@ from typing import Any, Final, TypeVar
 import click
 import trio
 
-from streamd.cli.live import printable
-from streamd.errors import InvalidField, StreamdError
+from ..errors import InvalidField, StreamdError
+from .live import printable
 
 F = TypeVar("F", bound=Callable[..., Any])
 

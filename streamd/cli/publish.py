@@ -9,13 +9,13 @@ import click
 import msgspec
 import trio
 
-from streamd.cli.client_options import run, server_options
-from streamd.cli.lines import Line, LineReader
-from streamd.cli.live import StatusLine
-from streamd.client import Publisher, Reconnecting, RequestFailed, draft
-from streamd.client.publisher import LINES_BYTES_MAX, LINES_MAX
-from streamd.errors import InvalidField
-from streamd.events import Draft
+from ..client import Publisher, Reconnecting, RequestFailed, draft
+from ..client.publisher import LINES_BYTES_MAX, LINES_MAX
+from ..errors import InvalidField
+from ..events import Draft
+from .client_options import run, server_options
+from .lines import Line, LineReader
+from .live import StatusLine
 
 # What the command line sets for all lines alike: refused once, it would be refused every time.
 _COMMON_FIELDS = frozenset({"topic", "topics", "type", "retry"})

@@ -11,23 +11,14 @@ import click
 import msgspec
 import trio
 
-from streamd.cli.client_options import run, server_options
-from streamd.cli.live import StatusLine, printable
-from streamd.cli.output import Output
-from streamd.client import (
-    Closing,
-    Connected,
-    CursorMoved,
-    Gap,
-    Item,
-    ReceivedEvent,
-    Reconnecting,
-    Subscription,
-)
-from streamd.client import subscribe as open_subscription
-from streamd.client.subscription import BUFFER_ITEMS, TRANSPORTS, Transport
-from streamd.errors import InvalidField
-from streamd.events import parse_event_id
+from ..client import Closing, Connected, CursorMoved, Gap, Item, ReceivedEvent, Reconnecting, Subscription
+from ..client import subscribe as open_subscription
+from ..client.subscription import BUFFER_ITEMS, TRANSPORTS, Transport
+from ..errors import InvalidField
+from ..events import parse_event_id
+from .client_options import run, server_options
+from .live import StatusLine, printable
+from .output import Output
 
 Format = Literal["text", "json", "ids"]
 

@@ -11,10 +11,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from streamd.cli.live import REFRESH_SECONDS, printable
-from streamd.cli.task_state import Followed
-from streamd.cli.task_text import STATUS_STYLES, duration, one_line, percent
-from streamd.client.tasks import ENDED, StepState
+from ..client.tasks import ENDED, StepState
+from .live import REFRESH_SECONDS, printable
+from .task_state import Followed
+from .task_text import STATUS_STYLES, duration, one_line, percent
 
 BAR_WIDTH: Final = 40
 OTHER_ROWS: Final = 12  # of a terminal's height, what is not for steps

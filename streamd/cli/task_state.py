@@ -6,10 +6,10 @@ from typing import Any
 import attrs
 import msgspec
 
-from streamd.cli.task_text import doing, duration, one_line, percent
-from streamd.client.tasks import ENDED, STATUSES, Failure, StepState, TaskState
-from streamd.errors import InvalidBody
-from streamd.events.bodies import decode_json
+from ..client.tasks import ENDED, STATUSES, Failure, StepState, TaskState
+from ..errors import InvalidBody
+from ..events.bodies import decode_json
+from .task_text import doing, duration, one_line, percent
 
 NOTE_CHARS_MAX = 1000
 _NUMBER_MAX = 1e9

@@ -13,8 +13,8 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
-from streamd.cli.live import printable
-from streamd.client.tasks import TaskState
+from ..client.tasks import TaskState
+from .live import printable
 
 STATUS_STYLES: Final = {
     "pending": "dim",

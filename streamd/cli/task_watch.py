@@ -7,13 +7,13 @@ from typing import Final, Protocol
 import attrs
 import trio
 
-from streamd.cli.live import StatusLine
-from streamd.cli.output import Output
-from streamd.cli.task_screen import Screen, is_terminal
-from streamd.cli.task_state import Followed
-from streamd.client import Backoff, Connected, Item, ProtocolError, ReceivedEvent, Reconnecting
-from streamd.client.tasks import TaskClient
-from streamd.errors import StreamdError
+from ..client import Backoff, Connected, Item, ProtocolError, ReceivedEvent, Reconnecting
+from ..client.tasks import TaskClient
+from ..errors import StreamdError
+from .live import StatusLine
+from .output import Output
+from .task_screen import Screen, is_terminal
+from .task_state import Followed
 
 READER_GONE: Final = 128 + signal.SIGPIPE
 LAST_TYPES: Final = frozenset({"complete", "error"})

@@ -10,11 +10,11 @@ import click
 import msgspec
 from rich.console import Console
 
-from streamd.cli.client_options import run, server_options
-from streamd.cli.live import printable
-from streamd.cli.task_text import columns, description, one_line, table
-from streamd.cli.task_watch import Watch
-from streamd.client.tasks import STATUSES, TaskClient, TaskState
+from ..client.tasks import STATUSES, TaskClient, TaskState
+from .client_options import run, server_options
+from .live import printable
+from .task_text import columns, description, one_line, table
+from .task_watch import Watch
 
 T = TypeVar("T")
 

@@ -1,6 +1,6 @@
 """The client (layer 5): publish to a streamd server, and follow its events without losing any.
 
-Imports only :mod:`streamd.events`, :mod:`streamd.errors` and :mod:`streamd.outgoing`; nothing of the server.
+Imports only :mod:`streamd.events`, :mod:`streamd.errors` and :mod:`streamd.outbound`; nothing of the server.
 
 ===============  ============================================================================
 ``publisher``    :class:`Publisher`: one event or many, retried under one idempotency key
@@ -24,7 +24,7 @@ the cursor has passed already, moves the cursor, and sends it through a bounded 
 iterates over the subscription.
 """
 
-from .backoff import Backoff
+from ..outbound.backoff import Backoff
 from .endpoint import Timeouts
 from .errors import ProtocolError, RequestFailed, ServerBusy, Unreachable, Untrusted
 from .items import Closing, Connected, CursorMoved, Gap, Item, ReceivedEvent, Reconnecting

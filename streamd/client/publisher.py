@@ -16,9 +16,9 @@ from ..errors import InvalidBody, StreamdError
 from ..events import Draft
 from ..events.bodies import decode_json
 from ..events.event import DEFAULT_TYPE, encode_data
-from ..outgoing import with_body
+from ..outbound.backoff import Backoff
+from ..outbound.fetch import with_body
 from .answer import Answer, open_answer
-from .backoff import Backoff
 from .endpoint import Endpoint, Timeouts, Verify
 from .errors import ProtocolError, RequestFailed, Unreachable, failed
 from .items import Reconnecting

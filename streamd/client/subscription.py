@@ -9,7 +9,7 @@ import trio
 
 from ..errors import InvalidField, StreamdError
 from ..events import EventId, parse_event_id
-from .backoff import Backoff
+from ..outbound.backoff import Backoff
 from .endpoint import Endpoint, Timeouts, Verify
 from .items import Connected, CursorMoved, Gap, Item, ReceivedEvent, Reconnecting
 from .link import Link, Request, StreamOver

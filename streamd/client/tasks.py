@@ -10,8 +10,8 @@ import msgspec
 
 from ..errors import InvalidBody, InvalidField
 from ..events.bodies import decode_json
+from ..outbound.backoff import Backoff
 from .answer import open_answer
-from .backoff import Backoff
 from .endpoint import Endpoint, Timeouts, Verify
 from .errors import ProtocolError, Unreachable
 from .link import EVENT_CHARS_MAX, Request

@@ -14,7 +14,7 @@ Imports events and the hub's ports; knows no transport.
 from .connection import Closing, Connection, Identity
 from .group import Group
 from .health import Health
-from .keeper import keep
 from .registry import Registry
+from .sweeper import sweep_connections
 
-__all__ = ["Closing", "Connection", "Group", "Health", "Identity", "Registry", "keep"]
+__all__ = ["Closing", "Connection", "Group", "Health", "Identity", "Registry", "sweep_connections"]

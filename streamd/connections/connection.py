@@ -11,7 +11,7 @@ import trio
 from ..config import ConnectionSettings
 from ..events import Batch, Control, ControlName, EventId
 from ..events.control import format_time
-from ..hub import Outbox, Sent, Wire
+from ..hub import SendQueue, Sent, Wire
 from .health import Health, health_of
 
 
@@ -67,7 +67,7 @@ class Connection:
     client_id: str
     identity: Identity
     transport: str
-    outbox: Outbox
+    outbox: SendQueue
     settings: ConnectionSettings
     places: Places
     group: Shared | None = None  # whose places it takes beside

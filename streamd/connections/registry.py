@@ -12,7 +12,7 @@ import trio
 from ..config import ConnectionSettings
 from ..errors import InvalidField, NotFound, ShuttingDown, StreamdError, TooManyConnections, TooManyForCaller
 from ..events import Control
-from ..hub import Outbox
+from ..hub import SendQueue
 from ..metrics import Metrics
 from .connection import Closing, Connection, Identity
 from .group import Group
@@ -45,7 +45,7 @@ class Registry:
         self,
         transport: str,
         identity: Identity,
-        outbox: Outbox,
+        outbox: SendQueue,
         *,
         client_id: str | None = None,
         heartbeat_seconds: float = 0.0,

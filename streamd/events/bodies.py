@@ -5,8 +5,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from streamd.errors import InvalidBody, InvalidField, TooLarge
-
+from ..errors import InvalidBody, InvalidField, TooLarge
 from .event import Draft, Limits
 
 T = TypeVar("T")

@@ -7,8 +7,7 @@ from typing import Any, Final, Protocol
 import attrs
 import msgspec
 
-from streamd.errors import InvalidField, TooLarge
-
+from ..errors import InvalidField, TooLarge
 from .control import RESERVED_TYPES
 from .ids import EventId
 from .sse import encode_block

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Final, NewType
 
-from streamd.errors import InvalidField
+from ..errors import InvalidField
 
 EventId = NewType("EventId", str)
 """A well-formed id. Two ids of one log compare in delivery order, as strings."""

@@ -9,8 +9,7 @@ from typing import Any
 
 import msgspec
 
-from streamd.errors import InvalidBody, StreamdError
-
+from ..errors import InvalidBody, StreamdError
 from .bodies import decode_json
 from .control import Control
 from .ids import EventId

@@ -11,7 +11,7 @@ from typing import Final
 
 import attrs
 
-from streamd.errors import TooLarge
+from ..errors import TooLarge
 
 _LINE_END: Final = re.compile(r"\r\n|\r|\n")
 _FORGING: Final = re.compile("[\r\n\0]")

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import attrs
 
-from streamd.errors import InvalidField
+from ..errors import InvalidField
 
 _SEPARATOR: Final = re.compile(r"([/:])")
 EVERYTHING: Final = "*"

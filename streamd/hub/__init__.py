@@ -13,9 +13,18 @@ Imports events and the log's port, never a log's implementation.
 """
 
 from .hub import Hub
-from .outbox import LatestOutbox, Outbox
+from .send_queue import LatestSendQueue, SendQueue
 from .sent import Sent, record_delivery
 from .subscription import Overflow, Subscription
 from .wire import Wire
 
-__all__ = ["Hub", "LatestOutbox", "Outbox", "Overflow", "Sent", "Subscription", "Wire", "record_delivery"]
+__all__ = [
+    "Hub",
+    "LatestSendQueue",
+    "Overflow",
+    "SendQueue",
+    "Sent",
+    "Subscription",
+    "Wire",
+    "record_delivery",
+]

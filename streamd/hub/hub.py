@@ -13,7 +13,7 @@ from ..events import Batch, Draft, Event, EventId, Selectors
 from ..log.port import Log, Page, Receipt
 from ..metrics import Metrics
 from .index import SelectorIndex
-from .outbox import Outbox
+from .send_queue import SendQueue
 from .sent import record_delivery
 from .subscription import Overflow, Subscription
 
@@ -115,7 +115,7 @@ class Hub:
         self,
         selectors: Selectors,
         after: EventId | None,
-        outbox: Outbox,
+        outbox: SendQueue,
         *,
         overflow: Overflow = Overflow.CATCH_UP,
         on_disconnect: Callable[[], None] = lambda: None,
@@ -132,7 +132,7 @@ class Hub:
         cursor = self.log.head if after is None else after
         return Subscription(self, selectors, cursor, outbox, overflow, on_disconnect)
 
-    def enter(self, subscription: Subscription, outbox: Outbox) -> None:
+    def enter(self, subscription: Subscription, outbox: SendQueue) -> None:
         """Take in a subscription, live if its place allows that."""
         self._subscriptions[subscription] = None
         self.join(subscription, outbox)
@@ -145,7 +145,7 @@ class Hub:
             "ahead": self._ahead,
         }
 
-    def join(self, subscription: Subscription, outbox: Outbox) -> bool:
+    def join(self, subscription: Subscription, outbox: SendQueue) -> bool:
         """Make a subscription live if its cursor lies in the ring and what it lacks fits its outbox.
 
         No checkpoint: nothing is fanned out between the look and the joining.

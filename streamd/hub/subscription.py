@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from ..events import Batch, EventId, Frame, Selectors
 from ..events.control import gap, heartbeat
-from .outbox import LatestOutbox, Outbox, conflation_key
+from .send_queue import LatestSendQueue, SendQueue, conflation_key
 from .sent import Sent
 from .wire import Wire
 
@@ -56,7 +56,7 @@ class Subscription:
         hub: "Hub",
         selectors: Selectors,
         cursor: EventId,
-        outbox: Outbox,
+        outbox: SendQueue,
         overflow: Overflow,
         on_disconnect: Callable[[], None],
     ) -> None:
@@ -81,7 +81,7 @@ class Subscription:
 
     @property
     def merged(self) -> int:
-        waiting = self._outbox.merged if isinstance(self._outbox, LatestOutbox) else 0
+        waiting = self._outbox.merged if isinstance(self._outbox, LatestSendQueue) else 0
         return self._merged_in_pages + waiting
 
     def level_cursor(self) -> EventId | None:

@@ -13,14 +13,14 @@ from hypercorn.utils import parse_socket_addr
 
 from ..config import ServerSettings
 from ..metrics import Metrics
-from .connection import Entrance, ServerConnection
+from .connection import ListenerInfo, ServerConnection
 
 _log = structlog.get_logger(__name__)
 
 _EXHAUSTED: Final = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
 _CLOSED: Final = {errno.EBADF, errno.ENOTSOCK}
 
-Accepted = Callable[[Entrance, socket.socket, Any], ServerConnection]
+Accepted = Callable[[ListenerInfo, socket.socket, Any], ServerConnection]
 
 
 class Listener(trio.abc.Listener[ServerConnection]):
@@ -48,7 +48,7 @@ class Listener(trio.abc.Listener[ServerConnection]):
     ) -> None:
         sock.setblocking(False)
         self._sock = sock
-        self._entrance = Entrance(context, _address_of_all(sock))
+        self._entrance = ListenerInfo(context, _address_of_all(sock))
         self._accepted = accepted
         self._metrics = metrics
         self._each_pass = settings.accepts_each_pass

@@ -26,9 +26,9 @@ from ..transports.asgi import CONNECTION_EXTENSION, Defer
 from .http1 import HTTP1Protocol
 from .http2 import HTTP2Protocol, HTTP2Stream
 from .live import LiveConnections
+from .loop_passes import LoopPassLimiter
 from .output import Output
-from .pace import Pace
-from .tasks import Tasks
+from .task_group import TaskGroup
 from .tls import TLS
 from .wires import SocketWire, WebSocketWire, is_streaming
 
@@ -43,7 +43,7 @@ _buffer: Final = memoryview(bytearray(_RECEIVE_BYTES))  # between recv and the c
 
 
 @attrs.frozen
-class Shared:
+class ServerContext:
     """What all connections of a server have in common."""
 
     app: Callable[[Any, Any, Any], Awaitable[None]]  # ASGI
@@ -52,11 +52,11 @@ class Shared:
     state: ConnectionState  # each request gets a copy
     live: LiveConnections[Any]
     settings: ServerSettings
-    pace: Pace
+    pace: LoopPassLimiter
 
 
 @attrs.frozen
-class Entrance:
+class ListenerInfo:
     """The listener that a connection came by."""
 
     context: ssl.SSLContext | None  # for TLS
@@ -91,7 +91,7 @@ class ServerConnection(trio.abc.AsyncResource):
         "_wire",
     )
 
-    def __init__(self, shared: Shared, entrance: Entrance, sock: socket.socket, peer: Any) -> None:
+    def __init__(self, shared: ServerContext, entrance: ListenerInfo, sock: socket.socket, peer: Any) -> None:
         self._shared = shared
         self._entrance = entrance
         self._sock = sock
@@ -103,7 +103,7 @@ class ServerConnection(trio.abc.AsyncResource):
             self._tls = TLS(entrance.context, self._receive, self._output.put_records)
         self._protocol: HTTP1Protocol | HTTP2Protocol | None = None
         self._wire: SocketWire | None = None  # on HTTP/1.1 there is one at a time
-        self._tasks: Tasks | None = None
+        self._tasks: TaskGroup | None = None
         self._scope = trio.CancelScope()  # of all tasks; its deadline is when an idle client is left
         self._head_begun = False
 
@@ -115,7 +115,7 @@ class ServerConnection(trio.abc.AsyncResource):
         try:
             async with trio.open_nursery() as nursery:
                 self._scope = nursery.cancel_scope
-                self._tasks = Tasks(nursery, self._run_app)
+                self._tasks = TaskGroup(nursery, self._run_app)
                 await self._serve()
             self._close()
         except Exception:  # noqa: BLE001 - what breaks one connection must not reach the listeners

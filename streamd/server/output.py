@@ -12,7 +12,7 @@ _HOLD_NOTHING, _HOLD_NEXT, _HOLD_TAIL = range(3)
 class Output:
     """The one way out of a connection: whatever is written goes to the kernel, or behind what waits.
 
-    Two kinds of writers share it. Tasks :meth:`send`, one at a time, and wait until the kernel has
+    Two kinds of writers share it. TaskGroup :meth:`send`, one at a time, and wait until the kernel has
     taken all. The fan-out calls :meth:`write_nowait`, which is refused unless nothing waits and nobody
     is sending. Every wait for the kernel is bounded.
 

@@ -13,10 +13,10 @@ from hypercorn.utils import wrap_app
 from ..config import Settings
 from ..metrics import Metrics
 from .accept import Listener
-from .connection import ServerConnection, Shared
+from .connection import ServerConnection, ServerContext
 from .listeners import address_of, make_config, open_sockets
 from .live import LiveConnections
-from .pace import Pace
+from .loop_passes import LoopPassLimiter
 
 _log = structlog.get_logger(__name__)
 
@@ -52,8 +52,8 @@ async def serve(
     lifespan = Lifespan(wrapped, config, state)
     context = WorkerContext(None)
     live: LiveConnections[ServerConnection] = LiveConnections()
-    pace = Pace(settings.server.arrivals_each_pass)
-    shared = Shared(app, config, context, ConnectionState(state), live, settings.server, pace)
+    pace = LoopPassLimiter(settings.server.arrivals_each_pass)
+    shared = ServerContext(app, config, context, ConnectionState(state), live, settings.server, pace)
     metrics = metrics or Metrics(max_type_labels=settings.metrics.max_type_labels)
     sockets, tls = open_sockets(settings.server, config)
     addresses = [address_of(sock, "http" if tls is None else "https") for sock in sockets]

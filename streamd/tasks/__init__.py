@@ -32,7 +32,7 @@ from .messages import make_message, standard, step_fields, task_fields
 from .model import Message, Status, Step, StepPlan, StepStatus, Task, TaskError, topic_of
 from .progress import Progress, StepFailed, StepProgress, WorkFailed
 from .runner import Runner
-from .service import Tasks, View
+from .tasks import Tasks, View
 
 __all__ = [
     "Kind",

@@ -14,17 +14,7 @@ import msgspec
 
 from ..errors import InvalidField, InvalidTransition
 from .messages import COMPLETE, EDUCATIONAL, ERROR, PROGRESS, RESERVED_FIELDS, STATUS, as_number, make_message
-from .model import (
-    STEP_TRANSITIONS,
-    TRANSITIONS,
-    Change,
-    Status,
-    Step,
-    StepPlan,
-    StepStatus,
-    Task,
-    TaskError,
-)
+from .model import STEP_TRANSITIONS, TRANSITIONS, Change, Status, Step, StepPlan, StepStatus, Task, TaskError
 
 Operation = Callable[[Task], Sequence[Change]]
 """What is done with a task in one transaction: its changes, in order, each from the one before."""

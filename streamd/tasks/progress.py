@@ -11,7 +11,7 @@ from .messages import EDUCATIONAL, PROGRESS
 from .model import Change, StepStatus, Task
 
 if TYPE_CHECKING:
-    from .service import Tasks
+    from .tasks import Tasks
 
 
 class WorkFailed(Exception):

@@ -12,7 +12,7 @@ from . import operations
 from .checks import check_lease_seconds
 from .messages import PROGRESS
 from .model import Change, Status, StepStatus, Task
-from .service import Tasks
+from .tasks import Tasks
 
 _CODE_CHARS_MAX = 64
 

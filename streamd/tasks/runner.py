@@ -11,11 +11,11 @@ import trio
 from ..errors import InvalidTransition, LeaseLost, RequestError, Unavailable
 from . import operations, workflow
 from .checks import deadline_sentence
-from .ledger import LOCAL
+from .engine import LOCAL
 from .model import Change, Task
-from .port import is_overdue
 from .progress import Progress, WorkFailed
-from .service import Tasks
+from .store.port import is_overdue
+from .tasks import Tasks
 
 _INTERNAL: Final = "something went wrong while this was worked on"
 _STALLED: Final = "its worker has said nothing for too long"

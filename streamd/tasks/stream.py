@@ -7,9 +7,9 @@ import attrs
 
 from ..events import Control, ControlName, CursorMove, Event, EventId, Frame, UnloggedEvent
 from ..events.event import encode_data
-from ..hub import Outbox, Sent, Subscription, Wire
+from ..hub import SendQueue, Sent, Subscription, Wire
 from .model import topic_of
-from .service import Tasks, View
+from .tasks import Tasks, View
 
 _WAKE: Final = CursorMove(EventId(""))
 """Put into an outbox to have its source look up; never sent."""
@@ -36,7 +36,7 @@ class TaskSource:
         tasks: Tasks,
         task_id: str,
         subscription: Subscription,
-        outbox: Outbox,
+        outbox: SendQueue,
         view: View | None,
         end: EventId | None,
     ) -> None:

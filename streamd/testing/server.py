@@ -8,9 +8,9 @@ import attrs
 import trio
 from quart_trio import QuartTrio
 
-from ..api.responses import EXTENSION
 from ..app import Streamd, create_app, running
 from ..config import Settings
+from ..http.responses import EXTENSION
 from ..server import serve
 
 
@@ -57,7 +57,7 @@ async def run_server(
     :meth:`RunningServer.stop` was called.
     """
     if settings is None:
-        settings = app.extensions[EXTENSION].services.settings if app is not None else Settings()
+        settings = app.extensions[EXTENSION].runtime.broker.settings if app is not None else Settings()
     settings = attrs.evolve(settings, server=attrs.evolve(settings.server, bind=[bind]))
     app = app or create_app(settings)
     stop = trio.Event()
@@ -69,7 +69,7 @@ async def run_server(
                 settings,
                 wait_for_shutdown=stop.wait,
                 drain=streamd.connections.drain,
-                metrics=streamd.services.metrics,
+                metrics=streamd.runtime.broker.metrics,
             )
         )
         yield RunningServer(addresses[0], tuple(addresses), streamd, stop)

@@ -12,7 +12,7 @@ import structlog
 import trio
 
 from ..config import TextSettings
-from ..outgoing import with_body
+from ..outbound.fetch import with_body
 from .completion import BROKE_OFF, Broken, Completion
 from .port import GenerationFailed, Prompt
 from .refusal import BeginFailed, judge_transport, read_refusal

@@ -6,7 +6,7 @@ from typing import Final
 import httpx
 import trio
 
-from ..outgoing import read_retry_after
+from ..outbound.fetch import read_retry_after
 
 _BODY_BYTES_MAX: Final = 2000  # of an error answer, for the log
 _BODY_SECONDS: Final = 2.0  # how long it is read; the status has said enough

@@ -9,7 +9,7 @@ import trio
 from ..events import Frame, UnloggedEvent
 from ..events.control import CursorMove
 from ..events.ids import EventId
-from ..hub import Outbox, Sent, Wire
+from ..hub import SendQueue, Sent, Wire
 
 OVER: Final = EventId("over")
 """The last event id of a generated stream that ended by itself. A reconnect that brings it is
@@ -33,7 +33,7 @@ class GeneratedSource:
         generator: yields text, JSON values or :class:`streamd.events.UnloggedEvent`.
     """
 
-    def __init__(self, generator: AsyncIterator[Any], outbox: Outbox) -> None:
+    def __init__(self, generator: AsyncIterator[Any], outbox: SendQueue) -> None:
         self._generator = generator
         self._outbox = outbox
         self._failure: Exception | None = None

@@ -7,14 +7,14 @@ import attrs
 import msgspec
 import trio
 
+from ..broker import Broker
 from ..events import Batch, Control, ControlName, Event, EventId, Frame
 from ..hub import Subscription, record_delivery
-from ..services import Services
 from .asgi import Scope, let_abort
 from .stream import StreamRequest, open_stream
 
 
-async def poll(services: Services, request: StreamRequest, wait_seconds: float, scope: Scope) -> bytes:
+async def poll(broker: Broker, request: StreamRequest, wait_seconds: float, scope: Scope) -> bytes:
     """The JSON of one answer: ``{"events": [...], "next": id, "gap": null}``.
 
     At once when there is something after the cursor, else as soon as there is, else empty after
@@ -27,18 +27,16 @@ async def poll(services: Services, request: StreamRequest, wait_seconds: float, 
     """
     frames: list[Frame] = []
     request = attrs.evolve(request, heartbeat_seconds=0.0)
-    with open_stream(services, "poll", request) as (connection, subscription):
+    with open_stream(broker, "poll", request) as (connection, subscription):
         let_abort(connection, scope)
         with connection.pumping:
             frames = await _receive(subscription, wait_seconds)
         # An event may have come in the moment the wait ended; it counts as read, so it goes along.
-        frames = (frames or _without_heartbeats(connection.outbox.drain()))[
-            : services.settings.poll.max_events
-        ]
+        frames = (frames or _without_heartbeats(connection.outbox.drain()))[: broker.settings.poll.max_events]
         batch = Batch(frames)
         answer = _encode(frames, _next_cursor(batch, subscription))
         connection.sent.add(batch, len(answer), trio.current_time())
-    record_delivery(services.metrics, batch)
+    record_delivery(broker.metrics, batch)
     return answer
 
 

@@ -5,8 +5,8 @@ from typing import Final
 
 import trio
 
+from ..broker import Broker
 from ..connections import Connection
-from ..services import Services
 from .asgi import ASGIEventStreamWire, Scope, Send, find_transport, lease_wire, let_abort
 from .stream import Opening, Source, connected, no_opening, run_stream
 
@@ -18,7 +18,7 @@ HEADERS: Final = {
 
 
 async def serve_sse(
-    services: Services,
+    broker: Broker,
     connection: Connection,
     source: Source,
     scope: Scope,
@@ -38,10 +38,10 @@ async def serve_sse(
         transport.hold()
     await send({"type": "http.response.start", "status": 200, "headers": list(headers)})
     if scope["method"] != "HEAD":
-        wire = lease_wire(scope, connection, services.hub.defer, ASGIEventStreamWire(send))
+        wire = lease_wire(scope, connection, broker.hub.defer, ASGIEventStreamWire(send))
         try:
-            greeting = connected(services, connection)
-            await run_stream(services, connection, source, wire, greeting, opening)
+            greeting = connected(broker, connection)
+            await run_stream(broker, connection, source, wire, greeting, opening)
         finally:
             wire.release()
     if not connection.is_lost:

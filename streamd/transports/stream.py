@@ -8,12 +8,12 @@ import attrs
 import structlog
 import trio
 
+from ..broker import Broker
 from ..config import Settings
 from ..connections import Closing, Connection, Group, Identity
 from ..errors import RequestError
 from ..events import Batch, Control, ControlName, EventId, Frame, Selectors
-from ..hub import LatestOutbox, Outbox, Overflow, Sent, Subscription, Wire, record_delivery
-from ..services import Services
+from ..hub import LatestSendQueue, Overflow, SendQueue, Sent, Subscription, Wire, record_delivery
 
 _log = structlog.get_logger(__name__)
 PEER_GONE = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
@@ -77,13 +77,13 @@ class open_stream:  # noqa: N801 - used as a function is
     # A generator would do the same, and cost half a kilobyte for as long as the stream lasts.
     __slots__ = ("_connection", "_merged", "_subscription")
 
-    def __init__(self, services: Services, transport: str, request: StreamRequest) -> None:
-        settings = services.settings.hub
-        make_outbox = LatestOutbox if request.overflow is Overflow.LATEST else Outbox
+    def __init__(self, broker: Broker, transport: str, request: StreamRequest) -> None:
+        settings = broker.settings.hub
+        make_outbox = LatestSendQueue if request.overflow is Overflow.LATEST else SendQueue
         outbox = make_outbox(settings.channel_capacity, settings.channel_bytes)
-        self._merged = services.metrics.merged
-        self._connection = connection = admit(services, transport, request, outbox)
-        self._subscription = subscription = services.hub.subscribe(
+        self._merged = broker.metrics.merged
+        self._connection = connection = admit(broker, transport, request, outbox)
+        self._subscription = subscription = broker.hub.subscribe(
             request.selectors,
             request.after,
             outbox,
@@ -103,12 +103,12 @@ class open_stream:  # noqa: N801 - used as a function is
         self._merged.inc(self._subscription.merged)
 
 
-def admit(services: Services, transport: str, request: StreamRequest, outbox: Outbox) -> Connection:
+def admit(broker: Broker, transport: str, request: StreamRequest, outbox: SendQueue) -> Connection:
     """A place without a subscription, for as long as the block ``with`` it lasts."""
     heartbeat = request.heartbeat_seconds
     if heartbeat is None:
-        heartbeat = services.settings.connections.heartbeat_seconds
-    return services.registry.admit(
+        heartbeat = broker.settings.connections.heartbeat_seconds
+    return broker.connections.admit(
         transport,
         request.identity,
         outbox,
@@ -119,22 +119,22 @@ def admit(services: Services, transport: str, request: StreamRequest, outbox: Ou
     )
 
 
-def connected(services: Services, connection: Connection) -> Control:
+def connected(broker: Broker, connection: Connection) -> Control:
     """The first frame of a stream. Without a cursor of its own the stream begins after ``head``."""
     return Control(
         ControlName.CONNECTED,
         {
             "connection_id": connection.id,
             "client_id": connection.client_id,
-            "head": services.log.head,
+            "head": broker.log.head,
             "heartbeat_seconds": connection.heartbeat_seconds,
         },
-        services.settings.connections.retry_ms,
+        broker.settings.connections.retry_ms,
     )
 
 
 async def run_stream(
-    services: Services,
+    broker: Broker,
     connection: Connection,
     source: Source,
     wire: Wire,
@@ -156,7 +156,7 @@ async def run_stream(
             while frames := await source.receive():
                 batch = Batch(frames)
                 await connection.write(wire, batch)
-                record_delivery(services.metrics, batch)
+                record_delivery(broker.metrics, batch)
         if connection.closing is None and not connection.is_lost:
             connection.close(Closing.ENDED)
     except PEER_GONE:
@@ -170,13 +170,13 @@ async def run_stream(
         connection.close(Closing.ERROR)
     finally:
         source.write_through(None)
-    await _say_goodbye(services, connection, wire)
+    await _say_goodbye(broker, connection, wire)
 
 
-async def _say_goodbye(services: Services, connection: Connection, wire: Wire) -> None:
+async def _say_goodbye(broker: Broker, connection: Connection, wire: Wire) -> None:
     if connection.closing is None or connection.is_lost:
         return
-    with trio.move_on_after(services.settings.server.write_timeout_seconds):
+    with trio.move_on_after(broker.settings.server.write_timeout_seconds):
         try:
             await connection.write(wire, Batch([connection.closing]))
         except PEER_GONE:

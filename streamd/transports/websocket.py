@@ -5,11 +5,11 @@ from typing import Final, NoReturn
 
 import trio
 
+from ..broker import Broker
 from ..connections import Closing, Connection
 from ..errors import InvalidField, StreamdError
 from ..events import Control, EventId, messages
 from ..hub import Subscription
-from ..services import Services
 from .asgi import ASGIWebSocketWire, Scope, lease_wire
 from .stream import connected, parse_selectors, run_stream
 
@@ -25,7 +25,7 @@ NORMAL: Final = 1000
 
 
 async def serve_websocket(
-    services: Services,
+    broker: Broker,
     connection: Connection,
     subscription: Subscription,
     scope: Scope,
@@ -41,13 +41,13 @@ async def serve_websocket(
 
     Cancelled when the client leaves or the connection is aborted.
     """
-    session = _Session(services, connection, subscription, receive)
-    wire = lease_wire(scope, connection, services.hub.defer, ASGIWebSocketWire(send_text))
+    session = _Session(broker, connection, subscription, receive)
+    wire = lease_wire(scope, connection, broker.hub.defer, ASGIWebSocketWire(send_text))
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(session.listen)
-            greeting = connected(services, connection)
-            await run_stream(services, connection, subscription, wire, greeting)
+            greeting = connected(broker, connection)
+            await run_stream(broker, connection, subscription, wire, greeting)
             nursery.cancel_scope.cancel()
     finally:
         wire.release()
@@ -59,9 +59,9 @@ class _Session:
     """What a client may say on an open socket. Answers keep their order among the events."""
 
     def __init__(
-        self, services: Services, connection: Connection, subscription: Subscription, receive: Receive
+        self, broker: Broker, connection: Connection, subscription: Subscription, receive: Receive
     ) -> None:
-        self._settings = services.settings
+        self._settings = broker.settings
         self._connection = connection
         self._subscription = subscription
         self._receive = receive

@@ -12,7 +12,7 @@ import trustme
 import wsproto
 from wsproto.events import CloseConnection, Ping, TextMessage
 
-from tests.bench.native_peers import (
+from tests.support.native_peers import (
     CHUNKED_HEAD,
     DEADLINE_SECONDS,
     Handler,

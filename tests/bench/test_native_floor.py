@@ -13,7 +13,7 @@ from subprocess import PIPE
 import trio
 
 from bench.native import build
-from tests.bench.native_peers import DEADLINE_SECONDS, data_of, read_head, run_load
+from tests.support.native_peers import DEADLINE_SECONDS, data_of, read_head, run_load
 
 CHUNK = re.compile(rb"([0-9a-f]+)\r\n(id: (\d{13}-\d{6})\ndata: bench (\d+) \d+ x*\n\n)\r\n")
 

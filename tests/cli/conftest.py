@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.client.fake_server import FakeServer, serve
+from tests.support.fake_server import FakeServer, serve
 
 
 @pytest.fixture

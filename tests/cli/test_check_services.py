@@ -7,13 +7,13 @@ import httpx
 import pytest
 from quart_trio import QuartTrio
 
-import streamd.apps
+import streamd.services
 from streamd.cli.check_services import Session, first_missing, read_sessions, run_session
 from streamd.config import ResearchSettings, Settings
 from streamd.testing import open_stream, run_server
-from tests.cli.program import run
+from tests.support.program import run
 
-PAGE = (Path(streamd.apps.__file__).parent / "README.md").read_text()
+PAGE = (Path(streamd.services.__file__).parent / "README.md").read_text()
 SESSIONS = read_sessions()
 
 
@@ -25,7 +25,7 @@ async def test_a_session_prints_what_the_page_says(session: Session) -> None:
 
 
 def test_every_service_has_a_session() -> None:
-    names = [name.replace("_", "-") for name in streamd.apps.SERVICES]
+    names = [name.replace("_", "-") for name in streamd.services.SERVICES]
     assert [session.name for session in SESSIONS] == ["tasks", *names]
     assert PAGE.count("<!-- session:") == len(SESSIONS)
 

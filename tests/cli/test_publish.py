@@ -9,8 +9,8 @@ import pytest
 import trio
 
 from streamd.cli.lines import CHUNK_BYTES, LINE_BYTES_MAX, Line, LineReader
-from tests.cli.program import run, started, started_on
-from tests.client.fake_server import FakeServer, HangUp, Refuse
+from tests.support.fake_server import FakeServer, HangUp, Refuse
+from tests.support.program import run, started, started_on
 
 
 def data(server: FakeServer) -> list[str]:

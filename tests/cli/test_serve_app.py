@@ -9,8 +9,8 @@ import pytest
 from streamd.app import import_app
 from streamd.config import load_settings
 from streamd.errors import ConfigError
-from tests.cli.program import run, started
-from tests.e2e.light_reader import LightReader, connect
+from tests.support.light_reader import LightReader, connect
+from tests.support.program import run, started
 
 SHOP = """
 from quart_trio import QuartTrio

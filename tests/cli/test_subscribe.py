@@ -9,8 +9,8 @@ import msgspec
 import pytest
 import trio
 
-from tests.cli.program import Program, command, environment, run, started, started_on
-from tests.client.fake_server import FakeServer, Refuse
+from tests.support.fake_server import FakeServer, Refuse
+from tests.support.program import Program, command, environment, run, started, started_on
 
 
 async def connected(program: Program) -> None:

@@ -12,10 +12,10 @@ from click.testing import CliRunner
 
 from streamd.cli import main
 from streamd.cli.task_text import SHOWN_CHARS_MAX
-from streamd.tasks.port import Bounds
-from tests.cli.program import run, started
-from tests.cli.tasks_server import TasksServer, started_on_terminal, tasks_server
-from tests.client.fake_server import FakeServer, Refuse, Speak
+from streamd.tasks.store.port import Bounds
+from tests.support.fake_server import FakeServer, Refuse, Speak
+from tests.support.program import run, started
+from tests.support.tasks_server import TasksServer, started_on_terminal, tasks_server
 
 EVIL = "evil \x1b[31m\x9b2Jred\nsecond line"
 HARMLESS = r"evil \x1b[31m\x9b2Jred second line"

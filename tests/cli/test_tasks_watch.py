@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from streamd.config import StoreSettings
-from tests.cli.program import run, started
-from tests.cli.tasks_server import QUICKLY, TasksServer, restartable, started_on_terminal, tasks_server
+from tests.support.program import run, started
+from tests.support.tasks_server import QUICKLY, TasksServer, restartable, started_on_terminal, tasks_server
 
 HIDE, SHOW = "\x1b[?25l", "\x1b[?25h"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from tests.cli.program import Program, run, started
+from tests.support.program import Program, run, started
 
 ADDRESS = "streamd is listening on "
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 import trio.testing
 
-from tests.client.fake_server import FakeServer, serve
+from tests.support.fake_server import FakeServer, serve
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from streamd.client.link import ControlFrame, Link
 from streamd.client.problem import read_problem
 from streamd.client.wire import read_frame, read_poll_answer
 from streamd.events import EventId
-from streamd.outgoing import MAX_RETRY_AFTER_SECONDS, read_retry_after
+from streamd.outbound.fetch import MAX_RETRY_AFTER_SECONDS, read_retry_after
 
 A, B, C = (EventId(f"1700000000000-00000{n}") for n in (1, 2, 3))
 

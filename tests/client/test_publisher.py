@@ -17,7 +17,7 @@ from streamd.client import (
 )
 from streamd.client.publisher import LINES_BYTES_MAX, LINES_MAX
 from streamd.errors import InvalidField
-from tests.client.fake_server import Cut, FakeServer, HangUp, Refuse, Speak
+from tests.support.fake_server import Cut, FakeServer, HangUp, Refuse, Speak
 
 EXACT = Backoff(initial_seconds=1, jitter=0)
 

@@ -24,7 +24,7 @@ from streamd.client import (
 from streamd.client.subscription import Transport
 from streamd.errors import InvalidField
 from streamd.events import EventId
-from tests.client.fake_server import START_MS, CloseWith, Cut, FakeServer, HangUp, Refuse, Silent, Speak
+from tests.support.fake_server import START_MS, CloseWith, Cut, FakeServer, HangUp, Refuse, Silent, Speak
 
 TRANSPORTS = cast(tuple[Transport, ...], ("sse", "websocket", "poll"))
 STREAMS = cast(tuple[Transport, ...], ("sse", "websocket"))

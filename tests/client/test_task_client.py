@@ -4,7 +4,7 @@ from trio.testing import MockClock
 
 from streamd.client import Connected, ReceivedEvent, Reconnecting, TaskClient
 from streamd.testing import RunningServer
-from tests.client.fake_server import FakeServer, Refuse, Speak
+from tests.support.fake_server import FakeServer, Refuse, Speak
 
 
 async def test_one_who_comes_late_gets_the_state_and_the_last_message(streamd_server: RunningServer) -> None:

@@ -9,14 +9,14 @@ import trio
 import trio.testing
 
 from streamd.config import ConnectionSettings
-from streamd.connections import Connection, Group, Identity, Registry, keep
+from streamd.connections import Connection, Group, Identity, Registry, sweep_connections
 from streamd.events import Control, Frame
-from streamd.hub import Outbox
+from streamd.hub import SendQueue
 from streamd.metrics import Metrics
 
 
 def admit(registry: Registry, group: Group | None) -> Connection:
-    return registry.admit("sse", Identity(), Outbox(100, 100_000), heartbeat_seconds=15, group=group)
+    return registry.admit("sse", Identity(), SendQueue(100, 100_000), heartbeat_seconds=15, group=group)
 
 
 def heartbeats(connection: Connection) -> list[Control]:
@@ -41,7 +41,7 @@ async def test_a_group_adds_its_fields_to_one_heartbeat_that_all_share(
         Group("plain"),
     )
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(keep, registry, settings, metrics)
+        nursery.start_soon(sweep_connections, registry, settings, metrics)
         with ExitStack() as stack:
             everyone = [stack.enter_context(admit(registry, of)) for of in (group, group, plain, None)]
             await trio.sleep(16.5)

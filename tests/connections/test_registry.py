@@ -8,10 +8,10 @@ import pytest
 import trio
 
 from streamd.config import ConnectionSettings
-from streamd.connections import Connection, Health, Identity, Registry, keep
+from streamd.connections import Connection, Health, Identity, Registry, sweep_connections
 from streamd.errors import InvalidField, NotFound, ShuttingDown, TooManyConnections, TooManyForCaller
 from streamd.events import Batch, Control, CursorMove, EventId, Frame
-from streamd.hub import Outbox
+from streamd.hub import SendQueue
 from streamd.metrics import Metrics
 
 HEAD = EventId("1700000000000-000007")
@@ -32,7 +32,7 @@ def admit(
     with registry.admit(
         "sse",
         Identity(user, address),
-        Outbox(8, 1000),
+        SendQueue(8, 1000),
         client_id=client_id,
         **options,
     ) as connection:
@@ -151,7 +151,7 @@ class Kept:
 
     def __init__(self, settings: ConnectionSettings, nursery: trio.Nursery) -> None:
         self.registry, self.metrics = make(settings)
-        nursery.start_soon(keep, self.registry, settings, self.metrics)
+        nursery.start_soon(sweep_connections, self.registry, settings, self.metrics)
 
 
 async def test_heartbeats_go_to_the_quiet_with_the_place_they_have_read_up_to(

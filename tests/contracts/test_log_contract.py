@@ -8,7 +8,7 @@ from streamd.errors import IdempotencyConflict
 from streamd.events import EARLIEST, Draft, EventId, Pattern, Selectors
 from streamd.events.topics import ALL
 from streamd.log.port import Log, Page
-from tests.contracts.logs import LOGS, NOON_MS, MakeLog
+from tests.support.logs import LOGS, NOON_MS, MakeLog
 
 MANY = {"max_events": 10_000, "max_bytes": 10_000_000}
 AFTER_ALL = EventId("9999999999999-000000")

@@ -11,8 +11,8 @@ import trio
 from streamd.errors import InvalidField, InvalidTransition, NotFound, TaskExists, Unavailable
 from streamd.events import EventId
 from streamd.tasks import Status, StepPlan, Task, operations
-from streamd.tasks.port import Published, TaskStore
-from tests.contracts.task_stores import (
+from streamd.tasks.store.port import Published, TaskStore
+from tests.support.task_stores import (
     STORES,
     at,
     completing,

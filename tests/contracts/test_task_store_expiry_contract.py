@@ -8,8 +8,8 @@ import pytest
 
 from streamd.errors import Gone, NotFound, TaskExists
 from streamd.tasks import Status
-from streamd.tasks.port import Bounds, TaskStore
-from tests.contracts.task_stores import (
+from streamd.tasks.store.port import Bounds, TaskStore
+from tests.support.task_stores import (
     STORES,
     at,
     completing,

@@ -10,7 +10,7 @@ import pytest
 import trustme
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
-from tests.cli.program import environment
+from tests.support.program import environment
 
 CHROMIUM = "/usr/bin/chromium"
 SECONDS_MS = 30_000

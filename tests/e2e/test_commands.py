@@ -9,8 +9,8 @@ from pathlib import Path
 
 import trio
 
-from tests.cli.program import Program, started, started_on
-from tests.e2e.server_process import ServerProcess, server_process
+from tests.support.program import Program, started, started_on
+from tests.support.server_process import ServerProcess, server_process
 
 SECONDS = 60  # what hangs fails
 

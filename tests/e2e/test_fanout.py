@@ -3,8 +3,8 @@
 import httpx
 import trio
 
-from tests.e2e.light_reader import reading
-from tests.e2e.server_process import server_process
+from tests.support.light_reader import reading
+from tests.support.server_process import server_process
 
 CLIENTS = 1000
 VISITORS = 20

@@ -10,7 +10,7 @@ import trustme
 
 from streamd.config import Settings
 from streamd.testing import RunningServer, run_server
-from tests.server.http2_client import Client
+from tests.support.http2_client import Client
 
 STREAMS = 50
 

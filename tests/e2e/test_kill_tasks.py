@@ -11,9 +11,9 @@ import httpx
 import pytest
 import trio
 
-from tests.e2e.server_process import ServerProcess, server_process
-from tests.e2e.task_follower import Follower
-from tests.e2e.tasks_app import COUNTING
+from tests.support.server_process import ServerProcess, server_process
+from tests.support.task_follower import Follower
+from tests.support.tasks_app import COUNTING
 
 SECONDS = 100
 NUMBERS = 400  # versions of a task: more than are seen before the process is killed
@@ -21,7 +21,7 @@ NUMBERS = 400  # versions of a task: more than are seen before the process is ki
 
 @asynccontextmanager
 async def serving(path: Path) -> AsyncIterator[ServerProcess]:
-    options = ("--app", "tests.e2e.tasks_app:make", "--store", f"sqlite:{path}")
+    options = ("--app", "tests.support.tasks_app:make", "--store", f"sqlite:{path}")
     services = ("research", "sentiment", "strategy", "brand_monitor", "purchase_orders")
     off = {f"{name}__enabled": "false" for name in services}
     async with server_process(*options, seconds=SECONDS, **off) as server:

@@ -12,9 +12,9 @@ import pytest
 import trio
 
 from streamd.server import raise_open_files
-from tests.cli.program import Program, command, environment
-from tests.e2e.light_reader import LightReader, connect, reading
-from tests.e2e.server_process import ADDRESS, ServerProcess
+from tests.support.light_reader import LightReader, connect, reading
+from tests.support.program import Program, command, environment
+from tests.support.server_process import ADDRESS, ServerProcess
 
 SECONDS = 200.0
 WARM_SECONDS = 60.0  # by then caches, the log and the allocator have their size

@@ -11,7 +11,7 @@ import trio
 import trustme
 
 from streamd.testing import open_stream
-from tests.e2e.server_process import ServerProcess, server_process
+from tests.support.server_process import ServerProcess, server_process
 
 GET = b"GET /events?topic=big HTTP/1.1\r\nHost: x\r\n\r\n"
 UPGRADE = (

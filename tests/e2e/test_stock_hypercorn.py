@@ -13,8 +13,8 @@ import trio
 from trio_websocket import open_websocket_url
 
 from streamd.testing import open_stream
-from tests.cli.program import SECONDS, Program, environment
-from tests.e2e.light_reader import reading
+from tests.support.light_reader import reading
+from tests.support.program import SECONDS, Program, environment
 
 
 @asynccontextmanager

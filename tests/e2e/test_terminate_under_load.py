@@ -11,9 +11,9 @@ import h2.events
 import trio
 
 from streamd.events.sse import Decoder, ServerSentEvent
-from tests.e2e.light_reader import reading
-from tests.e2e.server_process import ServerProcess, server_process
-from tests.server.wire_clients import WebSocketClient
+from tests.support.light_reader import reading
+from tests.support.server_process import ServerProcess, server_process
+from tests.support.wire_clients import WebSocketClient
 
 SECONDS = 90
 DRAIN_SECONDS = 15

@@ -13,7 +13,7 @@ from wsproto.events import TextMessage
 from streamd.events import Batch, Control, CursorMove, Draft, Event, EventId, Frame, encode_text_frame
 from streamd.events.event import DEFAULT_TYPE
 from streamd.events.ids import make_event_id
-from tests.events.strategies import LIMITS, events
+from tests.support.strategies import LIMITS, events
 
 FIRST, SECOND, THIRD = (make_event_id(1_700_000_000_123, sequence) for sequence in (1, 2, 3))
 

@@ -11,7 +11,7 @@ from streamd.config.settings import EventSettings
 from streamd.errors import InvalidBody, InvalidField, StreamdError, TooLarge
 from streamd.events import Draft
 from streamd.events.bodies import decode_draft, decode_drafts, decode_json
-from tests.events.strategies import LIMITS, drafts
+from tests.support.strategies import LIMITS, drafts
 
 SMALL = EventSettings(
     max_event_bytes=40, max_topics_per_event=2, max_topic_bytes=8, max_idempotency_key_bytes=8

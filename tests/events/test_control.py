@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from streamd.events import Control, ControlName, CursorMove, EventId
 from streamd.events.control import RESERVED_TYPES, gap
 from streamd.events.sse import CursorMoved, ServerSentEvent
-from tests.events.sse_model import Reading, bytewise, read
-from tests.events.strategies import hostile_texts, ids, json_values, retries, texts
+from tests.support.sse_model import Reading, bytewise, read
+from tests.support.strategies import hostile_texts, ids, json_values, retries, texts
 
 ID = EventId("1700000000000-000001")
 

@@ -13,7 +13,7 @@ from streamd.config.settings import EventSettings
 from streamd.errors import InvalidField, TooLarge
 from streamd.events import ControlName, Draft, Event, EventId
 from streamd.events.event import RETRY_MS_MAX
-from tests.events.strategies import LIMITS, drafts, events, hostile_texts, ids, json_values, texts
+from tests.support.strategies import LIMITS, drafts, events, hostile_texts, ids, json_values, texts
 
 ID = EventId("1700000000000-000001")
 

@@ -22,7 +22,7 @@ from streamd.events.messages import (
     pong,
     subscribed,
 )
-from tests.events.strategies import events, ids, json_values, retries, texts
+from tests.support.strategies import events, ids, json_values, retries, texts
 
 ID = EventId("1700000000000-000001")
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from streamd.errors import TooLarge
 from streamd.events.sse import CursorMoved, Decoder, ServerSentEvent
-from tests.events.sse_model import bytewise, read, reference, take_all
-from tests.events.strategies import any_streams, split, streams
+from tests.support.sse_model import bytewise, read, reference, take_all
+from tests.support.strategies import any_streams, split, streams
 
 UNFINISHED = b"data: the start of a line that never ends"
 FOLLOWING = b"\r\n\r\ndata: following\r\n\r\n"  # ends whatever block stands open, then one of its own

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from streamd.events import Control, ControlName, CursorMove, Event, EventId
 from streamd.events.sse import CursorMoved, ServerSentEvent, encode_block, encode_comment
-from tests.events.sse_model import Reading, bytewise, read
-from tests.events.strategies import events, hostile_texts, ids, json_values, retries, texts
+from tests.support.sse_model import Reading, bytewise, read
+from tests.support.strategies import events, hostile_texts, ids, json_values, retries, texts
 
 AnyFrame: TypeAlias = Event | Control | CursorMove
 

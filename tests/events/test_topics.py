@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from streamd.errors import InvalidField
 from streamd.events import Pattern, Selectors, validate_topic
 from streamd.events.topics import ALL
-from tests.events.strategies import printable
+from tests.support.strategies import printable
 
 names = st.text("ab*./:", max_size=10)
 topics = st.text("ab./:", min_size=1, max_size=10)

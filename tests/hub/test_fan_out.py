@@ -10,7 +10,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from streamd.events import EARLIEST, Batch, Event, Frame, Pattern, Selectors
-from tests.hub.fan_out import RecordingWire, fan_out
+from tests.support.fan_out import RecordingWire, fan_out
 
 ALL = Selectors(patterns=[Pattern("**")])
 

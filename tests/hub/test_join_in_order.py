@@ -5,7 +5,7 @@ import trio
 
 from streamd.config import EventSettings, HubSettings, LogSettings
 from streamd.events import Event, Selectors
-from streamd.hub import Hub, LatestOutbox, Outbox
+from streamd.hub import Hub, LatestSendQueue, SendQueue
 from streamd.log.memory import MemoryLog
 from streamd.metrics import Metrics
 
@@ -15,8 +15,8 @@ EVENT_BYTES = 1000
 ROOM_BYTES = 5 * EVENT_BYTES  # of the outbox: some of the events, far from all
 
 
-@pytest.mark.parametrize("kind", [Outbox, LatestOutbox])
-async def test_events_that_do_not_fit_come_later(kind: type[Outbox]) -> None:
+@pytest.mark.parametrize("kind", [SendQueue, LatestSendQueue])
+async def test_events_that_do_not_fit_come_later(kind: type[SendQueue]) -> None:
     settings = HubSettings(batch_events=3, ring_events=100)
     hub = Hub(MemoryLog(LogSettings()), settings, EventSettings(), Metrics(max_type_labels=10))
     start = hub.log.head

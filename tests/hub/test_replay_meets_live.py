@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from streamd.config import EventSettings, HubSettings, LogSettings
 from streamd.errors import HubLagging
 from streamd.events import Batch, Control, Draft, Event, EventId, Frame, Pattern, Selectors
-from streamd.hub import Hub, LatestOutbox, Outbox, Overflow, Sent, Subscription
+from streamd.hub import Hub, LatestSendQueue, Overflow, SendQueue, Sent, Subscription
 from streamd.log.memory import MemoryLog
 from streamd.metrics import Metrics
 
@@ -63,7 +63,7 @@ def test_whoever_joins_anywhere_gets_each_matching_event_once(
                 published.append((receipt.id, made.topics[0], made.data))
 
         async def follow(after: EventId, pace: int) -> None:
-            outbox = Outbox(capacity, 10_000)
+            outbox = SendQueue(capacity, 10_000)
             with hub.subscribe(WANTED, after, outbox) as subscription:
                 events: list[Event] = []
                 while not events or events[-1].data != "end":
@@ -97,7 +97,7 @@ async def test_a_full_outbox_makes_a_subscriber_lag_and_come_back() -> None:
     hub = make_hub(channel_capacity=4)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(hub.run)
-        with hub.subscribe(WANTED, None, Outbox(4, 10_000)) as subscription:
+        with hub.subscribe(WANTED, None, SendQueue(4, 10_000)) as subscription:
             assert hub.statistics()["lagging"] == 0
             await hub.publish_drafts([draft("a", str(n)) for n in range(10)])
             await trio.testing.wait_all_tasks_blocked()
@@ -113,7 +113,7 @@ async def test_latest_keeps_the_newest_in_its_new_place_and_counts_the_rest() ->
     hub = make_hub()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(hub.run)
-        outbox = LatestOutbox(16, 10_000)
+        outbox = LatestSendQueue(16, 10_000)
         with hub.subscribe(WANTED, None, outbox, overflow=Overflow.LATEST) as subscription:
             for topic, data in (("a", "1"), ("c/1", "2"), ("a", "3"), ("c/2", "4"), ("a", "5"), ("c/1", "6")):
                 await hub.publish(topic, data)
@@ -129,7 +129,7 @@ async def test_disconnect_ends_the_connection() -> None:
     ended = trio.Event()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(hub.run)
-        outbox = Outbox(2, 10_000)
+        outbox = SendQueue(2, 10_000)
         with hub.subscribe(
             WANTED, None, outbox, overflow=Overflow.DISCONNECT, on_disconnect=ended.set
         ) as subscription:
@@ -152,7 +152,7 @@ async def test_publishing_far_ahead_of_delivery_is_refused_whole() -> None:
 async def test_a_hub_behind_the_log_sends_everyone_to_the_log_and_says_the_gap() -> None:
     hub = make_hub(LogSettings(max_events=10, topic_max_events=10), batch_events=1)
     async with trio.open_nursery() as nursery:
-        with hub.subscribe(WANTED, None, Outbox(64, 10_000)) as subscription:
+        with hub.subscribe(WANTED, None, SendQueue(64, 10_000)) as subscription:
             await hub.publish_drafts([draft("a", str(n)) for n in range(30)])
             nursery.start_soon(hub.run)
             frames: list[Frame] = []
@@ -189,7 +189,7 @@ async def test_direct_writes_and_the_outbox_keep_one_order() -> None:
     wire = TakingWire()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(hub.run)
-        with hub.subscribe(WANTED, None, Outbox(64, 10_000)) as subscription:
+        with hub.subscribe(WANTED, None, SendQueue(64, 10_000)) as subscription:
             subscription.write_through(wire, Sent(0.0))
             await hub.publish("a", "1")
             await trio.testing.wait_all_tasks_blocked()
@@ -223,7 +223,7 @@ async def test_a_long_fan_out_lets_others_run() -> None:
     async with trio.open_nursery() as nursery:
         with ExitStack() as subscriptions:
             for _ in range(2000):
-                subscriptions.enter_context(hub.subscribe(WANTED, None, Outbox(4, 10_000)))
+                subscriptions.enter_context(hub.subscribe(WANTED, None, SendQueue(4, 10_000)))
             await hub.publish("a", "x")
             nursery.start_soon(hub.run)
             nursery.start_soon(count)
@@ -237,7 +237,7 @@ async def test_selectors_change_on_an_open_subscription() -> None:
     hub = make_hub()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(hub.run)
-        with hub.subscribe(Selectors(topics=["a"]), None, Outbox(64, 10_000)) as subscription:
+        with hub.subscribe(Selectors(topics=["a"]), None, SendQueue(64, 10_000)) as subscription:
             await hub.publish("b", "before")
             await trio.testing.wait_all_tasks_blocked()
             assert subscription.change(Selectors(topics=["b"])) == hub.log.head

@@ -14,12 +14,12 @@ import trio.testing
 
 from streamd.config import HubSettings, ServerSettings
 from streamd.events import Batch, Event, EventId, Selectors
-from streamd.hub import Hub, Outbox
+from streamd.hub import Hub, SendQueue
 from streamd.server.connection import ServerConnection
 from streamd.server.live import LiveConnections
 from streamd.testing import RunningServer, run_server
-from tests.server.wire_clients import HTTP2Client, WebSocketClient, WireClient
-from tests.server.wire_kinds import (
+from tests.support.wire_clients import HTTP2Client, WebSocketClient, WireClient
+from tests.support.wire_kinds import (
     WireKind,
     connect_to,
     on_each_wire,
@@ -263,7 +263,7 @@ async def test_a_descriptor_that_is_used_again_gets_nothing_of_what_was_for_its_
         async with serving(wire, tmp_path, hub=HubSettings(turn_ms=1e-6)) as server:
             hub = server.streamd.hub
             for _ in range(BEFORE_A_YIELD):
-                stack.enter_context(hub.subscribe(Selectors(topics=["small"]), None, Outbox(8, 1000)))
+                stack.enter_context(hub.subscribe(Selectors(topics=["small"]), None, SendQueue(8, 1000)))
             spare = open_nothing()
             async with (
                 subscribed(server, wire, "big", "small", receive_buffer_bytes=4096, client_id="old") as old,

@@ -18,15 +18,15 @@ from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_st
 from streamd.config import ServerSettings, Settings
 from streamd.server import tune_collector
 from streamd.testing import RunningServer, run_server
-from tests.e2e.light_reader import LightReader, connect, reading
-from tests.server.http2_client import Client
+from tests.support.http2_client import Client
+from tests.support.light_reader import LightReader, connect, reading
 
 SECONDS = 5
 CONNECTIONS = 10  # of each kind
 # What a connection is made of. Events stay in the log, and the keeper makes frames whenever it looks.
 PARTS = (
     "hypercorn.",
-    "streamd.api.",
+    "streamd.http.",
     "streamd.connections.connection.",
     "streamd.hub.",
     "streamd.server.",

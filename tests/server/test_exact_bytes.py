@@ -21,8 +21,8 @@ from streamd.server.http2 import HTTP2Wire
 from streamd.server.output import Output
 from streamd.server.wires import SocketWire
 from streamd.testing import RunningServer, run_server
-from tests.server.wire_clients import HTTP2Client, HTTP11Client, WireClient
-from tests.server.wire_kinds import WireKind, on_each_wire, settings_for, subscribed, subscription_of
+from tests.support.wire_clients import HTTP2Client, HTTP11Client, WireClient
+from tests.support.wire_kinds import WireKind, on_each_wire, settings_for, subscribed, subscription_of
 
 SECONDS = 60
 SEND_BUFFER_BYTES = 4608  # the least that Linux has
@@ -127,7 +127,7 @@ def is_live(server: RunningServer) -> bool:
 def overflows(server: RunningServer) -> float:
     """How often the client fell out of the live set."""
     name, labels = "streamd_subscription_overflows_total", {"policy": "catch-up"}
-    return server.streamd.services.metrics.registry.get_sample_value(name, labels) or 0
+    return server.streamd.runtime.broker.metrics.registry.get_sample_value(name, labels) or 0
 
 
 def is_level(server: RunningServer) -> bool:

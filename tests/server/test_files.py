@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from tests.cli.program import environment
+from tests.support.program import environment
 
 SCRIPT = "ulimit -Sn 256; exec $0 -m streamd serve --bind 127.0.0.1:0"
 

@@ -9,7 +9,7 @@ import trio
 
 from streamd.server.output import Output
 from streamd.testing import run_server
-from tests.e2e.light_reader import LightReader, connect
+from tests.support.light_reader import LightReader, connect
 
 
 class Counting:

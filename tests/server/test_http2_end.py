@@ -7,7 +7,7 @@ import trio.testing
 
 from streamd.config import Settings
 from streamd.testing import run_server
-from tests.server.http2_client import Client
+from tests.support.http2_client import Client
 
 _DEFAULTS = Settings()
 SETTINGS = attrs.evolve(

@@ -5,7 +5,7 @@ import trio
 
 from streamd.config import ConnectionSettings, HubSettings, Settings
 from streamd.testing import run_server
-from tests.server.http2_client import Client
+from tests.support.http2_client import Client
 
 SETTINGS = Settings(
     connections=ConnectionSettings(unhealthy_seconds=0.1, stale_seconds=0.2, sweep_seconds=0.05),

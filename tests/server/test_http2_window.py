@@ -5,9 +5,9 @@ import pytest
 import trio
 
 from streamd.events.sse import Decoder, ServerSentEvent
-from tests.e2e.light_reader import LightReader, reading
-from tests.e2e.server_process import ServerProcess, server_process
-from tests.server.http2_client import Client
+from tests.support.http2_client import Client
+from tests.support.light_reader import LightReader, reading
+from tests.support.server_process import ServerProcess, server_process
 
 SECONDS = 240
 CLOSED_SECONDS = 30.0

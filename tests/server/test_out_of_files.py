@@ -13,8 +13,8 @@ import trio
 from prometheus_client.parser import text_string_to_metric_families
 from trio_websocket import wrap_client_stream
 
-from tests.e2e.light_reader import reading
-from tests.e2e.server_process import ServerProcess, server_process
+from tests.support.light_reader import reading
+from tests.support.server_process import ServerProcess, server_process
 
 SPARE = 10  # files that the server may still open
 CROWD = 40  # clients that come then

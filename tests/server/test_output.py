@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from tests.server.output_rig import BIG, PATIENCE_SECONDS, Rig, open_rig
+from tests.support.output_rig import BIG, PATIENCE_SECONDS, Rig, open_rig
 
 _HEAD = struct.Struct("!II")  # of a message: its number and its size
 

@@ -9,7 +9,7 @@ import pytest
 import trio
 import trio.testing
 
-from tests.server.output_rig import BIG, PATIENCE_SECONDS, Rig, open_rig
+from tests.support.output_rig import BIG, PATIENCE_SECONDS, Rig, open_rig
 
 _LINGER_NOT = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: close() resets the connection
 

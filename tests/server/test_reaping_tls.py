@@ -11,8 +11,8 @@ import trustme
 
 from streamd.config import ConnectionSettings, ServerSettings, Settings
 from streamd.testing import RunningServer, run_server
-from tests.e2e.light_reader import LightReader, connect, reading
-from tests.server.http2_client import Client
+from tests.support.http2_client import Client
+from tests.support.light_reader import LightReader, connect, reading
 
 SECONDS = 60
 NEVER_SECONDS = 3600.0
@@ -127,7 +127,7 @@ async def check_reset(stream: trio.abc.Stream) -> None:
 
 
 def reaped(server: RunningServer) -> float | None:
-    return server.streamd.services.metrics.registry.get_sample_value(REAPED)
+    return server.streamd.runtime.broker.metrics.registry.get_sample_value(REAPED)
 
 
 @pytest.mark.parametrize(

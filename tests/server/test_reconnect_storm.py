@@ -11,7 +11,7 @@ import trio
 from streamd.config import ServerSettings, Settings
 from streamd.server import raise_open_files
 from streamd.testing import RunningServer, run_server
-from tests.e2e.light_reader import LightReader, reading
+from tests.support.light_reader import LightReader, reading
 
 SECONDS = 60
 CLIENTS = 500

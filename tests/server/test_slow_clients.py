@@ -9,8 +9,8 @@ import trio
 from trio.testing import MockClock
 from trio_websocket import wrap_client_stream
 
-from tests.e2e.light_reader import LightReader, connect
-from tests.server.slow_client import (
+from tests.support.light_reader import LightReader, connect
+from tests.support.slow_client import (
     GET,
     ask,
     ask_http2,

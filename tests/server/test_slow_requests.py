@@ -7,7 +7,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.server.slow_client import (
+from tests.support.slow_client import (
     SETTINGS,
     ask,
     ask_http2,

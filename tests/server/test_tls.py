@@ -13,8 +13,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from streamd.server.tls import RECORD_BYTES, TLS
-from tests.server.output_rig import PATIENCE_SECONDS, Rig, open_rig
-from tests.server.tls_client import HOST, VERSIONS, TLSClient, make_contexts
+from tests.support.output_rig import PATIENCE_SECONDS, Rig, open_rig
+from tests.support.tls_client import HOST, VERSIONS, TLSClient, make_contexts
 
 _HEADER = struct.Struct("!BHH")  # of a record: content type, version, length (RFC 8446 section 5.1)
 _ALERT, _HANDSHAKE, _APPLICATION_DATA = 21, 22, 23

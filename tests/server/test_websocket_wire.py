@@ -19,8 +19,8 @@ import trio.testing
 from streamd.config import ServerSettings
 from streamd.server.wires import WebSocketWire
 from streamd.testing import RunningServer, run_server
-from tests.server.wire_clients import HTTP2Client, WebSocketClient
-from tests.server.wire_kinds import WIRES, WireKind, connect_to, settings_for, subscribed, subscription_of
+from tests.support.wire_clients import HTTP2Client, WebSocketClient
+from tests.support.wire_kinds import WIRES, WireKind, connect_to, settings_for, subscribed, subscription_of
 
 SECONDS = 30
 LARGE_BYTES = 40_000  # more than the kernel takes while the client does not read

@@ -19,9 +19,9 @@ from hypercorn.typing import ConnectionState
 from wsproto.events import CloseConnection, Message, Ping, TextMessage
 
 from streamd.events import Batch, Control
-from streamd.server.tasks import Tasks
+from streamd.server.task_group import TaskGroup
 from streamd.server.wires import SocketWire, WebSocketWire, is_streaming
-from tests.server.output_rig import BIG, PATIENCE_SECONDS, Rig, open_rig
+from tests.support.output_rig import BIG, PATIENCE_SECONDS, Rig, open_rig
 
 BATCH = Batch([Control("one"), Control("two")])
 LONG = Batch([Control("long", {"data": "x" * BIG})])
@@ -57,7 +57,7 @@ def parts(nursery: trio.Nursery, send: Send) -> tuple[Any, ...]:
     async def idle(_scope: Any, _receive: Any, _send: Any) -> None:
         await trio.sleep_forever()
 
-    return (idle, Config(), WorkerContext(None), Tasks(nursery, idle), False, None, None, send, 1)
+    return (idle, Config(), WorkerContext(None), TaskGroup(nursery, idle), False, None, None, send, 1)
 
 
 async def begin(stream: Stream, method: str, headers: list[tuple[bytes, bytes]]) -> None:

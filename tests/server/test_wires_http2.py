@@ -14,9 +14,9 @@ from hypercorn.typing import ConnectionState
 
 from streamd.events import Batch, Control
 from streamd.server.http2 import HTTP2Protocol, HTTP2Stream, HTTP2Wire
-from streamd.server.tasks import Tasks
-from tests.server.http2_client import Client
-from tests.server.output_rig import PATIENCE_SECONDS, Rig, open_rig
+from streamd.server.task_group import TaskGroup
+from tests.support.http2_client import Client
+from tests.support.output_rig import PATIENCE_SECONDS, Rig, open_rig
 
 BATCH = Batch([Control("one"), Control("two")])
 SECOND = Batch([Control("three", {"data": "x" * 40_000})])  # more than a frame holds
@@ -42,7 +42,7 @@ class Connection:
             self._run,
             Config(),
             WorkerContext(None),
-            Tasks(nursery, self._run),
+            TaskGroup(nursery, self._run),
             ConnectionState({}),
             False,
             None,

@@ -7,10 +7,10 @@ import trio
 import trio.testing
 
 from streamd.tasks import Kind, Progress, Runner, Status
-from streamd.tasks.memory import MemoryTaskStore
-from streamd.tasks.port import TaskStore
-from tests.tasks.local_work import UnsteadyStore, hang, local, why
-from tests.tasks.task_rig import SetClock, check_history, make_rig, names, run_rig, running
+from streamd.tasks.store.memory import MemoryTaskStore
+from streamd.tasks.store.port import TaskStore
+from tests.support.local_work import UnsteadyStore, hang, local, why
+from tests.support.task_rig import SetClock, check_history, make_rig, names, run_rig, running
 
 Clock = trio.testing.MockClock
 

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from streamd.database import MEMORY
 from streamd.errors import StreamdError
 from streamd.tasks import Kind, Progress, StepFailed, StepPlan, StepStatus, WorkFailed, operations
-from streamd.tasks.memory import MemoryTaskStore
-from streamd.tasks.port import TaskStore
 from streamd.tasks.reports import Failure, Report, StepReport, perform_report
-from tests.contracts.task_stores import open_sqlite
-from tests.tasks.task_rig import FailingLog, Rig, SetClock, check_history, make_rig, running
+from streamd.tasks.store.memory import MemoryTaskStore
+from streamd.tasks.store.port import TaskStore
+from tests.support.task_rig import FailingLog, Rig, SetClock, check_history, make_rig, running
+from tests.support.task_stores import open_sqlite
 
 STEPS = ("a", "b", "c")
 TASKS = st.integers(0, 5)

@@ -8,8 +8,8 @@ import trio.testing
 
 from streamd.errors import NoResult, NotReady
 from streamd.tasks import Kind, Message, Progress, Status, Task, WorkFailed
-from tests.tasks.local_work import UnsteadyStore, Work, hang, local, why
-from tests.tasks.task_rig import Rig, check_history, run_rig
+from tests.support.local_work import UnsteadyStore, Work, hang, local, why
+from tests.support.task_rig import Rig, check_history, run_rig
 
 Clock = trio.testing.MockClock
 

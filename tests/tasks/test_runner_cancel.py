@@ -8,8 +8,8 @@ import trio.testing
 
 from streamd.errors import InvalidTransition
 from streamd.tasks import Progress, Status, Task, WorkFailed
-from tests.tasks.local_work import UnsteadyStore, local, why
-from tests.tasks.task_rig import check_history, run_rig
+from tests.support.local_work import UnsteadyStore, local, why
+from tests.support.task_rig import check_history, run_rig
 
 Clock = trio.testing.MockClock
 

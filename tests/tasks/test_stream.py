@@ -8,11 +8,11 @@ from streamd.database import MEMORY
 from streamd.errors import Gone, NotFound, Unavailable
 from streamd.events import EARLIEST
 from streamd.tasks import Kind, Message, Task
-from streamd.tasks.port import Bounds
+from streamd.tasks.store.port import Bounds
 from streamd.tasks.stream import open_task
-from tests.contracts.task_stores import open_sqlite
-from tests.tasks.stream_follower import Follower, begin, check_stream, follow, say, work_through
-from tests.tasks.task_rig import FailingLog, SetClock, run_rig
+from tests.support.stream_follower import Follower, begin, check_stream, follow, say, work_through
+from tests.support.task_rig import FailingLog, SetClock, run_rig
+from tests.support.task_stores import open_sqlite
 
 # --- from the beginning ---------------------------------------------------------------------------
 

@@ -7,10 +7,10 @@ import trio.testing
 from streamd.config import HubSettings, LogSettings
 from streamd.events import EARLIEST
 from streamd.log.memory import MemoryLog, wall_clock_ms
-from streamd.tasks.memory import MemoryTaskStore
-from streamd.tasks.port import Bounds
-from tests.tasks.stream_follower import Follower, begin, check_stream, follow, say, work_through
-from tests.tasks.task_rig import SetClock, make_rig, publishing, run_rig, running
+from streamd.tasks.store.memory import MemoryTaskStore
+from streamd.tasks.store.port import Bounds
+from tests.support.stream_follower import Follower, begin, check_stream, follow, say, work_through
+from tests.support.task_rig import SetClock, make_rig, publishing, run_rig, running
 
 HOUR_MS = 3_600_000
 SHORT_RING = HubSettings(ring_events=3, batch_events=3)  # else it has what the log has dropped

@@ -9,7 +9,7 @@ import trio.testing
 
 from streamd.errors import InvalidField, InvalidTransition
 from streamd.tasks import Kind, Progress, Status, StepFailed, StepPlan, StepStatus, Task, WorkFailed, workflow
-from tests.tasks.task_rig import Rig, check_history, run_rig
+from tests.support.task_rig import Rig, check_history, run_rig
 
 Work = Callable[[Progress], Awaitable[Any]]
 Clock = trio.testing.MockClock

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamd.text.completion import Broken, Completion
-from tests.text.model_server import chunk
+from tests.support.model_server import chunk
 
 DONE = b"data: [DONE]\n\n"
 

@@ -9,7 +9,7 @@ import trio
 
 from streamd.config import TextSettings
 from streamd.text import GenerationFailed, Prompt, TextGenerator, make_generator, whole
-from tests.text.model_server import KEY, Talk, chunk, model_server
+from tests.support.model_server import KEY, Talk, chunk, model_server
 
 PROMPT = Prompt(purpose="test", system="You write.", user="Write.")
 

@@ -1,0 +1,173 @@
+"""What a view returns to stream: ``return EventStream("orders/7")``."""
+
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
+
+import attrs
+import trio
+from quart import current_app, request
+from quart.utils import encode_headers
+from quart_trio.asgi import TrioASGIHTTPConnection
+from quart_trio.wrappers import TrioResponse
+
+from ..connections import Group, Identity
+from ..errors import StreamdError
+from ..events import EventId, Selectors, parse_event_id
+from ..hub import Overflow, SendQueue
+from ..runtime import Runtime
+from ..transports import StreamRequest, open_stream, parse_selectors
+from ..transports.asgi import Scope, Send
+from ..transports.generated import OVER, GeneratedSource
+from ..transports.sse import HEADERS, serve_sse
+from ..transports.stream import Opening, admit, no_opening
+from .problems import problem_response
+from .requests import LAST_EVENT_ID, identify, parse_cursor
+
+EXTENSION = "streamd"
+"""The key of the services in ``app.extensions``."""
+
+
+def current_runtime() -> Runtime:
+    """The services of the app that is handling the request.
+
+    Raises:
+        RuntimeError: the app has no streamd; ``Streamd(app)`` gives it one.
+    """
+    try:
+        return current_app.extensions[EXTENSION].runtime  # type: ignore[no-any-return]
+    except KeyError:
+        raise RuntimeError("this app has no streamd: call Streamd(app) first") from None
+
+
+class EventStream(TrioResponse):
+    """A Server-Sent Events response. Return it from a view; it serves itself on raw ASGI.
+
+    Args:
+        source: a topic, several, or :class:`~streamd.events.Selectors`; or an async generator that
+            yields text, JSON values or :class:`~streamd.events.UnloggedEvent` for this client only.
+        patterns: patterns to subscribe to, beside the topics.
+        after: where a client begins that brings no ``Last-Event-ID``: an event id, ``earliest``, or
+            None for only what comes from now on. A client that brings one resumes there.
+        overflow: what happens when the client is slow, see :class:`~streamd.hub.Overflow`.
+        client_id: a name for the client; a second connection with it replaces the first.
+        user: who it is, for the limit per user and for programs that address clients.
+        heartbeat_seconds: quiet time before a heartbeat; None for the configured one.
+        heartbeat_always: heartbeats also on a stream that is not quiet.
+        group: connections that share a bound, a lifetime and an account with this one.
+        opening: makes what the client is sent right after ``connected``, before anything of the source:
+            frames such as an :class:`~streamd.events.UnloggedEvent` with the present state. It is called
+            when the client has its place in the log already, so that nothing falls in between; frames
+            without an id leave the client's cursor where it is.
+
+    A client for which there is no place is answered 503 or 429 with ``Retry-After``. A generator that
+    ends ends the stream; a browser that then reconnects by itself is answered 204, which stops it.
+
+    Raises:
+        InvalidField: a topic, pattern or cursor is wrong; in a view this becomes a 400.
+    """
+
+    def __init__(
+        self,
+        source: str | Iterable[str] | Selectors | AsyncIterator[Any] = (),
+        *,
+        patterns: Iterable[str] = (),
+        after: str | None = None,
+        overflow: Overflow | str = Overflow.CATCH_UP,
+        client_id: str | None = None,
+        user: str = "",
+        heartbeat_seconds: float | None = None,
+        heartbeat_always: bool = False,
+        group: Group | None = None,
+        opening: Opening = no_opening,
+    ) -> None:
+        super().__init__(b"", headers=HEADERS)
+        del self.headers["Content-Length"]  # Quart counted the empty body that stands for the stream
+        self.timeout = None
+        self._broker = current_runtime().broker
+        self._opening = opening
+        self._generator: AsyncIterator[Any] | None = None
+        selectors, cursor = Selectors(), None
+        if isinstance(source, AsyncIterator):
+            self._generator = source
+            self.status_code = 204 if request.headers.get(LAST_EVENT_ID) == OVER else 200
+        else:
+            if not isinstance(source, Selectors):
+                topics = [source] if isinstance(source, str) else list(source)
+                source = parse_selectors(topics, patterns, self._broker.settings)
+            selectors = source
+            cursor = parse_cursor(request, "last_event_id")
+            if cursor is None and after is not None:
+                cursor = parse_event_id(after, field="after")
+        self._request = StreamRequest(
+            selectors=selectors,
+            after=cursor,
+            overflow=Overflow(overflow),
+            client_id=client_id,
+            heartbeat_seconds=heartbeat_seconds,
+            heartbeat_always=heartbeat_always,
+            identity=Identity(user, identify(request).address),
+            group=group,
+        )
+
+    @classmethod
+    def from_request(cls, stream_request: StreamRequest) -> "EventStream":
+        """A stream for a request that was parsed already."""
+        stream = cls(stream_request.selectors)
+        stream._request = stream_request
+        return stream
+
+    def _start_after(self, cursor: EventId) -> None:
+        """Begin behind a place in the log, whatever the client brought."""
+        self._request = attrs.evolve(self._request, after=cursor)
+
+    async def serve(self, scope: Scope, send: Send) -> None:
+        """Answer the request: a stream, or the reason why there is none."""
+        if self.status_code != 200:
+            await self._answer(send, self)
+            return
+        try:
+            if self._generator is None:
+                await self._serve_log(scope, send)
+            else:
+                await self._serve_generator(self._generator, scope, send)
+        except StreamdError as refused:  # before the head is out; later ones end in the stream
+            response = problem_response(refused)
+            for name, value in self.headers.items():  # such as what a cross-origin client needs
+                if name not in HEADERS and name not in response.headers:
+                    response.headers[name] = value
+            await self._answer(send, response, await response.get_data(as_text=False))
+
+    async def _serve_log(self, scope: Scope, send: Send) -> None:
+        with open_stream(self._broker, "sse", self._request) as (connection, subscription):
+            headers = encode_headers(self.headers)
+            await serve_sse(self._broker, connection, subscription, scope, send, headers, self._opening)
+
+    async def _serve_generator(self, generator: AsyncIterator[Any], scope: Scope, send: Send) -> None:
+        hub = self._broker.settings.hub
+        outbox = SendQueue(hub.channel_capacity, hub.channel_bytes)
+        source = GeneratedSource(generator, outbox)
+        with admit(self._broker, "sse", self._request, outbox) as connection:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(source.run)
+                headers = encode_headers(self.headers)
+                await serve_sse(self._broker, connection, source, scope, send, headers, self._opening)
+                nursery.cancel_scope.cancel()
+
+    @staticmethod
+    async def _answer(send: Send, response: TrioResponse, body: bytes = b"") -> None:
+        headers = encode_headers(response.headers)
+        await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+class EventStreamHTTPConnection(TrioASGIHTTPConnection):
+    """Quart-Trio's HTTP connection, which lets an :class:`EventStream` serve itself.
+
+    The client's close cancels the nursery that :meth:`handle_request` runs in.
+    """
+
+    async def _send_response(self, send: Any, response: Any) -> None:
+        if isinstance(response, EventStream):
+            await response.serve(self.scope, send)
+        else:
+            await super()._send_response(send, response)

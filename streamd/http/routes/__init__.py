@@ -1,0 +1,1 @@
+"""The blueprints of streamd's own API: events, tasks, operations, and the page at ``/``."""

@@ -1,0 +1,170 @@
+"""``/events``: subscribe by SSE or WebSocket, poll, and publish."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+from quart import Blueprint, request, websocket
+from quart_schema import document_headers, document_querystring, document_request, document_response
+from quart_trio.wrappers import TrioResponse
+
+from ...broker import Broker
+from ...config import EventSettings
+from ...errors import IdempotencyConflict, StreamdError, TooLarge, Unavailable, UnsupportedMediaType
+from ...events import Draft
+from ...events.bodies import decode_draft, decode_drafts
+from ...transports import open_stream
+from ...transports.asgi import let_abort
+from ...transports.longpoll import poll
+from ...transports.websocket import serve_websocket
+from .. import schema
+from ..observe import check_websocket_origin
+from ..problems import document_problems, problem_fields
+from ..requests import parse_seconds, parse_stream_request, read_body, read_lines
+from ..responses import EventStream, current_runtime
+
+JSON = "application/json"
+NDJSON = "application/x-ndjson"
+
+events = Blueprint("streamd_events", __name__)
+
+
+@events.get("/events")
+@document_querystring(schema.SubscribeQuery)
+@document_headers(schema.ResumeHeaders)
+@document_response(schema.EventStreamText, 200)
+@document_problems(400, 403, 429, 503)
+async def subscribe() -> EventStream:
+    """Receive events as they are published, by Server-Sent Events; with an Upgrade, by WebSocket."""
+    return EventStream.from_request(parse_stream_request(request, current_runtime().broker))
+
+
+@events.websocket("/events")
+async def subscribe_websocket() -> None:
+    """The same over a WebSocket: JSON text frames, and a client that may change its mind."""
+    broker = current_runtime().broker
+    check_websocket_origin(websocket, broker.settings.server.cors_origins)
+    stream_request = parse_stream_request(websocket, broker)
+    with open_stream(broker, "websocket", stream_request) as (connection, subscription):
+        let_abort(connection, websocket.scope)
+        await websocket.accept()
+        code = await serve_websocket(
+            broker, connection, subscription, websocket.scope, websocket.send, websocket.receive
+        )
+        await websocket.close(code)
+
+
+@events.get("/events/poll")
+@document_querystring(schema.PollQuery)
+@document_headers(schema.ResumeHeaders)
+@document_response(schema.PollAnswer, 200)
+@document_problems(400, 429, 503)
+async def poll_events() -> TrioResponse:
+    """Receive what there is after a cursor, or wait for it: one answer at a time."""
+    broker = current_runtime().broker
+    settings = broker.settings.poll
+    stream_request = parse_stream_request(request, broker, cursor_parameter="after")
+    wait = parse_seconds(
+        request, "wait", default=settings.wait_seconds, least=0, most=settings.max_wait_seconds
+    )
+    assert wait is not None
+    answer = await poll(broker, stream_request, wait, request.scope)
+    return _json(answer, 200)
+
+
+@events.post("/events")
+@document_request(schema.Publish)
+@document_response(schema.PublishedLine, 200)
+@document_response(schema.Published, 201)
+@document_problems(400, 409, 413, 415, 503)
+async def publish() -> TrioResponse:
+    """Publish one event, an array of them (all or none), or NDJSON (answered line by line)."""
+    broker = current_runtime().broker
+    limits = broker.settings.events
+    if request.mimetype == NDJSON:
+        response = TrioResponse(_publish_lines(broker, request.body), content_type=NDJSON)
+        response.timeout = None
+        return response
+    if request.mimetype != JSON:
+        raise UnsupportedMediaType(
+            f"publish as {JSON} or {NDJSON}, not {request.mimetype or 'without a content type'}",
+            field="Content-Type",
+        )
+    body = await read_body(request, limits)
+    if body.lstrip()[:1] == b"[":
+        drafts = decode_drafts(body, limits, max_events=limits.max_batch_events)
+        receipts = await broker.hub.publish_drafts(drafts)
+        return _json(msgspec.json.encode({"ids": [receipt.id for receipt in receipts]}), 201)
+    [receipt] = await broker.hub.publish_drafts([decode_draft(body, limits)])
+    return _json(msgspec.json.encode({"id": receipt.id}), 201)
+
+
+def _json(body: bytes, status: int) -> TrioResponse:
+    response = TrioResponse(body, status=status, content_type=JSON)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+async def _publish_lines(broker: Broker, body: Any) -> AsyncIterator[bytes]:
+    """Publish each line by itself and answer it; what one part of the body brings goes together."""
+    limits = broker.settings.events
+    number = 0
+    busy: Unavailable | None = None  # once set, the rest is refused too: a retry must not change the order
+    async for lines in read_lines(body, limits.max_line_bytes):
+        outcomes = [_read_line(line, limits) for line in lines]
+        if busy is not None:
+            outcomes = [busy if isinstance(outcome, Draft) else outcome for outcome in outcomes]
+        try:
+            answers = await _publish_each(broker, outcomes)
+        except Unavailable as error:
+            busy = error
+            outcomes = [busy if isinstance(outcome, Draft) else outcome for outcome in outcomes]
+            answers = await _publish_each(broker, outcomes)
+        text = bytearray()
+        for answer in answers:
+            number += 1
+            if answer is not None:
+                text += msgspec.json.encode({"line": number, **answer}) + b"\n"
+        if text:
+            yield bytes(text)
+
+
+def _read_line(line: bytes, limits: EventSettings) -> Draft | StreamdError | None:
+    if not line.strip():
+        return None  # a blank line counts, and is not answered
+    if len(line) > limits.max_line_bytes:
+        return TooLarge(f"the line is longer than {limits.max_line_bytes} bytes", field="line")
+    try:
+        return decode_draft(line, limits)
+    except StreamdError as error:
+        return error
+
+
+async def _publish_each(
+    broker: Broker, outcomes: list[Draft | StreamdError | None]
+) -> list[dict[str, Any] | None]:
+    """Publish the drafts among the outcomes, together if that goes, else one by one.
+
+    Raises:
+        Unavailable: none of them was published.
+    """
+    drafts = [outcome for outcome in outcomes if isinstance(outcome, Draft)]
+    results: list[dict[str, Any]] = []
+    try:
+        results = [{"id": receipt.id} for receipt in await broker.hub.publish_drafts(drafts)]
+    except IdempotencyConflict:
+        for draft in drafts:
+            try:
+                [receipt] = await broker.hub.publish_drafts([draft])
+                results.append({"id": receipt.id})
+            except StreamdError as error:
+                results.append({"error": problem_fields(error)})
+    published = iter(results)
+    return [
+        next(published)
+        if isinstance(outcome, Draft)
+        else None
+        if outcome is None
+        else {"error": problem_fields(outcome)}
+        for outcome in outcomes
+    ]

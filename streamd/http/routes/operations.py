@@ -1,0 +1,99 @@
+"""Health, metrics and connections, for those who run streamd."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import trio
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from quart import Blueprint, request
+from quart_schema import document_querystring, document_response
+from quart_trio.wrappers import TrioResponse
+
+from ...broker import Broker
+from ...errors import ShuttingDown
+from .. import schema
+from ..problems import document_problems
+from ..requests import parse_limit
+from ..responses import current_runtime
+
+operations = Blueprint("streamd_operations", __name__)
+
+
+@operations.get("/health/live")
+@document_response(schema.Health, 200)
+async def live() -> dict[str, Any]:
+    """The process answers."""
+    return {"status": "alive"}
+
+
+@operations.get("/health/ready")
+@document_response(schema.Readiness, 200)
+@document_problems(503)
+async def ready() -> dict[str, Any]:
+    """The server takes connections; false from the moment it begins to shut down."""
+    broker = current_runtime().broker
+    if broker.connections.draining:
+        raise ShuttingDown("the server is shutting down", retry_after_seconds=1)
+    return {"status": "ready", "head": broker.log.head, "durability": broker.log.durability}
+
+
+@operations.get("/metrics")
+@document_response(schema.MetricsText, 200)
+async def metrics() -> TrioResponse:
+    """Everything that is counted, for Prometheus."""
+    text = generate_latest(current_runtime().broker.metrics.registry)
+    return TrioResponse(text, content_type=CONTENT_TYPE_LATEST)
+
+
+@operations.get("/connections")
+@document_querystring(schema.ConnectionsQuery)
+@document_response(schema.Connections, 200)
+@document_problems(400)
+async def connections() -> dict[str, Any]:
+    """Totals, and the connections there are, the oldest first, or the one with this ``id``."""
+    broker = current_runtime().broker
+    wanted = request.args.get("id")
+    limit = parse_limit(request, broker.settings.connections.max_listed)
+    listed: list[dict[str, Any]] = []
+    for connection in broker.connections:
+        if len(listed) == limit:
+            break
+        if wanted is None or connection.id == wanted:
+            listed.append(connection.status())
+    return {**broker.connections.statistics(), "connections": listed}
+
+
+class StateCollector(Collector):
+    """Figures that are looked up when somebody asks, rather than counted."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    def describe(self) -> Iterable[Metric]:
+        return []  # said, so that registering does not collect outside of trio
+
+    def collect(self) -> Iterable[Metric]:
+        registry = self._broker.connections
+        connections = GaugeMetricFamily(
+            "streamd_connections", "Connections now.", labels=("transport", "health")
+        )
+        counts: dict[tuple[str, str], int] = {}
+        for connection in registry:
+            key = (connection.transport, connection.health.value)
+            counts[key] = counts.get(key, 0) + 1
+        for labels, count in counts.items():
+            connections.add_metric(labels, count)
+        yield connections
+        hub = self._broker.hub.statistics()
+        yield GaugeMetricFamily("streamd_subscriptions", "Subscriptions now.", hub["subscriptions"])
+        yield GaugeMetricFamily(
+            "streamd_subscriptions_lagging", "Subscriptions reading from the log.", hub["lagging"]
+        )
+        yield GaugeMetricFamily(
+            "streamd_events_ahead", "Events published and not yet fanned out.", hub["ahead"]
+        )
+        yield GaugeMetricFamily(
+            "streamd_loop_seconds", "Trio's clock, to see that the loop turns.", trio.current_time()
+        )

@@ -1,0 +1,85 @@
+"""The lifetime of everything that outlives a connection: the broker, the database, tasks and their runner.
+
+The composition root runs :meth:`Runtime.run` in a nursery outside the server's, never in the web
+framework's own, which Quart-Trio cancels on a schedule of its own.
+"""
+
+from typing import NoReturn
+
+import attrs
+import trio
+
+from .broker import Broker
+from .config import Settings
+from .connections import sweep_connections
+from .database import MEMORY, Database
+from .errors import ConfigError
+from .log.port import Log
+from .tasks import Runner, Tasks
+from .tasks.metrics import TaskMetrics
+from .tasks.store.memory import MemoryTaskStore
+from .tasks.store.sqlite import SQLiteTaskStore
+
+
+@attrs.frozen(eq=False)
+class Runtime:
+    """The broker with its database, tasks and runner. Make one with :meth:`create`."""
+
+    broker: Broker
+    database: Database
+    tasks: Tasks
+    runner: Runner
+
+    @classmethod
+    def create(cls, settings: Settings, log: Log) -> "Runtime":
+        """Build all parts from the settings.
+
+        Raises:
+            ConfigError: ``store.url`` names no known store.
+        """
+        broker = Broker.create(settings, log)
+        path = store_path(settings)
+        database = Database(path, synchronous=settings.store.synchronous)
+        tasks = Tasks(
+            MemoryTaskStore() if path == MEMORY else SQLiteTaskStore(database),
+            broker.hub,
+            settings.tasks,
+            settings.events,
+            TaskMetrics(broker.metrics.registry),
+        )
+        return cls(broker, database, tasks, Runner(tasks))
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
+        """Run all parts until cancelled. No published event and no stored change is lost by cancelling.
+
+        Raises:
+            ConfigError: the store cannot be opened.
+        """
+        broker = self.broker
+        async with trio.open_nursery() as outer:  # the database stops last: the other parts still write to it
+            await outer.start(self.database.run)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(broker.log.run)
+                nursery.start_soon(broker.hub.run)
+                nursery.start_soon(
+                    sweep_connections, broker.connections, broker.settings.connections, broker.metrics
+                )
+                await nursery.start(self.runner.run)
+                task_status.started()
+        raise AssertionError("the runtime runs until it is cancelled")
+
+
+def store_path(settings: Settings) -> str:
+    """Return the file that ``store.url`` names, or ``:memory:``.
+
+    Raises:
+        ConfigError: ``store.url`` names no known store.
+    """
+    scheme, _, path = settings.store.url.partition(":")
+    if scheme in ("", "memory") and not path:
+        return MEMORY
+    if scheme == "sqlite" and path and path != MEMORY:
+        return path
+    raise ConfigError(
+        f"store.url is {settings.store.url!r}; this build knows sqlite:PATH and memory:", field="store.url"
+    )

@@ -1,0 +1,91 @@
+"""The tasks of one connection, and how an application gets what its client sends."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+import trio
+
+_log = structlog.get_logger(__name__)
+Put = Callable[[Any], Awaitable[None]]
+Run = Callable[[Any, Any, Any], Awaitable[None]]
+
+
+class TaskGroup:
+    """What Hypercorn's protocols know as their task group.
+
+    Args:
+        nursery: of the connection.
+        run: the application.
+    """
+
+    def __init__(self, nursery: trio.Nursery, run: Run) -> None:
+        self._nursery = nursery
+        self._run = run
+
+    def spawn(self, function: Callable[..., Awaitable[Any]], *arguments: Any) -> None:
+        """Start a task."""
+        self._nursery.start_soon(function, *arguments)
+
+    async def spawn_app(self, _app: Any, config: Any, scope: Any, send: Put) -> Put:
+        """Start the application on a request; returns what gives it messages."""
+        inbox = Inbox(config.max_app_queue_size)
+        self._nursery.start_soon(self._serve, scope, inbox, send, name="application")
+        return inbox.put
+
+    async def _serve(self, scope: Any, inbox: "Inbox", send: Put) -> None:
+        try:
+            await self._run(scope, inbox.receive, send)
+        except Exception:  # noqa: BLE001 - what one request breaks must not reach the others
+            _log.exception("application failed", path=scope["path"])
+        finally:
+            inbox.close()
+            await send(None)
+
+
+class Inbox:
+    """ASGI messages for one request: a bounded queue that costs next to nothing while it is empty.
+
+    Args:
+        capacity: messages that may wait before whoever puts has to (count).
+    """
+
+    __slots__ = ("_capacity", "_changed", "_closed", "_messages")
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._messages: list[Any] = []
+        self._changed: trio.Event | None = None
+        self._closed = False
+
+    async def put(self, message: Any) -> None:
+        """Add a message, waiting for room; dropped when nobody takes any more."""
+        while len(self._messages) >= self._capacity and not self._closed:
+            await self._wait()
+        if not self._closed:
+            self._messages.append(message)
+            self._notify()
+
+    async def receive(self) -> Any:
+        """Wait for the next message."""
+        await trio.lowlevel.checkpoint()
+        while not self._messages:
+            await self._wait()
+        message = self._messages.pop(0)
+        self._notify()
+        return message
+
+    def close(self) -> None:
+        """Nobody takes any more."""
+        self._closed = True
+        self._notify()
+
+    async def _wait(self) -> None:
+        if self._changed is None:
+            self._changed = trio.Event()
+        await self._changed.wait()
+
+    def _notify(self) -> None:
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None

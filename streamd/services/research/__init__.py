@@ -1,0 +1,62 @@
+"""Research: findings on a company from many datasets, and what they mean for whoever asks.
+
+==================  ==========================================================================
+``configuration``   ``conf/research.toml``: areas and datasets, and every mistake in them
+``sources``         the values that it becomes, and :func:`register_source`
+``templates``       texts with ``{company_id}``: where fields may stand, and how they are filled
+``shapes``          what datasets say, as far as rules read it
+``files``           datasets in files
+``endpoints``       datasets behind HTTP endpoints
+``functions``       datasets that are computed: the functions that come with streamd
+``inputs``          what functions may read; the fetching of any dataset
+``roles``           what a job title says
+``rules``           insights and recommendations out of the findings
+``requests``        what may be asked
+``work``            the work of a session: all of that together
+``session``         a session as clients see it
+``views``           ``/research``
+==================  ==========================================================================
+
+A session is a task of the kind ``research``: its datasets are the steps, fetched side by side; one that
+fails fails its step, and the session only if all do.
+"""
+
+from pathlib import Path
+
+from ...config import content_file
+from ...runtime import Runtime
+from ...tasks import Kind
+from .. import Service
+from . import functions
+from .configuration import load_areas
+from .inputs import Inputs
+from .routes import KIND, make_blueprint
+from .sources import NothingKnown, SourceFailed, register_source
+from .templates import Query
+from .work import Research
+
+__all__ = ["Inputs", "NothingKnown", "Query", "SourceFailed", "functions", "make", "register_source"]
+
+
+def make(runtime: Runtime) -> Service:
+    """The service, for a server with these parts.
+
+    Raises:
+        ConfigError: the areas file cannot be used.
+    """
+    settings = runtime.broker.settings.research
+    path = Path(settings.areas_file) if settings.areas_file else content_file("research.toml")
+    areas = load_areas(path, settings)
+    research = Research(areas, settings, runtime.broker.settings.tasks.max_result_bytes)
+    runtime.tasks.register(
+        Kind(
+            name=KIND,
+            work=research.work,
+            timeout_seconds=settings.timeout_seconds,
+            keep_seconds=settings.keep_seconds,
+            max_kept=settings.max_sessions,
+            compress_results=settings.compress_results,
+            private=True,
+        )
+    )
+    return Service(make_blueprint(runtime, areas))

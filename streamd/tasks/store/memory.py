@@ -1,0 +1,205 @@
+"""Tasks in this process's memory; nothing of them survives it. See :class:`.port.TaskStore`."""
+
+from collections import Counter, OrderedDict, deque
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+import attrs
+import trio
+
+from ...events import EventId
+from ..model import Change, Message, Status, Task
+from ..operations import Operation
+from .port import Bounds, Outgoing, Published, Snapshot, is_overdue, missing, taken, too_many
+
+
+@attrs.define(eq=False)
+class _Record:
+    """A task, and what belongs to it."""
+
+    task: Task
+    text: list[str] = attrs.field(factory=list)
+    result: bytes | None = None
+    published_version: int = 0
+    published_id: EventId | None = None
+    end: Message | None = None
+
+
+class MemoryTaskStore:
+    """A store in memory."""
+
+    durability: Final = "Tasks are in this process's memory; they do not survive a restart."
+
+    def __init__(self) -> None:
+        self._records: dict[str, _Record] = {}  # in the order of their making
+        self._outbox: deque[Outgoing] = deque()
+        self._gone: OrderedDict[str, datetime] = OrderedDict()
+
+    async def create(self, changes: Sequence[Change], *, max_unfinished: int) -> None:
+        await trio.lowlevel.checkpoint()
+        task = changes[0].task
+        if task.id in self._records or task.id in self._gone:
+            raise taken(task.id)
+        unfinished = sum(
+            record.task.kind == task.kind and not record.task.status.ended
+            for record in self._records.values()
+        )
+        if unfinished >= max_unfinished:
+            raise too_many(task.kind, max_unfinished)
+        self._records[task.id] = _Record(task)
+        self._apply(self._records[task.id], changes)
+
+    async def change(self, task_id: str, operation: Operation) -> Task:
+        await trio.lowlevel.checkpoint()
+        return self._change(self._find(task_id), operation)
+
+    async def claim(self, kinds: Collection[str], operation: Operation) -> Task | None:
+        await trio.lowlevel.checkpoint()
+        for record in self._records.values():
+            if record.task.status is Status.PENDING and record.task.kind in kinds:
+                return self._change(record, operation)
+        return None
+
+    async def get(self, task_id: str) -> Task:
+        await trio.lowlevel.checkpoint()
+        return self._find(task_id).task
+
+    async def find(
+        self,
+        *,
+        kind: str | None = None,
+        status: Status | None = None,
+        owner: str | None = None,
+        limit: int = 100,
+    ) -> list[Task]:
+        await trio.lowlevel.checkpoint()
+        found: list[Task] = []
+        for record in reversed(self._records.values()):
+            task = record.task
+            if len(found) == limit:
+                break
+            if kind in (None, task.kind) and status in (None, task.status) and owner in (None, task.owner):
+                found.append(attrs.evolve(task, raw_input=b"null"))
+        return found
+
+    async def snapshot(self, task_id: str) -> Snapshot:
+        await trio.lowlevel.checkpoint()
+        record = self._find(task_id)
+        return Snapshot(
+            task=record.task,
+            text="".join(record.text),
+            published_version=record.published_version,
+            published_id=record.published_id,
+            end=record.end,
+        )
+
+    async def result(self, task_id: str) -> bytes | None:
+        await trio.lowlevel.checkpoint()
+        return self._find(task_id).result
+
+    async def renew(self, task_ids: Collection[str], until: datetime) -> None:
+        await trio.lowlevel.checkpoint()
+        for task_id in task_ids:
+            record = self._records.get(task_id)
+            if record is not None and record.task.status is Status.RUNNING:
+                record.task = attrs.evolve(record.task, lease_until=until)
+
+    async def overdue(self, now: datetime) -> list[Task]:
+        await trio.lowlevel.checkpoint()
+        return [record.task for record in self._records.values() if is_overdue(record.task, now)]
+
+    async def held_by(self, prefix: str) -> list[Task]:
+        await trio.lowlevel.checkpoint()
+        return [
+            record.task
+            for record in self._records.values()
+            if record.task.status is Status.RUNNING and record.task.worker.startswith(prefix)
+        ]
+
+    async def counts(self) -> Mapping[tuple[str, Status], int]:
+        await trio.lowlevel.checkpoint()
+        return Counter((record.task.kind, record.task.status) for record in self._records.values())
+
+    # --- the outbox ---------------------------------------------------------------------------
+
+    async def unpublished(self, limit: int) -> list[Outgoing]:
+        await trio.lowlevel.checkpoint()
+        return [self._outbox[index] for index in range(min(limit, len(self._outbox)))]
+
+    async def mark_published(self, published: Sequence[Published]) -> None:
+        await trio.lowlevel.checkpoint()
+        done = {(entry.task_id, entry.version) for entry in published}
+        self._outbox = deque(row for row in self._outbox if (row.task_id, row.version) not in done)
+        for entry in published:
+            record = self._records.get(entry.task_id)
+            if record is not None:
+                record.published_version, record.published_id = entry.version, entry.id
+
+    async def outbox_depth(self) -> int:
+        await trio.lowlevel.checkpoint()
+        return len(self._outbox)
+
+    # --- expiry -------------------------------------------------------------------------------
+
+    async def expire(
+        self,
+        now: datetime,
+        bounds: Mapping[str, Bounds],
+        default: Bounds,
+        *,
+        gone_seconds: float,
+        max_gone: int,
+    ) -> list[Task]:
+        await trio.lowlevel.checkpoint()
+        waiting = {row.task_id for row in self._outbox}
+        ended: dict[str, list[Task]] = {}
+        for record in self._records.values():
+            if record.task.ended_at is not None and record.task.id not in waiting:
+                ended.setdefault(record.task.kind, []).append(record.task)
+        expired: list[Task] = []
+        for kind, tasks in ended.items():
+            bound = bounds.get(kind, default)
+            limit = now - timedelta(seconds=bound.keep_seconds)
+            kept = sum(record.task.kind == kind for record in self._records.values())
+            for task in sorted(tasks, key=_ended_at):
+                if _ended_at(task) <= limit or kept > bound.max_kept:
+                    expired.append(task)
+                    kept -= 1
+        for task in expired:
+            del self._records[task.id]
+            self._gone[task.id] = now
+        while self._gone and (
+            len(self._gone) > max_gone
+            or next(iter(self._gone.values())) <= now - timedelta(seconds=gone_seconds)
+        ):
+            self._gone.popitem(last=False)
+        return expired
+
+    # ------------------------------------------------------------------------------------------
+
+    def _find(self, task_id: str) -> _Record:
+        record = self._records.get(task_id)
+        if record is None:
+            raise missing(task_id, was_there=task_id in self._gone)
+        return record
+
+    def _change(self, record: _Record, operation: Operation) -> Task:
+        self._apply(record, operation(record.task))
+        return record.task
+
+    def _apply(self, record: _Record, changes: Sequence[Change]) -> None:
+        for change in changes:
+            task = record.task = change.task
+            if change.text:
+                record.text.append(change.text)
+            if change.result is not None:
+                record.result = change.result
+            if task.status.ended:
+                record.end = change.message
+            self._outbox.append(Outgoing(task.id, task.version, change.message, task.status.ended))
+
+
+def _ended_at(task: Task) -> datetime:
+    assert task.ended_at is not None
+    return task.ended_at

@@ -1,0 +1,206 @@
+"""Tasks as programs use them: create, look at, follow, end."""
+
+import secrets
+import zlib
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Final
+
+import attrs
+import msgspec
+import trio
+
+from ..errors import InvalidField, NoResult, NotFound, NotReady, Unavailable
+from ..events import EventId
+from . import operations
+from .checks import check_id, check_kind, check_owner, check_steps, check_timeout, encode_json
+from .engine import TaskEngine
+from .messages import make_snapshot
+from .model import Message, Status, StepPlan, Task
+from .store.port import Snapshot
+
+_POLL_AGAIN_SECONDS: Final = 2.0  # what one is told who asks for a result that is not there yet
+_ENDED_AS: Final = {Status.FAILED: "failed", Status.CANCELLED: "was cancelled"}
+
+
+@attrs.frozen(kw_only=True)
+class View:
+    """A task as a new stream shows it first."""
+
+    task: Task
+    message: Message  # its present state
+    place: EventId  # where the log goes on: what comes after it is not in the message yet
+    end: Message | None  # its last message, if it has ended
+    published_id: EventId  # the event of its version, which may be of a log that is gone
+
+
+class Tasks(TaskEngine):
+    """The tasks of one server; see :class:`.ledger.TaskEngine` for what it is made of."""
+
+    async def create(
+        self,
+        kind: str,
+        *,
+        id: str | None = None,
+        owner: str = "",
+        input: Any = None,
+        steps: Sequence[StepPlan] = (),
+        timeout_seconds: float | None = None,
+        message: str = "",
+        worker: str | None = None,
+        lease_seconds: float | None = None,
+    ) -> Task:
+        """Make a task. One of a kind that works here begins by itself.
+
+        Args:
+            kind: what sort of work it is.
+            id: chosen by the caller; made up when left out.
+            owner: whose it is.
+            input: what the work needs to know, a JSON value.
+            steps: those that are known beforehand, with their weights.
+            timeout_seconds: how long it may take in all (s).
+            message: what is said first.
+            worker: who works on it from the beginning, and reports by its lease.
+            lease_seconds: how long that worker may say nothing (s).
+
+        Raises:
+            InvalidField, TooLarge: a value cannot be accepted.
+            TaskExists: the id is taken.
+            Unavailable: too many of this kind wait or run.
+        """
+        known = self.kinds.get(check_kind(kind))
+        if worker is not None and known is not None and known.work is not None:
+            raise InvalidField(f"tasks of kind {kind!r} are worked on by the server itself", field="worker")
+        if timeout_seconds is not None:
+            check_timeout(timeout_seconds, self.settings)
+        created = operations.create(
+            id=check_id(id) if id is not None else secrets.token_hex(12),
+            kind=kind,
+            now=self.now(),
+            timeout_seconds=timeout_seconds
+            or (known and known.timeout_seconds)
+            or self.settings.timeout_seconds,
+            owner=check_owner(owner),
+            message=message,
+            steps=check_steps(steps, self.settings.max_steps),
+            raw_input=encode_json(input, "input", self.settings.max_input_bytes),
+        )
+        if worker is None:
+            return await self.store_new([created])
+        lease = self.new_lease(worker, lease_seconds)
+        return await self.store_new([created, operations.start(created.task, self.now(), **lease)])
+
+    async def get(self, task_id: str, *, kind: str | None = None) -> Task:
+        """A task as it is now.
+
+        Raises:
+            NotFound: there is none, or it is of another kind.
+            Gone: it is not kept any more.
+        """
+        task = await self.store.get(task_id)
+        if kind not in (None, task.kind):
+            raise NotFound(f"there is no {kind} {task_id[:128]!r}", field="id")
+        return task
+
+    async def list(
+        self,
+        *,
+        kind: str | None = None,
+        status: Status | None = None,
+        owner: str | None = None,
+        limit: int = 100,
+    ) -> list[Task]:
+        """Tasks, the newest first, without their input."""
+        return await self.store.find(kind=kind, status=status, owner=owner, limit=limit)
+
+    async def result(self, task_id: str, *, kind: str | None = None) -> Any:
+        """What the work came to, a JSON value.
+
+        Raises:
+            NotReady: it has not ended.
+            NoResult: it failed, or was cancelled.
+            NotFound, Gone: as for :meth:`get`.
+        """
+        task = await self.get(task_id, kind=kind)
+        if not task.status.ended:
+            raise NotReady(
+                f"the task is {task.status.value}; there is no result yet",
+                retry_after_seconds=_POLL_AGAIN_SECONDS,
+            )
+        if task.status is not Status.COMPLETED:
+            why = f": {task.error.detail}" if task.error else ""
+            raise NoResult(f"the task {_ENDED_AS[task.status]}{why}")
+        result = await self.store.result(task_id)
+        assert result is not None
+        return msgspec.json.decode(_unpack(result))
+
+    async def text(self, task_id: str) -> str:
+        """All that the task has streamed as text so far."""
+        return (await self.store.snapshot(task_id)).text
+
+    async def cancel(self, task_id: str, *, message: str = "") -> Task:
+        """End a task that nobody wants any more; its worker is told.
+
+        Raises:
+            InvalidTransition: it has ended already.
+        """
+        return await self.perform(task_id, lambda task: [operations.cancel(task, self.now(), detail=message)])
+
+    async def complete(
+        self, task_id: str, result: Any, *, message: str | None = None, lease: str | None = None
+    ) -> Task:
+        """End a task with its result, a JSON value.
+
+        Raises:
+            InvalidField, TooLarge: the result cannot be one.
+            InvalidTransition: the task is not running.
+        """
+        task = await self.store.get(task_id)
+        change = self.completion(task.kind, result, message=message)
+        return await self.perform(task_id, lambda task: [change(task)], lease=lease)
+
+    async def fail(
+        self, task_id: str, detail: str, *, code: str = "failed", lease: str | None = None
+    ) -> Task:
+        """End a task that cannot be done; ``detail`` is a plain sentence for its followers.
+
+        Raises:
+            InvalidTransition: it has ended already.
+        """
+        fail = partial(operations.fail, code=code, detail=detail)
+        return await self.perform(task_id, lambda task: [fail(task, self.now())], lease=lease)
+
+    async def view(self, task_id: str) -> View:
+        """A task's present state, and its place in the log.
+
+        Raises:
+            Unavailable: what is stored of it could not be published in time.
+            NotFound, Gone: as for :meth:`get`.
+        """
+        with trio.move_on_after(self.settings.publish_wait_seconds):
+            while True:
+                snapshot = await self.store.snapshot(task_id)
+                place = await self._place(snapshot)
+                if place is not None:
+                    task = snapshot.task
+                    message = make_snapshot(task, snapshot.text)
+                    log = self.log
+                    # The place may be of a log that is gone, also of one whose clock was ahead of ours.
+                    return View(
+                        task=task,
+                        message=self.present(task, message),
+                        place=place if log.epoch <= place <= log.head else log.epoch,
+                        end=snapshot.end,
+                        published_id=place,
+                    )
+        raise Unavailable("the task's events are not published yet", retry_after_seconds=1)
+
+    async def _place(self, snapshot: Snapshot) -> EventId | None:
+        if snapshot.published_version == snapshot.task.version:
+            return snapshot.published_id
+        return await self.outbox.place_of(snapshot.task.id, snapshot.task.version)
+
+
+def _unpack(result: bytes) -> bytes:
+    """A result as it was, whether it was compressed or not: no JSON begins as zlib does (RFC 1950)."""
+    return zlib.decompress(result) if result[:1] == b"\x78" else result

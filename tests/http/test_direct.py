@@ -1,0 +1,118 @@
+"""``GET /events`` past the web framework says what the view would say, and never goes past a hook."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import attrs
+import httpx
+import pytest
+import trio
+from quart import Response
+
+from streamd.app import create_app
+from streamd.config import Settings
+from streamd.errors import StreamdError
+from streamd.testing import RunningServer, run_server
+from tests.support.light_reader import LightReader, connect
+
+ORIGINS = attrs.evolve(
+    Settings(), server=attrs.evolve(Settings().server, cors_origins=["https://app.example"])
+)
+QUERIES = [
+    "/events",
+    "/events?topic=",
+    "/events?topic=a&overflow=never",
+    "/events?topic=a&heartbeat=soon",
+    "/events?topic=a&last_event_id=yesterday",
+    "/events?pattern=a/**/b",
+    "/events?topic=a&client_id=",
+    "/events?topic=%00",
+    "/events?" + "&".join(f"topic={n}" for n in range(101)),
+]
+
+
+@asynccontextmanager
+async def both_ways() -> AsyncIterator[tuple[RunningServer, RunningServer]]:
+    """A server that goes past the framework, and one that does not, because of a hook that does nothing."""
+    hooked = create_app(ORIGINS)
+
+    @hooked.before_request
+    async def look() -> None:
+        """Have the framework called."""
+
+    async with run_server(ORIGINS) as direct, run_server(ORIGINS, app=hooked) as view:
+        yield direct, view
+
+
+@pytest.mark.parametrize("query", QUERIES)
+@pytest.mark.parametrize("origin", [None, "https://app.example", "https://evil.example"])
+async def test_refusals_are_the_same(query: str, origin: str | None) -> None:
+    headers = {} if origin is None else {"Origin": origin}
+    with trio.fail_after(20):
+        async with both_ways() as servers, httpx.AsyncClient() as http:
+            answers = [await http.get(server.url + query, headers=headers) for server in servers]
+    shown = [
+        (answer.status_code, answer.content, sorted((n, v) for n, v in answer.headers.items() if n != "date"))
+        for answer in answers
+    ]
+    assert answers[0].status_code == 400
+    assert shown[0] == shown[1]
+
+
+async def test_streams_begin_the_same() -> None:
+    target = "/events?topic=a&pattern=b/*&client_id=me&heartbeat=7&last_event_id=earliest"
+    heads, openings = [], []
+    with trio.fail_after(20):
+        async with both_ways() as servers:
+            for server in servers:
+                await server.streamd.publish("a", "kept")
+                reader = LightReader(await connect(server.url))
+                async with reader.stream:
+                    await reader.open("x", target)
+                    opening = await reader.next_control("connected")
+                    event = await reader.next_event()
+                assert event is not None
+                assert event.data == "kept"
+                heads.append(
+                    sorted(line for line in reader.head.lower().splitlines() if b"date:" not in line)
+                )
+                openings.append(
+                    (opening.type, '"heartbeat_seconds":7' in opening.data, '"me"' in opening.data)
+                )
+    assert heads[0] == heads[1]
+    assert openings[0] == openings[1] == ("connected", True, True)
+
+
+async def test_a_check_of_the_applications_own_is_asked() -> None:
+    app = create_app()
+
+    @app.before_request
+    async def refuse() -> Response:
+        return Response("who are you?", 401)
+
+    with trio.fail_after(20):
+        async with run_server(app=app) as server, httpx.AsyncClient() as http:
+            assert (await http.get(f"{server.url}/events?topic=a")).status_code == 401
+            assert not server.streamd.connections.statistics()["active"]
+
+
+async def test_an_error_handler_of_the_applications_own_answers() -> None:
+    app = create_app()
+
+    @app.errorhandler(StreamdError)
+    async def answer(error: StreamdError) -> tuple[str, int]:
+        return f"no: {error.code}", 418
+
+    with trio.fail_after(20):
+        async with run_server(app=app) as server, httpx.AsyncClient() as http:
+            refused = await http.get(f"{server.url}/events")
+            assert (refused.status_code, refused.text) == (418, "no: invalid-field")
+
+
+@pytest.mark.parametrize("method", ["OPTIONS", "DELETE"])
+async def test_other_methods_are_the_frameworks(method: str) -> None:
+    with trio.fail_after(20):
+        async with run_server() as server, httpx.AsyncClient() as http:
+            answer = await http.request(method, f"{server.url}/events?topic=a")
+            assert answer.status_code == {"OPTIONS": 200, "DELETE": 405}[method]
+            assert "GET" in answer.headers["Allow"]

@@ -1,0 +1,237 @@
+"""NDJSON whose body stays open: a conversation of lines and answers over one request."""
+
+import json
+import socket
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import h11
+import pytest
+import trio
+
+from streamd.config import ServerSettings, Settings
+from streamd.testing import RunningServer, run_server
+from tests.support.http2_client import Client
+
+SECONDS = 30
+HEADERS = [("Host", "x"), ("Content-Type", "application/x-ndjson"), ("Transfer-Encoding", "chunked")]
+RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: close() sends RST
+
+
+class Conversation:
+    """One POST over a bare socket; every :meth:`say` is one chunk of its body."""
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self.stream = stream
+        self._http = h11.Connection(h11.CLIENT)
+        self._received = b""
+
+    async def begin(self) -> None:
+        await self._send(h11.Request(method="POST", target="/events", headers=HEADERS))
+
+    async def say(self, part: str | bytes) -> None:
+        await self._send(h11.Data(data=part.encode() if isinstance(part, str) else part))
+
+    async def end(self) -> None:
+        await self._send(h11.EndOfMessage())
+
+    async def answer(self) -> dict[str, Any]:
+        """The next line of the answer."""
+        while b"\n" not in self._received:
+            event = await self._next()
+            if isinstance(event, h11.Response):
+                assert event.status_code == 200
+                continue
+            assert isinstance(event, h11.Data), event
+            self._received += bytes(event.data)
+        line, _, self._received = self._received.partition(b"\n")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    async def check_is_over(self) -> None:
+        """The answer has ended as it should, and said nothing more."""
+        assert self._received == b""
+        assert isinstance(await self._next(), h11.EndOfMessage)
+
+    async def ask_again(self, target: str) -> bytes:
+        """A further request on the same connection; the body of its answer."""
+        self._http.start_next_cycle()
+        await self._send(h11.Request(method="GET", target=target, headers=[("Host", "x")]))
+        await self._send(h11.EndOfMessage())
+        body = b""
+        while not isinstance(event := await self._next(), h11.EndOfMessage):
+            body += bytes(event.data) if isinstance(event, h11.Data) else b""
+        return body
+
+    async def _send(self, event: h11.Request | h11.Data | h11.EndOfMessage) -> None:
+        await self.stream.send_all(self._http.send(event) or b"")
+
+    async def _next(self) -> object:
+        while (event := self._http.next_event()) is h11.NEED_DATA:
+            self._http.receive_data(await self.stream.receive_some())
+        return event
+
+
+@asynccontextmanager
+async def conversing(server: RunningServer) -> AsyncIterator[Conversation]:
+    with trio.fail_after(SECONDS):
+        async with await trio.open_tcp_stream(server.host, server.port) as stream:
+            conversation = Conversation(stream)
+            await conversation.begin()
+            yield conversation
+
+
+def line(data: object, topic: str = "a") -> str:
+    return json.dumps({"topic": topic, "data": data}, ensure_ascii=False) + "\n"
+
+
+async def published(server: RunningServer) -> list[tuple[str, Any]]:
+    """Id and data of everything in the log, as a client gets it."""
+    async with await trio.open_tcp_stream(server.host, server.port) as stream:
+        request = "GET /events/poll?pattern=**&after=earliest&wait=0 HTTP/1.1\r\nHost: x\r\nConnection: close"
+        await stream.send_all(f"{request}\r\n\r\n".encode())
+        answer = b"".join([bytes(part) async for part in stream])
+    events = json.loads(answer.partition(b"\r\n\r\n")[2])["events"]
+    return [(event["id"], event["data"]) for event in events]
+
+
+async def test_each_line_is_answered_before_the_next_is_sent(streamd_server: RunningServer) -> None:
+    ids = []
+    async with conversing(streamd_server) as conversation:
+        for number in range(50):
+            await conversation.say(line(number))
+            answer = await conversation.answer()
+            assert answer == {"line": number + 1, "id": streamd_server.streamd.runtime.broker.log.head}
+            ids.append(answer["id"])
+        await conversation.end()
+        await conversation.check_is_over()
+        # The connection is as good as new.
+        assert json.loads(await conversation.ask_again("/health/live")) == {"status": "alive"}
+    assert await published(streamd_server) == list(zip(ids, range(50), strict=True))
+
+
+async def test_lines_that_come_together_are_answered_together(streamd_server: RunningServer) -> None:
+    async with conversing(streamd_server) as conversation:
+        await conversation.say(line(1) + "\n" + line(2) + "nonsense\n" + line(3))
+        answers = [await conversation.answer() for _ in range(4)]
+        assert [(answer["line"], "id" in answer) for answer in answers] == [
+            (1, True),
+            (3, True),
+            (4, False),
+            (5, True),
+        ]
+        await conversation.say(line(4))
+        assert (await conversation.answer())["line"] == 6
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code", "field"),
+    [
+        ("nonsense", "invalid-body", None),
+        ('{"topic": "a", "data": ', "invalid-body", None),
+        ('{"topic": "a"} {"topic": "a"}', "invalid-body", None),
+        ('["topic"]', "invalid-body", None),
+        ('{"data": 1}', "invalid-field", "topic"),
+        ('{"topic": "a", "type": "heartbeat"}', "invalid-field", "type"),
+    ],
+)
+async def test_a_wrong_line_is_refused_and_the_next_is_not(
+    streamd_server: RunningServer, wrong: str, code: str, field: str | None
+) -> None:
+    async with conversing(streamd_server) as conversation:
+        await conversation.say(line("before"))
+        before = await conversation.answer()
+        await conversation.say(wrong + "\n")
+        refused = await conversation.answer()
+        assert refused["line"] == 2
+        assert (refused["error"]["code"], refused["error"].get("field")) == (code, field)
+        assert streamd_server.streamd.runtime.broker.log.head == before["id"]
+        await conversation.say(line("after"))
+        after = await conversation.answer()
+        assert (before["line"], after["line"]) == (1, 3)
+        assert await published(streamd_server) == [(before["id"], "before"), (after["id"], "after")]
+
+
+TEXT = line("ünï€ödé 😀").encode()
+
+
+@pytest.mark.parametrize(
+    "cut", [1, TEXT.index("€".encode()) + 1, TEXT.index("😀".encode()) + 2, len(TEXT) - 1]
+)
+async def test_a_line_may_be_cut_anywhere(streamd_server: RunningServer, cut: int) -> None:
+    async with conversing(streamd_server) as conversation:
+        # The answer to the whole line shows that the half beside it has arrived, by itself.
+        await conversation.say(line("whole").encode() + TEXT[:cut])
+        whole = await conversation.answer()
+        assert streamd_server.streamd.runtime.broker.log.head == whole["id"]
+        await conversation.say(TEXT[cut:])
+        pieced = await conversation.answer()
+        assert (whole["line"], pieced["line"]) == (1, 2)
+        assert await published(streamd_server) == [(whole["id"], "whole"), (pieced["id"], "ünï€ödé 😀")]
+
+
+async def test_a_line_may_come_byte_by_byte_and_the_last_needs_no_end(streamd_server: RunningServer) -> None:
+    async with conversing(streamd_server) as conversation:
+        for byte in TEXT:
+            await conversation.say(bytes([byte]))
+        first = await conversation.answer()
+        await conversation.say(line("last").rstrip("\n"))
+        await conversation.end()
+        last = await conversation.answer()
+        await conversation.check_is_over()
+        assert (first["line"], last["line"]) == (1, 2)
+        assert await published(streamd_server) == [(first["id"], "ünï€ödé 😀"), (last["id"], "last")]
+
+
+@pytest.mark.parametrize("how", ["closes", "half-closes", "resets"])
+@pytest.mark.parametrize("unfinished", ["", '{"topic": "a", "da', line("not ended").rstrip("\n")])
+async def test_a_client_that_leaves_has_published_what_was_answered_and_nothing_else(
+    how: str, unfinished: str
+) -> None:
+    # The way down waits for the client's connection to end by itself, for longer than this test may take.
+    settings = Settings(server=ServerSettings(grace_seconds=10 * SECONDS))
+    with trio.fail_after(SECONDS):
+        async with run_server(settings) as server:
+            async with conversing(server) as conversation:
+                await conversation.say(line(1))
+                answered = await conversation.answer()
+                await conversation.say(line(2) + unfinished)
+                last = await conversation.answer()
+                if how == "resets":
+                    conversation.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+                elif how == "half-closes":
+                    await conversation.stream.send_eof()
+                    with pytest.raises((h11.RemoteProtocolError, trio.BrokenResourceError)):
+                        await conversation.answer()
+            assert await published(server) == [(answered["id"], 1), (last["id"], 2)]
+            server.stop()
+        assert server.streamd.runtime.broker.log.head == last["id"]
+
+
+async def test_two_conversations_do_not_wait_for_each_other(streamd_server: RunningServer) -> None:
+    async with conversing(streamd_server) as first, conversing(streamd_server) as second:
+        await first.say(line("half of it")[:8])
+        for number in range(1, 6):
+            await second.say(line(number))
+            assert (await second.answer())["line"] == number
+        await first.say(line("half of it")[8:])
+        assert (await first.answer())["line"] == 1
+
+
+async def test_it_is_a_conversation_over_http2_too(streamd_server: RunningServer) -> None:
+    with trio.fail_after(SECONDS):
+        async with await trio.open_tcp_stream(streamd_server.host, streamd_server.port) as stream:
+            client = Client(stream)
+            request = await client.post("/events", {"content-type": "application/x-ndjson"})
+            client.generous.add(request)
+            for number in range(1, 11):
+                await client.send_body(request, line(number).encode())
+                while client.received.get(request, b"").count(b"\n") < number:
+                    await client.read()
+            answers = [json.loads(text) for text in client.received[request].splitlines()]
+    assert [answer["line"] for answer in answers] == list(range(1, 11))
+    assert await published(streamd_server) == [
+        (answer["id"], number) for number, answer in enumerate(answers, start=1)
+    ]

@@ -1,0 +1,294 @@
+"""``/openapi.json`` against the structure that OpenAPI 3.1 asks for, and against the routes there are."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from streamd import create_app
+from streamd.http.problems import CONTENT_TYPE as PROBLEM
+from streamd.testing import RunningServer
+
+METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
+PLACES = frozenset({"query", "header", "path", "cookie"})
+PYTHON_TYPES: dict[str, Any] = {
+    "null": type(None),
+    "boolean": bool,
+    "object": dict,
+    "array": list,
+    "number": (int, float),
+    "string": str,
+    "integer": int,
+}
+STATUS = re.compile(r"[1-5](\d\d|XX)|default")
+MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+*-]+(;.*)?")
+OWN, PAGE = "streamd_", "streamd_web."  # how the names of our blueprints begin, and that of the page's
+
+Operation = tuple[str, dict[str, Any]]
+
+
+@pytest.fixture
+async def document() -> dict[str, Any]:
+    answer = await create_app().test_client().get("/openapi.json")
+    assert answer.status_code == 200
+    assert answer.mimetype == "application/json"
+    document: dict[str, Any] = await answer.get_json()
+    return document
+
+
+def operations(document: dict[str, Any]) -> list[Operation]:
+    """Every operation, with its name for messages."""
+    return [
+        (f"{method.upper()} {path}", operation)
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+        if method in METHODS
+    ]
+
+
+def contents(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What every request body and every answer consists of, by media type."""
+    for name, operation in operations(document):
+        if "requestBody" in operation:
+            yield f"{name}: body", operation["requestBody"]["content"]
+        for status, answer in operation["responses"].items():
+            yield f"{name}: {status}", answer.get("content", {})
+
+
+def schemas(document: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Every schema that is not part of another."""
+    yield from document.get("components", {}).get("schemas", {}).items()
+    for name, operation in operations(document):
+        for parameter in operation.get("parameters", []):
+            yield f"{name}: {parameter['name']}", parameter["schema"]
+    for name, content in contents(document):
+        for media_type, media in content.items():
+            yield f"{name}: {media_type}", media["schema"]
+
+
+def walk(value: Any) -> Iterator[dict[str, Any]]:
+    """Every JSON object in a value, itself included."""
+    if isinstance(value, dict):
+        yield value
+        for member in value.values():
+            yield from walk(member)
+    elif isinstance(value, list):
+        for member in value:
+            yield from walk(member)
+
+
+def find(document: Any, reference: str) -> bool:
+    """Whether a reference leads anywhere within the document (RFC 6901)."""
+    if not reference.startswith("#/"):
+        return False
+    for step in reference[2:].split("/"):
+        name = step.replace("~1", "/").replace("~0", "~")
+        if not isinstance(document, dict) or name not in document:
+            return False
+        document = document[name]
+    return True
+
+
+def check_schema(name: str, schema: Any) -> None:
+    """The keywords that are used are used as JSON Schema 2020-12 defines them."""
+    assert isinstance(schema, dict), name
+    types = schema.get("type", [])
+    assert ({types} if isinstance(types, str) else set(types)) <= set(PYTHON_TYPES), name
+    assert isinstance(schema.get("enum", []), list), name
+    assert isinstance(schema.get("required", []), list), name
+    assert set(schema.get("required", [])) <= set(schema.get("properties", {})), name
+    if "pattern" in schema:
+        re.compile(schema["pattern"])
+    for keyword in ("anyOf", "oneOf", "allOf"):
+        assert schema.get(keyword) != [], name
+        for part in schema.get(keyword, []):
+            check_schema(f"{name}/{keyword}", part)
+    for member, part in schema.get("properties", {}).items():
+        check_schema(f"{name}/{member}", part)
+    for keyword in ("items", "additionalProperties"):
+        if not isinstance(schema.get(keyword, True), bool):
+            check_schema(f"{name}/{keyword}", schema[keyword])
+
+
+async def test_it_says_what_it_is(document: dict[str, Any]) -> None:
+    assert re.fullmatch(r"3\.1\.\d+", document["openapi"])
+    assert document["info"]["title"] == "streamd"
+    assert document["info"]["version"]
+    assert document["paths"]
+    known = {"openapi", "info", "servers", "paths", "webhooks", "components", "security", "tags"}
+    assert set(document) <= known | {"jsonSchemaDialect", "externalDocs"}
+
+
+async def test_every_route_of_the_api_is_in_it_and_nothing_else(document: dict[str, Any]) -> None:
+    routes = {
+        (re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule), method.lower())
+        for rule in create_app().url_map.iter_rules()
+        if rule.endpoint.startswith(OWN) and not rule.endpoint.startswith(PAGE) and not rule.websocket
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+    assert ("/events", "get") in routes
+    described = {
+        (path, method) for path, item in document["paths"].items() for method in item if method in METHODS
+    }
+    assert described == routes
+
+
+async def test_every_operation_has_a_name_and_says_what_it_does(document: dict[str, Any]) -> None:
+    identifiers = [operation["operationId"] for _, operation in operations(document)]
+    assert len(set(identifiers)) == len(identifiers)
+    assert [name for name, operation in operations(document) if not operation["summary"].strip()] == []
+
+
+async def test_parameters_are_named_once_and_have_a_schema(document: dict[str, Any]) -> None:
+    for name, operation in operations(document):
+        parameters = operation.get("parameters", [])
+        keys = [(parameter["name"], parameter["in"]) for parameter in parameters]
+        assert len(set(keys)) == len(keys), name
+        assert {place for _, place in keys} <= PLACES, name
+        assert all("schema" in parameter for parameter in parameters), name
+        in_path = {parameter["name"] for parameter in parameters if parameter["in"] == "path"}
+        assert in_path == set(re.findall(r"{(\w+)}", name)), name
+
+
+async def test_answers_have_a_status_a_description_and_media_types(document: dict[str, Any]) -> None:
+    for name, operation in operations(document):
+        for status, answer in operation["responses"].items():
+            assert STATUS.fullmatch(status), (name, status)
+            assert answer["description"].strip(), (name, status)
+    for name, content in contents(document):
+        for media_type, media in content.items():
+            assert MEDIA_TYPE.fullmatch(media_type), name
+            assert "schema" in media, name
+
+
+async def test_schemas_are_schemas(document: dict[str, Any]) -> None:
+    found = list(schemas(document))
+    assert found
+    for name, schema in found:
+        check_schema(name, schema)
+
+
+async def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    references = {str(part["$ref"]) for part in walk(document) if "$ref" in part}
+    assert references
+    assert sorted(reference for reference in references if not find(document, reference)) == []
+
+
+async def test_every_operation_says_what_success_is(document: dict[str, Any]) -> None:
+    without = [
+        name
+        for name, operation in operations(document)
+        if not any(status.startswith("2") or status == "default" for status in operation["responses"])
+    ]
+    assert without == []
+
+
+async def test_the_stream_is_an_event_stream(document: dict[str, Any]) -> None:
+    assert "text/event-stream" in document["paths"]["/events"]["get"]["responses"]["200"]["content"]
+
+
+async def test_refusals_are_problems(document: dict[str, Any]) -> None:
+    others = [
+        f"{name}: {status}: {', '.join(answer.get('content', {}))}"
+        for name, operation in operations(document)
+        for status, answer in operation["responses"].items()
+        if status.startswith(("4", "5")) and PROBLEM not in answer.get("content", {})
+    ]
+    assert others == []
+
+
+async def test_the_refusals_that_there_are_are_in_it(document: dict[str, Any]) -> None:
+    """What the other tests of the API are answered, by operation."""
+    there_are = {
+        "GET /events": {"400", "429", "503"},
+        "GET /events/poll": {"400", "429", "503"},
+        "POST /events": {"400", "409", "413", "415", "503"},
+        "GET /connections": {"400"},
+        "GET /health/ready": {"503"},
+    }
+    described = {name: set(operation["responses"]) for name, operation in operations(document)}
+    missing = {name: sorted(there_are[name] - described[name]) for name in there_are}
+    assert {name: statuses for name, statuses in missing.items() if statuses} == {}
+
+
+async def test_what_may_be_sent_is_in_it(document: dict[str, Any]) -> None:
+    body = document["paths"]["/events"]["post"]["requestBody"]["content"]
+    parameters = document["paths"]["/events"]["get"]["parameters"]
+    assert "application/x-ndjson" in body
+    assert ("Last-Event-ID", "header") in {(parameter["name"], parameter["in"]) for parameter in parameters}
+
+
+def resolve(document: dict[str, Any], schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The alternatives of a schema, without references."""
+    if "$ref" in schema:
+        yield from resolve(document, document["components"]["schemas"][schema["$ref"].rpartition("/")[2]])
+    elif "anyOf" in schema:
+        for part in schema["anyOf"]:
+            yield from resolve(document, part)
+    else:
+        yield schema
+
+
+def fits(document: dict[str, Any], schema: dict[str, Any], value: Any) -> bool:
+    """Whether a value is of one of a schema's types, with all the members that it must and may have."""
+    return any(fits_one(document, part, value) for part in resolve(document, schema))
+
+
+def fits_one(document: dict[str, Any], schema: dict[str, Any], value: Any) -> bool:
+    if "type" in schema and not isinstance(value, PYTHON_TYPES[schema["type"]]):
+        return False
+    if isinstance(value, list):
+        return all(fits(document, schema.get("items", {}), item) for item in value)
+    members = schema.get("properties")
+    if members is None or not isinstance(value, dict):
+        return True
+    return set(schema["required"]) <= set(value) <= set(members) and all(
+        fits(document, members[name], member) for name, member in value.items()
+    )
+
+
+ASKED = [
+    ("GET", "/health/live", "", b"", 200),
+    ("GET", "/health/ready", "", b"", 200),
+    ("GET", "/connections", "", b"", 200),
+    ("GET", "/connections?limit=many", "", b"", 400),
+    ("POST", "/events", "application/json", b'{"topic": "a", "retry": 5, "data": {"n": 1}}', 201),
+    ("POST", "/events", "application/json", b'[{"topic": "a"}, {"topics": ["b", "c"], "type": "t"}]', 201),
+    ("POST", "/events", "application/x-ndjson", b'{"topic": "a"}\nnonsense\n', 200),
+    ("POST", "/events", "application/json", b"{", 400),
+    ("POST", "/events", "text/plain", b"a", 415),
+    ("GET", "/events/poll?topic=a&after=earliest", "", b"", 200),
+    ("GET", "/events/poll?topic=a&after=1000000000000-000000&wait=0", "", b"", 200),
+    ("GET", "/events/poll", "", b"", 400),
+]
+
+
+async def test_answers_are_what_it_says(document: dict[str, Any], streamd_server: RunningServer) -> None:
+    async with httpx.AsyncClient(base_url=streamd_server.url) as http:
+        for method, path, content_type, body, status in ASKED:
+            headers = {"Content-Type": content_type} if content_type else {}
+            answer = await http.request(method, path, content=body or None, headers=headers)
+            assert answer.status_code == status, (method, path)
+            operation = document["paths"][path.partition("?")[0]][method.lower()]
+            media = operation["responses"][str(status)]["content"][answer.headers["content-type"]]
+            lines = answer.content.splitlines()
+            assert lines, (method, path)
+            for line in lines:
+                assert fits(document, media["schema"], msgspec.json.decode(line)), (method, path, line)
+
+
+async def test_what_can_be_tried_again_says_when(document: dict[str, Any]) -> None:
+    for name, operation in operations(document):
+        for status, answer in operation["responses"].items():
+            assert ("Retry-After" in answer.get("headers", {})) == (status in ("429", "503")), (name, status)
+
+
+async def test_an_array_of_events_and_its_answer_are_in_it(document: dict[str, Any]) -> None:
+    operation = document["paths"]["/events"]["post"]
+    body = operation["requestBody"]["content"]["application/json"]["schema"]
+    answer = operation["responses"]["201"]["content"]["application/json"]["schema"]
+    assert {part["type"] for part in resolve(document, body)} == {"object", "array"}
+    assert [set(part["properties"]) for part in resolve(document, answer)] == [{"id"}, {"ids"}]

@@ -1,0 +1,361 @@
+"""``/tasks`` over real sockets: for those who want work done, and for workers elsewhere."""
+
+import json
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Any
+
+import httpx
+import pytest
+import trio
+
+from streamd.testing import open_stream
+from tests.support.tasks_client import SECONDS, Api, check_problem, serving
+
+LEASE = {"lease": "x"}
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[Api]:
+    async with serving() as api:
+        yield api
+
+
+# --- making and looking at tasks ------------------------------------------------------------------
+
+
+async def test_a_task_is_made_and_can_be_looked_at(api: Api) -> None:
+    answer = await api.post(
+        "/tasks",
+        kind="import",
+        id="import-7",
+        owner="ann",
+        input={"file": "a.csv"},
+        steps=[{"name": "read"}, {"name": "save", "weight": 3}],
+        timeout_seconds=60,
+        message="waiting for a worker",
+    )
+    assert answer.status_code == 201
+    assert answer.headers["location"] == "/tasks/import-7"
+    task = answer.json()
+    assert (task["id"], task["kind"], task["owner"], task["status"]) == (
+        "import-7",
+        "import",
+        "ann",
+        "pending",
+    )
+    assert [(step["name"], step["status"], step["weight"]) for step in task["steps"]] == [
+        ("read", "pending", 1),
+        ("save", "pending", 3),
+    ]
+    made, deadline = (datetime.fromisoformat(task[name]) for name in ("created_at", "deadline"))
+    assert (deadline - made).total_seconds() == 60
+    assert "lease" not in task
+    assert (await api.http.get("/tasks/import-7")).json() == task
+
+
+async def test_head_has_status_progress_and_version_in_headers(api: Api) -> None:
+    task = await api.create(worker="w")
+    await api.report(task, progress=12.34)
+    head = await api.http.head(f"/tasks/{task['id']}")
+    assert head.status_code == 200
+    assert head.content == b""
+    assert head.headers["task-status"] == "running"
+    assert head.headers["task-progress"] == "12.3"
+    assert head.headers["etag"] == '"3"'
+
+
+async def test_lists_are_filtered_and_the_newest_comes_first(api: Api) -> None:
+    first = await api.create(id="a", owner="ann")
+    await api.create(id="b", kind="export", owner="bob")
+    await api.create(id="c", owner="bob", worker="w")
+
+    async def listed(**query: Any) -> list[str]:
+        answer = await api.http.get("/tasks", params=query)
+        assert answer.status_code == 200
+        return [task["id"] for task in answer.json()["tasks"]]
+
+    assert first["status"] == "pending"
+    assert await listed() == ["c", "b", "a"]
+    assert await listed(kind="import") == ["c", "a"]
+    assert await listed(status="running") == ["c"]
+    assert await listed(owner="bob", kind="export") == ["b"]
+    assert await listed(limit=2) == ["c", "b"]
+    assert await listed(kind="nothing") == []
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "kind"),
+        ({"kind": ""}, "kind"),
+        ({"kind": "a b"}, "kind"),
+        ({"kind": 7}, "kind"),
+        ({"kind": "research"}, "kind"),
+        ({"kind": "import", "id": ""}, "id"),
+        ({"kind": "import", "id": "a/b"}, "id"),
+        ({"kind": "import", "id": "x" * 129}, "id"),
+        ({"kind": "import", "owner": "a\nb"}, "owner"),
+        ({"kind": "import", "timeout_seconds": 0}, "timeout_seconds"),
+        ({"kind": "import", "timeout_seconds": 1e9}, "timeout_seconds"),
+        ({"kind": "import", "steps": [{"name": ""}]}, "steps[0].name"),
+        ({"kind": "import", "steps": [{"name": "a"}, {"name": "a"}]}, "steps[1].name"),
+        ({"kind": "import", "steps": [{"name": "a", "weight": 0}]}, "weight"),
+        ({"kind": "import", "worker": ""}, "worker"),
+        ({"kind": "import", "worker": "local:x"}, "worker"),
+        ({"kind": "import", "worker": "w", "lease_seconds": 0}, "lease_seconds"),
+        ({"kind": "import", "surprise": 1}, "surprise"),
+        ({"kind": "import", "message": "m" * 2001}, "message"),
+    ],
+)
+async def test_a_task_that_cannot_be(api: Api, body: dict[str, Any], field: str) -> None:
+    answer = await api.http.post("/tasks", json=body)
+    assert answer.status_code == 400
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["field"] == field
+    assert (await api.http.get("/tasks")).json() == {"tasks": []}
+
+
+async def test_an_id_that_is_taken(api: Api) -> None:
+    await api.create(id="a")
+    check_problem(await api.post("/tasks", kind="import", id="a"), 409, "task-exists", "id")
+
+
+async def test_too_much_and_of_the_wrong_type() -> None:
+    async with serving(max_input_bytes=100, max_steps=2, max_body_bytes=1000) as api:
+        check_problem(await api.post("/tasks", kind="import", input="x" * 1000), 413, "too-large", "body")
+        check_problem(await api.post("/tasks", kind="import", input="x" * 99), 413, "too-large", "input")
+        steps = [{"name": str(number)} for number in range(3)]
+        check_problem(await api.post("/tasks", kind="import", steps=steps), 413, "too-large", "steps")
+        text = {"Content-Type": "text/plain"}
+        answer = await api.http.post("/tasks", content=b"{}", headers=text)
+        check_problem(answer, 415, "unsupported-media-type", "Content-Type")
+        answer = await api.http.post("/tasks", content=b"{", headers={"Content-Type": "application/json"})
+        check_problem(answer, 400, "invalid-body")
+
+
+async def test_more_tasks_than_are_kept_are_refused_while_none_of_them_has_ended() -> None:
+    async with serving(max_per_kind=2) as api:
+        task = await api.create(worker="w")
+        await api.create()
+        answer = await api.post("/tasks", kind="import")
+        check_problem(answer, 503, "unavailable")
+        assert int(answer.headers["retry-after"]) > 0
+        await api.create(kind="another")
+        await api.report(task, status="completed")
+        await api.create()
+
+
+@pytest.mark.parametrize("path", ["", "/events", "/result"])
+async def test_a_task_that_is_unknown(api: Api, path: str) -> None:
+    check_problem(await api.http.get(f"/tasks/nobody{path}"), 404, "not-found", "id")
+    assert (await api.http.head(f"/tasks/nobody{path}")).status_code == 404
+
+
+async def test_what_else_is_asked_of_an_unknown_task(api: Api) -> None:
+    check_problem(await api.post("/tasks/nobody/cancel"), 404, "not-found", "id")
+    check_problem(await api.http.patch("/tasks/nobody", json=LEASE), 404, "not-found", "id")
+
+
+async def test_a_task_that_is_not_kept_any_more() -> None:
+    async with serving(keep_seconds=1e-6, sweep_seconds=0.01) as api:
+        task = await api.create(worker="w")
+        async with open_stream(api.server.url, path=f"/tasks/{task['id']}/events") as reader:
+            await api.report(task, status="completed")
+            while await reader.next_block() is not None:
+                pass
+        with trio.fail_after(SECONDS):
+            while (answer := await api.http.get(f"/tasks/{task['id']}")).status_code == 200:
+                pass
+        check_problem(answer, 410, "gone", "id")
+        check_problem(await api.http.get(f"/tasks/{task['id']}/result"), 410, "gone", "id")
+        check_problem(await api.http.get(f"/tasks/{task['id']}/events"), 410, "gone", "id")
+        check_problem(await api.post("/tasks", kind="import", id=task["id"]), 409, "task-exists", "id")
+
+
+@pytest.mark.parametrize(
+    ("query", "field"), [("status=done", "status"), ("limit=many", "limit"), ("limit=1001", "limit")]
+)
+async def test_lists_that_cannot_be(api: Api, query: str, field: str) -> None:
+    check_problem(await api.http.get(f"/tasks?{query}"), 400, "invalid-field", field)
+
+
+# --- working on tasks -----------------------------------------------------------------------------
+
+
+async def test_a_worker_claims_reports_and_completes(api: Api) -> None:
+    made = await api.create(input=[1, 2], steps=[{"name": "read"}, {"name": "save"}])
+    answer = await api.post("/tasks/claim", kinds=["export", "import"], worker="w-1", lease_seconds=60)
+    assert answer.status_code == 200
+    task = answer.json()
+    assert (task["id"], task["input"], task["status"], task["worker"]) == (
+        made["id"],
+        [1, 2],
+        "running",
+        "w-1",
+    )
+    assert task["lease"]
+    assert "lease" not in (await api.http.get(f"/tasks/{task['id']}")).json()
+    assert (await api.post("/tasks/claim", kinds=["import"], worker="w-2")).status_code == 204
+
+    async with open_stream(api.server.url, path=f"/tasks/{task['id']}/events") as reader:
+        [snapshot] = await reader.take(1)
+        assert json.loads(snapshot.data)["version"] == 2
+        report = await api.report(task, step={"name": "read", "progress": 50}, message="half of it")
+        assert report["progress"] == 25
+        await api.report(task, step={"name": "read", "status": "completed"}, text="two rows\n")
+        await api.report(task, step={"name": "save", "status": "failed", "error": "the disk is full"})
+        report = await api.report(task, status="completed", result={"rows": 2}, message="done")
+        assert (report["status"], report["progress"], report["cancelled"]) == ("completed", 100, False)
+        events = [json.loads(event.data) for event in await reader.take(report["version"] - 2)]
+        assert await reader.next_event() is None
+    assert [event["version"] for event in events] == list(range(3, report["version"] + 1))
+    assert [event["progress"] for event in events] == sorted(event["progress"] for event in events)
+    assert any(event.get("text_delta") == "two rows\n" for event in events)
+    assert any(event.get("step_error") == "the disk is full" for event in events)
+    assert events[-1]["result"] == {"rows": 2}
+    assert (await api.http.get(f"/tasks/{task['id']}/result")).json() == {"rows": 2}
+
+
+async def test_each_report_renews_the_lease_for_as_long_as_was_asked_for(api: Api) -> None:
+    task = await api.create(worker="w", lease_seconds=600)
+
+    def seconds_left(report: dict[str, Any]) -> float:
+        until, now = (datetime.fromisoformat(report[name]) for name in ("lease_until", "updated_at"))
+        return (until - now).total_seconds()
+
+    assert seconds_left(await api.report(task, progress=10)) == pytest.approx(600, abs=1)
+    assert seconds_left(await api.report(task)) >= 599
+    assert seconds_left(await api.report(task, progress=20, lease_seconds=60)) == pytest.approx(60, abs=1)
+    assert seconds_left(await api.report(task, progress=30)) == pytest.approx(600, abs=1)
+
+
+async def test_a_step_and_a_message_are_one_event(api: Api) -> None:
+    task = await api.create(worker="w", steps=[{"name": "read"}])
+    await api.report(task, step={"name": "read"}, message="opening the file")
+    report = await api.report(task, step={"name": "read", "progress": 50}, message="half of it")
+    assert (report["version"], report["message"]) == (4, "half of it")
+    assert report["steps"][0]["message"] == "half of it"
+    report = await api.report(task, step={"name": "read", "message": "all"}, message="the file is read")
+    assert (report["steps"][0]["message"], report["message"]) == ("all", "the file is read")
+
+
+async def test_a_report_is_all_or_nothing(api: Api) -> None:
+    task = await api.create(worker="w")
+    answer = await api.http.patch(
+        f"/tasks/{task['id']}",
+        json={"lease": task["lease"], "step": {"name": "read"}, "progress": 50, "fields": {"taskId": "x"}},
+    )
+    check_problem(answer, 400, "invalid-field", "taskId")
+    now = (await api.http.get(f"/tasks/{task['id']}")).json()
+    assert (now["version"], now["steps"], now["progress"]) == (2, [], 0)
+
+
+@pytest.mark.parametrize(
+    ("report", "field"),
+    [
+        ({"progress": 101}, "progress"),
+        ({"progress": -1}, "progress"),
+        ({"progress": "half"}, "progress"),
+        ({"status": "failed"}, "error"),
+        ({"status": "done"}, "status"),
+        ({"result": 7}, "result"),
+        ({"error": {"detail": "no"}}, "error"),
+        ({"status": "failed", "error": {"detail": "no", "code": ""}}, "error.code"),
+        ({"type": "complete"}, "type"),
+        ({"step": {"name": "a", "status": "pending"}}, "step.status"),
+        ({"step": {"name": "a", "weight": -1}}, "weight"),
+        ({"lease_seconds": 1e9}, "lease_seconds"),
+        ({"lease": 7}, "lease"),
+        ({"further": 1}, "further"),
+    ],
+)
+async def test_a_report_that_cannot_be(api: Api, report: dict[str, Any], field: str) -> None:
+    task = await api.create(worker="w")
+    answer = await api.http.patch(f"/tasks/{task['id']}", json={"lease": task["lease"], **report})
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["field"] == field
+    assert (await api.http.get(f"/tasks/{task['id']}")).json()["version"] == 2
+
+
+async def test_only_who_holds_a_task_reports_on_it(api: Api) -> None:
+    pending = await api.create()
+    running = await api.create(worker="w")
+    for task in (pending, running):
+        answer = await api.http.patch(f"/tasks/{task['id']}", json={"lease": "guessed", "progress": 50})
+        check_problem(answer, 409, "lease-lost", "lease")
+    assert (await api.http.patch(f"/tasks/{pending['id']}", json={"lease": ""})).status_code == 409
+    assert (await api.http.get(f"/tasks/{running['id']}")).json()["progress"] == 0
+
+
+async def test_who_cancels_tells_the_worker_at_its_next_report(api: Api) -> None:
+    task = await api.create(worker="w")
+    cancelled = await api.post(f"/tasks/{task['id']}/cancel", message="not wanted any more")
+    assert cancelled.json()["status"] == "cancelled"
+    report = await api.report(task, progress=50)
+    assert (report["cancelled"], report["status"], report["progress"]) == (True, "cancelled", 0)
+    check_problem(await api.http.get(f"/tasks/{task['id']}/result"), 409, "no-result")
+    check_problem(await api.post(f"/tasks/{task['id']}/cancel"), 409, "invalid-transition", "status")
+    async with open_stream(api.server.url, path=f"/tasks/{task['id']}/events") as reader:
+        snapshot, end = await reader.take(2)
+        assert json.loads(snapshot.data)["status"] == "cancelled"
+        assert end.type == "error"
+        data = json.loads(end.data)
+        assert (data["code"], data["error"]) == ("cancelled", "not wanted any more")
+
+
+async def test_the_result_of_a_task_that_is_under_way(api: Api) -> None:
+    task = await api.create(worker="w")
+    answer = await api.http.get(f"/tasks/{task['id']}/result")
+    check_problem(answer, 409, "not-ready")
+    assert int(answer.headers["retry-after"]) > 0
+
+
+async def test_a_worker_that_says_nothing_loses_its_task() -> None:
+    async with serving(sweep_seconds=0.01) as api:
+        task = await api.create(worker="w", lease_seconds=0.05)
+        async with open_stream(api.server.url, path=f"/tasks/{task['id']}/events") as reader:
+            events = []
+            while (event := await reader.next_event()) is not None:
+                events.append(event)
+        assert events[-1].type == "error"
+        assert json.loads(events[-1].data)["code"] == "stalled"
+        answer = await api.http.patch(
+            f"/tasks/{task['id']}", json={"lease": task["lease"], "status": "completed"}
+        )
+        check_problem(answer, 409, "invalid-transition", "status")
+        metrics = (await api.http.get("/metrics")).text
+        assert "streamd_task_leases_stalled_total 1.0" in metrics
+        assert 'streamd_tasks{kind="import",status="failed"} 1.0' in metrics
+
+
+async def test_a_claim_waits_for_a_task(api: Api) -> None:
+    claimed: list[httpx.Response] = []
+
+    async def claim() -> None:
+        claimed.append(await api.post("/tasks/claim", kinds=["import"], worker="w", wait_seconds=50))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(2):
+            nursery.start_soon(claim)
+        first = await api.create()
+        second = await api.create()
+    assert {answer.json()["id"] for answer in claimed} == {first["id"], second["id"]}
+    assert len({answer.json()["lease"] for answer in claimed}) == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"kinds": [], "worker": "w"}, "kinds"),
+        ({"kinds": ["a"]}, "worker"),
+        ({"kinds": ["a", "research"], "worker": "w"}, "kinds"),
+        ({"kinds": ["a"], "worker": "local:1"}, "worker"),
+        ({"kinds": ["a"], "worker": "w", "wait_seconds": 1e6}, "wait_seconds"),
+        ({"kinds": "a", "worker": "w"}, "kinds"),
+    ],
+)
+async def test_a_claim_that_cannot_be(api: Api, body: dict[str, Any], field: str) -> None:
+    answer = await api.http.post("/tasks/claim", json=body)
+    assert answer.status_code == 400
+    assert answer.json()["field"] == field

@@ -1,0 +1,189 @@
+"""The tasks of a connection, and the queue through which its applications hear their clients."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import httpx
+import pytest
+import trio
+import trio.testing
+from structlog.testing import capture_logs
+from structlog.typing import EventDict
+
+from streamd.config import ServerSettings, Settings
+from streamd.server import serve
+from streamd.server.task_group import Inbox
+from tests.support.http2_client import Client
+
+SECONDS = 30
+
+
+async def test_messages_come_out_in_the_order_they_went_in() -> None:
+    inbox = Inbox(10)
+    for number in range(10):
+        await inbox.put(number)
+    assert [await inbox.receive() for _ in range(10)] == list(range(10))
+
+
+async def test_whoever_puts_waits_while_it_is_full() -> None:
+    inbox = Inbox(3)
+    put: list[int] = []
+
+    async def put_all() -> None:
+        for number in range(9):
+            await inbox.put(number)
+            put.append(number)
+
+    with trio.fail_after(SECONDS):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(put_all)
+            for number in range(9):
+                await trio.testing.wait_all_tasks_blocked()
+                assert len(put) == min(number + 3, 9)
+                assert await inbox.receive() == number
+
+
+async def test_many_who_put_never_exceed_the_bound_and_all_messages_arrive() -> None:
+    inbox = Inbox(2)
+    put = received = 0
+
+    async def put_some() -> None:
+        nonlocal put
+        for _ in range(20):
+            await inbox.put("x")
+            put += 1
+            assert put - received <= 2
+
+    with trio.fail_after(SECONDS):
+        async with trio.open_nursery() as nursery:
+            for _ in range(5):
+                nursery.start_soon(put_some)
+            for _ in range(100):
+                await inbox.receive()
+                received += 1
+
+
+async def test_whoever_receives_waits_and_cancelled_loses_nothing() -> None:
+    inbox = Inbox(3)
+    with trio.fail_after(SECONDS):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(inbox.receive)
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(inbox.put, "kept")
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await inbox.receive()
+        assert scope.cancelled_caught
+        assert await inbox.receive() == "kept"
+
+
+async def test_cancelled_while_it_waits_for_room_a_put_adds_nothing() -> None:
+    inbox = Inbox(1)
+    await inbox.put("first")
+    with trio.fail_after(SECONDS):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(inbox.put, "never")
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+        assert await inbox.receive() == "first"
+        await inbox.put("second")
+        assert await inbox.receive() == "second"
+
+
+async def test_closed_it_lets_go_whoever_puts_and_drops_what_they_bring() -> None:
+    inbox = Inbox(1)
+    await inbox.put("kept")
+    with trio.fail_after(SECONDS):
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(inbox.put, "dropped")
+            await trio.testing.wait_all_tasks_blocked()
+            inbox.close()
+        for _ in range(5):
+            await inbox.put("dropped")
+        assert await inbox.receive() == "kept"
+        with trio.CancelScope() as scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(inbox.receive)
+                await trio.testing.wait_all_tasks_blocked()
+                scope.cancel()
+        assert scope.cancelled_caught  # there was nothing more
+
+
+# --- an application that fails --------------------------------------------------------------------
+
+
+async def application(scope: Any, receive: Any, send: Any) -> None:
+    """Fails before its answer at ``/early``, in the middle of it at ``/late``; else answers by and by."""
+    if scope["type"] == "lifespan":
+        while (await receive())["type"] != "lifespan.shutdown":
+            await send({"type": "lifespan.startup.complete"})
+        await send({"type": "lifespan.shutdown.complete"})
+        return
+    if scope["path"] == "/early":
+        raise LookupError("on purpose")
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"begun ", "more_body": True})
+    if scope["path"] == "/late":
+        raise ExceptionGroup("on purpose", [LookupError(), OSError()])
+    while (await receive())["more_body"]:
+        pass
+    await send({"type": "http.response.body", "body": b"and done", "more_body": False})
+
+
+@asynccontextmanager
+async def serving() -> AsyncIterator[str]:
+    settings = Settings(server=ServerSettings(bind=["127.0.0.1:0"]))
+    with trio.fail_after(SECONDS):
+        async with trio.open_nursery() as nursery:
+            [url] = await nursery.start(partial(serve, application, settings))
+            yield url
+            nursery.cancel_scope.cancel()
+
+
+def errors(logs: list[EventDict]) -> list[str]:
+    """The paths of what was logged as an error."""
+    return [entry["path"] for entry in logs if entry["log_level"] == "error"]
+
+
+async def test_an_exception_is_logged_and_answered_500_and_ends_nobody_else() -> None:
+    with capture_logs() as logs:
+        async with serving() as url, httpx.AsyncClient(base_url=url) as client:
+            for _ in range(2):
+                assert (await client.get("/early")).status_code == 500
+            assert (await client.get("/good")).text == "begun and done"
+    assert errors(logs) == ["/early", "/early"]
+
+
+async def test_an_exception_in_the_middle_of_an_answer_leaves_it_visibly_unfinished() -> None:
+    with capture_logs() as logs:
+        async with serving() as url, httpx.AsyncClient(base_url=url) as client:
+            with pytest.raises(httpx.RemoteProtocolError):
+                await client.get("/late")
+            assert (await client.get("/good")).text == "begun and done"
+    assert errors(logs) == ["/late"]
+
+
+async def test_on_http2_the_other_streams_of_the_connection_go_on() -> None:
+    with capture_logs() as logs:
+        async with serving() as url:
+            host, _, port = url.rpartition("/")[2].partition(":")
+            async with await trio.open_tcp_stream(host, int(port)) as stream:
+                client = Client(stream)
+                open_ = await client.post("/good", {})
+                while client.received.get(open_) != b"begun ":
+                    await client.read()
+                await client.get("/early")
+                await client.get("/late")
+                good = await client.get("/good")
+                while client.received.get(good) != b"begun and done":
+                    await client.read()
+                client.http.send_data(open_, b"", end_stream=True)
+                await stream.send_all(client.http.data_to_send())
+                while client.received[open_] != b"begun and done":
+                    await client.read()
+    assert sorted(errors(logs)) == ["/early", "/late"]

@@ -1,0 +1,171 @@
+"""How the streams of the brand monitor do: healthy, unhealthy after 30 s, stale and let go after 2 min."""
+
+import attrs
+import pytest
+import trio
+import trio.testing
+
+from streamd.config import Settings
+from streamd.connections import Connection, Group, Identity, Registry, sweep_connections
+from streamd.events import Batch, Control
+from streamd.hub import SendQueue
+from streamd.log.memory import MemoryLog
+from streamd.metrics import Metrics
+from streamd.runtime import Runtime
+from streamd.services.brand_monitor import requests, wire
+from streamd.services.brand_monitor.waiting import WaitingRoom
+from streamd.tasks import Kind
+from streamd.testing import open_stream
+from tests.support.brand_rig import PREFIX, rig
+
+SETTINGS = Settings()
+
+
+class Stuck:
+    """A wire whose peer takes nothing."""
+
+    async def write(self, batch: Batch) -> int:
+        await trio.sleep_forever()
+        raise AssertionError("nothing comes after for ever")
+
+    def write_nowait(self, batch: Batch) -> int:
+        return 0
+
+    def release(self) -> None:
+        pass
+
+
+class Broken(Stuck):
+    """A wire whose peer is gone."""
+
+    async def write(self, batch: Batch) -> int:
+        await trio.lowlevel.checkpoint()
+        raise trio.BrokenResourceError
+
+
+def batch() -> Batch:
+    return Batch([Control("hello")])
+
+
+@attrs.frozen
+class Streams:
+    """Places for streams, and who looks after them, by the default settings."""
+
+    group: Group = attrs.field(factory=lambda: Group("the brand monitor"))
+    registry: Registry = attrs.field(
+        factory=lambda: Registry(SETTINGS.connections, Metrics(max_type_labels=5))
+    )
+
+    def admit(self) -> Connection:
+        return self.registry.admit("sse", Identity(), SendQueue(8, 1000), group=self.group)
+
+    async def keep(self) -> None:
+        await sweep_connections(self.registry, SETTINGS.connections, Metrics(max_type_labels=5))
+
+    def health(self) -> tuple[str, dict[str, int]]:
+        fields = wire.health_fields(self.group.statistics())
+        return fields["status"], fields["connectionHealth"]
+
+
+async def test_a_stream_is_unhealthy_after_30_s_without_progress_and_let_go_after_2_min(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    streams = Streams()
+    aborted: list[float] = []
+    with streams.admit() as well, streams.admit() as stuck:
+        stuck.abort_transport = lambda: aborted.append(trio.current_time() - began)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(streams.keep)
+            began = trio.current_time()
+            nursery.start_soon(stuck.write, Stuck(), batch())
+            await trio.sleep(29.9)
+            assert streams.health() == ("healthy", {"healthy": 2, "unhealthy": 0, "stale": 0})
+            await trio.sleep(0.2)
+            assert streams.health() == ("degraded", {"healthy": 1, "unhealthy": 1, "stale": 0})
+            await trio.sleep(89.85)  # 119.95 s
+            assert streams.health()[1] == {"healthy": 1, "unhealthy": 1, "stale": 0}
+            assert aborted == []
+            await trio.sleep(1.5)
+            assert len(aborted) >= 1
+            assert 120 <= aborted[0] <= 121.1  # at the next look, which is once a second
+            assert not well.is_lost
+            nursery.cancel_scope.cancel()
+    fields = wire.health_fields(streams.group.statistics())
+    assert fields["activeConnections"] == 0
+    assert fields["totalConnections"] == 2
+    assert fields["averageConnectionTime"] == pytest.approx(121.45)  # seconds
+    assert fields["status"] == "healthy"
+
+
+async def test_a_stream_that_is_stale_is_shown_as_such_until_it_is_let_go(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    streams = Streams()
+    with streams.admit() as stuck:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stuck.write, Stuck(), batch())
+            await trio.sleep(120)
+            assert streams.health() == ("degraded", {"healthy": 0, "unhealthy": 0, "stale": 1})
+            nursery.cancel_scope.cancel()
+
+
+async def test_a_write_that_fails_makes_a_stream_unhealthy_and_is_counted() -> None:
+    streams = Streams()
+    with streams.admit() as connection:
+        with pytest.raises(trio.BrokenResourceError):
+            await connection.write(Broken(), batch())
+        assert streams.health() == ("degraded", {"healthy": 0, "unhealthy": 1, "stale": 0})
+        assert wire.health_fields(streams.group.statistics())["connectionErrors"] == 1
+    assert wire.health_fields(streams.group.statistics())["connectionErrors"] == 1  # also when it is gone
+
+
+async def test_other_streams_of_the_server_are_no_business_of_this_service() -> None:
+    async with rig(hold=True) as r:
+        task_id = await r.start()
+        async with (
+            open_stream(r.url, topics=["x"]),
+            open_stream(r.url, path=f"/tasks/{task_id}/events"),
+            open_stream(r.url, path=f"{PREFIX}/progress/{task_id}"),
+        ):
+            assert await r.health() | {"averageConnectionTime": 0} == {
+                "status": "healthy",
+                "totalConnections": 1,
+                "activeConnections": 1,
+                "connectionHealth": {"healthy": 1, "unhealthy": 0, "stale": 0},
+                "averageConnectionTime": 0,
+                "connectionErrors": 0,
+            }
+        assert (await r.until_active(0))["totalConnections"] == 1
+
+
+async def test_quiet_streams_have_heartbeats() -> None:
+    async with rig(
+        hold=True, brand_monitor={"heartbeat_seconds": 0.02}, connections={"sweep_seconds": 0.01}
+    ) as r:
+        task_id = await r.start()
+        async with open_stream(r.url, path=f"{PREFIX}/progress/{task_id}") as stream:
+            assert "timestamp" in await stream.next_control("heartbeat")
+            assert "timestamp" in await stream.next_control("heartbeat")
+
+
+async def test_what_no_task_will_take_is_forgotten() -> None:
+    runtime = Runtime.create(SETTINGS, MemoryLog(SETTINGS.log))
+    room = WaitingRoom(runtime.database)
+    runtime.tasks.register(Kind(name="brand-monitor"))
+    packed = requests.pack(requests.Wanted("Acme", [], []))
+    async with trio.open_nursery() as nursery:
+        await nursery.start(runtime.run)
+        handles = {
+            name: await room.put(name, packed) for name in ("waits", "cancelled", "taken", "never made")
+        }
+        for name in ("waits", "cancelled"):
+            await runtime.tasks.create("brand-monitor", id=name, input={"handle": handles[name]})
+        await runtime.tasks.create("brand-monitor", id="taken", input={"handle": "of another request"})
+        await runtime.tasks.cancel("cancelled")
+        await room.sweep(runtime.tasks, older_than_seconds=60)
+        assert await room.count() == 4  # too new to tell
+        await room.sweep(runtime.tasks, older_than_seconds=0)
+        assert await room.count() == 1
+        assert await room.take(handles["waits"]) == packed
+        assert await room.take(handles["waits"]) is None  # once
+        nursery.cancel_scope.cancel()

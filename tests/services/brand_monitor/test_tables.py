@@ -1,0 +1,129 @@
+"""Shares that sum up to 100, and sentiment by source and by day."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+import trio
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamd.services.brand_monitor.names import Matcher
+from streamd.services.brand_monitor.requests import Mention
+from streamd.services.brand_monitor.tone import Tone
+from streamd.services.brand_monitor.voice import Voice, share_out
+from streamd.text import vader
+
+
+def tenths(shares: list[float]) -> list[int]:
+    return [round(share * 10) for share in shares]
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ([1], [100.0]),
+        ([1, 1, 1], [33.4, 33.3, 33.3]),  # those who lost as much: the first
+        ([2, 1], [66.7, 33.3]),
+        ([0, 5], [0.0, 100.0]),
+        ([1, 1, 1, 1, 1, 1], [16.7, 16.7, 16.7, 16.7, 16.6, 16.6]),
+        ([1, 1999], [0.1, 99.9]),  # both lost 0.05: the first
+    ],
+)
+def test_shares_by_the_largest_remainder(counts: list[int], expected: list[float]) -> None:
+    assert share_out(counts) == expected
+
+
+@pytest.mark.parametrize("counts", [[], [0], [0, 0, 0]])
+def test_there_are_no_shares_of_nothing(counts: list[int]) -> None:
+    assert share_out(counts) is None
+
+
+@given(st.lists(st.integers(0, 10_000), min_size=1, max_size=51).filter(any))
+def test_shares_sum_up_to_100_and_are_less_than_a_tenth_off(counts: list[int]) -> None:
+    shares = share_out(counts)
+    assert shares is not None
+    assert sum(tenths(shares)) == 1000
+    for count, share in zip(counts, tenths(shares), strict=True):
+        assert abs(share - 1000 * count / sum(counts)) < 1
+    by_count = [share for _, share in sorted(zip(counts, tenths(shares), strict=True))]
+    assert by_count == sorted(by_count)  # nobody with fewer mentions has more
+
+
+def test_voices_are_counted_by_mention_and_by_occurrence() -> None:
+    names = ["Acme", "Globex", "Initech"]
+    matcher, voice = Matcher(names), Voice(names)
+    for text in ["Acme, acme, ACME!", "Acme or Globex?", "the weather"]:
+        voice.add(matcher.find(text))
+    assert (voice.total, voice.nobody) == (3, 1)
+    assert voice.table() == [
+        {"name": "Acme", "mentions": 2, "occurrences": 4, "share": 66.7},
+        {"name": "Globex", "mentions": 1, "occurrences": 1, "share": 33.3},
+        {"name": "Initech", "mentions": 0, "occurrences": 0, "share": 0.0},
+    ]
+
+
+def test_shares_are_null_when_nobody_is_named() -> None:
+    voice = Voice(["Acme"])
+    voice.add(Matcher(["Acme"]).find("the weather"))
+    assert voice.table()[0]["share"] is None
+
+
+# --- sentiment --------------------------------------------------------------------------------------
+
+
+def given_scores(*scores: float) -> Callable[[str], float]:
+    """Scores by the text, which is the number of the score."""
+    return lambda text: scores[int(text)]
+
+
+def test_sentiment_by_source_has_the_busiest_first_and_the_bounds_of_vader() -> None:
+    tone = Tone(given_scores(0.05, 0.0499, -0.05, -0.0499, -0.9))
+    at = datetime(2026, 3, 1, tzinfo=UTC)
+    for index, source in enumerate(["web", "web", "blog", "app", "blog"]):
+        tone.add(Mention(str(index), source, at))
+    tables = tone.tables()
+    assert tables["overall"] == {
+        "mentions": 5, "positive": 1, "neutral": 2, "negative": 2, "averageScore": -0.18
+    }  # fmt: skip
+    assert [row["source"] for row in tables["bySource"]] == ["blog", "web", "app"]
+    assert tables["bySource"][0] == {
+        "source": "blog", "mentions": 2, "positive": 0, "neutral": 0, "negative": 2, "averageScore": -0.475
+    }  # fmt: skip
+
+
+def test_days_are_those_of_utc_and_in_order() -> None:
+    tone = Tone(given_scores(1.0, 1.0, 1.0, -1.0))
+    east, west = timezone(timedelta(hours=14)), timezone(timedelta(hours=-12))
+    tone.add(Mention("0", "x", datetime(2026, 3, 1, 23, 59, 59, 999_999, UTC)))
+    tone.add(Mention("1", "x", datetime(2026, 3, 2, 13, 59, tzinfo=east)))  # 23:59 the day before
+    tone.add(Mention("2", "x", datetime(2026, 2, 28, 12, 0, tzinfo=west)))  # midnight the day after
+    tone.add(Mention("3", "x", datetime(2026, 3, 2, tzinfo=UTC)))
+    assert [(row["day"], row["mentions"], row["averageScore"]) for row in tone.tables()["byDay"]] == [
+        ("2026-03-01", 3, 1.0),
+        ("2026-03-02", 1, -1.0),
+    ]
+
+
+def test_no_mentions_have_no_average() -> None:
+    tables = Tone(given_scores()).tables()
+    assert tables["overall"]["averageScore"] is None
+    assert tables["bySource"] == tables["byDay"] == []
+
+
+async def test_vader_is_loaded_once_and_tells_good_from_bad(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vader, "_analyzer", None)  # as when the process began
+    loaded = []
+
+    async def load() -> None:
+        loaded.append(await trio.to_thread.run_sync(vader._load))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(5):
+            nursery.start_soon(load)
+            nursery.start_soon(vader.load)
+    assert len(loaded) == 5
+    assert all(analyzer is vader._analyzer for analyzer in loaded)
+    assert vader.score("I love it, great work!") > 0.5
+    assert vader.score("I hate it, terrible work!") < -0.5
+    assert vader.score("It is a table.") == 0.0

@@ -1,0 +1,161 @@
+"""Looking at pictures: only where it may, only so much, and never with an exception."""
+
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+import trio
+
+from streamd.services.purchase_orders.images import (
+    ImageLooker,
+    ImageRefused,
+    check_url,
+    is_public,
+    media_type_of,
+)
+from streamd.services.purchase_orders.model import Image
+from tests.support.orders_rig import Answer, Asked, Peer, http, peer
+
+PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 100
+HEAD_OK = http(200)
+
+
+@asynccontextmanager
+async def looking(*answers: Answer, allow: bool = True) -> AsyncIterator[tuple[ImageLooker, Peer]]:
+    async with peer(*answers) as server, httpx.AsyncClient(timeout=None, trust_env=False) as client:
+        yield ImageLooker(client, timeout_seconds=5, max_bytes=1000, allow_private=allow), server
+
+
+def image(url: str) -> Image:
+    return Image(line=1, url=url)
+
+
+def page(asked: Asked, body: bytes, **headers: str) -> bytes:
+    """The answer to a HEAD has no body."""
+    whole = http(200, body, **headers)
+    return whole[: -len(body)] if asked.method == "HEAD" else whole
+
+
+async def picture(asked: Asked, stream: trio.SocketStream) -> bytes:
+    return page(asked, PNG)
+
+
+async def test_a_picture_is_measured() -> None:
+    async with looking(picture) as (looker, server):
+        seen = await looker.look(image(f"{server.url}/a.png?x=1#y"))
+        assert (seen.status, seen.media_type, seen.size) == ("verified", "image/png", len(PNG))
+        assert seen.sha256 == hashlib.sha256(PNG).hexdigest()
+        assert [(asked.method, asked.target) for asked in server.asked] == [
+            ("HEAD", "/a.png?x=1"),
+            ("GET", "/a.png?x=1"),
+        ]
+        assert server.asked[0].headers["host"] == server.url.removeprefix("http://")
+
+
+async def test_the_name_stays_when_the_address_is_asked() -> None:
+    async with looking(picture) as (looker, server):
+        url = server.url.replace("127.0.0.1", "localhost")
+        assert (await looker.look(image(url))).status == "verified"
+        assert server.asked[0].headers["host"] == url.removeprefix("http://")
+
+
+@pytest.mark.parametrize(
+    ("answers", "reason"),
+    [
+        ([http(404), http(404)], "answered 404"),
+        ([http(410)], "answered 410"),
+        ([HEAD_OK, http(500)], "answered 500"),
+        ([HEAD_OK, http(200, b"<html>", content_type="text/html")], "the server calls it text/html"),
+        ([HEAD_OK, http(200, b"")], "no PNG"),
+        ([b"HTTP/1.1 200 OK\r\nContent-Length: 1001\r\nConnection: close\r\n\r\n"], "larger than 1000"),
+        ([HEAD_OK, http(200, PNG * 10)], "larger than 1000"),
+        ([HEAD_OK, b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + PNG * 10], "larger than 1000"),
+        ([HEAD_OK, b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n" + PNG], "broke off"),
+        ([http(302)], "to nowhere"),
+        ([http(302, location="/again")], "more than 3 redirects"),
+        ([http(302, location="ftp://x/")], "no http or https URL"),
+        ([http(302, location="http://[")], "host is not known"),
+        ([b"nonsense\r\n\r\n"], "broke off"),
+    ],
+)
+async def test_what_is_no_picture(answers: list[Answer], reason: str) -> None:
+    async with looking(*answers) as (looker, server):
+        seen = await looker.look(image(server.url))
+    assert seen.status == "failed"
+    assert reason in seen.reason
+
+
+async def test_a_server_that_knows_no_head_is_asked_all_the_same() -> None:
+    async with looking(http(405), http(200, PNG)) as (looker, server):
+        assert (await looker.look(image(server.url))).status == "verified"
+
+
+async def test_a_redirect_is_followed_and_checked() -> None:
+    async with looking(http(301, location="/there"), picture) as (looker, server):
+        assert (await looker.look(image(server.url))).status == "verified"
+        assert [asked.target for asked in server.asked] == ["/", "/there", "/there"]
+
+
+async def test_a_slow_server_is_given_up() -> None:
+    async def forever(asked: Asked, stream: trio.SocketStream) -> bytes:
+        await trio.sleep_forever()
+
+    async with peer(forever) as server, httpx.AsyncClient(timeout=None, trust_env=False) as client:
+        looker = ImageLooker(client, timeout_seconds=0.05, max_bytes=1000, allow_private=True)
+        seen = await looker.look(image(server.url))
+    assert (seen.status, seen.reason) == ("failed", "no answer within 0.05 s")
+
+
+async def test_nobody_there() -> None:
+    async with looking(picture) as (looker, server):
+        url = server.url
+    async with httpx.AsyncClient(trust_env=False) as client:
+        looker = ImageLooker(client, timeout_seconds=5, max_bytes=1000, allow_private=True)
+        assert "cannot be reached" in (await looker.look(image(url))).reason
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "localhost", "[::1]", "2130706433", "0x7f000001", "127.1", "0.0.0.0"]
+)
+async def test_private_addresses_are_not_asked(host: str) -> None:
+    async with looking(picture, allow=False) as (looker, server):
+        port = server.url.rpartition(":")[2]
+        seen = await looker.look(image(f"http://{host}:{port}/a.png"))
+        assert seen.status == "failed"
+        assert "private" in seen.reason or "not known" in seen.reason or "no URL" in seen.reason
+        assert server.asked == []
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0"),
+        *("224.0.0.1", "255.255.255.255", "240.0.0.1", "::1", "::", "fe80::1%eth0", "fc00::1", "ff02::1"),
+        *("::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::"),
+    ],
+)
+def test_addresses_that_are_not_public(address: str) -> None:
+    assert not is_public(address)
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111", "64:ff9b::808:808", "::ffff:8.8.8.8"])
+def test_public_addresses(address: str) -> None:
+    assert is_public(address)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "a", "/a", "file:///etc/passwd", "ftp://x/a", "http://", "http://u:p@x/", "http://x" + "a" * 2000],
+)
+def test_urls_that_are_not_asked(url: str) -> None:
+    with pytest.raises(ImageRefused):
+        check_url(url)
+
+
+def test_types_by_their_first_bytes() -> None:
+    assert media_type_of(b"\xff\xd8\xff\xe0") == "image/jpeg"
+    assert media_type_of(b"RIFF1234WEBPVP8 ") == "image/webp"
+    assert media_type_of(b"\x00\x00\x00 ftypavif") == "image/avif"
+    assert media_type_of(b"<svg") is None

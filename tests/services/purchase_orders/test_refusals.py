@@ -1,0 +1,116 @@
+"""Every bad order is refused before it is taken, by its place; and nothing stays of it."""
+
+from typing import Any
+
+import attrs
+import pytest
+
+from streamd.app import create_app
+from streamd.config import Settings
+from streamd.config.services import PurchaseOrderSettings
+from streamd.errors import ConfigError
+from tests.services.purchase_orders.test_service import forever
+from tests.support.orders_rig import ORDERS, orders, peer
+
+CSV, JSON, TEXT = "text/csv", "application/json", "text/plain"
+GOOD = "sku,qty\nA,1\n"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "status", "code", "field"),
+    [
+        (CSV, "", 400, "invalid-body", "body"),
+        (CSV, " \r\n ", 400, "invalid-body", "body"),
+        (TEXT, "", 400, "invalid-body", "body"),
+        (JSON, "", 400, "invalid-body", "body"),
+        (CSV, b"sku,qty\n\xff,1\n", 400, "invalid-body", "body"),
+        (CSV, "A,1\n", 400, "invalid-body", "line 1"),
+        (CSV, "sku,qty,colour\nA,1,red\n", 400, "invalid-body", "line 1, column colour"),
+        (CSV, "sku,qty\nA\n", 400, "invalid-body", "line 2"),
+        (CSV, 'sku,qty\n"A,1\n', 400, "invalid-body", "line 2"),
+        (CSV, "sku,qty\nA,many\n", 400, "invalid-field", "line 2, column qty"),
+        (CSV, "sku,qty\nA,1\nB,-2\n", 400, "invalid-field", "line 3, column qty"),
+        (CSV, "sku,qty\nA,\n", 400, "invalid-field", "line 2, column qty"),
+        (CSV, "sku,qty,price,currency\nA,1,2,EUR\nB,1,2,USD\n", 400, "invalid-field", "line 3, currency"),
+        (CSV, "sku,price\nA,1\n", 400, "invalid-field", "quantity"),
+        (CSV, "sku,qty\n" + "A,1\n" * 6, 413, "too-large", "lines"),
+        (JSON, "{", 400, "invalid-body", "body"),
+        (JSON, "{}", 400, "invalid-field", "lines"),
+        (JSON, '{"lines": [{"sku": "A"}]}', 400, "invalid-field", "lines[0].quantity"),
+        (JSON, '{"lines": [{"quantity": 1}]}', 400, "invalid-field", "lines[0].sku"),
+        (JSON, '{"lines": [{"sku": "A", "quantity": -1}]}', 400, "invalid-field", "lines[0].quantity"),
+        (JSON, '{"lines": [{"sku": "A", "quantity": 1, "size": 1}]}', 400, "invalid-body", "lines[0].size"),
+        (JSON, '{"lines": [], "poId": "mine"}', 400, "invalid-body", "poId"),
+        (TEXT, "\n" * 25 + "1 x Mug", 413, "too-large", "body"),
+        (TEXT, "x" * 2001, 413, "too-large", "body"),
+        ("application/xml", "<a/>", 415, "unsupported-media-type", "Content-Type"),
+        ("", "a", 415, "unsupported-media-type", "Content-Type"),
+        ("text/csv; charset=utf-7", GOOD, 415, "unsupported-media-type", "Content-Type"),
+    ],
+)
+async def test_a_bad_order_is_refused(
+    content_type: str, body: Any, status: int, code: str, field: str
+) -> None:
+    async with orders(max_lines=5, max_body_bytes=2000) as rig:
+        answer = await rig.send(body, content_type)
+        assert answer.status_code == status, answer.text
+        assert answer.headers["content-type"] == "application/problem+json"
+        problem = answer.json()
+        assert (problem["code"], problem["field"]) == (code, field)
+        assert len(problem["detail"]) < 300
+        assert (await rig.client.get("/tasks?kind=purchase-order")).json()["tasks"] == []
+        assert (await rig.send(GOOD)).status_code == 202, "the next one is taken"
+
+
+async def test_a_merchant_must_be_named() -> None:
+    async with orders() as rig:
+        for query in ("", "?merchantId=", "?merchantId=a:b", "?merchantId=a&merchantId=b"):
+            answer = await rig.client.post(f"{ORDERS}{query}", content=GOOD, headers={"Content-Type": CSV})
+            assert answer.status_code == 400
+            assert answer.json()["field"] == "merchantId"
+
+
+async def test_a_body_in_another_charset_is_read() -> None:
+    async with orders() as rig:
+        accepted = await rig.accept("name,qty\nCafé,1\n".encode("latin-1"), "text/csv; charset=ISO-8859-1")
+        assert (await rig.ended(accepted))["lines"][0]["description"] == "Café"
+
+
+async def test_a_full_store_takes_no_more() -> None:
+    async with orders(max_orders=2) as rig:
+        for _ in range(2):
+            await rig.accept(GOOD)
+        answer = await rig.send(GOOD)
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "60"
+
+
+async def test_too_many_at_once_leave_no_order_behind() -> None:
+    settings = Settings()
+    settings = attrs.evolve(settings, tasks=attrs.evolve(settings.tasks, max_per_kind=1, max_running=1))
+    async with peer(forever) as shop, orders(settings, sync_url=shop.url, max_orders=2) as rig:
+        await rig.accept(GOOD)
+        for _ in range(3):  # more than there are places, were they not given back
+            answer = await rig.send(GOOD)
+            assert answer.status_code == 503
+            assert "purchase-order" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("sync_url", "shop.example/orders"),
+        ("sync_url", "ftp://shop.example"),
+        ("sync_url", "http://[::1"),
+        ("default_currency", "XXX"),
+        ("default_merchant", "a:b"),
+        ("merchant_currencies", ["shop"]),
+        ("merchant_currencies", ["shop=Euro"]),
+        ("merchant_currencies", ["=EUR"]),
+        ("merchant_currencies", ["a/b=EUR"]),
+    ],
+)
+def test_settings_that_cannot_be_used_are_said_at_the_start(name: str, value: Any) -> None:
+    with pytest.raises(ConfigError) as refused:
+        create_app(Settings(purchase_orders=PurchaseOrderSettings(**{name: value})))
+    assert refused.value.field == f"purchase_orders.{name}"

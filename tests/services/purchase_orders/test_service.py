@@ -1,0 +1,387 @@
+"""Orders from end to end, over real sockets: every event in order, and the order as it is kept."""
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+import trio
+
+from streamd.config import Settings
+from streamd.config.services import StoreSettings, TextSettings
+from streamd.services.purchase_orders import MERCHANT_EVENTS, MerchantEvents
+from streamd.services.purchase_orders.model import STAGES
+from streamd.testing import StreamRefused, open_stream
+from tests.services.purchase_orders.test_images import PNG, page
+from tests.services.purchase_orders.test_shop import CUT_OFF, hang_up
+from tests.support.orders_rig import Asked, Rig, data_of, http, orders, peer
+
+TAKEN = http(201, b'{"id": 4711}')
+CSV = "SKU,Name,Qty,Unit cost\nbm 1,Blue Mug,12,4.50\n,Chair,2,10.00\n"
+
+Events = list[tuple[str, dict[str, Any]]]
+
+
+def outline(events: Events) -> list[tuple[Any, ...]]:
+    """Type and stage of each event, and what a progress or a completion says."""
+    shown: list[tuple[Any, ...]] = []
+    for type, data in events:
+        further: list[Any] = []
+        if type == "progress":
+            further = [data["progress"]]
+        elif type == "completion":
+            further = [{name: data[name] for name in data if name not in ("stage", "poId", "workflowId")}]
+        shown.append((type, data["stage"], *further))
+    return shown
+
+
+def of_sync(events: Events, type: str) -> list[dict[str, Any]]:
+    return [data for kind, data in events if (kind, data["stage"]) == (type, "shopify_sync")]
+
+
+def stage(name: str, *progress: float, **completion: Any) -> list[tuple[Any, ...]]:
+    return [
+        ("stage", name),
+        *(("progress", name, figure) for figure in progress),
+        ("completion", name, completion),
+    ]
+
+
+def usual(po_id: str, *, lines: int, shop_id: str | None, drafts: int, images: bool) -> list[tuple[Any, ...]]:
+    """Every event of an order that goes well."""
+    ids = {"purchaseOrderId": po_id}
+    shop = ids | {"shopifyOrderId": shop_id}
+    pictures = {"lineItems": 1} if images else {}
+    return [
+        *stage("merchant_config", 100),
+        *stage("ai_parsing", 5, 10, 30, 90, 100, lineItems=lines, confidence=90),
+        *stage("data_normalization", 100, lineItems=lines),
+        *stage("database_save", 10, 30, 60, 90, 100, lineItems=lines, **ids),
+        *stage("ai_enrichment", 100, lineItems=lines),
+        *stage("product_draft_creation", 100, **({"lineItems": drafts} if drafts else {})),
+        *stage("shopify_payload", 100, lineItems=lines),
+        *(stage("shopify_sync", 10, 50, 90, 100, **shop) if shop_id else stage("shopify_sync", 100)),
+        *stage("image_attachment", 100, **pictures),
+        *stage("background_image_processing", 100, **pictures),
+        *stage("status_update", 100, lineItems=lines, **(shop if shop_id else ids)),
+    ]
+
+
+async def test_an_order_goes_all_the_way() -> None:
+    async def picture(asked: Asked, stream: trio.SocketStream) -> bytes:
+        return page(asked, PNG)
+
+    async with (
+        peer(TAKEN) as shop,
+        peer(picture) as pictures,
+        orders(sync_url=f"{shop.url}/orders", sync_token="t0p", image_allow_private=True) as rig,
+    ):
+        url = f"{pictures.url}/mug.png"
+        header, first, second = CSV.splitlines()
+        accepted = await rig.accept(f"{header},Image\n{first},{url}\n{second},\n")
+        assert set(accepted) == {"poId", "workflowId", "statusUrl", "eventsUrl"}
+        events = await rig.events_of(accepted)
+        order = await rig.ended(accepted)
+        task = (await rig.client.get(f"/tasks/{accepted['workflowId']}")).json()
+
+    po_id = accepted["poId"]
+    assert outline(events) == usual(po_id, lines=2, shop_id="4711", drafts=1, images=True)
+    assert {(data["poId"], data["workflowId"]) for _, data in events} == {(po_id, accepted["workflowId"])}
+
+    assert (order["status"], order["shopifyOrderId"], order["confidence"]) == ("completed", "4711", 90)
+    assert (order["currency"], order["total"]) == ("USD", "74.00")
+    assert order["warnings"] == order["skipped"] == order["failed"] == []
+    mug, chair = order["lines"]
+    assert (mug["sku"], mug["quantity"], mug["unitPrice"], mug["total"]) == ("BM-1", 12, "4.50", "54.00")
+    assert (mug["category"], mug["tags"]) == ("Kitchen & Dining", ["blue", "mug"])
+    assert (mug["image"]["status"], mug["image"]["mediaType"]) == ("verified", "image/png")
+    assert (chair["sku"], chair["image"]) == ("", None)
+    assert order["workflow"]["status"] == task["status"] == "completed"
+    assert [step["name"] for step in task["steps"]] == list(STAGES)
+    assert (task["kind"], task["owner"]) == ("purchase-order", "shop")
+
+    [sent] = shop.asked
+    assert sent.headers["authorization"] == "Bearer t0p"
+    assert sent.headers["idempotency-key"] == po_id
+    assert b'"sku":"BM-1","title":"Blue Mug","quantity":12,"price":"4.50"' in sent.body
+
+
+async def test_without_a_shop_and_pictures_these_stages_are_skipped_with_a_reason() -> None:
+    async with orders() as rig:
+        accepted = await rig.accept(CSV)
+        events = await rig.events_of(accepted)
+        order = await rig.ended(accepted)
+        again = await rig.accept(CSV)
+        events_again = await rig.events_of(again)
+    assert outline(events) == usual(accepted["poId"], lines=2, shop_id=None, drafts=1, images=False)
+    skipped = {entry["stage"]: entry["reason"] for entry in order["skipped"]}
+    assert list(skipped) == ["shopify_sync", "image_attachment", "background_image_processing"]
+    assert "no URL is configured" in skipped["shopify_sync"]
+    said = [data["message"] for data in of_sync(events, "progress")]
+    assert said == [f"Skipped: {skipped['shopify_sync']}"]
+    # By now its SKU is a known product.
+    assert outline(events_again) == usual(again["poId"], lines=2, shop_id=None, drafts=0, images=False)
+
+
+MAIL = "Hi, please send\n12 x Blue Mug (BM-1) @ 4.50 EUR\n2 x Chair @ 10.00 EUR\nPO number: 77\nBye"
+JSON = {
+    "orderNumber": "77",
+    "currency": "EUR",
+    "lines": [
+        {"sku": "BM-1", "description": "Blue Mug", "quantity": 12, "unitPrice": 4.50},
+        {"description": "Chair", "quantity": 2, "unitPrice": "10,00"},
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"), [(MAIL, "text/plain; charset=utf-8"), (JSON, "application/json")]
+)
+async def test_a_mail_and_json_say_the_same(body: Any, content_type: str) -> None:
+    async with orders() as rig:
+        accepted = await rig.accept(body, content_type)
+        events = await rig.events_of(accepted)
+        order = await rig.ended(accepted)
+    assert outline(events) == usual(accepted["poId"], lines=2, shop_id=None, drafts=1, images=False)
+    assert (order["orderNumber"], order["currency"], order["total"]) == ("77", "EUR", "74.00")
+    assert [line["description"] for line in order["lines"]] == ["Blue Mug", "Chair"]
+
+
+async def test_wrong_totals_are_warnings() -> None:
+    async with orders(merchant_currencies=["shop=GBP"]) as rig:
+        accepted = await rig.accept("sku,qty,price,total\nA,2,5,11\n")
+        order = await rig.ended(accepted)
+    assert (order["status"], order["total"], order["currency"]) == ("completed", "10.00", "GBP")
+    assert [(warning["field"], order["confidence"]) for warning in order["warnings"]] == [
+        ("line 2, total", 60)
+    ]
+
+
+async def test_a_text_without_items_is_an_error_event() -> None:
+    async with orders() as rig:
+        accepted = await rig.accept("Hello, how are you?", "text/plain")
+        events = await rig.events_of(accepted)
+        order = await rig.ended(accepted)
+    assert outline(events)[-1] == ("error", "ai_parsing")
+    assert "no line item was found" in events[-1][1]["error"]
+    assert (order["status"], order["failedStage"]) == ("failed", "ai_parsing")
+    assert order["error"] == events[-1][1]["error"] == order["workflow"]["error"]
+    assert order["workflow"]["status"] == "failed"
+
+
+# --- shops that are less than well ----------------------------------------------------------------
+
+
+async def busy(asked: Asked, stream: trio.SocketStream) -> bytes:
+    await trio.sleep(0.2)
+    return TAKEN
+
+
+@pytest.mark.parametrize(
+    ("answers", "tries"),
+    [
+        ([busy], 1),
+        ([http(500), TAKEN], 2),
+        ([CUT_OFF, TAKEN], 2),
+        ([hang_up, http(429, retry_after="0"), TAKEN], 3),
+    ],
+)
+async def test_a_shop_that_takes_it_in_the_end(answers: list[Any], tries: int) -> None:
+    async with peer(*answers) as shop, orders(sync_url=shop.url) as rig:
+        accepted = await rig.accept(CSV)
+        events = await rig.events_of(accepted)
+        order = await rig.ended(accepted)
+    figures = [data["progress"] for data in of_sync(events, "progress")]
+    assert figures == [10] * tries + [50, 90, 100]
+    assert (order["status"], order["shopifyOrderId"]) == ("completed", "4711")
+    assert len(shop.asked) == tries
+    assert {asked.headers["idempotency-key"] for asked in shop.asked} == {accepted["poId"]}
+
+
+@pytest.mark.parametrize(("answer", "tries"), [(http(500), 3), (http(422), 1)])
+async def test_an_order_that_the_shop_does_not_take_stays_saved(answer: bytes, tries: int) -> None:
+    async with peer(answer) as shop, orders(sync_url=shop.url, sync_attempts=3) as rig:
+        accepted = await rig.accept(CSV)
+        events = await rig.events_of(accepted)
+        order = await rig.ended(accepted)
+    assert len(shop.asked) == tries
+    errors = [data for type, data in events if type == "error"]
+    assert [data["stage"] for data in errors] == ["shopify_sync"]
+    assert outline(events)[-1] == (
+        "completion",
+        "status_update",
+        {"lineItems": 2, "purchaseOrderId": accepted["poId"]},
+    )
+    assert (order["status"], order["failedStage"]) == ("sync_failed", "shopify_sync")
+    assert len(order["lines"]) == 2
+    assert order["failed"] == [{"stage": "shopify_sync", "reason": errors[0]["error"]}]
+    assert order["workflow"]["status"] == "failed"
+    assert "the order is saved, but" in order["workflow"]["error"]
+
+
+async def test_drafts_are_made_of_what_is_new_to_the_merchant() -> None:
+    def made(events: Events) -> Any:
+        [entry] = [data for type, data in events if type == "completion" and "draft" in data["stage"]]
+        return entry.get("lineItems")
+
+    async with orders() as rig:
+        rows = ["sku,qty\nA,1\n", "sku,qty\nA,1\nB,1\nb,2\n", "sku,qty\nA,1\n"]
+        counts = [made(await rig.events_of(await rig.accept(row))) for row in rows]
+        other = made(await rig.events_of(await rig.accept("sku,qty\nA,1\nC,1\n", merchant="other")))
+    assert (counts, other) == ([1, 1, None], 2)
+
+
+async def test_an_order_lacks_nothing_without_descriptions() -> None:
+    async with peer(http(400)) as model:
+        text = TextSettings(url=model.url, model="m", attempts=1)
+        async with orders(attrs.evolve(Settings(), text=text)) as rig:
+            accepted = await rig.accept(CSV)
+            events = await rig.events_of(accepted)
+            order = await rig.ended(accepted)
+            mail = await rig.accept(MAIL, "text/plain")
+            errors = [data for type, data in await rig.events_of(mail) if type == "error"]
+    assert [data["stage"] for type, data in events if type == "error"] == ["ai_enrichment"]
+    assert (order["status"], order["workflow"]["status"]) == ("completed", "completed")
+    assert [entry["stage"] for entry in order["failed"]] == ["ai_enrichment"]
+    assert [data["stage"] for data in errors] == ["ai_parsing"], "a text cannot be read without it"
+
+
+async def test_a_bad_picture_never_fails_the_order() -> None:
+    async with orders() as rig:
+        accepted = await rig.accept("sku,qty,image\nA,1,http://127.0.0.1:9/x.png\nB,1,javascript:alert(1)\n")
+        order = await rig.ended(accepted)
+    assert order["status"] == "completed"
+    assert [line["image"]["status"] for line in order["lines"]] == ["failed", "failed"]
+    assert "private" in order["lines"][0]["image"]["reason"]
+
+
+# --- what ends before its time --------------------------------------------------------------------
+
+
+async def forever(asked: Asked, stream: trio.SocketStream) -> bytes:
+    await trio.sleep_forever()
+
+
+async def until_sync(rig: Rig, accepted: dict[str, str]) -> None:
+    async with open_stream(rig.url, path=accepted["eventsUrl"]) as reader:
+        while (event := await reader.next_event()) is not None:
+            if data_of(event)["stage"] == "shopify_sync":
+                return
+
+
+async def test_a_cancelled_order_says_so_and_keeps_its_lines() -> None:
+    async with peer(forever) as shop, orders(sync_url=shop.url) as rig:
+        accepted = await rig.accept(CSV)
+        await until_sync(rig, accepted)
+        await rig.client.post(f"/tasks/{accepted['workflowId']}/cancel", json={"message": "not wanted"})
+        async with rig.follow(after="earliest") as reader:
+            errors = await next_error(reader)
+        order = await rig.order(accepted)
+    assert errors["error"] == "not wanted"
+    assert (order["status"], order["error"], len(order["lines"])) == ("cancelled", "not wanted", 2)
+
+
+async def test_a_stage_that_finds_its_task_ended_says_nothing_of_its_own() -> None:
+    async with orders() as rig:
+        events = rig.extensions[MERCHANT_EVENTS]
+        ending: list[str] = []
+
+        async def end_task(merchant_id: str, *, workflow_id: str, **fields: Any) -> None:
+            """The task ends between a stage's start and its next word, before the work is cancelled."""
+            if fields["stage"] == "database_save" and not ending:
+                ending.append(workflow_id)
+                tasks = rig.runtime.tasks
+                tasks.on_end = lambda task_id: None  # as if the cancelling came late
+                await tasks.cancel(workflow_id, message="not wanted")
+            await publish_stage(merchant_id, workflow_id=workflow_id, **fields)
+
+        publish_stage = events.publish_stage
+        events.publish_stage = end_task
+        await rig.accept(CSV)
+        async with rig.follow(after="earliest") as reader:
+            error = await next_error(reader)
+    assert (error["error"], error["stage"]) == ("not wanted", "database_save")
+
+
+async def test_an_order_that_takes_too_long_fails() -> None:
+    async with peer(forever) as shop, orders(sync_url=shop.url, timeout_seconds=0.5) as rig:
+        accepted = await rig.accept(CSV)
+        async with rig.follow(after="earliest") as reader:
+            error = await next_error(reader)
+        order = await rig.order(accepted)
+    assert "longer than the 0.5 s" in error["error"]
+    assert (error["stage"], order["status"], len(order["lines"])) == ("shopify_sync", "failed", 2)
+
+
+async def next_error(reader: Any) -> dict[str, Any]:
+    while (event := await reader.next_event()) is not None:
+        if event.type == "error":
+            return data_of(event)
+    raise EOFError
+
+
+async def test_an_order_that_a_restart_cut_off_is_ended_by_the_next_process(tmp_path: Path) -> None:
+    settings = Settings(store=StoreSettings(url=f"sqlite:{tmp_path / 'db'}"))
+    async with peer(forever) as shop, orders(settings, sync_url=shop.url) as rig:
+        accepted = await rig.accept(CSV)
+        await until_sync(rig, accepted)
+    async with orders(settings) as rig:
+        async with rig.follow(after="earliest") as reader:
+            error = await next_error(reader)
+        order = await rig.order(accepted)
+        assert (await rig.ended(await rig.accept(CSV)))["status"] == "completed"
+    assert error["poId"] == accepted["poId"]
+    assert "restarted" in error["error"]
+    assert (order["status"], [line["quantity"] for line in order["lines"]]) == ("failed", [12, 2])
+    with sqlite3.connect(tmp_path / "db") as db:
+        assert db.execute("SELECT sku, status FROM po_products").fetchall() == [("BM-1", "draft")]
+        assert db.execute("SELECT orders FROM po_merchants").fetchall() == [(2,)]
+        assert db.execute("SELECT count(*) FROM po_orders WHERE document IS NOT NULL").fetchone() == (0,)
+    db.close()
+
+
+async def test_a_task_of_this_kind_without_an_order_fails_plainly() -> None:
+    async with orders() as rig:
+        accepted = await rig.accept(CSV)
+        await rig.ended(accepted)
+        for given in ({"poId": accepted["poId"]}, {"poId": 7}, None):
+            made = await rig.runtime.tasks.create("purchase-order", input=given)
+            async with open_stream(rig.url, path=f"/tasks/{made.id}/events") as reader:
+                while await reader.next_event() is not None:
+                    pass
+            task = (await rig.client.get(f"/tasks/{made.id}")).json()
+            assert task["error"]["code"] == "no-order"
+        refused = await rig.client.post("/tasks", json={"kind": "purchase-order", "input": None})
+        assert (refused.status_code, refused.json()["field"]) == (400, "kind")
+
+
+# --- others -----------------------------------------------------------------------------------------
+
+
+async def test_programs_publish_to_merchants() -> None:
+    async with orders() as rig, rig.follow() as reader:
+        events = rig.extensions[MERCHANT_EVENTS]
+        assert isinstance(events, MerchantEvents)
+        await events.publish_error("shop", stage="own", po_id="p", workflow_id="w", error="no")
+        await events.publish_stage("shop", stage="own", po_id="p", workflow_id="w")
+        assert [event.type for event in await reader.take(2)] == ["error", "stage"]
+        metrics = (await rig.client.get("/metrics")).text
+    assert 'streamd_merchant_events_published_total{type="error"} 1.0' in metrics
+
+
+async def test_streams_are_bounded() -> None:
+    async with orders(max_connections=1) as rig, rig.follow():
+        with pytest.raises(StreamRefused) as refused:
+            async with rig.follow("other"):
+                pass
+    assert refused.value.status == 503
+    assert int(refused.value.headers["retry-after"]) > 0
+
+
+async def test_a_quiet_stream_has_heartbeats() -> None:
+    async with orders(heartbeat_seconds=0.1) as rig, rig.follow() as reader:
+        assert (await reader.next_control("connected"))["heartbeat_seconds"] == 0.1
+        await reader.next_control("heartbeat")
+    assert reader.headers["content-type"].startswith("text/event-stream")
+    assert reader.headers["x-accel-buffering"] == "no"

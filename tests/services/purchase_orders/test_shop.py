@@ -1,0 +1,164 @@
+"""Sending an order to the shop, over real sockets: what is tried again, and what is not."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from typing import Any
+
+import httpx
+import pytest
+import trio
+
+from streamd.config.services import PurchaseOrderSettings
+from streamd.services.purchase_orders.model import Line, Order
+from streamd.services.purchase_orders.shop import Shop, SyncFailed, make_payload, read_order_id
+from tests.support.orders_rig import Answer, Asked, Peer, http, peer
+
+TAKEN = http(201, b'{"id": 4711}')
+
+
+@asynccontextmanager
+async def shop(*answers: Answer, **options: Any) -> AsyncIterator[tuple[Shop, Peer, list[str]]]:
+    settings = {"sync_backoff_seconds": 0.001, "sync_token": "secret", **options}
+    async with peer(*answers) as server, httpx.AsyncClient(timeout=None) as client:
+        yield Shop(client, PurchaseOrderSettings(sync_url=f"{server.url}/in", **settings)), server, []
+
+
+async def send(made: tuple[Shop, Peer, list[str]]) -> str | None:
+    async def waiting(why: str) -> None:
+        made[2].append(why)
+
+    return read_order_id((await made[0].send(b'{"order": 1}', "po-1", waiting)).body)
+
+
+async def test_an_order_is_posted_once_with_its_token_and_key() -> None:
+    async with shop(TAKEN) as made:
+        assert await send(made) == "4711"
+        [asked] = made[1].asked
+    assert (asked.method, asked.target, asked.body) == ("POST", "/in", b'{"order": 1}')
+    assert asked.headers["authorization"] == "Bearer secret"
+    assert asked.headers["idempotency-key"] == "po-1"
+    assert asked.headers["content-type"] == "application/json"
+    assert made[2] == []
+
+
+async def hang_up(asked: Asked, stream: trio.SocketStream) -> bytes:
+    await stream.aclose()
+    return b""
+
+
+CUT_OFF = b"HTTP/1.1 201 Created\r\nContent-Length: 100\r\n\r\n" + b'{"id": 4'
+
+
+@pytest.mark.parametrize(
+    "passing",
+    [
+        http(500),
+        http(503),
+        http(408),
+        http(425),
+        http(429),
+        CUT_OFF,
+        hang_up,
+        http(200, b"{}"),
+        http(200, b"{"),
+        b"x\r\n",
+    ],
+)
+async def test_what_may_pass_is_tried_again_with_the_same_key(passing: Answer) -> None:
+    async with shop(passing, passing, TAKEN) as made:
+        assert await send(made) == "4711"
+        asked = made[1].asked
+    assert len(asked) == 3
+    assert {request.headers["idempotency-key"] for request in asked} == {"po-1"}
+    assert [why.partition(":")[0] for why in made[2]] == ["Try 1 of 4", "Try 2 of 4"]
+
+
+@pytest.mark.parametrize("status", [301, 400, 401, 404, 409, 422])
+async def test_a_refusal_is_final(status: int) -> None:
+    async with shop(http(status, Location="/in"), TAKEN) as made:
+        with pytest.raises(SyncFailed, match=f"refused it with {status}"):
+            await send(made)
+        assert len(made[1].asked) == 1
+
+
+async def test_the_tries_are_bounded() -> None:
+    async with shop(http(500)) as made:
+        with pytest.raises(SyncFailed, match="in 4 tries: the shop answered 500"):
+            await send(made)
+        assert len(made[1].asked) == 4
+
+
+async def test_a_shop_that_says_nothing_is_given_up() -> None:
+    async def forever(asked: Asked, stream: trio.SocketStream) -> bytes:
+        await trio.sleep_forever()
+
+    async with shop(forever, sync_timeout_seconds=0.05, sync_attempts=2) as made:
+        with pytest.raises(SyncFailed, match=r"in 2 tries: no answer within 0\.05 s"):
+            await send(made)
+        assert len(made[1].asked) == 2
+
+
+async def test_nobody_there_is_tried_again_too() -> None:
+    async with peer(TAKEN) as server:
+        url = server.url
+    async with httpx.AsyncClient() as client:
+        settings = PurchaseOrderSettings(sync_url=url, sync_attempts=2, sync_backoff_seconds=0.001)
+        with pytest.raises(SyncFailed, match="connection failed"):
+            await send((Shop(client, settings), server, []))
+
+
+async def test_retry_after_is_waited_for() -> None:
+    moments: list[float] = []
+
+    async def busy(asked: Asked, stream: trio.SocketStream) -> bytes:
+        moments.append(trio.current_time())
+        return http(429, retry_after="1") if len(moments) == 1 else TAKEN
+
+    async with shop(busy) as made:
+        assert await send(made) == "4711"
+    assert moments[1] - moments[0] >= 1
+
+
+async def test_a_longer_retry_after_than_allowed_ends_it() -> None:
+    async with shop(http(503, retry_after="31"), TAKEN) as made:
+        with pytest.raises(SyncFailed, match="asks to wait 31 s"):
+            await send(made)
+        assert len(made[1].asked) == 1
+
+
+async def test_a_huge_answer_is_not_taken() -> None:
+    async with shop(http(200, b"x" * 2000), sync_max_answer_bytes=1000) as made:
+        with pytest.raises(SyncFailed, match="larger than 1000 bytes"):
+            await send(made)
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        (b'{"id": 1}', "1"),
+        (b'{"id": "gid://shopify/Order/1"}', "gid://shopify/Order/1"),
+        (b'{"order": {"id": 5}}', "5"),
+        (b'{"id": null, "order": {"id": 5}}', None),
+        (b'{"id": true}', None),
+        (b'{"id": ""}', None),
+        (b'{"id": "a\\u0000"}', None),
+        (b'{"id": 1.5}', None),
+        (b"[1]", None),
+        (b"", None),
+        (b"[" * 100_000, None),
+    ],
+)
+def test_the_id_of_an_answer(body: bytes, found: str | None) -> None:
+    assert read_order_id(body) == found
+
+
+def test_the_payload_has_money_as_text() -> None:
+    line = Line(number=1, place="line 2", quantity=2, sku="A", unit_price=Decimal("4.50"), total=Decimal(9))
+    order = Order(lines=(line,), currency="EUR", total=Decimal("9.00"))
+    payload = make_payload("po-1", "shop", order)["order"]
+    assert payload["total_price"] == "9.00"
+    assert payload["line_items"] == [
+        {"sku": "A", "title": "A", "quantity": 2, "price": "4.50", "product_type": "", "tags": []}
+    ]
+    assert (payload["source_identifier"], payload["name"]) == ("po-1", "po-1")

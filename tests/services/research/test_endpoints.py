@@ -1,0 +1,230 @@
+"""Datasets behind HTTP endpoints: what they are asked, and everything they can answer wrong."""
+
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import trio
+
+from streamd.services.research.endpoints import Endpoints
+from streamd.services.research.sources import HttpSource, NothingKnown, Report, SourceFailed, no_report
+from streamd.services.research.templates import Query, UrlTemplate
+from tests.support.research_answers import Answers, answer, answering
+
+QUERY = Query("decision_makers", "acme", "Head of Sales", "Corvane Cloud")
+OK = answer("200 OK", b'{"people": 3}')
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The servers are on this machine, whatever proxy the environment names."""
+    monkeypatch.setenv("NO_PROXY", "*")
+
+
+def source_of(
+    server: Answers,
+    path: str = "/people/{company_id}",
+    *,
+    attempts: int = 3,
+    timeout_seconds: float = 30.0,
+    retry_seconds: float = 0.001,
+    headers: dict[str, str] | None = None,
+) -> HttpSource:
+    return HttpSource(
+        UrlTemplate.parse(server.url + path),
+        headers=headers or {},
+        attempts=attempts,
+        timeout_seconds=timeout_seconds,
+        retry_seconds=retry_seconds,
+    )
+
+
+async def fetch(source: HttpSource, *, max_bytes: int = 1000, report: Report = no_report) -> object:
+    return await Endpoints().fetch(source, QUERY, max_bytes, report)
+
+
+async def test_json_is_fetched_with_the_headers_of_the_configuration() -> None:
+    async with answering(OK) as server:
+        source = source_of(server, headers={"Authorization": "Bearer secret"})
+        assert await fetch(source) == {"people": 3}
+    assert server.targets == ["/people/acme"]
+    assert "Authorization: Bearer secret" in server.heads[0]
+    assert "Bearer" not in repr(source), "a key must not get into logs"
+
+
+async def test_values_arrive_as_they_were_and_change_nothing_else_of_the_url() -> None:
+    query = Query("risk", "a.b-c_1", "CTO & CIO?x=1#y", "Ünïted/../%2e%2e + Söhne")
+    async with answering(OK) as server:
+        source = source_of(server, "/v1/{area_id}/{company_id}?role={user_role}&for={user_company}&fixed=1")
+        await Endpoints().fetch(source, query, 1000, no_report)
+    target = urlsplit(server.targets[0])
+    assert target.path == "/v1/risk/a.b-c_1"
+    assert parse_qs(target.query) == {
+        "role": [query.user_role],
+        "for": [query.user_company],
+        "fixed": ["1"],
+    }
+
+
+@pytest.mark.parametrize("status", ["500 Internal Server Error", "503 Service Unavailable", "429 Too Many"])
+async def test_what_may_pass_is_tried_again(status: str) -> None:
+    said: list[str] = []
+
+    async def report(message: str, progress: float | None = None) -> None:
+        said.append(message)
+
+    async with answering(answer(status, b"sorry"), OK) as server:
+        assert await fetch(source_of(server), report=report) == {"people": 3}
+    assert len(server.targets) == 2
+    assert f"answered {status[:3]}" in said[0]
+    assert "trying again" in said[0]
+
+
+async def test_tries_come_to_an_end() -> None:
+    async with answering(answer("500 Internal Server Error")) as server:
+        with pytest.raises(SourceFailed, match=r"answered 500 Internal Server Error \(try 3 of 3\)$"):
+            await fetch(source_of(server))
+    assert len(server.targets) == 3
+
+
+async def test_retry_after_is_waited_for() -> None:
+    said: list[str] = []
+    waiting = trio.CancelScope()
+
+    async def report(message: str, progress: float | None = None) -> None:
+        said.append(message)
+        waiting.cancel()  # the sentence says how long the wait would be
+
+    async with answering(answer("503 Service Unavailable", b"", "Retry-After: 7")) as server:
+        with waiting:
+            await fetch(source_of(server), report=report)
+    wait = float(said[0].removesuffix(" s").rpartition(" ")[2])
+    assert 7 <= wait <= 11
+
+
+async def test_who_asks_for_an_hour_is_not_asked_again() -> None:
+    async with answering(answer("429 Too Many Requests", b"", "Retry-After: 3600")) as server:
+        with pytest.raises(SourceFailed, match="answered 429"):
+            await fetch(source_of(server))
+    assert len(server.targets) == 1
+
+
+@pytest.mark.parametrize("status", ["404 Not Found", "410 Gone", "204 No Content"])
+async def test_unknown_companies_are_not_asked_for_again(status: str) -> None:
+    async with answering(answer(status)) as server:
+        with pytest.raises(NothingKnown, match="nothing is known about acme"):
+            await fetch(source_of(server))
+    assert len(server.targets) == 1
+
+
+@pytest.mark.parametrize("status", ["400 Bad Request", "401 Unauthorized", "403 Forbidden", "206 Partial"])
+async def test_refusals_are_final(status: str) -> None:
+    async with answering(answer(status)) as server:
+        with pytest.raises(SourceFailed, match=f"answered {status[:3]}"):
+            await fetch(source_of(server))
+    assert len(server.targets) == 1
+
+
+async def test_redirects_are_not_followed() -> None:
+    async with answering(OK) as elsewhere:
+        async with answering(answer("302 Found", b"", f"Location: {elsewhere.url}/x")) as server:
+            with pytest.raises(SourceFailed, match="answered 302 Found"):
+                await fetch(source_of(server))
+    assert elsewhere.targets == []
+
+
+async def test_servers_that_say_nothing_are_given_up() -> None:
+    async with answering(None) as server:
+        with pytest.raises(SourceFailed, match=r"did not answer within 0.05 s \(try 2 of 2\)"):
+            await fetch(source_of(server, attempts=2, timeout_seconds=0.05))
+    assert len(server.targets) == 2
+
+
+async def test_the_time_covers_the_body() -> None:
+    head_and_some = answer("200 OK", b'{"people"', length=100)
+    async with trio.open_nursery() as nursery:
+
+        async def trickle(stream: trio.SocketStream) -> None:
+            await stream.receive_some()
+            await stream.send_all(head_and_some)
+            await stream.receive_some()  # the rest never comes
+
+        [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        nursery.start_soon(trio.serve_listeners, trickle, [listener])
+        server = Answers([])
+        server.url = f"http://127.0.0.1:{listener.socket.getsockname()[1]}"
+        with pytest.raises(SourceFailed, match="did not answer within"):
+            await fetch(source_of(server, attempts=1, timeout_seconds=0.1))
+        nursery.cancel_scope.cancel()
+
+
+async def test_answers_that_are_cut_off_are_not_taken_for_whole() -> None:
+    async with answering(answer("200 OK", b'{"people": 3}', length=200), OK) as server:
+        assert await fetch(source_of(server)) == {"people": 3}
+        assert len(server.targets) == 2
+    async with answering(answer("200 OK", b'{"people": 3}', length=200)) as server:
+        with pytest.raises(SourceFailed, match="cut its answer off"):
+            await fetch(source_of(server, attempts=2))
+
+
+async def test_servers_that_are_not_there() -> None:
+    async with answering(OK) as server:
+        pass
+    with pytest.raises(SourceFailed, match="cannot be reached"):
+        await fetch(source_of(server, attempts=2))
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"", b'{"a": 1', b"\xff\xfe", b"[" * 900])
+async def test_what_is_no_json_is_not_tried_again(body: bytes) -> None:
+    async with answering(answer("200 OK", body)) as server:
+        with pytest.raises(SourceFailed, match="is not JSON"):
+            await fetch(source_of(server))
+    assert len(server.targets) == 1
+
+
+async def test_oversize_answers_are_refused_by_their_length_and_by_their_bytes() -> None:
+    large = b'"' + b"x" * 1000 + b'"'
+    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"%x\r\n%s\r\n0\r\n\r\n" % (
+        len(large),
+        large,
+    )
+    for content in (answer("200 OK", b"", length=1001), chunked):
+        async with answering(content) as server:
+            with pytest.raises(SourceFailed, match="is larger than 1000 bytes"):
+                await fetch(source_of(server))
+        assert len(server.targets) == 1
+    async with answering(answer("200 OK", large[2:-1].join([b'"', b'"']))) as server:
+        assert await fetch(source_of(server), max_bytes=1001) == "x" * 999
+
+
+async def test_compressed_answers_are_refused() -> None:
+    async with answering(answer("200 OK", b"{}", "Content-Encoding: gzip")) as server:
+        with pytest.raises(SourceFailed, match="compressed"):
+            await fetch(source_of(server))
+    assert "Accept-Encoding: identity" in server.heads[0]
+
+
+async def test_progress_of_a_long_answer_is_told_now_and_then() -> None:
+    told: list[float | None] = []
+
+    async def report(message: str, progress: float | None = None) -> None:
+        told.append(progress)
+
+    body = b'"' + b"x" * 1_000_000 + b'"'
+    async with answering(answer("200 OK", body)) as server:
+        await fetch(source_of(server), max_bytes=2_000_000, report=report)
+    assert told == sorted(told, key=lambda value: value or 0)
+    assert 1 <= len(told) <= 1_000_002 / 65_536
+    assert all(value is not None and 0 < value <= 100 for value in told)
+
+
+async def test_cancelled_in_the_middle_of_an_answer_nothing_is_left_behind() -> None:
+    scope = trio.CancelScope()
+
+    async def report(message: str, progress: float | None = None) -> None:
+        scope.cancel()
+        await trio.lowlevel.checkpoint()
+
+    async with answering(answer("200 OK", b'"' + b"x" * 1_000_000 + b'"')) as server:
+        with scope:  # a generator or a socket that is left behind is a warning, and so an error
+            await fetch(source_of(server), max_bytes=2_000_000, report=report)
+    assert scope.cancelled_caught

@@ -1,0 +1,222 @@
+"""The sentiment dashboard's requests and answers, over real sockets."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import apsw
+import attrs
+import httpx
+import trio
+
+from streamd.config import Settings
+from streamd.config.services import SentimentSettings, StoreSettings
+from streamd.testing import run_server
+
+SETTINGS = SentimentSettings(max_items_per_request=20, max_body_bytes=4000, max_text_chars=500)
+NOTHING = {
+    "total": 0,
+    "positive": 0,
+    "neutral": 0,
+    "negative": 0,
+    "by_tag": {},
+    "rate_last_hour": 0,
+    "rate_last_24h": 0,
+}
+ITEM = {"ticker": "AAPL", "text": "A great success!"}
+
+
+@attrs.frozen
+class Api:
+    """A client of a running server."""
+
+    http: httpx.AsyncClient
+    database: Any
+
+    async def post(self, *items: Any) -> httpx.Response:
+        return await self.http.post("/api/v2/items", json={"items": items})
+
+    async def metrics(self) -> dict[str, Any]:
+        answer = await self.http.get("/api/v2/metrics")
+        assert answer.status_code == 200
+        found: dict[str, Any] = answer.json()
+        return found
+
+    async def stored(self) -> int:
+        def count(connection: apsw.Connection) -> int:
+            return int(connection.execute("SELECT count(*) FROM sentiment_items").get)
+
+        found: int = await self.database.read(count)
+        return found
+
+
+@asynccontextmanager
+async def serving(settings: SentimentSettings = SETTINGS, store: str = "memory:") -> AsyncIterator[Api]:
+    async with run_server(Settings(sentiment=settings, store=StoreSettings(url=store))) as server:
+        async with httpx.AsyncClient(base_url=server.url) as client:
+            yield Api(client, server.streamd.runtime.database)
+
+
+def ago(**time: float) -> str:
+    return (datetime.now(UTC) - timedelta(**time)).isoformat()
+
+
+async def test_items_are_taken_scored_and_counted() -> None:
+    async with serving() as api:
+        assert await api.metrics() == NOTHING
+        answer = await api.post(
+            ITEM,
+            {"ticker": "tsla", "text": "A terrible failure.", "item_id": "mine"},
+            {"ticker": "TSLA", "text": "x", "score": 0.01, "timestamp": ago(minutes=59)},
+            {"ticker": "TSLA", "text": "x", "sentiment": "negative", "timestamp": ago(hours=23, minutes=59)},
+            {"ticker": "MSFT", "text": "x", "score": -0.3, "timestamp": ago(hours=24, milliseconds=1)},
+        )
+        assert answer.status_code == 202
+        assert answer.headers["cache-control"] == "no-store"
+        body = answer.json()
+        assert body["accepted"] == len(body["item_ids"]) == 5
+        assert body["item_ids"][1] == "mine"
+        assert await api.metrics() == {
+            "total": 4,
+            "positive": 1,
+            "neutral": 1,
+            "negative": 2,
+            "by_tag": {"AAPL": 1, "TSLA": 3},
+            "rate_last_hour": 3,
+            "rate_last_24h": 4 / 24,
+        }
+
+
+async def test_the_same_item_again_is_answered_and_changes_nothing() -> None:
+    async with serving() as api:
+        items = [ITEM | {"item_id": id} for id in ("a", "b", "a")]
+        assert (await api.post(*items)).json() == {"accepted": 2, "item_ids": ["a", "b", "a"]}
+        before = await api.metrics()
+        again = await api.post(*items)
+        assert again.status_code == 202
+        assert again.json() == {"accepted": 0, "item_ids": ["a", "b", "a"]}
+        assert await api.metrics() == before
+        assert await api.stored() == 2
+
+
+async def test_clients_that_poll_are_told_when_nothing_has_changed() -> None:
+    async with serving() as api:
+        first = await api.http.get("/api/v2/metrics")
+        assert first.headers["cache-control"] == "no-cache"
+        known = {"If-None-Match": first.headers["etag"]}
+        unchanged = await api.http.get("/api/v2/metrics", headers=known)
+        assert (unchanged.status_code, unchanged.content) == (304, b"")
+        await api.post(ITEM)
+        changed = await api.http.get("/api/v2/metrics", headers=known)
+        assert (changed.status_code, changed.json()["total"]) == (200, 1)
+        assert changed.headers["etag"] != first.headers["etag"]
+
+
+WRONG_ITEMS: list[tuple[dict[str, Any], int, str]] = [
+    ({"text": "no ticker"}, 400, "ticker"),
+    ({"ticker": "AAPL"}, 400, "text"),
+    (ITEM | {"ticker": "not one"}, 400, "ticker"),
+    (ITEM | {"text": "x" * 501}, 413, "text"),
+    (ITEM | {"sentiment": "splendid"}, 400, "sentiment"),
+    (ITEM | {"score": 1.5}, 400, "score"),
+    (ITEM | {"score": float("nan")}, 400, "score"),
+    (ITEM | {"timestamp": "lately"}, 400, "timestamp"),
+    (ITEM | {"timestamp": ago(days=-1)}, 400, "timestamp"),  # long after the last test has run
+    (ITEM | {"item_id": ""}, 400, "item_id"),
+    (ITEM | {"mood": 1}, 400, "mood"),
+]
+
+
+async def test_one_wrong_item_refuses_all_and_is_named() -> None:
+    async with serving() as api:
+        for wrong, status, field in WRONG_ITEMS:
+            body = json.dumps({"items": [ITEM, ITEM, wrong]})  # with a NaN, which httpx would not write
+            answer = await api.http.post(
+                "/api/v2/items", content=body, headers={"Content-Type": "application/json"}
+            )
+            told = answer.json()
+            assert (answer.status_code, told.get("field")) == (status, f"items[2].{field}"), wrong
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert await api.metrics() == NOTHING
+            assert await api.stored() == 0
+
+
+WRONG_BODIES: list[tuple[str, str | None, int, str | None]] = [
+    (json.dumps({"items": [ITEM] * 21}), "application/json", 413, "items"),
+    (json.dumps({"items": [ITEM]}) + " " * 4000, "application/json", 413, "body"),
+    (json.dumps({"items": []}), "application/json", 400, "items"),
+    (json.dumps({"item": [ITEM]}), "application/json", 400, "item"),
+    (json.dumps({"items": [ITEM]}), "text/plain", 415, "Content-Type"),
+    (json.dumps({"items": [ITEM]}), None, 415, "Content-Type"),
+    ('{"items": [', "application/json", 400, None),
+]
+
+
+async def test_a_body_that_cannot_be_taken_is_refused() -> None:
+    async with serving() as api:
+        for content, type, status, field in WRONG_BODIES:
+            headers = {} if type is None else {"Content-Type": type}
+            answer = await api.http.post("/api/v2/items", content=content, headers=headers)
+            assert (answer.status_code, answer.json().get("field")) == (status, field), content[:50]
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert await api.metrics() == NOTHING
+            assert await api.stored() == 0
+
+
+async def test_a_body_that_comes_in_chunks_is_bounded_too() -> None:
+    head = b"POST /api/v2/items HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    async with serving() as api:
+        url = api.http.base_url
+        stream = await trio.open_tcp_stream(url.host, url.port or 0)
+        async with stream:
+            chunk = b"fa0\r\n%b\r\n" % (b" " * 4000)
+            await stream.send_all(head + b"Transfer-Encoding: chunked\r\n\r\n" + 2 * chunk)
+            with trio.fail_after(20):
+                answer = await stream.receive_some()
+        assert answer.startswith(b"HTTP/1.1 413 ")
+        assert await api.stored() == 0
+
+
+async def test_when_all_places_are_taken_nothing_is_and_the_answer_says_when_to_come_back() -> None:
+    async with serving(attrs.evolve(SETTINGS, max_items=2)) as api:
+        assert (await api.post(ITEM)).status_code == 202
+        answer = await api.post(ITEM, ITEM)
+        assert answer.status_code == 503
+        assert int(answer.headers["retry-after"]) > 0
+        assert answer.json()["field"] == "items"
+        assert await api.stored() == 1
+        assert (await api.post(ITEM)).status_code == 202
+
+
+async def test_a_restarted_server_has_the_same_totals_and_knows_the_ids(tmp_path: Path) -> None:
+    store = f"sqlite:{tmp_path / 'streamd.db'}"
+    items = [ITEM | {"item_id": str(n), "ticker": f"T{n % 3}", "score": n / 10 - 0.5} for n in range(10)]
+    async with serving(store=store) as api:
+        assert (await api.post(*items)).json()["accepted"] == 10
+        before = await api.metrics()
+        assert before["total"] == 10
+    async with serving(store=store) as api:
+        assert await api.metrics() == before
+        assert (await api.post(*items)).json()["accepted"] == 0
+        assert await api.metrics() == before
+
+
+async def test_the_status_without_streams() -> None:
+    async with serving() as api:
+        status = (await api.http.get("/api/v2/stream/status")).json()
+        assert status.pop("uptime_seconds") >= 0
+        assert status == {"connections": 0, "max_connections": 100}
+
+
+async def test_the_routes_are_described() -> None:
+    async with serving() as api:
+        paths = (await api.http.get("/openapi.json")).json()["paths"]
+        assert {path for path in paths if path.startswith("/api/v2")} == {
+            "/api/v2/stream",
+            "/api/v2/stream/status",
+            "/api/v2/metrics",
+            "/api/v2/items",
+        }

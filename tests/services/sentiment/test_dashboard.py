@@ -1,0 +1,281 @@
+"""The way of an item through the sentiment dashboard: bounds, ids that are known, restarts, cancelling."""
+
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import apsw
+import attrs
+import msgspec
+import pytest
+import trio
+import trio.testing
+
+from streamd.config import EventSettings
+from streamd.config.services import SentimentSettings
+from streamd.database import MEMORY, Database
+from streamd.errors import StreamdError, Unavailable
+from streamd.events import Draft
+from streamd.services.sentiment.dashboard import Dashboard
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+START_MS = 1_700_000_000_000
+SETTINGS = SentimentSettings()
+
+
+class Clock:
+    """The wall clock, which the test moves."""
+
+    def __init__(self) -> None:
+        self.ms = START_MS
+
+    def __call__(self) -> int:
+        return self.ms
+
+
+class Hub:
+    """Takes what is published; while it is closed, publishing fails."""
+
+    def __init__(self) -> None:
+        self.items: list[str] = []
+        self.is_open = True
+
+    async def publish(self, topics: str | Sequence[str], data: Any = "", *, type: str | None = None) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def publish_drafts(self, drafts: Sequence[Draft]) -> None:
+        await trio.lowlevel.checkpoint()
+        if not self.is_open:
+            raise Unavailable("closed by the test")
+        self.items.extend(msgspec.json.decode(draft.data)["item_id"] for draft in drafts)
+
+
+@attrs.frozen
+class Rig:
+    """A dashboard that runs."""
+
+    dashboard: Dashboard
+    database: Database
+    hub: Hub
+
+    async def take(self, *items: dict[str, Any]) -> tuple[int, list[str]]:
+        taken = await self.dashboard.take(json.dumps({"items": items}).encode())
+        return taken.new, list(taken.ids)
+
+    async def rows(self) -> list[str]:
+        def read(connection: apsw.Connection) -> list[Any]:
+            return connection.execute("SELECT item_id FROM sentiment_items ORDER BY rowid").fetchall()
+
+        return [id for (id,) in await self.database.read(read)]
+
+    async def published(self, count: int) -> list[str]:
+        with trio.fail_after(20):
+            while len(self.hub.items) < count:
+                await trio.lowlevel.checkpoint()
+        return self.hub.items
+
+
+@asynccontextmanager
+async def running(
+    clock: Clock, settings: SentimentSettings = SETTINGS, path: Path | str = MEMORY
+) -> AsyncIterator[Rig]:
+    database, hub = Database(str(path)), Hub()
+    dashboard = Dashboard(database, hub, settings, EventSettings(), clock)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(database.run)
+        nursery.start_soon(dashboard.run)
+        await dashboard.ready()
+        yield Rig(dashboard, database, hub)
+        nursery.cancel_scope.cancel()
+
+
+def item(id: str, ticker: str = "AAPL", **fields: Any) -> dict[str, Any]:
+    return {"ticker": ticker, "text": "Good.", "item_id": id, **fields}
+
+
+def ago(ms: int) -> str:
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=START_MS - ms)).isoformat()
+
+
+async def test_the_same_id_again_changes_nothing() -> None:
+    async with running(Clock()) as rig:
+        assert await rig.take(item("a"), item("b")) == (2, ["a", "b"])
+        before = rig.dashboard.metrics()
+        again = item("a", "MSFT", sentiment="negative", score=-1, timestamp=ago(HOUR_MS))
+        assert await rig.take(again) == (0, ["a"])
+        assert rig.dashboard.metrics() == before
+        assert await rig.take(item("b"), item("c"), item("c", "MSFT")) == (1, ["b", "c", "c"])
+        assert rig.dashboard.metrics().by_tag == {"AAPL": 3}
+        assert await rig.rows() == ["a", "b", "c"]
+        assert await rig.published(3) == ["a", "b", "c"]
+
+
+async def test_of_many_that_come_at_once_with_the_same_ids_each_is_taken_once() -> None:
+    news: list[int] = []
+    async with running(Clock()) as rig:
+
+        async def take(number: int) -> None:
+            new, _ = await rig.take(*[item(f"{(number + place) % 40}", f"T{place}") for place in range(20)])
+            news.append(new)
+
+        async with trio.open_nursery() as nursery:
+            for number in range(60):
+                nursery.start_soon(take, number)
+        assert sum(news) == 40
+        assert rig.dashboard.metrics().total == 40
+        assert sorted(await rig.published(40)) == sorted(await rig.rows()) == sorted(map(str, range(40)))
+
+
+async def test_a_restart_keeps_the_totals_and_the_ids(tmp_path: Path) -> None:
+    clock, file = Clock(), tmp_path / "store.db"
+    async with running(clock, path=file) as rig:
+        await rig.take(
+            item("old", "OLD", timestamp=ago(DAY_MS - 5000), sentiment="negative"),
+            item("late", "LATE", timestamp=ago(DAY_MS)),
+            item("hour", timestamp=ago(HOUR_MS - 5000), sentiment="neutral"),
+            item("now", sentiment="positive"),
+            item("ahead", timestamp=ago(-60_000), sentiment="positive"),
+        )
+        before = rig.dashboard.metrics()
+        assert (before.total, before.rate_last_hour) == (4, 3)
+        clock.ms += 4999
+        assert rig.dashboard.metrics() == before
+    async with running(clock, path=file) as rig:
+        assert rig.dashboard.metrics() == before
+        clock.ms += 1
+        after = rig.dashboard.metrics()
+        assert (after.total, after.rate_last_hour, after.by_tag) == (3, 2, {"AAPL": 3})
+        assert await rig.take(*map(item, ("old", "late", "hour", "now", "ahead"))) == (
+            0,
+            ["old", "late", "hour", "now", "ahead"],
+        )
+        assert rig.dashboard.metrics() == after
+    clock.ms = START_MS + DAY_MS
+    async with running(clock, path=file) as rig:
+        assert rig.dashboard.metrics().total == 1  # that which was ahead
+        assert (await rig.take(item("now")))[0] == 0
+        clock.ms += 60_000
+        assert rig.dashboard.metrics().total == 0
+        assert (await rig.take(item("now")))[0] == 1  # the id is forgotten a window after it came
+        assert rig.dashboard.metrics().total == 1
+
+
+async def test_what_comes_after_its_time_is_stored_and_published_and_never_counts() -> None:
+    async with running(Clock()) as rig:
+        assert await rig.take(item("a", timestamp=ago(DAY_MS)), item("b", timestamp=ago(DAY_MS - 1))) == (
+            2,
+            ["a", "b"],
+        )
+        assert rig.dashboard.metrics().total == 1
+        assert await rig.rows() == await rig.published(2) == ["a", "b"]
+
+
+@pytest.mark.parametrize("wrong", [{"ticker": "?"}, {"score": 2}, {"sentiment": "fine"}, {"text": ""}])
+async def test_nothing_of_a_refused_request_stays(wrong: dict[str, Any]) -> None:
+    async with running(Clock()) as rig:
+        before = rig.dashboard.metrics()
+        with pytest.raises(StreamdError) as refused:
+            await rig.take(item("a"), item("b") | wrong)
+        assert refused.value.field == f"items[1].{next(iter(wrong))}"
+        assert rig.dashboard.metrics() == before
+        assert await rig.rows() == []
+        await rig.take(item("z"))
+        assert await rig.published(1) == ["z"]
+
+
+async def test_beyond_a_bound_nothing_is_taken_until_there_is_room(tmp_path: Path) -> None:
+    clock, file = Clock(), tmp_path / "store.db"
+    settings = attrs.evolve(SETTINGS, max_items=5, max_tickers=2)
+    async with running(clock, settings, file) as rig:
+        await rig.take(*[item(str(number)) for number in range(3)])
+        with pytest.raises(Unavailable) as full:
+            await rig.take(*[item(f"more{number}") for number in range(3)])
+        assert (full.value.field, full.value.status) == ("items", 503)
+        assert full.value.retry_after_seconds
+        with pytest.raises(Unavailable) as full:
+            await rig.take(item("m", "MSFT"), item("g", "GOOG"))
+        assert full.value.field == "items[1].ticker"
+        assert await rig.rows() == ["0", "1", "2"]
+        assert await rig.take(item("m", "MSFT"), item("4")) == (2, ["m", "4"])
+    clock.ms += DAY_MS + 60_000
+    async with running(clock, settings, file) as rig:  # what is over is deleted after a start
+        assert await rig.rows() == []
+        assert (await rig.take(*[item(str(number), f"T{number % 2}") for number in range(5)]))[0] == 5
+
+
+async def test_what_is_on_its_way_takes_its_room_already() -> None:
+    settings = attrs.evolve(SETTINGS, max_items=10, max_tickers=3)
+    outcomes: Counter[str] = Counter()
+    async with running(Clock(), settings) as rig:
+
+        async def take(number: int) -> None:
+            try:
+                await rig.take(item(f"a{number}", f"T{number}"), item(f"b{number}", f"T{number}"))
+            except Unavailable as full:
+                outcomes[full.field or ""] += 1
+
+        async with trio.open_nursery() as nursery:
+            for number in range(8):
+                nursery.start_soon(take, number)
+        assert len(rig.dashboard.metrics().by_tag) == 3
+        assert len(await rig.rows()) == 6
+        assert outcomes == {"items[0].ticker": 5}
+
+
+async def test_when_publishing_is_behind_items_are_refused_and_none_is_lost() -> None:
+    settings = attrs.evolve(SETTINGS, max_unpublished=3)
+    async with running(Clock(), settings) as rig:
+        rig.hub.is_open = False
+        await rig.take(item("a"), item("b"))
+        with pytest.raises(Unavailable):
+            await rig.take(item("c"), item("d"))
+        await rig.take(item("e"))
+        rig.hub.is_open = True
+        assert await rig.published(3) == ["a", "b", "e"]
+        assert await rig.rows() == ["a", "b", "e"]
+        await rig.take(item("c"), item("d"))
+        assert await rig.published(5) == ["a", "b", "e", "c", "d"]
+
+
+async def test_a_caller_that_leaves_leaves_an_item_whole_or_not_at_all() -> None:
+    async with running(Clock()) as rig:
+        for checkpoints in range(30):
+            async with trio.open_nursery() as nursery:
+                text = "Good. " * (300 if checkpoints % 2 else 1)  # in a thread, and without one
+                nursery.start_soon(rig.take, item(str(checkpoints), text=text))
+                for _ in range(checkpoints):
+                    await trio.lowlevel.checkpoint()
+                nursery.cancel_scope.cancel()
+        rows = await rig.rows()
+        assert rig.dashboard.metrics().total == len(rows)
+        assert sorted(await rig.published(len(rows))) == sorted(rows)
+        assert rig.dashboard._arriving == {}
+
+
+async def test_while_a_long_request_is_scored_others_have_their_turn_and_leaving_ends_it() -> None:
+    long = json.dumps(
+        {"items": [item(str(n), text="It is good but bad. " * 400) for n in range(250)]}
+    ).encode()
+    async with running(Clock()) as rig, trio.open_nursery() as nursery:
+        nursery.start_soon(rig.dashboard.take, long)
+        for number in range(50):  # small ones do not wait for it
+            await rig.take(item(f"small{number}"))
+        assert rig.dashboard.metrics().total == 50
+        nursery.cancel_scope.cancel()
+    assert rig.dashboard.metrics().total == 50
+
+
+async def test_before_what_is_kept_was_read_a_request_waits_only_so_long(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    dashboard = Dashboard(Database(), Hub(), SETTINGS, EventSettings(), Clock())
+    assert dashboard.uptime_seconds == 0
+    with pytest.raises(Unavailable) as refused:
+        await dashboard.ready()
+    assert trio.current_time() == SETTINGS.load_wait_seconds
+    assert refused.value.retry_after_seconds

@@ -1,0 +1,223 @@
+"""What a request with items may say, and what becomes of it; how texts are scored."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+import attrs
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer  # type: ignore[import-untyped]
+
+from streamd.config import EventSettings
+from streamd.config.services import SentimentSettings
+from streamd.errors import StreamdError, TooLarge
+from streamd.services.sentiment.items import Item, read_items
+from streamd.services.sentiment.scoring import sentiment_of
+from streamd.services.sentiment.totals import Sentiment
+from streamd.text import vader
+from streamd.text.vader import score_text
+
+NOW_MS = 1_700_000_000_123
+NOW = datetime(2023, 11, 14, 22, 13, 20, 123_000, UTC)
+SETTINGS = SentimentSettings(max_items_per_request=5, max_text_chars=50, max_item_id_chars=8)
+GOOD, BAD = "A great success!", "A terrible failure."
+GOOD_SCORE, BAD_SCORE = 0.8439, -0.7506
+
+
+def read(
+    *items: Any, settings: SentimentSettings = SETTINGS, limits: EventSettings | None = None
+) -> list[Item]:
+    body = json.dumps({"items": items}).encode()
+    return read_items(body, NOW_MS, settings, limits or EventSettings(), score_text)
+
+
+def item(**fields: Any) -> dict[str, Any]:
+    return {"ticker": "AAPL", "text": "They make telephones.", **fields}
+
+
+def data_of(item: Item) -> Any:
+    return msgspec.json.decode(item.draft.data)
+
+
+def test_what_is_left_out_is_filled_in() -> None:
+    [read_one] = read({"ticker": " brk.b ", "text": GOOD})
+    assert read_one.ticker == "BRK.B"
+    assert read_one.timestamp_ms == NOW_MS
+    assert read_one.score == SentimentIntensityAnalyzer().polarity_scores(GOOD)["compound"] == GOOD_SCORE
+    assert read_one.sentiment is Sentiment.POSITIVE
+    assert len(read_one.id) == 32
+    assert read_one.draft.type == "new_item"
+    assert read_one.draft.topics == (f"sentiment/items/{read_one.id}", "sentiment/items")
+    assert data_of(read_one) == {
+        "item_id": read_one.id,
+        "ticker": "BRK.B",
+        "sentiment": "positive",
+        "score": read_one.score,
+        "timestamp": "2023-11-14T22:13:20.123Z",
+    }
+    assert len({one.id for one in read(*[item()] * 5)}) == 5
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentiment", "score"),
+    [
+        ({"text": GOOD}, "positive", GOOD_SCORE),
+        ({"text": BAD}, "negative", BAD_SCORE),
+        ({"text": "It is a company."}, "neutral", 0.0),
+        ({"text": GOOD, "score": -0.05}, "negative", -0.05),
+        ({"text": BAD, "score": 0.05}, "positive", 0.05),
+        ({"text": BAD, "score": 0.0499}, "neutral", 0.0499),
+        ({"score": 1}, "positive", 1.0),
+        ({"score": -1}, "negative", -1.0),
+        (
+            {"text": GOOD, "sentiment": "negative"},
+            "negative",
+            GOOD_SCORE,
+        ),  # scored, and what the caller says holds
+        ({"sentiment": "positive", "score": -0.9}, "positive", -0.9),  # its contradictions are its own
+        ({"text": BAD, "sentiment": None, "score": None}, "negative", BAD_SCORE),
+    ],
+)
+def test_what_the_caller_says_holds_and_the_rest_is_scored(
+    fields: dict[str, Any], sentiment: str, score: float
+) -> None:
+    [read_one] = read(item(**fields))
+    assert (read_one.sentiment, read_one.score) == (sentiment, score)
+    assert data_of(read_one)["sentiment"] == sentiment
+    assert data_of(read_one)["score"] == score
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "ms"),
+    [
+        ("2023-11-14T22:13:20.123999Z", NOW_MS),  # to the millisecond, what is finer is cut off
+        ("2023-11-14T23:13:20.123+01:00", NOW_MS),
+        ("2023-11-13T22:13:20Z", NOW_MS - 123 - 86_400_000),
+        ("2001-01-01T00:00:00Z", 978_307_200_000),  # as late as may be
+        ("2023-11-14T22:14:20.123Z", NOW_MS + 60_000),
+    ],
+)
+def test_timestamps_in_any_zone(timestamp: str, ms: int) -> None:
+    [read_one] = read(item(timestamp=timestamp))
+    assert read_one.timestamp_ms == ms
+    told = data_of(read_one)["timestamp"]
+    assert told.endswith("Z")
+    assert datetime.fromisoformat(told) == datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)
+
+
+LATE = (NOW + timedelta(milliseconds=60_001)).isoformat()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"text": "no ticker"}, "items[1].ticker"),
+        ({"ticker": "A"}, "items[1].text"),
+        *[
+            (item(ticker=ticker), "items[1].ticker")
+            for ticker in ("", " ", "A B", "Ä", "ß", "A" * 17, "<b>", "$A", 7)
+        ],
+        *[(item(text=text), "items[1].text") for text in ("", " \n", None, 3)],
+        (item(text="x" * 51), "items[1].text"),
+        *[(item(item_id=id), "items[1].item_id") for id in ("", "a\nb", "x" * 9, 5)],
+        *[(item(sentiment=named), "items[1].sentiment") for named in ("good", "Positive", "", 1)],
+        *[(item(score=score), "items[1].score") for score in (1.0001, -2, 1e308, "0.5", True)],
+        *[(item(score=float(no_number)), "items[1].score") for no_number in ("nan", "inf", "-inf")],
+        *[
+            (item(timestamp=timestamp), "items[1].timestamp")
+            for timestamp in ("yesterday", "2023-11-14", "2023-11-14T22:13:20", 1_700_000_000, LATE)
+        ],
+        (item(timestamp="1969-12-31T23:59:59Z"), "items[1].timestamp"),
+        (item(timestamp="0001-01-01T00:00:00+23:59"), "items[1].timestamp"),
+        (item(timestamp="9999-12-31T23:59:59-23:59"), "items[1].timestamp"),
+        (item(scores=1), "items[1].scores"),
+        ("AAPL", "items[1]"),
+    ],
+)
+def test_whatever_is_wrong_is_named(wrong: Any, field: str) -> None:
+    with pytest.raises(StreamdError) as refused:
+        read(item(), wrong, item())
+    assert refused.value.field == field
+    assert refused.value.status == (413 if wrong == item(text="x" * 51) else 400)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{}", b'{"items": 3}', b'{"items": []}', b"{", b"\xff", b"NaN"]
+)
+def test_a_body_without_items_is_refused(body: bytes) -> None:
+    with pytest.raises(StreamdError) as refused:
+        read_items(body, NOW_MS, SETTINGS, EventSettings(), score_text)
+    assert refused.value.status == 400
+
+
+def test_too_many_items_and_events_that_this_server_cannot_publish() -> None:
+    with pytest.raises(TooLarge) as refused:
+        read(*[item()] * 6)
+    assert refused.value.field == "items"
+    with pytest.raises(TooLarge) as refused:
+        read(item(), limits=EventSettings(max_event_bytes=100))
+    assert refused.value.field == "items[0]"
+
+
+def test_nothing_is_scored_for_a_request_that_is_refused() -> None:
+    scored: list[str] = []
+
+    def score(text: str) -> float:
+        scored.append(text)
+        return 0.0
+
+    body = json.dumps({"items": [item(), item(ticker="?")]}).encode()
+    with pytest.raises(StreamdError):
+        read_items(body, NOW_MS, SETTINGS, EventSettings(), score)
+    assert scored == []
+
+
+@given(st.floats(-1, 1))
+def test_the_bounds_of_sentiment(score: float) -> None:
+    expected = "positive" if score >= 0.05 else "negative" if score <= -0.05 else "neutral"
+    assert sentiment_of(score) == expected
+
+
+@given(st.text(max_size=vader.PASSAGE_COST // 10))
+def test_a_short_text_gets_vaders_own_score(text: str) -> None:
+    assert score_text(text) == SentimentIntensityAnalyzer().polarity_scores(text)["compound"]
+
+
+LONG_TEXTS = st.builds(
+    lambda part, times, rest: part * times + rest,
+    st.text(st.sampled_from("abc 😀\n\u0130"), min_size=1, max_size=40),
+    st.integers(1, 200),
+    st.text(max_size=40),
+)
+
+
+@given(LONG_TEXTS)
+def test_passages_are_the_text_and_each_is_bounded(text: str) -> None:
+    passages = list(vader._passages(text))
+    assert "".join(passages) == text
+    assert all(0 < vader._cost(passage) <= vader.PASSAGE_COST for passage in passages)
+    for one, following in pairwise(passages):
+        assert one[-1].isspace() or not any(letter.isspace() for letter in one)
+        assert vader._cost(one + following) > vader.PASSAGE_COST
+
+
+def test_a_long_text_gets_the_average_of_its_passages() -> None:
+    good, bad = (GOOD + " ") * 60, (BAD + " ") * 60
+    assert score_text(good) > 0.9
+    assert score_text(bad) < -0.9
+    assert abs(score_text(good + bad)) < 0.2
+    assert -1 <= score_text("😀" * 10_000) <= 1  # whole, VADER would take half a minute
+    assert score_text(" " * 10_000) == 0
+
+
+def test_settings_can_be_as_tight_as_they_like() -> None:
+    tight = attrs.evolve(SETTINGS, max_ahead_seconds=0)
+    read(item(timestamp=NOW.isoformat()), settings=tight)
+    with pytest.raises(StreamdError) as refused:
+        read(item(timestamp=(NOW + timedelta(milliseconds=1)).isoformat()), settings=tight)
+    assert refused.value.field == "items[0].timestamp"
+    assert "2023-11-14T22:13:20.123Z" in refused.value.detail

@@ -1,0 +1,151 @@
+"""The sliding windows of the sentiment dashboard against a model that looks at all items every time."""
+
+from collections import Counter
+
+import attrs
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from streamd.services.sentiment.totals import HOUR_MS, Metrics, Sentiment, Totals
+
+DAY_MS = 24 * HOUR_MS
+NOW = 1_700_000_000_000
+
+
+@attrs.frozen
+class Add:
+    """An item, so old (ms) when it comes; less than 0 for one that is ahead of the clock."""
+
+    age_ms: int
+    ticker: str
+    sentiment: Sentiment
+
+
+@attrs.frozen
+class Wait:
+    """Time that passes (ms), and how many may leave at once before somebody looks."""
+
+    ms: int
+    most: int | None
+
+
+AROUND_EDGES = st.sampled_from([0, HOUR_MS, 2 * HOUR_MS, DAY_MS]).flatmap(
+    lambda edge: st.integers(edge - 3, edge + 3)
+)
+AGES = AROUND_EDGES | st.integers(-60_000, DAY_MS + HOUR_MS)
+STEPS = st.lists(
+    st.builds(Add, AGES, st.sampled_from("ABCDE"), st.sampled_from(Sentiment))
+    | st.builds(Wait, AROUND_EDGES.map(abs) | st.integers(0, DAY_MS), st.none() | st.integers(0, 3)),
+    max_size=60,
+)
+
+
+def naive(items: list[tuple[int, str, Sentiment]], now_ms: int, window_ms: int) -> Metrics:
+    inside = [item for item in items if item[0] > now_ms - window_ms]
+    kinds = Counter(sentiment for _, _, sentiment in inside)
+    return Metrics(
+        total=len(inside),
+        positive=kinds[Sentiment.POSITIVE],
+        neutral=kinds[Sentiment.NEUTRAL],
+        negative=kinds[Sentiment.NEGATIVE],
+        by_tag=dict(Counter(ticker for _, ticker, _ in inside)),
+        rate_last_hour=float(sum(timestamp > now_ms - HOUR_MS for timestamp, _, _ in items)),
+        rate_last_24h=len(inside) / (window_ms / HOUR_MS),
+    )
+
+
+@given(STEPS, st.sampled_from([HOUR_MS, 2 * HOUR_MS, DAY_MS]))
+@example([Add(DAY_MS, "A", Sentiment.POSITIVE), Add(DAY_MS - 1, "A", Sentiment.POSITIVE)], DAY_MS)
+@example([Add(0, "A", Sentiment.NEUTRAL), Wait(DAY_MS - 1, None), Wait(1, None)], DAY_MS)
+@example([Add(0, "A", Sentiment.NEUTRAL), Wait(DAY_MS, 0), Add(0, "B", Sentiment.NEGATIVE)], DAY_MS)
+def test_the_totals_are_those_of_a_look_at_everything(steps: list[Add | Wait], window_ms: int) -> None:
+    totals, now, items = Totals(window_ms), NOW, list[tuple[int, str, Sentiment]]()
+    for step in steps:
+        if isinstance(step, Add):
+            totals.add(now - step.age_ms, step.ticker, step.sentiment)
+            items.append((now - step.age_ms, step.ticker, step.sentiment))
+        else:
+            now += step.ms
+            totals.expire(now, most=step.most)
+            if step.most != 0:  # sometimes nobody looks for a while
+                assert totals.metrics(now) == naive(items, now, window_ms)
+    assert totals.metrics(now) == naive(items, now, window_ms)
+
+
+@given(STEPS)
+def test_the_next_change_is_when_the_metrics_change(steps: list[Add | Wait]) -> None:
+    totals, now, items = Totals(DAY_MS), NOW, list[tuple[int, str, Sentiment]]()
+    for step in steps:
+        if isinstance(step, Add):
+            totals.add(now - step.age_ms, step.ticker, step.sentiment)
+            items.append((now - step.age_ms, step.ticker, step.sentiment))
+        else:
+            now += step.ms
+    seen = totals.metrics(now)
+    while (change := totals.next_change_ms) is not None:
+        version = totals.version
+        assert change > now
+        assert naive(items, change - 1, DAY_MS) == seen
+        assert totals.metrics(change - 1) == seen
+        assert totals.version == version
+        now, after = change, totals.metrics(change)
+        assert after == naive(items, change, DAY_MS) != seen
+        assert totals.version > version
+        seen = after
+    assert seen.total == 0
+
+
+@pytest.mark.parametrize(
+    ("age_ms", "total", "last_hour"),
+    [
+        (-1, 1, 1),
+        (0, 1, 1),
+        (HOUR_MS - 1, 1, 1),
+        (HOUR_MS, 1, 0),
+        (DAY_MS - 1, 1, 0),
+        (DAY_MS, 0, 0),
+        (DAY_MS + 1, 0, 0),
+    ],
+)
+def test_an_item_exactly_as_old_as_a_window_has_left_it(age_ms: int, total: int, last_hour: int) -> None:
+    totals = Totals(DAY_MS)
+    totals.expire(NOW)
+    totals.add(NOW - age_ms, "AAPL", Sentiment.NEGATIVE)
+    assert totals.version == total  # what never counts is no change
+    metrics = totals.metrics(NOW)
+    assert (metrics.total, metrics.negative, metrics.rate_last_hour) == (total, total, last_hour)
+    assert metrics.by_tag == ({"AAPL": 1} if total else {})
+    assert metrics.rate_last_24h == total / 24
+
+
+def test_a_clock_set_back_brings_nothing_back() -> None:
+    totals = Totals(DAY_MS)
+    totals.add(NOW - DAY_MS + 1, "A", Sentiment.POSITIVE)
+    assert totals.metrics(NOW + 1).total == 0
+    totals.add(NOW - DAY_MS + 1, "A", Sentiment.POSITIVE)
+    assert totals.metrics(NOW - 5000).total == 0
+    totals.add(NOW - DAY_MS + 2, "A", Sentiment.POSITIVE)
+    assert totals.metrics(NOW - 5000).total == 1
+
+
+def test_items_leave_a_few_at_a_time_when_that_is_asked_for() -> None:
+    totals = Totals(DAY_MS)
+    for _ in range(10):
+        totals.add(NOW, "A", Sentiment.POSITIVE)
+    steps = 1
+    while not totals.expire(NOW + DAY_MS, most=3):
+        steps += 1
+        assert len(totals) >= 10 - 3 * steps
+    assert steps == 7  # ten leave the hour and ten the day
+    assert not len(totals)
+    assert not totals.tickers
+
+
+def test_tickers_that_come_and_go_leave_nothing_behind() -> None:
+    totals, now = Totals(HOUR_MS), NOW
+    for number in range(1000):
+        totals.add(now, f"T{number}", Sentiment.NEUTRAL)
+        now += HOUR_MS // 2
+        assert totals.metrics(now).by_tag.keys() <= {f"T{number}", f"T{number - 1}"}
+    assert len(totals._tickers) <= 3

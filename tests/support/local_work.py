@@ -1,0 +1,51 @@
+"""Work for tests of who runs it, and a store that fails it."""
+
+from collections.abc import Awaitable, Callable, Collection
+from typing import Any
+
+import trio
+
+from streamd.errors import Unavailable
+from streamd.tasks import Kind, Progress, Status, Task
+from streamd.tasks.operations import Operation
+from streamd.tasks.store.memory import MemoryTaskStore
+
+Work = Callable[[Progress], Awaitable[Any]]
+
+
+def local(work: Work, **fields: Any) -> Kind:
+    return Kind(name="local", work=work, **fields)
+
+
+async def hang(progress: Progress) -> None:
+    await trio.sleep_forever()
+
+
+def why(task: Task) -> tuple[Status, str, str]:
+    assert task.error is not None
+    return task.status, task.error.code, task.error.detail
+
+
+class UnsteadyStore(MemoryTaskStore):
+    """Fails the changes that make a task end, so many times; and may have something done at each claim."""
+
+    def __init__(self, failures: int = 0) -> None:
+        super().__init__()
+        self.failures = failures
+        self.at_claim: Callable[[Task], Awaitable[None]] | None = None
+
+    async def change(self, task_id: str, operation: Operation) -> Task:
+        def checked(task: Task) -> Any:
+            changes = operation(task)
+            if self.failures and changes[-1].task.status.ended:
+                self.failures -= 1
+                raise Unavailable("the disk is full")
+            return changes
+
+        return await super().change(task_id, checked)
+
+    async def claim(self, kinds: Collection[str], operation: Operation) -> Task | None:
+        task = await super().claim(kinds, operation)
+        if task is not None and self.at_claim is not None:
+            await self.at_claim(task)
+        return task

@@ -1,0 +1,13 @@
+"""Settings for tests that are not about the services, whose background work would be in their way."""
+
+from typing import Any, Final
+
+import attrs
+
+from streamd.config import Settings
+from streamd.services import SERVICES
+
+NO_SERVICES: Final[dict[str, Any]] = {
+    name: attrs.evolve(getattr(Settings(), name), enabled=False) for name in SERVICES
+}
+"""Every service's section, switched off: ``Settings(**NO_SERVICES)``."""

@@ -1,0 +1,173 @@
+"""Sources that do what a test wants, an areas file with them, and a session followed to its end."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+import httpx
+import msgspec
+import trio
+
+from streamd.config import ResearchSettings, Settings, TaskSettings
+from streamd.services.research import Inputs, Query, SourceFailed, register_source
+from streamd.testing import RunningServer, open_stream, run_server
+
+ASKED = {
+    "areaId": "decision_makers",
+    "companyId": "corvane-cloud",
+    "userRole": "Head of Sales",
+    "userCompany": "Eastholt Freight",
+}
+
+GATES: dict[str, trio.Event] = {}
+"""What the source ``rig_gate`` waits for, by company."""
+
+BEGUN: dict[str, trio.Event] = {}
+"""Set when that source was asked, by company."""
+
+
+@register_source("rig_gate")
+async def gate(query: Query, inputs: Inputs) -> dict[str, bool]:
+    """Waits until the test lets it go."""
+    await inputs.report("at the gate", 40)
+    BEGUN[query.company_id].set()
+    await GATES[query.company_id].wait()
+    return {"through": True}
+
+
+@register_source("rig_known")
+async def known(query: Query, _inputs: Inputs) -> dict[str, str]:
+    """Knows the company's id."""
+    return {"id": query.company_id, "for": query.user_company}
+
+
+@register_source("rig_closed")
+async def closed(_query: Query, _inputs: Inputs) -> None:
+    """Never has data."""
+    raise SourceFailed("the register is closed today")
+
+
+@register_source("rig_bug")
+async def bug(_query: Query, _inputs: Inputs) -> None:
+    """Has a bug."""
+    raise ValueError("secret internals")
+
+
+@register_source("rig_large")
+async def large(_query: Query, _inputs: Inputs) -> str:
+    """Has 60 kB of data."""
+    return "x" * 60_000
+
+
+AREAS = """
+[datasets.known]
+function = "rig_known"
+[datasets.gate]
+function = "rig_gate"
+timeout_seconds = 1000
+[datasets.closed]
+function = "rig_closed"
+[datasets.bug]
+function = "rig_bug"
+[datasets.large]
+function = "rig_large"
+[datasets.large_too]
+function = "rig_large"
+
+[areas.gated]
+datasets = ["known", "gate"]
+[areas.partly]
+datasets = ["closed", "known", "bug"]
+[areas.none]
+datasets = ["closed", "bug"]
+[areas.closed_only]
+datasets = ["closed"]
+[areas.large]
+datasets = ["large", "large_too"]
+"""
+
+
+def rig_settings(
+    folder: Path, *, tasks: dict[str, Any] | None = None, more: str = "", **research: Any
+) -> Settings:
+    """Settings of a server with these areas; what is old is only forgotten when the test says so."""
+    (folder / "areas.toml").write_text(AREAS + more)
+    return attrs.evolve(
+        Settings(),
+        research=ResearchSettings(areas_file=str(folder / "areas.toml"), **research),
+        tasks=TaskSettings(**({"sweep_seconds": 3600.0} | (tasks or {}))),
+    )
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[tuple[RunningServer, httpx.AsyncClient]]:
+    """A server with these settings, and a client of it."""
+    async with (
+        run_server(settings) as server,
+        httpx.AsyncClient(base_url=server.url, trust_env=False) as client,
+    ):
+        yield server, client
+
+
+def new_gate(company_id: str) -> trio.Event:
+    """A gate that is closed; the event opens it."""
+    BEGUN[company_id] = trio.Event()
+    GATES[company_id] = trio.Event()
+    return GATES[company_id]
+
+
+@attrs.frozen
+class Message:
+    """One event of a session's stream."""
+
+    id: str
+    type: str
+    data: dict[str, Any]
+
+
+@attrs.frozen
+class Session:
+    """A session, by the URLs that its start answered."""
+
+    server: RunningServer
+    client: httpx.AsyncClient
+    id: str
+    urls: dict[str, str]
+
+    async def get(self, what: str) -> httpx.Response:
+        return await self.client.get(self.urls[f"{what}Url"])
+
+    async def status(self) -> dict[str, Any]:
+        answer = await self.get("status")
+        assert answer.status_code == 200, answer.text
+        fields: dict[str, Any] = answer.json()
+        return fields
+
+    async def follow(self, last_event_id: str | None = None) -> list[Message]:
+        """All messages up to the end of the stream."""
+        messages = []
+        async with open_stream(
+            self.server.url, path=self.urls["eventsUrl"], last_event_id=last_event_id
+        ) as stream:
+            while (event := await stream.next_event()) is not None:
+                data = msgspec.json.decode(event.data)
+                messages.append(Message(stream.last_event_id, event.type, data))
+        return messages
+
+    async def result(self) -> dict[str, Any]:
+        """The result, when the session has ended."""
+        await self.follow()
+        answer = await self.get("result")
+        assert answer.status_code == 200, answer.text
+        fields: dict[str, Any] = answer.json()
+        return fields
+
+
+async def start(server: RunningServer, client: httpx.AsyncClient, **asked: str) -> Session:
+    """Begin a session: :data:`ASKED`, with what is said otherwise."""
+    answer = await client.post("/research/stream", json=ASKED | asked)
+    assert answer.status_code == 202, answer.text
+    urls = answer.json()
+    return Session(server, client, urls["researchSessionId"], urls)

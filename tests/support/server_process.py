@@ -1,0 +1,53 @@
+"""streamd as a process of its own, so that it has a core for itself and can be signalled."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import attrs
+import psutil
+import trio
+
+from tests.support.program import SECONDS, Program, started_on
+
+ADDRESS = "streamd is listening on "
+
+
+@attrs.frozen
+class ServerProcess:
+    """A server that accepts connections."""
+
+    url: str
+    program: Program
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    @property
+    def rss_bytes(self) -> int:
+        """Resident memory."""
+        return int(psutil.Process(self.program.process.pid).memory_info().rss)
+
+    async def exit_status(self, seconds: float) -> int:
+        """Wait for its end."""
+        with trio.fail_after(seconds):
+            return await self.program.ended()
+
+
+@asynccontextmanager
+async def server_process(
+    *options: str, seconds: float = SECONDS, **settings: object
+) -> AsyncIterator[ServerProcess]:
+    """Run ``streamd serve`` on a free port.
+
+    Args:
+        options: further flags.
+        seconds: how long the block may take.
+        settings: by environment, such as ``connections__stale_seconds=1``.
+    """
+    variables = {f"STREAMD_{name.upper()}": str(value) for name, value in settings.items()}
+    command = ("serve", "--bind", "127.0.0.1:0", *options)
+    async with started_on(*command, variables=variables, seconds=seconds) as program:
+        line = await program.line()
+        assert line.startswith(ADDRESS), line
+        yield ServerProcess(line.removeprefix(ADDRESS).split()[0], program)

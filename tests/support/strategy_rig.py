@@ -1,0 +1,121 @@
+"""A running server and a client of its strategies; and a model that speaks when it is told to."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import attrs
+import httpx
+import msgspec
+import trio
+
+from streamd.config import Settings, StrategySettings, TextSettings
+from streamd.events.sse import ServerSentEvent
+from streamd.testing import open_stream, run_server
+from streamd.testing.reader import StreamReader
+from tests.support.model_server import Answer, ModelServer, Talk, model_server
+
+SECONDS = 30  # nothing takes so long; a test that does has failed
+PROFILE: dict[str, Any] = {
+    "business": "Handmade ceramic tableware",
+    "audience": "Young families in German cities",
+    "goals": ["Win 400 orders within 6 months", "Raise brand awareness"],
+    "channels": ["Instagram", "Google Ads", "Newsletter"],
+    "budget": {"amount": 12500.5, "currency": "EUR"},
+}
+STANDARD = {"taskId", "version", "status", "step", "stage", "progress", "message", "eta_seconds", "timestamp"}
+
+
+@attrs.frozen
+class Service:
+    """A running server and a client of its strategies."""
+
+    url: str
+    http: httpx.AsyncClient
+
+    async def create(self, **changes: Any) -> dict[str, Any]:
+        answer = await self.http.post("/api/strategy", json={**PROFILE, **changes})
+        assert answer.status_code == 202, answer.text
+        accepted: dict[str, Any] = answer.json()
+        return accepted
+
+    def follow(self, strategy: dict[str, Any], last_event_id: str | None = None) -> Any:
+        return open_stream(self.url, path=strategy["eventsUrl"], last_event_id=last_event_id)
+
+    async def read_all(self, strategy: dict[str, Any], last_event_id: str | None = None) -> list["Said"]:
+        """Everything of a stream, to its end."""
+        async with self.follow(strategy, last_event_id) as reader:
+            return [said async for said in read(reader)]
+
+    async def wait_for_end(self, strategy: dict[str, Any]) -> dict[str, Any]:
+        await self.read_all(strategy)
+        fields: dict[str, Any] = (await self.http.get(strategy["statusUrl"])).json()
+        return fields
+
+
+@attrs.frozen
+class Said:
+    """An event of a stream."""
+
+    id: str
+    type: str
+    data: dict[str, Any]
+
+
+def parse(event: ServerSentEvent) -> Said:
+    return Said(event.last_event_id, event.type, msgspec.json.decode(event.data))
+
+
+async def read(reader: StreamReader) -> AsyncIterator[Said]:
+    while (event := await reader.next_event()) is not None:
+        yield parse(event)
+
+
+async def read_until(reader: StreamReader, holds: Callable[[Said], bool]) -> Said:
+    """The next event of which that holds."""
+    while (event := await reader.next_event()) is not None:
+        if holds(said := parse(event)):
+            return said
+    raise EOFError("the stream ended before")
+
+
+@asynccontextmanager
+async def serving(text: TextSettings | None = None, **strategy: Any) -> AsyncIterator[Service]:
+    settings = Settings(text=text or TextSettings(), strategy=StrategySettings(**strategy))
+    with trio.fail_after(SECONDS):
+        async with run_server(settings) as server:
+            async with httpx.AsyncClient(base_url=server.url, timeout=SECONDS) as http:
+                yield Service(server.url, http)
+
+
+@asynccontextmanager
+async def serving_model(*answers: Answer, **strategy: Any) -> AsyncIterator[tuple[Service, ModelServer]]:
+    """A server whose texts come from a model, each piece as an event of its own."""
+    async with model_server(*answers) as model:
+        async with serving(model.settings(), **{"text_seconds": 0, **strategy}) as service:
+            yield service, model
+
+
+class Stepwise:
+    """A model that says a piece of its text each time it is told to."""
+
+    def __init__(self) -> None:
+        self._send, self._receive = trio.open_memory_channel[str](0)
+        self.left = trio.Event()  # set when the client has closed the connection
+
+    async def say(self, piece: str) -> None:
+        """Have a piece said; an empty one ends the text."""
+        await self._send.send(piece)
+
+    async def __call__(self, talk: Talk) -> None:
+        await talk.head()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._watch, talk)
+            while piece := await self._receive.receive():
+                await talk.say(piece)
+            nursery.cancel_scope.cancel()
+        await talk.finish()
+
+    async def _watch(self, talk: Talk) -> None:
+        await talk.wait_for_close()
+        self.left.set()

@@ -1,0 +1,192 @@
+"""Tasks with a store, a log and a hub, run by their runner; and a log and a store that fail when told to."""
+
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import attrs
+import trio
+
+from streamd.config import EventSettings, HubSettings, LogSettings, TaskSettings
+from streamd.errors import Unavailable
+from streamd.events import EARLIEST, Draft, Event, Selectors
+from streamd.hub import Hub
+from streamd.log.memory import MemoryLog
+from streamd.log.port import Receipt
+from streamd.metrics import Metrics
+from streamd.tasks import Kind, Runner, Task, Tasks, topic_of
+from streamd.tasks.metrics import TaskMetrics
+from streamd.tasks.store.memory import MemoryTaskStore
+from streamd.tasks.store.port import Published, TaskStore
+
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+
+
+def trio_now() -> datetime:
+    """A wall clock that goes as trio's does, for stores that stay in trio's thread."""
+    return NOON + timedelta(seconds=trio.current_time())
+
+
+class SetClock:
+    """A wall clock that moves when it is told to."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> datetime:
+        return NOON + timedelta(seconds=self.seconds)
+
+
+class FailingLog(MemoryLog):
+    """A log whose next appends fail: before it took anything, or when it had taken everything.
+
+    Attributes:
+        fail_before, fail_after: so many of the next appends do (count).
+    """
+
+    def __init__(self, settings: LogSettings | None = None) -> None:
+        super().__init__(settings or LogSettings())
+        self.fail_before = self.fail_after = 0
+        self.refused = 0
+
+    async def append(self, drafts: Sequence[Draft], *, publisher: str = "") -> list[Receipt]:
+        if self.fail_before:
+            self.fail_before -= 1
+            self.refused += 1
+            raise Unavailable("the log is away")
+        receipts = await super().append(drafts, publisher=publisher)
+        if self.fail_after:
+            self.fail_after -= 1
+            self.refused += 1
+            raise Unavailable("the log took it, and its answer was lost")
+        return receipts
+
+
+class ForgetfulStore(MemoryTaskStore):
+    """A store that cannot note the next few publishings.
+
+    Attributes:
+        fail_marks: so many (count).
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fail_marks = 0
+
+    async def mark_published(self, published: Sequence[Published]) -> None:
+        if self.fail_marks:
+            self.fail_marks -= 1
+            raise Unavailable("the disk is away")
+        await super().mark_published(published)
+
+
+@attrs.frozen(eq=False)
+class Rig:
+    """Parts that belong together."""
+
+    log: MemoryLog
+    hub: Hub
+    store: TaskStore
+    tasks: Tasks
+    runner: Runner
+    metrics: TaskMetrics
+
+    async def published(self, task_id: str) -> list[Event]:
+        """What the log has of a task, in order."""
+        page = await self.log.read(
+            Selectors(topics=[topic_of(task_id)]), EARLIEST, max_events=10_000, max_bytes=1_000_000_000
+        )
+        return list(page.events)
+
+    async def said(self, task_id: str) -> list[dict[str, Any]]:
+        """The data of these."""
+        return [event.value for event in await self.published(task_id)]
+
+    async def ended(self, task_id: str) -> Task:
+        """Wait for the task's last message in the log; the task then."""
+        await self.until(task_id, lambda event: event.type in ("complete", "error"))
+        return await self.tasks.get(task_id)
+
+    async def until(self, task_id: str, wanted: Callable[[Event], bool]) -> Event:
+        """Wait for an event of the task in the log."""
+        while True:
+            head = self.log.head
+            for event in await self.published(task_id):
+                if wanted(event):
+                    return event
+            await self.log.tail(head, max_events=1, max_bytes=1)
+
+    async def drained(self) -> None:
+        """Wait until the store knows that all is published."""
+        while await self.store.outbox_depth():  # noqa: ASYNC110 - nobody is told of that
+            await trio.sleep(0.1)
+
+    def metric(self, name: str) -> float:
+        return self.hub.metrics.registry.get_sample_value(f"streamd_{name}") or 0.0
+
+
+def make_rig(
+    *,
+    store: TaskStore | None = None,
+    log: MemoryLog | None = None,
+    now: Callable[[], datetime] = trio_now,
+    kinds: Iterable[Kind] = (),
+    limits: EventSettings | None = None,
+    hub: HubSettings | None = None,
+    **settings: Any,
+) -> Rig:
+    """Parts that do not run yet; ``settings`` are those of tasks."""
+    store, log = store or MemoryTaskStore(), log or MemoryLog(LogSettings())
+    limits = limits or EventSettings()
+    metrics = Metrics(max_type_labels=10)
+    fan_out = Hub(log, hub or HubSettings(), limits, metrics)
+    counted = TaskMetrics(metrics.registry)
+    tasks = Tasks(store, fan_out, TaskSettings(**settings), limits, counted, now)
+    for kind in kinds:
+        tasks.register(kind)
+    return Rig(log, fan_out, store, tasks, Runner(tasks), counted)
+
+
+@asynccontextmanager
+async def running(rig: Rig) -> AsyncIterator[Rig]:
+    """Run a rig for as long as the block lasts."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.hub.run)
+        await nursery.start(rig.runner.run)
+        yield rig
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def run_rig(**parts: Any) -> AsyncIterator[Rig]:
+    """Make a rig, and run it for as long as the block lasts."""
+    async with running(make_rig(**parts)) as rig:
+        yield rig
+
+
+@asynccontextmanager
+async def publishing(rig: Rig) -> AsyncIterator[None]:
+    """Run only the hub and the outbox of a rig for as long as the block lasts."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.hub.run)
+        nursery.start_soon(rig.tasks.outbox.run)
+        yield
+        nursery.cancel_scope.cancel()
+
+
+def check_history(events: Sequence[Event], task_id: str) -> None:
+    """One task's events: versions without hole or repeat, progress that never falls, one end, the last."""
+    said = [event.value for event in events]
+    assert [data["version"] for data in said] == list(range(1, len(said) + 1))
+    assert {data["taskId"] for data in said} == {task_id}
+    progress = [data["progress"] for data in said]
+    assert progress == sorted(progress)
+    ends = [n for n, event in enumerate(events, 1) if event.type in ("complete", "error")]
+    assert ends == [len(events)], f"{task_id} ended {len(ends)} times"
+    over = [data["status"] not in ("pending", "running") for data in said]
+    assert over == [False] * (len(said) - 1) + [True]
+
+
+def names(tasks: Collection[Task]) -> list[str]:
+    return [task.id for task in tasks]

@@ -1,0 +1,143 @@
+"""The implementations of the store of tasks, each as a block that has one open; and tasks to put in it."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from streamd.database import MEMORY, Database
+from streamd.events import EventId
+from streamd.tasks import Task, operations
+from streamd.tasks.model import Change
+from streamd.tasks.operations import Operation
+from streamd.tasks.store.memory import MemoryTaskStore
+from streamd.tasks.store.port import Published, TaskStore
+from streamd.tasks.store.sqlite import SQLiteTaskStore
+
+OpenStore = Callable[[Path], AbstractAsyncContextManager[TaskStore]]
+
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+
+
+def at(seconds: float) -> datetime:
+    """So many seconds after noon."""
+    return NOON + timedelta(seconds=seconds)
+
+
+@asynccontextmanager
+async def open_database(database: Database) -> AsyncIterator[Database]:
+    """A database that runs for as long as the block lasts."""
+    async with trio.open_nursery() as nursery:
+        await nursery.start(database.run)
+        yield database
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def open_sqlite(path: str) -> AsyncIterator[SQLiteTaskStore]:
+    database = Database(path)
+    store = SQLiteTaskStore(database)
+    async with open_database(database):
+        yield store
+
+
+@asynccontextmanager
+async def _memory(folder: Path) -> AsyncIterator[TaskStore]:
+    yield MemoryTaskStore()
+
+
+@asynccontextmanager
+async def _sqlite_memory(folder: Path) -> AsyncIterator[TaskStore]:
+    async with open_sqlite(MEMORY) as store:
+        yield store
+
+
+@asynccontextmanager
+async def _sqlite_file(folder: Path) -> AsyncIterator[TaskStore]:
+    async with open_sqlite(str(folder / "tasks.db")) as store:
+        yield store
+
+
+STORES: dict[str, OpenStore] = {
+    "memory": _memory,
+    "sqlite:memory": _sqlite_memory,
+    "sqlite:file": _sqlite_file,
+}
+
+
+# --- what is done with tasks --------------------------------------------------------------------
+
+
+def making(task_id: str, seconds: float = 0, **fields: Any) -> Change:
+    """The making of a task, so many seconds after noon; it has a minute."""
+    known = {"kind": "k", "timeout_seconds": 60.0}
+    return operations.create(id=task_id, now=at(seconds), **{**known, **fields})
+
+
+def starting(seconds: float = 1, worker: str = "w", lease_seconds: float = 30) -> Operation:
+    return lambda task: [
+        operations.start(
+            task, at(seconds), worker=worker, lease=f"lease of {worker}", lease_seconds=lease_seconds
+        )
+    ]
+
+
+def updating(seconds: float = 2, **values: Any) -> Operation:
+    return lambda task: [operations.update(task, at(seconds), **values)]
+
+
+def completing(seconds: float = 3, result: bytes = b'{"n":1}') -> Operation:
+    return lambda task: [operations.complete(task, at(seconds), result=result, shown_result={"n": 1})]
+
+
+def failing(seconds: float = 3) -> Operation:
+    return lambda task: [operations.fail(task, at(seconds), code="failed", detail="it broke")]
+
+
+async def keep_task(store: TaskStore, task_id: str, *operations: Operation, **fields: Any) -> Task:
+    """Make a task in the store, and do some things with it."""
+    await store.create([making(task_id, **fields)], max_unfinished=1000)
+    for operation in operations:
+        await store.change(task_id, operation)
+    return await store.get(task_id)
+
+
+def follow_on(*operations: Operation) -> Operation:
+    """Several operations in one transaction."""
+
+    def perform(task: Task) -> Sequence[Change]:
+        changes: list[Change] = []
+        for operation in operations:
+            changes += operation(changes[-1].task if changes else task)
+        return changes
+
+    return perform
+
+
+# --- what is seen of a store ---------------------------------------------------------------------
+
+
+async def publish_all(store: TaskStore) -> list[Published]:
+    """Mark all that waits as published, as the log would."""
+    rows = await store.unpublished(10_000)
+    published = [
+        Published(row.task_id, row.version, EventId(f"{n:013d}-000000"), row.last)
+        for n, row in enumerate(rows, 1)
+    ]
+    await store.mark_published(published)
+    return published
+
+
+async def waiting(store: TaskStore) -> list[tuple[str, int]]:
+    return [(row.task_id, row.version) for row in await store.unpublished(10_000)]
+
+
+async def everything(store: TaskStore) -> list[Any]:
+    """All that can be seen of a store."""
+    tasks = await store.find(limit=1000)
+    snapshots = [await store.snapshot(task.id) for task in tasks]
+    results = [await store.result(task.id) for task in tasks]
+    return [tasks, snapshots, results, await store.unpublished(1000), await store.counts()]

@@ -1,0 +1,25 @@
+"""An application for ``streamd serve --app``, with work of its own."""
+
+import trio
+from quart_trio import QuartTrio
+
+from streamd import create_app
+from streamd.config import Settings
+from streamd.http.responses import EXTENSION
+from streamd.tasks import Kind, Progress
+
+COUNTING = "counting"
+
+
+async def count(progress: Progress) -> int:
+    """Count up to the input, one version a number; a millisecond apart, or the end would be there at once."""
+    for number in range(progress.input):
+        await progress.update(progress=100 * number / progress.input, message=str(number), text=f"{number} ")
+        await trio.sleep(0.001)
+    return int(progress.input)
+
+
+def make(settings: Settings) -> QuartTrio:
+    app = create_app(settings)
+    app.extensions[EXTENSION].tasks.register(Kind(name=COUNTING, work=count))
+    return app

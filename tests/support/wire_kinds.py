@@ -1,0 +1,118 @@
+"""The wires that there are, a server for each, and subscribers on it."""
+
+import functools
+import socket
+import ssl
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import attrs
+import pytest
+import trio
+import trustme
+
+from streamd.config import ServerSettings, Settings
+from streamd.hub import Subscription
+from streamd.testing import RunningServer
+from tests.support.light_reader import connect
+from tests.support.plain import NO_SERVICES
+from tests.support.wire_clients import HTTP2Client, HTTP10Client, HTTP11Client, WebSocketClient, WireClient
+
+_GENEROUS_BYTES = 2**30  # a flow-control window that holds nobody back
+
+
+@attrs.frozen
+class WireKind:
+    """A protocol, over TLS or not."""
+
+    name: str
+    client: type[WireClient]
+    tls: bool = False
+
+
+WIRES = (
+    WireKind("HTTP/1.1", HTTP11Client),
+    WireKind("HTTP/1.0", HTTP10Client),
+    WireKind("WebSocket", WebSocketClient),
+    WireKind("HTTP/2", HTTP2Client),
+    WireKind("HTTP/1.1 over TLS", HTTP11Client, tls=True),
+    WireKind("WebSocket over TLS", WebSocketClient, tls=True),
+    WireKind("HTTP/2 over TLS", HTTP2Client, tls=True),
+)
+on_each_wire = pytest.mark.parametrize("wire", WIRES, ids=lambda wire: wire.name)
+
+
+@functools.cache
+def _authority() -> trustme.CA:
+    return trustme.CA()
+
+
+def settings_for(wire: WireKind, folder: Path, server: ServerSettings, **sections: Any) -> Settings:
+    """Settings of a server for a wire; a certificate is written into the folder."""
+    if wire.tls:
+        pem = folder / "server.pem"
+        _authority().issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(pem))
+        server = attrs.evolve(server, certfile=str(pem), keyfile=str(pem))
+    return Settings(server=server, **NO_SERVICES, **sections)
+
+
+async def connect_to(
+    server: RunningServer, wire: WireKind, receive_buffer_bytes: int | None = None
+) -> trio.abc.Stream:
+    """A connection on which the wire's protocol is agreed."""
+    if not wire.tls:
+        return await connect(server.url, receive_buffer_bytes=receive_buffer_bytes)
+    context = ssl.create_default_context()
+    _authority().configure_trust(context)
+    context.set_alpn_protocols([wire.client.alpn])
+    stream = await connect(server.url, tls=context, receive_buffer_bytes=receive_buffer_bytes)
+    assert isinstance(stream, trio.SSLStream)
+    assert stream.selected_alpn_protocol() == wire.client.alpn
+    return stream
+
+
+@asynccontextmanager
+async def subscribed(
+    server: RunningServer,
+    wire: WireKind,
+    *topics: str,
+    receive_buffer_bytes: int | None = None,
+    window_bytes: int = _GENEROUS_BYTES,
+    **query: str,
+) -> AsyncIterator[WireClient]:
+    """A client that has read no further than ``connected``."""
+    stream = await connect_to(server, wire, receive_buffer_bytes)
+    try:
+        client = wire.client(stream)
+        pairs = [*(("topic", topic) for topic in topics), *query.items()]
+        await client.open("/events?" + urlencode(pairs), window_bytes)
+        await client.read_control("connected")
+        yield client
+    finally:
+        await trio.aclose_forcefully(stream)
+
+
+def subscription_of(server: RunningServer, client_id: str) -> Subscription:
+    """The place in the log of a client that is connected."""
+    leave_hub: Any = server.streamd.connections.find(client_id).leave_hub
+    subscription = leave_hub.__self__
+    assert isinstance(subscription, Subscription)
+    return subscription
+
+
+def socket_of(stream: trio.abc.Stream) -> trio.socket.SocketType:
+    """The socket under a stream, over TLS or not."""
+    tcp = stream.transport_stream if isinstance(stream, trio.SSLStream) else stream
+    assert isinstance(tcp, trio.SocketStream)
+    return tcp.socket
+
+
+def reset_connection(stream: trio.abc.Stream) -> None:
+    """Close a client's socket so that the server is sent a reset (SO_LINGER, 0 s)."""
+    sock = socket_of(stream)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()

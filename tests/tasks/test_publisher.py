@@ -1,0 +1,248 @@
+"""From the store to the log: each message once, in order, whatever fails in between."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from streamd.config import EventSettings, HubSettings
+from streamd.errors import TaskExists
+from streamd.tasks import Kind, Message, Task, operations
+from streamd.tasks.store.port import Bounds
+from tests.support.task_rig import (
+    FailingLog,
+    ForgetfulStore,
+    Rig,
+    SetClock,
+    check_history,
+    make_rig,
+    publishing,
+    run_rig,
+    running,
+)
+from tests.support.task_stores import open_sqlite
+
+REMOTE = Kind(name="remote")
+
+
+async def work_through(rig: Rig, task_id: str, updates: int = 3) -> Task:
+    """A task from its making to its end, as a worker elsewhere would."""
+    task = await rig.tasks.create("remote", id=task_id, worker="w")
+    for n in range(updates):
+        await rig.tasks.perform(task_id, updating(rig, progress=min(n, 100), text=f"{n} "), lease=task.lease)
+    return await rig.tasks.complete(task_id, {"n": updates}, lease=task.lease)
+
+
+def updating(rig: Rig, **values: Any) -> Any:
+    return lambda task: [operations.update(task, rig.tasks.now(), **values)]
+
+
+async def test_every_message_is_published_in_order_under_the_key_of_its_version(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with run_rig() as rig:
+        await work_through(rig, "t")
+        await rig.ended("t")
+        events = await rig.published("t")
+        check_history(events, "t")
+        assert [event.type for event in events] == ["status", "status", *["progress"] * 3, "complete"]
+        assert events[-1].value["result"] == {"n": 3}
+        assert events[-1].topics == ("tasks/t",)
+
+
+@pytest.mark.parametrize("failures", [1, 5])
+async def test_while_the_log_is_away_the_work_goes_on_and_nothing_is_lost(
+    autojump_clock: trio.testing.MockClock, failures: int
+) -> None:
+    log = FailingLog()
+    async with run_rig(log=log) as rig:
+        log.fail_before = failures
+        assert (await work_through(rig, "t")).status.ended
+        await work_through(rig, "u")
+        assert (await rig.published("t"), rig.metric("task_outbox_depth")) == ([], 12)
+        for task_id in ("t", "u"):
+            await rig.ended(task_id)
+            check_history(await rig.published(task_id), task_id)
+        assert rig.metric("task_publish_failures_total") == failures == log.refused
+        await trio.testing.wait_all_tasks_blocked()
+        assert rig.metric("task_outbox_depth") == await rig.store.outbox_depth() == 0
+
+
+async def test_a_log_whose_answer_is_lost_is_asked_again_and_repeats_nothing(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    log = FailingLog()
+    async with run_rig(log=log) as rig:
+        log.fail_after = 4
+        for n in range(3):
+            await work_through(rig, f"t{n}")
+            await trio.sleep(0.07)
+        await rig.drained()
+        for n in range(3):
+            check_history(await rig.published(f"t{n}"), f"t{n}")
+        assert rig.metric("task_publish_failures_total") == 4
+
+
+async def test_a_store_that_could_not_note_what_was_published_repeats_nothing(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    store = ForgetfulStore()
+    async with run_rig(store=store) as rig:
+        store.fail_marks = 3
+        await work_through(rig, "t")
+        await rig.ended("t")
+        await rig.drained()
+        check_history(await rig.published("t"), "t")
+        assert rig.metric("task_publish_failures_total") == 3
+        assert rig.metric("task_outbox_depth") == 0
+
+
+async def test_after_a_crash_between_the_log_and_the_store_another_publisher_goes_on(tmp_path: Path) -> None:
+    log = FailingLog()
+    path = str(tmp_path / "tasks.db")
+    log.fail_after = 1
+    async with open_sqlite(path) as store:
+        rig = make_rig(store=store, log=log, now=SetClock())
+        await work_through(rig, "t")
+        async with publishing(rig):  # ended as soon as the log has all of it, and before the store knows
+            await rig.until("t", lambda event: event.type == "complete")
+        assert await store.outbox_depth() == 6
+    before = await rig.published("t")
+    async with open_sqlite(path) as store:
+        rig = make_rig(store=store, log=log, now=SetClock())
+        async with publishing(rig):
+            await work_through(rig, "u")
+            await rig.until("u", lambda event: event.type == "complete")
+        assert [event.id for event in await rig.published("t")] == [event.id for event in before]
+        for task_id in ("t", "u"):
+            check_history(await rig.published(task_id), task_id)
+        assert await store.outbox_depth() == 0
+        snapshot = await store.snapshot("t")
+        assert (snapshot.published_version, snapshot.published_id) == (6, before[-1].id)
+
+
+async def test_what_a_process_did_not_publish_the_next_one_does(tmp_path: Path) -> None:
+    path = str(tmp_path / "tasks.db")
+    async with open_sqlite(path) as store:
+        await work_through(make_rig(store=store, now=SetClock()), "t")
+    async with open_sqlite(path) as store:
+        rig = make_rig(store=store, now=SetClock())
+        async with running(rig):
+            assert (await rig.ended("t")).version == 6
+            check_history(await rig.published("t"), "t")
+
+
+async def test_more_than_the_hub_lets_ahead_is_published_in_smaller_parts(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    rig = make_rig(hub=HubSettings(max_lag_events=10, batch_events=5))
+    await work_through(rig, "t", updates=300)
+    async with running(rig):
+        await rig.ended("t")
+        check_history(await rig.published("t"), "t")
+        assert rig.metric("task_publish_failures_total") > 0
+
+
+# --- messages that cannot be events ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("end", "kind_of_end"), [("complete", "complete"), ("fail", "error")])
+async def test_a_message_that_is_too_large_is_published_with_less(
+    autojump_clock: trio.testing.MockClock, end: str, kind_of_end: str
+) -> None:
+    def swell(task: Task, message: Message) -> Message:
+        return Message(message.type, message.data | {"padding": "x" * 2000})
+
+    kind = Kind(name="remote", present=swell)
+    async with run_rig(kinds=[kind], limits=EventSettings(max_event_bytes=1000)) as rig:
+        task = await rig.tasks.create("remote", id="t", worker="w")
+        await rig.tasks.perform("t", updating(rig, progress=40), lease=task.lease)
+        if end == "complete":
+            await rig.tasks.complete("t", {"n": 1})
+        else:
+            await rig.tasks.fail("t", "it broke", code="broken")
+        await rig.ended("t")
+        events = await rig.published("t")
+        check_history(events, "t")
+        assert [event.type for event in events] == ["progress"] * 3 + [kind_of_end]
+        assert "padding" not in events[2].value
+        assert (events[2].value["progress"], events[2].value["status"]) == (40, "running")
+        assert events[-1].value.get("code") == ("broken" if end == "fail" else None)
+        assert rig.metric("task_messages_reduced_total") == 4
+
+
+@pytest.mark.parametrize("type", ["heartbeat", "two\nlines"])
+async def test_a_kind_that_names_a_type_which_is_none_does_not_stop_the_outbox(
+    autojump_clock: trio.testing.MockClock, type: str
+) -> None:
+    kind = Kind(name="remote", present=lambda _, message: Message(type, message.data))
+    async with run_rig(kinds=[kind]) as rig:
+        await work_through(rig, "t")
+        await rig.ended("t")
+        check_history(await rig.published("t"), "t")
+
+
+def raise_(task: Task, message: Message) -> Message:
+    raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    "present", [raise_, lambda _, message: Message(message.type, {"what": object()}), lambda *_: None]
+)
+async def test_a_kind_that_fails_to_present_is_presented_as_it_is(
+    autojump_clock: trio.testing.MockClock, present: Any
+) -> None:
+    async with run_rig(kinds=[Kind(name="remote", present=present)]) as rig:
+        await work_through(rig, "t")
+        await rig.ended("t")
+        check_history(await rig.published("t"), "t")
+        assert (await rig.tasks.view("t")).message.data["snapshot"] is True
+
+
+# --- ids that are used again --------------------------------------------------------------------------
+
+
+async def test_an_id_that_the_log_still_knows_gets_events_of_its_own(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """The store has forgotten that the task was there, by number; the log has not, by age."""
+    log, store = FailingLog(), ForgetfulStore()
+    async with run_rig(log=log, store=store, max_gone=1) as rig:
+        await work_through(rig, "t")
+        await rig.ended("t")
+        first = await rig.published("t")
+        await trio.testing.wait_all_tasks_blocked()
+        with pytest.raises(TaskExists):
+            await rig.tasks.create("remote", id="t")
+        none = {"gone_seconds": 1e9, "max_gone": 0}
+        gone = await store.expire(rig.tasks.now(), {}, Bounds(0, 0), **none)  # type: ignore[arg-type]
+        assert [task.id for task in gone] == ["t"]
+
+        # Others are published with it, and what is published of them is not known to have been.
+        await trio.sleep(10)
+        await rig.tasks.create("remote", id="other", worker="w")
+        log.fail_after = 2
+        store.fail_marks = 2
+        await work_through(rig, "t", updates=5)
+        await rig.tasks.complete("other", 1)
+        for _ in range(20):
+            await trio.sleep(10)
+        assert await store.outbox_depth() == 0
+        again = (await rig.published("t"))[len(first) :]
+        check_history(again, "t")
+        assert len(again) == 8
+        check_history(await rig.published("other"), "other")
+        view = await rig.tasks.view("t")
+        assert (view.place, view.task.version) == (again[-1].id, 8)
+
+
+async def test_limits_for_publishers_do_not_silence_a_task() -> None:
+    tiny = EventSettings(max_event_bytes=1, max_topic_bytes=1, max_idempotency_key_bytes=1)
+    async with run_rig(limits=tiny) as rig:
+        task = await rig.tasks.create("remote", id="x" * 128, worker="w")
+        await rig.tasks.complete(task.id, "r" * 5000)
+        view = await rig.tasks.view(task.id)
+    assert view.task.version == 3
+    assert view.end is not None

@@ -1,0 +1,381 @@
+"""Making, finding, claiming and reporting on tasks: what is refused, by name, and what is counted."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from streamd.config import TaskSettings
+from streamd.errors import (
+    Gone,
+    InvalidField,
+    InvalidTransition,
+    LeaseLost,
+    NotFound,
+    RequestError,
+    TaskExists,
+    TooLarge,
+    Unavailable,
+)
+from streamd.tasks import Kind, Progress, Status, StepPlan, StepStatus, Tasks, operations
+from streamd.tasks.reports import Failure, Report, StepReport, perform_report
+from tests.support.task_rig import Rig, SetClock, make_rig, names, run_rig
+
+Clock = trio.testing.MockClock
+
+
+async def hang(progress: Progress) -> None:
+    await trio.sleep_forever()
+
+
+def make_tasks(**settings: Any) -> Tasks:
+    return make_rig(now=SetClock(), kinds=[Kind(name="local", work=hang)], **settings).tasks
+
+
+async def refused(error: type[RequestError], field: str, *requests: Callable[[], Any]) -> None:
+    for request in requests:
+        with pytest.raises(error) as caught:
+            await request()
+        assert caught.value.field == field
+
+
+# --- making -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [
+        ("id", {"id": ""}),
+        ("id", {"id": "a/b"}),
+        ("id", {"id": "-a"}),
+        ("id", {"id": "é"}),
+        ("id", {"id": "a\n"}),
+        ("id", {"id": "x" * 129}),
+        ("kind", {"kind": ""}),
+        ("kind", {"kind": "a b"}),
+        ("kind", {"kind": "x" * 65}),
+        ("owner", {"owner": "x" * 257}),
+        ("owner", {"owner": "a\nb"}),
+        ("message", {"message": "x" * 2001}),
+        ("input", {"input": object()}),
+        ("timeout_seconds", {"timeout_seconds": 0}),
+        ("timeout_seconds", {"timeout_seconds": -1}),
+        ("timeout_seconds", {"timeout_seconds": float("nan")}),
+        ("timeout_seconds", {"timeout_seconds": 86_401}),
+        ("steps[1].name", {"steps": [StepPlan("a"), StepPlan("")]}),
+        ("steps[1].name", {"steps": [StepPlan("a"), StepPlan("a")]}),
+        ("steps[0].name", {"steps": [StepPlan("x" * 2001)]}),
+        ("weight", {"steps": [StepPlan("a", 0)]}),
+        ("worker", {"kind": "local", "worker": "me"}),
+        ("lease_seconds", {"worker": "me", "lease_seconds": 0}),
+        ("lease_seconds", {"worker": "me", "lease_seconds": 3601}),
+    ],
+)
+async def test_what_a_task_cannot_be_made_of_is_refused_by_name(field: str, values: dict[str, Any]) -> None:
+    tasks = make_tasks()
+    await refused(InvalidField, field, lambda: tasks.create(**{"kind": "k", **values}))
+    assert await tasks.list() == []
+    assert await tasks.store.outbox_depth() == 0
+
+
+async def test_what_is_too_large_is_refused_by_name() -> None:
+    tasks = make_tasks(max_input_bytes=10, max_steps=2)
+    await refused(TooLarge, "input", lambda: tasks.create("k", input="x" * 20))
+    await refused(TooLarge, "steps", lambda: tasks.create("k", steps=[StepPlan(n) for n in "abc"]))
+
+
+async def test_an_id_is_made_up_or_chosen_once() -> None:
+    tasks = make_tasks()
+    made = [await tasks.create("k") for _ in range(20)]
+    assert len({task.id for task in made}) == 20
+    task = await tasks.create("k", id="A.task_of-mine~1")
+    assert (await tasks.get("A.task_of-mine~1")) == task
+    await refused(TaskExists, "id", lambda: tasks.create("other", id=task.id))
+
+
+@pytest.mark.parametrize(("kind", "most"), [("k", 3), ("small", 2)])
+async def test_so_many_of_a_kind_may_be_unfinished(kind: str, most: int) -> None:
+    rig = make_rig(now=SetClock(), kinds=[Kind(name="small", max_kept=2)], max_per_kind=3)
+    made = [await rig.tasks.create(kind) for _ in range(most)]
+    with pytest.raises(Unavailable) as caught:
+        await rig.tasks.create(kind)
+    assert caught.value.retry_after_seconds
+    await rig.tasks.cancel(made[0].id)
+    await rig.tasks.create(kind)
+
+
+async def test_a_worker_may_hold_a_task_from_its_making() -> None:
+    tasks = make_tasks()
+    task = await tasks.create("k", worker="me", lease_seconds=12)
+    assert (task.status, task.worker, task.version, bool(task.lease)) == (Status.RUNNING, "me", 2, True)
+    assert task.lease_until is not None
+    assert task.started_at is not None
+    assert (task.lease_until - task.started_at).total_seconds() == 12
+    assert (await tasks.create("k", worker="me")).lease != task.lease
+
+
+@pytest.mark.parametrize("name", ["", "a b", "x" * 65, "é"])
+def test_a_kind_has_a_name_and_is_known_once(name: str) -> None:
+    tasks = make_tasks()
+    with pytest.raises(InvalidField) as refused:
+        tasks.register(Kind(name=name))
+    assert refused.value.field == "kind"
+    with pytest.raises(ValueError, match="already"):
+        tasks.register(Kind(name="local"))
+
+
+# --- finding and ending -------------------------------------------------------------------------------
+
+
+async def test_a_task_of_another_kind_is_not_found() -> None:
+    tasks = make_tasks()
+    await tasks.create("k", id="t")
+    assert (await tasks.get("t", kind="k")).id == "t"
+    for ask in (tasks.get, tasks.result):
+        await refused(NotFound, "id", partial(ask, "t", kind="other"))
+    await refused(NotFound, "id", lambda: tasks.get("nobody"), lambda: tasks.cancel("nobody"))
+
+
+async def test_tasks_are_listed_newest_first() -> None:
+    tasks = make_tasks()
+    for task_id, kind, owner in (("a", "k", "o"), ("b", "j", "o"), ("c", "k", "p")):
+        await tasks.create(kind, id=task_id, owner=owner)
+    await tasks.cancel("a")
+    assert names(await tasks.list()) == ["c", "b", "a"]
+    assert names(await tasks.list(limit=1)) == ["c"]
+    assert names(await tasks.list(kind="k", status=Status.PENDING)) == ["c"]
+    assert names(await tasks.list(owner="o")) == ["b", "a"]
+
+
+async def test_a_task_ends_once() -> None:
+    tasks = make_tasks()
+    await tasks.create("k", id="t", worker="me")
+    await tasks.complete("t", 1)
+    again: list[Callable[[], Any]] = [
+        lambda: tasks.complete("t", 2),
+        lambda: tasks.fail("t", "no"),
+        lambda: tasks.cancel("t"),
+    ]
+    await refused(InvalidTransition, "status", *again)
+    assert await tasks.result("t") == 1
+    await refused(InvalidField, "result", lambda: tasks.complete("t", object()))
+
+
+async def test_what_a_task_holds_is_bounded() -> None:
+    tasks = make_tasks(max_text_bytes=10, max_details_bytes=50, max_steps=1)
+    task = await tasks.create("k", id="t", worker="me", steps=[StepPlan("a")])
+
+    async def update(**values: Any) -> None:
+        await tasks.perform("t", lambda task: [operations.update(task, tasks.now(), **values)])
+
+    await update(text="x" * 9)
+    await refused(TooLarge, "text", lambda: update(text="éé"))
+    await update(fields={"a": "x" * 30})
+    await refused(TooLarge, "fields", lambda: update(fields={"b": "x" * 30}))
+    await refused(
+        TooLarge,
+        "step",
+        lambda: tasks.perform("t", lambda task: [operations.start_step(task, tasks.now(), "b")]),
+    )
+    assert (await tasks.get("t")).version == task.version + 2
+    assert await tasks.text("t") == "x" * 9
+
+
+# --- claims ---------------------------------------------------------------------------------------------
+
+
+async def test_a_claim_waits_for_a_task_as_long_as_it_is_told(autojump_clock: Clock) -> None:
+    tasks = make_tasks()
+    assert await tasks.claim(["k"], "me") is None
+    assert await tasks.claim(["k"], "me", wait_seconds=20) is None
+    assert trio.current_time() == pytest.approx(20)
+    claimed: dict[str, str] = {}
+
+    async def claim(worker: str, kind: str) -> None:
+        task = await tasks.claim([kind], worker, wait_seconds=100)
+        assert task is not None
+        claimed[worker] = task.id
+
+    async with trio.open_nursery() as nursery:
+        for worker, kind in (("a", "k"), ("b", "j"), ("c", "k")):
+            nursery.start_soon(claim, worker, kind)
+        for task_id, kind in (("j1", "j"), ("k1", "k"), ("k2", "k")):
+            await trio.sleep(5)
+            await tasks.create(kind, id=task_id)
+    assert claimed.pop("b") == "j1"
+    assert sorted(claimed.values()) == ["k1", "k2"]
+
+
+async def test_a_claim_is_refused_what_the_server_works_on_and_leases_out_of_bounds() -> None:
+    tasks = make_tasks()
+    for with_tasks in (False, True):
+        await refused(InvalidField, "kinds", lambda: tasks.claim(["k", "local"], "me"))
+        for seconds in (0, -1, 3601, float("nan")):
+            await refused(
+                InvalidField,
+                "lease_seconds",
+                partial(tasks.claim, ["k"], "me", lease_seconds=seconds),
+            )
+        if not with_tasks:
+            await tasks.create("local")
+            await tasks.create("k")
+    assert {task.status for task in await tasks.list()} == {Status.PENDING}
+
+
+async def test_who_gives_up_a_claim_takes_nothing(autojump_clock: Clock) -> None:
+    tasks = make_tasks()
+    with trio.move_on_after(5):
+        await tasks.claim(["k"], "me", wait_seconds=100)
+    await tasks.create("k", id="t")
+    assert (await tasks.get("t")).status is Status.PENDING
+
+
+# --- reports --------------------------------------------------------------------------------------------
+
+
+LATE_REPORTS: list[dict[str, Any]] = [{}, {"progress": 50}, {"status": "completed", "result": 1}]
+
+
+@pytest.fixture
+async def rig() -> Rig:
+    rig = make_rig(now=SetClock())
+    await rig.tasks.create("k", id="t", worker="me", steps=[StepPlan("a", 3), StepPlan("b")])
+    return rig
+
+
+async def report(rig: Rig, lease: str | None = None, **values: Any) -> Any:
+    lease = (await rig.tasks.get("t")).lease if lease is None else lease
+    return await perform_report(rig.tasks, "t", Report(lease=lease, **values))
+
+
+async def test_all_of_a_report_holds_in_one_transaction(rig: Rig) -> None:
+    task = await report(
+        rig,
+        step=StepReport("a", "completed", message="done"),
+        progress=80,
+        text="text",
+        fields={"x": 1},
+        status="completed",
+        result={"n": 1},
+    )
+    assert (task.status, task.progress, task.version) == (Status.COMPLETED, 100, 6)
+    rows = [row for row in await rig.store.unpublished(99) if row.version > 2]
+    assert [row.message.type for row in rows] == ["progress", "progress", "progress", "complete"]
+    assert [row.message.data["progress"] for row in rows] == [0, 75, 80, 100]
+    assert (await rig.tasks.text("t"), await rig.tasks.result("t")) == ("text", {"n": 1})
+
+
+async def test_of_a_report_that_is_refused_nothing_holds(rig: Rig) -> None:
+    before = await rig.tasks.get("t")
+    await refused(InvalidField, "progress", lambda: report(rig, step=StepReport("a"), progress=101))
+    await refused(InvalidField, "status", lambda: report(rig, step=StepReport("a"), fields={"status": "x"}))
+    await refused(InvalidField, "error", lambda: report(rig, progress=50, status="failed"))
+    await refused(InvalidField, "error", lambda: report(rig, progress=50, error=Failure("no")))
+    await refused(InvalidField, "result", lambda: report(rig, progress=50, result=1))
+    await refused(
+        InvalidField, "error.code", lambda: report(rig, status="failed", error=Failure("no", code=""))
+    )
+    await refused(InvalidField, "lease_seconds", lambda: report(rig, progress=1, lease_seconds=0))
+    await refused(LeaseLost, "lease", lambda: report(rig, lease="another", progress=50))
+    await refused(LeaseLost, "lease", lambda: report(rig, lease="", status="completed"))
+    assert await rig.tasks.get("t") == before
+
+
+async def test_a_pending_task_is_nobodys_to_report_on(rig: Rig) -> None:
+    await rig.tasks.create("k", id="waits")
+    for values in ({"status": "failed", "error": Failure("no")}, {"status": "cancelled"}, {}):
+        with pytest.raises(LeaseLost):
+            await perform_report(rig.tasks, "waits", Report(lease="", **values))
+    assert (await rig.tasks.get("waits")).version == 1
+
+
+async def test_each_report_lets_its_worker_hold_the_task_for_longer(rig: Rig) -> None:
+    clock = rig.tasks.now
+    assert isinstance(clock, SetClock)
+    reports: list[tuple[dict[str, Any], float]] = [
+        ({}, 30),
+        ({"progress": 5}, 30),
+        ({"lease_seconds": 100}, 100),
+    ]
+    for values, seconds in reports:
+        clock.seconds += 20
+        version = (await rig.tasks.get("t")).version
+        task = await report(rig, **values)
+        assert task == await rig.tasks.get("t")
+        assert (task.lease_until - clock()).total_seconds() == seconds
+        assert task.version == version + ("progress" in values)
+
+
+async def test_a_worker_learns_from_its_report_that_its_task_was_cancelled(rig: Rig) -> None:
+    lease = (await rig.tasks.get("t")).lease
+    cancelled = await rig.tasks.cancel("t")
+    for values in LATE_REPORTS:
+        assert await report(rig, lease=lease, **values) == cancelled
+
+
+async def test_after_another_end_a_report_is_refused(rig: Rig) -> None:
+    lease = (await rig.tasks.get("t")).lease
+    await rig.tasks.fail("t", "so it is")
+    for values in LATE_REPORTS:
+        await refused(InvalidTransition, "status", partial(report, rig, lease, **values))
+
+
+async def test_steps_are_reported_by_their_status(rig: Rig) -> None:
+    task = await report(rig, step=StepReport("a", progress=50))
+    assert (task.steps[0].status, task.progress) == (StepStatus.RUNNING, 37.5)
+    task = await report(rig, step=StepReport("b", "skipped", message="not needed"))
+    assert task.steps[1].status is StepStatus.SKIPPED
+    task = await report(rig, step=StepReport("a", "failed", error="no answer"))
+    assert (task.steps[0].status, task.steps[0].error) == (StepStatus.FAILED, "no answer")
+    task = await report(rig, step=StepReport("new", weight=4))
+    assert (task.steps[2].status, task.steps[2].weight) == (StepStatus.RUNNING, 4)
+    await refused(InvalidTransition, "step", lambda: report(rig, step=StepReport("a")))
+
+
+# --- counting -----------------------------------------------------------------------------------------
+
+
+async def test_tasks_are_counted_by_kind_and_status(autojump_clock: Clock) -> None:
+    async with run_rig(kinds=[Kind(name="local", work=hang)]) as rig:
+        for _ in range(2):
+            await rig.tasks.create("local")
+        [task] = [await rig.tasks.create("k", worker="me")]
+        await trio.testing.wait_all_tasks_blocked()
+        await rig.tasks.complete(task.id, 1)
+        assert rig.metrics.counts == await counted(rig)
+        registry = rig.hub.metrics.registry
+        value = registry.get_sample_value("streamd_tasks", {"kind": "local", "status": "running"})
+        assert value == 2
+
+
+async def counted(rig: Rig) -> dict[tuple[str, Status], int]:
+    """What the store has, with the nothing that the counter remembers."""
+    return dict.fromkeys(rig.metrics.counts, 0) | dict(await rig.store.counts())
+
+
+async def test_what_was_there_is_gone_and_not_unknown(autojump_clock: Clock) -> None:
+    async with run_rig(keep_seconds=10.0, gone_seconds=100.0) as rig:
+        await rig.tasks.create("k", id="t")
+        await rig.tasks.cancel("t")
+        await trio.sleep(20)
+        await refused(Gone, "id", lambda: rig.tasks.get("t"), lambda: rig.tasks.cancel("t"))
+        await trio.sleep(100)
+        await refused(NotFound, "id", lambda: rig.tasks.get("t"))
+
+
+def test_the_defaults_are_what_is_promised() -> None:
+    settings = TaskSettings()
+    assert (settings.keep_seconds, settings.max_per_kind) == (24 * 3600, 1000)
+
+
+async def test_a_result_that_is_null_is_a_result() -> None:
+    async with run_rig() as rig:
+        task = await rig.tasks.create("remote", worker="w")
+        await rig.tasks.complete(task.id, None)
+        assert await rig.tasks.result(task.id) is None
+        end = (await rig.tasks.view(task.id)).end
+        assert end is not None
+        assert end.data["result"] is None

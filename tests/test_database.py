@@ -1,0 +1,194 @@
+"""The writer that batches: what fails alone, and what a writer that is cancelled leaves."""
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+import trio
+import trio.testing
+
+from streamd.database import MEMORY, Database
+from streamd.errors import InvalidField, Unavailable
+from tests.support.number_store import Hold, Writes, insert, make_database, numbers
+from tests.support.task_stores import open_database
+
+
+@pytest.fixture(params=["memory", "file"])
+async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
+    path = MEMORY if request.param == "memory" else str(tmp_path / "numbers.db")
+    async with open_database(make_database(path)) as database:
+        yield database
+
+
+# --- batches --------------------------------------------------------------------------------------
+
+
+async def test_what_is_asked_for_together_is_one_transaction_in_that_order(database: Database) -> None:
+    committed: list[int] = []
+
+    def count_commits(db: apsw.Connection) -> None:
+        def committing() -> bool:
+            committed.append(1)
+            return False
+
+        db.set_commit_hook(committing)
+
+    await database.write(count_commits)
+    committed.clear()
+    seen: list[int] = []
+
+    def noted(n: int) -> Callable[[apsw.Connection], int]:
+        def work(db: apsw.Connection) -> int:
+            seen.append(n)
+            return insert(n)(db)
+
+        return work
+
+    writes = Writes(database)
+    assert await writes.together(*(noted(n) for n in range(50))) == list(range(50))
+    assert seen == list(range(50)) == await numbers(database)
+    assert len(committed) == 1  # the transaction of the one that held the others up changed nothing
+
+
+async def test_one_that_fails_takes_nothing_back_of_the_others(database: Database) -> None:
+    def half_done(db: apsw.Connection) -> None:
+        insert(100)(db)
+        raise InvalidField("no", field="n")
+
+    def surprise(db: apsw.Connection) -> None:
+        insert(101)(db)
+        raise ZeroDivisionError
+
+    outcomes = await Writes(database).together(
+        insert(1), half_done, insert(2), insert(1), surprise, insert(3)
+    )
+    assert outcomes == [1, InvalidField, 2, Unavailable, ZeroDivisionError, 3]
+    assert await numbers(database) == [1, 2, 3]
+
+
+async def test_work_may_nest_transactions_of_its_own(database: Database) -> None:
+    def work(db: apsw.Connection) -> str:
+        insert(1)(db)
+        with pytest.raises(ZeroDivisionError), db:
+            insert(2)(db)
+            raise ZeroDivisionError
+        return "went on"
+
+    assert await database.write(work) == "went on"
+    assert await numbers(database) == [1]
+
+
+async def test_a_read_sees_what_was_written_and_each_write_the_one_before(database: Database) -> None:
+    async with trio.open_nursery() as nursery:
+        for _ in range(50):
+            nursery.start_soon(
+                database.write,
+                lambda db: db.execute(
+                    "INSERT INTO numbers (n) SELECT coalesce(max(n), 0) + 1 FROM numbers"
+                ).fetchall(),
+            )
+    assert await numbers(database) == list(range(1, 51))
+
+
+async def test_seconds_are_told_of_each_write(database: Database) -> None:
+    took: list[float] = []
+    database.seconds = took.append
+    await database.write(insert(1))
+    assert len(took) == 1
+    assert took[0] > 0
+
+
+# --- writers that are cancelled ---------------------------------------------------------------------
+
+
+async def test_a_write_that_is_cancelled_before_its_turn_is_not_made(database: Database) -> None:
+    hold = Hold()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(database.write, hold)
+        await hold.begun.wait()
+        with trio.move_on_after(0.01) as scope:
+            await database.write(insert(1))
+        assert scope.cancelled_caught
+        hold.let_go()
+    await database.write(insert(2))
+    assert await numbers(database) == [2]
+
+
+async def test_a_write_that_is_cancelled_in_its_turn_is_made_and_its_result_is_there(
+    database: Database,
+) -> None:
+    hold = Hold()
+    results: list[Any] = []
+
+    def work(db: apsw.Connection) -> int:
+        hold(db)
+        return insert(1)(db)
+
+    async with trio.open_nursery() as nursery:
+        scope = trio.CancelScope()
+
+        async def write() -> None:
+            with scope:
+                results.append(await database.write(work))
+
+        nursery.start_soon(write)
+        await hold.begun.wait()
+        scope.cancel()
+        await trio.testing.wait_all_tasks_blocked()
+        assert results == []
+        hold.let_go()
+    assert (results, await numbers(database)) == ([1], [1])
+
+
+async def test_what_was_asked_for_before_the_end_is_written(tmp_path: Path) -> None:
+    path = str(tmp_path / "numbers.db")
+    database = make_database(path)
+    results: list[int] = []
+    async with trio.open_nursery() as writers:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(database.run)
+            hold = Hold()
+            writers.start_soon(database.write, hold)
+            await hold.begun.wait()
+
+            async def write(n: int) -> None:
+                results.append(await database.write(insert(n)))
+
+            for n in range(600):  # more than one batch
+                writers.start_soon(write, n)
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+            hold.let_go()
+    assert sorted(results) == list(range(600))
+    async with open_database(make_database(path)) as database:
+        assert await numbers(database) == list(range(600))
+
+
+async def test_after_its_end_the_database_takes_and_gives_nothing() -> None:
+    database = make_database()
+    async with open_database(database):
+        await database.write(insert(1))
+    with pytest.raises(Unavailable):
+        await database.write(insert(2))
+    with pytest.raises(Unavailable):
+        await numbers(database)
+
+
+async def test_what_is_asked_for_before_the_beginning_waits_for_it() -> None:
+    database = make_database()
+    results: list[Any] = []
+
+    async def write_and_read() -> None:
+        results.append(await database.write(insert(1)))
+        results.append(await numbers(database))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(write_and_read)
+        await trio.testing.wait_all_tasks_blocked()
+        assert results == []
+        async with open_database(database):
+            while len(results) < 2:
+                await trio.testing.wait_all_tasks_blocked()
+    assert results == [1, [1]]

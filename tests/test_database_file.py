@@ -1,0 +1,175 @@
+"""Disks that are full or broken, and who may open the file."""
+
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import apsw
+import pytest
+import trio
+
+from streamd import database as module
+from streamd.database import MEMORY, Database
+from streamd.errors import ConfigError, InvalidField, Unavailable
+from tests.support.number_store import TABLE, Writes, insert, make_database, numbers
+from tests.support.task_stores import open_database
+
+
+@pytest.fixture(params=["memory", "file"])
+async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
+    path = MEMORY if request.param == "memory" else str(tmp_path / "numbers.db")
+    async with open_database(make_database(path)) as database:
+        yield database
+
+
+# --- disks ----------------------------------------------------------------------------------------------
+
+
+def fill_up(db: apsw.Connection) -> None:
+    pages = db.pragma("page_count")
+    db.pragma("max_page_count", pages + 2)
+
+
+async def test_a_full_disk_takes_back_the_whole_batch_and_everybody_is_told(database: Database) -> None:
+    """SQLite may end the transaction by itself; what comes behind must not be committed on its own."""
+    await database.write(insert(0))
+    await database.read(fill_up)
+    outcomes = await Writes(database).together(insert(1), insert(2, padding=500_000), insert(3))
+    assert outcomes == [Unavailable] * 3
+    assert await numbers(database) == [0]
+    assert await database.write(insert(4)) == 4
+    await database.read(lambda db: db.pragma("max_page_count", 1_000_000))
+    assert await database.write(insert(5, padding=500_000)) == 5
+    assert await numbers(database) == [0, 4, 5]
+
+
+async def test_work_that_hides_that_the_disk_is_full_cannot_split_the_batch(database: Database) -> None:
+    await database.read(fill_up)
+
+    def hide(db: apsw.Connection) -> str:
+        try:
+            insert(2, padding=500_000)(db)
+        except apsw.FullError:
+            pass
+        return "fine"
+
+    def other(db: apsw.Connection) -> None:
+        hide(db)
+        raise ZeroDivisionError
+
+    assert await Writes(database).together(insert(1), hide, insert(3)) == [Unavailable] * 3
+    assert await Writes(database).together(insert(1), other, insert(3)) == [Unavailable] * 3
+    assert await numbers(database) == []
+
+
+async def test_a_commit_that_fails_fails_all_its_writes(database: Database) -> None:
+    refuse: list[bool] = [True]
+    await database.read(lambda db: db.set_commit_hook(lambda: refuse[0]))
+    assert await Writes(database).together(insert(1), insert(2)) == [Unavailable] * 2
+    refuse[0] = False
+    assert await numbers(database) == []
+    assert await database.write(insert(3)) == 3
+
+
+async def test_a_disk_that_cannot_be_written_or_asked_in_vain_is_unavailable(database: Database) -> None:
+    await database.write(insert(1))
+    await database.read(lambda db: db.pragma("query_only", True))
+    with pytest.raises(Unavailable) as caught:
+        await database.write(insert(2))
+    assert isinstance(caught.value.__cause__, apsw.ReadOnlyError)
+    assert caught.value.retry_after_seconds
+    assert "readonly" not in caught.value.detail
+    with pytest.raises(Unavailable):
+        await database.read(lambda db: db.execute("SELECT * FROM nothing").fetchall())
+    assert await numbers(database) == [1]
+
+
+async def test_what_reading_raises_by_itself_is_raised(database: Database) -> None:
+    def read(db: apsw.Connection) -> None:
+        raise InvalidField("no", field="n")
+
+    with pytest.raises(InvalidField):
+        await database.read(read)
+
+
+# --- who may open it ----------------------------------------------------------------------------------------
+
+
+async def test_migrations_are_applied_once_and_in_order(tmp_path: Path) -> None:
+    path = str(tmp_path / "numbers.db")
+    scripts = [TABLE, "INSERT INTO numbers (n) VALUES (1); INSERT INTO numbers (n) VALUES (2)"]
+    for known, expected in ((scripts[:1], []), (scripts, [1, 2]), (scripts, [1, 2])):
+        database = Database(path)
+        database.require("test", known)
+        database.require("other", ["CREATE TABLE others (n)"])
+        async with open_database(database):
+            assert await numbers(database) == expected
+
+
+async def refuse(database: Database) -> ConfigError:
+    with pytest.raises(ConfigError) as caught:
+        try:
+            async with open_database(database):
+                pass
+        except* ConfigError as group:
+            raise group.exceptions[0] from None
+    assert caught.value.field == "store.url"
+    return caught.value
+
+
+async def test_a_file_of_a_newer_version_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    path = str(tmp_path / "numbers.db")
+    newer = Database(path)
+    newer.require("test", [TABLE, "INSERT INTO numbers (n) VALUES (1)"])
+    async with open_database(newer):
+        pass
+    assert "newer" in (await refuse(make_database(path))).detail
+    newer = Database(path)
+    newer.require("test", [TABLE, "INSERT INTO numbers (n) VALUES (1)"])
+    async with open_database(newer):
+        assert await numbers(newer) == [1]
+
+
+async def test_a_migration_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+    path = str(tmp_path / "numbers.db")
+    broken = Database(path)
+    broken.require("test", [TABLE, "INSERT INTO nothing VALUES (1)"])
+    assert path in (await refuse(broken)).detail
+    async with open_database(make_database(path)) as database:
+        assert await numbers(database) == []
+
+
+async def test_a_second_one_is_refused_while_the_first_has_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_BUSY_MS", 20)
+    path = str(tmp_path / "numbers.db")
+    async with open_database(make_database(path)) as first:
+        await first.write(insert(1))
+        assert "another process" in (await refuse(make_database(path))).detail
+        await first.write(insert(2))
+    async with open_database(make_database(path)) as second:
+        assert await numbers(second) == [1, 2]
+
+
+async def test_a_file_that_cannot_be_is_refused_by_its_name(tmp_path: Path) -> None:
+    missing = str(tmp_path / "no" / "folder" / "numbers.db")
+    assert missing in (await refuse(make_database(missing))).detail
+    text = tmp_path / "text.db"
+    text.write_text("this is no database" * 1000)
+    assert str(text) in (await refuse(make_database(str(text)))).detail
+
+
+async def test_another_process_is_refused_too(tmp_path: Path) -> None:
+    path = str(tmp_path / "numbers.db")
+    program = (
+        "import apsw, sys\n"
+        "try:\n"
+        "    apsw.Connection(sys.argv[1]).execute('SELECT * FROM numbers').fetchall()\n"
+        "except apsw.BusyError:\n"
+        "    print('busy')\n"
+    )
+    async with open_database(make_database(path)) as database:
+        await database.write(insert(1))
+        done = await trio.run_process([sys.executable, "-c", program, path], capture_stdout=True)
+    assert done.stdout == b"busy\n"
