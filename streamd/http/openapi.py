@@ -37,7 +37,7 @@ class Document(OpenAPIProvider):
     def operation_id(self, method: str, path: str, func: Callable[..., Any]) -> str | None:
         """The view's name with its module's, for several services have a view called ``cancel``."""
         *_, package, module, name = f"{func.__module__}.{func.__name__}".split(".")
-        return f"{method}_{package if module == 'views' else module}_{name}"
+        return f"{method}_{package if module == 'routes' else module}_{name}"
 
     def build_request_body(self, model: Any, source: DataSource) -> tuple[_Object, _Object]:
         if not _is_struct(model):
