@@ -36,13 +36,14 @@ except PackageNotFoundError:  # run from a checkout that was not installed
     __version__ = "0+unknown"
 
 if TYPE_CHECKING:
-    from .app import Streamd as Streamd
     from .app import create_app as create_app
+    from .extension import Service as Service
+    from .extension import Streamd as Streamd
     from .http import EventStream as EventStream
 
-_EXPORTS = {"EventStream": "http", "Streamd": "app", "create_app": "app"}
+_EXPORTS = {"EventStream": "http", "Service": "extension", "Streamd": "extension", "create_app": "app"}
 
-__all__ = ["EventStream", "Streamd", "__version__", "create_app"]
+__all__ = ["EventStream", "Service", "Streamd", "__version__", "create_app"]
 
 
 def __getattr__(name: str) -> Any:

@@ -14,6 +14,7 @@ from .config import Settings
 from .connections import sweep_connections
 from .database import MEMORY, Database
 from .errors import ConfigError
+from .log.memory import MemoryLog
 from .log.port import Log
 from .tasks import Runner, Tasks
 from .tasks.metrics import TaskMetrics
@@ -31,13 +32,17 @@ class Runtime:
     runner: Runner
 
     @classmethod
-    def create(cls, settings: Settings, log: Log) -> "Runtime":
+    def create(cls, settings: Settings, log: Log | None = None) -> "Runtime":
         """Build all parts from the settings.
 
+        Args:
+            settings: of all parts.
+            log: the event log; defaults to the one that ``log.url`` names.
+
         Raises:
-            ConfigError: ``store.url`` names no known store.
+            ConfigError: ``log.url`` or ``store.url`` names no known log or store.
         """
-        broker = Broker.create(settings, log)
+        broker = Broker.create(settings, log or make_log(settings))
         path = store_path(settings)
         database = Database(path, synchronous=settings.store.synchronous)
         tasks = Tasks(
@@ -67,6 +72,17 @@ class Runtime:
                 await nursery.start(self.runner.run)
                 task_status.started()
         raise AssertionError("the runtime runs until it is cancelled")
+
+
+def make_log(settings: Settings) -> Log:
+    """Build the log that ``log.url`` names.
+
+    Raises:
+        ConfigError: ``log.url`` names no known log.
+    """
+    if settings.log.url == "memory:":
+        return MemoryLog(settings.log)
+    raise ConfigError(f"log.url is {settings.log.url!r}; this build knows memory:", field="log.url")
 
 
 def store_path(settings: Settings) -> str:

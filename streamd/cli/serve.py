@@ -83,7 +83,7 @@ async def _run(app: Any, settings: Settings) -> None:
                 settings,
                 wait_for_shutdown=stopped.wait,
                 drain=streamd.connections.drain,
-                metrics=streamd.runtime.broker.metrics,
+                metrics=streamd.metrics,
             )
         )
         tune_collector(settings.server)

@@ -35,7 +35,7 @@ class Document(OpenAPIProvider):
     """Builds the document; models of other kinds than streamd's own are left to quart-schema."""
 
     def operation_id(self, method: str, path: str, func: Callable[..., Any]) -> str | None:
-        """The view's name with its module's, for several services have a view called ``cancel``."""
+        """Return the view's name after that of its module, or of its package for a service's ``routes``."""
         *_, package, module, name = f"{func.__module__}.{func.__name__}".split(".")
         return f"{method}_{package if module == 'routes' else module}_{name}"
 

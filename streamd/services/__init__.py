@@ -1,34 +1,35 @@
-"""What streamd serves and publishes beside its own API (layer 5): one package each.
+"""The five services (layer 5): one package each, listed in :data:`SERVICES`.
 
 ==================== =======================================================================
-``demo``             a source: this machine's figures, and files followed line by line
-``research``         findings on a company from many datasets (``/research/stream``)
+``research``         findings on a company from many datasets (``/research``)
 ``sentiment``        a dashboard of what is said about shares (``/api/v2``)
 ``strategy``         a strategy as text that streams while it is written (``/api/strategy``)
-``brand_monitor``    an analysis of what is said about a brand (``/api/brand-monitor``)
+``brand_monitor``    an analysis of mentions of a brand (``/api/brand-monitor``)
 ``purchase_orders``  orders from a file to a shop, stage by stage (``/api/purchase-orders``)
 ==================== =======================================================================
 
-All but ``demo`` are services: a package's ``make`` is given the server's parts, and returns a
-:class:`Service`. What they share (tasks, the standard message, generated text, streams) is below them.
+A service imports public names of streamd only, as a service outside this repository would: from
+``streamd`` itself, ``streamd.tasks``, ``streamd.http``, ``streamd.outbound``, ``streamd.text``,
+``streamd.connections``, ``streamd.database``, ``streamd.config``, ``streamd.errors``,
+``streamd.events`` and ``streamd.metrics``. No service imports another.
+
+Each package has the same modules:
+
+============== =====================================================================================
+``__init__``   the package docstring and its public names
+``service``    ``make(streamd, settings) -> Service``: builds the routes, task kinds and background work
+``settings``   the service's section of the configuration
+``routes``     the HTTP routes
+``models``     the structs of requests and responses
+``job``        the work of its tasks
+``store``      its tables
+``data/``      texts and other content
+============== =====================================================================================
+
+plus modules of its subject. A service has only those of these modules that it needs.
 """
 
-from collections.abc import Awaitable, Callable
 from typing import Final
 
-import attrs
-from quart import Blueprint
-
 SERVICES: Final = ("research", "sentiment", "strategy", "brand_monitor", "purchase_orders")
-"""The services: each a package here with a function ``make``, and a section of the settings."""
-
-
-@attrs.frozen
-class Service:
-    """What one service adds to the server."""
-
-    blueprint: Blueprint
-    run: Callable[[], Awaitable[None]] | None = None  # beside the server until cancelled
-
-
-__all__ = ["SERVICES", "Service"]
+"""The services by name: each a package with a function ``make``, and a section of the settings."""

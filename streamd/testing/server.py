@@ -8,8 +8,9 @@ import attrs
 import trio
 from quart_trio import QuartTrio
 
-from ..app import Streamd, create_app, running
+from ..app import create_app, running
 from ..config import Settings
+from ..extension import Streamd
 from ..http.responses import EXTENSION
 from ..server import serve
 
@@ -50,14 +51,14 @@ async def run_server(
 
     Args:
         settings: of the server; its ``bind`` is replaced.
-        app: an application with a :class:`~streamd.app.Streamd`; the streamd server when left out.
+        app: an application with a :class:`~streamd.Streamd`; the streamd server when left out.
         bind: where to listen; port 0 lets the system choose.
 
     On leaving the block connections are cut off without draining, unless
     :meth:`RunningServer.stop` was called.
     """
     if settings is None:
-        settings = app.extensions[EXTENSION].runtime.broker.settings if app is not None else Settings()
+        settings = app.extensions[EXTENSION].settings if app is not None else Settings()
     settings = attrs.evolve(settings, server=attrs.evolve(settings.server, bind=[bind]))
     app = app or create_app(settings)
     stop = trio.Event()
@@ -69,7 +70,7 @@ async def run_server(
                 settings,
                 wait_for_shutdown=stop.wait,
                 drain=streamd.connections.drain,
-                metrics=streamd.runtime.broker.metrics,
+                metrics=streamd.metrics,
             )
         )
         yield RunningServer(addresses[0], tuple(addresses), streamd, stop)

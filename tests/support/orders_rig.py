@@ -11,6 +11,7 @@ import httpx
 import msgspec
 import trio
 
+from streamd import create_app
 from streamd.config import Settings
 from streamd.config.services import PurchaseOrderSettings
 from streamd.events.sse import ServerSentEvent
@@ -197,9 +198,10 @@ async def orders(settings: Settings | None = None, **options: Any) -> AsyncItera
     """A running server; ``options`` are of the section ``purchase_orders``."""
     quick = {"sync_backoff_seconds": 0.01, "sweep_seconds": 0.05, **options}
     settings = attrs.evolve(settings or Settings(), purchase_orders=PurchaseOrderSettings(**quick))
+    app = create_app(settings)
     with trio.fail_after(DEADLINE_SECONDS):  # a test that waits for what never comes fails, and does not hang
         async with (
-            run_server(settings) as server,
+            run_server(settings, app=app) as server,
             httpx.AsyncClient(base_url=server.url, timeout=DEADLINE_SECONDS) as client,
         ):
-            yield Rig(client, server.url, server.streamd.runtime, server.streamd._app.extensions)
+            yield Rig(client, server.url, server.streamd.runtime, app.extensions)

@@ -14,37 +14,34 @@
 ============  =====================================================================
 """
 
+from ... import Service, Streamd
+from ...config.services import BrandMonitorSettings
 from ...connections import Group
-from ...runtime import Runtime
 from ...tasks import Kind
-from .. import Service
 from .analysis import KIND, Analyst
 from .routes import make_blueprint
 from .waiting import WaitingRoom
 from .wire import present
 
 
-def make(runtime: Runtime) -> Service:
-    """The service, for a server with these parts."""
-    settings = runtime.broker.settings.brand_monitor
-    waiting = WaitingRoom(runtime.database)
+def make(streamd: Streamd, settings: BrandMonitorSettings) -> Service:
+    """Build the service."""
+    waiting = WaitingRoom(streamd.database)
     group = Group(
         "the brand monitor",
         max_lifetime_seconds=settings.max_lifetime_seconds,
-        lifetime_jitter=runtime.broker.settings.connections.lifetime_jitter,
-        retry_after_seconds=runtime.broker.settings.connections.retry_after_seconds,
+        lifetime_jitter=streamd.settings.connections.lifetime_jitter,
+        retry_after_seconds=streamd.settings.connections.retry_after_seconds,
     )
-    runtime.tasks.register(
-        Kind(
-            name=KIND,
-            work=Analyst(waiting, settings).work,
-            timeout_seconds=settings.timeout_seconds,
-            present=present,
-            private=True,
-        )
+    kind = Kind(
+        name=KIND,
+        work=Analyst(waiting, settings).work,
+        timeout_seconds=settings.timeout_seconds,
+        present=present,
+        private=True,
     )
 
     async def run() -> None:
-        await waiting.run(runtime.tasks)
+        await waiting.run(streamd.tasks)
 
-    return Service(make_blueprint(runtime, waiting, group), run)
+    return Service(make_blueprint(streamd.runtime, waiting, group), [kind], run)

@@ -45,13 +45,12 @@ import httpx
 import trio
 from quart.blueprints import BlueprintSetupState
 
+from ... import Service, Streamd
 from ...config import PurchaseOrderSettings
 from ...connections import Group
 from ...errors import ConfigError, InvalidField
-from ...runtime import Runtime
 from ...tasks import Kind
 from ...text import make_generator
-from .. import Service
 from . import enrich, parsing
 from .amounts import CURRENCIES
 from .identity import ClaimMerchant, MerchantIdentity, OpenMerchant, check_merchant
@@ -67,18 +66,17 @@ MERCHANT_EVENTS: Final = "streamd_merchant_events"
 """The key of the service's :class:`MerchantEvents` in ``app.extensions``."""
 
 
-def make(runtime: Runtime) -> Service:
-    """The service, for a server with these parts.
+def make(streamd: Streamd, settings: PurchaseOrderSettings) -> Service:
+    """Build the service.
 
     Raises:
         ConfigError: a setting of its section cannot be used.
     """
-    settings = runtime.broker.settings.purchase_orders
     _check_settings(settings)
-    store = OrderStore(runtime.database, max_orders=settings.max_orders)
+    store = OrderStore(streamd.database, max_orders=settings.max_orders)
     events = MerchantEvents(
-        runtime.broker.hub,
-        Counters(runtime.broker.metrics.registry),
+        streamd.hub,
+        Counters(streamd.metrics.registry),
         attempts=settings.publish_attempts,
         backoff_seconds=settings.publish_backoff_seconds,
         max_waiting=settings.max_waiting_events,
@@ -94,7 +92,7 @@ def make(runtime: Runtime) -> Service:
         settings=settings,
         store=store,
         events=events,
-        generator=make_generator(runtime.broker.settings.text, {**parsing.RULES, **enrich.RULES}),
+        generator=make_generator(streamd.settings.text, {**parsing.RULES, **enrich.RULES}),
         shop=Shop(to_shop, settings),
         images=ImageLooker(
             to_images,
@@ -104,26 +102,24 @@ def make(runtime: Runtime) -> Service:
         ),
         currencies=_read_currencies(settings),
     )
-    runtime.tasks.register(
-        Kind(
-            name=KIND,
-            work=partial(work_on, tools),
-            timeout_seconds=settings.timeout_seconds,
-            private=True,
-        )
+    kind = Kind(
+        name=KIND,
+        work=partial(work_on, tools),
+        timeout_seconds=settings.timeout_seconds,
+        private=True,
     )
     group = Group(
         "purchase orders",
         max_connections=settings.max_connections,
         max_lifetime_seconds=settings.max_lifetime_seconds,
     )
-    blueprint = make_blueprint(Views(runtime, tools, OpenMerchant(settings.default_merchant), group))
+    blueprint = make_blueprint(Views(streamd.runtime, tools, OpenMerchant(settings.default_merchant), group))
 
     def offer_events(state: BlueprintSetupState) -> None:
         state.app.extensions[MERCHANT_EVENTS] = events
 
     blueprint.record_once(offer_events)
-    sweep = Sweep(store, runtime.tasks, events, settings.sweep_seconds)
+    sweep = Sweep(store, streamd.tasks, events, settings.sweep_seconds)
 
     async def run() -> None:
         try:
@@ -135,7 +131,7 @@ def make(runtime: Runtime) -> Service:
                 await to_shop.aclose()
                 await to_images.aclose()
 
-    return Service(blueprint, run)
+    return Service(blueprint, [kind], run)
 
 
 _SECTION: Final = "purchase_orders"

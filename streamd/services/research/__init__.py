@@ -23,10 +23,9 @@ fails fails its step, and the session only if all do.
 
 from pathlib import Path
 
-from ...config import content_file
-from ...runtime import Runtime
+from ... import Service, Streamd
+from ...config import ResearchSettings, content_file
 from ...tasks import Kind
-from .. import Service
 from . import functions
 from .configuration import load_areas
 from .inputs import Inputs
@@ -38,25 +37,22 @@ from .work import Research
 __all__ = ["Inputs", "NothingKnown", "Query", "SourceFailed", "functions", "make", "register_source"]
 
 
-def make(runtime: Runtime) -> Service:
-    """The service, for a server with these parts.
+def make(streamd: Streamd, settings: ResearchSettings) -> Service:
+    """Build the service.
 
     Raises:
         ConfigError: the areas file cannot be used.
     """
-    settings = runtime.broker.settings.research
     path = Path(settings.areas_file) if settings.areas_file else content_file("research.toml")
     areas = load_areas(path, settings)
-    research = Research(areas, settings, runtime.broker.settings.tasks.max_result_bytes)
-    runtime.tasks.register(
-        Kind(
-            name=KIND,
-            work=research.work,
-            timeout_seconds=settings.timeout_seconds,
-            keep_seconds=settings.keep_seconds,
-            max_kept=settings.max_sessions,
-            compress_results=settings.compress_results,
-            private=True,
-        )
+    research = Research(areas, settings, streamd.settings.tasks.max_result_bytes)
+    kind = Kind(
+        name=KIND,
+        work=research.work,
+        timeout_seconds=settings.timeout_seconds,
+        keep_seconds=settings.keep_seconds,
+        max_kept=settings.max_sessions,
+        compress_results=settings.compress_results,
+        private=True,
     )
-    return Service(make_blueprint(runtime, areas))
+    return Service(make_blueprint(streamd.runtime, areas), [kind])

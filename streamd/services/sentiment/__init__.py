@@ -26,16 +26,16 @@ What holds:
   missed; the newest ``metrics`` that it missed are among that.
 """
 
+from ... import Service, Streamd
+from ...config.services import SentimentSettings
 from ...connections import Group
-from ...runtime import Runtime
-from .. import Service
 from .dashboard import Dashboard
 from .routes import make_blueprint
 
 
-def make(runtime: Runtime) -> Service:
-    """The service, for a server with these parts."""
-    settings, connections = runtime.broker.settings.sentiment, runtime.broker.settings.connections
+def make(streamd: Streamd, settings: SentimentSettings) -> Service:
+    """Build the service."""
+    connections = streamd.settings.connections
     lifetime = settings.max_lifetime_seconds
     if lifetime > connections.sweep_seconds:
         lifetime -= connections.sweep_seconds  # lifetimes are looked at so often, and this one is a limit
@@ -47,5 +47,5 @@ def make(runtime: Runtime) -> Service:
         retry_after_seconds=connections.retry_after_seconds,
         heartbeat_fields=lambda group: {"connections": len(group)},
     )
-    dashboard = Dashboard(runtime.database, runtime.broker.hub, settings, runtime.broker.settings.events)
-    return Service(make_blueprint(runtime, dashboard, group), dashboard.run)
+    dashboard = Dashboard(streamd.database, streamd.hub, settings, streamd.settings.events)
+    return Service(make_blueprint(streamd.runtime, dashboard, group), run=dashboard.run)

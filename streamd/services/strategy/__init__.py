@@ -16,26 +16,25 @@ The way of a strategy: POST, profile, task, work; then for each section a prompt
 of text; and between two of them educational content.
 """
 
+from ... import Service, Streamd
+from ...config import StrategySettings
 from ...connections import Group
-from ...runtime import Runtime
 from ...tasks import Kind
 from ...text import make_generator
-from .. import Service
 from .compose import make_rules
 from .content import load_content
 from .routes import KIND, make_blueprint
 from .work import StrategyWork
 
 
-def make(runtime: Runtime) -> Service:
-    """The service, for a server with these parts.
+def make(streamd: Streamd, settings: StrategySettings) -> Service:
+    """Build the service.
 
     Raises:
         ConfigError: the settings of the text generator or the file of educational content cannot be used.
     """
-    settings = runtime.broker.settings.strategy
-    generator = make_generator(runtime.broker.settings.text, make_rules())
+    generator = make_generator(streamd.settings.text, make_rules())
     work = StrategyWork(generator, load_content(settings.content_file), settings.text_seconds)
-    runtime.tasks.register(Kind(name=KIND, work=work, timeout_seconds=settings.timeout_seconds, private=True))
+    kind = Kind(name=KIND, work=work, timeout_seconds=settings.timeout_seconds, private=True)
     group = Group(KIND, max_lifetime_seconds=settings.max_lifetime_seconds)
-    return Service(make_blueprint(runtime, group))
+    return Service(make_blueprint(streamd.runtime, group), [kind])

@@ -10,7 +10,6 @@ import pytest
 import trio
 import trio.testing
 
-from streamd.app import make_log
 from streamd.config import ResearchSettings, Settings, StoreSettings
 from streamd.runtime import Runtime
 from streamd.services.research import Inputs, Query, register_source
@@ -73,7 +72,7 @@ async def working(folder: Path, functions: list[str], **settings: Any) -> AsyncI
     research = ResearchSettings(**settings)
     areas = load_areas(folder / "areas.toml", research, {})
     all_settings = attrs.evolve(Settings(), research=research, store=StoreSettings(url="memory:"))
-    runtime = Runtime.create(all_settings, make_log(all_settings))
+    runtime = Runtime.create(all_settings)
     work = Research(areas, research, all_settings.tasks.max_result_bytes).work
     runtime.tasks.register(Kind(name="research", work=work, timeout_seconds=research.timeout_seconds))
     async with trio.open_nursery() as nursery:

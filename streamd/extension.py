@@ -1,0 +1,194 @@
+"""streamd inside a Quart-Trio application: the extension, and what a service adds to it."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import attrs
+import trio
+from quart import Blueprint
+from quart_trio import QuartTrio
+
+from .config import Settings
+from .connections import Registry
+from .database import Database
+from .errors import StreamdError
+from .events import EventId, Selectors
+from .http import EventStream, EventStreamHTTPConnection
+from .http.problems import handle_streamd_error
+from .http.responses import EXTENSION
+from .http.routes.operations import StateCollector
+from .http.routes.tasks import task_stream
+from .hub import Hub
+from .log.port import Log
+from .metrics import Metrics
+from .runtime import Runtime
+from .tasks import Kind, Tasks
+
+
+@attrs.frozen
+class Service:
+    """One service: its routes, the kinds of its tasks, and its background work.
+
+    Args:
+        blueprint: the routes.
+        kinds: task kinds to register.
+        run: background work, started with the application and cancelled when it stops.
+    """
+
+    blueprint: Blueprint
+    kinds: Sequence[Kind] = ()
+    run: Callable[[], Awaitable[None]] | None = None
+
+
+class Streamd:
+    """streamd as an extension of a Quart-Trio application.
+
+    Create it with ``streamd = Streamd(app)``, then call ``await streamd.publish(...)`` anywhere and
+    ``return streamd.event_stream(...)`` in a view. Its runtime starts and stops with the application's
+    lifespan, in a nursery outside the application's own.
+
+    Args:
+        app: the application; or call :meth:`init_app` later.
+        settings: limits and intervals; defaults to ``Settings()``.
+        log: the event log; defaults to the one that ``settings.log.url`` names.
+
+    Attributes:
+        runtime: the engine's container. Code outside streamd uses the properties below instead.
+
+    Raises:
+        ConfigError: the settings name an unknown log or store.
+    """
+
+    def __init__(
+        self, app: QuartTrio | None = None, *, settings: Settings | None = None, log: Log | None = None
+    ) -> None:
+        self.runtime = Runtime.create(settings or Settings(), log)
+        self.runtime.broker.metrics.registry.register(StateCollector(self.runtime.broker))
+        self._app: QuartTrio | None = None
+        self._running = False
+        self._sources: list[Callable[[], Any]] = []
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: QuartTrio) -> None:
+        """Let views of ``app`` return streams, answer streamd's errors, and run with the app's lifespan."""
+        self._app = app
+        app.extensions[EXTENSION] = self
+        app.asgi_http_class = EventStreamHTTPConnection
+        app.register_error_handler(StreamdError, handle_streamd_error)
+        app.asgi_app = _WithLifespan(app.asgi_app, self)  # type: ignore[method-assign]
+
+    def add(self, service: Service) -> None:
+        """Register a service's kinds, routes and background work. Call it before the application runs.
+
+        Raises:
+            RuntimeError: there is no application yet; call :meth:`init_app` first.
+        """
+        if self._app is None:
+            raise RuntimeError("Streamd.add needs an application: call init_app(app) first")
+        for kind in service.kinds:
+            self.tasks.register(kind)
+        self._app.register_blueprint(service.blueprint)
+        if service.run is not None:
+            self._sources.append(service.run)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of the whole server."""
+        return self.runtime.broker.settings
+
+    @property
+    def tasks(self) -> Tasks:
+        """The tasks: create, follow and end them; see :class:`streamd.tasks.Tasks`."""
+        return self.runtime.tasks
+
+    @property
+    def connections(self) -> Registry:
+        """The connection registry: list, send to one client, broadcast, close."""
+        return self.runtime.broker.connections
+
+    @property
+    def database(self) -> Database:
+        """The database that also keeps the tasks."""
+        return self.runtime.database
+
+    @property
+    def metrics(self) -> Metrics:
+        """The Prometheus metrics; a service registers its own in ``metrics.registry``."""
+        return self.runtime.broker.metrics
+
+    @property
+    def hub(self) -> Hub:
+        """The hub, for publishing drafts in one batch."""
+        return self.runtime.broker.hub
+
+    @property
+    def head(self) -> EventId:
+        """The newest event's id."""
+        return self.runtime.broker.log.head
+
+    async def publish(
+        self,
+        topics: str | Sequence[str],
+        data: Any = "",
+        *,
+        type: str | None = None,
+        retry_ms: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> EventId:
+        """Publish one event; see :meth:`streamd.hub.Hub.publish`."""
+        return await self.hub.publish(
+            topics, data, type=type, retry_ms=retry_ms, idempotency_key=idempotency_key
+        )
+
+    def event_stream(
+        self,
+        source: str | Iterable[str] | Selectors | AsyncIterator[Any] = (),
+        **options: Any,
+    ) -> EventStream:
+        """Build the response with which a view streams events; see :class:`streamd.http.EventStream`."""
+        return EventStream(source, **options)
+
+    async def task_stream(self, task_id: str, **options: Any) -> EventStream:
+        """Build the response with which a view streams a task; see :func:`streamd.http.task_stream`."""
+        return await task_stream(task_id, **options)
+
+    @asynccontextmanager
+    async def running(self, *sources: Callable[[], Any]) -> AsyncIterator[None]:
+        """Run the runtime, the services' background work and ``sources`` until the block ends.
+
+        Leaving the block cancels the services first, then the runtime, which loses no published event.
+        """
+        async with trio.open_nursery() as outer:
+            await outer.start(self.runtime.run)
+            async with trio.open_nursery() as nursery:  # stops first: services use the runtime
+                for source in (*self._sources, *sources):
+                    nursery.start_soon(source)
+                self._running = True
+                try:
+                    yield
+                finally:
+                    self._running = False
+                    nursery.cancel_scope.cancel()
+            outer.cancel_scope.cancel()
+
+    @property
+    def is_running(self) -> bool:
+        """True inside :meth:`running`."""
+        return self._running
+
+
+class _WithLifespan:
+    """An ASGI application that runs its :class:`Streamd` around the lifespan, unless it runs already."""
+
+    def __init__(self, inner: Any, streamd: Streamd) -> None:
+        self._inner = inner
+        self._streamd = streamd
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan" and not self._streamd.is_running:
+            async with self._streamd.running():
+                await self._inner(scope, receive, send)
+        else:
+            await self._inner(scope, receive, send)
