@@ -61,6 +61,8 @@ def create_app(settings: Settings | None = None, *, log: Log | None = None) -> Q
 
 def _make_service(name: str, streamd: Streamd) -> Service:
     module = importlib.import_module(f".services.{name}", __package__)
+    if not hasattr(module, "make"):
+        module = importlib.import_module(f".services.{name}.service", __package__)
     service: Service = module.make(streamd, getattr(streamd.settings, name))
     return service
 

@@ -1,4 +1,4 @@
-"""The service: takes items, keeps them, counts them, and has them published."""
+"""The dashboard: stores items, counts them and queues their events."""
 
 import time
 from collections import Counter
@@ -16,48 +16,49 @@ from ...errors import Unavailable
 from ...events.event import Limits
 from ...text import vader
 from ...text.vader import score_text
-from .feed import Feed, Publisher
+from .feed import Feed, FeedPublisher
 from .items import Item, read_items
+from .models import SentimentMetrics
 from .scoring import Scorer
-from .store import Store
-from .totals import Metrics, Totals
+from .store import ItemStore
+from .totals import Totals
 
-_IN_PLACE_BYTES: Final = 1024  # a smaller body is read and scored at once: a thread would take longer
+_IN_PLACE_BYTES: Final = 1024  # for a smaller body a thread hop costs more than the scoring
 _PURGE_SECONDS: Final = 30.0
-_RETRY_SECONDS: Final = 1.0  # for what is over in a moment
-_RETRY_FULL_SECONDS: Final = 60.0  # for what is over when items have left
+_RETRY_SECONDS: Final = 1.0  # Retry-After of a condition that passes quickly
+_RETRY_FULL_SECONDS: Final = 60.0  # Retry-After of a limit that is met until items leave
 
 _log = structlog.get_logger(__name__)
 
 
 def wall_clock_ms() -> int:
-    """Milliseconds since 1970."""
+    """Return the wall clock's time in milliseconds since 1970."""
     return time.time_ns() // 1_000_000
 
 
 @attrs.frozen
-class Taken:
-    """The answer to a request that brought items."""
+class StoredItems:
+    """Result of one request with items."""
 
-    ids: Sequence[str]  # of all items of the request, in their order
-    new: int  # how many of them were not known before
+    ids: Sequence[str]  # of all items of the request, in request order
+    new: int  # number of ids that were unknown
 
 
 class Dashboard:
-    """What is said of shares, counted over a sliding window.
+    """Sentiment of shares over a sliding window.
 
     Args:
-        database: where items are kept; not opened yet.
-        hub: where events are published.
-        settings: of the service.
-        limits: of an event.
-        now_ms: the clock (ms since 1970).
+        database: stores the items; must not be open yet.
+        publisher: publishes the events.
+        settings: the service's settings.
+        limits: limits of an event.
+        now_ms: the wall clock (ms since 1970).
     """
 
     def __init__(
         self,
         database: Database,
-        hub: Publisher,
+        publisher: FeedPublisher,
         settings: SentimentSettings,
         limits: Limits,
         now_ms: Callable[[], int] = wall_clock_ms,
@@ -66,18 +67,19 @@ class Dashboard:
         self._limits = limits
         self._now_ms = now_ms
         self._window_ms = round(1000 * settings.window_seconds)
-        # An item that is ahead of the clock counts for longer, and its id is known for as long.
-        self._store = Store(database, self._window_ms + round(1000 * settings.max_ahead_seconds))
+        # An item whose timestamp is ahead of the clock counts longer, so its id must be known longer.
+        self._store = ItemStore(database, self._window_ms + round(1000 * settings.max_ahead_seconds))
         self._totals = Totals(self._window_ms)
-        self._feed = Feed(hub, self._totals, settings, now_ms)
+        self._feed = Feed(publisher, self._totals, settings, now_ms)
         self._loaded = trio.Event()
         self._kept = 0  # items in the store
-        self._arriving: Counter[str] = Counter()  # by ticker, items on their way into the store
+        self._arriving: Counter[str] = Counter()  # items of inserts in progress, by ticker
         self._started: float | None = None  # s, trio's clock
-        self._one_at_a_time = trio.CapacityLimiter(1)  # threads that compute would only share one interpreter
+        # A second computing thread would only share the interpreter.
+        self._one_at_a_time = trio.CapacityLimiter(1)
 
     async def run(self) -> NoReturn:
-        """Read what is kept, then publish until cancelled. Items that were taken are in the store."""
+        """Load the stored items, then publish and purge until cancelled; no accepted item is lost."""
         self._started = trio.current_time()
         await vader.load()
         await self._load()
@@ -92,34 +94,34 @@ class Dashboard:
         return 0.0 if self._started is None else trio.current_time() - self._started
 
     async def ready(self) -> None:
-        """Wait until what is kept has been read.
+        """Wait until the stored items are loaded.
 
         Raises:
-            Unavailable: that takes longer than ``load_wait_seconds``.
+            Unavailable: loading takes longer than ``load_wait_seconds``.
         """
         if self._loaded.is_set():
             return
         with trio.move_on_after(self._settings.load_wait_seconds):
             await self._loaded.wait()
             return
-        raise Unavailable("what is kept is still being read", retry_after_seconds=_RETRY_SECONDS)
+        raise Unavailable("the stored items are still being loaded", retry_after_seconds=_RETRY_SECONDS)
 
     async def settle(self) -> None:
-        """Let go of what has left the window, a little at a time; :meth:`metrics` then takes no time."""
+        """Remove the items that have left the window, with checkpoints, before :meth:`metrics`."""
         await self._feed.settle()
 
-    def metrics(self) -> Metrics:
-        """The totals as they are now, exactly."""
+    def metrics(self) -> SentimentMetrics:
+        """Return the exact metrics of this moment."""
         return self._totals.metrics(self._now_ms())
 
-    async def take(self, body: bytes) -> Taken:
-        """Take the items of a request, all of them or none; those whose id is known change nothing.
+    async def store_items(self, body: bytes) -> StoredItems:
+        """Store the items of a request, all or none; items with a known id change nothing.
 
-        Cancelled before they are stored, or not at all.
+        Cancelling takes effect before the items are stored, or not at all.
 
         Raises:
             InvalidBody, InvalidField, TooLarge: see :func:`.items.read_items`.
-            Unavailable: there is no room for them, or the store does not take them now.
+            Unavailable: a limit on items is met, or the database cannot write now.
         """
         await self.ready()
         now_ms = self._now_ms()
@@ -135,7 +137,7 @@ class Dashboard:
         for item in inserted.new:
             self._totals.add(item.timestamp_ms, item.ticker, item.sentiment)
         self._feed.put([item.draft for item in inserted.new])
-        return Taken([item.id for item in items], len(inserted.new))
+        return StoredItems([item.id for item in items], len(inserted.new))
 
     async def _read(self, body: bytes, now_ms: int) -> list[Item]:
         read = partial(read_items, body, now_ms, self._settings, self._limits)
@@ -144,13 +146,13 @@ class Dashboard:
         return await trio.to_thread.run_sync(read, Scorer(), limiter=self._one_at_a_time)
 
     def _check_room(self, items: Sequence[Item]) -> None:
-        """Refuse what would exceed a bound, those on their way into the store included; no checkpoint."""
+        """Refuse items over a limit; inserts in progress count as well. Has no checkpoint."""
         settings, arriving = self._settings, self._arriving.total()
         if self._kept + arriving + len(items) > settings.max_items:
-            raise _full(f"all {settings.max_items} places for items are taken", "items")
-        if self._feed.waiting + arriving + len(items) > settings.max_unpublished:
+            raise _full(f"the limit of {settings.max_items} stored items is reached", "items")
+        if self._feed.unpublished + arriving + len(items) > settings.max_unpublished:
             raise Unavailable(
-                "publishing is behind by more than the server allows", retry_after_seconds=_RETRY_SECONDS
+                "the limit of unpublished items is reached; retry later", retry_after_seconds=_RETRY_SECONDS
             )
         tickers = self._totals.tickers
         fresh = {ticker for ticker in self._arriving if ticker not in tickers}
@@ -159,7 +161,7 @@ class Dashboard:
                 fresh.add(item.ticker)
                 if len(tickers) + len(fresh) > settings.max_tickers:
                     raise _full(
-                        f"all {settings.max_tickers} tickers are taken, and {item.ticker} is another one",
+                        f"{item.ticker} would exceed the limit of {settings.max_tickers} tickers",
                         f"items[{index}].ticker",
                     )
 
@@ -168,13 +170,13 @@ class Dashboard:
         while await self._store.purge_some(self._now_ms()):
             pass
         now_ms, row = self._now_ms(), 0
-        self._totals.expire(now_ms)  # what is older than an hour then need not wait to leave the last one
+        self._totals.expire(now_ms)  # items older than an hour then skip the heap of the last hour
         while page := await self._store.read_page(now_ms - self._window_ms, row):
-            for row, timestamp_ms, ticker, sentiment in page:  # noqa: B007 - it is where the next page begins
+            for row, timestamp_ms, ticker, sentiment in page:  # noqa: B007 - the next page begins after it
                 self._totals.add(timestamp_ms, ticker, sentiment)
         self._kept = await self._store.count()
         seconds = round(trio.current_time() - began, 3)
-        _log.info("sentiment_items_read", items=len(self._totals), seconds=seconds)
+        _log.info("sentiment_items_loaded", items=len(self._totals), seconds=seconds)
 
     async def _purge(self) -> NoReturn:
         while True:

@@ -1,7 +1,7 @@
-"""What ``POST /api/v2/items`` says, checked as a whole before anything of it is done.
+"""The body of ``POST /api/v2/items``: decode it, validate it as a whole, score the texts without a score.
 
-What the caller says holds: a sentiment that is given stands beside whatever score is given or found, also
-where the two seem to contradict each other, since the caller's model may draw its lines elsewhere.
+A sentiment given by the caller is kept with any score, given or computed, even if the two disagree: the
+caller's model may use other thresholds.
 """
 
 import json
@@ -9,7 +9,7 @@ import re
 import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Final, NoReturn
+from typing import Any, Final, NoReturn
 
 import attrs
 import msgspec
@@ -20,8 +20,8 @@ from ...events import Draft
 from ...events.bodies import decode_json
 from ...events.control import format_time
 from ...events.event import Limits
+from .models import ItemBody, ItemsBody, Sentiment
 from .scoring import sentiment_of
-from .totals import Sentiment
 
 ITEMS_TOPIC: Final = "sentiment/items"
 NEW_ITEM: Final = "new_item"
@@ -29,38 +29,21 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MS: Final = timedelta(milliseconds=1)
 # Symbols as exchanges and their feeds write them: BRK.B, RDS-A, ^GSPC, EURUSD=X, 005930.KS, BTC_USD.
 _TICKER: Final = re.compile(r"[A-Za-z0-9^][A-Za-z0-9.=^_-]*", re.ASCII)
-_TICKER_CHARS: Final = 16  # the longest in use have 12
-_QUOTED_CHARS: Final = 64  # a message may quote what came in, which may be as long as the body
-_NO_NUMBER: Final = re.compile(rb"NaN|Infinity")
-
-
-class ItemBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One thing that was said of one share."""
-
-    ticker: str
-    text: str
-    item_id: str | None = None  # the same id again changes nothing
-    sentiment: Sentiment | None = None  # left out: what the score stands for
-    score: float | None = None  # -1 to 1; left out: the text is scored
-    timestamp: Annotated[datetime, msgspec.Meta(tz=True)] | None = None  # left out: now
-
-
-class ItemsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Some items, all of which are taken, or none."""
-
-    items: list[ItemBody]
+_TICKER_CHARS_MAX: Final = 16  # the longest symbols in use have 12
+_QUOTED_CHARS_MAX: Final = 64  # of a value quoted in an error message; the value may be as long as the body
+_NON_FINITE: Final = re.compile(rb"NaN|Infinity")
 
 
 @attrs.frozen
 class Item:
-    """An item that can be taken as it is. Its text has been scored, and is not kept."""
+    """A validated and scored item. Its text is not kept."""
 
     id: str
     ticker: str  # upper case
     sentiment: Sentiment
     score: float
-    timestamp_ms: int  # since 1970; what is finer is cut off
-    draft: Draft  # the event that tells of it
+    timestamp_ms: int  # since 1970, truncated to the millisecond
+    draft: Draft  # its ``new_item`` event
 
 
 def read_items(
@@ -70,27 +53,28 @@ def read_items(
     limits: Limits,
     score: Callable[[str], float],
 ) -> list[Item]:
-    """Check a request's body, and score the texts that come without a score.
+    """Validate a request body and score the texts that have no score.
 
     Args:
         body: JSON, see :class:`ItemsBody`.
-        now_ms: the time (ms since 1970).
-        limits: of an event.
-        score: of a text, -1 to 1.
+        now_ms: the current time (ms since 1970).
+        limits: limits of an event.
+        score: computes the score of a text, -1 to 1.
 
     Raises:
-        InvalidBody, InvalidField, TooLarge: ``field`` is what is wrong, such as ``items[3].ticker``.
+        InvalidBody, InvalidField, TooLarge: a value is not valid; ``field`` names it, such as
+            ``items[3].ticker``.
     """
     bodies = _decode(body).items
     if not bodies:
         raise InvalidField("items must hold at least one item", field="items")
     if len(bodies) > settings.max_items_per_request:
         raise TooLarge(
-            f"at most {settings.max_items_per_request} items in one request, got {len(bodies)}",
+            f"items may hold at most {settings.max_items_per_request} items, got {len(bodies)}",
             field="items",
         )
     checked = [_check(index, item, now_ms, settings) for index, item in enumerate(bodies)]
-    # Only when nothing is wrong with any of them is it worth the time to score one.
+    # Scoring is expensive, so no text is scored before every item is known to be valid.
     return [_finish(index, item, limits, score) for index, item in enumerate(checked)]
 
 
@@ -98,48 +82,50 @@ def _decode(body: bytes) -> ItemsBody:
     try:
         return decode_json(body, ItemsBody)
     except InvalidBody as error:
-        if error.field is None and _NO_NUMBER.search(body) and (field := _find_no_number(body)):
-            detail = f"{field} must be a value that JSON has, not NaN or Infinity"
+        if error.field is None and _NON_FINITE.search(body) and (field := _find_non_finite(body)):
+            detail = f"{field} must be a finite number (JSON has no NaN and no Infinity)"
             raise InvalidBody(detail, field=field) from error
         raise
 
 
-class _NoNumber:
-    """Stands for a NaN or an infinity, which many programs write as if JSON had them."""
+class _NonFinite:
+    """A placeholder for NaN and Infinity, which many JSON writers emit (RFC 8259 section 6 has neither)."""
 
 
-def _find_no_number(body: bytes) -> str | None:
+def _find_non_finite(body: bytes) -> str | None:
     try:
-        value: Any = json.loads(body, parse_constant=lambda _: _NoNumber)
+        value: Any = json.loads(body, parse_constant=lambda _: _NonFinite)
     except (ValueError, RecursionError):
         return None
     items = value.get("items") if isinstance(value, dict) else None
     for index, item in enumerate(items if isinstance(items, list) else ()):
         for name, found in item.items() if isinstance(item, dict) else ():
-            if found is _NoNumber:
-                return f"items[{index}].{name}"[:_QUOTED_CHARS]
+            if found is _NonFinite:
+                return f"items[{index}].{name}"[:_QUOTED_CHARS_MAX]
     return None
 
 
 def _check(index: int, item: ItemBody, now_ms: int, settings: SentimentSettings) -> ItemBody:
-    """The item with its ticker, id and time as they are kept; the time in UTC, to the millisecond."""
+    """Return the item with its ticker, id and time (UTC, whole milliseconds) in the form that is stored."""
 
     def refuse(name: str, must: str) -> NoReturn:
         field = f"items[{index}].{name}"
         raise InvalidField(f"{field} must {must}", field=field)
 
     ticker = item.ticker.strip()
-    if len(ticker) > _TICKER_CHARS or not _TICKER.fullmatch(ticker):
+    if len(ticker) > _TICKER_CHARS_MAX or not _TICKER.fullmatch(ticker):
         refuse(
             "ticker",
-            f"be 1 to {_TICKER_CHARS} letters, digits and . = ^ _ -, got {item.ticker[:_QUOTED_CHARS]!r}",
+            f"be 1 to {_TICKER_CHARS_MAX} letters, digits and . = ^ _ -,"
+            f" got {item.ticker[:_QUOTED_CHARS_MAX]!r}",
         )
     if not item.text.strip():
         refuse("text", "not be empty")
     if len(item.text) > settings.max_text_chars:
         field = f"items[{index}].text"
         raise TooLarge(
-            f"{field} has {len(item.text)} characters, the most is {settings.max_text_chars}", field=field
+            f"{field} may have at most {settings.max_text_chars} characters, got {len(item.text)}",
+            field=field,
         )
     id = item.item_id
     if id is not None and not (0 < len(id) <= settings.max_item_id_chars and id.isprintable()):
@@ -175,11 +161,11 @@ def _finish(index: int, item: ItemBody, limits: Limits, score_of: Callable[[str]
         "score": score,
         "timestamp": format_time(item.timestamp),
     }
-    # A topic of its own comes first: the policy `latest` keeps the newest event of each first topic, and so
-    # every item. Streams ask for the other.
+    # The policy `latest` keeps the newest event per canonical topic and type. A canonical topic per item
+    # keeps every item; streams subscribe to the shared topic.
     topics = (f"{ITEMS_TOPIC}/{item.item_id}", ITEMS_TOPIC)
     try:
         draft = Draft.create(topics, data, limits=limits, type=NEW_ITEM)
-    except RequestError as error:  # this server's events are bounded more tightly than the items
+    except RequestError as error:  # the limits of an event are lower than those of an item
         raise type(error)(f"items[{index}]: {error.detail}", field=f"items[{index}]") from error
     return Item(item.item_id, item.ticker, sentiment, score, (item.timestamp - _EPOCH) // _MS, draft)

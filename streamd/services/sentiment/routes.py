@@ -1,58 +1,40 @@
-"""``/api/v2``: the stream, the totals for clients that poll, and items coming in."""
+"""The routes below ``/api/v2``: the stream, the totals for polling clients, and posting items."""
 
 import hashlib
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import msgspec
-from msgspec import Meta, Struct
 from quart import Blueprint, request
 from quart_schema import document_headers, document_request, document_response
 from quart_trio.wrappers import TrioResponse
 
+from ...config import EventSettings
+from ...config.services import SentimentSettings
 from ...connections import Group
 from ...errors import UnsupportedMediaType
 from ...events import UnloggedEvent
 from ...http import EventStream, schema
 from ...http.problems import document_problems
 from ...http.requests import JSON, read_body
-from ...hub import Overflow
-from ...runtime import Runtime
 from .dashboard import Dashboard
 from .feed import METRICS, METRICS_TOPIC
-from .items import ITEMS_TOPIC, ItemsBody
-from .totals import Metrics
-
-
-class Accepted(Struct):
-    """All items of the request are stored."""
-
-    accepted: Annotated[int, Meta(description="Items whose id was not known; the others change nothing.")]
-    item_ids: Annotated[list[str], Meta(description="Ids of all items of the request, in its order.")]
-
-
-class StreamStatus(Struct):
-    """How many streams there are."""
-
-    connections: int
-    max_connections: int
-    uptime_seconds: float
-
-
-class Unchanged(Struct):
-    """The totals are those of the ``ETag`` that came with the request."""
-
+from .items import ITEMS_TOPIC
+from .models import AcceptedItems, ItemsBody, SentimentMetrics, StreamStatus, UnchangedMetrics
 
 NO_STORE: Final = {"Cache-Control": "no-store"}
 
 
-def make_blueprint(runtime: Runtime, dashboard: Dashboard, group: Group) -> Blueprint:
-    """The routes of the service.
+def make_blueprint(
+    dashboard: Dashboard, group: Group, settings: SentimentSettings, limits: EventSettings
+) -> Blueprint:
+    """Build the service's routes.
 
     Args:
-        dashboard: what they are about.
-        group: the places of its streams.
+        dashboard: stores and counts the items.
+        group: admits the streams and counts them.
+        settings: the service's settings.
+        limits: limits of a request body.
     """
-    settings = runtime.broker.settings.sentiment
     blueprint = Blueprint("streamd_sentiment", __name__, url_prefix="/api/v2")
 
     @blueprint.get("/stream")
@@ -60,12 +42,12 @@ def make_blueprint(runtime: Runtime, dashboard: Dashboard, group: Group) -> Blue
     @document_response(schema.EventStreamText, 200)
     @document_problems(400, 429, 503)
     async def stream() -> EventStream:
-        """The totals now, then `metrics` as they change, and `new_item` for every item that comes."""
+        """Stream the current totals, then `metrics` on change and `new_item` for every new item."""
         await dashboard.ready()
         await dashboard.settle()
         return EventStream(
             [METRICS_TOPIC, ITEMS_TOPIC],
-            overflow=Overflow.LATEST,
+            overflow="latest",
             heartbeat_seconds=settings.heartbeat_seconds,
             heartbeat_always=True,
             group=group,
@@ -75,7 +57,7 @@ def make_blueprint(runtime: Runtime, dashboard: Dashboard, group: Group) -> Blue
     @blueprint.get("/stream/status")
     @document_response(StreamStatus, 200)
     async def status() -> tuple[dict[str, Any], int, dict[str, str]]:
-        """How many streams there are, and may be."""
+        """Return the number of open streams, their limit and the uptime."""
         answer = {
             "connections": len(group),
             "max_connections": group.max_connections,
@@ -84,11 +66,11 @@ def make_blueprint(runtime: Runtime, dashboard: Dashboard, group: Group) -> Blue
         return answer, 200, NO_STORE
 
     @blueprint.get("/metrics")
-    @document_response(Metrics, 200)
-    @document_response(Unchanged, 304)
+    @document_response(SentimentMetrics, 200)
+    @document_response(UnchangedMetrics, 304)
     @document_problems(503)
     async def metrics() -> TrioResponse:
-        """The totals now, for clients that poll: with `If-None-Match` 304 while nothing has changed."""
+        """Return the current totals to a polling client; 304 for `If-None-Match` without changes."""
         await dashboard.ready()
         await dashboard.settle()
         body = msgspec.json.encode(dashboard.metrics())
@@ -96,23 +78,21 @@ def make_blueprint(runtime: Runtime, dashboard: Dashboard, group: Group) -> Blue
         is_known = request.if_none_match.contains_weak(etag)
         response = TrioResponse(b"" if is_known else body, status=304 if is_known else 200, content_type=JSON)
         response.set_etag(etag)
-        response.headers["Cache-Control"] = "no-cache"  # may be kept, if asked about each time
+        response.headers["Cache-Control"] = "no-cache"  # a cache must revalidate each time
         return response
 
     @blueprint.post("/items")
     @document_request(ItemsBody)
-    @document_response(Accepted, 202)
+    @document_response(AcceptedItems, 202)
     @document_problems(400, 413, 415, 503)
     async def take_items() -> tuple[dict[str, Any], int, dict[str, str]]:
-        """Take items, all or none: those without a score are scored, known ids are passed over."""
+        """Store items, all or none. Items without a score are scored; known ids change nothing."""
         if request.mimetype != JSON:
             raise UnsupportedMediaType(
-                f"the body must be {JSON}, not {request.mimetype or 'without a content type'}",
+                f"Content-Type must be {JSON} ({request.mimetype or 'none'} was sent)",
                 field="Content-Type",
             )
-        taken = await dashboard.take(
-            await read_body(request, runtime.broker.settings.events, settings.max_body_bytes)
-        )
-        return {"accepted": taken.new, "item_ids": list(taken.ids)}, 202, NO_STORE
+        stored = await dashboard.store_items(await read_body(request, limits, settings.max_body_bytes))
+        return {"accepted": stored.new, "item_ids": list(stored.ids)}, 202, NO_STORE
 
     return blueprint

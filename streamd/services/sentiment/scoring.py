@@ -1,4 +1,4 @@
-"""The sentiment that a score stands for, and scoring in a thread that leaves the loop its turns."""
+"""Scoring of texts in a worker thread, and the sentiment of a score."""
 
 import time
 from typing import Final
@@ -6,16 +6,16 @@ from typing import Final
 import trio
 
 from ...text.vader import score_text
-from .totals import Sentiment
+from .models import Sentiment
 
-POSITIVE_FROM: Final = 0.05  # the bounds that VADER's authors give for its compound score
+POSITIVE_FROM: Final = 0.05  # the thresholds of VADER's authors for the compound score
 NEGATIVE_TO: Final = -0.05
-_WORK_SECONDS: Final = 0.001
-_REST_SECONDS: Final = 0.0002
+_WORK_SECONDS: Final = 0.001  # computing time between two pauses
+_PAUSE_SECONDS: Final = 0.0002  # long enough for the event loop to take the interpreter
 
 
 def sentiment_of(score: float) -> Sentiment:
-    """Positive from 0.05, negative to -0.05, neutral between, as VADER's documentation says."""
+    """Classify a score: positive from 0.05, negative up to -0.05, else neutral (VADER's documentation)."""
     if score >= POSITIVE_FROM:
         return Sentiment.POSITIVE
     if score <= NEGATIVE_TO:
@@ -24,24 +24,24 @@ def sentiment_of(score: float) -> Sentiment:
 
 
 class Scorer:
-    """Scores one text after the other in a thread, and rests so often that the event loop gets its turn.
+    """Scores texts in a worker thread, with pauses in which the event loop gets the interpreter.
 
-    A thread that only computes gives the interpreter away every 5 ms, and each turn of the loop would wait
-    for that. Who is scored for may be cancelled, which then ends the thread's work as well.
+    A thread that only computes releases the interpreter every 5 ms, and every pass of the event loop would
+    wait for that. Cancelling the request ends the work in the thread at the next pause.
     """
 
     def __init__(self) -> None:
         self._began = time.perf_counter()
 
     def __call__(self, text: str) -> float:
-        """The score of a text.
+        """Return the score of a text, -1 to 1.
 
         Raises:
-            trio.Cancelled: nobody waits for it any more.
+            trio.Cancelled: the request was cancelled.
         """
         score = score_text(text)
         if time.perf_counter() - self._began > _WORK_SECONDS:
-            time.sleep(_REST_SECONDS)
+            time.sleep(_PAUSE_SECONDS)
             trio.from_thread.check_cancelled()
             self._began = time.perf_counter()
         return score

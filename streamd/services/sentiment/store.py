@@ -1,4 +1,4 @@
-"""Items on disk: so that a restart keeps the totals, and knows the ids it has seen."""
+"""The items in the database: a restart restores the totals and the known ids from them."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -16,33 +16,33 @@ _MIGRATIONS: Final = (
         ticker TEXT NOT NULL,
         sentiment TEXT NOT NULL,
         score REAL NOT NULL,
-        timestamp_ms INTEGER NOT NULL, -- said by the caller
+        timestamp_ms INTEGER NOT NULL, -- as the caller gave it
         received_ms INTEGER NOT NULL
     );
     CREATE INDEX sentiment_items_received ON sentiment_items (received_ms);
     """,
 )
-_PAGE_ROWS: Final = 2000  # read at once: a few milliseconds
-_PURGE_ROWS: Final = 2000  # deleted at once: others want to write, too
+_PAGE_ROWS: Final = 2000  # a page takes a few milliseconds to read
+_PURGE_ROWS: Final = 2000  # per transaction, so that other writers get their turn
 
 Row = tuple[int, int, str, str]
-"""What the totals need to know of an item: its row, timestamp (ms since 1970), ticker and sentiment."""
+"""One item for the totals: row id, timestamp (ms since 1970), ticker, sentiment."""
 
 
 @attrs.frozen
 class Inserted:
-    """What became of some items."""
+    """Result of an insert."""
 
-    new: Sequence[Item]  # those whose id was not known, in their order
-    rows: int  # by how many rows there are more
+    new: Sequence[Item]  # the items with an unknown id, in request order
+    rows: int  # number of rows added
 
 
-class Store:
-    """The items of the window, in the service's table.
+class ItemStore:
+    """The service's table of items.
 
     Args:
-        database: not opened yet; it is told of the table.
-        keep_ms: an id is known for so long after its item was received, and the item kept.
+        database: must not be open yet; the table is declared on it.
+        keep_ms: time from an item's receipt during which it is kept and its id is known.
     """
 
     def __init__(self, database: Database, keep_ms: int) -> None:
@@ -51,10 +51,12 @@ class Store:
         self._keep_ms = keep_ms
 
     async def insert(self, items: Sequence[Item], now_ms: int) -> Inserted:
-        """Keep the items whose id is not known, all of them or none. Cancelled before, or not at all.
+        """Insert the items with an unknown id, in one transaction.
 
         Raises:
-            Unavailable: the store does not take them now; nothing was kept.
+            Unavailable: the database cannot write now; nothing was inserted.
+
+        Cancelling takes effect before the transaction or not at all.
         """
 
         def insert(connection: apsw.Connection) -> Inserted:
@@ -76,10 +78,10 @@ class Store:
         return await self._database.write(insert)
 
     async def purge_some(self, now_ms: int) -> int:
-        """Delete some of what has been kept for long enough; returns how many, 0 when there was none.
+        """Delete a batch of expired items; return the number deleted, 0 when none was left.
 
         Raises:
-            Unavailable: the store does not take it now.
+            Unavailable: the database cannot write now.
         """
 
         def purge(connection: apsw.Connection) -> int:
@@ -93,17 +95,17 @@ class Store:
         return await self._database.write(purge)
 
     async def count(self) -> int:
-        """How many items are kept."""
+        """Count the items."""
         return await self._database.read(
             lambda connection: int(connection.execute("SELECT count(*) FROM sentiment_items").get)
         )
 
     async def read_page(self, since_ms: int, after: int) -> list[Row]:
-        """Some items in the order of their rows, none if there are no more.
+        """Read one page of items in row order; empty after the last one.
 
         Args:
-            since_ms: only items whose timestamp is later than this.
-            after: the last row of the page before; 0 for the first page.
+            since_ms: lower bound of the timestamp, exclusive.
+            after: row id that ended the previous page; 0 for the first page.
         """
 
         def read(connection: apsw.Connection) -> list[Row]:

@@ -1,86 +1,65 @@
-"""What is counted of the last day and the last hour, to the millisecond, without looking at all items again.
+"""Counters over a sliding window and over the last hour, exact to the millisecond.
 
-An item counts while ``timestamp > now - window``: one that is exactly as old as the window has left it. The
-other edge is open, since an item may be a little ahead of this clock: it counts from when it is taken.
+An item counts while ``timestamp > now - window``: an item exactly as old as the window no longer counts. The
+newer edge is open, because a timestamp may be slightly ahead of this clock: such an item counts at once.
 
-Each item waits in a heap, as one whole number that holds its time and what it counts for; so it costs some
-45 bytes, and looking at the totals costs what has changed since.
+A heap holds one integer per item, which packs its time, ticker and sentiment: about 45 bytes an item. Reading
+the totals costs time only for the items that have left since the last read.
 """
 
 from collections.abc import Mapping
-from enum import StrEnum
 from heapq import heappop, heappush
 from typing import Final
 
-import msgspec
+from .models import Sentiment, SentimentMetrics
 
 HOUR_MS: Final = 3_600_000
-_CODE_BITS: Final = 32  # below the time: which ticker, and two bits for which sentiment
+_CODE_BITS: Final = 32  # below the time: the ticker's code and two bits for the sentiment
 _CODE_MASK: Final = (1 << _CODE_BITS) - 1
-_NEVER: Final = -1 << 62  # before every time
-
-
-class Sentiment(StrEnum):
-    """How an item speaks of its share."""
-
-    POSITIVE = "positive"
-    NEUTRAL = "neutral"
-    NEGATIVE = "negative"
+_NEVER: Final = -1 << 62  # earlier than every timestamp
 
 
 _KINDS: Final = {sentiment.value: kind for kind, sentiment in enumerate(Sentiment)}
 
 
-class Metrics(msgspec.Struct, frozen=True):
-    """The totals, as they go over the wire."""
-
-    total: int  # items in the window
-    positive: int
-    neutral: int
-    negative: int
-    by_tag: Mapping[str, int]  # items of each ticker that has some
-    rate_last_hour: float  # items an hour, in the last hour
-    rate_last_24h: float  # items an hour, in the window
-
-
 class Totals:
-    """Items of a sliding window, counted.
+    """Counters of the items in a sliding window.
 
-    All times are whole milliseconds since 1970. Time only goes forward here: a clock that is set back
-    brings nothing back.
+    All times are whole milliseconds since 1970. Time only moves forward: setting the clock back does not
+    restore items that have left.
 
     Args:
-        window_ms: what the totals cover; an hour at least, since the last hour is a part of it.
+        window_ms: length of the window; at least an hour, because the last hour is a part of it.
 
     Attributes:
-        version: grows with everything that changes the metrics.
+        version: increases with every change of the metrics.
     """
 
     def __init__(self, window_ms: int) -> None:
-        assert window_ms >= HOUR_MS, "the last hour is a part of the window"
+        assert window_ms >= HOUR_MS, "the window must cover the last hour"
         self.version = 0
         self._window_ms = window_ms
         self._heap: list[int] = []
-        self._hour: list[int] = []  # the same numbers, of those in the last hour
-        self._left = self._left_hour = _NEVER  # up to here items have left
+        self._hour: list[int] = []  # the entries of the last hour
+        self._left = self._left_hour = _NEVER  # items up to this timestamp have left
         self._by_ticker: dict[str, int] = {}
         self._by_sentiment = [0] * len(_KINDS)
-        self._codes: dict[str, int] = {}  # of the tickers that have items
-        self._tickers: list[str] = []  # by their code
-        self._free: list[int] = []  # codes of tickers that have no item any more
+        self._codes: dict[str, int] = {}  # by ticker, for tickers with items
+        self._tickers: list[str] = []  # by code
+        self._free: list[int] = []  # codes to reuse: their tickers have no items
 
     def __len__(self) -> int:
-        """Items that wait to leave, those included whose time came since the last look."""
+        """Count the items held, including those that have left since the last :meth:`expire`."""
         return len(self._heap)
 
     @property
     def tickers(self) -> Mapping[str, int]:
-        """Items of each ticker that has some; not to be changed."""
+        """Number of items per ticker with at least one item; read-only."""
         return self._by_ticker
 
     @property
     def next_change_ms(self) -> int | None:
-        """When the next item leaves the last hour or the window; None when there is none."""
+        """Time at which the next item leaves the last hour or the window; None without items."""
         times = []
         if self._heap:
             times.append((self._heap[0] >> _CODE_BITS) + self._window_ms)
@@ -89,7 +68,7 @@ class Totals:
         return min(times, default=None)
 
     def add(self, timestamp_ms: int, ticker: str, sentiment: str) -> None:
-        """Count an item, unless it is so late that it has left the window already.
+        """Count an item, unless its timestamp has left the window already.
 
         Args:
             sentiment: one of :class:`Sentiment`, or its value.
@@ -105,32 +84,32 @@ class Totals:
         self._by_ticker[ticker] = self._by_ticker.get(ticker, 0) + 1
         self.version += 1
 
-    def expire(self, now_ms: int, *, most: int | None = None) -> bool:
-        """Let go of what has left.
+    def expire(self, now_ms: int, *, limit: int | None = None) -> bool:
+        """Remove the items that have left the window or the last hour.
 
         Args:
-            now_ms: the time.
-            most: let go of so many at most, so that it takes a known time; None for all.
+            now_ms: the current time.
+            limit: maximum number of removals, which bounds the time this takes; None for no limit.
 
         Returns:
-            Whether nothing is left that has to go.
+            True when all such items are removed.
         """
         self._left = max(self._left, now_ms - self._window_ms)
         self._left_hour = max(self._left_hour, now_ms - HOUR_MS)
-        room = len(self._heap) + len(self._hour) if most is None else most
+        room = len(self._heap) + len(self._hour) if limit is None else limit
         room -= self._expire_hour(room)
-        limit = self._left << _CODE_BITS | _CODE_MASK
+        threshold = self._left << _CODE_BITS | _CODE_MASK
         heap = self._heap
-        while room and _is_due(heap, limit):
+        while room and _has_left(heap, threshold):
             self._forget(heappop(heap) & _CODE_MASK)
             room -= 1
-        return not _is_due(heap, limit) and not _is_due(self._hour, self._hour_limit)
+        return not _has_left(heap, threshold) and not _has_left(self._hour, self._hour_threshold)
 
-    def metrics(self, now_ms: int) -> Metrics:
-        """What there is at this time, exactly."""
+    def metrics(self, now_ms: int) -> SentimentMetrics:
+        """Return the exact metrics at ``now_ms``."""
         self.expire(now_ms)
         positive, neutral, negative = self._by_sentiment
-        return Metrics(
+        return SentimentMetrics(
             total=len(self._heap),
             positive=positive,
             neutral=neutral,
@@ -141,12 +120,12 @@ class Totals:
         )
 
     @property
-    def _hour_limit(self) -> int:
+    def _hour_threshold(self) -> int:
         return self._left_hour << _CODE_BITS | _CODE_MASK
 
     def _expire_hour(self, room: int) -> int:
-        hour, limit, gone = self._hour, self._hour_limit, 0
-        while gone < room and _is_due(hour, limit):
+        hour, threshold, gone = self._hour, self._hour_threshold, 0
+        while gone < room and _has_left(hour, threshold):
             heappop(hour)
             gone += 1
         self.version += gone
@@ -169,11 +148,11 @@ class Totals:
         ticker = self._tickers[code]
         self._by_sentiment[kind] -= 1
         self._by_ticker[ticker] -= 1
-        if not self._by_ticker[ticker]:  # so that tickers which are not spoken of any more cost nothing
+        if not self._by_ticker[ticker]:  # a ticker without items must cost no memory
             del self._by_ticker[ticker], self._codes[ticker]
             self._free.append(code)
         self.version += 1
 
 
-def _is_due(heap: list[int], limit: int) -> bool:
-    return bool(heap) and heap[0] <= limit
+def _has_left(heap: list[int], threshold: int) -> bool:
+    return bool(heap) and heap[0] <= threshold

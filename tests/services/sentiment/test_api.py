@@ -90,7 +90,7 @@ async def test_items_are_taken_scored_and_counted() -> None:
         }
 
 
-async def test_the_same_item_again_is_answered_and_changes_nothing() -> None:
+async def test_a_known_item_id_is_acknowledged_and_changes_nothing() -> None:
     async with serving() as api:
         items = [ITEM | {"item_id": id} for id in ("a", "b", "a")]
         assert (await api.post(*items)).json() == {"accepted": 2, "item_ids": ["a", "b", "a"]}
@@ -102,7 +102,7 @@ async def test_the_same_item_again_is_answered_and_changes_nothing() -> None:
         assert await api.stored() == 2
 
 
-async def test_clients_that_poll_are_told_when_nothing_has_changed() -> None:
+async def test_an_unchanged_metrics_poll_gets_304() -> None:
     async with serving() as api:
         first = await api.http.get("/api/v2/metrics")
         assert first.headers["cache-control"] == "no-cache"
@@ -124,16 +124,16 @@ WRONG_ITEMS: list[tuple[dict[str, Any], int, str]] = [
     (ITEM | {"score": 1.5}, 400, "score"),
     (ITEM | {"score": float("nan")}, 400, "score"),
     (ITEM | {"timestamp": "lately"}, 400, "timestamp"),
-    (ITEM | {"timestamp": ago(days=-1)}, 400, "timestamp"),  # long after the last test has run
+    (ITEM | {"timestamp": ago(days=-1)}, 400, "timestamp"),  # far enough in the future for a slow test run
     (ITEM | {"item_id": ""}, 400, "item_id"),
     (ITEM | {"mood": 1}, 400, "mood"),
 ]
 
 
-async def test_one_wrong_item_refuses_all_and_is_named() -> None:
+async def test_one_invalid_item_refuses_the_request_and_is_named() -> None:
     async with serving() as api:
         for wrong, status, field in WRONG_ITEMS:
-            body = json.dumps({"items": [ITEM, ITEM, wrong]})  # with a NaN, which httpx would not write
+            body = json.dumps({"items": [ITEM, ITEM, wrong]})  # httpx refuses to encode a NaN
             answer = await api.http.post(
                 "/api/v2/items", content=body, headers={"Content-Type": "application/json"}
             )
@@ -155,7 +155,7 @@ WRONG_BODIES: list[tuple[str, str | None, int, str | None]] = [
 ]
 
 
-async def test_a_body_that_cannot_be_taken_is_refused() -> None:
+async def test_an_invalid_body_is_refused() -> None:
     async with serving() as api:
         for content, type, status, field in WRONG_BODIES:
             headers = {} if type is None else {"Content-Type": type}
@@ -166,7 +166,7 @@ async def test_a_body_that_cannot_be_taken_is_refused() -> None:
             assert await api.stored() == 0
 
 
-async def test_a_body_that_comes_in_chunks_is_bounded_too() -> None:
+async def test_a_chunked_body_is_bounded() -> None:
     head = b"POST /api/v2/items HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
     async with serving() as api:
         url = api.http.base_url
@@ -180,7 +180,7 @@ async def test_a_body_that_comes_in_chunks_is_bounded_too() -> None:
         assert await api.stored() == 0
 
 
-async def test_when_all_places_are_taken_nothing_is_and_the_answer_says_when_to_come_back() -> None:
+async def test_items_over_the_limit_get_503_with_retry_after() -> None:
     async with serving(attrs.evolve(SETTINGS, max_items=2)) as api:
         assert (await api.post(ITEM)).status_code == 202
         answer = await api.post(ITEM, ITEM)
@@ -191,7 +191,7 @@ async def test_when_all_places_are_taken_nothing_is_and_the_answer_says_when_to_
         assert (await api.post(ITEM)).status_code == 202
 
 
-async def test_a_restarted_server_has_the_same_totals_and_knows_the_ids(tmp_path: Path) -> None:
+async def test_a_restart_keeps_totals_and_known_ids(tmp_path: Path) -> None:
     store = f"sqlite:{tmp_path / 'streamd.db'}"
     items = [ITEM | {"item_id": str(n), "ticker": f"T{n % 3}", "score": n / 10 - 0.5} for n in range(10)]
     async with serving(store=store) as api:
@@ -204,14 +204,14 @@ async def test_a_restarted_server_has_the_same_totals_and_knows_the_ids(tmp_path
         assert await api.metrics() == before
 
 
-async def test_the_status_without_streams() -> None:
+async def test_stream_status_without_streams() -> None:
     async with serving() as api:
         status = (await api.http.get("/api/v2/stream/status")).json()
         assert status.pop("uptime_seconds") >= 0
         assert status == {"connections": 0, "max_connections": 100}
 
 
-async def test_the_routes_are_described() -> None:
+async def test_openapi_lists_the_routes() -> None:
     async with serving() as api:
         paths = (await api.http.get("/openapi.json")).json()["paths"]
         assert {path for path in paths if path.startswith("/api/v2")} == {

@@ -1,4 +1,4 @@
-"""The way of an item through the sentiment dashboard: bounds, ids that are known, restarts, cancelling."""
+"""The dashboard of the sentiment service: limits, known ids, restarts, cancellation."""
 
 import json
 from collections import Counter
@@ -29,7 +29,7 @@ SETTINGS = SentimentSettings()
 
 
 class Clock:
-    """The wall clock, which the test moves."""
+    """A wall clock that the test sets."""
 
     def __init__(self) -> None:
         self.ms = START_MS
@@ -39,7 +39,7 @@ class Clock:
 
 
 class Hub:
-    """Takes what is published; while it is closed, publishing fails."""
+    """A publisher that records events; while closed, publishing fails."""
 
     def __init__(self) -> None:
         self.items: list[str] = []
@@ -57,14 +57,14 @@ class Hub:
 
 @attrs.frozen
 class Rig:
-    """A dashboard that runs."""
+    """A running dashboard."""
 
     dashboard: Dashboard
     database: Database
     hub: Hub
 
     async def take(self, *items: dict[str, Any]) -> tuple[int, list[str]]:
-        taken = await self.dashboard.take(json.dumps({"items": items}).encode())
+        taken = await self.dashboard.store_items(json.dumps({"items": items}).encode())
         return taken.new, list(taken.ids)
 
     async def rows(self) -> list[str]:
@@ -102,7 +102,7 @@ def ago(ms: int) -> str:
     return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=START_MS - ms)).isoformat()
 
 
-async def test_the_same_id_again_changes_nothing() -> None:
+async def test_a_known_id_changes_nothing() -> None:
     async with running(Clock()) as rig:
         assert await rig.take(item("a"), item("b")) == (2, ["a", "b"])
         before = rig.dashboard.metrics()
@@ -115,7 +115,7 @@ async def test_the_same_id_again_changes_nothing() -> None:
         assert await rig.published(3) == ["a", "b", "c"]
 
 
-async def test_of_many_that_come_at_once_with_the_same_ids_each_is_taken_once() -> None:
+async def test_concurrent_requests_with_the_same_ids_store_each_id_once() -> None:
     news: list[int] = []
     async with running(Clock()) as rig:
 
@@ -131,7 +131,7 @@ async def test_of_many_that_come_at_once_with_the_same_ids_each_is_taken_once() 
         assert sorted(await rig.published(40)) == sorted(await rig.rows()) == sorted(map(str, range(40)))
 
 
-async def test_a_restart_keeps_the_totals_and_the_ids(tmp_path: Path) -> None:
+async def test_a_restart_keeps_the_exact_totals_and_the_ids(tmp_path: Path) -> None:
     clock, file = Clock(), tmp_path / "store.db"
     async with running(clock, path=file) as rig:
         await rig.take(
@@ -157,15 +157,15 @@ async def test_a_restart_keeps_the_totals_and_the_ids(tmp_path: Path) -> None:
         assert rig.dashboard.metrics() == after
     clock.ms = START_MS + DAY_MS
     async with running(clock, path=file) as rig:
-        assert rig.dashboard.metrics().total == 1  # that which was ahead
+        assert rig.dashboard.metrics().total == 1  # the item ahead of the clock
         assert (await rig.take(item("now")))[0] == 0
         clock.ms += 60_000
         assert rig.dashboard.metrics().total == 0
-        assert (await rig.take(item("now")))[0] == 1  # the id is forgotten a window after it came
+        assert (await rig.take(item("now")))[0] == 1  # an id is forgotten one window after its receipt
         assert rig.dashboard.metrics().total == 1
 
 
-async def test_what_comes_after_its_time_is_stored_and_published_and_never_counts() -> None:
+async def test_an_item_older_than_the_window_is_stored_and_published_but_not_counted() -> None:
     async with running(Clock()) as rig:
         assert await rig.take(item("a", timestamp=ago(DAY_MS)), item("b", timestamp=ago(DAY_MS - 1))) == (
             2,
@@ -176,7 +176,7 @@ async def test_what_comes_after_its_time_is_stored_and_published_and_never_count
 
 
 @pytest.mark.parametrize("wrong", [{"ticker": "?"}, {"score": 2}, {"sentiment": "fine"}, {"text": ""}])
-async def test_nothing_of_a_refused_request_stays(wrong: dict[str, Any]) -> None:
+async def test_a_refused_request_stores_nothing(wrong: dict[str, Any]) -> None:
     async with running(Clock()) as rig:
         before = rig.dashboard.metrics()
         with pytest.raises(StreamdError) as refused:
@@ -188,7 +188,7 @@ async def test_nothing_of_a_refused_request_stays(wrong: dict[str, Any]) -> None
         assert await rig.published(1) == ["z"]
 
 
-async def test_beyond_a_bound_nothing_is_taken_until_there_is_room(tmp_path: Path) -> None:
+async def test_items_over_a_limit_are_refused_until_items_leave(tmp_path: Path) -> None:
     clock, file = Clock(), tmp_path / "store.db"
     settings = attrs.evolve(SETTINGS, max_items=5, max_tickers=2)
     async with running(clock, settings, file) as rig:
@@ -203,12 +203,12 @@ async def test_beyond_a_bound_nothing_is_taken_until_there_is_room(tmp_path: Pat
         assert await rig.rows() == ["0", "1", "2"]
         assert await rig.take(item("m", "MSFT"), item("4")) == (2, ["m", "4"])
     clock.ms += DAY_MS + 60_000
-    async with running(clock, settings, file) as rig:  # what is over is deleted after a start
+    async with running(clock, settings, file) as rig:  # expired items are deleted at the start
         assert await rig.rows() == []
         assert (await rig.take(*[item(str(number), f"T{number % 2}") for number in range(5)]))[0] == 5
 
 
-async def test_what_is_on_its_way_takes_its_room_already() -> None:
+async def test_inserts_in_progress_count_toward_the_limits() -> None:
     settings = attrs.evolve(SETTINGS, max_items=10, max_tickers=3)
     outcomes: Counter[str] = Counter()
     async with running(Clock(), settings) as rig:
@@ -227,7 +227,7 @@ async def test_what_is_on_its_way_takes_its_room_already() -> None:
         assert outcomes == {"items[0].ticker": 5}
 
 
-async def test_when_publishing_is_behind_items_are_refused_and_none_is_lost() -> None:
+async def test_items_are_refused_while_publishing_lags_and_none_is_lost() -> None:
     settings = attrs.evolve(SETTINGS, max_unpublished=3)
     async with running(Clock(), settings) as rig:
         rig.hub.is_open = False
@@ -242,11 +242,11 @@ async def test_when_publishing_is_behind_items_are_refused_and_none_is_lost() ->
         assert await rig.published(5) == ["a", "b", "e", "c", "d"]
 
 
-async def test_a_caller_that_leaves_leaves_an_item_whole_or_not_at_all() -> None:
+async def test_a_cancelled_request_stores_its_item_completely_or_not_at_all() -> None:
     async with running(Clock()) as rig:
         for checkpoints in range(30):
             async with trio.open_nursery() as nursery:
-                text = "Good. " * (300 if checkpoints % 2 else 1)  # in a thread, and without one
+                text = "Good. " * (300 if checkpoints % 2 else 1)  # with and without a worker thread
                 nursery.start_soon(rig.take, item(str(checkpoints), text=text))
                 for _ in range(checkpoints):
                     await trio.lowlevel.checkpoint()
@@ -257,20 +257,20 @@ async def test_a_caller_that_leaves_leaves_an_item_whole_or_not_at_all() -> None
         assert rig.dashboard._arriving == {}
 
 
-async def test_while_a_long_request_is_scored_others_have_their_turn_and_leaving_ends_it() -> None:
+async def test_scoring_a_long_request_blocks_no_other_and_can_be_cancelled() -> None:
     long = json.dumps(
         {"items": [item(str(n), text="It is good but bad. " * 400) for n in range(250)]}
     ).encode()
     async with running(Clock()) as rig, trio.open_nursery() as nursery:
-        nursery.start_soon(rig.dashboard.take, long)
-        for number in range(50):  # small ones do not wait for it
+        nursery.start_soon(rig.dashboard.store_items, long)
+        for number in range(50):  # small requests do not wait for it
             await rig.take(item(f"small{number}"))
         assert rig.dashboard.metrics().total == 50
         nursery.cancel_scope.cancel()
     assert rig.dashboard.metrics().total == 50
 
 
-async def test_before_what_is_kept_was_read_a_request_waits_only_so_long(
+async def test_a_request_before_loading_ends_is_refused_after_the_timeout(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     dashboard = Dashboard(Database(), Hub(), SETTINGS, EventSettings(), Clock())

@@ -1,4 +1,4 @@
-"""When events of the sentiment dashboard are published, on a virtual clock."""
+"""The feed's publishing intervals, on a virtual clock."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -17,7 +17,8 @@ from streamd.config.services import SentimentSettings
 from streamd.errors import HubLagging
 from streamd.events import Draft
 from streamd.services.sentiment.feed import METRICS_TOPIC, Feed
-from streamd.services.sentiment.totals import HOUR_MS, Metrics, Sentiment, Totals
+from streamd.services.sentiment.models import Sentiment, SentimentMetrics
+from streamd.services.sentiment.totals import HOUR_MS, Totals
 
 DAY_MS = 24 * HOUR_MS
 START_MS = 1_700_000_000_000
@@ -30,10 +31,10 @@ def now_ms() -> int:
 
 
 class Recorder:
-    """Takes what is published and when, and refuses it as often as told."""
+    """A publisher that records events with their times, and fails as scripted."""
 
     def __init__(self) -> None:
-        self.metrics: list[tuple[float, Metrics]] = []
+        self.metrics: list[tuple[float, SentimentMetrics]] = []
         self.items: list[str] = []
         self.failures: list[Exception] = []
 
@@ -58,7 +59,7 @@ class Recorder:
 
 @attrs.frozen
 class Fed:
-    """A feed that runs."""
+    """A running feed."""
 
     totals: Totals
     feed: Feed
@@ -80,7 +81,7 @@ async def feeding(settings: SentimentSettings = SETTINGS) -> AsyncIterator[Fed]:
         nursery.cancel_scope.cancel()
 
 
-async def test_without_changes_metrics_come_every_thirty_seconds(
+async def test_metrics_are_published_every_thirty_seconds_without_changes(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     async with feeding() as fed:
@@ -89,7 +90,7 @@ async def test_without_changes_metrics_come_every_thirty_seconds(
         assert {metrics.total for _, metrics in fed.hub.metrics} == {0}
 
 
-async def test_a_change_is_published_at_once_then_at_most_one_a_second(
+async def test_changes_are_published_at_most_once_a_second(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     async with feeding() as fed:
@@ -102,7 +103,7 @@ async def test_a_change_is_published_at_once_then_at_most_one_a_second(
         assert [metrics.total for _, metrics in fed.hub.metrics] == [1, 9, 17, 24, 24]
 
 
-async def test_what_leaves_a_window_is_a_change_at_that_very_millisecond(
+async def test_an_item_leaving_a_window_is_a_change_at_that_millisecond(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     async with feeding() as fed:
@@ -120,11 +121,11 @@ async def test_what_leaves_a_window_is_a_change_at_that_very_millisecond(
     )
 )
 @example([(0.01, 99_000), (29, 60_001)])
-def test_never_two_within_a_second_never_none_for_thirty_and_always_right(
+def test_metrics_keep_both_intervals_and_are_exact(
     arrivals: list[tuple[float, int]],
 ) -> None:
     async def run() -> None:
-        items: list[tuple[int, int]] = []  # when each came and when it leaves the day (ms)
+        items: list[tuple[int, int]] = []  # times at which each item is added and leaves the day (ms)
         async with feeding() as fed:
             for pause, left_ms in arrivals:
                 await trio.sleep(pause)
@@ -140,7 +141,7 @@ def test_never_two_within_a_second_never_none_for_thirty_and_always_right(
                 surely = sum(came < at < leaves for came, leaves in items)
                 assert surely <= metrics.total <= sum(came <= at < leaves for came, leaves in items)
             assert fed.hub.metrics[-1][1].total == 0
-            for came, leaves in items:  # both are told of within a second
+            for came, leaves in items:  # both are published within a second
                 for change in (came, leaves):
                     since = (change - START_MS) / 1000
                     assert any(since - 0.001 <= when <= since + 1.001 for when in times)
@@ -148,7 +149,7 @@ def test_never_two_within_a_second_never_none_for_thirty_and_always_right(
     trio.run(run, clock=trio.testing.MockClock(autojump_threshold=0))
 
 
-async def test_items_go_out_once_each_in_order_whatever_fails(
+async def test_items_are_published_once_and_in_order_despite_failures(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     drafts = [Draft.create("sentiment/items", str(number), limits=LIMITS) for number in range(250)]
@@ -157,15 +158,15 @@ async def test_items_go_out_once_each_in_order_whatever_fails(
         fed.feed.put(drafts[:120])
         await trio.sleep(2.5)
         assert fed.hub.items == []
-        assert fed.feed.waiting == 120
+        assert fed.feed.unpublished == 120
         fed.feed.put(drafts[120:])
         await trio.sleep(3)
         assert fed.hub.items == [str(number) for number in range(250)]
-        assert fed.feed.waiting == 0
+        assert fed.feed.unpublished == 0
 
 
 @pytest.mark.parametrize("make", [lambda: HubLagging("behind"), lambda: RuntimeError("a test's")])
-async def test_metrics_that_cannot_be_published_are_tried_again_with_what_holds_then(
+async def test_failed_metrics_are_retried_with_the_current_totals(
     make: Callable[[], Exception], autojump_clock: trio.testing.MockClock
 ) -> None:
     async with feeding() as fed:

@@ -1,4 +1,4 @@
-"""What a request with items may say, and what becomes of it; how texts are scored."""
+"""Validation of requests with items, their defaults, and the scoring of texts."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -16,8 +16,8 @@ from streamd.config import EventSettings
 from streamd.config.services import SentimentSettings
 from streamd.errors import StreamdError, TooLarge
 from streamd.services.sentiment.items import Item, read_items
+from streamd.services.sentiment.models import Sentiment
 from streamd.services.sentiment.scoring import sentiment_of
-from streamd.services.sentiment.totals import Sentiment
 from streamd.text import vader
 from streamd.text.vader import score_text
 
@@ -43,7 +43,7 @@ def data_of(item: Item) -> Any:
     return msgspec.json.decode(item.draft.data)
 
 
-def test_what_is_left_out_is_filled_in() -> None:
+def test_omitted_fields_get_their_defaults() -> None:
     [read_one] = read({"ticker": " brk.b ", "text": GOOD})
     assert read_one.ticker == "BRK.B"
     assert read_one.timestamp_ms == NOW_MS
@@ -77,12 +77,12 @@ def test_what_is_left_out_is_filled_in() -> None:
             {"text": GOOD, "sentiment": "negative"},
             "negative",
             GOOD_SCORE,
-        ),  # scored, and what the caller says holds
-        ({"sentiment": "positive", "score": -0.9}, "positive", -0.9),  # its contradictions are its own
+        ),  # a given sentiment is kept, only the score is computed
+        ({"sentiment": "positive", "score": -0.9}, "positive", -0.9),  # a contradiction of the caller is kept
         ({"text": BAD, "sentiment": None, "score": None}, "negative", BAD_SCORE),
     ],
 )
-def test_what_the_caller_says_holds_and_the_rest_is_scored(
+def test_given_values_are_kept_and_missing_ones_are_computed(
     fields: dict[str, Any], sentiment: str, score: float
 ) -> None:
     [read_one] = read(item(**fields))
@@ -94,10 +94,10 @@ def test_what_the_caller_says_holds_and_the_rest_is_scored(
 @pytest.mark.parametrize(
     ("timestamp", "ms"),
     [
-        ("2023-11-14T22:13:20.123999Z", NOW_MS),  # to the millisecond, what is finer is cut off
+        ("2023-11-14T22:13:20.123999Z", NOW_MS),  # truncated to the millisecond
         ("2023-11-14T23:13:20.123+01:00", NOW_MS),
         ("2023-11-13T22:13:20Z", NOW_MS - 123 - 86_400_000),
-        ("2001-01-01T00:00:00Z", 978_307_200_000),  # as late as may be
+        ("2001-01-01T00:00:00Z", 978_307_200_000),  # the upper bound
         ("2023-11-14T22:14:20.123Z", NOW_MS + 60_000),
     ],
 )
@@ -138,7 +138,7 @@ LATE = (NOW + timedelta(milliseconds=60_001)).isoformat()
         ("AAPL", "items[1]"),
     ],
 )
-def test_whatever_is_wrong_is_named(wrong: Any, field: str) -> None:
+def test_an_invalid_value_is_named(wrong: Any, field: str) -> None:
     with pytest.raises(StreamdError) as refused:
         read(item(), wrong, item())
     assert refused.value.field == field
@@ -154,7 +154,7 @@ def test_a_body_without_items_is_refused(body: bytes) -> None:
     assert refused.value.status == 400
 
 
-def test_too_many_items_and_events_that_this_server_cannot_publish() -> None:
+def test_too_many_items_and_too_large_events_are_refused() -> None:
     with pytest.raises(TooLarge) as refused:
         read(*[item()] * 6)
     assert refused.value.field == "items"
@@ -163,7 +163,7 @@ def test_too_many_items_and_events_that_this_server_cannot_publish() -> None:
     assert refused.value.field == "items[0]"
 
 
-def test_nothing_is_scored_for_a_request_that_is_refused() -> None:
+def test_a_refused_request_scores_no_text() -> None:
     scored: list[str] = []
 
     def score(text: str) -> float:
@@ -177,7 +177,7 @@ def test_nothing_is_scored_for_a_request_that_is_refused() -> None:
 
 
 @given(st.floats(-1, 1))
-def test_the_bounds_of_sentiment(score: float) -> None:
+def test_sentiment_thresholds(score: float) -> None:
     expected = "positive" if score >= 0.05 else "negative" if score <= -0.05 else "neutral"
     assert sentiment_of(score) == expected
 
@@ -196,7 +196,7 @@ LONG_TEXTS = st.builds(
 
 
 @given(LONG_TEXTS)
-def test_passages_are_the_text_and_each_is_bounded(text: str) -> None:
+def test_passages_cover_the_text_and_are_bounded(text: str) -> None:
     passages = list(vader._passages(text))
     assert "".join(passages) == text
     assert all(0 < vader._cost(passage) <= vader.PASSAGE_COST for passage in passages)
@@ -210,11 +210,11 @@ def test_a_long_text_gets_the_average_of_its_passages() -> None:
     assert score_text(good) > 0.9
     assert score_text(bad) < -0.9
     assert abs(score_text(good + bad)) < 0.2
-    assert -1 <= score_text("😀" * 10_000) <= 1  # whole, VADER would take half a minute
+    assert -1 <= score_text("😀" * 10_000) <= 1  # as one passage VADER would take half a minute
     assert score_text(" " * 10_000) == 0
 
 
-def test_settings_can_be_as_tight_as_they_like() -> None:
+def test_settings_may_have_their_smallest_values() -> None:
     tight = attrs.evolve(SETTINGS, max_ahead_seconds=0)
     read(item(timestamp=NOW.isoformat()), settings=tight)
     with pytest.raises(StreamdError) as refused:

@@ -28,7 +28,7 @@ LIMIT_SECONDS = 30
 
 @attrs.frozen
 class Rig:
-    """A running server, and a client that brings items."""
+    """A running server and a client that posts items."""
 
     server: RunningServer
     http: httpx.AsyncClient
@@ -66,7 +66,7 @@ async def serving(
 
 
 async def next_of(reader: StreamReader, type: str) -> Any:
-    """Read up to the next event of a type, control frames among them; its data."""
+    """Return the data of the next event or control frame of a type."""
     while (block := await reader.next_block()) is not None:
         if isinstance(block, ServerSentEvent) and block.type == type:
             return json.loads(block.data)
@@ -79,7 +79,7 @@ async def until(holds: Callable[[], bool]) -> None:
             await trio.lowlevel.checkpoint()
 
 
-async def test_a_stream_begins_with_the_totals_as_they_are_and_goes_on_with_what_comes() -> None:
+async def test_a_stream_starts_with_the_metrics_and_continues_live() -> None:
     async with serving() as rig:
         await rig.post("before")
         async with rig.stream() as reader:
@@ -92,13 +92,13 @@ async def test_a_stream_begins_with_the_totals_as_they_are_and_goes_on_with_what
             assert (first.type, second.type) == ("connected", "metrics")
             assert json.loads(second.data)["total"] == 1
             assert json.loads(first.data)["heartbeat_seconds"] == 30
-            assert second.last_event_id == ""  # the state moves no cursor
+            assert second.last_event_id == ""  # the snapshot moves no cursor
             await rig.post("after", ticker="tsla")
             item = await next_of(reader, "new_item")
             assert datetime.fromisoformat(item.pop("timestamp")).tzinfo == UTC
             assert item == {"item_id": "after", "ticker": "TSLA", "sentiment": "positive", "score": 0.4404}
             while (metrics := await next_of(reader, "metrics"))["total"] != 2:
-                pass  # that of the first item
+                pass  # the metrics of the first item
             assert metrics == {
                 "total": 2,
                 "positive": 2,
@@ -111,7 +111,7 @@ async def test_a_stream_begins_with_the_totals_as_they_are_and_goes_on_with_what
             assert metrics == (await rig.http.get("/api/v2/metrics")).json()
 
 
-async def test_metrics_come_without_changes_too_and_with_many_not_more_often_than_allowed() -> None:
+async def test_streamed_metrics_keep_both_intervals() -> None:
     async with (
         serving(metrics_min_seconds=0.25, metrics_max_seconds=0.5) as rig,
         trio.open_nursery() as nursery,
@@ -131,13 +131,13 @@ async def test_metrics_come_without_changes_too_and_with_many_not_more_often_tha
                     ids.append(EventId(event.last_event_id))
             assert totals == sorted(totals)
             assert totals[-1] > totals[0]
-            # The ids tell when each was published, to the millisecond.
+            # The ids carry the publishing times, to the millisecond.
             gaps = [split_event_id(later)[0] - split_event_id(earlier)[0] for earlier, later in pairwise(ids)]
             assert min(gaps) >= 249
             stop.set()
 
 
-async def test_a_hundred_streams_the_next_is_refused_and_one_that_leaves_makes_room() -> None:
+async def test_the_stream_after_the_hundredth_is_refused_until_one_leaves() -> None:
     async with serving() as rig, trio.open_nursery() as nursery:
         items: list[str] = []
 
@@ -163,7 +163,7 @@ async def test_a_hundred_streams_the_next_is_refused_and_one_that_leaves_makes_r
         await rig.post("to all")
         await until(lambda: len(items) == 100)
         assert set(items) == {"to all"}
-        async with open_stream(rig.server.url, topics=["anything"]) as other:  # the other places are free
+        async with open_stream(rig.server.url, topics=["anything"]) as other:  # not in the group
             await other.next_control("connected")
 
         scopes[0].cancel()
@@ -175,7 +175,7 @@ async def test_a_hundred_streams_the_next_is_refused_and_one_that_leaves_makes_r
         nursery.cancel_scope.cancel()
 
 
-async def test_heartbeats_say_how_many_there_are_on_a_busy_stream_too() -> None:
+async def test_heartbeats_count_connections_on_a_busy_stream_too() -> None:
     connections = ConnectionSettings(sweep_seconds=0.02)
     async with serving(connections, heartbeat_seconds=0.2) as rig, trio.open_nursery() as nursery:
         async with (
@@ -203,7 +203,7 @@ async def test_heartbeats_say_how_many_there_are_on_a_busy_stream_too() -> None:
             stop.set()
 
 
-async def test_streams_end_by_their_lifetime_and_resume_without_loss() -> None:
+async def test_streams_end_after_their_lifetime_and_resume_without_loss() -> None:
     connections = ConnectionSettings(sweep_seconds=0.02)
     async with serving(connections, max_lifetime_seconds=0.3, metrics_min_seconds=0.1) as rig:
         seen: list[str] = []
@@ -238,7 +238,7 @@ async def test_streams_end_by_their_lifetime_and_resume_without_loss() -> None:
         assert seen == [str(number) for number in range(len(seen))]
 
 
-async def test_whoever_resumes_gets_all_items_that_it_missed_and_only_the_newest_metrics() -> None:
+async def test_resuming_replays_every_missed_item_and_only_the_newest_metrics() -> None:
     async with serving(metrics_min_seconds=0.01) as rig:
         ids = [str(number) for number in range(8)]
         async with rig.stream() as reader:
@@ -266,10 +266,10 @@ async def test_whoever_resumes_gets_all_items_that_it_missed_and_only_the_newest
             assert total == 8
 
 
-async def test_whoever_comes_in_while_items_come_sees_each_once_and_in_order() -> None:
+async def test_joining_during_publishing_sees_each_item_once_and_in_order() -> None:
     async with serving() as rig, trio.open_nursery() as nursery:
         done = trio.Event()
-        everything: list[str] = []  # ids of the events, as the first stream has seen them
+        everything: list[str] = []  # event ids in the order of the first stream
         starts: list[list[str]] = []
 
         async def follow(into: list[str]) -> None:
@@ -301,11 +301,11 @@ async def test_whoever_comes_in_while_items_come_sees_each_once_and_in_order() -
             done.set()
         assert len(everything) == 1 + 301
         for head, *seen in starts:
-            assert seen == everything[-len(seen) :]  # it may begin a little before the head that it was told
+            assert seen == everything[-len(seen) :]  # the stream may start slightly before its announced head
             assert {id for id in everything if id > head} <= set(seen)
 
 
-async def test_the_policy_merges_metrics_and_loses_no_item() -> None:
+async def test_the_overflow_policy_merges_metrics_and_loses_no_item() -> None:
     hub_settings = HubSettings(channel_capacity=64, ring_events=256, batch_events=100)
     async with serving(hub=hub_settings, metrics_min_seconds=0.01) as rig:
         hub = rig.server.streamd.runtime.broker.hub
@@ -316,10 +316,10 @@ async def test_the_policy_merges_metrics_and_loses_no_item() -> None:
             hub.subscribe(selectors, None, large, overflow=Overflow.LATEST) as waiting,
         ):
             ids = [str(number) for number in range(600)]
-            for place in range(0, 600, 20):  # nobody takes anything meanwhile
+            for place in range(0, 600, 20):  # the client reads nothing meanwhile
                 await rig.post(*ids[place : place + 20])
             await until(lambda: hub.statistics()["ahead"] == 0 and large.waiting > 600)
-            assert not slow.live  # it has overflowed, and reads from the log
+            assert not slow.live  # its queue overflowed, so it reads from the log
             for subscription in (slow, waiting):
                 frames: list[Frame] = []
                 while items(frames) != ids or not metrics(frames) or metrics(frames)[-1] != 600:

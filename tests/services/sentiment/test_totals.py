@@ -1,4 +1,4 @@
-"""The sliding windows of the sentiment dashboard against a model that looks at all items every time."""
+"""The sliding windows of the sentiment dashboard, compared with a model that recounts all items."""
 
 from collections import Counter
 
@@ -7,7 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from streamd.services.sentiment.totals import HOUR_MS, Metrics, Sentiment, Totals
+from streamd.services.sentiment.models import Sentiment, SentimentMetrics
+from streamd.services.sentiment.totals import HOUR_MS, Totals
 
 DAY_MS = 24 * HOUR_MS
 NOW = 1_700_000_000_000
@@ -15,7 +16,7 @@ NOW = 1_700_000_000_000
 
 @attrs.frozen
 class Add:
-    """An item, so old (ms) when it comes; less than 0 for one that is ahead of the clock."""
+    """Add an item of this age (ms); a negative age is ahead of the clock."""
 
     age_ms: int
     ticker: str
@@ -24,7 +25,7 @@ class Add:
 
 @attrs.frozen
 class Wait:
-    """Time that passes (ms), and how many may leave at once before somebody looks."""
+    """Advance the clock (ms), then expire with this limit."""
 
     ms: int
     most: int | None
@@ -41,10 +42,10 @@ STEPS = st.lists(
 )
 
 
-def naive(items: list[tuple[int, str, Sentiment]], now_ms: int, window_ms: int) -> Metrics:
+def naive(items: list[tuple[int, str, Sentiment]], now_ms: int, window_ms: int) -> SentimentMetrics:
     inside = [item for item in items if item[0] > now_ms - window_ms]
     kinds = Counter(sentiment for _, _, sentiment in inside)
-    return Metrics(
+    return SentimentMetrics(
         total=len(inside),
         positive=kinds[Sentiment.POSITIVE],
         neutral=kinds[Sentiment.NEUTRAL],
@@ -59,7 +60,7 @@ def naive(items: list[tuple[int, str, Sentiment]], now_ms: int, window_ms: int) 
 @example([Add(DAY_MS, "A", Sentiment.POSITIVE), Add(DAY_MS - 1, "A", Sentiment.POSITIVE)], DAY_MS)
 @example([Add(0, "A", Sentiment.NEUTRAL), Wait(DAY_MS - 1, None), Wait(1, None)], DAY_MS)
 @example([Add(0, "A", Sentiment.NEUTRAL), Wait(DAY_MS, 0), Add(0, "B", Sentiment.NEGATIVE)], DAY_MS)
-def test_the_totals_are_those_of_a_look_at_everything(steps: list[Add | Wait], window_ms: int) -> None:
+def test_totals_equal_a_full_recount(steps: list[Add | Wait], window_ms: int) -> None:
     totals, now, items = Totals(window_ms), NOW, list[tuple[int, str, Sentiment]]()
     for step in steps:
         if isinstance(step, Add):
@@ -67,14 +68,14 @@ def test_the_totals_are_those_of_a_look_at_everything(steps: list[Add | Wait], w
             items.append((now - step.age_ms, step.ticker, step.sentiment))
         else:
             now += step.ms
-            totals.expire(now, most=step.most)
-            if step.most != 0:  # sometimes nobody looks for a while
+            totals.expire(now, limit=step.most)
+            if step.most != 0:  # 0: skip the comparison for a while
                 assert totals.metrics(now) == naive(items, now, window_ms)
     assert totals.metrics(now) == naive(items, now, window_ms)
 
 
 @given(STEPS)
-def test_the_next_change_is_when_the_metrics_change(steps: list[Add | Wait]) -> None:
+def test_next_change_is_the_time_of_the_next_different_metrics(steps: list[Add | Wait]) -> None:
     totals, now, items = Totals(DAY_MS), NOW, list[tuple[int, str, Sentiment]]()
     for step in steps:
         if isinstance(step, Add):
@@ -108,18 +109,18 @@ def test_the_next_change_is_when_the_metrics_change(steps: list[Add | Wait]) -> 
         (DAY_MS + 1, 0, 0),
     ],
 )
-def test_an_item_exactly_as_old_as_a_window_has_left_it(age_ms: int, total: int, last_hour: int) -> None:
+def test_an_item_as_old_as_the_window_no_longer_counts(age_ms: int, total: int, last_hour: int) -> None:
     totals = Totals(DAY_MS)
     totals.expire(NOW)
     totals.add(NOW - age_ms, "AAPL", Sentiment.NEGATIVE)
-    assert totals.version == total  # what never counts is no change
+    assert totals.version == total  # an item that never counts changes nothing
     metrics = totals.metrics(NOW)
     assert (metrics.total, metrics.negative, metrics.rate_last_hour) == (total, total, last_hour)
     assert metrics.by_tag == ({"AAPL": 1} if total else {})
     assert metrics.rate_last_24h == total / 24
 
 
-def test_a_clock_set_back_brings_nothing_back() -> None:
+def test_setting_the_clock_back_restores_no_item() -> None:
     totals = Totals(DAY_MS)
     totals.add(NOW - DAY_MS + 1, "A", Sentiment.POSITIVE)
     assert totals.metrics(NOW + 1).total == 0
@@ -129,20 +130,20 @@ def test_a_clock_set_back_brings_nothing_back() -> None:
     assert totals.metrics(NOW - 5000).total == 1
 
 
-def test_items_leave_a_few_at_a_time_when_that_is_asked_for() -> None:
+def test_expire_removes_at_most_the_limit() -> None:
     totals = Totals(DAY_MS)
     for _ in range(10):
         totals.add(NOW, "A", Sentiment.POSITIVE)
     steps = 1
-    while not totals.expire(NOW + DAY_MS, most=3):
+    while not totals.expire(NOW + DAY_MS, limit=3):
         steps += 1
         assert len(totals) >= 10 - 3 * steps
-    assert steps == 7  # ten leave the hour and ten the day
+    assert steps == 7  # ten removals from the hour and ten from the day
     assert not len(totals)
     assert not totals.tickers
 
 
-def test_tickers_that_come_and_go_leave_nothing_behind() -> None:
+def test_tickers_without_items_cost_no_memory() -> None:
     totals, now = Totals(HOUR_MS), NOW
     for number in range(1000):
         totals.add(now, f"T{number}", Sentiment.NEUTRAL)

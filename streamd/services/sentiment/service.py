@@ -1,0 +1,27 @@
+"""Assembly of the sentiment service: the dashboard, its routes and its group of connections."""
+
+from ... import Service, Streamd
+from ...config.services import SentimentSettings
+from ...connections import Group
+from .dashboard import Dashboard
+from .routes import make_blueprint
+
+
+def make(streamd: Streamd, settings: SentimentSettings) -> Service:
+    """Build the service."""
+    connections = streamd.settings.connections
+    lifetime = settings.max_lifetime_seconds
+    if lifetime > connections.sweep_seconds:
+        # The sweeper looks at lifetimes once per interval, and the platform's limit must not be exceeded.
+        lifetime -= connections.sweep_seconds
+    group = Group(
+        "the sentiment dashboard",
+        max_connections=settings.max_connections,
+        max_lifetime_seconds=lifetime,
+        lifetime_jitter=connections.lifetime_jitter,
+        retry_after_seconds=connections.retry_after_seconds,
+        heartbeat_fields=lambda group: {"connections": len(group)},
+    )
+    dashboard = Dashboard(streamd.database, streamd.hub, settings, streamd.settings.events)
+    blueprint = make_blueprint(dashboard, group, settings, streamd.settings.events)
+    return Service(blueprint, run=dashboard.run)
