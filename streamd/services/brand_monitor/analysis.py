@@ -12,7 +12,7 @@ from ...events.control import format_time
 from ...tasks import Progress, StepPlan, StepProgress, WorkFailed
 from ...text import vader
 from .folding import prepare
-from .names import Found, Matcher
+from .names import Matcher, NameMatches
 from .requests import Mention, Wanted, unpack
 from .terms import Terms, words_of
 from .tone import Tone
@@ -87,8 +87,8 @@ class Analyst:
 
     async def _count_names(
         self, progress: Progress, names: Sequence[str], mentions: Sequence[Mention]
-    ) -> tuple[list[Found], Voice]:
-        found: list[Found] = []
+    ) -> tuple[list[NameMatches], Voice]:
+        found: list[NameMatches] = []
         voice = Voice(names)
         async with progress.step("share_of_voice", message="Looking for who is named") as step:
             matcher = await self._compute(partial(Matcher, names))
@@ -111,11 +111,11 @@ class Analyst:
         return tone
 
     async def _count_terms(
-        self, progress: Progress, mentions: Sequence[Mention], found: Sequence[Found]
+        self, progress: Progress, mentions: Sequence[Mention], found: Sequence[NameMatches]
     ) -> tuple[Terms, Terms]:
         everywhere, with_brand = Terms(), Terms()
 
-        def look_at(pair: tuple[Mention, Found]) -> None:
+        def look_at(pair: tuple[Mention, NameMatches]) -> None:
             mention, names_found = pair
             words = list(words_of(prepare(mention.text), names_found.spans))
             everywhere.add(words)

@@ -1,9 +1,9 @@
-"""Text as people read it, not as it is encoded: what is a letter, and which letters are the same.
+"""Folding of text for matching names: case, accents, compatibility forms, and letters of any script.
 
-``Nestlé``, ``NESTLE`` and ``Nestle`` with an accent of its own are one name; so are ``Ａｐｐｌｅ`` and
+``Nestlé``, ``NESTLE`` and ``Nestle`` with a combining accent are one name; so are ``Ａｐｐｌｅ`` and
 ``apple``, ``Mærsk`` and ``Maersk``. Follows Unicode's caseless matching (chapter 3.13, D146) as far as names
-need it, and leaves out accents, but keeps marks that make another letter of a letter: Japanese voicing,
-Indic vowels.
+need it, and removes accents, but keeps marks that turn one letter into another: Japanese voicing, Indic
+vowels.
 """
 
 import itertools
@@ -13,19 +13,19 @@ from typing import Final
 
 import attrs
 
-_CACHED_MAX: Final = 20_000  # code points: more than any language needs, less than somebody could send
+_CACHED_MAX: Final = 20_000  # code points: more than one language uses, and a bound on hostile text
 
 
 def _ranges(text: str) -> str:
-    """Ranges of code points, such as ``0e00-0eff 3005``, as the inside of a character class."""
+    """Convert ranges of code points, such as ``0e00-0eff 3005``, to the inside of a character class."""
     ends = ([int(end, 16) for end in part.split("-")] for part in text.split())
     return "".join(f"\\U{first:08x}-\\U{last:08x}" for first, last in ends)
 
 
 def _find_marks() -> str:
-    """Combining marks, which belong to the letter before them, as the inside of a character class.
+    """List the combining marks, which belong to the letter before them, as the inside of a character class.
 
-    To Python's ``re`` they are no part of a word, which cuts the words of most Indic scripts to pieces.
+    Python's ``re`` does not count them as word characters, which splits words of most Indic scripts.
     """
     marks = (code for code in _MARKED if unicodedata.category(chr(code)) in ("Mn", "Mc"))
     runs = itertools.groupby(enumerate(marks), key=lambda pair: pair[1] - pair[0])
@@ -33,37 +33,40 @@ def _find_marks() -> str:
     return _ranges(" ".join(f"{codes[0]:x}-{codes[-1]:x}" for codes in ends))
 
 
-_MARKED: Final = [*range(0x300, 0x3100), *range(0xA000, 0xAC00)]  # where scripts in use have their marks
-# Scripts that are written without spaces between words: Thai, Lao, Myanmar, Khmer, Japanese and Han.
+_MARKED: Final = [
+    *range(0x300, 0x3100),
+    *range(0xA000, 0xAC00),
+]  # blocks that hold the marks of living scripts
+# Scripts without spaces between words: Thai, Lao, Myanmar, Khmer, Japanese and Han.
 _UNSPACED: Final = _ranges(
     "0e00-0eff 1000-109f 1780-17ff 3005-3007 3040-30ff 31f0-31ff 3400-4dbf 4e00-9fff f900-faff 20000-323af"
 )
-_HANGUL: Final = _ranges("1100-11ff 3130-318f ac00-d7ff")  # spaces, but particles are joined to a name's end
+_HANGUL: Final = _ranges("1100-11ff 3130-318f ac00-d7ff")  # has spaces, but particles are appended to names
 _WORD: Final = rf"\w{_find_marks()}"
 
 LETTER: Final = rf"(?!_)[{_WORD}]"
 """One character of a word: a letter, a digit or a mark, in a regular expression."""
 
 NAME_BEGINS: Final = rf"(?:(?=[{_UNSPACED}])|(?<!(?![_{_UNSPACED}])[{_WORD}]))"
-"""Where a name may begin: not after a letter, unless either is of a script without spaces."""
+"""Start boundary of a name: not after a letter, unless one of the two is of a script without spaces."""
 
 NAME_ENDS: Final = rf"(?:(?<=[{_UNSPACED}{_HANGUL}])|(?!(?![_{_UNSPACED}{_HANGUL}])[{_WORD}]))"
-"""Where a name may end: the same before a letter, and Korean has particles there."""
+"""End boundary of a name: not before a letter, with the same exception and one for Korean particles."""
 
-# Trade marks hang on a name without being part of it; what nobody sees is no part of it either.
+# Trade mark signs and invisible characters are not part of a name.
 _SIGNS: Final[dict[int, str | None]] = dict.fromkeys(map(ord, "™℠®©"), " ")
 _INVISIBLE: Final = [0xAD, 0x61C, 0x180E, *range(0x200B, 0x2010), *range(0x202A, 0x202F)]
 _INVISIBLE_TOO: Final = [*range(0x2060, 0x206A), *range(0xFE00, 0xFE10), 0xFEFF]
 _BEFORE: Final[dict[int, str | None]] = (
     _SIGNS | dict.fromkeys(map(ord, "`´"), "'") | dict.fromkeys([*_INVISIBLE, *_INVISIBLE_TOO])
 )
-# Letters that Unicode takes for letters of their own, and people write without their strokes.
+# Letters that Unicode does not decompose, although people write them without their strokes.
 _PLAIN: Final = {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "æ": "ae", "œ": "oe", "ı": "i", "ħ": "h", "ŧ": "t"}
 _APOSTROPHES: Final = "'‘’‛ʻʼʹ′"
 
 
 def prepare(text: str) -> str:
-    """Text in one encoding of several (NFKC), without trade marks and what is invisible."""
+    """Normalize text to NFKC, without trade mark signs and invisible characters."""
     if text.isascii():
         return text.replace("`", "'")
     return unicodedata.normalize("NFKC", text.translate(_BEFORE))
@@ -74,17 +77,15 @@ class Folded:
     """Prepared text without case and accents."""
 
     text: str
-    offsets: Sequence[int] | None = (
-        None  # where each character was in the prepared text; None: in the same place
-    )
+    offsets: Sequence[int] | None = None  # index of each character in the prepared text; None: the same index
 
     def span(self, start: int, end: int) -> tuple[int, int]:
-        """Where ``text[start:end]``, which is not empty, was in the prepared text."""
+        """Return the span in the prepared text of the non-empty ``text[start:end]``."""
         return (start, end) if self.offsets is None else (self.offsets[start], self.offsets[end - 1] + 1)
 
 
 class _Table(dict[str, str]):
-    """What each character becomes; made as they come."""
+    """The folded form of each character, computed on first use."""
 
     def __missing__(self, character: str) -> str:
         folded = _fold_character(character)
@@ -114,7 +115,7 @@ def _is_accent(character: str) -> bool:
 
 
 def fold(prepared: str) -> Folded:
-    """Prepared text without case and accents, with the way back to where its parts were."""
+    """Remove case and accents from prepared text, and keep the mapping back to it."""
     if prepared.isascii():
         return Folded(prepared.lower())
     parts = [_table[character] for character in prepared]
@@ -126,5 +127,5 @@ def fold(prepared: str) -> Folded:
 
 
 def fold_text(text: str) -> str:
-    """The text by which two are the same to a reader."""
+    """Return the folded form of a text; texts with the same form look the same to a reader."""
     return fold(prepare(text)).text

@@ -1,4 +1,4 @@
-"""Who is named in a text: whole words, without regard to case and accents, the longest name at each place."""
+"""Matching of names in texts: whole words, without case and accents, the longest name at each position."""
 
 import itertools
 import re
@@ -11,16 +11,16 @@ from .folding import NAME_BEGINS, NAME_ENDS, fold, fold_text, prepare
 
 _SEPARATORS: Final = re.compile(r"[\s\-]+")
 _AMPERSAND: Final = re.compile(r"\s*&(?:amp;)?\s*")
-# Possessive: a run of spaces is never tried piece by piece, nor by two parts of a name.
+# Possessive quantifiers: a run of spaces is matched once, so that backtracking stays linear.
 _SPACES: Final = r"\s*+"
 _BETWEEN_WORDS: Final = r"[\s\-]++"
-_AND: Final = "&(?:amp;)?"  # texts taken from pages have it escaped, now and then
+_AND: Final = "&(?:amp;)?"  # text copied from pages may contain the entity
 
 
 def key_of(name: str) -> str:
-    """By what two names are the same: ``Coca-Cola`` and ``coca cola`` are.
+    """Return the key under which two spellings are one name: ``Coca-Cola`` and ``coca cola``.
 
-    Empty for what cannot be a name: that needs a letter or a digit.
+    Empty for text without a letter or a digit, which cannot be a name.
     """
     words = _SEPARATORS.split(_AMPERSAND.sub("&", fold_text(name)))
     key = " ".join(word for word in words if word)
@@ -28,60 +28,60 @@ def key_of(name: str) -> str:
 
 
 @attrs.frozen
-class Found:
-    """What a text says by name."""
+class NameMatches:
+    """The names found in one text."""
 
-    counts: dict[int, int]  # how often each name occurs, by its place among the names
-    spans: tuple[tuple[int, int], ...]  # where they are in the prepared text, in order
+    counts: dict[int, int]  # number of occurrences, by the name's index
+    spans: tuple[tuple[int, int], ...]  # spans in the prepared text, in order
 
 
 class Matcher:
     """Finds names in texts. Safe to use in several threads.
 
-    Texts are read from left to right, and at each place the longest name holds: where both are looked for,
-    ``Apple Music`` does not name ``Apple`` as well. Letters and digits on either side make another word: no
-    ``Apple`` in ``Pineapple``, but one in ``Apple's``, ``#apple`` and ``apple.com``. Scripts without spaces
-    between words do not, nor Korean particles. Spaces and hyphens between the words of a name are
-    the same; spaces around ``&`` are free.
+    A text is scanned from left to right, and the longest name at a position wins: ``Apple Music`` does not
+    count for ``Apple`` if both are searched. A letter or digit directly before or after makes a different
+    word: no ``Apple`` in ``Pineapple``, but one in ``Apple's``, ``#apple`` and ``apple.com``. Scripts without
+    spaces and Korean particles are exempt. Spaces and hyphens between the words of a name are equivalent;
+    spaces around ``&`` are optional.
 
     Args:
-        names: each with a key of its own.
+        names: names with distinct keys, see :func:`key_of`.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
         keys = [key_of(name) for name in names]
-        assert all(keys), "a name needs a letter or a digit"
-        pattern, self._order = _one_of(keys)
+        assert all(keys), "a name must contain a letter or a digit"
+        pattern, self._order = _longest_of(keys)
         self._pattern: Final = re.compile(pattern)
 
-    def find(self, text: str) -> Found:
-        """Who is named in ``text``, how often and where."""
+    def find(self, text: str) -> NameMatches:
+        """Find the names in a text, with their counts and spans."""
         counts: dict[int, int] = {}
         spans = []
         folded = fold(prepare(text))
         for match in self._pattern.finditer(folded.text):
-            assert match.lastindex is not None  # one group each
-            place = self._order[match.lastindex - 1]
-            counts[place] = counts.get(place, 0) + 1
+            assert match.lastindex is not None  # each name has one group
+            name = self._order[match.lastindex - 1]
+            counts[name] = counts.get(name, 0) + 1
             spans.append(folded.span(*match.span()))
-        return Found(counts, tuple(spans))
+        return NameMatches(counts, tuple(spans))
 
 
-def _one_of(keys: Sequence[str]) -> tuple[str, Sequence[int]]:
-    """A regular expression for the longest of the keys at a place, and whose each of its groups is.
+def _longest_of(keys: Sequence[str]) -> tuple[str, Sequence[int]]:
+    """Build a regular expression for the longest key at a position, and the key index of each of its groups.
 
-    Looking takes a step for each character of a name, at each place where one begins, however many names
-    begin alike: nothing else runs in the process meanwhile, and others choose both the names and the texts.
-    First characters are looked at before anything else, because most places of a text begin no name.
+    Matching takes one step per character of a name at each position where a name begins, however many names
+    share a prefix. This bound matters because clients choose both the names and the texts. First characters
+    are tested first, because most positions of a text start no name.
     """
     order: list[int] = []
     firsts = "".join(sorted({re.escape(key[0]) for key in keys}))
-    names = _tree([(_atoms(key), place) for place, key in enumerate(keys)], order)
+    names = _trie([(_atoms(key), index) for index, key in enumerate(keys)], order)
     return f"(?=[{firsts}]){NAME_BEGINS}{names}{NAME_ENDS}", order
 
 
 def _atoms(key: str) -> tuple[str, ...]:
-    """A regular expression for each character of a key."""
+    """Return a regular expression for each character of a key."""
     atoms = []
     for before, character in zip(" " + key, key, strict=False):
         if character == " ":
@@ -92,21 +92,21 @@ def _atoms(key: str) -> tuple[str, ...]:
     return tuple(atoms)
 
 
-def _tree(keys: Sequence[tuple[tuple[str, ...], int]], order: list[int]) -> str:
-    """What keys have in common once, then what they differ in; an empty group stands for the end of each.
+def _trie(keys: Sequence[tuple[tuple[str, ...], int]], order: list[int]) -> str:
+    """Build the expression of a trie: the common prefix, then the alternatives; an empty group ends each key.
 
     Args:
-        keys: as :func:`_atoms`, each with its place.
-        order: takes the places, in the order of their groups.
+        keys: the atoms of each key, with its index.
+        order: receives the indexes in the order of their groups.
     """
     columns = zip(*(atoms for atoms, _ in keys), strict=False)
     common = sum(1 for _ in itertools.takewhile(lambda column: len(set(column)) == 1, columns))
-    longer = sorted((atoms[common:], place) for atoms, place in keys if len(atoms) > common)
+    longer = sorted((atoms[common:], index) for atoms, index in keys if len(atoms) > common)
     branches = [
-        _tree(list(alike), order) for _, alike in itertools.groupby(longer, key=lambda item: item[0][0])
+        _trie(list(group), order) for _, group in itertools.groupby(longer, key=lambda item: item[0][0])
     ]
-    for atoms, place in keys:
-        if len(atoms) == common:  # last: of alternatives the first that fits holds, and it is the shortest
-            order.append(place)
+    for atoms, index in keys:
+        if len(atoms) == common:  # the shortest comes last: the first alternative that matches wins
+            order.append(index)
             branches.append("()")
     return f"{''.join(keys[0][0][:common])}(?:{'|'.join(branches)})"

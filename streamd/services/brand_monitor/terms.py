@@ -1,4 +1,4 @@
-"""The words and pairs of words that are used most, without names and words that every text has."""
+"""The most frequent words and phrases, without names and stop words."""
 
 import heapq
 import re
@@ -11,8 +11,8 @@ from .folding import LETTER, fold, fold_text
 _WORD: Final = re.compile(rf"(?:{LETTER})+(?:['’\-‐](?:{LETTER})+)*")
 _CHUNK: Final = re.compile(r"\S+")
 _POSSESSIVE: Final = re.compile(r"['’]s$", re.IGNORECASE)
-_LONGEST_CHARS: Final = 40  # longer ones are no words: identifiers, or scripts without spaces between them
-_LEAST_PAIRS: Final = 2  # a pair of words that occurs once says nothing
+_WORD_CHARS_MAX: Final = 40  # longer matches are identifiers, or text of scripts without spaces
+_PAIRS_MIN: Final = 2  # a pair that occurs once is noise
 
 STOP_WORDS: Final = frozenset(  # folded
     """
@@ -36,22 +36,21 @@ STOP_WORDS: Final = frozenset(  # folded
     yourself yourselves
     """.split()  # noqa: SIM905 - a list of words reads best as words
 )
-"""Words of English that say nothing of what a text is about, and what pages leave in it."""
+"""English stop words, and remnants of HTML, in folded form."""
 
 
 def words_of(text: str, spans: Sequence[tuple[int, int]] = ()) -> Iterator[tuple[str, bool]]:
-    """The words that say something, and whether each follows the one before it directly.
+    """Yield the content words of a text, each with True if only space separates it from the previous one.
 
-    Left out are links, numbers, single characters and stop words. What lies between two words must be nothing
-    but space for them to be a pair.
+    Links, numbers, single characters and stop words are skipped.
 
     Args:
-        text: prepared, see :func:`~.folding.prepare`.
-        spans: what to leave out, in order, such as names.
+        text: prepared text, see :func:`~.folding.prepare`.
+        spans: spans to skip, in order, such as names.
     """
     cut = [*spans, *(match.span() for match in _CHUNK.finditer(text) if _is_link(match[0]))]
     if cut:
-        # NUL stands for what was cut out: it ends a word, and is no space between two.
+        # A NUL replaces each skipped span: it ends a word, and is no space between two words.
         parts, at = [], 0
         for start, end in sorted(cut):
             parts.append(text[at:start])
@@ -60,7 +59,7 @@ def words_of(text: str, spans: Sequence[tuple[int, int]] = ()) -> Iterator[tuple
     ended = -1
     for match in _WORD.finditer(text):
         word = _POSSESSIVE.sub("", match[0].lower())
-        kept = fold(word).text if len(word) <= _LONGEST_CHARS else ""
+        kept = fold(word).text if len(word) <= _WORD_CHARS_MAX else ""
         if len(kept) < 2 or kept in STOP_WORDS or not any(character.isalpha() for character in kept):
             continue
         yield word, ended >= 0 and text[ended : match.start()].isspace()
@@ -68,7 +67,7 @@ def words_of(text: str, spans: Sequence[tuple[int, int]] = ()) -> Iterator[tuple
 
 
 def _is_link(chunk: str) -> bool:
-    """Whether something between two spaces is an address, of a page or of a person."""
+    """Return True if a chunk between two spaces is a URL or an e-mail address."""
     if "://" in chunk or chunk[:4].lower() == "www.":
         return True
     name, at, host = chunk.rpartition("@")
@@ -76,31 +75,35 @@ def _is_link(chunk: str) -> bool:
 
 
 class Terms:
-    """Counts words and pairs of words."""
+    """Counters of words and of pairs of words."""
 
     def __init__(self) -> None:
         self._words: Final[Counter[str]] = Counter()
         self._pairs: Final[Counter[str]] = Counter()
 
     def add(self, words: Iterable[tuple[str, bool]]) -> None:
-        """Count the words of one text, see :func:`words_of`."""
-        before = ""
+        """Count the words of one text, as :func:`words_of` yields them."""
+        previous = ""
         for word, follows in words:
             self._words[word] += 1
             if follows:
-                self._pairs[f"{before} {word}"] += 1
-            before = word
+                self._pairs[f"{previous} {word}"] += 1
+            previous = word
 
-    def tables(self, most: int) -> dict[str, Any]:
-        """The most frequent of each: by count, those with the same count in the order of their letters."""
-        return {"words": _rows(self._words, most, 1), "phrases": _rows(self._pairs, most, _LEAST_PAIRS)}
+    def tables(self, limit: int) -> dict[str, Any]:
+        """Return the most frequent words and phrases, by count, then alphabetically.
+
+        Args:
+            limit: maximum number of rows in each table.
+        """
+        return {"words": _rows(self._words, limit, 1), "phrases": _rows(self._pairs, limit, _PAIRS_MIN)}
 
 
-def _rows(counts: Counter[str], most: int, least: int) -> list[dict[str, Any]]:
-    """Terms that differ in accents alone are one, written as it is most often."""
+def _rows(counts: Counter[str], limit: int, min_count: int) -> list[dict[str, Any]]:
+    """Merge terms that differ only in accents under their most frequent spelling, and rank them."""
     spellings: dict[str, list[tuple[int, str]]] = {}
     for term, count in counts.items():
         spellings.setdefault(fold_text(term), []).append((-count, term))
     totals = ((sum(count for count, _ in terms), key) for key, terms in spellings.items())
-    first = heapq.nsmallest(most, (row for row in totals if row[0] <= -least))
+    first = heapq.nsmallest(limit, (row for row in totals if row[0] <= -min_count))
     return [{"term": min(spellings[key])[1], "count": -count} for count, key in first]

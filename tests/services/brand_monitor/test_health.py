@@ -119,7 +119,7 @@ async def test_a_write_that_fails_makes_a_stream_unhealthy_and_is_counted() -> N
     assert wire.health_fields(streams.group.statistics())["connectionErrors"] == 1  # also when it is gone
 
 
-async def test_other_streams_of_the_server_are_no_business_of_this_service() -> None:
+async def test_health_ignores_streams_of_other_services() -> None:
     async with rig(hold=True) as r:
         task_id = await r.start()
         async with (
@@ -138,7 +138,7 @@ async def test_other_streams_of_the_server_are_no_business_of_this_service() -> 
         assert (await r.until_active(0))["totalConnections"] == 1
 
 
-async def test_quiet_streams_have_heartbeats() -> None:
+async def test_quiet_streams_receive_heartbeats() -> None:
     async with rig(
         hold=True, brand_monitor={"heartbeat_seconds": 0.02}, connections={"sweep_seconds": 0.01}
     ) as r:

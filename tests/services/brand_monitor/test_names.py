@@ -1,4 +1,4 @@
-"""Who is named in a text: whole words, the longest name, whatever its case, accents and encoding."""
+"""Matching of names in texts: whole words, the longest name, any case, accents and encoding."""
 
 import itertools
 import time
@@ -13,7 +13,7 @@ from streamd.services.brand_monitor.names import Matcher, key_of
 
 
 def named(text: str, *names: str) -> dict[str, int]:
-    """How often each of the names is found."""
+    """Count the matches of each name."""
     return {names[place]: count for place, count in Matcher(names).find(text).counts.items()}
 
 
@@ -42,12 +42,12 @@ def named(text: str, *names: str) -> dict[str, int]:
         ("Ørsted", "orsted"),
         ("Yahoo!", "yahoo! Yahoo!"),
         ("C++", "c++, C++"),
-        ("[x] (y)", "[X] (Y)"),  # what means something in a regular expression
+        ("[x] (y)", "[X] (Y)"),  # metacharacters of regular expressions
         ("Яндекс", "ЯНДЕКС"),
         ("ソニー", "ソニーの"),  # no spaces between words
         ("Sony", "Sonyの"),
         ("苹果", "我喜欢苹果手机"),
-        ("애플", "애플은"),  # a particle joined to the end
+        ("애플", "애플은"),  # a particle appended to the name
         ("सोनी", "सोनी।"),
     ],
 )
@@ -78,26 +78,26 @@ def test_another_word_is_not_the_name(name: str, text: str) -> None:
     ("text", "expected"),
     [
         ("Apple Music is not Apple", {"Apple": 1, "Apple Music": 1}),
-        ("Apple Musical", {"Apple": 1}),  # the longer name does not fit, the shorter does
+        ("Apple Musical", {"Apple": 1}),  # the longer name does not match, the shorter one does
         ("apple-music, apple\tmusic's", {"Apple Music": 2}),
         ("Apple Music TV", {"Apple Music TV": 1}),
         ("Music TV", {}),
         ("Apple Apple Apple", {"Apple": 3}),
     ],
 )
-def test_at_each_place_the_longest_name_holds(text: str, expected: dict[str, int]) -> None:
+def test_the_longest_name_at_a_position_wins(text: str, expected: dict[str, int]) -> None:
     for names in itertools.permutations(["Apple", "Apple Music", "Apple Music TV"]):
         assert named(text, *names) == expected
 
 
-def test_names_that_overlap_are_taken_from_left_to_right() -> None:
+def test_overlapping_names_match_from_left_to_right() -> None:
     assert named("New York Times", "York Times", "New York") == {"New York": 1}
 
 
 @pytest.mark.parametrize(
     "text", ["we love Nestlé’s Ｃhocolate, nestle\u0301!", "straße: Straße", "a ﬁne Nestlé"]
 )
-def test_a_name_is_where_it_was_found(text: str) -> None:
+def test_spans_cover_the_name_in_the_prepared_text(text: str) -> None:
     found = Matcher(["Nestle", "Strasse", "Chocolate"]).find(text)
     prepared = prepare(text)
     assert found.spans
@@ -109,25 +109,28 @@ def test_a_name_is_where_it_was_found(text: str) -> None:
     ("one", "other"),
     [("Coca-Cola", "coca  cola"), ("H & M", "h&m"), ("Nestlé", "NESTLE"), ("-Acme ", "acme")],
 )
-def test_names_that_a_reader_takes_for_the_same_have_the_same_key(one: str, other: str) -> None:
+def test_equivalent_spellings_share_a_key(one: str, other: str) -> None:
     assert key_of(one) == key_of(other)
 
 
 @pytest.mark.parametrize("name", ["", " ", "&", "!!!", "\u200b", "- -"])
-def test_what_has_no_letter_is_no_name(name: str) -> None:
+def test_text_without_a_letter_has_no_key(name: str) -> None:
     assert key_of(name) == ""
 
 
 @pytest.mark.parametrize(
     ("names", "text"),
     [
-        (["a -& -& b"], "a -&" + " " * 4990),  # took the cube of the spaces
-        (["a -& b"], "a" + " " * 4990),  # took the square
-        (["a&" * 45 + f"{number}" for number in range(50)], "a&" * 2500),  # took all names at each place
+        (["a -& -& b"], "a -&" + " " * 4990),  # once cubic in the spaces
+        (["a -& b"], "a" + " " * 4990),  # once quadratic
+        (
+            ["a&" * 45 + f"{number}" for number in range(50)],
+            "a&" * 2500,
+        ),  # once tried all names at each position
         (["a " * 45 + f"{number}" for number in range(50)], "a " * 2500),
     ],
 )
-def test_names_and_texts_made_for_it_do_not_hold_up_the_process(names: list[str], text: str) -> None:
+def test_matching_is_linear_on_adversarial_input(names: list[str], text: str) -> None:
     matcher = Matcher(names)
     began = time.thread_time()
     for _ in range(10):
@@ -135,14 +138,14 @@ def test_names_and_texts_made_for_it_do_not_hold_up_the_process(names: list[str]
     assert time.thread_time() - began < 1.0
 
 
-def test_each_of_many_names_that_begin_alike_is_told_from_the_others() -> None:
+def test_names_with_a_common_prefix_are_distinguished() -> None:
     names = ["a", "a b", "a&b", "ab", "abc", "a b c", "a&b&c", "&a", "b", "a-x"]
     text = " | ".join(names)
     assert named(text, *names) == dict.fromkeys(names, 1)
     assert named("a & b & d, a  b d, abcd, a\n-b-c", *names) == {"a&b": 1, "a b": 1, "a b c": 1}
 
 
-# Names and what stands around them, of letters that must not run together.
+# Names and their surroundings, made of letters that must not join.
 words = st.text(st.sampled_from("abcéßØд&-' !."), min_size=1, max_size=8).filter(
     lambda word: bool(key_of(word))
 )
@@ -151,12 +154,12 @@ words = st.text(st.sampled_from("abcéßØд&-' !."), min_size=1, max_size=8).fi
 @given(
     words, st.sampled_from(["", " ", "(", "«", '"', "#"]), st.sampled_from(["", " ", ")", ", x", "'s", "?"])
 )
-def test_any_name_is_found_between_what_is_no_letter(name: str, before: str, after: str) -> None:
+def test_any_name_is_found_between_non_letters(name: str, before: str, after: str) -> None:
     assert named(f"{before}{name.strip(' -')}{after}", name)[name] >= 1
 
 
 @given(st.lists(words, min_size=1, max_size=5, unique_by=key_of), st.text(max_size=60))
-def test_spans_are_in_order_apart_and_as_many_as_counted(names: list[str], text: str) -> None:
+def test_spans_are_ordered_disjoint_and_counted(names: list[str], text: str) -> None:
     text = f"{text} {' x '.join(names)} {text}"
     found = Matcher(names).find(text)
     assert sum(found.counts.values()) == len(found.spans)
@@ -165,13 +168,13 @@ def test_spans_are_in_order_apart_and_as_many_as_counted(names: list[str], text:
 
 
 @given(st.text())
-def test_folding_takes_any_text_and_does_it_once(text: str) -> None:
+def test_folding_accepts_any_text_and_is_idempotent(text: str) -> None:
     folded = fold(prepare(text))
     assert folded.offsets is None or len(folded.offsets) == len(folded.text)
     assert fold_text(folded.text) == fold_text(fold_text(folded.text))
 
 
 @given(st.text(st.characters(categories=["Lu", "Ll"], max_codepoint=0x24F), min_size=1))
-def test_latin_folds_the_same_however_it_is_encoded_and_cased(text: str) -> None:
+def test_latin_folding_ignores_encoding_and_case(text: str) -> None:
     assert fold_text(unicodedata.normalize("NFD", text)) == fold_text(unicodedata.normalize("NFC", text))
     assert fold_text(text.swapcase().casefold()) == fold_text(text.casefold())

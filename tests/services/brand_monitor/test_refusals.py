@@ -1,4 +1,4 @@
-"""What the brand monitor refuses, over real sockets: each answer names what is wrong."""
+"""Refusals of the brand monitor, over real sockets: each answer names the invalid field."""
 
 from collections.abc import Callable
 from typing import Any
@@ -25,7 +25,7 @@ def problem(answer: httpx.Response) -> tuple[int, str, str | None]:
     return answer.status_code, body["code"], body.get("field")
 
 
-async def test_bad_requests_are_refused_by_the_name_of_what_is_wrong() -> None:
+async def test_invalid_requests_are_refused_with_the_field() -> None:
     bad: list[tuple[dict[str, Any], tuple[int, str, str]]] = [
         ({"brand": ""}, (400, "invalid-field", "brand")),
         ({"brand": "x" * 101}, (400, "invalid-field", "brand")),
@@ -50,20 +50,20 @@ async def test_bad_requests_are_refused_by_the_name_of_what_is_wrong() -> None:
         for change, expected in bad:
             answer = await r.client.post(URL, json=REQUEST | change)
             assert problem(answer) == expected, change
-        assert await r.runtime.tasks.list() == []  # nothing was begun
+        assert await r.runtime.tasks.list() == []  # no task was created
         assert await r.waiting() == 0
 
 
 @pytest.mark.parametrize(
     "body", [b"", b"{", b'"Acme"', b'{"brand": "\xff"}', b'{"brand": "\\ud800"}', b"[" * 100_000]
 )
-async def test_what_is_no_json_is_refused(body: bytes) -> None:
+async def test_a_body_that_is_not_json_is_refused(body: bytes) -> None:
     async with rig() as r:
         answer = await r.client.post(URL, content=body, headers={"Content-Type": "application/json"})
         assert problem(answer)[:2] == (400, "invalid-body")
 
 
-async def test_other_content_and_too_much_of_it_are_refused() -> None:
+async def test_other_media_types_and_oversized_bodies_are_refused() -> None:
     async with rig(brand_monitor={"max_body_bytes": 1_000}) as r:
         for headers in ({"Content-Type": "text/plain"}, {}):
             answer = await r.client.post(URL, content=b"{}", headers=headers)
@@ -76,11 +76,11 @@ async def test_other_content_and_too_much_of_it_are_refused() -> None:
             for _ in range(11):
                 yield b" " * 100
 
-        answer = await r.client.post(URL, content=pieces(), headers=json)  # its length is not said beforehand
+        answer = await r.client.post(URL, content=pieces(), headers=json)  # without Content-Length
         assert problem(answer) == (413, "too-large", "body")
 
 
-async def test_an_id_that_is_taken_is_refused_and_the_first_analysis_goes_on() -> None:
+async def test_a_taken_id_is_refused_and_the_first_analysis_continues() -> None:
     async with rig(hold=True) as r:
         task_id = await r.start(taskId="mine")
         assert problem(await r.client.post(URL, json=REQUEST | {"taskId": "mine"})) == (
@@ -88,7 +88,7 @@ async def test_an_id_that_is_taken_is_refused_and_the_first_analysis_goes_on() -
             "task-exists",
             "taskId",
         )
-        assert await r.waiting() == 1  # of the first alone
+        assert await r.waiting() == 1  # only the first
         r.release.set()
         assert (await r.end_of(task_id))["status"] == "completed"
         taken = await r.client.post(URL, json=REQUEST | {"taskId": "mine"})
@@ -96,7 +96,7 @@ async def test_an_id_that_is_taken_is_refused_and_the_first_analysis_goes_on() -
         assert await r.waiting() == 0
 
 
-async def test_of_one_id_asked_for_by_many_at_once_one_has_it() -> None:
+async def test_concurrent_requests_for_one_id_create_one_analysis() -> None:
     async with rig() as r:
         answers: list[int] = []
 
@@ -112,7 +112,7 @@ async def test_of_one_id_asked_for_by_many_at_once_one_has_it() -> None:
 
 
 async def everything_of(r: Rig, task_id: str) -> list[tuple[int, str | None]]:
-    """What each way to an analysis answers: follow, look, fetch, cancel."""
+    """Return the answers of all routes of an analysis: stream, HEAD, result, cancel."""
     try:
         async with open_stream(r.url, path=f"{PREFIX}/progress/{task_id}"):
             followed = 200
@@ -131,7 +131,7 @@ async def everything_of(r: Rig, task_id: str) -> list[tuple[int, str | None]]:
     ]
 
 
-async def test_what_is_not_known_is_404_and_so_is_what_is_no_analysis() -> None:
+async def test_unknown_ids_and_other_kinds_are_404() -> None:
     async with rig(hold=True) as r:
         [other] = await r.runtime.tasks.list()
         unknown = [(404, None), (404, None), (404, "not-found"), (404, "not-found")]
@@ -140,7 +140,7 @@ async def test_what_is_not_known_is_404_and_so_is_what_is_no_analysis() -> None:
         assert not (await r.runtime.tasks.get(other.id)).status.ended
 
 
-async def test_head_tells_status_progress_and_version_and_starts_no_stream() -> None:
+async def test_head_returns_status_progress_and_version_without_a_stream() -> None:
     async with rig(hold=True) as r:
         task_id = await r.start()
         url = f"{PREFIX}/progress/{task_id}"
@@ -158,7 +158,7 @@ async def test_head_tells_status_progress_and_version_and_starts_no_stream() -> 
         assert (await r.health())["totalConnections"] == 1
 
 
-async def test_a_result_that_is_not_there_yet_is_409_with_a_time_to_come_back() -> None:
+async def test_an_unfinished_result_is_409_with_retry_after() -> None:
     async with rig(hold=True) as r:
         task_id = await r.start()
         answer = await r.client.get(f"{PREFIX}/analyses/{task_id}")
@@ -166,7 +166,7 @@ async def test_a_result_that_is_not_there_yet_is_409_with_a_time_to_come_back() 
         assert int(answer.headers["Retry-After"]) >= 1
 
 
-async def test_an_analysis_cancelled_before_it_began_is_an_error_to_its_followers() -> None:
+async def test_cancelling_a_pending_analysis_sends_an_error_to_followers() -> None:
     async with rig(hold=True) as r:
         task_id = await r.start()
         async with open_stream(r.url, path=f"{PREFIX}/progress/{task_id}") as stream:
@@ -178,7 +178,7 @@ async def test_an_analysis_cancelled_before_it_began_is_an_error_to_its_follower
             assert await stream.next_event() is None
 
 
-async def test_too_many_analyses_at_once_are_told_to_come_back() -> None:
+async def test_too_many_analyses_get_503_with_retry_after() -> None:
     async with rig(hold=True, tasks={"max_per_kind": 2}) as r:
         for _ in range(2):
             await r.start()
@@ -188,12 +188,12 @@ async def test_too_many_analyses_at_once_are_told_to_come_back() -> None:
         assert await r.waiting() == 2
 
 
-async def test_the_service_can_be_left_out() -> None:
+async def test_the_service_can_be_disabled() -> None:
     async with rig(brand_monitor={"enabled": False}) as r:
         assert (await r.client.get(f"{PREFIX}/health")).status_code == 404
 
 
-async def test_the_description_has_every_path() -> None:
+async def test_openapi_lists_every_path() -> None:
     paths = {rule.rule for rule in create_app(Settings()).url_map.iter_rules()}
     async with rig() as r:
         described = (await r.client.get("/openapi.json")).json()["paths"]

@@ -1,4 +1,4 @@
-"""What a request may say, and how each wrong value is named."""
+"""Parsing and validation of a request; each invalid value is named."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -20,12 +20,12 @@ def body(**changes: Any) -> bytes:
 
 
 def with_mention(**changes: Any) -> bytes:
-    """A body whose third mention is changed."""
+    """Build a body with a changed third mention."""
     changed = {name: value for name, value in (MENTION | changes).items() if value is not None}
     return body(mentions=[MENTION, MENTION, changed])
 
 
-def test_what_is_right_is_taken_and_times_are_utc() -> None:
+def test_a_valid_request_is_parsed_with_times_in_utc() -> None:
     wanted = parse_analysis(
         body(brand="  Acme ", mentions=[MENTION | {"time": "2026-03-01t23:30:00.5-02:00"}], taskId="mine"),
         SETTINGS,
@@ -37,7 +37,7 @@ def test_what_is_right_is_taken_and_times_are_utc() -> None:
     assert unpack(pack(wanted)) == wanted
 
 
-def test_competitors_may_be_left_out_and_mentions_be_none() -> None:
+def test_competitors_are_optional_and_mentions_may_be_empty() -> None:
     wanted = parse_analysis(body(competitors=None, mentions=[]), SETTINGS)
     assert (wanted.competitors, wanted.mentions, wanted.task_id) == ([], [], None)
 
@@ -46,11 +46,14 @@ def test_competitors_may_be_left_out_and_mentions_be_none() -> None:
     ("time", "expected"),
     [
         ("2016-12-31T23:59:60Z", datetime(2016, 12, 31, 23, 59, 59, tzinfo=UTC)),  # a leap second
-        ("2026-03-01 09:30:00Z", datetime(2026, 3, 1, 9, 30, tzinfo=UTC)),  # RFC 3339 lets one read better
+        (
+            "2026-03-01 09:30:00Z",
+            datetime(2026, 3, 1, 9, 30, tzinfo=UTC),
+        ),  # RFC 3339 section 5.6 allows a space
         ("2026-03-01T09:30:00.123456789+05:30", datetime(2026, 3, 1, 4, 0, 0, 123_457, tzinfo=UTC)),
     ],
 )
-def test_times_that_the_standard_allows(time: str, expected: datetime) -> None:
+def test_rfc_3339_times_are_accepted(time: str, expected: datetime) -> None:
     assert parse_analysis(with_mention(time=time), SETTINGS).mentions[2].time == expected
 
 
@@ -93,7 +96,7 @@ def test_times_that_the_standard_allows(time: str, expected: datetime) -> None:
         (b'{"brand": "\xff"}', None),
     ],
 )
-def test_what_is_wrong_is_named(raw: bytes, field: str | None) -> None:
+def test_an_invalid_value_is_named(raw: bytes, field: str | None) -> None:
     with pytest.raises((InvalidField, InvalidBody)) as refused:
         parse_analysis(raw, SETTINGS)
     assert refused.value.field == field
@@ -112,12 +115,12 @@ def test_what_is_wrong_is_named(raw: bytes, field: str | None) -> None:
         "2026-03-01T09:30:61Z",
         "2026-03-01T09:30:00+24:00",
         "1772357400",
-        "0001-01-01T00:00:00+01:00",  # before there were years
+        "0001-01-01T00:00:00+01:00",  # before year 1 in UTC
         "9999-12-31T23:59:59-01:00",
         "２０２６-03-01T09:30:00Z",
     ],
 )
-def test_a_bad_time_is_named_with_an_example(time: str) -> None:
+def test_an_invalid_time_is_named_with_an_example(time: str) -> None:
     with pytest.raises(RequestError) as refused:
         parse_analysis(with_mention(time=time), SETTINGS)
     assert refused.value.field == "mentions[2].time"

@@ -1,4 +1,4 @@
-"""An analysis from the request to its result, over real sockets."""
+"""An analysis from request to result, over real sockets."""
 
 import sys
 import threading
@@ -25,12 +25,12 @@ LARGE = 10_000
 
 
 def row(text: str, verdict: str, **of: str) -> dict[str, Any]:
-    """The line of a table for one mention."""
+    """Build the row of a table for one mention."""
     counts = {"mentions": 1, "positive": 0, "neutral": 0, "negative": 0} | {verdict: 1}
     return of | counts | {"averageScore": vader.score(text)}
 
 
-async def test_computing_is_not_waited_for_when_cancelled() -> None:
+async def test_cancelling_does_not_wait_for_the_thread() -> None:
     analyst = Analyst(WaitingRoom(Database()), BrandMonitorSettings())
     release = threading.Event()
     try:
@@ -41,7 +41,7 @@ async def test_computing_is_not_waited_for_when_cancelled() -> None:
         release.set()
 
 
-async def test_an_analysis_from_start_to_result() -> None:
+async def test_an_analysis_runs_from_request_to_result() -> None:
     async with rig() as r:
         answer = await r.client.post(f"{PREFIX}/analyses", json=REQUEST | {"taskId": "spring.2026"})
         assert answer.status_code == 202
@@ -64,7 +64,10 @@ async def test_an_analysis_from_start_to_result() -> None:
         result = (await r.client.get(answer.json()["resultUrl"])).json()
         assert await r.waiting() == 0
 
-    assert {event.type for event in events} <= {"progress", "status"}  # status: it had ended before we came
+    assert {event.type for event in events} <= {
+        "progress",
+        "status",
+    }  # status: the analysis may have ended before the stream opened
     messages = [data_of(event) for event in events]
     assert messages[-1].pop("result") == result
     assert all(set(message) == PROGRESS_KEYS for message in messages)
@@ -89,18 +92,18 @@ async def test_an_analysis_from_start_to_result() -> None:
         row(MENTIONS[0]["text"], "positive", source="blog"),
         row(MENTIONS[1]["text"], "negative", source="forum"),
     ]
-    # the first was written at 01:30 of the next day, as UTC has it
+    # the first mention is from 01:30 of the next day in UTC
     assert [(line["day"], line["mentions"]) for line in sentiment["byDay"]] == [("2026-03-02", 2)]
     assert sentiment["overall"] == {
         name: value for name, value in sentiment["byDay"][0].items() if name != "day"
     }
     assert result["terms"]["brand"]["words"][0] == {"term": "battery", "count": 3}
     assert {"term": "shop", "count": 2} in result["terms"]["all"]["words"]
-    assert "shop" not in {line["term"] for line in result["terms"]["brand"]["words"]}  # said of others
+    assert "shop" not in {line["term"] for line in result["terms"]["brand"]["words"]}  # said of another brand
     assert not {"acme", "globex"} & {line["term"] for line in result["terms"]["all"]["words"]}
 
 
-async def test_progress_goes_through_the_stages_and_never_falls() -> None:
+async def test_progress_passes_all_steps_and_never_falls() -> None:
     async with rig(hold=True, brand_monitor={"slice_mentions": 100, "slice_seconds": 60}) as r:
         task_id = await r.start(mentions=many(500))
         async with open_stream(r.url, path=f"{PREFIX}/progress/{task_id}") as stream:
@@ -111,7 +114,7 @@ async def test_progress_goes_through_the_stages_and_never_falls() -> None:
                 "pending",
                 0,
             )
-            assert set(data_of(first)) == PROGRESS_KEYS  # the snapshot, too
+            assert set(data_of(first)) == PROGRESS_KEYS  # the snapshot has the same fields
             r.release.set()
             messages = []
             while (event := await stream.next_event()) is not None:
@@ -120,7 +123,7 @@ async def test_progress_goes_through_the_stages_and_never_falls() -> None:
     progress = [message["progress"] for message in messages]
     assert progress == sorted(progress)
     assert progress[-1] == 100
-    assert max(progress[:-1]) < 100  # only the end is the end
+    assert max(progress[:-1]) < 100  # 100 only at the end
     assert [message["status"] for message in messages] == ["running"] * (len(messages) - 1) + ["completed"]
     stages = list(dict.fromkeys(message["stage"] for message in messages if message["stage"]))
     assert stages == ["share_of_voice", "sentiment", "terms"]
@@ -130,21 +133,21 @@ async def test_progress_goes_through_the_stages_and_never_falls() -> None:
             assert any(text.startswith(f"{verb} {done} of 500 mentions") for text in said)
 
 
-async def test_who_comes_late_has_the_result_and_who_has_it_is_told_to_stop() -> None:
+async def test_a_late_follower_gets_the_result_and_a_finished_one_gets_204() -> None:
     async with rig() as r:
         task_id = await r.start()
         await r.follow(task_id)
         late = await r.follow(task_id)
         assert [event.type for event in late] == ["status", "progress"]
         assert [data_of(event)["status"] for event in late] == ["completed", "completed"]
-        assert "result" not in data_of(late[0])  # no client takes it for the end
+        assert "result" not in data_of(late[0])  # so that no client mistakes it for the end
         assert data_of(late[1])["result"]["brand"] == "Acme"
         with pytest.raises(StreamRefused) as refused:
             await r.follow(task_id, last_event_id=late[-1].last_event_id)
         assert refused.value.status == 204
 
 
-async def test_a_stream_resumes_where_it_stopped() -> None:
+async def test_a_stream_resumes_from_its_cursor() -> None:
     async with rig(hold=True) as r:
         task_id = await r.start()
         async with open_stream(r.url, path=f"{PREFIX}/progress/{task_id}") as stream:
@@ -158,7 +161,7 @@ async def test_a_stream_resumes_where_it_stopped() -> None:
         assert await r.follow(task_id, last_event_id=events[1].last_event_id) == events[2:]
 
 
-async def test_a_hundred_streams_of_one_analysis_all_see_it_through() -> None:
+async def test_a_hundred_streams_receive_a_whole_analysis() -> None:
     async with rig(hold=True) as r:
         task_id = await r.start(mentions=many(1_000))
         seen: list[list[dict[str, Any]]] = []
@@ -189,7 +192,7 @@ async def test_a_hundred_streams_of_one_analysis_all_see_it_through() -> None:
     assert seen[0][-1]["result"]["mentions"] == {"total": 1_000, "brand": 1_000, "nobody": 0}
 
 
-async def test_a_result_that_is_too_large_for_an_event_is_named() -> None:
+async def test_a_result_too_large_for_an_event_is_linked() -> None:
     async with rig(tasks={"max_event_result_bytes": 100}) as r:
         task_id = await r.start()
         end = await r.end_of(task_id)
@@ -197,7 +200,7 @@ async def test_a_result_that_is_too_large_for_an_event_is_named() -> None:
         assert (await r.client.get(end["resultUrl"])).json()["brand"] == "Acme"
 
 
-async def test_nothing_said_and_nobody_named_are_results_too() -> None:
+async def test_no_mentions_and_no_names_are_valid_results() -> None:
     async with rig() as r:
         empty = (await r.end_of(await r.start(mentions=[])))["result"]
         assert empty["period"] is None
@@ -211,9 +214,11 @@ async def test_nothing_said_and_nobody_named_are_results_too() -> None:
         assert {"term": "pacmet", "count": 1} in unnamed["terms"]["all"]["words"]
 
 
-async def test_a_cancelled_analysis_stops_between_two_slices() -> None:
+async def test_a_cancelled_analysis_stops_after_the_current_slice() -> None:
     async with rig(brand_monitor={"slice_mentions": 1, "threads": 1}) as r:
-        task_id = await r.start(mentions=many(LARGE))  # ten thousand slices: it will not end by itself
+        task_id = await r.start(
+            mentions=many(LARGE)
+        )  # ten thousand slices: it cannot finish before the cancel
         async with open_stream(r.url, path=f"{PREFIX}/progress/{task_id}") as stream:
             await stream.take(5)
             answer = await r.client.post(f"{PREFIX}/analyses/{task_id}/cancel")
@@ -236,14 +241,14 @@ async def test_a_cancelled_analysis_stops_between_two_slices() -> None:
         assert (again.status_code, again.json()["code"]) == (409, "invalid-transition")
 
 
-async def test_an_analysis_that_takes_too_long_fails_and_says_so() -> None:
+async def test_an_analysis_past_its_deadline_fails_with_a_reason() -> None:
     async with rig(hold=True, brand_monitor={"timeout_seconds": 0.05}, tasks={"sweep_seconds": 0.02}) as r:
         end = await r.end_of(await r.start())
         assert set(end) == ERROR_KEYS
         assert (end["status"], end["code"]) == ("failed", "timeout")
 
 
-async def test_an_analysis_that_had_not_begun_survives_a_restart(tmp_path: Path) -> None:
+async def test_a_pending_analysis_survives_a_restart(tmp_path: Path) -> None:
     store = {"url": f"sqlite:{tmp_path / 'streamd.db'}"}
     async with rig(hold=True, store=store) as r:
         task_id = await r.start()
@@ -261,7 +266,7 @@ async def test_a_task_of_this_kind_that_was_not_made_here_has_nothing_to_analyse
 
 
 def record_calls(called: set[str]) -> Callable[[FrameType, str, Any], None]:
-    """Notes the functions that the thread it is set in calls, of the modules that compute."""
+    """Build a profiler that records calls into the computing modules in the thread it is set in."""
     files = {module.__file__ for module in (folding, names, terms, tone, voice)}
 
     def note(frame: FrameType, event: str, _: Any) -> None:
@@ -272,17 +277,17 @@ def record_calls(called: set[str]) -> Callable[[FrameType, str, Any], None]:
     return note
 
 
-async def test_nothing_is_computed_in_the_thread_of_the_event_loop() -> None:
+async def test_no_analysis_runs_in_the_event_loop_thread() -> None:
     called: set[str] = set()
     async with rig() as r:
         try:
-            sys.setprofile(record_calls(called))  # of this thread alone
-            names.key_of("Acme")  # to see that something would be noted
+            sys.setprofile(record_calls(called))  # only this thread
+            names.key_of("Acme")  # proves that the profiler records
             assert "names.key_of" in called
             called.clear()
             end = await r.end_of(await r.start(mentions=many(LARGE)))
         finally:
             sys.setprofile(None)
     assert end["result"]["mentions"] == {"total": LARGE, "brand": LARGE, "nobody": 0}
-    empty = {"voice.Voice.__init__", "tone.Tone.__init__", "tone.Tally.__init__", "terms.Terms.__init__"}
-    assert called <= empty  # tables that are still to be filled
+    empty = {"voice.Voice.__init__", "tone.Tone.__init__", "tone.ToneTally.__init__", "terms.Terms.__init__"}
+    assert called <= empty  # creating empty counters is allowed

@@ -1,4 +1,4 @@
-"""Shares that sum up to 100, and sentiment by source and by day."""
+"""Shares of voice, and sentiment by source and by day."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
@@ -23,34 +23,34 @@ def tenths(shares: list[float]) -> list[int]:
     ("counts", "expected"),
     [
         ([1], [100.0]),
-        ([1, 1, 1], [33.4, 33.3, 33.3]),  # those who lost as much: the first
+        ([1, 1, 1], [33.4, 33.3, 33.3]),  # equal remainders: the first
         ([2, 1], [66.7, 33.3]),
         ([0, 5], [0.0, 100.0]),
         ([1, 1, 1, 1, 1, 1], [16.7, 16.7, 16.7, 16.7, 16.6, 16.6]),
-        ([1, 1999], [0.1, 99.9]),  # both lost 0.05: the first
+        ([1, 1999], [0.1, 99.9]),  # equal remainders of 0.05: the first
     ],
 )
-def test_shares_by_the_largest_remainder(counts: list[int], expected: list[float]) -> None:
+def test_shares_use_the_largest_remainder(counts: list[int], expected: list[float]) -> None:
     assert share_out(counts) == expected
 
 
 @pytest.mark.parametrize("counts", [[], [0], [0, 0, 0]])
-def test_there_are_no_shares_of_nothing(counts: list[int]) -> None:
+def test_zero_counts_have_no_shares(counts: list[int]) -> None:
     assert share_out(counts) is None
 
 
 @given(st.lists(st.integers(0, 10_000), min_size=1, max_size=51).filter(any))
-def test_shares_sum_up_to_100_and_are_less_than_a_tenth_off(counts: list[int]) -> None:
+def test_shares_sum_to_100_within_a_tenth_of_the_exact_value(counts: list[int]) -> None:
     shares = share_out(counts)
     assert shares is not None
     assert sum(tenths(shares)) == 1000
     for count, share in zip(counts, tenths(shares), strict=True):
         assert abs(share - 1000 * count / sum(counts)) < 1
     by_count = [share for _, share in sorted(zip(counts, tenths(shares), strict=True))]
-    assert by_count == sorted(by_count)  # nobody with fewer mentions has more
+    assert by_count == sorted(by_count)  # fewer mentions never have a larger share
 
 
-def test_voices_are_counted_by_mention_and_by_occurrence() -> None:
+def test_mentions_and_occurrences_are_counted() -> None:
     names = ["Acme", "Globex", "Initech"]
     matcher, voice = Matcher(names), Voice(names)
     for text in ["Acme, acme, ACME!", "Acme or Globex?", "the weather"]:
@@ -63,7 +63,7 @@ def test_voices_are_counted_by_mention_and_by_occurrence() -> None:
     ]
 
 
-def test_shares_are_null_when_nobody_is_named() -> None:
+def test_shares_are_null_without_names() -> None:
     voice = Voice(["Acme"])
     voice.add(Matcher(["Acme"]).find("the weather"))
     assert voice.table()[0]["share"] is None
@@ -73,11 +73,11 @@ def test_shares_are_null_when_nobody_is_named() -> None:
 
 
 def given_scores(*scores: float) -> Callable[[str], float]:
-    """Scores by the text, which is the number of the score."""
+    """Build a tone whose scores are the texts, read as numbers."""
     return lambda text: scores[int(text)]
 
 
-def test_sentiment_by_source_has_the_busiest_first_and_the_bounds_of_vader() -> None:
+def test_sources_are_sorted_by_mentions_and_scores_use_vaders_thresholds() -> None:
     tone = Tone(given_scores(0.05, 0.0499, -0.05, -0.0499, -0.9))
     at = datetime(2026, 3, 1, tzinfo=UTC)
     for index, source in enumerate(["web", "web", "blog", "app", "blog"]):
@@ -92,7 +92,7 @@ def test_sentiment_by_source_has_the_busiest_first_and_the_bounds_of_vader() -> 
     }  # fmt: skip
 
 
-def test_days_are_those_of_utc_and_in_order() -> None:
+def test_days_are_in_utc_and_sorted() -> None:
     tone = Tone(given_scores(1.0, 1.0, 1.0, -1.0))
     east, west = timezone(timedelta(hours=14)), timezone(timedelta(hours=-12))
     tone.add(Mention("0", "x", datetime(2026, 3, 1, 23, 59, 59, 999_999, UTC)))
@@ -105,14 +105,14 @@ def test_days_are_those_of_utc_and_in_order() -> None:
     ]
 
 
-def test_no_mentions_have_no_average() -> None:
+def test_the_average_of_no_mentions_is_null() -> None:
     tables = Tone(given_scores()).tables()
     assert tables["overall"]["averageScore"] is None
     assert tables["bySource"] == tables["byDay"] == []
 
 
-async def test_vader_is_loaded_once_and_tells_good_from_bad(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vader, "_analyzer", None)  # as when the process began
+async def test_vader_is_loaded_once_and_separates_good_from_bad(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vader, "_analyzer", None)  # as in a new process
     loaded = []
 
     async def load() -> None:
