@@ -1,20 +1,21 @@
-"""Clients and their places: admission, health, heartbeats, and the operations programs use.
+"""Connections: clients from admission to release, with their health, heartbeats and operations.
 
-Imports events and the hub's ports; knows no transport.
+Every connection takes a slot in the registry and gives it back in the same ``with`` block. Imports
+events and the hub's ports; knows no transport.
 
 ================  ===========================================================================
-``connection``    :class:`Connection`: one client over one transport
+``connection``    :class:`Connection`: one client over one transport, and its states
 ``registry``      :class:`Registry`: admits, finds, counts and ends connections
-``group``         :class:`Group`: connections that share a bound and an account
-``health``        the one table of healthy, unhealthy and stale
-``keeper``        the one task that sends heartbeats, ends lifetimes and reaps the stale
+``group``         :class:`Group`: connections with one limit, one lifetime and one account
+``health``        the table of healthy, unhealthy and stale
+``sweeper``       the trio task that sends heartbeats, ends lifetimes and aborts stale connections
 ================  ===========================================================================
 """
 
-from .connection import Closing, Connection, Identity
+from .connection import CloseReason, Connection, Identity
 from .group import Group
 from .health import Health
 from .registry import Registry
 from .sweeper import sweep_connections
 
-__all__ = ["Closing", "Connection", "Group", "Health", "Identity", "Registry", "sweep_connections"]
+__all__ = ["CloseReason", "Connection", "Group", "Health", "Identity", "Registry", "sweep_connections"]

@@ -1,4 +1,39 @@
-"""One client over one transport: who it is, what it got, and how it ends."""
+"""A connection: one client over one transport, from its admission to its release.
+
+Theory of operation. The registry makes and admits a connection. The transport runs one loop that writes
+to it, inside ``stream_scope``; everyone else ends it from outside, by cancelling that scope::
+
+              close(reason)
+     OPEN -----------------------> CLOSING        the loop stops; the `closing` frame is the last
+      |                               |
+      '-------------------------------+---> DISCONNECTED        nothing more is written
+         mark_disconnected(), abort()
+
+     RELEASED: from every state, when the transport leaves the ``with`` block; final.
+
+=====================  =====================================  ========================================
+event                  caused by                              effect
+=====================  =====================================  ========================================
+``close``              the registry (replaced, shutdown), a   ``closing`` is set; the loop stops after
+                       program, the sweeper (lifetime), the   the frame that is being written, and the
+                       subscription (overflow), the loop      client is told why
+                       itself (ended, error)
+``mark_disconnected``  the server, when the client is gone    it leaves the hub; the loop stops at once,
+                                                              in the middle of a write
+``abort``              the sweeper (stale), a shutdown that   the same, and its socket is closed
+                       has run out of time
+``__exit__``           the transport                          its slots are free
+=====================  =====================================  ========================================
+
+Coupling rules:
+
+1. The first ``close`` holds. A later one has no effect; ``mark_disconnected`` and ``abort`` always do.
+2. A disconnected connection leaves the hub in the same step, before its socket is closed: the kernel
+   reuses the number of a closed socket, and the fan-out must not write to another client's.
+3. Independently of these states a connection is *stalled* while a write is under way. Its health depends
+   on the time that takes (see ``health``), and the sweeper aborts it when that is too long.
+4. Slots are taken by ``__enter__`` and given back by ``__exit__``, whatever happens in between.
+"""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -11,93 +46,97 @@ import trio
 from ..config import ConnectionSettings
 from ..events import Batch, Control, ControlName, EventId
 from ..events.control import format_time
-from ..hub import SendQueue, Sent, Wire
+from ..hub import DeliveryRecord, SendQueue, Wire
 from .health import Health, health_of
 
 
-class Closing(StrEnum):
-    """Why the server ends a connection; clients read it in ``closing``."""
+class CloseReason(StrEnum):
+    """The server's reason to end a connection; sent to the client in ``closing``."""
 
     SHUTDOWN = "shutdown"
     LIFETIME = "lifetime"
-    REPLACED = "replaced"  # another connection came with the same client id
-    OVERFLOW = "overflow"  # its policy was `disconnect`, and its outbox was full
+    REPLACED = "replaced"  # the same client id connected again
+    OVERFLOW = "overflow"  # its policy was `disconnect`, and its send queue was full
     CLOSED = "closed"  # a program asked for it
-    ENDED = "ended"  # there is nothing more to come
-    ERROR = "error"  # what feeds the stream failed
+    ENDED = "ended"  # the source has nothing more to send
+    ERROR = "error"  # the source failed
 
 
 @attrs.frozen
 class Identity:
-    """Who is at the other end."""
+    """The client's user and network address."""
 
-    user: str = ""  # empty: nobody in particular
+    user: str = ""  # empty: anonymous
     address: str = ""  # of the peer, without its port
 
 
-class Places(Protocol):
-    """Where connections take their place; :class:`~streamd.connections.Registry` is it."""
+class Admission(Protocol):
+    """Admits connections to slots; implemented by :class:`~streamd.connections.Registry`."""
 
     def enter(self, connection: "Connection") -> None:
-        """Take a place, or raise why there is none."""
+        """Take a slot.
+
+        Raises:
+            StreamdError: no slot is free, or none for this client.
+        """
 
     def leave(self, connection: "Connection") -> None:
-        """Give the place back."""
+        """Give the slot back."""
 
 
-class Shared(Places, Protocol):
-    """Places that some connections share; :class:`~streamd.connections.Group` is it."""
+class GroupAccount(Admission, Protocol):
+    """The limit and account of some connections; implemented by :class:`~streamd.connections.Group`."""
 
     def heartbeat_fields(self) -> Mapping[str, Any]:
-        """What the heartbeats of all of them say beside the time, as JSON fields."""
+        """Return the JSON fields that the group's heartbeats have besides the time."""
 
 
 def _do_nothing() -> None:
-    """What a connection calls that nothing was set for."""
+    """Stand in for a callback that is not set."""
 
 
 @attrs.define(eq=False)
 class Connection:
-    """One client, admitted for as long as the block ``with`` it lasts.
+    """One client, admitted for as long as the ``with`` block lasts.
 
-    The registry makes it; the transport writes through it and ends it.
+    Made by :meth:`streamd.connections.Registry.admit`; the transport writes through it.
     """
 
     id: str
     client_id: str
     identity: Identity
     transport: str
-    outbox: SendQueue
+    send_queue: SendQueue
     settings: ConnectionSettings
-    places: Places
-    group: Shared | None = None  # whose places it takes beside
+    admission: Admission
+    group: GroupAccount | None = None  # its slot is taken as well
     opened_at: datetime = attrs.field(factory=lambda: datetime.now(UTC))
-    opened: float = attrs.field(factory=trio.current_time)  # s, trio's clock, as are all below
+    opened: float = attrs.field(factory=trio.current_time)  # s on trio's clock, as all times below
     heartbeat_seconds: float = 0.0  # 0: the transport has no heartbeats
     heartbeat_always: bool = False  # also on a stream that is not quiet
-    expires: float = float("inf")
-    sent: Sent = attrs.field(factory=lambda: Sent(trio.current_time()))  # also by the fan-out
+    expires: float = float("inf")  # end of its lifetime
+    sent: DeliveryRecord = attrs.field(factory=lambda: DeliveryRecord(trio.current_time()))
     last_heartbeat: float = attrs.field(factory=trio.current_time)
-    stalled_since: float | None = None  # when the write that is under way began
+    stalled_since: float | None = None  # start of the write under way
     errors: int = 0
-    closing: Control | None = None  # set once, by whoever ends the connection first
-    level_cursor: Callable[[], EventId | None] = _do_nothing  # set by what feeds the stream
-    leave_hub: Callable[[], None] = _do_nothing  # set by what feeds the stream
+    closing: Control | None = None  # the frame that tells the client; set by the first close
+    level_cursor: Callable[[], EventId | None] = _do_nothing  # of its subscription, if it has one
+    leave_hub: Callable[[], None] = _do_nothing  # closes its subscription, if it has one
     abort_transport: Callable[[], None] = _do_nothing  # closes the socket, where the server can
-    is_lost: bool = False  # nothing can be written any more
-    pumping: trio.CancelScope = attrs.field(factory=trio.CancelScope)  # of the loop that writes
+    is_disconnected: bool = False  # nothing can be written any more
+    stream_scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)  # around the loop that writes
 
     def __enter__(self) -> Self:
-        self.places.enter(self)
+        self.admission.enter(self)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.places.leave(self)
-        # They refer to what refers to this object; apart, all are freed without the garbage collector.
+        self.admission.leave(self)
+        # These refer back to this object. Without the cycle it is freed without the garbage collector.
         self.level_cursor = self.leave_hub = self.abort_transport = _do_nothing
 
     async def write(self, wire: Wire, batch: Batch) -> None:
-        """Write frames and count them; marks the connection stalled for as long as it takes.
+        """Write frames and count them; the connection is stalled while it lasts.
 
         Raises:
             OSError, trio.BrokenResourceError, trio.ClosedResourceError: the peer is gone; counted.
@@ -113,33 +152,36 @@ class Connection:
         self.sent.add(batch, written, trio.current_time())
 
     def send(self, frame: Control) -> bool:
-        """Send a message to this client alone; False when its outbox is full or it is leaving."""
-        return self.closing is None and self.outbox.put_nowait(frame)
+        """Queue a message for this client alone; return False when its queue is full or it is closing."""
+        return self.closing is None and self.send_queue.put_nowait(frame)
 
     def close(self, reason: str, *, retry_ms: int | None = None) -> None:
-        """End the connection after the frame that is being written: the client is told ``closing``.
+        """End the connection after the frame that is being written, and tell the client ``closing``.
 
-        The first reason holds. What waits in the outbox is dropped; the client resumes from its
-        last id.
+        Queued frames are dropped; the client resumes from its last id. Later calls have no effect.
+
+        Args:
+            reason: a :class:`CloseReason`, or a program's own text.
+            retry_ms: reconnection time for the client (ms).
         """
         if self.closing is None:
             self.closing = Control(ControlName.CLOSING, {"reason": str(reason)}, retry_ms)
-            self.pumping.cancel()
+            self.stream_scope.cancel()
 
-    def lose(self) -> None:
-        """The client is gone: it leaves the live set at once, and nothing more is written."""
-        self.is_lost = True
+    def mark_disconnected(self) -> None:
+        """Leave the hub at once and write nothing more, because the client is gone."""
+        self.is_disconnected = True
         self.leave_hub()
-        self.pumping.cancel()
+        self.stream_scope.cancel()
 
     def abort(self) -> None:
-        """End the connection at once, whatever it is doing; nothing more is written."""
-        self.lose()
+        """End the connection at once, in the middle of a write, and close its socket."""
+        self.mark_disconnected()
         self.abort_transport()
 
     @property
     def stalled_seconds(self) -> float:
-        """For how long the present write has made no progress; 0 when none is under way."""
+        """Time since the write under way began; 0 when there is none."""
         return 0.0 if self.stalled_since is None else trio.current_time() - self.stalled_since
 
     @property
@@ -147,7 +189,7 @@ class Connection:
         return health_of(self.stalled_seconds, self.errors, self.settings)
 
     def status(self) -> dict[str, Any]:
-        """What programs and operators see of it, as JSON values."""
+        """Return the connection's state for programs and operators, as JSON values."""
         return {
             "id": self.id,
             "client_id": self.client_id,
@@ -160,6 +202,6 @@ class Connection:
             "stalled_seconds": round(self.stalled_seconds, 3),
             "events_sent": self.sent.events,
             "bytes_sent": self.sent.bytes,
-            "waiting": self.outbox.waiting,
+            "waiting": self.send_queue.waiting,
             "errors": self.errors,
         }

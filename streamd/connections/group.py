@@ -1,4 +1,4 @@
-"""Connections that share a bound and an account: all of them, or those of one service."""
+"""A group of connections with one limit, one lifetime and one account: all of them, or one service's."""
 
 import random
 from collections import Counter
@@ -13,16 +13,16 @@ from .health import Health
 
 
 class Group:
-    """A number of places, who has them, and what those did who had them before.
+    """Slots for connections, the connections in them, and totals of those that ended.
 
     Args:
-        name: for messages; empty for the group of all.
-        max_connections: places (count); 0 for no bound.
+        name: named in errors; empty for the group of all connections.
+        max_connections: maximum number of connections; 0 for no limit.
         max_lifetime_seconds: a connection ends with ``closing`` after this (s); 0 for no limit.
-        lifetime_jitter: how much of that is random (0 to 1).
-        retry_after_seconds: what those are told for whom there is no place (s).
-        heartbeat_fields: what the group's heartbeats say beside the time, as JSON fields; asked once for
-            all who are due together.
+        lifetime_jitter: part of the lifetime that is random (0 to 1).
+        retry_after_seconds: ``Retry-After`` of a rejected connection (s).
+        heartbeat_fields: makes the JSON fields of the group's heartbeats besides the time. Called once
+            for all connections whose heartbeats leave together.
     """
 
     def __init__(
@@ -37,31 +37,31 @@ class Group:
     ) -> None:
         self.name: Final = name
         self.max_connections: Final = max_connections
-        self._places = trio.Semaphore(max_connections, max_value=max_connections) if max_connections else None
+        self._slots = trio.Semaphore(max_connections, max_value=max_connections) if max_connections else None
         self._max_lifetime_seconds = max_lifetime_seconds
         self._lifetime_jitter = lifetime_jitter
         self._retry_after_seconds = retry_after_seconds
         self._heartbeat_fields = heartbeat_fields
         self._connections: dict[str, Connection] = {}
-        self._ended: Counter[str] = Counter()  # totals of connections that are gone
+        self._ended: Counter[str] = Counter()  # totals of connections that ended
         self._ended_seconds = 0.0
 
     def __len__(self) -> int:
         return len(self._connections)
 
     def __iter__(self) -> Iterator[Connection]:
-        """Everyone connected now; a copy."""
+        """Iterate over a copy of the present connections."""
         return iter(list(self._connections.values()))
 
     def enter(self, connection: Connection) -> None:
-        """Take a place.
+        """Take a slot.
 
         Raises:
-            TooManyConnections: there is none.
+            TooManyConnections: none is free.
         """
-        if self._places is not None:
+        if self._slots is not None:
             try:
-                self._places.acquire_nowait()
+                self._slots.acquire_nowait()
             except trio.WouldBlock:
                 of = f" of {self.name}" if self.name else ""
                 raise TooManyConnections(
@@ -71,7 +71,7 @@ class Group:
         self._connections[connection.id] = connection
 
     def leave(self, connection: Connection) -> None:
-        """Give the place back."""
+        """Give the slot back, and add the connection to the totals."""
         self.forget(connection)
         self._ended.update(
             connections=1,
@@ -82,24 +82,24 @@ class Group:
         self._ended_seconds += trio.current_time() - connection.opened
 
     def forget(self, connection: Connection) -> None:
-        """Give the place back, as if it never had been taken."""
-        if self._places is not None:
-            self._places.release()
+        """Give the slot back as if it had never been taken."""
+        if self._slots is not None:
+            self._slots.release()
         del self._connections[connection.id]
 
     def choose_expiry(self) -> float:
-        """When a connection that begins now is to end (s, trio's clock)."""
+        """Choose the end of the lifetime of a connection that opens now (s, trio's clock)."""
         if not self._max_lifetime_seconds:
             return float("inf")
         jitter = self._lifetime_jitter * random.random()
         return trio.current_time() + self._max_lifetime_seconds * (1 - jitter)
 
     def heartbeat_fields(self) -> Mapping[str, Any]:
-        """What a heartbeat of this group says beside the time."""
+        """Return the JSON fields that the group's heartbeats have besides the time."""
         return {} if self._heartbeat_fields is None else self._heartbeat_fields(self)
 
     def statistics(self) -> dict[str, Any]:
-        """Counts of all connections since the start, and of those there are now."""
+        """Count all connections since the start, and the present ones."""
         now = trio.current_time()
         live = list(self._connections.values())
         total = self._ended["connections"] + len(live)

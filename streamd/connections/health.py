@@ -1,8 +1,7 @@
-"""The one table of a connection's health.
+"""The health of a connection, as a table.
 
-Liveness of a one-way stream is the progress of queued bytes: a peer from which nothing is heard may
-be well, one that takes nothing of what waits for it is not. Behind a proxy this describes the hop to
-the proxy.
+The liveness of a one-way stream is the progress of its queued bytes: a silent peer may be healthy, a
+peer that takes none of its queued bytes is not. Behind a proxy this describes the hop to the proxy.
 """
 
 from enum import StrEnum
@@ -11,19 +10,20 @@ from ..config import ConnectionSettings
 
 
 class Health(StrEnum):
-    """How a connection does."""
+    """The state of a connection's writes."""
 
     HEALTHY = "healthy"
-    UNHEALTHY = "unhealthy"  # no progress for a while, or a write failed
-    STALE = "stale"  # no progress for so long that the connection is closed
+    UNHEALTHY = "unhealthy"  # no progress for `unhealthy_seconds`, or a write failed
+    STALE = "stale"  # no progress for `stale_seconds`: the sweeper aborts the connection
 
 
 def health_of(stalled_seconds: float, errors: int, settings: ConnectionSettings) -> Health:
-    """The health of a connection.
+    """Return the health of a connection.
 
     Args:
-        stalled_seconds: since when queued bytes made no progress; 0 when nothing is queued.
-        errors: writes that failed.
+        stalled_seconds: time for which queued bytes made no progress (s); 0 when nothing is queued.
+        errors: number of writes that failed.
+        settings: the timeouts.
     """
     if stalled_seconds >= settings.stale_seconds:
         return Health.STALE

@@ -1,4 +1,4 @@
-"""Admission: every connection takes a place here first, and gives it back in the same block."""
+"""The registry: admits connections to slots, finds and counts them, and ends them at shutdown."""
 
 import math
 import random
@@ -14,22 +14,26 @@ from ..errors import InvalidField, NotFound, ShuttingDown, StreamdError, TooMany
 from ..events import Control
 from ..hub import SendQueue
 from ..metrics import Metrics
-from .connection import Closing, Connection, Identity
+from .connection import CloseReason, Connection, Identity
 from .group import Group
 
 
 class Registry:
-    """Who is connected. Admission and release are one context manager.
+    """All connections of one streamd. Admission and release are one context manager.
+
+    Args:
+        settings: limits in all, per user and per address, and the lifetime.
+        metrics: counts rejected connections.
 
     Attributes:
-        draining: set once shutdown began; nobody is admitted any more.
+        draining: True once shutdown began; new connections are rejected.
     """
 
     def __init__(self, settings: ConnectionSettings, metrics: Metrics) -> None:
         self.draining = False
         self._settings = settings
         self._metrics = metrics
-        self._everyone = Group(
+        self._all = Group(
             max_connections=settings.max_connections,
             max_lifetime_seconds=settings.max_lifetime_seconds,
             lifetime_jitter=settings.lifetime_jitter,
@@ -41,33 +45,35 @@ class Registry:
         self._empty = trio.Event()
         self._empty.set()
 
+    # --- admission ----------------------------------------------------------------------------
+
     def admit(
         self,
         transport: str,
         identity: Identity,
-        outbox: SendQueue,
+        send_queue: SendQueue,
         *,
         client_id: str | None = None,
         heartbeat_seconds: float = 0.0,
         heartbeat_always: bool = False,
         group: Group | None = None,
     ) -> Connection:
-        """Give a client a place for as long as the block ``with`` it lasts; never waits for one.
+        """Create a connection that holds a slot for as long as its ``with`` block lasts.
 
         Args:
             transport: its name, for statistics: ``sse``, ``websocket`` or ``poll``.
-            identity: who it is.
-            outbox: where frames for it wait; closed on the way out.
-            client_id: chosen by the client, or the connection's id. A second connection of the same user with
-                the same client id replaces the first, which is told.
-            heartbeat_seconds: quiet time before a heartbeat; 0 for none.
-            heartbeat_always: heartbeats on streams that are not quiet, too.
-            group: whose places it takes as well, and whose account it is on.
+            identity: the client's user and address.
+            send_queue: of the connection; closed on leaving the block.
+            client_id: chosen by the client; None for the connection's own id. A second connection of the
+                same user with the same client id replaces the first, which is told.
+            heartbeat_seconds: quiet interval before a heartbeat (s); 0 for none.
+            heartbeat_always: send heartbeats on streams that are not quiet, too.
+            group: its slot is taken as well, and its account is kept.
 
         Raises:
-            InvalidField: the client id cannot be one.
-            ShuttingDown, TooManyConnections, TooManyForCaller: on entering the block, there is no
-                place; counted.
+            InvalidField: the client id is invalid.
+            ShuttingDown, TooManyConnections, TooManyForCaller: on entering the block, no slot is free; it
+                never waits for one. Counted.
         """
         id = secrets.token_hex(16)
         if client_id is not None:
@@ -77,42 +83,19 @@ class Registry:
             client_id=client_id or id,
             identity=identity,
             transport=transport,
-            outbox=outbox,
+            send_queue=send_queue,
             settings=self._settings,
             heartbeat_seconds=heartbeat_seconds,
             heartbeat_always=heartbeat_always,
-            expires=min(self._everyone.choose_expiry(), math.inf if group is None else group.choose_expiry()),
-            places=self,
+            expires=min(self._all.choose_expiry(), math.inf if group is None else group.choose_expiry()),
+            admission=self,
             group=group,
         )
 
-    def _take_place(self, connection: Connection) -> None:
-        settings, identity = self._settings, connection.identity
-        again = settings.retry_after_seconds
-        per_user = settings.max_per_user if identity.user else 0
-        per_address = settings.max_per_address if identity.address else 0
-        if self.draining:
-            raise ShuttingDown("the server is shutting down", retry_after_seconds=again)
-        for count, limit, what in (
-            (self._per_user[identity.user], per_user, "user"),
-            (self._per_address[identity.address], per_address, "address"),
-        ):
-            if limit and count >= limit:
-                raise TooManyForCaller(
-                    f"this {what} has all the {limit} connections it may have", retry_after_seconds=again
-                )
-        self._everyone.enter(connection)
-        if connection.group is not None:
-            try:
-                connection.group.enter(connection)
-            except TooManyConnections:
-                self._everyone.forget(connection)
-                raise
-
     def enter(self, connection: Connection) -> None:
-        """Take a place; see :meth:`admit`."""
+        """Take a slot; see :meth:`admit`."""
         try:
-            self._take_place(connection)
+            self._take_slots(connection)
         except StreamdError as error:
             self._metrics.refused.labels(error.code).inc()
             raise
@@ -123,13 +106,38 @@ class Registry:
         before = self._by_client.get(key)
         self._by_client[key] = connection
         if before is not None:
-            before.close(Closing.REPLACED, retry_ms=self._settings.replaced_retry_ms)
+            before.close(CloseReason.REPLACED, retry_ms=self._settings.replaced_retry_ms)
         self._empty = self._empty if not self._empty.is_set() else trio.Event()
 
+    def _take_slots(self, connection: Connection) -> None:
+        """Check the limits per user and address, and take a slot in all and in the group, or none."""
+        settings, identity = self._settings, connection.identity
+        retry_after = settings.retry_after_seconds
+        per_user = settings.max_per_user if identity.user else 0
+        per_address = settings.max_per_address if identity.address else 0
+        if self.draining:
+            raise ShuttingDown("the server is shutting down", retry_after_seconds=retry_after)
+        for count, limit, owner in (
+            (self._per_user[identity.user], per_user, "user"),
+            (self._per_address[identity.address], per_address, "address"),
+        ):
+            if limit and count >= limit:
+                raise TooManyForCaller(
+                    f"this {owner} already has the maximum of {limit} connections",
+                    retry_after_seconds=retry_after,
+                )
+        self._all.enter(connection)
+        if connection.group is not None:
+            try:
+                connection.group.enter(connection)
+            except TooManyConnections:
+                self._all.forget(connection)
+                raise
+
     def leave(self, connection: Connection) -> None:
-        """Give the place back."""
-        connection.outbox.close()
-        self._everyone.leave(connection)
+        """Give the slots back."""
+        connection.send_queue.close()
+        self._all.leave(connection)
         if connection.group is not None:
             connection.group.leave(connection)
         identity = connection.identity
@@ -140,17 +148,17 @@ class Registry:
             counter[name] -= 1
             if not counter[name]:
                 del counter[name]
-        if not self._everyone:
+        if not self._all:
             self._empty.set()
 
     # --- operations ---------------------------------------------------------------------------
 
     def __iter__(self) -> Iterator[Connection]:
-        """Everyone connected now; a copy."""
-        return iter(self._everyone)
+        """Iterate over a copy of the present connections."""
+        return iter(self._all)
 
     def find(self, client_id: str, *, user: str = "") -> Connection:
-        """The connection of a client.
+        """Return the connection of a client.
 
         Raises:
             NotFound: no such client is connected.
@@ -161,7 +169,7 @@ class Registry:
             raise NotFound(f"no client {client_id!r} is connected", field="client_id") from None
 
     def send(self, client_id: str, message: Control, *, user: str = "") -> bool:
-        """Send a message to one client; False when its outbox is full.
+        """Send a message to one client; return False when its send queue is full.
 
         Raises:
             NotFound: no such client is connected.
@@ -169,11 +177,11 @@ class Registry:
         return self.find(client_id, user=user).send(message)
 
     def broadcast(self, message: Control, where: Callable[[Connection], bool] = lambda _: True) -> int:
-        """Send a message to every connection that ``where`` accepts; returns how many took it."""
+        """Send a message to every connection for which ``where`` is true; return how many took it."""
         return sum(connection.send(message) for connection in self if where(connection))
 
-    def close(self, client_id: str, *, user: str = "", reason: str = Closing.CLOSED) -> None:
-        """End a client's connection; it is told why.
+    def close(self, client_id: str, *, user: str = "", reason: str = CloseReason.CLOSED) -> None:
+        """End a client's connection, and tell it the reason.
 
         Raises:
             NotFound: no such client is connected.
@@ -181,7 +189,7 @@ class Registry:
         self.find(client_id, user=user).close(reason)
 
     def status(self, client_id: str, *, user: str = "") -> dict[str, Any]:
-        """What is known of one client's connection.
+        """Return the state of one client's connection, as JSON values.
 
         Raises:
             NotFound: no such client is connected.
@@ -189,21 +197,24 @@ class Registry:
         return self.find(client_id, user=user).status()
 
     def statistics(self) -> dict[str, Any]:
-        """Counts of all connections since the start, and of those there are now."""
-        return self._everyone.statistics()
+        """Count all connections since the start, and the present ones."""
+        return self._all.statistics()
 
-    # --- the end ------------------------------------------------------------------------------
+    # --- graceful shutdown --------------------------------------------------------------------
 
     async def drain(self, seconds: float) -> None:
-        """Admit nobody any more, tell everyone to come back later, and wait for them to leave.
+        """Reject new connections, tell the present ones to reconnect later, and wait until they are gone.
 
-        Reconnects are spread over ``seconds``. Whoever has not left by then is aborted. Cancelled,
-        it leaves the rest connected.
+        Cancelling it leaves the rest connected.
+
+        Args:
+            seconds: reconnects are spread over this time, and it is the deadline after which connections
+                that are still there are aborted (s).
         """
         self.draining = True
         for connection in self:
             retry_ms = self._settings.retry_ms + int(1000 * seconds * random.random())
-            connection.close(Closing.SHUTDOWN, retry_ms=retry_ms)
+            connection.close(CloseReason.SHUTDOWN, retry_ms=retry_ms)
         with trio.move_on_after(seconds):
             await self._empty.wait()
         for connection in self:

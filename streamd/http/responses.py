@@ -17,7 +17,7 @@ from ..hub import Overflow, SendQueue
 from ..runtime import Runtime
 from ..transports import StreamRequest, open_stream, parse_selectors
 from ..transports.asgi import Scope, Send
-from ..transports.generated import OVER, GeneratedSource
+from ..transports.generated import FINISHED_ID, GeneratedSource
 from ..transports.sse import HEADERS, serve_sse
 from ..transports.stream import Opening, admit, no_opening
 from .problems import problem_response
@@ -89,7 +89,7 @@ class EventStream(TrioResponse):
         selectors, cursor = Selectors(), None
         if isinstance(source, AsyncIterator):
             self._generator = source
-            self.status_code = 204 if request.headers.get(LAST_EVENT_ID) == OVER else 200
+            self.status_code = 204 if request.headers.get(LAST_EVENT_ID) == FINISHED_ID else 200
         else:
             if not isinstance(source, Selectors):
                 topics = [source] if isinstance(source, str) else list(source)
@@ -144,9 +144,9 @@ class EventStream(TrioResponse):
 
     async def _serve_generator(self, generator: AsyncIterator[Any], scope: Scope, send: Send) -> None:
         hub = self._broker.settings.hub
-        outbox = SendQueue(hub.channel_capacity, hub.channel_bytes)
-        source = GeneratedSource(generator, outbox)
-        with admit(self._broker, "sse", self._request, outbox) as connection:
+        queue = SendQueue(hub.channel_capacity, hub.channel_bytes)
+        source = GeneratedSource(generator, queue)
+        with admit(self._broker, "sse", self._request, queue) as connection:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(source.run)
                 headers = encode_headers(self.headers)

@@ -1,30 +1,33 @@
-"""The fan-out: takes events from the log's tail and offers them to subscriptions, in log order.
+"""The hub: fans out the log to subscriptions, each event once and in log order.
 
-Imports events and the log's port, never a log's implementation.
+A subscription is *live* while the fan-out offers it events, and otherwise reads pages of the log at its
+own speed. Imports events and the log's port, never a log's implementation.
 
 =================  ==========================================================================
-``hub``            :class:`Hub`: publish, subscribe, and the one task that fans out
-``subscription``   one subscriber's place in the log: cursor, outbox, overflow policy
-``outbox``         the bounded memory channel between the fan-out and a connection's own task
-``index``          which subscriptions an event's topics concern
-``wire``           the port through which frames reach a socket
-``sent``           the account of what one client was sent
+``hub``            :class:`Hub`: publish, subscribe, and the one trio task that fans out
+``live_set``       :class:`LiveSet`: the live subscriptions, and the ring that lets them join
+``subscription``   :class:`Subscription`: one subscriber's position in the log, and its states
+``send_queue``     :class:`SendQueue`: bounded frames between the fan-out and a connection's trio task
+``index``          finds the subscriptions that an event's topics concern
+``turn``           bounds the time the fan-out works before other trio tasks run
+``wire``           :class:`Wire`: the port through which frames reach a socket
+``delivery``       accounts of delivered events
 =================  ==========================================================================
 """
 
+from .delivery import DeliveryRecord, observe_delivery
 from .hub import Hub
 from .send_queue import LatestSendQueue, SendQueue
-from .sent import Sent, record_delivery
 from .subscription import Overflow, Subscription
 from .wire import Wire
 
 __all__ = [
+    "DeliveryRecord",
     "Hub",
     "LatestSendQueue",
     "Overflow",
     "SendQueue",
-    "Sent",
     "Subscription",
     "Wire",
-    "record_delivery",
+    "observe_delivery",
 ]

@@ -1,8 +1,15 @@
-"""The hub: publishing into the log, and one task that fans out its tail to subscriptions."""
+"""The hub: publishing into the log, and the fan-out of the log's tail to subscriptions.
 
-import time
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+Publishing appends to the log, which assigns the ids. One trio task, :meth:`Hub.run`, takes the log's tail
+page by page and offers each event to the live subscriptions that match it, in log order::
+
+    publish -> log.append        log.tail -> Hub.run -> LiveSet.find -> Subscription.offer
+
+Subscriptions that match the same events of a page share one batch, which is encoded once. The fan-out
+works in short turns, see :class:`~streamd.hub.turn.Turn`, so that other trio tasks keep running.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
 import trio
@@ -12,48 +19,42 @@ from ..errors import HubLagging
 from ..events import Batch, Draft, Event, EventId, Selectors
 from ..log.port import Log, Page, Receipt
 from ..metrics import Metrics
-from .index import SelectorIndex
+from .delivery import observe_delivery
+from .live_set import LiveSet, LiveSubscriber
 from .send_queue import SendQueue
-from .sent import record_delivery
 from .subscription import Overflow, Subscription
+from .turn import Turn
 
-_LOOK_AT_CLOCK_EVERY = 32  # offers between two looks at the clock: they take well under a turn
+_OFFERS_PER_CLOCK_READ = 32  # few enough to take well under a turn
 
 
 class Hub:
-    """Publishes, and fans out what the log's tail yields, in log order.
-
-    The last events fanned out are kept in a ring. A subscription whose cursor lies inside it joins
-    the live set without a checkpoint, copying what it lacks; so replay meets live without a gap or
-    a repeat, also behind a fast publisher.
+    """Publishes into a log, and fans out its tail.
 
     Args:
-        log: the one order of events.
+        log: assigns the ids and keeps the events.
         settings: bounds of the fan-out.
         limits: bounds of an event.
-        metrics: where it counts.
-
-    Attributes:
-        position: the last id that was offered to every live subscription it concerns.
-        considered: the last id of the batch that is being fanned out, or ``position``.
-        now: when this turn of the fan-out began (s, trio's clock).
+        metrics: counts events and measures delivery.
     """
 
     def __init__(self, log: Log, settings: HubSettings, limits: EventSettings, metrics: Metrics) -> None:
         self.log = log
         self.metrics = metrics
-        self.position = self.considered = log.head
-        self.now = 0.0
         self._settings = settings
         self._limits = limits
-        self._index: SelectorIndex[Subscription] = SelectorIndex(settings.pattern_cache_topics)
-        self._ring: deque[Event] = deque()
-        self._ring_bytes = 0
-        self._ring_floor = log.head  # the place just before the oldest event in the ring
+        self._live_set = LiveSet(log, settings, metrics)
+        self._turn = Turn(settings.turn_ms / 1000, settings.max_turn_ms / 1000, self._read_clock)
         self._ahead = 0  # events published here and not yet fanned out
-        self._subscriptions: dict[Subscription, None] = {}
-        self._deferred: dict[Callable[[], None], None] = {}
-        self._turn = _Turn(settings.turn_ms / 1000, settings.max_turn_ms / 1000, self._end_turn)
+
+    @property
+    def position(self) -> EventId:
+        """The last id that was offered to every live subscription it concerns."""
+        return self._live_set.position
+
+    def statistics(self) -> dict[str, int]:
+        """Count subscriptions, those lagging, and published events that are not fanned out yet."""
+        return {**self._live_set.statistics(), "ahead": self._ahead}
 
     # --- publishing ---------------------------------------------------------------------------
 
@@ -67,20 +68,22 @@ class Hub:
         idempotency_key: str | None = None,
         publisher: str = "",
     ) -> EventId:
-        """Publish one event and return its id; subscribers have it within milliseconds.
+        """Publish one event and return its id; subscribers receive it within milliseconds.
 
         Args:
             topics: one topic or several, the canonical one first.
             data: text, or any JSON value.
-            type: the SSE event type, ``message`` when left out.
-            retry_ms: reconnection time for clients, in milliseconds.
-            idempotency_key: the same key with the same content publishes once, by this publisher.
-            publisher: whose idempotency keys these are.
+            type: the SSE event type; None for ``message``.
+            retry_ms: reconnection time for clients (ms).
+            idempotency_key: the same key with the same content publishes once for this publisher.
+            publisher: the owner of the idempotency key.
 
         Raises:
-            InvalidField, TooLarge: the event cannot be published as it is.
+            InvalidField, TooLarge: the event is invalid.
             IdempotencyConflict: the key was used with other content.
             HubLagging: delivery is too far behind.
+
+        Cancelled before the event is appended, or not at all.
         """
         draft = Draft.create(
             topics,
@@ -94,7 +97,7 @@ class Hub:
         return receipt.id
 
     async def publish_drafts(self, drafts: Sequence[Draft], *, publisher: str = "") -> list[Receipt]:
-        """Publish several events, all of them or none; the receipts are in the same order.
+        """Publish several events, all of them or none, and return their receipts in the same order.
 
         Raises:
             IdempotencyConflict, HubLagging: nothing was published.
@@ -109,208 +112,106 @@ class Hub:
         self.metrics.count_types(self.metrics.published, fresh)
         return receipts
 
-    # --- subscriptions ------------------------------------------------------------------------
+    # --- subscribing --------------------------------------------------------------------------
 
     def subscribe(
         self,
         selectors: Selectors,
         after: EventId | None,
-        outbox: SendQueue,
+        queue: SendQueue,
         *,
         overflow: Overflow = Overflow.CATCH_UP,
         on_disconnect: Callable[[], None] = lambda: None,
     ) -> Subscription:
-        """A subscription, for as long as the block ``with`` it lasts.
+        """Create a subscription, active for as long as its ``with`` block lasts.
 
         Args:
-            selectors: what to receive.
-            after: the cursor to go on from; None for only what comes from now on.
-            outbox: where events wait when the wire cannot take them.
-            overflow: what happens when the outbox is full.
+            selectors: the topics and patterns to receive.
+            after: the cursor to resume from; None for new events only.
+            queue: holds the events that the wire cannot take at once.
+            overflow: the policy for a full queue.
             on_disconnect: called when the policy ``disconnect`` applies.
         """
         cursor = self.log.head if after is None else after
-        return Subscription(self, selectors, cursor, outbox, overflow, on_disconnect)
+        return Subscription(
+            self._live_set, self._read_page, selectors, cursor, queue, overflow, on_disconnect
+        )
 
-    def enter(self, subscription: Subscription, outbox: SendQueue) -> None:
-        """Take in a subscription, live if its place allows that."""
-        self._subscriptions[subscription] = None
-        self.join(subscription, outbox)
-
-    def statistics(self) -> dict[str, int]:
-        """Counts of subscriptions, of those lagging, and of events not yet fanned out."""
-        return {
-            "subscriptions": len(self._subscriptions),
-            "lagging": sum(not subscription.live for subscription in self._subscriptions),
-            "ahead": self._ahead,
-        }
-
-    def join(self, subscription: Subscription, outbox: SendQueue) -> bool:
-        """Make a subscription live if its cursor lies in the ring and what it lacks fits its outbox.
-
-        No checkpoint: nothing is fanned out between the look and the joining.
-        """
-        if subscription.cursor < self._ring_floor or subscription.cursor > self.log.head:
-            return False
-        lacking: list[Event] = []
-        for event in reversed(self._ring):
-            if event.id <= subscription.cursor:
-                break
-            if subscription.selectors.matches(event.topics):
-                lacking.append(event)
-                if len(lacking) > self._settings.channel_capacity:
-                    return False
-        for event in reversed(lacking):
-            if not outbox.put_nowait(event):
-                return False
-            subscription.cursor = event.id
-        subscription.cursor = max(subscription.cursor, self.considered)
-        self._index.add(subscription.selectors, subscription)
-        subscription.live = True
-        return True
-
-    def leave(self, subscription: Subscription, overflow: Overflow | None) -> None:
-        """Take a subscription out of the live set: its outbox is full, or (None) it is closed."""
-        if subscription.live:
-            subscription.live = False
-            self._index.remove(subscription.selectors, subscription)
-        if overflow is None:
-            self._subscriptions.pop(subscription, None)
-        else:
-            self.metrics.overflows.labels(overflow.value).inc()
-
-    def reindex(self, subscription: Subscription, selectors: Selectors) -> None:
-        """Give a live subscription other selectors."""
-        self._index.remove(subscription.selectors, subscription)
-        self._index.add(selectors, subscription)
-
-    async def read(self, selectors: Selectors, after: EventId) -> Page:
-        """A page of the log, of the size that one turn takes."""
-        return await self.log.read(
+    async def _read_page(self, selectors: Selectors, after: EventId) -> Page:
+        """Read a page of the log, as large as a turn of the fan-out takes, and count a gap in it."""
+        page = await self.log.read(
             selectors,
             after,
             max_events=self._settings.batch_events,
             max_bytes=self._settings.batch_bytes,
         )
+        if page.gap is not None:
+            self.metrics.gaps.inc()
+        return page
 
     # --- the fan-out --------------------------------------------------------------------------
 
     async def run(self) -> NoReturn:
-        """Fan out the log's tail until cancelled; what was not fanned out stays in the log."""
-        settings = self._settings
+        """Fan out the log's tail until cancelled; events not fanned out by then stay in the log."""
+        settings, live_set = self._settings, self._live_set
         while True:
             page = await self.log.tail(
-                self.considered, max_events=settings.batch_events, max_bytes=settings.batch_bytes
+                live_set.considered, max_events=settings.batch_events, max_bytes=settings.batch_bytes
             )
             if page.gap is not None:
-                self._fall_behind(page.gap)
+                live_set.send_to_log(page.gap)
             self._ahead = max(0, self._ahead - len(page.events))
-            self._remember(page.events)
-            self.considered = page.cursor
-            self.now = trio.current_time()
+            live_set.advance(page)
+            self._read_clock()
             self._turn.begin()
             if page.events:
                 await self._fan_out(page.events)
-            self._run_deferred()
-            self.position = page.cursor
-
-    def _remember(self, events: Sequence[Event]) -> None:
-        ring = self._ring
-        for event in events:
-            ring.append(event)
-            self._ring_bytes += event.size
-        while len(ring) > self._settings.ring_events or self._ring_bytes > self._settings.ring_bytes:
-            oldest = ring.popleft()
-            self._ring_bytes -= oldest.size
-            self._ring_floor = oldest.id
-
-    def _fall_behind(self, lost: EventId) -> None:
-        """The log dropped events before they were fanned out: everyone reads on from the log."""
-        self._ring.clear()
-        self._ring_bytes = 0
-        self._ring_floor = lost
-        for subscription in list(self._subscriptions):
-            if subscription.live:
-                subscription.fall_behind()
+            self._turn.run_deferred()
+            live_set.position = page.cursor
 
     def defer(self, action: Callable[[], None]) -> None:
-        """Have something done once at the end of this turn of the fan-out, before others run."""
-        self._deferred[action] = None
+        """Call ``action`` once at the end of this turn of the fan-out, before other trio tasks run."""
+        self._turn.defer(action)
+
+    def _read_clock(self) -> None:
+        self._live_set.now = trio.current_time()
 
     async def _fan_out(self, events: Sequence[Event]) -> None:
-        """Offer each subscription its events together, in log order; who gets the same shares a batch."""
+        """Offer events to subscriptions in log order; those that match the same events share a batch."""
         groups: dict[tuple[str, ...], list[Event]] = {}
         for event in events:
             groups.setdefault(event.topics, []).append(event)
         if len(groups) == 1:
             [topics] = groups
-            await self._offer(Batch(events), self._index.find(topics))
+            await self._offer(Batch(events), self._live_set.find(topics))
             return
-        merged: dict[tuple[tuple[str, ...], ...], list[Subscription]] = {}
-        for subscription, topics_of in (await self._find_all(groups)).items():
-            merged.setdefault(tuple(topics_of), []).append(subscription)
-        for topics_of_group, subscriptions in merged.items():
-            theirs = [event for topics in topics_of_group for event in groups[topics]]
-            theirs.sort(key=_id_of)
-            await self._offer(Batch(theirs), subscriptions)
+        sharing: dict[tuple[tuple[str, ...], ...], list[LiveSubscriber]] = {}
+        for subscription, matched in (await self._match(groups)).items():
+            sharing.setdefault(tuple(matched), []).append(subscription)
+        for matched_groups, subscriptions in sharing.items():
+            shared = [event for topics in matched_groups for event in groups[topics]]
+            shared.sort(key=_id_of)
+            await self._offer(Batch(shared), subscriptions)
 
-    async def _find_all(self, groups: Iterable[tuple[str, ...]]) -> dict[Subscription, list[tuple[str, ...]]]:
-        """For each subscription the topics of the events it wants."""
-        wanted: dict[Subscription, list[tuple[str, ...]]] = {}
+    async def _match(self, groups: Iterable[tuple[str, ...]]) -> dict[LiveSubscriber, list[tuple[str, ...]]]:
+        """Map each subscription to the groups of topics that it matches."""
+        matches: dict[LiveSubscriber, list[tuple[str, ...]]] = {}
         for topics in groups:
-            for subscription in self._index.find(topics):
-                wanted.setdefault(subscription, []).append(topics)
+            for subscription in self._live_set.find(topics):
+                matches.setdefault(subscription, []).append(topics)
             await self._turn.pause()
-        return wanted
+        return matches
 
-    async def _offer(self, batch: Batch, subscriptions: Sequence[Subscription]) -> None:
-        for start in range(0, len(subscriptions), _LOOK_AT_CLOCK_EVERY):
+    async def _offer(self, batch: Batch, subscriptions: Sequence[LiveSubscriber]) -> None:
+        """Offer one batch to subscriptions, with a look at the clock after every few."""
+        for start in range(0, len(subscriptions), _OFFERS_PER_CLOCK_READ):
             written = 0
-            for subscription in subscriptions[start : start + _LOOK_AT_CLOCK_EVERY]:
+            for subscription in subscriptions[start : start + _OFFERS_PER_CLOCK_READ]:
                 if subscription.offer(batch):
                     written += 1
-            record_delivery(self.metrics, batch, written)
+            observe_delivery(self.metrics, batch, written)
             await self._turn.pause()
-
-    async def _end_turn(self) -> None:
-        """What was put off is done, then others run."""
-        self._run_deferred()
-        await trio.lowlevel.checkpoint()
-        self.now = trio.current_time()
-
-    def _run_deferred(self) -> None:
-        while self._deferred:
-            action, _ = self._deferred.popitem()
-            action()
 
 
 def _id_of(event: Event) -> EventId:
     return event.id
-
-
-class _Turn:
-    """Ends a turn when it has lasted long enough: as long as the others took before it, within bounds.
-
-    Args:
-        least: of a turn (s).
-        most: of a turn (s).
-        end: lets the others run.
-    """
-
-    __slots__ = ("_deadline", "_end", "_least", "_most")
-
-    def __init__(self, least: float, most: float, end: Callable[[], Awaitable[None]]) -> None:
-        self._least = least
-        self._most = most
-        self._end = end
-        self._deadline = 0.0
-
-    def begin(self) -> None:
-        self._deadline = time.perf_counter() + self._least
-
-    async def pause(self) -> None:
-        now = time.perf_counter()
-        if now >= self._deadline:
-            await self._end()
-            again = time.perf_counter()
-            self._deadline = again + max(self._least, min(again - now, self._most))

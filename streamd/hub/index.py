@@ -1,4 +1,4 @@
-"""Which subscriptions an event's topics concern."""
+"""The selector index: finds the subscribers that an event's topics concern."""
 
 from collections.abc import Iterable, Sequence
 from typing import Generic, TypeVar
@@ -9,10 +9,10 @@ S = TypeVar("S")
 
 
 class SelectorIndex(Generic[S]):
-    """Subscribers by exact topic and by pattern; a topic's matching patterns are remembered.
+    """Subscribers by exact topic and by pattern, with a cache of the patterns that match a topic.
 
     Args:
-        cache_topics: topics whose patterns are remembered (count).
+        cache_topics: maximum number of topics in that cache.
     """
 
     def __init__(self, cache_topics: int) -> None:
@@ -22,6 +22,7 @@ class SelectorIndex(Generic[S]):
         self._matching: dict[str, tuple[Pattern, ...]] = {}
 
     def add(self, selectors: Selectors, subscriber: S) -> None:
+        """Enter a subscriber under each of its selectors."""
         for topic in selectors.topics:
             self._by_topic.setdefault(topic, {})[subscriber] = None
         for pattern in selectors.patterns:
@@ -31,7 +32,7 @@ class SelectorIndex(Generic[S]):
             self._by_pattern[pattern][subscriber] = None
 
     def remove(self, selectors: Selectors, subscriber: S) -> None:
-        """Take a subscriber out of these selectors; those it is not in are passed over."""
+        """Remove a subscriber from these selectors; skip those it is not under."""
         for topic in selectors.topics:
             subscribers = self._by_topic.get(topic, {})
             subscribers.pop(subscriber, None)
@@ -44,7 +45,7 @@ class SelectorIndex(Generic[S]):
                 self._matching.clear()
 
     def find(self, topics: Iterable[str]) -> Sequence[S]:
-        """Everyone an event under ``topics`` concerns, once each; a copy, so that it may change."""
+        """Return the subscribers of an event under ``topics``, each once; a copy, so that it may change."""
         groups = []
         for topic in topics:
             if topic in self._by_topic:
@@ -56,6 +57,7 @@ class SelectorIndex(Generic[S]):
         return list({subscriber: None for group in groups for subscriber in group})
 
     def _patterns(self, topic: str) -> tuple[Pattern, ...]:
+        """Return the patterns that match a topic, from the cache if they are there."""
         patterns = self._matching.get(topic)
         if patterns is None:
             if len(self._matching) >= self._cache_topics:

@@ -1,4 +1,4 @@
-"""The bounded memory channel between those who have something to send and a connection's own task."""
+"""The send queue of one connection: bounded frames between the fan-out and the connection's trio task."""
 
 from collections.abc import Hashable
 
@@ -10,14 +10,14 @@ _open_channel = trio.open_memory_channel[Frame]
 
 
 class SendQueue:
-    """Frames waiting for one connection, first in first out.
+    """Frames that one connection still has to send, first in, first out.
 
     Args:
-        capacity: the most frames that may wait (count).
-        max_bytes: the most that events among them may have together; one that is alone may have more.
+        capacity: maximum number of queued frames.
+        max_bytes: maximum bytes of the queued events together; a single event may have more.
 
     Attributes:
-        waiting: frames that nobody has taken yet (count).
+        waiting: number of queued frames.
     """
 
     __slots__ = ("_bytes", "_max_bytes", "_receive", "_send", "waiting")
@@ -25,11 +25,11 @@ class SendQueue:
     def __init__(self, capacity: int, max_bytes: int) -> None:
         self._send, self._receive = _open_channel(capacity)
         self._max_bytes = max_bytes
-        self._bytes = 0  # of the events that wait
-        self.waiting = 0  # asking the channel itself costs more than a put
+        self._bytes = 0  # of the queued events
+        self.waiting = 0  # kept here because asking the channel costs more than a put
 
     def put_nowait(self, frame: Frame) -> bool:
-        """Add a frame; False when there is no room or nobody takes any more."""
+        """Add a frame; return False when the queue is full or closed."""
         size = _event_bytes(frame)
         if self.waiting and self._bytes + size > self._max_bytes:
             return False
@@ -42,10 +42,10 @@ class SendQueue:
         return True
 
     async def put(self, frame: Frame) -> None:
-        """Add a frame, waiting for room.
+        """Add a frame, waiting for room; cancelled, the frame is not added.
 
         Raises:
-            trio.BrokenResourceError, trio.ClosedResourceError: nobody takes any more.
+            trio.BrokenResourceError, trio.ClosedResourceError: the queue is closed.
         """
         self.waiting += 1
         try:
@@ -55,11 +55,11 @@ class SendQueue:
             raise
 
     def end(self) -> None:
-        """Nobody puts any more; what waits can still be taken."""
+        """Refuse further frames; the queued ones can still be taken."""
         self._send.close()
 
     def drain(self) -> list[Frame]:
-        """Take what is there, without waiting."""
+        """Take the queued frames without waiting."""
         frames: list[Frame] = []
         try:
             while True:
@@ -69,9 +69,9 @@ class SendQueue:
             return frames
 
     async def get(self) -> list[Frame]:
-        """Wait for a frame, then take all that are there; empty when the outbox is closed.
+        """Wait for a frame, then take all queued ones; return none when the queue is closed.
 
-        Cancelled while waiting, or not at all: no frame is lost.
+        Cancelling it loses no frame.
         """
         try:
             first = await self._receive.receive()
@@ -80,19 +80,19 @@ class SendQueue:
         return [first, *self.drain()]
 
     def close(self) -> None:
-        """Nobody puts or takes any more; what waits is dropped."""
+        """Drop the queued frames and refuse further ones; :meth:`get` returns."""
         self._send.close()
         self._receive.close()
 
 
 class LatestSendQueue(SendQueue):
-    """Keeps only the newest event of each topic and type, in its new position.
+    """A send queue that keeps only the newest event of each topic and type, in its new position.
 
-    Frames wait in a table; the channel is its bell. ``capacity`` and ``max_bytes`` bound the different
-    topics and types that may wait.
+    The frames are in a table, and the channel only wakes the reader. ``capacity`` and ``max_bytes``
+    bound the different topics and types.
 
     Attributes:
-        merged: how many events were replaced by a newer one.
+        merged: number of events that a newer one replaced.
     """
 
     __slots__ = ("_capacity", "_closed", "_room", "_table", "merged")
@@ -113,7 +113,7 @@ class LatestSendQueue(SendQueue):
             return False
         if self._table and self._bytes + size > self._max_bytes:
             return False
-        if not self._table and not self._ring():
+        if not self._table and not self._wake_reader():
             return False
         if replaced is not None:
             del self._table[key]
@@ -123,11 +123,11 @@ class LatestSendQueue(SendQueue):
         self.waiting = len(self._table)
         return True
 
-    def _ring(self) -> bool:
+    def _wake_reader(self) -> bool:
         try:
-            self._send.send_nowait(_BELL)
+            self._send.send_nowait(_WAKE_UP)
         except trio.WouldBlock:
-            return True  # it has been rung, and nobody has come yet
+            return True  # the reader was woken already, and has not run yet
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             return False
         return True
@@ -162,21 +162,21 @@ class LatestSendQueue(SendQueue):
         return frames
 
 
-class _Bell:
-    """What the channel of a :class:`LatestSendQueue` carries; never sent to anybody."""
+class _WakeUp:
+    """The item in the channel of a :class:`LatestSendQueue`; never sent to a client."""
 
     sse = json = b""
     text = ""
 
 
-_BELL = _Bell()
+_WAKE_UP = _WakeUp()
 
 
 def conflation_key(frame: Frame) -> Hashable:
-    """Frames with equal keys replace each other under the policy ``latest``."""
+    """Return the key under which the policy ``latest`` replaces a frame: topic and type of an event."""
     return (frame.topics[0], frame.type) if isinstance(frame, Event) else id(frame)
 
 
 def _event_bytes(frame: Frame) -> int:
-    """What an event weighs; control frames are small, and few."""
+    """Return the size of an event; 0 for control frames, which are small and few."""
     return frame.size if isinstance(frame, Event) else 0

@@ -1,22 +1,61 @@
-"""One subscriber's place in the log."""
+"""A subscription: one subscriber's position in the log, and its way from replay to live delivery.
 
-from collections.abc import Callable
+Theory of operation. A subscription follows the log from its cursor on. It is in one of four states::
+
+                       join                 send queue full, or the hub fell behind the log
+     CATCHING UP ----------------> LIVE --------------------------------------------> LAGGING
+        |   ^                       ^                                                  |   ^
+        '---'                       '---------------------- join ----------------------'---'
+     read a page                                                                   read a page
+
+     CLOSED: from every state, by close(); final.
+
+``live`` is true in LIVE only. CATCHING UP and LAGGING differ in their cause and behave alike, so they
+are one column here:
+
+=====================  =====================================  ======================================
+event                  CATCHING UP, LAGGING                   LIVE
+=====================  =====================================  ======================================
+``offer``              ignored: the log keeps the events      written to the wire, or queued
+``offer``, queue full  (cannot happen)                        -> LAGGING; ``disconnect``: also calls
+                                                              ``on_disconnect``
+``fall_behind``        (cannot happen)                        -> LAGGING; a heartbeat wakes ``receive``
+``receive``            the queued frames; if there are none,  the queued frames; if there are none,
+                       join -> LIVE, or else a page           wait for some
+``change``             the next page has the new selectors    the next ``offer`` has them
+``close``              -> CLOSED                              leaves the live set -> CLOSED
+=====================  =====================================  ======================================
+
+Coupling rules:
+
+1. Everything up to ``cursor`` was written, was queued, or did not match. While live, so was everything
+   up to the hub's position; the cursor takes that over when the subscription leaves the live set.
+2. Comparing the cursor with the ring and joining happen without a checkpoint: no event falls between.
+3. The fan-out writes to the wire only while the send queue is empty: both ways keep one order.
+4. Queued frames are older than the next page, and are taken before it is read.
+5. The frames that ``receive`` returned are written without a checkpoint in between. While that write
+   lasts, the wire takes no direct one.
+"""
+
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from ..events import Batch, EventId, Frame, Selectors
 from ..events.control import gap, heartbeat
+from ..log.port import Page
+from .delivery import DeliveryRecord
+from .live_set import LiveSet
 from .send_queue import LatestSendQueue, SendQueue, conflation_key
-from .sent import Sent
 from .wire import Wire
 
-if TYPE_CHECKING:
-    from .hub import Hub
+ReadPage = Callable[[Selectors, EventId], Awaitable[Page]]
+"""Reads the next page of the log for some selectors, after a cursor."""
 
 
 class Overflow(StrEnum):
-    """What happens when a subscriber's outbox is full."""
+    """The policy for a slow consumer: the effect of a full send queue."""
 
     CATCH_UP = "catch-up"  # read from the log at its own speed until level: loses nothing
     LATEST = "latest"  # keep only the newest event of each topic and type; past that, catch up
@@ -24,26 +63,25 @@ class Overflow(StrEnum):
 
 
 class Subscription:
-    """Events that match some selectors, in log order, each once, from a cursor on.
+    """The events that match some selectors, from a cursor on, each once and in log order.
 
-    It is *live* while the fan-out offers it events, and *lagging* while it reads pages from the log
-    by itself, as it does at first and after its outbox was full. :meth:`receive` covers both.
+    Active for as long as the ``with`` block lasts. One trio task reads it by :meth:`receive`.
 
     Attributes:
-        selectors: what it asks for.
-        cursor: the last id considered; everything up to it was put in the outbox, written, or did
-            not match. While live, the fan-out's position counts as well.
-        live: whether the fan-out offers it events.
-        merged: events replaced by a newer one, under the policy ``latest``.
+        selectors: the topics and patterns subscribed to.
+        cursor: the last id considered; see the coupling rules.
+        live: True while the fan-out offers it events.
+        merged: number of events that a newer one replaced, under the policy ``latest``.
     """
 
     __slots__ = (
         "_closed",
-        "_hub",
+        "_live_set",
         "_merged_in_pages",
         "_on_disconnect",
-        "_outbox",
         "_overflow",
+        "_queue",
+        "_read_page",
         "_sent",
         "_wire",
         "cursor",
@@ -53,27 +91,29 @@ class Subscription:
 
     def __init__(
         self,
-        hub: "Hub",
+        live_set: LiveSet,
+        read_page: ReadPage,
         selectors: Selectors,
         cursor: EventId,
-        outbox: SendQueue,
+        queue: SendQueue,
         overflow: Overflow,
         on_disconnect: Callable[[], None],
     ) -> None:
         self.selectors = selectors
         self.cursor = cursor
         self.live = False
-        self._hub = hub
+        self._live_set = live_set
+        self._read_page = read_page
         self._wire: Wire | None = None
-        self._sent = Sent(0.0)
-        self._outbox = outbox
+        self._sent = DeliveryRecord(0.0)
+        self._queue = queue
         self._overflow = overflow
         self._on_disconnect = on_disconnect
         self._merged_in_pages = 0
         self._closed = False
 
     def __enter__(self) -> Self:
-        self._hub.enter(self, self._outbox)
+        self._live_set.add(self, self._queue)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -81,32 +121,34 @@ class Subscription:
 
     @property
     def merged(self) -> int:
-        waiting = self._outbox.merged if isinstance(self._outbox, LatestSendQueue) else 0
-        return self._merged_in_pages + waiting
+        in_queue = self._queue.merged if isinstance(self._queue, LatestSendQueue) else 0
+        return self._merged_in_pages + in_queue
 
     def level_cursor(self) -> EventId | None:
-        """The place in the log this subscriber has wholly read up to, if it is level with the hub."""
-        if not self.live or self._outbox.waiting:
+        """Return the position that this subscriber has fully read up to; None if it is not level."""
+        if not self.live or self._queue.waiting:
             return None
-        return max(self.cursor, self._hub.position)
+        return max(self.cursor, self._live_set.position)
 
-    def write_through(self, wire: Wire | None, sent: Sent | None = None) -> None:
-        """Let the fan-out write straight to a wire when nothing waits; None: no more.
+    # --- the fan-out's side -------------------------------------------------------------------
+
+    def write_through(self, wire: Wire | None, sent: DeliveryRecord | None = None) -> None:
+        """Let the fan-out write straight to a wire while the send queue is empty.
 
         Args:
-            wire: of the subscriber, when all that came before is written or queued on it.
-            sent: the account that such writes are entered in.
+            wire: of the subscriber, once every earlier frame is written or queued on it; None to stop.
+            sent: the record in which such writes are entered; None keeps the present one.
         """
         self._wire = wire
         self._sent = sent or self._sent
 
     def offer(self, batch: Batch) -> bool:
-        """Take events from the fan-out, in log order; never blocks, never raises.
+        """Take events from the fan-out, in log order; never block, never raise.
 
-        Those at or before the cursor are dropped: it has considered them by another way.
+        Events at or before the cursor are dropped: they were considered by another way.
 
         Returns:
-            Whether they went out on the wire. If not, they wait in the outbox, or in the log.
+            True when they went out on the wire. Otherwise they are in the send queue, or in the log.
         """
         if not self.live:
             return False
@@ -115,64 +157,66 @@ class Subscription:
             if not events:
                 return False
             batch = Batch(events)
-        if self._wire is not None and not self._outbox.waiting:
+        if self._wire is not None and not self._queue.waiting:
             written = self._wire.write_nowait(batch)
             if written:
-                sent = self._sent  # Sent.add, without the call: this is the innermost loop
+                sent = self._sent  # DeliveryRecord.add without the call: this is the innermost loop
                 self.cursor = sent.cursor = batch.last_id
-                sent.at = self._hub.now
+                sent.at = self._live_set.now
                 sent.events += batch.count
                 sent.bytes += written
                 return True
         for event in batch.events:
-            if not self._outbox.put_nowait(event):
-                self._overflowed()
+            if not self._queue.put_nowait(event):
+                self._lag()
                 break
             self.cursor = event.id
         return False
 
-    def _overflowed(self) -> None:
-        self.cursor = max(self.cursor, self._hub.position)
-        self._hub.leave(self, self._overflow)
+    def _lag(self) -> None:
+        """Leave the live set because the send queue is full."""
+        self.cursor = max(self.cursor, self._live_set.position)
+        self._live_set.leave(self, self._overflow)
         if self._overflow is Overflow.DISCONNECT:
             self._on_disconnect()
 
     def fall_behind(self) -> None:
-        """Read on from the log: the hub itself lost its place in it."""
-        self.cursor = max(self.cursor, self._hub.position)
-        self._hub.leave(self, Overflow.CATCH_UP)
-        self._outbox.put_nowait(heartbeat(datetime.now(UTC)))  # wakes whoever waits in receive()
+        """Leave the live set because the hub fell behind the log, and read on from there."""
+        self.cursor = max(self.cursor, self._live_set.position)
+        self._live_set.leave(self, Overflow.CATCH_UP)
+        self._queue.put_nowait(heartbeat(datetime.now(UTC)))  # wakes a reader that waits in receive()
+
+    # --- the reader's side --------------------------------------------------------------------
 
     async def receive(self) -> list[Frame]:
-        """The next frames, at least one; empty once the subscription or its outbox is closed.
+        """Wait for the next frames, at least one; return none once the subscription or its queue is closed.
 
-        Cancelled while waiting, or not at all: nothing is lost.
+        Cancelling it loses no frame.
         """
         frames = await self.receive_ready()
-        return frames if frames or self._closed else await self._outbox.get()
+        return frames if frames or self._closed else await self._queue.get()
 
     async def receive_ready(self) -> list[Frame]:
-        """What there is now, without waiting for more; empty when the subscription is level.
+        """Return the frames that are there, from the queue or the log; none when level with the hub.
 
-        Cancelled while reading from the log, or not at all: nothing is lost.
+        Cancelling it loses no frame.
         """
         while not self._closed:
-            frames = self._outbox.drain()
-            if not frames and not self.live and not self._hub.join(self, self._outbox):
-                # A join that did not fit has put what fitted, which comes before the page.
-                frames = self._outbox.drain() or await self._read_page()
-            elif not frames and not self._outbox.waiting:
+            frames = self._queue.drain()
+            if not frames and not self.live and not self._live_set.join(self, self._queue):
+                # A join for which the queue had no room left events in it: they come before the page.
+                frames = self._queue.drain() or await self._next_page()
+            elif not frames and not self._queue.waiting:
                 return []
             if frames:
                 return frames
         return []
 
-    async def _read_page(self) -> list[Frame]:
-        """One page of the log, after the cursor."""
-        page = await self._hub.read(self.selectors, self.cursor)
+    async def _next_page(self) -> list[Frame]:
+        """Read one page of the log after the cursor, with a gap frame in front if events were dropped."""
+        page = await self._read_page(self.selectors, self.cursor)
         frames: list[Frame] = []
         if page.gap is not None:
-            self._hub.metrics.gaps.inc()
             frames.append(gap(self.cursor, page.gap))
         self.cursor = page.cursor
         if self._overflow is Overflow.LATEST:
@@ -187,16 +231,16 @@ class Subscription:
         return frames
 
     def change(self, selectors: Selectors) -> EventId:
-        """Ask for something else from now on; returns the cursor from which the change holds.
+        """Replace the selectors; return the cursor after which the new ones hold.
 
-        A subscriber that is lagging reads the rest of the way with the new selectors.
+        A subscription that is not live reads the rest of the log with the new selectors.
         """
         if self.live:
-            self._hub.reindex(self, selectors)
+            self._live_set.reindex(self, selectors)
         self.selectors = selectors
-        return max(self.cursor, self._hub.considered) if self.live else self.cursor
+        return max(self.cursor, self._live_set.considered) if self.live else self.cursor
 
     def close(self) -> None:
-        """Leave the hub; the outbox belongs to the connection and stays as it is."""
+        """Leave the hub; the send queue belongs to the connection and stays open."""
         self._closed = True
-        self._hub.leave(self, None)
+        self._live_set.remove(self)

@@ -1,4 +1,4 @@
-"""The port through which frames reach one client's socket."""
+"""The wire: the port through which frames reach one client's socket."""
 
 from typing import Protocol
 
@@ -6,27 +6,27 @@ from ..events import Batch
 
 
 class Wire(Protocol):
-    """How the bytes of one connection reach its socket. Frames are never split or reordered."""
+    """The write side of one connection. Frames are never split or reordered."""
 
     def write_nowait(self, batch: Batch) -> int:
-        """Write the whole batch without blocking and without waking a task, or nothing of it.
+        """Write the whole batch without blocking and without waking a trio task, or none of it.
 
-        Never raises. What the kernel does not take at once of a batch that was begun waits in front
-        of all that is written later.
+        Never raises. The bytes of a batch that was begun and that the kernel does not take at once stay
+        in front of everything written later.
 
         Returns:
-            The bytes written; 0 when the wire cannot do it now (or never does, as over plain ASGI),
-            and the frames have to go through :meth:`write`.
+            The bytes written; 0 when the wire cannot write now (or never can, as over plain ASGI), and
+            the frames have to go through :meth:`write`.
         """
 
     async def write(self, batch: Batch) -> int:
-        """Write the whole batch, waiting for the transport where it has to; returns its bytes.
+        """Write the whole batch, wait for the transport where needed, and return its bytes.
 
-        Cancelling it may leave frames unsent; those that were sent are whole.
+        Cancelling it may leave frames unsent; every frame that was sent is whole.
 
         Raises:
             OSError, trio.BrokenResourceError, trio.ClosedResourceError: the peer is gone.
         """
 
     def release(self) -> None:
-        """Give the wire back, before the response is ended; nothing is written by it any more."""
+        """Give the wire back before the response ends; it must not be written to afterwards."""

@@ -329,17 +329,17 @@ class ServerConnection(trio.abc.AsyncResource):
         """See :class:`streamd.transports.asgi.Transport`."""
         self._output.hold()
 
-    def lease(self, defer: Defer, lost: Callable[[], None]) -> Wire | None:
+    def lease(self, defer: Defer, on_disconnect: Callable[[], None]) -> Wire | None:
         """See :class:`streamd.transports.asgi.Transport`."""
         stream = self._protocol.stream if isinstance(self._protocol, HTTP1Protocol) else None
         if self._output.closed or stream is None or stream.closed:
-            lost()
+            on_disconnect()
             return None
         if isinstance(stream, WSStream):
-            self._wire = WebSocketWire(self._output, _WEBSOCKET, lost, stream)
+            self._wire = WebSocketWire(self._output, _WEBSOCKET, on_disconnect, stream)
         elif is_streaming(stream):
             chunked = stream.scope["http_version"] == "1.1"
-            self._wire = SocketWire(self._output, _CHUNK if chunked else _EVENT_STREAM, lost)
+            self._wire = SocketWire(self._output, _CHUNK if chunked else _EVENT_STREAM, on_disconnect)
         else:
             return None
         return self._wire

@@ -182,16 +182,16 @@ class HTTP2Stream:
     def hold(self) -> None:
         """Do nothing: other streams of the connection do not wait for this one."""
 
-    def lease(self, defer: Defer, lost: Callable[[], None]) -> "HTTP2Wire | None":
+    def lease(self, defer: Defer, on_disconnect: Callable[[], None]) -> "HTTP2Wire | None":
         protocol = self._protocol
         stream = protocol.streams.get(self._stream_id)
         buffer = protocol.stream_buffers.get(self._stream_id)
         if protocol.closed or stream is None or stream.closed or buffer is None:
-            lost()
+            on_disconnect()
             return None
         if not isinstance(stream, HTTPStream) or not is_streaming(stream):
             return None  # also for a WebSocket over HTTP/2 (RFC 8441)
-        wire = HTTP2Wire(protocol, stream, buffer, self._output, defer, lost)
+        wire = HTTP2Wire(protocol, stream, buffer, self._output, defer, on_disconnect)
         protocol.wires[stream.stream_id] = wire
         return wire
 

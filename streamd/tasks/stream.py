@@ -7,12 +7,12 @@ import attrs
 
 from ..events import Control, ControlName, CursorMove, Event, EventId, Frame, UnloggedEvent
 from ..events.event import encode_data
-from ..hub import SendQueue, Sent, Subscription, Wire
+from ..hub import DeliveryRecord, SendQueue, Subscription, Wire
 from .model import topic_of
 from .tasks import Tasks, View
 
 _WAKE: Final = CursorMove(EventId(""))
-"""Put into an outbox to have its source look up; never sent."""
+"""Put into a send queue to have its source look up; never sent."""
 
 
 class TaskSource:
@@ -26,7 +26,7 @@ class TaskSource:
         tasks: where the task is.
         task_id: of the task.
         subscription: to its topic.
-        outbox: of that subscription.
+        queue: of that subscription.
         view: its present state, to begin with; None for a client that resumes.
         end: the place of its last message, if it has ended.
     """
@@ -36,18 +36,18 @@ class TaskSource:
         tasks: Tasks,
         task_id: str,
         subscription: Subscription,
-        outbox: SendQueue,
+        queue: SendQueue,
         view: View | None,
         end: EventId | None,
     ) -> None:
         self._tasks = tasks
         self._task_id = task_id
         self._subscription = subscription
-        self._outbox = outbox
+        self._queue = queue
         self._end = end
         self._over = False
         self._wire: Wire | None = None  # until the opening is written
-        self._sent: Sent | None = None
+        self._sent: DeliveryRecord | None = None
         self._opening = self._frames_of(view) if view is not None else []
 
     def __enter__(self) -> Self:
@@ -76,7 +76,7 @@ class TaskSource:
                 return kept
         return []
 
-    def write_through(self, wire: Wire | None, sent: Sent | None = None) -> None:
+    def write_through(self, wire: Wire | None, sent: DeliveryRecord | None = None) -> None:
         """Let the fan-out write by itself, once what the stream begins with is written; None: no more."""
         if wire is None:
             self._wire = None
@@ -87,7 +87,7 @@ class TaskSource:
     def _wake(self) -> None:
         """The task's last message is in the log: from here on, look at what is sent."""
         self._subscription.write_through(None)
-        self._outbox.put_nowait(_WAKE)
+        self._queue.put_nowait(_WAKE)
 
     def _is_ending(self) -> bool:
         return self._end is not None or self._tasks.outbox.end_of(self._task_id) is not None

@@ -1,13 +1,14 @@
-"""How events reach a client: SSE, WebSocket and long-poll, all on one loop.
+"""Transports: event delivery over SSE, WebSocket and long polling, all by one loop.
 
 Plain ASGI messages in and out; knows no web framework.
 
 ==============  =============================================================================
-``stream``      what a client asks for, its place, and the loop that serves it
+``stream``      the checked request, its slot and subscription, and the loop that serves it
 ``sse``         Server-Sent Events over an ASGI response
-``websocket``   JSON text frames, and what a client may say on an open socket
+``websocket``   JSON text frames, and the messages of a client on an open socket
 ``longpoll``    one answer at a time
 ``generated``   a stream for one client, from an async generator
+``asgi``        the ASGI types used here, and what streamd's own server adds to them
 ==============  =============================================================================
 """
 

@@ -1,4 +1,4 @@
-"""The few ASGI types that the transports use (ASGI 3.0, HTTP and WebSocket), and what a server may add."""
+"""The ASGI types of the transports (ASGI 3.0, HTTP and WebSocket), and the extension of streamd's server."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Protocol
@@ -13,51 +13,51 @@ Scope = Mapping[str, Any]
 Defer = Callable[[Callable[[], None]], None]
 
 CONNECTION_EXTENSION: Final = "streamd.connection"
-"""Where streamd's own server puts a :class:`Transport` into a scope's extensions."""
+"""The key of the :class:`Transport` that streamd's own server puts into a scope's extensions."""
 
 
 class Transport(Protocol):
-    """What a server can do with the socket behind one request, beyond ASGI."""
+    """The socket behind one request, as far as a server lets it be used beyond ASGI."""
 
     def abort(self) -> None:
-        """Close the socket (on HTTP/2: reset the stream) at once, dropping what is unsent."""
+        """Close the socket (on HTTP/2: reset the stream) at once, dropping unsent bytes."""
 
     def hold(self) -> None:
-        """Keep the head of the response, which is sent next, until what follows at once is sent, too."""
+        """Hold back the response's head, so that it leaves in one write with the first body bytes."""
 
-    def lease(self, defer: Defer, lost: Callable[[], None]) -> Wire | None:
-        """A wire past ASGI on the response that was begun, until it is released.
+    def lease(self, defer: Defer, on_disconnect: Callable[[], None]) -> Wire | None:
+        """Lease a wire past ASGI on the response that has begun, until it is released.
 
         Args:
-            defer: has something done at the end of the fan-out's turn.
-            lost: called when the client is gone, or was aborted, while the lease lasts.
+            defer: calls an action at the end of the fan-out's turn.
+            on_disconnect: called when the client is gone, or was aborted, while the lease lasts.
 
         Returns:
-            None where there is none for this response, or the client is gone already.
+            None if this response has no such wire, or the client is gone already.
         """
 
 
 def find_transport(scope: Scope) -> Transport | None:
-    """What the server offers for this request, if it is streamd's own."""
+    """Return the transport of this request; None under another server than streamd's."""
     return (scope.get("extensions") or {}).get(CONNECTION_EXTENSION)
 
 
 def lease_wire(scope: Scope, connection: Connection, defer: Defer, fallback: Wire) -> Wire:
-    """The most direct wire there is, from after the head of a response until it is released."""
+    """Lease the most direct wire there is, from after the head of a response until it is released."""
     transport = find_transport(scope)
-    wire = None if transport is None else transport.lease(defer, connection.lose)
+    wire = None if transport is None else transport.lease(defer, connection.mark_disconnected)
     return wire or fallback
 
 
-def let_abort(connection: Connection, scope: Scope) -> None:
-    """Give a connection the means to close its socket, where the server offers them."""
+def bind_abort(connection: Connection, scope: Scope) -> None:
+    """Let a connection close its socket on abort, if the server can do that."""
     transport = find_transport(scope)
     if transport is not None:
         connection.abort_transport = transport.abort
 
 
 class ASGIEventStreamWire:
-    """Event stream blocks as parts of an ASGI response body. Never writes directly."""
+    """A wire that sends event stream blocks as parts of an ASGI response body; never writes directly."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -74,7 +74,7 @@ class ASGIEventStreamWire:
 
 
 class ASGIWebSocketWire:
-    """JSON text frames over an ASGI WebSocket. Never writes directly.
+    """A wire that sends JSON text frames over an ASGI WebSocket; never writes directly.
 
     Args:
         send_text: sends one text message on an accepted socket.

@@ -1,6 +1,6 @@
-"""Long-poll: one answer at a time, for networks that let nothing else through (RFC 6202)."""
+"""Long polling: one answer at a time, for networks that let no stream through (RFC 6202)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import attrs
@@ -9,39 +9,39 @@ import trio
 
 from ..broker import Broker
 from ..events import Batch, Control, ControlName, Event, EventId, Frame
-from ..hub import Subscription, record_delivery
-from .asgi import Scope, let_abort
+from ..hub import Subscription, observe_delivery
+from .asgi import Scope, bind_abort
 from .stream import StreamRequest, open_stream
 
 
 async def poll(broker: Broker, request: StreamRequest, wait_seconds: float, scope: Scope) -> bytes:
-    """The JSON of one answer: ``{"events": [...], "next": id, "gap": null}``.
+    """Wait for events and return the JSON of one answer: ``{"events": [...], "next": id, "gap": null}``.
 
-    At once when there is something after the cursor, else as soon as there is, else empty after
-    ``wait_seconds``. ``next`` is the cursor for the next poll; ``gap`` says what was lost before it.
-    Messages addressed to this client alone are under ``control``, when there are any. Heartbeats are of no
-    use to a poll: none are sent to it, and none ends its wait.
+    It answers at once when there are events after the cursor, else with the first that come, else
+    empty after ``wait_seconds``. ``next`` is the cursor for the next poll. ``gap`` tells which events
+    before it were dropped. ``control`` has the messages for this client alone, if there are any. A poll
+    gets no heartbeats, and none ends its wait.
 
     Raises:
-        StreamdError: the client was refused.
+        StreamdError: the client was rejected.
     """
     frames: list[Frame] = []
     request = attrs.evolve(request, heartbeat_seconds=0.0)
     with open_stream(broker, "poll", request) as (connection, subscription):
-        let_abort(connection, scope)
-        with connection.pumping:
+        bind_abort(connection, scope)
+        with connection.stream_scope:
             frames = await _receive(subscription, wait_seconds)
-        # An event may have come in the moment the wait ended; it counts as read, so it goes along.
-        frames = (frames or _without_heartbeats(connection.outbox.drain()))[: broker.settings.poll.max_events]
-        batch = Batch(frames)
-        answer = _encode(frames, _next_cursor(batch, subscription))
+        # An event may have been queued just when the wait ended. The cursor counts it as read: send it.
+        frames = frames or _without_heartbeats(connection.send_queue.drain())
+        batch = Batch(frames[: broker.settings.poll.max_events])
+        answer = _encode(batch.frames, _next_cursor(batch, subscription))
         connection.sent.add(batch, len(answer), trio.current_time())
-    record_delivery(broker.metrics, batch)
+    observe_delivery(broker.metrics, batch)
     return answer
 
 
 async def _receive(subscription: Subscription, wait_seconds: float) -> list[Frame]:
-    """What there is after the cursor, else what comes first; empty if nothing does, or the stream ends."""
+    """Return the frames after the cursor, or else the next that come; none on timeout or at the end."""
     frames = _without_heartbeats(await subscription.receive_ready())
     with trio.move_on_after(0 if frames else wait_seconds):
         while not frames and (received := await subscription.receive()):
@@ -50,18 +50,18 @@ async def _receive(subscription: Subscription, wait_seconds: float) -> list[Fram
 
 
 def _without_heartbeats(frames: Iterable[Frame]) -> list[Frame]:
-    """The frames that say something: the hub, too, has a heartbeat to wake its subscriptions with."""
+    """Drop heartbeats: the hub, too, sends one, to wake a subscription that fell behind."""
     return [
         frame for frame in frames if not (isinstance(frame, Control) and frame.name == ControlName.HEARTBEAT)
     ]
 
 
 def _next_cursor(batch: Batch, subscription: Subscription) -> EventId:
-    """The last id of the answer; without events, the place read up to."""
+    """Return the last id of the answer; without events, the position read up to."""
     return batch.cursor or subscription.level_cursor() or subscription.cursor
 
 
-def _encode(frames: list[Frame], cursor: EventId) -> bytes:
+def _encode(frames: Sequence[Frame], cursor: EventId) -> bytes:
     events = [msgspec.Raw(frame.json) for frame in frames if isinstance(frame, Event)]
     answer: dict[str, Any] = {"events": events, "next": cursor, "gap": None}
     control = []

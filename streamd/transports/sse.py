@@ -7,13 +7,13 @@ import trio
 
 from ..broker import Broker
 from ..connections import Connection
-from .asgi import ASGIEventStreamWire, Scope, Send, find_transport, lease_wire, let_abort
+from .asgi import ASGIEventStreamWire, Scope, Send, bind_abort, find_transport, lease_wire
 from .stream import Opening, Source, connected, no_opening, run_stream
 
 HEADERS: Final = {
     "Content-Type": "text/event-stream",
     "Cache-Control": "no-cache, no-transform",  # no-transform: compressing proxies hold events back
-    "X-Accel-Buffering": "no",  # nginx
+    "X-Accel-Buffering": "no",  # switches off nginx's response buffering
 }
 
 
@@ -26,13 +26,12 @@ async def serve_sse(
     headers: Iterable[tuple[bytes, bytes]],
     opening: Opening = no_opening,
 ) -> None:
-    """Answer 200 and stream until the source or the connection ends; the body ends normally.
+    """Answer 200 and stream until the source or the connection ends, then end the body.
 
-    The stream begins with ``connected``, then ``opening``.
-
-    When the client left, or the connection was aborted, the response is left unfinished.
+    The stream begins with ``connected``, followed by ``opening``. When the client is gone or the connection
+    was aborted, the response is left unfinished.
     """
-    let_abort(connection, scope)
+    bind_abort(connection, scope)
     transport = find_transport(scope)
     if transport is not None and scope["method"] != "HEAD":
         transport.hold()
@@ -44,6 +43,7 @@ async def serve_sse(
             await run_stream(broker, connection, source, wire, greeting, opening)
         finally:
             wire.release()
-    if not connection.is_lost:
-        connection.stalled_since = trio.current_time()  # on HTTP/2 the end waits until the peer has taken all
+    if not connection.is_disconnected:
+        # On HTTP/2 the end waits until the peer has taken every byte: a stalled peer is aborted here, too.
+        connection.stalled_since = trio.current_time()
         await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -1,4 +1,15 @@
-"""What a client asks for, its place, and the one loop that serves every stream."""
+"""A stream: one client's checked request, its slot and subscription, and the loop that serves it.
+
+Every transport does the same three things::
+
+    StreamRequest     checked: topics and patterns, cursor, overflow policy, identity
+    open_stream()     takes a slot in the registry, and subscribes to the hub with the slot's send queue
+    run_stream()      writes `connected`, then the source's frames, then `closing`
+
+While a client is level, its frames do not come through this loop: the fan-out writes them straight to
+the wire (:meth:`~streamd.hub.Subscription.write_through`). The loop takes over for the frames that the
+wire could not take, and for pages of the log.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -10,10 +21,18 @@ import trio
 
 from ..broker import Broker
 from ..config import Settings
-from ..connections import Closing, Connection, Group, Identity
+from ..connections import CloseReason, Connection, Group, Identity
 from ..errors import RequestError
 from ..events import Batch, Control, ControlName, EventId, Frame, Selectors
-from ..hub import LatestSendQueue, Overflow, SendQueue, Sent, Subscription, Wire, record_delivery
+from ..hub import (
+    DeliveryRecord,
+    LatestSendQueue,
+    Overflow,
+    SendQueue,
+    Subscription,
+    Wire,
+    observe_delivery,
+)
 
 _log = structlog.get_logger(__name__)
 PEER_GONE = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
@@ -21,23 +40,23 @@ PEER_GONE = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
 
 @attrs.frozen(kw_only=True)
 class StreamRequest:
-    """What one client asks for, checked."""
+    """One client's request for a stream, checked."""
 
     selectors: Selectors
-    after: EventId | None = None  # None: only what comes from now on
+    after: EventId | None = None  # the cursor to resume from; None: new events only
     overflow: Overflow = Overflow.CATCH_UP
     client_id: str | None = None
     heartbeat_seconds: float | None = None  # None: as configured; 0: none
     heartbeat_always: bool = False
     identity: Identity = Identity()
-    group: Group | None = None  # whose places and account it shares
+    group: Group | None = None  # its slot is taken as well, and its account is kept
 
 
 def parse_selectors(topics: Iterable[str], patterns: Iterable[str], settings: Settings) -> Selectors:
-    """Topics and patterns within the bounds of the settings.
+    """Check topics and patterns against the limits of the settings.
 
     Raises:
-        InvalidField: one of them cannot be one, or there are too many.
+        InvalidField: one of them is invalid, or there are too many.
     """
     return Selectors.parse(
         topics,
@@ -49,46 +68,62 @@ def parse_selectors(topics: Iterable[str], patterns: Iterable[str], settings: Se
 
 
 Opening = Callable[[], Sequence[Frame]]
-"""What a stream begins with, made once the client has its place in the log."""
+"""Makes the first frames of a stream, once its subscription has a position in the log."""
 
 
 def no_opening() -> Sequence[Frame]:
-    """A stream begins with what its source yields."""
+    """Return no frames: the stream begins with those of its source."""
     return ()
 
 
 class Source(Protocol):
-    """Where a stream's frames come from."""
+    """The origin of a stream's frames."""
 
     async def receive(self) -> Sequence[Frame]:
-        """Wait for the next frames; empty when there is nothing more to come."""
+        """Wait for the next frames; return none at the end of the source."""
 
-    def write_through(self, wire: Wire | None, sent: Sent | None = None) -> None:
-        """Where the source may write by itself, and the account it keeps then; None: nowhere."""
+    def write_through(self, wire: Wire | None, sent: DeliveryRecord | None = None) -> None:
+        """Let the source write by itself.
+
+        Args:
+            wire: to write to; None to stop.
+            sent: the record in which such writes are entered.
+        """
 
 
-class open_stream:  # noqa: N801 - used as a function is
-    """A place and a subscription, for as long as the block ``with`` it lasts.
+def open_stream(broker: Broker, transport: str, request: StreamRequest) -> "_OpenStream":
+    """Take a slot and subscribe, for as long as the ``with`` block lasts.
+
+    Args:
+        broker: the parts every stream needs.
+        transport: its name, for statistics: ``sse``, ``websocket`` or ``poll``.
+        request: the checked request.
 
     Raises:
-        StreamdError: on entering, the client was refused, see :meth:`streamd.connections.Registry.admit`.
+        InvalidField: the client id is invalid.
+        StreamdError: on entering, the client was rejected, see :meth:`streamd.connections.Registry.admit`.
     """
+    return _OpenStream(broker, transport, request)
 
-    # A generator would do the same, and cost half a kilobyte for as long as the stream lasts.
+
+class _OpenStream:
+    """A connection and its subscription, entered and left together."""
+
+    # A generator-based context manager would cost half a kilobyte for as long as the stream lasts.
     __slots__ = ("_connection", "_merged", "_subscription")
 
     def __init__(self, broker: Broker, transport: str, request: StreamRequest) -> None:
         settings = broker.settings.hub
-        make_outbox = LatestSendQueue if request.overflow is Overflow.LATEST else SendQueue
-        outbox = make_outbox(settings.channel_capacity, settings.channel_bytes)
+        make_queue = LatestSendQueue if request.overflow is Overflow.LATEST else SendQueue
+        queue = make_queue(settings.channel_capacity, settings.channel_bytes)
         self._merged = broker.metrics.merged
-        self._connection = connection = admit(broker, transport, request, outbox)
+        self._connection = connection = admit(broker, transport, request, queue)
         self._subscription = subscription = broker.hub.subscribe(
             request.selectors,
             request.after,
-            outbox,
+            queue,
             overflow=request.overflow,
-            on_disconnect=partial(connection.close, Closing.OVERFLOW),
+            on_disconnect=partial(connection.close, CloseReason.OVERFLOW),
         )
         connection.level_cursor = subscription.level_cursor
         connection.leave_hub = subscription.close
@@ -103,15 +138,15 @@ class open_stream:  # noqa: N801 - used as a function is
         self._merged.inc(self._subscription.merged)
 
 
-def admit(broker: Broker, transport: str, request: StreamRequest, outbox: SendQueue) -> Connection:
-    """A place without a subscription, for as long as the block ``with`` it lasts."""
+def admit(broker: Broker, transport: str, request: StreamRequest, queue: SendQueue) -> Connection:
+    """Create a connection without a subscription; it holds a slot while its ``with`` block lasts."""
     heartbeat = request.heartbeat_seconds
     if heartbeat is None:
         heartbeat = broker.settings.connections.heartbeat_seconds
     return broker.connections.admit(
         transport,
         request.identity,
-        outbox,
+        queue,
         client_id=request.client_id,
         heartbeat_seconds=heartbeat,
         heartbeat_always=request.heartbeat_always,
@@ -120,7 +155,7 @@ def admit(broker: Broker, transport: str, request: StreamRequest, outbox: SendQu
 
 
 def connected(broker: Broker, connection: Connection) -> Control:
-    """The first frame of a stream. Without a cursor of its own the stream begins after ``head``."""
+    """Build the first frame of a stream. A client without a cursor gets the events after its ``head``."""
     return Control(
         ControlName.CONNECTED,
         {
@@ -141,40 +176,40 @@ async def run_stream(
     greeting: Frame,
     opening: Opening = no_opening,
 ) -> None:
-    """Write ``greeting`` and ``opening``, then what the source yields, until it or the connection ends.
+    """Write the greeting and the opening, then the source's frames, until it or the connection ends.
 
-    The opening goes out in one write with the greeting, before the source may write by itself.
-
-    Every end but an abort passes here: the client is told ``closing`` when the server ends the
-    stream. An exception of the source ends this stream only, and is logged.
+    Greeting and opening leave in one write, before the source may write by itself. When the server ends
+    the stream, the client is told ``closing``. An error of the source ends this stream only, and is
+    logged. Cancelled, it leaves the stream without ``closing``.
     """
     try:
-        with connection.pumping:
+        with connection.stream_scope:
             await connection.write(wire, Batch([greeting, *opening()]))
-            del greeting, opening  # the stream may last for long
+            del greeting, opening  # the stream may last for hours: do not keep them in memory
             source.write_through(wire, connection.sent)
             while frames := await source.receive():
                 batch = Batch(frames)
                 await connection.write(wire, batch)
-                record_delivery(broker.metrics, batch)
-        if connection.closing is None and not connection.is_lost:
-            connection.close(Closing.ENDED)
+                observe_delivery(broker.metrics, batch)
+        if connection.closing is None and not connection.is_disconnected:
+            connection.close(CloseReason.ENDED)
     except PEER_GONE:
         return
     except RequestError as error:
-        _log.info("stream refused", connection=connection.id, code=error.code, detail=error.detail)
-        connection.close(Closing.ERROR)
+        _log.info("stream_refused", connection=connection.id, code=error.code, detail=error.detail)
+        connection.close(CloseReason.ERROR)
     except Exception:  # noqa: BLE001 - one stream's failure must not reach the others
-        _log.exception("stream failed", connection=connection.id, transport=connection.transport)
+        _log.exception("stream_failed", connection=connection.id, transport=connection.transport)
         connection.errors += 1
-        connection.close(Closing.ERROR)
+        connection.close(CloseReason.ERROR)
     finally:
         source.write_through(None)
-    await _say_goodbye(broker, connection, wire)
+    await _send_closing(broker, connection, wire)
 
 
-async def _say_goodbye(broker: Broker, connection: Connection, wire: Wire) -> None:
-    if connection.closing is None or connection.is_lost:
+async def _send_closing(broker: Broker, connection: Connection, wire: Wire) -> None:
+    """Write the ``closing`` frame, if there is one and the client is still there."""
+    if connection.closing is None or connection.is_disconnected:
         return
     with trio.move_on_after(broker.settings.server.write_timeout_seconds):
         try:

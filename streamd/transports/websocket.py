@@ -1,4 +1,4 @@
-"""WebSocket (RFC 6455), for networks that spoil event streams: JSON text frames both ways."""
+"""WebSocket (RFC 6455), for networks that buffer event streams: JSON text frames both ways."""
 
 from collections.abc import Awaitable, Callable
 from typing import Final, NoReturn
@@ -6,7 +6,7 @@ from typing import Final, NoReturn
 import trio
 
 from ..broker import Broker
-from ..connections import Closing, Connection
+from ..connections import CloseReason, Connection
 from ..errors import InvalidField, StreamdError
 from ..events import Control, EventId, messages
 from ..hub import Subscription
@@ -15,11 +15,11 @@ from .stream import connected, parse_selectors, run_stream
 
 Receive = Callable[[], Awaitable[str | bytes]]
 
-CLOSE_CODES: Final = {
-    Closing.SHUTDOWN: 1012,  # service restart
-    Closing.OVERFLOW: 1013,  # try again later
-    Closing.ERROR: 1011,
-    Closing.REPLACED: 4001,  # private use: do not come back by yourself
+CLOSE_CODES: Final = {  # RFC 6455 section 7.4, and the IANA registry of close codes
+    CloseReason.SHUTDOWN: 1012,  # service restart
+    CloseReason.OVERFLOW: 1013,  # try again later
+    CloseReason.ERROR: 1011,  # internal error
+    CloseReason.REPLACED: 4001,  # private use: do not reconnect by yourself
 }
 NORMAL: Final = 1000
 
@@ -32,31 +32,34 @@ async def serve_websocket(
     send_text: Callable[[str], Awaitable[None]],
     receive: Receive,
 ) -> int:
-    """Stream over an accepted socket, following what the client says; returns the close code.
-
-    Args:
-        scope: of the socket, where the server may offer a direct wire.
-        send_text: sends one text message.
-        receive: waits for the client's next message.
+    """Stream over an accepted socket, follow the client's messages, and return the close code.
 
     Cancelled when the client leaves or the connection is aborted.
+
+    Args:
+        broker: the parts every stream needs.
+        connection: the admitted client.
+        subscription: the source, which the client's messages may change.
+        scope: of the socket; streamd's own server offers a direct wire in it.
+        send_text: sends one text message.
+        receive: waits for the client's next message.
     """
-    session = _Session(broker, connection, subscription, receive)
+    listener = _MessageListener(broker, connection, subscription, receive)
     wire = lease_wire(scope, connection, broker.hub.defer, ASGIWebSocketWire(send_text))
     try:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(session.listen)
+            nursery.start_soon(listener.run)
             greeting = connected(broker, connection)
             await run_stream(broker, connection, subscription, wire, greeting)
             nursery.cancel_scope.cancel()
     finally:
         wire.release()
-    reason = connection.closing.data["reason"] if connection.closing else Closing.CLOSED
+    reason = connection.closing.data["reason"] if connection.closing else CloseReason.CLOSED
     return CLOSE_CODES.get(reason, NORMAL)
 
 
-class _Session:
-    """What a client may say on an open socket. Answers keep their order among the events."""
+class _MessageListener:
+    """Follows the client's messages on an open socket. Answers keep their order among the events."""
 
     def __init__(
         self, broker: Broker, connection: Connection, subscription: Subscription, receive: Receive
@@ -66,7 +69,8 @@ class _Session:
         self._subscription = subscription
         self._receive = receive
 
-    async def listen(self) -> NoReturn:
+    async def run(self) -> NoReturn:
+        """Answer messages until cancelled."""
         while True:
             text = await self._receive()
             try:
@@ -74,8 +78,8 @@ class _Session:
             except StreamdError as problem:
                 answer = messages.error(problem)
             if answer is not None:
-                # Waits while the outbox is full: a client that does not read is not listened to.
-                await self._connection.outbox.put(answer)
+                # Waits while the send queue is full: a client that does not read is not listened to.
+                await self._connection.send_queue.put(answer)
 
     def _follow(self, message: messages.ClientMessage) -> Control | None:
         if isinstance(message, messages.Ping):
@@ -85,6 +89,7 @@ class _Session:
         return self._change(message)
 
     def _change(self, message: messages.Subscribe | messages.Unsubscribe) -> Control:
+        """Add or remove selectors, and return the answer ``subscribed``."""
         if not message.topics and not message.patterns:
             raise InvalidField("name topics, patterns or both", field="topics")
         before = self._subscription.selectors

@@ -20,7 +20,7 @@ def admit(registry: Registry, group: Group | None) -> Connection:
 
 
 def heartbeats(connection: Connection) -> list[Control]:
-    frames: list[Frame] = connection.outbox.drain()
+    frames: list[Frame] = connection.send_queue.drain()
     return [frame for frame in frames if isinstance(frame, Control) and frame.name == "heartbeat"]
 
 

@@ -108,8 +108,8 @@ async def test_programs_send_broadcast_close_and_ask() -> None:
         assert registry.send("a", hello)
         assert registry.broadcast(all_) == 2
         assert registry.broadcast(hello, lambda connection: connection.client_id == "b") == 1
-        assert names(a.outbox.drain()) == ["hello", "all"]
-        assert names(b.outbox.drain()) == ["all", "hello"]
+        assert names(a.send_queue.drain()) == ["hello", "all"]
+        assert names(b.send_queue.drain()) == ["all", "hello"]
         for _ in range(8):
             assert registry.send("a", hello)
         assert not registry.send("a", hello)  # its outbox is full
@@ -164,19 +164,19 @@ async def test_heartbeats_go_to_the_quiet_with_the_place_they_have_read_up_to(
             for _ in range(4):
                 await trio.sleep(5)
                 busy.sent.add(Batch([]), 10, trio.current_time())
-            assert names(quiet.outbox.drain()) == ["heartbeat", "CursorMove"]
-            assert names(busy.outbox.drain()) == []
+            assert names(quiet.send_queue.drain()) == ["heartbeat", "CursorMove"]
+            assert names(busy.send_queue.drain()) == []
             quiet.sent.add(Batch([CursorMove(HEAD)]), 10, trio.current_time())
             await trio.sleep(17)
-            assert names(quiet.outbox.drain()) == ["heartbeat"]  # it has been told the place
+            assert names(quiet.send_queue.drain()) == ["heartbeat"]  # it has been told the place
         with admit(registry, heartbeat_seconds=15, heartbeat_always=True) as always:
             for _ in range(10):
                 await trio.sleep(5)
                 always.sent.add(Batch([]), 10, trio.current_time())
-            assert names(always.outbox.drain()) == ["heartbeat"] * 3
+            assert names(always.send_queue.drain()) == ["heartbeat"] * 3
         with admit(registry) as poll:
             await trio.sleep(100)
-            assert names(poll.outbox.drain()) == []
+            assert names(poll.send_queue.drain()) == []
         nursery.cancel_scope.cancel()
 
 
@@ -203,7 +203,7 @@ async def test_a_write_without_progress_is_unhealthy_then_stale_then_reaped(
             connection.abort_transport = aborted.set
 
             async def write() -> None:
-                with connection.pumping:
+                with connection.stream_scope:
                     await connection.write(SilentWire(), Batch([Control("x")]))
 
             nursery.start_soon(write)

@@ -131,7 +131,7 @@ async def test_what_was_offered_once_is_not_taken_again() -> None:
     async with fan_out() as out:
         subscription, wire, sent = out.follow(topics("a"))
         await out.publish(("a", "1"), ("a", "2"))
-        page = await out.hub.read(ALL, EARLIEST)
+        page = await out.hub.log.read(ALL, EARLIEST, max_events=10, max_bytes=1000)
         whole, first = Batch(page.events), Batch(page.events[:1])
         assert subscription.offer(first)
         assert not subscription.offer(first)

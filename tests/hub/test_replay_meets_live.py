@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from streamd.config import EventSettings, HubSettings, LogSettings
 from streamd.errors import HubLagging
 from streamd.events import Batch, Control, Draft, Event, EventId, Frame, Pattern, Selectors
-from streamd.hub import Hub, LatestSendQueue, Overflow, SendQueue, Sent, Subscription
+from streamd.hub import DeliveryRecord, Hub, LatestSendQueue, Overflow, SendQueue, Subscription
 from streamd.log.memory import MemoryLog
 from streamd.metrics import Metrics
 
@@ -190,7 +190,7 @@ async def test_direct_writes_and_the_outbox_keep_one_order() -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(hub.run)
         with hub.subscribe(WANTED, None, SendQueue(64, 10_000)) as subscription:
-            subscription.write_through(wire, Sent(0.0))
+            subscription.write_through(wire, DeliveryRecord(0.0))
             await hub.publish("a", "1")
             await trio.testing.wait_all_tasks_blocked()
             wire.willing = False

@@ -14,7 +14,8 @@ import trio.testing
 
 from streamd.config import HubSettings, ServerSettings
 from streamd.events import Batch, Event, EventId, Selectors
-from streamd.hub import Hub, SendQueue
+from streamd.hub import SendQueue
+from streamd.hub.turn import Turn
 from streamd.server.connection import ServerConnection
 from streamd.server.live import LiveConnections
 from streamd.testing import RunningServer, run_server
@@ -141,7 +142,7 @@ async def test_a_stalled_client_is_aborted_at_once_and_others_are_undisturbed(
             await check_served(server, other, "while it is stalled")
             connection = server.streamd.connections.find("stalled")
             connection.abort()
-            assert connection.is_lost
+            assert connection.is_disconnected
             assert server.streamd.hub.statistics()["subscriptions"] == 1
             await until(lambda: active(server) == 1)
             if wire.client is HTTP2Client:  # its stream alone: the connection goes on once it is read
@@ -212,8 +213,8 @@ async def test_a_reset_is_found_by_the_next_write_and_frees_the_subscription_at_
             wait_for_reset(server_side)
             hub = server.streamd.hub
             subscription.offer(Batch([Event(NEXT_ID, ("small",), "message", "x", is_json=False)]))
-            hub._run_deferred()  # over HTTP/2 the end of the fan-out's turn writes
-            assert connection.is_lost
+            hub._turn.run_deferred()  # over HTTP/2 the end of the fan-out's turn writes
+            assert connection.is_disconnected
             assert hub.statistics()["subscriptions"] == 1
             assert server_side._sock.fileno() == -1
             assert not subscription.live
@@ -223,22 +224,22 @@ async def test_a_reset_is_found_by_the_next_write_and_frees_the_subscription_at_
         await check_served(server, other, "nobody else noticed")
 
 
-class HeldHub:
-    """Holds the fan-out where it lets others run, for as long as they like."""
+class HeldTurn:
+    """Holds the fan-out in its checkpoint between two turns, until ``go_on`` is set."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.is_armed = False
         self.reached = trio.Event()
         self.go_on = trio.Event()
-        end_turn = Hub._end_turn
+        let_others_run = Turn._let_others_run
 
-        async def end_turn_and_wait(hub: Hub) -> None:
-            await end_turn(hub)
+        async def let_others_run_and_wait(turn: Turn) -> None:
+            await let_others_run(turn)
             if self.is_armed:
                 self.reached.set()
                 await self.go_on.wait()
 
-        monkeypatch.setattr(Hub, "_end_turn", end_turn_and_wait)
+        monkeypatch.setattr(Turn, "_let_others_run", let_others_run_and_wait)
 
 
 def open_nothing() -> int:
@@ -258,7 +259,7 @@ async def test_a_descriptor_that_is_used_again_gets_nothing_of_what_was_for_its_
     wire: WireKind, is_behind: bool, tmp_path: Path, live: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The client is aborted in the middle of a fan-out; behind, also with a flush of its output under way."""
-    held = HeldHub(monkeypatch)
+    held = HeldTurn(monkeypatch)
     with ExitStack() as stack:
         async with serving(wire, tmp_path, hub=HubSettings(turn_ms=1e-6)) as server:
             hub = server.streamd.hub

@@ -9,7 +9,7 @@ import trio.testing
 
 from streamd.config import EventSettings, HubSettings, LogSettings
 from streamd.events import Batch, Draft, EventId, Selectors
-from streamd.hub import Hub, SendQueue, Sent, Subscription
+from streamd.hub import DeliveryRecord, Hub, SendQueue, Subscription
 from streamd.log.memory import MemoryLog
 from streamd.metrics import Metrics
 
@@ -74,8 +74,8 @@ class FanOut:
 
     def follow(
         self, selectors: Selectors, after: EventId | None = None, wire: RecordingWire | None = None
-    ) -> tuple[Subscription, RecordingWire, Sent]:
-        wire, sent = wire or RecordingWire(), Sent(0.0)
+    ) -> tuple[Subscription, RecordingWire, DeliveryRecord]:
+        wire, sent = wire or RecordingWire(), DeliveryRecord(0.0)
         subscription = self.hub.subscribe(selectors, after, SendQueue(64, 100_000)).__enter__()
         subscription.write_through(wire, sent)
         return subscription, wire, sent

@@ -7,7 +7,7 @@ import attrs
 import trio
 
 from streamd.events import Batch, Event, EventId, Frame, Selectors, UnloggedEvent
-from streamd.hub import SendQueue, Sent
+from streamd.hub import DeliveryRecord, SendQueue
 from streamd.tasks import Task, operations, topic_of
 from streamd.tasks.stream import TaskSource, open_task
 from tests.support.task_rig import Rig
@@ -67,7 +67,7 @@ class Follower:
             with source:
                 task_status.started()
                 await self.may_read.wait()
-                source.write_through(self, Sent(0.0))
+                source.write_through(self, DeliveryRecord(0.0))
                 while frames := await source.receive():
                     self.messages += heard(frames)
                     await self.may_read.wait()

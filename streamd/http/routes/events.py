@@ -14,7 +14,7 @@ from ...errors import IdempotencyConflict, StreamdError, TooLarge, Unavailable, 
 from ...events import Draft
 from ...events.bodies import decode_draft, decode_drafts
 from ...transports import open_stream
-from ...transports.asgi import let_abort
+from ...transports.asgi import bind_abort
 from ...transports.longpoll import poll
 from ...transports.websocket import serve_websocket
 from .. import schema
@@ -46,7 +46,7 @@ async def subscribe_websocket() -> None:
     check_websocket_origin(websocket, broker.settings.server.cors_origins)
     stream_request = parse_stream_request(websocket, broker)
     with open_stream(broker, "websocket", stream_request) as (connection, subscription):
-        let_abort(connection, websocket.scope)
+        bind_abort(connection, websocket.scope)
         await websocket.accept()
         code = await serve_websocket(
             broker, connection, subscription, websocket.scope, websocket.send, websocket.receive

@@ -243,7 +243,7 @@ class TaskStream(EventStream):
                 self._tasks,
                 self._task_id,
                 subscription,
-                connection.outbox,
+                connection.send_queue,
                 opening.view,
                 opening.end,
             )

@@ -88,7 +88,7 @@ async def test_a_stream_is_unhealthy_after_30_s_without_progress_and_let_go_afte
             await trio.sleep(1.5)
             assert len(aborted) >= 1
             assert 120 <= aborted[0] <= 121.1  # at the next look, which is once a second
-            assert not well.is_lost
+            assert not well.is_disconnected
             nursery.cancel_scope.cancel()
     fields = wire.health_fields(streams.group.statistics())
     assert fields["activeConnections"] == 0

@@ -1,0 +1,176 @@
+"""The live set: the subscriptions that the fan-out serves, and the ring that lets them join it.
+
+Replay meets live here. The ring holds the last events that were fanned out. A subscription whose
+cursor lies inside the ring copies the events it lacks into its send queue and joins, all without a
+checkpoint, so the fan-out cannot move in between. Therefore nobody misses an event or gets one twice,
+however fast events are published.
+
+Positions in the log, oldest first::
+
+    ring_floor ... events in the ring ... position ... batch being fanned out ... considered ... log.head
+"""
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from ..config import HubSettings
+from ..events import Batch, Event, EventId, Selectors
+from ..log.port import Log, Page
+from ..metrics import Metrics
+from .index import SelectorIndex
+from .send_queue import SendQueue
+
+
+class LiveSubscriber(Protocol):
+    """The part of a subscription that the live set and the fan-out use."""
+
+    selectors: Selectors
+    cursor: EventId
+    live: bool
+
+    def offer(self, batch: Batch) -> bool:
+        """Take a batch from the fan-out; never block, never raise. True when it was written."""
+
+    def fall_behind(self) -> None:
+        """Leave the live set and read on from the log."""
+
+
+class LiveSet:
+    """Members of the fan-out by topic and pattern, and the events they may still lack.
+
+    Every method is synchronous: none lets another trio task run.
+
+    Args:
+        log: its head bounds the cursors that may join.
+        settings: bounds of the ring and of the events copied on joining.
+        metrics: counts overflows.
+
+    Attributes:
+        position: the last id that was offered to every live subscription it concerns.
+        considered: the last id of the batch that is being fanned out, else ``position``.
+        now: start of this turn of the fan-out (s, trio's clock).
+    """
+
+    __slots__ = (
+        "_index",
+        "_log",
+        "_metrics",
+        "_ring",
+        "_ring_bytes",
+        "_ring_floor",
+        "_settings",
+        "_subscriptions",
+        "considered",
+        "now",
+        "position",
+    )
+
+    def __init__(self, log: Log, settings: HubSettings, metrics: Metrics) -> None:
+        self.position = self.considered = log.head
+        self.now = 0.0
+        self._log = log
+        self._settings = settings
+        self._metrics = metrics
+        self._index: SelectorIndex[LiveSubscriber] = SelectorIndex(settings.pattern_cache_topics)
+        self._ring: deque[Event] = deque()
+        self._ring_bytes = 0
+        self._ring_floor = log.head  # the position just before the oldest event in the ring
+        self._subscriptions: dict[LiveSubscriber, None] = {}  # all of them, also those that are not live
+
+    # --- members ------------------------------------------------------------------------------
+
+    def add(self, subscription: LiveSubscriber, queue: SendQueue) -> None:
+        """Register a subscription, and let it join at once if it can."""
+        self._subscriptions[subscription] = None
+        self.join(subscription, queue)
+
+    def join(self, subscription: LiveSubscriber, queue: SendQueue) -> bool:
+        """Make a subscription live if its cursor lies in the ring and its send queue has room.
+
+        The events between the cursor and the fan-out go into the queue. When they do not all fit, the
+        first of them stay there, and the cursor stands behind these.
+
+        Returns:
+            True when it is live now.
+        """
+        if subscription.cursor < self._ring_floor or subscription.cursor > self._log.head:
+            return False
+        missed: list[Event] = []
+        for event in reversed(self._ring):
+            if event.id <= subscription.cursor:
+                break
+            if subscription.selectors.matches(event.topics):
+                missed.append(event)
+                if len(missed) > self._settings.channel_capacity:
+                    return False
+        for event in reversed(missed):
+            if not queue.put_nowait(event):
+                return False
+            subscription.cursor = event.id
+        subscription.cursor = max(subscription.cursor, self.considered)
+        self._index.add(subscription.selectors, subscription)
+        subscription.live = True
+        return True
+
+    def leave(self, subscription: LiveSubscriber, overflow: str) -> None:
+        """Take a subscription out of the fan-out; it stays registered, and may join again.
+
+        Args:
+            overflow: the policy that applies to it, for the metrics.
+        """
+        self._remove_live(subscription)
+        self._metrics.overflows.labels(overflow).inc()
+
+    def remove(self, subscription: LiveSubscriber) -> None:
+        """Forget a subscription that is closed."""
+        self._remove_live(subscription)
+        self._subscriptions.pop(subscription, None)
+
+    def _remove_live(self, subscription: LiveSubscriber) -> None:
+        if subscription.live:
+            subscription.live = False
+            self._index.remove(subscription.selectors, subscription)
+
+    def reindex(self, subscription: LiveSubscriber, selectors: Selectors) -> None:
+        """Move a live subscription to other selectors."""
+        self._index.remove(subscription.selectors, subscription)
+        self._index.add(selectors, subscription)
+
+    def find(self, topics: Iterable[str]) -> Sequence[LiveSubscriber]:
+        """Return the live subscriptions that an event under ``topics`` concerns, each once; a copy."""
+        return self._index.find(topics)
+
+    def statistics(self) -> dict[str, int]:
+        """Count all subscriptions, and those that read from the log instead of being live."""
+        return {
+            "subscriptions": len(self._subscriptions),
+            "lagging": sum(not subscription.live for subscription in self._subscriptions),
+        }
+
+    # --- the ring -----------------------------------------------------------------------------
+
+    def advance(self, page: Page) -> None:
+        """Put the events of a page into the ring, just before they are fanned out."""
+        ring = self._ring
+        for event in page.events:
+            ring.append(event)
+            self._ring_bytes += event.size
+        while len(ring) > self._settings.ring_events or self._ring_bytes > self._settings.ring_bytes:
+            oldest = ring.popleft()
+            self._ring_bytes -= oldest.size
+            self._ring_floor = oldest.id
+        self.considered = page.cursor
+
+    def send_to_log(self, gap: EventId) -> None:
+        """Empty the ring and make every member lag: the log dropped events before the fan-out had them.
+
+        Args:
+            gap: the newest id that was dropped.
+        """
+        self._ring.clear()
+        self._ring_bytes = 0
+        self._ring_floor = gap
+        for subscription in list(self._subscriptions):
+            if subscription.live:
+                subscription.fall_behind()

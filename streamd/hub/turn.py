@@ -1,0 +1,55 @@
+"""The turn: the time the fan-out works before it lets other trio tasks run."""
+
+import time
+from collections.abc import Callable
+
+import trio
+
+
+class Turn:
+    """Bounds a turn, and runs at its end the actions that were put off until then.
+
+    A turn is as long as the other trio tasks took before it, within bounds: under load the fan-out gets
+    half of the time, and events that are published meanwhile leave together.
+
+    Args:
+        min_seconds: the shortest turn (s).
+        max_seconds: the longest turn (s).
+        resumed: called after the other trio tasks ran.
+    """
+
+    __slots__ = ("_deadline", "_deferred", "_max_seconds", "_min_seconds", "_resumed")
+
+    def __init__(self, min_seconds: float, max_seconds: float, resumed: Callable[[], None]) -> None:
+        self._min_seconds = min_seconds
+        self._max_seconds = max_seconds
+        self._resumed = resumed
+        self._deadline = 0.0
+        self._deferred: dict[Callable[[], None], None] = {}
+
+    def begin(self) -> None:
+        """Start a turn after other trio tasks ran."""
+        self._deadline = time.perf_counter() + self._min_seconds
+
+    def defer(self, action: Callable[[], None]) -> None:
+        """Call ``action`` once at the end of this turn, before other trio tasks run."""
+        self._deferred[action] = None
+
+    def run_deferred(self) -> None:
+        """Call the deferred actions, also those that they defer in their turn."""
+        while self._deferred:
+            action, _ = self._deferred.popitem()
+            action()
+
+    async def pause(self) -> None:
+        """End the turn if its time is up, and start the next; else return without a checkpoint."""
+        ended = time.perf_counter()
+        if ended >= self._deadline:
+            await self._let_others_run()
+            began = time.perf_counter()
+            self._deadline = began + max(self._min_seconds, min(began - ended, self._max_seconds))
+
+    async def _let_others_run(self) -> None:
+        self.run_deferred()
+        await trio.lowlevel.checkpoint()
+        self._resumed()
