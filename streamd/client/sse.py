@@ -7,8 +7,7 @@ import msgspec
 
 from ..errors import TooLarge
 from ..events.control import RESERVED_TYPES
-from ..events.sse import CursorMoved as DecodedMove
-from ..events.sse import Decoder, ServerSentEvent
+from ..events.sse import DecodedCursorMove, Decoder, ServerSentEvent
 from .answer import Answer, open_answer
 from .errors import ProtocolError
 from .items import CursorMoved, ReceivedEvent
@@ -55,8 +54,8 @@ async def _read(answer: Answer, link: Link) -> None:
             await link.take(_frame(block))
 
 
-def _frame(block: ServerSentEvent | DecodedMove) -> Frame:
-    if isinstance(block, DecodedMove):
+def _frame(block: ServerSentEvent | DecodedCursorMove) -> Frame:
+    if isinstance(block, DecodedCursorMove):
         return CursorMoved(block.last_event_id)
     if block.type in RESERVED_TYPES:
         return ControlFrame(block.type, _fields(block.data))

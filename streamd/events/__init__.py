@@ -17,7 +17,7 @@ Pure Python: no I/O, no event loop, imports only :mod:`streamd.errors` and :mod:
 
 from .batch import Batch, encode_text_frame
 from .control import Control, ControlName, CursorMove
-from .event import Draft, Event, Frame, Limits
+from .event import Draft, Event, EventLimits, Frame
 from .ids import EARLIEST, EventId, IdSequence, parse_event_id
 from .topics import Pattern, Selectors, validate_topic
 from .unlogged import UnloggedEvent
@@ -31,9 +31,9 @@ __all__ = [
     "Draft",
     "Event",
     "EventId",
+    "EventLimits",
     "Frame",
     "IdSequence",
-    "Limits",
     "Pattern",
     "Selectors",
     "UnloggedEvent",

@@ -6,7 +6,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from ..errors import InvalidBody, InvalidField, TooLarge
-from .event import Draft, Limits
+from .event import Draft, EventLimits
 
 T = TypeVar("T")
 
@@ -47,7 +47,7 @@ def _field(message: str) -> str | None:
     return ".".join(part for part in (path.removeprefix("."), name) if part)[:_QUOTED_CHARS] or None
 
 
-def decode_draft(text: bytes, limits: Limits) -> Draft:
+def decode_draft(text: bytes, limits: EventLimits) -> Draft:
     """One event.
 
     Raises:
@@ -58,7 +58,7 @@ def decode_draft(text: bytes, limits: Limits) -> Draft:
     return _draft(decode_json(text, EventBody), limits)
 
 
-def decode_drafts(text: bytes, limits: Limits, *, max_events: int) -> list[Draft]:
+def decode_drafts(text: bytes, limits: EventLimits, *, max_events: int) -> list[Draft]:
     """An array of events; any that is wrong refuses them all.
 
     Raises:
@@ -77,7 +77,7 @@ def decode_drafts(text: bytes, limits: Limits, *, max_events: int) -> list[Draft
     return drafts
 
 
-def _draft(body: EventBody, limits: Limits) -> Draft:
+def _draft(body: EventBody, limits: EventLimits) -> Draft:
     if (body.topic is None) == (body.topics is None):
         what = "needs 'topic' or 'topics'" if body.topic is None else "has both 'topic' and 'topics'"
         raise InvalidField(f"the event {what}", field="topic")

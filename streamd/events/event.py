@@ -17,7 +17,7 @@ DEFAULT_TYPE: Final = "message"  # WHATWG: what an event without an `event:` fie
 RETRY_MS_MAX: Final = 2**31 - 1  # the longest timer a browser can hold
 
 
-class Limits(Protocol):
+class EventLimits(Protocol):
     """What one event may be; :class:`streamd.config.EventSettings` is one."""
 
     @property
@@ -70,7 +70,7 @@ class Draft:
         topics: str | Sequence[str],
         data: Any = "",
         *,
-        limits: Limits,
+        limits: EventLimits,
         type: str | None = None,
         retry_ms: int | None = None,
         idempotency_key: str | None = None,
@@ -190,7 +190,7 @@ def _size(topics: tuple[str, ...], type: str, data: str) -> int:
     return sum(len(topic.encode()) for topic in topics) + len(type.encode()) + len(data.encode())
 
 
-def _validate_topics(topics: str | Sequence[str], limits: Limits) -> tuple[str, ...]:
+def _validate_topics(topics: str | Sequence[str], limits: EventLimits) -> tuple[str, ...]:
     if isinstance(topics, str):
         return (validate_topic(topics, limits.max_topic_bytes),)
     if not topics:

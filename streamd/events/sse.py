@@ -65,7 +65,7 @@ class ServerSentEvent:
 
 
 @attrs.frozen
-class CursorMoved:
+class DecodedCursorMove:
     """A block without data changed the last event id. Browsers take it in silently."""
 
     last_event_id: str
@@ -98,7 +98,7 @@ class Decoder:
         self._type = ""
         self._id: str | None = None  # of the unfinished block
         self._block_chars = 0
-        self._ready: deque[ServerSentEvent | CursorMoved] = deque()
+        self._ready: deque[ServerSentEvent | DecodedCursorMove] = deque()
 
     def receive_data(self, data: bytes) -> None:
         """Take in the next bytes of the stream.
@@ -129,7 +129,7 @@ class Decoder:
             self._count(len(rest))
             self._line.append(rest)
 
-    def next_event(self) -> ServerSentEvent | CursorMoved | None:
+    def next_event(self) -> ServerSentEvent | DecodedCursorMove | None:
         """The next thing that is complete, or None when more data is needed."""
         return self._ready.popleft() if self._ready else None
 
@@ -164,6 +164,6 @@ class Decoder:
             data = "\n".join(self._data)
             self._ready.append(ServerSentEvent(self._type or "message", data, self.last_event_id))
         elif moved:
-            self._ready.append(CursorMoved(self.last_event_id))
+            self._ready.append(DecodedCursorMove(self.last_event_id))
         self._data.clear()
         self._type, self._id, self._block_chars = "", None, 0

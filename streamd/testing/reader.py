@@ -8,9 +8,9 @@ import h11
 import msgspec
 import trio
 
-from ..events.sse import CursorMoved, Decoder, ServerSentEvent
+from ..events.sse import DecodedCursorMove, Decoder, ServerSentEvent
 
-Block = ServerSentEvent | CursorMoved
+Block = ServerSentEvent | DecodedCursorMove
 _CONTROL = frozenset({"connected", "heartbeat", "gap", "token-expiring", "closing"})
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from streamd.events import Control, ControlName, CursorMove, EventId
 from streamd.events.control import RESERVED_TYPES, gap
-from streamd.events.sse import CursorMoved, ServerSentEvent
+from streamd.events.sse import DecodedCursorMove, ServerSentEvent
 from tests.support.sse_model import Reading, bytewise, read
 from tests.support.strategies import hostile_texts, ids, json_values, retries, texts
 
@@ -64,7 +64,7 @@ def test_a_control_frame_reads_back_and_moves_no_cursor(
     assert reading == read(bytewise(CursorMove(cursor).sse + frame.sse))
     assert (reading.last_event_id, reading.retry_ms) == (cursor, retry_ms)
     moved, seen = reading.events
-    assert moved == CursorMoved(cursor)
+    assert moved == DecodedCursorMove(cursor)
     assert isinstance(seen, ServerSentEvent)
     assert (seen.type, seen.last_event_id, json.loads(seen.data)) == (name, cursor, data)
 
@@ -83,6 +83,6 @@ def test_the_json_frame_has_the_fields_beside_the_name(
 @given(ids)
 def test_a_cursor_move_reads_back_and_is_no_event(event_id: EventId) -> None:
     frame = CursorMove(event_id)
-    expected = Reading([CursorMoved(event_id)], event_id, None)
+    expected = Reading([DecodedCursorMove(event_id)], event_id, None)
     assert read([frame.sse]) == read(bytewise(frame.sse)) == expected
     assert json.loads(frame.text) == {"control": "cursor", "id": event_id}

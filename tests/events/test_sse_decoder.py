@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamd.errors import TooLarge
-from streamd.events.sse import CursorMoved, Decoder, ServerSentEvent
+from streamd.events.sse import DecodedCursorMove, Decoder, ServerSentEvent
 from tests.support.sse_model import bytewise, read, reference, take_all
 from tests.support.strategies import any_streams, split, streams
 
@@ -20,7 +20,7 @@ class Case:
 
     name: str
     stream: bytes
-    events: list[ServerSentEvent | CursorMoved]
+    events: list[ServerSentEvent | DecodedCursorMove]
     last_event_id: str = ""
     retry_ms: int | None = None
 
@@ -29,7 +29,7 @@ def message(data: str, *, type: str = "message", id: str = "") -> ServerSentEven
     return ServerSentEvent(type, data, id)
 
 
-def messages(*data: str) -> list[ServerSentEvent | CursorMoved]:
+def messages(*data: str) -> list[ServerSentEvent | DecodedCursorMove]:
     return [message(text) for text in data]
 
 
@@ -111,18 +111,22 @@ CASES = [
         "1",
     ),
     Case("an id with NUL leaves the block's own", b"id: 4\nid: \0\ndata: a\n\n", [message("a", id="4")], "4"),
-    Case("an id by itself moves the cursor", b"id: 7\n\n", [CursorMoved("7")], "7"),
+    Case("an id by itself moves the cursor", b"id: 7\n\n", [DecodedCursorMove("7")], "7"),
     Case(
         "a cursor that stays says nothing",
         b"id: 7\ndata: a\n\nid: 7\n\nid: 7\n\n",
         [message("a", id="7")],
         "7",
     ),
-    Case("an empty id by itself resets the cursor", b"id: 7\n\nid\n\n", [CursorMoved("7"), CursorMoved("")]),
+    Case(
+        "an empty id by itself resets the cursor",
+        b"id: 7\n\nid\n\n",
+        [DecodedCursorMove("7"), DecodedCursorMove("")],
+    ),
     Case(
         "a cursor move holds for later events",
         b"id: 7\n\ndata: a\n\n",
-        [CursorMoved("7"), message("a", id="7")],
+        [DecodedCursorMove("7"), message("a", id="7")],
         "7",
     ),
     # --- retry
@@ -250,7 +254,7 @@ def test_events_wait_in_order_until_they_are_taken() -> None:
     decoder = Decoder()
     decoder.receive_data(b"data: a\n\nid: 1\n\n")
     decoder.receive_data(b"data: b\n\n")
-    assert take_all(decoder) == [message("a"), CursorMoved("1"), message("b", id="1")]
+    assert take_all(decoder) == [message("a"), DecodedCursorMove("1"), message("b", id="1")]
 
 
 class TestTheBoundOfABlock:
@@ -284,7 +288,7 @@ class TestTheBoundOfABlock:
         decoder = Decoder(max_block_chars=10)
         with pytest.raises(TooLarge, match="10 characters"):
             decoder.receive_data(b"data: a\n\nid: 5\n\ndata: much too long\n\ndata: b\n\n")
-        assert take_all(decoder) == [message("a"), CursorMoved("5")]
+        assert take_all(decoder) == [message("a"), DecodedCursorMove("5")]
         assert decoder.last_event_id == "5"
 
     def test_the_stream_cannot_be_read_further(self) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamd.events import Control, ControlName, CursorMove, Event, EventId
-from streamd.events.sse import CursorMoved, ServerSentEvent, encode_block, encode_comment
+from streamd.events.sse import DecodedCursorMove, ServerSentEvent, encode_block, encode_comment
 from tests.support.sse_model import Reading, bytewise, read
 from tests.support.strategies import events, hostile_texts, ids, json_values, retries, texts
 
@@ -88,7 +88,7 @@ def test_no_comment_can_forge_a_field(text: str, event_id: EventId) -> None:
 def test_a_block_read_behind_another_keeps_its_data(text: str, event_id: EventId) -> None:
     stream = encode_block(id=event_id) + encode_block(data=text)
     assert read([stream]).events == [
-        CursorMoved(event_id),
+        DecodedCursorMove(event_id),
         ServerSentEvent("message", with_lf(text), event_id),
     ]
 
@@ -104,7 +104,7 @@ frames: st.SearchStrategy[list[AnyFrame]] = st.lists(
 def expected_reading(sent: list[AnyFrame]) -> Reading:
     """What a client makes of these frames: ids move with events and cursor moves, never with a control."""
     cursor, retry_ms = "", None
-    received: list[ServerSentEvent | CursorMoved] = []
+    received: list[ServerSentEvent | DecodedCursorMove] = []
     for frame in sent:
         match frame:
             case Event():
@@ -112,7 +112,7 @@ def expected_reading(sent: list[AnyFrame]) -> Reading:
                 received.append(seen(frame))
             case CursorMove():
                 if frame.id != cursor:
-                    received.append(CursorMoved(frame.id))
+                    received.append(DecodedCursorMove(frame.id))
                 cursor = frame.id
             case Control():
                 data = frame.sse.decode().partition("data: ")[2].removesuffix("\n\n")

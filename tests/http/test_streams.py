@@ -12,7 +12,7 @@ from quart_trio import QuartTrio
 from streamd import EventStream, Streamd, create_app
 from streamd.config import ConnectionSettings, Settings
 from streamd.events import UnloggedEvent
-from streamd.events.sse import CursorMoved, ServerSentEvent
+from streamd.events.sse import DecodedCursorMove, ServerSentEvent
 from streamd.testing import RunningServer, StreamRefused, open_stream, run_server
 
 
@@ -50,7 +50,7 @@ async def test_a_quiet_stream_gets_heartbeats_and_its_cursor_moves() -> None:
             head = await server.streamd.publish("b", "for others")
             with trio.fail_after(20):
                 blocks = [await reader.next_block() for _ in range(2)]
-                while not isinstance(blocks[-1], CursorMoved):
+                while not isinstance(blocks[-1], DecodedCursorMove):
                     blocks.append(await reader.next_block())
             assert {block.type for block in blocks if isinstance(block, ServerSentEvent)} == {"heartbeat"}
             assert reader.last_event_id == head

@@ -12,7 +12,7 @@ from urllib.parse import urlencode, urlsplit
 import trio
 
 from streamd.events import ControlName
-from streamd.events.sse import CursorMoved, Decoder, ServerSentEvent
+from streamd.events.sse import DecodedCursorMove, Decoder, ServerSentEvent
 
 _CONTROL = frozenset(str(name) for name in ControlName)
 _CHUNK_END = b"\r\n"
@@ -54,7 +54,7 @@ class LightReader:
         del self._buffer[: end + 4]
         self.status = int(self.head.split()[1])
 
-    async def next_block(self) -> ServerSentEvent | CursorMoved | None:
+    async def next_block(self) -> ServerSentEvent | DecodedCursorMove | None:
         """The next event, control frame or cursor move; None at the end of the stream."""
         while (block := self._decoder.next_event()) is None:
             if self.ended:

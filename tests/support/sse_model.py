@@ -10,20 +10,20 @@ from collections.abc import Iterable
 import attrs
 
 from streamd.errors import TooLarge
-from streamd.events.sse import CursorMoved, Decoder, ServerSentEvent
+from streamd.events.sse import DecodedCursorMove, Decoder, ServerSentEvent
 
 
 @attrs.frozen
 class Reading:
     """Everything a reader makes of a stream."""
 
-    events: list[ServerSentEvent | CursorMoved]
+    events: list[ServerSentEvent | DecodedCursorMove]
     last_event_id: str
     retry_ms: int | None
     too_large: bool = False
 
 
-def take_all(decoder: Decoder) -> list[ServerSentEvent | CursorMoved]:
+def take_all(decoder: Decoder) -> list[ServerSentEvent | DecodedCursorMove]:
     events = []
     while (event := decoder.next_event()) is not None:
         events.append(event)
@@ -54,7 +54,7 @@ class Model:
     """The interpretation of the standard, with its own words for the buffers."""
 
     def __init__(self) -> None:
-        self.events: list[ServerSentEvent | CursorMoved] = []
+        self.events: list[ServerSentEvent | DecodedCursorMove] = []
         self.data_buffer = ""
         self.event_type_buffer = ""
         self.last_event_id_buffer = ""
@@ -90,7 +90,7 @@ class Model:
             event_type = self.event_type_buffer or "message"
             self.events.append(ServerSentEvent(event_type, self.data_buffer[:-1], self.last_event_id))
         elif moved:
-            self.events.append(CursorMoved(self.last_event_id))
+            self.events.append(DecodedCursorMove(self.last_event_id))
         self.data_buffer = self.event_type_buffer = ""
 
 

@@ -13,7 +13,7 @@ import trio
 from ...config.services import SentimentSettings
 from ...database import Database
 from ...errors import Unavailable
-from ...events.event import Limits
+from ...events.event import EventLimits
 from ...text import vader
 from ...text.vader import score_text
 from .feed import Feed, FeedPublisher
@@ -60,7 +60,7 @@ class Dashboard:
         database: Database,
         publisher: FeedPublisher,
         settings: SentimentSettings,
-        limits: Limits,
+        limits: EventLimits,
         now_ms: Callable[[], int] = wall_clock_ms,
     ) -> None:
         self._settings = settings

@@ -19,7 +19,7 @@ from ...errors import InvalidBody, InvalidField, RequestError, TooLarge
 from ...events import Draft
 from ...events.bodies import decode_json
 from ...events.control import format_time
-from ...events.event import Limits
+from ...events.event import EventLimits
 from .models import ItemBody, ItemsBody, Sentiment
 from .scoring import sentiment_of
 
@@ -50,7 +50,7 @@ def read_items(
     body: bytes,
     now_ms: int,
     settings: SentimentSettings,
-    limits: Limits,
+    limits: EventLimits,
     score: Callable[[str], float],
 ) -> list[Item]:
     """Validate a request body and score the texts that have no score.
@@ -149,7 +149,7 @@ def _check(index: int, item: ItemBody, now_ms: int, settings: SentimentSettings)
     )
 
 
-def _finish(index: int, item: ItemBody, limits: Limits, score_of: Callable[[str], float]) -> Item:
+def _finish(index: int, item: ItemBody, limits: EventLimits, score_of: Callable[[str], float]) -> Item:
     assert item.item_id is not None
     assert item.timestamp is not None
     score = item.score if item.score is not None else score_of(item.text)
