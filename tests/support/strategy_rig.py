@@ -1,4 +1,4 @@
-"""A running server and a client of its strategies; and a model that speaks when it is told to."""
+"""The strategy service under test: a running server with a client, and a model under the test's control."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -10,25 +10,32 @@ import msgspec
 import trio
 
 from streamd.config import Settings, StrategySettings, TextSettings
+from streamd.events.bodies import decode_json
 from streamd.events.sse import ServerSentEvent
+from streamd.services.strategy.models import ProfileBody
+from streamd.services.strategy.profile import StrategyProfile, check_profile
 from streamd.testing import open_stream, run_server
 from streamd.testing.reader import StreamReader
 from tests.support.model_server import Answer, ModelServer, Talk, model_server
 
-SECONDS = 30  # nothing takes so long; a test that does has failed
+SECONDS = 30  # deadline of a test; none takes this long unless it fails
 PROFILE: dict[str, Any] = {
-    "business": "Handmade ceramic tableware",
+    "business": "Handmade ceramic tableware, sold online and in a studio",
     "audience": "Young families in German cities",
-    "goals": ["Win 400 orders within 6 months", "Raise brand awareness"],
-    "channels": ["Instagram", "Google Ads", "Newsletter"],
+    "goals": [
+        "Win 400 orders within 6 months",
+        "Raise brand awareness",
+        "Keep 30 % of customers coming back",
+    ],
+    "channels": ["Instagram", "Google Ads", "Newsletter", "Craft fairs"],
     "budget": {"amount": 12500.5, "currency": "EUR"},
 }
 STANDARD = {"taskId", "version", "status", "step", "stage", "progress", "message", "eta_seconds", "timestamp"}
 
 
 @attrs.frozen
-class Service:
-    """A running server and a client of its strategies."""
+class StrategyClient:
+    """A client of the strategy service."""
 
     url: str
     http: httpx.AsyncClient
@@ -42,10 +49,10 @@ class Service:
     def follow(self, strategy: dict[str, Any], last_event_id: str | None = None) -> Any:
         return open_stream(self.url, path=strategy["eventsUrl"], last_event_id=last_event_id)
 
-    async def read_all(self, strategy: dict[str, Any], last_event_id: str | None = None) -> list["Said"]:
-        """Everything of a stream, to its end."""
+    async def read_all(self, strategy: dict[str, Any], last_event_id: str | None = None) -> list["TaskEvent"]:
+        """Read a stream to its end."""
         async with self.follow(strategy, last_event_id) as reader:
-            return [said async for said in read(reader)]
+            return [event async for event in read(reader)]
 
     async def wait_for_end(self, strategy: dict[str, Any]) -> dict[str, Any]:
         await self.read_all(strategy)
@@ -54,57 +61,59 @@ class Service:
 
 
 @attrs.frozen
-class Said:
-    """An event of a stream."""
+class TaskEvent:
+    """One event of a task stream."""
 
     id: str
     type: str
     data: dict[str, Any]
 
 
-def parse(event: ServerSentEvent) -> Said:
-    return Said(event.last_event_id, event.type, msgspec.json.decode(event.data))
+def parse(event: ServerSentEvent) -> TaskEvent:
+    return TaskEvent(event.last_event_id, event.type, msgspec.json.decode(event.data))
 
 
-async def read(reader: StreamReader) -> AsyncIterator[Said]:
+async def read(reader: StreamReader) -> AsyncIterator[TaskEvent]:
     while (event := await reader.next_event()) is not None:
         yield parse(event)
 
 
-async def read_until(reader: StreamReader, holds: Callable[[Said], bool]) -> Said:
-    """The next event of which that holds."""
+async def read_until(reader: StreamReader, condition: Callable[[TaskEvent], bool]) -> TaskEvent:
+    """Read up to the next event that satisfies a condition, and return that event."""
     while (event := await reader.next_event()) is not None:
-        if holds(said := parse(event)):
-            return said
-    raise EOFError("the stream ended before")
+        if condition(parsed := parse(event)):
+            return parsed
+    raise EOFError("the stream ended before such an event")
 
 
 @asynccontextmanager
-async def serving(text: TextSettings | None = None, **strategy: Any) -> AsyncIterator[Service]:
+async def serving(text: TextSettings | None = None, **strategy: Any) -> AsyncIterator[StrategyClient]:
     settings = Settings(text=text or TextSettings(), strategy=StrategySettings(**strategy))
     with trio.fail_after(SECONDS):
         async with run_server(settings) as server:
             async with httpx.AsyncClient(base_url=server.url, timeout=SECONDS) as http:
-                yield Service(server.url, http)
+                yield StrategyClient(server.url, http)
 
 
 @asynccontextmanager
-async def serving_model(*answers: Answer, **strategy: Any) -> AsyncIterator[tuple[Service, ModelServer]]:
-    """A server whose texts come from a model, each piece as an event of its own."""
+async def serving_model(
+    *answers: Answer, **strategy: Any
+) -> AsyncIterator[tuple[StrategyClient, ModelServer]]:
+    """Run a server whose texts come from a model; each piece becomes an event."""
     async with model_server(*answers) as model:
         async with serving(model.settings(), **{"text_seconds": 0, **strategy}) as service:
             yield service, model
 
 
-class Stepwise:
-    """A model that says a piece of its text each time it is told to."""
+class ControlledModel:
+    """A model that sends the pieces of its text at the test's command."""
 
     def __init__(self) -> None:
         self._send, self._receive = trio.open_memory_channel[str](0)
         self.left = trio.Event()  # set when the client has closed the connection
 
     async def say(self, piece: str) -> None:
-        """Have a piece said; an empty one ends the text."""
+        """Send a piece; an empty one ends the text."""
         await self._send.send(piece)
 
     async def __call__(self, talk: Talk) -> None:
@@ -119,3 +128,8 @@ class Stepwise:
     async def _watch(self, talk: Talk) -> None:
         await talk.wait_for_close()
         self.left.set()
+
+
+def read_profile(**changes: Any) -> StrategyProfile:
+    body: ProfileBody = decode_json(msgspec.json.encode({**PROFILE, **changes}), ProfileBody)
+    return check_profile(body, StrategySettings())

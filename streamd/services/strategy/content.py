@@ -1,4 +1,4 @@
-"""What people read while they wait: pieces from a TOML file, each shown after a step of the work."""
+"""The educational content: texts to read during the work, each shown after a step, from a TOML file."""
 
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ import msgspec
 
 from ...config.content import content_file
 from ...errors import ConfigError
-from .sections import NAMES
+from .catalogue import SECTIONS
 
 DEFAULT_FILE: Final = "strategy.toml"
 
@@ -30,7 +30,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 
 
 EducationalContent = Mapping[str, Sequence[dict[str, Any]]]
-"""By the name of a step, what is shown after it: objects with ``after``, ``title`` and ``text``."""
+"""The pieces to show after each step: JSON objects with ``after``, ``title`` and ``text``."""
 
 
 def load_content(path: str = "") -> EducationalContent:
@@ -40,7 +40,8 @@ def load_content(path: str = "") -> EducationalContent:
         path: of the file; empty for the one that comes with streamd.
 
     Raises:
-        ConfigError: it is not there, is no TOML, or says what cannot be used; the message names the place.
+        ConfigError: the file cannot be read, is not valid TOML, or a value in it is invalid. The detail names
+            the file and the key.
     """
     try:
         file = Path(path) if path else content_file(DEFAULT_FILE)
@@ -53,10 +54,10 @@ def load_content(path: str = "") -> EducationalContent:
         pieces = msgspec.convert(tomllib.loads(text), _File).content
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise ConfigError(f"{_SETTING}: {file}: {error}", field=_SETTING) from error
-    content: dict[str, list[dict[str, Any]]] = {name: [] for name in NAMES}
+    content: dict[str, list[dict[str, Any]]] = {section.name: [] for section in SECTIONS}
     for number, piece in enumerate(pieces):
-        if wrong := _find_fault(piece):
-            raise ConfigError(f"{_SETTING}: {file}: content[{number}].{wrong}", field=_SETTING)
+        if fault := _find_fault(piece):
+            raise ConfigError(f"{_SETTING}: {file}: content[{number}].{fault}", field=_SETTING)
         content[piece.after].append(
             {"after": piece.after, "title": piece.title.strip(), "text": piece.text.strip()}
         )
@@ -64,12 +65,15 @@ def load_content(path: str = "") -> EducationalContent:
 
 
 def _find_fault(piece: _Piece) -> str:
-    between = NAMES[:-1]
+    between = [section.name for section in SECTIONS[:-1]]
     if piece.after not in between:
         return f"after must be one of {', '.join(between)}, not {piece.after!r}"
-    for name, text, most in (("title", piece.title, _TITLE_CHARS_MAX), ("text", piece.text, _TEXT_CHARS_MAX)):
+    for name, text, limit in (
+        ("title", piece.title, _TITLE_CHARS_MAX),
+        ("text", piece.text, _TEXT_CHARS_MAX),
+    ):
         if not text.strip():
             return f"{name} must not be empty"
-        if len(text) > most:
-            return f"{name} may have at most {most} characters, and has {len(text)}"
+        if len(text) > limit:
+            return f"{name} may have at most {limit} characters, and has {len(text)}"
     return ""

@@ -1,20 +1,20 @@
-"""Sums of money, and how to divide them so that nothing is lost: all in hundredths, all whole numbers."""
+"""Amounts of money in whole hundredths, and their division without loss."""
 
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final
 
-# Up to here a JSON number still has exact hundredths in a double, whoever reads it.
+# Up to this amount a double represents hundredths exactly, so every JSON reader gets the same amount.
 AMOUNT_MAX: Final = 1_000_000_000_000
 
 
 def to_cents(amount: float) -> int:
-    """An amount in hundredths.
+    """Convert an amount to hundredths.
 
     Raises:
         ValueError: it is negative, has more than two decimals, or is more than ``AMOUNT_MAX``.
     """
-    # By the shortest decimal that means this double: 0.1 is 10 hundredths, whatever its bits are.
+    # repr() gives the shortest decimal of a double: 0.1 is 10 hundredths, although its bits are not.
     cents = Decimal(repr(amount)) * 100
     if amount < 0:
         raise ValueError("0 or more")
@@ -26,25 +26,25 @@ def to_cents(amount: float) -> int:
 
 
 def from_cents(cents: int) -> float:
-    """The amount as a JSON number; whole where it is whole."""
+    """Convert hundredths to a JSON number: an integer if the amount is whole."""
     return cents // 100 if cents % 100 == 0 else cents / 100
 
 
 def format_money(cents: int, currency: str = "") -> str:
-    """For people: ``12,500.50 EUR``."""
+    """Format an amount as ``12,500.50 EUR``."""
     whole, rest = divmod(cents, 100)
     text = f"{whole:,}.{rest:02d}" if rest else f"{whole:,}"
     return f"{text} {currency}" if currency else text
 
 
 def divide(total: int, weights: Sequence[int]) -> list[int]:
-    """Whole parts in proportion to the weights, whose sum is exactly ``total``.
+    """Divide a total into whole parts in proportion to weights; the parts add up to exactly ``total``.
 
-    By the largest remainder: everybody gets the whole part of the share, and the units that are left go
-    to those who lost most by rounding down, earlier ones first. Without any weight all count the same.
+    Uses the largest remainder method: each part is rounded down, and the remaining units go to the parts
+    that lost most, earlier ones first. If all weights are 0, the parts are equal.
 
     Args:
-        total: what is divided, 0 or more.
+        total: the amount to divide, 0 or more.
         weights: whole numbers, 0 or more; at least one of them.
     """
     if not any(weights):
@@ -58,5 +58,5 @@ def divide(total: int, weights: Sequence[int]) -> list[int]:
 
 
 def shares(parts: Sequence[int]) -> list[float]:
-    """The parts in percent with one decimal, whose sum is exactly 100."""
+    """Convert parts to percentages with one decimal that add up to exactly 100."""
     return [tenths / 10 for tenths in divide(1000, parts)]

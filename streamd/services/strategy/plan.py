@@ -1,6 +1,7 @@
-"""The part of a strategy that is arithmetic: who is who in the profile, and where the budget goes, and when.
+"""The plan of a strategy: recognised goals and channels, and the budget divided over them and over time.
 
-Every sum adds up to the budget: over channels, over goals, over phases. Nothing is random.
+All of it is arithmetic on the profile. Every sum adds up to the budget: over channels, over goals, over
+phases. Nothing is random.
 """
 
 from collections.abc import Sequence
@@ -8,12 +9,9 @@ from typing import Any, Final
 
 import attrs
 
-from .audiences import ANYBODY, TRAITS, Trait
-from .channels import CHANNELS, OTHER_CHANNEL, ChannelKind
-from .goals import GOALS, OTHER_GOAL, GoalKind
-from .money import divide, from_cents, shares
-from .profile import Profile
-from .recognise import recognise, recognise_in_order
+from .catalogue import AUDIENCES, CHANNELS, GOALS, AudienceKind, ChannelKind, GoalKind
+from .money import divide, format_money, from_cents, shares
+from .profile import StrategyProfile
 from .targets import WEEKS_DEFAULT, Target, read_figures
 
 # Goals come in the order of their importance: each counts a fifth less than the one before.
@@ -21,6 +19,10 @@ _GOAL_DECAY: Final = 0.8
 _GOAL_WEIGHT: Final = 10_000  # of the first goal; whole numbers keep the arithmetic exact
 # A channel is given a goal when it serves it well; spread over more, the money would show nothing anywhere.
 _FIT_GOOD: Final = 3
+# Effort is divided as money would be, so that shares exist without a budget. Any large total will do.
+_EFFORT_TOTAL: Final = 1_000_000
+# Below this share of the budget a channel gets too little to be judged.
+_SHARE_SMALL_PERCENT: Final = 5.0
 
 PHASES: Final = (
     # name, part of the time in twelfths, part of the budget in twelfths
@@ -32,39 +34,39 @@ PHASES: Final = (
 
 @attrs.frozen
 class Goal:
-    """A goal, and what is known of it."""
+    """A goal of the profile, and its part of the budget."""
 
     text: str
     kind: GoalKind
-    target: Target | None  # how much of it, if its words say so
-    cents: int  # what is spent on it
+    target: Target | None  # the amount that its words state
+    cents: int
+    share: float  # percent of the budget, or of the effort without a budget
 
 
 @attrs.frozen
 class Channel:
-    """A channel, and what is known of it."""
+    """A channel of the profile, and its part of the budget."""
 
     name: str
     kind: ChannelKind
-    cents: int  # what is spent on it
-    share: float  # percent of the budget, or of the effort where there is none
+    cents: int
+    share: float  # percent of the budget, or of the effort without a budget
 
 
 @attrs.frozen
 class Measure:
-    """What one channel is to bring for one goal."""
+    """The contribution that is expected of one channel to one goal."""
 
     channel: Channel
     goal: Goal
     cents: int
-    effort: int  # in proportion to the money, and there also without any
     expected: int | None  # its part of the goal's target
-    ceiling_cents: int | None  # what one of them may cost at most
+    ceiling_cents: int | None  # the maximum cost of one result
 
 
 @attrs.frozen
 class Phase:
-    """A stretch of the time."""
+    """A number of consecutive weeks with a budget."""
 
     name: str
     first_week: int
@@ -73,29 +75,29 @@ class Phase:
 
     @property
     def weeks(self) -> str:
-        """For people."""
+        """The weeks in words."""
         first, last = self.first_week, self.last_week
         return f"week {first}" if first == last else f"weeks {first} to {last}"
 
 
 @attrs.frozen
 class Milestone:
-    """Where a goal should stand at the end of a week."""
+    """The state that a goal should have reached at the end of a week."""
 
     week: int
     goal: Goal
-    percent: int  # of the way
+    percent: int  # of the way to the goal
     wanted: str
 
 
 @attrs.frozen
-class Plan:
+class StrategyPlan:
     """A profile with all that can be worked out from it."""
 
-    profile: Profile
-    traits: tuple[Trait, ...]  # of the audience, at least one
+    profile: StrategyProfile
+    audiences: tuple[AudienceKind, ...]  # at least one
     weeks: int
-    weeks_given: bool  # by the goals' own words
+    weeks_given: bool  # the goals state the time themselves
     goals: tuple[Goal, ...]
     channels: tuple[Channel, ...]
     measures: tuple[Measure, ...]  # by goal, the largest first
@@ -103,21 +105,43 @@ class Plan:
     milestones: tuple[Milestone, ...]
 
     def measures_of(self, goal: Goal) -> list[Measure]:
-        """What serves a goal, the largest share first."""
+        """Return the measures of a goal, the largest share first."""
         return [measure for measure in self.measures if measure.goal is goal]
 
+    def goals_served_by(self, channel: Channel) -> list[Goal]:
+        """Return the goals to which a channel contributes, the most important first."""
+        return [measure.goal for measure in self.measures if measure.channel is channel]
+
+    def best_channels(self, goal: str) -> list[str]:
+        """Return the names of the two channels that serve a kind of goal best."""
+        ranked = sorted(self.channels, key=lambda channel: -channel.kind.fit.get(goal, 0))
+        return [channel.name for channel in ranked[:2]]
+
+    @property
+    def slow_channels(self) -> list[Channel]:
+        """The channels that cannot be judged before half of the time is over."""
+        return [channel for channel in self.channels if channel.kind.lead_weeks * 2 > self.weeks]
+
+    @property
+    def small_channels(self) -> list[Channel]:
+        """The channels whose share is too small for a judgement."""
+        return [channel for channel in self.channels if channel.share < _SHARE_SMALL_PERCENT]
+
+    def money(self, cents: int) -> str:
+        """Format an amount in the currency of the budget."""
+        return format_money(cents, self.profile.currency)
+
     def to_json(self) -> dict[str, Any]:
-        """As fields of the result."""
-        currency = self.profile.currency or None
+        """Return the plan's fields of the result, as JSON values."""
         return {
             "weeks": self.weeks,
             "budget": {
                 "amount": from_cents(self.profile.budget_cents),
-                "currency": currency,
+                "currency": self.profile.currency or None,
                 "by_channel": [
                     {
                         "channel": one.name,
-                        "kind": one.kind.key,
+                        "kind": one.kind.name,
                         "amount": from_cents(one.cents),
                         "share": one.share,
                     }
@@ -149,57 +173,63 @@ class Plan:
         }
 
 
-def make_plan(profile: Profile) -> Plan:
-    """Work out what can be worked out from a profile; the same profile always gives the same plan."""
+def make_plan(profile: StrategyProfile) -> StrategyPlan:
+    """Make the plan for a profile; the same profile always gives the same plan."""
     figures = [read_figures(text) for text in profile.goals]
     given = [one.weeks for one in figures if one.weeks is not None]
     weeks = max(given, default=WEEKS_DEFAULT)
-    goal_kinds = [recognise(text, GOALS, OTHER_GOAL) for text in profile.goals]
-    channel_kinds = [recognise(name, CHANNELS, OTHER_CHANNEL) for name in profile.channels]
+    goal_kinds = [GOALS.recognise(text) for text in profile.goals]
+    channel_kinds = [CHANNELS.recognise(name) for name in profile.channels]
     cells = _divide_budget(profile.budget_cents, goal_kinds, channel_kinds)
-    # The effort is divided as money would be: it gives the shares also where there is none.
-    effort = _divide_budget(1_000_000, goal_kinds, channel_kinds)
-    percent = shares([sum(row[column] for row in effort) for column in range(len(channel_kinds))])
+    effort = _divide_budget(_EFFORT_TOTAL, goal_kinds, channel_kinds)
+    goal_shares = shares([sum(row) for row in (cells if profile.budget_cents else effort)])
     goals = tuple(
-        Goal(text, kind, figure.target, sum(row))
-        for text, kind, figure, row in zip(profile.goals, goal_kinds, figures, cells, strict=True)
+        Goal(text, kind, figure.target, sum(row), share)
+        for text, kind, figure, row, share in zip(
+            profile.goals, goal_kinds, figures, cells, goal_shares, strict=True
+        )
     )
     channels = tuple(
-        Channel(name, kind, sum(row[column] for row in cells), percent[column])
-        for column, (name, kind) in enumerate(zip(profile.channels, channel_kinds, strict=True))
+        Channel(name, kind, sum(column), share)
+        for name, kind, column, share in zip(
+            profile.channels,
+            channel_kinds,
+            zip(*cells, strict=True),
+            shares([sum(column) for column in zip(*effort, strict=True)]),
+            strict=True,
+        )
     )
-    measures = [
-        measure
-        for goal, row, weights in zip(goals, cells, effort, strict=True)
-        for measure in _measure(goal, channels, row, weights)
-    ]
     phases = _make_phases(weeks, profile.budget_cents)
-    return Plan(
+    return StrategyPlan(
         profile=profile,
-        traits=tuple(recognise_in_order(profile.audience, TRAITS)) or (ANYBODY,),
+        audiences=AUDIENCES.recognise_all(profile.audience),
         weeks=weeks,
         weeks_given=bool(given),
         goals=goals,
         channels=channels,
-        measures=tuple(measures),
+        measures=tuple(
+            measure
+            for goal, row, weights in zip(goals, cells, effort, strict=True)
+            for measure in _make_measures(goal, channels, row, weights)
+        ),
         phases=phases,
         milestones=tuple(_make_milestones(goals, phases)),
     )
 
 
 def _divide_budget(cents: int, goals: Sequence[GoalKind], channels: Sequence[ChannelKind]) -> list[list[int]]:
-    """By goal and channel; the sum over all is exactly ``cents``."""
+    """Divide an amount by goal and channel; the sum over all is exactly ``cents``."""
     good = [[channel.fit_for(goal) >= _FIT_GOOD for channel in channels] for goal in goals]
     for row, goal in zip(good, goals, strict=True):
-        if not any(row):  # nothing serves it well: what serves it best has to
-            row[_best([channel.fit_for(goal) for channel in channels])] = True
+        if not any(row):  # no channel serves it well: take the best one
+            row[_index_of_max([channel.fit_for(goal) for channel in channels])] = True
     for column, channel in enumerate(channels):
         if not any(row[column] for row in good):
-            good[_best([channel.fit_for(goal) for goal in goals])][column] = True
+            good[_index_of_max([channel.fit_for(goal) for goal in goals])][column] = True
     weights = [
         # Squared, so that a good channel is clearly preferred to one that is merely possible.
-        channel.fit_for(goal) ** 2 * round(_GOAL_WEIGHT * _GOAL_DECAY**place) if is_good else 0
-        for place, (goal, row) in enumerate(zip(goals, good, strict=True))
+        channel.fit_for(goal) ** 2 * round(_GOAL_WEIGHT * _GOAL_DECAY**rank) if is_good else 0
+        for rank, (goal, row) in enumerate(zip(goals, good, strict=True))
         for channel, is_good in zip(channels, row, strict=True)
     ]
     parts = divide(cents, weights)
@@ -207,27 +237,23 @@ def _divide_budget(cents: int, goals: Sequence[GoalKind], channels: Sequence[Cha
     return [parts[start : start + width] for start in range(0, len(parts), width)]
 
 
-def _best(figures: Sequence[int]) -> int:
+def _index_of_max(figures: Sequence[int]) -> int:
     return figures.index(max(figures))
 
 
-def _measure(
+def _make_measures(
     goal: Goal, channels: Sequence[Channel], row: Sequence[int], weights: Sequence[int]
 ) -> list[Measure]:
-    """What each channel that serves a goal is to bring, the largest first."""
-    serving = [
-        (weight, cents, channel)
-        for weight, cents, channel in zip(weights, row, channels, strict=True)
-        if weight
-    ]
+    """Build the measures of a goal, the largest first."""
+    serving = [one for one in zip(weights, row, channels, strict=True) if one[0]]
     serving.sort(key=lambda one: -one[0])
     count = goal.target.count if goal.target else None
     expected: Sequence[int | None] = (
         [None] * len(serving) if count is None else divide(count, [weight for weight, _, _ in serving])
     )
     return [
-        Measure(channel, goal, cents, weight, number, cents // number if number and cents else None)
-        for number, (weight, cents, channel) in zip(expected, serving, strict=True)
+        Measure(channel, goal, cents, number, cents // number if number and cents else None)
+        for number, (_, cents, channel) in zip(expected, serving, strict=True)
     ]
 
 
@@ -247,11 +273,13 @@ def _make_milestones(goals: Sequence[Goal], phases: Sequence[Phase]) -> list[Mil
     half_grown = (test.last_week + grow.last_week) // 2
     weeks = [(prepare.last_week, 0), (test.last_week, 25), (half_grown, 60), (grow.last_week, 100)]
     return [
-        Milestone(week, goal, percent, _wanted(goal, percent)) for week, percent in weeks for goal in goals
+        Milestone(week, goal, percent, _describe_state(goal, percent))
+        for week, percent in weeks
+        for goal in goals
     ]
 
 
-def _wanted(goal: Goal, percent: int) -> str:
+def _describe_state(goal: Goal, percent: int) -> str:
     target = goal.target
     if percent == 0:
         return f"the starting figure is known: {goal.kind.counted}"

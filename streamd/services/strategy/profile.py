@@ -1,55 +1,36 @@
-"""The profile that a strategy is written for, as it is asked for and as it is checked."""
+"""The profile that a strategy is written for, and the validation of a requested one."""
 
 import unicodedata
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import attrs
-import msgspec
 
 from ...config import StrategySettings
 from ...errors import InvalidField
+from .models import BudgetBody, ProfileBody
 from .money import format_money, from_cents, to_cents
 
 _CURRENCY_LETTERS: Final = 3  # ISO 4217
 
 
-class BudgetBody(msgspec.Struct):
-    """A sum of money."""
-
-    amount: Annotated[float, msgspec.Meta(description="0 or more, with at most two decimals.")]
-    currency: Annotated[str, msgspec.Meta(description="ISO 4217, such as EUR.")] = ""
-
-
-class ProfileBody(msgspec.Struct):
-    """What a strategy is wanted for."""
-
-    business: Annotated[str, msgspec.Meta(description="What the business is and offers.")]
-    audience: Annotated[str, msgspec.Meta(description="Whom it wants to reach.")]
-    goals: Annotated[list[str], msgspec.Meta(description="What is to be reached; the most important first.")]
-    channels: Annotated[list[str], msgspec.Meta(description="Where the audience can be met.")]
-    budget: Annotated[
-        float | BudgetBody, msgspec.Meta(description="For the whole time; a number, or with its currency.")
-    ]
-
-
 @attrs.frozen
-class Profile:
-    """A profile that has been checked."""
+class StrategyProfile:
+    """A valid profile."""
 
     business: str
     audience: str
     goals: tuple[str, ...]  # at least one, no two alike
     channels: tuple[str, ...]  # at least one, no two alike
-    budget_cents: int  # hundredths of the currency
-    currency: str  # ISO 4217, or empty: not said
+    budget_cents: int
+    currency: str  # ISO 4217; empty if not given
 
     @property
     def budget(self) -> str:
-        """For people."""
+        """The budget in words, such as ``12,500.50 EUR``."""
         return format_money(self.budget_cents, self.currency)
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON fields; a task's input, and part of its result."""
+        """Return the profile as JSON values, for the task's input and its result."""
         return {
             "business": self.business,
             "audience": self.audience,
@@ -59,8 +40,8 @@ class Profile:
         }
 
     @classmethod
-    def from_json(cls, fields: Any) -> "Profile":
-        """From what :meth:`to_json` made."""
+    def from_json(cls, fields: Any) -> "StrategyProfile":
+        """Restore a profile from :meth:`to_json`."""
         budget = fields["budget"]
         return cls(
             fields["business"],
@@ -72,11 +53,12 @@ class Profile:
         )
 
 
-def check_profile(body: ProfileBody, settings: StrategySettings) -> Profile:
-    """The profile, its texts without superfluous white space.
+def check_profile(body: ProfileBody, settings: StrategySettings) -> StrategyProfile:
+    """Validate a requested profile, and collapse the white space in its texts.
 
     Raises:
-        InvalidField: a field is empty, too long, too many, repeated or no sum of money; ``field`` names it.
+        InvalidField: a text is empty, too long or repeated, a list too long, or the budget not an amount
+            of money. Its ``field`` names the field.
     """
     chars = settings.max_field_chars
     budget = body.budget
@@ -85,7 +67,7 @@ def check_profile(body: ProfileBody, settings: StrategySettings) -> Profile:
         currency = _read_currency(budget.currency)
     else:
         cents, currency = _read_amount(budget, "budget"), ""
-    return Profile(
+    return StrategyProfile(
         _read_text(body.business, "business", chars),
         _read_text(body.audience, "audience", chars),
         _read_list(body.goals, "goals", settings.max_goals, chars),

@@ -15,9 +15,9 @@ from ...http.routes.tasks import task_headers, task_stream
 from ...runtime import Runtime
 from ...tasks import Task
 from ...tasks.messages import make_snapshot
-from .profile import ProfileBody, check_profile
-from .schema import Accepted, Result, StrategyStatus
-from .sections import plan_steps
+from .catalogue import STEPS
+from .models import AcceptedStrategy, ProfileBody, StrategyResult, StrategyStatus
+from .profile import check_profile
 
 KIND: Final = "strategy"
 
@@ -43,14 +43,14 @@ def make_blueprint(runtime: Runtime, group: Group) -> Blueprint:
 
     @blueprint.post("")
     @document_request(ProfileBody)
-    @document_response(Accepted, 202)
+    @document_response(AcceptedStrategy, 202)
     @document_problems(400, 413, 415, 503)
     async def create_strategy() -> Answer:
         """Have a strategy written for a profile."""
         body = await read_json(request, ProfileBody, runtime.broker.settings.events, settings.max_body_bytes)
         profile = check_profile(body, settings)
         task = await tasks.create(
-            KIND, input=profile.to_json(), steps=plan_steps(), message="The strategy is about to be written"
+            KIND, input=profile.to_json(), steps=STEPS, message="The strategy is about to be written"
         )
         urls = urls_of(task.id)
         accepted = {
@@ -85,7 +85,7 @@ def make_blueprint(runtime: Runtime, group: Group) -> Blueprint:
         )
 
     @blueprint.get("/<strategy_id>/result")
-    @document_response(Result, 200)
+    @document_response(StrategyResult, 200)
     @document_problems(404, 409, 410)
     async def strategy_result(strategy_id: str) -> Answer:
         """The strategy; 409 with ``Retry-After`` until it is complete."""

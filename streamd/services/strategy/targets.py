@@ -1,4 +1,4 @@
-"""What a goal's own words say in figures: how much, and by when."""
+"""Figures in the text of a goal: the amount to reach, and the time for it."""
 
 import re
 from typing import Final, NamedTuple
@@ -22,15 +22,15 @@ _WEEKS: Final = {"day": 1 / 7, "week": 1.0, "month": 52 / 12, "quarter": 13.0, "
 
 @attrs.frozen
 class Target:
-    """How much a goal wants."""
+    """The amount that a goal states."""
 
     value: float
     is_percent: bool
-    is_level: bool  # a level to arrive at ("to 8 %"), not something to be added
+    is_level: bool  # a level to reach ("to 8 %"), not an amount to add
 
     @property
     def count(self) -> int | None:
-        """How many are wanted, where it is a number of things that can be shared out."""
+        """The number of things to divide among channels; None for a percentage, a level or a fraction."""
         whole = not self.is_percent and not self.is_level and self.value.is_integer()
         return int(self.value) if whole and self.value > 0 else None
 
@@ -39,18 +39,18 @@ class Target:
         return f"{number} %" if self.is_percent else number
 
 
-class Figures(NamedTuple):
-    """What was found in a goal's words."""
+class GoalFigures(NamedTuple):
+    """The figures found in a goal."""
 
     target: Target | None
     weeks: int | None  # from now, within the bounds above
 
 
-def read_figures(goal: str) -> Figures:
-    """The figures in a goal's words: ``Win 500 leads within 6 months`` is 500 in 26 weeks.
+def read_figures(goal: str) -> GoalFigures:
+    """Read the figures in a goal: ``Win 500 leads within 6 months`` is 500 in 26 weeks.
 
     The first number is the target, unless one follows ``to``, as in ``from 5 % to 8 %``. A number with a
-    unit of time is the time, and a number that looks like a year is neither.
+    unit of time is the time. A number that looks like a year is neither.
     """
     targets = []
     weeks = None
@@ -62,7 +62,7 @@ def read_figures(goal: str) -> Figures:
             is_level = bool(_LEVEL.search(goal[: match.start()]))
             targets.append(Target(_value(match), bool(match["percent"]), is_level))
     target = next((one for one in targets if one.is_level), targets[0] if targets else None)
-    return Figures(target, weeks)
+    return GoalFigures(target, weeks)
 
 
 def _value(match: re.Match[str]) -> float:

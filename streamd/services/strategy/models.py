@@ -1,0 +1,109 @@
+"""The requests and answers of ``/api/strategy``, as ``/openapi.json`` documents them."""
+
+from typing import Annotated, Any, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+Time = Annotated[str, Meta(description="RFC 3339, in UTC.")]
+State = Literal["pending", "running", "completed", "failed", "cancelled"]
+
+
+class BudgetBody(Struct):
+    """An amount of money."""
+
+    amount: Annotated[float, Meta(description="0 or more, with at most two decimals.")]
+    currency: Annotated[str, Meta(description="ISO 4217, such as EUR.")] = ""
+
+
+class ProfileBody(Struct):
+    """The profile to write a strategy for."""
+
+    business: Annotated[str, Meta(description="The business and its offer.")]
+    audience: Annotated[str, Meta(description="The people to reach.")]
+    goals: Annotated[list[str], Meta(description="The goals, the most important first.")]
+    channels: Annotated[list[str], Meta(description="The channels on which to meet the audience.")]
+    budget: Annotated[
+        float | BudgetBody, Meta(description="For the whole time: a number, or an amount with its currency.")
+    ]
+
+
+class AcceptedStrategy(Struct):
+    """A strategy task that was created."""
+
+    strategyId: str  # noqa: N815 - the contract's spelling, here and below
+    status: State
+    statusUrl: str  # noqa: N815
+    eventsUrl: str  # noqa: N815
+    resultUrl: str  # noqa: N815
+    cancelUrl: str  # noqa: N815
+    deadline: Annotated[Time, Meta(description="The time at which the task fails if it is not complete.")]
+
+
+class EducationalPiece(Struct):
+    """A text to read while the strategy is written."""
+
+    after: str
+    title: str
+    text: str
+
+
+class StrategyStep(Struct):
+    """The state of one section, which is a step of the task."""
+
+    name: str
+    status: Literal["pending", "running", "completed", "failed", "skipped"]
+    progress: float
+    weight: float
+    message: str
+    error: str
+
+
+class StrategyStatus(Struct):
+    """The current state, equal to the first message of a stream."""
+
+    strategyId: str  # noqa: N815
+    taskId: str  # noqa: N815
+    version: int
+    status: State
+    step: str
+    stage: str
+    progress: Annotated[float, Meta(description="0 to 100; never decreases.")]
+    message: str
+    eta_seconds: float | None
+    timestamp: Time
+    steps: list[StrategyStep]
+    text: Annotated[str, Meta(description="The text so far, as Markdown.")]
+    deadline: Time
+    created_at: Time
+    started_at: Time | None
+    ended_at: Time | None
+    educational_content: EducationalPiece | UnsetType = UNSET
+    error: Annotated[str, Meta(description="The reason if the task failed or was cancelled.")] | UnsetType = (
+        UNSET
+    )
+    code: str | UnsetType = UNSET
+
+
+class WrittenSection(Struct):
+    """One section of the strategy."""
+
+    name: str
+    title: str
+    text: str
+
+
+class StrategyResult(Struct):
+    """The complete strategy."""
+
+    strategyId: str  # noqa: N815
+    profile: dict[str, Any]
+    weeks: int
+    budget: Annotated[
+        dict[str, Any], Meta(description="`by_channel`, `by_goal` and `by_phase` each add up to `amount`.")
+    ]
+    phases: list[dict[str, Any]]
+    milestones: list[dict[str, Any]]
+    measures: list[dict[str, Any]]
+    sections: list[WrittenSection]
+    text: Annotated[str, Meta(description="All sections, with their headings, as Markdown.")]
+    generator: Annotated[str, Meta(description="`rules`, or the name of the model.")]

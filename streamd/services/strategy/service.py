@@ -1,0 +1,24 @@
+"""The composition of the strategy service."""
+
+from ... import Service, Streamd
+from ...config import StrategySettings
+from ...connections import Group
+from ...tasks import Kind
+from ...text import make_generator
+from .compose import make_rules
+from .content import load_content
+from .job import StrategyJob
+from .routes import KIND, make_blueprint
+
+
+def make(streamd: Streamd, settings: StrategySettings) -> Service:
+    """Build the service.
+
+    Raises:
+        ConfigError: the settings of the text generator or the file of educational content are invalid.
+    """
+    generator = make_generator(streamd.settings.text, make_rules())
+    job = StrategyJob(generator, load_content(settings.content_file), settings.text_seconds)
+    kind = Kind(name=KIND, work=job, timeout_seconds=settings.timeout_seconds, private=True)
+    group = Group(KIND, max_lifetime_seconds=settings.max_lifetime_seconds)
+    return Service(make_blueprint(streamd.runtime, group), [kind])
