@@ -17,11 +17,11 @@ from .demo import run_demo
 from .errors import ConfigError
 from .events import EventId
 from .extension import Service, Streamd
+from .http.current import EXTENSION
 from .http.fast_path import DirectEvents
 from .http.observe import allow_origins, observe_requests
 from .http.openapi import Document
 from .http.problems import use_problems
-from .http.responses import EXTENSION
 from .http.routes.events import events
 from .http.routes.operations import operations
 from .http.routes.page import web

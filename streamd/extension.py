@@ -15,10 +15,10 @@ from .database import Database
 from .errors import StreamdError
 from .events import EventId, Selectors
 from .http import EventStream, EventStreamHTTPConnection
+from .http.current import EXTENSION
 from .http.problems import handle_streamd_error
-from .http.responses import EXTENSION
 from .http.routes.operations import StateCollector
-from .http.routes.tasks import task_stream
+from .http.task_stream import task_stream
 from .hub import Hub
 from .log.port import Log
 from .metrics import Metrics

@@ -1,19 +1,51 @@
-"""The HTTP API, as a Quart-Trio blueprint.
+"""HTTP on Quart-Trio: streamd's API, and what services build theirs from (layer 5).
 
-===============  ============================================================================
-``responses``    :class:`EventStream`, which a view returns to stream
-``requests``     what a query string, a header or a body may say
-``problems``     every error as ``application/problem+json``
-``events``       ``/events``: subscribe, poll, publish
-``tasks``        ``/tasks``: make, follow, work on and cancel long work; a task's stream for other views
-``direct``       ``GET /events`` past the web framework
-``operations``   health, metrics, connections
-``observe``      request times, and cross-origin access
-``schema``       the shapes that ``/openapi.json`` shows
-``openapi``      the document itself
-===============  ============================================================================
+=================  =========================================================================
+``responses``      :class:`EventStream`, which a view returns to stream
+``task_stream``    the stream of one task as such a response
+``task_routes``    routes for the tasks of one kind: status, events, result, cancel
+``json``           JSON responses
+``requests``       query parameters, headers and bodies, checked
+``problems``       errors as ``application/problem+json``
+``schema``         the structs that ``/openapi.json`` shows
+``openapi``        the document itself
+``routes``         ``/events``, ``/tasks``, health, metrics and connections, the page
+``fast_path``      ``GET /events`` without the web framework
+``observe``        request metrics, and cross-origin access
+``current``        the runtime of the application that handles the request
+``assets``         the page's files
+=================  =========================================================================
+
+Imports transports and the layers below; no service.
 """
 
+from .json import JSON, json_response
+from .problems import document_problems
+from .requests import read_body, read_json
 from .responses import EventStream, EventStreamHTTPConnection
+from .schema import AnyJson, EventStreamText, MediaTypes, Nothing, ResumeHeaders
+from .task_routes import CancelRoute, EventsRoute, ResultRoute, StatusRoute, TaskRoutes, task_routes
+from .task_stream import task_headers, task_stream
 
-__all__ = ["EventStream", "EventStreamHTTPConnection"]
+__all__ = [
+    "JSON",
+    "AnyJson",
+    "CancelRoute",
+    "EventStream",
+    "EventStreamHTTPConnection",
+    "EventStreamText",
+    "EventsRoute",
+    "MediaTypes",
+    "Nothing",
+    "ResultRoute",
+    "ResumeHeaders",
+    "StatusRoute",
+    "TaskRoutes",
+    "document_problems",
+    "json_response",
+    "read_body",
+    "read_json",
+    "task_headers",
+    "task_routes",
+    "task_stream",
+]

@@ -1,6 +1,8 @@
-"""``/openapi.json``: what quart-schema makes of the views, with what it cannot say by itself.
+"""``/openapi.json``: the document that quart-schema builds from the views, with three corrections.
 
-It takes every body for the JSON of one model, and leaves out the models that others refer to.
+quart-schema takes every body for the JSON of one model; bodies here may have several media types and models.
+It leaves out models that other models refer to. And it names an operation by its view alone, while several
+services have a view called ``cancel``.
 """
 
 import inspect
@@ -12,27 +14,18 @@ from msgspec.json import schema_components
 from quart_schema.openapi import OpenAPIProvider
 from quart_schema.validation import DataSource
 
-from . import schema
-from .problems import CONTENT_TYPE
-from .routes.events import JSON, NDJSON
+from .json import JSON
+from .schema import MediaTypes
 
 _Object = dict[str, Any]
 
-BODIES: Final[dict[type, dict[str, tuple[Any, ...]]]] = {
-    schema.EventStreamText: {"text/event-stream": (str,)},
-    schema.MetricsText: {"text/plain": (str,)},
-    schema.Problem: {CONTENT_TYPE: (schema.Problem,)},
-    schema.Publish: {JSON: (schema.Publish, list[schema.Publish]), NDJSON: (schema.Publish,)},
-    schema.Published: {JSON: (schema.Published, schema.PublishedAll)},
-    schema.PublishedLine: {NDJSON: (schema.PublishedLine,)},
-    schema.Nothing: {},
-    schema.AnyJson: {JSON: (Any,)},
-}
-"""By media type, the types that a body may have, where it is not the JSON of its model."""
+_COMPONENTS: Final = "#/components/schemas/"
+_SUFFIX: Final = "Schema"
+"""The end of a class name that is left out of its component's name."""
 
 
 class Document(OpenAPIProvider):
-    """Builds the document; models of other kinds than streamd's own are left to quart-schema."""
+    """The OpenAPI provider of the server; it leaves models other than msgspec structs to quart-schema."""
 
     def operation_id(self, method: str, path: str, func: Callable[..., Any]) -> str | None:
         """Return the view's name after that of its module, or of its package for a service's ``routes``."""
@@ -63,12 +56,32 @@ def _is_struct(model: Any) -> bool:
     return inspect.isclass(model) and issubclass(model, Struct)
 
 
+def _media_types(model: type[Struct]) -> MediaTypes:
+    declared = getattr(model, "__media_types__", None)
+    return declared() if declared is not None else {JSON: (model,)}
+
+
 def _describe(model: type[Struct]) -> tuple[_Object, _Object]:
-    """The content of a body, and every model that it refers to, by name."""
+    """Return the content of a body, and the schemas of all models that it refers to by component name."""
     content: _Object = {}
     components: _Object = {}
-    for media_type, types in BODIES.get(model, {JSON: (model,)}).items():
-        schemas, named = schema_components(types, ref_template="#/components/schemas/{name}")
-        content[media_type] = {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": list(schemas)}}
-        components |= named
+    for media_type, types in _media_types(model).items():
+        schemas, named = schema_components(types, ref_template=_COMPONENTS + "{name}")
+        schemas, named = _rename(list(schemas)), _rename(named)
+        content[media_type] = {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas}}
+        components |= {name.removesuffix(_SUFFIX): schema for name, schema in named.items()}
     return content, components
+
+
+def _rename(schema: Any) -> Any:
+    """Remove the suffix of class names from titles and references."""
+    if isinstance(schema, list):
+        return [_rename(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    renamed = {key: _rename(value) for key, value in schema.items()}
+    if isinstance(schema.get("title"), str):
+        renamed["title"] = schema["title"].removesuffix(_SUFFIX)
+    if isinstance(schema.get("$ref"), str):
+        renamed["$ref"] = schema["$ref"].removesuffix(_SUFFIX)
+    return renamed

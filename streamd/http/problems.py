@@ -13,8 +13,8 @@ from werkzeug.exceptions import HTTPException
 
 from ..errors import StreamdError
 from . import schema
+from .schema import PROBLEM_JSON
 
-CONTENT_TYPE: Final = "application/problem+json"
 _RETRIED: Final = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -26,7 +26,7 @@ def document_problems(*statuses: int) -> Callable[[View], View]:
     def document(view: View) -> View:
         for status in statuses:
             headers = schema.RetryHeaders if status in _RETRIED else None
-            view = document_response(schema.Problem, status, headers)(view)
+            view = document_response(schema.ProblemSchema, status, headers)(view)
         return view
 
     return document
@@ -49,7 +49,7 @@ def problem_fields(error: StreamdError) -> dict[str, Any]:
 def problem_response(error: StreamdError) -> TrioResponse:
     """The answer for an error, with ``Retry-After`` in whole seconds where a retry helps."""
     response = TrioResponse(
-        msgspec.json.encode(problem_fields(error)), status=error.status, content_type=CONTENT_TYPE
+        msgspec.json.encode(problem_fields(error)), status=error.status, content_type=PROBLEM_JSON
     )
     response.headers["Cache-Control"] = "no-store"
     if error.retry_after_seconds is not None:
@@ -72,7 +72,7 @@ async def handle_http_exception(error: HTTPException) -> TrioResponse:
         "code": status.phrase.lower().replace(" ", "-"),
         "detail": error.description or status.description or status.phrase,
     }
-    response = TrioResponse(msgspec.json.encode(fields), status=status.value, content_type=CONTENT_TYPE)
+    response = TrioResponse(msgspec.json.encode(fields), status=status.value, content_type=PROBLEM_JSON)
     for name, value in error.get_headers(None):
         if name.lower() not in ("content-type", "content-length"):
             response.headers[name] = value

@@ -5,19 +5,19 @@ from collections.abc import AsyncIterator
 from typing import Any, Final, Protocol, TypeVar
 
 import trio
-from quart.wrappers.request import Request
+from quart import request
 
 from ..broker import Broker
-from ..config import EventSettings
 from ..connections import Identity
 from ..errors import InvalidBody, InvalidField, TooLarge, UnsupportedMediaType
 from ..events import EventId, parse_event_id
 from ..events.bodies import decode_json
 from ..hub import Overflow
 from ..transports import StreamRequest, parse_selectors
+from .current import current_runtime
+from .json import JSON
 
 LAST_EVENT_ID: Final = "Last-Event-ID"
-JSON: Final = "application/json"
 _LISTED: Final = 100  # things in a list when the client does not say how many
 
 T = TypeVar("T")
@@ -127,16 +127,17 @@ def identify(request: AnyRequest) -> Identity:
     return Identity(address=request.remote_addr or "")
 
 
-async def read_body(request: Request, limits: EventSettings, max_bytes: int = 0) -> bytes:
-    """The whole body.
+async def read_body(*, max_bytes: int | None = None) -> bytes:
+    """Read the body of the current request.
 
     Args:
-        max_bytes: a bound of its own (bytes); 0 for ``limits.max_body_bytes``.
+        max_bytes: the maximum size of the body (bytes); None for ``events.max_body_bytes``.
 
     Raises:
-        TooLarge: it exceeds its bound.
-        InvalidBody: it did not arrive within ``body_timeout_seconds``.
+        TooLarge: the body is larger.
+        InvalidBody: the body did not arrive within ``events.body_timeout_seconds``.
     """
+    limits = current_runtime().broker.settings.events
     max_bytes = max_bytes or limits.max_body_bytes
     if (request.content_length or 0) > max_bytes:
         raise _too_large(max_bytes)
@@ -151,23 +152,24 @@ async def read_body(request: Request, limits: EventSettings, max_bytes: int = 0)
     return bytes(body)
 
 
-async def read_json(request: Request, type: type[T], limits: EventSettings, max_bytes: int = 0) -> T:
-    """The body as JSON of a known shape.
+async def read_json(type: type[T], *, max_bytes: int | None = None) -> T:
+    """Read the body of the current request as JSON.
 
     Args:
-        type: a msgspec ``Struct``, or any other type that msgspec reads.
-        max_bytes: a bound of its own (bytes); 0 for ``limits.max_body_bytes``.
+        type: a msgspec ``Struct``, or any other type that msgspec decodes; ``msgspec.Raw`` for the bytes.
+        max_bytes: the maximum size of the body (bytes); None for ``events.max_body_bytes``.
 
     Raises:
-        UnsupportedMediaType: the body is of another content type.
-        TooLarge, InvalidBody: it is too large, too late, no JSON, or of another shape.
+        UnsupportedMediaType: the ``Content-Type`` is not ``application/json``.
+        TooLarge: the body is larger.
+        InvalidBody: the body did not arrive in time, is not JSON, or does not have the type's shape.
     """
     if request.mimetype != JSON:
         raise UnsupportedMediaType(
             f"the body must be {JSON}, not {request.mimetype or 'without a content type'}",
             field="Content-Type",
         )
-    return decode_json(await read_body(request, limits, max_bytes), type)
+    return decode_json(await read_body(max_bytes=max_bytes), type)
 
 
 def _too_large(max_bytes: int) -> TooLarge:

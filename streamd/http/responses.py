@@ -5,7 +5,7 @@ from typing import Any
 
 import attrs
 import trio
-from quart import current_app, request
+from quart import request
 from quart.utils import encode_headers
 from quart_trio.asgi import TrioASGIHTTPConnection
 from quart_trio.wrappers import TrioResponse
@@ -14,29 +14,14 @@ from ..connections import Group, Identity
 from ..errors import StreamdError
 from ..events import EventId, Selectors, parse_event_id
 from ..hub import Overflow, SendQueue
-from ..runtime import Runtime
 from ..transports import StreamRequest, open_stream, parse_selectors
 from ..transports.asgi import Scope, Send
 from ..transports.generated import FINISHED_ID, GeneratedSource
 from ..transports.sse import HEADERS, serve_sse
 from ..transports.stream import Opening, admit, no_opening
+from .current import current_runtime
 from .problems import problem_response
 from .requests import LAST_EVENT_ID, identify, parse_cursor
-
-EXTENSION = "streamd"
-"""The key of the services in ``app.extensions``."""
-
-
-def current_runtime() -> Runtime:
-    """The services of the app that is handling the request.
-
-    Raises:
-        RuntimeError: the app has no streamd; ``Streamd(app)`` gives it one.
-    """
-    try:
-        return current_app.extensions[EXTENSION].runtime  # type: ignore[no-any-return]
-    except KeyError:
-        raise RuntimeError("this app has no streamd: call Streamd(app) first") from None
 
 
 class EventStream(TrioResponse):

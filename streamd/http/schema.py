@@ -1,11 +1,26 @@
-"""The shapes of requests and answers, as ``/openapi.json`` shows them."""
+"""The structs of requests and responses as ``/openapi.json`` shows them.
 
-from typing import Annotated, Any, Literal
+A struct describes a JSON body. A struct whose body has other media types says so in a classmethod
+``__media_types__``, which returns the types of the body by media type. The OpenAPI component of a class has
+the class's name without the suffix ``Schema``, which sets a struct apart from the class that it shows.
+"""
+
+from typing import Annotated, Any, Final, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
+from .json import JSON
+
+NDJSON: Final = "application/x-ndjson"
+PROBLEM_JSON: Final = "application/problem+json"
+
+MediaTypes = dict[str, tuple[Any, ...]]
+"""By media type, the types that a body may have."""
+
 Id = Annotated[str, Meta(pattern=r"^[0-9]{13}-[0-9]{6}$", description="An event id; ids sort as strings.")]
-Cursor = Annotated[str, Meta(description="An event id to go on after, or `earliest` for all that is kept.")]
+Cursor = Annotated[
+    str, Meta(description="The event id after which to resume, or `earliest` for all kept events.")
+]
 Topics = Annotated[list[str], Meta(description="Topics to receive.")]
 Patterns = Annotated[
     list[str],
@@ -13,10 +28,10 @@ Patterns = Annotated[
 ]
 Overflow = Annotated[
     Literal["catch-up", "latest", "disconnect"],
-    Meta(description="What happens when the client is too slow for the events."),
+    Meta(description="The policy for a client that is too slow for its events."),
 ]
 ClientId = Annotated[str, Meta(description="A name; a second connection with it replaces the first.")]
-Retry = Annotated[int, Meta(description="Milliseconds for clients to wait before they reconnect.")]
+Retry = Annotated[int, Meta(description="Reconnection delay for clients (ms).")]
 
 
 Status = Literal["pending", "running", "completed", "failed", "cancelled"]
@@ -26,42 +41,46 @@ Status = Literal["pending", "running", "completed", "failed", "cancelled"]
 
 
 class SubscribeQuery(Struct):
-    """What to receive. At least one topic or pattern."""
+    """The events to receive: at least one topic or pattern."""
 
     topic: Topics = []
     pattern: Patterns = []
     last_event_id: Cursor | UnsetType = UNSET
     overflow: Overflow = "catch-up"
     client_id: ClientId | UnsetType = UNSET
-    heartbeat: Annotated[float, Meta(description="Quiet seconds before a heartbeat.")] | UnsetType = UNSET
+    heartbeat: Annotated[float, Meta(description="Heartbeat interval of a quiet stream (s).")] | UnsetType = (
+        UNSET
+    )
 
 
 class PollQuery(Struct):
-    """What to receive, and how long to wait for it. At least one topic or pattern."""
+    """The events to receive, and the time to wait for them. At least one topic or pattern."""
 
     topic: Topics = []
     pattern: Patterns = []
     after: Cursor | UnsetType = UNSET
-    wait: Annotated[float, Meta(description="Seconds to wait when there is nothing.")] | UnsetType = UNSET
+    wait: Annotated[float, Meta(description="Time to wait when there are no events yet (s).")] | UnsetType = (
+        UNSET
+    )
     overflow: Overflow = "catch-up"
     client_id: ClientId | UnsetType = UNSET
 
 
 class ResumeHeaders(Struct):
-    """The cursor as browsers send it; it goes before the one in the query."""
+    """The cursor as browsers send it; it takes precedence over the one in the query."""
 
     last_event_id: Cursor | UnsetType = field(default=UNSET, name="Last-Event-ID")
 
 
 class ConnectionsQuery(Struct):
-    """How many connections to list, or which one."""
+    """The connections to list."""
 
-    limit: Annotated[int, Meta(description="The most connections to list.")] = 100
+    limit: Annotated[int, Meta(description="Maximum number of connections to list.")] = 100
     id: Annotated[str, Meta(description="The only connection to list.")] | UnsetType = UNSET
 
 
-class Publish(Struct, forbid_unknown_fields=True):
-    """One event. Either `topic` or `topics`. An array publishes several, all or none; NDJSON one a line."""
+class PublishSchema(Struct, forbid_unknown_fields=True):
+    """One event, with `topic` or `topics`. An array publishes all its events or none; NDJSON one a line."""
 
     topic: str | None = None
     topics: list[str] | None = None
@@ -70,27 +89,31 @@ class Publish(Struct, forbid_unknown_fields=True):
     retry: Retry | None = None
     idempotency_key: str | None = None
 
+    @classmethod
+    def __media_types__(cls) -> MediaTypes:
+        return {JSON: (cls, list[cls]), NDJSON: (cls,)}  # type: ignore[valid-type]
+
 
 class NewStep(Struct, forbid_unknown_fields=True):
-    """A step that is known before the work begins."""
+    """A step that is planned before the work begins."""
 
     name: str
     weight: Annotated[float, Meta(description="Its share of the task's progress.")] = 1.0
 
 
 class TasksQuery(Struct):
-    """Which tasks to list."""
+    """The tasks to list."""
 
     kind: str | UnsetType = UNSET
     status: Status | UnsetType = UNSET
     owner: str | UnsetType = UNSET
-    limit: Annotated[int, Meta(description="The most tasks to list.")] = 100
+    limit: Annotated[int, Meta(description="Maximum number of tasks to list.")] = 100
 
 
-# --- answers ----------------------------------------------------------------------------------
+# --- responses --------------------------------------------------------------------------------
 
 
-class Problem(Struct):
+class ProblemSchema(Struct):
     """RFC 9457 problem details."""
 
     type: str
@@ -100,23 +123,35 @@ class Problem(Struct):
     detail: str
     field: Annotated[str, Meta(description="The input that is wrong, if one is.")] | UnsetType = UNSET
 
+    @classmethod
+    def __media_types__(cls) -> MediaTypes:
+        return {PROBLEM_JSON: (cls,)}
+
 
 class RetryHeaders(Struct):
-    """When to come back."""
+    """The time of the next try."""
 
-    retry_after: Annotated[int, Meta(description="Seconds until another try makes sense.")] | UnsetType = (
-        field(default=UNSET, name="Retry-After")
+    retry_after: Annotated[int, Meta(description="Delay before a retry (s).")] | UnsetType = field(
+        default=UNSET, name="Retry-After"
     )
 
 
 class EventStreamText(Struct):
-    """Server-Sent Events, until one side ends it (WHATWG HTML section 9.2)."""
+    """Server-Sent Events, until the client or the server ends the stream (WHATWG HTML section 9.2)."""
+
+    @classmethod
+    def __media_types__(cls) -> MediaTypes:
+        return {"text/event-stream": (str,)}
 
 
-class Published(Struct):
+class PublishedSchema(Struct):
     """The event, or every event of the array, is in the log."""
 
     id: Id
+
+    @classmethod
+    def __media_types__(cls) -> MediaTypes:
+        return {JSON: (cls, PublishedAll)}
 
 
 class PublishedAll(Struct):
@@ -126,11 +161,15 @@ class PublishedAll(Struct):
 
 
 class PublishedLine(Struct):
-    """What became of one line: an id, or the reason why there is none. Blank lines are not answered."""
+    """The outcome of one line: an event id, or an error. Blank lines get no answer."""
 
-    line: Annotated[int, Meta(description="Its place in the body, from 1.")]
+    line: Annotated[int, Meta(description="Its number in the body, from 1.")]
     id: Id | UnsetType = UNSET
-    error: Problem | UnsetType = UNSET
+    error: ProblemSchema | UnsetType = UNSET
+
+    @classmethod
+    def __media_types__(cls) -> MediaTypes:
+        return {NDJSON: (cls,)}
 
 
 class LoggedEvent(Struct):
@@ -143,19 +182,19 @@ class LoggedEvent(Struct):
     retry: Retry | UnsetType = UNSET
 
 
-class Gap(Struct):
+class GapSchema(Struct):
     """Events after `requested`, up to `resumed_after`, are no longer kept."""
 
     requested: Id
     resumed_after: Id
 
 
-class PollAnswer(Struct):
+class PollAnswerSchema(Struct):
     """Events, and the cursor for the next poll."""
 
     events: list[LoggedEvent]
     next: Id
-    gap: Gap | None
+    gap: GapSchema | None
     control: (
         Annotated[list[dict[str, Any]], Meta(description="Messages to this client alone.")] | UnsetType
     ) = UNSET
@@ -180,7 +219,7 @@ class ConnectionStatus(Struct):
 
 
 class Connections(Struct):
-    """Totals since the start, and the connections there are now."""
+    """Totals since the start, and the open connections."""
 
     total: int
     active: int
@@ -194,25 +233,29 @@ class Connections(Struct):
     connections: list[ConnectionStatus]
 
 
-class Health(Struct):
+class HealthSchema(Struct):
     """The server is up."""
 
     status: str
 
 
 class Readiness(Struct):
-    """The server takes requests."""
+    """The server accepts requests."""
 
     status: str
     head: Annotated[Id, Meta(description="The newest event's id.")]
-    durability: Annotated[str, Meta(description="What an acknowledged event survives.")]
+    durability: Annotated[str, Meta(description="The failures that an acknowledged event survives.")]
 
 
 class MetricsText(Struct):
     """The Prometheus text format."""
 
+    @classmethod
+    def __media_types__(cls) -> MediaTypes:
+        return {"text/plain": (str,)}
 
-class Step(Struct):
+
+class StepSchema(Struct):
     """One part of a task."""
 
     name: str
@@ -223,15 +266,15 @@ class Step(Struct):
     error: str
 
 
-class TaskError(Struct):
-    """Why a task failed, or was cancelled."""
+class TaskErrorSchema(Struct):
+    """The reason why a task failed or was cancelled."""
 
     code: str
     detail: str
 
 
-class Task(Struct):
-    """A long piece of work, as it stands."""
+class TaskSchema(Struct):
+    """A task in its current state."""
 
     id: str
     kind: str
@@ -240,35 +283,47 @@ class Task(Struct):
     progress: Annotated[float, Meta(description="0 to 100; never falls.")]
     stage: str
     message: str
-    steps: list[Step]
-    details: Annotated[dict[str, Any], Meta(description="The newest of each further field of its messages.")]
+    steps: list[StepSchema]
+    details: Annotated[
+        dict[str, Any], Meta(description="The newest value of each additional field of its messages.")
+    ]
     eta_seconds: float | None
-    error: TaskError | None
+    error: TaskErrorSchema | None
     worker: str
     created_at: str
     started_at: str | None
     updated_at: str
     ended_at: str | None
-    deadline: Annotated[str, Meta(description="When it fails, if it has not ended.")]
+    deadline: Annotated[str, Meta(description="The time at which it fails unless it has ended.")]
     version: int
     has_result: bool
     cancelled: Annotated[bool, Meta(description="Tells a worker to stop.")]
-    eventsUrl: str  # noqa: N815 - as the services say it
+    eventsUrl: str  # noqa: N815 - the spelling of the services' answers
     resultUrl: str  # noqa: N815
-    lease: Annotated[str, Meta(description="The key to report on it, for its worker.")] | UnsetType = UNSET
+    lease: Annotated[str, Meta(description="The key with which its worker reports on it.")] | UnsetType = (
+        UNSET
+    )
     lease_until: str | UnsetType = UNSET
     input: Any | UnsetType = UNSET
 
 
-class Tasks(Struct):
-    """Tasks, the newest first."""
+class TasksSchema(Struct):
+    """Tasks, newest first."""
 
-    tasks: list[Task]
+    tasks: list[TaskSchema]
 
 
 class AnyJson(Struct):
     """Any JSON value."""
 
+    @classmethod
+    def __media_types__(cls) -> MediaTypes:
+        return {JSON: (Any,)}
+
 
 class Nothing(Struct):
-    """There is none."""
+    """No body."""
+
+    @classmethod
+    def __media_types__(cls) -> MediaTypes:
+        return {}

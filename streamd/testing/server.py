@@ -11,7 +11,7 @@ from quart_trio import QuartTrio
 from ..app import create_app, running
 from ..config import Settings
 from ..extension import Streamd
-from ..http.responses import EXTENSION
+from ..http.current import EXTENSION
 from ..server import serve
 
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from streamd import create_app
-from streamd.http.problems import CONTENT_TYPE as PROBLEM
+from streamd.http.schema import PROBLEM_JSON as PROBLEM
 from streamd.testing import RunningServer
 
 METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})

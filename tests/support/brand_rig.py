@@ -12,7 +12,7 @@ import trio
 from streamd.app import create_app
 from streamd.config import Settings
 from streamd.events.sse import ServerSentEvent
-from streamd.http.responses import EXTENSION
+from streamd.http.current import EXTENSION
 from streamd.runtime import Runtime
 from streamd.tasks import Kind, Progress
 from streamd.testing import open_stream, run_server

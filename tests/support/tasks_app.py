@@ -5,7 +5,7 @@ from quart_trio import QuartTrio
 
 from streamd import create_app
 from streamd.config import Settings
-from streamd.http.responses import EXTENSION
+from streamd.http.current import EXTENSION
 from streamd.tasks import Kind, Progress
 
 COUNTING = "counting"

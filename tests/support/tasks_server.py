@@ -11,7 +11,7 @@ import trio
 
 from streamd.app import create_app
 from streamd.config import ConnectionSettings, ServerSettings, Settings
-from streamd.http.responses import EXTENSION
+from streamd.http.current import EXTENSION
 from streamd.tasks import Kind, Message, Progress, Status, StepPlan, Task, Tasks, WorkFailed
 from streamd.testing import RunningServer, run_server
 from tests.support.program import Program, started_on

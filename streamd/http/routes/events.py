@@ -18,13 +18,12 @@ from ...transports.asgi import bind_abort
 from ...transports.longpoll import poll
 from ...transports.websocket import serve_websocket
 from .. import schema
+from ..current import current_runtime
+from ..json import JSON, json_response
 from ..observe import check_websocket_origin
 from ..problems import document_problems, problem_fields
 from ..requests import parse_seconds, parse_stream_request, read_body, read_lines
-from ..responses import EventStream, current_runtime
-
-JSON = "application/json"
-NDJSON = "application/x-ndjson"
+from ..responses import EventStream
 
 events = Blueprint("streamd_events", __name__)
 
@@ -57,7 +56,7 @@ async def subscribe_websocket() -> None:
 @events.get("/events/poll")
 @document_querystring(schema.PollQuery)
 @document_headers(schema.ResumeHeaders)
-@document_response(schema.PollAnswer, 200)
+@document_response(schema.PollAnswerSchema, 200)
 @document_problems(400, 429, 503)
 async def poll_events() -> TrioResponse:
     """Receive what there is after a cursor, or wait for it: one answer at a time."""
@@ -69,40 +68,34 @@ async def poll_events() -> TrioResponse:
     )
     assert wait is not None
     answer = await poll(broker, stream_request, wait, request.scope)
-    return _json(answer, 200)
+    return json_response(msgspec.Raw(answer))
 
 
 @events.post("/events")
-@document_request(schema.Publish)
+@document_request(schema.PublishSchema)
 @document_response(schema.PublishedLine, 200)
-@document_response(schema.Published, 201)
+@document_response(schema.PublishedSchema, 201)
 @document_problems(400, 409, 413, 415, 503)
 async def publish() -> TrioResponse:
     """Publish one event, an array of them (all or none), or NDJSON (answered line by line)."""
     broker = current_runtime().broker
     limits = broker.settings.events
-    if request.mimetype == NDJSON:
-        response = TrioResponse(_publish_lines(broker, request.body), content_type=NDJSON)
+    if request.mimetype == schema.NDJSON:
+        response = TrioResponse(_publish_lines(broker, request.body), content_type=schema.NDJSON)
         response.timeout = None
         return response
     if request.mimetype != JSON:
         raise UnsupportedMediaType(
-            f"publish as {JSON} or {NDJSON}, not {request.mimetype or 'without a content type'}",
+            f"publish as {JSON} or {schema.NDJSON}, not {request.mimetype or 'without a content type'}",
             field="Content-Type",
         )
-    body = await read_body(request, limits)
+    body = await read_body()
     if body.lstrip()[:1] == b"[":
         drafts = decode_drafts(body, limits, max_events=limits.max_batch_events)
         receipts = await broker.hub.publish_drafts(drafts)
-        return _json(msgspec.json.encode({"ids": [receipt.id for receipt in receipts]}), 201)
+        return json_response({"ids": [receipt.id for receipt in receipts]}, 201)
     [receipt] = await broker.hub.publish_drafts([decode_draft(body, limits)])
-    return _json(msgspec.json.encode({"id": receipt.id}), 201)
-
-
-def _json(body: bytes, status: int) -> TrioResponse:
-    response = TrioResponse(body, status=status, content_type=JSON)
-    response.headers["Cache-Control"] = "no-store"
-    return response
+    return json_response({"id": receipt.id}, 201)
 
 
 async def _publish_lines(broker: Broker, body: Any) -> AsyncIterator[bytes]:

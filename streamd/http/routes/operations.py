@@ -14,15 +14,15 @@ from quart_trio.wrappers import TrioResponse
 from ...broker import Broker
 from ...errors import ShuttingDown
 from .. import schema
+from ..current import current_runtime
 from ..problems import document_problems
 from ..requests import parse_limit
-from ..responses import current_runtime
 
 operations = Blueprint("streamd_operations", __name__)
 
 
 @operations.get("/health/live")
-@document_response(schema.Health, 200)
+@document_response(schema.HealthSchema, 200)
 async def live() -> dict[str, Any]:
     """The process answers."""
     return {"status": "alive"}

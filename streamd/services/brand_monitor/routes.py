@@ -5,17 +5,21 @@ from typing import Any, Final
 
 import msgspec
 import trio
-from quart import Blueprint, request
+from quart import Blueprint
 from quart_schema import document_request, document_response
 from quart_trio.wrappers import TrioResponse
 
 from ...connections import Group
 from ...errors import InvalidField, StreamdError, TaskExists
-from ...http import EventStream
-from ...http.problems import document_problems
-from ...http.requests import read_json
-from ...http.routes.tasks import task_headers, task_stream
-from ...http.schema import EventStreamText
+from ...http import (
+    EventStream,
+    EventStreamText,
+    document_problems,
+    json_response,
+    read_json,
+    task_headers,
+    task_stream,
+)
 from ...runtime import Runtime
 from ...transports.sse import HEADERS
 from .analysis import KIND, STEPS
@@ -87,7 +91,7 @@ def make_blueprint(runtime: Runtime, waiting: WaitingRoom, group: Group) -> Blue
     @document_problems(400, 409, 413, 415, 503)
     async def start() -> TrioResponse:
         """Analyse what was said of a brand: share of voice, sentiment and terms."""
-        raw = await read_json(request, msgspec.Raw, runtime.broker.settings.events, settings.max_body_bytes)
+        raw = await read_json(msgspec.Raw, max_bytes=settings.max_body_bytes)
 
         def read() -> tuple[str | None, bytes]:
             wanted = parse_analysis(bytes(raw), settings)
@@ -98,7 +102,7 @@ def make_blueprint(runtime: Runtime, waiting: WaitingRoom, group: Group) -> Blue
         task_id = chosen_id if chosen_id is not None else secrets.token_hex(12)
         await _create(runtime, waiting, task_id, packed)
         urls = {"progressUrl": progress_url(task_id), "resultUrl": result_url(task_id)}
-        return _json({"taskId": task_id, **urls}, 202, Location=urls["resultUrl"])
+        return json_response({"taskId": task_id, **urls}, 202, {"Location": urls["resultUrl"]})
 
     @blueprint.route("/progress/<task_id>", methods=["HEAD"])
     async def look(task_id: str) -> TrioResponse:
@@ -122,7 +126,7 @@ def make_blueprint(runtime: Runtime, waiting: WaitingRoom, group: Group) -> Blue
     @document_problems(404, 409, 410)
     async def result(task_id: str) -> TrioResponse:
         """What an analysis came to; 409 with Retry-After until it is done."""
-        return _json(await tasks.result(task_id, kind=KIND))
+        return json_response(await tasks.result(task_id, kind=KIND))
 
     @blueprint.post("/analyses/<task_id>/cancel")
     @document_response(Cancelled, 200)
@@ -131,13 +135,13 @@ def make_blueprint(runtime: Runtime, waiting: WaitingRoom, group: Group) -> Blue
         """End an analysis that nobody wants any more."""
         await tasks.get(task_id, kind=KIND)
         task = await tasks.cancel(task_id, message="The analysis was cancelled")
-        return _json({"taskId": task.id, "status": task.status.value})
+        return json_response({"taskId": task.id, "status": task.status.value})
 
     @blueprint.get("/health")
     @document_response(MonitorHealth, 200)
     async def health() -> TrioResponse:
         """The connections of this service, and how they do."""
-        return _json(health_fields(group.statistics()))
+        return json_response(health_fields(group.statistics()))
 
     return blueprint
 
@@ -159,10 +163,3 @@ async def _create(runtime: Runtime, waiting: WaitingRoom, task_id: str, packed: 
         if isinstance(error, InvalidField | TaskExists) and error.field == "id":
             raise type(error)(error.detail, field="taskId") from error
         raise
-
-
-def _json(value: Any, status: int = 200, **headers: str) -> TrioResponse:
-    response = TrioResponse(msgspec.json.encode(value), status=status, content_type="application/json")
-    response.headers["Cache-Control"] = "no-store"
-    response.headers.update(headers)
-    return response

@@ -5,7 +5,6 @@ from typing import Final
 from urllib.parse import urlencode
 
 import attrs
-import msgspec
 import trio
 from quart import Blueprint, request
 from quart_schema import document_headers, document_querystring, document_request, document_response
@@ -13,10 +12,7 @@ from quart_trio.wrappers import TrioResponse
 
 from ...connections import Group
 from ...errors import Gone, NotFound, TooLarge, UnsupportedMediaType
-from ...http import EventStream, schema
-from ...http.openapi import BODIES
-from ...http.problems import document_problems
-from ...http.requests import read_body
+from ...http import EventStream, EventStreamText, ResumeHeaders, document_problems, json_response, read_body
 from ...runtime import Runtime
 from ...tasks import Task
 from . import shapes
@@ -31,12 +27,6 @@ from .sweep import KIND
 
 _TEXT_LINES: Final = 4  # lines of a plain text for each line item that it may hold: greetings, blank ones
 _ID_BYTES: Final = 12
-
-BODIES[shapes.NewOrder] = {
-    Format.JSON: (shapes.NewOrder, list[shapes.NewLine]),
-    Format.CSV: (str,),
-    Format.TEXT: (str,),
-}
 
 
 @attrs.frozen
@@ -53,7 +43,7 @@ class Views:
         settings = self.tools.settings
         merchant_id = self.identity.merchant(request)
         format = _parse_format(request.mimetype)
-        body = await read_body(request, self.runtime.broker.settings.events, settings.max_body_bytes)
+        body = await read_body(max_bytes=settings.max_body_bytes)
         text = decode_text(body, request.mimetype_params.get("charset", ""))
         await self._check(text, format, merchant_id)
         received = Received(
@@ -74,7 +64,7 @@ class Views:
             status_url=status_url + (f"?{urlencode(query)}" if query else ""),
             events_url=f"/api/realtime/events?{urlencode({**query, 'last_event_id': place})}",
         )
-        return _json(accepted, 202, Location=accepted.status_url)
+        return json_response(accepted, 202, {"Location": accepted.status_url})
 
     async def _check(self, text: str, format: Format, merchant_id: str) -> None:
         """Refuse an order that cannot be read.
@@ -112,7 +102,7 @@ class Views:
         stored = await self.tools.store.find(po_id, merchant_id)
         if stored is None:
             raise NotFound(f"there is no purchase order {po_id[:128]!r}", field="poId")
-        return _json(shapes.answer_order(stored, await self._task(stored.workflow_id)), 200)
+        return json_response(shapes.answer_order(stored, await self._task(stored.workflow_id)))
 
     async def _task(self, workflow_id: str) -> Task | None:
         try:
@@ -152,8 +142,8 @@ def make_blueprint(views: Views) -> Blueprint:
 
     @blueprint.get("/api/realtime/events")
     @document_querystring(shapes.StreamQuery)
-    @document_headers(schema.ResumeHeaders)
-    @document_response(schema.EventStreamText, 200)
+    @document_headers(ResumeHeaders)
+    @document_response(EventStreamText, 200)
     @document_problems(400, 429, 503)
     async def follow_merchant() -> EventStream:
         """What happens to the orders of a merchant: `stage`, `progress`, `completion`, `error`."""
@@ -174,10 +164,3 @@ def _parse_format(mimetype: str) -> Format:
 
 def _read_to_the_end(text: str, format: Format, limits: Limits, currency: str) -> None:
     normalize_order(make_order(read_sheet(text, format, limits), limits), currency)
-
-
-def _json(value: msgspec.Struct, status: int, **headers: str) -> TrioResponse:
-    response = TrioResponse(msgspec.json.encode(value), status=status, content_type="application/json")
-    response.headers["Cache-Control"] = "no-store"
-    response.headers.update(headers)
-    return response

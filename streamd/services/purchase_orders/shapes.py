@@ -5,10 +5,11 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from ...http import MediaTypes
 from ...tasks import Task
 from ...tasks.messages import as_number, format_optional
 from .amounts import decimal_text
-from .model import STAGES, Image, Line
+from .model import STAGES, Format, Image, Line
 from .stored import StoredOrder
 
 Money = Annotated[str, Meta(description="An amount as text, exact to the digit.")]
@@ -50,6 +51,10 @@ class NewOrder(Struct, rename="camel"):
     currency: str | UnsetType = UNSET
     total: str | float | UnsetType = UNSET
     note: str | UnsetType = UNSET
+
+    @classmethod
+    def __media_types__(cls) -> MediaTypes:
+        return {Format.JSON: (cls, list[NewLine]), Format.CSV: (str,), Format.TEXT: (str,)}
 
 
 class Accepted(Struct, rename="camel"):

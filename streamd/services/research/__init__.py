@@ -55,4 +55,4 @@ def make(streamd: Streamd, settings: ResearchSettings) -> Service:
         compress_results=settings.compress_results,
         private=True,
     )
-    return Service(make_blueprint(streamd.runtime, areas), [kind])
+    return Service(make_blueprint(streamd, settings, areas), [kind])

@@ -1,45 +1,44 @@
 """The routes below ``/api/v2``: the stream, the totals for polling clients, and posting items."""
 
 import hashlib
-from typing import Any, Final
 
 import msgspec
 from quart import Blueprint, request
 from quart_schema import document_headers, document_request, document_response
 from quart_trio.wrappers import TrioResponse
 
-from ...config import EventSettings
 from ...config.services import SentimentSettings
 from ...connections import Group
 from ...errors import UnsupportedMediaType
 from ...events import UnloggedEvent
-from ...http import EventStream, schema
-from ...http.problems import document_problems
-from ...http.requests import JSON, read_body
+from ...http import (
+    JSON,
+    EventStream,
+    EventStreamText,
+    ResumeHeaders,
+    document_problems,
+    json_response,
+    read_body,
+)
 from .dashboard import Dashboard
 from .feed import METRICS, METRICS_TOPIC
 from .items import ITEMS_TOPIC
 from .models import AcceptedItems, ItemsBody, SentimentMetrics, StreamStatus, UnchangedMetrics
 
-NO_STORE: Final = {"Cache-Control": "no-store"}
 
-
-def make_blueprint(
-    dashboard: Dashboard, group: Group, settings: SentimentSettings, limits: EventSettings
-) -> Blueprint:
+def make_blueprint(dashboard: Dashboard, group: Group, settings: SentimentSettings) -> Blueprint:
     """Build the service's routes.
 
     Args:
         dashboard: stores and counts the items.
         group: admits the streams and counts them.
         settings: the service's settings.
-        limits: limits of a request body.
     """
     blueprint = Blueprint("streamd_sentiment", __name__, url_prefix="/api/v2")
 
     @blueprint.get("/stream")
-    @document_headers(schema.ResumeHeaders)
-    @document_response(schema.EventStreamText, 200)
+    @document_headers(ResumeHeaders)
+    @document_response(EventStreamText, 200)
     @document_problems(400, 429, 503)
     async def stream() -> EventStream:
         """Stream the current totals, then `metrics` on change and `new_item` for every new item."""
@@ -56,14 +55,14 @@ def make_blueprint(
 
     @blueprint.get("/stream/status")
     @document_response(StreamStatus, 200)
-    async def status() -> tuple[dict[str, Any], int, dict[str, str]]:
+    async def status() -> TrioResponse:
         """Return the number of open streams, their limit and the uptime."""
         answer = {
             "connections": len(group),
             "max_connections": group.max_connections,
             "uptime_seconds": round(dashboard.uptime_seconds, 3),
         }
-        return answer, 200, NO_STORE
+        return json_response(answer)
 
     @blueprint.get("/metrics")
     @document_response(SentimentMetrics, 200)
@@ -85,14 +84,14 @@ def make_blueprint(
     @document_request(ItemsBody)
     @document_response(AcceptedItems, 202)
     @document_problems(400, 413, 415, 503)
-    async def take_items() -> tuple[dict[str, Any], int, dict[str, str]]:
+    async def take_items() -> TrioResponse:
         """Store items, all or none. Items without a score are scored; known ids change nothing."""
         if request.mimetype != JSON:
             raise UnsupportedMediaType(
                 f"Content-Type must be {JSON} ({request.mimetype or 'none'} was sent)",
                 field="Content-Type",
             )
-        stored = await dashboard.store_items(await read_body(request, limits, settings.max_body_bytes))
-        return {"accepted": stored.new, "item_ids": list(stored.ids)}, 202, NO_STORE
+        stored = await dashboard.store_items(await read_body(max_bytes=settings.max_body_bytes))
+        return json_response({"accepted": stored.new, "item_ids": list(stored.ids)}, 202)
 
     return blueprint

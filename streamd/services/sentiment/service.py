@@ -23,5 +23,4 @@ def make(streamd: Streamd, settings: SentimentSettings) -> Service:
         heartbeat_fields=lambda group: {"connections": len(group)},
     )
     dashboard = Dashboard(streamd.database, streamd.hub, settings, streamd.settings.events)
-    blueprint = make_blueprint(dashboard, group, settings, streamd.settings.events)
-    return Service(blueprint, run=dashboard.run)
+    return Service(make_blueprint(dashboard, group, settings), run=dashboard.run)

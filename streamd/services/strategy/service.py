@@ -2,7 +2,6 @@
 
 from ... import Service, Streamd
 from ...config import StrategySettings
-from ...connections import Group
 from ...tasks import Kind
 from ...text import make_generator
 from .compose import make_rules
@@ -20,5 +19,4 @@ def make(streamd: Streamd, settings: StrategySettings) -> Service:
     generator = make_generator(streamd.settings.text, make_rules())
     job = StrategyJob(generator, load_content(settings.content_file), settings.text_seconds)
     kind = Kind(name=KIND, work=job, timeout_seconds=settings.timeout_seconds, private=True)
-    group = Group(KIND, max_lifetime_seconds=settings.max_lifetime_seconds)
-    return Service(make_blueprint(streamd.runtime, group), [kind])
+    return Service(make_blueprint(streamd, settings), [kind])

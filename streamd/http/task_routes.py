@@ -1,0 +1,288 @@
+"""Routes for the tasks of one kind: status, events, result and cancel.
+
+::
+
+    task_routes(blueprint, "report", "/reports/<report_id>", noun="report")
+
+    GET  /reports/<report_id>           the report as it is now
+    GET  /reports/<report_id>/events    its stream
+    GET  /reports/<report_id>/result    its result; 409 until it is complete
+    POST /reports/<report_id>/cancel    end it
+"""
+
+import math
+import re
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import Any, Final
+
+import attrs
+from msgspec import Struct
+from quart import Blueprint, request
+from quart_schema import document_headers, document_response
+from quart_trio.wrappers import TrioResponse
+
+from ..connections import Group
+from ..tasks import Status, Task, task_fields
+from ..transports.sse import HEADERS
+from .current import current_runtime
+from .json import json_response
+from .problems import document_problems
+from .schema import AnyJson, EventStreamText, Nothing, ResumeHeaders, TaskSchema
+from .task_stream import task_headers, task_stream
+
+Answer = Callable[[Task], Awaitable[Any]]
+"""Builds the body that describes a task: a JSON value or a msgspec struct."""
+
+_PARAMETER: Final = re.compile(r"<(\w+)>")
+
+
+@attrs.frozen
+class StatusRoute:
+    """``GET``: the task as it is now.
+
+    Args:
+        path: below the prefix.
+        name: the view's name: its endpoint, and the end of its OpenAPI operation id.
+        model: the struct that OpenAPI shows.
+        answer: builds the body; None for that of ``GET /tasks/<id>``, with the URLs of these routes.
+        headers: whether to send ``Task-Status``, ``Task-Progress`` and ``ETag``; HEAD gives them alone.
+        retry_after_seconds: poll interval to suggest with ``Retry-After`` until the task ends (s); None
+            for no such header.
+    """
+
+    path: str = ""
+    name: str = "status"
+    model: type[Struct] = TaskSchema
+    answer: Answer | None = None
+    headers: bool = True
+    retry_after_seconds: float | None = None
+
+
+@attrs.frozen
+class EventsRoute:
+    """``GET``: the task's stream, see :func:`~streamd.http.task_stream`.
+
+    Args:
+        path: below the prefix.
+        name: the view's name: its endpoint, and the end of its OpenAPI operation id.
+        group: connections that share limits and statistics with these streams.
+        heartbeat_seconds: interval of heartbeats on a quiet stream (s); None for
+            ``tasks.heartbeat_seconds``.
+        headers: whether HEAD is answered from the task, with ``Task-Status``, ``Task-Progress`` and
+            ``ETag``; False: as the stream would be answered, for which it takes a slot.
+    """
+
+    path: str = "/events"
+    name: str = "events"
+    group: Group | None = None
+    heartbeat_seconds: float | None = None
+    headers: bool = True
+
+
+@attrs.frozen
+class ResultRoute:
+    """``GET``: the task's result; 409 with ``Retry-After`` until there is one.
+
+    Args:
+        path: below the prefix.
+        name: the view's name: its endpoint, and the end of its OpenAPI operation id.
+        model: the struct that OpenAPI shows.
+    """
+
+    path: str = "/result"
+    name: str = "result"
+    model: type[Struct] = AnyJson
+
+
+@attrs.frozen
+class CancelRoute:
+    """``POST``: end the task; 409 if it has ended.
+
+    Args:
+        path: below the prefix.
+        name: the view's name: its endpoint, and the end of its OpenAPI operation id.
+        model: the struct that OpenAPI shows.
+        answer: builds the body; None for that of ``GET /tasks/<id>``, with the URLs of these routes.
+        headers: whether to send ``Task-Status``, ``Task-Progress`` and ``ETag``.
+        message: a sentence for the task's followers.
+    """
+
+    path: str = "/cancel"
+    name: str = "cancel"
+    model: type[Struct] = TaskSchema
+    answer: Answer | None = None
+    headers: bool = True
+    message: str = ""
+
+
+_Route = StatusRoute | EventsRoute | ResultRoute | CancelRoute
+_View = Callable[[str], Awaitable[TrioResponse]]
+
+_STATUS: Final = StatusRoute()
+_EVENTS: Final = EventsRoute()
+_RESULT: Final = ResultRoute()
+_CANCEL: Final = CancelRoute()
+
+
+def task_routes(
+    blueprint: Blueprint,
+    kind: str,
+    prefix: str,
+    *,
+    noun: str = "task",
+    status: StatusRoute | None = _STATUS,
+    events: EventsRoute | None = _EVENTS,
+    result: ResultRoute | None = _RESULT,
+    cancel: CancelRoute | None = _CANCEL,
+) -> "TaskRoutes":
+    """Add the routes for tasks of one kind to a blueprint.
+
+    A task of another kind is answered 404, a deleted one 410.
+
+    Args:
+        blueprint: the service's routes. Its ``url_prefix`` is part of the URLs that the result builds.
+        kind: the name of the kind.
+        prefix: the beginning of the paths, such as ``/reports/<report_id>``. Prefix and path together
+            contain the task's id as their one parameter.
+        noun: the word for a task of this kind in ``/openapi.json``.
+        status: the route for the current state; None to leave it out, as for those below.
+        events: the route for the stream.
+        result: the route for the result.
+        cancel: the route that ends the task.
+
+    Returns:
+        The URLs of these routes, and the answer for a new task.
+
+    Raises:
+        ValueError: a path does not contain exactly one parameter.
+    """
+    routes = TaskRoutes(blueprint, kind, prefix, status, events, result, cancel)
+    if status is not None:
+        routes.add(_status_view(status, routes), status, "GET", f"Return the {noun} as it is now.")
+    if events is not None:
+        summary = f"Stream the {noun}: its current state, then each change, until its end."
+        routes.add(_events_view(events, routes), events, "GET", summary)
+    if result is not None:
+        summary = f"Return the result of the {noun}; 409 with Retry-After until it has ended."
+        routes.add(_result_view(result, routes), result, "GET", summary)
+    if cancel is not None:
+        routes.add(_cancel_view(cancel, routes), cancel, "POST", f"Cancel the {noun}; 409 if it has ended.")
+    return routes
+
+
+@attrs.frozen
+class TaskRoutes:
+    """The routes that :func:`task_routes` added."""
+
+    _blueprint: Blueprint
+    kind: str
+    _prefix: str
+    _status: StatusRoute | None
+    _events: EventsRoute | None
+    _result: ResultRoute | None
+    _cancel: CancelRoute | None
+
+    def urls(self, task_id: str) -> dict[str, str]:
+        """Build ``statusUrl``, ``eventsUrl``, ``resultUrl`` and ``cancelUrl``, without routes left out."""
+        routes = {
+            "statusUrl": self._status,
+            "eventsUrl": self._events,
+            "resultUrl": self._result,
+            "cancelUrl": self._cancel,
+        }
+        return {
+            name: (self._blueprint.url_prefix or "") + _PARAMETER.sub(task_id, self._prefix + route.path)
+            for name, route in routes.items()
+            if route is not None
+        }
+
+    async def accepted(self, task: Task) -> TrioResponse:
+        """Build the response to the request that created a task: 202, with the URL of its status."""
+        urls = self.urls(task.id)
+        headers = task_headers(task)
+        if "statusUrl" in urls:
+            headers["Location"] = urls["statusUrl"]
+        answer = self._status.answer if self._status is not None else None
+        return json_response(await self.describe(task, answer), 202, headers)
+
+    async def describe(self, task: Task, answer: Answer | None = None) -> Any:
+        """Build the body that describes a task, by default that of ``GET /tasks/<id>`` with its URLs here."""
+        if answer is not None:
+            return await answer(task)
+        urls = self.urls(task.id)
+        urls = {name: urls[name] for name in ("eventsUrl", "resultUrl") if name in urls}
+        return task_fields(task) | {"cancelled": task.status is Status.CANCELLED} | urls
+
+    def add(self, view: _View, route: _Route, method: str, summary: str) -> None:
+        """Add one view, which is called with the task's id.
+
+        Raises:
+            ValueError: the path does not contain exactly one parameter.
+        """
+        rule = self._prefix + route.path
+        if len(_PARAMETER.findall(rule)) != 1:
+            raise ValueError(f"{rule!r} must contain the task's id as its one parameter, such as <task_id>")
+
+        @wraps(view)
+        async def with_id(**path: str) -> TrioResponse:
+            return await view(path[parameter])
+
+        [parameter] = _PARAMETER.findall(rule)
+        with_id.__doc__ = summary
+        with_id.__name__ = route.name
+        with_id.__module__ = self._blueprint.import_name  # of which OpenAPI's operation id is made
+        self._blueprint.add_url_rule(rule, route.name, with_id, methods=[method])
+
+
+def _status_view(route: StatusRoute, routes: TaskRoutes) -> _View:
+    @document_response(route.model, 200)
+    @document_problems(404, 410)
+    async def status(task_id: str) -> TrioResponse:
+        task = await current_runtime().tasks.get(task_id, kind=routes.kind)
+        headers = task_headers(task) if route.headers else {}
+        if route.retry_after_seconds is not None and not task.status.ended:
+            headers["Retry-After"] = str(math.ceil(route.retry_after_seconds))
+        return json_response(await routes.describe(task, route.answer), headers=headers)
+
+    return status
+
+
+def _events_view(route: EventsRoute, routes: TaskRoutes) -> _View:
+    @document_headers(ResumeHeaders)
+    @document_response(EventStreamText, 200)
+    @document_response(Nothing, 204)
+    @document_problems(400, 404, 410, 429, 503)
+    async def events(task_id: str) -> TrioResponse:
+        if request.method == "HEAD" and route.headers:
+            task = await current_runtime().tasks.get(task_id, kind=routes.kind)
+            response = TrioResponse(b"", headers={**HEADERS, **task_headers(task)})
+            del response.headers["Content-Length"]  # the stream has none
+            return response
+        return await task_stream(
+            task_id, kind=routes.kind, group=route.group, heartbeat_seconds=route.heartbeat_seconds
+        )
+
+    return events
+
+
+def _result_view(route: ResultRoute, routes: TaskRoutes) -> _View:
+    @document_response(route.model, 200)
+    @document_problems(404, 409, 410)
+    async def result(task_id: str) -> TrioResponse:
+        return json_response(await current_runtime().tasks.result(task_id, kind=routes.kind))
+
+    return result
+
+
+def _cancel_view(route: CancelRoute, routes: TaskRoutes) -> _View:
+    @document_response(route.model, 200)
+    @document_problems(404, 409, 410)
+    async def cancel(task_id: str) -> TrioResponse:
+        tasks = current_runtime().tasks
+        await tasks.get(task_id, kind=routes.kind)
+        task = await tasks.cancel(task_id, message=route.message)
+        headers = task_headers(task) if route.headers else {}
+        return json_response(await routes.describe(task, route.answer), headers=headers)
+
+    return cancel

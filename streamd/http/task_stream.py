@@ -1,0 +1,91 @@
+"""The stream of one task as a response, and a task's state as headers."""
+
+from typing import Any
+
+from quart import request
+from quart.utils import encode_headers
+
+from ..connections import Group
+from ..tasks import Task, topic_of
+from ..tasks.messages import as_number
+from ..tasks.stream import Opening, TaskSource, open_task
+from ..transports import open_stream
+from ..transports.asgi import Scope, Send
+from ..transports.sse import serve_sse
+from .current import current_runtime
+from .requests import parse_cursor
+from .responses import EventStream
+
+
+async def task_stream(
+    task_id: str,
+    *,
+    kind: str | None = None,
+    group: Group | None = None,
+    heartbeat_seconds: float | None = None,
+) -> EventStream:
+    """Build the response with which a view streams a task: its current state, each change, and its end.
+
+    A client that sends a cursor resumes there. A client whose cursor is at or past the task's last message
+    gets 204, which stops a browser's EventSource from reconnecting (WHATWG HTML section 9.2.3).
+
+    Args:
+        task_id: of the task.
+        kind: the kind it must have; None for any.
+        group: connections that share limits and statistics with this one.
+        heartbeat_seconds: interval of heartbeats on a quiet stream (s); None for
+            ``tasks.heartbeat_seconds``.
+
+    Raises:
+        NotFound: there is no such task of that kind.
+        Gone: the task was deleted.
+        InvalidField: the cursor is not an event id.
+        Unavailable: the task's stored messages were not published in time.
+    """
+    runtime = current_runtime()
+    await runtime.tasks.get(task_id, kind=kind)
+    cursor = parse_cursor(request, "last_event_id")
+    opening = await open_task(runtime.tasks, task_id, cursor, runtime.broker.log.head)
+    if heartbeat_seconds is None:
+        heartbeat_seconds = runtime.broker.settings.tasks.heartbeat_seconds
+    return TaskStream(task_id, opening, group=group, heartbeat_seconds=heartbeat_seconds)
+
+
+def task_headers(task: Task) -> dict[str, str]:
+    """Build the headers ``Task-Status``, ``Task-Progress`` and ``ETag`` (the task's version)."""
+    return {
+        "Task-Status": task.status.value,
+        "Task-Progress": str(as_number(task.progress)),
+        "ETag": f'"{task.version}"',
+    }
+
+
+class TaskStream(EventStream):
+    """The response that :func:`task_stream` builds."""
+
+    def __init__(self, task_id: str, opening: Opening, **options: Any) -> None:
+        super().__init__(topic_of(task_id), **options)
+        self._tasks = current_runtime().tasks
+        self._task_id = task_id
+        self._begin: Opening | None = opening
+        self._start_after(opening.after)
+        if opening.over:
+            self.status_code = 204
+
+    async def _serve_log(self, scope: Scope, send: Send) -> None:
+        opening, self._begin = self._begin, None  # free the snapshot: the stream may last for hours
+        assert opening is not None
+        broker = self._broker
+        with open_stream(broker, "sse", self._request) as (connection, subscription):
+            source = TaskSource(
+                self._tasks,
+                self._task_id,
+                subscription,
+                connection.send_queue,
+                opening.view,
+                opening.end,
+            )
+            del opening
+            headers = encode_headers(self.headers)
+            with source:
+                await serve_sse(broker, connection, source, scope, send, headers)
