@@ -1,7 +1,7 @@
 """A connection: one client over one transport, from its admission to its release.
 
 Theory of operation. The registry makes and admits a connection. The transport runs one loop that writes
-to it, inside ``stream_scope``; everyone else ends it from outside, by cancelling that scope::
+to it, inside ``stream_scope``; all other parts end it by cancelling that scope::
 
               close(reason)
      OPEN -----------------------> CLOSING        the loop stops; the `closing` frame is the last

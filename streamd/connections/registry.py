@@ -65,7 +65,7 @@ class Registry:
             identity: the client's user and address.
             send_queue: of the connection; closed on leaving the block.
             client_id: chosen by the client; None for the connection's own id. A second connection of the
-                same user with the same client id replaces the first, which is told.
+                same user with the same client id replaces the first, which gets ``closing``.
             heartbeat_seconds: quiet interval before a heartbeat (s); 0 for none.
             heartbeat_always: send heartbeats on streams that are not quiet, too.
             group: its slot is taken as well, and its account is kept.

@@ -41,7 +41,7 @@ class _Sweep:
         self._move: CursorMove | None = None  # shared by all level connections
 
     def visit(self, connection: Connection, now: float) -> None:
-        """Abort a stale connection, end one whose lifetime is over, or send a heartbeat that is due."""
+        """Abort a stale connection, end one at the end of its lifetime, or send a heartbeat that is due."""
         if connection.health is Health.STALE:
             self._metrics.reaped.inc()
             connection.abort()

@@ -1,16 +1,21 @@
-"""What an event is, how it is named and selected, and how it looks on each wire.
+"""Events: their ids, topics and data, and their encoding on each transport.
 
-Pure Python: no I/O, no event loop, imports only :mod:`streamd.errors` and :mod:`streamd.config`.
+An event is one immutable message. A publisher makes a :class:`Draft` of topics, a type and data; the log
+gives it an id, and it is an :class:`Event`. Subscribers select events by topic or by pattern. Everything
+that is sent to a client is a :class:`Frame`: events, and control frames such as heartbeats. Frames that
+leave together are a :class:`Batch`, whose bytes are made once and shared by all its receivers.
+
+Pure Python: no I/O and no event loop.
 
 ===============  ============================================================================
-``ids``          event ids, and the sequence that makes them
-``topics``       topics, patterns and the one matcher that subscriptions and grants share
-``event``        :class:`Draft` (to be published) and :class:`Event` (has its id)
-``unlogged``     :class:`UnloggedEvent`, for one client only, without a log
+``ids``          event ids, which sort in delivery order, and their sequence
+``topics``       topics, patterns, and the matcher of subscriptions and grants
+``event``        :class:`Draft` and :class:`Event`
+``unlogged``     :class:`UnloggedEvent`, for one client only, without the log
 ``control``      control frames, which never carry an event's id
-``batch``        :class:`Batch`: frames that leave together, encoded once for each wire
+``batch``        :class:`Batch`, with its bytes for each transport
 ``sse``          Server-Sent Events: encoder and incremental decoder
-``messages``     the JSON grammar of WebSocket and long-poll
+``messages``     the JSON messages of WebSocket and long polling
 ``bodies``       the JSON of a publish request
 ===============  ============================================================================
 """

@@ -1,4 +1,4 @@
-"""Frames that leave together: their bytes on each wire are made once and shared by all who send them."""
+"""Batches: frames that leave together, encoded once for each transport and shared by all receivers."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -18,26 +18,26 @@ _LENGTH_64: Final = 127
 
 @attrs.frozen(eq=False)
 class Batch:
-    """Some frames in their order, encoded at most once for each wire.
+    """Frames in their order, encoded at most once for each transport.
 
-    The same batch may go to any number of clients; a batch of one is how a single event is shared.
+    The same batch may go to any number of clients. A single event is sent as a batch of one.
     """
 
     frames: Sequence[Frame]
 
     @cached_property
     def sse(self) -> bytes:
-        """Event stream blocks, one after the other (WHATWG HTML section 9.2)."""
+        """The blocks of an event stream, one after the other (WHATWG HTML section 9.2)."""
         return b"".join([frame.sse for frame in self.frames])
 
     @cached_property
     def chunk(self) -> bytes:
-        """The same as one chunk of HTTP/1.1's chunked transfer coding (RFC 9112 section 7.1)."""
+        """The same blocks as one chunk of HTTP/1.1's chunked transfer coding (RFC 9112 section 7.1)."""
         return b"%x\r\n%b\r\n" % (len(self.sse), self.sse)
 
     @cached_property
     def websocket(self) -> bytes:
-        """Unmasked text frames of a WebSocket, one JSON object each (RFC 6455 section 5.2)."""
+        """Unmasked WebSocket text frames, one JSON object each (RFC 6455 section 5.2)."""
         return b"".join([encode_text_frame(frame.json) for frame in self.frames])
 
     @cached_property
@@ -47,7 +47,7 @@ class Batch:
 
     @cached_property
     def count(self) -> int:
-        """How many published events there are."""
+        """The number of published events."""
         return len(self.events)
 
     @cached_property
@@ -62,17 +62,17 @@ class Batch:
 
     @cached_property
     def types(self) -> Counter[str]:
-        """How many events there are of each type."""
+        """The number of published events of each type."""
         return Counter([event.type for event in self.events])
 
     @cached_property
     def published_seconds(self) -> float:
-        """When the newest event was published (s since 1970, to the millisecond); 0 without one."""
+        """Time of publishing of the newest event (s since 1970, to the millisecond); 0 without one."""
         return split_event_id(self.events[-1].id)[0] / 1000 if self.events else 0.0
 
     @cached_property
     def cursor(self) -> EventId | None:
-        """The last event id that a client has when it has read all this; None when no frame has one."""
+        """The last event id of a client that has read the batch; None when no frame has one."""
         for frame in reversed(self.frames):
             if isinstance(frame, Event | CursorMove):
                 return frame.id
@@ -80,11 +80,11 @@ class Batch:
 
 
 Encoding = Callable[[Batch], bytes]
-"""Which of a batch's encodings a wire sends."""
+"""Selects the encoding of a batch that a wire sends."""
 
 
 def encode_text_frame(payload: bytes) -> bytes:
-    """One unmasked, final text frame (RFC 6455 section 5.2), as servers send it."""
+    """Encode one unmasked, final text frame, as servers send them (RFC 6455 section 5.2)."""
     size = len(payload)
     if size < _LENGTH_16:
         return b"%c%c%b" % (_FINAL_TEXT, size, payload)

@@ -1,4 +1,4 @@
-"""The JSON of a publish request: one event, an array of them, or lines of NDJSON."""
+"""Publish requests: the JSON of one event, of an array of events, or of lines of NDJSON."""
 
 import re
 from typing import Any, Final, TypeVar
@@ -12,11 +12,11 @@ T = TypeVar("T")
 
 _PATH: Final = re.compile(r" - at `\$(?P<path>.*)`$")
 _NAMED: Final = re.compile(r"(?:required|unknown) field `(?P<name>[^`]*)`")
-_QUOTED_CHARS: Final = 200  # a message may quote a name from the body, which may be as long as the body
+_QUOTED_CHARS: Final = 200  # an error message may quote a name that is as long as the body itself
 
 
 class EventBody(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """One event as a publisher writes it. Either ``topic`` or ``topics``."""
+    """One event in the JSON of a publisher; it has either ``topic`` or ``topics``."""
 
     topic: str | None = None
     topics: list[str] | None = None
@@ -27,10 +27,10 @@ class EventBody(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 def decode_json(text: str | bytes, type: type[T] | Any) -> T:
-    """Read JSON of a known shape.
+    """Decode JSON of a known shape.
 
     Raises:
-        InvalidBody: not JSON, or another shape; ``field`` is the path of what is wrong.
+        InvalidBody: not JSON, or another shape; ``field`` is the path of the wrong value.
     """
     try:
         return msgspec.json.decode(text, type=type)
@@ -42,13 +42,14 @@ def decode_json(text: str | bytes, type: type[T] | Any) -> T:
 
 
 def _field(message: str) -> str | None:
+    """Return the path of the wrong value, from the text of a msgspec error."""
     path = match["path"] if (match := _PATH.search(message)) else ""
     name = match["name"] if (match := _NAMED.search(message)) else ""
     return ".".join(part for part in (path.removeprefix("."), name) if part)[:_QUOTED_CHARS] or None
 
 
 def decode_draft(text: bytes, limits: EventLimits) -> Draft:
-    """One event.
+    """Decode and check one event.
 
     Raises:
         InvalidBody: the JSON or its shape is wrong.
@@ -59,10 +60,10 @@ def decode_draft(text: bytes, limits: EventLimits) -> Draft:
 
 
 def decode_drafts(text: bytes, limits: EventLimits, *, max_events: int) -> list[Draft]:
-    """An array of events; any that is wrong refuses them all.
+    """Decode and check an array of events; one wrong event rejects them all.
 
     Raises:
-        InvalidBody, InvalidField: as for one event, the field with its place, such as ``[3].type``.
+        InvalidBody, InvalidField: as for one event, the field with its index, such as ``[3].type``.
         TooLarge: more than ``max_events``, or one of them is too large.
     """
     bodies: list[EventBody] = decode_json(text, list[EventBody])

@@ -1,8 +1,8 @@
-"""Control frames: what the server itself has to say on a stream.
+"""Control frames: the server's own messages on a stream, such as heartbeats and gaps.
 
-They never carry an event's ``id:``, which would move a client's cursor to a place it has not read.
-Only :class:`CursorMove` does that, on purpose, and it is no event: a block without data (WHATWG
-9.2.6) moves the last event id and dispatches nothing.
+They never carry an event's ``id:``, which would move a client's cursor to a position it has not read.
+Only :class:`CursorMove` moves the cursor, on purpose, and it is no event: a block without data sets the
+last event id and dispatches nothing (WHATWG HTML section 9.2.6).
 """
 
 from collections.abc import Mapping
@@ -19,17 +19,17 @@ from .sse import encode_block
 
 
 class ControlName(StrEnum):
-    """Names of the control frames: the SSE event type, or ``control`` in JSON."""
+    """Names of the control frames: the SSE event type, and ``control`` in JSON."""
 
     CONNECTED = "connected"  # first on every stream
-    HEARTBEAT = "heartbeat"  # nothing happened, all is well
-    GAP = "gap"  # events were lost to retention before this subscriber read them
+    HEARTBEAT = "heartbeat"  # the stream was quiet, and the server is there
+    GAP = "gap"  # the log dropped events before this subscriber read them
     TOKEN_EXPIRING = "token-expiring"  # noqa: S105 - a name, not a secret
     CLOSING = "closing"  # last on a stream that the server ends
 
 
 RESERVED_TYPES: Final = frozenset(ControlName)
-"""Types an event cannot have, so that nobody can forge a control frame by publishing."""
+"""Types that events must not have, so that no publisher can forge a control frame."""
 
 
 @attrs.frozen(eq=False)
@@ -37,10 +37,10 @@ class Control:
     """One control frame; the same object can be sent to any number of clients.
 
     Args:
-        name: which one. JSON-only answers on a WebSocket (``pong``, ``subscribed``, ``error``) use
-            their own names.
+        name: a :class:`ControlName`, or the name of an answer that exists on a WebSocket only (``pong``,
+            ``subscribed``, ``error``).
         data: JSON fields.
-        retry_ms: reconnection time for the client, in milliseconds.
+        retry_ms: reconnection time for the client (ms).
     """
 
     name: str
@@ -49,14 +49,14 @@ class Control:
 
     @cached_property
     def sse(self) -> bytes:
-        """One block of an event stream, its type the name, its data the JSON fields."""
+        """One block of an event stream: the name as its type, the JSON fields as its data."""
         return encode_block(
             type=self.name, data=msgspec.json.encode(self.data).decode(), retry_ms=self.retry_ms
         )
 
     @cached_property
     def json(self) -> bytes:
-        """One JSON object: ``control`` and the fields beside it."""
+        """One JSON object: ``control`` with the name, and the fields."""
         retry = {} if self.retry_ms is None else {"retry": self.retry_ms}
         return msgspec.json.encode({"control": str(self.name), **self.data, **retry})
 
@@ -68,13 +68,16 @@ class Control:
 
 @attrs.frozen(eq=False)
 class CursorMove:
-    """Moves a client's cursor to ``id`` without an event, so that a quiet topic keeps its place."""
+    """Moves a client's cursor to ``id`` without an event.
+
+    It keeps the cursor of a client on a quiet topic from falling behind the log's retention.
+    """
 
     id: EventId
 
     @cached_property
     def sse(self) -> bytes:
-        """A block with nothing but the id."""
+        """A block with the id alone."""
         return encode_block(id=self.id)
 
     @cached_property
@@ -89,15 +92,15 @@ class CursorMove:
 
 
 def heartbeat(now: datetime) -> Control:
-    """Nothing happened, all is well. Made once for all who are due."""
+    """Build a heartbeat, to be shared by all connections it is due for."""
     return Control(ControlName.HEARTBEAT, {"timestamp": format_time(now)})
 
 
 def gap(requested: EventId, resumed_after: EventId) -> Control:
-    """Events after ``requested`` were dropped; the stream goes on after ``resumed_after``."""
+    """Build the notice that events after ``requested`` were dropped, up to ``resumed_after``."""
     return Control(ControlName.GAP, {"requested": requested, "resumed_after": resumed_after})
 
 
 def format_time(moment: datetime) -> str:
-    """RFC 3339 in UTC, to the millisecond."""
+    """Format a time as RFC 3339 in UTC, to the millisecond."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

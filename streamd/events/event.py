@@ -1,4 +1,4 @@
-"""The event: one immutable message, encoded once for each wire and shared by all its subscribers."""
+"""The event: one immutable message, encoded once for each transport and shared by its subscribers."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -13,32 +13,32 @@ from .ids import EventId
 from .sse import encode_block
 from .topics import validate_topic
 
-DEFAULT_TYPE: Final = "message"  # WHATWG: what an event without an `event:` field is
+DEFAULT_TYPE: Final = "message"  # the type of an event without an `event:` field (WHATWG HTML 9.2.6)
 RETRY_MS_MAX: Final = 2**31 - 1  # the longest timer a browser can hold
 
 
 class EventLimits(Protocol):
-    """What one event may be; :class:`streamd.config.EventSettings` is one."""
+    """Limits of one event; implemented by :class:`streamd.config.EventSettings`."""
 
     @property
     def max_event_bytes(self) -> int:
-        """Bytes of topics, type and data together."""
+        """Maximum bytes of topics, type and data together, in UTF-8."""
 
     @property
     def max_topics_per_event(self) -> int:
-        """Topics one event may be published under."""
+        """Maximum number of topics of one event."""
 
     @property
     def max_topic_bytes(self) -> int:
-        """Bytes of one topic in UTF-8."""
+        """Maximum bytes of one topic, in UTF-8."""
 
     @property
     def max_idempotency_key_bytes(self) -> int:
-        """Bytes of an idempotency key in UTF-8."""
+        """Maximum bytes of an idempotency key, in UTF-8."""
 
 
 class Frame(Protocol):
-    """Anything that can be sent to a client: it knows its bytes on every wire."""
+    """One unit that is sent to a client, with its encoding for every transport."""
 
     @property
     def sse(self) -> bytes:
@@ -46,7 +46,7 @@ class Frame(Protocol):
 
     @property
     def json(self) -> bytes:
-        """One JSON object: a WebSocket text frame, or an item of a long-poll answer."""
+        """One JSON object: a WebSocket text frame, or an item of a long polling answer."""
 
     @property
     def text(self) -> str:
@@ -55,11 +55,11 @@ class Frame(Protocol):
 
 @attrs.frozen
 class Draft:
-    """An event before the log gave it an id. Make one with :meth:`create`, which checks everything."""
+    """An event without an id, to be published. Make one with :meth:`create`, which checks every field."""
 
     topics: tuple[str, ...]  # the first is canonical
-    data: str  # the text as it goes over the wire; for a JSON value, its compact JSON
-    is_json: bool = False  # whether `data` is the JSON of a value rather than plain text
+    data: str  # the text as it is sent; of a JSON value, its compact JSON
+    is_json: bool = False  # True if `data` is the JSON of a value, False if it is plain text
     type: str = DEFAULT_TYPE
     retry_ms: int | None = None
     idempotency_key: str | None = None
@@ -75,19 +75,19 @@ class Draft:
         retry_ms: int | None = None,
         idempotency_key: str | None = None,
     ) -> "Draft":
-        """Check and encode what somebody wants to publish.
+        """Check and encode an event to be published.
 
         Args:
             topics: one topic or several, the canonical one first; repeats are dropped.
             data: text, sent as it is, or any JSON value (also an ``msgspec.Raw`` holding one). A value
-                whose JSON is a string, such as a datetime, becomes that text; NaN becomes null.
-            limits: bounds on the whole and its parts.
-            type: the SSE event type, ``message`` when left out.
-            retry_ms: reconnection time for clients, in milliseconds.
+                that JSON represents as a string, such as a datetime, becomes that text; NaN becomes null.
+            limits: of the whole event and of its fields.
+            type: the SSE event type; None for ``message``.
+            retry_ms: reconnection time for clients (ms).
             idempotency_key: the same key with the same content publishes once.
 
         Raises:
-            InvalidField: names the field that is wrong.
+            InvalidField: a field is invalid; the error names it.
             TooLarge: topics, type and data together exceed ``limits.max_event_bytes``.
         """
         text, is_json = encode_data(data)
@@ -101,7 +101,7 @@ class Draft:
         )
         if draft.size > limits.max_event_bytes:
             raise TooLarge(
-                f"the event has {draft.size} bytes, the most is {limits.max_event_bytes}", field="data"
+                f"the event has {draft.size} bytes, the maximum is {limits.max_event_bytes}", field="data"
             )
         return draft
 
@@ -113,7 +113,7 @@ class Draft:
 
 @attrs.frozen(eq=False)
 class Event:
-    """A published event. Equal only to itself: the log makes each id once."""
+    """A published event. It equals only itself, because the log gives out each id once."""
 
     id: EventId
     topics: tuple[str, ...]
@@ -124,7 +124,7 @@ class Event:
 
     @classmethod
     def from_draft(cls, draft: Draft, event_id: EventId) -> "Event":
-        """The event a draft becomes when the log has given it an id."""
+        """Build the event of a draft to which the log gave an id."""
         return cls(event_id, draft.topics, draft.type, draft.data, draft.is_json, draft.retry_ms)
 
     @cached_property
@@ -134,13 +134,13 @@ class Event:
 
     @cached_property
     def sse(self) -> bytes:
-        """One block of an event stream; the default type is left out."""
+        """One block of an event stream, without an ``event:`` field for the default type."""
         shown_type = "" if self.type == DEFAULT_TYPE else self.type
         return encode_block(id=self.id, type=shown_type, data=self.data, retry_ms=self.retry_ms)
 
     @cached_property
     def json(self) -> bytes:
-        """One JSON object; a JSON value stands in it with its numbers kept to the digit."""
+        """One JSON object, in which a JSON value keeps its numbers to the digit."""
         fields = [
             b'{"id":"%b","type":%b,"topics":%b,"data":%b'
             % (
@@ -161,15 +161,15 @@ class Event:
 
     @property
     def value(self) -> Any:
-        """The data as published: text, or the JSON value."""
+        """The data as it was published: text, or the JSON value."""
         return msgspec.json.decode(self.data) if self.is_json else self.data
 
 
 def encode_data(data: Any) -> tuple[str, bool]:
-    """The wire text of some data, and whether it is JSON. Text stays as it is.
+    """Encode data as text, and tell if that is JSON (True) or plain text (False).
 
     Raises:
-        InvalidField: not text and not a JSON value, or text that UTF-8 cannot hold.
+        InvalidField: neither text nor a JSON value, or text that UTF-8 cannot encode.
     """
     try:
         if isinstance(data, str):

@@ -1,6 +1,6 @@
 """Event ids: ``{milliseconds:013d}-{sequence:06d}``.
 
-They sort as strings, carry the time of publishing, and look the same in every log.
+They sort as strings in delivery order, carry the time of publishing, and are the same in every log.
 """
 
 import re
@@ -13,25 +13,25 @@ EventId = NewType("EventId", str)
 """A well-formed id. Two ids of one log compare in delivery order, as strings."""
 
 EARLIEST: Final = EventId("0000000000000-000000")
-"""The cursor before every event: reading after it replays all that is kept, and is never a gap."""
+"""The cursor before every event: reading after it replays the whole log, and is never a gap."""
 
 EARLIEST_NAME: Final = "earliest"
-"""What clients write for :data:`EARLIEST`."""
+"""The name of :data:`EARLIEST` in requests."""
 
-SEQUENCE_MAX: Final = 999_999  # six digits; one more carries into the next millisecond
+SEQUENCE_MAX: Final = 999_999  # six digits; the next event gets the following millisecond
 _FORM: Final = re.compile(r"[0-9]{13}-[0-9]{6}", re.ASCII)
 
 
 def make_event_id(ms: int, sequence: int) -> EventId:
-    """The id of the ``sequence``-th event (0 to 999,999) of a millisecond since 1970."""
+    """Build the id of the ``sequence``-th event (0 to 999,999) of a millisecond since 1970."""
     return EventId(f"{ms:013d}-{sequence:06d}")
 
 
 def parse_event_id(text: str, *, field: str = "id") -> EventId:
-    """Check that ``text`` is an id, or the word ``earliest``.
+    """Check that ``text`` is an event id or ``earliest``, and return the id.
 
     Raises:
-        InvalidField: it is neither; names ``field``.
+        InvalidField: it is neither; the error names ``field``.
     """
     if text == EARLIEST_NAME:
         return EARLIEST
@@ -44,20 +44,20 @@ def parse_event_id(text: str, *, field: str = "id") -> EventId:
 
 
 def split_event_id(event_id: EventId) -> tuple[int, int]:
-    """Milliseconds since 1970, and the sequence within that millisecond."""
+    """Return the milliseconds since 1970, and the sequence within that millisecond."""
     return int(event_id[:13]), int(event_id[14:])
 
 
 class IdSequence:
-    """Makes ids that only ever grow, whatever the clock does.
+    """Generates event ids that only grow, even when the clock is set back.
 
-    The milliseconds are ``max(now, last)``, so a clock set back does no harm, and when a millisecond
-    has used its million sequence numbers the next id borrows the following millisecond.
+    The milliseconds are ``max(now, last)``. When a millisecond has used up its million sequence numbers,
+    the next id takes the following millisecond.
 
     Args:
         now_ms: the wall clock, in milliseconds since 1970.
-        last: the newest id already given out. Left out, the sequence starts at the present
-            millisecond, and :attr:`last` is an id that no event has.
+        last: the newest id already given out. None starts the sequence at the present millisecond, with
+            a :attr:`last` that no event has.
     """
 
     __slots__ = ("_last", "_ms", "_now_ms", "_sequence")
@@ -73,7 +73,7 @@ class IdSequence:
         return self._last
 
     def next(self) -> EventId:
-        """The next id, greater than every one before it."""
+        """Generate the next id, greater than all before it."""
         now = self._now_ms()
         if now > self._ms:
             self._ms, self._sequence = now, 0

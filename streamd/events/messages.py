@@ -1,8 +1,8 @@
-"""The JSON grammar of WebSocket and long-poll (RFC 8259 texts in UTF-8).
+"""The JSON messages of WebSocket and long polling (RFC 8259 texts in UTF-8).
 
-From the server: an event is ``{"id", "type", "topics", "data"}`` (``retry`` when set); everything
-else has ``control`` in place of ``id``. From a client on a WebSocket: ``ping``, ``subscribe`` and
-``unsubscribe``, each an object with ``control``.
+The server sends an event as ``{"id", "type", "topics", "data"}``, with ``retry`` if it is set. Its other
+messages have ``control``, the name of the message. A client on a WebSocket sends ``ping``, ``pong``,
+``subscribe`` and ``unsubscribe``, each an object with ``control``.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ from .topics import Selectors
 
 
 class Ping(msgspec.Struct, tag_field="control", tag="ping", forbid_unknown_fields=True, frozen=True):
-    """Asks for a ``pong`` with the same nonce: the client's own check that the server is there."""
+    """A client's request for a ``pong`` with the same nonce, to check that the server is there."""
 
     nonce: str | int | None = None
 
@@ -25,7 +25,7 @@ class Ping(msgspec.Struct, tag_field="control", tag="ping", forbid_unknown_field
 class Subscribe(
     msgspec.Struct, tag_field="control", tag="subscribe", forbid_unknown_fields=True, frozen=True
 ):
-    """Adds topics and patterns to the open socket, from the socket's cursor on."""
+    """A client's request to add topics and patterns to the socket, from its cursor on."""
 
     topics: list[str] = []
     patterns: list[str] = []
@@ -34,14 +34,14 @@ class Subscribe(
 class Unsubscribe(
     msgspec.Struct, tag_field="control", tag="unsubscribe", forbid_unknown_fields=True, frozen=True
 ):
-    """Takes topics and patterns away again; what is not subscribed is ignored."""
+    """A client's request to remove topics and patterns; those not subscribed to are ignored."""
 
     topics: list[str] = []
     patterns: list[str] = []
 
 
 class Pong(msgspec.Struct, tag_field="control", tag="pong", forbid_unknown_fields=True, frozen=True):
-    """A client may answer the server's heartbeat with it; it only shows that the client is there."""
+    """A client's answer to a heartbeat, which is allowed and has no effect."""
 
     nonce: str | int | None = None
 
@@ -50,21 +50,21 @@ ClientMessage = Ping | Pong | Subscribe | Unsubscribe
 
 
 def decode_client_message(text: str | bytes) -> ClientMessage:
-    """Read what a client sent on a WebSocket.
+    """Decode a message of a client on a WebSocket.
 
     Raises:
-        InvalidBody: not JSON, or not one of the messages; names the field where one is wrong.
+        InvalidBody: not JSON, or not one of the messages; the error names the wrong field.
     """
     return decode_json(text, ClientMessage)
 
 
 def pong(ping: Ping) -> Control:
-    """The answer to a ping."""
+    """Build the answer to a ping."""
     return Control("pong", {"nonce": ping.nonce})
 
 
 def subscribed(selectors: Selectors, cursor: EventId) -> Control:
-    """What the socket is subscribed to now, and from where the change holds."""
+    """Build the answer with the socket's present selectors, and the cursor after which they hold."""
     return Control(
         "subscribed",
         {
@@ -76,13 +76,13 @@ def subscribed(selectors: Selectors, cursor: EventId) -> Control:
 
 
 def error(problem: StreamdError) -> Control:
-    """A message of the client could not be followed; the socket stays open."""
+    """Build the answer to a client's message that was rejected; the socket stays open."""
     field = {} if problem.field is None else {"field": problem.field}
     return Control("error", {"code": problem.code, "detail": problem.detail, **field})
 
 
 class ServerMessage(msgspec.Struct, frozen=True):
-    """What a client reads: an event (``control`` is empty) or a control message."""
+    """A message of the server, read by a client: an event (``control`` is empty) or a control message."""
 
     id: str = ""
     type: str = ""
@@ -94,10 +94,10 @@ class ServerMessage(msgspec.Struct, frozen=True):
 
 
 def decode_server_message(text: str | bytes) -> ServerMessage:
-    """Read what the server sent.
+    """Decode a message of the server.
 
     Raises:
-        InvalidBody: not a JSON object with ``id`` or ``control``; names the field where one is wrong.
+        InvalidBody: not a JSON object with ``id`` or ``control``; the error names the wrong field.
     """
     message: ServerMessage = decode_json(text, ServerMessage)
     if message.control:

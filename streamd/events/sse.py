@@ -1,7 +1,7 @@
 """Server-Sent Events: the encoder, and an incremental decoder (WHATWG HTML section 9.2).
 
-No I/O. The decoder is used as h11 is: feed it with :meth:`Decoder.receive_data`, then take what is
-complete with :meth:`Decoder.next_event` until there is no more.
+No I/O. The decoder works like h11: pass it bytes with :meth:`Decoder.receive_data`, then take the complete
+events with :meth:`Decoder.next_event` until it returns None.
 """
 
 import codecs
@@ -16,20 +16,20 @@ from ..errors import TooLarge
 _LINE_END: Final = re.compile(r"\r\n|\r|\n")
 _FORGING: Final = re.compile("[\r\n\0]")
 _BOM: Final = "\ufeff"
-_RETRY_DIGITS_MAX: Final = 15  # 31,000 years in milliseconds; Python refuses to read very long numbers
+_RETRY_DIGITS_MAX: Final = 15  # 31,000 years in milliseconds; int() rejects very long numbers
 
 
 def encode_block(
     *, id: str = "", type: str = "", data: str | None = None, retry_ms: int | None = None
 ) -> bytes:
-    """One block of an event stream, ending in its blank line.
+    """Encode one block of an event stream, with its blank line.
 
     Args:
-        id: becomes the client's last event id; left out when empty.
-        type: the event type; left out when empty (the client then dispatches ``message``).
-        data: left out when None: the block then dispatches nothing. Each line end in it (CR, LF or
-            CRLF) starts a new ``data:`` line, and reads back as LF.
-        retry_ms: reconnection time, in milliseconds.
+        id: becomes the client's last event id; omitted when empty.
+        type: the event type; omitted when empty (the client then dispatches ``message``).
+        data: omitted when None, and the block then dispatches no event. Each line end in it (CR, LF or
+            CRLF) starts a new ``data:`` line, which the client reads as LF.
+        retry_ms: reconnection time (ms).
 
     Raises:
         ValueError: ``id`` or ``type`` holds a line break or NUL, which would forge other fields.
@@ -51,39 +51,39 @@ def encode_block(
 
 
 def encode_comment(text: str = "") -> bytes:
-    """A comment block, which clients ignore; line ends in ``text`` start a new comment line."""
+    """Encode a comment block, which clients ignore; each line end in ``text`` starts a new comment line."""
     return "".join(f": {line}\n" for line in _LINE_END.split(text)).encode() + b"\n"
 
 
 @attrs.frozen
 class ServerSentEvent:
-    """One event as a client sees it dispatched."""
+    """One event, as a client dispatches it."""
 
     type: str
     data: str
-    last_event_id: str  # of this block, or the one that held before it
+    last_event_id: str  # of this block, or of the last block before it that had one
 
 
 @attrs.frozen
 class DecodedCursorMove:
-    """A block without data changed the last event id. Browsers take it in silently."""
+    """A change of the last event id by a block without data, for which browsers dispatch no event."""
 
     last_event_id: str
 
 
 class Decoder:
-    """Reads an event stream from any split of its bytes (WHATWG HTML 9.2.5 and 9.2.6).
+    """Decodes an event stream, split into pieces anywhere (WHATWG HTML sections 9.2.5 and 9.2.6).
 
     Malformed UTF-8 becomes U+FFFD, one leading BOM is dropped, unknown fields and comments are
     ignored, and a block that the end of the stream cuts off is never dispatched.
 
     Args:
-        max_block_chars: the most text one unfinished block may hold, or None for no bound. Comments
-            count only until their line ends, so any number of them may stand in a block.
+        max_block_chars: maximum number of characters of one unfinished block; None for no limit. A
+            comment counts only until its line ends, so a block may contain any number of comments.
 
     Attributes:
-        last_event_id: of the last block that ended; what to send as ``Last-Event-ID``.
-        retry_ms: the reconnection time the server asked for, in milliseconds, if it did.
+        last_event_id: of the last complete block; to be sent as ``Last-Event-ID``.
+        retry_ms: the reconnection time that the server asked for (ms); None if it did not.
     """
 
     def __init__(self, *, max_block_chars: int | None = None) -> None:
@@ -101,11 +101,11 @@ class Decoder:
         self._ready: deque[ServerSentEvent | DecodedCursorMove] = deque()
 
     def receive_data(self, data: bytes) -> None:
-        """Take in the next bytes of the stream.
+        """Decode the next bytes of the stream.
 
         Raises:
-            TooLarge: a block exceeds ``max_block_chars``. What was complete before it can still be
-                taken; the stream cannot be read further. Nothing else is ever raised.
+            TooLarge: a block exceeds ``max_block_chars``. Events that were complete before it can still
+                be taken; the stream cannot be decoded further. Nothing else is ever raised.
         """
         text = self._utf8.decode(data)
         if not text:
@@ -130,7 +130,7 @@ class Decoder:
             self._line.append(rest)
 
     def next_event(self) -> ServerSentEvent | DecodedCursorMove | None:
-        """The next thing that is complete, or None when more data is needed."""
+        """Return the next complete event or cursor move; None when more data is needed."""
         return self._ready.popleft() if self._ready else None
 
     def _count(self, chars: int) -> None:

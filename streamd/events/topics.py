@@ -1,9 +1,9 @@
-"""Topics, and the one matcher that subscriptions and grants share.
+"""Topics, patterns, and the matcher of subscriptions and grants.
 
-A topic is any printable text; its segments are separated by ``/`` and ``:``. An exact selector is
-compared, never parsed, so a topic may well contain a ``*``. In a pattern a segment ``*`` stands for
-one segment that is not empty, a last segment ``**`` for the rest (at least one character), and
-everything else, the separators included, for itself. The pattern ``*`` alone selects every topic.
+A topic is any printable text; ``/`` and ``:`` separate its segments. An exact selector is compared, never
+parsed, so a topic may contain a ``*``. In a pattern a segment ``*`` matches one segment that is not
+empty, and a last segment ``**`` the rest of the topic (at least one character). Everything else in it,
+the separators included, matches itself. The pattern ``*`` alone matches every topic.
 """
 
 import re
@@ -19,10 +19,10 @@ EVERYTHING: Final = "*"
 
 
 def validate_topic(text: object, max_bytes: int, *, field: str = "topic") -> str:
-    """Check one topic: printable, not empty, at most ``max_bytes`` of UTF-8.
+    """Check that a topic is printable, not empty, and has at most ``max_bytes`` in UTF-8; return it.
 
     Raises:
-        InvalidField: names ``field`` and says what is wrong.
+        InvalidField: it is invalid; the error names ``field``.
     """
     if not isinstance(text, str):
         raise InvalidField(f"{field} must be text, got {type(text).__name__}", field=field)
@@ -42,7 +42,7 @@ class Pattern:
     """A selector with wildcards. Equal texts are equal patterns.
 
     Raises:
-        InvalidField: ``**`` stands anywhere but in the last segment.
+        InvalidField: ``**`` is a segment, but not the last one.
     """
 
     text: str
@@ -52,21 +52,22 @@ class Pattern:
         object.__setattr__(self, "_regex", _compile(self.text))
 
     def matches(self, topic: str) -> bool:
-        """Whether the whole topic fits."""
+        """Return True if the pattern matches the whole topic."""
         return self._regex.fullmatch(topic) is not None
 
 
 def _compile(text: str) -> re.Pattern[str]:
+    """Translate a pattern to a regular expression."""
     if text == EVERYTHING:
         return re.compile(r".+", re.DOTALL)
-    parts = _SEPARATOR.split(text)  # segments at even places, separators between them
+    parts = _SEPARATOR.split(text)  # segments at even indexes, separators at odd ones
     if "**" in parts[:-1]:
         raise InvalidField(f"'**' may only be the last segment of a pattern: {text!r}", field="pattern")
     wildcards = {"*": r"[^/:]+", "**": r".+"}
     return re.compile("".join(wildcards.get(part, re.escape(part)) for part in parts), re.DOTALL)
 
 
-_NONE: Final[frozenset[Any]] = frozenset()  # one for all: most subscriptions have no pattern
+_NONE: Final[frozenset[Any]] = frozenset()  # shared: most subscriptions have no pattern
 
 
 def _frozen_topics(topics: Iterable[str]) -> frozenset[str]:
@@ -79,7 +80,7 @@ def _frozen_patterns(patterns: Iterable[Pattern]) -> frozenset[Pattern]:
 
 @attrs.frozen
 class Selectors:
-    """What one subscription asks for: any of these topics, or any topic one of these patterns matches."""
+    """The topics and patterns of one subscription; an event is selected if one of them matches."""
 
     topics: frozenset[str] = attrs.field(default=frozenset(), converter=_frozen_topics)
     patterns: frozenset[Pattern] = attrs.field(default=frozenset(), converter=_frozen_patterns)
@@ -94,10 +95,10 @@ class Selectors:
         max_topic_bytes: int,
         max_pattern_bytes: int,
     ) -> "Selectors":
-        """Check what a client asks for; lengths in bytes of UTF-8.
+        """Check the topics and patterns of a client; lengths are bytes of UTF-8.
 
         Raises:
-            InvalidField: a topic or pattern cannot be one, or there are more than ``max_selectors``.
+            InvalidField: a topic or pattern is invalid, or there are more than ``max_selectors``.
         """
         topics, patterns = list(topics), list(patterns)
         if len(topics) + len(patterns) > max_selectors:
@@ -115,18 +116,18 @@ class Selectors:
         return bool(self.topics or self.patterns)
 
     def matches(self, topics: Iterable[str]) -> bool:
-        """Whether an event under these topics is asked for."""
+        """Return True if an event under these topics is selected."""
         return any(
             topic in self.topics or any(pattern.matches(topic) for pattern in self.patterns)
             for topic in topics
         )
 
     def union(self, other: "Selectors") -> "Selectors":
-        """Everything either of the two asks for."""
+        """Return the topics and patterns of both."""
         return Selectors(self.topics | other.topics, self.patterns | other.patterns)
 
     def without(self, other: "Selectors") -> "Selectors":
-        """This less the topics and patterns the other names: by name, not by what they match."""
+        """Return these selectors without those that the other names; the topics they match do not count."""
         return Selectors(self.topics - other.topics, self.patterns - other.patterns)
 
 

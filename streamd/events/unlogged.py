@@ -1,4 +1,4 @@
-"""An event that no log keeps: of a stream made for one client."""
+"""Unlogged events: events of a stream that is made for one client, and that no log keeps."""
 
 from functools import cached_property
 from typing import Any
@@ -12,13 +12,13 @@ from .sse import encode_block
 
 @attrs.frozen(eq=False)
 class UnloggedEvent:
-    """What a program sends to one client only.
+    """An event that a program sends to one client only.
 
     Args:
         data: text, sent as it is, or any JSON value.
         type: the SSE event type.
-        id: becomes the client's last event id, if given; it is the program's own.
-        retry_ms: reconnection time, in milliseconds.
+        id: the program's own id, which becomes the client's last event id; empty for none.
+        retry_ms: reconnection time (ms).
     """
 
     data: Any

@@ -203,7 +203,7 @@ class Hub:
         return matches
 
     async def _offer(self, batch: Batch, subscriptions: Sequence[LiveSubscriber]) -> None:
-        """Offer one batch to subscriptions, with a look at the clock after every few."""
+        """Offer one batch to subscriptions, and pause when the turn is over."""
         for start in range(0, len(subscriptions), _OFFERS_PER_CLOCK_READ):
             written = 0
             for subscription in subscriptions[start : start + _OFFERS_PER_CLOCK_READ]:

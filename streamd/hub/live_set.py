@@ -1,13 +1,14 @@
-"""The live set: the subscriptions that the fan-out serves, and the ring that lets them join it.
+"""The live set: the subscriptions that the fan-out offers events to, and the ring that lets them join.
 
-Replay meets live here. The ring holds the last events that were fanned out. A subscription whose
-cursor lies inside the ring copies the events it lacks into its send queue and joins, all without a
-checkpoint, so the fan-out cannot move in between. Therefore nobody misses an event or gets one twice,
-however fast events are published.
+A subscription that replays the log must change to live delivery without missing an event or receiving one
+twice, however fast events are published. The ring holds the last events that were fanned out. If the
+subscription's cursor lies inside the ring, the events after it are copied into its send queue and the
+subscription joins, all without a checkpoint, so that the fan-out cannot advance in between.
 
 Positions in the log, oldest first::
 
-    ring_floor ... events in the ring ... position ... batch being fanned out ... considered ... log.head
+    ring_floor | fanned out ... position | being fanned out ... considered | published ... log.head
+               '----------------------- the ring -----------------------'
 """
 
 from collections import deque
@@ -37,7 +38,7 @@ class LiveSubscriber(Protocol):
 
 
 class LiveSet:
-    """Members of the fan-out by topic and pattern, and the events they may still lack.
+    """The live subscriptions by topic and pattern, and the events a joining one may lack.
 
     Every method is synchronous: none lets another trio task run.
 
@@ -163,7 +164,7 @@ class LiveSet:
         self.considered = page.cursor
 
     def send_to_log(self, gap: EventId) -> None:
-        """Empty the ring and make every member lag: the log dropped events before the fan-out had them.
+        """Empty the ring and make all members lag: the log dropped events that were not fanned out yet.
 
         Args:
             gap: the newest id that was dropped.

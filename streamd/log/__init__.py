@@ -1,6 +1,11 @@
-"""Where events get their ids, in one order for everybody, and are kept for replay.
+"""The log: assigns event ids, in one order for all subscribers, and keeps events for replay.
 
-``port`` says what a log is (pure Python, the layer below the hub); each other module is one
-implementation, and all of them pass the contract suite in ``tests/contracts/``. The hub and
-everything above see the port only; the composition root chooses.
+``port`` defines a log (pure Python, the layer below the hub). Each other module is one implementation, and
+all of them pass the contract suite in ``tests/contracts/``. The hub and everything above it import the
+port only; the composition root chooses the implementation.
+
+===========  ==================================================================
+``port``     :class:`~streamd.log.port.Log`, and the pages and receipts it returns
+``memory``   :class:`~streamd.log.memory.MemoryLog`: events in this process
+===========  ==================================================================
 """

@@ -1,8 +1,8 @@
 """The memory log: events in this process, bounded by number, bytes and age.
 
-Bounds hold for each topic and for the whole. An event that has several topics goes when the first
-of them is full. Nothing survives the process: a restart begins a new epoch, and whoever resumes with
-an id from before is told the gap.
+The bounds apply to each topic and to the whole log. An event with several topics is dropped when the
+first of them is full. Nothing survives the process: a restart begins a new epoch, and a client that
+resumes from an earlier id gets a gap.
 """
 
 import heapq
@@ -21,29 +21,29 @@ from ..events.ids import split_event_id
 from ..events.topics import ALL
 from .port import Page, Receipt
 
-_SCAN_MAX: Final = 2048  # entries a page looks at before it lets others run: about a millisecond
-_SWEEP_SECONDS: Final = 1.0  # how late an event may go when nobody reads or writes
+_SCAN_MAX: Final = 2048  # entries scanned for one page: about a millisecond without a checkpoint
+_SWEEP_SECONDS: Final = 1.0  # how late an event expires in a log that is neither read nor written
 
 
 def wall_clock_ms() -> int:
-    """Milliseconds since 1970."""
+    """Return the milliseconds since 1970."""
     return time.time_ns() // 1_000_000
 
 
 @attrs.define(eq=False)
 class _Entry:
-    """One event, and what the log has to know to drop it."""
+    """One event in the windows of its topics, and the keys to be deleted with it."""
 
     id: EventId
-    event: Event | None  # None: it was dropped, and the entry waits to be cleared away
+    event: Event | None  # None: it was dropped, and the entry is to be removed
     key: tuple[str, str] | None  # publisher and idempotency key
 
 
 class _Window:
-    """Entries in log order; new ones at the end, and any may die.
+    """Entries in log order, of one topic or of all; new ones come at the end, and any may be dropped.
 
-    Dead ones at the front are trimmed at once; those in between when they are the majority, so that
-    the list is never more than twice what is alive.
+    Dropped entries at the front are skipped at once. Those in between are removed when they are the
+    majority, so that the list never has more than twice the live entries.
     """
 
     __slots__ = ("_entries", "_start", "bytes", "live")
@@ -60,23 +60,23 @@ class _Window:
         self.bytes += size
 
     def oldest(self) -> _Entry:
-        """The first that is alive; there must be one."""
+        """Return the first live entry; there must be one."""
         return self._entries[self._start]
 
-    def bury(self, size: int) -> None:
-        """Take note that one of the entries, with an event of ``size`` bytes, has died."""
+    def count_dropped(self, size: int) -> None:
+        """Count one entry as dropped, of an event of ``size`` bytes, and trim the list if it is time."""
         self.live -= 1
         self.bytes -= size
         entries, start = self._entries, self._start
         while start < len(entries) and entries[start].event is None:
             start += 1
         self._start = start
-        if len(entries) > 2 * self.live + 64:  # a few more, so that small windows are left alone
+        if len(entries) > 2 * self.live + 64:  # 64: copying small windows again and again would cost more
             self._entries = [entry for entry in entries[start:] if entry.event is not None]
             self._start = 0
 
     def after(self, cursor: EventId) -> Iterator[_Entry]:
-        """Entries past ``cursor``, the dead ones among them included."""
+        """Iterate over the entries after ``cursor``, dropped ones included."""
         entries = self._entries
         first = bisect_right(entries, cursor, self._start, key=_entry_id)
         return (entries[index] for index in range(first, len(entries)))
@@ -90,7 +90,7 @@ class MemoryLog:
     """A log in memory; see :class:`streamd.log.port.Log`.
 
     Args:
-        settings: the bounds.
+        settings: the bounds of each topic and of the whole log.
         now_ms: the wall clock, in milliseconds since 1970.
     """
 
@@ -106,9 +106,9 @@ class MemoryLog:
         self._topics: dict[str, _Window] = {}
         self._keys: dict[tuple[str, str], tuple[Draft, EventId]] = {}
         self._truncated: dict[str, EventId] = {}  # newest dropped id by topic, oldest record first
-        self._forgotten = EARLIEST  # newest id among the records that were folded
+        self._forgotten = EARLIEST  # newest id among the truncation records that were dropped
         self._newest_dropped = EARLIEST
-        self._waiting = trio.lowlevel.ParkingLot()
+        self._tail_readers = trio.lowlevel.ParkingLot()
 
     @property
     def head(self) -> EventId:
@@ -130,11 +130,11 @@ class MemoryLog:
                 self._keys[key] = (draft, event_id)
             self._keep(Event.from_draft(draft, event_id), key)
             receipts.append(Receipt(event_id))
-        self._waiting.unpark_all()
+        self._tail_readers.unpark_all()
         return receipts
 
     def _find_known(self, drafts: Sequence[Draft], publisher: str) -> dict[tuple[str, str], EventId]:
-        """Ids of the drafts whose keys are known; refuses the whole when one has other content."""
+        """Return the ids of the drafts with known keys; reject all drafts if one has other content."""
         known: dict[tuple[str, str], EventId] = {}
         here: dict[tuple[str, str], Draft] = {}
         for draft in drafts:
@@ -159,7 +159,7 @@ class MemoryLog:
     async def tail(self, after: EventId, *, max_events: int, max_bytes: int) -> Page:
         await trio.lowlevel.checkpoint()
         while self.head == after:
-            await self._waiting.park()
+            await self._tail_readers.park()
         return self._read(ALL, after, max_events, max_bytes)
 
     async def run(self) -> NoReturn:
@@ -171,15 +171,15 @@ class MemoryLog:
 
     def _read(self, selectors: Selectors, after: EventId, max_events: int, max_bytes: int) -> Page:
         self._expire()
-        gap = self._lost(selectors, after)
+        gap = self._find_gap(selectors, after)
         if after > self.head:
-            after = self.epoch  # another log's cursor: all that is kept here is new to it
+            after = self.epoch  # another log's cursor: every event of this log is new to it
         events: list[Event] = []
         size = 0
         cursor, more = self.head, False
         for scanned, entry in enumerate(self._candidates(selectors, after), start=1):
             event = entry.event
-            seen = bool(events) and events[-1] is event  # it is under two of the topics asked for
+            seen = bool(events) and events[-1] is event  # it has two of the selected topics
             if event is not None and not seen and (selectors is ALL or selectors.matches(event.topics)):
                 events.append(event)
                 size += event.size
@@ -194,20 +194,20 @@ class MemoryLog:
         windows = [self._topics[t].after(after) for t in selectors.topics if t in self._topics]
         return windows[0] if len(windows) == 1 else heapq.merge(*windows, key=_entry_id)
 
-    def _lost(self, selectors: Selectors, after: EventId) -> EventId | None:
-        """The newest matching id that was dropped after the cursor, if any was."""
+    def _find_gap(self, selectors: Selectors, after: EventId) -> EventId | None:
+        """Return the newest matching id that was dropped after the cursor, if any was."""
         if after == EARLIEST:
             return None
         if after > self.head:
             return self.epoch
-        lost = self.epoch
+        newest = self.epoch
         if after < self._newest_dropped:
-            if selectors.patterns:  # costs a look at each topic's record, so only when it can matter
+            if selectors.patterns:  # walks through the record of every topic, so only if events were dropped
                 records = (i for t, i in self._truncated.items() if i > after and selectors.matches((t,)))
-                lost = max(lost, self._forgotten, *records)
+                newest = max(newest, self._forgotten, *records)
             else:
-                lost = max(lost, *(self._truncated.get(t, self._forgotten) for t in selectors.topics))
-        return lost if lost > after else None
+                newest = max(newest, *(self._truncated.get(t, self._forgotten) for t in selectors.topics))
+        return newest if newest > after else None
 
     # --- keeping and dropping -----------------------------------------------------------------
 
@@ -236,13 +236,13 @@ class MemoryLog:
         event = entry.event
         assert event is not None
         entry.event = None
-        self._all.bury(event.size)
+        self._all.count_dropped(event.size)
         self._newest_dropped = max(self._newest_dropped, event.id)
         if entry.key is not None:
             del self._keys[entry.key]
         for topic in event.topics:
             window = self._topics[topic]
-            window.bury(event.size)
+            window.count_dropped(event.size)
             if not window.live:
                 del self._topics[topic]
             self._record_truncation(topic, event.id)

@@ -1,4 +1,4 @@
-"""The port of the log: one order of events, ids, and replay."""
+"""The port of the log: assigns event ids, keeps the events in one order, and replays them."""
 
 from collections.abc import Sequence
 from typing import NoReturn, Protocol
@@ -10,32 +10,32 @@ from ..events import Draft, Event, EventId, Selectors
 
 @attrs.frozen
 class Receipt:
-    """What became of one draft."""
+    """The result of appending one draft."""
 
     id: EventId
-    duplicate: bool = False  # its idempotency key was known: `id` is the event published then
+    duplicate: bool = False  # its idempotency key was known, and `id` is that of the earlier event
 
 
 @attrs.frozen
 class Page:
-    """Some events, and where to go on, all from one snapshot of the log."""
+    """Consecutive matching events and the cursor after them, from one snapshot of the log."""
 
     events: Sequence[Event]  # in log order
-    cursor: EventId  # the last id considered, those that did not match included
-    more: bool  # whether the log had events after `cursor`
-    gap: EventId | None = None  # matching events up to this id, after the cursor asked for, are gone
+    cursor: EventId  # the last id considered, of a matching event or not: continue from there
+    more: bool  # True if the log had events after `cursor`
+    gap: EventId | None = None  # matching events after the requested cursor were dropped, up to this id
 
 
 class Log(Protocol):
-    """One log is one order. Ids only grow, and nobody sees an event before it has its id.
+    """One order of events. Ids only grow, and no event is seen before it has its id.
 
-    A cursor is the id of the last event considered. A cursor from before this log's epoch, or beyond
-    its head, belongs to another log: reading from there says a gap and goes on with all that is kept.
+    A cursor is the id of the last event considered. A cursor before this log's epoch, or beyond its
+    head, belongs to another log: reading after it reports a gap and returns all events that are kept.
     """
 
     @property
     def epoch(self) -> EventId:
-        """The place just before the first event this log ever had."""
+        """The position just before the first event that this log ever had."""
 
     @property
     def head(self) -> EventId:
@@ -43,12 +43,12 @@ class Log(Protocol):
 
     @property
     def durability(self) -> str:
-        """What an acknowledged event survives, as a sentence for people."""
+        """A sentence for operators: the failures that an acknowledged event survives."""
 
     async def append(self, drafts: Sequence[Draft], *, publisher: str = "") -> list[Receipt]:
-        """Give each draft its id and keep it, all of them or none.
+        """Give each draft its id and keep it, all of them or none; return the receipts in their order.
 
-        An idempotency key belongs to its publisher and is known for as long as its event is kept.
+        An idempotency key belongs to its publisher, and is known for as long as its event is kept.
 
         Raises:
             IdempotencyConflict: a key is known with other content. Nothing was appended.
@@ -57,18 +57,20 @@ class Log(Protocol):
         """
 
     async def read(self, selectors: Selectors, after: EventId, *, max_events: int, max_bytes: int) -> Page:
-        """The next events that match, at least one if there is any, else an empty page at the head.
+        """Read the next matching events after a cursor.
 
-        A page may hold fewer than there are, even none, with ``more`` set: reading goes on at its
-        cursor. ``gap`` is set only if an event that matches was dropped after ``after``.
+        A page may have fewer events than the log has, even none, and then has ``more`` set: continue
+        from its cursor. ``gap`` is set only if a matching event after ``after`` was dropped.
 
         Args:
-            max_events: the most events in the page.
-            max_bytes: the page ends with the event that reaches it.
+            selectors: the topics and patterns to match.
+            after: the cursor.
+            max_events: maximum number of events in the page.
+            max_bytes: the page ends with the event that reaches this size.
         """
 
     async def tail(self, after: EventId, *, max_events: int, max_bytes: int) -> Page:
-        """Wait until there is an event after ``after``, then read as :meth:`read` does for everything."""
+        """Wait until the log has an event after ``after``, then read a page of all events."""
 
     async def run(self) -> NoReturn:
-        """Whatever the log does by itself, such as dropping what is too old; until cancelled."""
+        """Run the log's own periodic work, such as dropping expired events, until cancelled."""

@@ -237,7 +237,7 @@ class TestSize:
     def test_an_event_may_fill_its_bound_exactly(self) -> None:
         limits = EventSettings(max_event_bytes=20)
         assert draft("tt", "é" * 5 + "x", limits=limits).size == 20
-        with pytest.raises(TooLarge, match="21 bytes, the most is 20") as refused:
+        with pytest.raises(TooLarge, match="21 bytes, the maximum is 20") as refused:
             draft("tt", "é" * 6, limits=limits)
         assert refused.value.field == "data"
 
