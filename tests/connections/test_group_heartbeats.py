@@ -1,4 +1,4 @@
-"""What a group's connections have in common: the fields of their heartbeats, and a lifetime."""
+"""Groups of connections: their heartbeats' own fields, and their lifetime."""
 
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -24,14 +24,14 @@ def heartbeats(connection: Connection) -> list[Control]:
     return [frame for frame in frames if isinstance(frame, Control) and frame.name == "heartbeat"]
 
 
-async def test_a_group_adds_its_fields_to_one_heartbeat_that_all_share(
+async def test_a_group_adds_its_fields_to_one_heartbeat_shared_by_its_connections(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    asked = 0
+    calls = 0
 
     def count(group: Group) -> Mapping[str, Any]:
-        nonlocal asked
-        asked += 1
+        nonlocal calls
+        calls += 1
         return {"connections": len(group)}
 
     settings, metrics = ConnectionSettings(), Metrics(max_type_labels=10)
@@ -43,19 +43,19 @@ async def test_a_group_adds_its_fields_to_one_heartbeat_that_all_share(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(sweep_connections, registry, settings, metrics)
         with ExitStack() as stack:
-            everyone = [stack.enter_context(admit(registry, of)) for of in (group, group, plain, None)]
+            admitted = [stack.enter_context(admit(registry, of)) for of in (group, group, plain, None)]
             await trio.sleep(16.5)
-            [[one], [two], [three], [four]] = map(heartbeats, everyone)
+            [[one], [two], [three], [four]] = map(heartbeats, admitted)
             assert one is two
             assert three is four
-            assert asked == 1
+            assert calls == 1
             assert one.data == {"timestamp": three.data["timestamp"], "connections": 2}
             assert three.data.keys() == {"timestamp"}
         nursery.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("others", [0, 1])
-async def test_the_lifetime_of_a_group_holds_for_its_first_connection_too(
+async def test_the_lifetime_of_a_group_applies_to_its_first_connection_too(
     others: int, autojump_clock: trio.testing.MockClock
 ) -> None:
     registry = Registry(ConnectionSettings(), Metrics(max_type_labels=10))

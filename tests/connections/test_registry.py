@@ -1,4 +1,4 @@
-"""Admission, the operations programs use, and the one task that looks after everybody."""
+"""Admission, the operations of programs, graceful shutdown, and the sweeper."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -40,7 +40,7 @@ def admit(
 
 
 def reason(connection: Connection) -> object:
-    """Why it is being closed; None while it is not."""
+    """Return the reason of its ``closing``; None while it is open."""
     return None if connection.closing is None else connection.closing.data["reason"]
 
 
@@ -48,13 +48,13 @@ def names(frames: Sequence[Frame]) -> list[str]:
     return [f.name if isinstance(f, Control) else type(f).__name__ for f in frames]
 
 
-async def test_places_are_limited_and_free_at_once() -> None:
+async def test_slots_are_limited_and_free_again_at_once() -> None:
     registry, metrics = make()
     with admit(registry), admit(registry):
         with admit(registry):
-            with pytest.raises(TooManyConnections) as refused, admit(registry):
+            with pytest.raises(TooManyConnections) as rejected, admit(registry):
                 pass
-            assert refused.value.retry_after_seconds == SETTINGS.retry_after_seconds
+            assert rejected.value.retry_after_seconds == SETTINGS.retry_after_seconds
         with admit(registry):
             assert registry.statistics()["active"] == 3
     assert registry.statistics()["total"] == 4
@@ -66,23 +66,23 @@ async def test_places_are_limited_and_free_at_once() -> None:
     )
 
 
-@pytest.mark.parametrize("who", [{"user": "ann"}, {"address": "10.0.0.1"}])
-async def test_one_user_and_one_address_have_limits_of_their_own(who: dict[str, str]) -> None:
+@pytest.mark.parametrize("caller", [{"user": "ann"}, {"address": "10.0.0.1"}])
+async def test_a_user_and_an_address_have_limits_of_their_own(caller: dict[str, str]) -> None:
     registry, _ = make()
-    with admit(registry, **who), admit(registry, **who):
-        with pytest.raises(TooManyForCaller), admit(registry, **who):
+    with admit(registry, **caller), admit(registry, **caller):
+        with pytest.raises(TooManyForCaller), admit(registry, **caller):
             pass
         with admit(registry, user="bob"):
             pass
-    with admit(registry, **who):
+    with admit(registry, **caller):
         pass
 
 
-async def test_a_second_client_of_the_same_name_replaces_the_first_which_is_told() -> None:
+async def test_a_second_connection_with_a_client_id_replaces_the_first_which_is_told() -> None:
     registry, _ = make()
     with admit(registry, client_id="tab") as first:
         with admit(registry, user="other", client_id="tab"):
-            assert reason(first) is None  # another user's client is another client
+            assert reason(first) is None  # the client id of another user is another client
         with admit(registry, client_id="tab") as second:
             assert reason(first) == "replaced"
             assert first.closing is not None
@@ -93,15 +93,15 @@ async def test_a_second_client_of_the_same_name_replaces_the_first_which_is_told
 
 
 @pytest.mark.parametrize("client_id", ["", "a\nb", "x" * 129])
-async def test_a_client_id_must_be_fit_to_be_listed(client_id: str) -> None:
+async def test_a_client_id_must_be_short_printable_text(client_id: str) -> None:
     registry, _ = make()
-    with pytest.raises(InvalidField) as refused, admit(registry, client_id=client_id):
+    with pytest.raises(InvalidField) as rejected, admit(registry, client_id=client_id):
         pass
-    assert refused.value.field == "client_id"
+    assert rejected.value.field == "client_id"
     assert registry.statistics()["active"] == 0
 
 
-async def test_programs_send_broadcast_close_and_ask() -> None:
+async def test_programs_can_send_broadcast_close_and_read_the_status() -> None:
     registry, _ = make()
     with admit(registry, client_id="a") as a, admit(registry, client_id="b") as b:
         hello, all_ = Control("hello"), Control("all")
@@ -112,17 +112,17 @@ async def test_programs_send_broadcast_close_and_ask() -> None:
         assert names(b.send_queue.drain()) == ["all", "hello"]
         for _ in range(8):
             assert registry.send("a", hello)
-        assert not registry.send("a", hello)  # its outbox is full
+        assert not registry.send("a", hello)  # its send queue is full
         assert registry.status("a")["waiting"] == 8
         registry.close("b")
         assert b.closing is not None
         assert not registry.send("b", hello)
-        for ask in (registry.close, registry.status):
+        for operation in (registry.close, registry.status):
             with pytest.raises(NotFound):
-                ask("nobody")
+                operation("unknown")
 
 
-async def test_draining_tells_everybody_waits_and_cuts_off_the_rest(
+async def test_a_drain_tells_all_connections_waits_and_aborts_those_that_stay(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     registry, _ = make()
@@ -146,19 +146,19 @@ async def test_draining_tells_everybody_waits_and_cuts_off_the_rest(
     assert aborted == ["stays", "leaves"]
 
 
-class Kept:
-    """A registry whose keeper runs."""
+class Swept:
+    """A registry with a running sweeper."""
 
     def __init__(self, settings: ConnectionSettings, nursery: trio.Nursery) -> None:
         self.registry, self.metrics = make(settings)
         nursery.start_soon(sweep_connections, self.registry, settings, self.metrics)
 
 
-async def test_heartbeats_go_to_the_quiet_with_the_place_they_have_read_up_to(
+async def test_quiet_connections_get_heartbeats_and_the_position_they_have_read_up_to(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     async with trio.open_nursery() as nursery:
-        registry = Kept(ConnectionSettings(), nursery).registry
+        registry = Swept(ConnectionSettings(), nursery).registry
         with admit(registry, heartbeat_seconds=15) as quiet, admit(registry, heartbeat_seconds=15) as busy:
             quiet.level_cursor = lambda: HEAD
             for _ in range(4):
@@ -168,7 +168,7 @@ async def test_heartbeats_go_to_the_quiet_with_the_place_they_have_read_up_to(
             assert names(busy.send_queue.drain()) == []
             quiet.sent.add(Batch([CursorMove(HEAD)]), 10, trio.current_time())
             await trio.sleep(17)
-            assert names(quiet.send_queue.drain()) == ["heartbeat"]  # it has been told the place
+            assert names(quiet.send_queue.drain()) == ["heartbeat"]  # the client has that cursor already
         with admit(registry, heartbeat_seconds=15, heartbeat_always=True) as always:
             for _ in range(10):
                 await trio.sleep(5)
@@ -181,7 +181,7 @@ async def test_heartbeats_go_to_the_quiet_with_the_place_they_have_read_up_to(
 
 
 class SilentWire:
-    """A peer that takes nothing."""
+    """The wire of a peer that takes no bytes."""
 
     def write_nowait(self, batch: Batch) -> int:
         return 0
@@ -193,13 +193,13 @@ class SilentWire:
         pass
 
 
-async def test_a_write_without_progress_is_unhealthy_then_stale_then_reaped(
+async def test_a_connection_whose_write_makes_no_progress_is_unhealthy_then_stale_then_aborted(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     async with trio.open_nursery() as nursery:
-        kept = Kept(ConnectionSettings(), nursery)
+        swept = Swept(ConnectionSettings(), nursery)
         aborted = trio.Event()
-        with admit(kept.registry) as connection:
+        with admit(swept.registry) as connection:
             connection.abort_transport = aborted.set
 
             async def write() -> None:
@@ -210,20 +210,20 @@ async def test_a_write_without_progress_is_unhealthy_then_stale_then_reaped(
             for seconds, health in ((29, Health.HEALTHY), (2, Health.UNHEALTHY), (88, Health.UNHEALTHY)):
                 await trio.sleep(seconds)
                 assert connection.health is health
-            assert kept.registry.statistics()["by_health"]["unhealthy"] == 1
+            assert swept.registry.statistics()["by_health"]["unhealthy"] == 1
             await trio.sleep(3)
             assert aborted.is_set()
             assert connection.stalled_seconds == 0  # the write was cancelled
-        assert kept.metrics.registry.get_sample_value("streamd_connections_reaped_total") == 1
+        assert swept.metrics.registry.get_sample_value("streamd_connections_reaped_total") == 1
         nursery.cancel_scope.cancel()
 
 
-async def test_a_lifetime_ends_with_closing_somewhere_in_its_jitter(
+async def test_a_lifetime_ends_with_closing_within_its_jitter(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     settings = ConnectionSettings(max_lifetime_seconds=100, lifetime_jitter=0.2)
     async with trio.open_nursery() as nursery:
-        registry = Kept(settings, nursery).registry
+        registry = Swept(settings, nursery).registry
         with admit(registry) as connection:
             await trio.sleep(79)
             assert reason(connection) is None

@@ -1,4 +1,4 @@
-"""What every log has to do; one suite, run against each implementation."""
+"""The contract of the log: one suite, run against each implementation."""
 
 import pytest
 import trio
@@ -61,7 +61,7 @@ def data(page: Page) -> list[str]:
     return [event.data for event in page.events]
 
 
-async def test_ids_only_grow_whatever_the_clock_does(log: Log, clock: Clock) -> None:
+async def test_ids_only_grow_even_when_the_clock_is_set_back(log: Log, clock: Clock) -> None:
     ids = [log.head]
     for step in (0, 5, -1000, 0, 3000, -3000):
         clock.ms += step
@@ -71,7 +71,7 @@ async def test_ids_only_grow_whatever_the_clock_does(log: Log, clock: Clock) -> 
     assert [event.id for event in (await read(log, ALL)).events] == ids[1:]
 
 
-async def test_a_page_holds_what_matches_and_its_cursor_what_was_considered(log: Log) -> None:
+async def test_a_page_has_the_matching_events_and_the_last_id_considered(log: Log) -> None:
     ids = await append(log, "a", "b", "tasks/1", "a", "b")
     page = await read(log, topics("a"))
     assert (data(page), page.cursor, page.more, page.gap) == (["a", "a"], ids[-1], False, None)
@@ -81,14 +81,14 @@ async def test_a_page_holds_what_matches_and_its_cursor_what_was_considered(log:
     assert data(await read(log, topics("nothing"))) == []
 
 
-async def test_an_event_under_two_of_the_topics_comes_once(log: Log) -> None:
+async def test_an_event_with_two_selected_topics_is_read_once(log: Log) -> None:
     await log.append([draft(["a", "b"], "both"), draft("a", "one")])
     for selectors in (topics("a", "b"), topics("a").union(pattern("*"))):
         assert data(await read(log, selectors)) == ["both", "one"]
 
 
 @pytest.mark.parametrize("bound", [{"max_events": 1}, {"max_events": 3}, {"max_bytes": 1}, {"max_bytes": 20}])
-async def test_pages_of_any_size_make_up_the_whole(log: Log, bound: dict[str, int]) -> None:
+async def test_pages_of_any_size_add_up_to_all_events(log: Log, bound: dict[str, int]) -> None:
     await append(log, *(f"topic/{n % 4}" for n in range(50)))
     for selectors in (topics("topic/1", "topic/3"), pattern("topic/*")):
         pages: list[Page] = []
@@ -99,7 +99,7 @@ async def test_pages_of_any_size_make_up_the_whole(log: Log, bound: dict[str, in
         assert [e for page in pages for e in page.events] == list((await read(log, selectors)).events)
 
 
-async def test_a_batch_is_kept_whole_or_not_at_all(log: Log) -> None:
+async def test_drafts_are_appended_all_or_none(log: Log) -> None:
     await log.append([draft("a", "first", key="k")])
     head = log.head
     with pytest.raises(IdempotencyConflict):
@@ -109,7 +109,7 @@ async def test_a_batch_is_kept_whole_or_not_at_all(log: Log) -> None:
     assert log.head == head
 
 
-async def test_a_key_publishes_once_and_belongs_to_its_publisher(log: Log) -> None:
+async def test_an_idempotency_key_publishes_once_for_its_publisher(log: Log) -> None:
     [first] = await log.append([draft("a", 1, key="k")], publisher="ann")
     again, new = await log.append([draft("a", 1, key="k"), draft("a", 2)], publisher="ann")
     assert (again.id, again.duplicate, new.duplicate) == (first.id, True, False)
@@ -119,7 +119,7 @@ async def test_a_key_publishes_once_and_belongs_to_its_publisher(log: Log) -> No
     assert (one.id, two.duplicate) == (two.id, True)
 
 
-async def test_a_cursor_of_another_log_is_a_gap_and_all_that_is_kept_follows(log: Log) -> None:
+async def test_a_cursor_of_another_log_is_a_gap_followed_by_all_kept_events(log: Log) -> None:
     await append(log, "a", "b")
     for cursor in (EventId("1600000000000-000000"), AFTER_ALL):
         page = await read(log, topics("a"), cursor)
@@ -128,7 +128,7 @@ async def test_a_cursor_of_another_log_is_a_gap_and_all_that_is_kept_follows(log
     assert (await read(log, topics("a"), log.head)).gap is None
 
 
-async def test_a_gap_is_said_only_when_a_matching_event_was_dropped(make_log: MakeLog, clock: Clock) -> None:
+async def test_a_gap_means_that_a_matching_event_was_dropped(make_log: MakeLog, clock: Clock) -> None:
     log = make_log(LogSettings(topic_max_events=3), clock)
     [quiet] = await append(log, "quiet/1")
     busy = await append(log, *["busy"] * 10)
@@ -143,7 +143,7 @@ async def test_a_gap_is_said_only_when_a_matching_event_was_dropped(make_log: Ma
     assert (await read(log, topics("busy"), EARLIEST)).gap is None
 
 
-async def test_a_dropped_event_is_gone_under_all_its_topics_and_each_is_told(
+async def test_a_dropped_event_is_gone_from_all_its_topics_and_a_gap_in_each(
     make_log: MakeLog, clock: Clock
 ) -> None:
     log = make_log(LogSettings(topic_max_events=2), clock)
@@ -165,14 +165,16 @@ async def test_a_dropped_event_is_gone_under_all_its_topics_and_each_is_told(
     ],
     ids=["events", "bytes", "topic events", "topic bytes"],
 )
-async def test_what_is_kept_is_bounded(make_log: MakeLog, clock: Clock, bounds: LogSettings) -> None:
+async def test_the_number_and_bytes_of_kept_events_are_bounded(
+    make_log: MakeLog, clock: Clock, bounds: LogSettings
+) -> None:
     log = make_log(bounds, clock)
-    names = [f"t{n % 4}" for n in range(1000)]  # 2 bytes of topic, 7 of type, and data to make up 12
+    names = [f"t{n % 4}" for n in range(1000)]  # 2 bytes of topic, 7 of type and 3 of data
     await log.append([draft(name, "xxx") for name in names])
     assert 15 <= len((await read(log, ALL)).events) <= 20
 
 
-async def test_what_is_too_old_goes(make_log: MakeLog, clock: Clock) -> None:
+async def test_old_events_expire(make_log: MakeLog, clock: Clock) -> None:
     log = make_log(LogSettings(max_age_seconds=10), clock)
     [old] = await append(log, "a")
     clock.ms += 9_000
@@ -182,16 +184,14 @@ async def test_what_is_too_old_goes(make_log: MakeLog, clock: Clock) -> None:
     assert (len(page.events), page.gap) == (1, old)
 
 
-async def test_an_event_larger_than_the_log_is_a_gap_and_nothing_worse(
-    make_log: MakeLog, clock: Clock
-) -> None:
+async def test_an_event_larger_than_the_log_is_a_gap(make_log: MakeLog, clock: Clock) -> None:
     log = make_log(LogSettings(topic_max_bytes=50), clock)
     ids = [receipt.id for receipt in await log.append([draft(["a", "b"], "x" * 100), draft("a", "y")])]
     page = await read(log, topics("a"), log.epoch)
     assert (data(page), page.gap) == (["y"], ids[0])
 
 
-async def test_the_tail_waits_and_wakes(log: Log, autojump_clock: trio.testing.MockClock) -> None:
+async def test_the_tail_waits_for_the_next_event(log: Log, autojump_clock: trio.testing.MockClock) -> None:
     with trio.move_on_after(60) as scope:
         await log.tail(log.head, **MANY)
     assert scope.cancelled_caught

@@ -1,4 +1,4 @@
-"""Frames that leave together: their bytes against h11 and wsproto, and how they are shared."""
+"""Batches: their bytes compared with h11 and wsproto, and how they are shared."""
 
 import json
 from collections import Counter
@@ -29,7 +29,7 @@ def event(id: EventId, type: str | None = None) -> Event:
 
 
 class CountingFrame:
-    """A frame that knows how often it was encoded."""
+    """A frame that counts its encodings."""
 
     def __init__(self) -> None:
         self.encoded: Counter[str] = Counter()
@@ -53,7 +53,7 @@ class CountingFrame:
 
 
 def begin_response() -> tuple[h11.Connection, h11.Connection]:
-    """A server and a client in the middle of a chunked answer."""
+    """Make a server and a client in the middle of a chunked response."""
     server, client = h11.Connection(h11.SERVER), h11.Connection(h11.CLIENT)
     request = client.send(h11.Request(method="GET", target="/", headers=[("host", "x")]))
     assert request is not None
@@ -68,7 +68,7 @@ def begin_response() -> tuple[h11.Connection, h11.Connection]:
 
 
 def read_body(client: h11.Connection) -> bytes:
-    """What has come of the body."""
+    """Read the received part of the body."""
     body = b""
     while isinstance(part := client.next_event(), h11.Data):
         body += part.data
@@ -77,7 +77,7 @@ def read_body(client: h11.Connection) -> bytes:
 
 
 @given(frames)
-def test_a_chunk_is_what_h11_would_have_sent(frames: list[Frame]) -> None:
+def test_a_chunk_is_the_same_as_from_h11(frames: list[Frame]) -> None:
     batch = Batch(frames)
     server, client = begin_response()
     assert batch.chunk == server.send(h11.Data(data=batch.sse))
@@ -85,7 +85,7 @@ def test_a_chunk_is_what_h11_would_have_sent(frames: list[Frame]) -> None:
     assert read_body(client) == batch.sse == b"".join(frame.sse for frame in frames)
 
 
-def test_chunks_may_be_written_past_h11_among_its_own() -> None:
+def test_chunks_may_be_written_past_h11() -> None:
     server, client = begin_response()
     batch = Batch([event(FIRST), event(SECOND)])
     end = server.send(h11.EndOfMessage())
@@ -101,7 +101,7 @@ def test_chunks_may_be_written_past_h11_among_its_own() -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65_535, 65_536, 200_000])
-def test_a_text_frame_is_what_wsproto_would_have_sent(size: int) -> None:
+def test_a_text_frame_is_the_same_as_from_wsproto(size: int) -> None:
     text = "x" * size
     made = encode_text_frame(text.encode())
     assert made == wsproto.connection.Connection(wsproto.ConnectionType.SERVER).send(TextMessage(data=text))
@@ -114,7 +114,7 @@ def test_a_text_frame_is_what_wsproto_would_have_sent(size: int) -> None:
 
 
 @given(frames)
-def test_each_frame_of_a_batch_is_a_message_of_a_websocket(frames: list[Frame]) -> None:
+def test_each_frame_of_a_batch_is_one_websocket_message(frames: list[Frame]) -> None:
     client = wsproto.connection.Connection(wsproto.ConnectionType.CLIENT)
     client.receive_data(Batch(frames).websocket)
     messages = [message for message in client.events() if isinstance(message, TextMessage)]
@@ -125,10 +125,10 @@ def test_each_frame_of_a_batch_is_a_message_of_a_websocket(frames: list[Frame]) 
 # --- sharing --------------------------------------------------------------------------------------
 
 
-def test_a_batch_is_encoded_once_for_each_wire_however_many_ask() -> None:
+def test_a_batch_is_encoded_once_for_each_transport() -> None:
     counting = [CountingFrame(), CountingFrame()]
     batch = Batch(counting)
-    assert not counting[0].encoded  # and not before somebody asks
+    assert not counting[0].encoded  # encoded on first use only
     for _ in range(3):
         assert batch.chunk
         assert batch.sse
@@ -137,21 +137,21 @@ def test_a_batch_is_encoded_once_for_each_wire_however_many_ask() -> None:
 
 
 @pytest.mark.parametrize("name", ["sse", "chunk", "websocket", "events", "types"])
-def test_what_a_batch_makes_is_one_object(name: str) -> None:
+def test_each_property_of_a_batch_is_made_once(name: str) -> None:
     batch = Batch([event(FIRST), event(SECOND)])
     assert getattr(batch, name) is getattr(batch, name)
 
 
-def test_an_event_is_encoded_once_for_all_batches_it_is_in() -> None:
+def test_an_event_is_encoded_once_for_all_its_batches() -> None:
     shared = event(FIRST)
     assert Batch([shared]).frames[0].sse is Batch([shared, event(SECOND)]).frames[0].sse
     assert Batch([shared]).sse == shared.sse
 
 
-# --- what is in it --------------------------------------------------------------------------------
+# --- contents -------------------------------------------------------------------------------------
 
 
-def test_the_cursor_is_the_last_id_that_a_client_has_afterwards() -> None:
+def test_the_cursor_is_the_last_id_of_a_client_that_read_the_batch() -> None:
     assert Batch([event(FIRST), event(SECOND)]).cursor == SECOND
     assert Batch([event(FIRST), CursorMove(THIRD)]).cursor == THIRD
     assert Batch([CursorMove(FIRST), event(SECOND), Control("heartbeat")]).cursor == SECOND
@@ -160,7 +160,7 @@ def test_the_cursor_is_the_last_id_that_a_client_has_afterwards() -> None:
     assert Batch([]).cursor is None
 
 
-def test_control_frames_are_sent_and_not_counted() -> None:
+def test_control_frames_are_not_counted() -> None:
     first, second = event(FIRST, "stage"), event(THIRD)
     batch = Batch([Control("gap"), first, CursorMove(SECOND), second, Control("heartbeat")])
     assert batch.count == 2
@@ -171,13 +171,13 @@ def test_control_frames_are_sent_and_not_counted() -> None:
     assert (quiet.count, list(quiet.events), quiet.types) == (0, [], Counter())
 
 
-def test_types_count_the_events_of_each() -> None:
+def test_events_are_counted_by_type() -> None:
     batch = Batch([event(FIRST, "stage"), event(SECOND, "stage"), event(THIRD, "done")])
     assert batch.types == {"stage": 2, "done": 1}
     assert batch.types["other"] == 0
 
 
-def test_the_time_of_publishing_is_that_of_the_newest_event() -> None:
+def test_the_time_of_publishing_is_of_the_newest_event() -> None:
     older = event(make_event_id(1_600_000_000_000, 0))
     assert Batch([older, event(FIRST), Control("heartbeat")]).published_seconds == 1_700_000_000.123
     assert Batch([Control("heartbeat")]).published_seconds == 0

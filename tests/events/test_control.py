@@ -1,4 +1,4 @@
-"""Control frames: they look like nothing an event can be, and only a cursor move moves the cursor."""
+"""Control frames: no event can look like one, and only a cursor move moves the cursor."""
 
 import json
 from typing import Any
@@ -35,7 +35,7 @@ def test_exact_frames() -> None:
     assert CursorMove(ID).json == b'{"control":"cursor","id":"1700000000000-000001"}'
 
 
-def test_a_gap_says_what_was_asked_and_where_it_goes_on() -> None:
+def test_a_gap_has_the_requested_cursor_and_the_one_after_which_it_resumes() -> None:
     notice = gap(EventId("0000000000005-000000"), ID)
     expected = {"requested": "0000000000005-000000", "resumed_after": ID}
     assert json.loads(notice.json) == {"control": "gap", **expected}
@@ -50,7 +50,7 @@ def test_each_encoding_is_made_once(frame: Control | CursorMove, wire: str) -> N
     assert getattr(frame, wire) is getattr(frame, wire)
 
 
-def test_a_name_that_breaks_the_line_is_refused() -> None:
+def test_a_name_with_a_line_break_is_rejected() -> None:
     with pytest.raises(ValueError, match=r"^type must not contain"):
         _ = Control("gap\nid: 9").sse
 
@@ -70,7 +70,7 @@ def test_a_control_frame_reads_back_and_moves_no_cursor(
 
 
 @given(st.sampled_from(ControlName), fields, retries)
-def test_the_json_frame_has_the_fields_beside_the_name(
+def test_the_json_frame_has_the_name_and_the_fields(
     name: ControlName, data: dict[str, Any], retry_ms: int | None
 ) -> None:
     frame = Control(name, data, retry_ms)

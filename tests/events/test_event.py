@@ -1,4 +1,4 @@
-"""Drafts and events: what is refused, what is measured, and what is encoded once."""
+"""Drafts and events: their checks, sizes and encodings."""
 
 import json
 from datetime import datetime
@@ -34,12 +34,12 @@ def nested(depth: int) -> list[Any]:
 
 
 class TestTopics:
-    def test_one_or_several_the_first_is_canonical(self) -> None:
+    def test_an_event_has_one_topic_or_several(self) -> None:
         assert draft("a").topics == ("a",)
         assert draft(["b", "a"]).topics == ("b", "a")
         assert draft(("b", "a")).topics == ("b", "a")
 
-    def test_repeats_are_dropped_and_the_order_kept(self) -> None:
+    def test_repeated_topics_are_dropped_and_the_order_kept(self) -> None:
         assert draft(["c", "a", "c", "b", "a"]).topics == ("c", "a", "b")
 
     @pytest.mark.parametrize(
@@ -53,44 +53,44 @@ class TestTopics:
             (["a", 5], "topics"),
         ],
     )
-    def test_what_cannot_be_one_names_its_field(self, topics: Any, field: str) -> None:
-        with pytest.raises(InvalidField) as refused:
+    def test_the_error_names_the_field_of_an_invalid_topic(self, topics: Any, field: str) -> None:
+        with pytest.raises(InvalidField) as rejected:
             draft(topics)
-        assert refused.value.field == field
+        assert rejected.value.field == field
 
-    def test_their_number_and_length_are_bounded(self) -> None:
+    def test_the_number_and_length_of_topics_are_limited(self) -> None:
         limits = EventSettings(max_topics_per_event=2, max_topic_bytes=4)
         assert draft(["éé", "abcd"], limits=limits).topics == ("éé", "abcd")
-        with pytest.raises(InvalidField, match="at most 2 topics, got 3") as refused:
+        with pytest.raises(InvalidField, match="at most 2 topics, got 3") as rejected:
             draft(["a", "b", "c"], limits=limits)
-        assert refused.value.field == "topics"
+        assert rejected.value.field == "topics"
         with pytest.raises(InvalidField, match="longer than 4 bytes"):
             draft("ééé", limits=limits)
 
 
 class TestType:
     @pytest.mark.parametrize("type", [None, "", "message"])
-    def test_it_is_message_when_left_out(self, type: str | None) -> None:
+    def test_the_default_type_is_message(self, type: str | None) -> None:
         assert draft(type=type).type == "message"
 
     @pytest.mark.parametrize("text", ["a\nb", "\r", "\r\n", "a\0", "\t", "\u2028", "\ud800", "\x7f"])
-    def test_a_line_break_nul_or_other_control_is_refused(self, text: str) -> None:
-        with pytest.raises(InvalidField, match="type must be printable") as refused:
+    def test_a_line_break_nul_or_other_control_is_rejected(self, text: str) -> None:
+        with pytest.raises(InvalidField, match="type must be printable") as rejected:
             draft(type=text)
-        assert refused.value.field == "type"
+        assert rejected.value.field == "type"
 
     @pytest.mark.parametrize("value", [5, 0, False, b"tick", [], ["tick"]])
     def test_only_text_is_a_type(self, value: Any) -> None:
-        with pytest.raises(InvalidField) as refused:
+        with pytest.raises(InvalidField) as rejected:
             draft(type=value)
-        assert refused.value.field == "type"
+        assert rejected.value.field == "type"
 
     @pytest.mark.parametrize("name", list(ControlName))
-    def test_nobody_can_forge_a_control_frame(self, name: ControlName) -> None:
+    def test_a_publisher_cannot_forge_a_control_frame(self, name: ControlName) -> None:
         for text in (name, str(name)):
-            with pytest.raises(InvalidField, match="reserved") as refused:
+            with pytest.raises(InvalidField, match="reserved") as rejected:
                 draft(type=text)
-            assert refused.value.field == "type"
+            assert rejected.value.field == "type"
 
     def test_only_the_exact_name_is_reserved(self) -> None:
         assert draft(type="Gap").type == "Gap"
@@ -99,35 +99,35 @@ class TestType:
 
 class TestRetry:
     @pytest.mark.parametrize("retry_ms", [None, 0, 1, RETRY_MS_MAX])
-    def test_whole_milliseconds(self, retry_ms: int | None) -> None:
+    def test_retry_is_whole_milliseconds(self, retry_ms: int | None) -> None:
         assert draft(retry_ms=retry_ms).retry_ms == retry_ms
 
     @pytest.mark.parametrize("value", [-1, RETRY_MS_MAX + 1, 10**40, True, False, 1.0, "5", [5]])
-    def test_anything_else_is_refused(self, value: Any) -> None:
-        with pytest.raises(InvalidField, match="retry must be whole milliseconds") as refused:
+    def test_anything_else_is_rejected(self, value: Any) -> None:
+        with pytest.raises(InvalidField, match="retry must be whole milliseconds") as rejected:
             draft(retry_ms=value)
-        assert refused.value.field == "retry"
+        assert rejected.value.field == "retry"
 
 
 class TestIdempotencyKey:
-    def test_its_length_is_in_bytes(self) -> None:
+    def test_the_length_of_a_key_is_counted_in_bytes(self) -> None:
         limits = EventSettings(max_idempotency_key_bytes=4)
         assert draft(limits=limits).idempotency_key is None
         assert draft(limits=limits, idempotency_key="éé").idempotency_key == "éé"
-        with pytest.raises(InvalidField, match="longer than 4 bytes") as refused:
+        with pytest.raises(InvalidField, match="longer than 4 bytes") as rejected:
             draft(limits=limits, idempotency_key="ééé")
-        assert refused.value.field == "idempotency_key"
+        assert rejected.value.field == "idempotency_key"
 
     @pytest.mark.parametrize("value", ["", "a\n", "\ud800", 5, b"key"])
-    def test_it_is_printable_text(self, value: Any) -> None:
-        with pytest.raises(InvalidField) as refused:
+    def test_a_key_is_printable_text(self, value: Any) -> None:
+        with pytest.raises(InvalidField) as rejected:
             draft(idempotency_key=value)
-        assert refused.value.field == "idempotency_key"
+        assert rejected.value.field == "idempotency_key"
 
 
 class TestData:
     @given(texts)
-    def test_text_stays_as_it_is(self, text: str) -> None:
+    def test_text_is_not_changed(self, text: str) -> None:
         made = draft(data=text)
         assert (made.data, made.is_json) == (text, False)
         assert Event.from_draft(made, ID).value == text
@@ -163,11 +163,11 @@ class TestData:
             (b"123456789012345678901234567890", "123456789012345678901234567890"),
             (b"0.1000000000000000055511151231257827", "0.1000000000000000055511151231257827"),
             (b'{ "price" :\r\n [ 1.50 , 2.00 ] }', '{"price":[1.50,2.00]}'),
-            (b'{"a":1,"a":2}', '{"a":1,"a":2}'),  # a repeated name stays too: it is the reader's business
+            (b'{"a":1,"a":2}', '{"a":1,"a":2}'),  # repeated names are kept: the reader decides
             (rb'["\u00e9","\n"]', r'["\u00e9","\n"]'),
         ],
     )
-    def test_json_is_kept_to_the_digit(self, raw: bytes, expected: str) -> None:
+    def test_json_keeps_its_numbers_to_the_digit(self, raw: bytes, expected: str) -> None:
         made = draft(data=msgspec.Raw(raw))
         assert (made.data, made.is_json) == (expected, True)
         frame = Event.from_draft(made, ID)
@@ -181,7 +181,7 @@ class TestData:
         made = draft(data=value)
         assert (made.data, made.is_json) == ("two\nlines", False)
 
-    def test_a_value_whose_json_is_a_string_is_text_too(self) -> None:
+    def test_a_value_that_json_represents_as_a_string_is_text(self) -> None:
         moment = msgspec.json.decode('"2024-05-01T12:00:00Z"', type=datetime)
         assert draft(data=moment) == draft(data="2024-05-01T12:00:00Z")
 
@@ -208,25 +208,25 @@ class TestData:
         ],
         ids=repr,
     )
-    def test_what_is_neither_text_nor_json_is_refused(self, value: Any) -> None:
-        with pytest.raises(InvalidField, match="data must be text or a JSON value") as refused:
+    def test_data_that_is_neither_text_nor_json_is_rejected(self, value: Any) -> None:
+        with pytest.raises(InvalidField, match="data must be text or a JSON value") as rejected:
             draft(data=value)
-        assert refused.value.field == "data"
+        assert rejected.value.field == "data"
 
-    def test_nesting_beyond_what_can_be_read_is_refused(self) -> None:
-        with pytest.raises(InvalidField) as refused:
+    def test_nesting_that_is_too_deep_to_decode_is_rejected(self) -> None:
+        with pytest.raises(InvalidField) as rejected:
             draft(data=nested(5000))
-        assert refused.value.field == "data"
+        assert rejected.value.field == "data"
 
     @given(json_values)
-    def test_any_json_value_comes_back(self, value: Any) -> None:
+    def test_any_json_value_round_trips(self, value: Any) -> None:
         assert event(data=value).value == value
         raw = msgspec.Raw(json.dumps(value, indent=2).encode())
         assert event(data=raw).value == value
 
 
 class TestSize:
-    def test_it_is_the_bytes_of_topics_type_and_data(self) -> None:
+    def test_the_size_is_the_bytes_of_topics_type_and_data(self) -> None:
         made = draft(["é", "日本"], "😀!", type="tick")
         assert made.size == 2 + 6 + 4 + 5
         assert Event.from_draft(made, ID).size == made.size
@@ -234,21 +234,21 @@ class TestSize:
     def test_the_default_type_counts(self) -> None:
         assert draft("t", "").size == 1 + len("message")
 
-    def test_an_event_may_fill_its_bound_exactly(self) -> None:
+    def test_an_event_may_have_the_maximum_size(self) -> None:
         limits = EventSettings(max_event_bytes=20)
         assert draft("tt", "é" * 5 + "x", limits=limits).size == 20
-        with pytest.raises(TooLarge, match="21 bytes, the maximum is 20") as refused:
+        with pytest.raises(TooLarge, match="21 bytes, the maximum is 20") as rejected:
             draft("tt", "é" * 6, limits=limits)
-        assert refused.value.field == "data"
+        assert rejected.value.field == "data"
 
-    def test_a_json_value_is_measured_as_it_is_sent(self) -> None:
+    def test_a_json_value_counts_as_compact_json(self) -> None:
         limits = EventSettings(max_event_bytes=18)
         assert draft("t", msgspec.Raw(b"[ 1 , 2 , 3 ]" + b" " * 100), limits=limits).size == 15
         with pytest.raises(TooLarge):
             draft("t", [1000, 2000], limits=limits)
 
     @given(drafts())
-    def test_it_never_exceeds_the_bound(self, made: Draft) -> None:
+    def test_the_size_never_exceeds_the_limit(self, made: Draft) -> None:
         exact = EventSettings(max_event_bytes=made.size)
         data = msgspec.Raw(made.data.encode()) if made.is_json else made.data
         assert draft(made.topics, data, exact, type=made.type, retry_ms=made.retry_ms) == made
@@ -257,7 +257,7 @@ class TestSize:
 
 
 class TestEvent:
-    def test_it_has_what_the_draft_had_and_its_id(self) -> None:
+    def test_an_event_has_the_fields_of_its_draft_and_an_id(self) -> None:
         made = draft(["a", "b"], [1], type="tick", retry_ms=5, idempotency_key="k")
         assert attrs.asdict(Event.from_draft(made, ID), recurse=False) == {
             "id": ID,
@@ -275,7 +275,7 @@ class TestEvent:
             b'{"id":"1700000000000-000001","type":"tick","topics":["a","b"],"data":"two\\nlines","retry":5}'
         )
 
-    def test_the_default_type_and_an_unset_retry_are_left_out(self) -> None:
+    def test_the_default_type_and_an_unset_retry_are_omitted(self) -> None:
         shown = event("a", {"x": 1.5})
         assert shown.sse == b'id: 1700000000000-000001\ndata: {"x":1.5}\n\n'
         assert shown.json == (
@@ -288,7 +288,7 @@ class TestEvent:
         assert getattr(shown, wire) is getattr(shown, wire)
 
     @given(events(texts | hostile_texts | json_values))
-    def test_the_json_frame_has_the_same_fields_in_any_reader(self, shown: Event) -> None:
+    def test_any_json_decoder_reads_the_same_fields(self, shown: Event) -> None:
         expected = {"id": shown.id, "type": shown.type, "topics": list(shown.topics), "data": shown.value}
         if shown.retry_ms is not None:
             expected["retry"] = shown.retry_ms
@@ -297,13 +297,13 @@ class TestEvent:
         assert shown.text == shown.json.decode()
         assert "\n" not in shown.text
 
-    def test_it_cannot_be_changed(self) -> None:
+    def test_drafts_and_events_are_frozen(self) -> None:
         for value in (draft(), event()):
             with pytest.raises(attrs.exceptions.FrozenInstanceError):
                 value.data = "other"  # type: ignore[misc]
 
     @given(ids)
-    def test_it_equals_only_itself(self, event_id: EventId) -> None:
+    def test_an_event_equals_only_itself(self, event_id: EventId) -> None:
         made = draft()
         one, other = Event.from_draft(made, event_id), Event.from_draft(made, event_id)
         assert one != other

@@ -1,4 +1,4 @@
-"""Event ids: their form, their order, and a sequence that only grows."""
+"""Event ids: their form, their order, and the sequence that generates them."""
 
 import pytest
 from hypothesis import given
@@ -13,35 +13,35 @@ sequences = st.integers(0, SEQUENCE_MAX)
 
 
 class Clock:
-    """A wall clock that shows what it is told to."""
+    """A wall clock that shows given readings, and then stands still."""
 
     def __init__(self, *readings: int) -> None:
         self._readings = iter(readings)
         self._now = 0
 
     def __call__(self) -> int:
-        self._now = next(self._readings, self._now)  # stands still at the last one
+        self._now = next(self._readings, self._now)
         return self._now
 
 
 class TestForm:
-    def test_thirteen_and_six_digits(self) -> None:
+    def test_an_id_has_thirteen_and_six_digits(self) -> None:
         assert make_event_id(1_700_000_000_000, 1) == "1700000000000-000001"
         assert make_event_id(5, 999_999) == "0000000000005-999999"
         assert make_event_id(0, 0) == EARLIEST
 
     @given(milliseconds, sequences)
-    def test_split_and_parse_give_back_what_was_made(self, ms: int, sequence: int) -> None:
+    def test_an_id_round_trips_through_split_and_parse(self, ms: int, sequence: int) -> None:
         event_id = make_event_id(ms, sequence)
         assert split_event_id(event_id) == (ms, sequence)
         assert parse_event_id(event_id) == event_id
 
     @given(st.lists(st.tuples(milliseconds, sequences)))
-    def test_they_sort_as_strings_as_they_do_by_time_and_sequence(
-        self, places: list[tuple[int, int]]
+    def test_ids_sort_as_strings_in_the_order_of_time_and_sequence(
+        self, positions: list[tuple[int, int]]
     ) -> None:
-        ids = [make_event_id(*place) for place in places]
-        assert sorted(ids) == [make_event_id(*place) for place in sorted(places)]
+        ids = [make_event_id(*position) for position in positions]
+        assert sorted(ids) == [make_event_id(*position) for position in sorted(positions)]
         assert all(event_id >= EARLIEST for event_id in ids)
 
 
@@ -75,7 +75,7 @@ class TestParse:
             "１７００００００００００００-０００００１",
         ],
     )
-    def test_anything_else_is_refused_and_the_field_named(self, text: str) -> None:
+    def test_anything_else_is_rejected_and_the_field_named(self, text: str) -> None:
         with pytest.raises(InvalidField, match="must be an event id") as default:
             parse_event_id(text)
         assert default.value.field == "id"
@@ -83,13 +83,13 @@ class TestParse:
             parse_event_id(text, field="last_event_id")
         assert named.value.field == "last_event_id"
 
-    def test_a_long_text_is_not_repeated_whole(self) -> None:
-        with pytest.raises(InvalidField) as refused:
+    def test_the_error_quotes_a_long_text_in_part(self) -> None:
+        with pytest.raises(InvalidField) as rejected:
             parse_event_id("9" * 100_000)
-        assert len(refused.value.detail) < 250
+        assert len(rejected.value.detail) < 250
 
     @given(st.text())
-    def test_any_text_is_an_id_or_refused(self, text: str) -> None:
+    def test_any_text_is_an_id_or_rejected(self, text: str) -> None:
         try:
             event_id = parse_event_id(text)
         except InvalidField:
@@ -98,32 +98,32 @@ class TestParse:
 
 
 class TestSequence:
-    def test_it_counts_within_a_millisecond_and_starts_again_in_the_next(self) -> None:
+    def test_the_sequence_counts_within_a_millisecond_and_restarts_in_the_next(self) -> None:
         ids = IdSequence(Clock(5, 5, 6, 6, 9), last=make_event_id(4, 7))
         assert [split_event_id(ids.next()) for _ in range(5)] == [(5, 0), (5, 1), (6, 0), (6, 1), (9, 0)]
 
-    def test_a_clock_set_back_does_no_harm(self) -> None:
+    def test_ids_grow_when_the_clock_is_set_back(self) -> None:
         ids = IdSequence(Clock(100, 40, 99, 100, 101), last=EARLIEST)
-        places = [split_event_id(ids.next()) for _ in range(5)]
-        assert places == [(100, 0), (100, 1), (100, 2), (100, 3), (101, 0)]
+        parts = [split_event_id(ids.next()) for _ in range(5)]
+        assert parts == [(100, 0), (100, 1), (100, 2), (100, 3), (101, 0)]
 
-    def test_it_goes_on_from_the_last_id_even_from_the_future(self) -> None:
+    def test_ids_continue_after_a_last_id_in_the_future(self) -> None:
         ids = IdSequence(Clock(50), last=make_event_id(1000, 41))
         assert ids.last == make_event_id(1000, 41)
         assert ids.next() == make_event_id(1000, 42)
 
-    def test_the_millionth_of_a_millisecond_carries_into_the_next(self) -> None:
+    def test_a_full_millisecond_carries_into_the_next(self) -> None:
         ids = IdSequence(Clock(5, 5, 5, 6, 6, 7), last=make_event_id(5, SEQUENCE_MAX - 1))
-        places = [split_event_id(ids.next()) for _ in range(6)]
-        assert places == [(5, SEQUENCE_MAX), (6, 0), (6, 1), (6, 2), (6, 3), (7, 0)]
+        parts = [split_event_id(ids.next()) for _ in range(6)]
+        assert parts == [(5, SEQUENCE_MAX), (6, 0), (6, 1), (6, 2), (6, 3), (7, 0)]
 
-    def test_last_is_the_newest_given_out(self) -> None:
+    def test_last_is_the_newest_id(self) -> None:
         ids = IdSequence(Clock(5, 6), last=EARLIEST)
         assert ids.last == EARLIEST
-        given_out = ids.next()
-        assert ids.last == given_out
+        newest = ids.next()
+        assert ids.last == newest
 
-    def test_without_a_last_id_it_starts_now_with_an_id_no_event_has(self) -> None:
+    def test_without_a_last_id_the_sequence_starts_now_with_an_id_that_no_event_has(self) -> None:
         ids = IdSequence(Clock(5, 5, 6))
         start = ids.last
         assert split_event_id(start)[0] == 5
@@ -136,7 +136,7 @@ class TestSequence:
             make_event_id, st.integers(0, 50), st.integers(SEQUENCE_MAX - 3, SEQUENCE_MAX) | sequences
         ),
     )
-    def test_whatever_the_clock_does_ids_only_grow(self, readings: list[int], last: EventId | None) -> None:
+    def test_ids_only_grow_on_any_clock(self, readings: list[int], last: EventId | None) -> None:
         ids = IdSequence(Clock(*readings), last)
         before = ids.last
         for now in readings[1:] if last is None else readings:

@@ -1,4 +1,4 @@
-"""The JSON grammar of WebSocket and long-poll, from both sides."""
+"""The JSON messages of WebSocket and long polling, from both sides."""
 
 import json
 from typing import Any
@@ -46,7 +46,7 @@ class TestFromAClient:
             ),
         ],
     )
-    def test_each_message(self, text: str, expected: ClientMessage) -> None:
+    def test_each_message_is_decoded(self, text: str, expected: ClientMessage) -> None:
         assert decode_client_message(text) == expected
         assert decode_client_message(text.encode()) == expected
 
@@ -82,25 +82,25 @@ class TestFromAClient:
             ('{"control":"unsubscribe","after":"earliest"}', "after"),
         ],
     )
-    def test_anything_else_is_refused_and_the_field_named(self, text: str, field: str | None) -> None:
-        with pytest.raises(InvalidBody) as refused:
+    def test_anything_else_is_rejected_and_the_field_named(self, text: str, field: str | None) -> None:
+        with pytest.raises(InvalidBody) as rejected:
             decode_client_message(text)
-        assert refused.value.field == field
+        assert rejected.value.field == field
 
-    def test_a_long_name_is_not_repeated_whole(self) -> None:
-        with pytest.raises(InvalidBody) as refused:
+    def test_the_error_quotes_a_long_name_in_part(self) -> None:
+        with pytest.raises(InvalidBody) as rejected:
             decode_client_message('{"control":"' + "x" * 100_000 + '"}')
-        assert len(refused.value.detail) <= 200
+        assert len(rejected.value.detail) <= 200
 
     @given(st.text() | st.binary())
-    def test_text_at_random_is_refused(self, text: str | bytes) -> None:
+    def test_random_text_is_rejected(self, text: str | bytes) -> None:
         with pytest.raises(InvalidBody):
             decode_client_message(text)
 
 
 class TestFromTheServer:
     @given(events())
-    def test_an_event_reads_back(self, sent: Event) -> None:
+    def test_an_event_round_trips(self, sent: Event) -> None:
         expected = ServerMessage(
             id=sent.id, type=sent.type, topics=sent.topics, data=sent.value, retry=sent.retry_ms
         )
@@ -114,7 +114,7 @@ class TestFromTheServer:
         ),
         retries,
     )
-    def test_a_control_frame_reads_back(
+    def test_a_control_frame_round_trips(
         self, name: ControlName, data: dict[str, Any], retry_ms: int | None
     ) -> None:
         for field in ("control", "id", "type", "topics", "retry", "fields"):
@@ -124,11 +124,11 @@ class TestFromTheServer:
         assert received == ServerMessage(control=name, fields={**data, **retry})
 
     @given(ids)
-    def test_a_cursor_move_reads_back(self, event_id: EventId) -> None:
+    def test_a_cursor_move_round_trips(self, event_id: EventId) -> None:
         expected = ServerMessage(control="cursor", id=event_id, fields={"id": event_id})
         assert decode_server_message(CursorMove(event_id).text) == expected
 
-    def test_what_a_later_server_adds_is_ignored(self) -> None:
+    def test_unknown_fields_of_a_later_server_are_ignored(self) -> None:
         received = decode_server_message('{"id":"1","type":"a","topics":["t"],"data":1,"colour":"red"}')
         assert received == ServerMessage(id="1", type="a", topics=("t",), data=1)
 
@@ -154,10 +154,10 @@ class TestFromTheServer:
             ('{"id":"1","retry":"5"}', "retry"),
         ],
     )
-    def test_anything_else_is_refused_and_the_field_named(self, text: str, field: str | None) -> None:
-        with pytest.raises(InvalidBody) as refused:
+    def test_anything_else_is_rejected_and_the_field_named(self, text: str, field: str | None) -> None:
+        with pytest.raises(InvalidBody) as rejected:
             decode_server_message(text)
-        assert refused.value.field == field
+        assert rejected.value.field == field
 
 
 class TestAnswers:
@@ -165,7 +165,7 @@ class TestAnswers:
     def test_a_pong_has_the_nonce_of_the_ping(self, nonce: str | int | None) -> None:
         assert json.loads(pong(Ping(nonce=nonce)).json) == {"control": "pong", "nonce": nonce}
 
-    def test_subscribed_says_what_holds_now_in_order(self) -> None:
+    def test_subscribed_has_the_present_selectors_sorted(self) -> None:
         selectors = Selectors({"b", "a"}, {Pattern("y/*"), Pattern("x/**")})
         assert json.loads(subscribed(selectors, ID).json) == {
             "control": "subscribed",
@@ -174,7 +174,7 @@ class TestAnswers:
             "cursor": ID,
         }
 
-    def test_subscribed_reads_back(self) -> None:
+    def test_subscribed_round_trips(self) -> None:
         received = decode_server_message(subscribed(Selectors({"a"}), ID).json)
         assert received == ServerMessage(
             control="subscribed", fields={"topics": ["a"], "patterns": [], "cursor": ID}
@@ -190,7 +190,5 @@ class TestAnswers:
             (ShuttingDown("draining"), {"code": "shutting-down", "detail": "draining"}),
         ],
     )
-    def test_an_error_has_its_code_and_names_the_field(
-        self, problem: StreamdError, expected: dict[str, str]
-    ) -> None:
+    def test_an_error_has_its_code_and_field(self, problem: StreamdError, expected: dict[str, str]) -> None:
         assert json.loads(error(problem).json) == {"control": "error", **expected}

@@ -1,4 +1,4 @@
-"""The decoder against the behaviours browsers agree on, and against a second reading of the standard."""
+"""The decoder, compared with the behaviour of browsers and with a second implementation of the standard."""
 
 import attrs
 import pytest
@@ -11,12 +11,12 @@ from tests.support.sse_model import bytewise, read, reference, take_all
 from tests.support.strategies import any_streams, split, streams
 
 UNFINISHED = b"data: the start of a line that never ends"
-FOLLOWING = b"\r\n\r\ndata: following\r\n\r\n"  # ends whatever block stands open, then one of its own
+FOLLOWING = b"\r\n\r\ndata: following\r\n\r\n"  # ends any unfinished block, and adds one of its own
 
 
 @attrs.frozen
 class Case:
-    """A stream, and what a reader makes of it."""
+    """A stream, and the result of decoding it."""
 
     name: str
     stream: bytes
@@ -44,13 +44,13 @@ CASES = [
         messages("a", "c"),
     ),
     Case("only one BOM is dropped", b"\xef\xbb\xbf\xef\xbb\xbfdata: a\n\ndata: b\n\n", messages("b")),
-    Case("a BOM in data stays", b"data: \xef\xbb\xbfa\n\n", messages("\ufeffa")),
+    Case("a BOM in data is kept", b"data: \xef\xbb\xbfa\n\n", messages("\ufeffa")),
     Case("a BOM and nothing else", b"\xef\xbb\xbf", []),
     Case("half a BOM is malformed text", b"\xef\xbbdata: a\n\ndata: b\n\n", messages("b")),
     Case("a BOM before a blank line", b"\xef\xbb\xbf\n\ndata: a\n\n", messages("a")),
     # --- comments
     Case(
-        "comments stand anywhere and end nothing",
+        "comments may be anywhere and end no block",
         b"data: 1\r:\0\n:\r\ndata: 2\n: " + b"long " * 500 + b"\rdata: 3\n:data: not data\ndata: 4\n\n",
         messages("1\n2\n3\n4"),
     ),
@@ -77,8 +77,8 @@ CASES = [
         messages("", "", "\n", "\n"),
     ),
     Case("lines are joined by LF", b"data: a\ndata:\ndata: b\ndata\n\n", messages("a\n\nb\n")),
-    Case("a colon in the value stays", b"data: a:b: c\n\n", messages("a:b: c")),
-    Case("data: NUL stays", b"data: \0\n\n\n\n", messages("\0")),
+    Case("a colon in the value is kept", b"data: a:b: c\n\n", messages("a:b: c")),
+    Case("NUL in data is kept", b"data: \0\n\n\n\n", messages("\0")),
     # --- event
     Case(
         "a type holds for one event",
@@ -97,7 +97,7 @@ CASES = [
         "2",
     ),
     Case(
-        "an empty id takes it back",
+        "an empty id resets it",
         b"id: 1\ndata: a\n\nid:\ndata: b\n\nid: 3\ndata: c\n\nid\ndata: d\n\n",
         [message("a", id="1"), message("b"), message("c", id="3"), message("d")],
     ),
@@ -111,15 +111,15 @@ CASES = [
         "1",
     ),
     Case("an id with NUL leaves the block's own", b"id: 4\nid: \0\ndata: a\n\n", [message("a", id="4")], "4"),
-    Case("an id by itself moves the cursor", b"id: 7\n\n", [DecodedCursorMove("7")], "7"),
+    Case("an id alone moves the cursor", b"id: 7\n\n", [DecodedCursorMove("7")], "7"),
     Case(
-        "a cursor that stays says nothing",
+        "an unchanged cursor is no cursor move",
         b"id: 7\ndata: a\n\nid: 7\n\nid: 7\n\n",
         [message("a", id="7")],
         "7",
     ),
     Case(
-        "an empty id by itself resets the cursor",
+        "an empty id alone resets the cursor",
         b"id: 7\n\nid\n\n",
         [DecodedCursorMove("7"), DecodedCursorMove("")],
     ),
@@ -131,8 +131,8 @@ CASES = [
     ),
     # --- retry
     Case("digits set the reconnection time", b"retry: 3000\ndata: a\n\n", messages("a"), retry_ms=3000),
-    Case("retry counts at once, block or not", b"retry:5\n", [], retry_ms=5),
-    Case("the last good retry counts", b"retry: 1\nretry: 20\nretry: x\n\n", [], retry_ms=20),
+    Case("retry counts at once, before the block ends", b"retry:5\n", [], retry_ms=5),
+    Case("the last valid retry counts", b"retry: 1\nretry: 20\nretry: x\n\n", [], retry_ms=20),
     Case("leading zeros", b"retry: 0005\n\nretry: 000\n\n", [], retry_ms=0),
     Case(
         "anything but ASCII digits is ignored",
@@ -161,7 +161,7 @@ CASES = [
     ),
     # --- spaces
     Case(
-        "one leading space goes, a tab stays",
+        "one leading space is dropped, a tab is kept",
         b"data:\ta\rdata: \ndata:  b \ndata:c\n\n",
         messages("\ta\n\n b \nc"),
     ),
@@ -175,7 +175,7 @@ CASES = [
     Case("blank lines alone", b"\n\r\r\n\n\n", []),
     Case("a last CR needs no LF", b"data: a\r\n\r", messages("a")),
     Case(
-        "other separators of Unicode end no line",
+        "other Unicode separators end no line",
         "data: a\u2028b\u2029c\x85d\x0be\x0cf\x1eg\n\n".encode(),
         messages("a\u2028b\u2029c\x85d\x0be\x0cf\x1eg"),
     ),
@@ -191,8 +191,8 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-class TestEveryReaderWholeTrickledAndWithTrailingData:
-    def test_whole(self, case: Case) -> None:
+class TestEachCaseWholeSplitAndWithTrailingData:
+    def test_the_whole_stream_decodes_as_expected(self, case: Case) -> None:
         reading = read([case.stream])
         assert reading.events == case.events
         assert reading.last_event_id == case.last_event_id
@@ -201,19 +201,19 @@ class TestEveryReaderWholeTrickledAndWithTrailingData:
     def test_the_model_agrees(self, case: Case) -> None:
         assert reference(case.stream) == read([case.stream])
 
-    def test_byte_by_byte(self, case: Case) -> None:
+    def test_single_bytes_decode_as_the_whole(self, case: Case) -> None:
         assert read(bytewise(case.stream)) == read([case.stream])
 
-    def test_cut_in_two_anywhere(self, case: Case) -> None:
+    def test_any_two_pieces_decode_as_the_whole(self, case: Case) -> None:
         whole = read([case.stream])
-        for place in range(min(len(case.stream), 200) + 1):
-            assert read([case.stream[:place], case.stream[place:]]) == whole, place
+        for cut in range(min(len(case.stream), 200) + 1):
+            assert read([case.stream[:cut], case.stream[cut:]]) == whole, cut
 
-    def test_with_an_unfinished_line_behind_it(self, case: Case) -> None:
+    def test_a_trailing_unfinished_line_changes_nothing(self, case: Case) -> None:
         assert read([case.stream + UNFINISHED]) == read([case.stream])
         assert read([case.stream, UNFINISHED]) == read([case.stream])
 
-    def test_with_another_event_behind_it(self, case: Case) -> None:
+    def test_a_trailing_event_is_decoded_too(self, case: Case) -> None:
         for reading in (read([case.stream + FOLLOWING]), read(bytewise(case.stream + FOLLOWING))):
             assert reading.events[: len(case.events)] == case.events
             assert reading.events[-1] == message("following", id=reading.last_event_id)
@@ -221,25 +221,25 @@ class TestEveryReaderWholeTrickledAndWithTrailingData:
 
 @given(split())
 @settings(max_examples=300)
-def test_any_split_of_any_bytes_reads_as_the_whole(chunks: list[bytes]) -> None:
+def test_any_split_of_any_bytes_decodes_as_the_whole(chunks: list[bytes]) -> None:
     stream = b"".join(chunks)
     assert read(chunks) == read([stream]) == read(bytewise(stream))
 
 
 @given(streams)
 @settings(max_examples=300)
-def test_any_mixture_reads_as_the_standard_says(stream: bytes) -> None:
+def test_any_stream_decodes_by_the_standard(stream: bytes) -> None:
     assert read([stream]) == reference(stream)
 
 
 @pytest.mark.parametrize("digits", ["9" * 15, "9" * 16, "1" + "0" * 5000, "0" * 5000 + "7"])
-def test_a_retry_of_any_length_is_read_without_harm(digits: str) -> None:
+def test_a_retry_of_any_length_is_decoded(digits: str) -> None:
     reading = read([f"retry: {digits}\n\ndata: a\n\n".encode()])
     assert reading.events == messages("a")
     assert reading.retry_ms == int(digits.lstrip("0")[:15])
 
 
-def test_next_event_says_none_as_often_as_asked() -> None:
+def test_next_event_returns_none_until_there_is_one() -> None:
     decoder = Decoder()
     assert decoder.next_event() is None
     decoder.receive_data(b"")
@@ -250,59 +250,59 @@ def test_next_event_says_none_as_often_as_asked() -> None:
     assert decoder.next_event() is None
 
 
-def test_events_wait_in_order_until_they_are_taken() -> None:
+def test_complete_events_are_kept_in_order() -> None:
     decoder = Decoder()
     decoder.receive_data(b"data: a\n\nid: 1\n\n")
     decoder.receive_data(b"data: b\n\n")
     assert take_all(decoder) == [message("a"), DecodedCursorMove("1"), message("b", id="1")]
 
 
-class TestTheBoundOfABlock:
-    def test_a_block_may_fill_it_exactly(self) -> None:
+class TestTheLimitOfABlock:
+    def test_a_block_may_have_the_maximum_size(self) -> None:
         stream = b"data: a\nid: 1\n\n"  # 7 and 5 characters
         assert read([stream], max_block_chars=12).events == [message("a", id="1")]
         assert read([stream], max_block_chars=11).too_large
 
-    def test_it_counts_characters(self) -> None:
+    def test_the_limit_counts_characters(self) -> None:
         assert not read(["data: é€😀\n\n".encode()], max_block_chars=9).too_large
         assert read(["data: é€😀\n\n".encode()], max_block_chars=8).too_large
 
     def test_an_unfinished_line_counts(self) -> None:
         assert read([b"data: aaaa"], max_block_chars=9).too_large
 
-    def test_every_block_starts_afresh(self) -> None:
+    def test_the_limit_applies_to_each_block(self) -> None:
         reading = read([b"data: a\n\n" * 100], max_block_chars=7)
         assert reading.events == messages(*["a"] * 100)
         assert not reading.too_large
 
-    def test_comments_between_blocks_never_add_up(self) -> None:
-        """Keep-alive comments need no blank line, and a quiet stream may carry them for weeks."""
+    def test_comments_do_not_add_up(self) -> None:
+        """Keep-alive comments need no blank line, and a quiet stream may have them for weeks."""
         reading = read([b": keep-alive\n" * 1000 + b"data: a\n\n"], max_block_chars=12)
         assert reading.events == messages("a")
         assert not reading.too_large
 
-    def test_one_endless_comment_is_bounded_too(self) -> None:
+    def test_one_endless_comment_is_limited_too(self) -> None:
         assert read([b":" + b"x" * 100], max_block_chars=100).too_large
 
-    def test_what_was_complete_before_can_still_be_taken(self) -> None:
+    def test_events_complete_before_the_error_can_still_be_taken(self) -> None:
         decoder = Decoder(max_block_chars=10)
         with pytest.raises(TooLarge, match="10 characters"):
             decoder.receive_data(b"data: a\n\nid: 5\n\ndata: much too long\n\ndata: b\n\n")
         assert take_all(decoder) == [message("a"), DecodedCursorMove("5")]
         assert decoder.last_event_id == "5"
 
-    def test_the_stream_cannot_be_read_further(self) -> None:
+    def test_the_stream_cannot_be_decoded_after_the_error(self) -> None:
         decoder = Decoder(max_block_chars=10)
         for _ in range(3):
             with pytest.raises(TooLarge):
                 decoder.receive_data(b"data: much too long\n\ndata: b\n\n")
         assert decoder.next_event() is None
 
-    @given(chunks=split(any_streams), bound=st.integers(1, 40))
+    @given(chunks=split(any_streams), limit=st.integers(1, 40))
     @settings(max_examples=300)
-    def test_it_is_exact_and_no_split_changes_it(self, chunks: list[bytes], bound: int) -> None:
+    def test_the_limit_is_exact_for_any_split(self, chunks: list[bytes], limit: int) -> None:
         stream = b"".join(chunks)
-        whole = reference(stream, max_block_chars=bound)
-        assert read([stream], max_block_chars=bound) == whole
-        assert read(chunks, max_block_chars=bound) == whole
-        assert read(bytewise(stream), max_block_chars=bound) == whole
+        whole = reference(stream, max_block_chars=limit)
+        assert read([stream], max_block_chars=limit) == whole
+        assert read(chunks, max_block_chars=limit) == whole
+        assert read(bytewise(stream), max_block_chars=limit) == whole

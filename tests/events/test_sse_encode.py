@@ -1,4 +1,4 @@
-"""The encoder: exact bytes, what it refuses, and that the decoder gives back what went in."""
+"""The SSE encoder: exact bytes, rejected values, and round trips through the decoder."""
 
 from typing import TypeAlias
 
@@ -45,13 +45,13 @@ def seen(event: Event) -> ServerSentEvent:
         (encode_comment("a\nb\r\nc"), b": a\n: b\n: c\n\n"),
     ],
 )
-def test_exact_bytes(block: bytes, expected: bytes) -> None:
+def test_a_block_has_exactly_these_bytes(block: bytes, expected: bytes) -> None:
     assert block == expected
 
 
 @pytest.mark.parametrize("breaker", ["\n", "\r", "\r\n", "\0"])
 @pytest.mark.parametrize("form", ["{}", "a{}b", "a{}", "{}data: forged"])
-def test_a_line_break_or_nul_is_refused_in_id_and_type(breaker: str, form: str) -> None:
+def test_a_line_break_or_nul_is_rejected_in_id_and_type(breaker: str, form: str) -> None:
     text = form.format(breaker)
     with pytest.raises(ValueError, match=r"^id must not contain a line break or NUL"):
         encode_block(id=text, data="x")
@@ -59,20 +59,20 @@ def test_a_line_break_or_nul_is_refused_in_id_and_type(breaker: str, form: str) 
         encode_block(type=text, data="x")
 
 
-def test_text_that_utf8_cannot_hold_is_refused() -> None:
+def test_text_that_utf8_cannot_encode_is_rejected() -> None:
     with pytest.raises(ValueError, match="surrogates not allowed"):
         encode_block(data="\ud800")
 
 
 @given(events())
-def test_an_event_reads_back_as_it_was(event: Event) -> None:
+def test_an_event_round_trips(event: Event) -> None:
     assert read([event.sse]) == Reading([seen(event)], event.id, event.retry_ms)
     assert read(bytewise(event.sse)) == read([event.sse])
 
 
 @given(events(hostile_texts))
 def test_no_data_can_forge_a_field(event: Event) -> None:
-    """Whatever the data, the block is one event, with the id, type and reconnection time it was given."""
+    """The block is one event with its own id, type and reconnection time, for any data."""
     assert read([event.sse]) == Reading([seen(event)], event.id, event.retry_ms)
 
 
@@ -85,7 +85,7 @@ def test_no_comment_can_forge_a_field(text: str, event_id: EventId) -> None:
 
 
 @given(texts, ids)
-def test_a_block_read_behind_another_keeps_its_data(text: str, event_id: EventId) -> None:
+def test_a_block_after_another_keeps_its_data(text: str, event_id: EventId) -> None:
     stream = encode_block(id=event_id) + encode_block(data=text)
     assert read([stream]).events == [
         DecodedCursorMove(event_id),
@@ -102,7 +102,7 @@ frames: st.SearchStrategy[list[AnyFrame]] = st.lists(
 
 
 def expected_reading(sent: list[AnyFrame]) -> Reading:
-    """What a client makes of these frames: ids move with events and cursor moves, never with a control."""
+    """Return the result of decoding frames: events and cursor moves set the id, control frames never do."""
     cursor, retry_ms = "", None
     received: list[ServerSentEvent | DecodedCursorMove] = []
     for frame in sent:
@@ -123,7 +123,7 @@ def expected_reading(sent: list[AnyFrame]) -> Reading:
 
 
 @given(frames)
-def test_blocks_may_follow_one_another_in_any_order(sent: list[AnyFrame]) -> None:
+def test_frames_in_any_order_decode_as_expected(sent: list[AnyFrame]) -> None:
     stream = b"".join(frame.sse for frame in sent)
     assert read([stream]) == read(frame.sse for frame in sent) == read(bytewise(stream))
     assert read([stream]) == expected_reading(sent)

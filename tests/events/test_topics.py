@@ -1,4 +1,4 @@
-"""Topics, patterns and what a subscription selects."""
+"""Topics, patterns and selectors."""
 
 import pytest
 from hypothesis import example, given
@@ -54,12 +54,12 @@ class TestTopic:
             "\u00a0",
         ],
     )
-    def test_control_and_format_characters_are_refused(self, text: str) -> None:
-        with pytest.raises(InvalidField, match="printable") as refused:
+    def test_control_and_format_characters_are_rejected(self, text: str) -> None:
+        with pytest.raises(InvalidField, match="printable") as rejected:
             validate_topic(text, 64)
-        assert refused.value.field == "topic"
+        assert rejected.value.field == "topic"
 
-    def test_empty_text_is_refused(self) -> None:
+    def test_empty_text_is_rejected(self) -> None:
         with pytest.raises(InvalidField, match="must not be empty"):
             validate_topic("", 64)
 
@@ -69,19 +69,19 @@ class TestTopic:
             validate_topic(value, 64)
 
     @pytest.mark.parametrize(("char", "size"), [("a", 1), ("é", 2), ("日", 3), ("😀", 4)])
-    def test_the_length_is_in_bytes_of_utf8(self, char: str, size: int) -> None:
+    def test_the_length_is_counted_in_bytes_of_utf8(self, char: str, size: int) -> None:
         assert validate_topic(char * 10, 10 * size)
         with pytest.raises(InvalidField, match=f"longer than {10 * size - 1} bytes"):
             validate_topic(char * 10, 10 * size - 1)
 
-    def test_the_field_is_the_callers(self) -> None:
-        with pytest.raises(InvalidField, match=r"^idempotency_key must not be empty") as refused:
+    def test_the_error_names_the_field_of_the_caller(self) -> None:
+        with pytest.raises(InvalidField, match=r"^idempotency_key must not be empty") as rejected:
             validate_topic("", 64, field="idempotency_key")
-        assert refused.value.field == "idempotency_key"
+        assert rejected.value.field == "idempotency_key"
 
 
 def pieces(text: str) -> list[str]:
-    """Segments and the separators between them, in turn."""
+    """Split a topic into segments and the separators between them."""
     found = [""]
     for char in text:
         if char in "/:":
@@ -92,7 +92,7 @@ def pieces(text: str) -> list[str]:
 
 
 def expected_match(pattern: str, topic: str) -> bool:
-    """The rule in other words: piece by piece, without a regular expression."""
+    """Match piece by piece, without a regular expression."""
     if pattern == "*":
         return True
     wanted, got = pieces(pattern), pieces(topic)
@@ -112,7 +112,7 @@ class TestPattern:
     @pytest.mark.parametrize(
         ("pattern", "topic", "matches"),
         [
-            # a segment `*` is one segment that is not empty
+            # a segment `*` matches one segment that is not empty
             ("merchant:acme:*", "merchant:acme:1", True),
             ("merchant:acme:*", "merchant:acme:progress", True),
             ("merchant:acme:*", "merchant:other:1", False),
@@ -134,7 +134,7 @@ class TestPattern:
             ("*/", "a/", True),
             ("*/*", "a/b", True),
             ("a/*", "a/ ", True),
-            # a last segment `**` is the rest
+            # a last segment `**` matches the rest
             ("tasks/**", "tasks/1", True),
             ("tasks/**", "tasks/1/steps:2", True),
             ("tasks/**", "tasks//", True),
@@ -145,11 +145,11 @@ class TestPattern:
             ("*/**", "/b", False),
             ("**", "anything/at:all", True),
             ("**", "/", True),
-            # `*` alone is everything
+            # `*` alone matches every topic
             ("*", "a", True),
             ("*", "a/b:c", True),
             ("*", ":", True),
-            # everything else stands for itself
+            # everything else matches itself
             ("ab*", "ab*", True),
             ("ab*", "abc", False),
             ("ab*/x", "abc/x", False),
@@ -169,19 +169,19 @@ class TestPattern:
             ("日本/*", "日本/東京", True),
         ],
     )
-    def test_table(self, pattern: str, topic: str, *, matches: bool) -> None:
+    def test_patterns_match_as_in_the_table(self, pattern: str, topic: str, *, matches: bool) -> None:
         assert Pattern(pattern).matches(topic) is matches
         assert expected_match(pattern, topic) is matches
 
     @pytest.mark.parametrize("text", ["**/a", "a/**/b", "**:**", "**/", "a/**:"])
-    def test_the_rest_stands_only_at_the_end(self, text: str) -> None:
-        with pytest.raises(InvalidField, match=r"'\*\*' may only be the last segment") as refused:
+    def test_two_stars_are_allowed_in_the_last_segment_only(self, text: str) -> None:
+        with pytest.raises(InvalidField, match=r"'\*\*' may only be the last segment") as rejected:
             Pattern(text)
-        assert refused.value.field == "pattern"
+        assert rejected.value.field == "pattern"
 
     @given(names.filter(bool), topics)
     @example("*:*", "a:")
-    def test_any_pattern_matches_as_the_rule_says(self, pattern: str, topic: str) -> None:
+    def test_any_pattern_matches_by_the_rule(self, pattern: str, topic: str) -> None:
         if "**" in pieces(pattern)[:-1]:
             with pytest.raises(InvalidField):
                 Pattern(pattern)
@@ -189,12 +189,12 @@ class TestPattern:
             assert Pattern(pattern).matches(topic) is expected_match(pattern, topic)
 
     @given(printable.filter(lambda text: not {"*", "**"} & set(pieces(text))), printable)
-    def test_without_wildcards_it_matches_itself_and_nothing_else(self, text: str, other: str) -> None:
+    def test_a_pattern_without_wildcards_matches_itself_only(self, text: str, other: str) -> None:
         assert Pattern(text).matches(text)
         assert Pattern(text).matches(other) is (other == text)
 
     @given(printable)
-    def test_a_merchants_pattern_never_matches_another_merchant(self, topic: str) -> None:
+    def test_the_pattern_of_a_merchant_never_matches_another_merchant(self, topic: str) -> None:
         pattern = Pattern("merchant:acme:*")
         assert pattern.matches("merchant:acme:" + topic) is (not set("/:") & set(topic))
         assert not pattern.matches(topic)
@@ -206,12 +206,12 @@ class TestPattern:
         assert len({Pattern("a/*"), Pattern("a/*"), Pattern("a/**")}) == 2
 
 
-def parse(topics: list[str], patterns: list[str], *, most: int = 5) -> Selectors:
-    return Selectors.parse(topics, patterns, max_selectors=most, max_topic_bytes=8, max_pattern_bytes=6)
+def parse(topics: list[str], patterns: list[str], *, limit: int = 5) -> Selectors:
+    return Selectors.parse(topics, patterns, max_selectors=limit, max_topic_bytes=8, max_pattern_bytes=6)
 
 
 class TestSelectors:
-    def test_parse(self) -> None:
+    def test_topics_and_patterns_are_parsed(self) -> None:
         selectors = parse(["a", "b*", "a"], ["x/*"])
         assert selectors == Selectors({"a", "b*"}, {Pattern("x/*")})
         assert parse([], []) == Selectors()
@@ -232,31 +232,31 @@ class TestSelectors:
             ([], ["b"] * 6, "pattern"),
         ],
     )
-    def test_what_cannot_be_one_names_its_field(
+    def test_the_error_names_the_field_of_an_invalid_selector(
         self, topics: list[str], patterns: list[str], field: str
     ) -> None:
-        with pytest.raises(InvalidField) as refused:
+        with pytest.raises(InvalidField) as rejected:
             parse(topics, patterns)
-        assert refused.value.field == field
+        assert rejected.value.field == field
 
-    def test_the_bounds_themselves_are_allowed(self) -> None:
+    def test_the_limits_themselves_are_allowed(self) -> None:
         assert parse(["12345678", "éééé"], ["123456", "a/*", "b/*"])
 
-    def test_the_count_is_said(self) -> None:
+    def test_the_error_has_the_number_of_selectors(self) -> None:
         with pytest.raises(InvalidField, match="at most 2 topics and patterns, got 3"):
-            parse(["a", "b"], ["c"], most=2)
+            parse(["a", "b"], ["c"], limit=2)
 
-    def test_nothing_selected_is_false(self) -> None:
+    def test_empty_selectors_are_false(self) -> None:
         assert not Selectors()
         assert Selectors({"a"})
         assert Selectors(patterns={Pattern("*")})
 
-    def test_an_exact_topic_is_compared_and_never_parsed(self) -> None:
+    def test_an_exact_topic_is_never_parsed_as_a_pattern(self) -> None:
         selectors = Selectors({"a/*"})
         assert selectors.matches(["a/*"])
         assert not selectors.matches(["a/b"])
 
-    def test_one_topic_of_the_event_is_enough(self) -> None:
+    def test_one_matching_topic_of_an_event_is_enough(self) -> None:
         selectors = Selectors({"a"}, {Pattern("x/*")})
         assert selectors.matches(["no", "a"])
         assert selectors.matches(["no", "x/1"])
@@ -264,7 +264,7 @@ class TestSelectors:
         assert not selectors.matches([])
 
     @given(printable)
-    def test_all_selects_everything(self, topic: str) -> None:
+    def test_all_selects_every_topic(self, topic: str) -> None:
         assert ALL.matches([topic])
 
     @given(st.sets(topics), st.sets(topics), st.sets(topics), st.sets(topics), topics)
@@ -283,6 +283,6 @@ class TestSelectors:
         assert one.without(one) == Selectors()
         assert one.without(Selectors()) == one
 
-    def test_without_goes_by_name_and_not_by_what_is_matched(self) -> None:
+    def test_without_compares_names_and_not_matches(self) -> None:
         assert ALL.without(Selectors({"a"})).matches(["a"])
         assert Selectors({"a/1"}).without(Selectors(patterns={Pattern("a/*")})).matches(["a/1"])

@@ -1,4 +1,4 @@
-"""The fan-out: who gets which events, in which batches, and what is entered for it."""
+"""The fan-out: shared batches, the cursor, deferred actions, and the accounts of delivered events."""
 
 from collections.abc import Sequence
 
@@ -26,7 +26,7 @@ def data_of(frames: Sequence[Frame]) -> list[str]:
 # --- batches --------------------------------------------------------------------------------------
 
 
-async def test_those_who_follow_the_same_topics_share_one_batch() -> None:
+async def test_subscriptions_to_the_same_topics_share_one_batch() -> None:
     async with fan_out() as out:
         same = [out.follow(topics("a", "b"))[1] for _ in range(100)]
         alone = out.follow(topics("a"))[1]
@@ -41,7 +41,7 @@ async def test_those_who_follow_the_same_topics_share_one_batch() -> None:
         assert alone.batches[1] is same[0].batches[1]
 
 
-async def test_other_selectors_for_the_same_events_share_the_batch_too() -> None:
+async def test_different_selectors_that_match_the_same_events_share_one_batch() -> None:
     async with fan_out() as out:
         wires = [
             out.follow(selectors)[1]
@@ -53,7 +53,7 @@ async def test_other_selectors_for_the_same_events_share_the_batch_too() -> None
         assert len({id(wire.batches[0]) for wire in wires}) == 1
 
 
-async def test_the_events_of_one_turn_come_in_one_batch_in_log_order() -> None:
+async def test_the_events_of_one_page_are_one_batch_in_log_order() -> None:
     async with fan_out() as out:
         both, other = out.follow(topics("a", "b"))[1], out.follow(topics("b", "c"))[1]
         published = await out.publish(("b", "1"), ("c", "2"), ("a", "3"), ("b", "4"), ("d", "5"), ("a", "6"))
@@ -63,10 +63,10 @@ async def test_the_events_of_one_turn_come_in_one_batch_in_log_order() -> None:
         assert [event.id for event in both.batches[0].events] == [published[i] for i in (0, 2, 3, 5)]
 
 
-async def test_whoever_asks_several_times_for_an_event_gets_it_once() -> None:
-    greedy = Selectors(topics=["a/1", "a/2"], patterns=[Pattern("a/*"), Pattern("a/**"), Pattern("**")])
+async def test_overlapping_selectors_of_a_subscription_deliver_an_event_once() -> None:
+    overlapping = Selectors(topics=["a/1", "a/2"], patterns=[Pattern("a/*"), Pattern("a/**"), Pattern("**")])
     async with fan_out() as out:
-        wire = out.follow(greedy)[1]
+        wire = out.follow(overlapping)[1]
         await out.publish((["a/1", "a/2", "b"], "1"))
         await out.turn()
         await out.publish(("a/1", "2"), (["a/2", "a/1"], "3"), ("b", "4"), (["a/1", "a/2", "b"], "5"))
@@ -89,23 +89,23 @@ SELECTORS = (*NAMES, "a/*", "**", "b/**", "*/1", "*/1/*")
         max_size=4,
     ),
 )
-def test_everybody_gets_what_matches_in_one_batch_a_turn(
+def test_a_subscription_gets_the_matching_events_of_a_page_in_one_batch(
     wanted: list[set[str]], turns: list[list[list[str]]]
 ) -> None:
     async def main() -> None:
         async with fan_out() as out:
-            asked = [
+            selected = [
                 Selectors(
                     topics=[text for text in texts if "*" not in text],
                     patterns=[Pattern(text) for text in texts if "*" in text],
                 )
                 for texts in wanted
             ]
-            wires = [out.follow(selectors)[1] for selectors in asked]
+            wires = [out.follow(selectors)[1] for selectors in selected]
             for number, turn in enumerate(turns):
                 await out.publish(*((names, f"{number}.{n}") for n, names in enumerate(turn)))
                 await out.turn()
-            for selectors, wire in zip(asked, wires, strict=True):
+            for selectors, wire in zip(selected, wires, strict=True):
                 expected = [
                     [f"{number}.{n}" for n, names in enumerate(turn) if selectors.matches(names)]
                     for number, turn in enumerate(turns)
@@ -127,7 +127,7 @@ async def test_events_at_or_before_the_cursor_are_dropped() -> None:
         assert level.data == []
 
 
-async def test_what_was_offered_once_is_not_taken_again() -> None:
+async def test_an_event_that_is_offered_twice_is_taken_once() -> None:
     async with fan_out() as out:
         subscription, wire, sent = out.follow(topics("a"))
         await out.publish(("a", "1"), ("a", "2"))
@@ -139,7 +139,7 @@ async def test_what_was_offered_once_is_not_taken_again() -> None:
         assert not subscription.offer(whole)
         await out.turn()
         assert wire.data == [["1"], ["2"]]
-        assert wire.batches[0] is first  # as it is, where nothing has to be dropped
+        assert wire.batches[0] is first  # not copied, because no event had to be dropped
         assert (sent.events, sent.cursor) == (2, page.cursor)
         wire.willing = False
         await out.publish(("a", "3"))
@@ -149,32 +149,32 @@ async def test_what_was_offered_once_is_not_taken_again() -> None:
         assert not await subscription.receive_ready()
 
 
-# --- what is done at the end of a turn ------------------------------------------------------------
+# --- deferred actions -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("turn_ms", "flushes"), [(60_000.0, 1), (1e-6, None)])
-async def test_what_is_put_off_is_done_once_a_turn_and_before_others_run(
+async def test_a_deferred_action_runs_once_a_turn_and_before_other_tasks(
     turn_ms: float, flushes: int | None
 ) -> None:
-    waiting = done = passes = 0
+    pending = done = passes = 0
 
     def flush() -> None:
-        nonlocal waiting, done
-        assert waiting
-        waiting, done = 0, done + 1
+        nonlocal pending, done
+        assert pending
+        pending, done = 0, done + 1
 
     async def watch() -> None:
         nonlocal passes
         while True:
-            assert waiting == 0
+            assert pending == 0
             passes += 1
             await trio.lowlevel.checkpoint()
 
     async with fan_out(turn_ms=turn_ms, max_turn_ms=turn_ms) as out:
 
         def written() -> None:
-            nonlocal waiting
-            waiting += 1
+            nonlocal pending
+            pending += 1
             out.hub.defer(flush)
 
         wires = [out.follow(topics("a"), wire=RecordingWire(written))[1] for _ in range(500)]
@@ -185,8 +185,8 @@ async def test_what_is_put_off_is_done_once_a_turn_and_before_others_run(
             while not all(wire.batches for wire in wires):
                 await trio.lowlevel.checkpoint()
             nursery.cancel_scope.cancel()
-        assert waiting == 0
-        if flushes is None:  # a look at the clock every so many offers, and each finds its turn over
+        assert pending == 0
+        if flushes is None:  # the clock is read after every few offers, and each turn is over by then
             assert 500 / 64 < done < 500
             assert passes > 500 / 64
         else:
@@ -196,7 +196,7 @@ async def test_what_is_put_off_is_done_once_a_turn_and_before_others_run(
 # --- accounts -------------------------------------------------------------------------------------
 
 
-async def test_direct_writes_are_entered_for_each_client_and_in_the_metrics(
+async def test_direct_writes_are_counted_for_each_client_and_in_the_metrics(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     async with fan_out() as out:
@@ -223,7 +223,7 @@ async def test_direct_writes_are_entered_for_each_client_and_in_the_metrics(
         assert out.metric("delivery_seconds_bucket", le="+Inf") == 4
 
 
-async def test_without_its_wire_a_subscriber_is_written_to_no_more() -> None:
+async def test_a_subscription_without_a_wire_is_not_written_to() -> None:
     async with fan_out() as out:
         subscription, wire, sent = out.follow(topics("a"))
         await out.publish(("a", "1"))
@@ -234,7 +234,7 @@ async def test_without_its_wire_a_subscriber_is_written_to_no_more() -> None:
         assert wire.data == [["1"]]
         assert sent.events == 1
         assert data_of(await subscription.receive()) == ["2"]
-        subscription.write_through(wire)  # the account stays the same
+        subscription.write_through(wire)  # the delivery record stays the same
         await out.publish(("a", "3"))
         await out.turn()
         assert wire.data == [["1"], ["3"]]

@@ -1,4 +1,4 @@
-"""A subscriber that was behind joins again: what its outbox has no room for comes after what it has."""
+"""Joining the live set with a send queue that is too small for the missed events keeps their order."""
 
 import pytest
 import trio
@@ -12,11 +12,11 @@ from streamd.metrics import Metrics
 SECONDS = 20
 EVENTS = 20
 EVENT_BYTES = 1000
-ROOM_BYTES = 5 * EVENT_BYTES  # of the outbox: some of the events, far from all
+QUEUE_BYTES = 5 * EVENT_BYTES  # room for some of the events, far from all
 
 
 @pytest.mark.parametrize("kind", [SendQueue, LatestSendQueue])
-async def test_events_that_do_not_fit_come_later(kind: type[SendQueue]) -> None:
+async def test_events_that_do_not_fit_come_after_those_that_do(kind: type[SendQueue]) -> None:
     settings = HubSettings(batch_events=3, ring_events=100)
     hub = Hub(MemoryLog(LogSettings()), settings, EventSettings(), Metrics(max_type_labels=10))
     start = hub.log.head
@@ -28,9 +28,9 @@ async def test_events_that_do_not_fit_come_later(kind: type[SendQueue]) -> None:
             ]
             while hub.position < ids[-1]:  # all of them are in the ring
                 await trio.lowlevel.checkpoint()
-            outbox = kind(EVENTS, ROOM_BYTES)
+            queue = kind(EVENTS, QUEUE_BYTES)
             received: list[str] = []
-            with hub.subscribe(Selectors(topics=["a"]), start, outbox) as subscription:
+            with hub.subscribe(Selectors(topics=["a"]), start, queue) as subscription:
                 while not received or received[-1] != ids[-1]:
                     frames = await subscription.receive()
                     received += [frame.id for frame in frames if isinstance(frame, Event)]

@@ -1,4 +1,4 @@
-"""Replay meets live without gap or repeat, with publishes running all through it."""
+"""The way from replay to live delivery, without gap or repeat, while events are published."""
 
 import random
 from contextlib import ExitStack
@@ -31,7 +31,7 @@ def draft(topic: str, data: object) -> Draft:
 
 
 async def collect(subscription: Subscription, until: str) -> list[Event]:
-    """Events up to the one with that data; nothing else may come."""
+    """Receive events up to the one with the data ``until``; fail on any other frame."""
     events: list[Event] = []
     while not events or events[-1].data != until:
         for frame in await subscription.receive():
@@ -48,7 +48,7 @@ async def collect(subscription: Subscription, until: str) -> list[Event]:
     capacity=st.integers(1, 12),
     batch=st.integers(1, 8),
 )
-def test_whoever_joins_anywhere_gets_each_matching_event_once(
+def test_resume_from_any_cursor_is_exactly_once(
     seed: int, history: int, ring: int, capacity: int, batch: int
 ) -> None:
     random_ = random.Random(seed)
@@ -62,38 +62,38 @@ def test_whoever_joins_anywhere_gets_each_matching_event_once(
             for receipt, made in zip(await hub.publish_drafts(drafts), drafts, strict=True):
                 published.append((receipt.id, made.topics[0], made.data))
 
-        async def follow(after: EventId, pace: int) -> None:
-            outbox = SendQueue(capacity, 10_000)
-            with hub.subscribe(WANTED, after, outbox) as subscription:
+        async def follow(after: EventId, max_pause: int) -> None:
+            queue = SendQueue(capacity, 10_000)
+            with hub.subscribe(WANTED, after, queue) as subscription:
                 events: list[Event] = []
                 while not events or events[-1].data != "end":
                     for frame in await subscription.receive():
                         assert isinstance(frame, Event), frame
                         events.append(frame)
-                    for _ in range(random_.randrange(pace)):
+                    for _ in range(random_.randrange(max_pause)):
                         await trio.lowlevel.checkpoint()
             expected = [(i, d) for i, t, d in published if i > after and t in ("a", "c/1", "c/2")]
             assert [(event.id, event.data) for event in events] == expected
 
-        async with trio.open_nursery() as services:
-            services.start_soon(hub.run)
+        async with trio.open_nursery() as background:
+            background.start_soon(hub.run)
             async with trio.open_nursery() as nursery:
-                places = [hub.log.head]
+                cursors = [hub.log.head]
                 for _ in range(history):
                     await publish(random_.randint(1, 3))
-                    places.append(hub.log.head)
+                    cursors.append(hub.log.head)
                 for _ in range(12):
-                    nursery.start_soon(follow, random_.choice(places), random_.choice((1, 2, 20)))
+                    nursery.start_soon(follow, random_.choice(cursors), random_.choice((1, 2, 20)))
                     await publish(random_.randint(0, 5) or 1)
-                    places.append(hub.log.head)
+                    cursors.append(hub.log.head)
                 [receipt] = await hub.publish_drafts([draft("a", "end")])
                 published.append((receipt.id, "a", "end"))
-            services.cancel_scope.cancel()
+            background.cancel_scope.cancel()
 
     trio.run(main)
 
 
-async def test_a_full_outbox_makes_a_subscriber_lag_and_come_back() -> None:
+async def test_a_full_send_queue_makes_a_subscription_lag_and_join_again() -> None:
     hub = make_hub(channel_capacity=4)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(hub.run)
@@ -109,12 +109,12 @@ async def test_a_full_outbox_makes_a_subscriber_lag_and_come_back() -> None:
     assert hub.statistics() == {"subscriptions": 0, "lagging": 0, "ahead": 0}
 
 
-async def test_latest_keeps_the_newest_in_its_new_place_and_counts_the_rest() -> None:
+async def test_latest_keeps_the_newest_event_in_its_new_position_and_counts_merges() -> None:
     hub = make_hub()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(hub.run)
-        outbox = LatestSendQueue(16, 10_000)
-        with hub.subscribe(WANTED, None, outbox, overflow=Overflow.LATEST) as subscription:
+        queue = LatestSendQueue(16, 10_000)
+        with hub.subscribe(WANTED, None, queue, overflow=Overflow.LATEST) as subscription:
             for topic, data in (("a", "1"), ("c/1", "2"), ("a", "3"), ("c/2", "4"), ("a", "5"), ("c/1", "6")):
                 await hub.publish(topic, data)
             await trio.testing.wait_all_tasks_blocked()
@@ -124,14 +124,14 @@ async def test_latest_keeps_the_newest_in_its_new_place_and_counts_the_rest() ->
         nursery.cancel_scope.cancel()
 
 
-async def test_disconnect_ends_the_connection() -> None:
+async def test_a_full_send_queue_disconnects_under_that_policy() -> None:
     hub = make_hub()
     ended = trio.Event()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(hub.run)
-        outbox = SendQueue(2, 10_000)
+        queue = SendQueue(2, 10_000)
         with hub.subscribe(
-            WANTED, None, outbox, overflow=Overflow.DISCONNECT, on_disconnect=ended.set
+            WANTED, None, queue, overflow=Overflow.DISCONNECT, on_disconnect=ended.set
         ) as subscription:
             await hub.publish_drafts([draft("a", str(n)) for n in range(3)])
             await ended.wait()
@@ -139,8 +139,8 @@ async def test_disconnect_ends_the_connection() -> None:
         nursery.cancel_scope.cancel()
 
 
-async def test_publishing_far_ahead_of_delivery_is_refused_whole() -> None:
-    hub = make_hub(max_lag_events=5)  # and nobody fans out
+async def test_publishing_too_far_ahead_of_delivery_is_rejected_as_a_whole() -> None:
+    hub = make_hub(max_lag_events=5)  # and no fan-out runs
     await hub.publish_drafts([draft("a", "x") for _ in range(4)])
     head = hub.log.head
     with pytest.raises(HubLagging):
@@ -149,7 +149,7 @@ async def test_publishing_far_ahead_of_delivery_is_refused_whole() -> None:
     await hub.publish("a", "x")
 
 
-async def test_a_hub_behind_the_log_sends_everyone_to_the_log_and_says_the_gap() -> None:
+async def test_when_the_hub_falls_behind_the_log_subscriptions_read_on_from_it_after_one_gap() -> None:
     hub = make_hub(LogSettings(max_events=10, topic_max_events=10), batch_events=1)
     async with trio.open_nursery() as nursery:
         with hub.subscribe(WANTED, None, SendQueue(64, 10_000)) as subscription:
@@ -165,7 +165,7 @@ async def test_a_hub_behind_the_log_sends_everyone_to_the_log_and_says_the_gap()
 
 
 class TakingWire:
-    """Takes frames directly while it is willing."""
+    """A wire that takes frames directly while it is willing."""
 
     def __init__(self) -> None:
         self.willing = True
@@ -178,13 +178,13 @@ class TakingWire:
         return len(batch.sse)
 
     async def write(self, batch: Batch) -> int:
-        raise AssertionError("the connection's own task is not part of this test")
+        raise AssertionError("the connection's own trio task is not part of this test")
 
     def release(self) -> None:
         pass
 
 
-async def test_direct_writes_and_the_outbox_keep_one_order() -> None:
+async def test_direct_writes_and_the_send_queue_keep_one_order() -> None:
     hub = make_hub()
     wire = TakingWire()
     async with trio.open_nursery() as nursery:
@@ -196,21 +196,21 @@ async def test_direct_writes_and_the_outbox_keep_one_order() -> None:
             wire.willing = False
             await hub.publish("a", "2")
             await trio.testing.wait_all_tasks_blocked()
-            assert subscription.level_cursor() is None  # something waits
+            assert subscription.level_cursor() is None  # its send queue is not empty
             wire.willing = True
-            await hub.publish("a", "3")  # behind what waits, though the wire would take it
+            await hub.publish("a", "3")  # queued behind the other, though the wire would take it
             await trio.testing.wait_all_tasks_blocked()
-            waiting = await subscription.receive()
+            queued = await subscription.receive()
             await hub.publish("a", "4")
             await hub.publish("b", "not for us")
             await trio.testing.wait_all_tasks_blocked()
             assert [e.data for e in wire.written if isinstance(e, Event)] == ["1", "4"]
-            assert [e.data for e in waiting if isinstance(e, Event)] == ["2", "3"]
+            assert [e.data for e in queued if isinstance(e, Event)] == ["2", "3"]
             assert subscription.level_cursor() == hub.log.head
         nursery.cancel_scope.cancel()
 
 
-async def test_a_long_fan_out_lets_others_run() -> None:
+async def test_a_long_fan_out_lets_other_tasks_run() -> None:
     hub = make_hub(turn_ms=0.0001)
     turns = 0
 
@@ -230,10 +230,10 @@ async def test_a_long_fan_out_lets_others_run() -> None:
             while hub.position != hub.log.head:
                 await trio.lowlevel.checkpoint()
         nursery.cancel_scope.cancel()
-    assert turns > 2000 / 64 / 2  # a look at the clock every 64 offers, and each finds its turn over
+    assert turns > 2000 / 64 / 2  # the clock is read at least every 64 offers, and each turn is over by then
 
 
-async def test_selectors_change_on_an_open_subscription() -> None:
+async def test_selectors_of_an_open_subscription_can_change() -> None:
     hub = make_hub()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(hub.run)

@@ -1,4 +1,4 @@
-"""A hub that fans out when it is told to, and wires that record what they are given."""
+"""A hub that fans out on request, and wires that record their batches."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -17,7 +17,7 @@ SECONDS = 30
 
 
 class RecordingWire:
-    """Takes every batch while it is willing.
+    """A wire that takes and records every batch while it is willing.
 
     Args:
         written: called at each write.
@@ -41,14 +41,14 @@ class RecordingWire:
         return len(batch.sse)
 
     async def write(self, batch: Batch) -> int:
-        raise AssertionError("the connection's own task is not part of this test")
+        raise AssertionError("the connection's own trio task is not part of this test")
 
     def release(self) -> None:
         pass
 
 
 class FanOut:
-    """A hub that does not run before :meth:`turn`, and those who follow it."""
+    """A hub that does not run before :meth:`turn`, with its subscriptions."""
 
     def __init__(self, nursery: trio.Nursery, bounds: dict[str, Any]) -> None:
         self.metrics = Metrics(max_type_labels=10)
@@ -59,13 +59,13 @@ class FanOut:
     async def publish(
         self, *events: tuple[str | Sequence[str], str], type: str | None = None
     ) -> list[EventId]:
-        """Publish some topics and data together; the fan-out takes them in one turn."""
+        """Publish events together, given as topics and data; the fan-out takes them as one page."""
         limits = EventSettings()
         drafts = [Draft.create(topics, data, limits=limits, type=type) for topics, data in events]
         return [receipt.id for receipt in await self.hub.publish_drafts(drafts)]
 
     async def turn(self) -> None:
-        """Let all be fanned out that was published."""
+        """Fan out all published events."""
         if not self._runs:
             self._runs = True
             self._nursery.start_soon(self.hub.run)
@@ -75,17 +75,20 @@ class FanOut:
     def follow(
         self, selectors: Selectors, after: EventId | None = None, wire: RecordingWire | None = None
     ) -> tuple[Subscription, RecordingWire, DeliveryRecord]:
+        """Subscribe with a direct wire, until the hub ends."""
         wire, sent = wire or RecordingWire(), DeliveryRecord(0.0)
         subscription = self.hub.subscribe(selectors, after, SendQueue(64, 100_000)).__enter__()
         subscription.write_through(wire, sent)
         return subscription, wire, sent
 
     def metric(self, name: str, **labels: str) -> float:
+        """Return the value of a metric; 0 when it has none."""
         return self.metrics.registry.get_sample_value(f"streamd_{name}", labels) or 0
 
 
 @asynccontextmanager
 async def fan_out(**bounds: Any) -> AsyncIterator[FanOut]:
+    """Make a hub with some of its settings, for as long as the block lasts."""
     with trio.fail_after(SECONDS):
         async with trio.open_nursery() as nursery:
             yield FanOut(nursery, bounds)

@@ -1,4 +1,4 @@
-"""The implementations of the log, each as a factory that takes bounds and a clock."""
+"""The log's implementations, each as a factory that takes settings and a clock."""
 
 from collections.abc import Callable
 

@@ -1,7 +1,7 @@
-"""A second reading of WHATWG HTML 9.2.5 and 9.2.6, to compare the decoder with, and the ways to feed it.
+"""A second implementation of WHATWG HTML 9.2.5 and 9.2.6, to compare the decoder with.
 
-The model has the whole stream at hand, goes through it one character at a time, and keeps the buffers
-the standard names. It is slow and plain on purpose.
+The model has the whole stream in memory, reads it one character at a time, and keeps the buffers that the
+standard names. It is slow and plain on purpose.
 """
 
 import codecs
@@ -15,7 +15,7 @@ from streamd.events.sse import DecodedCursorMove, Decoder, ServerSentEvent
 
 @attrs.frozen
 class Reading:
-    """Everything a reader makes of a stream."""
+    """The result of decoding a stream."""
 
     events: list[ServerSentEvent | DecodedCursorMove]
     last_event_id: str
@@ -24,6 +24,7 @@ class Reading:
 
 
 def take_all(decoder: Decoder) -> list[ServerSentEvent | DecodedCursorMove]:
+    """Take the complete events."""
     events = []
     while (event := decoder.next_event()) is not None:
         events.append(event)
@@ -31,7 +32,7 @@ def take_all(decoder: Decoder) -> list[ServerSentEvent | DecodedCursorMove]:
 
 
 def read(chunks: Iterable[bytes], *, max_block_chars: int | None = None) -> Reading:
-    """What :class:`Decoder` makes of a stream that arrives in these pieces, up to the first error."""
+    """Decode a stream that arrives in these pieces with :class:`Decoder`, up to the first error."""
     decoder = Decoder(max_block_chars=max_block_chars)
     events = []
     too_large = False
@@ -47,11 +48,12 @@ def read(chunks: Iterable[bytes], *, max_block_chars: int | None = None) -> Read
 
 
 def bytewise(stream: bytes) -> list[bytes]:
+    """Split a stream into single bytes."""
     return [bytes([byte]) for byte in stream]
 
 
 class Model:
-    """The interpretation of the standard, with its own words for the buffers."""
+    """The standard's algorithm, with the standard's names for the buffers."""
 
     def __init__(self) -> None:
         self.events: list[ServerSentEvent | DecodedCursorMove] = []
@@ -67,9 +69,9 @@ class Model:
         elif line[0] == ":":
             pass
         elif ":" in line:
-            place = line.index(":")
-            value = line[place + 1 :]
-            self.field(line[:place], value[1:] if value[:1] == " " else value)
+            colon = line.index(":")
+            value = line[colon + 1 :]
+            self.field(line[:colon], value[1:] if value[:1] == " " else value)
         else:
             self.field(line, "")
 
@@ -95,15 +97,15 @@ class Model:
 
 
 def reference(stream: bytes, *, max_block_chars: int | None = None) -> Reading:
-    """What the standard makes of the whole stream, up to the first block that is too long."""
+    """Decode the whole stream by the standard's algorithm, up to the first block that is too long."""
     text = codecs.getincrementaldecoder("utf-8")(errors="replace").decode(stream)
     if text[:1] == "\ufeff":
         text = text[1:]
     model = Model()
     line = ""
-    held = 0  # characters of the block's finished lines, comments left out
-    for place, char in enumerate(text):
-        if char == "\n" and place and text[place - 1] == "\r":
+    held = 0  # characters of the block's complete lines, without comments
+    for index, char in enumerate(text):
+        if char == "\n" and index and text[index - 1] == "\r":
             continue  # the second half of a CRLF
         if char not in "\r\n":
             line += char

@@ -1,4 +1,4 @@
-"""What hypothesis makes events, streams and their splits of."""
+"""Hypothesis strategies for events, event streams, and splits of a stream into pieces."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from streamd.events.ids import SEQUENCE_MAX, make_event_id
 LIMITS = EventSettings()
 
 texts = st.text(max_size=60)
-"""Any text that UTF-8 can hold, line ends and control characters included."""
+"""Any text that UTF-8 can encode, line ends and control characters included."""
 
 printable = st.text(
     st.characters(codec="utf-8", exclude_categories=["C", "Z"], include_characters=" "),
@@ -51,7 +51,7 @@ hostile_texts = st.lists(
     | st.text(max_size=3),
     max_size=12,
 ).map("".join)
-"""Text that would break out of its field if it were written as it stands."""
+"""Text that would end its field and forge another if it were written unchanged."""
 
 
 def drafts(data: st.SearchStrategy[Any] = texts | json_values) -> st.SearchStrategy[Draft]:
@@ -84,7 +84,7 @@ any_streams = streams | st.binary(max_size=200)
 
 @st.composite
 def split(draw: st.DrawFn, source: st.SearchStrategy[bytes] = any_streams) -> list[bytes]:
-    """A stream in pieces, some of them empty."""
+    """Split a stream into pieces, some of them empty."""
     stream = draw(source)
-    places = sorted(draw(st.lists(st.integers(0, len(stream)), max_size=12)))
-    return [stream[start:end] for start, end in zip([0, *places], [*places, len(stream)], strict=True)]
+    cuts = sorted(draw(st.lists(st.integers(0, len(stream)), max_size=12)))
+    return [stream[start:end] for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
