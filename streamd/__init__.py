@@ -1,28 +1,33 @@
-"""streamd keeps people informed while long work runs.
+"""streamd: a real-time server for long-running work.
 
-A program publishes what happens; browsers and services see it within milliseconds, over Server-Sent
-Events, WebSocket or long-poll. Whoever reconnects resumes without loss or repeat.
+A program publishes events; browsers and services receive them within milliseconds over Server-Sent Events,
+WebSocket or long polling. A client that reconnects resumes from its last event id without loss or repeats.
 
 The way of an event::
 
-    publish  api - hub.publish - log.append (gets its id) ------+
+    publish  http - hub.publish - log.append (assigns the id) --+
                                                                 | log.tail, in log order
     deliver  wire.write_nowait <- subscription.offer <- hub <---+
-                  would block: bounded outbox - the connection's own task - socket
-                  outbox full: lagging - pages of log.read from the cursor - level again, live again
+                  would block: bounded send queue - the connection's own trio task - socket
+                  queue full: lagging - pages of log.read from the cursor - level - live again
 
-The layers; imports only go down::
+The layers. Imports only go down; the contracts in ``pyproject.toml`` enforce it::
 
-    cli                         the commands
-    app, server                 the composition root; Hypercorn on trio
-    api, apps, web, client      routes; sources and services; the page; a client in Python
-    transports                  SSE, WebSocket, long-poll, on one loop
-    services                    the long-lived parts, in one nursery
-    tasks, text, log.memory     long work; generated text; an implementation of the log
-    hub, connections            fan-out; clients and their places
-    events, log.port            what an event is, and its codecs; what a log is
-    database                    one SQLite file for all that outlives the process
-    errors, config, metrics
+    cli, testing                            commands; a server and a reader for tests
+    app, server                             the composition root; HTTP/1.1 and HTTP/2 on trio
+    services, demo, client                  the five services; an event source; a client in Python
+    extension                               Streamd, the Quart extension, and Service
+    http                                    the API, and the parts that services build theirs from
+    transports                              SSE, WebSocket and long polling over the broker
+    runtime                                 broker, database, tasks and runner: the lifetime of everything
+    broker                                  log, hub, connections and metrics: the parts of every stream
+    tasks, text, log.memory                 long jobs; generated text; the log in memory
+    hub, connections                        the fan-out; admission and health of clients
+    events, log.port                        events and their codecs; the port of a log: pure Python
+    database                                one SQLite file for everything that outlives the process
+    errors, config, metrics, logs, outbound
+
+Only ``http``, ``extension``, the services and ``app`` import Quart. A service imports public names only.
 
 Inside a Quart-Trio application start from :class:`Streamd` and :class:`EventStream`.
 """
@@ -32,7 +37,7 @@ from typing import TYPE_CHECKING, Any
 
 try:
     __version__ = version("streamd")
-except PackageNotFoundError:  # run from a checkout that was not installed
+except PackageNotFoundError:  # a checkout that is not installed
     __version__ = "0+unknown"
 
 if TYPE_CHECKING:
@@ -47,7 +52,7 @@ __all__ = ["EventStream", "Service", "Streamd", "__version__", "create_app"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the application only when somebody asks for it: the codecs and the client do not need it."""
+    """Import a public name on first use, so that the codecs and the client load without the application."""
     if name in _EXPORTS:
         from importlib import import_module
 
