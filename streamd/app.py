@@ -18,7 +18,7 @@ from .errors import ConfigError
 from .events import EventId
 from .extension import Service, Streamd
 from .http.current import EXTENSION
-from .http.fast_path import DirectEvents
+from .http.fast_path import EventsFastPath
 from .http.observe import allow_origins, observe_requests
 from .http.openapi import Document
 from .http.problems import use_problems
@@ -54,8 +54,8 @@ def create_app(settings: Settings | None = None, *, log: Log | None = None) -> Q
     for name in SERVICES:
         if getattr(settings, name).enabled:
             streamd.add(_make_service(name, streamd))
-    direct = DirectEvents(app.asgi_app, app, streamd.runtime.broker, settings.server.cors_origins)
-    app.asgi_app = direct  # type: ignore[assignment,method-assign]
+    fast_path = EventsFastPath(app.asgi_app, app, streamd.runtime.broker, settings.server.cors_origins)
+    app.asgi_app = fast_path  # type: ignore[assignment,method-assign]
     return app
 
 

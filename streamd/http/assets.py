@@ -1,4 +1,4 @@
-"""The files of the page."""
+"""The page's files."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -14,22 +14,22 @@ CONTENT_TYPES: Final = {
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-"""Written down, because the mimetypes module answers by the tables of the machine it runs on."""
+"""Fixed here, because the mimetypes module depends on the tables of the machine."""
 
 
 @attrs.frozen
 class Asset:
-    """One file, ready to be served."""
+    """One file in memory, with the headers that describe it."""
 
     content: bytes = attrs.field(repr=False)
     content_type: str
-    etag: str  # of the content, so that it is the same on every node and after every start
+    etag: str  # a hash of the content: the same on every node and after every start
 
 
 def load_assets() -> Mapping[str, Asset]:
     """Read every file under ``static/``, by its path below that folder such as ``js/main.js``.
 
-    They are few and small, so they are kept in memory: no request can name a file that is not among them.
+    The files are few and small, so they stay in memory, and no request can name any other file.
 
     Raises:
         KeyError: a file has a suffix that :data:`CONTENT_TYPES` does not know.
@@ -41,7 +41,7 @@ def load_assets() -> Mapping[str, Asset]:
 def _walk(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, Traversable]]:
     for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
         if entry.name.startswith("."):
-            continue  # what editors leave behind
+            continue  # an editor's backup or swap file
         if entry.is_dir():
             yield from _walk(entry, f"{prefix}{entry.name}/")
         else:

@@ -1,7 +1,7 @@
-"""``GET /events`` on plain ASGI, past the web framework.
+"""``GET /events`` on plain ASGI, without the web framework.
 
-A subscription is by far the most frequent request, and after a restart all of them come at once. The
-framework would take most of the time that one costs, and most of its memory for as long as it lasts.
+Subscribing is by far the most frequent request, and after a restart all clients reconnect at once. Quart
+would take most of the CPU time of that request, and most of its memory while the stream lasts.
 """
 
 import time
@@ -34,46 +34,50 @@ _HOOKS: Final = (
 
 
 @attrs.frozen
-class Query:
-    """The parameters of a query string, asked for in the way of the web framework's."""
+class QueryParameters:
+    """The parameters of a query string, with the two lookups of Quart's ``request.args``."""
 
     values: dict[str, list[str]]
 
     def get(self, name: str) -> str | None:
-        """The first value of a parameter."""
+        """Return the first value of a parameter; None without one."""
         return self.values[name][0] if name in self.values else None
 
     def getlist(self, name: str) -> list[str]:
-        """All values of a parameter."""
+        """Return all values of a parameter."""
         return self.values.get(name, [])
 
 
 @attrs.frozen
-class DirectRequest:
-    """What :func:`~.requests.parse_stream_request` needs of a request."""
+class ScopeRequest:
+    """An ASGI scope as a :class:`~.requests.RequestLike`."""
 
-    args: Query
-    headers: dict[str, str]  # by lower-case name; of a repeated one, the last
+    args: QueryParameters
+    headers: dict[str, str]  # by lower-case name; the last value of a repeated header
     remote_addr: str | None
 
     @classmethod
-    def of(cls, scope: Scope) -> "DirectRequest":
+    def from_scope(cls, scope: Scope) -> "ScopeRequest":
+        """Decode the query string and the headers of a scope."""
         query = scope["query_string"].decode("utf-8", "replace")
         headers = {name.decode("latin1"): value.decode("latin1") for name, value in scope["headers"]}
         client = scope.get("client")
-        return cls(Query(parse_qs(query, keep_blank_values=True)), headers, client[0] if client else None)
+        return cls(
+            QueryParameters(parse_qs(query, keep_blank_values=True)), headers, client[0] if client else None
+        )
 
 
-class DirectEvents:
-    """An application's ASGI entrance, at which ``GET /events`` turns off.
+class EventsFastPath:
+    """An ASGI application that serves ``GET /events`` itself and passes everything else to ``inner``.
 
-    An application that got hooks of its own, such as a check of who is asking, is left to handle
-    every request by itself.
+    If hooks were added to the Quart application, such as an authentication check, ``inner`` serves every
+    request, so that no hook is bypassed.
 
     Args:
-        inner: the application's entrance so far.
-        app: the application, with all of streamd's own hooks.
-        origins: whose pages may read the answers, see :func:`~.observe.allow_origins`.
+        inner: the ASGI application to wrap.
+        app: the Quart application, with all of streamd's own hooks.
+        broker: the parts that a stream needs.
+        origins: the origins whose pages may read responses, see :func:`~.observe.allow_origins`.
     """
 
     def __init__(self, inner: Any, app: Quart, broker: Broker, origins: Sequence[str]) -> None:
@@ -82,39 +86,39 @@ class DirectEvents:
         self._broker = broker
         self._origins = origins
         self._own_hooks = _hooks_of(app)
-        self._applies: bool | None = None  # decided at the first request, when all hooks are there
+        self._applies: bool | None = None  # decided at the first request, when all hooks are registered
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "http" and scope["path"] == PATH and scope["method"] in ("GET", "HEAD"):
             if self._applies is None:
                 self._applies = _hooks_of(self._app) == self._own_hooks
-            if self._applies and find_transport(scope) is not None:  # which tells when the client leaves
+            if self._applies and find_transport(scope) is not None:  # the transport reports a disconnect
                 return self._serve(scope, send)
             if self._applies:
-                return self._serve_watching(scope, receive, send)
-        entered: Awaitable[None] = self._inner(scope, receive, send)
-        return entered
+                return self._serve_until_disconnect(scope, receive, send)
+        passed_on: Awaitable[None] = self._inner(scope, receive, send)
+        return passed_on
 
-    async def _serve_watching(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve_until_disconnect(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_until_disconnect, receive, nursery.cancel_scope)
+            nursery.start_soon(_cancel_on_disconnect, receive, nursery.cancel_scope)
             await self._serve(scope, send)
             nursery.cancel_scope.cancel()
 
     async def _serve(self, scope: Scope, send: Send) -> None:
         began = time.perf_counter()
-        asked = DirectRequest.of(scope)
-        allowed = cors_headers(self._origins, asked.headers.get("origin"))
+        request = ScopeRequest.from_scope(scope)
+        cors = cors_headers(self._origins, request.headers.get("origin"))
         try:
-            request = parse_stream_request(asked, self._broker)
-            del asked  # a stream may last for long, and nobody looks at these any more
+            stream_request = parse_stream_request(request, self._broker)
+            del request  # free the headers: the stream may last for hours
             scope["headers"].clear()
-            with open_stream(self._broker, "sse", request) as (connection, subscription):
-                headers = [*_HEAD, *((name.lower().encode(), value.encode()) for name, value in allowed)]
+            with open_stream(self._broker, "sse", stream_request) as (connection, subscription):
+                headers = [*_HEAD, *((name.lower().encode(), value.encode()) for name, value in cors)]
                 await serve_sse(self._broker, connection, subscription, scope, send, headers)
-        except StreamdError as refused:  # before the head is out; later ones end in the stream
-            response = problem_response(refused)
-            for name, value in allowed:
+        except StreamdError as rejection:  # raised before the head is sent; later errors end in the stream
+            response = problem_response(rejection)
+            for name, value in cors:
                 response.headers.add(name, value)
             body = await response.get_data(as_text=False)
             head = [(name.lower().encode(), value.encode()) for name, value in response.headers.items()]
@@ -125,19 +129,19 @@ class DirectEvents:
             self._broker.metrics.request_seconds.labels(*labels).observe(seconds)
 
 
-async def _until_disconnect(receive: Receive, serving: trio.CancelScope) -> None:
+async def _cancel_on_disconnect(receive: Receive, serving: trio.CancelScope) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
     serving.cancel()
 
 
 def _hooks_of(app: Quart) -> list[object]:
-    """All functions that an application runs around its views."""
+    """List all functions that an application runs around its views."""
     return [function for kind in _HOOKS for function in _leaves(getattr(app, kind, {}))]
 
 
 def _leaves(found: object) -> Iterator[object]:
-    """What nested dictionaries and lists hold."""
+    """Yield the values of nested dictionaries and lists."""
     if isinstance(found, dict):
         found = list(found.values())
     if isinstance(found, list):

@@ -1,4 +1,4 @@
-"""Around every request: how long it took, and what pages of other origins may do."""
+"""Hooks around every request: response times and cross-origin access."""
 
 import time
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ from .requests import LAST_EVENT_ID
 from .responses import EventStream
 
 UNKNOWN_ROUTE = "unknown"
-EXPOSED: Final = "Retry-After, ETag, Location, Task-Status, Task-Progress"
-"""Headers that pages of other origins may read, beside those that all may."""
+EXPOSED_HEADERS: Final = "Retry-After, ETag, Location, Task-Status, Task-Progress"
+"""Headers that pages of other origins may read, in addition to the safelisted ones (WHATWG Fetch)."""
 _DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
-_QUOTED_CHARS: Final = 200  # a message may quote a header, which may be as long as the request's head
+_QUOTED_CHARS: Final = 200  # quoted from a header, which may be as long as the request head
 
 
 def observe_requests(app: Quart, metrics: Metrics) -> None:
-    """Measure every answer that is not a stream, by the route's pattern, which bounds the labels."""
+    """Measure the time of every response that is not a stream, by route pattern, which bounds the labels."""
 
     async def begin() -> None:
         g.streamd_began = time.perf_counter()
@@ -38,19 +38,19 @@ def observe_requests(app: Quart, metrics: Metrics) -> None:
 
 
 def cors_headers(origins: Sequence[str], origin: str | None) -> list[tuple[str, str]]:
-    """What lets pages of an origin read an answer (WHATWG Fetch, CORS protocol), if they may.
+    """Build the headers that let pages of an allowed origin read a response (WHATWG Fetch, CORS protocol).
 
-    As soon as there are origins to allow, the answers to all others say as well that they depend on the
-    origin; otherwise a cache would give one answer to everybody.
+    If any origin is allowed, responses to all others have ``Vary: Origin`` too; otherwise a shared cache
+    would give all origins the same response.
 
     Args:
-        origins: that are allowed; ``*`` for all.
-        origin: of the page that asks; None outside a page.
+        origins: the allowed origins; ``*`` for all.
+        origin: the origin of the requesting page; None outside a page.
     """
     headers = [("Vary", "Origin")] if origins else []
     if origin is not None and _is_allowed(origins, origin):
         headers.append(("Access-Control-Allow-Origin", "*" if "*" in origins else origin))
-        headers.append(("Access-Control-Expose-Headers", EXPOSED))
+        headers.append(("Access-Control-Expose-Headers", EXPOSED_HEADERS))
     return headers
 
 
@@ -59,7 +59,7 @@ def _is_allowed(origins: Sequence[str], origin: str) -> bool:
 
 
 def allow_origins(app: Quart, origins: Sequence[str]) -> None:
-    """Let pages of these origins use the API (WHATWG Fetch, CORS protocol); ``*`` for all."""
+    """Let pages of these origins use the API (WHATWG Fetch, CORS protocol); ``*`` allows all."""
 
     async def allow(response: Response) -> Response:
         origin = request.headers.get("Origin")
@@ -76,13 +76,13 @@ def allow_origins(app: Quart, origins: Sequence[str]) -> None:
 
 
 def check_websocket_origin(upgrade: Websocket, origins: Sequence[str]) -> None:
-    """Keep pages of other origins out: browsers let any page open a WebSocket (RFC 6455 section 10.2).
+    """Reject pages of other origins: browsers let any page open a WebSocket (RFC 6455 section 10.2).
 
-    Programs send no origin, and are let in. The origin is the request's own when its host is; where TLS
-    ends at a proxy the request does not show it, so of a plain one both http and https are.
+    Programs send no origin and are admitted. An origin is the server's own if its host is the request's
+    ``Host``. Behind a proxy that terminates TLS a request looks plain, so a plain one matches http and https.
 
     Raises:
-        Forbidden: the upgrade comes from a page of an origin that is neither its own nor allowed.
+        Forbidden: the page's origin is neither the server's own nor allowed.
     """
     origin = upgrade.headers.get("Origin")
     if origin is None or _is_allowed(origins, origin):

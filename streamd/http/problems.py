@@ -1,4 +1,4 @@
-"""Every error as ``application/problem+json`` (RFC 9457), with streamd's stable ``code``."""
+"""Errors as ``application/problem+json`` (RFC 9457), with streamd's stable ``code``."""
 
 import math
 from collections.abc import Callable
@@ -15,17 +15,17 @@ from ..errors import StreamdError
 from . import schema
 from .schema import PROBLEM_JSON
 
-_RETRIED: Final = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+_RETRYABLE: Final = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 View = TypeVar("View", bound=Callable[..., Any])
 
 
 def document_problems(*statuses: int) -> Callable[[View], View]:
-    """Say in ``/openapi.json`` which problems a view may answer."""
+    """Add the statuses of the problems that a view answers to ``/openapi.json``."""
 
     def document(view: View) -> View:
         for status in statuses:
-            headers = schema.RetryHeaders if status in _RETRIED else None
+            headers = schema.RetryHeaders if status in _RETRYABLE else None
             view = document_response(schema.ProblemSchema, status, headers)(view)
         return view
 
@@ -33,7 +33,7 @@ def document_problems(*statuses: int) -> Callable[[View], View]:
 
 
 def problem_fields(error: StreamdError) -> dict[str, Any]:
-    """The members of the problem; ``field`` only where one input is to blame."""
+    """Build the members of a problem; ``field`` only if the error names an input."""
     fields: dict[str, Any] = {
         "type": "about:blank",
         "title": HTTPStatus(error.status).phrase,
@@ -47,7 +47,7 @@ def problem_fields(error: StreamdError) -> dict[str, Any]:
 
 
 def problem_response(error: StreamdError) -> TrioResponse:
-    """The answer for an error, with ``Retry-After`` in whole seconds where a retry helps."""
+    """Build the response to an error, with ``Retry-After`` in whole seconds if the error has a delay."""
     response = TrioResponse(
         msgspec.json.encode(problem_fields(error)), status=error.status, content_type=PROBLEM_JSON
     )
@@ -58,12 +58,12 @@ def problem_response(error: StreamdError) -> TrioResponse:
 
 
 async def handle_streamd_error(error: StreamdError) -> TrioResponse:
-    """What streamd refuses or cannot do."""
+    """Answer an error that streamd raised."""
     return problem_response(error)
 
 
 async def handle_http_exception(error: HTTPException) -> TrioResponse:
-    """What Quart refuses by itself: unknown paths, wrong methods, oversize bodies."""
+    """Answer an error of Quart itself: an unknown path, a wrong method, a body that is too large."""
     status = HTTPStatus(error.code or 500)
     fields = {
         "type": "about:blank",
@@ -80,12 +80,12 @@ async def handle_http_exception(error: HTTPException) -> TrioResponse:
 
 
 async def handle_unexpected(_error: Exception) -> TrioResponse:
-    """A bug: the client learns nothing but that; Quart has logged it."""
+    """Answer 500 to a bug, without details for the client; Quart has logged them."""
     return problem_response(StreamdError("something went wrong in the server"))
 
 
 def use_problems(app: Quart) -> None:
-    """Answer every error of ``app`` as a problem."""
+    """Register the error handlers that answer every error of ``app`` as a problem."""
     app.register_error_handler(StreamdError, handle_streamd_error)
     app.register_error_handler(HTTPException, handle_http_exception)
     app.register_error_handler(500, handle_unexpected)

@@ -1,4 +1,4 @@
-"""What a query string, a header or a body may say; everything wrong is refused by its name."""
+"""Parsers of query parameters, headers and bodies. Each error names the input that is invalid."""
 
 import math
 from collections.abc import AsyncIterator
@@ -18,13 +18,13 @@ from .current import current_runtime
 from .json import JSON
 
 LAST_EVENT_ID: Final = "Last-Event-ID"
-_LISTED: Final = 100  # things in a list when the client does not say how many
+_DEFAULT_LIMIT: Final = 100  # entries of a list without ``limit``: a page that people can read
 
 T = TypeVar("T")
 
 
-class AnyRequest(Protocol):
-    """What is read of a request for a stream, whoever handles it; header names in lower case do."""
+class RequestLike(Protocol):
+    """The parts of a request that the parsers read. Header names are looked up in lower case."""
 
     @property
     def args(self) -> Any: ...  # has `get` and `getlist`
@@ -37,12 +37,17 @@ class AnyRequest(Protocol):
 
 
 def parse_stream_request(
-    request: AnyRequest, broker: Broker, *, cursor_parameter: str = "last_event_id"
+    request: RequestLike, broker: Broker, *, cursor_parameter: str = "last_event_id"
 ) -> StreamRequest:
-    """What ``GET /events`` asks for.
+    """Parse a subscription to the log: selectors, cursor, overflow policy, client id and heartbeat.
+
+    Args:
+        request: the request, or the WebSocket upgrade.
+        broker: for the limits.
+        cursor_parameter: the query parameter with the cursor of a client without ``Last-Event-ID``.
 
     Raises:
-        InvalidField: names the parameter or header that is wrong.
+        InvalidField: names the invalid parameter or header.
     """
     selectors = parse_selectors(
         request.args.getlist("topic"), request.args.getlist("pattern"), broker.settings
@@ -59,8 +64,12 @@ def parse_stream_request(
     )
 
 
-def parse_cursor(request: AnyRequest, parameter: str) -> EventId | None:
-    """Where the client wants to go on: the header that browsers send, else the parameter."""
+def parse_cursor(request: RequestLike, parameter: str) -> EventId | None:
+    """Parse the cursor: the ``Last-Event-ID`` header, else the query parameter; None without either.
+
+    Raises:
+        InvalidField: the cursor is not an event id.
+    """
     header = request.headers.get(LAST_EVENT_ID.lower())
     if header:
         return parse_event_id(header, field=LAST_EVENT_ID)
@@ -69,7 +78,11 @@ def parse_cursor(request: AnyRequest, parameter: str) -> EventId | None:
 
 
 def parse_overflow(text: str | None) -> Overflow:
-    """The overflow policy; catch-up when the client names none."""
+    """Parse an overflow policy; catch-up by default.
+
+    Raises:
+        InvalidField: there is no such policy.
+    """
     try:
         return Overflow(text) if text else Overflow.CATCH_UP
     except ValueError:
@@ -77,7 +90,7 @@ def parse_overflow(text: str | None) -> Overflow:
         raise InvalidField(f"overflow must be one of {known}; got {text!r}", field="overflow") from None
 
 
-def _parse_heartbeat(request: AnyRequest, broker: Broker) -> float | None:
+def _parse_heartbeat(request: RequestLike, broker: Broker) -> float | None:
     settings = broker.settings.connections
     return parse_seconds(
         request,
@@ -89,12 +102,12 @@ def _parse_heartbeat(request: AnyRequest, broker: Broker) -> float | None:
 
 
 def parse_seconds(
-    request: AnyRequest, name: str, *, default: float | None, least: float, most: float
+    request: RequestLike, name: str, *, default: float | None, least: float, most: float
 ) -> float | None:
-    """A parameter in seconds, within its bounds.
+    """Parse a query parameter in seconds.
 
     Raises:
-        InvalidField: not a number, or out of bounds.
+        InvalidField: it is not a number from ``least`` to ``most``.
     """
     text = request.args.get(name)
     if text is None:
@@ -108,22 +121,22 @@ def parse_seconds(
     return seconds
 
 
-def parse_limit(request: AnyRequest, most: int) -> int:
-    """How many things to list: what ``limit`` says, else 100.
+def parse_limit(request: RequestLike, most: int) -> int:
+    """Parse ``limit``, the maximum number of entries to list; by default 100, or ``most`` if that is less.
 
     Raises:
-        InvalidField: it is no number, or more than ``most``.
+        InvalidField: it is not a whole number from 0 to ``most``.
     """
     text = request.args.get("limit")
     if text is None:
-        return min(_LISTED, most)
+        return min(_DEFAULT_LIMIT, most)
     if not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) > most:
         raise InvalidField(f"limit must be 0 to {most}, got {text[:64]!r}", field="limit")
     return int(text)
 
 
-def identify(request: AnyRequest) -> Identity:
-    """Who is asking. In open mode nobody in particular, from an address."""
+def identify(request: RequestLike) -> Identity:
+    """Return the identity of the caller. Without access control that is an address alone."""
     return Identity(address=request.remote_addr or "")
 
 
@@ -166,7 +179,7 @@ async def read_json(type: type[T], *, max_bytes: int | None = None) -> T:
     """
     if request.mimetype != JSON:
         raise UnsupportedMediaType(
-            f"the body must be {JSON}, not {request.mimetype or 'without a content type'}",
+            f"Content-Type must be {JSON} ({request.mimetype or 'none'} was sent)",
             field="Content-Type",
         )
     return decode_json(await read_body(max_bytes=max_bytes), type)
@@ -177,10 +190,10 @@ def _too_large(max_bytes: int) -> TooLarge:
 
 
 async def read_lines(body: AsyncIterator[bytes], max_line_bytes: int) -> AsyncIterator[list[bytes]]:
-    """Lines of a body as they come: all that each part completes, without their line ends.
+    """Yield the lines that each part of a body completes, without their line ends.
 
-    A line longer than ``max_line_bytes`` comes cut to one byte more than that, and the rest of it is
-    skipped, so that the reader can refuse it and go on.
+    A line longer than ``max_line_bytes`` is cut to one byte more than that and its rest is discarded, so that
+    the caller can reject the line and continue.
     """
     rest = bytearray()
     async for part in body:

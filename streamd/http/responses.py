@@ -1,4 +1,4 @@
-"""What a view returns to stream: ``return EventStream("orders/7")``."""
+"""The response with which a view streams: ``return EventStream("orders/7")``."""
 
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
@@ -28,27 +28,28 @@ class EventStream(TrioResponse):
     """A Server-Sent Events response. Return it from a view; it serves itself on raw ASGI.
 
     Args:
-        source: a topic, several, or :class:`~streamd.events.Selectors`; or an async generator that
+        source: a topic, several topics, or :class:`~streamd.events.Selectors`; or an async generator that
             yields text, JSON values or :class:`~streamd.events.UnloggedEvent` for this client only.
-        patterns: patterns to subscribe to, beside the topics.
-        after: where a client begins that brings no ``Last-Event-ID``: an event id, ``earliest``, or
-            None for only what comes from now on. A client that brings one resumes there.
-        overflow: what happens when the client is slow, see :class:`~streamd.hub.Overflow`.
+        patterns: patterns to subscribe to in addition to the topics.
+        after: the cursor of a client that sends no ``Last-Event-ID``: an event id, ``earliest``, or
+            None to receive only new events. A client that sends the header resumes there.
+        overflow: the policy for a slow consumer, see :class:`~streamd.hub.Overflow`.
         client_id: a name for the client; a second connection with it replaces the first.
-        user: who it is, for the limit per user and for programs that address clients.
-        heartbeat_seconds: quiet time before a heartbeat; None for the configured one.
-        heartbeat_always: heartbeats also on a stream that is not quiet.
-        group: connections that share a bound, a lifetime and an account with this one.
-        opening: makes what the client is sent right after ``connected``, before anything of the source:
-            frames such as an :class:`~streamd.events.UnloggedEvent` with the present state. It is called
-            when the client has its place in the log already, so that nothing falls in between; frames
-            without an id leave the client's cursor where it is.
+        user: the user's name, for the limit per user and for programs that address clients.
+        heartbeat_seconds: interval of heartbeats on a quiet stream (s); None for
+            ``connections.heartbeat_seconds``.
+        heartbeat_always: whether a busy stream also gets heartbeats.
+        group: connections that share limits, a lifetime and statistics with this one.
+        opening: builds the frames to send right after ``connected`` and before the source, such as an
+            :class:`~streamd.events.UnloggedEvent` with the current state. It is called when the
+            subscription has its position in the log, so no event is lost in between. Frames without an
+            id do not move the client's cursor.
 
-    A client for which there is no place is answered 503 or 429 with ``Retry-After``. A generator that
-    ends ends the stream; a browser that then reconnects by itself is answered 204, which stops it.
+    A client that gets no slot is answered 503 or 429 with ``Retry-After``. The stream ends with its
+    generator; a browser that then reconnects by itself gets 204, which stops it (WHATWG HTML section 9.2.3).
 
     Raises:
-        InvalidField: a topic, pattern or cursor is wrong; in a view this becomes a 400.
+        InvalidField: a topic, pattern or cursor is invalid; in a view this becomes a 400.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class EventStream(TrioResponse):
         opening: Opening = no_opening,
     ) -> None:
         super().__init__(b"", headers=HEADERS)
-        del self.headers["Content-Length"]  # Quart counted the empty body that stands for the stream
+        del self.headers["Content-Length"]  # Quart set that of the empty placeholder body
         self.timeout = None
         self._broker = current_runtime().broker
         self._opening = opening
@@ -96,17 +97,17 @@ class EventStream(TrioResponse):
 
     @classmethod
     def from_request(cls, stream_request: StreamRequest) -> "EventStream":
-        """A stream for a request that was parsed already."""
+        """Build the response to a parsed request."""
         stream = cls(stream_request.selectors)
         stream._request = stream_request
         return stream
 
     def _start_after(self, cursor: EventId) -> None:
-        """Begin behind a place in the log, whatever the client brought."""
+        """Set the cursor, in place of the one that the client sent."""
         self._request = attrs.evolve(self._request, after=cursor)
 
     async def serve(self, scope: Scope, send: Send) -> None:
-        """Answer the request: a stream, or the reason why there is none."""
+        """Send the response: the stream, or a problem if the client is rejected."""
         if self.status_code != 200:
             await self._answer(send, self)
             return
@@ -115,9 +116,9 @@ class EventStream(TrioResponse):
                 await self._serve_log(scope, send)
             else:
                 await self._serve_generator(self._generator, scope, send)
-        except StreamdError as refused:  # before the head is out; later ones end in the stream
-            response = problem_response(refused)
-            for name, value in self.headers.items():  # such as what a cross-origin client needs
+        except StreamdError as rejection:  # raised before the head is sent; later errors end in the stream
+            response = problem_response(rejection)
+            for name, value in self.headers.items():  # such as those of CORS
                 if name not in HEADERS and name not in response.headers:
                     response.headers[name] = value
             await self._answer(send, response, await response.get_data(as_text=False))
@@ -146,9 +147,9 @@ class EventStream(TrioResponse):
 
 
 class EventStreamHTTPConnection(TrioASGIHTTPConnection):
-    """Quart-Trio's HTTP connection, which lets an :class:`EventStream` serve itself.
+    """Quart-Trio's HTTP connection, extended to let an :class:`EventStream` send itself.
 
-    The client's close cancels the nursery that :meth:`handle_request` runs in.
+    A disconnect of the client cancels the nursery in which :meth:`handle_request` runs.
     """
 
     async def _send_response(self, send: Any, response: Any) -> None:

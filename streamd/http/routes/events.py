@@ -1,4 +1,4 @@
-"""``/events``: subscribe by SSE or WebSocket, poll, and publish."""
+"""``/events``: subscribe by Server-Sent Events or WebSocket, poll, and publish."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -34,13 +34,13 @@ events = Blueprint("streamd_events", __name__)
 @document_response(schema.EventStreamText, 200)
 @document_problems(400, 403, 429, 503)
 async def subscribe() -> EventStream:
-    """Receive events as they are published, by Server-Sent Events; with an Upgrade, by WebSocket."""
+    """Stream events as they are published, by Server-Sent Events; with an Upgrade, by WebSocket."""
     return EventStream.from_request(parse_stream_request(request, current_runtime().broker))
 
 
 @events.websocket("/events")
 async def subscribe_websocket() -> None:
-    """The same over a WebSocket: JSON text frames, and a client that may change its mind."""
+    """Subscribe over a WebSocket: JSON text frames, and a client that can change its subscription."""
     broker = current_runtime().broker
     check_websocket_origin(websocket, broker.settings.server.cors_origins)
     stream_request = parse_stream_request(websocket, broker)
@@ -59,7 +59,7 @@ async def subscribe_websocket() -> None:
 @document_response(schema.PollAnswerSchema, 200)
 @document_problems(400, 429, 503)
 async def poll_events() -> TrioResponse:
-    """Receive what there is after a cursor, or wait for it: one answer at a time."""
+    """Return the events after a cursor, or wait for the next ones: one answer per request."""
     broker = current_runtime().broker
     settings = broker.settings.poll
     stream_request = parse_stream_request(request, broker, cursor_parameter="after")
@@ -86,7 +86,7 @@ async def publish() -> TrioResponse:
         return response
     if request.mimetype != JSON:
         raise UnsupportedMediaType(
-            f"publish as {JSON} or {schema.NDJSON}, not {request.mimetype or 'without a content type'}",
+            f"Content-Type must be {JSON} or {schema.NDJSON} ({request.mimetype or 'none'} was sent)",
             field="Content-Type",
         )
     body = await read_body()
@@ -99,10 +99,10 @@ async def publish() -> TrioResponse:
 
 
 async def _publish_lines(broker: Broker, body: Any) -> AsyncIterator[bytes]:
-    """Publish each line by itself and answer it; what one part of the body brings goes together."""
+    """Publish each line and yield its answer. Lines of one part of the body are published together."""
     limits = broker.settings.events
     number = 0
-    busy: Unavailable | None = None  # once set, the rest is refused too: a retry must not change the order
+    busy: Unavailable | None = None  # once set, later lines are rejected too: a retry must not reorder them
     async for lines in read_lines(body, limits.max_line_bytes):
         outcomes = [_read_line(line, limits) for line in lines]
         if busy is not None:
@@ -124,7 +124,7 @@ async def _publish_lines(broker: Broker, body: Any) -> AsyncIterator[bytes]:
 
 def _read_line(line: bytes, limits: EventSettings) -> Draft | StreamdError | None:
     if not line.strip():
-        return None  # a blank line counts, and is not answered
+        return None  # a blank line has a number but gets no answer
     if len(line) > limits.max_line_bytes:
         return TooLarge(f"the line is longer than {limits.max_line_bytes} bytes", field="line")
     try:
@@ -136,10 +136,10 @@ def _read_line(line: bytes, limits: EventSettings) -> Draft | StreamdError | Non
 async def _publish_each(
     broker: Broker, outcomes: list[Draft | StreamdError | None]
 ) -> list[dict[str, Any] | None]:
-    """Publish the drafts among the outcomes, together if that goes, else one by one.
+    """Publish the drafts among the outcomes together; one by one after an idempotency conflict.
 
     Raises:
-        Unavailable: none of them was published.
+        Unavailable: none of the drafts was published.
     """
     drafts = [outcome for outcome in outcomes if isinstance(outcome, Draft)]
     results: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""Health, metrics and connections, for those who run streamd."""
+"""Health, metrics and connections, for operators."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -24,7 +24,7 @@ operations = Blueprint("streamd_operations", __name__)
 @operations.get("/health/live")
 @document_response(schema.HealthSchema, 200)
 async def live() -> dict[str, Any]:
-    """The process answers."""
+    """Report that the process answers requests."""
     return {"status": "alive"}
 
 
@@ -32,7 +32,7 @@ async def live() -> dict[str, Any]:
 @document_response(schema.Readiness, 200)
 @document_problems(503)
 async def ready() -> dict[str, Any]:
-    """The server takes connections; false from the moment it begins to shut down."""
+    """Report whether the server accepts connections; 503 from the start of a graceful shutdown."""
     broker = current_runtime().broker
     if broker.connections.draining:
         raise ShuttingDown("the server is shutting down", retry_after_seconds=1)
@@ -42,7 +42,7 @@ async def ready() -> dict[str, Any]:
 @operations.get("/metrics")
 @document_response(schema.MetricsText, 200)
 async def metrics() -> TrioResponse:
-    """Everything that is counted, for Prometheus."""
+    """Return all metrics in the Prometheus text format."""
     text = generate_latest(current_runtime().broker.metrics.registry)
     return TrioResponse(text, content_type=CONTENT_TYPE_LATEST)
 
@@ -52,7 +52,7 @@ async def metrics() -> TrioResponse:
 @document_response(schema.Connections, 200)
 @document_problems(400)
 async def connections() -> dict[str, Any]:
-    """Totals, and the connections there are, the oldest first, or the one with this ``id``."""
+    """Return totals and the open connections, oldest first, or only the one with this ``id``."""
     broker = current_runtime().broker
     wanted = request.args.get("id")
     limit = parse_limit(request, broker.settings.connections.max_listed)
@@ -66,13 +66,13 @@ async def connections() -> dict[str, Any]:
 
 
 class StateCollector(Collector):
-    """Figures that are looked up when somebody asks, rather than counted."""
+    """Gauges that are read from the broker at each scrape."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
 
     def describe(self) -> Iterable[Metric]:
-        return []  # said, so that registering does not collect outside of trio
+        return []  # defined, because the registry would otherwise call collect(), which needs trio
 
     def collect(self) -> Iterable[Metric]:
         registry = self._broker.connections

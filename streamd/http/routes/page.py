@@ -1,4 +1,4 @@
-"""The blueprint of the page."""
+"""The page at ``/`` and its files under ``/static/``."""
 
 from typing import Final
 
@@ -10,15 +10,15 @@ from ..assets import Asset, load_assets
 PAGE: Final = "index.html"
 
 CONTENT_SECURITY_POLICY: Final = (
-    "default-src 'self'; "  # scripts, styles, fetch and EventSource: from here only, nothing inline
+    "default-src 'self'; "  # scripts, styles, fetch and EventSource from this origin only, nothing inline
     "object-src 'none'; "
     "base-uri 'none'; "
-    "form-action 'none'; "  # the page's forms are handled by its script
+    "form-action 'none'; "  # the page's script handles its forms
     "frame-ancestors 'none'"
 )
 
 HEADERS: Final = {
-    # Asked again each time, answered 304: addresses without a version must not mix two releases' modules.
+    # Revalidate each time (304): URLs without a version must not mix the modules of two releases.
     "Cache-Control": "no-cache",
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -29,24 +29,24 @@ HEADERS: Final = {
 _assets: Final = load_assets()
 
 web = Blueprint("streamd_web", __name__)
-"""Serves ``/`` and the files under ``/static/``."""
+"""The blueprint with ``/`` and the files under ``/static/``."""
 
 
 @web.get("/")
 @hide
 async def page() -> Response:
-    """Answer the page."""
+    """Serve the page."""
     return await _answer(_assets[PAGE])
 
 
 @hide
 async def static_file(name: str) -> Response:
-    """Answer one of the page's files."""
+    """Serve one of the page's files."""
     return await _answer(_assets[name])
 
 
-# A route for each file: no other name can be asked for, and an app that has a static folder of its own keeps
-# it, because an exact route goes before its pattern. The page is at / only, where its addresses hold.
+# One exact route per file: no other name can be requested, and an application keeps its own static folder,
+# because an exact route has precedence over a pattern. The page is at / only, the base of its relative URLs.
 for _name in _assets.keys() - {PAGE}:
     web.add_url_rule(
         f"/static/{_name}", "static_file", static_file, defaults={"name": _name}, methods=["GET"]
@@ -54,7 +54,7 @@ for _name in _assets.keys() - {PAGE}:
 
 
 async def _answer(asset: Asset) -> Response:
-    """The asset, or 304 when the client has it already (RFC 9110 section 13.1.2)."""
+    """Build the response with an asset, or 304 if the client has it (RFC 9110 section 13.1.2)."""
     response = Response(asset.content, content_type=asset.content_type, headers=HEADERS)
     response.set_etag(asset.etag)
     return await response.make_conditional(request)
