@@ -1,24 +1,29 @@
-"""Hypercorn's trio worker with listeners and connections of our own.
+"""Hypercorn's trio worker with listeners and connections of streamd's own.
 
-Protocols (HTTP/1.1, HTTP/2, WebSocket), configuration and lifespan are Hypercorn's. What differs: a
-socket write is bounded in time, and every connection can be ended at once, whatever it is doing.
+Protocols (HTTP/1.1, HTTP/2, WebSocket), configuration and lifespan are Hypercorn's. Two things differ: a
+socket write is bounded in time, and every connection can be ended at once, in any state.
 
-===============  ============================================================================
-``serve``        :func:`serve`: listeners, the accept loop, and the way down
-``accept``       accepting, and what happens when files have run out
-``connection``   one client's socket
-``output``       everything that leaves it, in one order
-``tls``          TLS, records in and records out
-``wires``        what writes past ASGI, on HTTP/1.1 and WebSocket
-``http1``        HTTP/1.1: reading on while an answer is being made
-``http2``        HTTP/2: back pressure, a wire, and an end for one stream
-``tasks``        a connection's tasks, and what an application receives
-``pace``         how many connections are looked after in one pass of the event loop
-``live``         the connections there are
-``listeners``    sockets with their options
-``files``        the limit of open files
-``collector``    the garbage collector
-===============  ============================================================================
+=======================  ====================================================================
+``serve``                :func:`serve`: listeners, the accept loop and graceful shutdown
+``accept``               accepting, with pauses while the process is out of files
+``connection``           one client's socket, from TLS handshake to close
+``output``               the ordered output of one socket
+``tls``                  TLS in memory: records in, records out
+``wires``                direct writes past ASGI, on HTTP/1.1 and WebSocket
+``http1``                HTTP/1.1: reading ahead while a request is being answered
+``http2``                HTTP/2: the transport and the wire of one stream
+``stream_buffer``        HTTP/2: back-pressure of one stream
+``hypercorn_internals``  the only module that touches Hypercorn's private parts
+``task_group``           a connection's trio tasks, and the messages of one request
+``context``              the parts that all connections of a server share
+``loop_passes``          a limit on connection setups and teardowns per event-loop pass
+``live``                 the connections that are being served
+``listeners``            listening sockets and their options
+``files``                the limit of open files
+``collector``            tuning of the garbage collector
+=======================  ====================================================================
+
+It may import everything below it but ``services``, ``demo``, ``client`` and ``http``.
 """
 
 from .collector import tune_collector

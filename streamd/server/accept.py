@@ -1,4 +1,4 @@
-"""Accepting connections: some at a time, and none while files have run out."""
+"""The accept loop: a limited number of connections in a row, and pauses while the process is out of files."""
 
 import errno
 import socket
@@ -9,11 +9,12 @@ from typing import Any, Final
 
 import structlog
 import trio
-from hypercorn.utils import parse_socket_addr
 
 from ..config import ServerSettings
 from ..metrics import Metrics
-from .connection import ListenerInfo, ServerConnection
+from .connection import ServerConnection
+from .context import ListenerInfo
+from .listeners import host_and_port
 
 _log = structlog.get_logger(__name__)
 
@@ -26,29 +27,28 @@ Accepted = Callable[[ListenerInfo, socket.socket, Any], ServerConnection]
 class Listener(trio.abc.Listener[ServerConnection]):
     """A listening socket, for :func:`trio.serve_listeners`.
 
-    Where files have run out it waits a moment and tries again: accepting pauses, those who are
-    connected go on, and whoever knocks waits in the kernel's queue. The log says so once, until
-    nobody waits there any more.
+    After EMFILE or ENFILE it pauses and tries again: open connections go on, and new clients wait in the
+    kernel's backlog. It logs the first pause only, until the backlog has been empty.
 
     Args:
         sock: listening.
-        context: for TLS; None for plain TCP.
+        tls: context of TLS; None for plain TCP.
         accepted: makes the connection of an accepted socket and its peer's address.
-        settings: how many are accepted in a row, and how long a pause is.
-        metrics: where it counts.
+        settings: the maximum number of accepts in a row, and the length of a pause.
+        metrics: counts the pauses.
     """
 
     def __init__(
         self,
         sock: socket.socket,
-        context: ssl.SSLContext | None,
+        tls: ssl.SSLContext | None,
         accepted: Accepted,
         settings: ServerSettings,
         metrics: Metrics,
     ) -> None:
         sock.setblocking(False)
         self._sock = sock
-        self._entrance = ListenerInfo(context, _address_of_all(sock))
+        self._info = ListenerInfo(tls, _fixed_address(sock))
         self._accepted = accepted
         self._metrics = metrics
         self._each_pass = settings.accepts_each_pass
@@ -57,7 +57,7 @@ class Listener(trio.abc.Listener[ServerConnection]):
         self._is_exhausted = False
 
     async def accept(self) -> ServerConnection:
-        """The next connection.
+        """Wait for the next connection.
 
         Raises:
             trio.ClosedResourceError: the listener is closed.
@@ -74,7 +74,7 @@ class Listener(trio.abc.Listener[ServerConnection]):
             except OSError as error:
                 await self._recover(error)
             else:
-                return self._accepted(self._entrance, sock, peer)
+                return self._accepted(self._info, sock, peer)
 
     async def _recover(self, error: OSError) -> None:
         if error.errno in _CLOSED:
@@ -83,10 +83,10 @@ class Listener(trio.abc.Listener[ServerConnection]):
             self._metrics.accept_pauses.inc()
             if not self._is_exhausted:
                 self._is_exhausted = True
-                _log.error("accepting pauses: no files or memory for more connections", error=str(error))
-            # Raised, the error would make `serve_listeners` wait as well, and log a traceback each time.
+                _log.error("accepting_paused", error=str(error))
+            # If it were raised, `serve_listeners` would wait as well, and log a traceback each time.
             await trio.sleep(self._pause_seconds)
-        # Anything else was about one connection, which is gone already.
+        # Any other error concerns one connection, which is gone already.
 
     async def aclose(self) -> None:
         with suppress(OSError):
@@ -95,7 +95,7 @@ class Listener(trio.abc.Listener[ServerConnection]):
         await trio.lowlevel.checkpoint()
 
 
-def _address_of_all(sock: socket.socket) -> tuple[str, int] | None:
-    """Where all connections of a listener arrive; None when it listens on every address there is."""
+def _fixed_address(sock: socket.socket) -> tuple[str, int] | None:
+    """Return the address of all connections of a listener; None if it listens on every address."""
     address = sock.getsockname()
-    return None if address[0] in ("0.0.0.0", "::") else parse_socket_addr(sock.family, address)  # noqa: S104
+    return None if address[0] in ("0.0.0.0", "::") else host_and_port(sock.family, address)  # noqa: S104

@@ -1,9 +1,9 @@
-"""Python's cyclic garbage collector, which is the main brake at thousands of connections.
+"""Tuning of Python's cyclic garbage collector, the main cost of thousands of connections.
 
-By default it looks at young objects after every 700 allocations, and each look at the old ones passes
-over all that every connection holds. Connections leave no cycles of ours behind, so that it finds next
-to nothing: h11 leaves one after a request it cannot read, Quart-Trio one with each WebSocket.
-``python -m bench run --scenario gc-1000 --scenario gc-10000`` measures both ways.
+By default it examines young objects after every 700 allocations, and each full collection traverses the
+objects of all connections. It finds next to nothing: streamd's connections leave no cycles, h11 leaves
+one after a request that it cannot parse, Quart-Trio one with each WebSocket.
+``python -m bench run --scenario gc-1000 --scenario gc-10000`` compares both settings.
 """
 
 import gc
@@ -12,7 +12,7 @@ from ..config import ServerSettings
 
 
 def tune_collector(settings: ServerSettings) -> None:
-    """Let the collector forget what the start has made, and look at the rest less often.
+    """Exclude the objects of the start-up from collection, and collect the others less often.
 
     Call it when everything is set up, before connections are accepted.
     """

@@ -1,4 +1,4 @@
-"""The limit of open files, which bounds connections."""
+"""The limit of open files, which limits connections."""
 
 import resource
 from typing import Final
@@ -9,7 +9,7 @@ SPARE_FILES: Final = 64  # listeners, the log, standard streams, publishers betw
 
 
 def raise_open_files() -> int:
-    """Raise the soft limit of open files to the hard one; returns what it is then (count)."""
+    """Raise the soft limit of open files to the hard one, and return the new soft limit (files)."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -20,10 +20,10 @@ def raise_open_files() -> int:
 
 
 def check_open_files(max_connections: int, open_files: int) -> None:
-    """Refuse a number of connections that the process cannot hold.
+    """Reject a maximum number of connections that the limit of open files does not allow.
 
     Raises:
-        ConfigError: names the setting and the most that would do.
+        ConfigError: names the setting and the largest value that is possible.
     """
     if open_files != resource.RLIM_INFINITY and max_connections + SPARE_FILES > open_files:
         raise ConfigError(

@@ -1,92 +1,77 @@
-"""Hypercorn's HTTP/1.1 and WebSocket, with a reader that goes on while an answer is being made."""
+"""HTTP/1.1: reading ahead while a request is being answered."""
 
-import weakref
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
 
-import h11
 import trio
-from hypercorn.protocol.h11 import H11Protocol
-
-_EXTENSIONS: Final = b"sec-websocket-extensions"
 
 
-class HTTP1Protocol(H11Protocol):
-    """One HTTP/1.1 connection.
+class PipelinePause:
+    """The event that Hypercorn's reader waits for before it parses the next pipelined request.
+
+    While it waits, the client's bytes are buffered (RFC 9112 section 9.3.2). Without reading them, the
+    server would not notice that the client has left.
 
     Args:
         read: waits for the client's next bytes; empty at the end.
-        lost: called when the client has left while a request of it was being answered.
-        crowded: called when that much has come behind a request that is being answered.
-        max_ahead_bytes: how much that is; nothing more is read then until the answer is complete.
-        arguments: of Hypercorn's class.
+        on_disconnect: called when the client has left.
+        on_pipeline_full: called when the maximum is reached.
+        max_bytes: maximum number of bytes to buffer; reading then stops until the answer is complete.
     """
+
+    __slots__ = ("_buffer", "_feed", "_max_bytes", "_on_disconnect", "_on_pipeline_full", "_over", "_read")
 
     def __init__(
         self,
         read: Callable[[], Awaitable[bytes]],
-        lost: Callable[[], None],
-        crowded: Callable[[], None],
-        max_ahead_bytes: int,
-        *arguments: Any,
+        on_disconnect: Callable[[], None],
+        on_pipeline_full: Callable[[], None],
+        max_bytes: int,
     ) -> None:
-        super().__init__(*arguments)
         self._read = read
-        self._lost = lost
-        self._crowded = crowded
-        self._max_ahead_bytes = max_ahead_bytes
-        self._ahead = bytearray()
-        self.can_read = _Pause(self)
-
-    async def read_ahead(self) -> None:
-        """Keep what the client sends meanwhile; without this nobody would notice that it left."""
-        while data := await self._read():
-            self._ahead += data
-            if len(self._ahead) >= self._max_ahead_bytes:
-                self._crowded()
-                return
-        self._lost()
-
-    def go_on(self) -> None:
-        """Let the parser have what was read meanwhile."""
-        if self._ahead:
-            self.connection.receive_data(bytes(self._ahead))
-            self._ahead.clear()
-
-    async def _create_stream(self, request: h11.Request) -> None:
-        # Without extensions no message is ever compressed: a compressor costs 91 kB a connection, and
-        # Hypercorn inflates a message before it looks at its size.
-        if any(name == _EXTENSIONS for name, _ in request.headers):
-            request = h11.Request(
-                method=request.method,
-                target=request.target,
-                headers=[header for header in request.headers if header[0] != _EXTENSIONS],
-                http_version=request.http_version,
-            )
-        await super()._create_stream(request)
-
-
-class _Pause:
-    """What Hypercorn's reader waits for when a request came behind one that is still being answered."""
-
-    def __init__(self, protocol: HTTP1Protocol) -> None:
-        self._protocol: HTTP1Protocol = weakref.proxy(protocol)  # which owns this
+        self._on_disconnect = on_disconnect
+        self._on_pipeline_full = on_pipeline_full
+        self._max_bytes = max_bytes
+        self._buffer = bytearray()
         self._over: trio.Event | None = None
+        self._feed: Callable[[bytes], None]
+
+    def feed_to(self, feed: Callable[[bytes], None]) -> None:
+        """Set the function that takes the buffered bytes at the end of each pause."""
+        self._feed = feed
 
     async def clear(self) -> None:
+        """Begin a pause."""
         self._over = trio.Event()
 
     async def set(self) -> None:
+        """End the pause."""
         if self._over is not None:
             self._over.set()
 
     def is_set(self) -> bool:
+        """Return False during a pause."""
         return self._over is None or self._over.is_set()
 
     async def wait(self) -> None:
+        """Read ahead until the end of the pause, then feed the buffered bytes to the parser."""
         if self._over is not None:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._protocol.read_ahead)
+                nursery.start_soon(self._read_ahead)
                 await self._over.wait()
                 nursery.cancel_scope.cancel()
-        self._protocol.go_on()
+        self.feed_buffered()
+
+    def feed_buffered(self) -> None:
+        """Feed the buffered bytes to the parser."""
+        if self._buffer:
+            data = bytes(self._buffer)
+            self._buffer.clear()
+            self._feed(data)
+
+    async def _read_ahead(self) -> None:
+        while data := await self._read():
+            self._buffer += data
+            if len(self._buffer) >= self._max_bytes:
+                self._on_pipeline_full()
+                return
+        self._on_disconnect()

@@ -4,20 +4,19 @@ import socket
 import ssl
 import time
 from contextlib import ExitStack
-from typing import Final
+from typing import Any, Final
 
 from hypercorn.config import Config
 
 from ..config import ServerSettings
 from ..errors import ConfigError
 
-# A client may open streams on one connection for as long as it lives; Hypercorn would close it, with
-# the streams in flight, after this many.
-_REQUESTS_UNLIMITED: Final = 2**31
+# Practically unlimited: at its limit, Hypercorn closes an HTTP/2 connection under its live streams.
+_MAX_REQUESTS: Final = 2**31
 
 
 class _Config(Config):
-    """Hypercorn's configuration, which makes the date of an answer once a second."""
+    """Hypercorn's configuration, with response headers that are made once a second (``date``)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,11 +32,16 @@ class _Config(Config):
 
 
 def make_config(settings: ServerSettings, max_message_bytes: int) -> Config:
-    """Hypercorn's configuration for our settings."""
+    """Build Hypercorn's configuration from the settings.
+
+    Args:
+        settings: of the server.
+        max_message_bytes: maximum size of a client's WebSocket message (bytes).
+    """
     config = _Config()
     config.bind = settings.bind
     config.keep_alive_timeout = settings.keep_alive_seconds
-    config.keep_alive_max_requests = _REQUESTS_UNLIMITED
+    config.keep_alive_max_requests = _MAX_REQUESTS
     config.ssl_handshake_timeout = settings.tls_handshake_timeout_seconds
     config.h2_max_concurrent_streams = settings.http2_max_concurrent_streams
     config.h11_max_incomplete_size = settings.max_request_head_bytes
@@ -55,7 +59,7 @@ def make_config(settings: ServerSettings, max_message_bytes: int) -> Config:
 def open_sockets(
     settings: ServerSettings, config: Config
 ) -> tuple[list[socket.socket], ssl.SSLContext | None]:
-    """Listening sockets, and what they need for TLS.
+    """Open all listening sockets, and load the certificate if there is one.
 
     Raises:
         ConfigError: an address cannot be bound, or the certificate cannot be used.
@@ -73,13 +77,18 @@ def open_sockets(
 
 
 def address_of(sock: socket.socket, scheme: str) -> str:
-    """The address that a listening socket is reached by, such as ``http://127.0.0.1:8080``."""
+    """Return the base URL of a listening socket, such as ``http://127.0.0.1:8080``."""
     host, port = sock.getsockname()[:2]
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
+def host_and_port(family: int, address: Any) -> tuple[str, int] | None:
+    """Return the first two parts of an IPv4 or IPv6 socket address; None for any other family."""
+    return (address[0], address[1]) if family in (socket.AF_INET, socket.AF_INET6) else None
+
+
 def _listen_on_all(settings: ServerSettings) -> list[socket.socket]:
-    """One socket an address; none stays open when another cannot be had."""
+    """Open one socket for each address; on an error, close those that are open already."""
     with ExitStack() as on_error:
         sockets = []
         for bind in settings.bind:

@@ -1,16 +1,16 @@
-"""How many connections may have something done for them before everybody else has a turn."""
+"""A limit on connection setups and teardowns per event-loop pass, against reconnect storms."""
 
 import trio
 
 
 class LoopPassLimiter:
-    """Lets so many through in each pass of the event loop, and the others in the next ones, in order.
+    """A limit on turns per pass of the event loop; further callers get theirs in the next passes, in order.
 
-    When a thousand clients come or leave in the same moment, the loop would look after them all before
-    it comes back to the fan-out; so that those who are not concerned would wait, too.
+    When a thousand clients connect or leave at the same moment, the event loop would set up or tear down
+    all of them before it runs the fan-out again. All other clients would wait.
 
     Args:
-        each_pass: how many (count).
+        each_pass: maximum number of turns in one pass.
     """
 
     def __init__(self, each_pass: int) -> None:
@@ -20,7 +20,7 @@ class LoopPassLimiter:
         self._used = trio.Event()
 
     async def turn(self) -> None:
-        """Wait for a turn; at once where there are turns left in this pass. Cancelled, none is used."""
+        """Wait for a turn; does not wait while turns are left in this pass. Cancelled, none is used."""
         if self._left and not self._queue:
             self._left -= 1
             self._used.set()
@@ -28,7 +28,7 @@ class LoopPassLimiter:
             await self._queue.park()
 
     async def run(self) -> None:
-        """Begin the passes, until cancelled; costs nothing while nobody asks for a turn."""
+        """Grant turns until cancelled; sleeps while there is no caller."""
         while True:
             await self._used.wait()
             await trio.lowlevel.checkpoint()

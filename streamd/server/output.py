@@ -1,37 +1,84 @@
-"""Everything that leaves one socket, in one order."""
+"""The ordered output of one socket.
+
+The *tail* is the bytes that were accepted and that the kernel has not taken yet; the *sender* is the trio
+task that waits for the kernel. Both make the state of an :class:`Output`:
+
+================  =================  ===================  =====================  ================
+event             FREE               TAIL                 SENDING                CLOSED
+                  no tail,           tail, no sender;     a sender, with or
+                  no sender          a flush is spawned   without a tail
+================  =================  ===================  =====================  ================
+``write_nowait``  FREE, or TAIL if   rejected             rejected               rejected
+                  a part was taken
+``put``           FREE, or TAIL if   appended             sent, or appended if   ignored
+                  a part was taken                        there is a tail
+``send``, flush   SENDING            SENDING              queued                 raises
+sender is done    --                 --                   the next sender, if    CLOSED
+                                                          any, or FREE
+``close``         CLOSED             CLOSED               CLOSED                 ignored
+error, timeout    CLOSED by ``fail``, which aborts the connection                --
+================  =================  ===================  =====================  ================
+
+The head of a response can be held back, so that it leaves in one system call with the start of its body::
+
+    NOTHING --hold()--> NEXT --first write becomes the tail--> TAIL --second write sends both--> NOTHING
+
+Coupling rules:
+
+- ``free`` is true exactly while there is no tail, no sender, and the socket is open. Only then is
+  ``write_nowait`` accepted, so that direct writes never overtake or split a queued one.
+- Each change of the tail, of the sender or of ``closed`` sets ``free`` in the same step.
+- A TLS record that was made must be sent, because the peer expects the next sequence number. So data is
+  encrypted only when it is certain to be sent, directly or behind the tail.
+- While a held head is the tail, it is not flushed: the next write does that.
+- A send is shielded from cancellation once it has begun: half a message would spoil all that follow.
+- ``fail`` closes this output before it returns.
+"""
 
 import socket
 from collections.abc import Awaitable, Callable
+from enum import Enum, auto
 
 import trio
 
-Seal = Callable[[bytes], bytes]
-_HOLD_NOTHING, _HOLD_NEXT, _HOLD_TAIL = range(3)
+Encrypt = Callable[[bytes], bytes]
+
+
+class _Hold(Enum):
+    """The part of a response that is held back until more is written."""
+
+    NOTHING = auto()
+    NEXT = auto()  # the next write
+    TAIL = auto()  # the write that became the tail
+
+
+# Looked up once: on Python 3.11 each access to an enum's member costs as much as the comparison with it.
+_HOLD_NOTHING, _HOLD_NEXT, _HOLD_TAIL = _Hold
 
 
 class Output:
-    """The one way out of a connection: whatever is written goes to the kernel, or behind what waits.
+    """The ordered output of one connection: each write goes to the kernel, or behind the queued bytes.
 
-    Two kinds of writers share it. TaskGroup :meth:`send`, one at a time, and wait until the kernel has
-    taken all. The fan-out calls :meth:`write_nowait`, which is refused unless nothing waits and nobody
-    is sending. Every wait for the kernel is bounded.
+    Two kinds of writers share it. Trio tasks :meth:`send`, one at a time, and wait until the kernel has
+    taken all. The fan-out calls :meth:`write_nowait`, which is rejected unless the output is free. Every
+    wait for the kernel is bounded.
 
     Args:
-        sock: connected and non-blocking; closed by whoever owns it, after :meth:`close`.
-        timeout_seconds: how long the kernel may take to accept what was sent (s).
-        fail: aborts the connection; called on an error of the socket or of TLS, and past the timeout.
-        spawn: starts a task that may outlive the caller.
+        sock: connected and non-blocking; its owner closes it after :meth:`close`.
+        timeout_seconds: timeout for the kernel to take the bytes of one send (s).
+        fail: aborts the connection; called on an error of the socket or of TLS, and at the timeout.
+        spawn: starts a trio task that may outlive the caller.
 
     Attributes:
-        free: nothing waits, nobody sends, and the socket is open.
+        free: there is no tail and no sender, and the socket is open.
         closed: nothing is written any more.
     """
 
     __slots__ = (
+        "_encrypt",
         "_fail",
         "_hold",
         "_queue",
-        "_seal",
         "_sending",
         "_sock",
         "_spawn",
@@ -54,38 +101,38 @@ class Output:
         self._timeout_seconds = timeout_seconds
         self._fail = fail
         self._spawn = spawn
-        self._seal: Seal | None = None
+        self._encrypt: Encrypt | None = None
         self._hold = _HOLD_NOTHING
-        self._tail = bytearray()  # what the kernel has not taken yet
+        self._tail = bytearray()  # bytes that the kernel has not taken yet
         self._sending = False
-        self._queue: trio.lowlevel.ParkingLot | None = None  # of those who wait to send
+        self._queue: trio.lowlevel.ParkingLot | None = None  # of trio tasks that wait to send
 
-    def seal_with(self, seal: Seal) -> None:
-        """From now on, turn what is written into TLS records, which go out in the order they were made."""
-        self._seal = seal
+    def encrypt_with(self, encrypt: Encrypt) -> None:
+        """Turn all data that is written from now on into TLS records, sent in the order they are made."""
+        self._encrypt = encrypt
 
     def hold(self) -> None:
-        """Keep what is sent next until more is, so that both leave in one system call."""
+        """Hold back the next write until the one after it, so that both leave in one system call."""
         self._hold = _HOLD_NEXT
 
     def write_nowait(self, data: bytes) -> bool:
-        """Write all of it if nothing stands before it; never blocks, never raises.
+        """Write all of the data if the output is free; never blocks, never raises.
 
-        What the kernel does not take at once is flushed by a task, and nothing overtakes it.
+        A trio task flushes the bytes that the kernel does not take at once; later writes go behind them.
 
         Returns:
-            Whether it was taken. If not, nothing of it was written.
+            True if the data was accepted; False if nothing of it was written.
         """
         if not self.free:
             return False
         try:
-            if self._seal is not None:
-                data = self._seal(data)
+            if self._encrypt is not None:
+                data = self._encrypt(data)
             taken = self._sock.send(data)
         except BlockingIOError:
-            if self._seal is None:
+            if self._encrypt is None:
                 return False
-            taken = 0  # a record that was made has to go out
+            taken = 0  # a record that was made has to be sent
         except OSError:
             self._fail()
             return False
@@ -95,12 +142,15 @@ class Output:
         return True
 
     def put(self, data: bytes) -> None:
-        """Write all of it, or keep it behind what waits; a task flushes that. Never blocks, never raises."""
+        """Write all of the data, or append it to the tail, which a trio task flushes.
+
+        Never blocks, never raises.
+        """
         if not self.closed:
-            self.put_records(self._sealed(data))
+            self.put_records(self._encrypted(data))
 
     def put_records(self, records: bytes) -> None:
-        """The same for TLS records that were made already."""
+        """Write TLS records as :meth:`put` writes data."""
         if records and not self.closed:
             self._put(records)
             if self._tail:
@@ -109,9 +159,9 @@ class Output:
                 self.free = not self.closed
 
     async def send(self, data: bytes) -> None:
-        """Write behind what waits, and wait until the kernel has taken all.
+        """Write behind the tail, and wait until the kernel has taken all.
 
-        Cancelled while others are sending, nothing is written; after that it is not cancelled any more.
+        Cancelled while others are sending, nothing is written; after that it cannot be cancelled.
 
         Raises:
             trio.ClosedResourceError: the connection is closed, or was aborted by this write.
@@ -119,7 +169,7 @@ class Output:
         await self._acquire()
         try:
             if not self.closed:
-                self._put(self._sealed(data))
+                self._put(self._encrypted(data))
             await self._flush()
         finally:
             self._release()
@@ -127,28 +177,28 @@ class Output:
             raise trio.ClosedResourceError
 
     def close(self) -> None:
-        """Write nothing any more; what waits is dropped. Does nothing the second time."""
+        """Stop writing, and drop the tail. Does nothing the second time."""
         self.closed = True
         self.free = False
         self._tail.clear()
-        # Their owners refer to this object; apart, both are freed without the garbage collector.
+        # Their owners refer to this object; separated, both are freed without the garbage collector.
         self._fail = self._spawn = _do_nothing
-        self._seal = None
+        self._encrypt = None
 
-    def _sealed(self, data: bytes) -> bytes:
-        """What goes out for ``data``; nothing once TLS has failed, which ends the connection."""
+    def _encrypted(self, data: bytes) -> bytes:
+        """Return the bytes to send for ``data``: none after an error of TLS, which ends the connection."""
         try:
-            return data if self._seal is None else self._seal(data)
-        except OSError:  # an ssl.SSLError is one: the peer broke off, or sent what is no TLS
+            return data if self._encrypt is None else self._encrypt(data)
+        except OSError:  # an ssl.SSLError is one: the peer broke off, or sent an invalid record
             self._fail()
             return b""
 
     def _put(self, data: bytes) -> None:
-        if self._hold == _HOLD_NEXT:
+        if self._hold is _HOLD_NEXT:
             self._hold = _HOLD_TAIL
             self._keep(data, 0)
             return
-        if self._hold == _HOLD_TAIL:
+        if self._hold is _HOLD_TAIL:
             self._hold = _HOLD_NOTHING
             data = bytes(self._tail) + data
             self._tail.clear()
@@ -173,7 +223,7 @@ class Output:
         if self._sending:
             if self._queue is None:
                 self._queue = trio.lowlevel.ParkingLot()
-            await self._queue.park()  # whoever wakes us hands its turn over
+            await self._queue.park()  # the sender that wakes us hands its turn over
         self._sending = True
 
     def _release(self) -> None:
@@ -191,8 +241,8 @@ class Output:
             self._release()
 
     async def _flush(self) -> None:
-        # Shielded, because a message cut off in the middle would spoil all that follow.
-        if not self._tail or self._hold == _HOLD_TAIL:
+        # Shielded, because half a message would spoil all that follow.
+        if not self._tail or self._hold is _HOLD_TAIL:
             await trio.lowlevel.cancel_shielded_checkpoint()
             return
         with trio.CancelScope(shield=True) as scope:
@@ -211,4 +261,4 @@ class Output:
 
 
 def _do_nothing(*_: object) -> None:
-    """What a closed output calls."""
+    """Replace the callbacks of a closed output."""

@@ -1,19 +1,18 @@
-"""Serving an ASGI application: listeners, the accept loop, and the way down."""
+"""Serving an ASGI application: listeners, the accept loop and graceful shutdown."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
 
 import structlog
 import trio
-from hypercorn.trio.lifespan import Lifespan
-from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ASGIFramework, ConnectionState, LifespanState
-from hypercorn.utils import wrap_app
 
 from ..config import Settings
 from ..metrics import Metrics
 from .accept import Listener
-from .connection import ServerConnection, ServerContext
+from .connection import ServerConnection
+from .context import ServerContext
+from .hypercorn_internals import ASGILifespan, HypercornContext
 from .listeners import address_of, make_config, open_sockets
 from .live import LiveConnections
 from .loop_passes import LoopPassLimiter
@@ -34,34 +33,33 @@ async def serve(
 
     Args:
         app: an ASGI application.
-        settings: where to listen, and the bounds.
+        settings: addresses and limits.
         wait_for_shutdown: returns when it is time to stop.
-        drain: tells clients to leave, given the seconds there are; whoever is connected when it
-            returns is cut off.
-        metrics: where pauses of accepting are counted; of its own when left out.
+        drain: asks clients to leave, and gets the time for that (s); connections that remain when it
+            returns are closed.
+        metrics: counts the pauses of accepting; the server makes its own when left out.
 
-    ``task_status.started`` is called with the addresses once connections are accepted. Cancelled, it
-    closes everything at once.
+    ``task_status.started`` is called with the addresses once connections are accepted. Cancelling closes
+    every connection at once.
 
     Raises:
         ConfigError: an address or the certificate cannot be used.
     """
     config = make_config(settings.server, settings.connections.max_message_bytes)
-    wrapped = wrap_app(app, config.wsgi_max_body_size, "asgi")
     state: LifespanState = {}
-    lifespan = Lifespan(wrapped, config, state)
-    context = WorkerContext(None)
+    lifespan = ASGILifespan(app, config, state)
+    hypercorn = HypercornContext()
     live: LiveConnections[ServerConnection] = LiveConnections()
-    pace = LoopPassLimiter(settings.server.arrivals_each_pass)
-    shared = ServerContext(app, config, context, ConnectionState(state), live, settings.server, pace)
+    limiter = LoopPassLimiter(settings.server.arrivals_each_pass)
+    context = ServerContext(app, config, hypercorn, ConnectionState(state), live, settings.server, limiter)
     metrics = metrics or Metrics(max_type_labels=settings.metrics.max_type_labels)
     sockets, tls = open_sockets(settings.server, config)
     addresses = [address_of(sock, "http" if tls is None else "https") for sock in sockets]
     listeners = [
-        Listener(sock, tls, partial(ServerConnection, shared), settings.server, metrics) for sock in sockets
+        Listener(sock, tls, partial(ServerConnection, context), settings.server, metrics) for sock in sockets
     ]
     async with trio.open_nursery() as lifespan_nursery:
-        lifespan_nursery.start_soon(pace.run)
+        lifespan_nursery.start_soon(limiter.run)
         await lifespan_nursery.start(lifespan.handle_lifespan)
         await lifespan.wait_for_startup()
         async with trio.open_nursery() as connections:
@@ -75,12 +73,12 @@ async def serve(
                     task_status.started(addresses)
                     await wait_for_shutdown()
                     accepting.cancel_scope.cancel()  # closes the listeners
-                _log.info("shutting down", connections=len(live))
+                _log.info("shutdown_started", connections=len(live))
                 if drain is not None:
                     await drain(settings.server.drain_seconds)
-                await _end_connections(context, live, settings.server.grace_seconds)
+                await _end_connections(hypercorn, live, settings.server.grace_seconds)
             finally:
-                # Also when cancelled: a write under way is shielded, and would last for its timeout.
+                # Also when cancelled: a write in progress is shielded, and would last until its timeout.
                 for connection in list(live):
                     connection.abort()
         await lifespan.wait_for_shutdown()
@@ -88,10 +86,10 @@ async def serve(
 
 
 async def _end_connections(
-    context: WorkerContext, live: LiveConnections[ServerConnection], grace_seconds: float
+    hypercorn: HypercornContext, live: LiveConnections[ServerConnection], grace_seconds: float
 ) -> None:
-    """Let answers that are under way go out, and wait for their sockets to be closed."""
-    await context.terminated.set()  # answers that end now end their connections
+    """Wait until answers that are in progress have been sent and their sockets are closed."""
+    await hypercorn.end_keep_alive()
     for connection in list(live):
         connection.close_if_idle()
     with trio.move_on_after(grace_seconds):

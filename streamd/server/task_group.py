@@ -1,4 +1,4 @@
-"""The tasks of one connection, and how an application gets what its client sends."""
+"""The trio tasks of one connection, and the queue of ASGI messages for one request."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -12,7 +12,7 @@ Run = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 class TaskGroup:
-    """What Hypercorn's protocols know as their task group.
+    """The trio tasks of one connection, as Hypercorn's protocols spawn them.
 
     Args:
         nursery: of the connection.
@@ -24,11 +24,11 @@ class TaskGroup:
         self._run = run
 
     def spawn(self, function: Callable[..., Awaitable[Any]], *arguments: Any) -> None:
-        """Start a task."""
+        """Start a trio task."""
         self._nursery.start_soon(function, *arguments)
 
     async def spawn_app(self, _app: Any, config: Any, scope: Any, send: Put) -> Put:
-        """Start the application on a request; returns what gives it messages."""
+        """Start the application on a request, and return the function that sends it messages."""
         inbox = Inbox(config.max_app_queue_size)
         self._nursery.start_soon(self._serve, scope, inbox, send, name="application")
         return inbox.put
@@ -36,18 +36,18 @@ class TaskGroup:
     async def _serve(self, scope: Any, inbox: "Inbox", send: Put) -> None:
         try:
             await self._run(scope, inbox.receive, send)
-        except Exception:  # noqa: BLE001 - what one request breaks must not reach the others
-            _log.exception("application failed", path=scope["path"])
+        except Exception:  # noqa: BLE001 - an error of one request must not reach the others
+            _log.exception("application_failed", path=scope["path"])
         finally:
             inbox.close()
             await send(None)
 
 
 class Inbox:
-    """ASGI messages for one request: a bounded queue that costs next to nothing while it is empty.
+    """The bounded queue of ASGI messages for one request. Empty, it holds no trio objects.
 
     Args:
-        capacity: messages that may wait before whoever puts has to (count).
+        capacity: maximum number of queued messages; :meth:`put` waits while it is reached.
     """
 
     __slots__ = ("_capacity", "_changed", "_closed", "_messages")
@@ -59,7 +59,7 @@ class Inbox:
         self._closed = False
 
     async def put(self, message: Any) -> None:
-        """Add a message, waiting for room; dropped when nobody takes any more."""
+        """Append a message, waiting for room; after :meth:`close` it is dropped."""
         while len(self._messages) >= self._capacity and not self._closed:
             await self._wait()
         if not self._closed:
@@ -67,7 +67,7 @@ class Inbox:
             self._notify()
 
     async def receive(self) -> Any:
-        """Wait for the next message."""
+        """Wait for the next message, and remove it."""
         await trio.lowlevel.checkpoint()
         while not self._messages:
             await self._wait()
@@ -76,7 +76,7 @@ class Inbox:
         return message
 
     def close(self) -> None:
-        """Nobody takes any more."""
+        """Drop all further messages, and wake all that wait to append one."""
         self._closed = True
         self._notify()
 

@@ -1,22 +1,22 @@
-"""TLS on one connection, without a stream of its own: records in, records out."""
+"""TLS on one connection, in memory: records in, records out."""
 
 import ssl
 from collections.abc import Awaitable, Callable
 
 Receive = Callable[[], Awaitable[bytes]]
-RECORD_BYTES = 16_384  # the most that one record holds (RFC 8446 section 5.1)
+RECORD_BYTES = 16_384  # maximum plaintext of one record (RFC 8446 section 5.1)
 
 
 class TLS:
     """The server's side of a TLS connection over memory.
 
-    Every method that makes records hands them out before it returns, so that they leave in the order
-    they were made.
+    Every method that makes records returns or writes them before it ends, so that records are sent in the
+    order in which they were made.
 
     Args:
         context: of a server.
         receive: waits for bytes of the socket; empty at its end.
-        write: takes records that TLS makes for itself.
+        write: sends the records of the protocol itself: handshake, alerts, session tickets.
     """
 
     def __init__(self, context: ssl.SSLContext, receive: Receive, write: Callable[[bytes], None]) -> None:
@@ -27,9 +27,11 @@ class TLS:
         self._write = write
 
     async def handshake(self) -> str | None:
-        """Shake hands; the protocol that was agreed on by ALPN, ``http/1.1`` where none was.
+        """Perform the handshake.
 
-        None: it failed, or the peer left.
+        Returns:
+            The protocol agreed on by ALPN, ``http/1.1`` without ALPN; None if the handshake failed or the
+            peer left.
         """
         while True:
             try:
@@ -38,14 +40,14 @@ class TLS:
                 self._write(self._outgoing.read())
                 await self._take_in()
             except ssl.SSLError:
-                self._write(self._outgoing.read())  # the alert that says why
+                self._write(self._outgoing.read())  # the alert with the reason
                 return None
             else:
                 self._write(self._outgoing.read())
                 return self._object.selected_alpn_protocol() or "http/1.1"
 
     async def receive(self) -> bytes:
-        """The next bytes of the peer; empty at the end, and when what came is no TLS."""
+        """Wait for the peer's next bytes; empty at the end, and after a record that is invalid."""
         while True:
             try:
                 return self._object.read(RECORD_BYTES * 4)
@@ -55,18 +57,22 @@ class TLS:
             except ssl.SSLError:
                 return b""
 
-    def seal(self, data: bytes) -> bytes:
-        """Records that hold ``data``."""
+    def encrypt(self, data: bytes) -> bytes:
+        """Return the records for ``data``.
+
+        Raises:
+            ssl.SSLError: the peer has ended TLS.
+        """
         view = memoryview(data)
         while view:
             view = view[self._object.write(view) :]
         return self._outgoing.read()
 
-    def farewell(self) -> bytes:
-        """The record that says that nothing more will come (close_notify)."""
+    def close_notify(self) -> bytes:
+        """Return the alert that ends TLS (close_notify, RFC 8446 section 6.1)."""
         try:
             self._object.unwrap()
-        except ssl.SSLError:  # it waits for the peer's, which nobody needs
+        except ssl.SSLError:  # it asks for the peer's own close_notify, which is not needed
             pass
         return self._outgoing.read()
 

@@ -3,69 +3,57 @@
 from collections.abc import Callable
 
 import trio
-from hypercorn.protocol.http_stream import ASGIHTTPState, HTTPStream
-from hypercorn.protocol.ws_stream import WSStream
-from wsproto.connection import ConnectionState
+from wsproto.connection import Connection, ConnectionState
 
 from ..events import Batch
 from ..events.batch import Encoding
 from .output import Output
 
 
-def is_streaming(stream: HTTPStream) -> bool:
-    """Whether a stream has sent the head of a 200 answer to a GET, with a body of unknown length."""
-    if stream.state is not ASGIHTTPState.RESPONSE or stream.scope["method"] != "GET":
-        return False
-    response = stream.response
-    return response["status"] == 200 and all(
-        name.lower() != b"content-length" for name, _ in response["headers"]
-    )
-
-
 class Lease:
-    """A connection's output, lent to one wire; once given or taken back nothing can be written by it.
+    """A connection's output, lent to one wire until :meth:`release` or :meth:`revoke`.
 
     Args:
         output: of the connection.
-        lost: called once if the client is gone, or was aborted, before the release.
+        on_disconnect: called once if the client leaves, or is aborted, before the release.
     """
 
-    __slots__ = ("_lost", "_output")
+    __slots__ = ("_on_disconnect", "_output")
 
-    def __init__(self, output: Output, lost: Callable[[], None]) -> None:
+    def __init__(self, output: Output, on_disconnect: Callable[[], None]) -> None:
         self._output: Output | None = output
-        self._lost: Callable[[], None] | None = lost
+        self._on_disconnect: Callable[[], None] | None = on_disconnect
 
     @property
     def is_leased(self) -> bool:
-        """Whether it can still be written to."""
+        """The wire can still be written to."""
         return self._output is not None
 
     def release(self) -> None:
-        """Give it back."""
-        self._output = self._lost = None
+        """End the lease; ``on_disconnect`` is not called any more."""
+        self._output = self._on_disconnect = None
 
     def revoke(self) -> None:
-        """Take it back, because the client is gone. Does nothing after the release."""
-        lost, self._lost = self._lost, None
+        """End the lease because the client is gone, and report that. Does nothing after the release."""
+        on_disconnect, self._on_disconnect = self._on_disconnect, None
         self._output = None
-        if lost is not None:
-            lost()
+        if on_disconnect is not None:
+            on_disconnect()
 
 
 class SocketWire(Lease):
-    """A response's body, or a socket's frames, as whole encodings.
+    """The body of a response, or the frames of a WebSocket, as encoded batches.
 
     Args:
         output: of the connection.
-        encode: which encoding of a batch goes out.
-        lost: see :class:`Lease`.
+        encode: selects the encoding of a batch.
+        on_disconnect: see :class:`Lease`.
     """
 
     __slots__ = ("_encode",)
 
-    def __init__(self, output: Output, encode: Encoding, lost: Callable[[], None]) -> None:
-        super().__init__(output, lost)
+    def __init__(self, output: Output, encode: Encoding, on_disconnect: Callable[[], None]) -> None:
+        super().__init__(output, on_disconnect)
         self._encode = encode
 
     def write_nowait(self, batch: Batch) -> int:
@@ -86,24 +74,26 @@ class WebSocketWire(SocketWire):
     """Text frames of a WebSocket, only while neither side has begun to close it.
 
     Args:
-        stream: Hypercorn's, which speaks the rest of the protocol.
+        connection: the state of the WebSocket.
     """
 
-    __slots__ = ("_stream",)
+    __slots__ = ("_connection",)
 
-    def __init__(self, output: Output, encode: Encoding, lost: Callable[[], None], stream: WSStream) -> None:
-        super().__init__(output, encode, lost)
-        self._stream = stream
+    def __init__(
+        self, output: Output, encode: Encoding, on_disconnect: Callable[[], None], connection: Connection
+    ) -> None:
+        super().__init__(output, encode, on_disconnect)
+        self._connection = connection
 
     def write_nowait(self, batch: Batch) -> int:
         return super().write_nowait(batch) if self._is_open() else 0
 
     async def write(self, batch: Batch) -> int:
-        # Whoever begins to close changes the state first and queues its frame after; so what is found
-        # open here goes out before that frame.
+        # Closing changes the state first, and queues the Close frame after; so frames that are written
+        # while the state is OPEN precede that frame.
         if not self._is_open():
             raise trio.ClosedResourceError
         return await super().write(batch)
 
     def _is_open(self) -> bool:
-        return self._stream.connection.state is ConnectionState.OPEN
+        return self._connection.state is ConnectionState.OPEN

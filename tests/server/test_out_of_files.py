@@ -160,4 +160,4 @@ async def test_the_log_says_so_once_for_as_long_as_somebody_waits() -> None:
         await server.send_home()
         errors = [line for line in await server.log_at_the_end() if line["level"] == "error"]
         assert len(errors) == 1, errors
-        assert "accepting pauses" in str(errors[0]["event"])
+        assert "accepting_paused" in str(errors[0]["event"])

@@ -74,7 +74,7 @@ async def test_a_direct_write_is_refused_until_the_sender_had_its_turn_again() -
 
     async with trio.open_nursery() as nursery:
         with open_rig(nursery) as rig:
-            rig.output.seal_with(look)
+            rig.output.encrypt_with(look)
             await rig.output.send(b"sent")
             assert seen == [False, False]
             assert rig.available() == b"sent"
@@ -87,14 +87,14 @@ async def test_a_direct_write_does_not_overtake_what_was_put_during_a_send() -> 
             for _ in range(30):
                 with open_rig(nursery) as rig:
                     has_put = trio.Event()
-                    seal_and_start(rig, nursery, has_put)
+                    encrypt_and_start(rig, nursery, has_put)
                     await rig.output.send(b"sent")
                     assert rig.output.write_nowait(b"direct") is not has_put.is_set()
                     await has_put.wait()
                     await trio.testing.wait_all_tasks_blocked()
 
 
-def seal_and_start(rig: Rig, nursery: trio.Nursery, has_put: trio.Event) -> None:
+def encrypt_and_start(rig: Rig, nursery: trio.Nursery, has_put: trio.Event) -> None:
     """At the next message, start a task that puts more than the kernel takes."""
 
     async def put() -> None:
@@ -102,11 +102,11 @@ def seal_and_start(rig: Rig, nursery: trio.Nursery, has_put: trio.Event) -> None
         has_put.set()
 
     def start(data: bytes) -> bytes:
-        rig.output.seal_with(bytes)
+        rig.output.encrypt_with(bytes)
         nursery.start_soon(put)
         return data
 
-    rig.output.seal_with(start)
+    rig.output.encrypt_with(start)
 
 
 async def test_a_full_kernel_takes_nothing_of_a_direct_write_but_a_record_once_made_goes_out() -> None:
@@ -119,7 +119,7 @@ async def test_a_full_kernel_takes_nothing_of_a_direct_write_but_a_record_once_m
                         filled += rig.sock.send(b"x")
                 assert not rig.output.write_nowait(b"refused")
                 assert rig.is_free()
-                rig.output.seal_with(bytes.upper)
+                rig.output.encrypt_with(bytes.upper)
                 assert rig.output.write_nowait(b"record")
                 assert not rig.is_free()
                 assert await rig.read(filled + 6) == b"x" * filled + b"RECORD"
@@ -179,13 +179,13 @@ async def write_at_random(
 
 
 @hypothesis_settings(max_examples=60)
-@given(seed=st.integers(0, 2**32), sealed=st.booleans())
-def test_all_that_was_accepted_arrives_whole_and_in_order(seed: int, sealed: bool) -> None:
+@given(seed=st.integers(0, 2**32), encrypted=st.booleans())
+def test_all_that_was_accepted_arrives_whole_and_in_order(seed: int, encrypted: bool) -> None:
     random_ = random.Random(seed)
     messages: list[Message] = []
     made: list[bytes] = []
 
-    def seal(data: bytes) -> bytes:
+    def encrypt(data: bytes) -> bytes:
         made.append(data)
         return data
 
@@ -201,8 +201,8 @@ def test_all_that_was_accepted_arrives_whole_and_in_order(seed: int, sealed: boo
 
                     async with trio.open_nursery() as reading:
                         reading.start_soon(read)
-                        if sealed:
-                            rig.output.seal_with(seal)
+                        if encrypted:
+                            rig.output.encrypt_with(encrypt)
                         async with trio.open_nursery() as writing:
                             for _ in range(5):
                                 writing.start_soon(write_at_random, rig, messages, clock, random_)
@@ -212,7 +212,7 @@ def test_all_that_was_accepted_arrives_whole_and_in_order(seed: int, sealed: boo
                     assert last[0] == len(messages)
                     assert rig.failures == 0
                     assert rig.is_free()
-        if sealed:
+        if encrypted:
             assert received[0] == b"".join(made)
         accepted = {number: m.data for number, m in enumerate(messages) if m.accepted}
         assert dict(arrived) == accepted

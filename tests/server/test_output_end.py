@@ -11,7 +11,7 @@ import trio.testing
 
 from tests.support.output_rig import BIG, PATIENCE_SECONDS, Rig, open_rig
 
-_LINGER_NOT = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: close() resets the connection
+_LINGER_ZERO = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: close() resets the connection
 
 
 def tcp_pair() -> tuple[socket.socket, socket.socket]:
@@ -22,7 +22,7 @@ def tcp_pair() -> tuple[socket.socket, socket.socket]:
 
 async def reset_by_peer(rig: Rig) -> None:
     """Have the peer reset the connection, and wait until the kernel knows."""
-    rig.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
+    rig.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
     rig.peer.close()
     await trio.lowlevel.wait_readable(rig.sock)
 
@@ -149,7 +149,7 @@ async def test_a_seal_that_fails_is_an_error_of_the_socket() -> None:
     async with trio.open_nursery() as nursery:
         for kind in ("send", "direct", "put"):
             with open_rig(nursery) as rig:
-                rig.output.seal_with(broken)
+                rig.output.encrypt_with(broken)
                 await write(rig, kind)
                 await write(rig, kind)
                 assert rig.failures == 1
@@ -199,7 +199,7 @@ async def test_whoever_sends_when_the_output_is_closed_is_told() -> None:
                 assert told == 4
 
 
-@pytest.mark.parametrize("kind", ["idle", "flushing", "sending", "sealed"])
+@pytest.mark.parametrize("kind", ["idle", "flushing", "sending", "encrypted"])
 async def test_nothing_reaches_a_new_socket_that_got_the_same_descriptor(kind: str) -> None:
     """In 8 s of reaping, a prototype that kept descriptors wrote 3,980 times to other clients."""
 
@@ -213,8 +213,8 @@ async def test_nothing_reaches_a_new_socket_that_got_the_same_descriptor(kind: s
                 number = rig.sock.fileno()
                 made, stranger = socket.socketpair()
                 stranger.setblocking(False)
-                if kind == "sealed":
-                    rig.output.seal_with(bytes)
+                if kind == "encrypted":
+                    rig.output.encrypt_with(bytes)
                 if kind == "sending":
                     nursery.start_soon(send, rig, b"a" * BIG)
                     nursery.start_soon(send, rig, b"b" * BIG)

@@ -112,7 +112,7 @@ async def test_a_handshake_fails_on_what_is_no_handshake(authority: trustme.CA, 
     tls = TLS(server_context, client.receive, client.take_in)
     client.waiting.append(first)
     assert await tls.handshake() is None
-    tls.farewell()  # what a connection says in any case does not raise
+    tls.close_notify()  # what a connection says in any case does not raise
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -134,14 +134,14 @@ async def test_data_of_any_size_is_sealed_whole(
 ) -> None:
     tls, client, _ = await connect(authority, version)
     data = random.Random(size).randbytes(size)
-    records = tls.seal(data)
+    records = tls.encrypt(data)
     sizes = record_sizes(records, _APPLICATION_DATA)
     assert len(sizes) == -(-size // RECORD_BYTES)
     assert max(sizes) <= RECORD_BYTES + _SEALING_BYTES
     client.take_in(records)
     assert client.take() == data
-    client.take_in(tls.seal(b""))
-    client.take_in(tls.seal(b"end"))
+    client.take_in(tls.encrypt(b""))
+    client.take_in(tls.encrypt(b"end"))
     assert client.take() == b"end"
 
 
@@ -166,8 +166,8 @@ async def test_both_sides_may_say_that_nothing_more_will_come(
     authority: trustme.CA, version: ssl.TLSVersion
 ) -> None:
     tls, client, _ = await connect(authority, version)
-    client.take_in(tls.seal(b"last"))
-    client.take_in(tls.farewell())
+    client.take_in(tls.encrypt(b"last"))
+    client.take_in(tls.close_notify())
     assert client.take() == b"last"
     assert client.has_ended()
 
@@ -175,7 +175,7 @@ async def test_both_sides_may_say_that_nothing_more_will_come(
     client.waiting += [client.say(b"last"), client.say_goodbye()]
     assert await tls.receive() == b"last"
     assert await tls.receive() == b""
-    record_sizes(tls.seal(b"still possible"), _APPLICATION_DATA)
+    record_sizes(tls.encrypt(b"still possible"), _APPLICATION_DATA)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -189,7 +189,7 @@ async def test_garbage_or_a_cut_ends_it_and_what_cannot_be_sealed_any_more_abort
     assert await tls.receive() == b""
     async with trio.open_nursery() as nursery:
         with open_rig(nursery) as rig:
-            rig.output.seal_with(tls.seal)
+            rig.output.encrypt_with(tls.encrypt)
             assert not rig.output.write_nowait(b"event")  # from the fan-out, which must not break
             assert rig.output.closed
             assert rig.failures == 1
@@ -234,9 +234,9 @@ async def serve_at_random(
 
     tls = TLS(context, receive, rig.output.put_records)
 
-    def seal(data: bytes) -> bytes:
+    def encrypt(data: bytes) -> bytes:
         made.append(data)
-        return tls.seal(data)
+        return tls.encrypt(data)
 
     async def write() -> None:
         for _ in range(6):
@@ -247,15 +247,15 @@ async def serve_at_random(
             elif kind == "put":
                 rig.output.put(data)
             elif kind == "records":
-                rig.output.put_records(seal(data))  # as TLS does by itself
+                rig.output.put_records(encrypt(data))  # as TLS does by itself
             else:
                 await rig.output.send(data)
             for _ in range(random_.randrange(3)):
                 await trio.lowlevel.checkpoint()
 
     assert await tls.handshake() == "http/1.1"
-    rig.output.seal_with(seal)
+    rig.output.encrypt_with(encrypt)
     async with trio.open_nursery() as writing:
         for _ in range(3):
             writing.start_soon(write)
-    rig.output.put_records(tls.farewell())
+    rig.output.put_records(tls.close_notify())

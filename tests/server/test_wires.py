@@ -14,13 +14,13 @@ from hypercorn.config import Config
 from hypercorn.protocol.events import Data, Event, Request
 from hypercorn.protocol.http_stream import HTTPStream
 from hypercorn.protocol.ws_stream import WSStream
-from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
 from wsproto.events import CloseConnection, Message, Ping, TextMessage
 
 from streamd.events import Batch, Control
+from streamd.server.hypercorn_internals import HypercornContext, is_streaming
 from streamd.server.task_group import TaskGroup
-from streamd.server.wires import SocketWire, WebSocketWire, is_streaming
+from streamd.server.wires import SocketWire, WebSocketWire
 from tests.support.output_rig import BIG, PATIENCE_SECONDS, Rig, open_rig
 
 BATCH = Batch([Control("one"), Control("two")])
@@ -57,7 +57,7 @@ def parts(nursery: trio.Nursery, send: Send) -> tuple[Any, ...]:
     async def idle(_scope: Any, _receive: Any, _send: Any) -> None:
         await trio.sleep_forever()
 
-    return (idle, Config(), WorkerContext(None), TaskGroup(nursery, idle), False, None, None, send, 1)
+    return (idle, Config(), HypercornContext(), TaskGroup(nursery, idle), False, None, None, send, 1)
 
 
 async def begin(stream: Stream, method: str, headers: list[tuple[bytes, bytes]]) -> None:
@@ -219,7 +219,7 @@ class Socket:
     async def accept(self) -> None:
         await begin(self.stream, "GET", HANDSHAKE)
         await self.stream.app_send({"type": "websocket.accept", "subprotocol": None, "headers": []})
-        self.wire = WebSocketWire(self.rig.output, WEBSOCKET, Calls(), self.stream)
+        self.wire = WebSocketWire(self.rig.output, WEBSOCKET, Calls(), self.stream.connection)
 
     async def say(self, event: wsproto.events.Event) -> None:
         """Something comes from the client."""

@@ -8,12 +8,11 @@ import pytest
 import trio
 import trio.testing
 from hypercorn.config import Config
-from hypercorn.events import Event, RawData
-from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
 
 from streamd.events import Batch, Control
-from streamd.server.http2 import HTTP2Protocol, HTTP2Stream, HTTP2Wire
+from streamd.server.http2 import HTTP2Stream, HTTP2Wire
+from streamd.server.hypercorn_internals import HTTP2Protocol, HypercornContext, protocol_arguments, stream_of
 from streamd.server.task_group import TaskGroup
 from tests.support.http2_client import Client
 from tests.support.output_rig import PATIENCE_SECONDS, Rig, open_rig
@@ -37,27 +36,32 @@ class Connection:
         self.lost: list[int] = []
         self.deferred: set[Callable[[], None]] = set()
         self._sends: list[Any] = []
-        self.protocol = HTTP2Protocol(
-            rig.output,
+        arguments = protocol_arguments(
             self._run,
             Config(),
-            WorkerContext(None),
+            HypercornContext(),
             TaskGroup(nursery, self._run),
             ConnectionState({}),
-            False,
-            None,
-            None,
-            self._send,
+            self,
+            is_tls=False,
+            client=None,
+            server=None,
         )
+        self.protocol = HTTP2Protocol(rig.output.put, arguments)
 
     async def _run(self, _scope: Any, _receive: Any, send: Any) -> None:
         self._sends.append(send)
         await trio.sleep_forever()
 
-    async def _send(self, event: Event) -> None:
-        if isinstance(event, RawData):
-            with suppress(trio.ClosedResourceError):  # as a connection does it
-                await self.rig.output.send(event.data)
+    async def write(self, data: bytes) -> None:
+        with suppress(trio.ClosedResourceError):  # as a connection does it
+            await self.rig.output.send(data)
+
+    def set_idle(self, idle: bool) -> None:
+        """Do nothing: these connections have no timeouts."""
+
+    async def finish(self) -> None:
+        """Do nothing: the test closes the rig."""
 
     async def listen(self) -> None:
         """Give the protocol what the client sends."""
@@ -66,14 +70,14 @@ class Connection:
             data = self.rig.sock.recv(65_536)
             if not data:
                 return
-            await self.protocol.handle(RawData(data))
+            await self.protocol.receive_data(data)
 
     async def open(self) -> tuple[int, HTTP2Stream, Any]:
         """A stream whose answer has begun: its id, what its application finds, and its ASGI ``send``."""
         stream_id = await self.client.get("/events")
         await trio.testing.wait_all_tasks_blocked()
         send = self._sends[-1]
-        transport = HTTP2Stream(self.protocol, send.__self__, self.rig.output, 65_536)
+        transport = HTTP2Stream(self.protocol, stream_of(send), self.rig.output, 65_536)
         await send({"type": "http.response.start", "status": 200, "headers": []})
         return stream_id, transport, send
 

@@ -1,0 +1,35 @@
+"""The parts of a server that its connections share."""
+
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import attrs
+from hypercorn.config import Config
+from hypercorn.typing import ConnectionState
+
+from ..config import ServerSettings
+from .hypercorn_internals import HypercornContext
+from .live import LiveConnections
+from .loop_passes import LoopPassLimiter
+
+
+@attrs.frozen
+class ServerContext:
+    """The parts that all connections of a server share."""
+
+    app: Callable[[Any, Any, Any], Awaitable[None]]  # ASGI
+    config: Config
+    hypercorn: HypercornContext
+    state: ConnectionState  # each request gets a copy
+    live: LiveConnections[Any]
+    settings: ServerSettings
+    limiter: LoopPassLimiter
+
+
+@attrs.frozen
+class ListenerInfo:
+    """The listener that accepted a connection."""
+
+    tls: ssl.SSLContext | None
+    address: tuple[str, int] | None  # None: it differs by connection
