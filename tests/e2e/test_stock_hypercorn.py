@@ -1,4 +1,4 @@
-"""The same application under stock Hypercorn, on the plain ASGI wire."""
+"""The application on stock Hypercorn, over plain ASGI."""
 
 import contextlib
 import os
@@ -19,16 +19,16 @@ from tests.support.program import SECONDS, Program, environment
 
 @asynccontextmanager
 async def hypercorn() -> AsyncIterator[tuple[str, Program]]:
-    """Its URL, and the process."""
+    """Run the application and yield its URL and the process."""
     arguments = ("-k", "trio", "streamd.app:create_app()", "--bind", "127.0.0.1:0")
     with trio.fail_after(SECONDS):
         process = await trio.lowlevel.open_process(
             [sys.executable, "-m", "hypercorn", *arguments],
             stdout=-1,
             stderr=-1,
-            # Hypercorn itself leaves resources to the collector; its warnings are not ours.
+            # Hypercorn leaves resources to the collector, which warns.
             env=environment(PYTHONWARNINGS="default"),
-            start_new_session=True,  # its worker is a process of its own, and has to end with it
+            start_new_session=True,  # its worker is a separate process and must end with it
         )
         try:
             program = Program(process)
@@ -51,7 +51,7 @@ async def publish(http: httpx.AsyncClient, url: str, data: str) -> str:
     return str(answer.json()["id"])
 
 
-async def test_streams_resume_and_places_are_given_back() -> None:
+async def test_streams_resume_and_release_their_slots() -> None:
     async with hypercorn() as (url, _), httpx.AsyncClient() as http:
         first = await publish(http, url, "first")
         await publish(http, url, "second")
@@ -60,7 +60,7 @@ async def test_streams_resume_and_places_are_given_back() -> None:
             await publish(http, url, "third")
             assert [event.data for event in await reader.take(1)] == ["third"]
             assert (await http.get(f"{url}/connections")).json()["active"] == 1
-        while (await http.get(f"{url}/connections")).json()["active"]:  # the close was noticed
+        while (await http.get(f"{url}/connections")).json()["active"]:  # until the server notices the close
             pass
         async with open_websocket_url(f"{url.replace('http', 'ws', 1)}/events?topic=t") as socket:
             assert '"connected"' in await socket.get_message()
@@ -70,18 +70,18 @@ async def test_streams_resume_and_places_are_given_back() -> None:
         assert [event["data"] for event in polled.json()["events"]] == ["second", "third", "fourth"]
 
 
-async def test_refusals_and_heads_are_as_on_our_own_server() -> None:
+async def test_rejections_and_head_are_as_on_streamds_server() -> None:
     async with hypercorn() as (url, _), httpx.AsyncClient() as http:
-        refused = await http.get(f"{url}/events")
-        assert refused.status_code == 400
-        assert refused.json()["field"] == "topic"
+        rejected = await http.get(f"{url}/events")
+        assert rejected.status_code == 400
+        assert rejected.json()["field"] == "topic"
         head = await http.head(f"{url}/events", params={"topic": "t"})
         assert head.status_code == 200
         assert head.headers["content-type"] == "text/event-stream"
         assert (await http.get(f"{url}/connections")).json()["active"] == 0
 
 
-async def test_it_ends_on_sigterm_when_its_clients_have_left() -> None:
+async def test_sigterm_ends_it_without_clients() -> None:
     async with hypercorn() as (url, program):
         async with reading(url, "t") as reader:
             await reader.next_control("connected")

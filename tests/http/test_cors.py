@@ -1,4 +1,4 @@
-"""Pages of other origins (WHATWG Fetch, CORS protocol): who may read an answer, and which answers."""
+"""Cross-origin access (WHATWG Fetch, CORS protocol): the origins that may read responses."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -39,17 +39,17 @@ async def running(settings: Settings, app: QuartTrio | None = None) -> AsyncIter
 
 
 def granted(headers: Mapping[str, str]) -> dict[str, str]:
-    """Every header with which an answer opens itself to other origins."""
+    """Return the CORS headers of a response."""
     return {name.lower(): value for name, value in headers.items() if name.lower().startswith("access-")}
 
 
 def listed(value: str) -> set[str]:
-    """The members of a comma-separated header, in lower case."""
+    """Split a comma-separated header, in lower case."""
     return {member.strip().lower() for member in value.split(",")}
 
 
 def check_readable(headers: Mapping[str, str], allowed: str = ORIGIN) -> None:
-    """A page of the allowed origin sees the answer, and when to come back; no credentials are asked for."""
+    """Check that pages of the allowed origin can read the response and its headers, without credentials."""
     assert granted(headers) == {
         "access-control-allow-origin": allowed,
         "access-control-expose-headers": "Retry-After, ETag, Location, Task-Status, Task-Progress",
@@ -76,10 +76,12 @@ def check_readable(headers: Mapping[str, str], allowed: str = ORIGIN) -> None:
         ([ORIGIN], "", None),
     ],
 )
-async def test_only_a_listed_origin_is_let_in(origins: list[str], origin: str, allowed: str | None) -> None:
+async def test_only_listed_origins_get_cors_headers(
+    origins: list[str], origin: str, allowed: str | None
+) -> None:
     async with running(allowing(*origins)) as api:
         ordinary = await api.http.get("/health/live", headers={"Origin": origin})
-        assert ordinary.status_code == 200  # it is the browser that keeps the answer from the page
+        assert ordinary.status_code == 200  # the browser hides the response from the page
         async with open_stream(api.server.url, topics=["a"], headers={"Origin": origin}) as reader:
             await reader.next_control("connected")
             for headers in (ordinary.headers, reader.headers):
@@ -100,7 +102,7 @@ ANSWERS = [
     ("POST", "/events", NDJSON, b'{"topic": "a"}\nnonsense\n', 200),
     ("GET", "/events", {}, b"", 400),
     ("GET", "/events?topic=a&last_event_id=7", {}, b"", 400),
-    ("GET", "/events?topic=a&client_id=", {}, b"", 400),  # refused when it is admitted, past its view
+    ("GET", "/events?topic=a&client_id=", {}, b"", 400),  # rejected at admission, after the view
     ("GET", "/events/poll", {}, b"", 400),
     ("POST", "/events", JSON, b"{", 400),
     ("GET", "/nowhere", {}, b"", 404),
@@ -111,7 +113,7 @@ ANSWERS = [
 
 
 @pytest.mark.parametrize(("origins", "allowed"), [([LOCAL, ORIGIN], ORIGIN), (["*"], "*")])
-async def test_every_answer_can_be_read_whatever_it_says(origins: list[str], allowed: str) -> None:
+async def test_pages_can_read_every_response_whatever_its_status(origins: list[str], allowed: str) -> None:
     async with running(allowing(*origins)) as api:
         for method, path, headers, body, status in ANSWERS:
             answer = await api.http.request(
@@ -123,13 +125,13 @@ async def test_every_answer_can_be_read_whatever_it_says(origins: list[str], all
                 assert answer.headers["content-type"] == "application/problem+json"
 
 
-async def test_a_failure_of_the_server_can_be_read_too() -> None:
+async def test_pages_can_read_an_internal_error() -> None:
     settings = allowing(ORIGIN)
     app = create_app(settings)
 
     @app.get("/fails")
     async def fails() -> str:
-        raise RuntimeError("this is only the test's")
+        raise RuntimeError("raised by the test")
 
     async with running(settings, app) as api:
         answer = await api.http.get("/fails", headers={"Origin": ORIGIN})
@@ -142,17 +144,17 @@ async def test_a_failure_of_the_server_can_be_read_too() -> None:
     [(ConnectionSettings(max_connections=1), 503), (ConnectionSettings(max_per_address=1), 429)],
     ids=["full", "full for this address"],
 )
-async def test_a_page_reads_when_to_come_back_to_a_full_server(
+async def test_pages_can_read_retry_after_of_a_full_server(
     connections: ConnectionSettings, status: int
 ) -> None:
     async with running(allowing(ORIGIN, connections=connections)) as api:
         async with open_stream(api.server.url, topics=["a"]) as reader:
             await reader.next_control("connected")
-            with pytest.raises(StreamRefused) as refused:
+            with pytest.raises(StreamRefused) as rejected:
                 async with open_stream(api.server.url, topics=["a"], headers={"Origin": ORIGIN}):
                     pass
             polled = await api.http.get("/events/poll?topic=a&wait=0", headers={"Origin": ORIGIN})
-            answers = ((refused.value.status, refused.value.headers), (polled.status_code, polled.headers))
+            answers = ((rejected.value.status, rejected.value.headers), (polled.status_code, polled.headers))
             for received, headers in answers:
                 assert received == status
                 assert headers["retry-after"] == "5"
@@ -161,8 +163,8 @@ async def test_a_page_reads_when_to_come_back_to_a_full_server(
 
 
 def preflight(origin: str, method: str, headers: str = "") -> dict[str, str]:
-    asked = {"Origin": origin, "Access-Control-Request-Method": method}
-    return asked | ({"Access-Control-Request-Headers": headers} if headers else {})
+    request = {"Origin": origin, "Access-Control-Request-Method": method}
+    return request | ({"Access-Control-Request-Headers": headers} if headers else {})
 
 
 @pytest.mark.parametrize(("origins", "allowed"), [([ORIGIN], ORIGIN), (["*"], "*")])
@@ -177,7 +179,7 @@ def preflight(origin: str, method: str, headers: str = "") -> dict[str, str]:
         ("/connections", "GET", ""),
     ],
 )
-async def test_a_preflight_is_answered(
+async def test_a_preflight_allows_the_methods_and_headers_of_the_api(
     origins: list[str], allowed: str, path: str, method: str, headers: str
 ) -> None:
     async with running(allowing(*origins)) as api:
@@ -190,27 +192,27 @@ async def test_a_preflight_is_answered(
         assert int(answer.headers["access-control-max-age"]) > 0
         assert "access-control-allow-credentials" not in answer.headers
         assert "origin" in listed(answer.headers["vary"])
-        assert api.server.streamd.connections.statistics()["total"] == 0  # it takes no place
+        assert api.server.streamd.connections.statistics()["total"] == 0  # it takes no slot
 
 
 @pytest.mark.parametrize("origins", [[], [ORIGIN]])
-async def test_a_preflight_of_another_origin_is_granted_nothing(origins: list[str]) -> None:
+async def test_a_preflight_of_another_origin_gets_no_cors_headers(origins: list[str]) -> None:
     async with running(allowing(*origins)) as api:
         for path in ("/events", "/events/poll"):
-            asked = preflight("https://other.example", "POST", "content-type")
-            answer = await api.http.options(path, headers=asked)
+            headers = preflight("https://other.example", "POST", "content-type")
+            answer = await api.http.options(path, headers=headers)
             assert granted(answer.headers) == {}
 
 
-async def test_what_is_not_from_a_page_is_told_nothing_of_origins() -> None:
+async def test_requests_without_origin_get_no_cors_headers() -> None:
     async with running(allowing(ORIGIN)) as api:
         for path in ("/health/live", "/events/poll?topic=a&wait=0", "/nowhere"):
             assert granted((await api.http.get(path)).headers) == {}
 
 
 @pytest.mark.parametrize("headers", [{}, {"Origin": "https://other.example"}], ids=["none", "another"])
-async def test_an_answer_that_depends_on_the_origin_always_says_so(headers: dict[str, str]) -> None:
-    """WHATWG Fetch, "CORS protocol and HTTP caches": also without an Origin, or with one not let in."""
+async def test_every_response_varies_by_origin_if_any_origin_is_allowed(headers: dict[str, str]) -> None:
+    """See WHATWG Fetch, "CORS protocol and HTTP caches"."""
     async with running(allowing(LOCAL, ORIGIN)) as api:
         for method, path, more, body, status in ANSWERS:
             answer = await api.http.request(method, path, headers={**headers, **more}, content=body or None)
@@ -223,8 +225,8 @@ async def test_an_answer_that_depends_on_the_origin_always_says_so(headers: dict
             assert listed(reader.headers.get("vary", "")) == {"origin"}
 
 
-async def test_an_application_that_checks_who_asks_says_so_too() -> None:
-    """With a hook of its own an application serves streams by itself, past the direct route."""
+async def test_responses_vary_by_origin_also_without_the_fast_path() -> None:
+    """Add a hook, which disables the fast path."""
     app = create_app(allowing(ORIGIN))
 
     @app.before_request
@@ -232,15 +234,15 @@ async def test_an_application_that_checks_who_asks_says_so_too() -> None:
         return None
 
     async with running(allowing(ORIGIN), app) as api:
-        refused = await api.http.get("/events?topic=a&client_id=")
-        assert refused.status_code == 400
-        assert listed(refused.headers.get("vary", "")) == {"origin"}
+        rejected = await api.http.get("/events?topic=a&client_id=")
+        assert rejected.status_code == 400
+        assert listed(rejected.headers.get("vary", "")) == {"origin"}
         async with open_stream(api.server.url, topics=["a"]) as reader:
             await reader.next_control("connected")
             assert listed(reader.headers.get("vary", "")) == {"origin"}
 
 
-async def test_without_origins_to_allow_no_answer_depends_on_one() -> None:
+async def test_no_response_varies_by_origin_if_none_is_allowed() -> None:
     async with running(allowing()) as api:
         for path in ("/health/live", "/events", "/events/poll?topic=a&wait=0", "/nowhere"):
             assert "vary" not in (await api.http.get(path, headers={"Origin": ORIGIN})).headers

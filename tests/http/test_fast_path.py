@@ -1,4 +1,4 @@
-"""``GET /events`` past the web framework says what the view would say, and never goes past a hook."""
+"""The fast path of ``GET /events`` answers as the view does, and never bypasses a hook."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -33,33 +33,33 @@ QUERIES = [
 
 @asynccontextmanager
 async def both_ways() -> AsyncIterator[tuple[RunningServer, RunningServer]]:
-    """A server that goes past the framework, and one that does not, because of a hook that does nothing."""
+    """Run a server with the fast path, and one whose hook, which does nothing, disables it."""
     hooked = create_app(ORIGINS)
 
     @hooked.before_request
-    async def look() -> None:
-        """Have the framework called."""
+    async def do_nothing() -> None:
+        """Disable the fast path."""
 
-    async with run_server(ORIGINS) as direct, run_server(ORIGINS, app=hooked) as view:
-        yield direct, view
+    async with run_server(ORIGINS) as fast_path, run_server(ORIGINS, app=hooked) as view:
+        yield fast_path, view
 
 
 @pytest.mark.parametrize("query", QUERIES)
 @pytest.mark.parametrize("origin", [None, "https://app.example", "https://evil.example"])
-async def test_refusals_are_the_same(query: str, origin: str | None) -> None:
+async def test_rejections_are_those_of_the_view(query: str, origin: str | None) -> None:
     headers = {} if origin is None else {"Origin": origin}
     with trio.fail_after(20):
         async with both_ways() as servers, httpx.AsyncClient() as http:
             answers = [await http.get(server.url + query, headers=headers) for server in servers]
-    shown = [
+    comparable = [
         (answer.status_code, answer.content, sorted((n, v) for n, v in answer.headers.items() if n != "date"))
         for answer in answers
     ]
     assert answers[0].status_code == 400
-    assert shown[0] == shown[1]
+    assert comparable[0] == comparable[1]
 
 
-async def test_streams_begin_the_same() -> None:
+async def test_streams_begin_as_those_of_the_view() -> None:
     target = "/events?topic=a&pattern=b/*&client_id=me&heartbeat=7&last_event_id=earliest"
     heads, openings = [], []
     with trio.fail_after(20):
@@ -83,12 +83,12 @@ async def test_streams_begin_the_same() -> None:
     assert openings[0] == openings[1] == ("connected", True, True)
 
 
-async def test_a_check_of_the_applications_own_is_asked() -> None:
+async def test_a_hook_of_the_application_is_not_bypassed() -> None:
     app = create_app()
 
     @app.before_request
-    async def refuse() -> Response:
-        return Response("who are you?", 401)
+    async def reject() -> Response:
+        return Response("authentication required", 401)
 
     with trio.fail_after(20):
         async with run_server(app=app) as server, httpx.AsyncClient() as http:
@@ -96,7 +96,7 @@ async def test_a_check_of_the_applications_own_is_asked() -> None:
             assert not server.streamd.connections.statistics()["active"]
 
 
-async def test_an_error_handler_of_the_applications_own_answers() -> None:
+async def test_an_error_handler_of_the_application_is_not_bypassed() -> None:
     app = create_app()
 
     @app.errorhandler(StreamdError)
@@ -105,12 +105,12 @@ async def test_an_error_handler_of_the_applications_own_answers() -> None:
 
     with trio.fail_after(20):
         async with run_server(app=app) as server, httpx.AsyncClient() as http:
-            refused = await http.get(f"{server.url}/events")
-            assert (refused.status_code, refused.text) == (418, "no: invalid-field")
+            rejected = await http.get(f"{server.url}/events")
+            assert (rejected.status_code, rejected.text) == (418, "no: invalid-field")
 
 
 @pytest.mark.parametrize("method", ["OPTIONS", "DELETE"])
-async def test_other_methods_are_the_frameworks(method: str) -> None:
+async def test_other_methods_go_to_the_framework(method: str) -> None:
     with trio.fail_after(20):
         async with run_server() as server, httpx.AsyncClient() as http:
             answer = await http.request(method, f"{server.url}/events?topic=a")

@@ -1,4 +1,4 @@
-"""``/openapi.json`` against the structure that OpenAPI 3.1 asks for, and against the routes there are."""
+"""``/openapi.json`` against the structure of OpenAPI 3.1, the routes, and the responses of the server."""
 
 import re
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from streamd.http.schema import PROBLEM_JSON as PROBLEM
 from streamd.testing import RunningServer
 
 METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
-PLACES = frozenset({"query", "header", "path", "cookie"})
+PARAMETER_LOCATIONS = frozenset({"query", "header", "path", "cookie"})
 PYTHON_TYPES: dict[str, Any] = {
     "null": type(None),
     "boolean": bool,
@@ -25,7 +25,7 @@ PYTHON_TYPES: dict[str, Any] = {
 }
 STATUS = re.compile(r"[1-5](\d\d|XX)|default")
 MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+*-]+(;.*)?")
-OWN, PAGE = "streamd_", "streamd_web."  # how the names of our blueprints begin, and that of the page's
+OWN, PAGE = "streamd_", "streamd_web."  # prefixes of blueprint names: streamd's own, and the page's
 
 OPERATION_IDS = {
     "POST /api/brand-monitor/analyses": "POST_brand_monitor_start",
@@ -82,7 +82,7 @@ async def document() -> dict[str, Any]:
 
 
 def operations(document: dict[str, Any]) -> list[Operation]:
-    """Every operation, with its name for messages."""
+    """List the operations, each with its method and path."""
     return [
         (f"{method.upper()} {path}", operation)
         for path, item in document["paths"].items()
@@ -92,7 +92,7 @@ def operations(document: dict[str, Any]) -> list[Operation]:
 
 
 def contents(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """What every request body and every answer consists of, by media type."""
+    """Yield the content of every request body and response, by media type."""
     for name, operation in operations(document):
         if "requestBody" in operation:
             yield f"{name}: body", operation["requestBody"]["content"]
@@ -101,7 +101,7 @@ def contents(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def schemas(document: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Every schema that is not part of another."""
+    """Yield every schema that is not part of another one."""
     yield from document.get("components", {}).get("schemas", {}).items()
     for name, operation in operations(document):
         for parameter in operation.get("parameters", []):
@@ -112,7 +112,7 @@ def schemas(document: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def walk(value: Any) -> Iterator[dict[str, Any]]:
-    """Every JSON object in a value, itself included."""
+    """Yield every JSON object in a value, itself included."""
     if isinstance(value, dict):
         yield value
         for member in value.values():
@@ -122,8 +122,8 @@ def walk(value: Any) -> Iterator[dict[str, Any]]:
             yield from walk(member)
 
 
-def find(document: Any, reference: str) -> bool:
-    """Whether a reference leads anywhere within the document (RFC 6901)."""
+def resolves(document: Any, reference: str) -> bool:
+    """Return whether a reference resolves within the document (RFC 6901)."""
     if not reference.startswith("#/"):
         return False
     for step in reference[2:].split("/"):
@@ -135,7 +135,7 @@ def find(document: Any, reference: str) -> bool:
 
 
 def check_schema(name: str, schema: Any) -> None:
-    """The keywords that are used are used as JSON Schema 2020-12 defines them."""
+    """Check that keywords are used as JSON Schema 2020-12 defines them."""
     assert isinstance(schema, dict), name
     types = schema.get("type", [])
     assert ({types} if isinstance(types, str) else set(types)) <= set(PYTHON_TYPES), name
@@ -155,7 +155,7 @@ def check_schema(name: str, schema: Any) -> None:
             check_schema(f"{name}/{keyword}", schema[keyword])
 
 
-async def test_it_says_what_it_is(document: dict[str, Any]) -> None:
+async def test_the_document_has_version_title_and_known_members_only(document: dict[str, Any]) -> None:
     assert re.fullmatch(r"3\.1\.\d+", document["openapi"])
     assert document["info"]["title"] == "streamd"
     assert document["info"]["version"]
@@ -164,7 +164,7 @@ async def test_it_says_what_it_is(document: dict[str, Any]) -> None:
     assert set(document) <= known | {"jsonSchemaDialect", "externalDocs"}
 
 
-async def test_every_route_of_the_api_is_in_it_and_nothing_else(document: dict[str, Any]) -> None:
+async def test_the_document_describes_exactly_the_routes_of_the_api(document: dict[str, Any]) -> None:
     routes = {
         (re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule), method.lower())
         for rule in create_app().url_map.iter_rules()
@@ -178,28 +178,28 @@ async def test_every_route_of_the_api_is_in_it_and_nothing_else(document: dict[s
     assert described == routes
 
 
-async def test_every_operation_has_a_name_and_says_what_it_does(document: dict[str, Any]) -> None:
+async def test_every_operation_has_a_unique_id_and_a_summary(document: dict[str, Any]) -> None:
     identifiers = [operation["operationId"] for _, operation in operations(document)]
     assert len(set(identifiers)) == len(identifiers)
     assert [name for name, operation in operations(document) if not operation["summary"].strip()] == []
 
 
-async def test_operation_ids_stay_as_clients_know_them(document: dict[str, Any]) -> None:
+async def test_operation_ids_are_stable(document: dict[str, Any]) -> None:
     assert {name: operation["operationId"] for name, operation in operations(document)} == OPERATION_IDS
 
 
-async def test_parameters_are_named_once_and_have_a_schema(document: dict[str, Any]) -> None:
+async def test_parameters_are_unique_and_have_a_schema(document: dict[str, Any]) -> None:
     for name, operation in operations(document):
         parameters = operation.get("parameters", [])
         keys = [(parameter["name"], parameter["in"]) for parameter in parameters]
         assert len(set(keys)) == len(keys), name
-        assert {place for _, place in keys} <= PLACES, name
+        assert {location for _, location in keys} <= PARAMETER_LOCATIONS, name
         assert all("schema" in parameter for parameter in parameters), name
         in_path = {parameter["name"] for parameter in parameters if parameter["in"] == "path"}
         assert in_path == set(re.findall(r"{(\w+)}", name)), name
 
 
-async def test_answers_have_a_status_a_description_and_media_types(document: dict[str, Any]) -> None:
+async def test_responses_have_a_status_a_description_and_media_types(document: dict[str, Any]) -> None:
     for name, operation in operations(document):
         for status, answer in operation["responses"].items():
             assert STATUS.fullmatch(status), (name, status)
@@ -210,20 +210,20 @@ async def test_answers_have_a_status_a_description_and_media_types(document: dic
             assert "schema" in media, name
 
 
-async def test_schemas_are_schemas(document: dict[str, Any]) -> None:
+async def test_schemas_use_keywords_as_json_schema_defines_them(document: dict[str, Any]) -> None:
     found = list(schemas(document))
     assert found
     for name, schema in found:
         check_schema(name, schema)
 
 
-async def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+async def test_every_reference_resolves(document: dict[str, Any]) -> None:
     references = {str(part["$ref"]) for part in walk(document) if "$ref" in part}
     assert references
-    assert sorted(reference for reference in references if not find(document, reference)) == []
+    assert sorted(reference for reference in references if not resolves(document, reference)) == []
 
 
-async def test_every_operation_says_what_success_is(document: dict[str, Any]) -> None:
+async def test_every_operation_describes_success(document: dict[str, Any]) -> None:
     without = [
         name
         for name, operation in operations(document)
@@ -232,23 +232,23 @@ async def test_every_operation_says_what_success_is(document: dict[str, Any]) ->
     assert without == []
 
 
-async def test_the_stream_is_an_event_stream(document: dict[str, Any]) -> None:
+async def test_the_stream_has_the_media_type_of_event_streams(document: dict[str, Any]) -> None:
     assert "text/event-stream" in document["paths"]["/events"]["get"]["responses"]["200"]["content"]
 
 
-async def test_refusals_are_problems(document: dict[str, Any]) -> None:
-    others = [
+async def test_error_responses_are_problems(document: dict[str, Any]) -> None:
+    violations = [
         f"{name}: {status}: {', '.join(answer.get('content', {}))}"
         for name, operation in operations(document)
         for status, answer in operation["responses"].items()
         if status.startswith(("4", "5")) and PROBLEM not in answer.get("content", {})
     ]
-    assert others == []
+    assert violations == []
 
 
-async def test_the_refusals_that_there_are_are_in_it(document: dict[str, Any]) -> None:
-    """What the other tests of the API are answered, by operation."""
-    there_are = {
+async def test_error_statuses_of_the_api_are_described(document: dict[str, Any]) -> None:
+    """Compare with the statuses that the other tests of the API receive."""
+    known = {
         "GET /events": {"400", "429", "503"},
         "GET /events/poll": {"400", "429", "503"},
         "POST /events": {"400", "409", "413", "415", "503"},
@@ -256,11 +256,11 @@ async def test_the_refusals_that_there_are_are_in_it(document: dict[str, Any]) -
         "GET /health/ready": {"503"},
     }
     described = {name: set(operation["responses"]) for name, operation in operations(document)}
-    missing = {name: sorted(there_are[name] - described[name]) for name in there_are}
+    missing = {name: sorted(known[name] - described[name]) for name in known}
     assert {name: statuses for name, statuses in missing.items() if statuses} == {}
 
 
-async def test_what_may_be_sent_is_in_it(document: dict[str, Any]) -> None:
+async def test_ndjson_bodies_and_the_cursor_header_are_described(document: dict[str, Any]) -> None:
     body = document["paths"]["/events"]["post"]["requestBody"]["content"]
     parameters = document["paths"]["/events"]["get"]["parameters"]
     assert "application/x-ndjson" in body
@@ -268,7 +268,7 @@ async def test_what_may_be_sent_is_in_it(document: dict[str, Any]) -> None:
 
 
 def resolve(document: dict[str, Any], schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The alternatives of a schema, without references."""
+    """Yield the alternatives of a schema, without references."""
     if "$ref" in schema:
         yield from resolve(document, document["components"]["schemas"][schema["$ref"].rpartition("/")[2]])
     elif "anyOf" in schema:
@@ -279,7 +279,7 @@ def resolve(document: dict[str, Any], schema: dict[str, Any]) -> Iterator[dict[s
 
 
 def fits(document: dict[str, Any], schema: dict[str, Any], value: Any) -> bool:
-    """Whether a value is of one of a schema's types, with all the members that it must and may have."""
+    """Return whether a value has one of a schema's types, all required members and no unknown ones."""
     return any(fits_one(document, part, value) for part in resolve(document, schema))
 
 
@@ -296,7 +296,7 @@ def fits_one(document: dict[str, Any], schema: dict[str, Any], value: Any) -> bo
     )
 
 
-ASKED = [
+REQUESTS = [
     ("GET", "/health/live", "", b"", 200),
     ("GET", "/health/ready", "", b"", 200),
     ("GET", "/connections", "", b"", 200),
@@ -312,9 +312,9 @@ ASKED = [
 ]
 
 
-async def test_answers_are_what_it_says(document: dict[str, Any], streamd_server: RunningServer) -> None:
+async def test_responses_match_their_schemas(document: dict[str, Any], streamd_server: RunningServer) -> None:
     async with httpx.AsyncClient(base_url=streamd_server.url) as http:
-        for method, path, content_type, body, status in ASKED:
+        for method, path, content_type, body, status in REQUESTS:
             headers = {"Content-Type": content_type} if content_type else {}
             answer = await http.request(method, path, content=body or None, headers=headers)
             assert answer.status_code == status, (method, path)
@@ -326,13 +326,13 @@ async def test_answers_are_what_it_says(document: dict[str, Any], streamd_server
                 assert fits(document, media["schema"], msgspec.json.decode(line)), (method, path, line)
 
 
-async def test_what_can_be_tried_again_says_when(document: dict[str, Any]) -> None:
+async def test_retryable_statuses_have_retry_after(document: dict[str, Any]) -> None:
     for name, operation in operations(document):
         for status, answer in operation["responses"].items():
             assert ("Retry-After" in answer.get("headers", {})) == (status in ("429", "503")), (name, status)
 
 
-async def test_an_array_of_events_and_its_answer_are_in_it(document: dict[str, Any]) -> None:
+async def test_arrays_of_events_and_their_response_are_described(document: dict[str, Any]) -> None:
     operation = document["paths"]["/events"]["post"]
     body = operation["requestBody"]["content"]["application/json"]["schema"]
     answer = operation["responses"]["201"]["content"]["application/json"]["schema"]

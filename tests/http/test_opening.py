@@ -1,4 +1,4 @@
-"""What a stream begins with, before anything of its source."""
+"""The opening of a stream: frames before those of its source."""
 
 from collections.abc import AsyncIterator, Sequence
 
@@ -12,22 +12,22 @@ from streamd.testing import StreamReader, open_stream, run_server
 
 
 class Shop:
-    """An application with streams that begin with a state."""
+    """An application whose streams begin with a state."""
 
     def __init__(self) -> None:
         self.app = QuartTrio("shop")
         self.streamd = Streamd(self.app)
-        self.asked = 0
+        self.openings = 0
         self.app.get("/log")(self.log)
         self.app.get("/own")(self.own)
         self.app.get("/failing")(self.failing)
 
     def opening(self) -> Sequence[Frame]:
-        self.asked += 1
-        return [UnloggedEvent({"asked": self.asked}, type="state"), UnloggedEvent("more", type="state")]
+        self.openings += 1
+        return [UnloggedEvent({"openings": self.openings}, type="state"), UnloggedEvent("more", type="state")]
 
     def fail(self) -> Sequence[Frame]:
-        raise RuntimeError("this is only the test's")
+        raise RuntimeError("raised by the test")
 
     async def log(self) -> EventStream:
         return EventStream("a", opening=self.opening)
@@ -47,7 +47,7 @@ async def types(reader: StreamReader, count: int) -> list[str]:
     return [block.type if isinstance(block, ServerSentEvent) else "" for block in blocks]
 
 
-async def test_the_opening_comes_after_connected_and_before_what_a_resuming_client_missed() -> None:
+async def test_the_opening_comes_between_connected_and_missed_events() -> None:
     shop = Shop()
     async with run_server(app=shop.app) as server:
         first = await server.streamd.publish("a", "1")
@@ -56,15 +56,15 @@ async def test_the_opening_comes_after_connected_and_before_what_a_resuming_clie
             assert await types(reader, 3) == ["connected", "state", "state"]
             assert reader.last_event_id == ""
             assert [event.data for event in await reader.take(1)] == ["2"]
-        assert shop.asked == 1
+        assert shop.openings == 1
 
 
-async def test_what_is_published_while_a_stream_begins_comes_after_its_opening() -> None:
+async def test_events_published_while_a_stream_begins_come_after_its_opening() -> None:
     shop = Shop()
     async with run_server(app=shop.app) as server, trio.open_nursery() as nursery:
 
         async def publish() -> None:
-            while True:  # also between the place in the log and the first write
+            while True:  # also between the subscription's position in the log and the first write
                 await server.streamd.publish("a", "x", type="event")
 
         nursery.start_soon(publish)
@@ -74,13 +74,13 @@ async def test_what_is_published_while_a_stream_begins_comes_after_its_opening()
         nursery.cancel_scope.cancel()
 
 
-async def test_a_stream_for_one_client_may_have_one_too() -> None:
+async def test_a_generated_stream_may_have_an_opening() -> None:
     async with run_server(app=Shop().app) as server:
         async with open_stream(server.url, path="/own") as reader:
             assert await types(reader, 4) == ["connected", "state", "state", "message"]
 
 
-async def test_nothing_is_made_for_a_request_without_a_stream() -> None:
+async def test_head_builds_no_opening() -> None:
     shop = Shop()
     async with run_server(app=shop.app) as server:
         stream = await trio.open_tcp_stream(server.host, server.port)
@@ -89,7 +89,7 @@ async def test_nothing_is_made_for_a_request_without_a_stream() -> None:
             with trio.fail_after(20):
                 answer = b"".join([bytes(part) async for part in stream])
         assert answer.startswith(b"HTTP/1.1 200")
-        assert shop.asked == 0
+        assert shop.openings == 0
 
 
 async def test_an_opening_that_fails_ends_only_its_own_stream() -> None:

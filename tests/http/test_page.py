@@ -1,4 +1,4 @@
-"""The page's files: all of them are served, with the right headers, and nothing else is."""
+"""The page's files: exactly these are served, with their headers."""
 
 import re
 from pathlib import Path
@@ -28,13 +28,13 @@ def text(name: str) -> str:
     return (STATIC / name).read_text(encoding="utf-8")
 
 
-def test_every_file_ships() -> None:
+def test_every_file_is_packaged() -> None:
     assert sorted(load_assets()) == FILES
     assert {"index.html", "app.css", "favicon.svg", "js/main.js"} <= set(FILES)
 
 
 @pytest.mark.parametrize("path", SERVED)
-async def test_answers_the_file_with_its_headers(client: Client, path: str) -> None:
+async def test_files_are_served_with_security_headers(client: Client, path: str) -> None:
     response = await client.get(path)
     assert response.status_code == 200
     name = "index.html" if path == "/" else path.removeprefix("/static/")
@@ -58,12 +58,12 @@ async def test_answers_the_file_with_its_headers(client: Client, path: str) -> N
         ("/static/favicon.svg", "image/svg+xml"),
     ],
 )
-async def test_content_types(client: Client, path: str, content_type: str) -> None:
+async def test_files_have_their_content_type(client: Client, path: str, content_type: str) -> None:
     assert (await client.get(path)).headers["Content-Type"] == content_type
 
 
 @pytest.mark.parametrize("path", SERVED)
-async def test_unchanged_file_is_not_sent_again(client: Client, path: str) -> None:
+async def test_an_unchanged_file_is_answered_304(client: Client, path: str) -> None:
     first = await client.get(path)
     again = await client.get(path, headers={"If-None-Match": first.headers["ETag"]})
     assert again.status_code == 304
@@ -74,7 +74,7 @@ async def test_unchanged_file_is_not_sent_again(client: Client, path: str) -> No
     assert changed.status_code == 200
 
 
-async def test_head_answers_the_headers(client: Client) -> None:
+async def test_head_has_etag_and_length(client: Client) -> None:
     response = await client.head("/")
     assert response.status_code == 200
     assert response.headers["ETag"]
@@ -89,40 +89,40 @@ async def test_head_answers_the_headers(client: Client) -> None:
         "/static/none.js",
         "/static/js",
         "/static/js/",
-        "/static/../views.py",
-        "/static/js/../../views.py",
-        "/static/%2e%2e/views.py",
-        "/static/..%2fviews.py",
+        "/static/../assets.py",
+        "/static/js/../../assets.py",
+        "/static/%2e%2e/assets.py",
+        "/static/..%2fassets.py",
         "/static/%2e%2e%2f%2e%2e%2ferrors.py",
         "/static//etc/passwd",
         "/static/%2fetc%2fpasswd",
         "/static/js/main.js%00.css",
         "/static/js\\main.js",
         "/index.html",
-        "/views.py",
+        "/assets.py",
     ],
 )
-async def test_anything_else_is_not_found(client: Client, path: str) -> None:
-    # Following, because a doubled slash is answered by a redirect to the address with one.
+async def test_other_paths_are_not_found(client: Client, path: str) -> None:
+    # Follow redirects: a doubled slash is redirected to the URL with one.
     assert (await client.get(path, follow_redirects=True)).status_code == 404
 
 
-async def test_files_are_only_read(client: Client) -> None:
+async def test_other_methods_are_not_allowed(client: Client) -> None:
     for answer in (await client.post("/"), await client.put("/"), await client.delete("/static/app.css")):
         assert answer.status_code == 405
 
 
-async def test_app_with_a_static_folder_of_its_own_keeps_it(tmp_path: Path) -> None:
+async def test_an_application_keeps_its_own_static_folder(tmp_path: Path) -> None:
     (tmp_path / "own.css").write_text("p {}", encoding="utf-8")
     app = QuartTrio("page", static_folder=str(tmp_path), static_url_path="/static")
     app.register_blueprint(web)
     client = app.test_client()
     assert (await client.get("/static/own.css")).status_code == 200
-    ours = await client.get("/static/app.css")
-    assert await ours.get_data(as_text=False) == (STATIC / "app.css").read_bytes()
+    packaged = await client.get("/static/app.css")
+    assert await packaged.get_data(as_text=False) == (STATIC / "app.css").read_bytes()
 
 
-async def test_page_is_no_part_of_the_documented_api() -> None:
+async def test_the_page_is_not_in_the_openapi_document() -> None:
     app = QuartTrio("page", static_folder=None)
     QuartSchema(app)
     app.register_blueprint(web)
@@ -130,29 +130,29 @@ async def test_page_is_no_part_of_the_documented_api() -> None:
     assert described["paths"] == {}
 
 
-# --- the page keeps to what its policy allows ----------------------------------------------------
+# --- the page satisfies its own Content-Security-Policy ----------------------------------------------------
 
 
-def test_page_refers_only_to_files_that_ship() -> None:
+def test_the_page_refers_to_packaged_files_only() -> None:
     named = re.findall(r'(?:src|href)="([^"#]+)"', text("index.html"))
     assert "static/js/main.js" in named
     for address in named:
         assert address.removeprefix("static/") in FILES or not address.startswith("static/"), address
 
 
-def test_page_asks_nobody_else() -> None:
+def test_the_page_requests_no_other_host() -> None:
     for name in FILES:
         addresses = set(re.findall(r"https?://[^\s\"'`)<]+", text(name)))
         assert addresses <= {"http://www.w3.org/2000/svg"}, name
 
 
-def test_page_has_no_inline_script_or_style() -> None:
+def test_the_page_has_no_inline_script_or_style() -> None:
     page = text("index.html")
     assert re.findall(r"<script(?![^>]* src=)", page) == []
     assert re.findall(r"<style|\sstyle=|\son[a-z]+=", page) == []
 
 
-def test_modules_import_only_files_that_ship_and_write_only_text() -> None:
+def test_modules_import_packaged_files_only_and_write_text_only() -> None:
     for name in FILES:
         if not name.endswith(".js"):
             continue

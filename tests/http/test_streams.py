@@ -1,4 +1,4 @@
-"""Event streams over HTTP, and the ways of one-client streams."""
+"""Event streams over HTTP, from the log and from generators."""
 
 from collections.abc import AsyncIterator
 from functools import partial
@@ -16,7 +16,7 @@ from streamd.events.sse import DecodedCursorMove, ServerSentEvent
 from streamd.testing import RunningServer, StreamRefused, open_stream, run_server
 
 
-async def test_a_stream_begins_with_connected_and_says_what_proxies_need(
+async def test_a_stream_begins_with_connected_and_has_headers_for_proxies(
     streamd_server: RunningServer,
 ) -> None:
     async with open_stream(streamd_server.url, topics=["a"]) as reader:
@@ -30,7 +30,9 @@ async def test_a_stream_begins_with_connected_and_says_what_proxies_need(
         assert reader.last_event_id == ""
 
 
-async def test_the_header_wins_and_earliest_replays_everything(streamd_server: RunningServer) -> None:
+async def test_the_cursor_header_takes_precedence_and_earliest_replays_everything(
+    streamd_server: RunningServer,
+) -> None:
     ids = [await streamd_server.streamd.publish("a", str(n)) for n in range(5)]
     for header, parameter, expected in (
         (ids[3], ids[0], ["4"]),
@@ -42,7 +44,7 @@ async def test_the_header_wins_and_earliest_replays_everything(streamd_server: R
             assert [event.data for event in await reader.take(len(expected))] == expected
 
 
-async def test_a_quiet_stream_gets_heartbeats_and_its_cursor_moves() -> None:
+async def test_a_quiet_stream_gets_heartbeats_and_cursor_moves() -> None:
     settings = Settings(connections=ConnectionSettings(sweep_seconds=0.02, min_heartbeat_seconds=0.05))
     async with run_server(settings) as server:
         async with open_stream(server.url, topics=["a"], heartbeat="0.1") as reader:
@@ -66,7 +68,7 @@ async def test_head_answers_headers_and_ends(streamd_server: RunningServer) -> N
     assert answer.endswith(b"\r\n\r\n")
 
 
-def one_client_app() -> QuartTrio:
+def generator_app() -> QuartTrio:
     app = QuartTrio("own")
     Streamd(app)
 
@@ -77,7 +79,7 @@ def one_client_app() -> QuartTrio:
 
     async def failing() -> AsyncIterator[object]:
         yield "one"
-        raise RuntimeError("this is only the test's")
+        raise RuntimeError("raised by the test")
 
     @app.get("/items")
     async def view() -> EventStream:
@@ -90,23 +92,23 @@ def one_client_app() -> QuartTrio:
     return app
 
 
-async def test_a_generator_streams_to_one_client_and_its_end_is_the_end() -> None:
-    async with run_server(app=one_client_app()) as server:
+async def test_a_stream_ends_with_its_generator_and_a_reconnect_gets_204() -> None:
+    async with run_server(app=generator_app()) as server:
         async with open_stream(server.url, path="/items") as reader:
             events = await reader.take(3)
             assert [event.data for event in events] == ["text", '{"n":1}', "mine"]
             assert (events[2].type, events[2].last_event_id) == ("own", "my-7")
             assert await reader.next_event() is None
             last = reader.last_event_id
-        # What a browser does next by itself; 204 tells it to stop.
-        with pytest.raises(StreamRefused) as refused:
+        # A browser reconnects by itself; 204 stops it.
+        with pytest.raises(StreamRefused) as rejected:
             async with open_stream(server.url, path="/items", last_event_id=last):
                 pass
-        assert refused.value.status == 204
+        assert rejected.value.status == 204
 
 
 async def test_an_exception_in_one_stream_ends_only_that_one() -> None:
-    async with run_server(app=one_client_app()) as server:
+    async with run_server(app=generator_app()) as server:
         async with open_stream(server.url, path="/failing") as failing:
             assert [event.data for event in await failing.take(1)] == ["one"]
             assert await failing.next_control("closing") == {"reason": "error"}
@@ -115,7 +117,7 @@ async def test_an_exception_in_one_stream_ends_only_that_one() -> None:
             assert len(await reader.take(3)) == 3
 
 
-async def test_a_slow_client_may_ask_for_the_latest_only(streamd_server: RunningServer) -> None:
+async def test_overflow_latest_replays_the_newest_event_only(streamd_server: RunningServer) -> None:
     for number in range(50):
         await streamd_server.streamd.publish("a", str(number))
     async with open_stream(
@@ -124,7 +126,7 @@ async def test_a_slow_client_may_ask_for_the_latest_only(streamd_server: Running
         assert [event.data for event in await reader.take(1)] == ["49"]
 
 
-async def test_plain_hypercorn_serves_it_too() -> None:
+async def test_stock_hypercorn_serves_streams() -> None:
     config = hypercorn.Config()
     config.bind = ["127.0.0.1:0"]
     config.errorlog = None

@@ -1,4 +1,4 @@
-"""The routes of a small service of a program's own, made with ``task_routes``."""
+"""Routes that ``task_routes`` adds for a small service of a program's own."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -111,7 +111,7 @@ async def rig() -> AsyncIterator[Reports]:
         yield rig
 
 
-async def test_a_new_task_is_accepted_with_the_url_of_its_status(rig: Reports) -> None:
+async def test_accepted_has_the_url_of_the_status(rig: Reports) -> None:
     answer = await rig.start()
     fields = answer.json()
     assert answer.status_code == 202
@@ -122,7 +122,7 @@ async def test_a_new_task_is_accepted_with_the_url_of_its_status(rig: Reports) -
     assert (await rig.http.get(answer.headers["location"])).json()["id"] == fields["id"]
 
 
-async def test_status_is_the_task_with_its_headers_and_no_cache_keeps_it(rig: Reports) -> None:
+async def test_status_is_the_task_with_its_headers_and_is_not_cached(rig: Reports) -> None:
     task_id = await rig.started()
     answer = await rig.http.get(f"/api/reports/{task_id}")
     fields = answer.json()
@@ -135,7 +135,7 @@ async def test_status_is_the_task_with_its_headers_and_no_cache_keeps_it(rig: Re
     assert "retry-after" not in answer.headers
 
 
-async def test_head_gives_the_headers_alone(rig: Reports) -> None:
+async def test_head_answers_the_task_headers_without_a_stream(rig: Reports) -> None:
     task_id = await rig.started()
     for path in ("", "/events"):
         answer = await rig.http.head(f"/api/reports/{task_id}{path}")
@@ -147,7 +147,7 @@ async def test_head_gives_the_headers_alone(rig: Reports) -> None:
     assert list(rig.streamd.connections) == []
 
 
-async def test_events_are_the_tasks_stream_until_its_end(rig: Reports) -> None:
+async def test_events_stream_the_task_until_its_end_and_a_reconnect_gets_204(rig: Reports) -> None:
     task_id = await rig.started()
     async with open_stream(rig.url, path=f"/api/reports/{task_id}/events") as reader:
         [snapshot] = await reader.take(1)
@@ -157,13 +157,13 @@ async def test_events_are_the_tasks_stream_until_its_end(rig: Reports) -> None:
         assert end.type == "complete"
         assert await reader.next_control("closing") == {"reason": "ended"}
         cursor = reader.last_event_id
-    with pytest.raises(StreamRefused) as refused:
+    with pytest.raises(StreamRefused) as rejected:
         async with open_stream(rig.url, path=f"/api/reports/{task_id}/events", last_event_id=cursor):
             pass
-    assert refused.value.status == 204
+    assert rejected.value.status == 204
 
 
-async def test_the_result_comes_after_the_end_and_409_says_when_to_retry(rig: Reports) -> None:
+async def test_the_result_is_409_with_retry_after_until_the_end(rig: Reports) -> None:
     task_id = await rig.started()
     early = await rig.http.get(f"/api/reports/{task_id}/result")
     check_problem(early, 409, "not-ready")
@@ -183,7 +183,7 @@ async def test_cancel_ends_the_task_once(rig: Reports) -> None:
     check_problem(again, 409, "invalid-transition", "status")
 
 
-async def test_a_task_of_another_kind_is_not_found_on_any_route(rig: Reports) -> None:
+async def test_a_task_of_another_kind_is_not_found(rig: Reports) -> None:
     await rig.streamd.tasks.create("other", id="other")
     for method, path in (
         ("GET", ""),
@@ -230,7 +230,7 @@ def with_own_shapes(blueprint: Blueprint) -> TaskRoutes:
     )
 
 
-async def test_a_service_may_have_its_own_paths_and_shapes() -> None:
+async def test_routes_may_have_their_own_paths_and_bodies() -> None:
     async with reports(with_own_shapes) as rig:
         task = await rig.streamd.tasks.create(KIND, id="r1", input=1)
         started = await rig.start()
@@ -251,14 +251,14 @@ async def test_a_service_may_have_its_own_paths_and_shapes() -> None:
         assert not TASK_HEADERS & set(stopped.headers)
 
 
-async def test_a_route_that_is_left_out_does_not_exist() -> None:
+async def test_routes_that_are_left_out_are_not_found() -> None:
     async with reports(with_own_shapes) as rig:
         await rig.streamd.tasks.create(KIND, id="r1", input=1)
         for path in ("/api/reports/r1/result", "/api/reports/r1", "/api/result"):
             assert (await rig.http.get(path)).status_code == 404
 
 
-async def test_retry_after_on_status_until_the_task_has_ended() -> None:
+async def test_status_has_retry_after_until_the_end() -> None:
     async with reports(with_own_shapes) as rig:
         await rig.streamd.tasks.create(KIND, id="r1", input=1)
         assert (await rig.http.get("/api/reports/r1/state")).headers["retry-after"] == "2"
@@ -267,7 +267,7 @@ async def test_retry_after_on_status_until_the_task_has_ended() -> None:
         assert "retry-after" not in (await rig.http.get("/api/reports/r1/state")).headers
 
 
-async def test_streams_share_the_group_and_have_the_heartbeat_of_the_route() -> None:
+async def test_streams_have_the_group_and_the_heartbeat_of_the_route() -> None:
     group = Group("reports", max_connections=1)
 
     def add_routes(blueprint: Blueprint) -> TaskRoutes:
@@ -279,15 +279,15 @@ async def test_streams_share_the_group_and_have_the_heartbeat_of_the_route() -> 
         async with open_stream(rig.url, path=path) as reader:
             await reader.next_control("heartbeat")
             assert len(group) == 1
-            with pytest.raises(StreamRefused) as refused:
+            with pytest.raises(StreamRefused) as rejected:
                 async with open_stream(rig.url, path=path):
                     pass
-            assert refused.value.status == 503
-            assert "retry-after" in refused.value.headers
+            assert rejected.value.status == 503
+            assert "retry-after" in rejected.value.headers
             assert (await rig.http.head(path)).status_code == 200  # takes no slot
 
 
-async def test_head_of_the_stream_needs_a_slot_where_it_is_answered_as_the_stream() -> None:
+async def test_head_of_events_without_task_headers_needs_a_slot() -> None:
     group = Group("reports", max_connections=1)
 
     def add_routes(blueprint: Blueprint) -> TaskRoutes:
@@ -304,12 +304,12 @@ async def test_head_of_the_stream_needs_a_slot_where_it_is_answered_as_the_strea
 
 
 @pytest.mark.parametrize("prefix", ["/reports", "/<team>/reports/<report_id>"])
-def test_a_path_has_the_tasks_id_as_its_one_parameter(prefix: str) -> None:
+def test_a_path_without_exactly_one_parameter_is_rejected(prefix: str) -> None:
     with pytest.raises(ValueError, match="must contain the task's id as its one parameter"):
         task_routes(Blueprint("reports", __name__), KIND, prefix)
 
 
-def test_urls_are_those_of_the_routes_that_there_are() -> None:
+def test_urls_are_those_of_the_existing_routes() -> None:
     blueprint = Blueprint("reports", __name__, url_prefix="/api")
     assert with_defaults(blueprint).urls("7") == {
         "statusUrl": "/api/reports/7",
@@ -325,7 +325,7 @@ def test_urls_are_those_of_the_routes_that_there_are() -> None:
     }
 
 
-async def test_openapi_shows_the_routes_with_their_names_and_models() -> None:
+async def test_openapi_describes_the_routes_with_their_names_and_models() -> None:
     app = create_app(Settings(**NO_SERVICES))
     streamd: Streamd = app.extensions["streamd"]
 

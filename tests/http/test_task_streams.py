@@ -1,4 +1,4 @@
-"""Following tasks over real sockets."""
+"""Task streams over real sockets."""
 
 import json
 from collections.abc import AsyncIterator
@@ -18,14 +18,14 @@ async def api() -> AsyncIterator[Api]:
         yield api
 
 
-async def test_a_client_that_leaves_cancels_nothing(api: Api) -> None:
+async def test_a_disconnect_does_not_cancel_the_task(api: Api) -> None:
     task = await api.create(worker="w")
     async with open_stream(api.server.url, path=f"/tasks/{task['id']}/events") as reader:
         await reader.take(1)
     assert (await api.report(task, progress=50))["cancelled"] is False
 
 
-async def test_a_hundred_follow_and_each_sees_every_version_once(api: Api) -> None:
+async def test_a_hundred_clients_see_every_version_once(api: Api) -> None:
     task = await api.create(worker="w")
     seen: list[list[int]] = []
 
@@ -50,29 +50,29 @@ async def test_a_hundred_follow_and_each_sees_every_version_once(api: Api) -> No
         assert versions == list(range(2, 24))
 
 
-async def test_resuming_and_the_end(api: Api) -> None:
+async def test_a_stream_resumes_ends_and_then_answers_204(api: Api) -> None:
     task = await api.create(worker="w")
     path = f"/tasks/{task['id']}/events"
     async with open_stream(api.server.url, path=path) as reader:
         await reader.take(1)
-        place = reader.last_event_id
+        cursor = reader.last_event_id
     await api.report(task, progress=10)
     await api.report(task, status="completed")
-    async with open_stream(api.server.url, path=path, last_event_id=place) as reader:
+    async with open_stream(api.server.url, path=path, last_event_id=cursor) as reader:
         events = await reader.take(2)
         assert [json.loads(event.data)["version"] for event in events] == [3, 4]
         assert await reader.next_control("closing") == {"reason": "ended"}
         end = reader.last_event_id
-    with pytest.raises(StreamRefused) as refused:
+    with pytest.raises(StreamRefused) as rejected:
         async with open_stream(api.server.url, path=path, last_event_id=end):
             pass
-    assert refused.value.status == 204
+    assert rejected.value.status == 204
     check_problem(await api.http.get(f"{path}?last_event_id=nonsense"), 400, "invalid-field", "last_event_id")
 
 
-async def test_pages_of_other_origins_may_report() -> None:
+async def test_cors_allows_patch() -> None:
     settings = Settings(server=ServerSettings(cors_origins=["https://app.example"]))
     async with run_server(settings) as server, httpx.AsyncClient(base_url=server.url) as http:
-        asked = {"Origin": "https://app.example", "Access-Control-Request-Method": "PATCH"}
-        answer = await http.options("/tasks/x", headers=asked)
+        preflight = {"Origin": "https://app.example", "Access-Control-Request-Method": "PATCH"}
+        answer = await http.options("/tasks/x", headers=preflight)
         assert "PATCH" in answer.headers["access-control-allow-methods"]

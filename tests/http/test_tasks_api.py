@@ -1,4 +1,4 @@
-"""``/tasks`` over real sockets: for those who want work done, and for workers elsewhere."""
+"""``/tasks`` over real sockets: for clients, and for remote workers."""
 
 import json
 from collections.abc import AsyncIterator
@@ -21,10 +21,10 @@ async def api() -> AsyncIterator[Api]:
         yield api
 
 
-# --- making and looking at tasks ------------------------------------------------------------------
+# --- creating and reading tasks --------------------------------------------------------------------
 
 
-async def test_a_task_is_made_and_can_be_looked_at(api: Api) -> None:
+async def test_a_task_is_created_and_read(api: Api) -> None:
     answer = await api.post(
         "/tasks",
         kind="import",
@@ -48,13 +48,13 @@ async def test_a_task_is_made_and_can_be_looked_at(api: Api) -> None:
         ("read", "pending", 1),
         ("save", "pending", 3),
     ]
-    made, deadline = (datetime.fromisoformat(task[name]) for name in ("created_at", "deadline"))
-    assert (deadline - made).total_seconds() == 60
+    created, deadline = (datetime.fromisoformat(task[name]) for name in ("created_at", "deadline"))
+    assert (deadline - created).total_seconds() == 60
     assert "lease" not in task
     assert (await api.http.get("/tasks/import-7")).json() == task
 
 
-async def test_head_has_status_progress_and_version_in_headers(api: Api) -> None:
+async def test_head_has_status_progress_and_version(api: Api) -> None:
     task = await api.create(worker="w")
     await api.report(task, progress=12.34)
     head = await api.http.head(f"/tasks/{task['id']}")
@@ -65,7 +65,7 @@ async def test_head_has_status_progress_and_version_in_headers(api: Api) -> None
     assert head.headers["etag"] == '"3"'
 
 
-async def test_lists_are_filtered_and_the_newest_comes_first(api: Api) -> None:
+async def test_lists_are_filtered_and_newest_first(api: Api) -> None:
     first = await api.create(id="a", owner="ann")
     await api.create(id="b", kind="export", owner="bob")
     await api.create(id="c", owner="bob", worker="w")
@@ -108,7 +108,7 @@ async def test_lists_are_filtered_and_the_newest_comes_first(api: Api) -> None:
         ({"kind": "import", "message": "m" * 2001}, "message"),
     ],
 )
-async def test_a_task_that_cannot_be(api: Api, body: dict[str, Any], field: str) -> None:
+async def test_invalid_tasks_are_rejected_by_field(api: Api, body: dict[str, Any], field: str) -> None:
     answer = await api.http.post("/tasks", json=body)
     assert answer.status_code == 400
     assert answer.headers["content-type"] == "application/problem+json"
@@ -116,12 +116,12 @@ async def test_a_task_that_cannot_be(api: Api, body: dict[str, Any], field: str)
     assert (await api.http.get("/tasks")).json() == {"tasks": []}
 
 
-async def test_an_id_that_is_taken(api: Api) -> None:
+async def test_a_taken_id_is_a_conflict(api: Api) -> None:
     await api.create(id="a")
     check_problem(await api.post("/tasks", kind="import", id="a"), 409, "task-exists", "id")
 
 
-async def test_too_much_and_of_the_wrong_type() -> None:
+async def test_oversized_and_non_json_bodies_are_rejected() -> None:
     async with serving(max_input_bytes=100, max_steps=2, max_body_bytes=1000) as api:
         check_problem(await api.post("/tasks", kind="import", input="x" * 1000), 413, "too-large", "body")
         check_problem(await api.post("/tasks", kind="import", input="x" * 99), 413, "too-large", "input")
@@ -134,7 +134,7 @@ async def test_too_much_and_of_the_wrong_type() -> None:
         check_problem(answer, 400, "invalid-body")
 
 
-async def test_more_tasks_than_are_kept_are_refused_while_none_of_them_has_ended() -> None:
+async def test_a_full_kind_is_unavailable_until_a_task_ends() -> None:
     async with serving(max_per_kind=2) as api:
         task = await api.create(worker="w")
         await api.create()
@@ -147,17 +147,17 @@ async def test_more_tasks_than_are_kept_are_refused_while_none_of_them_has_ended
 
 
 @pytest.mark.parametrize("path", ["", "/events", "/result"])
-async def test_a_task_that_is_unknown(api: Api, path: str) -> None:
+async def test_an_unknown_task_is_not_found(api: Api, path: str) -> None:
     check_problem(await api.http.get(f"/tasks/nobody{path}"), 404, "not-found", "id")
     assert (await api.http.head(f"/tasks/nobody{path}")).status_code == 404
 
 
-async def test_what_else_is_asked_of_an_unknown_task(api: Api) -> None:
+async def test_cancel_and_report_of_an_unknown_task_are_not_found(api: Api) -> None:
     check_problem(await api.post("/tasks/nobody/cancel"), 404, "not-found", "id")
     check_problem(await api.http.patch("/tasks/nobody", json=LEASE), 404, "not-found", "id")
 
 
-async def test_a_task_that_is_not_kept_any_more() -> None:
+async def test_an_expired_task_is_gone_and_its_id_stays_taken() -> None:
     async with serving(keep_seconds=1e-6, sweep_seconds=0.01) as api:
         task = await api.create(worker="w")
         async with open_stream(api.server.url, path=f"/tasks/{task['id']}/events") as reader:
@@ -176,7 +176,7 @@ async def test_a_task_that_is_not_kept_any_more() -> None:
 @pytest.mark.parametrize(
     ("query", "field"), [("status=done", "status"), ("limit=many", "limit"), ("limit=1001", "limit")]
 )
-async def test_lists_that_cannot_be(api: Api, query: str, field: str) -> None:
+async def test_invalid_filters_are_rejected(api: Api, query: str, field: str) -> None:
     check_problem(await api.http.get(f"/tasks?{query}"), 400, "invalid-field", field)
 
 
@@ -184,12 +184,12 @@ async def test_lists_that_cannot_be(api: Api, query: str, field: str) -> None:
 
 
 async def test_a_worker_claims_reports_and_completes(api: Api) -> None:
-    made = await api.create(input=[1, 2], steps=[{"name": "read"}, {"name": "save"}])
+    created = await api.create(input=[1, 2], steps=[{"name": "read"}, {"name": "save"}])
     answer = await api.post("/tasks/claim", kinds=["export", "import"], worker="w-1", lease_seconds=60)
     assert answer.status_code == 200
     task = answer.json()
     assert (task["id"], task["input"], task["status"], task["worker"]) == (
-        made["id"],
+        created["id"],
         [1, 2],
         "running",
         "w-1",
@@ -201,7 +201,7 @@ async def test_a_worker_claims_reports_and_completes(api: Api) -> None:
     async with open_stream(api.server.url, path=f"/tasks/{task['id']}/events") as reader:
         [snapshot] = await reader.take(1)
         assert json.loads(snapshot.data)["version"] == 2
-        report = await api.report(task, step={"name": "read", "progress": 50}, message="half of it")
+        report = await api.report(task, step={"name": "read", "progress": 50}, message="half")
         assert report["progress"] == 25
         await api.report(task, step={"name": "read", "status": "completed"}, text="two rows\n")
         await api.report(task, step={"name": "save", "status": "failed", "error": "the disk is full"})
@@ -217,7 +217,7 @@ async def test_a_worker_claims_reports_and_completes(api: Api) -> None:
     assert (await api.http.get(f"/tasks/{task['id']}/result")).json() == {"rows": 2}
 
 
-async def test_each_report_renews_the_lease_for_as_long_as_was_asked_for(api: Api) -> None:
+async def test_each_report_renews_the_lease_by_its_requested_duration(api: Api) -> None:
     task = await api.create(worker="w", lease_seconds=600)
 
     def seconds_left(report: dict[str, Any]) -> float:
@@ -233,14 +233,14 @@ async def test_each_report_renews_the_lease_for_as_long_as_was_asked_for(api: Ap
 async def test_a_step_and_a_message_are_one_event(api: Api) -> None:
     task = await api.create(worker="w", steps=[{"name": "read"}])
     await api.report(task, step={"name": "read"}, message="opening the file")
-    report = await api.report(task, step={"name": "read", "progress": 50}, message="half of it")
-    assert (report["version"], report["message"]) == (4, "half of it")
-    assert report["steps"][0]["message"] == "half of it"
+    report = await api.report(task, step={"name": "read", "progress": 50}, message="half")
+    assert (report["version"], report["message"]) == (4, "half")
+    assert report["steps"][0]["message"] == "half"
     report = await api.report(task, step={"name": "read", "message": "all"}, message="the file is read")
     assert (report["steps"][0]["message"], report["message"]) == ("all", "the file is read")
 
 
-async def test_a_report_is_all_or_nothing(api: Api) -> None:
+async def test_a_report_is_applied_whole_or_not_at_all(api: Api) -> None:
     task = await api.create(worker="w")
     answer = await api.http.patch(
         f"/tasks/{task['id']}",
@@ -270,7 +270,7 @@ async def test_a_report_is_all_or_nothing(api: Api) -> None:
         ({"further": 1}, "further"),
     ],
 )
-async def test_a_report_that_cannot_be(api: Api, report: dict[str, Any], field: str) -> None:
+async def test_invalid_reports_are_rejected_by_field(api: Api, report: dict[str, Any], field: str) -> None:
     task = await api.create(worker="w")
     answer = await api.http.patch(f"/tasks/{task['id']}", json={"lease": task["lease"], **report})
     assert answer.status_code == 400, answer.text
@@ -278,7 +278,7 @@ async def test_a_report_that_cannot_be(api: Api, report: dict[str, Any], field: 
     assert (await api.http.get(f"/tasks/{task['id']}")).json()["version"] == 2
 
 
-async def test_only_who_holds_a_task_reports_on_it(api: Api) -> None:
+async def test_only_the_lease_holder_reports(api: Api) -> None:
     pending = await api.create()
     running = await api.create(worker="w")
     for task in (pending, running):
@@ -288,7 +288,7 @@ async def test_only_who_holds_a_task_reports_on_it(api: Api) -> None:
     assert (await api.http.get(f"/tasks/{running['id']}")).json()["progress"] == 0
 
 
-async def test_who_cancels_tells_the_worker_at_its_next_report(api: Api) -> None:
+async def test_a_worker_learns_of_a_cancel_at_its_next_report(api: Api) -> None:
     task = await api.create(worker="w")
     cancelled = await api.post(f"/tasks/{task['id']}/cancel", message="not wanted any more")
     assert cancelled.json()["status"] == "cancelled"
@@ -304,14 +304,14 @@ async def test_who_cancels_tells_the_worker_at_its_next_report(api: Api) -> None
         assert (data["code"], data["error"]) == ("cancelled", "not wanted any more")
 
 
-async def test_the_result_of_a_task_that_is_under_way(api: Api) -> None:
+async def test_the_result_of_a_running_task_is_not_ready(api: Api) -> None:
     task = await api.create(worker="w")
     answer = await api.http.get(f"/tasks/{task['id']}/result")
     check_problem(answer, 409, "not-ready")
     assert int(answer.headers["retry-after"]) > 0
 
 
-async def test_a_worker_that_says_nothing_loses_its_task() -> None:
+async def test_a_silent_worker_loses_its_task() -> None:
     async with serving(sweep_seconds=0.01) as api:
         task = await api.create(worker="w", lease_seconds=0.05)
         async with open_stream(api.server.url, path=f"/tasks/{task['id']}/events") as reader:
@@ -355,7 +355,7 @@ async def test_a_claim_waits_for_a_task(api: Api) -> None:
         ({"kinds": "a", "worker": "w"}, "kinds"),
     ],
 )
-async def test_a_claim_that_cannot_be(api: Api, body: dict[str, Any], field: str) -> None:
+async def test_invalid_claims_are_rejected_by_field(api: Api, body: dict[str, Any], field: str) -> None:
     answer = await api.http.post("/tasks/claim", json=body)
     assert answer.status_code == 400
     assert answer.json()["field"] == field

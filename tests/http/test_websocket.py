@@ -1,4 +1,4 @@
-"""The WebSocket: the same events as JSON, and a client that may change its mind."""
+"""The WebSocket: events as JSON, and a client that changes its subscription."""
 
 import json
 from collections.abc import AsyncIterator
@@ -18,10 +18,10 @@ class Socket:
     def __init__(self, connection: WebSocketConnection) -> None:
         self.connection = connection
 
-    async def say(self, **fields: object) -> None:
+    async def send(self, **fields: object) -> None:
         await self.connection.send_message(json.dumps(fields))
 
-    async def hear(self) -> dict[str, Any]:
+    async def receive(self) -> dict[str, Any]:
         message: dict[str, Any] = json.loads(await self.connection.get_message())
         return message
 
@@ -33,19 +33,24 @@ async def open_socket(server: RunningServer, query: str) -> AsyncIterator[Socket
         async with tcp, trio.open_nursery() as nursery:
             connection = await wrap_client_stream(nursery, tcp, server.host, f"/events?{query}")
             socket = Socket(connection)
-            assert (await socket.hear())["control"] == "connected"
+            assert (await socket.receive())["control"] == "connected"
             yield socket
             await connection.aclose()
 
 
-async def test_events_come_as_json_and_resume(streamd_server: RunningServer) -> None:
+async def test_events_are_json_and_a_client_resumes(streamd_server: RunningServer) -> None:
     publish = streamd_server.streamd.publish
     first = await publish(["a", "b"], {"n": 1.50}, type="stage")
     second = await publish("a", "text", retry_ms=5)
     async with open_socket(streamd_server, "topic=a&last_event_id=earliest") as socket:
-        assert await socket.hear() == {"id": first, "type": "stage", "topics": ["a", "b"], "data": {"n": 1.5}}
+        assert await socket.receive() == {
+            "id": first,
+            "type": "stage",
+            "topics": ["a", "b"],
+            "data": {"n": 1.5},
+        }
     async with open_socket(streamd_server, f"topic=a&last_event_id={first}") as socket:
-        assert await socket.hear() == {
+        assert await socket.receive() == {
             "id": second,
             "type": "message",
             "topics": ["a"],
@@ -57,22 +62,22 @@ async def test_events_come_as_json_and_resume(streamd_server: RunningServer) -> 
 async def test_a_client_pings_subscribes_and_unsubscribes(streamd_server: RunningServer) -> None:
     publish = streamd_server.streamd.publish
     async with open_socket(streamd_server, "topic=a") as socket:
-        await socket.say(control="ping", nonce=7)
-        assert await socket.hear() == {"control": "pong", "nonce": 7}
+        await socket.send(control="ping", nonce=7)
+        assert await socket.receive() == {"control": "pong", "nonce": 7}
 
         head = await publish("b/1", "not yet")
-        await socket.say(control="subscribe", topics=["c"], patterns=["b/*"])
-        answer = await socket.hear()
+        await socket.send(control="subscribe", topics=["c"], patterns=["b/*"])
+        answer = await socket.receive()
         assert answer == {"control": "subscribed", "topics": ["a", "c"], "patterns": ["b/*"], "cursor": head}
         for topic in ("a", "b/2", "c"):
             await publish(topic, topic)
-            assert (await socket.hear())["data"] == topic
+            assert (await socket.receive())["data"] == topic
 
-        await socket.say(control="unsubscribe", topics=["a"], patterns=["b/*"])
-        assert (await socket.hear())["topics"] == ["c"]
+        await socket.send(control="unsubscribe", topics=["a"], patterns=["b/*"])
+        assert (await socket.receive())["topics"] == ["c"]
         await publish("a", "no more")
         await publish("c", "still")
-        assert (await socket.hear())["data"] == "still"
+        assert (await socket.receive())["data"] == "still"
 
 
 @pytest.mark.parametrize(
@@ -87,24 +92,24 @@ async def test_a_client_pings_subscribes_and_unsubscribes(streamd_server: Runnin
         ('{"control": "subscribe", "topics": ["1", "2", "3"]}', "invalid-field", "topics"),
     ],
 )
-async def test_what_cannot_be_followed_is_answered_and_the_socket_stays_open(
+async def test_invalid_messages_are_answered_and_the_socket_stays_open(
     text: str, code: str, field: str | None
 ) -> None:
     async with run_server(Settings(connections=ConnectionSettings(max_topics=3))) as server:
         async with open_socket(server, "topic=a") as socket:
             await socket.connection.send_message(text)
-            answer = await socket.hear()
+            answer = await socket.receive()
             assert (answer["control"], answer["code"], answer.get("field")) == ("error", code, field)
             await server.streamd.publish("a", "still here")
-            assert (await socket.hear())["data"] == "still here"
+            assert (await socket.receive())["data"] == "still here"
 
 
-async def test_a_message_that_is_too_large_closes_with_1009() -> None:
+async def test_an_oversized_message_closes_with_1009() -> None:
     async with run_server(Settings(connections=ConnectionSettings(max_message_bytes=100))) as server:
         async with open_socket(server, "topic=a") as socket:
-            await socket.say(control="ping", nonce="x" * 200)
+            await socket.send(control="ping", nonce="x" * 200)
             with pytest.raises(ConnectionClosed):
-                await socket.hear()
+                await socket.receive()
             assert socket.connection.closed is not None
             assert socket.connection.closed.code == 1009
 
@@ -112,28 +117,28 @@ async def test_a_message_that_is_too_large_closes_with_1009() -> None:
 @pytest.mark.parametrize(
     ("query", "status", "code"), [("", 400, "invalid-field"), ("topic=a", 503, "too-many-connections")]
 )
-async def test_a_refusal_comes_before_the_handshake(query: str, status: int, code: str) -> None:
+async def test_a_rejection_precedes_the_handshake(query: str, status: int, code: str) -> None:
     async with run_server(Settings(connections=ConnectionSettings(max_connections=1))) as server:
         async with open_socket(server, "topic=a"):
             with pytest.raises(ExceptionGroup) as group:
                 async with open_socket(server, query):
                     pass
-        [refused] = group.value.exceptions
-        assert isinstance(refused, ConnectionRejected)
-        assert refused.status_code == status
-        assert refused.body is not None
-        assert json.loads(refused.body)["code"] == code
+        [rejected] = group.value.exceptions
+        assert isinstance(rejected, ConnectionRejected)
+        assert rejected.status_code == status
+        assert rejected.body is not None
+        assert json.loads(rejected.body)["code"] == code
         if status == 503:
-            assert dict(refused.headers or ())[b"retry-after"] == b"5"
+            assert dict(rejected.headers or ())[b"retry-after"] == b"5"
 
 
-async def test_a_replaced_client_is_told(streamd_server: RunningServer) -> None:
+async def test_a_replaced_client_is_closed_with_4001(streamd_server: RunningServer) -> None:
     async with open_socket(streamd_server, "topic=a&client_id=tab") as first:
         async with open_socket(streamd_server, "topic=a&client_id=tab"):
-            closing = await first.hear()
+            closing = await first.receive()
             assert (closing["control"], closing["reason"]) == ("closing", "replaced")
             with pytest.raises(ConnectionClosed):
-                await first.hear()
+                await first.receive()
             assert first.connection.closed is not None
             assert first.connection.closed.code == 4001
     async with httpx.AsyncClient() as http:

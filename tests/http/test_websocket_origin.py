@@ -1,4 +1,4 @@
-"""Whose pages may open a WebSocket (RFC 6455 section 10.2): browsers ask no one but the server."""
+"""Origins that may open a WebSocket (RFC 6455 section 10.2): only the server checks them."""
 
 import json
 import ssl
@@ -29,10 +29,10 @@ async def upgrade(
     context: ssl.SSLContext | None = None,
     **headers: str,
 ) -> dict[str, Any]:
-    """Ask for a WebSocket, and return its first message.
+    """Open a WebSocket and return its first message.
 
     Raises:
-        ConnectionRejected: the server refused.
+        ConnectionRejected: the server rejected the upgrade.
     """
     with trio.fail_after(SECONDS):
         tcp = await trio.open_tcp_stream(server.host, server.port)
@@ -48,26 +48,26 @@ async def upgrade(
             return message
 
 
-async def check_let_in(server: RunningServer, **asked: Any) -> None:
-    assert (await upgrade(server, **asked))["control"] == "connected"
+async def check_admitted(server: RunningServer, **options: Any) -> None:
+    assert (await upgrade(server, **options))["control"] == "connected"
 
 
-async def check_refused(server: RunningServer, **asked: Any) -> None:
+async def check_rejected(server: RunningServer, **options: Any) -> None:
     with pytest.raises(ExceptionGroup) as group:
-        await upgrade(server, **asked)
-    [refused] = group.value.exceptions
-    assert isinstance(refused, ConnectionRejected)
-    assert refused.status_code == 403
-    assert dict(refused.headers or ())[b"content-type"] == b"application/problem+json"
-    problem = json.loads(refused.body or b"")
+        await upgrade(server, **options)
+    [rejected] = group.value.exceptions
+    assert isinstance(rejected, ConnectionRejected)
+    assert rejected.status_code == 403
+    assert dict(rejected.headers or ())[b"content-type"] == b"application/problem+json"
+    problem = json.loads(rejected.body or b"")
     assert (problem["status"], problem["code"], problem["field"]) == (403, "forbidden", "Origin")
-    assert server.streamd.connections.statistics()["total"] == 0  # it took no place
+    assert server.streamd.connections.statistics()["total"] == 0  # it took no slot
 
 
 @pytest.mark.parametrize("origins", [[], [ALLOWED], ["*"]])
-async def test_programs_which_send_no_origin_are_let_in(origins: list[str]) -> None:
+async def test_upgrades_without_origin_are_admitted(origins: list[str]) -> None:
     async with run_server(allowing(*origins)) as server:
-        await check_let_in(server)
+        await check_admitted(server)
 
 
 @pytest.mark.parametrize(
@@ -79,9 +79,9 @@ async def test_programs_which_send_no_origin_are_let_in(origins: list[str]) -> N
         (["*"], "null"),
     ],
 )
-async def test_an_allowed_origin_is_let_in(origins: list[str], origin: str) -> None:
+async def test_allowed_origins_are_admitted(origins: list[str], origin: str) -> None:
     async with run_server(allowing(*origins)) as server:
-        await check_let_in(server, Origin=origin)
+        await check_admitted(server, Origin=origin)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ async def test_an_allowed_origin_is_let_in(origins: list[str], origin: str) -> N
     [
         ("app.example:8080", "http://app.example:8080"),
         ("app.example", "http://app.example"),
-        ("app.example", "https://app.example"),  # TLS ends at a proxy
+        ("app.example", "https://app.example"),  # a proxy terminates TLS
         ("app.example:8443", "https://app.example:8443"),
         ("app.example:80", "http://app.example"),
         ("app.example:443", "https://app.example"),
@@ -97,9 +97,9 @@ async def test_an_allowed_origin_is_let_in(origins: list[str], origin: str) -> N
         ("[::1]:8080", "http://[::1]:8080"),
     ],
 )
-async def test_the_servers_own_pages_are_let_in(host: str, origin: str) -> None:
+async def test_the_servers_own_origin_is_admitted(host: str, origin: str) -> None:
     async with run_server() as server:
-        await check_let_in(server, host=host, Origin=origin)
+        await check_admitted(server, host=host, Origin=origin)
 
 
 @pytest.mark.parametrize("origins", [[], [ALLOWED]])
@@ -122,23 +122,22 @@ async def test_the_servers_own_pages_are_let_in(host: str, origin: str) -> None:
         "",
     ],
 )
-async def test_all_others_are_refused_before_the_handshake(origins: list[str], origin: str) -> None:
+async def test_other_origins_are_rejected_before_the_handshake(origins: list[str], origin: str) -> None:
     async with run_server(allowing(*origins)) as server:
-        await check_refused(server, host="own.example", Origin=origin)
+        await check_rejected(server, host="own.example", Origin=origin)
 
 
-async def test_where_the_server_ends_tls_itself_only_secure_pages_are_its_own(tmp_path: Path) -> None:
+async def test_with_tls_only_https_origins_are_the_servers_own(tmp_path: Path) -> None:
     authority = trustme.CA()
     pem = tmp_path / "server.pem"
     authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(pem))
     context = ssl.create_default_context()
     authority.configure_trust(context)
     async with run_server(allowing(certfile=str(pem), keyfile=str(pem))) as server:
-        await check_refused(server, context=context, host="app.example", Origin="http://app.example")
-        await check_let_in(server, context=context, host="app.example", Origin="https://app.example")
+        await check_rejected(server, context=context, host="app.example", Origin="http://app.example")
+        await check_admitted(server, context=context, host="app.example", Origin="https://app.example")
 
 
-async def test_the_refusal_comes_before_anything_else_is_read() -> None:
-    """A page that may not ask learns nothing of what it asked wrongly."""
+async def test_the_origin_is_checked_before_the_parameters() -> None:
     async with run_server() as server:
-        await check_refused(server, query="last_event_id=7", Origin=ALLOWED)
+        await check_rejected(server, query="last_event_id=7", Origin=ALLOWED)

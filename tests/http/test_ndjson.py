@@ -1,4 +1,4 @@
-"""NDJSON whose body stays open: a conversation of lines and answers over one request."""
+"""NDJSON requests whose body stays open: lines and answers alternate over one request."""
 
 import json
 import socket
@@ -20,8 +20,8 @@ HEADERS = [("Host", "x"), ("Content-Type", "application/x-ndjson"), ("Transfer-E
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: close() sends RST
 
 
-class Conversation:
-    """One POST over a bare socket; every :meth:`say` is one chunk of its body."""
+class OpenRequest:
+    """One POST over a bare socket; each :meth:`send` is one chunk of its body."""
 
     def __init__(self, stream: trio.SocketStream) -> None:
         self.stream = stream
@@ -31,14 +31,14 @@ class Conversation:
     async def begin(self) -> None:
         await self._send(h11.Request(method="POST", target="/events", headers=HEADERS))
 
-    async def say(self, part: str | bytes) -> None:
+    async def send(self, part: str | bytes) -> None:
         await self._send(h11.Data(data=part.encode() if isinstance(part, str) else part))
 
     async def end(self) -> None:
         await self._send(h11.EndOfMessage())
 
     async def answer(self) -> dict[str, Any]:
-        """The next line of the answer."""
+        """Return the next line of the response."""
         while b"\n" not in self._received:
             event = await self._next()
             if isinstance(event, h11.Response):
@@ -51,12 +51,12 @@ class Conversation:
         return answer
 
     async def check_is_over(self) -> None:
-        """The answer has ended as it should, and said nothing more."""
+        """Check that the response ends normally, without another line."""
         assert self._received == b""
         assert isinstance(await self._next(), h11.EndOfMessage)
 
-    async def ask_again(self, target: str) -> bytes:
-        """A further request on the same connection; the body of its answer."""
+    async def request_again(self, target: str) -> bytes:
+        """Send another request over the same connection and return the body of its response."""
         self._http.start_next_cycle()
         await self._send(h11.Request(method="GET", target=target, headers=[("Host", "x")]))
         await self._send(h11.EndOfMessage())
@@ -75,12 +75,12 @@ class Conversation:
 
 
 @asynccontextmanager
-async def conversing(server: RunningServer) -> AsyncIterator[Conversation]:
+async def open_request(server: RunningServer) -> AsyncIterator[OpenRequest]:
     with trio.fail_after(SECONDS):
         async with await trio.open_tcp_stream(server.host, server.port) as stream:
-            conversation = Conversation(stream)
-            await conversation.begin()
-            yield conversation
+            request = OpenRequest(stream)
+            await request.begin()
+            yield request
 
 
 def line(data: object, topic: str = "a") -> str:
@@ -88,7 +88,7 @@ def line(data: object, topic: str = "a") -> str:
 
 
 async def published(server: RunningServer) -> list[tuple[str, Any]]:
-    """Id and data of everything in the log, as a client gets it."""
+    """Return id and data of every event in the log, as a client receives them."""
     async with await trio.open_tcp_stream(server.host, server.port) as stream:
         request = "GET /events/poll?pattern=**&after=earliest&wait=0 HTTP/1.1\r\nHost: x\r\nConnection: close"
         await stream.send_all(f"{request}\r\n\r\n".encode())
@@ -99,31 +99,31 @@ async def published(server: RunningServer) -> list[tuple[str, Any]]:
 
 async def test_each_line_is_answered_before_the_next_is_sent(streamd_server: RunningServer) -> None:
     ids = []
-    async with conversing(streamd_server) as conversation:
+    async with open_request(streamd_server) as request:
         for number in range(50):
-            await conversation.say(line(number))
-            answer = await conversation.answer()
+            await request.send(line(number))
+            answer = await request.answer()
             assert answer == {"line": number + 1, "id": streamd_server.streamd.runtime.broker.log.head}
             ids.append(answer["id"])
-        await conversation.end()
-        await conversation.check_is_over()
-        # The connection is as good as new.
-        assert json.loads(await conversation.ask_again("/health/live")) == {"status": "alive"}
+        await request.end()
+        await request.check_is_over()
+        # The connection serves another request.
+        assert json.loads(await request.request_again("/health/live")) == {"status": "alive"}
     assert await published(streamd_server) == list(zip(ids, range(50), strict=True))
 
 
-async def test_lines_that_come_together_are_answered_together(streamd_server: RunningServer) -> None:
-    async with conversing(streamd_server) as conversation:
-        await conversation.say(line(1) + "\n" + line(2) + "nonsense\n" + line(3))
-        answers = [await conversation.answer() for _ in range(4)]
+async def test_lines_of_one_chunk_are_answered_in_order(streamd_server: RunningServer) -> None:
+    async with open_request(streamd_server) as request:
+        await request.send(line(1) + "\n" + line(2) + "nonsense\n" + line(3))
+        answers = [await request.answer() for _ in range(4)]
         assert [(answer["line"], "id" in answer) for answer in answers] == [
             (1, True),
             (3, True),
             (4, False),
             (5, True),
         ]
-        await conversation.say(line(4))
-        assert (await conversation.answer())["line"] == 6
+        await request.send(line(4))
+        assert (await request.answer())["line"] == 6
 
 
 @pytest.mark.parametrize(
@@ -137,19 +137,19 @@ async def test_lines_that_come_together_are_answered_together(streamd_server: Ru
         ('{"topic": "a", "type": "heartbeat"}', "invalid-field", "type"),
     ],
 )
-async def test_a_wrong_line_is_refused_and_the_next_is_not(
+async def test_an_invalid_line_is_rejected_and_the_next_accepted(
     streamd_server: RunningServer, wrong: str, code: str, field: str | None
 ) -> None:
-    async with conversing(streamd_server) as conversation:
-        await conversation.say(line("before"))
-        before = await conversation.answer()
-        await conversation.say(wrong + "\n")
-        refused = await conversation.answer()
-        assert refused["line"] == 2
-        assert (refused["error"]["code"], refused["error"].get("field")) == (code, field)
+    async with open_request(streamd_server) as request:
+        await request.send(line("before"))
+        before = await request.answer()
+        await request.send(wrong + "\n")
+        rejected = await request.answer()
+        assert rejected["line"] == 2
+        assert (rejected["error"]["code"], rejected["error"].get("field")) == (code, field)
         assert streamd_server.streamd.runtime.broker.log.head == before["id"]
-        await conversation.say(line("after"))
-        after = await conversation.answer()
+        await request.send(line("after"))
+        after = await request.answer()
         assert (before["line"], after["line"]) == (1, 3)
         assert await published(streamd_server) == [(before["id"], "before"), (after["id"], "after")]
 
@@ -160,67 +160,67 @@ TEXT = line("ünï€ödé 😀").encode()
 @pytest.mark.parametrize(
     "cut", [1, TEXT.index("€".encode()) + 1, TEXT.index("😀".encode()) + 2, len(TEXT) - 1]
 )
-async def test_a_line_may_be_cut_anywhere(streamd_server: RunningServer, cut: int) -> None:
-    async with conversing(streamd_server) as conversation:
-        # The answer to the whole line shows that the half beside it has arrived, by itself.
-        await conversation.say(line("whole").encode() + TEXT[:cut])
-        whole = await conversation.answer()
+async def test_a_line_may_be_split_anywhere(streamd_server: RunningServer, cut: int) -> None:
+    async with open_request(streamd_server) as request:
+        # The answer to the whole line shows that the half line of the same chunk has arrived.
+        await request.send(line("whole").encode() + TEXT[:cut])
+        whole = await request.answer()
         assert streamd_server.streamd.runtime.broker.log.head == whole["id"]
-        await conversation.say(TEXT[cut:])
-        pieced = await conversation.answer()
+        await request.send(TEXT[cut:])
+        pieced = await request.answer()
         assert (whole["line"], pieced["line"]) == (1, 2)
         assert await published(streamd_server) == [(whole["id"], "whole"), (pieced["id"], "ünï€ödé 😀")]
 
 
-async def test_a_line_may_come_byte_by_byte_and_the_last_needs_no_end(streamd_server: RunningServer) -> None:
-    async with conversing(streamd_server) as conversation:
+async def test_a_line_may_arrive_byte_by_byte_and_the_last_without_line_end(
+    streamd_server: RunningServer,
+) -> None:
+    async with open_request(streamd_server) as request:
         for byte in TEXT:
-            await conversation.say(bytes([byte]))
-        first = await conversation.answer()
-        await conversation.say(line("last").rstrip("\n"))
-        await conversation.end()
-        last = await conversation.answer()
-        await conversation.check_is_over()
+            await request.send(bytes([byte]))
+        first = await request.answer()
+        await request.send(line("last").rstrip("\n"))
+        await request.end()
+        last = await request.answer()
+        await request.check_is_over()
         assert (first["line"], last["line"]) == (1, 2)
         assert await published(streamd_server) == [(first["id"], "ünï€ödé 😀"), (last["id"], "last")]
 
 
 @pytest.mark.parametrize("how", ["closes", "half-closes", "resets"])
 @pytest.mark.parametrize("unfinished", ["", '{"topic": "a", "da', line("not ended").rstrip("\n")])
-async def test_a_client_that_leaves_has_published_what_was_answered_and_nothing_else(
-    how: str, unfinished: str
-) -> None:
-    # The way down waits for the client's connection to end by itself, for longer than this test may take.
+async def test_a_disconnect_publishes_the_answered_lines_and_nothing_else(how: str, unfinished: str) -> None:
+    # The graceful shutdown waits for the client's connection for longer than this test may take.
     settings = Settings(server=ServerSettings(grace_seconds=10 * SECONDS))
     with trio.fail_after(SECONDS):
         async with run_server(settings) as server:
-            async with conversing(server) as conversation:
-                await conversation.say(line(1))
-                answered = await conversation.answer()
-                await conversation.say(line(2) + unfinished)
-                last = await conversation.answer()
+            async with open_request(server) as request:
+                await request.send(line(1))
+                answered = await request.answer()
+                await request.send(line(2) + unfinished)
+                last = await request.answer()
                 if how == "resets":
-                    conversation.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+                    request.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
                 elif how == "half-closes":
-                    await conversation.stream.send_eof()
+                    await request.stream.send_eof()
                     with pytest.raises((h11.RemoteProtocolError, trio.BrokenResourceError)):
-                        await conversation.answer()
+                        await request.answer()
             assert await published(server) == [(answered["id"], 1), (last["id"], 2)]
             server.stop()
         assert server.streamd.runtime.broker.log.head == last["id"]
 
 
-async def test_two_conversations_do_not_wait_for_each_other(streamd_server: RunningServer) -> None:
-    async with conversing(streamd_server) as first, conversing(streamd_server) as second:
-        await first.say(line("half of it")[:8])
+async def test_two_requests_do_not_wait_for_each_other(streamd_server: RunningServer) -> None:
+    async with open_request(streamd_server) as first, open_request(streamd_server) as second:
+        await first.send(line("half")[:8])
         for number in range(1, 6):
-            await second.say(line(number))
+            await second.send(line(number))
             assert (await second.answer())["line"] == number
-        await first.say(line("half of it")[8:])
+        await first.send(line("half")[8:])
         assert (await first.answer())["line"] == 1
 
 
-async def test_it_is_a_conversation_over_http2_too(streamd_server: RunningServer) -> None:
+async def test_each_line_is_answered_over_http2_too(streamd_server: RunningServer) -> None:
     with trio.fail_after(SECONDS):
         async with await trio.open_tcp_stream(streamd_server.host, streamd_server.port) as stream:
             client = Client(stream)

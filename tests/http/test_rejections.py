@@ -1,4 +1,4 @@
-"""Bad input over HTTP: a problem answer that names the field, and nothing half published."""
+"""Invalid input over HTTP: a problem that names the field, and nothing is published."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -59,12 +59,12 @@ def check_problem(answer: httpx.Response, status: int, code: str, field: str | N
         ("topic=a&heartbeat=soon", "heartbeat"),
     ],
 )
-async def test_a_subscription_that_cannot_be(api: Api, query: str, field: str) -> None:
+async def test_invalid_subscriptions_are_rejected_by_field(api: Api, query: str, field: str) -> None:
     check_problem(await api.http.get(f"/events?{query}"), 400, "invalid-field", field)
     assert api.server.streamd.connections.statistics()["active"] == 0
 
 
-async def test_a_malformed_last_event_id_header(api: Api) -> None:
+async def test_a_malformed_last_event_id_header_is_rejected(api: Api) -> None:
     answer = await api.http.get("/events?topic=a", headers={"Last-Event-ID": "evt_17"})
     check_problem(answer, 400, "invalid-field", "Last-Event-ID")
 
@@ -73,7 +73,7 @@ async def test_a_malformed_last_event_id_header(api: Api) -> None:
     ("query", "field"),
     [("", "topic"), ("topic=a&after=x", "after"), ("topic=a&wait=-1", "wait"), ("topic=a&wait=900", "wait")],
 )
-async def test_a_poll_that_cannot_be(api: Api, query: str, field: str) -> None:
+async def test_invalid_polls_are_rejected_by_field(api: Api, query: str, field: str) -> None:
     check_problem(await api.http.get(f"/events/poll?{query}"), 400, "invalid-field", field)
 
 
@@ -105,12 +105,12 @@ JSON = {"Content-Type": "application/json"}
         (b'[{"topic": "a"}, {"topic": "b"}, {"topic": "c"}, {"topic": "d"}]', 413, "too-large", "[]"),
     ],
 )
-async def test_an_event_that_cannot_be(
+async def test_invalid_events_are_rejected_and_nothing_is_published(
     api: Api, body: bytes, status: int, code: str, field: str | None
 ) -> None:
     head = api.server.streamd.runtime.broker.log.head
     answer = await api.http.post("/events", content=body, headers=JSON)
-    if field == "body":  # Quart may refuse it before anybody reads it
+    if field == "body":  # Quart may reject it before the view reads it
         assert answer.status_code == 413
         assert answer.headers["content-type"] == "application/problem+json"
     else:
@@ -119,12 +119,12 @@ async def test_an_event_that_cannot_be(
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", ""])
-async def test_a_body_of_another_type(api: Api, content_type: str) -> None:
+async def test_bodies_of_other_content_types_are_rejected(api: Api, content_type: str) -> None:
     answer = await api.http.post("/events", content=b"x", headers={"Content-Type": content_type})
     check_problem(answer, 415, "unsupported-media-type", "Content-Type")
 
 
-async def test_a_key_that_was_used_with_other_content(api: Api) -> None:
+async def test_an_idempotency_key_with_other_content_is_a_conflict(api: Api) -> None:
     event = {"topic": "a", "data": 1, "idempotency_key": "k"}
     first = await api.http.post("/events", json=event)
     assert first.status_code == 201
@@ -135,7 +135,7 @@ async def test_a_key_that_was_used_with_other_content(api: Api) -> None:
     assert api.server.streamd.runtime.broker.log.head == head
 
 
-async def test_lines_are_answered_one_by_one(api: Api) -> None:
+async def test_ndjson_lines_are_answered_one_by_one(api: Api) -> None:
     lines = [
         b'{"topic": "a", "data": 1}',
         b"",
@@ -163,7 +163,7 @@ async def test_lines_are_answered_one_by_one(api: Api) -> None:
     assert [event["id"] for event in polled["events"]] == [outcomes[0]["id"], outcomes[-1]["id"]]
 
 
-async def test_unknown_paths_and_wrong_methods(api: Api) -> None:
+async def test_unknown_paths_and_wrong_methods_are_problems(api: Api) -> None:
     check_problem(await api.http.get("/nowhere"), 404, "not-found", None)
     answer = await api.http.delete("/events")
     check_problem(answer, 405, "method-not-allowed", None)
@@ -171,7 +171,7 @@ async def test_unknown_paths_and_wrong_methods(api: Api) -> None:
     check_problem(await api.http.get("/connections?limit=many"), 400, "invalid-field", "limit")
 
 
-async def test_the_document_lists_every_route(api: Api) -> None:
+async def test_the_openapi_document_lists_the_routes(api: Api) -> None:
     paths = (await api.http.get("/openapi.json")).json()["paths"]
     assert {"/events", "/events/poll", "/connections", "/health/live", "/health/ready", "/metrics"} <= set(
         paths
@@ -179,7 +179,7 @@ async def test_the_document_lists_every_route(api: Api) -> None:
     assert {"get", "post"} <= set(paths["/events"])
 
 
-async def test_the_metrics_tell_what_happened(api: Api) -> None:
+async def test_metrics_count_publishes_deliveries_and_requests(api: Api) -> None:
     await api.http.post("/events", json={"topic": "a", "type": "stage"})
     await api.http.get("/events/poll?topic=a&after=earliest&wait=0")
     text = (await api.http.get("/metrics")).text
