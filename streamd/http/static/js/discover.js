@@ -1,19 +1,19 @@
-// Events of types nobody told the page about.
+// Discovery of event types that have no listener.
 //
-// A native EventSource drops events whose type has no listener, without a trace. The server knows how many events it
-// sent on our connection; when it is more than we saw, a long-poll tells the missing ones and their types, and from then
-// on they arrive by themselves.
+// A native EventSource silently drops events whose type has no listener. The server counts the events that it sent on
+// this connection; if that is more than the page received, a long poll fetches the missing ones with their types, and
+// listeners are added for these.
 
 import { toQuery } from "./selection.js";
 
-const MAX_PAGES = 4; // the list shows no more than these hold anyway
+const MAX_PAGES = 4; // more would not fit into the list
 
 export class Discovery {
   #stream;
   #onEvent;
   #selection = null;
   #after = null;
-  #explained = 0; // events the server counts that are none of ours to see
+  #explained = 0; // events in the server's count that the page never receives
   #connectionId = null;
   #busy = false;
 
@@ -27,7 +27,7 @@ export class Discovery {
     this.#after = after;
   }
 
-  // Compare with the server's figures of our own connection.
+  // Compare with the server's counters of this connection.
   async check(connections = []) {
     const own = connections.find((connection) => connection.id === this.#stream.connectionId);
     if (!own || this.#busy || !this.#selection) return;
@@ -40,7 +40,7 @@ export class Discovery {
       await this.#catchUp();
       this.#explained += Math.max(0, missing());
     } catch {
-      // The stream's own state tells that the server is away; the next check tries again.
+      // The stream's state shows that the server is unreachable; the next check tries again.
     } finally {
       this.#busy = false;
     }
@@ -48,13 +48,13 @@ export class Discovery {
 
   async #catchUp() {
     const selection = this.#selection;
-    const fresh = new Set(); // types learnt in this round: their earlier events were not delivered
+    const fresh = new Set(); // types found in this round: their earlier events were not delivered
     for (let page = 0; page < MAX_PAGES; page += 1) {
       const query = `${toQuery(selection)}&after=${this.#after}&wait=0`;
       const response = await fetch(new URL(`events/poll?${query}`, document.baseURI));
       if (!response.ok) throw new Error(`status ${response.status}`);
       const answer = await response.json();
-      if (selection !== this.#selection) return; // the reader went on to something else
+      if (selection !== this.#selection) return; // the selection changed meanwhile
       for (const event of answer.events) {
         if (!this.#stream.knows(event.type)) {
           this.#stream.learn(event.type);

@@ -1,11 +1,11 @@
-// The four charts of the machine's figures.
+// The four charts of this machine's figures.
 
 import * as format from "./format.js";
 import { Sparkline, WINDOW_MS } from "./sparkline.js";
 
-const RATE_LEAST = 10_000; // bytes a second: what an idle machine does anyway
+const RATE_LEAST = 10_000; // bytes per second: the noise of an idle machine
 
-// What each card shows: the values drawn, how they are written, and a line of context below.
+// The cards: the values to draw, their format, and a line of context.
 const CARDS = {
   cpu: {
     title: "CPU",
@@ -45,13 +45,13 @@ export class Figures {
   #charts = document.getElementById("charts");
   #lastTime = null;
   #uptime = "";
-  #clockOffset = -Infinity; // server's clock less ours, from the promptest event seen
+  #clockOffset = -Infinity; // the server's clock minus the browser's, from the event with the least delay
 
   constructor() {
     for (const card of this.#cards) card.onHover(() => this.#now);
   }
 
-  // Takes the data of an event; anything but a sample of the demo source is left alone.
+  // Add the data of an event; ignore anything but a sample of the demo source.
   push(id, data) {
     const figures = sample(data);
     const t = format.idTime(id);
@@ -87,7 +87,7 @@ class Card {
   #chart;
   #svg;
   #values;
-  #hover = null; // where the pointer is, 0 to 1
+  #hover = null; // the pointer's position, 0 (left) to 1 (right)
 
   constructor(element, card) {
     this.#element = element;
@@ -135,7 +135,7 @@ class Card {
     return this.#element.querySelector(selector);
   }
 
-  // Lowest to highest of each line, in words; null where there is no value.
+  // Write the lowest and highest value of each line; null for a line without values.
   #ranges(now) {
     return this.#card.values({}).map((_, index) => {
       const range = this.#chart.range(now, index);

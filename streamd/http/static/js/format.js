@@ -1,7 +1,7 @@
-// Numbers, sizes and times as people read them. Pure functions; null and undefined become a dash.
+// Formats of numbers, sizes and times. Pure functions; null and undefined become a dash.
 
 const DASH = "–";
-const SPACE = "\u00a0"; // between a number and its unit: never a line break
+const SPACE = "\u00a0"; // prevents a line break between a number and its unit
 const DECIMAL = ["B", "kB", "MB", "GB", "TB"];
 const BINARY = ["B", "KiB", "MiB", "GiB", "TiB"];
 
@@ -17,7 +17,7 @@ export const count = (value) => (missing(value) ? DASH : grouped.format(value));
 
 export const percent = (value) => (missing(value) ? DASH : `${value.toFixed(1)}${SPACE}%`);
 
-// Three significant digits, so that the width stays and nothing pretends to be exact.
+// Write three significant digits: a constant width, and no false precision.
 function scaled(value, base, units) {
   let power = 0;
   while (value >= 999.5 && power < units.length - 1) {

@@ -1,16 +1,16 @@
-// The live list of events: bounded, in the order of their ids, and always as text.
+// The live list of events: bounded, in id order, and always as text.
 
 import { idTime, preciseClock } from "./format.js";
 
 const MAX_ROWS = 500;
-const NEAR_END_PX = 40; // closer than this to the end counts as reading the newest
+const NEAR_END_PX = 40; // closer than this to the end: the list follows new events
 
 export class LogList {
   #list = document.getElementById("log");
   #empty = document.getElementById("log-empty");
   #newest = document.getElementById("newest");
   #count = document.getElementById("log-count");
-  #pending = []; // drawn with the next frame; a burst costs one layout
+  #pending = []; // drawn in the next frame, so that a burst costs one layout
   #frame = null;
   #unseen = 0;
 
@@ -57,11 +57,11 @@ export class LogList {
     else this.#setUnseen(this.#unseen + added);
   }
 
-  // Nearly always at the end. Events found late belong before those that came in meanwhile; twice the same is one.
+  // Insert by id, nearly always at the end: discovered events belong before later ones. Skip duplicates.
   #insert(order, make) {
     let before = this.#list.lastElementChild;
     for (let row = before; order !== null && row; row = row.previousElementSibling) {
-      if (!row.dataset.id) continue; // a notice has its place only among the rows that were there
+      if (!row.dataset.id) continue; // a notice has no id to compare with
       if (row.dataset.id === order) return 0;
       if (row.dataset.id < order) break;
       before = row.previousElementSibling;

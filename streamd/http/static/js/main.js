@@ -1,4 +1,4 @@
-// Puts the page together: one stream for everything, and the parts that show it.
+// The page: one stream for everything, and the parts that show it.
 
 import { Discovery } from "./discover.js";
 import { Figures } from "./figures.js";
@@ -10,10 +10,10 @@ import { StreamPanel } from "./panel.js";
 import { Stream } from "./stream.js";
 import { TryIt } from "./tryit.js";
 
-const HISTORY_MS = 600_000; // ten minutes: full charts, and a log that does not start empty
-const SETTLED_MS = 700; // after connecting: by then history has arrived, and the server knows this connection
+const HISTORY_MS = 600_000; // ten minutes: enough to fill the charts and to begin the log
+const SETTLED_MS = 700; // after connecting: by then the history has arrived and GET /connections lists this connection
 const FIGURES_TYPE = "metrics";
-// Types listened to from the start; others are found by js/discover.js.
+// Event types with a listener from the start; js/discover.js finds others.
 const TYPES = [FIGURES_TYPE, "line", "log", "progress", "state", "result"];
 
 let selection = fromQuery(location.search);
@@ -27,7 +27,7 @@ const stream = new Stream(TYPES, {
   state: () => showState(),
   event: take,
   gap: ({ requested, resumed_after: resumed }) => log.notice("gap", gapText(requested, resumed)),
-  resumed: (seconds) => log.notice("resumed", `Connected again, ${format.duration(seconds)} after the last word from the server`),
+  resumed: (seconds) => log.notice("resumed", `Reconnected ${format.duration(seconds)} after the last message from the server`),
   closing: (reason) => log.notice("closing", `The server closed the stream: ${reason}`),
 });
 const panel = new StreamPanel(stream);
@@ -48,13 +48,13 @@ function gapText(requested, resumed) {
   return `Gap: events between ${from} and ${to} are no longer kept (after ${requested}, up to ${resumed})`;
 }
 
-// Follow what `selection` names, from ten minutes ago on.
+// Follow the current selection, with ten minutes of history.
 async function open() {
   const opening = (openings += 1);
   document.getElementById("selectors").value = toText(selection);
   tryIt.show(selection.topics.find((topic) => topic !== FIGURES_TOPIC) ?? "logs");
   log.clear();
-  // By the server's clock, since ids carry it; a browser may be minutes off.
+  // Use the server's clock, which event ids carry; the browser's may be minutes off.
   const now = (await server.ask()) ?? Date.now();
   if (opening !== openings) return;
   const start = format.idAt(now - HISTORY_MS);
@@ -86,7 +86,7 @@ addEventListener("popstate", () => {
   selection = fromQuery(location.search);
   open();
 });
-// A page kept for the back button must not keep its place on the server.
+// A page in the back/forward cache must not hold its slot on the server.
 addEventListener("pagehide", () => stream.close());
 addEventListener("pageshow", (event) => event.persisted && stream.resume());
 document.addEventListener("visibilitychange", tick);

@@ -1,4 +1,4 @@
-// The stream's own state, in words and figures.
+// The state and the counters of the stream.
 
 import * as format from "./format.js";
 
@@ -16,7 +16,7 @@ export class StreamPanel {
 
   constructor(stream) {
     this.#stream = stream;
-    // A stream has no timing entry before it ends, so this is what this page's other requests to the server used.
+    // A stream has no timing entry before it ends: show the protocol of this page's other requests.
     new PerformanceObserver((list) => list.getEntries().forEach((entry) => this.#noteProtocol(entry)))
       .observe({ type: "resource", buffered: true });
     performance.getEntriesByType("navigation").forEach((entry) => this.#noteProtocol(entry));
@@ -51,8 +51,8 @@ export class StreamPanel {
     const { state, reason, stateSince, retryAt } = this.#stream;
     const seconds = Math.max(0, Math.ceil((retryAt - Date.now()) / 1000));
     if (state === "connected") return `since ${format.clock(stateSince)}`;
-    if (state === "waiting") return `trying again in ${seconds}\u00a0s`;
-    if (state === "closing") return `the server says: ${reason}`;
+    if (state === "waiting") return `retry in ${seconds}\u00a0s`;
+    if (state === "closing") return `reason: ${reason}`;
     if (state === "reconnecting") return reason ? `after ${reason}` : `since ${format.clock(stateSince)}`;
     return "";
   }
@@ -66,7 +66,7 @@ function put(id, text) {
   setText(document.getElementById(id), text);
 }
 
-// Only when it changed: a live region would be read out again, and a selection lost.
+// Write changes only: otherwise a live region is announced again, and a text selection is lost.
 function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }

@@ -1,4 +1,4 @@
-// What the page follows: exact topics and patterns, from the page's own query string or the input field.
+// The selectors that the page follows: topics and patterns from its query string or the input field.
 
 export const FIGURES_TOPIC = "host/metrics";
 
@@ -11,7 +11,7 @@ export function fromQuery(query) {
   return topics.length || patterns.length ? { topics, patterns } : DEFAULT;
 }
 
-// In the field a name with a "*" is a pattern; a topic that contains one can be given as ?topic= in the address.
+// In the field a name with a "*" is a pattern; a topic that contains one can be given as ?topic= in the URL.
 export function fromText(text) {
   const names = [...new Set(text.split(/\s+/).filter(Boolean))];
   if (!names.length) return DEFAULT;
@@ -24,7 +24,7 @@ export function toQuery({ topics, patterns }) {
   const parameters = new URLSearchParams();
   topics.forEach((topic) => parameters.append("topic", topic));
   patterns.forEach((pattern) => parameters.append("pattern", pattern));
-  // These are allowed in a query (RFC 3986 section 3.4) and far easier to read as they are.
+  // These are allowed in a query (RFC 3986 section 3.4) and easier to read unescaped.
   return parameters.toString().replaceAll("%2F", "/").replaceAll("%3A", ":");
 }
 
@@ -32,7 +32,7 @@ export function withFigures({ topics, patterns }) {
   return { topics: [...new Set([FIGURES_TOPIC, ...topics])], patterns };
 }
 
-// The server's rules: "*" is one segment, "**" at the end the rest, "*" alone everything, all else literal.
+// Match as the server does: "*" is one segment, a last "**" the rest, "*" alone everything, all else literal.
 export function selects({ topics, patterns }, topic) {
   return topics.includes(topic) || patterns.some((pattern) => patternRegExp(pattern).test(topic));
 }

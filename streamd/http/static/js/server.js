@@ -1,4 +1,4 @@
-// The server's own figures, asked for every five seconds while somebody looks.
+// The server's figures, polled every five seconds while the page is visible.
 
 import * as format from "./format.js";
 
@@ -11,7 +11,7 @@ export class Server {
   #ownId;
   #onAnswer;
 
-  // ownId tells the id of our own connection, the only one we ask to see; onAnswer gets the answer of
+  // ownId returns the id of this page's connection, the only one to list; onAnswer receives the answer of
   // GET /connections
   constructor(ownId, onAnswer) {
     this.#ownId = ownId;
@@ -19,7 +19,7 @@ export class Server {
     document.addEventListener("visibilitychange", () => this.ask());
   }
 
-  // Ask now, and from then on periodically. Returns the server's time in ms, from the Date header, or null.
+  // Poll now, then periodically. Returns the server's time in ms, from the Date header, or null.
   async ask() {
     clearTimeout(this.#timer);
     if (document.hidden) return null;
@@ -33,7 +33,7 @@ export class Server {
       this.#onAnswer(answer);
       return Date.parse(response.headers.get("Date")) || null;
     } catch {
-      this.#silent();
+      this.#showSilence();
       return null;
     }
   }
@@ -49,7 +49,7 @@ export class Server {
     put("errors", format.count(answer.errors));
   }
 
-  #silent() {
+  #showSilence() {
     put("note", this.#lastAnswer ? `no answer since ${format.clock(this.#lastAnswer)}` : "no answer");
   }
 }
@@ -58,7 +58,7 @@ function put(name, text) {
   document.getElementById(`server-${name}`).textContent = text;
 }
 
-// Those that are there, largest first: "3 sse, 1 websocket".
+// Write the non-zero counts, largest first: "3 sse, 1 websocket".
 function parts(counts = {}) {
   const present = Object.entries(counts).filter(([, number]) => number > 0).sort((a, b) => b[1] - a[1]);
   return present.map(([name, number]) => `${format.count(number)} ${name}`).join(", ") || "none";

@@ -1,14 +1,14 @@
 // A small chart of the last two minutes: one or two lines on a time axis, drawn as SVG paths.
 
 export const WINDOW_MS = 120_000;
-const BREAK_MS = 5_000; // samples further apart are not joined: there was nothing in between
+const BREAK_MS = 5_000; // samples further apart are not joined by a line
 const SVG = "http://www.w3.org/2000/svg";
 
 export class Sparkline {
   #svg;
   #series;
-  #top; // a fixed upper end, or null: then the next round number above the highest
-  #least; // the upper end is never below this, so that noise does not look like a storm
+  #top; // a fixed maximum of the scale; null for the next round number above the highest value
+  #least; // the lowest maximum of the scale, so that noise stays small
   #points = []; // {t, values: [number | null, …]}, oldest first
   #paths;
   #cursor;
@@ -29,9 +29,9 @@ export class Sparkline {
 
   push(t, values) {
     const last = this.#points.at(-1);
-    if (last && t <= last.t) return; // seen before a reconnect
+    if (last && t <= last.t) return; // received before a reconnect
     this.#points.push({ t, values });
-    // One point more than fits, so that the line reaches the left edge.
+    // Keep one point outside the window, so that the line reaches the left edge.
     while (this.#points.length > 2 && this.#points[1].t < t - WINDOW_MS) this.#points.shift();
   }
 
@@ -39,17 +39,17 @@ export class Sparkline {
     return this.#points.length === 0;
   }
 
-  // Lowest and highest of one line within the window before `now`; null when there is no value.
+  // Return the lowest and highest value of one line in the window before `now`; null without values.
   range(now, index = 0) {
     const values = this.#visible(now).map((point) => point.values[index]).filter((value) => value !== null);
     return values.length ? { low: Math.min(...values), high: Math.max(...values) } : null;
   }
 
-  // Returns the upper end of the scale.
+  // Draw the lines; returns the maximum of the scale.
   draw(now) {
     const top = this.#top ?? this.#roundTop(now);
     const x = (t) => 100 - ((now - t) / WINDOW_MS) * 100;
-    const y = (value) => 100 - Math.min(1, value / top) * 96; // the stroke of a full line stays inside
+    const y = (value) => 100 - Math.min(1, value / top) * 96; // keeps the stroke of a full line inside
     this.#paths.forEach(({ area, line }, index) => {
       const runs = this.#runs(index).map((run) => run.map(({ t, value }) => `${x(t).toFixed(2)},${y(value).toFixed(2)}`));
       line.setAttribute("d", runs.map((run) => `M${run.join("L")}${run.length === 1 ? "h0.01" : ""}`).join(""));
@@ -58,9 +58,9 @@ export class Sparkline {
     return top;
   }
 
-  // The sample nearest to a place on the chart (0 left to 1 right), marked by a line; null takes the mark away.
-  mark(now, place) {
-    const at = place === null ? null : now - (1 - place) * WINDOW_MS;
+  // Mark the sample nearest to a position (0 left to 1 right) and return it; null removes the mark.
+  mark(now, position) {
+    const at = position === null ? null : now - (1 - position) * WINDOW_MS;
     const nearest = at === null ? null : this.#visible(now).reduce(
       (best, point) => (best && Math.abs(best.t - at) <= Math.abs(point.t - at) ? best : point), null);
     this.#cursor.setAttribute("visibility", nearest ? "visible" : "hidden");
@@ -90,7 +90,7 @@ export class Sparkline {
     return [1, 2, 5, 10].map((step) => step * power).find((round) => round >= wanted);
   }
 
-  // The stretches without a break: a missing value or a long silence ends one.
+  // Split into runs without a break: a missing value or a long pause ends a run.
   #runs(index) {
     const runs = [];
     let before = null;

@@ -1,8 +1,8 @@
-// One native EventSource, kept alive: its state, its place in the log, and what it received.
+// One native EventSource that is kept connected: its state, its cursor, and its counters.
 //
-// EventSource reconnects by itself after a lost connection, with the Last-Event-ID header. It gives up for good after
-// an answer like 503 or 204, and it does not notice a connection that died silently; those two are handled here, by
-// opening a new one at the last id seen (WHATWG HTML section 9.2).
+// EventSource reconnects by itself after a lost connection, with the Last-Event-ID header. It never reconnects after a
+// response like 503 or 204, and it does not detect a connection that died silently. In both cases this class opens a
+// new EventSource at the last id seen (WHATWG HTML section 9.2).
 
 import { toQuery } from "./selection.js";
 
@@ -12,9 +12,9 @@ const LAST_RETRY_MS = 30_000;
 const RATE_WINDOW_MS = 10_000;
 
 export class Stream {
-  // states: connecting, connected, reconnecting (EventSource is at it), waiting (for our own timer), closing
+  // states: connecting, connected, reconnecting (by EventSource), waiting (for this class's timer), closing
   state = "connecting";
-  reason = ""; // what the server said when it closed
+  reason = ""; // from the server's closing frame
   stateSince = Date.now();
   retryAt = null;
   connectionId = null;
@@ -29,9 +29,9 @@ export class Stream {
 
   #source = null;
   #selectors = null;
-  #start = null; // the place asked for before any event was seen
-  #head = null; // the newest id when the connection opened: up to there it is history, not news
-  #types = new Set(["message", "error"]); // "error" is also what EventSource calls its own troubles: see #onError
+  #start = null; // the cursor before the first event
+  #head = null; // the newest id when the connection opened: events up to it are history
+  #types = new Set(["message", "error"]); // EventSource reports its own failures as "error" too: see #onError
   #everConnected = false;
   #retryMs = FIRST_RETRY_MS;
   #timer = null;
@@ -45,7 +45,7 @@ export class Stream {
     addEventListener("online", () => this.retryAt && this.#connect());
   }
 
-  // Follow other selectors; history begins after the id `start`.
+  // Follow other selectors, from the event after the id `start`.
   open(selectors, start) {
     this.#selectors = selectors;
     this.#start = start;
@@ -64,7 +64,7 @@ export class Stream {
     if (this.#selectors) this.#connect();
   }
 
-  get place() {
+  get cursor() {
     return this.lastEventId ?? this.#start;
   }
 
@@ -79,14 +79,14 @@ export class Stream {
     return this.#types.has(type);
   }
 
-  // EventSource delivers only types it has a listener for; others pass unseen until they are named here.
+  // EventSource delivers only types that have a listener; add one for a new type.
   learn(type) {
     if (this.#types.has(type) || CONTROLS.includes(type)) return;
     this.#types.add(type);
     this.#source?.addEventListener(type, this.#onEvent);
   }
 
-  // Call about once a second: nothing else notices a connection that died without a word.
+  // Reconnect after a silent failure. Call it about once a second: no other code detects one.
   watch() {
     const silentMs = Date.now() - this.lastHeard;
     if (this.state === "connected" && this.heartbeatSeconds && silentMs > 2000 * this.heartbeatSeconds + 5000) {
@@ -101,7 +101,7 @@ export class Stream {
 
   #connect() {
     this.close();
-    const query = `${toQuery(this.#selectors)}&last_event_id=${this.place}`;
+    const query = `${toQuery(this.#selectors)}&last_event_id=${this.cursor}`;
     const source = new EventSource(new URL(`events?${query}`, document.baseURI));
     this.#source = source;
     source.addEventListener("connected", this.#onConnected);
@@ -122,17 +122,17 @@ export class Stream {
 
   #heard = (event) => {
     this.lastHeard = Date.now();
-    // Also on control frames: it tells where the cursor is, moved by id-only blocks too.
+    // Control frames report the cursor too, which blocks with an id alone also move.
     if (event.lastEventId) this.lastEventId = event.lastEventId;
   };
 
   #onConnected = (event) => {
     const secondsAway = (Date.now() - this.lastHeard) / 1000;
     this.#heard(event);
-    const said = parse(event.data);
-    this.connectionId = said.connection_id ?? null;
-    this.heartbeatSeconds = said.heartbeat_seconds ?? null;
-    this.#head = said.head ?? null;
+    const greeting = parse(event.data);
+    this.connectionId = greeting.connection_id ?? null;
+    this.heartbeatSeconds = greeting.heartbeat_seconds ?? null;
+    this.#head = greeting.head ?? null;
     this.receivedOnConnection = 0;
     this.#arrivals = [];
     this.#retryMs = FIRST_RETRY_MS;
@@ -162,7 +162,7 @@ export class Stream {
   #onGap = (event) => {
     this.#heard(event);
     const gap = parse(event.data);
-    if (gap.requested === this.#start) return; // we asked for more history than is kept: nothing is missing
+    if (gap.requested === this.#start) return; // the request was for more history than the log keeps: nothing is missing
     this.gaps += 1;
     this.#handlers.gap(gap);
     this.#handlers.state();
@@ -180,7 +180,7 @@ export class Stream {
     if (event instanceof MessageEvent) return this.#onEvent(event);
     if (event.target !== this.#source) return undefined;
     if (this.#source.readyState === EventSource.CONNECTING) return this.#enter("reconnecting");
-    const waitMs = this.#retryMs * (0.8 + 0.4 * Math.random()); // spread, so that not all pages return at once
+    const waitMs = this.#retryMs * (0.8 + 0.4 * Math.random()); // jitter, so that not all pages reconnect at once
     this.#retryMs = Math.min(2 * this.#retryMs, LAST_RETRY_MS);
     this.retryAt = Date.now() + waitMs;
     this.#timer = setTimeout(() => this.#connect(), waitMs);

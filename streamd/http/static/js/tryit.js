@@ -1,4 +1,4 @@
-// Commands for this very host, ready to copy, and a field to publish from here.
+// Commands for this host, ready to copy, and a field that publishes.
 
 const COPIED_MS = 1500;
 
@@ -16,7 +16,7 @@ export class TryIt {
     });
   }
 
-  // The topic the log follows, so that what is tried shows up there.
+  // Use the topic that the log follows, so that published events appear there.
   show(topic) {
     this.#topic = topic;
     this.#topicName.textContent = topic;
@@ -58,7 +58,7 @@ function commands(topic) {
   ];
 }
 
-// For a POSIX shell: as it is when it is harmless, else in single quotes.
+// Quote for a POSIX shell, unless no character needs it.
 function quote(text) {
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
@@ -81,7 +81,7 @@ function commandItem(title, command) {
   return item;
 }
 
-// The clipboard is there on HTTPS and localhost only; elsewhere the command is selected, ready for Ctrl+C.
+// Copy, or select the command for Ctrl+C: the clipboard API exists on HTTPS and localhost only.
 async function copy(text, element) {
   try {
     await navigator.clipboard.writeText(text);
