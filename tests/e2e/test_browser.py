@@ -8,21 +8,16 @@ from pathlib import Path
 
 import pytest
 import trustme
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
+from tests.support.browser import TIMEOUT_MS, chromium
 from tests.support.program import environment
-
-CHROMIUM = "/usr/bin/chromium"
-SECONDS_MS = 30_000
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    assert Path(CHROMIUM).exists(), "Debian's package chromium is missing; `make test` installs it"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 class Server:
@@ -81,7 +76,7 @@ def server(protocol: str, followed: Path, tmp_path: Path) -> Iterator[Server]:
 def page(browser: Browser) -> Iterator[Page]:
     context = browser.new_context(ignore_https_errors=True)
     page = context.new_page()
-    page.set_default_timeout(SECONDS_MS)
+    page.set_default_timeout(TIMEOUT_MS)
     yield page
     context.close()
 
@@ -103,19 +98,19 @@ def test_the_page_shows_figures_lines_and_a_restart(
     page.goto(server.url)
 
     state = page.get_by_test_id("state")
-    expect(state).to_have_attribute("data-state", "connected", timeout=SECONDS_MS)
+    expect(state).to_have_attribute("data-state", "connected", timeout=TIMEOUT_MS)
     expect(page.get_by_test_id("protocol")).to_contain_text(
-        "HTTP/2" if protocol == "h2" else "HTTP/1.1", timeout=SECONDS_MS, ignore_case=True
+        "HTTP/2" if protocol == "h2" else "HTTP/1.1", timeout=TIMEOUT_MS, ignore_case=True
     )
     received = page.get_by_test_id("last-event-id")
     before = received.inner_text()
-    expect(received).not_to_have_text(before, timeout=SECONDS_MS)  # figures come, one after the other
-    expect(page.get_by_test_id("cpu-value")).to_contain_text("%", timeout=SECONDS_MS)
+    expect(received).not_to_have_text(before, timeout=TIMEOUT_MS)  # figures come, one after the other
+    expect(page.get_by_test_id("cpu-value")).to_contain_text("%", timeout=TIMEOUT_MS)
 
     with followed.open("a") as file:
         file.write("first line\n<script>document.title = 'run'</script>\nthird line\n")
     rows = page.get_by_test_id("log-row")
-    expect(rows.filter(has_text="third line")).to_have_count(1, timeout=SECONDS_MS)
+    expect(rows.filter(has_text="third line")).to_have_count(1, timeout=TIMEOUT_MS)
     texts = [text for text in rows.all_inner_texts() if "line" in text or "script" in text]
     assert [next(w for w in ("first", "<script>", "third") if w in text) for text in texts[-3:]] == [
         "first",
@@ -126,12 +121,12 @@ def test_the_page_shows_figures_lines_and_a_restart(
 
     gaps = page.get_by_test_id("gap-count").inner_text()
     assert server.stop() == 0
-    expect(state).not_to_have_attribute("data-state", "connected", timeout=SECONDS_MS)
+    expect(state).not_to_have_attribute("data-state", "connected", timeout=TIMEOUT_MS)
     server.start()
-    expect(state).to_have_attribute("data-state", "connected", timeout=SECONDS_MS)
-    expect(page.get_by_test_id("gap-count")).not_to_have_text(gaps, timeout=SECONDS_MS)
+    expect(state).to_have_attribute("data-state", "connected", timeout=TIMEOUT_MS)
+    expect(page.get_by_test_id("gap-count")).not_to_have_text(gaps, timeout=TIMEOUT_MS)
     after = received.inner_text()
-    expect(received).not_to_have_text(after, timeout=SECONDS_MS)  # and the figures go on
+    expect(received).not_to_have_text(after, timeout=TIMEOUT_MS)  # and the figures go on
     assert errors == []
     assert [url for url in foreign if not url.startswith("data:")] == []
 
@@ -140,6 +135,6 @@ def test_a_phone_needs_no_sideways_scrolling(browser: Browser, server: Server) -
     context = browser.new_context(ignore_https_errors=True, viewport={"width": 400, "height": 800})
     page = context.new_page()
     page.goto(server.url)
-    expect(page.get_by_test_id("state")).to_have_attribute("data-state", "connected", timeout=SECONDS_MS)
+    expect(page.get_by_test_id("state")).to_have_attribute("data-state", "connected", timeout=TIMEOUT_MS)
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
     context.close()

@@ -2,17 +2,16 @@
 
 import json
 from functools import partial
-from pathlib import Path
 
 import trio
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 from quart import request
 from quart_trio import QuartTrio
 
 from streamd import create_app
 from streamd.config import ConnectionSettings, Settings
 from streamd.testing import RunningServer, run_server
-from tests.e2e.test_browser import CHROMIUM, SECONDS_MS
+from tests.support.browser import TIMEOUT_MS, chromium
 
 SETTINGS = Settings(
     connections=ConnectionSettings(min_heartbeat_seconds=0.05, sweep_seconds=0.02, retry_ms=50)
@@ -57,27 +56,22 @@ def in_browser(server: RunningServer) -> list[str]:
 
     Runs in a thread of its own, for Playwright blocks; what it asks of the server runs in trio's.
     """
-    assert Path(CHROMIUM).exists(), "Debian's package chromium is missing; `make test` installs it"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        try:
-            page = browser.new_page()
-            page.set_default_timeout(SECONDS_MS)
-            page.goto(f"{server.url}/health/live")  # of the same origin, and without streams of its own
-            page.evaluate(FOLLOW)
-            wait_for(page, "opened", 1)
-            moved = []
-            for reconnects in (1, 2):
-                moved.append(publish(server, "others"))
-                wait_for(page, "cursor", moved[-1])
-                trio.from_thread.run_sync(server.streamd.connections.close, "page")
-                wait_for(page, "opened", 1 + reconnects)
-            assert page.evaluate("received") == []
-            last = publish(server, "mine")
-            wait_for(page, "cursor", last)
-            assert page.evaluate("received") == ["for mine"]
-        finally:
-            browser.close()
+    with chromium() as browser:
+        page = browser.new_page()
+        page.set_default_timeout(TIMEOUT_MS)
+        page.goto(f"{server.url}/health/live")  # of the same origin, and without streams of its own
+        page.evaluate(FOLLOW)
+        wait_for(page, "opened", 1)
+        moved = []
+        for reconnects in (1, 2):
+            moved.append(publish(server, "others"))
+            wait_for(page, "cursor", moved[-1])
+            trio.from_thread.run_sync(server.streamd.connections.close, "page")
+            wait_for(page, "opened", 1 + reconnects)
+        assert page.evaluate("received") == []
+        last = publish(server, "mine")
+        wait_for(page, "cursor", last)
+        assert page.evaluate("received") == ["for mine"]
     return moved
 
 

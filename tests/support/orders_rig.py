@@ -31,6 +31,10 @@ COMPLETION = {"stage", "poId", "workflowId"}
 COMPLETION_MORE = {"lineItems", "confidence", "purchaseOrderId", "shopifyOrderId"}
 
 
+PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 100
+CUT_OFF = b"HTTP/1.1 201 Created\r\nContent-Length: 100\r\n\r\n" + b'{"id": 4'
+
+
 # --- a peer that answers as it is told ------------------------------------------------------------
 
 
@@ -52,6 +56,21 @@ def http(status: int, body: bytes = b"", **headers: str) -> bytes:
     lines = [f"HTTP/1.1 {status} Whatever", f"Content-Length: {len(body)}", "Connection: close"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def page(asked: Asked, body: bytes, **headers: str) -> bytes:
+    """The answer to a HEAD has no body."""
+    whole = http(200, body, **headers)
+    return whole[: -len(body)] if asked.method == "HEAD" else whole
+
+
+async def hang_up(asked: Asked, stream: trio.SocketStream) -> bytes:
+    await stream.aclose()
+    return b""
+
+
+async def forever(asked: Asked, stream: trio.SocketStream) -> bytes:
+    await trio.sleep_forever()
 
 
 @attrs.define

@@ -21,6 +21,24 @@ ASKED = {
     "userCompany": "Eastholt Freight",
 }
 
+TRAVERSALS = [
+    "..",
+    "../secret",
+    "../../etc/passwd",
+    "a/../../secret",
+    "/etc/passwd",
+    "x/../../../secret",
+    ".",
+    "..\\secret",
+    "%2e%2e/secret",
+    "acme\0",
+    "acme/../..",
+    "~root",
+    "acme\n",
+    "",
+]
+"""Ids that would lead out of the folder of data, were they put into a path."""
+
 GATES: dict[str, trio.Event] = {}
 """What the source ``rig_gate`` waits for, by company."""
 

@@ -16,9 +16,8 @@ from streamd.services.purchase_orders.images import (
     media_type_of,
 )
 from streamd.services.purchase_orders.model import Image
-from tests.support.orders_rig import Answer, Asked, Peer, http, peer
+from tests.support.orders_rig import PNG, Answer, Asked, Peer, forever, http, page, peer
 
-PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 100
 HEAD_OK = http(200)
 
 
@@ -30,12 +29,6 @@ async def looking(*answers: Answer, allow: bool = True) -> AsyncIterator[tuple[I
 
 def image(url: str) -> Image:
     return Image(line=1, url=url)
-
-
-def page(asked: Asked, body: bytes, **headers: str) -> bytes:
-    """The answer to a HEAD has no body."""
-    whole = http(200, body, **headers)
-    return whole[: -len(body)] if asked.method == "HEAD" else whole
 
 
 async def picture(asked: Asked, stream: trio.SocketStream) -> bytes:
@@ -99,9 +92,6 @@ async def test_a_redirect_is_followed_and_checked() -> None:
 
 
 async def test_a_slow_server_is_given_up() -> None:
-    async def forever(asked: Asked, stream: trio.SocketStream) -> bytes:
-        await trio.sleep_forever()
-
     async with peer(forever) as server, httpx.AsyncClient(timeout=None, trust_env=False) as client:
         looker = ImageLooker(client, timeout_seconds=0.05, max_bytes=1000, allow_private=True)
         seen = await looker.look(image(server.url))

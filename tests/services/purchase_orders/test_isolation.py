@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from streamd.testing import StreamReader, open_stream
-from tests.services.purchase_orders.test_service import CSV, outline, usual
+from tests.support.order_events import CSV, outline, usual
 from tests.support.orders_rig import Rig, data_of, orders, read_to_end
 
 MERCHANTS = [f"shop-{number}.example" for number in range(5)]

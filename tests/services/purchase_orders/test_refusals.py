@@ -9,8 +9,7 @@ from streamd.app import create_app
 from streamd.config import Settings
 from streamd.config.services import PurchaseOrderSettings
 from streamd.errors import ConfigError
-from tests.services.purchase_orders.test_service import forever
-from tests.support.orders_rig import ORDERS, orders, peer
+from tests.support.orders_rig import ORDERS, forever, orders, peer
 
 CSV, JSON, TEXT = "text/csv", "application/json", "text/plain"
 GOOD = "sku,qty\nA,1\n"

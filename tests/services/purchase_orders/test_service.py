@@ -13,59 +13,26 @@ from streamd.config.services import StoreSettings, TextSettings
 from streamd.services.purchase_orders import MERCHANT_EVENTS, MerchantEvents
 from streamd.services.purchase_orders.model import STAGES
 from streamd.testing import StreamRefused, open_stream
-from tests.services.purchase_orders.test_images import PNG, page
-from tests.services.purchase_orders.test_shop import CUT_OFF, hang_up
-from tests.support.orders_rig import Asked, Rig, data_of, http, orders, peer
+from tests.support.order_events import CSV, Events, outline, usual
+from tests.support.orders_rig import (
+    CUT_OFF,
+    PNG,
+    Asked,
+    Rig,
+    data_of,
+    forever,
+    hang_up,
+    http,
+    orders,
+    page,
+    peer,
+)
 
 TAKEN = http(201, b'{"id": 4711}')
-CSV = "SKU,Name,Qty,Unit cost\nbm 1,Blue Mug,12,4.50\n,Chair,2,10.00\n"
-
-Events = list[tuple[str, dict[str, Any]]]
-
-
-def outline(events: Events) -> list[tuple[Any, ...]]:
-    """Type and stage of each event, and what a progress or a completion says."""
-    shown: list[tuple[Any, ...]] = []
-    for type, data in events:
-        further: list[Any] = []
-        if type == "progress":
-            further = [data["progress"]]
-        elif type == "completion":
-            further = [{name: data[name] for name in data if name not in ("stage", "poId", "workflowId")}]
-        shown.append((type, data["stage"], *further))
-    return shown
 
 
 def of_sync(events: Events, type: str) -> list[dict[str, Any]]:
     return [data for kind, data in events if (kind, data["stage"]) == (type, "shopify_sync")]
-
-
-def stage(name: str, *progress: float, **completion: Any) -> list[tuple[Any, ...]]:
-    return [
-        ("stage", name),
-        *(("progress", name, figure) for figure in progress),
-        ("completion", name, completion),
-    ]
-
-
-def usual(po_id: str, *, lines: int, shop_id: str | None, drafts: int, images: bool) -> list[tuple[Any, ...]]:
-    """Every event of an order that goes well."""
-    ids = {"purchaseOrderId": po_id}
-    shop = ids | {"shopifyOrderId": shop_id}
-    pictures = {"lineItems": 1} if images else {}
-    return [
-        *stage("merchant_config", 100),
-        *stage("ai_parsing", 5, 10, 30, 90, 100, lineItems=lines, confidence=90),
-        *stage("data_normalization", 100, lineItems=lines),
-        *stage("database_save", 10, 30, 60, 90, 100, lineItems=lines, **ids),
-        *stage("ai_enrichment", 100, lineItems=lines),
-        *stage("product_draft_creation", 100, **({"lineItems": drafts} if drafts else {})),
-        *stage("shopify_payload", 100, lineItems=lines),
-        *(stage("shopify_sync", 10, 50, 90, 100, **shop) if shop_id else stage("shopify_sync", 100)),
-        *stage("image_attachment", 100, **pictures),
-        *stage("background_image_processing", 100, **pictures),
-        *stage("status_update", 100, lineItems=lines, **(shop if shop_id else ids)),
-    ]
 
 
 async def test_an_order_goes_all_the_way() -> None:
@@ -257,10 +224,6 @@ async def test_a_bad_picture_never_fails_the_order() -> None:
 
 
 # --- what ends before its time --------------------------------------------------------------------
-
-
-async def forever(asked: Asked, stream: trio.SocketStream) -> bytes:
-    await trio.sleep_forever()
 
 
 async def until_sync(rig: Rig, accepted: dict[str, str]) -> None:

@@ -12,7 +12,7 @@ import trio
 from streamd.config.services import PurchaseOrderSettings
 from streamd.services.purchase_orders.model import Line, Order
 from streamd.services.purchase_orders.shop import Shop, SyncFailed, make_payload, read_order_id
-from tests.support.orders_rig import Answer, Asked, Peer, http, peer
+from tests.support.orders_rig import CUT_OFF, Answer, Asked, Peer, forever, hang_up, http, peer
 
 TAKEN = http(201, b'{"id": 4711}')
 
@@ -40,14 +40,6 @@ async def test_an_order_is_posted_once_with_its_token_and_key() -> None:
     assert asked.headers["idempotency-key"] == "po-1"
     assert asked.headers["content-type"] == "application/json"
     assert made[2] == []
-
-
-async def hang_up(asked: Asked, stream: trio.SocketStream) -> bytes:
-    await stream.aclose()
-    return b""
-
-
-CUT_OFF = b"HTTP/1.1 201 Created\r\nContent-Length: 100\r\n\r\n" + b'{"id": 4'
 
 
 @pytest.mark.parametrize(
@@ -90,9 +82,6 @@ async def test_the_tries_are_bounded() -> None:
 
 
 async def test_a_shop_that_says_nothing_is_given_up() -> None:
-    async def forever(asked: Asked, stream: trio.SocketStream) -> bytes:
-        await trio.sleep_forever()
-
     async with shop(forever, sync_timeout_seconds=0.05, sync_attempts=2) as made:
         with pytest.raises(SyncFailed, match=r"in 2 tries: no answer within 0\.05 s"):
             await send(made)

@@ -7,8 +7,7 @@ import httpx
 
 from streamd.config import ResearchSettings, Settings
 from streamd.testing import RunningServer, run_server
-from tests.services.research.test_templates import TRAVERSALS
-from tests.support.research_rig import ASKED
+from tests.support.research_rig import ASKED, TRAVERSALS
 
 
 async def post(server: RunningServer, **request: Any) -> httpx.Response:

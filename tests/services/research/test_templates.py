@@ -10,25 +10,9 @@ from hypothesis import strategies as st
 from streamd.services.research.files import decode, locate, read_file, select, static_folder
 from streamd.services.research.sources import FileSource, NothingKnown, SourceFailed
 from streamd.services.research.templates import COMPANY_ID, FIELDS, IDS, Query, Template, UrlTemplate
+from tests.support.research_rig import TRAVERSALS
 
 ACME = Query("risk", "acme")
-
-TRAVERSALS = [
-    "..",
-    "../secret",
-    "../../etc/passwd",
-    "a/../../secret",
-    "/etc/passwd",
-    "x/../../../secret",
-    ".",
-    "..\\secret",
-    "%2e%2e/secret",
-    "acme\0",
-    "acme/../..",
-    "~root",
-    "acme\n",
-    "",
-]
 
 
 def file_source(folder: Path, path: str, *entry: str) -> FileSource:
