@@ -2,7 +2,7 @@
 
 from hypothesis import settings
 
-pytest_plugins = ["tests.skips", "streamd.testing"]
+pytest_plugins = ["tests.support.skips", "streamd.testing"]
 
 # A shared machine is slow now and then, and a slow example is no wrong one; pytest-timeout ends what hangs.
 # The blob lets a failure found elsewhere be replayed here.

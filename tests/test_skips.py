@@ -26,7 +26,7 @@ def test_expected_to_fail(): assert False
 def project(tmp_path: Path) -> Path:
     """A small project with the gate, and an empty list."""
     (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = -p no:cacheprovider\n")
-    (tmp_path / "conftest.py").write_text('pytest_plugins = ["tests.skips"]\n')
+    (tmp_path / "conftest.py").write_text('pytest_plugins = ["tests.support.skips"]\n')
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf/allowed-skips.txt").write_text("# nothing\n")
     return tmp_path

@@ -1,0 +1,115 @@
+"""Rules that no linter has: folders of tests, names of classes, first lines of docstrings."""
+
+import ast
+import re
+import tomllib
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parents[1]
+UNFINISHED: Final = tomllib.loads((ROOT / "tests/support/unfinished.toml").read_text())
+"""Violations that are known. The lists only shrink: an entry that no longer occurs fails its test."""
+
+FOLDERS_WITHOUT_PACKAGE: Final = {"support", "contracts", "e2e", "bench"}
+"""Helpers, suites for the implementations of a port, stories over the whole server, the benchmark."""
+
+HEADLESS: Final = re.compile(r"(what|who|whose|whoever|how|whether|where|when|which)\b", re.IGNORECASE)
+
+
+def python_files(*folders: str) -> Iterator[Path]:
+    for folder in folders:
+        yield from sorted((ROOT / folder).rglob("*.py"))
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(), path)
+
+
+def is_test_module(path: str) -> bool:
+    return re.fullmatch(r"(.*/)?test_\w+", path) is not None
+
+
+def imported_modules(tree: ast.Module) -> Iterator[str]:
+    """Yield every imported name as a path: of ``from a.b import c`` both ``a/b`` and ``a/b/c``."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.replace(".", "/") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = (node.module or "").replace(".", "/")
+            yield module
+            yield from (f"{module}/{alias.name}" for alias in node.names)
+
+
+def check_against_unfinished(found: set[str], allowed: list[str], rule: str) -> None:
+    """Fail for each violation that is not listed, and for each listed one that is gone."""
+    assert found - set(allowed) == set(), rule
+    assert set(allowed) - found == set(), "done: take these out of tests/support/unfinished.toml"
+
+
+def test_no_test_module_imports_another() -> None:
+    imports = {
+        f"{relative(path)} imports {module}"
+        for path in python_files("tests")
+        for module in imported_modules(parse(path))
+        if is_test_module(module) and (ROOT / f"{module}.py").exists()
+    }
+    assert imports == set(), "move what two test modules share to tests/support"
+
+
+def test_helper_modules_live_in_support() -> None:
+    elsewhere = {
+        relative(path)
+        for path in python_files("tests")
+        if not is_test_module(path.stem)
+        and path.name != "conftest.py"
+        and path.relative_to(ROOT / "tests").parts[0] != "support"
+    }
+    assert elsewhere == set()
+
+
+def test_folders_of_tests_mirror_the_package() -> None:
+    folders = {path.parent.relative_to(ROOT / "tests") for path in python_files("tests")}
+    unknown = {
+        folder.as_posix()
+        for folder in folders
+        if folder.parts
+        and folder.parts[0] not in FOLDERS_WITHOUT_PACKAGE
+        and not (ROOT / "streamd" / folder / "__init__.py").exists()
+    }
+    assert unknown == set()
+
+
+def test_no_class_name_is_used_twice_in_the_package() -> None:
+    places = defaultdict(list)
+    for path in python_files("streamd"):
+        for node in ast.walk(parse(path)):
+            if isinstance(node, ast.ClassDef):
+                places[node.name].append(relative(path))
+    twice = {name for name, files in places.items() if len(files) > 1}
+    rule = f"rename all but one of { ({name: places[name] for name in sorted(twice)}) }"
+    check_against_unfinished(twice, UNFINISHED["class_names"], rule)
+
+
+def headless_docstrings(tree: ast.Module) -> Iterator[str]:
+    """Yield the first line of docstrings that begin with a question word, also of those below constants."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Expr(value=ast.Constant(value=str(text))) if HEADLESS.match(text.lstrip()):
+                yield text.strip().splitlines()[0]
+
+
+def test_no_docstring_begins_with_a_question_word() -> None:
+    found = {
+        relative(path): first_lines
+        for path in python_files("streamd", "bench", "tests")
+        if (first_lines := list(headless_docstrings(parse(path))))
+    }
+    allowed = UNFINISHED["docstrings"]
+    new = {path: first_lines for path, first_lines in found.items() if path not in allowed}
+    check_against_unfinished(set(found), allowed, f"begin with a verb or name the thing: {new}")
