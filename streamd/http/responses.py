@@ -38,7 +38,7 @@ class EventStream(TrioResponse):
         user: the user's name, for the limit per user and for programs that address clients.
         heartbeat_seconds: interval of heartbeats on a quiet stream (s); None for
             ``connections.heartbeat_seconds``.
-        heartbeat_always: whether a busy stream also gets heartbeats.
+        heartbeat_always: True to send heartbeats on a busy stream too.
         group: connections that share limits, a lifetime and statistics with this one.
         opening: builds the frames to send right after ``connected`` and before the source, such as an
             :class:`~streamd.events.UnloggedEvent` with the current state. It is called when the

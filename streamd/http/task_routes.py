@@ -46,7 +46,7 @@ class StatusRoute:
         name: the view's name: its endpoint, and the end of its OpenAPI operation id.
         model: the struct that OpenAPI shows.
         answer: builds the body; None for that of ``GET /tasks/<id>``, with the URLs of these routes.
-        headers: whether to send ``Task-Status``, ``Task-Progress`` and ``ETag``; HEAD gives them alone.
+        headers: True to send ``Task-Status``, ``Task-Progress`` and ``ETag``.
         retry_after_seconds: poll interval to suggest with ``Retry-After`` until the task ends (s); None
             for no such header.
     """
@@ -69,8 +69,8 @@ class EventsRoute:
         group: connections that share limits and statistics with these streams.
         heartbeat_seconds: interval of heartbeats on a quiet stream (s); None for
             ``tasks.heartbeat_seconds``.
-        headers: whether HEAD is answered from the task, with ``Task-Status``, ``Task-Progress`` and
-            ``ETag``; False: as the stream would be answered, for which it takes a slot.
+        headers: True to answer HEAD from the task, with ``Task-Status``, ``Task-Progress`` and ``ETag``;
+            False to answer it as the stream, which needs a slot.
     """
 
     path: str = "/events"
@@ -104,7 +104,7 @@ class CancelRoute:
         name: the view's name: its endpoint, and the end of its OpenAPI operation id.
         model: the struct that OpenAPI shows.
         answer: builds the body; None for that of ``GET /tasks/<id>``, with the URLs of these routes.
-        headers: whether to send ``Task-Status``, ``Task-Progress`` and ``ETag``.
+        headers: True to send ``Task-Status``, ``Task-Progress`` and ``ETag``.
         message: a sentence for the task's followers.
     """
 
