@@ -16,7 +16,7 @@ from tests.support.native_peers import (
     CHUNKED_HEAD,
     DEADLINE_SECONDS,
     Handler,
-    Http2Peer,
+    HTTP2Peer,
     WebSocketPeer,
     answering,
     block,
@@ -166,7 +166,7 @@ async def test_tls(protocol: str, read_bytes: int) -> None:
     messages = [TextMessage(data_of(number, 2_000).decode()) for number in range(20)]
     handlers: dict[str, Handler] = {
         "h1": answering(lambda _: CHUNKED_HEAD + chunked(body, itertools.repeat(777))),
-        "h2": Http2Peer([body]),
+        "h2": HTTP2Peer([body]),
         "ws": WebSocketPeer(lambda peer: b"".join(peer.send(message) for message in messages)),
     }
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -226,7 +226,7 @@ async def test_websocket_ping_and_close_are_answered() -> None:
 async def test_http2_streams_whose_windows_need_updates(read_bytes: int) -> None:
     """Bodies that are larger than the windows, in padded frames that split events, on streams in turn."""
     bodies = [b"".join(block(number, 500 + 7 * stream) for number in range(100)) for stream in range(5)]
-    peer = Http2Peer(bodies)
+    peer = HTTP2Peer(bodies)
     options = ["--streams", "5", "--read-bytes", str(read_bytes)]
     done = await outcome(peer, "h2", *options, clients=2, events=100)
     assert done["deliveries"] == 1_000
@@ -241,7 +241,7 @@ async def test_http2_streams_end_each_by_itself_and_by_reset_and_goaway() -> Non
     going_away = hyperframe.frame.GoAwayFrame(0, last_stream_id=5)
     last = hyperframe.frame.DataFrame(5, block(1))
     frames = [ending, reset, going_away, last]
-    peer = Http2Peer([block(0)] * 4, last=b"".join(frame.serialize() for frame in frames))
+    peer = HTTP2Peer([block(0)] * 4, last=b"".join(frame.serialize() for frame in frames))
     done = await outcome(peer, "h2", "--streams", "4", events=2)
     assert done["deliveries"] == 5
     assert counts(done) == CLEAN | {"missing": 3, "closed": 3}
@@ -256,8 +256,8 @@ async def test_another_status_is_refused() -> None:
     assert "200 OK" in await refusal(answering_any(b"HTTP/1.1 200 OK\r\n\r\n"), "ws")
     wrong_key = switching_protocols(b"Sec-WebSocket-Key: other\r\n")
     assert "did not accept" in await refusal(answering_any(wrong_key), "ws")
-    assert "other than 200" in await refusal(Http2Peer([b""], status="404"), "h2")
-    assert "other than 200" in await refusal(Http2Peer([b""], status="503"), "h2")
+    assert "other than 200" in await refusal(HTTP2Peer([b""], status="404"), "h2")
+    assert "other than 200" in await refusal(HTTP2Peer([b""], status="503"), "h2")
     assert "before its answer" in await refusal(answering(lambda _: b"", close=True), "h1")
 
 
@@ -317,7 +317,7 @@ async def test_again_closes_all_and_connects_all(protocol: str, connect_only: bo
     opened, closed = itertools.count(), itertools.count()
     inner: dict[str, Handler] = {
         "h1": answering(lambda _: CHUNKED_HEAD + chunked(block(0), [1_000])),
-        "h2": Http2Peer([block(0)]),
+        "h2": HTTP2Peer([block(0)]),
         "ws": WebSocketPeer(lambda peer: peer.send(TextMessage(data_of(0).decode()))),
     }
 

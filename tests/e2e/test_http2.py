@@ -10,17 +10,17 @@ import trustme
 
 from streamd.config import Settings
 from streamd.testing import RunningServer, run_server
-from tests.support.http2_client import Client
+from tests.support.http2_client import ManualHTTP2Client
 
 STREAMS = 50
 
 
 @pytest.fixture(params=["h2c", "tls"])
-async def connected(request: pytest.FixtureRequest) -> AsyncIterator[tuple[RunningServer, Client]]:
+async def connected(request: pytest.FixtureRequest) -> AsyncIterator[tuple[RunningServer, ManualHTTP2Client]]:
     if request.param == "h2c":
         async with run_server() as server:
             async with await trio.open_tcp_stream(server.host, server.port) as tcp:
-                yield server, Client(tcp)
+                yield server, ManualHTTP2Client(tcp)
         return
     authority = trustme.CA()
     context = ssl.create_default_context()
@@ -35,14 +35,14 @@ async def connected(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Runni
             async with tls:
                 await tls.do_handshake()
                 assert tls.selected_alpn_protocol() == "h2"
-                yield server, Client(tls)
+                yield server, ManualHTTP2Client(tls)
 
 
-async def test_many_streams_share_a_connection(connected: tuple[RunningServer, Client]) -> None:
+async def test_many_streams_share_a_connection(connected: tuple[RunningServer, ManualHTTP2Client]) -> None:
     server, client = connected
     with trio.fail_after(30):
         streams = [await client.get(f"/events?topic=shared&topic=own/{n}") for n in range(STREAMS)]
-        client.generous.update(streams)
+        client.replenished.update(streams)
         while not all(b"connected" in client.received.get(stream, b"") for stream in streams):
             await client.read()
         assert server.streamd.connections.statistics()["active"] == STREAMS

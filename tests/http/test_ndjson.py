@@ -13,7 +13,7 @@ import trio
 
 from streamd.config import ServerSettings, Settings
 from streamd.testing import RunningServer, run_server
-from tests.support.http2_client import Client
+from tests.support.http2_client import ManualHTTP2Client
 
 SECONDS = 30
 HEADERS = [("Host", "x"), ("Content-Type", "application/x-ndjson"), ("Transfer-Encoding", "chunked")]
@@ -223,9 +223,9 @@ async def test_two_requests_do_not_wait_for_each_other(streamd_server: RunningSe
 async def test_each_line_is_answered_over_http2_too(streamd_server: RunningServer) -> None:
     with trio.fail_after(SECONDS):
         async with await trio.open_tcp_stream(streamd_server.host, streamd_server.port) as stream:
-            client = Client(stream)
+            client = ManualHTTP2Client(stream)
             request = await client.post("/events", {"content-type": "application/x-ndjson"})
-            client.generous.add(request)
+            client.replenished.add(request)
             for number in range(1, 11):
                 await client.send_body(request, line(number).encode())
                 while client.received.get(request, b"").count(b"\n") < number:

@@ -18,7 +18,7 @@ from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_st
 from streamd.config import ServerSettings, Settings
 from streamd.server import tune_collector
 from streamd.testing import RunningServer, run_server
-from tests.support.http2_client import Client
+from tests.support.http2_client import ManualHTTP2Client
 from tests.support.light_reader import LightReader, connect, reading
 
 SECONDS = 5
@@ -189,14 +189,14 @@ async def talk_and_close(server: RunningServer) -> None:
 async def follow_by_http2(server: RunningServer) -> None:
     """One stream that the server ends, one that is aborted, one that is reset, one that is left behind."""
     async with await trio.open_tcp_stream(server.host, server.port) as tcp:
-        client = Client(tcp)
+        client = ManualHTTP2Client(tcp)
         names = ("ended", "aborted", "reset", "left")
         streams = {name: await client.get(f"/events?topic=a&client_id={name}") for name in names}
         while not all(b"connected" in client.received.get(number, b"") for number in streams.values()):
             await client.read()
         server.streamd.connections.close("ended")
         server.streamd.connections.find("aborted").abort()
-        await client.leave(streams["reset"])
+        await client.cancel(streams["reset"])
         while not (streams["aborted"] in client.reset and b"closing" in client.received[streams["ended"]]):
             await client.read()
 

@@ -7,7 +7,7 @@ import trio.testing
 
 from streamd.config import Settings
 from streamd.testing import run_server
-from tests.support.http2_client import Client
+from tests.support.http2_client import ManualHTTP2Client
 
 _DEFAULTS = Settings()
 SETTINGS = attrs.evolve(
@@ -24,10 +24,10 @@ async def test_it_gives_its_place_back_and_the_others_go_on(how: str) -> None:
         async with run_server(SETTINGS) as server:
             tcp = await trio.open_tcp_stream(server.host, server.port)
             async with tcp:
-                client = Client(tcp)
+                client = ManualHTTP2Client(tcp)
                 stalled = await client.get("/events?topic=big&client_id=stalled")
                 other = await client.get("/events?topic=small&client_id=other")
-                client.generous.add(other)
+                client.replenished.add(other)
                 for stream in (stalled, other):
                     while b"event: connected" not in client.received.get(stream, b""):
                         await client.read()

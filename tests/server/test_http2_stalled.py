@@ -5,7 +5,7 @@ import trio
 
 from streamd.config import ConnectionSettings, HubSettings, Settings
 from streamd.testing import run_server
-from tests.support.http2_client import Client
+from tests.support.http2_client import ManualHTTP2Client
 
 SETTINGS = Settings(
     connections=ConnectionSettings(unhealthy_seconds=0.1, stale_seconds=0.2, sweep_seconds=0.05),
@@ -17,10 +17,10 @@ async def test_it_is_bounded_reset_as_stale_and_leaves_the_others_alone() -> Non
     async with run_server(SETTINGS) as server:
         tcp = await trio.open_tcp_stream(server.host, server.port)
         async with tcp:
-            client = Client(tcp)
+            client = ManualHTTP2Client(tcp)
             stalled = await client.get("/events?topic=big")
             reading = await client.get("/events?topic=small")
-            client.generous.add(reading)
+            client.replenished.add(reading)
             with trio.fail_after(20):
                 while not all(b"connected" in client.received.get(s, b"") for s in (stalled, reading)):
                     await client.read()
@@ -42,14 +42,14 @@ async def test_a_stream_that_its_client_resets_gives_its_place_back() -> None:
     async with run_server() as server:
         tcp = await trio.open_tcp_stream(server.host, server.port)
         async with tcp:
-            client = Client(tcp)
+            client = ManualHTTP2Client(tcp)
             leaving = await client.get("/events?topic=a")
             staying = await client.get("/events?topic=a")
             with trio.fail_after(20):
                 while not all(b"connected" in client.received.get(s, b"") for s in (leaving, staying)):
                     await client.read()
                 assert server.streamd.connections.statistics()["active"] == 2
-                await client.leave(leaving)
+                await client.cancel(leaving)
                 while server.streamd.connections.statistics()["active"] == 2:
                     await trio.lowlevel.checkpoint()
 
@@ -58,7 +58,7 @@ async def test_a_body_that_comes_after_the_answer_is_dropped_and_the_connection_
     async with run_server() as server:
         tcp = await trio.open_tcp_stream(server.host, server.port)
         async with tcp:
-            client = Client(tcp)
+            client = ManualHTTP2Client(tcp)
             refused = await client.post("/events", {"content-type": "text/plain"})
             with trio.fail_after(20):
                 while b"unsupported-media-type" not in client.received.get(refused, b""):

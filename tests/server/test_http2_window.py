@@ -5,7 +5,7 @@ import pytest
 import trio
 
 from streamd.events.sse import Decoder, ServerSentEvent
-from tests.support.http2_client import Client
+from tests.support.http2_client import ManualHTTP2Client
 from tests.support.light_reader import LightReader, reading
 from tests.support.server_process import ServerProcess, server_process
 
@@ -24,7 +24,11 @@ class Scene:
     """Two streams of one connection, of which one is stalled, and a stream of another connection."""
 
     def __init__(
-        self, server: ServerProcess, http: httpx.AsyncClient, client: Client, neighbour: LightReader
+        self,
+        server: ServerProcess,
+        http: httpx.AsyncClient,
+        client: ManualHTTP2Client,
+        neighbour: LightReader,
     ) -> None:
         self.server = server
         self.client = client
@@ -37,7 +41,7 @@ class Scene:
         """Open both; returns the one whose window stays as it is."""
         stalled = await self.client.get(PATH)
         self._reading = await self.client.get("/events?topic=small")
-        self.client.generous.add(self._reading)
+        self.client.replenished.add(self._reading)
         for stream in (stalled, self._reading):
             await self.read_until(stream, b"event: connected")
         await self._publish_small()
@@ -80,7 +84,7 @@ class Scene:
 
     async def read_to_the_end(self, stream: int) -> None:
         """Open a stream's window, and read all that was published."""
-        self.client.generous.add(stream)
+        self.client.replenished.add(stream)
         self.client.http.increment_flow_control_window(WINDOW_BYTES, stream)
         await self.client.stream.send_all(self.client.http.data_to_send())
         await self.read_until(stream, f"data: {self.published - 1}\n\n".encode())
@@ -123,7 +127,7 @@ async def test_it_costs_little_and_others_are_served_and_nothing_is_lost(stale_s
         reading(server.url, "small") as neighbour,
     ):
         await neighbour.next_control("connected")
-        client = Client(tcp)
+        client = ManualHTTP2Client(tcp)
         scene = Scene(server, http, client, neighbour)
         stalled = await scene.open_streams()
         grown = await scene.let_much_go_by()

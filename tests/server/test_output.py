@@ -197,7 +197,7 @@ def test_all_that_was_accepted_arrives_whole_and_in_order(seed: int, encrypted: 
                     received: list[bytes] = []
 
                     async def read() -> None:
-                        received.append(await rig.read_oddly(random_))
+                        received.append(await rig.read_irregularly(random_))
 
                     async with trio.open_nursery() as reading:
                         reading.start_soon(read)

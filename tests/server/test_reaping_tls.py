@@ -11,7 +11,7 @@ import trustme
 
 from streamd.config import ConnectionSettings, ServerSettings, Settings
 from streamd.testing import RunningServer, run_server
-from tests.support.http2_client import Client
+from tests.support.http2_client import ManualHTTP2Client
 from tests.support.light_reader import LightReader, connect, reading
 
 SECONDS = 60
@@ -79,12 +79,12 @@ async def stalled_client(server: RunningServer, trusting: ssl.SSLContext) -> Asy
 @asynccontextmanager
 async def stalled_http2_client(
     server: RunningServer, trusting: ssl.SSLContext
-) -> AsyncIterator[tuple[Client, int]]:
+) -> AsyncIterator[tuple[ManualHTTP2Client, int]]:
     """The same over HTTP/2, with windows that never hold the server back; the client and its stream."""
     trusting.set_alpn_protocols(["h2"])
     stream = await connect(server.url, tls=trusting, receive_buffer_bytes=4096)
     try:
-        client = Client(stream)
+        client = ManualHTTP2Client(stream)
         stream_id = await client.get("/events?topic=big&client_id=stalled")
         for window in (None, stream_id):
             client.http.increment_flow_control_window(2**30, window)

@@ -15,9 +15,9 @@ from tests.support.slow_client import (
     ask,
     ask_http2,
     make_clock,
-    pass_long,
-    seconds_to_the_end,
+    seconds_until_closed,
     serving,
+    skip_long,
     trickle,
 )
 
@@ -37,12 +37,12 @@ def clock() -> MockClock:
 async def test_an_idle_connection_is_closed(
     clock: MockClock, tmp_path: Path, tls: bool, requests: int
 ) -> None:
-    async with serving(tmp_path, tls=tls) as place:
-        stream = await place.connect()
+    async with serving(tmp_path, tls=tls) as timed:
+        stream = await timed.connect()
         for _ in range(requests):
             await trio.sleep(6)  # the bound begins anew with each answer
             await ask(stream)
-        assert await seconds_to_the_end(stream) == pytest.approx(10)
+        assert await seconds_until_closed(stream) == pytest.approx(10)
 
 
 @TRANSPORTS
@@ -50,53 +50,53 @@ async def test_an_idle_connection_is_closed(
 async def test_a_head_that_trickles_is_given_up(
     clock: MockClock, tmp_path: Path, tls: bool, requests: int
 ) -> None:
-    async with serving(tmp_path, tls=tls) as place:
-        stream = await place.connect()
+    async with serving(tmp_path, tls=tls) as timed:
+        stream = await timed.connect()
         for _ in range(requests):
             await ask(stream)
         await trio.sleep(5)
         head = [b"G", b"E", b"T", b" ", b"/", b" HTTP/1.1\r\n", b"X: ", *repeat(b"x", 1000)]
-        assert await seconds_to_the_end(stream, head) == pytest.approx(4)
+        assert await seconds_until_closed(stream, head) == pytest.approx(4)
 
 
 async def test_a_head_that_begins_late_has_no_longer_than_an_idle_connection(
     clock: MockClock, tmp_path: Path
 ) -> None:
-    async with serving(tmp_path, tls=False) as place:
-        stream = await place.connect()
+    async with serving(tmp_path, tls=False) as timed:
+        stream = await timed.connect()
         await trio.sleep(8)
-        assert await seconds_to_the_end(stream, repeat(b"X", 1000)) == pytest.approx(2)
+        assert await seconds_until_closed(stream, repeat(b"X", 1000)) == pytest.approx(2)
 
 
 async def test_a_slow_head_that_is_in_time_is_answered(clock: MockClock, tmp_path: Path) -> None:
-    async with serving(tmp_path, tls=False) as place:
-        stream = await place.connect()
+    async with serving(tmp_path, tls=False) as timed:
+        stream = await timed.connect()
         await trickle(stream, [GET[:10], GET[10:20], GET[20:30]], every_seconds=1)
         await ask(stream, GET[30:])
         await trickle(stream, [GET[:10], GET[10:20], GET[20:30]], every_seconds=1)
         await ask(stream, GET[30:])
-        assert await seconds_to_the_end(stream) == pytest.approx(10)
+        assert await seconds_until_closed(stream) == pytest.approx(10)
 
 
 @pytest.mark.parametrize("seen", [b"", b"\x16", b"\x16\x03\x01\x02\x00\x01"])
 async def test_a_handshake_that_stops_half_way_is_given_up(
     clock: MockClock, tmp_path: Path, seen: bytes
 ) -> None:
-    async with serving(tmp_path, tls=True) as place:
-        stream = await connect(place.server.url)
-        assert await seconds_to_the_end(stream, [seen]) == pytest.approx(3)
+    async with serving(tmp_path, tls=True) as timed:
+        stream = await connect(timed.server.url)
+        assert await seconds_until_closed(stream, [seen]) == pytest.approx(3)
 
 
 async def test_a_handshake_that_trickles_is_given_up(clock: MockClock, tmp_path: Path) -> None:
-    async with serving(tmp_path, tls=True) as place:
-        assert place.tls is not None
+    async with serving(tmp_path, tls=True) as timed:
+        assert timed.tls is not None
         outgoing = ssl.MemoryBIO()
-        hello = place.tls.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="127.0.0.1")
+        hello = timed.tls.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="127.0.0.1")
         with pytest.raises(ssl.SSLWantReadError):
             hello.do_handshake()
         parts = [bytes([byte]) for byte in outgoing.read()]
-        stream = await connect(place.server.url)
-        assert await seconds_to_the_end(stream, parts) == pytest.approx(3)
+        stream = await connect(timed.server.url)
+        assert await seconds_until_closed(stream, parts) == pytest.approx(3)
 
 
 # --- HTTP/2 -----------------------------------------------------------------------------------------
@@ -107,32 +107,32 @@ async def test_a_handshake_that_trickles_is_given_up(clock: MockClock, tmp_path:
 async def test_an_idle_http2_connection_is_closed_also_if_it_pings(
     clock: MockClock, tmp_path: Path, tls: bool, before: str
 ) -> None:
-    async with serving(tmp_path, tls=tls) as place:
-        client = await place.connect_http2()
+    async with serving(tmp_path, tls=tls) as timed:
+        client = await timed.connect_http2()
         if before != "nothing":
             await ask_http2(client)
         if before == "a stream that it reset":
             leaving = await client.get("/events?topic=a")
             while b"connected" not in client.received.get(leaving, b""):
                 await client.read()
-            await pass_long(place, clock)
-            await client.leave(leaving)
+            await skip_long(timed, clock)
+            await client.cancel(leaving)
         pings = []
         for number in range(100):
             client.http.ping(number.to_bytes(8, "big"))
             pings.append(client.http.data_to_send())
-        assert await seconds_to_the_end(client.stream, pings) == pytest.approx(10)
+        assert await seconds_until_closed(client.stream, pings) == pytest.approx(10)
 
 
 @TRANSPORTS
 async def test_an_http2_request_whose_head_is_never_whole_is_given_up(
     clock: MockClock, tmp_path: Path, tls: bool
 ) -> None:
-    async with serving(tmp_path, tls=tls) as place:
-        client = await place.connect_http2()
+    async with serving(tmp_path, tls=tls) as timed:
+        client = await timed.connect_http2()
         await client.get("/health/live")
         begun = b"\x00\x00\x01\x01\x00\x00\x00\x00\x03\x82"  # HEADERS of stream 3, without END_HEADERS
-        assert await seconds_to_the_end(client.stream, [begun]) == pytest.approx(10)
+        assert await seconds_until_closed(client.stream, [begun]) == pytest.approx(10)
 
 
 # --- quiet streams ----------------------------------------------------------------------------------
@@ -140,14 +140,14 @@ async def test_an_http2_request_whose_head_is_never_whole_is_given_up(
 
 @TRANSPORTS
 async def test_a_quiet_event_stream_is_not_touched(clock: MockClock, tmp_path: Path, tls: bool) -> None:
-    async with serving(tmp_path, tls=tls) as place:
-        stream = await place.connect()
+    async with serving(tmp_path, tls=tls) as timed:
+        stream = await timed.connect()
         await ask(stream)
         reader = LightReader(stream)
         await reader.open("x", "/events?topic=a")
         await reader.next_control("connected")
-        await pass_long(place, clock)
-        await place.server.streamd.publish("a", "still here")
+        await skip_long(timed, clock)
+        await timed.server.streamd.publish("a", "still here")
         event = await reader.next_event()
         assert event is not None
         assert event.data == "still here"
@@ -158,13 +158,13 @@ async def test_a_quiet_event_stream_is_not_touched(clock: MockClock, tmp_path: P
 async def test_a_quiet_event_stream_over_http2_is_not_touched(
     clock: MockClock, tmp_path: Path, tls: bool
 ) -> None:
-    async with serving(tmp_path, tls=tls) as place:
-        client = await place.connect_http2()
+    async with serving(tmp_path, tls=tls) as timed:
+        client = await timed.connect_http2()
         following = await client.get("/events?topic=a")
         for _ in range(2):  # an answer on the same connection, after which only the stream is left
             await ask_http2(client)
-        await pass_long(place, clock)
-        await place.server.streamd.publish("a", "still here")
+        await skip_long(timed, clock)
+        await timed.server.streamd.publish("a", "still here")
         while b"still here" not in client.received.get(following, b""):
             await client.read()
         await trio.aclose_forcefully(client.stream)
@@ -172,16 +172,16 @@ async def test_a_quiet_event_stream_over_http2_is_not_touched(
 
 @TRANSPORTS
 async def test_a_quiet_websocket_is_not_touched(clock: MockClock, tmp_path: Path, tls: bool) -> None:
-    async with serving(tmp_path, tls=tls) as place:
-        stream = await place.connect()
+    async with serving(tmp_path, tls=tls) as timed:
+        stream = await timed.connect()
         assert isinstance(stream, trio.SocketStream | trio.SSLStream)
         async with trio.open_nursery() as nursery:
             websocket = await wrap_client_stream(nursery, stream, "x", "/events?topic=a")
             assert "connected" in await websocket.get_message()
-            await pass_long(place, clock)
+            await skip_long(timed, clock)
             await websocket.send_message('{"control": "ping"}')
             assert "pong" in await websocket.get_message()
-            await place.server.streamd.publish("a", "still here")
+            await timed.server.streamd.publish("a", "still here")
             assert "still here" in await websocket.get_message()
             nursery.cancel_scope.cancel()
         await trio.aclose_forcefully(stream)

@@ -12,7 +12,7 @@ from tests.support.slow_client import (
     ask,
     ask_http2,
     make_clock,
-    seconds_to_the_end,
+    seconds_until_closed,
     serving,
     trickle,
 )
@@ -28,8 +28,8 @@ def clock() -> MockClock:
 
 @TRANSPORTS
 async def test_a_body_that_trickles_is_refused(clock: MockClock, tmp_path: Path, tls: bool) -> None:
-    async with serving(tmp_path, tls=tls) as place:
-        stream = await place.connect()
+    async with serving(tmp_path, tls=tls) as timed:
+        stream = await timed.connect()
         await trickle(stream, [POST, b"{"])
         began = trio.current_time()
         answer = b""
@@ -43,15 +43,15 @@ async def test_a_body_that_trickles_is_refused(clock: MockClock, tmp_path: Path,
         assert b" 400 " in answer
         assert trio.current_time() - began == pytest.approx(20 - 2)  # two parts were before
         # Its rest may still come, so that the connection is of no more use.
-        assert await seconds_to_the_end(stream) < 1
+        assert await seconds_until_closed(stream) < 1
 
 
 @TRANSPORTS
 async def test_a_body_that_trickles_over_http2_is_refused(
     clock: MockClock, tmp_path: Path, tls: bool
 ) -> None:
-    async with serving(tmp_path, tls=tls) as place:
-        client = await place.connect_http2()
+    async with serving(tmp_path, tls=tls) as timed:
+        client = await timed.connect_http2()
         began = trio.current_time()
         slow = await client.post("/events", {"content-type": "application/json"})
         while b"in time" not in client.received.get(slow, b""):
@@ -68,8 +68,8 @@ async def test_a_body_that_trickles_over_http2_is_refused(
 async def test_a_head_that_is_too_large_is_refused(
     clock: MockClock, tmp_path: Path, tls: bool, requests: int
 ) -> None:
-    async with serving(tmp_path, tls=tls) as place:
-        stream = await place.connect()
+    async with serving(tmp_path, tls=tls) as timed:
+        stream = await timed.connect()
         for _ in range(requests):
             await ask(stream)
         head = b"GET / HTTP/1.1\r\nHost: x\r\nX: "
@@ -84,17 +84,17 @@ async def test_a_head_that_is_too_large_is_refused(
 
 
 async def test_a_head_without_end_ends_the_connection(clock: MockClock, tmp_path: Path) -> None:
-    async with serving(tmp_path, tls=False) as place:
-        stream = await place.connect()
-        assert await seconds_to_the_end(stream, repeat(b"GET" + b"x" * 8000), 0) < 1
+    async with serving(tmp_path, tls=False) as timed:
+        stream = await timed.connect()
+        assert await seconds_until_closed(stream, repeat(b"GET" + b"x" * 8000), 0) < 1
 
 
 @TRANSPORTS
 async def test_http2_headers_that_are_too_large_end_the_connection(
     clock: MockClock, tmp_path: Path, tls: bool
 ) -> None:
-    async with serving(tmp_path, tls=tls) as place:
-        client = await place.connect_http2()
+    async with serving(tmp_path, tls=tls) as timed:
+        client = await timed.connect_http2()
         await ask_http2(client)
         await client.post("/events", {f"x-{number}": "x" * 4000 for number in range(20)})
-        assert await seconds_to_the_end(client.stream) < 1
+        assert await seconds_until_closed(client.stream) < 1

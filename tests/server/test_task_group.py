@@ -15,7 +15,7 @@ from structlog.typing import EventDict
 from streamd.config import ServerSettings, Settings
 from streamd.server import serve
 from streamd.server.task_group import Inbox
-from tests.support.http2_client import Client
+from tests.support.http2_client import ManualHTTP2Client
 
 SECONDS = 30
 
@@ -173,7 +173,7 @@ async def test_on_http2_the_other_streams_of_the_connection_go_on() -> None:
         async with serving() as url:
             host, _, port = url.rpartition("/")[2].partition(":")
             async with await trio.open_tcp_stream(host, int(port)) as stream:
-                client = Client(stream)
+                client = ManualHTTP2Client(stream)
                 open_ = await client.post("/good", {})
                 while client.received.get(open_) != b"begun ":
                     await client.read()

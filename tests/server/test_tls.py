@@ -73,7 +73,7 @@ async def test_the_handshake_says_which_protocol_was_agreed_on(
     tls, client, agreed = await connect(authority, version, protocols)
     assert agreed == expected
     assert client.application.version() == version.name.replace("_", ".")
-    client.waiting.append(client.say(b"hello"))
+    client.waiting.append(client.encrypt(b"hello"))
     assert await tls.receive() == b"hello"
 
 
@@ -89,7 +89,7 @@ async def test_a_handshake_comes_through_a_byte_at_a_time(authority: trustme.CA)
     tls = TLS(server_context, trickle, client.take_in)
     assert await tls.handshake() == "http/1.1"
     client.shake_hands()
-    client.waiting.append(client.say(b"hello"))
+    client.waiting.append(client.encrypt(b"hello"))
     assert await tls.receive() == b"hello"
 
 
@@ -151,7 +151,7 @@ async def test_what_the_client_says_is_read_from_any_split_of_it(
 ) -> None:
     tls, client, _ = await connect(authority, version)
     data = random.Random(7).randbytes(50_000)
-    records = client.say(data)
+    records = client.encrypt(data)
     client.waiting += [records[start : start + 999] for start in range(0, len(records), 999)]
     received = b""
     while len(received) < len(data):
@@ -172,7 +172,7 @@ async def test_both_sides_may_say_that_nothing_more_will_come(
     assert client.has_ended()
 
     tls, client, _ = await connect(authority, version)
-    client.waiting += [client.say(b"last"), client.say_goodbye()]
+    client.waiting += [client.encrypt(b"last"), client.close_notify()]
     assert await tls.receive() == b"last"
     assert await tls.receive() == b""
     record_sizes(tls.encrypt(b"still possible"), _APPLICATION_DATA)
@@ -184,7 +184,7 @@ async def test_garbage_or_a_cut_ends_it_and_what_cannot_be_sealed_any_more_abort
     authority: trustme.CA, version: ssl.TLSVersion, last: bytes
 ) -> None:
     tls, client, _ = await connect(authority, version)
-    client.waiting += [client.say(b"good"), last]
+    client.waiting += [client.encrypt(b"good"), last]
     assert await tls.receive() == b"good"
     assert await tls.receive() == b""
     async with trio.open_nursery() as nursery:

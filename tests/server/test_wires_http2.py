@@ -14,7 +14,7 @@ from streamd.events import Batch, Control
 from streamd.server.http2 import HTTP2Stream, HTTP2Wire
 from streamd.server.hypercorn_internals import HTTP2Protocol, HypercornContext, protocol_arguments, stream_of
 from streamd.server.task_group import TaskGroup
-from tests.support.http2_client import Client
+from tests.support.http2_client import ManualHTTP2Client
 from tests.support.output_rig import PATIENCE_SECONDS, Rig, open_rig
 
 BATCH = Batch([Control("one"), Control("two")])
@@ -32,7 +32,7 @@ class Connection:
 
     def __init__(self, nursery: trio.Nursery, rig: Rig) -> None:
         self.rig = rig
-        self.client = Client(trio.SocketStream(trio.socket.from_stdlib_socket(rig.peer)))
+        self.client = ManualHTTP2Client(trio.SocketStream(trio.socket.from_stdlib_socket(rig.peer)))
         self.lost: list[int] = []
         self.deferred: set[Callable[[], None]] = set()
         self._sends: list[Any] = []
@@ -144,7 +144,7 @@ async def test_a_window_that_is_too_small_takes_nothing_and_the_order_holds() ->
         assert wire.write_nowait(SECOND) == 0  # nor any frame of it
         assert await wire.write(SECOND) == len(SECOND.sse)  # into the stream's buffer
         assert wire.write_nowait(BATCH) == 0  # it would overtake what is there
-        connection.client.generous.add(stream_id)
+        connection.client.replenished.add(stream_id)
         await connection.received(stream_id, SECOND.sse)
         await trio.testing.wait_all_tasks_blocked()
         assert wire.write_nowait(BATCH) == len(BATCH.sse)
@@ -190,7 +190,7 @@ async def test_revoked_nothing_is_written_and_the_client_is_lost_once(who: str) 
         elif who == "abort":
             transport.abort()
         else:
-            await connection.client.leave(stream_id)
+            await connection.client.cancel(stream_id)
         await trio.testing.wait_all_tasks_blocked()
         assert connection.lost == [stream_id]
         await is_over(connection, wire)
@@ -218,7 +218,7 @@ async def test_resetting_one_stream_leaves_the_leases_of_the_others() -> None:
 async def test_a_stream_that_is_over_has_no_lease_and_its_client_is_lost() -> None:
     async with connected() as connection:
         stream_id, transport, _ = await connection.open()
-        await connection.client.leave(stream_id)
+        await connection.client.cancel(stream_id)
         await trio.testing.wait_all_tasks_blocked()
         assert transport.lease(connection.deferred.add, lambda: connection.lost.append(stream_id)) is None
         assert connection.lost == [stream_id]

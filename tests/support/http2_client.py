@@ -1,4 +1,4 @@
-"""An HTTP/2 client that shows every frame, and grants flow-control windows only where it is told to."""
+"""An HTTP/2 client that opens flow-control windows only where a test asks for it."""
 
 import h2.config
 import h2.connection
@@ -7,8 +7,15 @@ import h2.events
 import trio
 
 
-class Client:
-    """Streams that are not in ``generous`` get no window beyond the first."""
+class ManualHTTP2Client:
+    """One HTTP/2 connection with any number of requests.
+
+    Attributes:
+        received: body bytes, by stream id.
+        reset: ids of streams that the server has reset.
+        replenished: ids of streams whose windows are opened again as bytes arrive; the others keep to the
+            initial window.
+    """
 
     def __init__(self, stream: trio.abc.Stream) -> None:
         self.stream = stream
@@ -16,9 +23,10 @@ class Client:
         self.http.initiate_connection()
         self.received: dict[int, bytes] = {}
         self.reset: set[int] = set()
-        self.generous: set[int] = set()
+        self.replenished: set[int] = set()
 
     async def get(self, path: str) -> int:
+        """Send a GET request, and return its stream id."""
         stream_id = self.http.get_next_available_stream_id()
         head = [(":method", "GET"), (":path", path), (":scheme", "http"), (":authority", "test")]
         self.http.send_headers(stream_id, head, end_stream=True)
@@ -26,7 +34,7 @@ class Client:
         return stream_id
 
     async def post(self, path: str, headers: dict[str, str]) -> int:
-        """Begin a request whose body comes with :meth:`send_body`."""
+        """Send the head of a POST request, and return its stream id; :meth:`send_body` sends the body."""
         stream_id = self.http.get_next_available_stream_id()
         head = [(":method", "POST"), (":path", path), (":scheme", "http"), (":authority", "test")]
         self.http.send_headers(stream_id, [*head, *headers.items()])
@@ -34,7 +42,7 @@ class Client:
         return stream_id
 
     async def send_body(self, stream_id: int, data: bytes) -> None:
-        """Send a part of a body as the peer's windows allow, unless the peer has closed the stream."""
+        """Send a part of a body once the windows allow it, unless the server has reset the stream."""
         while self.http.outbound_flow_control_window and stream_id not in self.reset:
             if self.http.local_flow_control_window(stream_id) >= len(data):
                 self.http.send_data(stream_id, data)
@@ -42,20 +50,21 @@ class Client:
                 return
             await self.read()
 
-    async def leave(self, stream_id: int) -> None:
+    async def cancel(self, stream_id: int) -> None:
+        """Reset a stream (RST_STREAM, CANCEL)."""
         self.http.reset_stream(stream_id, h2.errors.ErrorCodes.CANCEL)
         await self.stream.send_all(self.http.data_to_send())
 
     async def read(self) -> None:
-        """Take in what the server sends next."""
+        """Process the next bytes of the server."""
         for event in self.http.receive_data(await self.stream.receive_some()):
             if isinstance(event, h2.events.DataReceived):
                 assert event.stream_id is not None
                 data = self.received.get(event.stream_id, b"")
                 self.received[event.stream_id] = data + (event.data or b"")
-                # The connection's own window stays open, so that streams do not share one fate.
+                # The connection's own window stays open, so that one stream cannot block the others.
                 self.http.increment_flow_control_window(event.flow_controlled_length or 1)
-                if event.stream_id in self.generous:
+                if event.stream_id in self.replenished:
                     self.http.increment_flow_control_window(
                         event.flow_controlled_length or 1, event.stream_id
                     )

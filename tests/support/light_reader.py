@@ -1,6 +1,6 @@
-"""A reader of event streams that costs little, for tests with many of them.
+"""A cheap reader of event streams, for tests with many of them.
 
-It reads HTTP/1.1 by hand where :mod:`streamd.testing` uses h11, and takes any stream, TLS included.
+It parses HTTP/1.1 by hand where :mod:`streamd.testing` uses h11, and reads any stream, TLS included.
 """
 
 import socket
@@ -23,14 +23,15 @@ class LightReader:
 
     Attributes:
         status: of the answer.
-        head: of the answer, as it came.
+        head: of the answer, in bytes.
+        ended: the last chunk has been received.
     """
 
     def __init__(self, stream: trio.abc.Stream) -> None:
         self.stream = stream
         self.status = 0
         self.head = b""
-        self.ended = False  # by the last chunk, as it should
+        self.ended = False
         self._buffer = bytearray()
         self._decoder = Decoder()
 
@@ -43,7 +44,7 @@ class LightReader:
         return self._decoder.retry_ms
 
     async def open(self, host: str, target: str, last_event_id: str | None = None) -> None:
-        """Send the request and read the head of the answer."""
+        """Send the request, and read the head of the answer."""
         resume = "" if last_event_id is None else f"Last-Event-ID: {last_event_id}\r\n"
         await self.stream.send_all(f"GET {target} HTTP/1.1\r\nHost: {host}\r\n{resume}\r\n".encode())
         while (end := self._buffer.find(b"\r\n\r\n")) < 0:
@@ -55,7 +56,7 @@ class LightReader:
         self.status = int(self.head.split()[1])
 
     async def next_block(self) -> ServerSentEvent | DecodedCursorMove | None:
-        """The next event, control frame or cursor move; None at the end of the stream."""
+        """Read the next event, control frame or cursor move; None at the end of the stream."""
         while (block := self._decoder.next_event()) is None:
             if self.ended:
                 return None
@@ -67,7 +68,7 @@ class LightReader:
         return block
 
     async def next_event(self) -> ServerSentEvent | None:
-        """The next published event; None at the end of the stream."""
+        """Read up to the next published event; None at the end of the stream."""
         while (block := await self.next_block()) is not None:
             if isinstance(block, ServerSentEvent) and block.type not in _CONTROL:
                 return block
@@ -81,7 +82,7 @@ class LightReader:
         raise AssertionError(f"the stream ended without {name}")
 
     def _take_chunks(self) -> bool:
-        """Hand whole chunks (RFC 9112 section 7.1) to the decoder; whether there was one."""
+        """Pass whole chunks (RFC 9112 section 7.1) to the decoder; return False if there was none."""
         taken = False
         while (line := self._buffer.find(_CHUNK_END)) >= 0:
             size = int(self._buffer[:line], 16)
@@ -100,7 +101,7 @@ class LightReader:
 async def connect(
     url: str, *, tls: ssl.SSLContext | None = None, receive_buffer_bytes: int | None = None
 ) -> trio.abc.Stream:
-    """A connection to a server; a small receive buffer makes a reader that stalls early."""
+    """Open a connection to a server; with a small receive buffer the reader stalls early."""
     parts = urlsplit(url)
     sock = trio.socket.socket()
     try:
@@ -126,7 +127,7 @@ async def reading(
     tls: ssl.SSLContext | None = None,
     **query: str,
 ) -> AsyncIterator[LightReader]:
-    """Subscribe, for as long as the block lasts; the answer must be 200."""
+    """Subscribe for the block; the answer must be 200."""
     stream = await connect(url, tls=tls)
     try:
         reader = LightReader(stream)

@@ -1,4 +1,4 @@
-"""Small servers that say exactly what a test wants, and the C reader run against them."""
+"""Small servers that send exactly the bytes of a test, and the C load program that reads from them."""
 
 import base64
 import hashlib
@@ -22,8 +22,8 @@ import wsproto.events
 from bench.native import build
 
 DEADLINE_SECONDS = 60
-READER_DEADLINE_SECONDS = 40  # it reports what it has, before the test is ended
-WINDOW_BYTES = 65_535  # of HTTP/2, at first
+READER_DEADLINE_SECONDS = 40  # it reports its results before the test times out
+WINDOW_BYTES = 65_535  # initial flow-control window (RFC 9113 section 6.9.2)
 CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 Handler = Callable[[trio.abc.Stream], Awaitable[None]]
@@ -31,7 +31,7 @@ Handler = Callable[[trio.abc.Stream], Awaitable[None]]
 
 @asynccontextmanager
 async def serve(handler: Handler, tls: ssl.SSLContext | None = None) -> AsyncGenerator[int]:
-    """A server on a free port, which is yielded; it ends with the block."""
+    """Run a server for the block, and yield its port."""
     async with trio.open_nursery() as nursery:
         [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
         port = listener.socket.getsockname()[1]
@@ -42,17 +42,17 @@ async def serve(handler: Handler, tls: ssl.SSLContext | None = None) -> AsyncGen
 
 
 class Load:
-    """A running load."""
+    """A running load program."""
 
     def __init__(self, process: trio.Process) -> None:
         self._process = process
         self._text = b""
 
     async def line(self) -> dict[str, Any]:
-        """The next line it prints.
+        """Read the next line that it prints.
 
         Raises:
-            RuntimeError: it ended; the text is what it wrote to stderr.
+            RuntimeError: it ended; the message is its standard error.
         """
         assert self._process.stdout is not None
         assert self._process.stderr is not None
@@ -66,11 +66,12 @@ class Load:
         return value
 
     async def again(self) -> None:
+        """Ask it to measure once more."""
         assert self._process.stdin is not None
         await self._process.stdin.send_all(b"again\n")
 
     async def finish(self) -> int:
-        """End its stdin; its exit status."""
+        """Close its standard input, wait for its end, and return its exit status."""
         assert self._process.stdin is not None
         await self._process.stdin.aclose()
         return await self._process.wait()
@@ -80,7 +81,7 @@ class Load:
 async def run_load(
     port: int, protocol: str, *options: str, clients: int = 1, events: int = 1
 ) -> AsyncGenerator[Load]:
-    """The C reader, until the end of the block.
+    """Run the C load program for the block.
 
     Raises:
         trio.TooSlowError: the block took longer than a minute.
@@ -117,20 +118,21 @@ async def hold(stream: trio.abc.Stream) -> None:
         while await stream.receive_some():
             pass
     except trio.BrokenResourceError:
-        pass  # it did not read all, or closed TCP without closing TLS
+        pass  # the client left bytes unread, or closed TCP without close_notify
 
 
 def data_of(number: int, length: int = 40, ago_ns: int = 0) -> bytes:
-    """The data of an event, of about so many bytes, published so long ago."""
+    """Build an event's data of about ``length`` bytes, published ``ago_ns`` nanoseconds ago."""
     return b"bench %d %d " % (number, time.monotonic_ns() - ago_ns) + b"x" * length
 
 
 def block(number: int, length: int = 40, ago_ns: int = 0) -> bytes:
+    """Build an event as a block of an event stream."""
     return b"id: 1-%d\ndata: " % number + data_of(number, length, ago_ns) + b"\n\n"
 
 
 def chunked(body: bytes, sizes: Iterable[int]) -> bytes:
-    """``body`` in chunks of these sizes, without the last empty one."""
+    """Encode ``body`` in chunks of these sizes, without the last empty one."""
     chunks, at = [], 0
     for size in sizes:
         if at >= len(body):
@@ -142,7 +144,7 @@ def chunked(body: bytes, sizes: Iterable[int]) -> bytes:
 
 
 def answering(answer: Callable[[int], bytes], *, close: bool = False) -> Handler:
-    """A handler that sends ``answer(n)`` to the n-th client, counted from 0."""
+    """Return a handler that sends ``answer(n)`` to the n-th client, counted from 0."""
     counter = itertools.count()
 
     async def handler(stream: trio.abc.Stream) -> None:
@@ -162,7 +164,7 @@ def answering(answer: Callable[[int], bytes], *, close: bool = False) -> Handler
 
 
 class WebSocketPeer:
-    """Accepts, sends, and notes what the client says. wsproto refuses frames that are not masked."""
+    """Accepts a WebSocket, answers, and records the client's frames; wsproto rejects unmasked ones."""
 
     def __init__(self, answer: Callable[[wsproto.WSConnection], bytes]) -> None:
         self._answer = answer
@@ -192,22 +194,22 @@ class WebSocketPeer:
 
 
 def switching_protocols(head: bytes) -> bytes:
-    """The right answer to a WebSocket handshake."""
+    """Build the correct answer to a WebSocket handshake."""
     key = next(line for line in head.split(b"\r\n") if line.startswith(b"Sec-WebSocket-Key: "))[19:]
     accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
     return b"HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: " + accept + b"\r\n\r\n"
 
 
-class Http2Peer:
-    """Once a connection has all its requests, answers them with these bodies, a piece of each in turn.
+class HTTP2Peer:
+    """Answers the requests of a connection, once all have arrived, with interleaved pieces of the bodies.
 
-    It never uses more than half of a window, and so ends only with a client that gives back in time.
+    It never uses more than half of a window, so that it ends only if the client returns credit in time.
     """
 
     def __init__(self, bodies: Sequence[bytes], *, status: str = "200", last: bytes = b"") -> None:
         self._bodies = bodies
         self._status = status
-        self._last = last  # sent as it is after everything else
+        self._last = last  # sent unchanged after everything else
         self.pings = self.settings = self.updates = 0
 
     async def __call__(self, stream: trio.abc.Stream) -> None:
@@ -242,7 +244,7 @@ class Http2Peer:
     def _answer(self, http: h2.connection.H2Connection, left: dict[int, bytes]) -> None:
         http.ping(b"pingpong")
         for (stream_id, _), body in zip(sorted(left.items()), self._bodies, strict=True):
-            # So long a field needs CONTINUATION frames.
+            # A field of this length needs CONTINUATION frames.
             http.send_headers(stream_id, [(":status", self._status), ("x-filler", "~" * 20_000)])
             left[stream_id] = body
 

@@ -1,4 +1,4 @@
-"""An output on a real socket pair with tiny buffers, ended as a connection ends it."""
+"""An output on a real socket pair with tiny buffers, closed as a connection closes it."""
 
 import random
 import socket
@@ -10,21 +10,21 @@ import trio
 from streamd.server.output import Output
 
 PATIENCE_SECONDS = 30.0
-BIG = 300_000  # bytes; far more than both buffers of a pair hold
+BIG = 300_000  # bytes; far more than the kernel buffers of both sockets
 
 
 class Rig:
     """One output, its socket, and the peer's.
 
     Attributes:
-        failures: how often the output gave its connection up.
+        failures: number of times that the output aborted its connection.
     """
 
     def __init__(
         self, nursery: trio.Nursery, sock: socket.socket, peer: socket.socket, timeout_seconds: float
     ) -> None:
         self.sock, self.peer = sock, peer
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)  # the kernel makes it the least it allows
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)  # the kernel raises it to its minimum
         for end in (sock, peer):
             end.setblocking(False)
         self.failures = 0
@@ -35,7 +35,7 @@ class Rig:
         self.close()
 
     def close(self) -> None:
-        """As a connection does it: the output first, then the socket."""
+        """Close the output and then the socket, in the order of a connection."""
         self.output.close()
         if self.sock.fileno() >= 0:
             trio.lowlevel.notify_closing(self.sock)
@@ -45,7 +45,7 @@ class Rig:
         return self.output.free
 
     def available(self) -> bytes:
-        """What the peer can read now."""
+        """Return the bytes that the peer can read now."""
         data = b""
         try:
             while part := self.peer.recv(BIG):
@@ -55,7 +55,7 @@ class Rig:
         return data
 
     async def read(self, count: int) -> bytes:
-        """So many bytes at the peer's end, or fewer where the stream ends."""
+        """Read ``count`` bytes as the peer, or fewer if the stream ends."""
         data = bytearray()
         while len(data) < count:
             await trio.lowlevel.wait_readable(self.peer)
@@ -65,8 +65,8 @@ class Rig:
             data += part
         return bytes(data)
 
-    async def read_oddly(self, random_: random.Random) -> bytes:
-        """Everything up to the end, in pieces of odd sizes, at an odd pace."""
+    async def read_irregularly(self, random_: random.Random) -> bytes:
+        """Read up to the end, in pieces of random sizes and with random pauses."""
         data = bytearray()
         while True:
             await trio.lowlevel.wait_readable(self.peer)
@@ -85,11 +85,11 @@ def open_rig(
     timeout_seconds: float = PATIENCE_SECONDS,
     pair: tuple[socket.socket, socket.socket] | None = None,
 ) -> Iterator[Rig]:
-    """A rig for as long as the block lasts; its sockets are closed after it.
+    """Open a rig for the block, and close its sockets after it.
 
     Args:
-        nursery: of the tasks that flush.
-        timeout_seconds: of the output (s).
+        nursery: runs the flushing trio tasks.
+        timeout_seconds: write timeout of the output (s).
         pair: connected sockets, the output's first; a Unix socket pair when left out.
     """
     rig = Rig(nursery, *(pair or socket.socketpair()), timeout_seconds)

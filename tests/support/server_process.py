@@ -1,4 +1,4 @@
-"""streamd as a process of its own, so that it has a core for itself and can be signalled."""
+"""streamd as a separate process, which has its own core and can receive signals."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -29,7 +29,7 @@ class ServerProcess:
         return int(psutil.Process(self.program.process.pid).memory_info().rss)
 
     async def exit_status(self, seconds: float) -> int:
-        """Wait for its end."""
+        """Wait until the process ends, and return its exit status."""
         with trio.fail_after(seconds):
             return await self.program.ended()
 
@@ -42,8 +42,8 @@ async def server_process(
 
     Args:
         options: further flags.
-        seconds: how long the block may take.
-        settings: by environment, such as ``connections__stale_seconds=1``.
+        seconds: timeout of the block (s).
+        settings: passed as environment variables, such as ``connections__stale_seconds=1``.
     """
     variables = {f"STREAMD_{name.upper()}": str(value) for name, value in settings.items()}
     command = ("serve", "--bind", "127.0.0.1:0", *options)

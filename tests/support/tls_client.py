@@ -1,4 +1,4 @@
-"""A TLS client in memory, whose bytes a test carries to and fro."""
+"""A TLS client in memory; the test passes its bytes to the server and back."""
 
 import ssl
 
@@ -11,7 +11,7 @@ HOST = "server.test"
 def make_contexts(
     authority: trustme.CA, version: ssl.TLSVersion | None = None
 ) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """A server's context and that of a client who trusts it, for one version of TLS or any."""
+    """Build the contexts of a server and of a client that trusts it, for one version of TLS or all."""
     server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert(HOST).configure_cert(server)
     client = ssl.create_default_context()
@@ -22,12 +22,12 @@ def make_contexts(
 
 
 class TLSClient:
-    """What a peer of :class:`streamd.server.tls.TLS` does; ``receive`` is what that one reads from.
+    """The peer of a :class:`streamd.server.tls.TLS`, which reads from :meth:`receive`.
 
     Attributes:
-        waiting: what the server reads before anything else; empty bytes are the end.
+        waiting: bytes that the server reads before anything else; empty bytes are the end.
         application: decrypts and encrypts.
-        refused: whether it found the server's certificate wrong.
+        refused: True if the client rejected the server's certificate.
     """
 
     def __init__(self, context: ssl.SSLContext) -> None:
@@ -37,34 +37,34 @@ class TLSClient:
         self.refused = False
 
     def take_in(self, records: bytes) -> None:
-        """Records of the server, in the order they come."""
+        """Receive records of the server."""
         self._incoming.write(records)
 
     async def receive(self) -> bytes:
-        """The client's next bytes for the server. There is nobody else, and so there have to be some."""
+        """Return the client's next bytes for the server, which must exist: nothing else could arrive."""
         if self.waiting:
             return self.waiting.pop(0)
         self.shake_hands()
         data = self._outgoing.read()
-        assert data, "the server waits for bytes that nobody is going to send"
+        assert data, "the server waits for bytes that the client will never send"
         return data
 
     def shake_hands(self) -> None:
-        """Go on with the handshake as far as the server's records allow."""
+        """Continue the handshake as far as the server's records allow."""
         try:
             self.application.do_handshake()
         except ssl.SSLWantReadError:
             pass
         except ssl.SSLCertVerificationError:
-            self.refused = True  # the alert that says so is there to be received
+            self.refused = True  # its alert can be received
 
-    def say(self, data: bytes) -> bytes:
-        """Records for the server."""
+    def encrypt(self, data: bytes) -> bytes:
+        """Return the records for ``data``."""
         self.application.write(data)
         return self._outgoing.read()
 
-    def say_goodbye(self) -> bytes:
-        """The record that nothing more will come (close_notify)."""
+    def close_notify(self) -> bytes:
+        """Return the alert that ends TLS (close_notify)."""
         try:
             self.application.unwrap()
         except ssl.SSLWantReadError:
@@ -72,7 +72,7 @@ class TLSClient:
         return self._outgoing.read()
 
     def take(self) -> bytes:
-        """All the server has said up to now that came in."""
+        """Return the decrypted bytes of the records received up to now."""
         data = b""
         try:
             while part := self.application.read(65_536):
@@ -82,7 +82,7 @@ class TLSClient:
         return data
 
     def has_ended(self) -> bool:
-        """Whether the server said that nothing more will come, as the next thing to be read."""
+        """Return True if the next record is the server's close_notify."""
         try:
             return self.application.read(1) == b""
         except ssl.SSLWantReadError:

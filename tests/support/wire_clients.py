@@ -1,7 +1,7 @@
-"""Clients that read each wire by hand, in pieces as small as a test likes, and check all of its framing.
+"""Clients that parse each wire by hand, in pieces of any size, and check all of its framing.
 
-A client takes bytes with :meth:`WireClient.read`, and nothing behind a test's back: what is not read
-stays in the kernel. Whatever is no exact framing fails an assertion.
+A client reads only inside :meth:`WireClient.read`: unread bytes stay in the kernel. Any deviation from the
+exact framing fails an assertion.
 """
 
 import json
@@ -19,7 +19,7 @@ import trio
 from h2.settings import SettingCodes
 from wsproto.frame_protocol import FrameProtocol, Opcode
 
-ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # RFC 6455 section 1.3, for the key beside it
+ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # RFC 6455 section 1.3, for the key below
 UPGRADE = (
     "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
@@ -31,11 +31,11 @@ class WireClient(ABC):
     """One subscriber.
 
     Attributes:
-        events: published events as they came: SSE blocks, or JSON texts.
+        events: published events as received: SSE blocks, or JSON texts.
         controls: names and fields of control frames.
-        head: of the answer, where the wire has one in bytes.
-        ended: the stream ended as it should on its wire.
-        at_eof: the connection ended.
+        head: of the answer, on HTTP/1.1.
+        ended: the stream was ended as its protocol prescribes.
+        at_eof: the connection was closed.
     """
 
     alpn: ClassVar[str] = "http/1.1"
@@ -47,7 +47,7 @@ class WireClient(ABC):
         self.head = b""
         self.ended = False
         self.at_eof = False
-        self._rest = bytearray()  # what is not complete yet
+        self._rest = bytearray()  # of the incomplete block, chunk or frame
 
     @abstractmethod
     async def open(self, target: str, window_bytes: int) -> None:
@@ -55,15 +55,15 @@ class WireClient(ABC):
 
     @abstractmethod
     def feed(self, data: bytes) -> bytes:
-        """Take in bytes of the server; returns what is to be answered."""
+        """Process bytes of the server, and return the bytes to answer with."""
 
     @staticmethod
     @abstractmethod
     def encode(id: str, topic: str, data: str) -> bytes:
-        """What an event must look like among ``events``, made without streamd."""
+        """Encode an event as it must appear in ``events``, without streamd's code."""
 
     async def read(self, max_bytes: int = 65_536) -> None:
-        """Take at most so many bytes from the connection, waiting for one.
+        """Read at most ``max_bytes`` from the connection, waiting for at least one.
 
         Raises:
             trio.BrokenResourceError: the connection was reset.
@@ -77,6 +77,7 @@ class WireClient(ABC):
             await self.stream.send_all(answer)
 
     async def read_until(self, holds: Callable[[], bool], max_bytes: int = 65_536) -> None:
+        """Read until a condition holds, at most ``max_bytes`` at a time."""
         while not holds():
             await self.read(max_bytes)
 
@@ -86,10 +87,11 @@ class WireClient(ABC):
         return next(fields for seen, fields in self.controls if seen == name)
 
     def end_of_connection(self) -> None:
+        """Process the end of the connection."""
         assert not self._rest, self._rest[:100]
 
     def _take_block(self, block: bytes) -> None:
-        """One block of an event stream, its blank line included."""
+        """Process one block of an event stream, its blank line included."""
         if block.startswith(b"event: "):
             fields = dict(line.split(b": ", 1) for line in block.splitlines() if line)
             assert b"id" not in fields
@@ -99,19 +101,20 @@ class WireClient(ABC):
             self.events.append(block)
 
     def _take_blocks(self, text: bytearray) -> None:
-        """Take complete blocks out of the text."""
+        """Process the complete blocks, and remove them from the text."""
         while (end := text.find(b"\n\n")) >= 0:
             self._take_block(bytes(text[: end + 2]))
             del text[: end + 2]
 
 
 def encode_block(id: str, topic: str, data: str) -> bytes:
+    """Encode an event as a block of an event stream (WHATWG HTML section 9.2)."""
     lines = "".join(f"data: {line}\n" for line in data.split("\n"))
     return f"id: {id}\n{lines}\n".encode()
 
 
 class HTTP11Client(WireClient):
-    """Server-Sent Events in chunks; each must be one of whole blocks, in its shortest form."""
+    """Server-Sent Events in chunks: each chunk must contain whole blocks, with the shortest size line."""
 
     version = "1.1"
     encode = staticmethod(encode_block)
@@ -150,7 +153,7 @@ class HTTP11Client(WireClient):
 
 
 class HTTP10Client(HTTP11Client):
-    """Server-Sent Events up to the end of the connection."""
+    """Server-Sent Events until the connection is closed."""
 
     version = "1.0"
 
@@ -164,12 +167,12 @@ class HTTP10Client(HTTP11Client):
 
 
 class WebSocketClient(WireClient):
-    """JSON text frames, read by wsproto, and compared with their only encoding.
+    """JSON text frames, parsed by wsproto and compared with their shortest encoding.
 
     Attributes:
-        pongs: payloads, in their order.
+        pongs: payloads, in order.
         close_code: of the server's Close frame.
-        answers_close: whether the server's Close is answered, as it should be.
+        answers_close: set to False to leave the server's Close frame unanswered.
     """
 
     headers = ""  # further lines of the request
@@ -180,7 +183,7 @@ class WebSocketClient(WireClient):
         self.pongs: list[bytes] = []
         self.close_code: int | None = None
         self.answers_close = True
-        self._payload: list[bytes] = []  # of the frame that is not complete yet
+        self._payload: list[bytes] = []  # of the incomplete frame
 
     async def open(self, target: str, window_bytes: int) -> None:
         await self.stream.send_all(
@@ -206,7 +209,7 @@ class WebSocketClient(WireClient):
         return self.feed_frames(data)
 
     def feed_frames(self, data: bytes) -> bytes:
-        """Take in bytes of frames, which are in ``_rest`` as well."""
+        """Process bytes of frames, which are in ``_rest`` as well."""
         self.frames.receive_bytes(data)
         for frame in self.frames.received_frames():
             if frame.opcode is Opcode.CLOSE:
@@ -214,15 +217,15 @@ class WebSocketClient(WireClient):
                 text = f"{frame.payload[1]}".encode()
                 self._take_frame(Opcode.CLOSE, self.close_code.to_bytes(2, "big") + text)
                 self.ended = True
-                assert not self._rest, "something comes after Close"
+                assert not self._rest, "bytes after the Close frame"
                 return bytes(self.frames.close(self.close_code)) if self.answers_close else b""
             part: Any = frame.payload
             self._payload.append(part.encode() if isinstance(part, str) else bytes(part))
             if frame.frame_finished:
-                assert frame.message_finished, "a message in pieces"
+                assert frame.message_finished, "a fragmented message"
                 self._take_frame(frame.opcode, b"".join(self._payload))
                 self._payload.clear()
-        assert self.close_code is None or not self._rest, "something comes after Close"
+        assert self.close_code is None or not self._rest, "bytes after the Close frame"
         return b""
 
     def _take_frame(self, opcode: Opcode, payload: bytes) -> None:
@@ -242,14 +245,14 @@ class WebSocketClient(WireClient):
 
 
 def _encode_length(size: int) -> bytes:
-    """RFC 6455 section 5.2, in the shortest form."""
+    """Encode a payload length in its shortest form (RFC 6455 section 5.2)."""
     if size < 126:
         return bytes([size])
     return b"\x7e" + size.to_bytes(2, "big") if size < 1 << 16 else b"\x7f" + size.to_bytes(8, "big")
 
 
 class HTTP2Client(WireClient):
-    """Server-Sent Events on one stream; its window opens as it reads.
+    """Server-Sent Events on one stream, whose window opens as the client reads.
 
     Attributes:
         reset: the server has reset the stream.
@@ -290,7 +293,7 @@ class HTTP2Client(WireClient):
         return self.http.data_to_send()
 
     def _open_windows(self, size: int) -> None:
-        """Give the server back what it used, at once and not, as h2 does, when half of it is used."""
+        """Return flow-control credit at once; h2 would wait until half of the window is used."""
         if size:
             self.http.increment_flow_control_window(size)
             with suppress(h2.exceptions.StreamClosedError):

@@ -1,4 +1,4 @@
-"""The wires that there are, a server for each, and subscribers on it."""
+"""All kinds of wires, settings of a server for each, and subscribers on it."""
 
 import functools
 import socket
@@ -22,12 +22,12 @@ from tests.support.light_reader import connect
 from tests.support.plain import NO_SERVICES
 from tests.support.wire_clients import HTTP2Client, HTTP10Client, HTTP11Client, WebSocketClient, WireClient
 
-_GENEROUS_BYTES = 2**30  # a flow-control window that holds nobody back
+_WIDE_WINDOW_BYTES = 2**30  # a flow-control window that never fills
 
 
 @attrs.frozen
 class WireKind:
-    """A protocol, over TLS or not."""
+    """A protocol, with or without TLS."""
 
     name: str
     client: type[WireClient]
@@ -52,7 +52,7 @@ def _authority() -> trustme.CA:
 
 
 def settings_for(wire: WireKind, folder: Path, server: ServerSettings, **sections: Any) -> Settings:
-    """Settings of a server for a wire; a certificate is written into the folder."""
+    """Build the settings of a server for a wire; its certificate is written to ``folder``."""
     if wire.tls:
         pem = folder / "server.pem"
         _authority().issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(pem))
@@ -63,7 +63,7 @@ def settings_for(wire: WireKind, folder: Path, server: ServerSettings, **section
 async def connect_to(
     server: RunningServer, wire: WireKind, receive_buffer_bytes: int | None = None
 ) -> trio.abc.Stream:
-    """A connection on which the wire's protocol is agreed."""
+    """Open a connection, and agree on the wire's protocol."""
     if not wire.tls:
         return await connect(server.url, receive_buffer_bytes=receive_buffer_bytes)
     context = ssl.create_default_context()
@@ -81,10 +81,10 @@ async def subscribed(
     wire: WireKind,
     *topics: str,
     receive_buffer_bytes: int | None = None,
-    window_bytes: int = _GENEROUS_BYTES,
+    window_bytes: int = _WIDE_WINDOW_BYTES,
     **query: str,
 ) -> AsyncIterator[WireClient]:
-    """A client that has read no further than ``connected``."""
+    """Subscribe, and read up to ``connected`` and no further."""
     stream = await connect_to(server, wire, receive_buffer_bytes)
     try:
         client = wire.client(stream)
@@ -97,7 +97,7 @@ async def subscribed(
 
 
 def subscription_of(server: RunningServer, client_id: str) -> Subscription:
-    """The place in the log of a client that is connected."""
+    """Return the subscription of a connected client."""
     leave_hub: Any = server.streamd.connections.find(client_id).leave_hub
     subscription = leave_hub.__self__
     assert isinstance(subscription, Subscription)
@@ -105,14 +105,14 @@ def subscription_of(server: RunningServer, client_id: str) -> Subscription:
 
 
 def socket_of(stream: trio.abc.Stream) -> trio.socket.SocketType:
-    """The socket under a stream, over TLS or not."""
+    """Return the socket below a stream, with or without TLS."""
     tcp = stream.transport_stream if isinstance(stream, trio.SSLStream) else stream
     assert isinstance(tcp, trio.SocketStream)
     return tcp.socket
 
 
 def reset_connection(stream: trio.abc.Stream) -> None:
-    """Close a client's socket so that the server is sent a reset (SO_LINGER, 0 s)."""
+    """Close a client's socket with a reset (SO_LINGER, 0 s)."""
     sock = socket_of(stream)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     sock.close()
