@@ -1,4 +1,4 @@
-"""Ends of a connection, on each wire: aborted, drained, reset; and a descriptor that is used again."""
+"""The end of a connection on each wire: abort, drain, reset, and a reused descriptor."""
 
 import importlib
 import os
@@ -34,29 +34,29 @@ from tests.support.wire_kinds import (
 SECONDS = 60
 DRAIN_SECONDS = 1.0
 GRACE_SECONDS = 0.5
-MARGIN_SECONDS = 5.0  # of a busy machine; a write would hold on for its timeout
+MARGIN_SECONDS = 5.0  # for a busy machine; a pending write would last for its timeout, an hour
 EVENT_BYTES = 20_000
-PUBLISHED = 100  # in all 2 MB, far more than the buffers on the way
+PUBLISHED = 100  # 2 MB in total, far more than the buffers in between
 SERVER = ServerSettings(
     send_buffer_bytes=4608,
     drain_seconds=DRAIN_SECONDS,
     grace_seconds=GRACE_SECONDS,
-    write_timeout_seconds=3600,  # nothing else may end a connection
+    write_timeout_seconds=3600,  # no timeout may end a connection
     tcp_user_timeout_ms=0,
 )
-# Subscribers that the fan-out offers an event before it looks at the clock, and lets others run.
+# Subscriptions that the fan-out offers an event before it checks the clock and yields.
 BEFORE_A_YIELD = 32
 
-NEXT_ID = EventId(f"{10**13 - 1}-000000")  # after all that a log may have
+NEXT_ID = EventId(f"{10**13 - 1}-000000")  # after every id of the log
 
 Live = LiveConnections[ServerConnection]
 
 
 @pytest.fixture
 def live(monkeypatch: pytest.MonkeyPatch) -> Live:
-    """The connections of the server that the test runs."""
+    """The connections of the test's server."""
     connections = Live()
-    # By its name: the package has a function called `serve`, too.
+    # By name, because the package also has a function called `serve`.
     module = importlib.import_module("streamd.server.serve")
     monkeypatch.setattr(module, "LiveConnections", lambda: connections)
     return connections
@@ -83,7 +83,7 @@ def tasks() -> int:
 
 
 async def stall(server: RunningServer, client_id: str) -> None:
-    """Publish until a client that does not read is written to no more: the buffers on the way are full."""
+    """Publish until the buffers in between are full, and nothing more is written to the client."""
     for _ in range(PUBLISHED):
         await server.streamd.publish("big", "x" * EVENT_BYTES)
     connection = server.streamd.connections.find(client_id)
@@ -91,13 +91,13 @@ async def stall(server: RunningServer, client_id: str) -> None:
 
 
 async def settled_tasks() -> int:
-    """How many tasks there are when all of them wait."""
+    """Return the number of trio tasks when all of them wait."""
     await trio.testing.wait_all_tasks_blocked()
     return tasks()
 
 
 async def check_served(server: RunningServer, client: WireClient, text: str, topic: str = "small") -> None:
-    """The client gets the next event, and nothing else before it."""
+    """Publish an event, and check that it is the next that the client receives."""
     number = len(client.events)
     event_id = await server.streamd.publish(topic, text)
     await client.read_until(lambda: len(client.events) > number)
@@ -110,20 +110,20 @@ def address_of(client: WireClient) -> tuple[str, int]:
 
 
 def server_side_of(live: Live, client: WireClient) -> ServerConnection:
-    """The server's object for a client's connection."""
+    """Return the server's object for a client's connection."""
     [connection] = [connection for connection in live if connection._peer == address_of(client)]
     return connection
 
 
 def wait_for_reset(connection: ServerConnection) -> None:
-    """Wait until the kernel has the client's reset; nothing else of this process runs meanwhile."""
+    """Block the process until the kernel has received the client's reset; no trio task runs meanwhile."""
     poll = select.poll()
     poll.register(connection._sock, select.POLLERR)
     assert poll.poll(1000 * SECONDS)
 
 
-def check_told(client: WireClient, reason: str) -> None:
-    """The client was told why, and its stream ended as it should on its wire."""
+def check_closing(client: WireClient, reason: str) -> None:
+    """Check that the client received the reason, and that its stream was ended properly."""
     assert client.ended
     name, fields = client.controls[-1]
     assert (name, fields["reason"]) == ("closing", reason)
@@ -132,7 +132,7 @@ def check_told(client: WireClient, reason: str) -> None:
 
 
 @on_each_wire
-async def test_a_stalled_client_is_aborted_at_once_and_others_are_undisturbed(
+async def test_a_stalled_client_is_aborted_at_once_and_others_are_served(
     wire: WireKind, tmp_path: Path, live: Live
 ) -> None:
     async with serving(wire, tmp_path) as server, subscribed(server, wire, "small") as other:
@@ -145,7 +145,7 @@ async def test_a_stalled_client_is_aborted_at_once_and_others_are_undisturbed(
             assert connection.is_disconnected
             assert server.streamd.hub.statistics()["subscriptions"] == 1
             await until(lambda: active(server) == 1)
-            if wire.client is HTTP2Client:  # its stream alone: the connection goes on once it is read
+            if wire.client is HTTP2Client:  # only its stream is reset: the connection goes on once it is read
                 assert len(live) == 2
                 await client.read_until(lambda: isinstance(client, HTTP2Client) and client.reset)
             else:
@@ -162,9 +162,7 @@ async def test_a_stalled_client_is_aborted_at_once_and_others_are_undisturbed(
 
 
 @on_each_wire
-async def test_draining_is_not_held_up_by_a_stalled_client(
-    wire: WireKind, tmp_path: Path, live: Live
-) -> None:
+async def test_a_stalled_client_does_not_delay_draining(wire: WireKind, tmp_path: Path, live: Live) -> None:
     async with AsyncExitStack() as clients:
         async with serving(wire, tmp_path) as server:
             enter = clients.enter_async_context
@@ -176,7 +174,7 @@ async def test_draining_is_not_held_up_by_a_stalled_client(
             began = trio.current_time()
             server.stop()
             await healthy.read_until(lambda: healthy.ended)
-            check_told(healthy, "shutdown")
+            check_closing(healthy, "shutdown")
             if not healthy.at_eof:
                 await healthy.read_until(lambda: healthy.at_eof)
             assert len(healthy.events) == 1
@@ -209,11 +207,11 @@ async def test_a_reset_is_found_by_the_next_write_and_frees_the_subscription_at_
             await until(lambda: subscription._wire is not None)
             server_side = server_side_of(live, client)
             reset_connection(client.stream)
-            # From here on no other task runs: not the reader, which would find the reset as well.
+            # From here on no other trio task runs: the reader would find the reset, too.
             wait_for_reset(server_side)
             hub = server.streamd.hub
             subscription.offer(Batch([Event(NEXT_ID, ("small",), "message", "x", is_json=False)]))
-            hub._turn.run_deferred()  # over HTTP/2 the end of the fan-out's turn writes
+            hub._turn.run_deferred()  # HTTP/2 writes at the end of the fan-out's turn
             assert connection.is_disconnected
             assert hub.statistics()["subscriptions"] == 1
             assert server_side._sock.fileno() == -1
@@ -225,47 +223,47 @@ async def test_a_reset_is_found_by_the_next_write_and_frees_the_subscription_at_
 
 
 class HeldTurn:
-    """Holds the fan-out in its checkpoint between two turns, until ``go_on`` is set."""
+    """Holds the fan-out in its checkpoint between two turns, until ``released`` is set."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.is_armed = False
         self.reached = trio.Event()
-        self.go_on = trio.Event()
+        self.released = trio.Event()
         let_others_run = Turn._let_others_run
 
         async def let_others_run_and_wait(turn: Turn) -> None:
             await let_others_run(turn)
             if self.is_armed:
                 self.reached.set()
-                await self.go_on.wait()
+                await self.released.wait()
 
         monkeypatch.setattr(Turn, "_let_others_run", let_others_run_and_wait)
 
 
-def open_nothing() -> int:
+def open_null() -> int:
     return os.open(os.devnull, os.O_RDONLY)
 
 
 def fill_descriptors_below(number: int, stack: ExitStack) -> None:
-    """Leave no descriptor free below one that is open."""
-    while (descriptor := open_nothing()) < number:
+    """Open descriptors until no number below ``number`` is free."""
+    while (descriptor := open_null()) < number:
         stack.callback(os.close, descriptor)
     os.close(descriptor)
 
 
 @pytest.mark.parametrize("is_behind", [False, True], ids=["level", "behind"])
 @on_each_wire
-async def test_a_descriptor_that_is_used_again_gets_nothing_of_what_was_for_its_former_client(
+async def test_a_reused_descriptor_receives_nothing_that_was_meant_for_its_former_client(
     wire: WireKind, is_behind: bool, tmp_path: Path, live: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The client is aborted in the middle of a fan-out; behind, also with a flush of its output under way."""
+    """The client is aborted in the middle of a fan-out; if it is behind, during a flush of its output."""
     held = HeldTurn(monkeypatch)
     with ExitStack() as stack:
         async with serving(wire, tmp_path, hub=HubSettings(turn_ms=1e-6)) as server:
             hub = server.streamd.hub
             for _ in range(BEFORE_A_YIELD):
                 stack.enter_context(hub.subscribe(Selectors(topics=["small"]), None, SendQueue(8, 1000)))
-            spare = open_nothing()
+            spare = open_null()
             async with (
                 subscribed(server, wire, "big", "small", receive_buffer_bytes=4096, client_id="old") as old,
                 subscribed(server, wire, "small") as other,
@@ -283,14 +281,14 @@ async def test_a_descriptor_that_is_used_again_gets_nothing_of_what_was_for_its_
                 fill_descriptors_below(number, stack)
                 assert subscription_of(server, "old").live
                 server.streamd.connections.find("old").abort()
-                server_side.abort()  # what HTTP/2 does not do for one stream
-                os.close(spare)  # which the newcomer's own end takes
+                server_side.abort()  # on HTTP/2, aborting a stream does not do that
+                os.close(spare)  # its number goes to the client's end of the new connection
                 newcomer = wire.client(await connect_to(server, wire))
                 async with newcomer.stream:
                     await until(lambda: {address_of(newcomer), address_of(other)} == {c._peer for c in live})
                     assert server_side_of(live, newcomer)._sock.fileno() == number
                     held.is_armed = False
-                    held.go_on.set()
+                    held.released.set()
                     await other.read_until(lambda: bool(other.events))
                     assert other.events == [other.encode(event_id, "small", "for the others")]
                     await until(lambda: hub.position == hub.log.head)

@@ -1,4 +1,4 @@
-"""The garbage collector is tuned, and has nothing to do: what a connection was made of goes with it."""
+"""The garbage collector is tuned, and has nothing to free: objects of a connection are freed with it."""
 
 import gc
 import socket
@@ -23,7 +23,7 @@ from tests.support.light_reader import LightReader, connect, reading
 
 SECONDS = 5
 CONNECTIONS = 10  # of each kind
-# What a connection is made of. Events stay in the log, and the keeper makes frames whenever it looks.
+# Modules of a connection's objects. Events stay in the log, and the sweeper makes frames at any time.
 PARTS = (
     "hypercorn.",
     "streamd.http.",
@@ -34,8 +34,8 @@ PARTS = (
 )
 
 
-class Circle:
-    """Something that only the collector frees."""
+class Cycle:
+    """An object that only the collector frees."""
 
     def __init__(self) -> None:
         self.itself = self
@@ -43,7 +43,7 @@ class Circle:
 
 @pytest.fixture
 def collector_off() -> Iterator[None]:
-    """No collection by itself; and what the test has set is as before afterwards."""
+    """Disable automatic collection for a test, and restore the settings after it."""
     threshold = gc.get_threshold()
     assert gc.isenabled()
     assert not gc.get_freeze_count()
@@ -59,12 +59,12 @@ def collector_off() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("collector_off")
-def test_tuned_it_forgets_what_there_is_and_comes_less_often() -> None:
-    circle = weakref.ref(Circle())
-    kept = Circle()
+def test_tuning_freezes_existing_objects_and_raises_the_thresholds() -> None:
+    cycle = weakref.ref(Cycle())
+    kept = Cycle()
     before = gc.get_threshold()
     tune_collector(ServerSettings(gc_tuning=True, gc_threshold=12_345))
-    assert circle() is None  # what is garbage already is not kept for ever
+    assert cycle() is None  # garbage is collected before the rest is frozen
     assert gc.get_freeze_count() > 0
     assert not any(item is kept for item in gc.get_objects())
     youngest, *older = gc.get_threshold()
@@ -73,16 +73,16 @@ def test_tuned_it_forgets_what_there_is_and_comes_less_often() -> None:
 
 
 @pytest.mark.usefixtures("collector_off")
-def test_not_tuned_it_stays_as_it_is() -> None:
-    circle = weakref.ref(Circle())
+def test_without_tuning_nothing_changes() -> None:
+    cycle = weakref.ref(Cycle())
     before = gc.get_threshold()
     tune_collector(ServerSettings(gc_tuning=False, gc_threshold=12_345))
-    assert circle() is not None
+    assert cycle() is not None
     assert gc.get_freeze_count() == 0
     assert gc.get_threshold() == before
 
 
-# --- connections, each of which comes, is served and goes -------------------------------------------
+# --- connections that are opened, served and closed -------------------------------------------------
 
 Visit = Callable[[RunningServer], Awaitable[None]]
 
@@ -111,7 +111,7 @@ async def follow_until_aborted(server: RunningServer) -> None:
 
 
 async def stall_until_aborted(server: RunningServer) -> None:
-    """Aborted while a write waits for the socket."""
+    """Abort a client while a write waits for the socket."""
     stream = await connect(server.url, receive_buffer_bytes=4096)
     reader = LightReader(stream)
     await reader.open("test", "/events?topic=a&client_id=me")
@@ -122,7 +122,7 @@ async def stall_until_aborted(server: RunningServer) -> None:
     await trio.aclose_forcefully(stream)
 
 
-async def ask_twice_and_be_refused(server: RunningServer) -> None:
+async def request_twice_and_be_rejected(server: RunningServer) -> None:
     stream = await connect(server.url)
     async with stream:
         for target, status in (("/health/live", b"200"), ("/events/poll?topic=a&wait=0", b"200")):
@@ -135,7 +135,7 @@ async def ask_twice_and_be_refused(server: RunningServer) -> None:
 
 
 async def ask(stream: trio.abc.Stream, request: bytes, status: bytes) -> None:
-    """All these answers end with a JSON object, or in plain text with a line."""
+    """Send a request, and read an answer that ends with a JSON object or a line."""
     await stream.send_all(request)
     answer = b""
     while not answer.endswith((b"}", b"\n")) or b"\r\n\r\n" not in answer[:-4]:
@@ -143,7 +143,7 @@ async def ask(stream: trio.abc.Stream, request: bytes, status: bytes) -> None:
     assert answer.split()[1] == status
 
 
-async def send_what_is_no_http(server: RunningServer) -> None:
+async def send_invalid_http(server: RunningServer) -> None:
     stream = await connect(server.url)
     async with stream:
         await stream.send_all(b"\x00\x01 nonsense\r\n\r\n")
@@ -151,7 +151,7 @@ async def send_what_is_no_http(server: RunningServer) -> None:
             pass
 
 
-async def ask_behind_a_stream(server: RunningServer) -> None:
+async def request_behind_a_stream(server: RunningServer) -> None:
     async with reading(server.url, "a", client_id="me") as reader:
         await reader.next_control("connected")
         await reader.stream.send_all(b"GET /events?topic=a HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -187,7 +187,7 @@ async def talk_and_close(server: RunningServer) -> None:
 
 
 async def follow_by_http2(server: RunningServer) -> None:
-    """One stream that the server ends, one that is aborted, one that is reset, one that is left behind."""
+    """Open four streams: ended by the server, aborted, reset by the client, and left open."""
     async with await trio.open_tcp_stream(server.host, server.port) as tcp:
         client = ManualHTTP2Client(tcp)
         names = ("ended", "aborted", "reset", "left")
@@ -206,25 +206,25 @@ VISITS: list[Visit] = [
     follow_until_closed,
     follow_until_aborted,
     stall_until_aborted,
-    ask_twice_and_be_refused,
-    ask_behind_a_stream,
+    request_twice_and_be_rejected,
+    request_behind_a_stream,
     talk_until_closed,
     follow_by_http2,
 ]
-# Here exceptions of libraries hold the frames that they passed through, in circles: h11's of a request
-# that it cannot parse, Quart-Trio's of a socket whose client has left.
-VISITS_WITH_CIRCLES: list[Visit] = [send_what_is_no_http, talk_and_close]
+# Exceptions of libraries keep stack frames in reference cycles: h11's for a request that it cannot parse,
+# Quart-Trio's for a WebSocket whose client has left.
+VISITS_WITH_CYCLES: list[Visit] = [send_invalid_http, talk_and_close]
 
 
 def parts() -> Counter[str]:
-    """How many objects there are of each class that connections are made of."""
+    """Count the objects of each class that connections consist of."""
     names = (f"{type(item).__module__}.{type(item).__qualname__}" for item in gc.get_objects())
     return Counter(name for name in names if name.startswith(PARTS))
 
 
 async def check_freed(server: RunningServer, visit: Visit, *, by_collector: bool = False) -> None:
-    """There are as few objects after many connections as before them."""
-    await visit(server)  # whatever is made once
+    """Check that many connections leave no objects behind."""
+    await visit(server)  # makes the objects that are made once
     await all_left(server)
     gc.collect()
     before = parts()
@@ -233,7 +233,7 @@ async def check_freed(server: RunningServer, visit: Visit, *, by_collector: bool
     await all_left(server)
     if by_collector:
         gc.collect()
-    with trio.move_on_after(SECONDS):  # the last task may have a step to go
+    with trio.move_on_after(SECONDS):  # the last trio task may still have to run
         while parts() - before:
             await trio.testing.wait_all_tasks_blocked(0.05)
     left = parts() - before
@@ -255,8 +255,8 @@ async def test_connections_are_freed_without_the_collector(visit: Visit) -> None
 
 
 @pytest.mark.usefixtures("collector_off")
-@pytest.mark.parametrize("visit", VISITS_WITH_CIRCLES)
-async def test_the_collector_frees_what_exceptions_hold(visit: Visit) -> None:
+@pytest.mark.parametrize("visit", VISITS_WITH_CYCLES)
+async def test_the_collector_frees_objects_that_exceptions_hold(visit: Visit) -> None:
     async with run_server() as server:
         await check_freed(server, visit, by_collector=True)
 
@@ -275,10 +275,10 @@ async def test_connections_over_tls_are_freed_without_the_collector(tmp_path: Pa
             await server.streamd.publish("a", "one")
             assert await reader.next_event()
 
-    async def fail_to_shake_hands(server: RunningServer) -> None:
+    async def fail_the_handshake(server: RunningServer) -> None:
         with socket.create_connection((server.host, server.port)) as plain:
             plain.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 
     async with run_server(Settings(server=ServerSettings(certfile=pem, keyfile=pem))) as server:
         await check_freed(server, follow_by_tls)
-        await check_freed(server, fail_to_shake_hands)
+        await check_freed(server, fail_the_handshake)

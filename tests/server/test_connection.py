@@ -1,4 +1,4 @@
-"""Clients of every age: HTTP/1.0, kept-alive connections, requests behind a stream."""
+"""HTTP/1.0, keep-alive, and requests behind a stream."""
 
 import pytest
 import trio
@@ -15,7 +15,7 @@ async def read_until(stream: trio.SocketStream, mark: bytes) -> bytes:
     return data
 
 
-async def all_gone(server: RunningServer) -> None:
+async def wait_for_no_connections(server: RunningServer) -> None:
     while server.streamd.connections.statistics()["active"]:
         await trio.lowlevel.checkpoint()
 
@@ -34,7 +34,7 @@ async def test_http_1_0_streams_without_chunks_until_the_connection_closes() -> 
                 server.streamd.connections.close("old")
                 rest = b"".join([bytes(part) async for part in stream])
             assert b"event: closing" in rest
-            await all_gone(server)
+            await wait_for_no_connections(server)
 
 
 async def test_a_connection_is_kept_alive_after_its_stream_ended() -> None:
@@ -47,12 +47,12 @@ async def test_a_connection_is_kept_alive_after_its_stream_ended() -> None:
                     assert b" 200" in await read_until(stream, b"event: connected")
                     server.streamd.connections.close("me")
                     assert b"event: closing" in await read_until(stream, b"\r\n0\r\n\r\n")
-                    await all_gone(server)
+                    await wait_for_no_connections(server)
                 await stream.send_all(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
                 assert b" 200" in await read_until(stream, b"\r\n\r\n")
 
 
-async def test_a_head_request_takes_no_place() -> None:
+async def test_a_head_request_takes_no_slot() -> None:
     with trio.fail_after(20):
         async with run_server() as server:
             stream = await trio.open_tcp_stream(server.host, server.port)
@@ -63,11 +63,11 @@ async def test_a_head_request_takes_no_place() -> None:
                 answer = b"".join([bytes(part) async for part in stream])
             assert b" 200" in answer.split(b"\r\n")[0]
             assert answer.endswith(b"\r\n\r\n")
-            await all_gone(server)
+            await wait_for_no_connections(server)
 
 
-async def test_a_client_that_leaves_with_a_request_behind_its_stream_frees_its_place() -> None:
-    """Hypercorn stops reading while a request waits behind a stream, and would not see the close."""
+async def test_a_client_that_leaves_with_a_request_behind_its_stream_releases_its_slot() -> None:
+    """Hypercorn stops reading while a request is queued behind a stream, and would not notice the close."""
     with trio.fail_after(20):
         async with run_server() as server:
             stream = await trio.open_tcp_stream(server.host, server.port)
@@ -76,11 +76,11 @@ async def test_a_client_that_leaves_with_a_request_behind_its_stream_frees_its_p
                 await read_until(stream, b"event: connected")
                 await stream.send_all(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
             while server.streamd.connections.statistics()["active"]:
-                await server.streamd.publish("a", "anyone?")
+                await server.streamd.publish("a", "a write finds the closed socket")
 
 
-async def test_aborting_a_client_whose_reader_is_parked_ends_nobody_else() -> None:
-    """A request behind a stream parks Hypercorn's reader, so that the abort meets it as a cancellation."""
+async def test_aborting_a_client_with_a_pipelined_request_ends_no_other() -> None:
+    """The request suspends Hypercorn's reader, which the abort then cancels."""
     with trio.fail_after(20):
         async with run_server() as server, open_stream(server.url, topics=["a"]) as other:
             await other.next_control("connected")

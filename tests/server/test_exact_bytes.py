@@ -1,7 +1,7 @@
-"""A slow client gets exactly what was published, byte for byte, on each wire.
+"""A slow client receives exactly the published events, byte for byte, on each wire.
 
-The kernel's buffers are tiny, so that most writes are taken in part; the client reads in odd sizes while
-events and control frames go out, falls behind, and catches up.
+The kernel's buffers are tiny, so that most writes are partial. The client reads in pieces of odd sizes while
+events and control frames are sent, falls behind, and catches up.
 """
 
 import random
@@ -25,24 +25,24 @@ from tests.support.wire_clients import HTTP2Client, HTTP11Client, WireClient
 from tests.support.wire_kinds import WireKind, on_each_wire, settings_for, subscribed, subscription_of
 
 SECONDS = 60
-SEND_BUFFER_BYTES = 4608  # the least that Linux has
+SEND_BUFFER_BYTES = 4608  # the minimum of Linux
 RECEIVE_BUFFER_BYTES = 4096
-WINDOW_BYTES = 30_000  # of an HTTP/2 stream: some events fit, some do not
+WINDOW_BYTES = 30_000  # of an HTTP/2 stream: smaller than some events
 TOPICS = ("a", "b")
 LARGEST_BYTES = 40_000
-CONNECTIONS = ConnectionSettings(heartbeat_seconds=300)  # the test sends them itself
+CONNECTIONS = ConnectionSettings(heartbeat_seconds=300)  # the test sends them instead
 HUB = HubSettings(channel_capacity=8, batch_events=4, ring_events=16)
 ALPHABET = 'abc "\\/<&é€漢🦊\t\u2028'
-ROUNDS = 30  # of publishing something and reading a little
-PIECES = (1, 2, 3, 7, 61, 509, 1021, 4093, 8191)  # bytes at most a read
+ROUNDS = 30  # of publishing and reading a little
+PIECES = (1, 2, 3, 7, 61, 509, 1021, 4093, 8191)  # maximum size of a read (bytes)
 
 
 @attrs.define
 class Writes:
-    """How the fan-out's own writes went."""
+    """Counts the direct writes of the fan-out."""
 
-    direct: int = 0  # batches that the wire took at once
-    partial: int = 0  # of the writes past the tasks, those of which something was left in the tail
+    direct: int = 0  # batches that a wire accepted
+    partial: int = 0  # direct writes that left bytes in the tail
 
 
 @pytest.fixture
@@ -85,8 +85,8 @@ class Publisher:
     """Publishes events of all sizes to one client, with control frames in between.
 
     Attributes:
-        events: what the client is to get, as it should look on its wire.
-        controls: names of the control frames it is to get.
+        events: expected events, as encoded on the client's wire.
+        controls: names of the expected control frames.
     """
 
     server: RunningServer
@@ -96,7 +96,7 @@ class Publisher:
     controls: list[str] = attrs.field(factory=list)
 
     async def publish(self, *texts: str) -> None:
-        """Publish texts together, each on a topic of its own."""
+        """Publish texts in one call, each on a random topic."""
         pairs = [(self.random.choice(TOPICS), text) for text in texts]
         drafts = [Draft.create(topic, text, limits=EventSettings()) for topic, text in pairs]
         receipts = await self.server.streamd.hub.publish_drafts(drafts)
@@ -105,14 +105,14 @@ class Publisher:
         await self.server.streamd.publish("c", "for nobody")
 
     async def publish_some(self) -> None:
-        """Publish one to four events of any size, and perhaps say something to the client alone."""
+        """Publish one to four events of any size, and perhaps send a control frame to the client."""
         await self.publish(*(self.text() for _ in range(self.random.randint(1, 4))))
         frame = self.random.choice((None, heartbeat(datetime.now(UTC)), Control("mark", {"text": "é\n"})))
         if frame is not None and self.server.streamd.connections.send("slow", frame):
             self.controls.append(str(frame.name))
 
     def text(self) -> str:
-        """Text of up to 40 kB, of one line or several, some of them empty."""
+        """Make a text of up to 40 kB, of one line or several, some of them empty."""
         letters = self.random.choices(ALPHABET, k=self.random.choice((0, 1, 5, 5, 120, 500, 6000)))
         text = "".join(letters) * self.random.choice((1, 1, 3))
         if self.random.random() < 0.4:
@@ -125,13 +125,13 @@ def is_live(server: RunningServer) -> bool:
 
 
 def overflows(server: RunningServer) -> float:
-    """How often the client fell out of the live set."""
+    """Return the number of times that the client left the live set."""
     name, labels = "streamd_subscription_overflows_total", {"policy": "catch-up"}
     return server.streamd.runtime.broker.metrics.registry.get_sample_value(name, labels) or 0
 
 
 def is_level(server: RunningServer) -> bool:
-    """Whether nothing stands before a direct write: no frame, no byte, no closed window."""
+    """Return True if a direct write is possible: no queued frame, no buffered byte, an open window."""
     subscription = subscription_of(server, "slow")
     wire = subscription._wire
     if subscription.level_cursor() is None or wire is None:
@@ -150,7 +150,7 @@ async def until(holds: Callable[[RunningServer], bool], server: RunningServer) -
 
 
 async def read_direct(publisher: Publisher, client: WireClient, writes: Writes) -> None:
-    """Level as it is, the client is written to past its task: small events whole, large ones in part."""
+    """Check that a level client is written to directly: small events whole, large ones in part."""
     for size in (2, 20_000, 126, 64, 25_000):
         await until(is_level, publisher.server)
         before = attrs.evolve(writes)
@@ -161,7 +161,7 @@ async def read_direct(publisher: Publisher, client: WireClient, writes: Writes) 
 
 
 async def fall_behind(publisher: Publisher) -> None:
-    """Publish, while the client reads nothing, until it lags, and then some more."""
+    """Publish until the client lags, which reads nothing, and then some more."""
     while is_live(publisher.server):
         await publisher.publish_some()
     for _ in range(5):
@@ -173,7 +173,7 @@ async def read_slowly(publisher: Publisher, client: WireClient) -> None:
     for _ in range(ROUNDS):
         await publisher.publish_some()
         for _ in range(publisher.random.randrange(20)):
-            if len(client.events) < len(publisher.events):  # something is still to come
+            if len(client.events) < len(publisher.events):  # there is more to read
                 await client.read(publisher.random.choice(PIECES))
 
 
@@ -183,7 +183,7 @@ async def read_all(publisher: Publisher, client: WireClient) -> None:
 
 
 def check(publisher: Publisher, client: WireClient) -> None:
-    """Each event once, in order, as it should look; so the control frames, after ``connected``."""
+    """Check that each event and control frame was received once, in order, in its exact encoding."""
     for number, (received, published) in enumerate(zip(client.events, publisher.events, strict=True)):
         assert received == published, number
     assert [name for name, _ in client.controls] == ["connected", *publisher.controls]
@@ -191,7 +191,7 @@ def check(publisher: Publisher, client: WireClient) -> None:
 
 @on_each_wire
 @pytest.mark.parametrize("seed", range(2))
-async def test_a_slow_client_gets_exactly_what_was_published(
+async def test_a_slow_client_receives_exactly_the_published_events(
     wire: WireKind, seed: int, tmp_path: Path, writes: Writes
 ) -> None:
     settings = settings_for(
@@ -223,11 +223,11 @@ async def test_a_slow_client_gets_exactly_what_was_published(
 
 
 async def check_end(server: RunningServer, client: WireClient) -> None:
-    """The stream ends as it should on its wire, with nothing after it."""
+    """Check that the stream is ended properly, with nothing after it."""
     server.streamd.connections.close("slow")
     await client.read_until(lambda: client.ended)
     assert client.controls[-1] == ("closing", {"reason": "closed"})
-    if type(client) is HTTP11Client:  # the connection goes on: what follows is the next answer, to the byte
+    if type(client) is HTTP11Client:  # the connection goes on: the next response follows immediately
         await client.stream.send_all(b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         answer = b"".join([bytes(part) async for part in client.stream])
         assert answer.startswith(b"HTTP/1.1 200 ")

@@ -1,4 +1,4 @@
-"""Open files: the soft limit is raised at the start."""
+"""The soft limit of open files is raised at the start."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The head of a stream leaves with its first frame, in one system call."""
+"""The head of an event stream is sent with its first frame, in one system call."""
 
 import socket
 from collections.abc import Callable
@@ -12,8 +12,8 @@ from streamd.testing import run_server
 from tests.support.light_reader import LightReader, connect
 
 
-class Counting:
-    """A socket that counts what is written to it."""
+class CountingSocket:
+    """A socket that records its writes."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
@@ -32,11 +32,11 @@ def make(nursery: trio.Nursery, ours: Any, fail: Callable[[], None] = lambda: No
     return Output(ours, 10.0, fail, nursery.start_soon)
 
 
-async def test_what_is_held_leaves_with_what_follows() -> None:
+async def test_a_held_write_is_sent_with_the_next_one() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.setblocking(False)
-        counting = Counting(ours)
+        counting = CountingSocket(ours)
         async with trio.open_nursery() as nursery:
             output = make(nursery, counting)
             output.hold()
@@ -50,7 +50,7 @@ async def test_what_is_held_leaves_with_what_follows() -> None:
 
 
 @pytest.mark.parametrize("follow", ["put", "records", "nothing"])
-async def test_whatever_follows_takes_it_along(follow: str) -> None:
+async def test_any_kind_of_write_sends_the_held_one(follow: str) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.setblocking(False)
@@ -63,12 +63,12 @@ async def test_whatever_follows_takes_it_along(follow: str) -> None:
             elif follow == "records":
                 output.put_records(b"!")
             else:
-                await output.send(b"")  # as the end of a connection does
+                await output.send(b"")  # as a connection does at its end
             assert theirs.recv(100).startswith(b"head")
             assert output.free
 
 
-async def test_a_stream_begins_with_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_event_stream_begins_with_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
     writes: list[bytes] = []
     put = Output._put
 
@@ -83,5 +83,5 @@ async def test_a_stream_begins_with_one_write(monkeypatch: pytest.MonkeyPatch) -
             async with reader.stream:
                 await reader.open("x", "/events?topic=a")
                 await reader.next_control("connected")
-    assert writes[0].startswith(b"HTTP/1.1 200")  # it waited for what came next
+    assert writes[0].startswith(b"HTTP/1.1 200")  # held back
     assert writes[1] == b""

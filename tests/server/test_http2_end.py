@@ -1,4 +1,4 @@
-"""HTTP/2 streams that are ended while their window is closed: nobody waits for the peer for ever."""
+"""HTTP/2 streams that are ended while their window is closed release their slot."""
 
 import attrs
 import pytest
@@ -19,7 +19,7 @@ SETTINGS = attrs.evolve(
 
 
 @pytest.mark.parametrize("how", ["close", "abort"])
-async def test_it_gives_its_place_back_and_the_others_go_on(how: str) -> None:
+async def test_an_ended_stream_releases_its_slot_and_the_others_go_on(how: str) -> None:
     with trio.fail_after(30):
         async with run_server(SETTINGS) as server:
             tcp = await trio.open_tcp_stream(server.host, server.port)
@@ -31,7 +31,7 @@ async def test_it_gives_its_place_back_and_the_others_go_on(how: str) -> None:
                 for stream in (stalled, other):
                     while b"event: connected" not in client.received.get(stream, b""):
                         await client.read()
-                for _ in range(10):  # far more than its window
+                for _ in range(10):  # much more than the window
                     await server.streamd.publish("big", "x" * 30_000)
                 await trio.testing.wait_all_tasks_blocked()
                 connection = server.streamd.connections.find("stalled")

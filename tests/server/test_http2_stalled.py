@@ -1,4 +1,4 @@
-"""An HTTP/2 stream whose client never opens its window."""
+"""HTTP/2 streams of clients that never open their window."""
 
 import attrs
 import trio
@@ -13,7 +13,7 @@ SETTINGS = Settings(
 )
 
 
-async def test_it_is_bounded_reset_as_stale_and_leaves_the_others_alone() -> None:
+async def test_a_stalled_stream_is_bounded_and_reset_as_stale_and_others_are_served() -> None:
     async with run_server(SETTINGS) as server:
         tcp = await trio.open_tcp_stream(server.host, server.port)
         async with tcp:
@@ -29,7 +29,7 @@ async def test_it_is_bounded_reset_as_stale_and_leaves_the_others_alone() -> Non
                     await server.streamd.publish("big", "x" * 50_000)
                 while stalled not in client.reset:
                     await client.read()
-                # One window of the default size went out, and no more than a buffer beside it was made.
+                # One default window was sent, and no more than a buffer was encoded in addition.
                 assert len(client.received[stalled]) <= 65_535
                 assert connection.sent.bytes < 65_535 + 4 * 65_536 + attrs.asdict(SETTINGS.hub)["batch_bytes"]
                 assert server.streamd.connections.statistics()["active"] == 1
@@ -38,7 +38,7 @@ async def test_it_is_bounded_reset_as_stale_and_leaves_the_others_alone() -> Non
                     await client.read()
 
 
-async def test_a_stream_that_its_client_resets_gives_its_place_back() -> None:
+async def test_a_stream_that_its_client_resets_releases_its_slot() -> None:
     async with run_server() as server:
         tcp = await trio.open_tcp_stream(server.host, server.port)
         async with tcp:
@@ -54,7 +54,7 @@ async def test_a_stream_that_its_client_resets_gives_its_place_back() -> None:
                     await trio.lowlevel.checkpoint()
 
 
-async def test_a_body_that_comes_after_the_answer_is_dropped_and_the_connection_goes_on() -> None:
+async def test_a_body_after_the_answer_is_discarded_and_the_connection_goes_on() -> None:
     async with run_server() as server:
         tcp = await trio.open_tcp_stream(server.host, server.port)
         async with tcp:
@@ -63,7 +63,7 @@ async def test_a_body_that_comes_after_the_answer_is_dropped_and_the_connection_
             with trio.fail_after(20):
                 while b"unsupported-media-type" not in client.received.get(refused, b""):
                     await client.read()
-                for _ in range(20):  # more than the window: it is credited, though nobody reads it
+                for _ in range(20):  # more than the window: credit is returned for discarded bytes
                     await client.send_body(refused, b"x" * 16_000)
                 following = await client.get("/events?topic=a")
                 while b"connected" not in client.received.get(following, b""):

@@ -1,4 +1,4 @@
-"""An HTTP/2 client that keeps one stream's window closed while very much goes by."""
+"""An HTTP/2 client that keeps one stream's window closed while 200 MB are published."""
 
 import httpx
 import pytest
@@ -13,7 +13,7 @@ SECONDS = 240
 CLOSED_SECONDS = 30.0
 CLOSED_BYTES = 200_000_000
 EVENT_BYTES = 200_000
-WARM_BYTES = 40_000_000  # by then the log and the hub's ring are full, and the allocator has its size
+WARM_BYTES = 40_000_000  # fills the log and the hub's ring, and warms up the allocator
 GROWTH_BYTES = 20_000_000
 NEVER_SECONDS = 3600
 WINDOW_BYTES = 2**30
@@ -21,7 +21,7 @@ PATH = "/events?topic=big&topic=small"
 
 
 class Scene:
-    """Two streams of one connection, of which one is stalled, and a stream of another connection."""
+    """Two streams of one connection, one of them stalled, and a stream of another connection."""
 
     def __init__(
         self,
@@ -32,28 +32,28 @@ class Scene:
     ) -> None:
         self.server = server
         self.client = client
-        self.published = 0  # events under `small`, which are numbered; the log keeps them all
+        self.published = 0  # events of `small`, which are numbered, and which the log keeps
         self._http = http
         self._neighbour = neighbour
         self._reading = 0
 
     async def open_streams(self) -> int:
-        """Open both; returns the one whose window stays as it is."""
+        """Open both streams, and return the id of the one whose window stays closed."""
         stalled = await self.client.get(PATH)
         self._reading = await self.client.get("/events?topic=small")
         self.client.replenished.add(self._reading)
         for stream in (stalled, self._reading):
             await self.read_until(stream, b"event: connected")
         await self._publish_small()
-        await self.read_until(stalled, b"data: 0\n\n")  # from where it resumes
+        await self.read_until(stalled, b"data: 0\n\n")  # the position to resume from
         return stalled
 
     async def read_until(self, stream: int, mark: bytes) -> None:
         while mark not in self.client.received.get(stream, b""):
             await self.client.read()
 
-    async def publish_and_be_served(self) -> None:
-        """One large event and one small one; the streams that are read have the small one."""
+    async def publish_and_check(self) -> None:
+        """Publish a large and a small event, and check that the other streams receive the small one."""
         await self._publish("big", "x" * EVENT_BYTES)
         await self._publish_small()
 
@@ -69,21 +69,21 @@ class Scene:
         answer = await self._http.post("/events", json={"topic": topic, "data": data})
         assert answer.status_code == 201, answer.text
 
-    async def let_much_go_by(self) -> int:
-        """Publish for the whole time; by how much the server has grown meanwhile (bytes)."""
+    async def publish_much(self) -> int:
+        """Publish for the whole time, and return the growth of the server's memory (bytes)."""
         while self.published * EVENT_BYTES < WARM_BYTES:
-            await self.publish_and_be_served()
+            await self.publish_and_check()
         warm_bytes, first, began = self.server.rss_bytes, self.published, trio.current_time()
         while (
             trio.current_time() < began + CLOSED_SECONDS
             or (self.published - first) * EVENT_BYTES < CLOSED_BYTES
         ):
-            await self.publish_and_be_served()
-            await trio.sleep(0.01)  # the pace of the publisher; nothing waits for it
+            await self.publish_and_check()
+            await trio.sleep(0.01)  # sets the rate of publishing; no check depends on it
         return self.server.rss_bytes - warm_bytes
 
     async def read_to_the_end(self, stream: int) -> None:
-        """Open a stream's window, and read all that was published."""
+        """Open a stream's window, and read up to the last event."""
         self.client.replenished.add(stream)
         self.client.http.increment_flow_control_window(WINDOW_BYTES, stream)
         await self.client.stream.send_all(self.client.http.data_to_send())
@@ -91,7 +91,7 @@ class Scene:
 
 
 def whole_events(data: bytes) -> list[ServerSentEvent]:
-    """The events in a part of a stream; one that is cut off at its end is none."""
+    """Decode the complete events in a part of a stream."""
     decoder = Decoder()
     decoder.receive_data(data)
     events = []
@@ -102,9 +102,9 @@ def whole_events(data: bytes) -> list[ServerSentEvent]:
 
 
 def check_whole(events: list[ServerSentEvent], published: int) -> None:
-    """Nothing twice, nothing out of order, and nothing lost but what a gap tells of."""
-    told = {event.type for event in events if event.type not in ("message", "connected", "heartbeat")}
-    assert told == {"gap"}
+    """Check that no event is repeated or out of order, and that a gap reports the lost ones."""
+    others = {event.type for event in events if event.type not in ("message", "connected", "heartbeat")}
+    assert others == {"gap"}
     ids = [event.last_event_id for event in events if event.type == "message"]
     assert ids == sorted(set(ids))
     small = [event.data for event in events if event.type == "message" and len(event.data) < EVENT_BYTES]
@@ -114,13 +114,13 @@ def check_whole(events: list[ServerSentEvent], published: int) -> None:
 @pytest.mark.soak
 @pytest.mark.timeout(SECONDS + 60)
 @pytest.mark.parametrize("stale_seconds", [NEVER_SECONDS, 5], ids=["resumed", "reaped"])
-async def test_it_costs_little_and_others_are_served_and_nothing_is_lost(stale_seconds: float) -> None:
+async def test_a_closed_window_costs_little_memory_and_others_are_served(stale_seconds: float) -> None:
     async with (
         server_process(
             seconds=SECONDS,
             connections__unhealthy_seconds=1,
             connections__stale_seconds=stale_seconds,
-            log__topic_max_bytes=4_000_000,  # for `big` that is next to nothing
+            log__topic_max_bytes=4_000_000,  # a small part of the events of `big`
         ) as server,
         httpx.AsyncClient(base_url=server.url) as http,
         await trio.open_tcp_stream("127.0.0.1", server.port) as tcp,
@@ -130,9 +130,9 @@ async def test_it_costs_little_and_others_are_served_and_nothing_is_lost(stale_s
         client = ManualHTTP2Client(tcp)
         scene = Scene(server, http, client, neighbour)
         stalled = await scene.open_streams()
-        grown = await scene.let_much_go_by()
+        grown = await scene.publish_much()
         assert grown < GROWTH_BYTES, f"{grown} bytes more than when warm"
-        assert len(client.received[stalled]) <= 65_535  # the window that a stream has at first
+        assert len(client.received[stalled]) <= 65_535  # the initial window
         assert (stalled in client.reset) == (stale_seconds < CLOSED_SECONDS)
         if stalled in client.reset:
             events = whole_events(client.received[stalled])
@@ -143,4 +143,4 @@ async def test_it_costs_little_and_others_are_served_and_nothing_is_lost(stale_s
             await scene.read_to_the_end(stalled)
             events = whole_events(client.received[stalled])
         check_whole(events, scene.published)
-        await scene.publish_and_be_served()
+        await scene.publish_and_check()

@@ -1,4 +1,4 @@
-"""A server that has run out of files: accepting pauses, and everybody else goes on."""
+"""A server that has run out of files pauses accepting, and serves its open connections."""
 
 import json
 import resource
@@ -16,8 +16,8 @@ from trio_websocket import wrap_client_stream
 from tests.support.light_reader import reading
 from tests.support.server_process import ServerProcess, server_process
 
-SPARE = 10  # files that the server may still open
-CROWD = 40  # clients that come then
+SPARE = 10  # files that the server may still open (count)
+CROWD = 40  # clients that connect then (count)
 PAUSE_SECONDS = 0.1
 WATCHED_SECONDS = 2.0
 GET = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -28,9 +28,9 @@ class FullServer:
     """A server that cannot open any more files.
 
     Attributes:
-        http: a client on a connection that was there before.
-        crowd: clients on idle connections, in the order in which they came. The first ``SPARE`` have
-            an answer, and the others wait in the kernel's queue.
+        http: a client whose connection was open before.
+        crowd: clients on idle connections, in the order of connecting. The first ``SPARE`` have an
+            answer, and the others wait in the kernel's backlog.
     """
 
     process: ServerProcess
@@ -38,7 +38,7 @@ class FullServer:
     crowd: list[trio.SocketStream]
 
     async def accept_pauses(self) -> float:
-        """How often accepting paused."""
+        """Return the number of pauses of accepting."""
         text = (await self.http.get("/metrics")).text
         [family] = [f for f in text_string_to_metric_families(text) if f.name == "streamd_accept_pauses"]
         return next(sample.value for sample in family.samples if sample.name.endswith("_total"))
@@ -47,7 +47,8 @@ class FullServer:
         answer = await self.http.post("/events", json={"topic": "a", "data": data})
         assert answer.status_code == 201, answer.text
 
-    async def fill_up(self) -> None:
+    async def exhaust_files(self) -> None:
+        """Limit the server's open files, and connect the crowd."""
         assert await self.accept_pauses() == 0
         pid = self.process.program.process.pid
         files = psutil.Process(pid).num_fds() + SPARE
@@ -61,12 +62,13 @@ class FullServer:
         while not await self.accept_pauses():
             pass
 
-    async def send_home(self) -> None:
+    async def close_crowd(self) -> None:
+        """Close the crowd's connections."""
         while self.crowd:
             await self.crowd.pop().aclose()
 
-    async def log_at_the_end(self) -> list[dict[str, object]]:
-        """Shut the server down, and read all that it has said."""
+    async def stop_and_read_log(self) -> list[dict[str, object]]:
+        """Shut the server down, and read its log."""
         self.process.program.signal(signal.SIGTERM)
         lines = (await self.process.program.rest(2)).splitlines()
         assert await self.process.exit_status(20) == 0
@@ -75,12 +77,12 @@ class FullServer:
 
 @asynccontextmanager
 async def starting() -> AsyncIterator[FullServer]:
-    """A server that is to be filled up."""
+    """Run a server for the block."""
     limits = httpx.Limits(max_connections=1)
     async with (
         server_process(
             server__keep_alive_seconds=3600,
-            connections__max_connections=100,  # there are always places: idle clients take only files
+            connections__max_connections=100,  # there are always slots: idle clients take only files
             logging__format="json",
         ) as process,
         httpx.AsyncClient(base_url=process.url, limits=limits, timeout=20) as http,
@@ -89,7 +91,7 @@ async def starting() -> AsyncIterator[FullServer]:
         try:
             yield server
         finally:
-            await server.send_home()
+            await server.close_crowd()
 
 
 async def read_answer(stream: trio.SocketStream) -> None:
@@ -100,14 +102,14 @@ async def read_answer(stream: trio.SocketStream) -> None:
         answer += part
 
 
-async def test_streams_go_on_and_newcomers_wait_until_others_leave() -> None:
+async def test_streams_go_on_and_new_clients_wait_until_others_leave() -> None:
     async with starting() as server, reading(server.process.url, "a") as reader:
         await reader.next_control("connected")
         socket = await trio.open_tcp_stream("127.0.0.1", server.process.port)
         async with socket, trio.open_nursery() as nursery:
             websocket = await wrap_client_stream(nursery, socket, "x", "/events?topic=a")
             assert "connected" in await websocket.get_message()
-            await server.fill_up()
+            await server.exhaust_files()
             before, number = await server.accept_pauses(), 0
             while await server.accept_pauses() < before + 3:
                 await server.publish(f"event {number}")
@@ -117,11 +119,11 @@ async def test_streams_go_on_and_newcomers_wait_until_others_leave() -> None:
                 assert f'"event {number}"' in await websocket.get_message()
                 number += 1
             assert number
-            newcomer = await trio.open_tcp_stream("127.0.0.1", server.process.port)
-            async with newcomer:
-                await newcomer.send_all(GET)
-                await server.send_home()
-                await read_answer(newcomer)
+            new_client = await trio.open_tcp_stream("127.0.0.1", server.process.port)
+            async with new_client:
+                await new_client.send_all(GET)
+                await server.close_crowd()
+                await read_answer(new_client)
             async with reading(server.process.url, "a") as late:
                 await late.next_control("connected")
                 pauses = await server.accept_pauses()
@@ -134,12 +136,12 @@ async def test_streams_go_on_and_newcomers_wait_until_others_leave() -> None:
             nursery.cancel_scope.cancel()
 
 
-async def test_a_pause_costs_next_to_nothing() -> None:
+async def test_a_pause_takes_little_cpu_time() -> None:
     async with starting() as server:
-        await server.fill_up()
+        await server.exhaust_files()
         process = psutil.Process(server.process.program.process.pid)
         pauses, cpu, began = await server.accept_pauses(), process.cpu_times(), trio.current_time()
-        # The server itself takes its time to say that nothing has happened.
+        # A long poll on a quiet topic measures the time on the server.
         await server.http.get("/events/poll", params={"topic": "quiet", "wait": WATCHED_SECONDS})
         pauses = await server.accept_pauses() - pauses
         seconds = trio.current_time() - began
@@ -148,16 +150,18 @@ async def test_a_pause_costs_next_to_nothing() -> None:
         assert used.user + used.system - cpu.user - cpu.system < WATCHED_SECONDS / 4
 
 
-async def test_the_log_says_so_once_for_as_long_as_somebody_waits() -> None:
+async def test_one_error_is_logged_while_clients_wait() -> None:
     async with starting() as server:
-        await server.fill_up()
-        for next_in_the_queue in range(SPARE, SPARE + 5):  # one leaves, one comes in, and it is full again
+        await server.exhaust_files()
+        for next_in_backlog in range(
+            SPARE, SPARE + 5
+        ):  # one leaves, the next is accepted, and the files are exhausted again
             before = await server.accept_pauses()
-            await server.crowd[next_in_the_queue - SPARE].aclose()
-            await read_answer(server.crowd[next_in_the_queue])
+            await server.crowd[next_in_backlog - SPARE].aclose()
+            await read_answer(server.crowd[next_in_backlog])
             while await server.accept_pauses() < before + 2:
                 pass
-        await server.send_home()
-        errors = [line for line in await server.log_at_the_end() if line["level"] == "error"]
+        await server.close_crowd()
+        errors = [line for line in await server.stop_and_read_log() if line["level"] == "error"]
         assert len(errors) == 1, errors
         assert "accepting_paused" in str(errors[0]["event"])

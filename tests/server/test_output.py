@@ -1,4 +1,4 @@
-"""Everything that leaves a socket, in one order: over real sockets that take little at a time."""
+"""An output keeps the order of its writes, over real sockets with tiny buffers."""
 
 import itertools
 import random
@@ -18,7 +18,7 @@ from tests.support.output_rig import BIG, PATIENCE_SECONDS, Rig, open_rig
 _HEAD = struct.Struct("!II")  # of a message: its number and its size
 
 
-async def test_a_direct_write_is_with_the_peer_at_once() -> None:
+async def test_a_direct_write_reaches_the_peer_at_once() -> None:
     async with trio.open_nursery() as nursery:
         with open_rig(nursery) as rig:
             assert rig.output.write_nowait(b"one")
@@ -26,17 +26,17 @@ async def test_a_direct_write_is_with_the_peer_at_once() -> None:
             assert rig.is_free()
 
 
-async def test_what_a_direct_write_left_is_flushed_and_nothing_overtakes_it() -> None:
+async def test_the_rest_of_a_direct_write_is_flushed_and_nothing_overtakes_it() -> None:
     with trio.fail_after(PATIENCE_SECONDS):
         async with trio.open_nursery() as nursery:
             with open_rig(nursery) as rig:
                 assert rig.output.write_nowait(b"a" * BIG)
                 assert not rig.is_free()
-                assert not rig.output.write_nowait(b"refused")
+                assert not rig.output.write_nowait(b"rejected")
                 rig.output.put(b"b" * 10)
                 nursery.start_soon(rig.output.send, b"c" * BIG)
                 await trio.testing.wait_all_tasks_blocked()
-                assert not rig.output.write_nowait(b"refused")
+                assert not rig.output.write_nowait(b"rejected")
                 assert await rig.read(2 * BIG + 10) == b"a" * BIG + b"b" * 10 + b"c" * BIG
                 await trio.testing.wait_all_tasks_blocked()
                 assert rig.is_free()
@@ -45,7 +45,7 @@ async def test_what_a_direct_write_left_is_flushed_and_nothing_overtakes_it() ->
                 assert rig.failures == 0
 
 
-async def test_a_direct_write_is_refused_while_somebody_sends_or_waits_to() -> None:
+async def test_a_direct_write_is_rejected_while_a_send_is_active_or_queued() -> None:
     with trio.fail_after(PATIENCE_SECONDS):
         async with trio.open_nursery() as nursery:
             with open_rig(nursery) as rig:
@@ -53,23 +53,23 @@ async def test_a_direct_write_is_refused_while_somebody_sends_or_waits_to() -> N
                 await trio.testing.wait_all_tasks_blocked()
                 nursery.start_soon(rig.output.send, b"b" * BIG)
                 await trio.testing.wait_all_tasks_blocked()
-                assert not rig.output.write_nowait(b"refused")
-                rig.output.put(b"p")  # goes to the tail, while the second still waits for its turn
+                assert not rig.output.write_nowait(b"rejected")
+                rig.output.put(b"p")  # goes to the tail, while the second send is still queued
                 assert await rig.read(BIG + 1) == b"a" * BIG + b"p"
                 await trio.testing.wait_all_tasks_blocked()
-                assert not rig.output.write_nowait(b"refused")
+                assert not rig.output.write_nowait(b"rejected")
                 assert await rig.read(BIG) == b"b" * BIG
                 await trio.testing.wait_all_tasks_blocked()
-                assert rig.output.write_nowait(b"taken")
+                assert rig.output.write_nowait(b"accepted")
 
 
-async def test_a_direct_write_is_refused_until_the_sender_had_its_turn_again() -> None:
-    """A send that the kernel took at once still holds its turn while it lets others run."""
+async def test_a_direct_write_is_rejected_until_the_sender_has_resumed() -> None:
+    """A send that the kernel took at once is still active during its checkpoint."""
     seen: list[bool] = []
 
     def look(data: bytes) -> bytes:
         seen.append(rig.is_free())
-        seen.append(rig.output.write_nowait(b"refused"))
+        seen.append(rig.output.write_nowait(b"rejected"))
         return data
 
     async with trio.open_nursery() as nursery:
@@ -80,8 +80,8 @@ async def test_a_direct_write_is_refused_until_the_sender_had_its_turn_again() -
             assert rig.available() == b"sent"
 
 
-async def test_a_direct_write_does_not_overtake_what_was_put_during_a_send() -> None:
-    """Whichever of the two tasks runs first; that is decided anew each time."""
+async def test_a_direct_write_does_not_overtake_bytes_put_during_a_send() -> None:
+    """Trio chooses randomly which of the two trio tasks runs first."""
     with trio.fail_after(PATIENCE_SECONDS):
         async with trio.open_nursery() as nursery:
             for _ in range(30):
@@ -95,7 +95,7 @@ async def test_a_direct_write_does_not_overtake_what_was_put_during_a_send() -> 
 
 
 def encrypt_and_start(rig: Rig, nursery: trio.Nursery, has_put: trio.Event) -> None:
-    """At the next message, start a task that puts more than the kernel takes."""
+    """At the next message, start a trio task that puts more than the kernel takes."""
 
     async def put() -> None:
         rig.output.put(b"a" * BIG)
@@ -109,7 +109,7 @@ def encrypt_and_start(rig: Rig, nursery: trio.Nursery, has_put: trio.Event) -> N
     rig.output.encrypt_with(start)
 
 
-async def test_a_full_kernel_takes_nothing_of_a_direct_write_but_a_record_once_made_goes_out() -> None:
+async def test_a_full_kernel_rejects_a_direct_write_but_a_tls_record_is_sent() -> None:
     with trio.fail_after(PATIENCE_SECONDS):
         async with trio.open_nursery() as nursery:
             with open_rig(nursery) as rig:
@@ -117,7 +117,7 @@ async def test_a_full_kernel_takes_nothing_of_a_direct_write_but_a_record_once_m
                 with pytest.raises(BlockingIOError):
                     while True:
                         filled += rig.sock.send(b"x")
-                assert not rig.output.write_nowait(b"refused")
+                assert not rig.output.write_nowait(b"rejected")
                 assert rig.is_free()
                 rig.output.encrypt_with(bytes.upper)
                 assert rig.output.write_nowait(b"record")
@@ -127,7 +127,7 @@ async def test_a_full_kernel_takes_nothing_of_a_direct_write_but_a_record_once_m
 
 @attrs.define
 class Message:
-    """What one writer wrote, and when, by a clock that counts calls and returns."""
+    """The bytes of one write, and the ticks of its begin and end on a logical clock."""
 
     data: bytes
     begun: int
@@ -135,8 +135,8 @@ class Message:
     accepted: bool = False
 
 
-def take_apart(stream: bytes) -> list[tuple[int, bytes]]:
-    """The numbers and the bytes of whole messages that make up a stream."""
+def split_messages(stream: bytes) -> list[tuple[int, bytes]]:
+    """Split a stream into its messages: their numbers and bytes."""
     found = []
     while stream:
         number, size = _HEAD.unpack_from(stream)
@@ -148,7 +148,7 @@ def take_apart(stream: bytes) -> list[tuple[int, bytes]]:
 async def write_at_random(
     rig: Rig, messages: list[Message], clock: "itertools.count[int]", random_: random.Random
 ) -> None:
-    """Some messages, written in every way there is; sends may be cancelled at any point."""
+    """Write some messages by all methods; sends may be cancelled at any point."""
 
     async def cancel_later(scope: trio.CancelScope) -> None:
         for _ in range(random_.randrange(12)):
@@ -180,7 +180,7 @@ async def write_at_random(
 
 @hypothesis_settings(max_examples=60)
 @given(seed=st.integers(0, 2**32), encrypted=st.booleans())
-def test_all_that_was_accepted_arrives_whole_and_in_order(seed: int, encrypted: bool) -> None:
+def test_all_accepted_messages_arrive_whole_and_in_order(seed: int, encrypted: bool) -> None:
     random_ = random.Random(seed)
     messages: list[Message] = []
     made: list[bytes] = []
@@ -206,9 +206,9 @@ def test_all_that_was_accepted_arrives_whole_and_in_order(seed: int, encrypted: 
                         async with trio.open_nursery() as writing:
                             for _ in range(5):
                                 writing.start_soon(write_at_random, rig, messages, clock, random_)
-                        await rig.output.send(_HEAD.pack(len(messages), _HEAD.size))  # behind all the rest
+                        await rig.output.send(_HEAD.pack(len(messages), _HEAD.size))  # after all others
                         rig.sock.shutdown(socket.SHUT_WR)
-                    *arrived, last = take_apart(received[0])
+                    *arrived, last = split_messages(received[0])
                     assert last[0] == len(messages)
                     assert rig.failures == 0
                     assert rig.is_free()
@@ -217,7 +217,7 @@ def test_all_that_was_accepted_arrives_whole_and_in_order(seed: int, encrypted: 
         accepted = {number: m.data for number, m in enumerate(messages) if m.accepted}
         assert dict(arrived) == accepted
         assert len(arrived) == len(accepted)
-        # Whatever was wholly written before another was begun stands before it.
+        # A message that was completely written before another was begun precedes it.
         latest_begun = 0
         for number, _ in arrived:
             assert messages[number].done > latest_begun
@@ -226,7 +226,7 @@ def test_all_that_was_accepted_arrives_whole_and_in_order(seed: int, encrypted: 
     trio.run(main)
 
 
-async def test_cancelled_while_it_waits_for_its_turn_a_send_writes_nothing() -> None:
+async def test_a_send_that_is_cancelled_in_the_queue_writes_nothing() -> None:
     with trio.fail_after(PATIENCE_SECONDS):
         async with trio.open_nursery() as nursery:
             with open_rig(nursery) as rig:
@@ -238,14 +238,14 @@ async def test_cancelled_while_it_waits_for_its_turn_a_send_writes_nothing() -> 
                     nursery.start_soon(rig.output.send, b"c")
                     await trio.testing.wait_all_tasks_blocked()
                     waiting.cancel_scope.cancel()
-                assert not rig.output.write_nowait(b"refused")
+                assert not rig.output.write_nowait(b"rejected")
                 assert await rig.read(BIG + 1) == b"a" * BIG + b"c"
                 await trio.testing.wait_all_tasks_blocked()
                 assert rig.output.write_nowait(b"d")
                 assert rig.available() == b"d"
 
 
-async def test_cancelled_while_it_is_under_way_a_send_goes_out_whole() -> None:
+async def test_a_send_that_is_cancelled_after_its_begin_is_completed() -> None:
     with trio.fail_after(PATIENCE_SECONDS):
         async with trio.open_nursery() as nursery:
             with open_rig(nursery) as rig, trio.CancelScope() as scope:

@@ -1,4 +1,4 @@
-"""The end of an output: errors, time that ran out, closing, and descriptors that are given out again."""
+"""The end of an output: errors, timeouts, closing, and reused descriptors."""
 
 import os
 import socket
@@ -21,13 +21,13 @@ def tcp_pair() -> tuple[socket.socket, socket.socket]:
 
 
 async def reset_by_peer(rig: Rig) -> None:
-    """Have the peer reset the connection, and wait until the kernel knows."""
+    """Reset the connection as the peer, and wait until the kernel has received that."""
     rig.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
     rig.peer.close()
     await trio.lowlevel.wait_readable(rig.sock)
 
 
-async def test_a_reset_found_by_a_send_fails_once_and_is_raised() -> None:
+async def test_a_reset_during_a_send_aborts_once_and_raises() -> None:
     with trio.fail_after(PATIENCE_SECONDS):
         async with trio.open_nursery() as nursery:
             with open_rig(nursery, pair=tcp_pair()) as rig:
@@ -39,7 +39,7 @@ async def test_a_reset_found_by_a_send_fails_once_and_is_raised() -> None:
 
 
 @pytest.mark.parametrize("kind", ["direct", "put"])
-async def test_a_reset_found_by_a_write_that_cannot_wait_fails_once_and_is_not_raised(kind: str) -> None:
+async def test_a_reset_found_without_waiting_aborts_once_and_does_not_raise(kind: str) -> None:
     with trio.fail_after(PATIENCE_SECONDS):
         async with trio.open_nursery() as nursery:
             with open_rig(nursery, pair=tcp_pair()) as rig:
@@ -55,19 +55,19 @@ async def test_a_reset_found_by_a_write_that_cannot_wait_fails_once_and_is_not_r
 
 
 @pytest.mark.parametrize("kind", ["send", "direct", "put"])
-async def test_a_reset_during_a_flush_fails_once_and_whoever_sends_is_told(kind: str) -> None:
-    told = 0
+async def test_a_reset_during_a_flush_aborts_once_and_each_send_raises(kind: str) -> None:
+    raised = 0
 
     async def send(rig: Rig, data: bytes) -> None:
-        nonlocal told
+        nonlocal raised
         with pytest.raises(trio.ClosedResourceError):
             await rig.output.send(data)
-        told += 1
+        raised += 1
 
     with trio.fail_after(PATIENCE_SECONDS):
         async with trio.open_nursery() as nursery:
             with open_rig(nursery, pair=tcp_pair()) as rig:
-                data = b"a" * (20 * BIG)  # more than the peer's buffer holds, too
+                data = b"a" * (20 * BIG)  # more than both kernel buffers hold
                 if kind == "direct":
                     assert rig.output.write_nowait(data)
                 elif kind == "put":
@@ -82,13 +82,11 @@ async def test_a_reset_during_a_flush_fails_once_and_whoever_sends_is_told(kind:
                     await reset_by_peer(rig)
                 await trio.testing.wait_all_tasks_blocked()
                 assert rig.failures == 1
-                assert told == (4 if kind == "send" else 3)
+                assert raised == (4 if kind == "send" else 3)
 
 
 @pytest.mark.parametrize("kind", ["send", "direct", "put"])
-async def test_a_kernel_that_takes_nothing_for_too_long_aborts(
-    kind: str, autojump_clock: trio.testing.MockClock
-) -> None:
+async def test_the_write_timeout_aborts(kind: str, autojump_clock: trio.testing.MockClock) -> None:
     start = trio.current_time()
     async with trio.open_nursery() as nursery:
         with open_rig(nursery, timeout_seconds=20) as rig:
@@ -100,7 +98,7 @@ async def test_a_kernel_that_takes_nothing_for_too_long_aborts(
             await trio.sleep(5)
             nursery.start_soon(fail_to_send, rig, b"b" * BIG)
             await trio.testing.wait_all_tasks_blocked()
-            await fail_to_send(rig, b"c")  # and whoever waits behind is told as well
+            await fail_to_send(rig, b"c")  # and so does the queued one
             assert trio.current_time() == pytest.approx(start + 20 + (5 if kind == "send" else 0))
             assert rig.output.closed
             assert rig.failures == 1
@@ -108,7 +106,7 @@ async def test_a_kernel_that_takes_nothing_for_too_long_aborts(
 
 
 async def close_later(rig: Rig) -> None:
-    """What is under way cannot be cancelled, and would hang a test that fails."""
+    """Close the rig after a failure of the test: a pending send cannot be cancelled."""
     await trio.sleep(1000)
     rig.close()
 
@@ -118,7 +116,7 @@ async def fail_to_send(rig: Rig, data: bytes) -> None:
         await rig.output.send(data)
 
 
-async def test_a_kernel_that_takes_it_just_in_time_loses_nothing(
+async def test_a_write_just_before_the_timeout_is_completed(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     async with trio.open_nursery() as nursery:
@@ -131,8 +129,8 @@ async def test_a_kernel_that_takes_it_just_in_time_loses_nothing(
             assert rig.is_free()
 
 
-async def test_a_seal_that_fails_is_an_error_of_the_socket() -> None:
-    """TLS makes no records any more once the peer has broken off in the middle, or sent garbage."""
+async def test_an_error_of_encryption_aborts_like_an_error_of_the_socket() -> None:
+    """TLS makes no more records after the peer has broken off, or sent garbage."""
 
     def broken(data: bytes) -> bytes:
         raise ssl.SSLEOFError
@@ -157,7 +155,7 @@ async def test_a_seal_that_fails_is_an_error_of_the_socket() -> None:
                 assert rig.available() == b""
 
 
-async def test_closing_drops_what_waits_and_nothing_is_written_after_it() -> None:
+async def test_closing_drops_the_tail_and_nothing_is_written_after_it() -> None:
     with trio.fail_after(PATIENCE_SECONDS):
         async with trio.open_nursery() as nursery:
             with open_rig(nursery) as rig:
@@ -168,7 +166,7 @@ async def test_closing_drops_what_waits_and_nothing_is_written_after_it() -> Non
                 assert not rig.output.write_nowait(b"b")
                 rig.output.put(b"c")
                 rig.output.put_records(b"d")
-                taken = rig.available()  # and so the kernel has room, which the flush is waiting for
+                taken = rig.available()  # makes room in the kernel for the waiting flush
                 with pytest.raises(trio.ClosedResourceError):
                     await rig.output.send(b"e")
                 await trio.testing.wait_all_tasks_blocked()
@@ -179,14 +177,14 @@ async def test_closing_drops_what_waits_and_nothing_is_written_after_it() -> Non
                 assert rig.failures == 0  # closed by its owner
 
 
-async def test_whoever_sends_when_the_output_is_closed_is_told() -> None:
-    told = 0
+async def test_pending_sends_raise_when_the_output_is_closed() -> None:
+    raised = 0
 
     async def send(rig: Rig) -> None:
-        nonlocal told
+        nonlocal raised
         with pytest.raises(trio.ClosedResourceError):
             await rig.output.send(b"a" * BIG)
-        told += 1
+        raised += 1
 
     with trio.fail_after(PATIENCE_SECONDS):
         async with trio.open_nursery() as nursery:
@@ -196,11 +194,11 @@ async def test_whoever_sends_when_the_output_is_closed_is_told() -> None:
                 await trio.testing.wait_all_tasks_blocked()
                 rig.close()
                 await trio.testing.wait_all_tasks_blocked()
-                assert told == 4
+                assert raised == 4
 
 
 @pytest.mark.parametrize("kind", ["idle", "flushing", "sending", "encrypted"])
-async def test_nothing_reaches_a_new_socket_that_got_the_same_descriptor(kind: str) -> None:
+async def test_nothing_reaches_a_new_socket_with_the_same_descriptor(kind: str) -> None:
     """In 8 s of reaping, a prototype that kept descriptors wrote 3,980 times to other clients."""
 
     async def send(rig: Rig, data: bytes) -> None:
@@ -229,6 +227,6 @@ async def test_nothing_reaches_a_new_socket_that_got_the_same_descriptor(kind: s
                     rig.output.put(b"put")
                     rig.output.put_records(b"records")
                     await send(rig, b"sent")
-                    await trio.testing.wait_all_tasks_blocked()  # what was flushing has had its turn
+                    await trio.testing.wait_all_tasks_blocked()  # the flush has run
                     with pytest.raises(BlockingIOError):
                         stranger.recv(1)

@@ -1,4 +1,4 @@
-"""Requests that come before the answer to the one before them (RFC 9112 section 9.3.2)."""
+"""Pipelining: requests sent before the previous one is answered (RFC 9112 section 9.3.2)."""
 
 import socket
 from collections.abc import AsyncIterator
@@ -18,8 +18,8 @@ POLL = b"GET /events/poll?topic=a&wait=50 HTTP/1.1\r\nHost: x\r\n\r\n"
 HEAD_BYTES = 65_536  # server.max_request_head_bytes
 
 
-class Client:
-    """Sends what it is told to, and reads the answers in their order."""
+class PipeliningClient:
+    """Sends requests, and reads the answers in order."""
 
     def __init__(self, stream: trio.SocketStream) -> None:
         self.stream = stream
@@ -29,18 +29,18 @@ class Client:
         await self.stream.send_all(b"".join(requests))
 
     async def read_until(self, mark: bytes) -> bytes:
-        """What comes, with the mark and not beyond it."""
-        while (place := self._data.find(mark)) < 0:
+        """Read up to and including the mark."""
+        while (end := self._data.find(mark)) < 0:
             part = await self.stream.receive_some()
             assert part, bytes(self._data)
             self._data += part
-        place += len(mark)
-        data = bytes(self._data[:place])
-        del self._data[:place]
+        end += len(mark)
+        data = bytes(self._data[:end])
+        del self._data[:end]
         return data
 
     async def answer(self) -> tuple[int, bytes]:
-        """Status and body of the next answer, which says its length."""
+        """Read the next answer, which has a Content-Length, and return its status and body."""
         head = (await self.read_until(b"\r\n\r\n")).lower()
         [length] = [line.split()[1] for line in head.split(b"\r\n") if line.startswith(b"content-length:")]
         while len(self._data) < int(length):
@@ -52,28 +52,29 @@ class Client:
         return int(head.split()[1]), body
 
     async def open_stream(self, name: bytes, *behind: bytes) -> None:
+        """Subscribe, with further requests in the same packet."""
         await self.send(STREAM % name, *behind)
         assert b" 200" in (await self.read_until(b"\r\n\r\n")).split(b"\r\n")[0]
         await self.read_until(b"event: connected")
 
     async def rest(self) -> bytes:
-        """All that still comes, up to the end of the connection."""
+        """Read up to the end of the connection."""
         return bytes(self._data) + b"".join([bytes(part) async for part in self.stream])
 
 
 @asynccontextmanager
-async def connected() -> AsyncIterator[tuple[RunningServer, Client]]:
+async def connected() -> AsyncIterator[tuple[RunningServer, PipeliningClient]]:
     with trio.fail_after(SECONDS):
         async with run_server() as server:
             async with await trio.open_tcp_stream(server.host, server.port) as stream:
-                yield server, Client(stream)
+                yield server, PipeliningClient(stream)
 
 
 @asynccontextmanager
-async def another(server: RunningServer) -> AsyncIterator[Client]:
-    """A second client, on a stream."""
+async def another(server: RunningServer) -> AsyncIterator[PipeliningClient]:
+    """Connect a second client, which subscribes."""
     async with await trio.open_tcp_stream(server.host, server.port) as stream:
-        client = Client(stream)
+        client = PipeliningClient(stream)
         await client.open_stream(b"another")
         yield client
 
@@ -84,8 +85,8 @@ def post(data: str, topic: str = "a") -> bytes:
     return head % len(body) + body
 
 
-async def published(client: Client, count: int) -> None:
-    """The next answers say that so many events were published, in the order in which they were sent."""
+async def check_published(client: PipeliningClient, count: int) -> None:
+    """Read ``count`` answers, and check that the events were published in order."""
     ids = []
     for _ in range(count):
         status, body = await client.answer()
@@ -95,8 +96,8 @@ async def published(client: Client, count: int) -> None:
     assert len(ids) == count
 
 
-async def data_of(client: Client, topic: str) -> list[str]:
-    """What was published, in order; asked for over the same connection."""
+async def data_of(client: PipeliningClient, topic: str) -> list[str]:
+    """Poll the published data over the same connection, in order."""
     data: list[str] = []
     after = "earliest"
     while True:
@@ -111,15 +112,15 @@ async def data_of(client: Client, topic: str) -> list[str]:
         after = page["next"]
 
 
-async def test_a_large_post_behind_a_large_post() -> None:
+async def test_a_large_post_behind_a_large_post_is_published() -> None:
     sent = ["1" * 200_000, "2" * 200_000, "3"]
     async with connected() as (_, client):
         await client.send(*(post(data) for data in sent))
-        await published(client, 3)
+        await check_published(client, 3)
         assert await data_of(client, "a") == sent
 
 
-async def test_five_requests_in_one_packet_are_answered_in_their_order() -> None:
+async def test_five_requests_in_one_packet_are_answered_in_order() -> None:
     async with connected() as (_, client):
         nowhere = b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n"
         poll = b"GET /events/poll?topic=a&after=earliest&wait=0 HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -133,23 +134,23 @@ async def test_five_requests_in_one_packet_are_answered_in_their_order() -> None
 
 @pytest.mark.parametrize("at_once", [True, False], ids=["in one packet", "later"])
 @pytest.mark.parametrize("size", [1, HEAD_BYTES - 1000])
-async def test_what_comes_behind_a_stream_is_served_when_that_ends(size: int, at_once: bool) -> None:
+async def test_requests_behind_a_stream_are_served_when_it_ends(size: int, at_once: bool) -> None:
     async with connected() as (server, client):
         behind = [post("x" * size, "b"), HEALTH]
         await client.open_stream(b"me", *(behind if at_once else []))
         if not at_once:
             await client.send(*behind)
-        for data in ("one", "two"):  # the stream is not held up by it
+        for data in ("one", "two"):  # they do not delay the stream
             await server.streamd.publish("a", data)
             await client.read_until(b"data: %b\n" % data.encode())
         server.streamd.connections.close("me")
         assert b"event: closing" in await client.read_until(b"\r\n0\r\n\r\n")
-        await published(client, 1)
+        await check_published(client, 1)
         assert (await client.answer())[0] == 200
         assert await data_of(client, "b") == ["x" * size]
 
 
-async def test_a_stream_behind_a_stream() -> None:
+async def test_a_stream_behind_a_stream_begins_when_the_first_ends() -> None:
     async with connected() as (server, client):
         await client.open_stream(b"one", STREAM % b"two", HEALTH)
         server.streamd.connections.close("one")
@@ -160,11 +161,11 @@ async def test_a_stream_behind_a_stream() -> None:
         assert (await client.answer())[0] == 200
 
 
-async def test_too_much_behind_a_stream_aborts_the_connection() -> None:
+async def test_exceeding_the_pipeline_limit_behind_a_stream_aborts_the_connection() -> None:
     async with connected() as (server, client), another(server) as other:
         await client.open_stream(b"me")
         with pytest.raises(trio.BrokenResourceError):
-            await client.send(b"x" * 3 * HEAD_BYTES)  # one part of it waits elsewhere
+            await client.send(b"x" * 3 * HEAD_BYTES)  # a part of it stays in kernel buffers
             await client.rest()
         while server.streamd.connections.statistics()["active"] > 1:
             await trio.lowlevel.checkpoint()
@@ -173,7 +174,7 @@ async def test_too_much_behind_a_stream_aborts_the_connection() -> None:
 
 
 @pytest.mark.parametrize("before", ["", "a stream"])
-async def test_much_behind_an_ordinary_answer_is_held_back_and_then_served(before: str) -> None:
+async def test_a_large_request_behind_an_ordinary_one_is_held_back_and_then_served(before: str) -> None:
     events = [{"topic": "b", "data": f"{number}" * 900_000} for number in range(4)]
     body = msgspec.json.encode(events)
     head = b"POST /events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
@@ -211,21 +212,21 @@ async def test_much_behind_an_ordinary_answer_is_held_back_and_then_served(befor
 
 
 @pytest.mark.parametrize("behind", [b"", HEALTH], ids=["", "with a request behind it"])
-async def test_a_stream_whose_client_closes_its_side_is_over(behind: bytes) -> None:
+async def test_a_stream_ends_when_its_client_closes_its_side(behind: bytes) -> None:
     async with connected() as (server, client), another(server) as other:
         await client.open_stream(b"me", behind)
         await client.stream.send_eof()
         try:
             assert b"closing" not in await client.rest()
         except trio.BrokenResourceError:
-            assert behind  # it is cut off where more is asked for than was answered
+            assert behind  # an unanswered request turns the end into a reset
         while server.streamd.connections.statistics()["active"] > 1:
             await trio.lowlevel.checkpoint()
         await server.streamd.publish("a", "still here")
         await other.read_until(b"still here")
 
 
-async def test_a_poll_whose_client_closes_its_side_gives_its_place_back() -> None:
+async def test_a_poll_releases_its_slot_when_its_client_closes_its_side() -> None:
     async with connected() as (server, client):
         await client.send(POLL)
         while not server.streamd.connections.statistics()["active"]:
@@ -235,10 +236,10 @@ async def test_a_poll_whose_client_closes_its_side_gives_its_place_back() -> Non
         assert not server.streamd.connections.statistics()["active"]
 
 
-async def test_a_request_that_is_cut_off_publishes_nothing() -> None:
+async def test_an_incomplete_request_publishes_nothing() -> None:
     async with connected() as (server, client):
         await client.send(post("whole"))
-        await published(client, 1)
+        await check_published(client, 1)
         await client.send(post("x" * 100_000)[:-1])
         await client.stream.send_eof()
         assert b" 201" not in await client.rest()

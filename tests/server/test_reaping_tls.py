@@ -1,4 +1,4 @@
-"""Over TLS, a client that stops reading is ended by either of two bounds, each without the other."""
+"""Over TLS, a client that stops reading is ended by the write timeout or by the sweeper."""
 
 import ssl
 from collections.abc import AsyncIterator
@@ -16,10 +16,10 @@ from tests.support.light_reader import LightReader, connect, reading
 
 SECONDS = 60
 NEVER_SECONDS = 3600.0
-# Long enough that the loop of a busy machine does not turn slower, and end a client that reads.
+# Longer than a pass of the event loop on a busy machine, which would end a client that reads.
 SOON_SECONDS = 1.0
 PUBLISHED = 40
-EVENT_BYTES = 100_000  # in all 4 MB, far more than the buffers on the way with a small one at the client
+EVENT_BYTES = 100_000  # 4 MB in total, far more than the buffers between server and client
 REAPED = "streamd_connections_reaped_total"
 
 
@@ -51,7 +51,7 @@ async def serving(
             certfile=certificate,
             keyfile=certificate,
             write_timeout_seconds=write_timeout_seconds,
-            tcp_user_timeout_ms=0,  # nor does the kernel end it
+            tcp_user_timeout_ms=0,  # the kernel has no timeout either
         ),
         connections=ConnectionSettings(
             unhealthy_seconds=stale_seconds / 2, stale_seconds=stale_seconds, sweep_seconds=0.05
@@ -65,7 +65,7 @@ async def serving(
 
 @asynccontextmanager
 async def stalled_client(server: RunningServer, trusting: ssl.SSLContext) -> AsyncIterator[trio.abc.Stream]:
-    """One that follows ``big``, and read no further than ``connected``."""
+    """Subscribe to ``big``, and read no further than ``connected``."""
     stream = await connect(server.url, tls=trusting, receive_buffer_bytes=4096)
     try:
         reader = LightReader(stream)
@@ -80,7 +80,7 @@ async def stalled_client(server: RunningServer, trusting: ssl.SSLContext) -> Asy
 async def stalled_http2_client(
     server: RunningServer, trusting: ssl.SSLContext
 ) -> AsyncIterator[tuple[ManualHTTP2Client, int]]:
-    """The same over HTTP/2, with windows that never hold the server back; the client and its stream."""
+    """Do the same over HTTP/2 with windows that never fill; yield the client and its stream id."""
     trusting.set_alpn_protocols(["h2"])
     stream = await connect(server.url, tls=trusting, receive_buffer_bytes=4096)
     try:
@@ -101,8 +101,8 @@ async def publish_big(server: RunningServer) -> None:
         await server.streamd.publish("big", f"{number} " + "x" * EVENT_BYTES)
 
 
-async def serve_until_let_go(server: RunningServer, other: LightReader) -> None:
-    """Publish to the other client, event after event, until it is the only one."""
+async def publish_until_alone(server: RunningServer, other: LightReader) -> None:
+    """Publish to the other client, event after event, until it is the only connection."""
     number = 0
     while server.streamd.connections.statistics()["active"] > 1:
         await expect_event(server, other, str(number))
@@ -117,7 +117,7 @@ async def expect_event(server: RunningServer, other: LightReader, data: str) -> 
 
 
 async def check_reset(stream: trio.abc.Stream) -> None:
-    """What was under way is dropped: the client finds a reset, and neither all events nor an end."""
+    """Check that unsent bytes were dropped: the client finds a reset before all events have arrived."""
     received = 0
     with pytest.raises(trio.BrokenResourceError) as broken:
         while data := await stream.receive_some(65_536):
@@ -131,28 +131,28 @@ def reaped(server: RunningServer) -> float | None:
 
 
 @pytest.mark.parametrize(
-    ("write_timeout_seconds", "stale_seconds", "by_keeper"),
+    ("write_timeout_seconds", "stale_seconds", "by_sweeper"),
     [(SOON_SECONDS, NEVER_SECONDS, 0), (NEVER_SECONDS, SOON_SECONDS, 1)],
-    ids=["write timeout", "keeper"],
+    ids=["write timeout", "sweeper"],
 )
-async def test_a_client_that_stops_reading_is_let_go_and_others_are_served(
+async def test_a_client_that_stops_reading_is_ended_and_others_are_served(
     certificate: str,
     trusting: ssl.SSLContext,
     write_timeout_seconds: float,
     stale_seconds: float,
-    by_keeper: int,
+    by_sweeper: int,
 ) -> None:
-    bounds = {"write_timeout_seconds": write_timeout_seconds, "stale_seconds": stale_seconds}
-    async with serving(certificate, **bounds) as server:
+    timeouts = {"write_timeout_seconds": write_timeout_seconds, "stale_seconds": stale_seconds}
+    async with serving(certificate, **timeouts) as server:
         async with reading(server.url, "small", tls=trusting) as other:
             await other.next_control("connected")
             async with stalled_client(server, trusting) as stalled:
                 await publish_big(server)
-                await serve_until_let_go(server, other)
-                assert reaped(server) == by_keeper
+                await publish_until_alone(server, other)
+                assert reaped(server) == by_sweeper
                 await check_reset(stalled)
             await expect_event(server, other, "still here")
-            # Its place and its name are free; whoever comes next gets all that it missed.
+            # Its slot and its client id are free: a reconnect receives all that it missed.
             async with reading(
                 server.url, "big", tls=trusting, last_event_id="earliest", client_id="stalled"
             ) as again:
@@ -160,35 +160,35 @@ async def test_a_client_that_stops_reading_is_let_go_and_others_are_served(
                     event = await again.next_event()
                     assert event is not None
                     assert event.data.startswith(f"{number} ")
-            assert reaped(server) == by_keeper
+            assert reaped(server) == by_sweeper
 
 
 async def test_an_http2_client_that_stops_reading_is_ended_by_the_write_timeout(
     certificate: str, trusting: ssl.SSLContext
 ) -> None:
-    bounds = {"write_timeout_seconds": SOON_SECONDS, "stale_seconds": NEVER_SECONDS}
-    async with serving(certificate, **bounds) as server:
+    timeouts = {"write_timeout_seconds": SOON_SECONDS, "stale_seconds": NEVER_SECONDS}
+    async with serving(certificate, **timeouts) as server:
         async with reading(server.url, "small", tls=trusting) as other:
             await other.next_control("connected")
             async with stalled_http2_client(server, trusting) as (client, _):
                 await publish_big(server)
-                await serve_until_let_go(server, other)
+                await publish_until_alone(server, other)
                 assert reaped(server) == 0
                 await check_reset(client.stream)
             await expect_event(server, other, "still here")
 
 
-async def test_of_an_http2_client_that_stops_reading_the_keeper_ends_the_stream_alone(
+async def test_the_sweeper_ends_only_the_stream_of_an_http2_client_that_stops_reading(
     certificate: str, trusting: ssl.SSLContext
 ) -> None:
-    """The stream gives its place back at once; the connection, once it is read again, goes on."""
-    bounds = {"write_timeout_seconds": NEVER_SECONDS, "stale_seconds": SOON_SECONDS}
-    async with serving(certificate, **bounds) as server:
+    """The stream releases its slot at once; the connection goes on once it is read again."""
+    timeouts = {"write_timeout_seconds": NEVER_SECONDS, "stale_seconds": SOON_SECONDS}
+    async with serving(certificate, **timeouts) as server:
         async with reading(server.url, "small", tls=trusting) as other:
             await other.next_control("connected")
             async with stalled_http2_client(server, trusting) as (client, stalled):
                 await publish_big(server)
-                await serve_until_let_go(server, other)
+                await publish_until_alone(server, other)
                 assert reaped(server) == 1
                 while stalled not in client.reset:
                     await client.read()
@@ -199,13 +199,13 @@ async def test_of_an_http2_client_that_stops_reading_the_keeper_ends_the_stream_
             await expect_event(server, other, "still here")
 
 
-async def test_a_client_that_stops_in_its_handshake_is_let_go(certificate: str) -> None:
+async def test_a_client_that_stops_during_the_handshake_is_ended(certificate: str) -> None:
     settings = Settings(
         server=ServerSettings(certfile=certificate, keyfile=certificate, tls_handshake_timeout_seconds=0.2)
     )
     with trio.fail_after(SECONDS):
         async with run_server(settings) as server:
             async with await trio.open_tcp_stream(server.host, server.port) as stream:
-                await stream.send_all(b"\x16\x03\x01\x02\x00")  # the head of a record that does not come
-                with suppress(trio.BrokenResourceError):  # a reset is an end as well
+                await stream.send_all(b"\x16\x03\x01\x02\x00")  # the header of a record that is never sent
+                with suppress(trio.BrokenResourceError):  # a reset closes the connection, too
                     assert await stream.receive_some() == b""

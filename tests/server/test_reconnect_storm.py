@@ -1,4 +1,4 @@
-"""All clients come, or go, in the same moment: who was in before is served meanwhile."""
+"""Reconnect storms: while 500 clients connect or leave at once, other clients are served."""
 
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -16,21 +16,21 @@ from tests.support.light_reader import LightReader, reading
 SECONDS = 60
 CLIENTS = 500
 EACH_PASS = 4
-# From one event at the client to the next takes some passes of the loop, which it shares with the server.
-MOST_BETWEEN_EVENTS = 10 * EACH_PASS
+# Between two events at the client there are some passes of the event loop, which it shares with the server.
+MAX_BETWEEN_EVENTS = 10 * EACH_PASS
 REQUEST = b"GET /events?topic=%b HTTP/1.1\r\nHost: x\r\n\r\n"
 SETTINGS = Settings(server=ServerSettings(accepts_each_pass=EACH_PASS, arrivals_each_pass=EACH_PASS))
 
 
 @attrs.frozen
 class Scene:
-    """A server, and a client that is connected before anything happens."""
+    """A server, and a client that was connected before the storm."""
 
     server: RunningServer
     reader: LightReader
 
     def others(self) -> int:
-        """How many more are connected now."""
+        """Return the number of further connections."""
         return int(self.server.streamd.connections.statistics()["active"]) - 1
 
     async def read_one(self, data: str) -> None:
@@ -40,7 +40,7 @@ class Scene:
         assert event.data == data
 
     async def events_until(self, is_over: Callable[[int], bool]) -> list[int]:
-        """Publish and read event after event; at each of them, how many others were connected."""
+        """Publish and read event after event; return the number of other connections at each."""
         others = [self.others()]
         while not is_over(others[-1]):
             await self.read_one(f"event {len(others)}")
@@ -60,7 +60,7 @@ async def scene() -> AsyncIterator[Scene]:
 
 
 def connect_all(server: RunningServer, stack: ExitStack, topic: bytes) -> list[socket.socket]:
-    """Clients that connect and ask, all of them before the server has another turn."""
+    """Connect clients and send their requests, all in one pass of the event loop."""
     clients = []
     for _ in range(CLIENTS):
         client = stack.enter_context(socket.create_connection((server.host, server.port)))
@@ -70,7 +70,7 @@ def connect_all(server: RunningServer, stack: ExitStack, topic: bytes) -> list[s
 
 
 async def check_served(client: socket.socket, last: str) -> None:
-    """It is connected, and has got the event that was published after all were."""
+    """Check that a client is connected, and received the event published after the storm."""
     data = b""
     while last.encode() not in data:
         await trio.lowlevel.wait_readable(client)
@@ -80,21 +80,21 @@ async def check_served(client: socket.socket, last: str) -> None:
     assert b"event: connected" in data
 
 
-async def test_when_all_come_at_once_who_is_in_gets_events_meanwhile() -> None:
+async def test_while_many_clients_connect_at_once_others_receive_events() -> None:
     async with scene() as there:
         with ExitStack() as stack:
             clients = connect_all(there.server, stack, b"a")
             others = await there.events_until(lambda count: count == CLIENTS)
-            assert max(after - before for before, after in pairwise(others)) <= MOST_BETWEEN_EVENTS, others
+            assert max(after - before for before, after in pairwise(others)) <= MAX_BETWEEN_EVENTS, others
             await there.read_one("the last")
             for client in clients:
                 await check_served(client, "the last")
 
 
-async def test_when_all_go_at_once_who_stays_gets_events_meanwhile() -> None:
+async def test_while_many_clients_leave_at_once_others_receive_events() -> None:
     async with scene() as there:
         with ExitStack() as stack:
             connect_all(there.server, stack, b"b")
             await there.events_until(lambda count: count == CLIENTS)
         others = await there.events_until(lambda count: count == 0)
-        assert max(before - after for before, after in pairwise(others)) <= MOST_BETWEEN_EVENTS, others
+        assert max(before - after for before, after in pairwise(others)) <= MAX_BETWEEN_EVENTS, others

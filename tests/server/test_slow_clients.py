@@ -1,4 +1,4 @@
-"""Clients that take their time: each has so long for what it began, and a quiet stream has for ever."""
+"""Slow clients: timeouts of idle connections, heads and handshakes; none for quiet streams."""
 
 import ssl
 from itertools import repeat
@@ -40,14 +40,14 @@ async def test_an_idle_connection_is_closed(
     async with serving(tmp_path, tls=tls) as timed:
         stream = await timed.connect()
         for _ in range(requests):
-            await trio.sleep(6)  # the bound begins anew with each answer
+            await trio.sleep(6)  # each answer restarts the timeout
             await ask(stream)
         assert await seconds_until_closed(stream) == pytest.approx(10)
 
 
 @TRANSPORTS
 @pytest.mark.parametrize("requests", [0, 1])
-async def test_a_head_that_trickles_is_given_up(
+async def test_a_trickling_head_closes_the_connection(
     clock: MockClock, tmp_path: Path, tls: bool, requests: int
 ) -> None:
     async with serving(tmp_path, tls=tls) as timed:
@@ -59,7 +59,7 @@ async def test_a_head_that_trickles_is_given_up(
         assert await seconds_until_closed(stream, head) == pytest.approx(4)
 
 
-async def test_a_head_that_begins_late_has_no_longer_than_an_idle_connection(
+async def test_a_head_that_begins_late_does_not_extend_the_keep_alive_timeout(
     clock: MockClock, tmp_path: Path
 ) -> None:
     async with serving(tmp_path, tls=False) as timed:
@@ -68,7 +68,7 @@ async def test_a_head_that_begins_late_has_no_longer_than_an_idle_connection(
         assert await seconds_until_closed(stream, repeat(b"X", 1000)) == pytest.approx(2)
 
 
-async def test_a_slow_head_that_is_in_time_is_answered(clock: MockClock, tmp_path: Path) -> None:
+async def test_a_slow_head_within_the_timeout_is_answered(clock: MockClock, tmp_path: Path) -> None:
     async with serving(tmp_path, tls=False) as timed:
         stream = await timed.connect()
         await trickle(stream, [GET[:10], GET[10:20], GET[20:30]], every_seconds=1)
@@ -79,7 +79,7 @@ async def test_a_slow_head_that_is_in_time_is_answered(clock: MockClock, tmp_pat
 
 
 @pytest.mark.parametrize("seen", [b"", b"\x16", b"\x16\x03\x01\x02\x00\x01"])
-async def test_a_handshake_that_stops_half_way_is_given_up(
+async def test_an_incomplete_handshake_closes_the_connection(
     clock: MockClock, tmp_path: Path, seen: bytes
 ) -> None:
     async with serving(tmp_path, tls=True) as timed:
@@ -87,7 +87,7 @@ async def test_a_handshake_that_stops_half_way_is_given_up(
         assert await seconds_until_closed(stream, [seen]) == pytest.approx(3)
 
 
-async def test_a_handshake_that_trickles_is_given_up(clock: MockClock, tmp_path: Path) -> None:
+async def test_a_trickling_handshake_closes_the_connection(clock: MockClock, tmp_path: Path) -> None:
     async with serving(tmp_path, tls=True) as timed:
         assert timed.tls is not None
         outgoing = ssl.MemoryBIO()
@@ -104,7 +104,7 @@ async def test_a_handshake_that_trickles_is_given_up(clock: MockClock, tmp_path:
 
 @TRANSPORTS
 @pytest.mark.parametrize("before", ["nothing", "an answer", "a stream that it reset"])
-async def test_an_idle_http2_connection_is_closed_also_if_it_pings(
+async def test_an_idle_http2_connection_is_closed_although_it_pings(
     clock: MockClock, tmp_path: Path, tls: bool, before: str
 ) -> None:
     async with serving(tmp_path, tls=tls) as timed:
@@ -125,7 +125,7 @@ async def test_an_idle_http2_connection_is_closed_also_if_it_pings(
 
 
 @TRANSPORTS
-async def test_an_http2_request_whose_head_is_never_whole_is_given_up(
+async def test_an_http2_request_with_an_incomplete_head_closes_the_connection(
     clock: MockClock, tmp_path: Path, tls: bool
 ) -> None:
     async with serving(tmp_path, tls=tls) as timed:
@@ -139,7 +139,7 @@ async def test_an_http2_request_whose_head_is_never_whole_is_given_up(
 
 
 @TRANSPORTS
-async def test_a_quiet_event_stream_is_not_touched(clock: MockClock, tmp_path: Path, tls: bool) -> None:
+async def test_a_quiet_event_stream_has_no_timeout(clock: MockClock, tmp_path: Path, tls: bool) -> None:
     async with serving(tmp_path, tls=tls) as timed:
         stream = await timed.connect()
         await ask(stream)
@@ -155,13 +155,13 @@ async def test_a_quiet_event_stream_is_not_touched(clock: MockClock, tmp_path: P
 
 
 @TRANSPORTS
-async def test_a_quiet_event_stream_over_http2_is_not_touched(
+async def test_a_quiet_event_stream_over_http2_has_no_timeout(
     clock: MockClock, tmp_path: Path, tls: bool
 ) -> None:
     async with serving(tmp_path, tls=tls) as timed:
         client = await timed.connect_http2()
         following = await client.get("/events?topic=a")
-        for _ in range(2):  # an answer on the same connection, after which only the stream is left
+        for _ in range(2):  # answers on the same connection, after which only the stream is open
             await ask_http2(client)
         await skip_long(timed, clock)
         await timed.server.streamd.publish("a", "still here")
@@ -171,7 +171,7 @@ async def test_a_quiet_event_stream_over_http2_is_not_touched(
 
 
 @TRANSPORTS
-async def test_a_quiet_websocket_is_not_touched(clock: MockClock, tmp_path: Path, tls: bool) -> None:
+async def test_a_quiet_websocket_has_no_timeout(clock: MockClock, tmp_path: Path, tls: bool) -> None:
     async with serving(tmp_path, tls=tls) as timed:
         stream = await timed.connect()
         assert isinstance(stream, trio.SocketStream | trio.SSLStream)

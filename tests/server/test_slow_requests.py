@@ -1,4 +1,4 @@
-"""Requests that never end: bodies that trickle, and heads that are too large."""
+"""Requests that never end: trickling bodies (slowloris), and heads that are too large."""
 
 from itertools import repeat
 from pathlib import Path
@@ -27,7 +27,7 @@ def clock() -> MockClock:
 
 
 @TRANSPORTS
-async def test_a_body_that_trickles_is_refused(clock: MockClock, tmp_path: Path, tls: bool) -> None:
+async def test_a_trickling_body_is_rejected(clock: MockClock, tmp_path: Path, tls: bool) -> None:
     async with serving(tmp_path, tls=tls) as timed:
         stream = await timed.connect()
         await trickle(stream, [POST, b"{"])
@@ -41,15 +41,13 @@ async def test_a_body_that_trickles_is_refused(clock: MockClock, tmp_path: Path,
                 answer += part
             nursery.cancel_scope.cancel()
         assert b" 400 " in answer
-        assert trio.current_time() - began == pytest.approx(20 - 2)  # two parts were before
-        # Its rest may still come, so that the connection is of no more use.
+        assert trio.current_time() - began == pytest.approx(20 - 2)  # two parts were sent before
+        # The rest of the body may still arrive, so that the connection cannot be reused.
         assert await seconds_until_closed(stream) < 1
 
 
 @TRANSPORTS
-async def test_a_body_that_trickles_over_http2_is_refused(
-    clock: MockClock, tmp_path: Path, tls: bool
-) -> None:
+async def test_a_trickling_body_over_http2_is_rejected(clock: MockClock, tmp_path: Path, tls: bool) -> None:
     async with serving(tmp_path, tls=tls) as timed:
         client = await timed.connect_http2()
         began = trio.current_time()
@@ -65,7 +63,7 @@ async def test_a_body_that_trickles_over_http2_is_refused(
 
 @TRANSPORTS
 @pytest.mark.parametrize("requests", [0, 1])
-async def test_a_head_that_is_too_large_is_refused(
+async def test_a_head_that_is_too_large_is_rejected(
     clock: MockClock, tmp_path: Path, tls: bool, requests: int
 ) -> None:
     async with serving(tmp_path, tls=tls) as timed:
@@ -73,7 +71,7 @@ async def test_a_head_that_is_too_large_is_refused(
         for _ in range(requests):
             await ask(stream)
         head = b"GET / HTTP/1.1\r\nHost: x\r\nX: "
-        # One byte more than the bound: the server reads all, and its answer is not cut off by a reset.
+        # One byte more than the limit: the server reads all of it, so that no reset destroys the answer.
         head += b"x" * (SETTINGS.server.max_request_head_bytes + 1 - len(head))
         await stream.send_all(head)
         answer = b""
@@ -83,14 +81,14 @@ async def test_a_head_that_is_too_large_is_refused(
         await trio.aclose_forcefully(stream)
 
 
-async def test_a_head_without_end_ends_the_connection(clock: MockClock, tmp_path: Path) -> None:
+async def test_an_endless_head_closes_the_connection(clock: MockClock, tmp_path: Path) -> None:
     async with serving(tmp_path, tls=False) as timed:
         stream = await timed.connect()
         assert await seconds_until_closed(stream, repeat(b"GET" + b"x" * 8000), 0) < 1
 
 
 @TRANSPORTS
-async def test_http2_headers_that_are_too_large_end_the_connection(
+async def test_http2_headers_that_are_too_large_close_the_connection(
     clock: MockClock, tmp_path: Path, tls: bool
 ) -> None:
     async with serving(tmp_path, tls=tls) as timed:

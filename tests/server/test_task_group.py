@@ -1,4 +1,4 @@
-"""The tasks of a connection, and the queue through which its applications hear their clients."""
+"""The trio tasks of a connection, and the queue of messages for its applications."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,14 +20,14 @@ from tests.support.http2_client import ManualHTTP2Client
 SECONDS = 30
 
 
-async def test_messages_come_out_in_the_order_they_went_in() -> None:
+async def test_messages_are_received_in_order() -> None:
     inbox = Inbox(10)
     for number in range(10):
         await inbox.put(number)
     assert [await inbox.receive() for _ in range(10)] == list(range(10))
 
 
-async def test_whoever_puts_waits_while_it_is_full() -> None:
+async def test_put_waits_while_the_inbox_is_full() -> None:
     inbox = Inbox(3)
     put: list[int] = []
 
@@ -45,7 +45,7 @@ async def test_whoever_puts_waits_while_it_is_full() -> None:
                 assert await inbox.receive() == number
 
 
-async def test_many_who_put_never_exceed_the_bound_and_all_messages_arrive() -> None:
+async def test_concurrent_puts_never_exceed_the_capacity_and_all_messages_arrive() -> None:
     inbox = Inbox(2)
     put = received = 0
 
@@ -65,7 +65,7 @@ async def test_many_who_put_never_exceed_the_bound_and_all_messages_arrive() -> 
                 received += 1
 
 
-async def test_whoever_receives_waits_and_cancelled_loses_nothing() -> None:
+async def test_a_cancelled_receive_loses_no_message() -> None:
     inbox = Inbox(3)
     with trio.fail_after(SECONDS):
         async with trio.open_nursery() as nursery:
@@ -81,7 +81,7 @@ async def test_whoever_receives_waits_and_cancelled_loses_nothing() -> None:
         assert await inbox.receive() == "kept"
 
 
-async def test_cancelled_while_it_waits_for_room_a_put_adds_nothing() -> None:
+async def test_a_put_that_is_cancelled_while_it_waits_adds_nothing() -> None:
     inbox = Inbox(1)
     await inbox.put("first")
     with trio.fail_after(SECONDS):
@@ -94,7 +94,7 @@ async def test_cancelled_while_it_waits_for_room_a_put_adds_nothing() -> None:
         assert await inbox.receive() == "second"
 
 
-async def test_closed_it_lets_go_whoever_puts_and_drops_what_they_bring() -> None:
+async def test_closing_wakes_waiting_puts_and_drops_their_messages() -> None:
     inbox = Inbox(1)
     await inbox.put("kept")
     with trio.fail_after(SECONDS):
@@ -111,14 +111,14 @@ async def test_closed_it_lets_go_whoever_puts_and_drops_what_they_bring() -> Non
                 nursery.start_soon(inbox.receive)
                 await trio.testing.wait_all_tasks_blocked()
                 scope.cancel()
-        assert scope.cancelled_caught  # there was nothing more
+        assert scope.cancelled_caught  # no message was left
 
 
-# --- an application that fails --------------------------------------------------------------------
+# --- an application that raises -------------------------------------------------------------------
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
-    """Fails before its answer at ``/early``, in the middle of it at ``/late``; else answers by and by."""
+    """Raise before the answer at ``/early`` and within it at ``/late``; otherwise answer in two parts."""
     if scope["type"] == "lifespan":
         while (await receive())["type"] != "lifespan.shutdown":
             await send({"type": "lifespan.startup.complete"})
@@ -146,11 +146,11 @@ async def serving() -> AsyncIterator[str]:
 
 
 def errors(logs: list[EventDict]) -> list[str]:
-    """The paths of what was logged as an error."""
+    """Return the paths of the errors that were logged."""
     return [entry["path"] for entry in logs if entry["log_level"] == "error"]
 
 
-async def test_an_exception_is_logged_and_answered_500_and_ends_nobody_else() -> None:
+async def test_an_exception_is_logged_and_answered_500_and_other_requests_go_on() -> None:
     with capture_logs() as logs:
         async with serving() as url, httpx.AsyncClient(base_url=url) as client:
             for _ in range(2):
@@ -159,7 +159,7 @@ async def test_an_exception_is_logged_and_answered_500_and_ends_nobody_else() ->
     assert errors(logs) == ["/early", "/early"]
 
 
-async def test_an_exception_in_the_middle_of_an_answer_leaves_it_visibly_unfinished() -> None:
+async def test_an_exception_in_the_middle_of_an_answer_leaves_it_incomplete() -> None:
     with capture_logs() as logs:
         async with serving() as url, httpx.AsyncClient(base_url=url) as client:
             with pytest.raises(httpx.RemoteProtocolError):
@@ -168,7 +168,7 @@ async def test_an_exception_in_the_middle_of_an_answer_leaves_it_visibly_unfinis
     assert errors(logs) == ["/late"]
 
 
-async def test_on_http2_the_other_streams_of_the_connection_go_on() -> None:
+async def test_on_http2_an_exception_does_not_end_other_streams() -> None:
     with capture_logs() as logs:
         async with serving() as url:
             host, _, port = url.rpartition("/")[2].partition(":")

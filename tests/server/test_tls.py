@@ -1,4 +1,4 @@
-"""TLS in memory: records in, records out, in the order in which they were made."""
+"""TLS in memory: records are sent in the order in which they were made."""
 
 import random
 import ssl
@@ -18,10 +18,10 @@ from tests.support.tls_client import HOST, VERSIONS, TLSClient, make_contexts
 
 _HEADER = struct.Struct("!BHH")  # of a record: content type, version, length (RFC 8446 section 5.1)
 _ALERT, _HANDSHAKE, _APPLICATION_DATA = 21, 22, 23
-_SEALING_BYTES = 256  # the most that protection may add to a record (RFC 8446 section 5.2)
+_OVERHEAD_BYTES = 256  # maximum growth of a record by its protection (RFC 8446 section 5.2)
 _GARBAGE = b"GET / HTTP/1.1\r\n\r\n"
 _ABORTED = _HEADER.pack(_ALERT, 0x0303, 2) + bytes((2, 80))  # fatal, internal_error
-_FORGED = _HEADER.pack(_APPLICATION_DATA, 0x0303, 64) + bytes(64)  # nobody has the key
+_FORGED = _HEADER.pack(_APPLICATION_DATA, 0x0303, 64) + bytes(64)  # made without the key
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def authority() -> trustme.CA:
 
 
 def record_sizes(records: bytes, content_type: int) -> list[int]:
-    """The lengths of some records, which have to be whole and all of one type."""
+    """Return the lengths of records, which must be complete and of one type."""
     sizes = []
     while records:
         found, _, size = _HEADER.unpack_from(records)
@@ -44,7 +44,7 @@ def record_sizes(records: bytes, content_type: int) -> list[int]:
 async def connect(
     authority: trustme.CA, version: ssl.TLSVersion | None = None, protocols: tuple[str, ...] = ()
 ) -> tuple[TLS, TLSClient, str | None]:
-    """A server and a client who shook hands, and what they agreed on."""
+    """Connect a server and a client; return them and the agreed protocol."""
     server_context, client_context = make_contexts(authority, version)
     server_context.set_alpn_protocols(["h2", "http/1.1"])
     if protocols:
@@ -61,13 +61,13 @@ async def connect(
     ("protocols", "expected"),
     [
         (("h2", "http/1.1"), "h2"),
-        (("http/1.1", "h2"), "h2"),  # the server's own order counts
+        (("http/1.1", "h2"), "h2"),  # the server's order decides
         (("http/1.1",), "http/1.1"),
         (("spdy/3",), "http/1.1"),
         ((), "http/1.1"),
     ],
 )
-async def test_the_handshake_says_which_protocol_was_agreed_on(
+async def test_the_handshake_returns_the_agreed_protocol(
     authority: trustme.CA, version: ssl.TLSVersion, protocols: tuple[str, ...], expected: str
 ) -> None:
     tls, client, agreed = await connect(authority, version, protocols)
@@ -77,7 +77,7 @@ async def test_the_handshake_says_which_protocol_was_agreed_on(
     assert await tls.receive() == b"hello"
 
 
-async def test_a_handshake_comes_through_a_byte_at_a_time(authority: trustme.CA) -> None:
+async def test_a_handshake_succeeds_one_byte_at_a_time(authority: trustme.CA) -> None:
     server_context, client_context = make_contexts(authority)
     client = TLSClient(client_context)
 
@@ -93,7 +93,7 @@ async def test_a_handshake_comes_through_a_byte_at_a_time(authority: trustme.CA)
     assert await tls.receive() == b"hello"
 
 
-async def test_a_handshake_with_no_version_in_common_fails_and_the_client_is_told(
+async def test_a_handshake_without_a_common_version_fails_with_an_alert(
     authority: trustme.CA,
 ) -> None:
     server_context, client_context = make_contexts(authority, ssl.TLSVersion.TLSv1_2)
@@ -106,17 +106,17 @@ async def test_a_handshake_with_no_version_in_common_fails_and_the_client_is_tol
 
 
 @pytest.mark.parametrize("first", [_GARBAGE, _ABORTED, b""])
-async def test_a_handshake_fails_on_what_is_no_handshake(authority: trustme.CA, first: bytes) -> None:
+async def test_a_handshake_fails_on_invalid_records(authority: trustme.CA, first: bytes) -> None:
     server_context, client_context = make_contexts(authority)
     client = TLSClient(client_context)
     tls = TLS(server_context, client.receive, client.take_in)
     client.waiting.append(first)
     assert await tls.handshake() is None
-    tls.close_notify()  # what a connection says in any case does not raise
+    tls.close_notify()  # a connection calls it in any case: it must not raise
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-async def test_a_client_that_does_not_trust_the_server_ends_the_handshake(
+async def test_a_client_that_does_not_trust_the_server_fails_the_handshake(
     authority: trustme.CA, version: ssl.TLSVersion
 ) -> None:
     server_context, _ = make_contexts(authority, version)
@@ -129,7 +129,7 @@ async def test_a_client_that_does_not_trust_the_server_ends_the_handshake(
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("size", [1, RECORD_BYTES, RECORD_BYTES + 1, 10 * RECORD_BYTES, 200_001])
-async def test_data_of_any_size_is_sealed_whole(
+async def test_data_of_any_size_is_encrypted_completely(
     authority: trustme.CA, version: ssl.TLSVersion, size: int
 ) -> None:
     tls, client, _ = await connect(authority, version)
@@ -137,7 +137,7 @@ async def test_data_of_any_size_is_sealed_whole(
     records = tls.encrypt(data)
     sizes = record_sizes(records, _APPLICATION_DATA)
     assert len(sizes) == -(-size // RECORD_BYTES)
-    assert max(sizes) <= RECORD_BYTES + _SEALING_BYTES
+    assert max(sizes) <= RECORD_BYTES + _OVERHEAD_BYTES
     client.take_in(records)
     assert client.take() == data
     client.take_in(tls.encrypt(b""))
@@ -146,7 +146,7 @@ async def test_data_of_any_size_is_sealed_whole(
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-async def test_what_the_client_says_is_read_from_any_split_of_it(
+async def test_client_data_is_decrypted_from_any_split(
     authority: trustme.CA, version: ssl.TLSVersion
 ) -> None:
     tls, client, _ = await connect(authority, version)
@@ -162,9 +162,7 @@ async def test_what_the_client_says_is_read_from_any_split_of_it(
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-async def test_both_sides_may_say_that_nothing_more_will_come(
-    authority: trustme.CA, version: ssl.TLSVersion
-) -> None:
+async def test_both_sides_may_send_close_notify(authority: trustme.CA, version: ssl.TLSVersion) -> None:
     tls, client, _ = await connect(authority, version)
     client.take_in(tls.encrypt(b"last"))
     client.take_in(tls.close_notify())
@@ -180,7 +178,7 @@ async def test_both_sides_may_say_that_nothing_more_will_come(
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("last", [_GARBAGE, _FORGED, _ABORTED, b""])
-async def test_garbage_or_a_cut_ends_it_and_what_cannot_be_sealed_any_more_aborts(
+async def test_garbage_or_a_broken_connection_ends_tls_and_aborts_the_output(
     authority: trustme.CA, version: ssl.TLSVersion, last: bytes
 ) -> None:
     tls, client, _ = await connect(authority, version)
@@ -190,19 +188,21 @@ async def test_garbage_or_a_cut_ends_it_and_what_cannot_be_sealed_any_more_abort
     async with trio.open_nursery() as nursery:
         with open_rig(nursery) as rig:
             rig.output.encrypt_with(tls.encrypt)
-            assert not rig.output.write_nowait(b"event")  # from the fan-out, which must not break
+            assert not rig.output.write_nowait(b"event")  # called by the fan-out: must not raise
             assert rig.output.closed
             assert rig.failures == 1
             assert rig.available() == b""
 
 
-_AUTHORITY = trustme.CA()  # hypothesis and fixtures of a function do not go together
+_AUTHORITY = trustme.CA()  # hypothesis cannot use fixtures of function scope
 
 
 @hypothesis_settings(max_examples=25)
 @given(seed=st.integers(0, 2**32), version=st.sampled_from(VERSIONS))
-def test_records_leave_in_the_order_they_were_made_whoever_writes(seed: int, version: ssl.TLSVersion) -> None:
-    """One record out of its place, or lost, and the client could not read those that follow."""
+def test_records_are_sent_in_the_order_they_were_made_by_concurrent_writers(
+    seed: int, version: ssl.TLSVersion
+) -> None:
+    """After one missing or reordered record the client could not decrypt the next ones."""
     random_ = random.Random(seed)
     server_context, client_context = make_contexts(_AUTHORITY, version)
 
@@ -226,7 +226,7 @@ def test_records_leave_in_the_order_they_were_made_whoever_writes(seed: int, ver
 async def serve_at_random(
     rig: Rig, context: ssl.SSLContext, made: list[bytes], random_: random.Random
 ) -> None:
-    """Shake hands, write in every way there is, and say goodbye; ``made`` is what has to arrive."""
+    """Shake hands, write by all methods, and send close_notify; ``made`` collects the expected bytes."""
 
     async def receive() -> bytes:
         await trio.lowlevel.wait_readable(rig.sock)
@@ -247,7 +247,7 @@ async def serve_at_random(
             elif kind == "put":
                 rig.output.put(data)
             elif kind == "records":
-                rig.output.put_records(encrypt(data))  # as TLS does by itself
+                rig.output.put_records(encrypt(data))  # as TLS does for its own records
             else:
                 await rig.output.send(data)
             for _ in range(random_.randrange(3)):

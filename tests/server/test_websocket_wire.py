@@ -1,4 +1,4 @@
-"""WebSocket (RFC 6455) while events are written past ASGI: closing, pings, extensions; and over HTTP/2.
+"""WebSocket (RFC 6455) with direct writes: closing, pings, extensions, and WebSocket over HTTP/2.
 
 Clients check every frame, and that nothing follows a Close frame.
 """
@@ -23,13 +23,13 @@ from tests.support.wire_clients import HTTP2Client, WebSocketClient
 from tests.support.wire_kinds import WIRES, WireKind, connect_to, settings_for, subscribed, subscription_of
 
 SECONDS = 30
-LARGE_BYTES = 40_000  # more than the kernel takes while the client does not read
-PIECES = (1, 2, 3, 7, 61, 509, 1021, 4093)  # bytes at most a read
+LARGE_BYTES = 40_000  # more than the kernel buffers while the client does not read
+PIECES = (1, 2, 3, 7, 61, 509, 1021, 4093)  # maximum size of a read (bytes)
 DEFLATE = "permessage-deflate; client_max_window_bits"
 
 
 class DeflatingClient(WebSocketClient):
-    """Offers to compress."""
+    """A client that offers compression."""
 
     headers = f"Sec-WebSocket-Extensions: {DEFLATE}\r\n"
 
@@ -39,7 +39,7 @@ class WebSocketOverHTTP2(WebSocketClient):
 
     Attributes:
         answer: headers of the answer.
-        body: of an answer that is a refusal.
+        body: of an error response.
         stream_ended: the server has ended the stream.
     """
 
@@ -100,7 +100,7 @@ over_http2 = pytest.mark.parametrize("wire", HTTP2, ids=lambda wire: wire.name)
 
 @asynccontextmanager
 async def connected(wire: WireKind, folder: Path) -> AsyncIterator[tuple[RunningServer, Any]]:
-    """A server with small buffers, and a client of it that is called ``me`` and follows ``a``."""
+    """Run a server with small buffers, and a client called ``me`` that is subscribed to ``a``."""
     settings = settings_for(wire, folder, ServerSettings(send_buffer_bytes=4608))
     with trio.fail_after(SECONDS):
         async with (
@@ -116,12 +116,12 @@ async def until(holds: Callable[[], bool]) -> None:
 
 
 async def publish(server: RunningServer, client: WebSocketClient, *texts: str) -> list[bytes]:
-    """Publish, and return what the client is to read."""
+    """Publish, and return the events that the client must receive."""
     return [client.encode(await server.streamd.publish("a", text), "a", text) for text in texts]
 
 
 async def fill(server: RunningServer, client: WebSocketClient) -> list[bytes]:
-    """Have a direct write be taken in part, while the client does not read."""
+    """Publish an event of which the kernel takes only a part, because the client does not read."""
     await until(lambda: subscription_of(server, "me")._wire is not None)
     expected = await publish(server, client, "x" * LARGE_BYTES)
     wire = subscription_of(server, "me")._wire
@@ -139,25 +139,27 @@ async def check_gone(server: RunningServer) -> None:
 
 @pytest.mark.parametrize("is_behind", [False, True], ids=["level", "behind"])
 @on_each_socket
-async def test_nothing_follows_the_answer_to_the_clients_close(
+async def test_nothing_follows_the_answer_to_a_clients_close(
     wire: WireKind, is_behind: bool, tmp_path: Path
 ) -> None:
     async with connected(wire, tmp_path) as (server, client):
         expected = await fill(server, client) if is_behind else []
-        client.answers_close = False  # it was the first
+        client.answers_close = False  # the client closes first
         await client.stream.send_all(client.frames.close(1000, "enough"))
         for number in range(20):
             expected += await publish(server, client, f"{number}", "é" * 300)
         await client.read_until(lambda: client.at_eof, 1021)
         assert client.close_code == 1000
         assert client.events == expected[: len(client.events)]
-        assert len(client.events) >= is_behind  # what was begun is not cut off
+        assert len(client.events) >= is_behind  # an event that was begun is completed
         await check_gone(server)
 
 
 @pytest.mark.parametrize("is_behind", [False, True], ids=["level", "behind"])
 @on_each_socket
-async def test_nothing_follows_the_servers_close(wire: WireKind, is_behind: bool, tmp_path: Path) -> None:
+async def test_nothing_follows_the_servers_close_frame(
+    wire: WireKind, is_behind: bool, tmp_path: Path
+) -> None:
     async with connected(wire, tmp_path) as (server, client):
         expected = await fill(server, client) if is_behind else []
         expected += await publish(server, client, *map(str, range(5)))
@@ -172,7 +174,7 @@ async def test_nothing_follows_the_servers_close(wire: WireKind, is_behind: bool
 
 
 @on_each_socket
-async def test_pings_are_answered_in_order_in_between_direct_writes(wire: WireKind, tmp_path: Path) -> None:
+async def test_pings_are_answered_in_order_between_direct_writes(wire: WireKind, tmp_path: Path) -> None:
     async with connected(wire, tmp_path) as (server, client):
         expected: list[bytes] = []
         pings = []
@@ -183,7 +185,7 @@ async def test_pings_are_answered_in_order_in_between_direct_writes(wire: WireKi
                 pings.append(payload)
                 expected += await publish(server, client, f"after {payload!r}", "é" * size)
             for piece in PIECES:
-                if len(client.events) < len(expected):  # something is still to come
+                if len(client.events) < len(expected):  # there is more to read
                     await client.read(piece)
         text = b'{"control":"ping","nonce":1}'
         await client.stream.send_all(client.frames.send_data(text.decode()))
@@ -197,7 +199,7 @@ async def test_pings_are_answered_in_order_in_between_direct_writes(wire: WireKi
 
 
 @on_each_socket
-async def test_compression_is_offered_in_vain(wire: WireKind, tmp_path: Path) -> None:
+async def test_an_offer_of_compression_is_ignored(wire: WireKind, tmp_path: Path) -> None:
     async with connected(attrs.evolve(wire, client=DeflatingClient), tmp_path) as (server, client):
         assert b"sec-websocket-extensions" not in client.head.lower()
         expected = await publish(server, client, "x" * 10_000, "short")
@@ -206,7 +208,7 @@ async def test_compression_is_offered_in_vain(wire: WireKind, tmp_path: Path) ->
 
 
 @over_http2
-async def test_over_http2_it_is_the_same_stream_of_frames(wire: WireKind, tmp_path: Path) -> None:
+async def test_over_http2_the_frames_are_the_same(wire: WireKind, tmp_path: Path) -> None:
     async with connected(wire, tmp_path) as (server, client):
         assert client.answer[":status"] == "200"
         assert "sec-websocket-extensions" not in client.answer
@@ -230,7 +232,7 @@ async def test_over_http2_it_is_the_same_stream_of_frames(wire: WireKind, tmp_pa
 
 
 @over_http2
-async def test_over_http2_the_clients_close_is_answered_and_the_stream_ends(
+async def test_over_http2_a_clients_close_is_answered_and_the_stream_ends(
     wire: WireKind, tmp_path: Path
 ) -> None:
     async with connected(wire, tmp_path) as (server, client):
@@ -247,7 +249,7 @@ async def test_over_http2_the_clients_close_is_answered_and_the_stream_ends(
 
 @over_http2
 async def test_over_http2_a_ping_is_answered_behind_a_closed_window(wire: WireKind, tmp_path: Path) -> None:
-    """Whoever answers reads the connection as well, and would wait for a window that nobody else can open."""
+    """The trio task that answers also reads the connection: waiting for the window would be a deadlock."""
     async with connected(wire, tmp_path) as (server, client):
         connection = server.streamd.connections.find("me")
         expected = await publish(server, client, *["x" * 300_000] * 3)
@@ -260,12 +262,14 @@ async def test_over_http2_a_ping_is_answered_behind_a_closed_window(wire: WireKi
 
 
 @over_http2
-async def test_over_http2_a_refusal_is_an_ordinary_answer(wire: WireKind, tmp_path: Path) -> None:
+async def test_over_http2_a_rejected_handshake_gets_an_ordinary_response(
+    wire: WireKind, tmp_path: Path
+) -> None:
     with trio.fail_after(SECONDS):
         async with run_server(settings_for(wire, tmp_path, ServerSettings())) as server:
             client = WebSocketOverHTTP2(await connect_to(server, wire))
             async with client.stream:
-                await client.open("/events", 65_535)  # it names no topic
+                await client.open("/events", 65_535)  # without a topic
                 await client.read_until(lambda: client.stream_ended)
                 assert client.answer[":status"] == "400"
                 assert b'"code":"invalid-field"' in client.body

@@ -1,4 +1,4 @@
-"""Wires past ASGI are leases: whatever ends one, nothing is written by it any more."""
+"""Wires past ASGI are leases: after the end of a lease nothing is written by its wire."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -39,7 +39,7 @@ Send = Callable[[Event], Awaitable[None]]
 
 @attrs.define
 class Calls:
-    """How often a lease was lost."""
+    """Counts the calls of ``on_disconnect``."""
 
     count: int = 0
 
@@ -52,7 +52,7 @@ class Stream(Protocol):
 
 
 def parts(nursery: trio.Nursery, send: Send) -> tuple[Any, ...]:
-    """What Hypercorn's streams are made from, with an application that does nothing by itself."""
+    """Build the arguments of Hypercorn's streams, with an application that does nothing."""
 
     async def idle(_scope: Any, _receive: Any, _send: Any) -> None:
         await trio.sleep_forever()
@@ -77,7 +77,7 @@ async def drop(_event: Event) -> None:
     pass
 
 
-# --- whether there is a lease to be had -----------------------------------------------------------
+# --- responses that can be leased -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -94,13 +94,13 @@ async def drop(_event: Event) -> None:
         ("GET", 200, [(b"x", b"y"), (b"content-length", b"7")], False),
     ],
 )
-async def test_only_the_body_of_a_200_answer_to_a_get_is_a_stream(
+async def test_only_the_body_of_a_200_response_to_a_get_is_streaming(
     method: str, status: int, headers: list[tuple[bytes, bytes]], expected: bool
 ) -> None:
     async with trio.open_nursery() as nursery:
         stream = HTTPStream(*parts(nursery, drop))
         await begin(stream, method, [(b"host", b"test")])
-        assert not is_streaming(stream)  # nothing has begun
+        assert not is_streaming(stream)  # the response has not begun
         await stream.app_send({"type": "http.response.start", "status": status, "headers": headers})
         assert is_streaming(stream) is expected
         await stream.app_send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -112,7 +112,7 @@ async def test_only_the_body_of_a_200_answer_to_a_get_is_a_stream(
 
 
 @pytest.mark.parametrize("encoding", ["sse", "chunk", "websocket"])
-async def test_a_wire_writes_its_own_encoding_and_says_how_much(encoding: str) -> None:
+async def test_a_wire_writes_its_own_encoding_and_returns_the_size(encoding: str) -> None:
     encode: Callable[[Batch], bytes] = attrgetter(encoding)
     async with trio.open_nursery() as nursery:
         with open_rig(nursery) as rig:
@@ -122,7 +122,7 @@ async def test_a_wire_writes_its_own_encoding_and_says_how_much(encoding: str) -
             assert rig.available() == encode(BATCH) * 2
 
 
-async def test_a_wire_that_cannot_write_now_writes_nothing_and_keeps_the_order() -> None:
+async def test_a_wire_that_would_block_writes_nothing_and_keeps_the_order() -> None:
     with trio.fail_after(PATIENCE_SECONDS):
         async with trio.open_nursery() as nursery:
             with open_rig(nursery) as rig:
@@ -135,44 +135,44 @@ async def test_a_wire_that_cannot_write_now_writes_nothing_and_keeps_the_order()
                     assert await rig.read(len(expected)) == expected
 
 
-async def nothing_is_written(rig: Rig, wire: SocketWire) -> None:
+async def check_nothing_is_written(rig: Rig, wire: SocketWire) -> None:
     rig.available()
     assert wire.write_nowait(BATCH) == 0
     with pytest.raises(trio.ClosedResourceError):
         await wire.write(BATCH)
     assert rig.available() == b""
-    assert rig.is_free()  # it is the lease that is over, and not the output
+    assert rig.is_free()  # the lease has ended, not the output
 
 
-async def test_after_the_release_nothing_is_written_and_the_client_is_not_lost() -> None:
-    lost = Calls()
+async def test_after_the_release_nothing_is_written_and_no_disconnect_is_reported() -> None:
+    disconnects = Calls()
     async with trio.open_nursery() as nursery:
         with open_rig(nursery) as rig:
-            wire = SocketWire(rig.output, CHUNK, lost)
+            wire = SocketWire(rig.output, CHUNK, disconnects)
             wire.write_nowait(BATCH)
             wire.release()
-            await nothing_is_written(rig, wire)
+            await check_nothing_is_written(rig, wire)
             wire.revoke()
             wire.release()
-            await nothing_is_written(rig, wire)
-    assert lost.count == 0
+            await check_nothing_is_written(rig, wire)
+    assert disconnects.count == 0
 
 
-async def test_revoked_nothing_is_written_and_the_client_is_lost_once() -> None:
+async def test_after_revocation_nothing_is_written_and_one_disconnect_is_reported() -> None:
     async with trio.open_nursery() as nursery:
         with open_rig(nursery) as rig:
-            lost = Calls()
-            wire = SocketWire(rig.output, CHUNK, lost)
+            disconnects = Calls()
+            wire = SocketWire(rig.output, CHUNK, disconnects)
             wire.revoke()
-            assert lost.count == 1
-            await nothing_is_written(rig, wire)
+            assert disconnects.count == 1
+            await check_nothing_is_written(rig, wire)
             wire.revoke()
             wire.release()
             wire.revoke()
-            assert lost.count == 1
+            assert disconnects.count == 1
 
 
-async def test_a_lease_that_is_lost_is_over_before_anybody_is_told() -> None:
+async def test_a_revoked_lease_has_ended_before_the_disconnect_is_reported() -> None:
     seen: list[int] = []
     async with trio.open_nursery() as nursery:
         with open_rig(nursery) as rig:
@@ -182,7 +182,7 @@ async def test_a_lease_that_is_lost_is_over_before_anybody_is_told() -> None:
             assert rig.available() == b""
 
 
-async def test_a_write_that_is_under_way_when_the_output_is_closed_is_told() -> None:
+async def test_a_pending_write_raises_when_the_output_is_closed() -> None:
     with trio.fail_after(PATIENCE_SECONDS):
         async with trio.open_nursery() as nursery:
             with open_rig(nursery) as rig:
@@ -202,8 +202,8 @@ async def test_a_write_that_is_under_way_when_the_output_is_closed_is_told() -> 
 # --- WebSocket ------------------------------------------------------------------------------------
 
 
-class Socket:
-    """A WebSocket that was accepted, its wire, and a client."""
+class WebSocketPair:
+    """An accepted WebSocket, its wire, and a client."""
 
     def __init__(self, nursery: trio.Nursery, rig: Rig) -> None:
         self.rig = rig
@@ -221,8 +221,8 @@ class Socket:
         await self.stream.app_send({"type": "websocket.accept", "subprotocol": None, "headers": []})
         self.wire = WebSocketWire(self.rig.output, WEBSOCKET, Calls(), self.stream.connection)
 
-    async def say(self, event: wsproto.events.Event) -> None:
-        """Something comes from the client."""
+    async def send_from_client(self, event: wsproto.events.Event) -> None:
+        """Pass an event of the client to the stream."""
         await self.stream.handle(Data(stream_id=1, data=self.client.send(event)))
 
     def received(self) -> list[wsproto.events.Event]:
@@ -230,13 +230,13 @@ class Socket:
         return list(self.client.events())
 
 
-async def test_frames_go_out_among_those_of_the_protocol() -> None:
+async def test_event_frames_are_sent_in_order_with_frames_of_the_protocol() -> None:
     async with trio.open_nursery() as nursery:
         with open_rig(nursery) as rig:
-            socket = Socket(nursery, rig)
+            socket = WebSocketPair(nursery, rig)
             await socket.accept()
             assert socket.wire.write_nowait(BATCH) == len(BATCH.websocket)
-            await socket.say(Ping(b"are you there"))
+            await socket.send_from_client(Ping(b"are you there"))
             assert await socket.wire.write(BATCH) == len(BATCH.websocket)
             first, second, pong, *rest = socket.received()
             texts = [event.data for event in (first, second, *rest) if isinstance(event, Message)]
@@ -245,49 +245,49 @@ async def test_frames_go_out_among_those_of_the_protocol() -> None:
         nursery.cancel_scope.cancel()
 
 
-@pytest.mark.parametrize("who", ["server", "client", "client, too much"])
-async def test_nothing_follows_the_frame_that_closes_a_socket(who: str) -> None:
+@pytest.mark.parametrize("closed_by", ["server", "client", "message too big"])
+async def test_nothing_follows_a_close_frame(closed_by: str) -> None:
     async with trio.open_nursery() as nursery:
         with open_rig(nursery) as rig:
-            socket = Socket(nursery, rig)
+            socket = WebSocketPair(nursery, rig)
             await socket.accept()
             assert socket.wire.write_nowait(BATCH)
-            if who == "server":
+            if closed_by == "server":
                 await socket.stream.app_send({"type": "websocket.close", "code": 1012, "reason": None})
-            elif who == "client":
-                await socket.say(CloseConnection(1000))
+            elif closed_by == "client":
+                await socket.send_from_client(CloseConnection(1000))
             else:
                 socket.stream.buffer.max_length = 10
-                await socket.say(TextMessage("x" * 11))
+                await socket.send_from_client(TextMessage("x" * 11))
             *texts, close = socket.received()
             assert [event.data for event in texts if isinstance(event, Message)] == [
                 frame.text for frame in BATCH.frames
             ]
             assert isinstance(close, CloseConnection)
-            await nothing_is_written(rig, socket.wire)
+            await check_nothing_is_written(rig, socket.wire)
         nursery.cancel_scope.cancel()
 
 
-async def test_nothing_is_written_between_the_frame_that_closes_and_its_answer() -> None:
+async def test_nothing_is_written_between_a_close_frame_and_its_answer() -> None:
     async with trio.open_nursery() as nursery:
         with open_rig(nursery) as rig:
-            socket = Socket(nursery, rig)
+            socket = WebSocketPair(nursery, rig)
             await socket.accept()
             socket.stream.connection.receive_data(socket.client.send(CloseConnection(1000)))
             assert [type(event) for event in socket.stream.connection.events()] == [CloseConnection]
-            await nothing_is_written(rig, socket.wire)
+            await check_nothing_is_written(rig, socket.wire)
         nursery.cancel_scope.cancel()
 
 
-async def test_a_client_that_begins_to_close_gets_nothing_more_before_the_answer() -> None:
-    """The state turns when its frame is read, though the answer may have to wait behind others."""
+async def test_a_closing_client_receives_nothing_before_the_answer_to_its_close_frame() -> None:
+    """The state changes when its frame is read, although the answer may be queued behind other frames."""
     with trio.fail_after(PATIENCE_SECONDS):
         async with trio.open_nursery() as nursery:
             with open_rig(nursery) as rig:
-                socket = Socket(nursery, rig)
+                socket = WebSocketPair(nursery, rig)
                 await socket.accept()
                 assert socket.wire.write_nowait(LONG)
-                nursery.start_soon(socket.say, CloseConnection(1000))
+                nursery.start_soon(socket.send_from_client, CloseConnection(1000))
                 await trio.testing.wait_all_tasks_blocked()
                 with pytest.raises(trio.ClosedResourceError):
                     await socket.wire.write(BATCH)

@@ -1,4 +1,4 @@
-"""The wire of one HTTP/2 stream: within its window, in its turn, and only while its lease lasts."""
+"""The wire of one HTTP/2 stream writes within its window, in order, and only during its lease."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager, suppress
@@ -19,21 +19,23 @@ from tests.support.output_rig import PATIENCE_SECONDS, Rig, open_rig
 
 BATCH = Batch([Control("one"), Control("two")])
 SECOND = Batch([Control("three", {"data": "x" * 40_000})])  # more than a frame holds
-FILLING = Batch([Control("long", {"data": "x" * 40_000})])  # leaves room for a frame in the window of 65,535
+FILLING = Batch(
+    [Control("long", {"data": "x" * 40_000})]
+)  # leaves room for one frame in the window of 65,535
 
 
-class Connection:
-    """An HTTP/2 connection with streams that were begun, their wires, and a client.
+class HTTP2Pair:
+    """An HTTP/2 connection with open streams, their wires, and a client.
 
     Attributes:
-        lost: ids of streams whose lease was lost, as often as that was said.
-        deferred: what is to be done at the end of the fan-out's turn.
+        disconnects: ids of streams whose disconnect was reported, once for each report.
+        deferred: actions for the end of the fan-out's turn.
     """
 
     def __init__(self, nursery: trio.Nursery, rig: Rig) -> None:
         self.rig = rig
         self.client = ManualHTTP2Client(trio.SocketStream(trio.socket.from_stdlib_socket(rig.peer)))
-        self.lost: list[int] = []
+        self.disconnects: list[int] = []
         self.deferred: set[Callable[[], None]] = set()
         self._sends: list[Any] = []
         arguments = protocol_arguments(
@@ -64,7 +66,7 @@ class Connection:
         """Do nothing: the test closes the rig."""
 
     async def listen(self) -> None:
-        """Give the protocol what the client sends."""
+        """Pass the client's bytes to the protocol."""
         while True:
             await trio.lowlevel.wait_readable(self.rig.sock)
             data = self.rig.sock.recv(65_536)
@@ -73,7 +75,7 @@ class Connection:
             await self.protocol.receive_data(data)
 
     async def open(self) -> tuple[int, HTTP2Stream, Any]:
-        """A stream whose answer has begun: its id, what its application finds, and its ASGI ``send``."""
+        """Open a stream, and begin its response; return its id, its transport and its ASGI ``send``."""
         stream_id = await self.client.get("/events")
         await trio.testing.wait_all_tasks_blocked()
         send = self._sends[-1]
@@ -82,7 +84,7 @@ class Connection:
         return stream_id, transport, send
 
     def lease(self, stream_id: int, transport: HTTP2Stream) -> HTTP2Wire:
-        wire = transport.lease(self.deferred.add, lambda: self.lost.append(stream_id))
+        wire = transport.lease(self.deferred.add, lambda: self.disconnects.append(stream_id))
         assert wire is not None
         return wire
 
@@ -98,17 +100,17 @@ class Connection:
 
 
 @asynccontextmanager
-async def connected() -> AsyncIterator[Connection]:
+async def connected() -> AsyncIterator[HTTP2Pair]:
     with trio.fail_after(PATIENCE_SECONDS), ExitStack() as after_all_tasks:
         async with trio.open_nursery() as nursery:
-            connection = Connection(nursery, after_all_tasks.enter_context(open_rig(nursery)))
+            connection = HTTP2Pair(nursery, after_all_tasks.enter_context(open_rig(nursery)))
             await connection.protocol.initiate()
             nursery.start_soon(connection.listen)
             yield connection
             nursery.cancel_scope.cancel()
 
 
-async def is_over(connection: Connection, wire: HTTP2Wire) -> None:
+async def check_nothing_is_written(connection: HTTP2Pair, wire: HTTP2Wire) -> None:
     assert wire.write_nowait(BATCH) == 0
     with pytest.raises(trio.ClosedResourceError):
         await wire.write(BATCH)
@@ -117,7 +119,7 @@ async def is_over(connection: Connection, wire: HTTP2Wire) -> None:
     assert connection.protocol.wires == {}
 
 
-async def test_what_streams_write_in_a_turn_leaves_together_at_its_end() -> None:
+async def test_streams_send_the_frames_of_a_turn_together_at_its_end() -> None:
     async with connected() as connection:
         streams = [await connection.open() for _ in range(3)]
         wires = [connection.lease(stream_id, transport) for stream_id, transport, _ in streams]
@@ -133,17 +135,17 @@ async def test_what_streams_write_in_a_turn_leaves_together_at_its_end() -> None
             assert await connection.received(stream_id, BATCH.sse * 2) == BATCH.sse * 2
 
 
-async def test_a_window_that_is_too_small_takes_nothing_and_the_order_holds() -> None:
+async def test_a_batch_larger_than_the_window_is_not_written_and_the_order_holds() -> None:
     async with connected() as connection:
         stream_id, transport, _ = await connection.open()
         wire = connection.lease(stream_id, transport)
         assert wire.write_nowait(FILLING)
         connection.end_turn()
-        await connection.received(stream_id, FILLING.sse)  # the socket is free, the window as it was
+        await connection.received(stream_id, FILLING.sse)  # the socket is free, and the window is unchanged
         await trio.testing.wait_all_tasks_blocked()
-        assert wire.write_nowait(SECOND) == 0  # nor any frame of it
+        assert wire.write_nowait(SECOND) == 0  # not even a frame of it
         assert await wire.write(SECOND) == len(SECOND.sse)  # into the stream's buffer
-        assert wire.write_nowait(BATCH) == 0  # it would overtake what is there
+        assert wire.write_nowait(BATCH) == 0  # it would overtake the buffered bytes
         connection.client.replenished.add(stream_id)
         await connection.received(stream_id, SECOND.sse)
         await trio.testing.wait_all_tasks_blocked()
@@ -153,72 +155,74 @@ async def test_a_window_that_is_too_small_takes_nothing_and_the_order_holds() ->
         assert await connection.received(stream_id, BATCH.sse) == expected
 
 
-async def test_nothing_overtakes_what_the_stream_has_still_to_send() -> None:
+async def test_nothing_overtakes_the_buffered_bytes_of_a_stream() -> None:
     async with connected() as connection:
         stream_id, transport, _ = await connection.open()
         wire = connection.lease(stream_id, transport)
-        await wire.write(BATCH)  # into the buffer, which another task empties
+        await wire.write(BATCH)  # into the buffer, which another trio task empties
         assert wire.write_nowait(SECOND) == 0
         assert await connection.received(stream_id, BATCH.sse) == BATCH.sse
         await trio.testing.wait_all_tasks_blocked()
         assert wire.write_nowait(SECOND) == len(SECOND.sse)
 
 
-async def test_after_the_release_nothing_is_written_and_the_client_is_not_lost() -> None:
+async def test_after_the_release_nothing_is_written_and_no_disconnect_is_reported() -> None:
     async with connected() as connection:
         stream_id, transport, send = await connection.open()
         wire = connection.lease(stream_id, transport)
         assert wire.write_nowait(BATCH)
         connection.end_turn()
         wire.release()
-        await is_over(connection, wire)
+        await check_nothing_is_written(connection, wire)
         await send({"type": "http.response.body", "body": b"end", "more_body": False})
         assert await connection.received(stream_id, b"end") == BATCH.sse + b"end"
         wire.revoke()
         connection.protocol.revoke()
         transport.abort()
-        assert connection.lost == []
+        assert connection.disconnects == []
 
 
-@pytest.mark.parametrize("who", ["connection", "abort", "client"])
-async def test_revoked_nothing_is_written_and_the_client_is_lost_once(who: str) -> None:
+@pytest.mark.parametrize("revoked_by", ["connection", "abort", "client"])
+async def test_after_revocation_nothing_is_written_and_one_disconnect_is_reported(revoked_by: str) -> None:
     async with connected() as connection:
         stream_id, transport, _ = await connection.open()
         wire = connection.lease(stream_id, transport)
-        if who == "connection":
+        if revoked_by == "connection":
             connection.protocol.revoke()
-        elif who == "abort":
+        elif revoked_by == "abort":
             transport.abort()
         else:
             await connection.client.cancel(stream_id)
         await trio.testing.wait_all_tasks_blocked()
-        assert connection.lost == [stream_id]
-        await is_over(connection, wire)
+        assert connection.disconnects == [stream_id]
+        await check_nothing_is_written(connection, wire)
         wire.revoke()
         wire.release()
         wire.revoke()
         connection.protocol.revoke()
-        assert connection.lost == [stream_id]
+        assert connection.disconnects == [stream_id]
 
 
-async def test_resetting_one_stream_leaves_the_leases_of_the_others() -> None:
+async def test_resetting_one_stream_keeps_the_leases_of_the_others() -> None:
     async with connected() as connection:
         leaving, leaving_transport, _ = await connection.open()
         staying, staying_transport, _ = await connection.open()
         wire = connection.lease(staying, staying_transport)
         connection.lease(leaving, leaving_transport)
         leaving_transport.abort()
-        assert connection.lost == [leaving]
+        assert connection.disconnects == [leaving]
         assert wire.write_nowait(BATCH)
         connection.end_turn()
         assert await connection.received(staying, BATCH.sse) == BATCH.sse
         assert leaving in connection.client.reset
 
 
-async def test_a_stream_that_is_over_has_no_lease_and_its_client_is_lost() -> None:
+async def test_a_closed_stream_has_no_lease_and_its_disconnect_is_reported() -> None:
     async with connected() as connection:
         stream_id, transport, _ = await connection.open()
         await connection.client.cancel(stream_id)
         await trio.testing.wait_all_tasks_blocked()
-        assert transport.lease(connection.deferred.add, lambda: connection.lost.append(stream_id)) is None
-        assert connection.lost == [stream_id]
+        assert (
+            transport.lease(connection.deferred.add, lambda: connection.disconnects.append(stream_id)) is None
+        )
+        assert connection.disconnects == [stream_id]
