@@ -12,7 +12,6 @@ from quart_schema import QuartSchema
 from quart_trio import QuartTrio
 
 from . import __version__
-from .config import Settings
 from .demo import run_demo
 from .errors import ConfigError
 from .events import EventId
@@ -28,6 +27,7 @@ from .http.routes.page import web
 from .http.routes.tasks import tasks
 from .log.port import Log
 from .services import SERVICES
+from .settings import Settings
 
 
 def create_app(settings: Settings | None = None, *, log: Log | None = None) -> QuartTrio:
@@ -53,17 +53,17 @@ def create_app(settings: Settings | None = None, *, log: Log | None = None) -> Q
         app.register_blueprint(blueprint)
     for name in SERVICES:
         if getattr(settings, name).enabled:
-            streamd.add(_make_service(name, streamd))
+            streamd.add(_make_service(name, streamd, getattr(settings, name)))
     fast_path = EventsFastPath(app.asgi_app, app, streamd.runtime.broker, settings.server.cors_origins)
     app.asgi_app = fast_path  # type: ignore[assignment,method-assign]
     return app
 
 
-def _make_service(name: str, streamd: Streamd) -> Service:
+def _make_service(name: str, streamd: Streamd, settings: Any) -> Service:
     module = importlib.import_module(f".services.{name}", __package__)
     if not hasattr(module, "make"):
         module = importlib.import_module(f".services.{name}.service", __package__)
-    service: Service = module.make(streamd, getattr(streamd.settings, name))
+    service: Service = module.make(streamd, settings)
     return service
 
 
@@ -71,7 +71,7 @@ def _make_service(name: str, streamd: Streamd) -> Service:
 async def running(app: QuartTrio) -> AsyncIterator[Streamd]:
     """Run an application's streamd, and the demo source if its settings enable it, until the block ends."""
     streamd: Streamd = app.extensions[EXTENSION]
-    demo = streamd.settings.demo
+    demo = Settings.around(streamd.settings).demo
     sources = []
     if demo.enabled or demo.follow:
 
@@ -113,7 +113,7 @@ def import_app(target: str, settings: Settings) -> tuple[QuartTrio, Settings]:
     app = found if made else found(settings) if callable(found) else None
     if not isinstance(app, QuartTrio) or EXTENSION not in app.extensions:
         raise ConfigError(f"--app {target} is no Quart-Trio application with a Streamd(app)")
-    own: Settings = app.extensions[EXTENSION].settings
+    own = Settings.around(app.extensions[EXTENSION].settings)
     if settings.store.url == "memory:" and not own.store.url:  # it says the same
         settings = attrs.evolve(settings, store=attrs.evolve(settings.store, url=own.store.url))
     wanted = attrs.evolve(own, server=settings.server, logging=settings.logging)

@@ -1,26 +1,57 @@
 """The parts that every stream needs; transports depend on these and on nothing above them."""
 
+from collections.abc import Iterator
+
 import attrs
 
-from .config import Settings
-from .connections import Registry
-from .hub import Hub
+from .config import Clash, check_order
+from .connections import ConnectionSettings, PollSettings, Registry
+from .events import EventSettings
+from .hub import Hub, HubSettings
 from .log.port import Log
-from .metrics import Metrics
+from .log.settings import LogSettings
+from .metrics import Metrics, MetricsSettings
+
+
+@attrs.frozen(kw_only=True)
+class BrokerSettings:
+    """The sections that every stream needs."""
+
+    log: LogSettings = attrs.field(factory=LogSettings)
+    events: EventSettings = attrs.field(factory=EventSettings)
+    hub: HubSettings = attrs.field(factory=HubSettings)
+    connections: ConnectionSettings = attrs.field(factory=ConnectionSettings)
+    poll: PollSettings = attrs.field(factory=PollSettings)
+    metrics: MetricsSettings = attrs.field(factory=MetricsSettings)
+
+    def clashes(self) -> Iterator[Clash]:
+        """Yield the contradictions between sections."""
+        yield from check_order(
+            self, "events.max_event_bytes", "log.max_bytes", "the log must hold the largest event"
+        )
+        yield from check_order(
+            self, "events.max_event_bytes", "log.topic_max_bytes", "a topic must hold the largest event"
+        )
+        yield from check_order(
+            self,
+            "hub.max_lag_events",
+            "log.max_events",
+            "the log must keep every event that the fan-out has not taken yet",
+        )
 
 
 @attrs.frozen(eq=False)
 class Broker:
     """Settings, log, hub, connections and metrics of one streamd. Make one with :meth:`create`."""
 
-    settings: Settings
+    settings: BrokerSettings
     log: Log
     hub: Hub
     connections: Registry
     metrics: Metrics
 
     @classmethod
-    def create(cls, settings: Settings, log: Log) -> "Broker":
+    def create(cls, settings: BrokerSettings, log: Log) -> "Broker":
         """Build the hub and the connection registry over ``log``, from the sections of ``settings``."""
         metrics = Metrics(max_type_labels=settings.metrics.max_type_labels)
         hub = Hub(log, settings.hub, settings.events, metrics)

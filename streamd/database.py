@@ -9,24 +9,50 @@ its own, so that one that fails takes nothing back of the others.
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, Generic, NoReturn, TypeVar
 
 import apsw
 import apsw.bestpractice
+import attrs
 import structlog
 import trio
 
+from .config import Clash, one_of, setting
 from .errors import ConfigError, Unavailable
 
 T = TypeVar("T")
 Work = Callable[[apsw.Connection], T]
 
 MEMORY: Final = ":memory:"
+KNOWN_STORE_URLS: Final = ("sqlite:PATH", "memory:")
 _BATCH_MAX: Final = 256  # writes in one transaction: so many that a commit is cheap, so few that it ends soon
 _BUSY_MS: Final = 2000  # another process may be about to let go of the file
 
 _log = structlog.get_logger(__name__)
+
+
+@attrs.frozen(kw_only=True)
+class StoreSettings:
+    """Where tasks, orders and items are kept."""
+
+    url: str = setting(
+        "",
+        "sqlite:PATH keeps them in a file, which one streamd has to itself; memory: in this process alone. "
+        "Empty: sqlite:streamd.db in the working directory for `streamd serve`, memory: for an application "
+        "of your own.",
+    )
+    synchronous: str = setting(
+        "normal",
+        "What a write survives: normal the end of the process, full that of the machine, too.",
+        one_of("normal", "full"),
+    )
+
+    def clashes(self) -> Iterator[Clash]:
+        """Yield the contradictions within the section."""
+        scheme, _, path = self.url.partition(":")
+        if self.url and (scheme, bool(path)) not in (("memory", False), ("sqlite", True)):
+            yield Clash(("url",), "must be one of the known stores: " + ", ".join(KNOWN_STORE_URLS))
 
 
 class _Write(Generic[T]):

@@ -9,7 +9,6 @@ import trio
 from quart import Blueprint
 from quart_trio import QuartTrio
 
-from .config import Settings
 from .connections import Registry
 from .database import Database
 from .errors import StreamdError
@@ -22,7 +21,7 @@ from .http.task_stream import task_stream
 from .hub import Hub
 from .log.port import Log
 from .metrics import Metrics
-from .runtime import Runtime
+from .runtime import Runtime, RuntimeSettings
 from .tasks import Kind, Tasks
 
 
@@ -50,7 +49,7 @@ class Streamd:
 
     Args:
         app: the application; or call :meth:`init_app` later.
-        settings: limits and intervals; defaults to ``Settings()``.
+        settings: limits and intervals; defaults to ``RuntimeSettings()``.
         log: the event log; defaults to the one that ``settings.log.url`` names.
 
     Attributes:
@@ -61,9 +60,9 @@ class Streamd:
     """
 
     def __init__(
-        self, app: QuartTrio | None = None, *, settings: Settings | None = None, log: Log | None = None
+        self, app: QuartTrio | None = None, *, settings: RuntimeSettings | None = None, log: Log | None = None
     ) -> None:
-        self.runtime = Runtime.create(settings or Settings(), log)
+        self.runtime = Runtime.create(settings or RuntimeSettings(), log)
         self.runtime.broker.metrics.registry.register(StateCollector(self.runtime.broker))
         self._app: QuartTrio | None = None
         self._running = False
@@ -94,9 +93,9 @@ class Streamd:
             self._sources.append(service.run)
 
     @property
-    def settings(self) -> Settings:
-        """The settings of the whole server."""
-        return self.runtime.broker.settings
+    def settings(self) -> RuntimeSettings:
+        """The settings: a :class:`streamd.settings.Settings` in the streamd server."""
+        return self.runtime.settings
 
     @property
     def tasks(self) -> Tasks:

@@ -3,9 +3,22 @@
 import logging
 import sys
 
+import attrs
 import structlog
 
-from .config import LoggingSettings
+from .config import one_of, setting
+
+
+@attrs.frozen(kw_only=True)
+class LoggingSettings:
+    """What streamd writes to standard error."""
+
+    level: str = setting(
+        "info",
+        "Least severity that is written: debug, info, warning or error.",
+        one_of("debug", "info", "warning", "error"),
+    )
+    format: str = setting("console", "console for people, json for machines.", one_of("console", "json"))
 
 
 def configure_logging(settings: LoggingSettings) -> None:

@@ -10,13 +10,27 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
+import attrs
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from .config import positive, setting
+
 OTHER: Final = "other"
 _LABEL_CHARS_MAX: Final = 64  # a longer type is cut in the label; series names are for reading
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+
+
+@attrs.frozen(kw_only=True)
+class MetricsSettings:
+    """The Prometheus endpoint."""
+
+    max_type_labels: int = setting(
+        50,
+        "Event types that get a label value of their own (count); later ones are counted as `other`.",
+        positive,
+    )
 
 
 class Metrics:

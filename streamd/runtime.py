@@ -4,35 +4,63 @@ The composition root runs :meth:`Runtime.run` in a nursery outside the server's,
 framework's own, which Quart-Trio cancels on a schedule of its own.
 """
 
+from collections.abc import Iterator
 from typing import NoReturn
 
 import attrs
 import trio
 
-from .broker import Broker
-from .config import Settings
+from .broker import Broker, BrokerSettings
+from .config import Clash, check_order
 from .connections import sweep_connections
-from .database import MEMORY, Database
+from .database import MEMORY, Database, StoreSettings
 from .errors import ConfigError
 from .log.memory import MemoryLog
 from .log.port import Log
-from .tasks import Runner, Tasks
+from .tasks import Runner, Tasks, TaskSettings
 from .tasks.metrics import TaskMetrics
 from .tasks.store.memory import MemoryTaskStore
 from .tasks.store.sqlite import SQLiteTaskStore
+from .text import TextSettings
+
+
+@attrs.frozen(kw_only=True)
+class RuntimeSettings(BrokerSettings):
+    """The sections of the engine: the broker's, and those of the database, tasks and text."""
+
+    store: StoreSettings = attrs.field(factory=StoreSettings)
+    tasks: TaskSettings = attrs.field(factory=TaskSettings)
+    text: TextSettings = attrs.field(factory=TextSettings)
+
+    def clashes(self) -> Iterator[Clash]:
+        """Yield the contradictions between sections."""
+        yield from super().clashes()
+        yield from check_order(
+            self,
+            "tasks.max_event_result_bytes",
+            "events.max_event_bytes",
+            "the last event must hold the result",
+        )
+        yield from check_order(
+            self,
+            "log.max_age_seconds",
+            "tasks.gone_seconds",
+            "a task id may be used again only after the log has forgotten it",
+        )
 
 
 @attrs.frozen(eq=False)
 class Runtime:
     """The broker with its database, tasks and runner. Make one with :meth:`create`."""
 
+    settings: RuntimeSettings
     broker: Broker
     database: Database
     tasks: Tasks
     runner: Runner
 
     @classmethod
-    def create(cls, settings: Settings, log: Log | None = None) -> "Runtime":
+    def create(cls, settings: RuntimeSettings, log: Log | None = None) -> "Runtime":
         """Build all parts from the settings.
 
         Args:
@@ -52,7 +80,7 @@ class Runtime:
             settings.events,
             TaskMetrics(broker.metrics.registry),
         )
-        return cls(broker, database, tasks, Runner(tasks))
+        return cls(settings, broker, database, tasks, Runner(tasks))
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
         """Run all parts until cancelled. No published event and no stored change is lost by cancelling.
@@ -74,7 +102,7 @@ class Runtime:
         raise AssertionError("the runtime runs until it is cancelled")
 
 
-def make_log(settings: Settings) -> Log:
+def make_log(settings: RuntimeSettings) -> Log:
     """Build the log that ``log.url`` names.
 
     Raises:
@@ -85,7 +113,7 @@ def make_log(settings: Settings) -> Log:
     raise ConfigError(f"log.url is {settings.log.url!r}; this build knows memory:", field="log.url")
 
 
-def store_path(settings: Settings) -> str:
+def store_path(settings: RuntimeSettings) -> str:
     """Return the file that ``store.url`` names, or ``:memory:``.
 
     Raises:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import click
 
-from ..config.load import Loaded, load_with_origins
+from ..config import Loaded, load
 from ..config.reference import effective_json, effective_toml, reference_text
+from ..settings import Settings
 
 _file = click.option(
     "--config",
@@ -30,7 +31,7 @@ def check(file: Path | None) -> None:
     Reads the file and the environment like `streamd serve`. Ends with status 0 when all is fine,
     else with status 2 and every problem on standard error.
     """
-    loaded = load_with_origins(file)
+    loaded = load(Settings, file)
     click.echo(f"The configuration is fine: {_summary(loaded)}.")
 
 
@@ -39,17 +40,17 @@ def check(file: Path | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="JSON with the settings and their origins.")
 def show(file: Path | None, as_json: bool) -> None:
     """Print the settings in effect, secrets masked, with where each one came from."""
-    loaded = load_with_origins(file)
+    loaded = load(Settings, file)
     click.echo(effective_json(loaded) if as_json else effective_toml(loaded), nl=False)
 
 
 @config.command()
 def reference() -> None:
     """Print every setting with its help, unit and default: the text of conf/streamd.toml."""
-    click.echo(reference_text(), nl=False)
+    click.echo(reference_text(Settings), nl=False)
 
 
-def _summary(loaded: Loaded) -> str:
+def _summary(loaded: Loaded[Settings]) -> str:
     """Which sources had a say, such as ``2 settings in streamd.toml, 1 from the environment``."""
     if not loaded.origins:
         return "every setting has its default" + (f", {loaded.file} changes none" if loaded.file else "")

@@ -14,11 +14,11 @@ import click
 import trio
 
 from ..app import create_app, import_app, running
-from ..config import Settings, load_settings
 from ..errors import ConfigError
 from ..logs import configure_logging
 from ..server import check_open_files, raise_open_files, tune_collector
 from ..server import serve as serve_app
+from ..settings import Settings, load_settings
 from .client_options import first_leaf
 
 DEFAULT_STORE: Final = "sqlite:streamd.db"
@@ -80,7 +80,8 @@ async def _run(app: Any, settings: Settings) -> None:
             partial(
                 serve_app,
                 app,
-                settings,
+                settings.server,
+                max_message_bytes=settings.connections.max_message_bytes,
                 wait_for_shutdown=stopped.wait,
                 drain=streamd.connections.drain,
                 metrics=streamd.metrics,

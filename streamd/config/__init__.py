@@ -1,59 +1,64 @@
-"""Configuration (layer 0): every setting, how it is read, and how it is shown.
+"""Configuration (layer 0): a library that declares, loads and shows settings, and knows no section.
 
-``settings`` declares the settings, and ``services`` those of tasks and of the services built on them;
-``load`` reads them from a file, the environment and flags; ``combinations`` lists what cannot be;
-``reference`` writes ``conf/streamd.toml`` and what is in effect; ``content`` finds the files of ``conf/``
-that services read. Imports nothing of streamd but ``streamd.errors``.
+=============  ================================================================================
+``fields``     declarations: :func:`setting`, :func:`tuning`, :func:`group`, and the checks of a value
+``groups``     groups that several sections embed: streams, retries
+``clashes``    settings that contradict each other
+``convert``    values of a file, a variable or a flag in the type of the setting
+``load``       :func:`load`: defaults, file, environment and flags, with every problem at once
+``retired``    settings of earlier releases, and their successors
+``reference``  the text of ``conf/streamd.toml``, and the settings in effect
+``bind``       addresses to listen on
+``origins``    origins of web pages
+``content``    the files of ``conf/`` that services read
+=============  ================================================================================
+
+Every package declares its own section, in its module ``settings``; ``streamd.settings`` puts them together.
+Imports nothing of streamd but ``streamd.errors``.
 """
 
 from .bind import parse_bind
+from .clashes import Clash, check_order
 from .content import content_file
-from .load import SettingsError, check_settings, load_settings
-from .services import (
-    BrandMonitorSettings,
-    PurchaseOrderSettings,
-    ResearchSettings,
-    SentimentSettings,
-    StoreSettings,
-    StrategySettings,
-    TaskSettings,
-    TextSettings,
+from .convert import to_toml
+from .fields import (
+    INT32_MAX,
+    Check,
+    at_least,
+    at_most,
+    group,
+    not_negative,
+    one_of,
+    positive,
+    setting,
+    tuning,
 )
-from .settings import (
-    ConnectionSettings,
-    DemoSettings,
-    EventSettings,
-    HubSettings,
-    LoggingSettings,
-    LogSettings,
-    MetricsSettings,
-    PollSettings,
-    ServerSettings,
-    Settings,
-)
+from .groups import LimitedStreamSettings, RetrySettings, StreamSettings
+from .load import Loaded, SettingsError, check_settings, load
+from .origins import serialize_origin
 
 __all__ = [
-    "BrandMonitorSettings",
-    "ConnectionSettings",
-    "DemoSettings",
-    "EventSettings",
-    "HubSettings",
-    "LogSettings",
-    "LoggingSettings",
-    "MetricsSettings",
-    "PollSettings",
-    "PurchaseOrderSettings",
-    "ResearchSettings",
-    "SentimentSettings",
-    "ServerSettings",
-    "Settings",
+    "INT32_MAX",
+    "Check",
+    "Clash",
+    "LimitedStreamSettings",
+    "Loaded",
+    "RetrySettings",
     "SettingsError",
-    "StoreSettings",
-    "StrategySettings",
-    "TaskSettings",
-    "TextSettings",
+    "StreamSettings",
+    "at_least",
+    "at_most",
+    "check_order",
     "check_settings",
     "content_file",
-    "load_settings",
+    "group",
+    "load",
+    "not_negative",
+    "one_of",
     "parse_bind",
+    "positive",
+    "serialize_origin",
+    "setting",
+    "to_toml",
+    "tuning",
 ]

@@ -1,15 +1,24 @@
-"""How a setting is declared: an attrs field with its help text and the checks its value must pass."""
+"""The declaration of a setting: an attrs field with its help text and the checks its value must pass.
 
-from collections.abc import Callable
+A section is a frozen attrs class of settings. It may embed a group, which is such a class, too
+(:func:`group`), and name settings that contradict each other in a method ``clashes``. The root is an attrs
+class of sections. A setting that few operators ever change is declared with :func:`tuning`: the code reads it
+like any other (``settings.hub.turn_ms``), the file has it below ``[tuning]`` (``tuning.hub.turn_ms``).
+"""
+
+from collections.abc import Callable, Iterator, Mapping
 from copy import copy
-from typing import Any, TypeVar
+from functools import cache
+from typing import Any, Final, TypeVar
 
 import attrs
 
 T = TypeVar("T")
 
-# Several limits end up in a C int (socket options, the listen backlog) or a 31-bit protocol field.
-INT32_MAX = 2_147_483_647
+TUNING: Final = "tuning"
+"""The table of the file that holds every setting declared with :func:`tuning`."""
+INT32_MAX: Final = 2_147_483_647
+"""Largest value of limits that end up in a C int (socket options, the listen backlog) or a 31-bit field."""
 
 
 @attrs.frozen
@@ -20,7 +29,7 @@ class Check:
     holds: Callable[[Any], bool]
 
     def __call__(self, instance: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
-        """The attrs validator, for settings that a program makes itself.
+        """Validate a value that a program sets (the attrs validator protocol).
 
         Raises:
             ValueError: the value breaks the rule.
@@ -33,13 +42,18 @@ positive = Check("greater than 0", lambda value: value > 0)
 not_negative = Check("0 or more", lambda value: value >= 0)
 
 
+def at_least(limit: float) -> Check:
+    """Return a check for values from ``limit`` upwards."""
+    return Check(f"at least {limit:_}", lambda value: value >= limit)
+
+
 def at_most(limit: float) -> Check:
-    """A check for values up to and including ``limit``."""
+    """Return a check for values up to and including ``limit``."""
     return Check(f"at most {limit:_}", lambda value: value <= limit)
 
 
 def one_of(*choices: str) -> Check:
-    """A check for one of some words."""
+    """Return a check for one of several words."""
     return Check("one of " + ", ".join(f'"{choice}"' for choice in choices), lambda value: value in choices)
 
 
@@ -47,16 +61,41 @@ def setting(default: T, help: str, *checks: Check, secret: bool = False) -> T:
     """Declare a setting.
 
     Args:
-        default: the value when nobody says otherwise; a list is copied for every instance.
-        help: what the setting does, with its unit in parentheses; printed in ``conf/streamd.toml``.
+        default: the value if no source sets it; a list is copied for every instance.
+        help: the purpose of the setting, with its unit in parentheses; printed in ``conf/streamd.toml``.
         checks: the rules its value must pass.
-        secret: the value is masked wherever settings are shown.
+        secret: mask the value in all output.
     """
+    return _declare(default, help, checks, {"secret": secret})
+
+
+def tuning(default: T, help: str, *checks: Check) -> T:
+    """Declare a setting for performance work, listed apart from those of everyday operation.
+
+    Args:
+        default, help, checks: as for :func:`setting`.
+    """
+    return _declare(default, help, checks, {TUNING: True})
+
+
+def group(default: T, *, tuning: bool = False) -> T:
+    """Embed a group of settings in a section, as a table of its own: ``[research.stream]``.
+
+    Args:
+        default: an instance of the group's class, with the defaults that hold in this section.
+        tuning: list the whole group below ``[tuning]``.
+    """
+    field: Any = attrs.field(default=default, metadata={TUNING: tuning})
+    declared: T = field
+    return declared
+
+
+def _declare(default: T, help: str, checks: tuple[Check, ...], marks: Mapping[str, bool]) -> T:
     # attrs.field is typed for the class body, where it stands in for the value; so is this.
     field: Any = attrs.field(
         default=attrs.Factory(lambda: copy(default)) if isinstance(default, list) else default,
         validator=list(checks) or None,
-        metadata={"default": default, "help": help, "checks": checks, "secret": secret},
+        metadata={"help": help, "checks": checks, **marks},
     )
     declared: T = field
     return declared
@@ -66,30 +105,76 @@ def setting(default: T, help: str, *checks: Check, secret: bool = False) -> T:
 class Setting:
     """One declared setting, as the loader and the reference see it."""
 
-    section: str
-    name: str
+    attribute: str
+    """The dotted path of attributes below the root, such as ``hub.turn_ms``."""
     type: Any
     default: Any
     help: str
-    checks: tuple[Check, ...]
-    secret: bool
+    checks: tuple[Check, ...] = ()
+    secret: bool = False
+    tuning: bool = False
 
     @property
     def path(self) -> str:
-        """The dotted path, such as ``server.bind``."""
-        return f"{self.section}.{self.name}"
+        """The dotted path in the file, such as ``server.bind`` or ``tuning.hub.turn_ms``."""
+        return f"{TUNING}.{self.attribute}" if self.tuning else self.attribute
+
+    @property
+    def table(self) -> str:
+        """The table of the file, such as ``tuning.hub``."""
+        return self.path.rpartition(".")[0]
+
+    @property
+    def section(self) -> str:
+        """The section, such as ``hub``."""
+        return self.attribute.partition(".")[0]
+
+    @property
+    def name(self) -> str:
+        """The last part of the path, such as ``turn_ms``."""
+        return self.path.rpartition(".")[2]
 
     @property
     def variable(self) -> str:
-        """The environment variable, such as ``STREAMD_SERVER__BIND``."""
-        return f"STREAMD_{self.section}__{self.name}".upper()
+        """The environment variable, such as ``STREAMD_TUNING__HUB__TURN_MS``."""
+        return "STREAMD_" + self.path.replace(".", "__").upper()
 
 
-def settings_of(root: type) -> dict[str, Setting]:
-    """Every setting under ``root``, a class whose fields are sections, by path in the order declared."""
-    found = {}
-    for section in attrs.fields(root):
-        for field in attrs.fields(section.type):
-            made = Setting(section=section.name, name=field.name, type=field.type, **field.metadata)
-            found[made.path] = made
-    return found
+@cache
+def settings_of(root: type) -> Mapping[str, Setting]:
+    """Return every setting below ``root`` by its path: first those of everyday operation, then tuning.
+
+    Within each part they come as declared, but a table's own settings before its groups, as TOML needs it.
+    """
+    found = list(_declared(root, root(), "", tuning=False))
+    found.sort(key=lambda each: each.tuning)
+    return {each.path: each for each in found}
+
+
+def _declared(cls: type, defaults: Any, prefix: str, *, tuning: bool) -> Iterator[Setting]:
+    fields = attrs.fields(cls)
+    for field in sorted(fields, key=lambda each: attrs.has(each.type)) if prefix else fields:
+        at, default = prefix + field.name, getattr(defaults, field.name)
+        marks = {TUNING: False, **field.metadata}
+        marks[TUNING] |= tuning
+        if attrs.has(field.type):
+            yield from _declared(field.type, default, f"{at}.", tuning=marks[TUNING])
+        else:
+            yield Setting(attribute=at, type=field.type, default=default, **marks)
+
+
+def value_at(settings: object, attribute: str) -> Any:
+    """Return the value at a dotted path of attributes."""
+    value: Any = settings
+    for name in attribute.split("."):
+        value = getattr(value, name)
+    return value
+
+
+def sections_within(settings: object, prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Yield ``settings`` and every section and group in it, each with the prefix of its attribute paths."""
+    yield prefix, settings
+    cls: Any = type(settings)
+    for field in attrs.fields(cls):
+        if attrs.has(field.type):
+            yield from sections_within(getattr(settings, field.name), f"{prefix}{field.name}.")

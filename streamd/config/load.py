@@ -1,7 +1,8 @@
-"""Reading the settings: defaults, then a TOML file, then the environment, then flags; later ones win.
+"""The loader of settings: defaults, then a TOML file, then the environment, then flags; later ones win.
 
-Nothing is guessed and nothing is skipped: every problem of every source is found before one error
-names them all, each with the setting's path, the value, where it came from and what would be right.
+It is generic over the root class. Nothing is guessed and nothing is skipped: every problem of every source
+is found before one error names them all, each with the setting's path, the value, its source and what would
+be right.
 """
 
 import difflib
@@ -9,26 +10,28 @@ import os
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import attrs
 
 from ..errors import ConfigError
-from .combinations import clashes, value_at
+from .clashes import find_clashes
 from .convert import WrongTypeError, expected, from_text, from_value, to_toml
-from .fields import Setting, settings_of
-from .settings import Settings
+from .fields import TUNING, Setting, settings_of, value_at
+from .retired import removed_from, successor
 
-SETTINGS = settings_of(Settings)
-_SECTIONS = tuple(dict.fromkeys(setting.section for setting in SETTINGS.values()))
-_BY_VARIABLE = {setting.variable: setting for setting in SETTINGS.values()}
+S = TypeVar("S", bound=attrs.AttrsInstance)
+
+MASK = "********"
+"""The text shown in place of a secret."""
 _FILE_VARIABLE = "STREAMD_CONFIG"
+_PREFIX = "STREAMD_"
 _SHOWN_CHARACTERS = 80  # a longer value is cut in messages
 
 
 @attrs.frozen
-class Problem:
-    """One thing wrong with the configuration; ``path`` is None when it is the file as a whole."""
+class SettingProblem:
+    """One defect of the configuration; ``path`` is None if it is the file as a whole."""
 
     path: str | None
     text: str
@@ -37,78 +40,76 @@ class Problem:
 class SettingsError(ConfigError):
     """The configuration cannot be used; ``problems`` has every reason, the first one gives ``field``."""
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
+    def __init__(self, problems: Iterable[SettingProblem]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(problem.text for problem in self.problems), field=self.problems[0].path)
 
 
 @attrs.frozen
-class Loaded:
-    """Settings, and where each that is not a default came from, by path."""
+class Loaded(Generic[S]):
+    """Loaded settings, and the source of each that is not a default, by path."""
 
-    settings: Settings
+    settings: S
     origins: Mapping[str, str]
     file: Path | None
 
 
-def load_settings(
+def load(
+    root: type[S],
     path: Path | None = None,
     environ: Mapping[str, str] | None = None,
     overrides: Mapping[str, object] | None = None,
-) -> Settings:
-    """Read the settings.
+) -> Loaded[S]:
+    """Load the settings of all sources.
 
     Args:
-        path: the TOML file; None takes the one that ``STREAMD_CONFIG`` names, or none at all.
+        root: the class whose fields are the sections.
+        path: the TOML file; None takes the one that ``STREAMD_CONFIG`` names, if any.
         environ: the environment, by default this process's; ``STREAMD_SECTION__NAME`` sets ``section.name``.
         overrides: values of command line flags by dotted path; None and () mean that a flag was not given.
 
     Raises:
-        ConfigError: an unknown setting, a wrong type, a broken bound or an impossible combination;
+        SettingsError: an unknown setting, a wrong type, a broken bound or an impossible combination;
             its detail has a line for each.
     """
-    return load_with_origins(path, environ, overrides).settings
-
-
-def load_with_origins(
-    path: Path | None = None,
-    environ: Mapping[str, str] | None = None,
-    overrides: Mapping[str, object] | None = None,
-) -> Loaded:
-    """The same as `load_settings`, and tells where each value came from."""
     environ = os.environ if environ is None else environ
     if path is None and environ.get(_FILE_VARIABLE):
         path = Path(environ[_FILE_VARIABLE])
-    gathered = _Gathered()
+    gathered = _Gathered(root)
     if path is not None:
         gathered.add_file(path)
     gathered.add_environment(environ)
     gathered.add_flags(overrides or {})
-    settings = _build(gathered.values)
+    settings = _changed(root(), gathered.values)
     wrong = {problem.path for problem in gathered.problems}
-    problems = gathered.problems + _impossible(settings, gathered.origins, leave_out=wrong)
+    problems = gathered.problems + _contradictions(settings, gathered.origins, leave_out=wrong)
     if problems:
         raise SettingsError(problems)
     return Loaded(settings, gathered.origins, path)
 
 
-def check_settings(settings: Settings) -> None:
-    """Refuse settings that contradict each other, for programs that make their own.
+def check_settings(settings: attrs.AttrsInstance) -> None:
+    """Reject settings made by a program that contradict each other.
 
     Raises:
-        ConfigError: an impossible combination.
+        SettingsError: an impossible combination.
     """
-    if problems := _impossible(settings, {}, leave_out=set()):
+    if problems := _contradictions(settings, {}, leave_out=set()):
         raise SettingsError(problems)
 
 
 @attrs.define
 class _Gathered:
-    """What the sources said so far."""
+    """The values of all sources read so far, by attribute path, and the problems found."""
 
+    root: type
     values: dict[str, Any] = attrs.field(factory=dict)
     origins: dict[str, str] = attrs.field(factory=dict)
-    problems: list[Problem] = attrs.field(factory=list)
+    problems: list[SettingProblem] = attrs.field(factory=list)
+
+    @property
+    def known(self) -> Mapping[str, Setting]:
+        return settings_of(self.root)
 
     def add_file(self, path: Path) -> None:
         try:
@@ -120,38 +121,35 @@ class _Gathered:
         except (ValueError, RecursionError) as error:  # plain ValueError: a number with thousands of digits
             self._unreadable(path, f"the file is not valid TOML: {error}")
         else:
-            for section, table in document.items():
-                self._add_section(section, table, f"in {path}")
+            self._add_table("", document, f"in {path}")
 
-    def _add_section(self, section: str, table: object, origin: str) -> None:
-        if isinstance(table, dict) and section in _SECTIONS:
-            for name, value in table.items():
-                self._add_value(f"{section}.{name}", value, origin)
-        elif isinstance(table, dict):
-            closest = next(iter(difflib.get_close_matches(section, _SECTIONS, n=1)), None)
-            advice = f"did you mean [{closest}]?" if closest else "there are " + ", ".join(_SECTIONS)
-            self.problems.append(
-                Problem(section, f"[{section}] ({origin}): there is no such section; {advice}")
-            )
-        elif section in _SECTIONS:
-            self._wrong(
-                section, _shown(table), origin, f"must be a section: write [{section}] above its settings"
-            )
-        else:
-            self._unknown(section, table, origin, _closest_path(section))
+    def _add_table(self, prefix: str, table: Mapping[str, object], origin: str) -> None:
+        tables = _tables(self.root)
+        for name, value in table.items():
+            path = prefix + name
+            if path in tables and isinstance(value, dict):
+                self._add_table(f"{path}.", value, origin)
+            elif path in tables:
+                right = f"must be a section: write [{path}] above its settings"
+                self._wrong(path, _shown(value), origin, right)
+            elif isinstance(value, dict) and path not in self.known:
+                text = f"[{path}] ({origin}): there is no such section; {_table_advice(path, tables)}"
+                self.problems.append(SettingProblem(path, text))
+            else:
+                self._add_value(path, value, origin)
 
     def add_environment(self, environ: Mapping[str, str]) -> None:
+        by_variable = {each.variable: each for each in self.known.values()}
         for variable, text in sorted(environ.items()):
             # Without the double underscore it is somebody else's: Kubernetes sets STREAMD_PORT and the like.
-            if not variable.startswith("STREAMD_") or "__" not in variable:
+            if not variable.startswith(_PREFIX) or "__" not in variable:
                 continue
             origin = f"from {variable}"
-            if (setting := _BY_VARIABLE.get(variable)) is not None:
+            if (setting := by_variable.get(variable)) is not None:
                 self._accept(setting, text, origin, from_text)
             else:
-                path = variable.removeprefix("STREAMD_").lower().replace("__", ".", 1)
-                closest = _closest_path(path)
-                self._unknown(path, text, origin, closest and SETTINGS[closest].variable)
+                path = variable.removeprefix(_PREFIX).lower().replace("__", ".")
+                self._unknown(path, text, origin, lambda known: known.variable)
 
     def add_flags(self, overrides: Mapping[str, object]) -> None:
         for path, value in overrides.items():
@@ -159,10 +157,10 @@ class _Gathered:
                 self._add_value(path, value, "from a flag")
 
     def _add_value(self, path: str, value: object, origin: str) -> None:
-        if (setting := SETTINGS.get(path)) is not None:
+        if (setting := self.known.get(path)) is not None:
             self._accept(setting, value, origin, from_value)
         else:
-            self._unknown(path, value, origin, _closest_path(path))
+            self._unknown(path, value, origin, lambda known: known.path)
 
     def _accept(self, setting: Setting, given: Any, origin: str, convert: Callable[[Any, Any], Any]) -> None:
         """Take a value, or note why not; a later source replaces an earlier one."""
@@ -173,65 +171,98 @@ class _Gathered:
         else:
             fits = all(check.holds(value) for check in setting.checks)
         if fits:
-            self.values[setting.path] = value
+            self.values[setting.attribute] = value
             self.origins[setting.path] = origin
         else:
-            shown = "********" if setting.secret else _shown(given)
+            shown = MASK if setting.secret else _shown(given)
             self._wrong(setting.path, shown, origin, f"must be {expected(setting)}")
 
-    def _unknown(self, path: str, value: object, origin: str, closest: str | None) -> None:
-        advice = f"; did you mean {closest}?" if closest else "; `streamd config reference` lists them all"
-        self._wrong(path, _shown(value), origin, f"there is no such setting{advice}")
+    def _unknown(self, path: str, value: object, origin: str, named: Callable[[Setting], str]) -> None:
+        """Note a path that is no setting, with the setting it may stand for, as ``named`` in its source."""
+        reason = removed_from(self.root).get(path)
+        now, meant = successor(self.root, path), _closest(self.root, path)
+        if reason is not None:
+            right = f"{path} was removed: {reason}"
+        elif now is not None:
+            right = f"{path} is now {now.path}" + ("" if named(now) == now.path else f": set {named(now)}")
+        elif meant is not None:
+            right = f"there is no such setting; did you mean {named(meant)}?"
+        else:
+            right = "there is no such setting; `streamd config reference` lists them all"
+        secret = any(each is not None and each.secret for each in (now, meant))
+        self._wrong(path, MASK if secret else _shown(value), origin, right)
 
     def _unreadable(self, path: Path, why: str) -> None:
-        self.problems.append(Problem(None, f"{path}: {why}"))
+        self.problems.append(SettingProblem(None, f"{path}: {why}"))
 
     def _wrong(self, path: str, shown: str, origin: str, right: str) -> None:
-        self.problems.append(Problem(path, f"{path} = {shown} ({origin}): {right}"))
+        self.problems.append(SettingProblem(path, f"{path} = {shown} ({origin}): {right}"))
 
 
-def _build(values: Mapping[str, Any]) -> Settings:
-    sections: dict[str, dict[str, Any]] = {}
+def _changed(defaults: S, values: Mapping[str, Any]) -> S:
+    """Return the defaults with other values, by attribute path."""
+    direct: dict[str, Any] = {}
+    nested: dict[str, dict[str, Any]] = {}
     for path, value in values.items():
-        section, name = path.split(".")
-        sections.setdefault(section, {})[name] = value
-    classes = {field.name: field.type for field in attrs.fields(Settings)}
-    made: dict[str, Any] = {name: _made(classes[name], given) for name, given in sections.items()}
-    return Settings(**made)
+        name, dot, rest = path.partition(".")
+        if dot:
+            nested.setdefault(name, {})[rest] = value
+        else:
+            direct[name] = value
+    parts = {name: _changed(getattr(defaults, name), given) for name, given in nested.items()}
+    changed: S = attrs.evolve(defaults, **direct, **parts)  # type: ignore[misc] # S is bound to attrs classes
+    return changed
 
 
-def _made(section: Any, given: dict[str, Any]) -> object:
-    return section(**given)
-
-
-def _impossible(settings: Settings, origins: Mapping[str, str], leave_out: set[str | None]) -> list[Problem]:
-    """The clashes as problems, but for those of settings that already have one."""
+def _contradictions(
+    settings: attrs.AttrsInstance, origins: Mapping[str, str], leave_out: set[str | None]
+) -> list[SettingProblem]:
+    """Return the clashes as problems, without those of settings that already have one."""
+    by_attribute = {each.attribute: each.path for each in settings_of(type(settings)).values()}
     problems = []
-    for clash in clashes(settings):
-        if leave_out.isdisjoint(clash.paths):
+    for clash in find_clashes(settings):
+        paths = tuple(by_attribute[attribute] for attribute in clash.paths)
+        if leave_out.isdisjoint(paths):
             said = [
-                f"{path} = {_shown(value_at(settings, path))} ({origins.get(path, 'default')})"
-                for path in clash.paths
+                f"{path} = {_shown(value_at(settings, attribute))} ({origins.get(path, 'default')})"
+                for path, attribute in zip(paths, clash.paths, strict=True)
             ]
-            # To blame is what somebody wrote, not a default.
-            field = next((path for path in clash.paths if path in origins), clash.paths[0])
-            problems.append(Problem(field, f"{', '.join(said)}: {clash.right}"))
+            # A value that an operator wrote is to blame, not a default.
+            field = next((path for path in paths if path in origins), paths[0])
+            problems.append(SettingProblem(field, f"{', '.join(said)}: {clash.advice(paths)}"))
     return problems
 
 
-def _closest_path(path: str) -> str | None:
-    """The known path that an unknown one may stand for: the same name elsewhere, or one spelt alike."""
-    section, _, name = path.rpartition(".")
-    same_name = [known.path for known in SETTINGS.values() if known.name == name]
+def _tables(root: type) -> list[str]:
+    """Return every table of the file, also those that hold tables only, in the order of the reference."""
+    # Every section is a table, also one with nothing but tuning: an old file may still have settings in it.
+    found: dict[str, None] = dict.fromkeys(field.name for field in attrs.fields(root))
+    for setting in settings_of(root).values():
+        parts = setting.table.split(".")
+        found.update((".".join(parts[: length + 1]), None) for length in range(len(parts)))
+    return list(found)
+
+
+def _table_advice(path: str, tables: list[str]) -> str:
+    closest = difflib.get_close_matches(path, tables, n=1)
+    sections = [table for table in tables if "." not in table]
+    return f"did you mean [{closest[0]}]?" if closest else "there are " + ", ".join(sections)
+
+
+def _closest(root: type, path: str) -> Setting | None:
+    """Return the setting that an unknown path may stand for: the same name elsewhere, or a similar one."""
+    known = settings_of(root)
+    table, _, name = path.rpartition(".")
+    same_name = [each.path for each in known.values() if each.name == name]
     if same_name:
-        return difflib.get_close_matches(path, same_name, n=1, cutoff=0)[0]
-    if section in _SECTIONS:
-        names = [known.name for known in SETTINGS.values() if known.section == section]
-        return next((f"{section}.{match}" for match in difflib.get_close_matches(name, names, n=1)), None)
-    return next(iter(difflib.get_close_matches(path, SETTINGS, n=1)), None)
+        return known[difflib.get_close_matches(path, same_name, n=1, cutoff=0)[0]]
+    near = {each.name: each for each in known.values() if each.table in (table, f"{TUNING}.{table}")}
+    if near:
+        return next((near[match] for match in difflib.get_close_matches(name, near, n=1)), None)
+    return next((known[match] for match in difflib.get_close_matches(path, known, n=1)), None)
 
 
 def _shown(value: object) -> str:
-    """A value as a message shows it: as TOML where it has a form there, and not too long."""
+    """Format a value for a message: as TOML where it has a form there, and cut to a readable length."""
     text = to_toml(value)
     return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"

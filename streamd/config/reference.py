@@ -1,45 +1,71 @@
-"""The settings as text: the reference file, and what is in effect."""
+"""The settings as text: the reference file, and the settings in effect."""
 
 import json
 import re
 import textwrap
-from typing import Any
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any, Final
 
 import attrs
 
 from .convert import to_toml
-from .fields import Setting, settings_of
-from .load import Loaded
-from .settings import Settings
+from .fields import TUNING, Setting, settings_of, value_at
+from .load import MASK, Loaded
 
-_WIDTH = 100
-_MASK = "********"
+_WIDTH: Final = 100  # of comment lines (characters)
 
-_HEAD = """\
+_HEAD: Final = """\
 # streamd: every setting, with its unit and its default.
 #
-# This file is the reference, and is generated: `streamd config reference`. Copy it, take away the
-# `#` directly before a setting to change it, and start with `streamd serve --config FILE` or with
-# STREAMD_CONFIG=FILE in the environment. `streamd config check` says whether the result holds.
+# This file is the reference, and is generated: `streamd config reference`. Copy it, remove the `#`
+# directly before a setting to change it, and start with `streamd serve --config FILE` or with
+# STREAMD_CONFIG=FILE in the environment. `streamd config check` checks the result.
 #
 # An environment variable STREAMD_SECTION__NAME overrides the file: STREAMD_SERVER__BIND sets
-# server.bind. A list may be written there with commas. Command line flags override both.
+# server.bind, STREAMD_RESEARCH__STREAM__HEARTBEAT_SECONDS sets research.stream.heartbeat_seconds.
+# A list may be written there with commas. Command line flags override both.
 # An unknown setting, a wrong type or an impossible combination stops the start.
+"""
+_TUNING_HEAD: Final = """\
+# ---------------------------------------------------------------------------------------------------
+# Tuning. Most installations never change anything below. These settings trade memory for speed,
+# or bound what only a defective or hostile client would exceed; measure before and after a change.
+# ---------------------------------------------------------------------------------------------------
 """
 
 
-def reference_text(root: type = Settings) -> str:
-    """The text of ``conf/streamd.toml``: help, bounds and default of every setting under ``root``."""
-    settings = settings_of(root)
+def reference_text(root: type) -> str:
+    """Return the text of ``conf/streamd.toml``: help, bounds and default of every setting below ``root``."""
+    titles = _titles(root)
     parts = [_HEAD]
-    for section in attrs.fields(root):
-        parts.append(f"\n\n{_commented(section.type.__doc__)}\n[{section.name}]\n")
-        parts += [_entry(setting) for setting in settings.values() if setting.section == section.name]
+    in_tuning = False
+    for table, settings in groupby(settings_of(root).values(), key=lambda each: each.table):
+        if table.startswith(f"{TUNING}.") and not in_tuning:
+            in_tuning = True
+            parts.append(f"\n\n{_TUNING_HEAD}")
+        title = titles.get(table.removeprefix(f"{TUNING}."), "")
+        parts.append(f"\n\n{_commented(title)}\n[{table}]\n")
+        parts += [_entry(setting) for setting in settings]
     return "".join(parts)
 
 
+def _titles(root: type) -> dict[str, str]:
+    """Return the docstring of every section and group class, by attribute path."""
+    found: dict[str, str] = {}
+
+    def add(cls: type, prefix: str) -> None:
+        for field in attrs.fields(cls):
+            if field.type is not None and attrs.has(field.type):
+                found[prefix + field.name] = field.type.__doc__ or ""
+                add(field.type, f"{prefix}{field.name}.")
+
+    add(root, "")
+    return found
+
+
 def _entry(setting: Setting) -> str:
-    """A setting's help, and the setting itself behind a ``#`` without a space."""
+    """Format a setting's help, and the setting itself behind a ``#`` without a space."""
     bounds = "; ".join(check.says for check in setting.checks)
     text = f"{setting.help} Must be {bounds}." if bounds else setting.help
     return f"\n{_commented(text)}\n#{setting.name} = {to_toml(setting.default)}\n"
@@ -56,42 +82,46 @@ def _commented(text: str) -> str:
     )
 
 
-def effective_toml(loaded: Loaded) -> str:
-    """What is in effect, as TOML without secrets; a comment says where a value came from."""
+def effective_toml(loaded: Loaded[Any]) -> str:
+    """Return the settings in effect as TOML, secrets masked; a comment names the source of each value."""
     parts = []
-    for section, values in _masked(loaded.settings).items():
-        lines = [f"[{section}]"]
-        for name, value in values.items():
-            origin = loaded.origins.get(f"{section}.{name}")
-            lines.append(f"{name} = {to_toml(value)}" + (f"  # {origin}" if origin else ""))
+    for table, shown in groupby(_masked(loaded.settings), key=lambda each: each[0].table):
+        lines = [f"[{table}]"]
+        for setting, value in shown:
+            origin = loaded.origins.get(setting.path)
+            lines.append(f"{setting.name} = {to_toml(value)}" + (f"  # {origin}" if origin else ""))
         parts.append("\n".join(lines) + "\n")
     return "\n".join(parts)
 
 
-def effective_json(loaded: Loaded) -> str:
-    """What is in effect, as JSON: ``{"settings": {section: {name: value}}, "origins": {path: text}}``."""
-    shown = {"settings": _masked(loaded.settings), "origins": dict(loaded.origins)}
-    return json.dumps(shown, indent=2, ensure_ascii=False) + "\n"
+def effective_json(loaded: Loaded[Any]) -> str:
+    """Return ``{"settings": {section: {name: value}}, "origins": {path: text}}`` as JSON, secrets masked."""
+    tree: dict[str, Any] = {}
+    for setting, value in _masked(loaded.settings):
+        table = tree
+        for part in setting.table.split("."):
+            table = table.setdefault(part, {})
+        table[setting.name] = value
+    return (
+        json.dumps({"settings": tree, "origins": dict(loaded.origins)}, indent=2, ensure_ascii=False) + "\n"
+    )
 
 
-def _masked(settings: Any) -> dict[str, dict[str, Any]]:
-    """The values by section and name, with every secret hidden."""
-    values: dict[str, dict[str, Any]] = {}
+def _masked(settings: attrs.AttrsInstance) -> Iterator[tuple[Setting, Any]]:
+    """Yield every setting with its value; secrets are masked."""
     for setting in settings_of(type(settings)).values():
-        value = getattr(getattr(settings, setting.section), setting.name)
-        shown = _hidden(value) if setting.secret else _without_password(value)
-        values.setdefault(setting.section, {})[setting.name] = shown
-    return values
+        value = value_at(settings, setting.attribute)
+        yield setting, _hidden(value) if setting.secret else _without_password(value)
 
 
 def _hidden(value: object) -> object:
-    return _MASK if value else value  # an empty secret is none, and worth seeing
+    return MASK if value else value  # an empty secret is none, and worth seeing
 
 
 def _without_password(value: Any) -> Any:
-    """A URL of any setting loses its password, also where nobody thought of one."""
+    """Mask the password of every URL, also in settings that are not declared secret."""
     if isinstance(value, list):
         return [_without_password(item) for item in value]
     if isinstance(value, str):
-        return re.sub(r"(?<=://)([^/@:]*):[^/@]*@", rf"\1:{_MASK}@", value)
+        return re.sub(r"(?<=://)([^/@:]*):[^/@]*@", rf"\1:{MASK}@", value)
     return value

@@ -9,6 +9,7 @@ events and the hub's ports; knows no transport.
 ``group``         :class:`Group`: connections with one limit, one lifetime and one account
 ``health``        the table of healthy, unhealthy and stale
 ``sweeper``       the trio task that sends heartbeats, ends lifetimes and aborts stale connections
+``settings``      the sections ``connections`` and ``poll``
 ================  ===========================================================================
 """
 
@@ -16,6 +17,17 @@ from .connection import CloseReason, Connection, Identity
 from .group import Group
 from .health import Health
 from .registry import Registry
+from .settings import ConnectionSettings, PollSettings
 from .sweeper import sweep_connections
 
-__all__ = ["CloseReason", "Connection", "Group", "Health", "Identity", "Registry", "sweep_connections"]
+__all__ = [
+    "CloseReason",
+    "Connection",
+    "ConnectionSettings",
+    "Group",
+    "Health",
+    "Identity",
+    "PollSettings",
+    "Registry",
+    "sweep_connections",
+]

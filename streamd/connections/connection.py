@@ -43,11 +43,11 @@ from typing import Any, Protocol, Self
 import attrs
 import trio
 
-from ..config import ConnectionSettings
 from ..events import Batch, Control, ControlName, EventId
 from ..events.control import format_time
 from ..hub import DeliveryRecord, SendQueue, Wire
 from .health import Health, health_of
+from .settings import ConnectionSettings
 
 
 class CloseReason(StrEnum):

@@ -6,7 +6,7 @@ peer that takes none of its queued bytes is not. Behind a proxy this describes t
 
 from enum import StrEnum
 
-from ..config import ConnectionSettings
+from .settings import ConnectionSettings
 
 
 class Health(StrEnum):

@@ -9,13 +9,13 @@ from typing import Any
 
 import trio
 
-from ..config import ConnectionSettings
 from ..errors import InvalidField, NotFound, ShuttingDown, StreamdError, TooManyConnections, TooManyForCaller
 from ..events import Control
 from ..hub import SendQueue
 from ..metrics import Metrics
 from .connection import CloseReason, Connection, Identity
 from .group import Group
+from .settings import ConnectionSettings
 
 
 class Registry:

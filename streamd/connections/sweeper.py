@@ -6,13 +6,13 @@ from typing import NoReturn
 
 import trio
 
-from ..config import ConnectionSettings
 from ..events import Control, ControlName, CursorMove
 from ..events.control import heartbeat
 from ..metrics import Metrics
 from .connection import CloseReason, Connection, GroupAccount
 from .health import Health
 from .registry import Registry
+from .settings import ConnectionSettings
 
 _TURN_SECONDS = 0.002  # between checkpoints: a sweep over thousands must not delay the fan-out
 

@@ -12,5 +12,14 @@ May import ``streamd.errors`` and ``streamd.config``, psutil, trio and structlog
 from .follow import FileFollower, LineSplitter, follow_lines
 from .host import HostSampler
 from .runner import Publish, run_demo
+from .settings import DemoSettings
 
-__all__ = ["FileFollower", "HostSampler", "LineSplitter", "Publish", "follow_lines", "run_demo"]
+__all__ = [
+    "DemoSettings",
+    "FileFollower",
+    "HostSampler",
+    "LineSplitter",
+    "Publish",
+    "follow_lines",
+    "run_demo",
+]

@@ -8,10 +8,10 @@ from typing import Any, NoReturn, Protocol
 import structlog
 import trio
 
-from ..config.settings import DemoSettings
 from ..errors import RequestError, Unavailable
 from .follow import POLL_SECONDS, FileFollower
 from .host import HostSampler
+from .settings import DemoSettings
 
 FIGURES_TYPE = "metrics"
 LINE_TYPE = "line"

@@ -17,6 +17,7 @@ Pure Python: no I/O and no event loop.
 ``sse``          Server-Sent Events: encoder and incremental decoder
 ``messages``     the JSON messages of WebSocket and long polling
 ``bodies``       the JSON of a publish request
+``settings``     limits of events and of requests that publish them
 ===============  ============================================================================
 """
 
@@ -24,6 +25,7 @@ from .batch import Batch, encode_text_frame
 from .control import Control, ControlName, CursorMove
 from .event import Draft, Event, EventLimits, Frame
 from .ids import EARLIEST, EventId, IdSequence, parse_event_id
+from .settings import EventSettings
 from .topics import Pattern, Selectors, validate_topic
 from .unlogged import UnloggedEvent
 
@@ -37,6 +39,7 @@ __all__ = [
     "Event",
     "EventId",
     "EventLimits",
+    "EventSettings",
     "Frame",
     "IdSequence",
     "Pattern",

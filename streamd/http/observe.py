@@ -15,6 +15,8 @@ from .responses import EventStream
 UNKNOWN_ROUTE = "unknown"
 EXPOSED_HEADERS: Final = "Retry-After, ETag, Location, Task-Status, Task-Progress"
 """Headers that pages of other origins may read, in addition to the safelisted ones (WHATWG Fetch)."""
+CORS_ORIGINS: Final = "STREAMD_CORS_ORIGINS"
+"""The application's configuration value with the origins of :func:`allow_origins`."""
 _DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
 _QUOTED_CHARS: Final = 200  # quoted from a header, which may be as long as the request head
 
@@ -71,6 +73,7 @@ def allow_origins(app: Quart, origins: Sequence[str]) -> None:
             response.headers["Access-Control-Max-Age"] = "600"
         return response
 
+    app.config[CORS_ORIGINS] = tuple(origins)
     if origins:
         app.after_request(allow)
 

@@ -47,7 +47,7 @@ async def task_stream(
     cursor = parse_cursor(request, "last_event_id")
     opening = await open_task(runtime.tasks, task_id, cursor, runtime.broker.log.head)
     if heartbeat_seconds is None:
-        heartbeat_seconds = runtime.broker.settings.tasks.heartbeat_seconds
+        heartbeat_seconds = runtime.settings.tasks.heartbeat_seconds
     return TaskStream(task_id, opening, group=group, heartbeat_seconds=heartbeat_seconds)
 
 

@@ -12,18 +12,21 @@ own speed. Imports events and the log's port, never a log's implementation.
 ``turn``           bounds the time the fan-out works before other trio tasks run
 ``wire``           :class:`Wire`: the port through which frames reach a socket
 ``delivery``       accounts of delivered events
+``settings``       the section ``hub``
 =================  ==========================================================================
 """
 
 from .delivery import DeliveryRecord, observe_delivery
 from .hub import Hub
 from .send_queue import LatestSendQueue, SendQueue
+from .settings import HubSettings
 from .subscription import Overflow, Subscription
 from .wire import Wire
 
 __all__ = [
     "DeliveryRecord",
     "Hub",
+    "HubSettings",
     "LatestSendQueue",
     "Overflow",
     "SendQueue",

@@ -14,14 +14,14 @@ from typing import Any, NoReturn
 
 import trio
 
-from ..config import EventSettings, HubSettings
 from ..errors import HubLagging
-from ..events import Batch, Draft, Event, EventId, Selectors
+from ..events import Batch, Draft, Event, EventId, EventSettings, Selectors
 from ..log.port import Log, Page, Receipt
 from ..metrics import Metrics
 from .delivery import observe_delivery
 from .live_set import LiveSet, LiveSubscriber
 from .send_queue import SendQueue
+from .settings import HubSettings
 from .subscription import Overflow, Subscription
 from .turn import Turn
 

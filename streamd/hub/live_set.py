@@ -15,12 +15,12 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from ..config import HubSettings
 from ..events import Batch, Event, EventId, Selectors
 from ..log.port import Log, Page
 from ..metrics import Metrics
 from .index import SelectorIndex
 from .send_queue import SendQueue
+from .settings import HubSettings
 
 
 class LiveSubscriber(Protocol):

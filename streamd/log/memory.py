@@ -14,12 +14,12 @@ from typing import Final, NoReturn
 import attrs
 import trio
 
-from ..config import LogSettings
 from ..errors import IdempotencyConflict
 from ..events import EARLIEST, Draft, Event, EventId, IdSequence, Selectors
 from ..events.ids import split_event_id
 from ..events.topics import ALL
 from .port import Page, Receipt
+from .settings import LogSettings
 
 _SCAN_MAX: Final = 2048  # entries scanned for one page: about a millisecond without a checkpoint
 _SWEEP_SECONDS: Final = 1.0  # how late an event expires in a log that is neither read nor written

@@ -29,5 +29,6 @@ It may import everything below it but ``services``, ``demo``, ``client`` and ``h
 from .collector import tune_collector
 from .files import check_open_files, raise_open_files
 from .serve import serve
+from .settings import ServerSettings
 
-__all__ = ["check_open_files", "raise_open_files", "serve", "tune_collector"]
+__all__ = ["ServerSettings", "check_open_files", "raise_open_files", "serve", "tune_collector"]

@@ -10,11 +10,11 @@ from typing import Any, Final
 import structlog
 import trio
 
-from ..config import ServerSettings
 from ..metrics import Metrics
 from .connection import ServerConnection
 from .context import ListenerInfo
 from .listeners import host_and_port
+from .settings import ServerSettings
 
 _log = structlog.get_logger(__name__)
 

@@ -8,7 +8,7 @@ one after a request that it cannot parse, Quart-Trio one with each WebSocket.
 
 import gc
 
-from ..config import ServerSettings
+from .settings import ServerSettings
 
 
 def tune_collector(settings: ServerSettings) -> None:

@@ -8,10 +8,10 @@ import attrs
 from hypercorn.config import Config
 from hypercorn.typing import ConnectionState
 
-from ..config import ServerSettings
 from .hypercorn_internals import HypercornContext
 from .live import LiveConnections
 from .loop_passes import LoopPassLimiter
+from .settings import ServerSettings
 
 
 @attrs.frozen

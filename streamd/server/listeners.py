@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from hypercorn.config import Config
 
-from ..config import ServerSettings
 from ..errors import ConfigError
+from .settings import ServerSettings
 
 # Practically unlimited: at its limit, Hypercorn closes an HTTP/2 connection under its live streams.
 _MAX_REQUESTS: Final = 2**31

@@ -7,8 +7,8 @@ import structlog
 import trio
 from hypercorn.typing import ASGIFramework, ConnectionState, LifespanState
 
-from ..config import Settings
-from ..metrics import Metrics
+from ..connections import ConnectionSettings
+from ..metrics import Metrics, MetricsSettings
 from .accept import Listener
 from .connection import ServerConnection
 from .context import ServerContext
@@ -16,14 +16,16 @@ from .hypercorn_internals import ASGILifespan, HypercornContext
 from .listeners import address_of, make_config, open_sockets
 from .live import LiveConnections
 from .loop_passes import LoopPassLimiter
+from .settings import ServerSettings
 
 _log = structlog.get_logger(__name__)
 
 
 async def serve(
     app: ASGIFramework,
-    settings: Settings,
+    settings: ServerSettings,
     *,
+    max_message_bytes: int = ConnectionSettings().max_message_bytes,
     wait_for_shutdown: Callable[[], Awaitable[None]] = trio.sleep_forever,
     drain: Callable[[float], Awaitable[None]] | None = None,
     metrics: Metrics | None = None,
@@ -34,6 +36,7 @@ async def serve(
     Args:
         app: an ASGI application.
         settings: addresses and limits.
+        max_message_bytes: maximum size of a message from a WebSocket client.
         wait_for_shutdown: returns when it is time to stop.
         drain: asks clients to leave, and gets the time for that (s); connections that remain when it
             returns are closed.
@@ -45,18 +48,18 @@ async def serve(
     Raises:
         ConfigError: an address or the certificate cannot be used.
     """
-    config = make_config(settings.server, settings.connections.max_message_bytes)
+    config = make_config(settings, max_message_bytes)
     state: LifespanState = {}
     lifespan = ASGILifespan(app, config, state)
     hypercorn = HypercornContext()
     live: LiveConnections[ServerConnection] = LiveConnections()
-    limiter = LoopPassLimiter(settings.server.arrivals_each_pass)
-    context = ServerContext(app, config, hypercorn, ConnectionState(state), live, settings.server, limiter)
-    metrics = metrics or Metrics(max_type_labels=settings.metrics.max_type_labels)
-    sockets, tls = open_sockets(settings.server, config)
+    limiter = LoopPassLimiter(settings.arrivals_each_pass)
+    context = ServerContext(app, config, hypercorn, ConnectionState(state), live, settings, limiter)
+    metrics = metrics or Metrics(max_type_labels=MetricsSettings().max_type_labels)
+    sockets, tls = open_sockets(settings, config)
     addresses = [address_of(sock, "http" if tls is None else "https") for sock in sockets]
     listeners = [
-        Listener(sock, tls, partial(ServerConnection, context), settings.server, metrics) for sock in sockets
+        Listener(sock, tls, partial(ServerConnection, context), settings, metrics) for sock in sockets
     ]
     async with trio.open_nursery() as lifespan_nursery:
         lifespan_nursery.start_soon(limiter.run)
@@ -75,8 +78,8 @@ async def serve(
                     accepting.cancel_scope.cancel()  # closes the listeners
                 _log.info("shutdown_started", connections=len(live))
                 if drain is not None:
-                    await drain(settings.server.drain_seconds)
-                await _end_connections(hypercorn, live, settings.server.grace_seconds)
+                    await drain(settings.drain_seconds)
+                await _end_connections(hypercorn, live, settings.grace_seconds)
             finally:
                 # Also when cancelled: a write in progress is shielded, and would last until its timeout.
                 for connection in list(live):

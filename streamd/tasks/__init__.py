@@ -32,6 +32,7 @@ from .messages import make_message, standard, step_fields, task_fields
 from .model import Message, Status, Step, StepPlan, StepStatus, Task, TaskError, topic_of
 from .progress import Progress, StepFailed, StepProgress, WorkFailed
 from .runner import Runner
+from .settings import TaskSettings
 from .tasks import Tasks, View
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "StepStatus",
     "Task",
     "TaskError",
+    "TaskSettings",
     "Tasks",
     "View",
     "WorkFailed",

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 import msgspec
 
-from ..config import TaskSettings
 from ..errors import InvalidField, TooLarge
 from .model import StepPlan, Task
 from .operations import fit
+from .settings import TaskSettings
 
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,127}")
 _KIND: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")

@@ -12,8 +12,8 @@ import msgspec
 import structlog
 import trio
 
-from ..config import EventSettings, TaskSettings
 from ..errors import InvalidField, LeaseLost
+from ..events import EventSettings
 from ..hub import Hub
 from . import operations
 from .checks import check_kind, check_lease_seconds, check_size, encode_json
@@ -23,6 +23,7 @@ from .metrics import TaskMetrics
 from .model import Change, Message, Status, Task
 from .operations import Operation
 from .publisher import OutboxPublisher
+from .settings import TaskSettings
 from .store.port import Bounds, TaskStore
 
 LOCAL: Final = "local:"

@@ -9,9 +9,8 @@ import attrs
 import structlog
 import trio
 
-from ..config import EventSettings
 from ..errors import IdempotencyConflict, RequestError, StreamdError, Unavailable
-from ..events import Draft, EventId
+from ..events import Draft, EventId, EventSettings
 from ..hub import Hub
 from ..log.port import Receipt
 from .messages import COMPLETE, ERROR, PROGRESS

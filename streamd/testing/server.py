@@ -9,10 +9,10 @@ import trio
 from quart_trio import QuartTrio
 
 from ..app import create_app, running
-from ..config import Settings
 from ..extension import Streamd
 from ..http.current import EXTENSION
 from ..server import serve
+from ..settings import Settings
 
 
 @attrs.frozen
@@ -58,7 +58,7 @@ async def run_server(
     :meth:`RunningServer.stop` was called.
     """
     if settings is None:
-        settings = app.extensions[EXTENSION].settings if app is not None else Settings()
+        settings = Settings.around(app.extensions[EXTENSION].settings) if app is not None else Settings()
     settings = attrs.evolve(settings, server=attrs.evolve(settings.server, bind=[bind]))
     app = app or create_app(settings)
     stop = trio.Event()
@@ -67,7 +67,8 @@ async def run_server(
             partial(
                 serve,
                 app,
-                settings,
+                settings.server,
+                max_message_bytes=settings.connections.max_message_bytes,
                 wait_for_shutdown=stop.wait,
                 drain=streamd.connections.drain,
                 metrics=streamd.metrics,

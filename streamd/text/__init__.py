@@ -23,6 +23,7 @@ May import ``streamd.config``, ``streamd.errors`` and ``streamd.events``, httpx,
 from .choose import make_generator
 from .port import GenerationFailed, Prompt, Rules, TextGenerator, whole
 from .rules import RuleGenerator
+from .settings import TextSettings
 
 __all__ = [
     "GenerationFailed",
@@ -30,6 +31,7 @@ __all__ = [
     "RuleGenerator",
     "Rules",
     "TextGenerator",
+    "TextSettings",
     "make_generator",
     "whole",
 ]

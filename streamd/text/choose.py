@@ -4,11 +4,11 @@ from typing import Final
 
 import httpx
 
-from ..config import TextSettings
 from ..errors import ConfigError
 from .openai import OpenAIGenerator
 from .port import Rules, TextGenerator
 from .rules import RuleGenerator
+from .settings import TextSettings
 
 _EXAMPLE: Final = "such as https://api.example/v1"
 

@@ -11,11 +11,11 @@ import stamina
 import structlog
 import trio
 
-from ..config import TextSettings
 from ..outbound.fetch import with_body
 from .completion import BROKE_OFF, Broken, Completion
 from .port import GenerationFailed, Prompt
 from .refusal import BeginFailed, judge_transport, read_refusal
+from .settings import TextSettings
 
 _EVENT_STREAM: Final = "text/event-stream"
 # Waits between tries stop doubling here: with a person waiting, a longer pause is as good as a failure.

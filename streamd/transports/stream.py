@@ -13,14 +13,13 @@ wire could not take, and for pages of the log.
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Protocol
+from typing import Final, Protocol
 
 import attrs
 import structlog
 import trio
 
-from ..broker import Broker
-from ..config import Settings
+from ..broker import Broker, BrokerSettings
 from ..connections import CloseReason, Connection, Group, Identity
 from ..errors import RequestError
 from ..events import Batch, Control, ControlName, EventId, Frame, Selectors
@@ -35,6 +34,8 @@ from ..hub import (
 )
 
 _log = structlog.get_logger(__name__)
+CLOSING_TIMEOUT_SECONDS: Final = 60
+"""Time for the closing notice; a shorter write timeout of the server aborts the connection before that."""
 PEER_GONE = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
 
 
@@ -52,7 +53,7 @@ class StreamRequest:
     group: Group | None = None  # its slot is taken as well, and its account is kept
 
 
-def parse_selectors(topics: Iterable[str], patterns: Iterable[str], settings: Settings) -> Selectors:
+def parse_selectors(topics: Iterable[str], patterns: Iterable[str], settings: BrokerSettings) -> Selectors:
     """Check topics and patterns against the limits of the settings.
 
     Raises:
@@ -204,14 +205,14 @@ async def run_stream(
         connection.close(CloseReason.ERROR)
     finally:
         source.write_through(None)
-    await _send_closing(broker, connection, wire)
+    await _send_closing(connection, wire)
 
 
-async def _send_closing(broker: Broker, connection: Connection, wire: Wire) -> None:
+async def _send_closing(connection: Connection, wire: Wire) -> None:
     """Write the ``closing`` frame, if there is one and the client is still there."""
     if connection.closing is None or connection.is_disconnected:
         return
-    with trio.move_on_after(broker.settings.server.write_timeout_seconds):
+    with trio.move_on_after(CLOSING_TIMEOUT_SECONDS):
         try:
             await connection.write(wire, Batch([connection.closing]))
         except PEER_GONE:

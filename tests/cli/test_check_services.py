@@ -9,7 +9,8 @@ from quart_trio import QuartTrio
 
 import streamd.services
 from streamd.cli.check_services import Session, first_missing, read_sessions, run_session
-from streamd.config import ResearchSettings, Settings
+from streamd.services.research.settings import ResearchSettings
+from streamd.settings import Settings
 from streamd.testing import open_stream, run_server
 from tests.support.program import run
 

@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 
 from streamd.cli import main
 from streamd.config.reference import reference_text
+from streamd.settings import Settings
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +71,7 @@ def test_show_prints_json() -> None:
 def test_reference_prints_the_reference() -> None:
     result = run("reference")
     assert result.exit_code == 0
-    assert result.stdout == reference_text()
+    assert result.stdout == reference_text(Settings)
 
 
 def test_an_unknown_command_is_refused() -> None:

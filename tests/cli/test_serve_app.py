@@ -7,8 +7,8 @@ import httpx
 import pytest
 
 from streamd.app import import_app
-from streamd.config import load_settings
 from streamd.errors import ConfigError
+from streamd.settings import load_settings
 from tests.support.light_reader import LightReader, connect
 from tests.support.program import run, started
 

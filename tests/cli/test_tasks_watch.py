@@ -9,7 +9,7 @@ import attrs
 import httpx
 import pytest
 
-from streamd.config import StoreSettings
+from streamd.database import StoreSettings
 from tests.support.program import run, started
 from tests.support.tasks_server import QUICKLY, TasksServer, restartable, started_on_terminal, tasks_server
 

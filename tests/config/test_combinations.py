@@ -5,7 +5,9 @@ from typing import Any
 import attrs
 import pytest
 
-from streamd.config import ServerSettings, Settings, SettingsError, check_settings, load_settings, parse_bind
+from streamd.config import SettingsError, check_settings, parse_bind
+from streamd.server.settings import ServerSettings
+from streamd.settings import Settings, load_settings
 
 
 def refusal(overrides: dict[str, object]) -> SettingsError:

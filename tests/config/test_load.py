@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamd.config import Settings, SettingsError, load_settings
-from streamd.config.combinations import value_at
-from streamd.config.fields import Setting
-from streamd.config.load import SETTINGS, load_with_origins
+from streamd.config import SettingsError, load
+from streamd.config.fields import Setting, settings_of, value_at
+from streamd.settings import Settings, load_settings
 
+SETTINGS = settings_of(Settings)
 EVERY_SETTING = pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
 
 
@@ -86,7 +86,7 @@ def test_nothing_given_means_the_defaults() -> None:
 def test_file_then_environment_then_flags(file: Path) -> None:
     file.write_text("[server]\nbacklog = 1\ndrain_seconds = 1\nwrite_timeout_seconds = 1\n")
     environ = {"STREAMD_SERVER__DRAIN_SECONDS": "2", "STREAMD_SERVER__WRITE_TIMEOUT_SECONDS": "2"}
-    loaded = load_with_origins(file, environ, {"server.write_timeout_seconds": 3})
+    loaded = load(Settings, file, environ, {"server.write_timeout_seconds": 3})
     server = loaded.settings.server
     assert (server.backlog, server.drain_seconds, server.write_timeout_seconds) == (1, 2, 3)
     assert server.keep_alive_seconds == Settings().server.keep_alive_seconds
@@ -125,7 +125,7 @@ def test_every_setting_can_come_from_the_environment(setting: Setting) -> None:
         environ = {"STREAMD_SERVER__CERTFILE": "cert.pem", "STREAMD_SERVER__KEYFILE": "key.pem"}
     if setting.path == "text.url":  # the API needs to be told a model
         environ["STREAMD_TEXT__MODEL"] = "a-model"
-    got = value_at(load_settings(None, environ, {}), setting.path)
+    got = value_at(load_settings(None, environ, {}), setting.attribute)
     assert got == wanted
     assert type(got) is type(setting.default)
 
@@ -184,7 +184,7 @@ WRONG: dict[Any, list[str]] = {
 @EVERY_SETTING
 def test_every_wrong_type_in_a_file_is_refused_with_its_path(setting: Setting, file: Path) -> None:
     for value in WRONG[setting.type]:
-        file.write_text(f"[{setting.section}]\n{setting.name} = {value}\n")
+        file.write_text(f"[{setting.table}]\n{setting.name} = {value}\n")
         [(path, text)] = problems(file, {}, {}).items()
         assert path == setting.path
         assert text.startswith(f"{setting.path} = ")

@@ -10,30 +10,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamd.config import Settings, load_settings
+from streamd.config import Loaded, load
 from streamd.config.convert import to_toml
-from streamd.config.fields import positive, setting
-from streamd.config.load import SETTINGS, Loaded, load_with_origins
+from streamd.config.fields import positive, setting, settings_of
 from streamd.config.reference import effective_json, effective_toml, reference_text
+from streamd.settings import Settings, load_settings
 
+SETTINGS = settings_of(Settings)
 REFERENCE = Path(__file__).parents[2] / "conf/streamd.toml"
 
 
 def test_the_committed_file_is_the_generated_one() -> None:
-    assert REFERENCE.read_text() == reference_text(), "run `make reference`"
+    assert REFERENCE.read_text() == reference_text(Settings), "run `make reference`"
 
 
 def test_every_setting_of_the_reference_uncommented_gives_the_defaults(tmp_path: Path) -> None:
     uncommented = re.sub(r"^#(?=\w)", "", REFERENCE.read_text(), flags=re.MULTILINE)
     file = tmp_path / "all.toml"
     file.write_text(uncommented)
-    loaded = load_with_origins(file, {}, {})
+    loaded = load(Settings, file, {}, {})
     assert loaded.settings == Settings()
     assert set(loaded.origins) == set(SETTINGS)
 
 
 def test_the_reference_as_it_is_changes_nothing() -> None:
-    loaded = load_with_origins(REFERENCE, {}, {})
+    loaded = load(Settings, REFERENCE, {}, {})
     assert loaded.settings == Settings()
     assert not loaded.origins
 
@@ -42,7 +43,7 @@ def test_the_reference_as_it_is_changes_nothing() -> None:
 def test_every_setting_says_what_it_does_and_in_what_unit(path: str) -> None:
     known = SETTINGS[path]
     assert known.help.endswith((".", "name.")), "help is made of sentences"
-    assert f"#{known.name} = {to_toml(known.default)}\n" in reference_text()
+    assert f"#{known.name} = {to_toml(known.default)}\n" in reference_text(Settings)
     # The name carries the unit; the help repeats it in parentheses for those who read only that.
     units = {"_seconds": "s", "_ms": "ms", "_bytes": "bytes"}
     for suffix, unit in units.items():
@@ -68,9 +69,7 @@ def test_any_number_survives_being_written_as_toml(whole: int, number: float, tr
 
 
 def test_what_is_shown_loads_again_to_the_same(tmp_path: Path) -> None:
-    loaded = load_with_origins(
-        None, {"STREAMD_SERVER__BIND": "[::1]:0", "STREAMD_DEMO__TOPIC": 'a"b\\ # c'}, {}
-    )
+    loaded = load(Settings, None, {"STREAMD_SERVER__BIND": "[::1]:0", "STREAMD_DEMO__TOPIC": 'a"b\\ # c'}, {})
     file = tmp_path / "shown.toml"
     file.write_text(effective_toml(loaded))
     assert load_settings(file, {}, {}) == loaded.settings
@@ -97,7 +96,7 @@ def test_secrets_are_masked(show: object) -> None:
     assert callable(show)
     urls = ["redis://user:hunter2@host/0", "redis://:hunter2@host", "https://host/a:b@c"]
     settings = _WithSecrets(_Vault(key="hunter2", urls=urls))
-    text = show(Loaded(settings, {}, None))  # type: ignore[arg-type]
+    text = show(Loaded(settings, {}, None))
     assert "hunter2" not in text
     assert "********" in text
     assert "redis://user:********@host/0" in text
@@ -105,7 +104,7 @@ def test_secrets_are_masked(show: object) -> None:
 
 
 def test_a_secret_that_is_not_set_is_seen_to_be_empty() -> None:
-    text = effective_json(Loaded(_WithSecrets(), {}, None))  # type: ignore[arg-type]
+    text = effective_json(Loaded(_WithSecrets(), {}, None))
     assert json.loads(text)["settings"]["vault"] == {"key": "", "urls": [], "tries": 3}
 
 

@@ -8,8 +8,8 @@ import pytest
 import trio
 import trio.testing
 
-from streamd.config import ConnectionSettings
 from streamd.connections import Connection, Group, Identity, Registry, sweep_connections
+from streamd.connections.settings import ConnectionSettings
 from streamd.events import Control, Frame
 from streamd.hub import SendQueue
 from streamd.metrics import Metrics

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import trio
 
-from streamd.config import ConnectionSettings
 from streamd.connections import Connection, Health, Identity, Registry, sweep_connections
+from streamd.connections.settings import ConnectionSettings
 from streamd.errors import InvalidField, NotFound, ShuttingDown, TooManyConnections, TooManyForCaller
 from streamd.events import Batch, Control, CursorMove, EventId, Frame
 from streamd.hub import SendQueue

@@ -3,11 +3,12 @@
 import pytest
 import trio
 
-from streamd.config import EventSettings, LogSettings
 from streamd.errors import IdempotencyConflict
 from streamd.events import EARLIEST, Draft, EventId, Pattern, Selectors
+from streamd.events.settings import EventSettings
 from streamd.events.topics import ALL
 from streamd.log.port import Log, Page
+from streamd.log.settings import LogSettings
 from tests.support.logs import LOGS, NOON_MS, MakeLog
 
 MANY = {"max_events": 10_000, "max_bytes": 10_000_000}

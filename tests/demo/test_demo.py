@@ -9,8 +9,8 @@ import structlog.testing
 import trio
 import trio.testing
 
-from streamd.config.settings import DemoSettings
 from streamd.demo import run_demo
+from streamd.demo.settings import DemoSettings
 from streamd.errors import ShuttingDown, TooLarge, Unavailable
 
 POLL_SECONDS = 0.005

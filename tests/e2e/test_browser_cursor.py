@@ -9,7 +9,8 @@ from quart import request
 from quart_trio import QuartTrio
 
 from streamd import create_app
-from streamd.config import ConnectionSettings, Settings
+from streamd.connections.settings import ConnectionSettings
+from streamd.settings import Settings
 from streamd.testing import RunningServer, run_server
 from tests.support.browser import TIMEOUT_MS, chromium
 

@@ -8,7 +8,7 @@ import pytest
 import trio
 import trustme
 
-from streamd.config import Settings
+from streamd.settings import Settings
 from streamd.testing import RunningServer, run_server
 from tests.support.http2_client import ManualHTTP2Client
 

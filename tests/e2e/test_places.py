@@ -3,7 +3,8 @@
 import pytest
 import trio
 
-from streamd.config import ConnectionSettings, Settings
+from streamd.connections.settings import ConnectionSettings
+from streamd.settings import Settings
 from streamd.testing import StreamRefused, open_stream, run_server
 
 LIMIT = 3

@@ -7,8 +7,10 @@ import httpx
 import pytest
 import trio
 
-from streamd.config import ConnectionSettings, LogSettings, PollSettings, Settings
+from streamd.connections.settings import ConnectionSettings, PollSettings
 from streamd.events import EARLIEST
+from streamd.log.settings import LogSettings
+from streamd.settings import Settings
 from streamd.testing import RunningServer, open_stream, run_server
 
 # Each once the one before was received: how many events, and how many of them in one request.

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamd.config.settings import EventSettings
 from streamd.errors import InvalidBody, InvalidField, StreamdError, TooLarge
 from streamd.events import Draft
 from streamd.events.bodies import decode_draft, decode_drafts, decode_json
+from streamd.events.settings import EventSettings
 from tests.support.strategies import LIMITS, drafts
 
 SMALL = EventSettings(

@@ -9,10 +9,10 @@ import msgspec
 import pytest
 from hypothesis import given
 
-from streamd.config.settings import EventSettings
 from streamd.errors import InvalidField, TooLarge
 from streamd.events import ControlName, Draft, Event, EventId
 from streamd.events.event import RETRY_MS_MAX
+from streamd.events.settings import EventSettings
 from tests.support.strategies import LIMITS, drafts, events, hostile_texts, ids, json_values, texts
 
 ID = EventId("1700000000000-000001")

@@ -9,7 +9,9 @@ import pytest
 from quart_trio import QuartTrio
 
 from streamd import create_app
-from streamd.config import ConnectionSettings, ServerSettings, Settings
+from streamd.connections.settings import ConnectionSettings
+from streamd.server.settings import ServerSettings
+from streamd.settings import Settings
 from streamd.testing import RunningServer, StreamRefused, open_stream, run_server
 
 ORIGIN = "https://app.example"

@@ -10,8 +10,8 @@ import trio
 from quart import Response
 
 from streamd.app import create_app
-from streamd.config import Settings
 from streamd.errors import StreamdError
+from streamd.settings import Settings
 from streamd.testing import RunningServer, run_server
 from tests.support.light_reader import LightReader, connect
 

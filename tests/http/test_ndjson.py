@@ -11,7 +11,8 @@ import h11
 import pytest
 import trio
 
-from streamd.config import ServerSettings, Settings
+from streamd.server.settings import ServerSettings
+from streamd.settings import Settings
 from streamd.testing import RunningServer, run_server
 from tests.support.http2_client import ManualHTTP2Client
 

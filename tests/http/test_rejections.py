@@ -8,7 +8,10 @@ import httpx
 import msgspec
 import pytest
 
-from streamd.config import ConnectionSettings, EventSettings, LogSettings, Settings
+from streamd.connections.settings import ConnectionSettings
+from streamd.events.settings import EventSettings
+from streamd.log.settings import LogSettings
+from streamd.settings import Settings
 from streamd.testing import RunningServer, run_server
 
 SETTINGS = Settings(

@@ -10,9 +10,10 @@ import trio
 from quart_trio import QuartTrio
 
 from streamd import EventStream, Streamd, create_app
-from streamd.config import ConnectionSettings, Settings
+from streamd.connections.settings import ConnectionSettings
 from streamd.events import UnloggedEvent
 from streamd.events.sse import DecodedCursorMove, ServerSentEvent
+from streamd.settings import Settings
 from streamd.testing import RunningServer, StreamRefused, open_stream, run_server
 
 

@@ -14,7 +14,6 @@ from quart_trio import QuartTrio
 from quart_trio.wrappers import TrioResponse
 
 from streamd import Service, Streamd, create_app
-from streamd.config import Settings
 from streamd.connections import Group
 from streamd.http import (
     CancelRoute,
@@ -25,6 +24,7 @@ from streamd.http import (
     read_json,
     task_routes,
 )
+from streamd.settings import Settings
 from streamd.tasks import Kind, Progress, Task
 from streamd.testing import StreamRefused, open_stream, run_server
 from tests.support.plain import NO_SERVICES

@@ -7,7 +7,8 @@ import httpx
 import pytest
 import trio
 
-from streamd.config import ServerSettings, Settings
+from streamd.server.settings import ServerSettings
+from streamd.settings import Settings
 from streamd.testing import StreamRefused, open_stream, run_server
 from tests.support.tasks_client import SECONDS, Api, check_problem, serving
 

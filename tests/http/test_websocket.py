@@ -10,7 +10,8 @@ import pytest
 import trio
 from trio_websocket import ConnectionClosed, ConnectionRejected, WebSocketConnection, wrap_client_stream
 
-from streamd.config import ConnectionSettings, Settings
+from streamd.connections.settings import ConnectionSettings
+from streamd.settings import Settings
 from streamd.testing import RunningServer, run_server
 
 

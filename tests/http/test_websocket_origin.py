@@ -10,7 +10,8 @@ import trio
 import trustme
 from trio_websocket import ConnectionRejected, wrap_client_stream
 
-from streamd.config import ServerSettings, Settings
+from streamd.server.settings import ServerSettings
+from streamd.settings import Settings
 from streamd.testing import RunningServer, run_server
 
 ALLOWED = "https://app.example"

@@ -3,10 +3,12 @@
 import pytest
 import trio
 
-from streamd.config import EventSettings, HubSettings, LogSettings
 from streamd.events import Event, Selectors
+from streamd.events.settings import EventSettings
 from streamd.hub import Hub, LatestSendQueue, SendQueue
+from streamd.hub.settings import HubSettings
 from streamd.log.memory import MemoryLog
+from streamd.log.settings import LogSettings
 from streamd.metrics import Metrics
 
 SECONDS = 20

@@ -10,11 +10,13 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from streamd.config import EventSettings, HubSettings, LogSettings
 from streamd.errors import HubLagging
 from streamd.events import Batch, Control, Draft, Event, EventId, Frame, Pattern, Selectors
+from streamd.events.settings import EventSettings
 from streamd.hub import DeliveryRecord, Hub, LatestSendQueue, Overflow, SendQueue, Subscription
+from streamd.hub.settings import HubSettings
 from streamd.log.memory import MemoryLog
+from streamd.log.settings import LogSettings
 from streamd.metrics import Metrics
 
 TOPICS = ("a", "b", "c/1", "c/2")

@@ -12,12 +12,13 @@ import pytest
 import trio
 import trio.testing
 
-from streamd.config import HubSettings, ServerSettings
 from streamd.events import Batch, Event, EventId, Selectors
 from streamd.hub import SendQueue
+from streamd.hub.settings import HubSettings
 from streamd.hub.turn import Turn
 from streamd.server.connection import ServerConnection
 from streamd.server.live import LiveConnections
+from streamd.server.settings import ServerSettings
 from streamd.testing import RunningServer, run_server
 from tests.support.wire_clients import HTTP2Client, WebSocketClient, WireClient
 from tests.support.wire_kinds import (

@@ -15,8 +15,9 @@ import trio.testing
 import trustme
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
 
-from streamd.config import ServerSettings, Settings
 from streamd.server import tune_collector
+from streamd.server.settings import ServerSettings
+from streamd.settings import Settings
 from streamd.testing import RunningServer, run_server
 from tests.support.http2_client import ManualHTTP2Client
 from tests.support.light_reader import LightReader, connect, reading

@@ -14,11 +14,14 @@ import attrs
 import pytest
 import trio
 
-from streamd.config import ConnectionSettings, EventSettings, HubSettings, ServerSettings
+from streamd.connections.settings import ConnectionSettings
 from streamd.events import Batch, Control, Draft
 from streamd.events.control import heartbeat
+from streamd.events.settings import EventSettings
+from streamd.hub.settings import HubSettings
 from streamd.server.http2 import HTTP2Wire
 from streamd.server.output import Output
+from streamd.server.settings import ServerSettings
 from streamd.server.wires import SocketWire
 from streamd.testing import RunningServer, run_server
 from tests.support.wire_clients import HTTP2Client, HTTP11Client, WireClient

@@ -5,7 +5,7 @@ import pytest
 import trio
 import trio.testing
 
-from streamd.config import Settings
+from streamd.settings import Settings
 from streamd.testing import run_server
 from tests.support.http2_client import ManualHTTP2Client
 

@@ -3,7 +3,9 @@
 import attrs
 import trio
 
-from streamd.config import ConnectionSettings, HubSettings, Settings
+from streamd.connections.settings import ConnectionSettings
+from streamd.hub.settings import HubSettings
+from streamd.settings import Settings
 from streamd.testing import run_server
 from tests.support.http2_client import ManualHTTP2Client
 

@@ -8,9 +8,9 @@ import attrs
 import pytest
 import trio
 
-from streamd.config import Settings
 from streamd.errors import ConfigError
 from streamd.server import serve
+from streamd.settings import Settings
 from streamd.transports.asgi import CONNECTION_EXTENSION
 
 OPTIONS = {
@@ -42,7 +42,7 @@ async def test_accepted_sockets_have_the_options() -> None:
     settings = with_server(tcp_user_timeout_ms=12_345, tcp_notsent_lowat_bytes=54_321)
     with trio.fail_after(20):
         async with trio.open_nursery() as nursery:
-            [address] = await nursery.start(partial(serve, answer_options, settings))
+            [address] = await nursery.start(partial(serve, answer_options, settings.server))
             stream = await trio.open_tcp_stream("127.0.0.1", int(address.rpartition(":")[2]))
             async with stream:
                 await stream.send_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
@@ -58,5 +58,5 @@ async def test_an_error_names_the_address_or_the_certificate(certfile: str) -> N
         bind = [f"127.0.0.1:{taken.getsockname()[1]}"]
         settings = attrs.evolve(settings, server=attrs.evolve(settings.server, bind=bind))
         with pytest.raises(ConfigError) as raised:
-            await serve(answer_options, settings)
+            await serve(answer_options, settings.server)
     assert raised.value.field == ("server.certfile" if certfile else "server.bind")

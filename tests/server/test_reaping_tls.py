@@ -9,7 +9,9 @@ import pytest
 import trio
 import trustme
 
-from streamd.config import ConnectionSettings, ServerSettings, Settings
+from streamd.connections.settings import ConnectionSettings
+from streamd.server.settings import ServerSettings
+from streamd.settings import Settings
 from streamd.testing import RunningServer, run_server
 from tests.support.http2_client import ManualHTTP2Client
 from tests.support.light_reader import LightReader, connect, reading

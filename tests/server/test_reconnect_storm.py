@@ -8,8 +8,9 @@ from itertools import pairwise
 import attrs
 import trio
 
-from streamd.config import ServerSettings, Settings
 from streamd.server import raise_open_files
+from streamd.server.settings import ServerSettings
+from streamd.settings import Settings
 from streamd.testing import RunningServer, run_server
 from tests.support.light_reader import LightReader, reading
 

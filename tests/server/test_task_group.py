@@ -12,9 +12,10 @@ import trio.testing
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from streamd.config import ServerSettings, Settings
 from streamd.server import serve
+from streamd.server.settings import ServerSettings
 from streamd.server.task_group import Inbox
+from streamd.settings import Settings
 from tests.support.http2_client import ManualHTTP2Client
 
 SECONDS = 30
@@ -140,7 +141,7 @@ async def serving() -> AsyncIterator[str]:
     settings = Settings(server=ServerSettings(bind=["127.0.0.1:0"]))
     with trio.fail_after(SECONDS):
         async with trio.open_nursery() as nursery:
-            [url] = await nursery.start(partial(serve, application, settings))
+            [url] = await nursery.start(partial(serve, application, settings.server))
             yield url
             nursery.cancel_scope.cancel()
 

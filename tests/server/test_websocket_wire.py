@@ -16,7 +16,7 @@ import pytest
 import trio
 import trio.testing
 
-from streamd.config import ServerSettings
+from streamd.server.settings import ServerSettings
 from streamd.server.wires import WebSocketWire
 from streamd.testing import RunningServer, run_server
 from tests.support.wire_clients import HTTP2Client, WebSocketClient

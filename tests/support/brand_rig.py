@@ -10,10 +10,10 @@ import msgspec
 import trio
 
 from streamd.app import create_app
-from streamd.config import Settings
 from streamd.events.sse import ServerSentEvent
 from streamd.http.current import EXTENSION
 from streamd.runtime import Runtime
+from streamd.settings import Settings
 from streamd.tasks import Kind, Progress
 from streamd.testing import open_stream, run_server
 

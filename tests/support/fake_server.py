@@ -18,11 +18,11 @@ from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, CloseConnection, TextMessage
 from wsproto.events import Request as Upgrade
 
-from streamd.config import EventSettings
 from streamd.errors import StreamdError
 from streamd.events import EARLIEST, Control, CursorMove, Draft, Event, EventId, IdSequence, Selectors
 from streamd.events.bodies import decode_draft
 from streamd.events.control import gap
+from streamd.events.settings import EventSettings
 
 LIMITS = EventSettings()
 START_MS = 1_700_000_000_000

@@ -7,10 +7,12 @@ from typing import Any
 import trio
 import trio.testing
 
-from streamd.config import EventSettings, HubSettings, LogSettings
 from streamd.events import Batch, Draft, EventId, Selectors
+from streamd.events.settings import EventSettings
 from streamd.hub import DeliveryRecord, Hub, SendQueue, Subscription
+from streamd.hub.settings import HubSettings
 from streamd.log.memory import MemoryLog
+from streamd.log.settings import LogSettings
 from streamd.metrics import Metrics
 
 SECONDS = 30

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from streamd.config import LogSettings
 from streamd.log.memory import MemoryLog
 from streamd.log.port import Log
+from streamd.log.settings import LogSettings
 
 Clock = Callable[[], int]
 MakeLog = Callable[[LogSettings, Clock], Log]

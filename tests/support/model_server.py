@@ -13,7 +13,7 @@ import h11
 import msgspec
 import trio
 
-from streamd.config import TextSettings
+from streamd.text.settings import TextSettings
 
 
 class Talk:

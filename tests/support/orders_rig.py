@@ -12,10 +12,10 @@ import msgspec
 import trio
 
 from streamd import create_app
-from streamd.config import Settings
-from streamd.config.services import PurchaseOrderSettings
 from streamd.events.sse import ServerSentEvent
 from streamd.runtime import Runtime
+from streamd.services.purchase_orders.settings import PurchaseOrderSettings
+from streamd.settings import Settings
 from streamd.testing import StreamReader, open_stream, run_server
 
 ORDERS = "/api/purchase-orders"

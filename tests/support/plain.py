@@ -4,8 +4,8 @@ from typing import Any, Final
 
 import attrs
 
-from streamd.config import Settings
 from streamd.services import SERVICES
+from streamd.settings import Settings
 
 NO_SERVICES: Final[dict[str, Any]] = {
     name: attrs.evolve(getattr(Settings(), name), enabled=False) for name in SERVICES

@@ -10,8 +10,10 @@ import httpx
 import msgspec
 import trio
 
-from streamd.config import ResearchSettings, Settings, TaskSettings
 from streamd.services.research import Inputs, Query, SourceFailed, register_source
+from streamd.services.research.settings import ResearchSettings
+from streamd.settings import Settings
+from streamd.tasks.settings import TaskSettings
 from streamd.testing import RunningServer, open_stream, run_server
 
 ASKED = {

@@ -14,7 +14,10 @@ import trio
 import trustme
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from streamd.config import ConnectionSettings, EventSettings, ServerSettings, Settings
+from streamd.connections.settings import ConnectionSettings
+from streamd.events.settings import EventSettings
+from streamd.server.settings import ServerSettings
+from streamd.settings import Settings
 from streamd.testing import RunningServer, run_server
 from tests.support.http2_client import ManualHTTP2Client
 from tests.support.light_reader import connect

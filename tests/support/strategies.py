@@ -4,11 +4,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from streamd.config.settings import EventSettings
 from streamd.events import Draft, Event
 from streamd.events.control import RESERVED_TYPES
 from streamd.events.event import RETRY_MS_MAX
 from streamd.events.ids import SEQUENCE_MAX, make_event_id
+from streamd.events.settings import EventSettings
 
 LIMITS = EventSettings()
 

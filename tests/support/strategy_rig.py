@@ -9,13 +9,15 @@ import httpx
 import msgspec
 import trio
 
-from streamd.config import Settings, StrategySettings, TextSettings
 from streamd.events.bodies import decode_json
 from streamd.events.sse import ServerSentEvent
 from streamd.services.strategy.models import ProfileBody
 from streamd.services.strategy.profile import StrategyProfile, check_profile
+from streamd.services.strategy.settings import StrategySettings
+from streamd.settings import Settings
 from streamd.testing import open_stream, run_server
 from streamd.testing.reader import StreamReader
+from streamd.text.settings import TextSettings
 from tests.support.model_server import Answer, ModelServer, Talk, model_server
 
 SECONDS = 30  # deadline of a test; none takes this long unless it fails

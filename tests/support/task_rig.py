@@ -8,15 +8,18 @@ from typing import Any
 import attrs
 import trio
 
-from streamd.config import EventSettings, HubSettings, LogSettings, TaskSettings
 from streamd.errors import Unavailable
 from streamd.events import EARLIEST, Draft, Event, Selectors
+from streamd.events.settings import EventSettings
 from streamd.hub import Hub
+from streamd.hub.settings import HubSettings
 from streamd.log.memory import MemoryLog
 from streamd.log.port import Receipt
+from streamd.log.settings import LogSettings
 from streamd.metrics import Metrics
 from streamd.tasks import Kind, Runner, Task, Tasks, topic_of
 from streamd.tasks.metrics import TaskMetrics
+from streamd.tasks.settings import TaskSettings
 from streamd.tasks.store.memory import MemoryTaskStore
 from streamd.tasks.store.port import Published, TaskStore
 

@@ -4,8 +4,8 @@ import trio
 from quart_trio import QuartTrio
 
 from streamd import create_app
-from streamd.config import Settings
 from streamd.http.current import EXTENSION
+from streamd.settings import Settings
 from streamd.tasks import Kind, Progress
 
 COUNTING = "counting"

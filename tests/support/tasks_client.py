@@ -7,7 +7,8 @@ from typing import Any
 import attrs
 import httpx
 
-from streamd.config import Settings, TaskSettings
+from streamd.settings import Settings
+from streamd.tasks.settings import TaskSettings
 from streamd.testing import RunningServer, run_server
 
 SECONDS = 30

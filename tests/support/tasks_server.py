@@ -10,8 +10,10 @@ import attrs
 import trio
 
 from streamd.app import create_app
-from streamd.config import ConnectionSettings, ServerSettings, Settings
+from streamd.connections.settings import ConnectionSettings
 from streamd.http.current import EXTENSION
+from streamd.server.settings import ServerSettings
+from streamd.settings import Settings
 from streamd.tasks import Kind, Message, Progress, Status, StepPlan, Task, Tasks, WorkFailed
 from streamd.testing import RunningServer, run_server
 from tests.support.program import Program, started_on

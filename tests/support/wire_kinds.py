@@ -15,8 +15,9 @@ import pytest
 import trio
 import trustme
 
-from streamd.config import ServerSettings, Settings
 from streamd.hub import Subscription
+from streamd.server.settings import ServerSettings
+from streamd.settings import Settings
 from streamd.testing import RunningServer
 from tests.support.light_reader import connect
 from tests.support.plain import NO_SERVICES

@@ -7,8 +7,9 @@ import pytest
 import trio
 import trio.testing
 
-from streamd.config import EventSettings, HubSettings
 from streamd.errors import TaskExists
+from streamd.events.settings import EventSettings
+from streamd.hub.settings import HubSettings
 from streamd.tasks import Kind, Message, Task, operations
 from streamd.tasks.store.port import Bounds
 from tests.support.task_rig import (

@@ -4,9 +4,10 @@ import pytest
 import trio
 import trio.testing
 
-from streamd.config import HubSettings, LogSettings
 from streamd.events import EARLIEST
+from streamd.hub.settings import HubSettings
 from streamd.log.memory import MemoryLog, wall_clock_ms
+from streamd.log.settings import LogSettings
 from streamd.tasks.store.memory import MemoryTaskStore
 from streamd.tasks.store.port import Bounds
 from tests.support.stream_follower import Follower, begin, check_stream, follow, say, work_through

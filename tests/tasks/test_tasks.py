@@ -8,7 +8,6 @@ import pytest
 import trio
 import trio.testing
 
-from streamd.config import TaskSettings
 from streamd.errors import (
     Gone,
     InvalidField,
@@ -22,6 +21,7 @@ from streamd.errors import (
 )
 from streamd.tasks import Kind, Progress, Status, StepPlan, StepStatus, Tasks, operations
 from streamd.tasks.reports import Failure, Report, StepReport, perform_report
+from streamd.tasks.settings import TaskSettings
 from tests.support.task_rig import Rig, SetClock, make_rig, names, run_rig
 
 Clock = trio.testing.MockClock

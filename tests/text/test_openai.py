@@ -7,8 +7,8 @@ import pytest
 import structlog.testing
 import trio
 
-from streamd.config import TextSettings
 from streamd.text import GenerationFailed, Prompt, TextGenerator, make_generator, whole
+from streamd.text.settings import TextSettings
 from tests.support.model_server import KEY, Talk, chunk, model_server
 
 PROMPT = Prompt(purpose="test", system="You write.", user="Write.")

@@ -9,10 +9,10 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamd.config import TextSettings
 from streamd.errors import ConfigError
 from streamd.text import Prompt, RuleGenerator, make_generator, whole
 from streamd.text.rules import split_pieces
+from streamd.text.settings import TextSettings
 
 RULES = {"greeting": lambda facts: f"Good day, {facts['name']}. How are you?\n\nYours: streamd."}
 

@@ -7,8 +7,8 @@ import trio
 
 from streamd import EventStream
 from streamd.app import create_app, running
-from streamd.config import load_settings
 from streamd.server import raise_open_files, serve, tune_collector
+from streamd.settings import load_settings
 
 
 async def main() -> None:
@@ -24,7 +24,7 @@ async def main() -> None:
         async with running(app) as streamd, trio.open_nursery() as nursery:
             wait = partial(anext, signals)
             addresses = await nursery.start(
-                partial(serve, app, settings, wait_for_shutdown=wait, drain=streamd.connections.drain)
+                partial(serve, app, settings.server, wait_for_shutdown=wait, drain=streamd.connections.drain)
             )
             tune_collector(settings.server)
             print(f"listening on {addresses[0]}", flush=True)

@@ -4,14 +4,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
-from quart import Blueprint, request, websocket
+from quart import Blueprint, current_app, request, websocket
 from quart_schema import document_headers, document_querystring, document_request, document_response
 from quart_trio.wrappers import TrioResponse
 
 from ...broker import Broker
-from ...config import EventSettings
 from ...errors import IdempotencyConflict, StreamdError, TooLarge, Unavailable, UnsupportedMediaType
-from ...events import Draft
+from ...events import Draft, EventSettings
 from ...events.bodies import decode_draft, decode_drafts
 from ...transports import open_stream
 from ...transports.asgi import bind_abort
@@ -20,7 +19,7 @@ from ...transports.websocket import serve_websocket
 from .. import schema
 from ..current import current_runtime
 from ..json import JSON, json_response
-from ..observe import check_websocket_origin
+from ..observe import CORS_ORIGINS, check_websocket_origin
 from ..problems import document_problems, problem_fields
 from ..requests import parse_seconds, parse_stream_request, read_body, read_lines
 from ..responses import EventStream
@@ -42,7 +41,7 @@ async def subscribe() -> EventStream:
 async def subscribe_websocket() -> None:
     """Subscribe over a WebSocket: JSON text frames, and a client that can change its subscription."""
     broker = current_runtime().broker
-    check_websocket_origin(websocket, broker.settings.server.cors_origins)
+    check_websocket_origin(websocket, current_app.config.get(CORS_ORIGINS, ()))
     stream_request = parse_stream_request(websocket, broker)
     with open_stream(broker, "websocket", stream_request) as (connection, subscription):
         bind_abort(connection, websocket.scope)

@@ -60,7 +60,7 @@ class Cancel(msgspec.Struct, forbid_unknown_fields=True):
 async def create_task() -> TrioResponse:
     """Make a task; one of a kind that the server works on begins by itself."""
     runtime = current_runtime()
-    settings = runtime.broker.settings
+    settings = runtime.settings
     body = await read_json(NewTask, max_bytes=settings.tasks.max_body_bytes)
     known = runtime.tasks.kinds.get(body.kind)
     if known is not None and known.private:
@@ -92,7 +92,7 @@ async def list_tasks() -> TrioResponse:
         kind=request.args.get("kind"),
         status=_parse_status(request.args.get("status")),
         owner=request.args.get("owner"),
-        limit=parse_limit(request, runtime.broker.settings.tasks.max_listed),
+        limit=parse_limit(request, runtime.settings.tasks.max_listed),
     )
     return json_response({"tasks": [task_fields(task) for task in found]})
 
@@ -161,7 +161,7 @@ async def claim_task() -> TrioResponse:
         known = runtime.tasks.kinds.get(kind)
         if known is not None and known.work is not None:
             raise InvalidField(f"tasks of kind {kind!r} are worked on by the server itself", field="kinds")
-    most = runtime.broker.settings.tasks.max_claim_wait_seconds
+    most = runtime.settings.tasks.max_claim_wait_seconds
     if not 0 <= body.wait_seconds <= most:
         raise InvalidField(f"wait_seconds must be from 0 to {most:g}", field="wait_seconds")
     task = await runtime.tasks.claim(

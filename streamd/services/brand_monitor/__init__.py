@@ -15,11 +15,11 @@
 """
 
 from ... import Service, Streamd
-from ...config.services import BrandMonitorSettings
 from ...connections import Group
 from ...tasks import Kind
 from .analysis import KIND, Analyst
 from .routes import make_blueprint
+from .settings import BrandMonitorSettings
 from .waiting import WaitingRoom
 from .wire import present
 
@@ -44,4 +44,4 @@ def make(streamd: Streamd, settings: BrandMonitorSettings) -> Service:
     async def run() -> None:
         await waiting.run(streamd.tasks)
 
-    return Service(make_blueprint(streamd.runtime, waiting, group), [kind], run)
+    return Service(make_blueprint(streamd.runtime, waiting, group, settings), [kind], run)

@@ -7,13 +7,13 @@ from typing import Any, Final, TypeVar
 
 import trio
 
-from ...config.services import BrandMonitorSettings
 from ...events.control import format_time
 from ...tasks import Progress, StepPlan, StepProgress, WorkFailed
 from ...text import vader
 from .folding import prepare
 from .names import Matcher, NameMatches
 from .requests import Mention, Wanted, unpack
+from .settings import BrandMonitorSettings
 from .terms import Terms, words_of
 from .tone import Tone
 from .voice import Voice

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from ...config.services import BrandMonitorSettings
 from ...errors import InvalidField
 from ...events.bodies import decode_json
 from .names import key_of
+from .settings import BrandMonitorSettings
 
 _LEAP_SECOND: Final = re.compile(r"(?<=T\d\d:\d\d:)60", re.IGNORECASE)  # RFC 3339 section 5.7
 _QUOTED_CHARS: Final = 60  # of a wrong value, in the answer

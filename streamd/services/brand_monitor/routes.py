@@ -24,6 +24,7 @@ from ...runtime import Runtime
 from ...transports.sse import HEADERS
 from .analysis import KIND, STEPS
 from .requests import AnalysisBody, pack, parse_analysis
+from .settings import BrandMonitorSettings
 from .waiting import WaitingRoom
 from .wire import PREFIX, health_fields, progress_url, result_url
 
@@ -74,7 +75,9 @@ class Result(msgspec.Struct, rename="camel"):
     terms: dict[str, Any]
 
 
-def make_blueprint(runtime: Runtime, waiting: WaitingRoom, group: Group) -> Blueprint:
+def make_blueprint(
+    runtime: Runtime, waiting: WaitingRoom, group: Group, settings: BrandMonitorSettings
+) -> Blueprint:
     """The views of the service.
 
     Args:
@@ -82,7 +85,6 @@ def make_blueprint(runtime: Runtime, waiting: WaitingRoom, group: Group) -> Blue
         group: whose places the streams take.
     """
     blueprint: Final = Blueprint("streamd_brand_monitor", __name__, url_prefix=PREFIX)
-    settings: Final = runtime.broker.settings.brand_monitor
     tasks: Final = runtime.tasks
 
     @blueprint.post("/analyses")

@@ -46,7 +46,6 @@ import trio
 from quart.blueprints import BlueprintSetupState
 
 from ... import Service, Streamd
-from ...config import PurchaseOrderSettings
 from ...connections import Group
 from ...errors import ConfigError, InvalidField
 from ...tasks import Kind
@@ -58,6 +57,7 @@ from .images import ImageLooker
 from .merchant_events import Counters, MerchantEvents
 from .pipeline import Tools, work_on
 from .routes import Views, make_blueprint
+from .settings import PurchaseOrderSettings
 from .shop import Shop
 from .store import OrderStore
 from .sweep import KIND, Sweep

@@ -16,7 +16,6 @@ import msgspec
 import structlog
 import trio
 
-from ...config import PurchaseOrderSettings
 from ...errors import InvalidTransition, LeaseLost, StreamdError
 from ...tasks import Progress, StepFailed, StepPlan, WorkFailed, workflow
 from ...text import TextGenerator
@@ -28,6 +27,7 @@ from .merchant_events import MerchantEvents
 from .model import STAGES, Format, Image, Limits, Line, Notice, Order, OrderStatus, Received
 from .normalize import normalize_order, without_price
 from .parsing import confidence_of, describe_ungrounded, read_mail, ungrounded_lines
+from .settings import PurchaseOrderSettings
 from .sheet import make_order
 from .shop import Shop, SyncFailed, make_payload, read_order_id
 from .store import OrderStore

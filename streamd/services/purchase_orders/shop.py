@@ -15,11 +15,11 @@ import httpx
 import msgspec
 import trio
 
-from ...config import PurchaseOrderSettings
 from ...errors import StreamdError
 from ...outbound.fetch import read_retry_after, with_body
 from .amounts import decimal_text
 from .model import Order
+from .settings import PurchaseOrderSettings
 
 _TRIED_AGAIN: Final = frozenset({408, 425, 429})
 _JITTER: Final = 0.2  # share of a wait that is random, so that orders that failed together do not return so

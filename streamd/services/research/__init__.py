@@ -24,12 +24,13 @@ fails fails its step, and the session only if all do.
 from pathlib import Path
 
 from ... import Service, Streamd
-from ...config import ResearchSettings, content_file
+from ...config import content_file
 from ...tasks import Kind
 from . import functions
 from .configuration import load_areas
 from .inputs import Inputs
 from .routes import KIND, make_blueprint
+from .settings import ResearchSettings
 from .sources import NothingKnown, SourceFailed, register_source
 from .templates import Query
 from .work import Research

@@ -11,9 +11,9 @@ from typing import Any, Final, TypeVar
 import attrs
 import msgspec
 
-from ...config import ResearchSettings
 from ...errors import ConfigError
 from .files import static_folder
+from .settings import ResearchSettings
 from .shapes import SHAPE_NAMES, SHAPES
 from .sources import Area, Dataset, FileSource, FunctionSource, HttpSource, Source, registered_sources
 from .templates import IDS, Template, UrlTemplate

@@ -9,7 +9,6 @@ from quart_schema import document_request, document_response
 from quart_trio.wrappers import TrioResponse
 
 from ... import Streamd
-from ...config import ResearchSettings
 from ...connections import Group
 from ...http import (
     CancelRoute,
@@ -24,6 +23,7 @@ from ...http import (
 from ...tasks import StepPlan, Task
 from .requests import StartResearch, check_request
 from .session import Session, StartedSession, present_session, started_session
+from .settings import ResearchSettings
 from .sources import Area
 
 KIND: Final = "research"

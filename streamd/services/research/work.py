@@ -8,7 +8,6 @@ import msgspec
 import structlog
 import trio
 
-from ...config import ResearchSettings
 from ...errors import Unavailable
 from ...events.control import format_time
 from ...tasks import Progress, StepFailed, StepProgress, WorkFailed
@@ -17,6 +16,7 @@ from .inputs import fetch
 from .requests import StartResearch
 from .rules import derive
 from .session import Finding, Missing, SourceView
+from .settings import ResearchSettings
 from .shapes import Shape
 from .sources import Area, Dataset, SourceFailed
 from .templates import Query

@@ -10,7 +10,6 @@ import attrs
 import structlog
 import trio
 
-from ...config.services import SentimentSettings
 from ...database import Database
 from ...errors import Unavailable
 from ...events.event import EventLimits
@@ -20,6 +19,7 @@ from .feed import Feed, FeedPublisher
 from .items import Item, read_items
 from .models import SentimentMetrics
 from .scoring import Scorer
+from .settings import SentimentSettings
 from .store import ItemStore
 from .totals import Totals
 

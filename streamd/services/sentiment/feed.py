@@ -8,9 +8,9 @@ from typing import Any, Final, NoReturn, Protocol
 import structlog
 import trio
 
-from ...config.services import SentimentSettings
 from ...errors import Unavailable
 from ...events import Draft
+from .settings import SentimentSettings
 from .totals import Totals
 
 METRICS_TOPIC: Final = "sentiment/metrics"

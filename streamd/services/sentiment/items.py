@@ -14,7 +14,6 @@ from typing import Any, Final, NoReturn
 import attrs
 import msgspec
 
-from ...config.services import SentimentSettings
 from ...errors import InvalidBody, InvalidField, RequestError, TooLarge
 from ...events import Draft
 from ...events.bodies import decode_json
@@ -22,6 +21,7 @@ from ...events.control import format_time
 from ...events.event import EventLimits
 from .models import ItemBody, ItemsBody, Sentiment
 from .scoring import sentiment_of
+from .settings import SentimentSettings
 
 ITEMS_TOPIC: Final = "sentiment/items"
 NEW_ITEM: Final = "new_item"

@@ -7,7 +7,6 @@ from quart import Blueprint, request
 from quart_schema import document_headers, document_request, document_response
 from quart_trio.wrappers import TrioResponse
 
-from ...config.services import SentimentSettings
 from ...connections import Group
 from ...errors import UnsupportedMediaType
 from ...events import UnloggedEvent
@@ -24,6 +23,7 @@ from .dashboard import Dashboard
 from .feed import METRICS, METRICS_TOPIC
 from .items import ITEMS_TOPIC
 from .models import AcceptedItems, ItemsBody, SentimentMetrics, StreamStatus, UnchangedMetrics
+from .settings import SentimentSettings
 
 
 def make_blueprint(dashboard: Dashboard, group: Group, settings: SentimentSettings) -> Blueprint:

@@ -1,10 +1,10 @@
 """Assembly of the sentiment service: the dashboard, its routes and its group of connections."""
 
 from ... import Service, Streamd
-from ...config.services import SentimentSettings
 from ...connections import Group
 from .dashboard import Dashboard
 from .routes import make_blueprint
+from .settings import SentimentSettings
 
 
 def make(streamd: Streamd, settings: SentimentSettings) -> Service:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ...config.content import content_file
+from ...config import content_file
 from ...errors import ConfigError
 from .catalogue import SECTIONS
 

@@ -5,10 +5,10 @@ from typing import Any, Final
 
 import attrs
 
-from ...config import StrategySettings
 from ...errors import InvalidField
 from .models import BudgetBody, ProfileBody
 from .money import format_money, from_cents, to_cents
+from .settings import StrategySettings
 
 _CURRENCY_LETTERS: Final = 3  # ISO 4217
 

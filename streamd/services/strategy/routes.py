@@ -7,7 +7,6 @@ from quart_schema import document_request, document_response
 from quart_trio.wrappers import TrioResponse
 
 from ... import Streamd
-from ...config import StrategySettings
 from ...connections import Group
 from ...events.control import format_time
 from ...http import (
@@ -25,6 +24,7 @@ from ...tasks.messages import make_snapshot
 from .catalogue import STEPS
 from .models import AcceptedStrategy, ProfileBody, StrategyResult, StrategyStatus
 from .profile import check_profile
+from .settings import StrategySettings
 
 KIND: Final = "strategy"
 

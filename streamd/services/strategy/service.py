@@ -1,13 +1,13 @@
 """The composition of the strategy service."""
 
 from ... import Service, Streamd
-from ...config import StrategySettings
 from ...tasks import Kind
 from ...text import make_generator
 from .compose import make_rules
 from .content import load_content
 from .job import StrategyJob
 from .routes import KIND, make_blueprint
+from .settings import StrategySettings
 
 
 def make(streamd: Streamd, settings: StrategySettings) -> Service:

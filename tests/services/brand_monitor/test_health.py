@@ -5,7 +5,6 @@ import pytest
 import trio
 import trio.testing
 
-from streamd.config import Settings
 from streamd.connections import Connection, Group, Identity, Registry, sweep_connections
 from streamd.events import Batch, Control
 from streamd.hub import SendQueue
@@ -14,6 +13,7 @@ from streamd.metrics import Metrics
 from streamd.runtime import Runtime
 from streamd.services.brand_monitor import requests, wire
 from streamd.services.brand_monitor.waiting import WaitingRoom
+from streamd.settings import Settings
 from streamd.tasks import Kind
 from streamd.testing import open_stream
 from tests.support.brand_rig import PREFIX, rig

@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from streamd.app import create_app
-from streamd.config import Settings
+from streamd.settings import Settings
 from streamd.testing import StreamRefused, open_stream
 from tests.support.brand_rig import MENTIONS, PREFIX, REQUEST, Rig, data_of, rig
 

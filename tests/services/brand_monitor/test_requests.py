@@ -6,9 +6,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from streamd.config.services import BrandMonitorSettings
 from streamd.errors import InvalidBody, InvalidField, RequestError
 from streamd.services.brand_monitor.requests import Mention, pack, parse_analysis, unpack
+from streamd.services.brand_monitor.settings import BrandMonitorSettings
 
 SETTINGS = BrandMonitorSettings(max_mentions=3, max_competitors=2, max_name_chars=10, max_text_chars=20)
 MENTION = {"text": "Acme is great", "source": "blog", "time": "2026-03-01T09:30:00Z"}

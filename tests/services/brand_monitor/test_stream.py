@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import trio
 
-from streamd.config.services import BrandMonitorSettings
 from streamd.database import Database
 from streamd.events.sse import ServerSentEvent
 from streamd.services.brand_monitor import folding, names, terms, tone, voice
 from streamd.services.brand_monitor.analysis import Analyst
+from streamd.services.brand_monitor.settings import BrandMonitorSettings
 from streamd.services.brand_monitor.waiting import WaitingRoom
 from streamd.testing import StreamRefused, open_stream
 from streamd.text import vader

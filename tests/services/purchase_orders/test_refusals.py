@@ -6,9 +6,9 @@ import attrs
 import pytest
 
 from streamd.app import create_app
-from streamd.config import Settings
-from streamd.config.services import PurchaseOrderSettings
 from streamd.errors import ConfigError
+from streamd.services.purchase_orders.settings import PurchaseOrderSettings
+from streamd.settings import Settings
 from tests.support.orders_rig import ORDERS, forever, orders, peer
 
 CSV, JSON, TEXT = "text/csv", "application/json", "text/plain"

@@ -8,11 +8,12 @@ import attrs
 import pytest
 import trio
 
-from streamd.config import Settings
-from streamd.config.services import StoreSettings, TextSettings
+from streamd.database import StoreSettings
 from streamd.services.purchase_orders import MERCHANT_EVENTS, MerchantEvents
 from streamd.services.purchase_orders.model import STAGES
+from streamd.settings import Settings
 from streamd.testing import StreamRefused, open_stream
+from streamd.text.settings import TextSettings
 from tests.support.order_events import CSV, Events, outline, usual
 from tests.support.orders_rig import (
     CUT_OFF,

@@ -9,8 +9,8 @@ import httpx
 import pytest
 import trio
 
-from streamd.config.services import PurchaseOrderSettings
 from streamd.services.purchase_orders.model import Line, Order
+from streamd.services.purchase_orders.settings import PurchaseOrderSettings
 from streamd.services.purchase_orders.shop import Shop, SyncFailed, make_payload, read_order_id
 from tests.support.orders_rig import CUT_OFF, Answer, Asked, Peer, forever, hang_up, http, peer
 

@@ -7,11 +7,13 @@ import attrs
 import pytest
 
 from streamd.app import create_app
-from streamd.config import ResearchSettings, Settings, content_file
+from streamd.config import content_file
 from streamd.errors import ConfigError
 from streamd.services.research.configuration import load_areas
+from streamd.services.research.settings import ResearchSettings
 from streamd.services.research.shapes import Profile
 from streamd.services.research.sources import Area, FileSource, FunctionSource, HttpSource
+from streamd.settings import Settings
 
 PROFILE = """
 [datasets.profile]

@@ -7,10 +7,10 @@ from typing import Any
 import attrs
 import pytest
 
-from streamd.config import ResearchSettings
 from streamd.services.research.configuration import load_areas
 from streamd.services.research.endpoints import Endpoints
 from streamd.services.research.inputs import Inputs, fetch
+from streamd.services.research.settings import ResearchSettings
 from streamd.services.research.sources import NothingKnown, SourceFailed, no_report, register_source
 from streamd.services.research.templates import Query
 

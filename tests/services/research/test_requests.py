@@ -5,7 +5,8 @@ from typing import Any
 import attrs
 import httpx
 
-from streamd.config import ResearchSettings, Settings
+from streamd.services.research.settings import ResearchSettings
+from streamd.settings import Settings
 from streamd.testing import RunningServer, run_server
 from tests.support.research_rig import ASKED, TRAVERSALS
 

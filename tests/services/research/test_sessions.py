@@ -12,8 +12,10 @@ import pytest
 import structlog.testing
 import trio
 
-from streamd.config import ResearchSettings, StoreSettings, content_file
+from streamd.config import content_file
+from streamd.database import StoreSettings
 from streamd.services.research.configuration import load_areas
+from streamd.services.research.settings import ResearchSettings
 from streamd.testing import RunningServer, StreamRefused, open_stream
 from tests.support.research_answers import answer, answering
 from tests.support.research_rig import ASKED, BEGUN, Message, Session, new_gate, rig_settings, running, start

@@ -12,8 +12,9 @@ import attrs
 import httpx
 import trio
 
-from streamd.config import Settings
-from streamd.config.services import SentimentSettings, StoreSettings
+from streamd.database import StoreSettings
+from streamd.services.sentiment.settings import SentimentSettings
+from streamd.settings import Settings
 from streamd.testing import run_server
 
 SETTINGS = SentimentSettings(max_items_per_request=20, max_body_bytes=4000, max_text_chars=500)

@@ -15,12 +15,12 @@ import pytest
 import trio
 import trio.testing
 
-from streamd.config import EventSettings
-from streamd.config.services import SentimentSettings
 from streamd.database import MEMORY, Database
 from streamd.errors import StreamdError, Unavailable
 from streamd.events import Draft
+from streamd.events.settings import EventSettings
 from streamd.services.sentiment.dashboard import Dashboard
+from streamd.services.sentiment.settings import SentimentSettings
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS

@@ -12,12 +12,12 @@ import trio.testing
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from streamd.config import EventSettings
-from streamd.config.services import SentimentSettings
 from streamd.errors import HubLagging
 from streamd.events import Draft
+from streamd.events.settings import EventSettings
 from streamd.services.sentiment.feed import METRICS_TOPIC, Feed
 from streamd.services.sentiment.models import Sentiment, SentimentMetrics
+from streamd.services.sentiment.settings import SentimentSettings
 from streamd.services.sentiment.totals import HOUR_MS, Totals
 
 DAY_MS = 24 * HOUR_MS

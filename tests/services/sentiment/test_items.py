@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer  # type: ignore[import-untyped]
 
-from streamd.config import EventSettings
-from streamd.config.services import SentimentSettings
 from streamd.errors import StreamdError, TooLarge
+from streamd.events.settings import EventSettings
 from streamd.services.sentiment.items import Item, read_items
 from streamd.services.sentiment.models import Sentiment
 from streamd.services.sentiment.scoring import sentiment_of
+from streamd.services.sentiment.settings import SentimentSettings
 from streamd.text import vader
 from streamd.text.vader import score_text
 

@@ -12,14 +12,16 @@ import httpx
 import pytest
 import trio
 
-from streamd.config import ConnectionSettings, HubSettings, Settings
-from streamd.config.services import SentimentSettings
+from streamd.connections.settings import ConnectionSettings
 from streamd.events import Event, EventId, Frame, Selectors
 from streamd.events.ids import split_event_id
 from streamd.events.sse import ServerSentEvent
 from streamd.hub import LatestSendQueue, Overflow
+from streamd.hub.settings import HubSettings
 from streamd.services.sentiment.feed import METRICS_TOPIC
 from streamd.services.sentiment.items import ITEMS_TOPIC
+from streamd.services.sentiment.settings import SentimentSettings
+from streamd.settings import Settings
 from streamd.testing import RunningServer, StreamReader, StreamRefused, open_stream, run_server
 
 PATH = "/api/v2/stream"

@@ -9,8 +9,8 @@ import pytest
 import structlog.testing
 import trio
 
-from streamd.config import Settings
 from streamd.services.strategy.catalogue import SECTIONS
+from streamd.settings import Settings
 from streamd.testing import run_server
 from tests.support.model_server import Talk, model_server
 from tests.support.strategy_rig import (
