@@ -1,4 +1,4 @@
-"""The page at / in Chromium: native EventSource over HTTP/1.1 and HTTP/2, with a restart in between."""
+"""The page at / in Chromium: native EventSource over HTTP/1.1 and HTTP/2, through a restart of the server."""
 
 import signal
 import subprocess
@@ -20,8 +20,8 @@ def browser() -> Iterator[Browser]:
         yield browser
 
 
-class Server:
-    """streamd with its demo source, which can be ended and started again on the same port."""
+class DemoServer:
+    """streamd with its demo source, which can be restarted on the same port."""
 
     def __init__(self, followed: Path, *tls: str) -> None:
         self._options = ["--demo", "--follow", str(followed), *tls]
@@ -52,19 +52,19 @@ def protocol(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def followed(tmp_path: Path) -> Path:
     path = tmp_path / "work.log"
-    path.write_text("written before anybody looked\n")
+    path.write_text("written before the start\n")
     return path
 
 
 @pytest.fixture
-def server(protocol: str, followed: Path, tmp_path: Path) -> Iterator[Server]:
+def server(protocol: str, followed: Path, tmp_path: Path) -> Iterator[DemoServer]:
     tls: list[str] = []
     if protocol == "h2":
         certificate = trustme.CA().issue_cert("127.0.0.1")
         pem = tmp_path / "server.pem"
         certificate.private_key_and_cert_chain_pem.write_to_path(str(pem))
         tls = ["--certfile", str(pem), "--keyfile", str(pem)]
-    server = Server(followed, *tls)
+    server = DemoServer(followed, *tls)
     server.start()
     try:
         yield server
@@ -81,14 +81,14 @@ def page(browser: Browser) -> Iterator[Page]:
     context.close()
 
 
-def test_the_page_shows_figures_lines_and_a_restart(
-    page: Page, server: Server, protocol: str, followed: Path
+def test_the_page_shows_figures_and_log_lines_and_survives_a_restart(
+    page: Page, server: DemoServer, protocol: str, followed: Path
 ) -> None:
     errors: list[str] = []
     foreign: list[str] = []
 
     def note(message: ConsoleMessage) -> None:
-        # A restart makes requests fail, and the browser says so; everything else is a fault of the page.
+        # A restart makes requests fail, which the browser logs; any other error is a defect of the page.
         if message.type == "error" and "Failed to load resource" not in message.text:
             errors.append(message.text)
 
@@ -104,7 +104,7 @@ def test_the_page_shows_figures_lines_and_a_restart(
     )
     received = page.get_by_test_id("last-event-id")
     before = received.inner_text()
-    expect(received).not_to_have_text(before, timeout=TIMEOUT_MS)  # figures come, one after the other
+    expect(received).not_to_have_text(before, timeout=TIMEOUT_MS)  # figures keep arriving
     expect(page.get_by_test_id("cpu-value")).to_contain_text("%", timeout=TIMEOUT_MS)
 
     with followed.open("a") as file:
@@ -126,12 +126,12 @@ def test_the_page_shows_figures_lines_and_a_restart(
     expect(state).to_have_attribute("data-state", "connected", timeout=TIMEOUT_MS)
     expect(page.get_by_test_id("gap-count")).not_to_have_text(gaps, timeout=TIMEOUT_MS)
     after = received.inner_text()
-    expect(received).not_to_have_text(after, timeout=TIMEOUT_MS)  # and the figures go on
+    expect(received).not_to_have_text(after, timeout=TIMEOUT_MS)  # figures arrive again
     assert errors == []
     assert [url for url in foreign if not url.startswith("data:")] == []
 
 
-def test_a_phone_needs_no_sideways_scrolling(browser: Browser, server: Server) -> None:
+def test_a_phone_needs_no_horizontal_scrolling(browser: Browser, server: DemoServer) -> None:
     context = browser.new_context(ignore_https_errors=True, viewport={"width": 400, "height": 800})
     page = context.new_page()
     page.goto(server.url)

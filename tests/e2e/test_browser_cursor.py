@@ -1,4 +1,4 @@
-"""Chromium's native EventSource takes an id-only block as its cursor, and resumes with it."""
+"""Chromium's native EventSource takes its cursor from an id-only block, and resumes with it."""
 
 import json
 from functools import partial
@@ -18,7 +18,7 @@ SETTINGS = Settings(
     connections=ConnectionSettings(min_heartbeat_seconds=0.05, sweep_seconds=0.02, retry_ms=50)
 )
 
-# Keeps what the page was given; the last event id is what its next request would say.
+# Records the events of the page, and the last event id that its next request would send.
 FOLLOW = """
 window.opened = 0; window.cursor = ""; window.received = [];
 window.source = new EventSource("/events?topic=mine&client_id=page&heartbeat=0.1");
@@ -32,35 +32,35 @@ window.source.addEventListener("message", (event) => {
 
 
 def recording(app: QuartTrio) -> list[str | None]:
-    """What every request for a stream of ``app`` brings as ``Last-Event-ID``."""
-    brought: list[str | None] = []
+    """Record the ``Last-Event-ID`` of each request for an event stream of ``app``."""
+    sent: list[str | None] = []
 
     async def record() -> None:
         if request.path == "/events":
-            brought.append(request.headers.get("Last-Event-ID"))
+            sent.append(request.headers.get("Last-Event-ID"))
 
     app.before_request(record)
-    return brought
+    return sent
 
 
-async def test_a_reconnect_sends_the_id_of_a_block_that_had_no_event() -> None:
+async def test_a_reconnect_sends_the_id_of_a_block_without_an_event() -> None:
     app = create_app(SETTINGS)
-    brought = recording(app)
+    sent = recording(app)
     async with run_server(SETTINGS, app=app) as server:
         moved = await trio.to_thread.run_sync(partial(in_browser, server))
-    # The page never got an event, and yet each request goes on where the one before had read up to.
-    assert brought == [None, *moved]
+    # The page received no event, and still each request resumes from the position of the one before.
+    assert sent == [None, *moved]
 
 
 def in_browser(server: RunningServer) -> list[str]:
-    """Follow ``mine`` through two reconnects while only ``others`` is published; the ids published.
+    """Follow ``mine`` through two reconnects while only ``others`` is published; return the published ids.
 
-    Runs in a thread of its own, for Playwright blocks; what it asks of the server runs in trio's.
+    Runs in a thread, because Playwright blocks; its calls to the server run in trio's thread.
     """
     with chromium() as browser:
         page = browser.new_page()
         page.set_default_timeout(TIMEOUT_MS)
-        page.goto(f"{server.url}/health/live")  # of the same origin, and without streams of its own
+        page.goto(f"{server.url}/health/live")  # a page of the same origin, without an event stream
         page.evaluate(FOLLOW)
         wait_for(page, "opened", 1)
         moved = []

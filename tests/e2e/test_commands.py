@@ -1,4 +1,4 @@
-"""The commands as one uses them: a log file, a publisher, subscribers that are killed and come back."""
+"""The commands in combination: a log file, a publisher, and subscribers that are killed and restarted."""
 
 import os
 import signal
@@ -12,12 +12,12 @@ import trio
 from tests.support.program import Program, started, started_on
 from tests.support.server_process import ServerProcess, server_process
 
-SECONDS = 60  # what hangs fails
+SECONDS = 60  # a test that hangs fails
 
 
 @asynccontextmanager
 async def tail_published(server: ServerProcess, path: Path) -> AsyncIterator[Program]:
-    """``tail -f PATH | streamd publish --topic logs``, from the file's beginning."""
+    """Run ``tail -f PATH | streamd publish --topic logs``, from the beginning of the file."""
     read_end, write_end = os.pipe()
     try:
         tail = await trio.lowlevel.open_process(["tail", "-n", "+1", "-f", str(path)], stdout=write_end)
@@ -41,19 +41,19 @@ def write(path: Path, numbers: range) -> list[str]:
 
 
 async def until_at(path: Path, event_id: str) -> None:
-    """Wait until a subscriber has noted down its place."""
+    """Wait until a subscriber has written its cursor to the file."""
     file = trio.Path(path)
     while not await file.exists() or (await file.read_text()).strip() != event_id:
         pass
 
 
-async def test_a_log_file_reaches_everyone_and_a_killed_subscriber_continues(tmp_path: Path) -> None:
-    log, place = tmp_path / "some.log", tmp_path / "place"
+async def test_a_log_file_reaches_all_subscribers_and_a_killed_one_resumes(tmp_path: Path) -> None:
+    log, cursor = tmp_path / "some.log", tmp_path / "cursor"
     before = write(log, range(200))
     with trio.fail_after(SECONDS):
         async with server_process() as server:
             base = ("subscribe", "--url", server.url, "--topic", "logs", "--after", "earliest")
-            verbose = (*base, "--cursor-file", str(place), "-v")  # ID TYPE DATA
+            verbose = (*base, "--cursor-file", str(cursor), "-v")  # ID TYPE DATA
             async with (
                 started(*base) as first,
                 started(*base, "--transport", "websocket") as second,
@@ -63,7 +63,7 @@ async def test_a_log_file_reaches_everyone_and_a_killed_subscriber_continues(tmp
                     assert await first.lines(200) == await second.lines(200) == before
                     got = [line.split(" ", 2) for line in await killed.lines(200)]
                     assert [data for _, _, data in got] == before
-                    await until_at(place, got[-1][0])
+                    await until_at(cursor, got[-1][0])
                     killed.signal(signal.SIGKILL)
                     assert await killed.ended() == -signal.SIGKILL
 

@@ -1,4 +1,4 @@
-"""Many clients at once, some of them coming and going."""
+"""Fan-out to many clients, some of which connect and leave meanwhile."""
 
 import httpx
 import trio
@@ -9,10 +9,10 @@ from tests.support.server_process import server_process
 CLIENTS = 1000
 VISITORS = 20
 EVENTS = 200
-PUBLISHERS = 8  # at a time, each in its own order
+PUBLISHERS = 8  # concurrent, each in its own order
 
 
-async def test_everyone_who_stays_has_each_event_once_and_in_order() -> None:
+async def test_each_client_receives_each_event_once_and_in_order() -> None:
     published: dict[str, str] = {}  # data by id
     seen: list[list[tuple[str, str]]] = []
     async with server_process(seconds=110) as server, httpx.AsyncClient(timeout=60) as http:
@@ -61,7 +61,7 @@ async def test_everyone_who_stays_has_each_event_once_and_in_order() -> None:
 
 
 class Countdown:
-    """Waits until something has happened so many times."""
+    """An event that is set after a number of calls."""
 
     def __init__(self, count: int) -> None:
         self._count = count

@@ -1,4 +1,4 @@
-"""HTTP/2 over TLS and with prior knowledge: many streams on one connection."""
+"""HTTP/2 over TLS and by prior knowledge: many streams on one connection."""
 
 import ssl
 from collections.abc import AsyncIterator
@@ -38,7 +38,9 @@ async def connected(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Runni
                 yield server, ManualHTTP2Client(tls)
 
 
-async def test_many_streams_share_a_connection(connected: tuple[RunningServer, ManualHTTP2Client]) -> None:
+async def test_many_streams_of_one_connection_receive_their_events(
+    connected: tuple[RunningServer, ManualHTTP2Client],
+) -> None:
     server, client = connected
     with trio.fail_after(30):
         streams = [await client.get(f"/events?topic=shared&topic=own/{n}") for n in range(STREAMS)]

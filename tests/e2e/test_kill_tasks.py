@@ -1,4 +1,4 @@
-"""``kill -9`` in the middle of tasks: nothing that was said is lost or repeated, and every task ends once."""
+"""``kill -9`` in the middle of tasks: no message is lost or repeated, and each task ends once."""
 
 import random
 from collections.abc import AsyncIterator
@@ -16,7 +16,7 @@ from tests.support.task_follower import Follower
 from tests.support.tasks_app import COUNTING
 
 SECONDS = 100
-NUMBERS = 400  # versions of a task: more than are seen before the process is killed
+NUMBERS = 400  # versions of a task: more than a follower reads before the kill
 
 
 @asynccontextmanager
@@ -47,19 +47,21 @@ async def get(server: ServerProcess, path: str) -> httpx.Response:
 
 
 async def until_ahead(server: ServerProcess, follower: Follower, versions: int) -> None:
-    """Wait until the task has so many versions that its follower, who has left, did not see."""
+    """Wait until the task is ``versions`` versions ahead of its follower, which has disconnected."""
     while True:
         task = (await get(server, f"/tasks/{follower.task_id}")).json()
         if task["version"] >= follower.version + versions:
             return
-        assert task["status"] == "running", "it ended before it was far enough ahead"
+        assert task["status"] == "running", "the task ended before it was far enough ahead"
 
 
 async def kill_while_it_works(path: Path, moments: list[int], ahead: int) -> None:
-    """Start a task before each kill, and kill when its follower has seen so many events of it.
+    """Start a task before each kill, and kill after a number of events at its follower.
 
     Args:
-        ahead: further versions, which the follower is not there for.
+        path: of the database.
+        moments: numbers of events, one for each kill.
+        ahead: further versions that the follower does not read.
     """
     followers: list[Follower] = []
     for moment in [*moments, None]:
@@ -90,7 +92,7 @@ async def check_ended(server: ServerProcess, followers: list[Follower]) -> None:
 
 
 @pytest.mark.parametrize("ahead", [0, 30])
-async def test_a_task_whose_process_was_killed_fails_and_its_followers_miss_nothing(
+async def test_a_task_of_a_killed_process_fails_and_its_followers_miss_nothing(
     tmp_path: Path, ahead: int
 ) -> None:
     await kill_while_it_works(tmp_path / "tasks.db", [1, 2, 60], ahead)
@@ -98,13 +100,12 @@ async def test_a_task_whose_process_was_killed_fails_and_its_followers_miss_noth
 
 @attrs.define
 class Worker:
-    """A worker elsewhere, which reports until it is heard."""
+    """A remote worker, which repeats each report until it is answered."""
 
     lease: str
     task_id: str
     url: str = ""
     reported: int = 0
-    heard: trio.Event = attrs.field(factory=trio.Event)
 
     async def work(self, numbers: int) -> None:
         for number in range(numbers):
@@ -118,19 +119,19 @@ class Worker:
                 async with httpx.AsyncClient(base_url=self.url, timeout=30) as http:
                     answer = await http.patch(f"/tasks/{self.task_id}", json={"lease": self.lease, **report})
             except httpx.TransportError:
-                await trio.sleep(0.05)  # the server is away: as a worker would, it tries again
+                await trio.sleep(0.05)  # the server is restarting: retry as a worker does
             else:
-                # Killed between the store and its answer, it had taken the end already.
+                # A server killed between commit and answer has stored the end already.
                 assert answer.status_code == 200 or "status" in report, answer.text
                 return
 
 
-async def test_a_task_goes_on_whose_worker_lives_elsewhere(tmp_path: Path) -> None:
+async def test_a_task_of_a_remote_worker_goes_on(tmp_path: Path) -> None:
     await kill_under_a_worker(tmp_path / "tasks.db", [10, 30, 50])
 
 
 async def kill_under_a_worker(path: Path, moments: list[int]) -> None:
-    """One task, and a kill each time its follower has seen so many events in all."""
+    """Run one task, and kill the server at given numbers of events at its follower."""
     follower: Follower | None = None
     worker: Worker | None = None
     async with trio.open_nursery() as nursery:
@@ -159,13 +160,13 @@ async def kill_under_a_worker(path: Path, moments: list[int]) -> None:
 
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", range(4))
-async def test_killed_at_many_moments(tmp_path: Path, seed: int) -> None:
+async def test_kills_at_many_moments(tmp_path: Path, seed: int) -> None:
     moments = random.Random(seed).choices(range(1, NUMBERS // 2), k=10)
     await kill_while_it_works(tmp_path / "tasks.db", moments, ahead=30 * (seed % 2))
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", range(5))
-async def test_killed_at_many_moments_under_a_worker(tmp_path: Path, seed: int) -> None:
+async def test_kills_at_many_moments_under_a_remote_worker(tmp_path: Path, seed: int) -> None:
     moments = sorted(random.Random(seed).sample(range(1, 60), 4))
     await kill_under_a_worker(tmp_path / "tasks.db", moments)

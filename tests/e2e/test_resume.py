@@ -1,4 +1,4 @@
-"""Resuming at every position, while publishing goes on."""
+"""Resuming from every position during publishing."""
 
 import trio
 
@@ -6,19 +6,19 @@ from streamd.events import EARLIEST
 from streamd.testing import RunningServer, open_stream, run_server
 
 HISTORY = 500
-READERS = 25  # at a time
+READERS = 25  # concurrent
 
 
 async def test_every_position_of_a_history_resumes_without_gap_or_repeat() -> None:
     async with run_server() as server:
         publish = server.streamd.publish
         ids = [str(EARLIEST), *[await publish(f"topic/{n % 3}", str(n)) for n in range(HISTORY)]]
-        published = Publishing(server, HISTORY)
+        published = NumberPublisher(server, HISTORY)
         limit = trio.CapacityLimiter(READERS)
 
         async def resume(position: int) -> None:
             async with limit:
-                # Far enough to be past the history, and in what is being published meanwhile.
+                # Beyond the history, into the events that are published meanwhile.
                 count = HISTORY - position + published.ahead(20)
                 async with open_stream(
                     server.url, patterns=["topic/*"], last_event_id=ids[position]
@@ -36,19 +36,19 @@ async def test_every_position_of_a_history_resumes_without_gap_or_repeat() -> No
                 publishing.cancel_scope.cancel()
 
 
-class Publishing:
-    """Publishes number after number, a few ahead of whoever reads."""
+class NumberPublisher:
+    """Publishes consecutive numbers."""
 
     def __init__(self, server: RunningServer, first: int) -> None:
         self._server = server
         self._next = first
 
     def ahead(self, count: int) -> int:
-        """How many were published past the history, and ``count`` more that will be."""
+        """Return the number of events after the history that were published, plus ``count``."""
         return self._next - HISTORY + count
 
     async def run(self) -> None:
         while True:
             await self._server.streamd.publish(f"topic/{self._next % 3}", str(self._next))
             self._next += 1
-            await trio.sleep(0.002)  # paces the publisher; nothing waits for it
+            await trio.sleep(0.002)  # sets the rate of publishing; no check depends on it

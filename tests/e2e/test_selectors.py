@@ -1,4 +1,4 @@
-"""A pattern never lets through what it does not name."""
+"""A pattern never matches topics beyond its segments."""
 
 import httpx
 import pytest
@@ -30,7 +30,7 @@ async def _publish_all(server: RunningServer) -> None:
 
 
 @pytest.mark.parametrize("replay", [False, True])
-async def test_over_sse(replay: bool) -> None:
+async def test_a_merchants_pattern_matches_no_other_topic_over_sse(replay: bool) -> None:
     with trio.fail_after(30):
         async with run_server() as server:
             if replay:
@@ -48,13 +48,13 @@ async def test_over_sse(replay: bool) -> None:
             assert seen == [*ACME * 4, "end"]
 
 
-async def test_over_poll_and_by_exact_topic() -> None:
+async def test_a_pattern_matches_and_an_exact_topic_is_not_parsed_by_polls() -> None:
     with trio.fail_after(30):
         async with run_server() as server, httpx.AsyncClient(base_url=server.url) as client:
             await _publish_all(server)
             query = "after=earliest&wait=0"
             by_pattern = await client.get(f"/events/poll?pattern=merchant:acme:*&{query}")
             assert [event["data"] for event in by_pattern.json()["events"]] == ACME * 4
-            # An exact topic is never parsed, though it looks like a pattern.
+            # An exact topic is never parsed, even if it looks like a pattern.
             by_topic = await client.get(f"/events/poll?topic=merchant:acme:*&{query}")
             assert [event["data"] for event in by_topic.json()["events"]] == ["merchant:acme:*"] * 4

@@ -1,4 +1,4 @@
-"""The way down: everyone is told, and the process ends with status 0."""
+"""Graceful shutdown: all clients are notified, and the process exits with status 0."""
 
 import json
 import signal
@@ -17,7 +17,7 @@ CLIENTS = 30
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_every_client_is_told_to_come_back_at_a_time_of_its_own(number: signal.Signals) -> None:
+async def test_clients_are_asked_to_reconnect_at_different_times(number: signal.Signals) -> None:
     delays: list[int] = []
     async with server_process(server__drain_seconds=DRAIN_SECONDS) as server, httpx.AsyncClient() as http:
 
@@ -66,7 +66,7 @@ async def test_every_client_is_told_to_come_back_at_a_time_of_its_own(number: si
 
 
 async def read_answer(stream: trio.SocketStream) -> bytes:
-    """A JSON answer, up to the end of its object."""
+    """Read an answer up to the end of its JSON object."""
     answer = b""
     while not answer.rstrip().endswith(b"}"):
         part = await stream.receive_some()
@@ -76,7 +76,7 @@ async def read_answer(stream: trio.SocketStream) -> bytes:
 
 
 async def until_stalled(http: httpx.AsyncClient, url: str) -> None:
-    """Publish until the one client of the server takes no more."""
+    """Publish until the server's only client is stalled."""
     event = {"topic": "a", "data": "x" * 500_000}
     while True:
         assert (await http.post(f"{url}/events", json=event)).status_code == 201
@@ -88,25 +88,25 @@ async def until_stalled(http: httpx.AsyncClient, url: str) -> None:
 async def test_readiness_is_false_while_draining() -> None:
     async with server_process(server__drain_seconds=30) as server, httpx.AsyncClient() as http:
         assert (await http.get(f"{server.url}/health/ready")).status_code == 200
-        # It cannot be told, and so holds the server up for as long as this test needs.
-        holding = await connect(server.url, receive_buffer_bytes=4096)
+        # It does not read, and so delays the shutdown for as long as this test needs.
+        stalled = await connect(server.url, receive_buffer_bytes=4096)
         asking = await trio.open_tcp_stream("127.0.0.1", server.port)
-        async with holding, asking:
-            await holding.send_all(b"GET /events?topic=a HTTP/1.1\r\nHost: x\r\n\r\n")
-            await holding.receive_some()  # it is in
+        async with stalled, asking:
+            await stalled.send_all(b"GET /events?topic=a HTTP/1.1\r\nHost: x\r\n\r\n")
+            await stalled.receive_some()  # the head: it is admitted
             await until_stalled(http, server.url)
             await asking.send_all(b"GET /health/ready HTTP/1.1\r\nHost: x\r\n\r\n")
             assert b" 200 " in await read_answer(asking)
             server.program.signal(signal.SIGTERM)
             answer = b" 200 "
-            while b" 200 " in answer:  # until the signal has got through
+            while b" 200 " in answer:  # until the signal has been handled
                 await asking.send_all(b"GET /health/ready HTTP/1.1\r\nHost: x\r\n\r\n")
                 answer = await read_answer(asking)
             assert b" 503 " in answer
         assert await server.exit_status(15) == 0
 
 
-async def test_more_connections_than_open_files_are_refused_with_the_figure() -> None:
+async def test_more_connections_than_open_files_are_rejected_with_the_possible_maximum() -> None:
     arguments = ["-c", "ulimit -n 200; exec $0 -m streamd serve --bind 127.0.0.1:0"]
     import sys
 
@@ -118,7 +118,7 @@ async def test_more_connections_than_open_files_are_refused_with_the_figure() ->
     assert b"136" in done.stderr
 
 
-async def test_a_second_signal_ends_it_at_once() -> None:
+async def test_a_second_signal_ends_the_process_at_once() -> None:
     async with server_process(server__drain_seconds=50) as server:
         stalled = await trio.open_tcp_stream("127.0.0.1", server.port)
         async with stalled, open_stream(server.url, topics=["a"]) as reader:

@@ -1,4 +1,4 @@
-"""Minutes of coming, going, stalling and resuming: nothing is lost, and nothing grows."""
+"""Minutes of connecting, leaving, stalling and resuming: no event is lost, and memory does not grow."""
 
 import random
 import subprocess
@@ -17,12 +17,12 @@ from tests.support.program import Program, command, environment
 from tests.support.server_process import ADDRESS, ServerProcess
 
 SECONDS = 200.0
-WARM_SECONDS = 60.0  # by then caches, the log and the allocator have their size
+WARM_SECONDS = 60.0  # fills caches and the log, and warms up the allocator
 CLIENTS = 500
 STALLERS = 10
 PAUSE_SECONDS = 0.25  # between two events: 500 clients at 4 events a second
-GROWTH_BYTES = 24_000_000  # noise of the allocator; one leaked connection in ten would be far more
-LAST = -1  # what is published after everything else
+GROWTH_BYTES = 24_000_000  # noise of the allocator; leaking a tenth of the connections would be much more
+LAST = -1  # the data of the last event
 SETTINGS: dict[str, object] = {
     "connections__unhealthy_seconds": 1,
     "connections__stale_seconds": 3,
@@ -37,7 +37,7 @@ STALLED = b"GET /events?topic=soak&topic=big HTTP/1.1\r\nHost: x\r\n\r\n"
 
 @pytest.mark.soak
 @pytest.mark.timeout(SECONDS + 120)
-async def test_everyone_gets_everything_and_nothing_grows(tmp_path: Path) -> None:
+async def test_each_client_receives_each_event_and_memory_does_not_grow(tmp_path: Path) -> None:
     raise_open_files()
     limits = httpx.Limits(max_connections=None)
     async with (
@@ -52,7 +52,7 @@ async def test_everyone_gets_everything_and_nothing_grows(tmp_path: Path) -> Non
                 for _ in range(STALLERS):
                     stalling.start_soon(_stall, server)
                 published, warm_bytes = await _publish(server, http)
-                await _post(http, "soak", LAST)  # whoever has it may go
+                await _post(http, "soak", LAST)  # ends the clients
             stalling.cancel_scope.cancel()
         assert all(events == [*range(published), LAST] for events in received)
         with trio.fail_after(30):
@@ -64,7 +64,7 @@ async def test_everyone_gets_everything_and_nothing_grows(tmp_path: Path) -> Non
 
 @asynccontextmanager
 async def _server(log: Path) -> AsyncIterator[ServerProcess]:
-    """A server without the time limit that commands have in shorter tests; it writes no traceback."""
+    """Run a server without the time limit of shorter tests, and check that it logs no traceback."""
     variables = {f"STREAMD_{name.upper()}": str(value) for name, value in SETTINGS.items()}
     with log.open("wb") as stderr:
         process = await trio.lowlevel.open_process(
@@ -86,15 +86,15 @@ async def _server(log: Path) -> AsyncIterator[ServerProcess]:
 
 
 async def _publish(server: ServerProcess, http: httpx.AsyncClient) -> tuple[int, int]:
-    """Publish for the whole time; how many, and the server's memory when it was warm (bytes)."""
+    """Publish for the whole time; return the number of events, and the memory when warm (bytes)."""
     begun, warm_bytes, number = trio.current_time(), 0, 0
     while trio.current_time() < begun + SECONDS:
         await _post(http, "soak", number)
-        await _post(http, "big", "x" * 50_000)  # what stalls a client that does not read
+        await _post(http, "big", "x" * 50_000)  # stalls clients that do not read
         number += 1
         if not warm_bytes and trio.current_time() > begun + WARM_SECONDS:
             warm_bytes = server.rss_bytes
-        await trio.sleep(PAUSE_SECONDS)  # the pace of the publisher; nothing waits for it
+        await trio.sleep(PAUSE_SECONDS)  # sets the rate of publishing; no check depends on it
     return number, warm_bytes
 
 
@@ -108,7 +108,7 @@ async def _follow(
     events: list[int],
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Read a while, leave in the middle of things, resume; up to the event that comes after the end."""
+    """Read some events, leave, and resume, up to the last event."""
     last_event_id = None
     while True:
         async with reading(server.url, "soak", last_event_id=last_event_id) as reader:
@@ -125,17 +125,17 @@ async def _follow(
 
 
 async def _begin(reader: LightReader) -> str:
-    """Where a client that has no event yet resumes: the head it was told."""
+    """Return the position of a client without an event: the head in its ``connected`` frame."""
     connected = await reader.next_control("connected")
     return str(msgspec.json.decode(connected.data)["head"])
 
 
 async def _stall(server: ServerProcess) -> None:
-    """Connect, never read, and come back once the server has cut it off."""
+    """Connect, never read, and reconnect after the server has closed the connection."""
     while True:
         stream = await connect(server.url, receive_buffer_bytes=4096)
         try:
             await stream.send_all(STALLED)
-            await trio.sleep(random.uniform(5, 15))  # longer than a client may stall
+            await trio.sleep(random.uniform(5, 15))  # longer than the server lets a client stall
         finally:
             await trio.aclose_forcefully(stream)

@@ -1,4 +1,4 @@
-"""Clients that never read: bounded, reaped, and in nobody's way."""
+"""Clients that never read are bounded and reaped, and disturb no other client."""
 
 import signal
 import socket
@@ -19,7 +19,7 @@ UPGRADE = (
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 )
 PUBLISHED = 150
-EVENT_BYTES = 200_000  # in all 30 MB, far more than any buffer on the way
+EVENT_BYTES = 200_000  # 30 MB in total, far more than the buffers in between
 
 
 async def connect_and_never_read(server: ServerProcess, request: bytes) -> trio.SocketStream:
@@ -39,14 +39,16 @@ async def publish(http: httpx.AsyncClient, server: ServerProcess, topic: str, da
 async def until(
     http: httpx.AsyncClient, server: ServerProcess, holds: Callable[[dict[str, object]], bool]
 ) -> None:
-    """Ask for the server's figures until they are as they should be."""
+    """Poll the server's statistics until a condition holds."""
     with trio.fail_after(30):
         while not holds((await http.get(f"{server.url}/connections")).json()):
             pass
 
 
 @pytest.mark.parametrize("request_head", [GET, UPGRADE], ids=["sse", "websocket"])
-async def test_it_is_reaped_and_costs_little_and_others_are_served(request_head: bytes) -> None:
+async def test_a_stalled_client_is_reaped_and_costs_little_memory_and_others_are_served(
+    request_head: bytes,
+) -> None:
     settings = {
         "connections__unhealthy_seconds": 0.5,
         "connections__stale_seconds": 1,
@@ -60,20 +62,20 @@ async def test_it_is_reaped_and_costs_little_and_others_are_served(request_head:
         async with stalled, open_stream(server.url, topics=["small"]) as reader:
             await reader.next_control("connected")
             for number in range(PUBLISHED):
-                if number == PUBLISHED // 2:  # the log, the ring and the outbox are full
+                if number == PUBLISHED // 2:  # the log, the ring and the send queue are full
                     before = server.rss_bytes
                 await publish(http, server, "big", "x" * EVENT_BYTES)
                 await publish(http, server, "small", str(number))
                 event = await reader.next_event()
                 assert event is not None
                 assert event.data == str(number)
-            await until(http, server, lambda figures: figures["active"] == 1)  # the reader alone
+            await until(http, server, lambda figures: figures["active"] == 1)  # only the reader
             metrics = (await http.get(f"{server.url}/metrics")).text
             assert "streamd_connections_reaped_total 1.0" in metrics
-            assert server.rss_bytes - before < 10_000_000  # of 15 MB that went by meanwhile
+            assert server.rss_bytes - before < 10_000_000  # while 15 MB were published
 
 
-async def test_shutdown_is_not_held_up_by_it() -> None:
+async def test_stalled_clients_do_not_delay_shutdown() -> None:
     async with server_process(server__drain_seconds=0.5, server__grace_seconds=0.5) as server:
         async with httpx.AsyncClient() as http:
             stalled = [await connect_and_never_read(server, head) for head in (GET, UPGRADE)]
@@ -86,7 +88,7 @@ async def test_shutdown_is_not_held_up_by_it() -> None:
                 await stream.aclose()
 
 
-async def test_shutdown_is_not_held_up_over_tls() -> None:
+async def test_a_stalled_client_over_tls_does_not_delay_shutdown() -> None:
     authority = trustme.CA()
     certificate = authority.issue_cert("127.0.0.1")
     with certificate.private_key_and_cert_chain_pem.tempfile() as pem:
@@ -97,7 +99,7 @@ async def test_shutdown_is_not_held_up_over_tls() -> None:
             tcp = await trio.open_tcp_stream("127.0.0.1", server.port)
             tls = trio.SSLStream(tcp, context, server_hostname="127.0.0.1")
             await tls.send_all(GET)
-            await tls.receive_some()  # the head of the answer, and then no more
+            await tls.receive_some()  # the head of the answer, and nothing after it
             async with httpx.AsyncClient(verify=context) as http:
                 for _ in range(50):
                     await publish(http, server, "big", "x" * EVENT_BYTES)

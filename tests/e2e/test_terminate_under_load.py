@@ -1,4 +1,4 @@
-"""SIGTERM under load: everyone is told, nothing is lost or repeated, and the process ends in time."""
+"""SIGTERM under load: all clients are notified, no event is lost, and the process ends in time."""
 
 import json
 import signal
@@ -17,37 +17,37 @@ from tests.support.wire_clients import WebSocketClient
 
 SECONDS = 90
 DRAIN_SECONDS = 15
-MARGIN_SECONDS = 10  # of a busy machine, for the process to end
+MARGIN_SECONDS = 10  # for the process to end on a busy machine
 SSE, SOCKETS, STREAMS = 150, 20, 20
 CLIENTS = SSE + SOCKETS + STREAMS
 TARGET = "/events?topic=load"
 EVENTS_A_POST = 5
 DATA = "é" * 100
-LOADED = 300  # events that every client has before the end comes
+LOADED = 300  # events that each client has received before SIGTERM
 
-Received = list[tuple[str, int]]  # ids and numbers, as one client got them
+Received = list[tuple[str, int]]  # ids and numbers, as one client received them
 
 
 @attrs.define
 class Load:
-    """What was published, and what each client got."""
+    """The published events, and the events of each client."""
 
     server: ServerProcess
     published: dict[str, int] = attrs.field(factory=dict)  # acknowledged: numbers by id
     received: list[Received] = attrs.field(factory=list)
-    told: int = 0  # clients that read `closing`, and then the end of their stream
+    notified: int = 0  # clients that read `closing`, and then the end of their stream
 
     def add_client(self) -> Received:
         self.received.append([])
         return self.received[-1]
 
-    def tell(self, reason: str) -> None:
+    def count_closing(self, reason: str) -> None:
         assert reason == "shutdown"
-        self.told += 1
+        self.notified += 1
 
 
 async def publish(load: Load) -> None:
-    """Post as fast as the server answers, until it takes no more connections or answers."""
+    """Publish as fast as the server answers, until it closes the connection."""
     number = 0
     try:
         async with await trio.open_tcp_stream("127.0.0.1", load.server.port) as stream:
@@ -68,7 +68,7 @@ async def post(stream: trio.SocketStream, texts: Sequence[str]) -> None:
 
 
 async def read_ids(stream: trio.SocketStream) -> list[str]:
-    """Ids of the events that were posted.
+    """Read the answer, and return the ids of the published events.
 
     Raises:
         EOFError: the server has closed the connection.
@@ -95,7 +95,7 @@ async def follow(load: Load, task_status: trio.TaskStatus[None]) -> None:
         assert block.type == "closing"
         assert await reader.next_block() is None
         assert reader.ended
-        load.tell(json.loads(block.data)["reason"])
+        load.count_closing(json.loads(block.data)["reason"])
 
 
 async def follow_websocket(load: Load, task_status: trio.TaskStatus[None]) -> None:
@@ -114,11 +114,11 @@ async def follow_websocket(load: Load, task_status: trio.TaskStatus[None]) -> No
         assert client.close_code == 1012
         [*_, (name, fields)] = client.controls
         assert name == "closing"
-        load.tell(fields["reason"])
+        load.count_closing(fields["reason"])
 
 
 async def follow_streams(load: Load, task_status: trio.TaskStatus[None]) -> None:
-    """Twenty streams on one HTTP/2 connection."""
+    """Follow twenty streams on one HTTP/2 connection."""
     http = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
     http.initiate_connection()
     received: dict[int, Received] = {}
@@ -155,7 +155,7 @@ async def follow_streams(load: Load, task_status: trio.TaskStatus[None]) -> None
                             closing[event.stream_id] = json.loads(block.data)["reason"]
                 elif isinstance(event, h2.events.StreamEnded):
                     open_streams.remove(event.stream_id)
-                    load.tell(closing[event.stream_id])
+                    load.count_closing(closing[event.stream_id])
 
 
 def number_of(data: str) -> int:
@@ -165,17 +165,17 @@ def number_of(data: str) -> int:
 
 
 def check(load: Load) -> None:
-    """Everyone has all from the first event to the last one it got, each once, in order."""
-    assert load.told == len(load.received) == CLIENTS
+    """Check that each client has a prefix of the events, each once and in order."""
+    assert load.notified == len(load.received) == CLIENTS
     ids: dict[int, str] = {number: id for id, number in load.published.items()}
     for received in load.received:
         assert [number for _, number in received] == list(range(len(received)))
         assert sorted(id for id, _ in received) == [id for id, _ in received]
-        for id, number in received:  # the last ones may not have been acknowledged any more
+        for id, number in received:  # the last ones may not have been acknowledged
             assert ids.setdefault(number, id) == id
 
 
-async def test_everyone_is_told_and_nothing_is_lost_or_repeated() -> None:
+async def test_all_clients_are_notified_and_no_event_is_lost_or_repeated() -> None:
     async with server_process(seconds=SECONDS, server__drain_seconds=DRAIN_SECONDS) as server:
         load = Load(server)
         async with trio.open_nursery() as clients:

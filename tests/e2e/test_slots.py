@@ -1,4 +1,4 @@
-"""The limit of connections, and selectors that keep merchants apart."""
+"""The limit of connections, and patterns that separate merchants."""
 
 import pytest
 import trio
@@ -10,7 +10,7 @@ from streamd.testing import StreamRefused, open_stream, run_server
 LIMIT = 3
 
 
-async def test_one_too_many_is_refused_and_a_place_is_free_at_once_when_one_leaves() -> None:
+async def test_the_limit_rejects_one_more_and_a_slot_is_free_once_a_client_leaves() -> None:
     settings = Settings(connections=ConnectionSettings(max_connections=LIMIT, retry_after_seconds=7))
     async with run_server(settings) as server, trio.open_nursery() as nursery:
 
@@ -33,7 +33,7 @@ async def test_one_too_many_is_refused_and_a_place_is_free_at_once_when_one_leav
         scopes[0].cancel()
         with trio.fail_after(10):
             while server.streamd.connections.statistics()["active"] == LIMIT:
-                await trio.lowlevel.checkpoint()  # until the server has seen the close
+                await trio.lowlevel.checkpoint()  # until the server has noticed the close
         async with open_stream(server.url, topics=["a"]) as reader:
             await reader.next_control("connected")
         nursery.cancel_scope.cancel()
