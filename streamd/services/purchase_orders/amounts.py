@@ -1,9 +1,9 @@
-"""Amounts of money and counts as people write them, read into Decimals; never through floats.
+"""Parsing of amounts of money and quantities into Decimals, never through floats.
 
-``1.234,50``, ``1,234.50``, ``1'234.50``, ``1 234,50``, ``EUR 4.50``, ``$4.50`` and ``4,50 €`` are all
-understood. A lone separator before exactly three digits (``1.234``) can be a decimal mark or group
-thousands: other amounts of the same document decide, and where they do not, it is refused rather than
-guessed.
+Accepts ``1.234,50``, ``1,234.50``, ``1'234.50``, ``1 234,50``, ``EUR 4.50``, ``$4.50`` and ``4,50 €``. A
+single separator before exactly three digits (``1.234``) may be a decimal mark or a thousands separator: the
+other amounts of the document decide. If they do not, the amount is refused, because a guess could be wrong by
+a factor of 1,000.
 """
 
 import re
@@ -15,16 +15,16 @@ from typing import Final
 import attrs
 
 MAX_AMOUNT: Final = Decimal(10) ** 12
-MAX_DECIMALS: Final = 6  # places after the decimal mark; unit prices of small parts have up to four
+MAX_DECIMALS: Final = 6  # digits after the decimal mark; unit prices of small parts have up to four
 _FINEST: Final = Decimal(1).scaleb(-MAX_DECIMALS)
-MAX_CHARS: Final = 40  # of one amount with its currency
+MAX_CHARS: Final = 40  # maximum length of one amount with its currency
 MAX_QUANTITY: Final = 10**9
 
 ANY_DOLLAR: Final = "$"
-"""A bare ``$``: which dollar it is the rest of the order says."""
+"""A bare ``$``: the rest of the order decides which dollar it is."""
 DOLLARS: Final = frozenset({"USD", "CAD", "AUD", "NZD", "SGD", "HKD", "MXN"})
 
-# ISO 4217: the currencies that are traded in, and the digits after the mark where they are not two.
+# ISO 4217: currencies in common use, and their minor digits if not two.
 CURRENCIES: Final = frozenset(
     re.findall(
         "[A-Z]{3}",
@@ -72,19 +72,19 @@ _GROUPED: Final = re.compile(
 
 
 class AmountError(ValueError):
-    """The text is no amount; the message completes the sentence ``quantity ...``."""
+    """The text is not a valid amount; the message completes a sentence such as ``quantity ...``."""
 
 
 @attrs.frozen
 class Amount:
-    """A number, and the currency that stood with it."""
+    """A number with its currency."""
 
     value: Decimal
-    currency: str = ""  # ISO 4217, ``$`` for some dollar, or empty
+    currency: str = ""  # ISO 4217 code, ``$`` for an unspecified dollar, or empty
 
 
 def decimal_mark(texts: Iterable[str]) -> str | None:
-    """The decimal mark that the amounts of one document use; None when none says, or they disagree."""
+    """Determine the decimal mark of a document from its amounts; None if none shows it, or they disagree."""
     marks = set()
     for text in texts:
         if match := _match(text):
@@ -94,21 +94,21 @@ def decimal_mark(texts: Iterable[str]) -> str | None:
 
 
 def parse_amount(text: str, mark: str | None = None) -> Amount:
-    """Read one amount.
+    """Parse one amount.
 
     Args:
-        text: as it was written, with or without a currency.
-        mark: the document's decimal mark, which decides what ``1.234`` is.
+        text: the amount, with or without a currency.
+        mark: the document's decimal mark, which decides the value of ``1.234``; None if unknown.
 
     Raises:
-        AmountError: it is no amount, can be read in two ways, or is out of bounds.
+        AmountError: it is not an amount, is ambiguous, or exceeds a limit.
     """
     match = _match(text)
     if match is None or (match["sign"] and match["sign2"]):
-        raise AmountError(f"is no number: {shown(text)}")
+        raise AmountError(f"is not a number: {shown(text)}")
     currencies = {currency_of(part) for part in (match["before"], match["after"]) if part}
     if None in currencies or len(currencies) > 1:
-        raise AmountError(f"has a currency that is not known: {shown(text)}")
+        raise AmountError(f"has an unknown currency: {shown(text)}")
     value = _read_number(_tidy_number(match["number"]), mark)
     if {match["sign"], match["sign2"]} & {"-", "\u2212"}:
         value = -value
@@ -116,36 +116,36 @@ def parse_amount(text: str, mark: str | None = None) -> Amount:
 
 
 def bounded(value: Decimal) -> Decimal:
-    """The value, if it is one that an order may hold.
+    """Return the value if it is within the limits of an order.
 
     Raises:
         AmountError: it is too large or has too many decimals.
     """
     if not value.is_finite() or abs(value) > MAX_AMOUNT:
-        raise AmountError(f"is too large; the most is {MAX_AMOUNT}")
+        raise AmountError(f"is too large; the maximum is {MAX_AMOUNT}")
     if value != value.quantize(_FINEST):
         raise AmountError(f"has more than {MAX_DECIMALS} decimals")
-    # A zero may carry an exponent of billions, and would be written out with as many digits.
+    # A zero with an exponent of billions would be formatted with as many digits.
     return value or Decimal(0)
 
 
 def whole(value: Decimal) -> int:
-    """A count of pieces.
+    """Convert a value to a quantity.
 
     Raises:
-        AmountError: it is not whole, not above zero, or too large.
+        AmountError: it is not a whole number, not greater than 0, or too large.
     """
     if value <= 0:
         raise AmountError(f"must be greater than 0, not {decimal_text(value)}")
     if value != value.to_integral_value():
         raise AmountError(f"must be a whole number, not {decimal_text(value)}")
     if value > MAX_QUANTITY:
-        raise AmountError(f"is too large; the most is {MAX_QUANTITY}")
+        raise AmountError(f"is too large; the maximum is {MAX_QUANTITY}")
     return int(value)
 
 
 def currency_of(text: str) -> str | None:
-    """The currency that a code or a symbol stands for; None when there is no such."""
+    """Return the currency of a code or symbol; None if it is unknown."""
     text = unicodedata.normalize("NFC", text.strip())
     if text in _SYMBOLS:
         return _SYMBOLS[text]
@@ -153,22 +153,22 @@ def currency_of(text: str) -> str | None:
 
 
 def to_minor(value: Decimal, currency: str) -> Decimal:
-    """A sum rounded, half up, to what the currency can pay (ISO 4217 minor units)."""
+    """Round an amount, half up, to the currency's minor unit (ISO 4217)."""
     return value.quantize(minor_unit(currency), rounding=ROUND_HALF_UP)
 
 
 def minor_unit(currency: str) -> Decimal:
-    """The smallest sum of a currency, such as 0.01."""
+    """Return the minor unit of a currency, such as 0.01."""
     return Decimal(1).scaleb(-_MINOR_DIGITS.get(currency, 2))
 
 
 def decimal_text(value: Decimal) -> str:
-    """A Decimal without an exponent, as it goes over the wire."""
+    """Format a Decimal without an exponent."""
     return format(value, "f")
 
 
 def shown(text: str) -> str:
-    """A piece of the caller's text, short enough for a message."""
+    """Quote a piece of the caller's text, truncated for an error message."""
     return repr(text if len(text) <= MAX_CHARS else f"{text[:MAX_CHARS]}…")
 
 
@@ -182,7 +182,7 @@ def _tidy_number(text: str) -> str:
 
 
 def _mark_of(number: str) -> str | None:
-    """The decimal mark that one number shows; None when it shows none."""
+    """Return the decimal mark of one number; None if it shows none."""
     if (plain := _PLAIN.fullmatch(number)) is not None:
         return None if _is_ambiguous(plain) else plain["mark"]
     if (grouped := _GROUPED.fullmatch(number)) is None:
@@ -203,13 +203,13 @@ def _read_number(number: str, mark: str | None) -> Decimal:
             if mark is None:
                 dotted, joined = f"{plain['whole']}.{plain['rest']}", plain["whole"] + plain["rest"]
                 raise AmountError(
-                    f"can be read as {joined} or as {dotted}: {number!r}; write {joined} or {dotted}0"
+                    f"is ambiguous, {joined} or {dotted}: {number!r}; write {joined} or {dotted}0"
                 )
             if plain["mark"] != mark:
                 return Decimal(plain["whole"] + plain["rest"])
         return Decimal(f"{plain['whole']}.{plain['rest'] or '0'}" if plain["rest"] else plain["whole"])
     grouped = _GROUPED.fullmatch(number)
     if grouped is None or grouped["mark"] == grouped["group"]:
-        raise AmountError(f"is no number: {shown(number)}")
+        raise AmountError(f"is not a number: {shown(number)}")
     digits = re.sub(r"[^0-9]", "", grouped["whole"])
     return Decimal(f"{digits}.{grouped['rest']}" if grouped["rest"] else digits)

@@ -1,4 +1,4 @@
-"""What the columns of a CSV and the members of a JSON order are called, and what they mean."""
+"""Synonyms of the columns of a CSV order and the members of a JSON order."""
 
 import re
 from collections.abc import Mapping
@@ -89,7 +89,7 @@ LINE_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
         "image link",
     ),
 }
-"""Of a line item; each with its synonyms, in lower case with single spaces."""
+"""The fields of a line item with their synonyms, in lower case with single spaces."""
 
 ORDER_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "number": (
@@ -111,31 +111,31 @@ ORDER_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "total": ("total", "order total", "grand total", "total amount", "total price", "amount"),
     "note": ("note", "notes", "comment", "comments", "remark", "remarks", "message"),
 }
-"""Of the whole order."""
+"""The fields of the order with their synonyms."""
 
 LINES_NAMES: Final = ("lines", "line items", "items", "order lines", "products", "positions")
-"""The member of a JSON order that holds its lines."""
+"""Synonyms of the member of a JSON order that holds its lines."""
 
 _LINE: Final = {name: field for field, names in LINE_NAMES.items() for name in names}
 _ORDER: Final = {name: field for field, names in ORDER_NAMES.items() for name in names}
 
 
 def plain_name(name: str) -> str:
-    """A name in lower case with single spaces: ``unitPrice``, ``Unit_Price`` and ``unit price:`` are one."""
+    """Normalize a name: ``unitPrice`` and ``Unit_Price:`` become ``unit price``."""
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
     return re.sub(r"[\W_]+", " ", re.sub(r"#", " no ", spaced)).strip().lower()
 
 
 def line_field(name: str) -> str | None:
-    """The field of a line item that a name stands for."""
+    """Return the field of a line item for a column name; None if the name is unknown."""
     return _LINE.get(plain_name(name))
 
 
 def order_field(name: str) -> str | None:
-    """The field of the order that a name stands for."""
+    """Return the field of the order for a member name; None if the name is unknown."""
     return _ORDER.get(plain_name(name))
 
 
 def is_lines(name: str) -> bool:
-    """Whether the member holds the lines."""
+    """Return True if the member of that name holds the lines."""
     return plain_name(name) in LINES_NAMES

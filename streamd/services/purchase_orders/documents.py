@@ -1,4 +1,4 @@
-"""Orders as JSON, and bytes to text: an order, or an array of its lines. Numbers are read to the digit."""
+"""Decoding of order documents: bytes to text, and orders in JSON with exact numbers."""
 
 from typing import Any, Final
 
@@ -7,7 +7,7 @@ import msgspec
 from ...errors import InvalidBody, InvalidField, UnsupportedMediaType
 from .amounts import shown
 from .columns import is_lines, line_field, order_field
-from .model import Format, Limits
+from .model import Format, OrderLimits
 from .sheet import Cell, Row, Sheet, check_count
 from .tabular import read_csv
 
@@ -23,44 +23,46 @@ _RAW_OBJECT: Final = dict[str, msgspec.Raw]
 
 
 def decode_text(document: bytes, charset: str = "") -> str:
-    """The text of a document; UTF-8 unless its content type names another charset.
+    """Decode a document to text; UTF-8 unless its content type names another charset.
 
     Raises:
-        UnsupportedMediaType: a charset that is not read.
-        InvalidBody: it is empty, not of that charset, or holds NUL.
+        UnsupportedMediaType: the charset is not supported.
+        InvalidBody: the document is empty, not valid in that charset, or contains NUL.
     """
     codec = _CHARSETS.get(charset.lower().strip("\"'"))
     if codec is None:
-        raise UnsupportedMediaType(f"the charset {shown(charset)} is not read here", field="Content-Type")
+        raise UnsupportedMediaType(
+            f"the charset {shown(charset)} is not supported; use utf-8", field="Content-Type"
+        )
     try:
         text = document.decode(codec)
     except UnicodeDecodeError as error:
         raise InvalidBody(
-            f"byte {error.start} of the body is not {charset or 'utf-8'}", field="body"
+            f"byte {error.start} of the body is not valid {charset or 'utf-8'}", field="body"
         ) from error
     if not text.strip():
         raise InvalidBody("the body is empty", field="body")
     if "\0" in text:
-        raise InvalidBody("the body has a NUL character in it", field="body")
+        raise InvalidBody("the body contains a NUL character", field="body")
     return text
 
 
-def read_sheet(text: str, format: Format, limits: Limits) -> Sheet:
-    """The cells of an order that is written as a table or as JSON.
+def read_sheet(text: str, format: Format, limits: OrderLimits) -> Sheet:
+    """Read the cells of an order in CSV or JSON.
 
     Raises:
-        InvalidBody, InvalidField, TooLarge: it cannot be read; ``field`` is the place.
+        InvalidBody, InvalidField, TooLarge: it cannot be read; ``field`` is the location.
     """
     return read_csv(text, limits) if format is Format.CSV else read_json_order(text, limits)
 
 
-def read_json_order(text: str | bytes, limits: Limits) -> Sheet:
-    """Read an order, ``{"currency": …, "lines": [{"sku": …, "quantity": …}]}``, or the array of lines alone.
+def read_json_order(text: str | bytes, limits: OrderLimits) -> Sheet:
+    """Read a JSON order, ``{"currency": …, "lines": [{"sku": …, "quantity": …}]}``, or an array of lines.
 
-    Names may be written as in CSV headers (``unitPrice``, ``unit_price``, ``Unit cost``).
+    Names may be any synonyms accepted in CSV headers (``unitPrice``, ``unit_price``, ``Unit cost``).
 
     Raises:
-        InvalidBody, InvalidField: not JSON, or of another shape; ``field`` is the path.
+        InvalidBody, InvalidField: it is not JSON, or has another shape; ``field`` is the path.
         TooLarge: it has too many lines.
     """
     fields: dict[str, Cell] = {}
@@ -87,19 +89,19 @@ def read_json_order(text: str | bytes, limits: Limits) -> Sheet:
     return Sheet([_read_row(line, f"{lines_name}[{index}]") for index, line in enumerate(lines)], fields)
 
 
-def _read_row(line: msgspec.Raw, place: str) -> Row:
+def _read_row(line: msgspec.Raw, location: str) -> Row:
     cells: dict[str, Cell] = {}
-    for name, value in _decode(line, _RAW_OBJECT, place).items():
-        path = f"{place}.{name[:80]}"
+    for name, value in _decode(line, _RAW_OBJECT, location).items():
+        path = f"{location}.{name[:80]}"
         field = line_field(name)
         if field is None:
-            raise InvalidBody(f"{place} has an unknown field {shown(name)}", field=path)
+            raise InvalidBody(f"{location} has an unknown field {shown(name)}", field=path)
         _put(cells, field, value, path)
     if "quantity" not in cells:
-        raise InvalidField(f"{place} has no quantity", field=f"{place}.quantity")
+        raise InvalidField(f"{location} has no quantity", field=f"{location}.quantity")
     if "sku" not in cells and "description" not in cells:
-        raise InvalidField(f"{place} needs a sku or a description", field=f"{place}.sku")
-    return Row(place, cells)
+        raise InvalidField(f"{location} needs a sku or a description", field=f"{location}.sku")
+    return Row(location, cells)
 
 
 def _put(cells: dict[str, Cell], field: str, value: msgspec.Raw, path: str) -> None:
@@ -107,7 +109,7 @@ def _put(cells: dict[str, Cell], field: str, value: msgspec.Raw, path: str) -> N
     if raw == b"null":
         return
     if field in cells:
-        raise InvalidBody(f"{cells[field].place} and {path} mean the same", field=path)
+        raise InvalidBody(f"{cells[field].location} and {path} mean the same", field=path)
     if raw[:1] == b'"':
         cells[field] = Cell(_decode(value, str, path), path)
     elif raw[:1] in b"-0123456789" and field not in ("image_url", "currency"):

@@ -1,7 +1,7 @@
-"""A category, tags and a short description for each line, through the text generator.
+"""Enrichment of lines by the text generator: a category, tags and a short description.
 
-The embedded rule knows words of common goods. A model's answer is read strictly, line by line; what cannot be
-read is left out: an order lacks nothing without it.
+The embedded rule knows words of common goods. A model's answer is validated line by line; invalid lines are
+skipped, because an order is complete without its enrichment.
 """
 
 import re
@@ -13,7 +13,7 @@ import msgspec
 
 from ...errors import InvalidBody
 from ...text import Prompt, Rules, TextGenerator, whole
-from .model import Line
+from .model import OrderLine
 from .parsing import cut_json
 
 PURPOSE: Final = "orders.enrich"
@@ -78,30 +78,30 @@ _WORD: Final = re.compile(r"[^\W\d_]{2,}")
 
 @attrs.frozen
 class Enrichment:
-    """What was found about one line."""
+    """The enrichment of one line."""
 
     category: str
     tags: tuple[str, ...]
     description: str
 
 
-class _AnswerLine(msgspec.Struct):
+class _EnrichedLine(msgspec.Struct):
     line: int
     category: str
     tags: list[str] = []
     description: str = ""
 
 
-class _Answer(msgspec.Struct):
-    lines: list[_AnswerLine]
+class _EnrichedLines(msgspec.Struct):
+    lines: list[_EnrichedLine]
 
 
-async def enrich_lines(generator: TextGenerator, lines: Sequence[Line]) -> dict[int, Enrichment]:
-    """Ask about some lines in one prompt; by number, those that the answer says something usable about.
+async def enrich_lines(generator: TextGenerator, lines: Sequence[OrderLine]) -> dict[int, Enrichment]:
+    """Enrich some lines with one prompt; return the valid enrichments by line number.
 
     Raises:
-        GenerationFailed: there is no answer.
-        InvalidBody: it cannot be read at all.
+        GenerationFailed: the generator gave no answer.
+        InvalidBody: the answer is not valid JSON.
     """
     facts = [{"line": line.number, "sku": line.sku, "description": line.description} for line in lines]
     user = msgspec.json.encode({"lines": facts}).decode()
@@ -112,15 +112,15 @@ async def enrich_lines(generator: TextGenerator, lines: Sequence[Line]) -> dict[
 
 
 def read_answer(text: str, numbers: set[int]) -> dict[int, Enrichment]:
-    """What an answer says about lines of these numbers; the first word counts, texts are cut to their bounds.
+    """Parse an answer about the lines of these numbers; the first entry per line wins, long texts are cut.
 
     Raises:
-        InvalidBody: it is no such JSON.
+        InvalidBody: the answer is not JSON of the expected shape.
     """
     try:
-        answer = msgspec.json.decode(cut_json(text), type=_Answer)
+        answer = msgspec.json.decode(cut_json(text), type=_EnrichedLines)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise InvalidBody(f"the text generator's answer cannot be read: {error}") from error
+        raise InvalidBody(f"the text generator's answer is not valid: {error}") from error
     found: dict[int, Enrichment] = {}
     for line in answer.lines:
         category = _tidy(line.category, _MAX_CATEGORY_CHARS)
@@ -141,7 +141,7 @@ def _tidy(text: str, chars: int) -> str:
 
 
 def describe_lines(facts: Mapping[str, Any]) -> str:
-    """The rule ``orders.enrich``: categories by words, the words as tags, a sentence made of both."""
+    """Apply the rule ``orders.enrich``: a category by words, the words as tags, a sentence from both."""
     return msgspec.json.encode({"lines": [_describe(line) for line in facts["lines"]]}).decode()
 
 
@@ -167,7 +167,7 @@ def _describe(line: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _category_of(word: str) -> str | None:
-    """By the word, or by its singular."""
+    """Return the category of a word or of its singular."""
     return (
         _CATEGORY_OF.get(word)
         or (_CATEGORY_OF.get(word[:-1]) if word.endswith("s") else None)

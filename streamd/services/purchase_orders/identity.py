@@ -1,8 +1,7 @@
-"""Whose orders a request is about.
+"""The merchant of a request.
 
-A port, :class:`MerchantIdentity`, because who says so depends on how streamd is run: in open mode the request
-itself does, as :class:`OpenMerchant` reads it; behind a verified token a claim does, as
-:class:`ClaimMerchant` reads it.
+:class:`MerchantIdentity` is a port. In open mode the request itself names the merchant
+(:class:`OpenMerchant`); with verified tokens a claim does (:class:`ClaimMerchant`).
 """
 
 from collections.abc import Mapping
@@ -15,34 +14,34 @@ from ...errors import Forbidden, InvalidField
 
 PARAMETER: Final = "merchantId"
 MAX_MERCHANT_CHARS: Final = 128  # a merchant is part of three topics, and a label for people
-_SEPARATORS: Final = ":/*"  # what has a meaning in topics and patterns
+_SEPARATORS: Final = ":/*"  # characters with a meaning in topics and patterns
 
 
-class AnyRequest(Protocol):
-    """What is read of a request."""
+class MerchantRequest(Protocol):
+    """The part of a request that names the merchant."""
 
     @property
     def args(self) -> Any: ...  # has `getlist`
 
 
 class MerchantIdentity(Protocol):
-    """Says which merchant is asking."""
+    """Identifies the merchant of a request."""
 
-    def merchant(self, request: AnyRequest) -> str:
-        """The merchant's id.
+    def merchant(self, request: MerchantRequest) -> str:
+        """Return the merchant's id.
 
         Raises:
-            InvalidField: the request does not say, or what it says cannot be an id.
-            Forbidden: whoever asks belongs to no merchant.
+            InvalidField: the request names no merchant, or an invalid id.
+            Forbidden: the caller belongs to no merchant.
         """
         ...
 
 
 def check_merchant(text: str, *, field: str = PARAMETER) -> str:
-    """A merchant's id, if it can be one: printable, and nothing in it that topics are made of.
+    """Validate a merchant's id: printable, without the separators of topics.
 
     Raises:
-        InvalidField: it cannot.
+        InvalidField: the id is not valid.
     """
     if not 0 < len(text) <= MAX_MERCHANT_CHARS:
         raise InvalidField(f"{field} must have 1 to {MAX_MERCHANT_CHARS} characters", field=field)
@@ -53,44 +52,44 @@ def check_merchant(text: str, *, field: str = PARAMETER) -> str:
 
 @attrs.frozen
 class OpenMerchant:
-    """Open mode, on the loopback interface: the query names the merchant, and everybody is believed.
+    """Open mode, for the loopback interface: the query names the merchant, without any proof.
 
     Args:
-        default: whose the request is when it names none; empty: it must name one.
+        default: the merchant of requests that name none; empty: each request must name one.
     """
 
     default: str = ""
 
-    def merchant(self, request: AnyRequest) -> str:
+    def merchant(self, request: MerchantRequest) -> str:
         named = request.args.getlist(PARAMETER)
         if len(named) > 1:
             raise InvalidField(f"{PARAMETER} may be given once", field=PARAMETER)
         if not named and not self.default:
-            raise InvalidField(f"say whose orders these are: ?{PARAMETER}=…", field=PARAMETER)
+            raise InvalidField(f"name the merchant in the query: ?{PARAMETER}=…", field=PARAMETER)
         return check_merchant(named[0] if named else self.default)
 
 
 @attrs.frozen
 class ClaimMerchant:
-    """Behind keys: a claim of a token names the merchant.
+    """With tokens: a claim names the merchant.
 
-    Nothing uses it yet: streamd verifies no tokens so far, and this class verifies none either. Whoever does
-    hands over the claims of a token whose signature, audience and times were checked before.
+    Not used yet, because streamd verifies no tokens. The caller must have verified the token's signature,
+    audience and times.
 
     A URL stands for its host, as in Shopify's session tokens, where ``dest`` is
     ``https://shop.myshopify.com``.
 
     Args:
-        claim: its name.
+        claim: name of the claim.
     """
 
     claim: str
 
     def merchant_of(self, claims: Mapping[str, Any]) -> str:
-        """The merchant of a verified token.
+        """Return the merchant of a verified token.
 
         Raises:
-            Forbidden: the token names none that can be one.
+            Forbidden: the claim is missing, or names no valid merchant.
         """
         value = claims.get(self.claim)
         if not isinstance(value, str) or not value:
@@ -98,7 +97,9 @@ class ClaimMerchant:
         try:
             return check_merchant(_host_of(value) if "://" in value else value, field=self.claim)
         except ValueError as error:
-            raise Forbidden(f"the token's claim {self.claim!r} is no URL", field=self.claim) from error
+            raise Forbidden(
+                f"the token's claim {self.claim!r} is not a valid URL", field=self.claim
+            ) from error
         except InvalidField as error:
             raise Forbidden(
                 f"the token's claim {self.claim!r} names no merchant", field=self.claim

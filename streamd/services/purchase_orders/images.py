@@ -1,9 +1,8 @@
-"""Pictures of goods: is there one at the address, of what type and how large.
+"""Verification of image URLs: an image exists, of which type and size.
 
-The addresses come from whoever sends an order, so they are not asked blindly: http and https only, and each
-hop's host is resolved here, checked, and connected to by the very address that was checked, so that a name
-cannot point elsewhere a moment later. Private, loopback and link-local addresses are refused unless the
-settings allow them.
+The URLs come from clients, so requests are guarded against SSRF: only http and https, and each hop's host is
+resolved here, checked, and connected to by the checked address, which defeats DNS rebinding. Private,
+loopback and link-local addresses are refused unless the settings allow them.
 """
 
 import hashlib
@@ -19,19 +18,19 @@ from .model import Image
 
 MAX_URL_CHARS: Final = 2000
 _MAX_REDIRECTS: Final = 3
-_HEAD_BYTES: Final = 16  # enough to tell the types below
-_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052: holds an IPv4 address
+_HEAD_BYTES: Final = 16  # enough to recognise the types below
+_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052: embeds an IPv4 address
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-_NO_HEAD: Final = frozenset({403, 404, 405, 501})  # some servers answer HEAD so, and GET well
+_NO_HEAD: Final = frozenset({403, 404, 405, 501})  # some servers reject HEAD with these and accept GET
 
 
 class ImageRefused(Exception):
-    """There is no usable picture, for a reason that is fit to be shown."""
+    """The image is not usable; the message is fit for clients."""
 
 
 @attrs.frozen
 class ImageLooker:
-    """Looks at pictures.
+    """Verifies images.
 
     Args:
         http: does not follow redirects by itself.

@@ -1,14 +1,14 @@
-"""Orders in plain words: patterns that find the line items of a text, such as an e-mail.
+"""Extraction of line items from plain text, such as an e-mail, by patterns.
 
 ::
 
     12 x Blue Mug (BM-1) @ 4.50 EUR      a count, the article, a price
-    Blue Mug x 12 at $4.50 each          the count behind it
+    Blue Mug x 12 at $4.50 each          the count after it
     BM-1 Blue Mug - 12 pcs - 4,50 €      with a unit
     SKU: BM-1; Qty: 12; Price: 4.50      named values
 
-What looks like an item and fits none of these is counted as unread, which lowers the confidence. Lines that
-quote an earlier mail (``>``) are not looked at.
+A line that looks like an item but matches no pattern counts as unread, which lowers the confidence. Quoted
+lines (``>``) are skipped.
 """
 
 import re
@@ -21,8 +21,8 @@ import msgspec
 from .amounts import CURRENCY_PATTERN
 from .columns import line_field, order_field
 
-MAX_LINE_CHARS: Final = 300  # a longer line is prose; the patterns take quadratic time in the worst case
-# Possessive and bounded: a run of digits is never tried piece by piece.
+MAX_LINE_CHARS: Final = 300  # a longer line is prose; the patterns are quadratic in the worst case
+# Possessive and bounded, so that a run of digits cannot cause backtracking.
 _NUMBER: Final = r"(?<![0-9])[0-9]++(?:[.,'’][0-9]++){0,5}+"
 _UNIT: Final = r"(?:pcs?|pieces?|units?|ea|each|boxes|cartons?|packs?|bottles?|sets?|pairs?)\b\.?"
 _TIMES: Final = r"(?:[x×*](?=[\s0-9])|[x×](?=\s|$))"
@@ -66,8 +66,8 @@ _LOOKS_LIKE_ITEM: Final = re.compile(
 
 
 @attrs.define
-class _Found:
-    """What a text says so far."""
+class _FoundItems:
+    """The items and fields found so far."""
 
     lines: list[dict[str, str]] = attrs.field(factory=list)
     fields: dict[str, str] = attrs.field(factory=dict)
@@ -75,15 +75,15 @@ class _Found:
 
 
 def find_items(text: str, max_lines: int) -> dict[str, Any]:
-    """What the patterns find in a text: the facts for the rule ``orders.parse``.
+    """Find the items of a text: the facts for the rule ``orders.parse``.
 
-    Takes up to a millisecond a line: for a thread, where the text is long. Finds one item more than
-    ``max_lines`` and stops, so that whoever asked can refuse it.
+    Takes up to a millisecond per line, so long texts belong into a worker thread. Stops after
+    ``max_lines + 1`` items, so that the caller can refuse the text.
 
     Returns:
-        ``fields`` of the order, ``lines``, each with values as they were written, and ``unread``.
+        ``fields`` of the order, ``lines`` with their values as written, and ``unread`` lines.
     """
-    found = _Found()
+    found = _FoundItems()
     for line in text.splitlines():
         if len(found.lines) > max_lines:
             break
@@ -92,11 +92,11 @@ def find_items(text: str, max_lines: int) -> dict[str, Any]:
 
 
 def compose_items(facts: Mapping[str, Any]) -> str:
-    """The rule ``orders.parse``: what was found, as the JSON that a model is asked for."""
+    """Apply the rule ``orders.parse``: format the facts as the JSON that a model would answer."""
     return msgspec.json.encode({**facts["fields"], "lines": facts["lines"]}).decode()
 
 
-def _read_line(line: str, found: _Found) -> None:
+def _read_line(line: str, found: _FoundItems) -> None:
     if not line or line.startswith(">"):
         return
     if len(line) > MAX_LINE_CHARS:
@@ -114,12 +114,12 @@ def _read_line(line: str, found: _Found) -> None:
 
 
 def _read_field(line: str, fields: dict[str, str]) -> bool:
-    """``Currency: EUR`` and its like; a mail's own ``From:`` says who wrote it, not who supplies."""
+    """Read a field such as ``Currency: EUR``. ``From:`` is skipped: it names the sender, not the supplier."""
     match = _NAMED.fullmatch(line)
     if match is None or (field := order_field(match["name"])) is None or match["name"].lower() == "from":
         return False
     if any(line_field(part.partition(":")[0]) == "quantity" for part in re.split(r"[,;|]", match["value"])):
-        return False  # an item whose first value is named as a field of the order is
+        return False  # an item whose first value has the name of an order field
     fields.setdefault({"number": "orderNumber"}.get(field, field), match["value"])
     return True
 
@@ -166,7 +166,7 @@ def _read_count_first(line: str) -> dict[str, str] | None:
         return None
     rest, price = _split_price(match["rest"])
     if match["unit"] is None and price is None:
-        return None  # "2 weeks ago we asked": a number in front says too little by itself
+        return None  # "2 weeks ago we asked": a leading number alone is not an item
     return _make_item(match["quantity"], rest, price)
 
 
@@ -176,7 +176,7 @@ def _read_count_last(line: str) -> dict[str, str] | None:
         return None
     tail, price = _split_price(match["tail"]) if match["tail"].strip() else ("", None)
     if tail.strip(" ,;.:–-"):
-        return None  # something stands there that would be lost
+        return None  # the remaining text would be lost
     return _make_item(match["quantity"] or match["quantity2"], match["rest"], price)
 
 

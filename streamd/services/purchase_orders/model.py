@@ -1,4 +1,4 @@
-"""An order as the stages hand it on: what was read, and what became of it."""
+"""The order and its parts, as the stages pass them on."""
 
 from decimal import Decimal
 from enum import StrEnum
@@ -19,12 +19,12 @@ STAGES: Final = (
     "background_image_processing",
     "status_update",
 )
-"""In the order in which they run: whose it is, what it says, kept; then what the shop needs; then the
-pictures, which the shop does not wait for; then the end."""
+"""The stages in running order: merchant, parsing and saving; then the shop; then the images, which the shop
+does not need; then the final status."""
 
 
 class Format(StrEnum):
-    """How an order is written."""
+    """The media type of an order document."""
 
     CSV = "text/csv"
     JSON = "application/json"
@@ -32,18 +32,19 @@ class Format(StrEnum):
 
 
 class OrderStatus(StrEnum):
-    """How far an order is. The last four are ends."""
+    """The status of an order. The last four are final."""
 
-    RECEIVED = "received"  # its document is kept
+    RECEIVED = "received"  # its document is stored
     PROCESSING = "processing"
-    SAVED = "saved"  # its lines are kept
+    SAVED = "saved"  # its lines are stored
     COMPLETED = "completed"
-    SYNC_FAILED = "sync_failed"  # kept, but the shop did not take it
+    SYNC_FAILED = "sync_failed"  # stored, but the shop did not accept it
     FAILED = "failed"
     CANCELLED = "cancelled"
 
     @property
     def ended(self) -> bool:
+        """True for a final status."""
         return self in _ENDED
 
 
@@ -53,19 +54,19 @@ _ENDED: Final = frozenset(
 
 
 @attrs.frozen
-class Limits:
-    """What one order may be."""
+class OrderLimits:
+    """Limits on one order."""
 
-    max_lines: int  # count
-    max_field_chars: int  # of one cell (characters)
+    max_lines: int  # maximum number of line items
+    max_field_chars: int  # maximum length of one value (characters)
 
 
 @attrs.frozen(kw_only=True)
-class Line:
-    """One line item. Before normalization the currency and the total are as they were written."""
+class OrderLine:
+    """One line item. Until normalization, currency and total are those of the document."""
 
-    number: int  # its place in the order, from 1
-    place: str  # where the document says so, such as ``line 3``
+    number: int  # from 1
+    location: str  # its location in the document, such as ``line 3``
     quantity: int  # pieces
     sku: str = ""
     description: str = ""
@@ -73,35 +74,35 @@ class Line:
     total: Decimal | None = None
     currency: str = ""
     image_url: str = ""
-    category: str = ""  # the last three come from the enrichment
+    category: str = ""  # category, tags and short description come from the enrichment
     tags: tuple[str, ...] = ()
     short_description: str = ""
 
 
 @attrs.frozen(kw_only=True)
 class Order:
-    """What a document says."""
+    """The content of an order document."""
 
-    lines: tuple[Line, ...]
-    number: str = ""  # the customer's own
+    lines: tuple[OrderLine, ...]
+    number: str = ""  # the customer's order number
     supplier: str = ""
     currency: str = ""
     total: Decimal | None = None
     note: str = ""
-    unread: int = 0  # lines of a text that look like items and could not be read (count)
+    unread: int = 0  # number of lines of a text that look like items but cannot be parsed
 
 
 @attrs.frozen(kw_only=True)
 class Notice:
-    """Something about an order that a person should look at."""
+    """A warning about an order, for a person to check."""
 
     field: str  # such as ``line 3, total``
     message: str
 
 
 @attrs.frozen(kw_only=True)
-class Received:
-    """An order as it came in."""
+class ReceivedOrder:
+    """A received order document."""
 
     po_id: str
     merchant_id: str
@@ -112,7 +113,7 @@ class Received:
 
 @attrs.frozen(kw_only=True)
 class Image:
-    """The picture of a line, and what was found at its address."""
+    """The image of a line, and the result of checking its URL."""
 
     line: int
     url: str

@@ -1,4 +1,4 @@
-"""One spelling for SKUs, one currency for an order, sums that are payable and add up."""
+"""Normalization of an order: SKUs, one currency, payable totals."""
 
 import unicodedata
 from collections.abc import Iterable
@@ -8,35 +8,36 @@ import attrs
 
 from ...errors import InvalidField
 from .amounts import ANY_DOLLAR, DOLLARS, decimal_text, to_minor
-from .model import Line, Notice, Order
+from .model import Notice, Order, OrderLine
 from .parsing import total_agrees
 
 
 @attrs.frozen
 class Normalized:
-    """An order in the spelling it is kept in, and what a person should look at."""
+    """A normalized order, and the warnings for a person to check."""
 
-    order: Order  # with its currency and totals; those of a line are None where it has no price
+    order: Order  # with currency and totals; the total of a line without a price is None
     warnings: tuple[Notice, ...]
 
 
 def normalize_sku(sku: str) -> str:
-    """Upper case, compatibility forms resolved (NFKC), a hyphen for each run of spaces."""
+    """Normalize a SKU: NFKC, upper case, a hyphen for each run of spaces."""
     return "-".join(unicodedata.normalize("NFKC", sku).upper().split())
 
 
 def normalize_order(order: Order, default_currency: str) -> Normalized:
-    """Bring an order into the form it is kept in; applied again it changes nothing.
+    """Normalize an order; the operation is idempotent.
 
-    Totals are computed: quantity times unit price, rounded half up to the currency's minor unit. Where the
-    document states another, the computed one is kept and the difference is a warning. A line with a total and
-    no unit price gets the price that the total makes, if that is exact.
+    Totals are computed as quantity times unit price, rounded half up to the currency's minor unit. A
+    different total in the document becomes a warning. A line with a total and no unit price gets the price
+    from the total, if the division is exact.
 
     Args:
-        default_currency: of an order that names none.
+        order: the parsed order.
+        default_currency: the currency if the order names none.
 
     Raises:
-        InvalidField: its amounts are in more than one currency.
+        InvalidField: the amounts are in more than one currency.
     """
     currency = choose_currency(order, default_currency)
     warnings: list[Notice] = []
@@ -49,10 +50,10 @@ def normalize_order(order: Order, default_currency: str) -> Normalized:
 
 
 def choose_currency(order: Order, default: str) -> str:
-    """The one currency of an order.
+    """Determine the single currency of an order.
 
     Raises:
-        InvalidField: there are two.
+        InvalidField: the order names two currencies.
     """
     named = order.currency
     places = {"": "the order"}
@@ -63,20 +64,21 @@ def choose_currency(order: Order, default: str) -> str:
         if chosen and line.currency != chosen:
             other = places.get(chosen, "the order")
             raise InvalidField(
-                f"{line.place} is in {line.currency}, {other} in {chosen}", field=f"{line.place}, currency"
+                f"{line.location} is in {line.currency}, {other} in {chosen}",
+                field=f"{line.location}, currency",
             )
         chosen = line.currency
-        places.setdefault(chosen, line.place)
+        places.setdefault(chosen, line.location)
     dollars = ANY_DOLLAR in {named, *(line.currency for line in order.lines)}
     if not chosen:
         return default if not dollars or default in DOLLARS else "USD"
     if dollars and chosen not in DOLLARS:
-        place = next((line.place for line in order.lines if line.currency == ANY_DOLLAR), "the order")
-        raise InvalidField(f"{place} is in dollars, the order in {chosen}", field=f"{place}, currency")
+        location = next((line.location for line in order.lines if line.currency == ANY_DOLLAR), "the order")
+        raise InvalidField(f"{location} is in dollars, the order in {chosen}", field=f"{location}, currency")
     return chosen
 
 
-def _normalize_line(line: Line, currency: str, warnings: list[Notice]) -> Line:
+def _normalize_line(line: OrderLine, currency: str, warnings: list[Notice]) -> OrderLine:
     price, total = line.unit_price, None if line.total is None else to_minor(line.total, currency)
     if price is None and total is not None:
         each = total / line.quantity
@@ -85,7 +87,8 @@ def _normalize_line(line: Line, currency: str, warnings: list[Notice]) -> Line:
         else:
             warnings.append(
                 Notice(
-                    field=f"{line.place}, total", message="the total gives no exact unit price; none is kept"
+                    field=f"{line.location}, total",
+                    message="the total gives no exact unit price, so the line has none",
                 )
             )
     computed = None if price is None else to_minor(line.quantity * price, currency)
@@ -93,7 +96,7 @@ def _normalize_line(line: Line, currency: str, warnings: list[Notice]) -> Line:
         stated = decimal_text(line.total) if line.total is not None else ""
         warnings.append(
             Notice(
-                field=f"{line.place}, total",
+                field=f"{line.location}, total",
                 message=f"{line.quantity} x {decimal_text(price or Decimal(0))} is {decimal_text(computed)}, "
                 f"the line says {stated}",
             )
@@ -108,11 +111,11 @@ def _normalize_line(line: Line, currency: str, warnings: list[Notice]) -> Line:
 
 
 def _tidy_price(price: Decimal, currency: str) -> Decimal:
-    """At least the currency's decimals, and more only where they are not zero."""
+    """Format a price with the currency's decimals, and with more only if they are not zero."""
     payable = to_minor(price, currency)
     return payable if payable == price else price.normalize()
 
 
-def without_price(lines: Iterable[Line]) -> int:
-    """How many lines have no price (count)."""
+def without_price(lines: Iterable[OrderLine]) -> int:
+    """Count the lines without a price."""
     return sum(line.unit_price is None for line in lines)

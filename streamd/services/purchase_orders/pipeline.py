@@ -24,7 +24,7 @@ from .enrich import enrich_lines
 from .images import ImageLooker
 from .listener import MerchantListener
 from .merchant_events import MerchantEvents
-from .model import STAGES, Format, Image, Limits, Line, Notice, Order, OrderStatus, Received
+from .model import STAGES, Format, Image, Notice, Order, OrderLimits, OrderLine, OrderStatus, ReceivedOrder
 from .normalize import normalize_order, without_price
 from .parsing import confidence_of, describe_ungrounded, read_mail, ungrounded_lines
 from .settings import PurchaseOrderSettings
@@ -56,8 +56,8 @@ class Tools:
         return self.currencies.get(merchant_id, self.settings.default_currency)
 
     @property
-    def limits(self) -> Limits:
-        return Limits(self.settings.max_lines, self.settings.max_field_chars)
+    def limits(self) -> OrderLimits:
+        return OrderLimits(self.settings.max_lines, self.settings.max_field_chars)
 
 
 class OrderWork:
@@ -69,7 +69,7 @@ class OrderWork:
         listener: hears of its stages.
     """
 
-    def __init__(self, tools: Tools, received: Received, listener: MerchantListener) -> None:
+    def __init__(self, tools: Tools, received: ReceivedOrder, listener: MerchantListener) -> None:
         self._tools = tools
         self._listener = listener
         self._store = tools.store
@@ -209,7 +209,7 @@ class OrderWork:
 
     async def _ai_enrichment(self, stage: workflow.Stage) -> None:
         lines, at_once = self._order.lines, self._tools.settings.enrich_lines_at_once
-        enriched: list[Line] = []
+        enriched: list[OrderLine] = []
         for start in range(0, len(lines), at_once):
             part = lines[start : start + at_once]
             try:
@@ -338,7 +338,7 @@ def _parsing_warnings(order: Order, ungrounded: frozenset[int]) -> Iterable[Noti
         yield Notice(field="body", message=f"{_count(order.unread, 'line')} of the text could not be read")
     for line in order.lines:
         if line.number in ungrounded:
-            yield Notice(field=line.place, message=describe_ungrounded(line))
+            yield Notice(field=line.location, message=describe_ungrounded(line))
 
 
 def _count(number: int, noun: str) -> str:

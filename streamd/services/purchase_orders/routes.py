@@ -19,7 +19,7 @@ from . import shapes
 from .documents import decode_text, read_sheet
 from .identity import PARAMETER, MerchantIdentity
 from .merchant_events import topics_of
-from .model import Format, Limits, Received
+from .model import Format, OrderLimits, ReceivedOrder
 from .normalize import normalize_order
 from .pipeline import PLAN, Tools
 from .sheet import make_order
@@ -46,14 +46,14 @@ class Views:
         body = await read_body(max_bytes=settings.max_body_bytes)
         text = decode_text(body, request.mimetype_params.get("charset", ""))
         await self._check(text, format, merchant_id)
-        received = Received(
+        received = ReceivedOrder(
             po_id=f"po-{secrets.token_hex(_ID_BYTES)}",
             merchant_id=merchant_id,
             workflow_id=secrets.token_hex(_ID_BYTES),
             format=format,
             document=text.encode(),
         )
-        place = self.runtime.broker.log.head
+        location = self.runtime.broker.log.head
         with trio.CancelScope(shield=True):  # a client that leaves now must not leave half an order behind
             await self._start(received)
         query = {PARAMETER: merchant_id} if PARAMETER in request.args else {}
@@ -62,7 +62,7 @@ class Views:
             po_id=received.po_id,
             workflow_id=received.workflow_id,
             status_url=status_url + (f"?{urlencode(query)}" if query else ""),
-            events_url=f"/api/realtime/events?{urlencode({**query, 'last_event_id': place})}",
+            events_url=f"/api/realtime/events?{urlencode({**query, 'last_event_id': location})}",
         )
         return json_response(accepted, 202, {"Location": accepted.status_url})
 
@@ -81,7 +81,7 @@ class Views:
         currency = self.tools.currency_of(merchant_id)
         await trio.to_thread.run_sync(_read_to_the_end, text, format, limits, currency)
 
-    async def _start(self, received: Received) -> None:
+    async def _start(self, received: ReceivedOrder) -> None:
         await self.tools.store.receive(received)
         try:
             await self.runtime.tasks.create(
@@ -162,5 +162,5 @@ def _parse_format(mimetype: str) -> Format:
         ) from None
 
 
-def _read_to_the_end(text: str, format: Format, limits: Limits, currency: str) -> None:
+def _read_to_the_end(text: str, format: Format, limits: OrderLimits, currency: str) -> None:
     normalize_order(make_order(read_sheet(text, format, limits), limits), currency)

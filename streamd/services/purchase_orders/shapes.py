@@ -9,7 +9,7 @@ from ...http import MediaTypes
 from ...tasks import Task
 from ...tasks.messages import as_number, format_optional
 from .amounts import decimal_text
-from .model import STAGES, Format, Image, Line
+from .model import STAGES, Format, Image, OrderLine
 from .stored import StoredOrder
 
 Money = Annotated[str, Meta(description="An amount as text, exact to the digit.")]
@@ -180,7 +180,7 @@ def _answer_stages(stages: Iterable[tuple[str, str]]) -> list[StageAnswer]:
     return [StageAnswer(stage, reason) for stage, reason in in_order]
 
 
-def _answer_line(line: Line, image: Image | None) -> LineAnswer:
+def _answer_line(line: OrderLine, image: Image | None) -> LineAnswer:
     return LineAnswer(
         line=line.number,
         sku=line.sku,

@@ -1,4 +1,4 @@
-"""Cells with their places, as the readers of CSV, JSON and text find them, made into an order."""
+"""Cells of a document with their locations, and their conversion to an order."""
 
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -9,43 +9,43 @@ import attrs
 
 from ...errors import InvalidBody, InvalidField, TooLarge
 from .amounts import Amount, AmountError, bounded, currency_of, decimal_mark, parse_amount, shown, whole
-from .model import Limits, Line, Order
+from .model import Order, OrderLimits, OrderLine
 
 _AMOUNT_FIELDS: Final = ("quantity", "unit_price", "total")
 
 
 @attrs.frozen
 class Cell:
-    """One value as it was written."""
+    """One value of the document."""
 
     text: str
-    place: str  # what a refusal calls it: ``line 3, column Qty`` or ``lines[2].quantity``
-    is_number: bool = False  # a JSON number, whose decimal mark is known
+    location: str  # its name in error messages: ``line 3, column Qty`` or ``lines[2].quantity``
+    is_number: bool = False  # a JSON number: its decimal mark is a point
 
 
 @attrs.frozen
 class Row:
-    """The cells of one line item, by field."""
+    """The cells of one line item by field."""
 
-    place: str
+    location: str
     cells: Mapping[str, Cell]
 
 
 @attrs.frozen
 class Sheet:
-    """What a document holds, before it is understood."""
+    """The cells of a document, not parsed yet."""
 
     rows: Sequence[Row]
     fields: Mapping[str, Cell] = attrs.field(factory=dict)  # of the whole order
-    unread: int = 0  # see :class:`Order`
+    unread: int = 0  # see :attr:`.model.Order.unread`
 
 
-def make_order(sheet: Sheet, limits: Limits) -> Order:
-    """Read every cell.
+def make_order(sheet: Sheet, limits: OrderLimits) -> Order:
+    """Parse every cell of a sheet into an order.
 
     Raises:
-        InvalidField: a value is wrong or missing; ``field`` is its place.
-        TooLarge: more than ``limits.max_lines``.
+        InvalidField: a value is invalid or missing; ``field`` is its location.
+        TooLarge: there are more lines than ``limits.max_lines``.
     """
     check_count(len(sheet.rows), limits)
     if not sheet.rows:
@@ -69,31 +69,32 @@ def make_order(sheet: Sheet, limits: Limits) -> Order:
     )
 
 
-def check_count(lines: int, limits: Limits) -> None:
-    """Refuse an order that has too many lines.
+def check_count(lines: int, limits: OrderLimits) -> None:
+    """Refuse an order with too many lines.
 
     Raises:
-        TooLarge: it has.
+        TooLarge: there are more lines than ``limits.max_lines``.
     """
     if lines > limits.max_lines:
         raise TooLarge(f"the order has more than {limits.max_lines} lines", field="lines")
 
 
-def _make_line(number: int, row: Row, mark: str | None, limits: Limits) -> Line:
+def _make_line(number: int, row: Row, mark: str | None, limits: OrderLimits) -> OrderLine:
     cells = _Cells(row.cells, mark, limits)
     sku, description = cells.text("sku"), cells.text("description")
     if not sku and not description:
         raise InvalidField(
-            f"{row.place} needs a sku or a description", field=f"{row.place}, sku" if row.place else "sku"
+            f"{row.location} needs a sku or a description",
+            field=f"{row.location}, sku" if row.location else "sku",
         )
     price, total = cells.amount("unit_price"), cells.amount("total")
     currencies = {cells.currency(), *(amount.currency for amount in (price, total) if amount)} - {""}
     if len(currencies) > 1:
-        raise InvalidField(f"{row.place} has more than one currency", field=f"{row.place}, currency")
-    return Line(
+        raise InvalidField(f"{row.location} has more than one currency", field=f"{row.location}, currency")
+    return OrderLine(
         number=number,
-        place=row.place,
-        quantity=cells.quantity(row.place),
+        location=row.location,
+        quantity=cells.quantity(row.location),
         sku=sku,
         description=description,
         unit_price=price.value if price else None,
@@ -105,24 +106,25 @@ def _make_line(number: int, row: Row, mark: str | None, limits: Limits) -> Line:
 
 @attrs.frozen
 class _Cells:
-    """Cells by field; one that is missing or blank counts as empty."""
+    """Cells by field; a missing or blank cell counts as empty."""
 
     cells: Mapping[str, Cell]
     mark: str | None
-    limits: Limits
+    limits: OrderLimits
 
     def text(self, field: str) -> str:
         cell = self.cells.get(field)
         if cell is None:
             return ""
         text = " ".join(cell.text.split())
-        if len(text) <= self.limits.max_field_chars:  # it takes the square of a run of combining marks
+        if len(text) <= self.limits.max_field_chars:  # quadratic in a run of combining marks
             text = unicodedata.normalize("NFC", text)
         if not text.isprintable():
-            raise InvalidField(f"{cell.place} has characters that cannot be printed", field=cell.place)
+            raise InvalidField(f"{cell.location} has non-printable characters", field=cell.location)
         if len(text) > self.limits.max_field_chars:
             raise InvalidField(
-                f"{cell.place} is longer than {self.limits.max_field_chars} characters", field=cell.place
+                f"{cell.location} may have at most {self.limits.max_field_chars} characters",
+                field=cell.location,
             )
         return text
 
@@ -131,27 +133,29 @@ class _Cells:
         if not text:
             return ""
         if (currency := currency_of(text)) is None:
-            place = self.cells["currency"].place
-            raise InvalidField(f"{place} is no currency that is known: {shown(text)}", field=place)
+            location = self.cells["currency"].location
+            raise InvalidField(f"{location} is not a known currency: {shown(text)}", field=location)
         return currency
 
     def amount(self, field: str) -> Amount | None:
-        """An amount that is not below zero."""
+        """Parse an amount, which must not be negative."""
         if not self.text(field):
             return None
         cell = self.cells[field]
         try:
             amount = self._read(cell)
         except AmountError as error:
-            raise InvalidField(f"{cell.place} {error}", field=cell.place) from error
+            raise InvalidField(f"{cell.location} {error}", field=cell.location) from error
         if amount.value < 0:
-            raise InvalidField(f"{cell.place} must not be negative, got {shown(cell.text)}", field=cell.place)
+            raise InvalidField(
+                f"{cell.location} must not be negative, got {shown(cell.text)}", field=cell.location
+            )
         return amount
 
-    def quantity(self, place: str) -> int:
+    def quantity(self, location: str) -> int:
         if not self.text("quantity"):
-            where = self.cells["quantity"].place if "quantity" in self.cells else f"{place}, quantity"
-            raise InvalidField(f"{place} has no quantity", field=where)
+            where = self.cells["quantity"].location if "quantity" in self.cells else f"{location}, quantity"
+            raise InvalidField(f"{location} has no quantity", field=where)
         cell = self.cells["quantity"]
         try:
             amount = self._read(cell)
@@ -159,12 +163,12 @@ class _Cells:
                 raise AmountError(f"is an amount of money: {shown(cell.text)}")
             return whole(amount.value)
         except AmountError as error:
-            raise InvalidField(f"{cell.place} {error}", field=cell.place) from error
+            raise InvalidField(f"{cell.location} {error}", field=cell.location) from error
 
     def _read(self, cell: Cell) -> Amount:
         if not cell.is_number:
             return parse_amount(cell.text, self.mark)
         try:
             return Amount(bounded(Decimal(cell.text)))
-        except InvalidOperation as error:  # an exponent that no number has
+        except InvalidOperation as error:  # an exponent beyond Decimal's range
             raise AmountError("is too large") from error

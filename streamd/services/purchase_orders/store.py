@@ -1,4 +1,4 @@
-"""Orders in the database. Each method is one transaction, and may be called again with the same order."""
+"""Orders in the database. Each method is one idempotent transaction."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ import msgspec
 from ...database import Database
 from ...errors import Unavailable
 from .amounts import decimal_text
-from .model import Format, Image, Line, Notice, Order, OrderStatus, Received
+from .model import Format, Image, Notice, Order, OrderLine, OrderStatus, ReceivedOrder
 from .stored import StoredOrder, find_order, read_order
 from .tables import COMPONENT, MIGRATIONS
 
@@ -23,8 +23,8 @@ class OrderStore:
     """Orders, their lines, products and images.
 
     Args:
-        database: where; whoever owns it opens it.
-        max_orders: orders kept (count).
+        database: must not be open yet; the tables are declared on it.
+        max_orders: maximum number of stored orders.
     """
 
     def __init__(self, database: Database, *, max_orders: int) -> None:
@@ -32,20 +32,20 @@ class OrderStore:
         self._max_orders = max_orders
         database.require(COMPONENT, MIGRATIONS)
 
-    # --- coming in ------------------------------------------------------------------------------
+    # --- receiving ------------------------------------------------------------------------------
 
-    async def receive(self, received: Received) -> None:
-        """Keep a document before anything is done with it.
+    async def receive(self, received: ReceivedOrder) -> None:
+        """Store a document before its processing.
 
         Raises:
-            Unavailable: there is no room for further orders.
+            Unavailable: the limit of stored orders is reached.
         """
 
         def write(db: apsw.Connection) -> None:
             [count] = _one(db, "SELECT count(*) FROM po_orders") or (0,)
             if count >= self._max_orders:
                 raise Unavailable(
-                    f"all {self._max_orders} places for orders are taken",
+                    f"the limit of {self._max_orders} stored orders is reached",
                     retry_after_seconds=_FULL_RETRY_SECONDS,
                 )
             db.execute(
@@ -65,11 +65,11 @@ class OrderStore:
         await self._database.write(write)
 
     async def forget(self, po_id: str) -> None:
-        """Take an order back that was received, and whose processing could not be started."""
+        """Delete a received order whose task could not be created."""
         await self._database.write(lambda db: _run(db, "DELETE FROM po_orders WHERE po_id = ?", po_id))
 
     async def begin(self, po_id: str) -> None:
-        """Its processing has begun."""
+        """Mark an order as processing."""
         await self._database.write(
             lambda db: _run(
                 db,
@@ -79,8 +79,8 @@ class OrderStore:
             )
         )
 
-    async def document(self, po_id: str) -> Received | None:
-        """The document of an order; None when it is not kept (any more)."""
+    async def document(self, po_id: str) -> ReceivedOrder | None:
+        """Read the document of an order; None if it is not stored, or no longer."""
         row = await self._database.read(
             lambda db: _one(
                 db,
@@ -91,14 +91,14 @@ class OrderStore:
         )
         if row is None:
             return None
-        return Received(
+        return ReceivedOrder(
             po_id=row[0], merchant_id=row[1], workflow_id=row[2], format=Format(row[3]), document=row[4]
         )
 
     # --- merchants and their products -------------------------------------------------------------
 
     async def count_order(self, merchant_id: str, po_id: str) -> int:
-        """Note that an order of a merchant is worked on; how many there were of this merchant by now."""
+        """Count an order of a merchant; return the merchant's number of orders so far."""
 
         def write(db: apsw.Connection) -> int:
             db.execute(
@@ -112,7 +112,7 @@ class OrderStore:
         return await self._database.write(write)
 
     async def known_skus(self, merchant_id: str, skus: Iterable[str]) -> frozenset[str]:
-        """Those of the SKUs that the merchant has products of."""
+        """Return the SKUs for which the merchant has a product."""
         wanted = msgspec.json.encode(list(skus)).decode()
         rows = await self._database.read(
             lambda db: db.execute(
@@ -123,8 +123,8 @@ class OrderStore:
         )
         return frozenset(str(row[0]) for row in rows)
 
-    async def draft_products(self, merchant_id: str, po_id: str, lines: Sequence[Line]) -> int:
-        """Keep a draft for each line whose SKU the merchant has no product of; how many were made."""
+    async def draft_products(self, merchant_id: str, po_id: str, lines: Sequence[OrderLine]) -> int:
+        """Create a product draft for each line with a new SKU; return the number of drafts."""
 
         def write(db: apsw.Connection) -> int:
             before = db.total_changes()
@@ -157,7 +157,7 @@ class OrderStore:
     async def save_header(
         self, po_id: str, order: Order, confidence: float, warnings: Sequence[Notice]
     ) -> None:
-        """What an order says as a whole."""
+        """Save the fields of the order, its confidence and warnings."""
         said = _json([attrs.asdict(warning) for warning in warnings])
         values = (
             order.number,
@@ -178,8 +178,8 @@ class OrderStore:
             )
         )
 
-    async def save_lines(self, po_id: str, lines: Sequence[Line]) -> None:
-        """All lines of an order, in place of those there were."""
+    async def save_lines(self, po_id: str, lines: Sequence[OrderLine]) -> None:
+        """Save all lines of an order, replacing earlier ones."""
 
         def write(db: apsw.Connection) -> None:
             db.execute("DELETE FROM po_lines WHERE po_id = ?", (po_id,))
@@ -189,7 +189,7 @@ class OrderStore:
                     (
                         po_id,
                         line.number,
-                        line.place,
+                        line.location,
                         line.sku,
                         line.description,
                         line.quantity,
@@ -207,14 +207,14 @@ class OrderStore:
         await self._database.write(write)
 
     async def holds(self, po_id: str, order: Order) -> bool:
-        """Whether the order, read back, is this one."""
+        """Read the order back; return True if it equals ``order``."""
         stored = await self._database.read(lambda db: read_order(db, po_id))
         return stored == attrs.evolve(
             order, unread=0, lines=tuple(sorted(order.lines, key=lambda line: line.number))
         )
 
     async def mark_saved(self, po_id: str) -> None:
-        """Its header and lines are complete, and shown from now on."""
+        """Mark an order as saved; its lines are shown from now on."""
         await self._database.write(
             lambda db: _run(
                 db,
@@ -227,20 +227,20 @@ class OrderStore:
         )
 
     async def save_payload(self, po_id: str, payload: bytes) -> None:
-        """What the shop is sent."""
+        """Save the shop's request."""
         await self._database.write(
             lambda db: _run(db, "UPDATE po_orders SET payload = ? WHERE po_id = ?", payload, po_id)
         )
 
     async def payload(self, po_id: str) -> bytes | None:
-        """What the shop is sent, if it was made."""
+        """Read the shop's request; None if there is none yet."""
         row = await self._database.read(
             lambda db: _one(db, "SELECT payload FROM po_orders WHERE po_id = ?", po_id)
         )
         return row[0] if row else None
 
     async def save_shop_id(self, po_id: str, shopify_order_id: str) -> None:
-        """The shop has taken it."""
+        """Save the shop's id of an accepted order."""
         await self._database.write(
             lambda db: _run(
                 db, "UPDATE po_orders SET shopify_order_id = ? WHERE po_id = ?", shopify_order_id, po_id
@@ -248,7 +248,7 @@ class OrderStore:
         )
 
     async def save_images(self, po_id: str, images: Sequence[Image]) -> None:
-        """Pictures of lines, in place of what was known of the same lines."""
+        """Save images of lines, replacing earlier ones of the same lines."""
 
         def write(db: apsw.Connection) -> None:
             db.executemany(
@@ -259,7 +259,7 @@ class OrderStore:
         await self._database.write(write)
 
     async def note_stage(self, po_id: str, stage: str, outcome: str, reason: str) -> None:
-        """A stage was ``skipped`` or ``failed``, and why."""
+        """Record that a stage was ``skipped`` or ``failed``, with its reason."""
         await self._database.write(
             lambda db: _run(
                 db, "INSERT OR REPLACE INTO po_stages VALUES (?, ?, ?, ?)", po_id, stage, outcome, reason
@@ -267,9 +267,9 @@ class OrderStore:
         )
 
     async def end(self, po_id: str, status: OrderStatus, *, stage: str = "", error: str = "") -> bool:
-        """Record how an order ended, once; whether it had not ended before.
+        """Record the final status of an order; return False if it had one already.
 
-        The document goes when all that it says is kept: when the order has ended well or was saved.
+        The document is deleted if its content is stored.
         """
 
         def write(db: apsw.Connection) -> bool:
@@ -283,10 +283,10 @@ class OrderStore:
 
         return await self._database.write(write)
 
-    # --- looking ----------------------------------------------------------------------------------
+    # --- reading ----------------------------------------------------------------------------------
 
     async def open_orders(self, limit: int) -> list[tuple[str, str, str, str]]:
-        """Orders that have not ended, the oldest first: order, merchant, workflow, and when it came in."""
+        """List unfinished orders, oldest first: order id, merchant, workflow and time of receipt."""
         rows = await self._database.read(
             lambda db: db.execute(
                 "SELECT po_id, merchant_id, workflow_id, created_at FROM po_orders WHERE ended_at IS NULL"
@@ -297,7 +297,7 @@ class OrderStore:
         return [(str(row[0]), str(row[1]), str(row[2]), str(row[3])) for row in rows]
 
     async def find(self, po_id: str, merchant_id: str) -> StoredOrder | None:
-        """An order of a merchant; None when that merchant has none of this id."""
+        """Read an order of a merchant; None if the merchant has no order of this id."""
         return await self._database.read(lambda db: find_order(db, po_id, merchant_id))
 
 

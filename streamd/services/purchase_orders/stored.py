@@ -1,4 +1,4 @@
-"""An order as it is read back from the database, with all that became of it."""
+"""Reading of orders from the database."""
 
 from decimal import Decimal
 from typing import Any
@@ -7,33 +7,35 @@ import apsw
 import attrs
 import msgspec
 
-from .model import Format, Image, Line, Notice, Order, OrderStatus
+from .model import Format, Image, Notice, Order, OrderLine, OrderStatus
 
 
 @attrs.frozen(kw_only=True)
 class StoredOrder:
-    """An order as it is kept, with all that became of it."""
+    """An order in the database, with the outcome of its stages."""
 
     po_id: str
     merchant_id: str
     workflow_id: str
     status: OrderStatus
     format: Format
-    stage: str = ""  # where it failed
+    stage: str = ""  # the stage that failed
     error: str = ""
-    order: Order | None = None  # None until its lines are saved
+    order: Order | None = None  # None until the lines are saved
     confidence: float | None = None
     warnings: tuple[Notice, ...] = ()
     images: tuple[Image, ...] = ()
     skipped: tuple[tuple[str, str], ...] = ()  # stage and reason
-    failed: tuple[tuple[str, str], ...] = ()  # the same, of stages that failed and did not end the order
+    failed: tuple[
+        tuple[str, str], ...
+    ] = ()  # stage and reason, of stages that failed without failing the order
     shopify_order_id: str | None = None
     created_at: str = ""
     ended_at: str | None = None
 
 
 def find_order(db: apsw.Connection, po_id: str, merchant_id: str) -> StoredOrder | None:
-    """An order of a merchant; None when that merchant has none of this id."""
+    """Read an order of a merchant; None if the merchant has no order of this id."""
     row = db.execute(
         "SELECT workflow_id, status, format, stage, error, confidence, warnings, shopify_order_id,"
         " created_at, saved_at, ended_at FROM po_orders WHERE po_id = ? AND merchant_id = ?",
@@ -69,7 +71,7 @@ def find_order(db: apsw.Connection, po_id: str, merchant_id: str) -> StoredOrder
 
 
 def read_order(db: apsw.Connection, po_id: str) -> Order | None:
-    """What is kept of an order, complete or not."""
+    """Read the content of an order, complete or not; None without a row."""
     row = db.execute(
         "SELECT number, supplier, currency, total, note FROM po_orders WHERE po_id = ?", (po_id,)
     ).fetchone()
@@ -85,16 +87,16 @@ def read_order(db: apsw.Connection, po_id: str) -> Order | None:
     )
 
 
-def _lines(db: apsw.Connection, po_id: str, currency: str) -> tuple[Line, ...]:
+def _lines(db: apsw.Connection, po_id: str, currency: str) -> tuple[OrderLine, ...]:
     rows = db.execute(
         "SELECT line, place, quantity, sku, description, unit_price, total, image_url, category, tags,"
         " short_description FROM po_lines WHERE po_id = ? ORDER BY line",
         (po_id,),
     )
     return tuple(
-        Line(
+        OrderLine(
             number=row[0],
-            place=row[1],
+            location=row[1],
             quantity=row[2],
             sku=row[3],
             description=row[4],

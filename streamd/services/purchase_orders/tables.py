@@ -1,4 +1,4 @@
-"""The tables of purchase orders. Amounts are text, exact to the digit; times are RFC 3339 text in UTC."""
+"""The tables of purchase orders. Amounts are exact decimal text, times RFC 3339 text in UTC."""
 
 from typing import Final
 
@@ -8,7 +8,7 @@ MIGRATIONS: Final = (
     """
     CREATE TABLE po_merchants (
         merchant_id TEXT PRIMARY KEY,
-        orders INTEGER NOT NULL,            -- whose processing has begun (count)
+        orders INTEGER NOT NULL,            -- number of orders whose processing has begun
         first_order_at TEXT NOT NULL
     ) WITHOUT ROWID;
     CREATE TABLE po_orders (
@@ -17,10 +17,10 @@ MIGRATIONS: Final = (
         merchant_id TEXT NOT NULL,
         workflow_id TEXT NOT NULL,
         status TEXT NOT NULL,
-        stage TEXT NOT NULL DEFAULT '',     -- where it failed
+        stage TEXT NOT NULL DEFAULT '',     -- the stage that failed
         error TEXT NOT NULL DEFAULT '',
         format TEXT NOT NULL,
-        document BLOB,                      -- as it was sent; NULL once all that it says is kept
+        document BLOB,                      -- as received; NULL once its content is stored
         number TEXT NOT NULL DEFAULT '',
         supplier TEXT NOT NULL DEFAULT '',
         currency TEXT NOT NULL DEFAULT '',
@@ -28,10 +28,10 @@ MIGRATIONS: Final = (
         note TEXT NOT NULL DEFAULT '',
         confidence REAL,
         warnings TEXT NOT NULL DEFAULT '[]',
-        payload BLOB,                       -- what the shop is sent, JSON
+        payload BLOB,                       -- the shop's request, JSON
         shopify_order_id TEXT,
         created_at TEXT NOT NULL,
-        saved_at TEXT,                      -- when its lines were complete
+        saved_at TEXT,                      -- time at which its lines were complete
         ended_at TEXT
     );
     CREATE INDEX po_orders_open ON po_orders (seq) WHERE ended_at IS NULL;
@@ -53,14 +53,14 @@ MIGRATIONS: Final = (
     CREATE TABLE po_products (
         merchant_id TEXT NOT NULL,
         sku TEXT NOT NULL,
-        status TEXT NOT NULL,               -- draft until a person has looked at it
+        status TEXT NOT NULL,               -- draft until a person has checked it
         title TEXT NOT NULL,
         description TEXT NOT NULL,
         category TEXT NOT NULL,
         tags TEXT NOT NULL,
         unit_price TEXT,
         currency TEXT NOT NULL,
-        po_id TEXT NOT NULL,                -- the order it was first seen in
+        po_id TEXT NOT NULL,                -- the first order with this SKU
         created_at TEXT NOT NULL,
         PRIMARY KEY (merchant_id, sku)
     ) WITHOUT ROWID;
@@ -84,4 +84,4 @@ MIGRATIONS: Final = (
     ) WITHOUT ROWID;
     """,
 )
-"""Applied in order; only ever added to."""
+"""Applied in order. Append only: released migrations never change."""

@@ -66,7 +66,7 @@ def test_what_is_no_amount(text: str) -> None:
 
 
 def test_three_digits_behind_a_lone_separator_are_not_guessed() -> None:
-    with pytest.raises(AmountError, match=r"1234 or as 1\.234"):
+    with pytest.raises(AmountError, match=r"1234 or 1\.234"):
         parse_amount("1.234")
     assert parse_amount("1.234", ".").value == Decimal("1.234")
     assert parse_amount("1.234", ",").value == 1234

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from streamd.errors import InvalidBody, InvalidField, RequestError, TooLarge, UnsupportedMediaType
 from streamd.services.purchase_orders.documents import decode_text, read_sheet
-from streamd.services.purchase_orders.model import Format, Limits, Line, Order
+from streamd.services.purchase_orders.model import Format, Order, OrderLimits, OrderLine
 from streamd.services.purchase_orders.sheet import make_order
 
-LIMITS = Limits(max_lines=20, max_field_chars=100)
+LIMITS = OrderLimits(max_lines=20, max_field_chars=100)
 
 
 def read(text: str, format: Format = Format.CSV) -> Order:
@@ -42,9 +42,9 @@ def test_a_table_with_everything() -> None:
         '"X ""2""",Chair,2,"1,234.50",,EUR,\r\n'
     )
     assert order.lines == (
-        Line(
+        OrderLine(
             number=1,
-            place="line 2",
+            location="line 2",
             quantity=12,
             sku="BM-1",
             description="Mug, blue",
@@ -53,9 +53,9 @@ def test_a_table_with_everything() -> None:
             currency="EUR",
             image_url="https://x.example/a.png",
         ),
-        Line(
+        OrderLine(
             number=2,
-            place="line 4",
+            location="line 4",
             quantity=2,
             sku='X "2"',
             description="Chair",
@@ -108,30 +108,30 @@ def test_a_quoted_line_break_and_the_byte_order_mark() -> None:
     ("text", "field", "says"),
     [
         ("A,1\nB,2\n", "line 1", "must be a header"),
-        ("sku,qty,colour\nA,1,red\n", "line 1, column colour", "'colour' is not known"),
-        ("sku,,qty\nA,,1\n", "line 1, column ", "without name"),
+        ("sku,qty,colour\nA,1,red\n", "line 1, column colour", "'colour' is unknown"),
+        ("sku,,qty\nA,,1\n", "line 1, column ", "without a name"),
         ("sku,qty,quantity\nA,1,2\n", "line 1, column quantity", "mean the same"),
         ("sku,price\nA,1\n", "quantity", "no column for the quantity"),
         ("qty,price\n1,1\n", "sku", "no column for the sku"),
         ("sku,qty\nA,1\nB\n", "line 3", "line 3 has 1 columns, the header has 2"),
         ("sku,qty\nA,1,2,3\n", "line 2", "not quoted"),
-        ("sku,qty\nA,1\nB,many\n", "line 3, column qty", "is no number: 'many'"),
+        ("sku,qty\nA,1\nB,many\n", "line 3, column qty", "is not a number: 'many'"),
         ("sku,qty\nA,-2\n", "line 2, column qty", "greater than 0"),
         ("sku,qty\nA,0\n", "line 2, column qty", "greater than 0"),
         ("sku,qty\nA,1.5\n", "line 2, column qty", "whole number"),
-        ("sku,qty\nA,1.000\n", "line 2, column qty", "can be read as 1000 or as 1.000"),
+        ("sku,qty\nA,1.000\n", "line 2, column qty", "is ambiguous, 1000 or 1.000"),
         ("sku,qty\nA,\n", "line 2, column qty", "no quantity"),
         ("sku,qty\nA,3 EUR\n", "line 2, column qty", "amount of money"),
         ("sku,qty\n,1\n", "line 2, sku", "needs a sku or a description"),
         ("sku,qty,price\nA,1,-4\n", "line 2, column price", "negative"),
-        ("sku,qty,currency\nA,1,ABC\n", "line 2, column currency", "no currency"),
+        ("sku,qty,currency\nA,1,ABC\n", "line 2, column currency", "not a known currency"),
         ("sku,qty,price,currency\nA,1,€4,USD\n", "line 2, currency", "more than one currency"),
-        ("sku,qty\nA\x07B,1\n", "line 2, column sku", "cannot be printed"),
-        (f"sku,qty\n{'A' * 101},1\n", "line 2, column sku", "longer than 100"),
-        ('sku,qty\nA,1\n"B,2\n', "line 3", "no CSV"),
+        ("sku,qty\nA\x07B,1\n", "line 2, column sku", "non-printable"),
+        (f"sku,qty\n{'A' * 101},1\n", "line 2, column sku", "at most 100"),
+        ('sku,qty\nA,1\n"B,2\n', "line 3", "not valid CSV"),
         ("sku,qty\n", "lines", "no lines"),
         ("sku,qty\n" + "A,1\n" * 21, "lines", "more than 20 lines"),
-        ("sku,qty\n" + "A" * 200_000 + ",1\n", "line 2", "no CSV"),
+        ("sku,qty\n" + "A" * 200_000 + ",1\n", "line 2", "not valid CSV"),
         (",".join(["sku"] * 65) + "\n", "line 1", "more than 64 columns"),
     ],
 )
@@ -198,7 +198,7 @@ def test_an_object_with_everything() -> None:
     assert order.total == 54
     [line] = order.lines
     assert (line.sku, line.quantity, line.unit_price) == ("BM-1", 12, Decimal("4.50"))
-    assert (line.place, line.image_url) == ("lineItems[0]", "http://x/a")
+    assert (line.location, line.image_url) == ("lineItems[0]", "http://x/a")
 
 
 def test_an_array_of_lines_will_do() -> None:
@@ -232,7 +232,7 @@ def test_numbers_are_read_to_the_digit() -> None:
         ('{"lines": [3]}', "lines[0]", "must be an object"),
         ('{"lines": [], "items": []}', "items", "mean the same"),
         ('{"lines": [], "colour": 1}', "colour", "unknown field 'colour'"),
-        ('{"lines": [{"sku": "A", "qty": 1}], "currency": "XXX"}', "currency", "no currency"),
+        ('{"lines": [{"sku": "A", "qty": 1}], "currency": "XXX"}', "currency", "not a known currency"),
         ('[{"sku": "A", "qty": 1}, {"sku": "A"}]', "lines[1].quantity", "no quantity"),
         ('[{"qty": 1}]', "lines[0].sku", "needs a sku"),
         ('[{"sku": "", "qty": 1}]', "lines[0], sku", "needs a sku"),
@@ -247,7 +247,7 @@ def test_numbers_are_read_to_the_digit() -> None:
         ('[{"sku": "A", "qty": 1, "price": -0.01}]', "lines[0].price", "negative"),
         ('[{"sku": "A", "qty": 1, "price": 0.1234567}]', "lines[0].price", "decimals"),
         ('[{"sku": "\\ud800", "qty": 1}]', "body", "not valid JSON"),
-        ('[{"sku": "A", "qty": 1, "price": "1.234"}]', "lines[0].price", "can be read as"),
+        ('[{"sku": "A", "qty": 1, "price": "1.234"}]', "lines[0].price", "is ambiguous"),
         ("[" + ",".join(['{"sku": "A", "qty": 1}'] * 21) + "]", "lines", "more than 20"),
     ],
 )

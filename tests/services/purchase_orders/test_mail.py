@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from streamd.errors import InvalidField, TooLarge
 from streamd.services.purchase_orders import enrich, parsing
 from streamd.services.purchase_orders.mail import find_items
-from streamd.services.purchase_orders.model import Limits, Line, Order
+from streamd.services.purchase_orders.model import Order, OrderLimits, OrderLine
 from streamd.services.purchase_orders.parsing import (
     UnreadableOrder,
     confidence_of,
@@ -24,7 +24,7 @@ from streamd.services.purchase_orders.parsing import (
 )
 from streamd.text import GenerationFailed, Prompt, RuleGenerator, TextGenerator
 
-LIMITS = Limits(max_lines=20, max_field_chars=100)
+LIMITS = OrderLimits(max_lines=20, max_field_chars=100)
 RULES = RuleGenerator({**parsing.RULES, **enrich.RULES})
 
 
@@ -147,7 +147,7 @@ class Model:
         yield pieces()
 
 
-async def read(generator: TextGenerator, text: str, limits: Limits = LIMITS) -> Order:
+async def read(generator: TextGenerator, text: str, limits: OrderLimits = LIMITS) -> Order:
     begun: list[None] = []
 
     async def begin() -> None:
@@ -204,7 +204,7 @@ async def test_a_wrong_item_is_named() -> None:
     with pytest.raises(InvalidField, match="whole number"):
         await read(RULES, "2.5 x Flour @ 3.00")
     with pytest.raises(TooLarge, match="more than 2 lines"):
-        await read(RULES, "1 x Mug\n" * 50, Limits(2, 100))
+        await read(RULES, "1 x Mug\n" * 50, OrderLimits(2, 100))
 
 
 async def test_a_models_answer_is_cut_out_of_its_fence() -> None:
@@ -228,7 +228,7 @@ async def test_an_unusable_answer_is_asked_for_again_with_what_was_wrong() -> No
     "answer", ["no idea", '{"lines": "none"}', '{"lines": [{"sku": "A"}]}', "", "}{", "[" * 9999]
 )
 async def test_two_unusable_answers_are_refused(answer: str) -> None:
-    with pytest.raises(UnreadableOrder, match="cannot be read"):
+    with pytest.raises(UnreadableOrder, match="is not a valid order"):
         await read(Model([answer, answer]), MAIL)
 
 
@@ -252,8 +252,8 @@ def test_json_is_cut_out() -> None:
 # --- how far it can be relied on ------------------------------------------------------------------
 
 
-def line(number: int = 1, **fields: Any) -> Line:
-    return Line(**{"number": number, "place": f"line {number}", "quantity": 12, "sku": "BM-1", **fields})
+def line(number: int = 1, **fields: Any) -> OrderLine:
+    return OrderLine(**{"number": number, "location": f"line {number}", "quantity": 12, "sku": "BM-1", **fields})
 
 
 def test_invented_figures_are_noticed() -> None:

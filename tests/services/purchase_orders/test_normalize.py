@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamd.errors import InvalidField
-from streamd.services.purchase_orders.model import Line, Order
+from streamd.services.purchase_orders.model import Order, OrderLine
 from streamd.services.purchase_orders.normalize import normalize_order, normalize_sku
 
 
 def order(*lines: dict[str, Any], **fields: Any) -> Order:
     return Order(
         lines=tuple(
-            Line(**{"number": number, "place": f"line {number}", "quantity": 1, "sku": "A", **line})
+            OrderLine(**{"number": number, "location": f"line {number}", "quantity": 1, "sku": "A", **line})
             for number, line in enumerate(lines, 1)
         ),
         **fields,

@@ -9,7 +9,7 @@ import httpx
 import pytest
 import trio
 
-from streamd.services.purchase_orders.model import Line, Order
+from streamd.services.purchase_orders.model import Order, OrderLine
 from streamd.services.purchase_orders.settings import PurchaseOrderSettings
 from streamd.services.purchase_orders.shop import Shop, SyncFailed, make_payload, read_order_id
 from tests.support.orders_rig import CUT_OFF, Answer, Asked, Peer, forever, hang_up, http, peer
@@ -143,7 +143,9 @@ def test_the_id_of_an_answer(body: bytes, found: str | None) -> None:
 
 
 def test_the_payload_has_money_as_text() -> None:
-    line = Line(number=1, place="line 2", quantity=2, sku="A", unit_price=Decimal("4.50"), total=Decimal(9))
+    line = OrderLine(
+        number=1, location="line 2", quantity=2, sku="A", unit_price=Decimal("4.50"), total=Decimal(9)
+    )
     order = Order(lines=(line,), currency="EUR", total=Decimal("9.00"))
     payload = make_payload("po-1", "shop", order)["order"]
     assert payload["total_price"] == "9.00"
