@@ -253,7 +253,9 @@ def test_json_is_cut_out() -> None:
 
 
 def line(number: int = 1, **fields: Any) -> OrderLine:
-    return OrderLine(**{"number": number, "location": f"line {number}", "quantity": 12, "sku": "BM-1", **fields})
+    return OrderLine(
+        **{"number": number, "location": f"line {number}", "quantity": 12, "sku": "BM-1", **fields}
+    )
 
 
 def test_invented_figures_are_noticed() -> None:
