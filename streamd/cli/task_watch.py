@@ -2,14 +2,16 @@
 
 import signal
 from collections.abc import Callable
+from functools import partial
 from typing import Final, Protocol
 
 import attrs
 import trio
 
-from ..client import Backoff, Connected, Item, ProtocolError, ReceivedEvent, Reconnecting
+from ..client import Connected, Item, ProtocolError, ReceivedEvent, Reconnecting
 from ..client.tasks import TaskClient
 from ..errors import StreamdError
+from ..outbound import RetryLoop, RetryNotice, RetryPolicy
 from .live import StatusLine
 from .output import Output
 from .task_screen import Screen, is_terminal
@@ -131,18 +133,12 @@ class _Following:
 
     async def _settle(self) -> None:
         """The server has no more to say: ask how the task has ended, until it tells."""
-        backoff, attempt = Backoff(), 0
-        while True:
-            try:
-                task = await self.client.get(self.task.id)
-                break
-            except StreamdError as error:
-                if not error.retryable:
-                    raise
-                delay = backoff.delay(attempt, at_least_seconds=error.retry_after_seconds)
-                self.view.say(f"asking again in {delay:.1f} s: {error}")
-            attempt += 1
-            await trio.sleep(delay)
+
+        async def say(notice: RetryNotice) -> None:
+            await trio.lowlevel.checkpoint()
+            self.view.say(f"asking again in {notice.wait_seconds:.1f} s: {notice.failure}")
+
+        task = await RetryLoop(policy=RetryPolicy(), on_retry=say).run(partial(self.client.get, self.task.id))
         self.task.take_task(task, trio.current_time())
         if not task.ended:
             raise ProtocolError(f"the server ended the stream of a task that is {task.status}")

@@ -24,7 +24,7 @@ the cursor has passed already, moves the cursor, and sends it through a bounded 
 iterates over the subscription.
 """
 
-from ..outbound.backoff import Backoff
+from ..outbound import Backoff
 from .endpoint import Timeouts
 from .errors import ProtocolError, RequestFailed, ServerBusy, Unreachable, Untrusted
 from .items import Closing, Connected, CursorMoved, Gap, Item, ReceivedEvent, Reconnecting

@@ -51,7 +51,7 @@ class Untrusted(StreamdError):
     code = "untrusted-certificate"
 
 
-def connection_error(error: Exception) -> Unreachable | Untrusted:
+def connection_error(error: BaseException) -> Unreachable | Untrusted:
     """The error of a failed connection. Libraries wrap what happened; the innermost words say it best."""
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):

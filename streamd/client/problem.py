@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 import msgspec
 
-from ..outbound.fetch import read_retry_after
+from ..outbound import read_retry_after
 
 
 @attrs.frozen

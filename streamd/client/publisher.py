@@ -1,5 +1,6 @@
 """Publishing: one event or many, each under an idempotency key, so that trying again is safe."""
 
+import math
 import uuid
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
@@ -12,13 +13,20 @@ import httpx
 import msgspec
 import trio
 
-from ..errors import InvalidBody, StreamdError
+from ..errors import InvalidBody
 from ..events import Draft
 from ..events.bodies import decode_json
 from ..events.event import DEFAULT_TYPE, encode_data
-from ..outbound.backoff import Backoff
-from ..outbound.fetch import with_body
-from .answer import Answer, open_answer
+from ..outbound import (
+    Backoff,
+    RetriesExhausted,
+    RetryLoop,
+    RetryNotice,
+    RetryPolicy,
+    StreamedResponse,
+    with_body,
+)
+from .answer import open_answer, read_refusal
 from .endpoint import Endpoint, Timeouts, Verify
 from .errors import ProtocolError, RequestFailed, Unreachable, failed
 from .items import Reconnecting
@@ -98,8 +106,10 @@ class Publisher:
         on_retry: Callable[[Reconnecting], None] | None = None,
     ) -> None:
         self._endpoint = Endpoint.create(url, verify=verify, http2=http2, timeouts=timeouts)
-        self._backoff = backoff or Backoff(initial_seconds=0.25)
-        self._retry_for_seconds = retry_for_seconds
+        self._policy = RetryPolicy(
+            backoff=backoff or Backoff(initial_seconds=0.25),
+            retry_for_seconds=math.inf if retry_for_seconds is None else retry_for_seconds,
+        )
         self._on_retry = on_retry
         self._stack = AsyncExitStack()
         self._client: httpx.AsyncClient | None = None
@@ -139,7 +149,7 @@ class Publisher:
     async def publish_draft(self, event: Draft) -> str:
         """As :meth:`publish`, of an event made with :func:`draft`."""
         event = _with_key(event)
-        return await self._persist(lambda: self._post_one(event))
+        return await self._retry(lambda: self._post_one(event))
 
     async def publish_lines(self, drafts: Iterable[Draft]) -> list[str | RequestFailed]:
         """Publish many in order; one that is refused does not hold up the others (NDJSON).
@@ -158,38 +168,30 @@ class Publisher:
         results: list[str | RequestFailed] = []
         for batch in _batches([_with_key(event) for event in drafts]):
             done: dict[int, str | RequestFailed] = {}
-            await self._persist(lambda batch=batch, done=done: self._post_lines(batch, done))  # type: ignore[misc]
+            await self._retry(lambda batch=batch, done=done: self._post_lines(batch, done))  # type: ignore[misc]
             results.extend(done[index] for index in range(len(batch)))
         return results
 
-    async def _persist(self, once: Callable[[], Awaitable[T]]) -> T:
-        """Try until it works, is refused for good, or takes too long."""
-        started, attempt = trio.current_time(), 0
-        while True:
-            try:
-                return await once()
-            except StreamdError as error:
-                if not error.retryable:
-                    raise
-                delay = self._backoff.delay(attempt, at_least_seconds=error.retry_after_seconds)
-                ends = trio.current_time() + delay
-                if self._retry_for_seconds is not None and ends > started + self._retry_for_seconds:
-                    raise
-                if isinstance(error, Unreachable):
-                    await self._drop_client()
-                reason = str(error)
-            if self._on_retry is not None:
-                self._on_retry(Reconnecting(delay, reason))
-            attempt += 1
-            await trio.sleep(delay)
+    async def _retry(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Run an attempt until it succeeds, is rejected for good, or ``retry_for_seconds`` have passed."""
+        try:
+            return await RetryLoop(policy=self._policy, on_retry=self._before_wait).run(attempt)
+        except RetriesExhausted as exhausted:
+            raise exhausted.failure from exhausted.failure.__cause__
+
+    async def _before_wait(self, notice: RetryNotice) -> None:
+        if isinstance(notice.failure, Unreachable):
+            await self._drop_client()
+        if self._on_retry is not None:
+            self._on_retry(Reconnecting(notice.wait_seconds, str(notice.failure)))
 
     async def _post_one(self, event: Draft) -> str:
         client = await self._open_client()
         request = self._request(client, "application/json", _body(event))
         async with open_answer(client, request, seconds=self._seconds) as answer:
             if answer.status != 201:
-                raise await answer.refusal(self._seconds)
-            body = await answer.read(self._seconds, ANSWER_BYTES_MAX)
+                raise await read_refusal(answer, self._seconds)
+            body = await answer.read(max_bytes=ANSWER_BYTES_MAX, timeout_seconds=self._seconds)
         try:
             accepted: _Accepted = decode_json(body, _Accepted)
         except InvalidBody as error:
@@ -205,7 +207,7 @@ class Publisher:
         busy: RequestFailed | None = None
         async with open_answer(client, request, seconds=self._seconds) as answer:
             if answer.status != 200:
-                raise await answer.refusal(self._seconds)
+                raise await read_refusal(answer, self._seconds)
             if answer.content_type != NDJSON:
                 raise ProtocolError(f"{answer.url} answered {answer.content_type or 'nothing'}, not NDJSON")
             lines = _Lines(answer, self._seconds)
@@ -284,7 +286,7 @@ def _read_line_answer(line: bytes) -> tuple[int, str | RequestFailed]:
 class _Lines:
     """The lines of an answer that is written while we read; one cut off by the end is dropped."""
 
-    def __init__(self, answer: Answer, seconds: float) -> None:
+    def __init__(self, answer: StreamedResponse, seconds: float) -> None:
         self._answer = answer
         self._seconds = seconds
         self._ready: deque[bytes] = deque()

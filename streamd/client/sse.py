@@ -8,7 +8,8 @@ import msgspec
 from ..errors import TooLarge
 from ..events.control import RESERVED_TYPES
 from ..events.sse import DecodedCursorMove, Decoder, ServerSentEvent
-from .answer import Answer, open_answer
+from ..outbound import StreamedResponse
+from .answer import open_answer, read_refusal
 from .errors import ProtocolError
 from .items import CursorMoved, ReceivedEvent
 from .link import EVENT_CHARS_MAX, ControlFrame, Frame, Link, Request, StreamOver
@@ -35,14 +36,14 @@ async def follow_sse(request: Request, link: Link) -> None:
             if answer.status == 204:
                 raise StreamOver
             if answer.status != 200:
-                raise await answer.refusal(seconds)
+                raise await read_refusal(answer, seconds)
             if answer.content_type != "text/event-stream":
                 what = answer.content_type or "nothing"
                 raise ProtocolError(f"{answer.url} answered {what}, not an event stream")
             await _read(answer, link)
 
 
-async def _read(answer: Answer, link: Link) -> None:
+async def _read(answer: StreamedResponse, link: Link) -> None:
     decoder = Decoder(max_block_chars=EVENT_CHARS_MAX)
     while chunk := await answer.receive_some(link.silence_seconds):
         try:

@@ -4,13 +4,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Final, Literal
 
-import attrs
 import trio
 
 from ..errors import InvalidField, StreamdError
 from ..events import EventId, parse_event_id
-from ..outbound.backoff import Backoff
+from ..outbound import Backoff, RetryLoop, RetryNotice, RetryPolicy
 from .endpoint import Endpoint, Timeouts, Verify
+from .errors import Unreachable
 from .items import Connected, CursorMoved, Gap, Item, ReceivedEvent, Reconnecting
 from .link import Link, Request, StreamOver
 from .poll import follow_poll
@@ -174,7 +174,7 @@ async def follow(
     send, receive = trio.open_memory_channel[Item](BUFFER_ITEMS)
     subscription = Subscription(receive, cursor)
     link = Link(request.endpoint.timeouts, send.send, cursor, snapshots)
-    loop = _Loop(transport, request, link, backoff or Backoff())
+    loop = _Reconnector(transport, request, link, backoff or Backoff())
     failure: BaseException | None = None
     async with trio.open_nursery() as nursery, send, receive:
         nursery.start_soon(_run, loop, send, subscription)
@@ -189,7 +189,7 @@ async def follow(
         raise failure
 
 
-async def _run(loop: "_Loop", send: trio.MemorySendChannel[Item], subscription: Subscription) -> None:
+async def _run(loop: "_Reconnector", send: trio.MemorySendChannel[Item], subscription: Subscription) -> None:
     """Run the loop; its end, good or bad, becomes the end of the iterator."""
     async with send:
         try:
@@ -200,40 +200,49 @@ async def _run(loop: "_Loop", send: trio.MemorySendChannel[Item], subscription: 
             subscription._fail(error)
 
 
-@attrs.frozen
-class _Loop:
-    """Connects again and again, from where the last connection got to."""
+class _Reconnector:
+    """Connects until the stream is over, each time from the cursor that the last connection reached."""
 
-    follow: Follow
-    request: Request
-    link: Link
-    backoff: Backoff
+    def __init__(self, transport: Follow, request: Request, link: Link, backoff: Backoff) -> None:
+        self._transport = transport
+        self._request = request
+        self._link = link
+        self._loop = RetryLoop(
+            policy=RetryPolicy(backoff=backoff), on_retry=self._announce, retry_on=_is_worth_retrying
+        )
 
     async def run(self) -> None:
-        """Run until the stream is over, or fails in a way that another try would not mend."""
-        attempt = 0
-        while True:
-            self.link.begin()
-            reason, at_least = "the server ended the stream", None
-            try:
-                await self.follow(self.request, self.link)
-            except StreamdError as error:
-                if not (error.retryable or _server_fault(error)):
-                    raise
-                reason, at_least = str(error), error.retry_after_seconds
-            if self.link.replaced:
-                return  # coming back would throw out whoever has replaced us
-            if self.link.progress:
-                attempt = 0
-            delay = self.backoff.delay(
-                attempt, base_seconds=self.link.retry_seconds, at_least_seconds=at_least
-            )
-            attempt += 1
-            await self.link.send(Reconnecting(delay, reason))
-            await trio.sleep(delay)
+        """Run until the stream is over.
+
+        Raises:
+            StreamOver: the server says so (204).
+            StreamdError: a failure that another connection cannot help.
+        """
+        await self._loop.run(self._connect)
+
+    async def _connect(self) -> None:
+        """Make one connection. Returns if another client has replaced this one, and must keep the stream."""
+        link = self._link
+        link.begin()
+        try:
+            await self._transport(self._request, link)
+            failure: StreamdError = Unreachable("the server ended the stream")
+        except StreamdError as error:
+            if not _is_worth_retrying(error):
+                raise
+            failure = error
+        if link.replaced:
+            return
+        if link.progress:
+            self._loop.reset()
+        self._loop.base_seconds = link.retry_seconds
+        raise failure
+
+    async def _announce(self, notice: RetryNotice) -> None:
+        await self._link.send(Reconnecting(notice.wait_seconds, str(notice.failure)))
 
 
-def _server_fault(error: StreamdError) -> bool:
-    """Whether the server failed (5xx), which may well pass."""
+def _is_worth_retrying(error: StreamdError) -> bool:
+    """Return whether another connection may help: also after a 5xx, whatever the error says of itself."""
     problem = getattr(error, "problem", None)
-    return problem is not None and problem.status >= 500
+    return error.retryable or (problem is not None and problem.status >= 500)

@@ -10,8 +10,8 @@ import msgspec
 
 from ..errors import InvalidBody, InvalidField
 from ..events.bodies import decode_json
-from ..outbound.backoff import Backoff
-from .answer import open_answer
+from ..outbound import Backoff
+from .answer import open_answer, read_refusal
 from .endpoint import Endpoint, Timeouts, Verify
 from .errors import ProtocolError, Unreachable
 from .link import EVENT_CHARS_MAX, Request
@@ -170,8 +170,8 @@ class TaskClient:
                 request = client.build_request(method, url, params=params, headers=headers, content=body)
                 async with open_answer(client, request, seconds=seconds) as answer:
                     if answer.status != 200:
-                        raise await answer.refusal(seconds)
-                    return await answer.read(seconds, ANSWER_BYTES_MAX)
+                        raise await read_refusal(answer, seconds)
+                    return await answer.read(max_bytes=ANSWER_BYTES_MAX, timeout_seconds=seconds)
         except Unreachable as error:
             raise Unreachable(f"no answer from {self._endpoint.base}: {error.detail}") from error
 

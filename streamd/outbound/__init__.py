@@ -1,1 +1,63 @@
-"""Requests to other servers (layer 0): bodies, ``Retry-After`` and backoff. Knows nothing of streamd."""
+"""HTTP requests to other servers: retries, deadlines, byte limits, and connections that are always closed.
+
+Imports httpx, trio and :mod:`streamd.errors`; knows nothing else of streamd.
+
+===============  =====================================================================
+``fetch``        :func:`fetch` and :func:`fetch_stream`: one request, retried
+``retry``        :class:`RetryPolicy` and :class:`RetryLoop`: the bounds and the loop
+``backoff``      :class:`Backoff` and :func:`read_retry_after`: the wait between attempts
+``response``     :func:`open_response`: one response, read in pieces
+``body``         :func:`with_body`: a request body that survives cancellation
+``handshake``    the socket of a cancelled TLS handshake, which httpcore leaves open
+``failures``     the errors, and the meaning of httpx's exceptions
+===============  =====================================================================
+
+A request is sent by a client that the caller owns::
+
+    async def read(response: StreamedResponse) -> bytes:
+        if response.status >= 500:
+            raise AttemptFailed("the server failed", retry_after_seconds=response.retry_after_seconds)
+        return await response.read(max_bytes=65_536)
+
+    body = await fetch(client, request, read, policy=RetryPolicy(attempts=4), attempt_timeout_seconds=30)
+"""
+
+from .backoff import MAX_RETRY_AFTER_SECONDS, Backoff, read_retry_after
+from .body import with_body
+from .failures import (
+    AttemptFailed,
+    ConnectionFailed,
+    DeadlinePassed,
+    FetchFailed,
+    ResponseBroken,
+    ResponseTimeout,
+    ResponseTooLarge,
+    UnsendableRequest,
+)
+from .fetch import fetch, fetch_stream
+from .response import StreamedResponse, open_response
+from .retry import RetriesExhausted, RetryBound, RetryLoop, RetryNotice, RetryPolicy
+
+__all__ = [
+    "MAX_RETRY_AFTER_SECONDS",
+    "AttemptFailed",
+    "Backoff",
+    "ConnectionFailed",
+    "DeadlinePassed",
+    "FetchFailed",
+    "ResponseBroken",
+    "ResponseTimeout",
+    "ResponseTooLarge",
+    "RetriesExhausted",
+    "RetryBound",
+    "RetryLoop",
+    "RetryNotice",
+    "RetryPolicy",
+    "StreamedResponse",
+    "UnsendableRequest",
+    "fetch",
+    "fetch_stream",
+    "open_response",
+    "read_retry_after",
+    "with_body",
+]

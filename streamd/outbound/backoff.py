@@ -1,18 +1,28 @@
-"""How long to wait before the next try."""
+"""The wait between two attempts: exponential backoff with jitter, and the server's ``Retry-After``."""
 
+import math
 import random
+import time
+from email.utils import parsedate_to_datetime
+from typing import Final
 
 import attrs
+
+# A server whose clock is wrong must not park a client for days.
+MAX_RETRY_AFTER_SECONDS: Final = 3600.0
+# A server may ask for a reconnection time of 0 ms. Doubling 0 would never back off.
+_MIN_DOUBLED_SECONDS: Final = 0.01
+_MAX_DOUBLINGS: Final = 32  # 2**32 s is beyond every maximum, and larger exponents overflow a float
 
 
 @attrs.frozen(kw_only=True)
 class Backoff:
-    """Waits that double, up to a bound, and never fall on the same moment for many clients.
+    """Exponential backoff with jitter, so that clients that failed together do not retry together.
 
     Args:
-        initial_seconds: before the first retry, unless the server asks for another time.
-        max_seconds: where doubling stops.
-        jitter: how much of a wait is added at random (0.5: up to half as much again).
+        initial_seconds: the wait before the first retry (s).
+        max_seconds: the bound on the doubled wait, before jitter (s).
+        jitter: the maximum share of a wait that is added at random (0.5: up to half as much again).
     """
 
     initial_seconds: float = 1.0
@@ -20,17 +30,40 @@ class Backoff:
     jitter: float = 0.5
 
     def delay(
-        self, attempt: int, *, base_seconds: float | None = None, at_least_seconds: float | None = None
+        self, attempt: int, *, base_seconds: float | None = None, retry_after_seconds: float | None = None
     ) -> float:
-        """Seconds to wait.
+        """Return the wait before the next attempt (s).
 
         Args:
-            attempt: how many tries have failed since the last that got somewhere, from 0.
-            base_seconds: the server's reconnection time (``retry:``), in place of ``initial_seconds``.
-            at_least_seconds: the server's ``Retry-After``, which ``max_seconds`` does not shorten.
+            attempt: the number of retries since the last progress; 0 before the first retry.
+            base_seconds: the server's reconnection time (``retry:``), instead of ``initial_seconds`` (s).
+            retry_after_seconds: the server's ``Retry-After``; ``max_seconds`` does not shorten it (s).
         """
         base = self.initial_seconds if base_seconds is None else base_seconds
-        # A server may ask for 0 ms, and doubling nothing would hammer it.
-        doubled = min(max(base, 0.01) * 2.0 ** min(attempt, 32), self.max_seconds)
-        wait = max(doubled if attempt or base else 0.0, at_least_seconds or 0.0)
+        doubled = max(base, _MIN_DOUBLED_SECONDS) * 2.0 ** min(attempt, _MAX_DOUBLINGS)
+        wait = max(
+            min(doubled, self.max_seconds) if attempt or base else 0.0,
+            retry_after_seconds or 0.0,
+        )
         return wait * (1 + self.jitter * random.random())
+
+
+def read_retry_after(value: str | None) -> float | None:
+    """Read a ``Retry-After`` header: a number of seconds or a date (RFC 9110 section 10.2.3).
+
+    Args:
+        value: the header's value, or None if the response has none.
+
+    Returns:
+        Seconds from now, from 0 to :data:`MAX_RETRY_AFTER_SECONDS`; None without a readable header.
+    """
+    if value is None:
+        return None
+    value = value.strip()
+    try:
+        seconds = (
+            float(value) if value[:1].isdigit() else parsedate_to_datetime(value).timestamp() - time.time()
+        )
+    except (ValueError, OverflowError):
+        return None
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS) if math.isfinite(seconds) else None

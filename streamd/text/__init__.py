@@ -17,7 +17,8 @@
 Pieces come as they are made. Whatever goes wrong ends in one :class:`GenerationFailed`, whose sentence is
 fit for clients; a text that was cut off is a failure, never a short text.
 
-May import ``streamd.config``, ``streamd.errors`` and ``streamd.events``, httpx, stamina, trio and structlog.
+May import ``streamd.config``, ``streamd.errors``, ``streamd.events``, ``streamd.outbound``, httpx, trio and
+structlog.
 """
 
 from .choose import make_generator

@@ -1,15 +1,15 @@
-"""Why a text could not begin, and whether asking again may help."""
+"""The failures that keep a text from beginning, and which of them a retry may help."""
 
-from collections.abc import AsyncIterator
 from typing import Final
 
-import httpx
 import trio
 
-from ..outbound.fetch import read_retry_after
+from ..errors import StreamdError
+from ..outbound import FetchFailed, StreamedResponse
 
-_BODY_BYTES_MAX: Final = 2000  # of an error answer, for the log
-_BODY_SECONDS: Final = 2.0  # how long it is read; the status has said enough
+# The body of an error response is only quoted in the log; the status decides.
+_BODY_BYTES_MAX: Final = 2000
+_BODY_TIMEOUT_SECONDS: Final = 2.0
 
 _SENTENCES: Final = {
     401: "the text service did not accept the configured key",
@@ -20,63 +20,57 @@ _SENTENCES: Final = {
 }
 
 
-class BeginFailed(Exception):
-    """One try to begin a text failed.
+class BeginFailed(StreamdError):
+    """One attempt to begin a text failed.
 
     Attributes:
-        sentence: for clients.
-        detail: for the log; may quote the server.
-        again: another try may succeed.
-        retry_after_seconds: how long the server wants to be left alone, if it said so.
+        detail: one sentence, fit for clients.
+        log_detail: for the log only; may quote the server.
+        again: a retry may succeed.
     """
+
+    code = "generation-failed"
+    status = 502
 
     def __init__(
         self,
-        sentence: str,
-        detail: str = "",
+        detail: str,
+        log_detail: str = "",
         *,
         again: bool = False,
         retry_after_seconds: float | None = None,
     ) -> None:
-        super().__init__(sentence)  # the sentence alone: stamina logs this between tries
-        self.sentence = sentence
-        self.detail = detail
+        super().__init__(detail, retry_after_seconds=retry_after_seconds)
+        self.log_detail = log_detail
         self.again = again
-        self.retry_after_seconds = retry_after_seconds
 
 
-def judge_transport(error: httpx.HTTPError) -> BeginFailed:
-    """What a failure of httpx means; one that our own request is to blame for would come again."""
-    ours = isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol)
-    return BeginFailed("the text service could not be reached", repr(error), again=not ours)
+def is_worth_retrying(failure: StreamdError) -> bool:
+    """Return whether a retry may bring the text."""
+    return failure.again if isinstance(failure, BeginFailed) else failure.retryable
 
 
-async def read_refusal(response: httpx.Response, body: AsyncIterator[bytes]) -> BeginFailed:
-    """What an answer that is not 200 means. Reads the beginning of its body, for the log.
-
-    Args:
-        response: its head.
-        body: the caller ends it.
-    """
-    status = response.status_code
+async def read_refusal(response: StreamedResponse) -> BeginFailed:
+    """Return the failure that a response other than 200 stands for, with the beginning of its body."""
+    status = response.status
     if status >= 500:
         sentence = f"the text service failed (HTTP {status})"
     else:
         sentence = _SENTENCES.get(status, f"the text service refused the request (HTTP {status})")
     return BeginFailed(
         sentence,
-        f"HTTP {status}: {await _read_beginning(body)}",
+        f"HTTP {status}: {await _read_beginning(response)}",
         again=status == 429 or status >= 500,
-        retry_after_seconds=read_retry_after(response.headers.get("retry-after")),
+        retry_after_seconds=response.retry_after_seconds,
     )
 
 
-async def _read_beginning(body: AsyncIterator[bytes]) -> str:
+async def _read_beginning(response: StreamedResponse) -> str:
     beginning = bytearray()
     try:
-        with trio.move_on_after(_BODY_SECONDS):
-            while len(beginning) < _BODY_BYTES_MAX and (part := await anext(body, b"")):
-                beginning += part
-    except httpx.HTTPError:
-        pass  # the status says enough
+        with trio.move_on_after(_BODY_TIMEOUT_SECONDS):
+            while len(beginning) < _BODY_BYTES_MAX and (piece := await response.receive_some()):
+                beginning += piece
+    except FetchFailed:
+        pass  # the status is enough
     return beginning[:_BODY_BYTES_MAX].decode("utf-8", "replace")

@@ -1,14 +1,10 @@
-"""The small parts: waits, problems, the JSON of the wire, the link's decisions."""
-
-import time
-from email.utils import formatdate
+"""The small parts: problems, the JSON of the wire, the link's decisions."""
 
 import pytest
 import trio
 from trio.testing import MockClock
 
 from streamd.client import (
-    Backoff,
     Closing,
     Connected,
     Gap,
@@ -24,7 +20,6 @@ from streamd.client.link import ControlFrame, Link
 from streamd.client.problem import read_problem
 from streamd.client.wire import read_frame, read_poll_answer
 from streamd.events import EventId
-from streamd.outbound.fetch import MAX_RETRY_AFTER_SECONDS, read_retry_after
 
 A, B, C = (EventId(f"1700000000000-00000{n}") for n in (1, 2, 3))
 
@@ -33,45 +28,7 @@ def event(id: str) -> ReceivedEvent:
     return ReceivedEvent(id, "message", None, "x")
 
 
-class TestBackoff:
-    def test_doubles_up_to_its_bound(self) -> None:
-        backoff = Backoff(initial_seconds=0.5, max_seconds=6, jitter=0)
-        assert [backoff.delay(attempt) for attempt in range(6)] == [0.5, 1, 2, 4, 6, 6]
-        assert backoff.delay(10_000) == 6
-
-    def test_jitter_only_adds(self) -> None:
-        waits = {Backoff(initial_seconds=1, jitter=0.5).delay(0) for _ in range(200)}
-        assert len(waits) > 100
-        assert min(waits) >= 1
-        assert max(waits) <= 1.5
-
-    def test_the_server_decides(self) -> None:
-        backoff = Backoff(initial_seconds=1, max_seconds=10, jitter=0)
-        assert backoff.delay(0, base_seconds=4) == 4
-        assert backoff.delay(1, base_seconds=4) == 8
-        assert backoff.delay(0, base_seconds=10**9) == 10
-        assert backoff.delay(0, at_least_seconds=100) == 100
-        assert backoff.delay(0, base_seconds=4, at_least_seconds=3) == 4
-
-    def test_zero_is_at_once_but_not_for_ever(self) -> None:
-        backoff = Backoff(jitter=0, max_seconds=10)
-        assert backoff.delay(0, base_seconds=0) == 0
-        assert [backoff.delay(attempt, base_seconds=0) for attempt in (1, 2, 20)] == [0.02, 0.04, 10]
-
-
 class TestProblem:
-    def test_retry_after(self) -> None:
-        assert read_retry_after(None) is None
-        assert read_retry_after("5") == 5
-        assert read_retry_after("0") == 0
-        assert read_retry_after("soon") is None
-        assert read_retry_after("") is None
-        assert read_retry_after(" 7 ") == 7
-        assert read_retry_after("1e999") is None
-        assert read_retry_after("99999999") == MAX_RETRY_AFTER_SECONDS
-        assert read_retry_after(formatdate(time.time() + 60, usegmt=True)) == pytest.approx(60, abs=5)
-        assert read_retry_after(formatdate(0, usegmt=True)) == 0
-
     @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"null", b"\xff", b'{"code": 5, "detail": []}'])
     def test_a_body_that_says_nothing(self, body: bytes) -> None:
         problem = read_problem(404, {}, body)

@@ -14,6 +14,7 @@ import attrs
 import httpx
 import trio
 
+from ...outbound import FetchFailed, ResponseTooLarge, StreamedResponse, open_response
 from .model import Image
 
 MAX_URL_CHARS: Final = 2000
@@ -52,8 +53,10 @@ class ImageLooker:
                 return await self._look(image)
             except ImageRefused as refused:
                 reason = str(refused)
-            except httpx.HTTPError as error:
-                reason = f"the server cannot be reached or broke off ({type(error).__name__})"
+            except ResponseTooLarge:
+                reason = f"larger than {self.max_bytes} bytes"
+            except FetchFailed as error:
+                reason = f"the server cannot be reached or broke off ({type(error.__cause__).__name__})"
             except httpx.InvalidURL:
                 reason = "the address, or one that it leads to, is no URL"
         return attrs.evolve(image, status="failed", reason=reason)
@@ -61,58 +64,40 @@ class ImageLooker:
     async def _look(self, image: Image) -> Image:
         url = check_url(image.url)
         for _ in range(_MAX_REDIRECTS + 1):
-            answer = await self._ask("HEAD", url)
-            if answer.status_code not in _REDIRECTS:
-                self._check_head(answer)
-            elif (target := answer.headers.get("location")) is None:
-                raise ImageRefused("the server redirects to nowhere")
-            else:
-                url = check_url(str(url.join(target)))
-                continue
-            return await self._fetch(image, url)
+            request = await self._make_request("HEAD", url)
+            async with open_response(self.http, request, decode=False) as response:
+                if response.status not in _REDIRECTS:
+                    self._check_head(response)
+                elif (target := response.headers.get("location")) is None:
+                    raise ImageRefused("the server redirects to nowhere")
+                else:
+                    url = check_url(str(url.join(target)))
+                    continue
+            return await self._measure(image, url)
         raise ImageRefused(f"more than {_MAX_REDIRECTS} redirects")
 
-    def _check_head(self, answer: httpx.Response) -> None:
-        """Refuse by the head alone what need not be fetched."""
-        if answer.status_code >= 400 and answer.status_code not in _NO_HEAD:
-            raise ImageRefused(f"the server answered {answer.status_code}")
-        if answer.is_success:
-            self._check_length(answer)
+    def _check_head(self, response: StreamedResponse) -> None:
+        """Reject by its head alone an image that need not be fetched."""
+        if response.status >= 400 and response.status not in _NO_HEAD:
+            raise ImageRefused(f"the server answered {response.status}")
+        if 200 <= response.status < 300:
+            response.check_length(self.max_bytes)
 
-    def _check_length(self, answer: httpx.Response) -> None:
-        length = answer.headers.get("content-length", "")
-        if length.isascii() and length.isdigit() and (len(length) > 18 or int(length) > self.max_bytes):
-            raise ImageRefused(f"larger than {self.max_bytes} bytes")
-
-    async def _ask(self, method: str, url: httpx.URL) -> httpx.Response:
-        request = await self._make_request(method, url)
-        answer = await self.http.send(request, stream=True)
-        await answer.aclose()
-        return answer
-
-    async def _fetch(self, image: Image, url: httpx.URL) -> Image:
-        answer = await self.http.send(await self._make_request("GET", url), stream=True)
-        try:
-            if answer.status_code != 200:
-                raise ImageRefused(f"the server answered {answer.status_code}")
-            self._check_length(answer)
+    async def _measure(self, image: Image, url: httpx.URL) -> Image:
+        """Read an image, and return it with its type, size and digest."""
+        request = await self._make_request("GET", url)
+        async with open_response(self.http, request, decode=False) as response:
+            if response.status != 200:
+                raise ImageRefused(f"the server answered {response.status}")
             digest, size, head = hashlib.sha256(), 0, b""
-            with trio.CancelScope() as reading:
-                async for part in answer.aiter_raw():
-                    size += len(part)
-                    if len(head) < _HEAD_BYTES:
-                        head += part[:_HEAD_BYTES]
-                    digest.update(part)
-                    if size > self.max_bytes:
-                        reading.cancel()  # and go on: so all of httpx's generators end in order
-            if size > self.max_bytes:
-                raise ImageRefused(f"larger than {self.max_bytes} bytes")
-        finally:
-            with trio.move_on_after(1, shield=True):
-                await answer.aclose()
+            async for piece in response.pieces(max_bytes=self.max_bytes):
+                size += len(piece)
+                if len(head) < _HEAD_BYTES:
+                    head += piece[:_HEAD_BYTES]
+                digest.update(piece)
         media_type = media_type_of(head)
         if media_type is None:
-            said = answer.headers.get("content-type", "nothing")[:60]
+            said = response.headers.get("content-type", "nothing")[:60]
             raise ImageRefused(f"no PNG, JPEG, GIF, WebP, BMP or AVIF (the server calls it {said})")
         return attrs.evolve(
             image,
