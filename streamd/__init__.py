@@ -45,10 +45,17 @@ if TYPE_CHECKING:
     from .extension import Service as Service
     from .extension import Streamd as Streamd
     from .http import EventStream as EventStream
+    from .settings import Settings as Settings
 
-_EXPORTS = {"EventStream": "http", "Service": "extension", "Streamd": "extension", "create_app": "app"}
+_EXPORTS = {
+    "EventStream": "http",
+    "Service": "extension",
+    "Settings": "settings",
+    "Streamd": "extension",
+    "create_app": "app",
+}
 
-__all__ = ["EventStream", "Service", "Streamd", "__version__", "create_app"]
+__all__ = ["EventStream", "Service", "Settings", "Streamd", "__version__", "create_app"]
 
 
 def __getattr__(name: str) -> Any:

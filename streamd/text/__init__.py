@@ -25,6 +25,7 @@ from .choose import make_generator
 from .port import GenerationFailed, Prompt, Rules, TextGenerator, whole
 from .rules import RuleGenerator
 from .settings import TextSettings
+from .vader import load_vader, score_text
 
 __all__ = [
     "GenerationFailed",
@@ -33,6 +34,8 @@ __all__ = [
     "Rules",
     "TextGenerator",
     "TextSettings",
+    "load_vader",
     "make_generator",
+    "score_text",
     "whole",
 ]

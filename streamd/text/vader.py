@@ -1,7 +1,7 @@
-"""One VADER analyzer for all services: loaded once, and safe to use in several threads.
+"""Sentiment of English text by VADER. One analyzer, loaded once and safe to use in several threads.
 
 C.J. Hutto and E.E. Gilbert: VADER, a parsimonious rule-based model for sentiment analysis of social media
-text (ICWSM 2014). It reads English.
+text (ICWSM 2014).
 """
 
 import threading
@@ -10,16 +10,16 @@ from typing import Any, Final
 
 import trio
 
-PASSAGE_COST: Final = 500  # what is scored as a whole: more than a tweet, for which VADER was made
-_EMOJI_FROM: Final = "\u2190"  # VADER puts words in the place of a pictogram, on average as many letters as
-_EMOJI_COST: Final = 10  # this
+PASSAGE_COST: Final = 500  # longest text scored in one piece; VADER was made for tweets
+_EMOJI_FROM: Final = "\u2190"
+_EMOJI_COST: Final = 10  # VADER replaces a pictogram by words of about this many letters
 
 _loading: Final = threading.Lock()
 _analyzer: Any = None
 
 
-async def load() -> None:
-    """Read the lexicon, unless that has been done, in a thread. Cancelled, it waits for the thread."""
+async def load_vader() -> None:
+    """Load the lexicon in a worker thread, once. Cancelling waits for the thread."""
     if _analyzer is None:
         await trio.to_thread.run_sync(_load)
 
@@ -37,21 +37,21 @@ def _load() -> Any:
 
 
 def score(text: str) -> float:
-    """How a text sounds, from -1 (bad) to 1 (good): VADER's compound score.
+    """Return VADER's compound score of a short text, from -1 (negative) to 1 (positive).
 
-    About 100 µs for two sentences, but the time may grow with the square of the number of words (0.15 s for
-    5,000 characters). So this is for short texts; :func:`score_text` is for all.
+    Takes about 100 µs for two sentences and grows with the square of the number of words (0.15 s for 5,000
+    characters). Use :func:`score_text` for texts of any length.
     """
     analyzer = _analyzer or _load()
     return float(analyzer.polarity_scores(text)["compound"])
 
 
 def score_text(text: str) -> float:
-    """How a text sounds, from -1 to 1: VADER's compound score.
+    """Return VADER's compound score of a text, from -1 (negative) to 1 (positive).
 
-    A long text is scored passage by passage, and gets their average by length, as VADER's documentation
-    says for texts of several sentences. The time VADER takes grows with the square of a text's words: ten
-    thousand pictograms at once would take half a minute.
+    A long text is scored by passages and averaged by length, as VADER's documentation recommends for several
+    sentences. This bounds the time, which is quadratic in one passage: ten thousand pictograms in one would
+    take half a minute.
     """
     if len(text) <= PASSAGE_COST and text.isascii():
         return score(text)
@@ -64,16 +64,16 @@ def score_text(text: str) -> float:
 
 
 def _passages(text: str) -> Iterator[str]:
-    """Pieces of at most ``PASSAGE_COST``, cut between words where there is a space to cut at."""
+    """Split a text into passages of at most ``PASSAGE_COST``, between words where possible."""
     start, cost, space = 0, 0, -1
-    for place, letter in enumerate(text):
+    for index, letter in enumerate(text):
         cost += _EMOJI_COST if letter >= _EMOJI_FROM else 1
         while cost > PASSAGE_COST:
-            end = space + 1 if space >= start else place
+            end = space + 1 if space >= start else index
             yield text[start:end]
-            start, cost = end, _cost(text[end : place + 1])
+            start, cost = end, _cost(text[end : index + 1])
         if letter.isspace():
-            space = place
+            space = index
     if start < len(text):
         yield text[start:]
 

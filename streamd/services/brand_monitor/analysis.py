@@ -7,9 +7,9 @@ from typing import Any, Final, TypeVar
 
 import trio
 
-from ...events.control import format_time
+from ...events import format_time
 from ...tasks import Progress, StepPlan, StepProgress, WorkFailed
-from ...text import vader
+from ...text import load_vader, score_text
 from .folding import prepare
 from .names import Matcher, NameMatches
 from .requests import Mention, Wanted, unpack
@@ -101,12 +101,12 @@ class Analyst:
         return found, voice
 
     async def _score(self, progress: Progress, mentions: Sequence[Mention]) -> Tone:
-        tone = Tone(vader.score_text)
+        tone = Tone(score_text)
         async with progress.step("sentiment", message="Scoring what is said of the brand") as step:
             if not mentions:
                 await step.skip("No mention names the brand")
                 return tone
-            await vader.load()
+            await load_vader()
             await self._each(step, mentions, tone.add, "Scored {} of {} mentions of the brand")
         return tone
 

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from ...errors import InvalidField
-from ...events.bodies import decode_json
+from ...events import decode_json
 from .names import key_of
 from .settings import BrandMonitorSettings
 

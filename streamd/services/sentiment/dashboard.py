@@ -12,9 +12,8 @@ import trio
 
 from ...database import Database
 from ...errors import Unavailable
-from ...events.event import EventLimits
-from ...text import vader
-from ...text.vader import score_text
+from ...events import EventLimits
+from ...text import load_vader, score_text
 from .feed import Feed, FeedPublisher
 from .items import Item, read_items
 from .models import SentimentMetrics
@@ -81,7 +80,7 @@ class Dashboard:
     async def run(self) -> NoReturn:
         """Load the stored items, then publish and purge until cancelled; no accepted item is lost."""
         self._started = trio.current_time()
-        await vader.load()
+        await load_vader()
         await self._load()
         self._loaded.set()
         async with trio.open_nursery() as nursery:

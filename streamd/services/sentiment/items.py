@@ -15,10 +15,7 @@ import attrs
 import msgspec
 
 from ...errors import InvalidBody, InvalidField, RequestError, TooLarge
-from ...events import Draft
-from ...events.bodies import decode_json
-from ...events.control import format_time
-from ...events.event import EventLimits
+from ...events import Draft, EventLimits, decode_json, format_time
 from .models import ItemBody, ItemsBody, Sentiment
 from .scoring import sentiment_of
 from .settings import SentimentSettings

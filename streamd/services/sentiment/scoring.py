@@ -5,7 +5,7 @@ from typing import Final
 
 import trio
 
-from ...text.vader import score_text
+from ...text import score_text
 from .models import Sentiment
 
 POSITIVE_FROM: Final = 0.05  # the thresholds of VADER's authors for the compound score

@@ -121,7 +121,7 @@ async def test_vader_is_loaded_once_and_separates_good_from_bad(monkeypatch: pyt
     async with trio.open_nursery() as nursery:
         for _ in range(5):
             nursery.start_soon(load)
-            nursery.start_soon(vader.load)
+            nursery.start_soon(vader.load_vader)
     assert len(loaded) == 5
     assert all(analyzer is vader._analyzer for analyzer in loaded)
     assert vader.score("I love it, great work!") > 0.5
