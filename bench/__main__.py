@@ -1,4 +1,4 @@
-"""``python -m bench list``, ``install`` and ``run``; `README.md` says what is measured."""
+"""The commands ``python -m bench list``, ``install`` and ``run``; see `README.md`."""
 
 import resource
 import signal
@@ -20,7 +20,7 @@ from .report import describe, make_console, make_table, write_json
 from .run import run_scenario
 from .scenarios import SCENARIOS
 
-_SPARE_FILES = 200
+_SPARE_FILES = 200  # for the standard streams, files and pipes of the benchmark itself (count)
 
 
 @click.group(invoke_without_command=True)
@@ -28,9 +28,9 @@ _SPARE_FILES = 200
 def main(context: click.Context) -> None:
     """Measure streamd and its peers on this machine, over the loopback interface.
 
-    Without a command: everything, as `run` does, which takes hours.
+    Without a command, run all scenarios as `run` does, which takes hours.
     """
-    # Ended by SIGTERM, it ends its servers first.
+    # On SIGTERM, exit through the context managers that end the servers.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     if context.invoked_subcommand is None:
         context.invoke(run)
@@ -38,23 +38,23 @@ def main(context: click.Context) -> None:
 
 @main.command("list")
 def list_all() -> None:
-    """What can be measured, and whom."""
+    """List scenarios and peers."""
     console = make_console()
-    table = Table("scenario", "what", "peers")
+    table = Table("scenario", "description", "peers")
     for scenario in SCENARIOS:
         table.add_row(scenario.name, scenario.title, ", ".join(peer.name for peer in scenario.peers()))
     console.print(table)
-    table = Table("peer", "what", "version")
-    everyone = (*PEERS, StreamdView())
-    found = versions(everyone)
-    for peer in everyone:
+    table = Table("peer", "description", "version")
+    all_peers = (*PEERS, StreamdView())
+    found = versions(all_peers)
+    for peer in all_peers:
         table.add_row(peer.name, peer.about, found[peer.name])
     console.print(table)
 
 
 @main.command()
 def install() -> None:
-    """Build the C programs, and install what the peers need from pip and npm into .bench/."""
+    """Build the C programs, and install the peers' packages from pip and npm into .bench/."""
     if problems := install_peers(_say):
         sys.exit("\n".join(problems))
 
@@ -69,49 +69,57 @@ def _names_of_peers() -> list[str]:
 
 @main.command()
 @click.option(
-    "--scenario", "scenarios", multiple=True, type=click.Choice(_names_of_scenarios()), help="Only these."
+    "--scenario",
+    "scenarios",
+    multiple=True,
+    type=click.Choice(_names_of_scenarios()),
+    help="Run only these scenarios.",
 )
-@click.option("--peer", "peers", multiple=True, type=click.Choice(_names_of_peers()), help="Only these.")
-@click.option("--runs", type=click.IntRange(1, 50), help="Of each peer.  [default: 5; 1 with --quick]")
-@click.option("--quick", is_flag=True, help="Small loads, for a first look; the figures say little.")
+@click.option(
+    "--peer", "peers", multiple=True, type=click.Choice(_names_of_peers()), help="Run only these peers."
+)
+@click.option(
+    "--runs", type=click.IntRange(1, 50), help="Number of runs of each peer.  [default: 5; 1 with --quick]"
+)
+@click.option("--quick", is_flag=True, help="Use small loads: a smoke test, whose figures mean little.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     default=MADE / "results",
-    help="Where results.json and the plots go.  [default: .bench/results]",
+    help="Folder of results.json and the plots.  [default: .bench/results]",
 )
 def run(scenarios: tuple[str, ...], peers: tuple[str, ...], runs: int | None, quick: bool, out: Path) -> None:
-    """Measure; exits 1 when streamd failed, or lost, repeated or reordered an event."""
+    """Measure; exit with 1 if streamd failed, or lost, repeated or reordered an event."""
     chosen = [scenario for scenario in SCENARIOS if not scenarios or scenario.name in scenarios]
     chosen = [scenario for scenario in chosen if scenario.peers(peers)]
     if not chosen:
-        sys.exit("none of these peers takes part in any of these scenarios; see `python -m bench list`")
+        sys.exit("none of these scenarios measures any of these peers; see `python -m bench list`")
     runs = runs or (1 if quick else 5)
     _raise_open_files(max((one.quick if quick else one.load).connections for one in chosen))
     try:
         build("load")
     except Missing as error:
-        sys.exit(f"cannot measure anything: {error}")
+        sys.exit(f"the load program is missing: {error}")
     out.mkdir(parents=True, exist_ok=True)
-    everyone = {peer.name: peer for scenario in chosen for peer in scenario.peers(peers)}
+    by_name = {peer.name: peer for scenario in chosen for peer in scenario.peers(peers)}
     report: dict[str, Any] = {
         "machine": describe_machine(),
-        "versions": versions(everyone.values()),
+        "versions": versions(by_name.values()),
         "runs": runs,
         "quick": quick,
         "scenarios": {},
     }
     console = make_console()
-    spoilt = []
+    invalid = []
     for scenario in chosen:
         rows = run_scenario(scenario, peers, runs, quick=quick, say=_say)
         console.print(make_table(scenario, rows, quick=quick), "")
         report["scenarios"][scenario.name] = describe(scenario, rows, quick=quick)
         write_json(report, out / "results.json")
-        spoilt += [f"{scenario.name}: {row.peer.name}" for row in rows if row.spoils_the_benchmark]
+        invalid += [f"{scenario.name}: {row.peer.name}" for row in rows if row.is_invalid]
     _draw_all(report, out)
-    if spoilt:
-        sys.exit("failed, or lost, repeated or reordered events: " + "; ".join(spoilt))
+    if invalid:
+        sys.exit("failed, or lost, repeated or reordered events: " + "; ".join(invalid))
 
 
 def _draw_all(report: dict[str, Any], out: Path) -> None:
@@ -129,7 +137,7 @@ def _raise_open_files(connections: int) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if connections + _SPARE_FILES > hard:
-        sys.exit(f"{connections} connections need more open files than the {hard} allowed (ulimit -Hn)")
+        sys.exit(f"{connections} connections need more open files than the hard limit of {hard} (ulimit -Hn)")
 
 
 def _say(text: str) -> None:

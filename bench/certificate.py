@@ -1,4 +1,4 @@
-"""A certificate for the TLS scenarios, made anew for every server."""
+"""A certificate for the TLS scenarios, issued for each server."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from .missing import Missing
 
 @attrs.frozen
 class Certificate:
-    """PEM files."""
+    """The PEM files of a certificate."""
 
     chain: Path
     key: Path
@@ -24,7 +24,7 @@ def make_certificate(directory: Path) -> Certificate:
     try:
         import trustme
     except ImportError:
-        raise Missing("trustme is not installed; it comes with the extra `test`") from None
+        raise Missing("trustme is not installed: install the extra `test`") from None
     issued = trustme.CA().issue_cert("127.0.0.1")
     certificate = Certificate(directory / "chain.pem", directory / "key.pem")
     for number, part in enumerate(issued.cert_chain_pems):

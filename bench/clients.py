@@ -1,4 +1,4 @@
-"""The clients: the C program `native/load.c`, driven over its standard input and output."""
+"""The clients: the C program `native/load.c`, controlled over its standard input and output."""
 
 import json
 import select
@@ -14,15 +14,15 @@ from .load import Load
 from .native import build
 from .peers.base import Running
 
-_RAMP = 64  # connections on their way at once
-_SPARE_SECONDS = 10.0  # how much later than its own deadline the program is given up
-_END_SECONDS = 15.0
+_RAMP = 64  # maximum number of connections that are being established
+_SPARE_SECONDS = 10.0  # added to the program's own deadline
+_END_SECONDS = 15.0  # timeout for the program to exit
 _SHOWN_CHARACTERS = 400  # of its messages in an error
 
 
 @attrs.frozen(kw_only=True)
 class Outcome:
-    """What the clients saw; times are of the monotonic clock that all processes share."""
+    """The counts and delays of all clients; times are of the monotonic clock, which all processes share."""
 
     deliveries: int
     missing: int
@@ -31,7 +31,7 @@ class Outcome:
     closed: int  # streams the server ended early
     first_ns: int
     last_ns: int
-    p50_ns: int  # from an event's time to the read that brought it
+    p50_ns: int  # from an event's time to the read that completed it
     p99_ns: int
     p999_ns: int
     max_ns: int
@@ -42,15 +42,15 @@ class Clients:
     """A running load program; leaving the block closes its connections.
 
     Args:
-        server: whom to connect to.
-        load: how many clients, and what they wait for.
-        path: what they ask for.
-        connect_only: they read and drop, and nobody waits for what they got.
-        ramp: connections on their way at once.
+        server: to connect to.
+        load: number of clients, and of the events that they wait for.
+        path: of the requests; by default the peer's path of subscriptions.
+        connect_only: the clients discard events, and :meth:`done` is not called.
+        ramp: maximum number of connections that are being established.
 
     Raises:
-        Missing: it cannot be built.
-        RuntimeError: from every method, when the program failed or took too long.
+        Missing: the program cannot be built.
+        RuntimeError: from all methods: the program failed, or did not answer in time.
     """
 
     def __init__(
@@ -90,25 +90,25 @@ class Clients:
                 self._process.kill()
 
     def connected(self) -> float:
-        """Wait until all are connected; the seconds that took, from the first connect."""
+        """Wait until all clients are connected; return the time since the first connect (s)."""
         return float(self._expect("connected")["seconds"])
 
     def done(self) -> Outcome:
-        """Wait until all events have come, or the deadline has passed."""
-        said = self._expect("done")
-        return Outcome(**{field.name: said[field.name] for field in attrs.fields(Outcome)})
+        """Wait until all events have arrived, or the deadline has passed."""
+        answer = self._expect("done")
+        return Outcome(**{field.name: answer[field.name] for field in attrs.fields(Outcome)})
 
     def connect_again(self) -> None:
-        """Close all connections at once and connect anew; wait with :meth:`connected`."""
+        """Close all connections at once and connect again; :meth:`connected` waits for the end."""
         assert self._process.stdin is not None
         self._process.stdin.write(b"again\n")
         self._process.stdin.flush()
 
     def _expect(self, event: str) -> dict[str, Any]:
-        said: dict[str, Any] = json.loads(self._read_line())
-        if said["event"] != event:
-            raise RuntimeError(f"the load program said {said}, not {event}")
-        return said
+        answer: dict[str, Any] = json.loads(self._read_line())
+        if answer["event"] != event:
+            raise RuntimeError(f"the load program printed {answer} instead of {event!r}")
+        return answer
 
     def _read_line(self) -> bytes:
         assert self._process.stdout is not None
@@ -116,17 +116,17 @@ class Clients:
         while b"\n" not in self._received:
             ready, _, _ = select.select([stdout], [], [], max(0.0, self._deadline - time.monotonic()))
             if not ready:
-                raise RuntimeError("the load program did not answer in time" + self._said())
+                raise RuntimeError("the load program did not answer in time" + self._errors())
             data = self._process.stdout.read1(65_536)  # type: ignore[attr-defined]
             if not data:
                 raise RuntimeError(
-                    f"the load program ended with status {self._process.wait()}" + self._said()
+                    f"the load program ended with status {self._process.wait()}" + self._errors()
                 )
             self._received += data
         line, _, self._received = self._received.partition(b"\n")
         return line
 
-    def _said(self) -> str:
+    def _errors(self) -> str:
         self._messages.seek(0)
         return ": " + (
             self._messages.read().decode(errors="replace").strip()[-_SHOWN_CHARACTERS:] or "no message"

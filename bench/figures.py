@@ -1,4 +1,4 @@
-"""The figures: what each is called, in which unit, and how those of several runs become one."""
+"""The figures: their headings and units, and the combination of several runs."""
 
 import statistics
 from collections.abc import Iterable, Mapping
@@ -8,7 +8,7 @@ import attrs
 
 from .clients import Outcome
 
-# What one run measured, by the names below.
+# The figures of one run, by the names below.
 Figures = Mapping[str, float]
 
 LOSS: Final = ("missing", "repeated", "disordered")
@@ -16,7 +16,7 @@ LOSS: Final = ("missing", "repeated", "disordered")
 
 @attrs.frozen
 class Figure:
-    """How a figure is shown."""
+    """The presentation of a figure."""
 
     heading: str  # of its column
     about: str
@@ -33,8 +33,8 @@ FIGURES: Final[Mapping[str, Figure]] = {
     "connects_per_second": Figure("connects\n/s", "connects a second"),
     "memory_bytes_per_connection": Figure("memory/\nconn. kB", "memory of the server a connection", 1, 1e3),
     "cpu_us_per_connect": Figure("CPU µs/\nconnect", "CPU of the server per connect"),
-    "missing": Figure("missing", "deliveries that did not come"),
-    "repeated": Figure("repeated", "deliveries that came again"),
+    "missing": Figure("missing", "deliveries that did not arrive"),
+    "repeated": Figure("repeated", "deliveries that arrived again"),
     "disordered": Figure("disordered", "deliveries out of order"),
     "published_single_per_second": Figure("single\nPOSTs/s", "events published a second, each its own POST"),
     "published_array_per_second": Figure("arrays of\n100: /s", "events published a second in arrays of 100"),
@@ -58,12 +58,12 @@ FIGURES: Final[Mapping[str, Figure]] = {
 
 
 def of_deliveries(outcome: Outcome, began_ns: int, cpu_seconds: float) -> dict[str, float]:
-    """The figures of a fan-out.
+    """Compute the figures of a fan-out.
 
     Args:
-        outcome: what the clients saw.
-        began_ns: when publishing began.
-        cpu_seconds: what the server used from then to the last delivery.
+        outcome: counts and delays of the clients.
+        began_ns: time at which publishing began (ns, monotonic clock).
+        cpu_seconds: CPU time of the server from then to the last delivery (s).
 
     Raises:
         RuntimeError: nothing was delivered.
@@ -81,13 +81,13 @@ def of_deliveries(outcome: Outcome, began_ns: int, cpu_seconds: float) -> dict[s
 
 
 def loss(outcomes: Iterable[Outcome]) -> dict[str, float]:
-    """What was lost, repeated or out of order in all of them together."""
+    """Sum up the lost, repeated and disordered events of several outcomes."""
     outcomes = list(outcomes)
     return {name: float(sum(getattr(outcome, name) for outcome in outcomes)) for name in LOSS}
 
 
 def combine(runs: Iterable[Figures]) -> dict[str, float]:
-    """The median of every figure, but of losses the worst run's."""
+    """Combine runs: the maximum of losses, the median of all other figures."""
     runs = list(runs)
     return {
         name: (max if name in LOSS else statistics.median)([run[name] for run in runs]) for name in runs[0]

@@ -1,4 +1,4 @@
-"""What the peers need from pip and npm, into `.bench/`; does nothing where it is there already."""
+"""Installation of the peers' packages from pip and npm into `.bench/`, unless they are installed."""
 
 import shutil
 import subprocess
@@ -17,7 +17,7 @@ _STAMP: Final = "installed"
 
 
 def install(say: Callable[[str], None]) -> list[str]:
-    """Install and build everything; returns what could not be."""
+    """Install and build everything; return the errors."""
     problems = []
     steps: tuple[tuple[str, Callable[[], None]], ...] = (
         ("the load program", lambda: _build("load")),
@@ -41,7 +41,7 @@ def _build(name: str) -> None:
 def _once(
     directory: Path, packages: tuple[str, ...], install_into: Callable[[Path, Iterable[str]], None]
 ) -> None:
-    """Install into an empty directory, unless the same packages were installed there to the end."""
+    """Install into an empty directory, unless the same packages were completely installed there."""
     stamp, wanted = directory / _STAMP, "\n".join(packages)
     if stamp.exists() and stamp.read_text() == wanted:
         return
@@ -61,6 +61,6 @@ def _install_python(directory: Path, packages: Iterable[str]) -> None:
 def _install_node(directory: Path, packages: Iterable[str]) -> None:
     npm = shutil.which("npm")
     if npm is None:
-        raise Missing("no npm; Debian packages: nodejs npm")
+        raise Missing("npm is not installed: install the Debian packages nodejs and npm")
     command = [npm, "install", "--no-audit", "--no-fund", "--no-save", "--prefix", str(directory), *packages]
     subprocess.run(command, check=True, timeout=_INSTALL_SECONDS, stdout=sys.stderr)

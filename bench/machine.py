@@ -1,4 +1,4 @@
-"""What the figures were measured on."""
+"""A description of the machine that the figures were measured on."""
 
 import os
 import platform
@@ -13,7 +13,7 @@ from .peers import Peer
 
 
 def describe_machine() -> dict[str, str | int]:
-    """CPU, kernel, memory and Python."""
+    """Describe CPU, kernel, memory and Python."""
     found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     return {
         "cpu": found.group(1) if found else platform.processor() or platform.machine(),
@@ -25,7 +25,7 @@ def describe_machine() -> dict[str, str | int]:
 
 
 def versions(peers: Iterable[Peer]) -> dict[str, str]:
-    """The version of every peer, or that it is missing."""
+    """Return the version of each peer, or the reason why it is missing."""
     return {peer.name: _version(peer) for peer in peers}
 
 

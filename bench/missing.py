@@ -1,5 +1,5 @@
-"""What a benchmark needs and this machine does not have."""
+"""The error of a missing dependency."""
 
 
 class Missing(Exception):
-    """Something outside Python is not installed; the message names the Debian package that brings it."""
+    """A program or library is not installed; the message names the package to install."""

@@ -1,4 +1,4 @@
-"""Plots: one picture a scenario, a panel for each of its figures, a bar for each peer."""
+"""Plots: one image for each scenario, with a panel for each figure and a bar for each peer."""
 
 import importlib
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ _BAR_INCHES: Final = 0.38
 
 
 def load_matplotlib() -> Any:
-    """``matplotlib.pyplot``, drawing into files.
+    """Import ``matplotlib.pyplot``, set up to draw into files.
 
     Raises:
         Missing: matplotlib is not installed.
@@ -24,11 +24,11 @@ def load_matplotlib() -> Any:
         importlib.import_module("matplotlib").use("Agg")
         return importlib.import_module("matplotlib.pyplot")
     except ImportError:
-        raise Missing("no plots: matplotlib is not installed; it comes with the extra `bench`") from None
+        raise Missing("plots need matplotlib: install the extra `bench`") from None
 
 
 def draw(name: str, scenario: Mapping[str, Any], file: Path) -> None:
-    """Draw a scenario of the JSON report: bars are the medians, dots the single runs.
+    """Draw a scenario of the JSON report: bars are medians, dots are runs.
 
     Raises:
         Missing: matplotlib is not installed.
@@ -52,14 +52,14 @@ def draw(name: str, scenario: Mapping[str, Any], file: Path) -> None:
 
 def _draw_panel(panel: Any, column: str, peers: Mapping[str, Any]) -> None:
     shown = FIGURES[column]
-    for place, (peer, found) in enumerate(peers.items()):
+    for row, (peer, found) in enumerate(peers.items()):
         if column not in found["medians"]:
             continue
         median = found["medians"][column] / shown.divisor
-        panel.barh(place, median, color=_OURS if peer.startswith("streamd") else _OTHERS)
+        panel.barh(row, median, color=_OURS if peer.startswith("streamd") else _OTHERS)
         dots = [run[column] / shown.divisor for run in found["runs"]]
-        panel.plot(dots, [place] * len(dots), ".", color="black", markersize=3)
-        panel.annotate(f"  {median:,.{shown.digits}f}", (max(dots), place), va="center", fontsize=7)
+        panel.plot(dots, [row] * len(dots), ".", color="black", markersize=3)
+        panel.annotate(f"  {median:,.{shown.digits}f}", (max(dots), row), va="center", fontsize=7)
     panel.set_title(shown.heading.replace("\n", " "), fontsize=8)
     panel.tick_params(labelsize=7)
     panel.margins(x=0.25)

@@ -1,4 +1,4 @@
-"""Publishing: one kept-alive HTTP/1.1 connection on a plain blocking socket, and bytes made by hand."""
+"""Publishing over one keep-alive HTTP/1.1 connection, on a plain blocking socket."""
 
 import enum
 import json
@@ -12,22 +12,22 @@ from typing import Final, Self
 
 TOPIC: Final = "bench"
 _RECEIVE_BYTES: Final = 65_536
-# A larger body is sent while another thread reads the answer, which may fill the socket before that.
+# While a larger body is sent, another thread reads the answer, which could fill the socket buffers before.
 _LARGE_BODY_BYTES: Final = 65_536
 
 
 class Encoding(enum.Enum):
-    """How a server wants an event."""
+    """The format in which a server accepts an event."""
 
     JSON = "application/json"  # {"topic", "data"}
-    RAW = "text/plain"  # the data as the body
+    RAW = "text/plain"  # the body is the data
 
 
 class Publisher:
     """Publishes events whose data is their number, the time and filler.
 
     Raises:
-        RuntimeError: from every method that publishes, when the server refused.
+        RuntimeError: from all publishing methods: the server rejected the events.
         OSError: the connection failed, or an answer took longer than ``timeout_seconds``.
     """
 
@@ -51,12 +51,12 @@ class Publisher:
         self._socket.close()
 
     def publish_each(self, numbers: Sequence[int], *, payload_bytes: int, rate: float = 0.0) -> None:
-        """Publish every event by a request of its own.
+        """Publish each event with its own request.
 
         Args:
             numbers: the events' numbers.
-            payload_bytes: filler in each.
-            rate: events a second, counted from now; 0: the next when the last is acknowledged.
+            payload_bytes: filler of each event.
+            rate: events a second; 0: each one once the previous is acknowledged.
         """
         filler = "x" * payload_bytes
         began = time.monotonic()
@@ -71,10 +71,10 @@ class Publisher:
         self._post(b"[" + b",".join(_lines(numbers, payload_bytes)) + b"]", Encoding.JSON.value)
 
     def publish_ndjson(self, numbers: Sequence[int], *, payload_bytes: int) -> None:
-        """Publish the events as one NDJSON body; all have the time at which it was made."""
+        """Publish the events as one NDJSON body; all carry the time at which it was built."""
         answer = self._post(b"\n".join(_lines(numbers, payload_bytes)) + b"\n", "application/x-ndjson")
         if b'"error"' in answer:
-            raise RuntimeError(f"a line was refused: {answer[answer.index(b'error') - 50 :][:300]!r}")
+            raise RuntimeError(f"a line was rejected: {answer[answer.index(b'error') - 50 :][:300]!r}")
 
     def _encode(self, text: str) -> bytes:
         if self._encoding is Encoding.RAW:
@@ -104,7 +104,7 @@ class Publisher:
         return context.wrap_socket(sock)
 
     def _read_answer(self) -> bytes:
-        """The body of the answer; connects anew when the server says that it closes."""
+        """Read an answer, and return its body; reconnect if the server closes the connection."""
         head = self._read_until(b"\r\n\r\n")
         status_line, *lines = head.decode("latin-1").split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
@@ -115,7 +115,7 @@ class Publisher:
         else:
             body = self._read_exactly(int(headers["content-length"]))
         if not status_line.split()[1].startswith("2"):
-            raise RuntimeError(f"publishing was refused: {status_line} {body[:200]!r}")
+            raise RuntimeError(f"publishing was rejected: {status_line} {body[:200]!r}")
         if headers.get("connection", "").lower() == "close":
             self._socket.close()
             self._socket = self._connect()

@@ -1,4 +1,4 @@
-"""What came out: a table on the terminal, and everything as JSON."""
+"""The results: a table on the terminal, and everything as JSON."""
 
 import json
 import sys
@@ -11,21 +11,21 @@ from rich.console import Console
 from rich.table import Table
 
 from .figures import FIGURES, LOSS, Figure
-from .run import Row, ratios
+from .run import PeerResult, ratios
 from .scenarios import Scenario
 
-# Where the output is no terminal. The widest table needs about so many characters.
+# The width of the widest table, for output that is no terminal.
 _WIDTH_CHARACTERS = 160
 _NAME_CHARACTERS = 34
 
 
 def make_console() -> Console:
-    """Standard output, wide enough for the tables when it is no terminal."""
+    """Return a console on standard output, wide enough for the tables if it is no terminal."""
     return Console() if sys.stdout.isatty() else Console(width=_WIDTH_CHARACTERS)
 
 
-def make_table(scenario: Scenario, rows: Sequence[Row], *, quick: bool = False) -> Table:
-    """A row for every peer, also for those that are missing or failed."""
+def make_table(scenario: Scenario, rows: Sequence[PeerResult], *, quick: bool = False) -> Table:
+    """Build a table with a row for each peer, including those that are missing or failed."""
     table = Table(
         title=f"{scenario.name}: {_title(scenario, quick)}", title_justify="left", title_style="bold"
     )
@@ -53,7 +53,7 @@ def _title(scenario: Scenario, quick: bool) -> str:
     return f"{scenario.title} (quick: a smaller load)" if quick else scenario.title
 
 
-def _name(row: Row) -> str:
+def _name(row: PeerResult) -> str:
     name = row.peer.name
     if row.missing:
         return f"{name}\nmissing: {row.missing}"
@@ -67,8 +67,8 @@ def _cell(value: float | None, figure: Figure) -> str:
     return "–" if value is None else f"{value / figure.divisor:,.{figure.digits}f}"
 
 
-def describe(scenario: Scenario, rows: Sequence[Row], *, quick: bool) -> dict[str, Any]:
-    """A scenario's part of the JSON report."""
+def describe(scenario: Scenario, rows: Sequence[PeerResult], *, quick: bool) -> dict[str, Any]:
+    """Build a scenario's part of the JSON report."""
     by_peer = ratios(scenario, rows)
     return {
         "title": _title(scenario, quick),
@@ -91,7 +91,7 @@ def describe(scenario: Scenario, rows: Sequence[Row], *, quick: bool) -> dict[st
 
 
 def write_json(report: Mapping[str, Any], file: Path) -> None:
-    """Write it whole or not at all."""
+    """Write the report atomically."""
     unfinished = file.with_suffix(".unfinished")
     unfinished.write_text(json.dumps(report, indent=2) + "\n")
     unfinished.replace(file)

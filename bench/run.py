@@ -1,4 +1,4 @@
-"""Running a scenario: every peer once, then every peer again, and so on."""
+"""Running a scenario with interleaved peers: the first run of each, then the second of each, and so on."""
 
 from collections.abc import Callable, Sequence
 
@@ -11,39 +11,39 @@ from .scenarios import Scenario
 
 
 @attrs.define
-class Row:
-    """What came of one peer in one scenario."""
+class PeerResult:
+    """The results of one peer in one scenario."""
 
     peer: Peer
     runs: list[Figures] = attrs.field(factory=list)
-    failures: list[str] = attrs.field(factory=list)  # runs that gave no figures, and why
-    missing: str = ""  # why the peer cannot run at all
+    failures: list[str] = attrs.field(factory=list)  # the errors of failed runs
+    missing: str = ""  # the reason, if the peer is not installed
 
     @property
     def medians(self) -> dict[str, float]:
-        """The figures of all its runs as one; empty when there are none."""
+        """The combined figures of all runs; empty if there are none."""
         return combine(self.runs) if self.runs else {}
 
     @property
-    def spoils_the_benchmark(self) -> bool:
-        """Whether it is streamd and failed, or lost, repeated or reordered an event."""
+    def is_invalid(self) -> bool:
+        """The peer is streamd, and failed, or lost, repeated or reordered an event."""
         lost = any(run.get(name) for run in self.runs for name in LOSS)
         return self.peer.ours and (lost or bool(self.failures))
 
 
 def run_scenario(
     scenario: Scenario, names: Sequence[str], runs: int, *, quick: bool, say: Callable[[str], None]
-) -> list[Row]:
+) -> list[PeerResult]:
     """Measure the scenario's peers, interleaved.
 
     Args:
         scenario: what to measure.
         names: of the peers; all when empty.
-        runs: how often each peer is measured.
-        quick: the small load.
-        say: is told what runs now.
+        runs: number of runs of each peer.
+        quick: use the small load.
+        say: prints the progress.
     """
-    rows = [Row(peer) for peer in scenario.peers(names)]
+    rows = [PeerResult(peer) for peer in scenario.peers(names)]
     for row in rows:
         try:
             row.peer.version()
@@ -65,8 +65,8 @@ def run_scenario(
     return rows
 
 
-def ratios(scenario: Scenario, rows: Sequence[Row]) -> dict[str, list[float | None]]:
-    """By peer, its medians over those of the base, in the order of ``scenario.ratios``; None: no figure."""
+def ratios(scenario: Scenario, rows: Sequence[PeerResult]) -> dict[str, list[float | None]]:
+    """Compute the ratios of medians of each peer, in the order of ``scenario.ratios``; None: no figure."""
     medians = {row.peer.name: row.medians for row in rows}
 
     def ratio(name: str, figure: str, base: str) -> float | None:

@@ -1,7 +1,7 @@
-"""The C programs of the benchmark, compiled when they are first needed.
+"""The C programs of the benchmark, compiled on first use.
 
-``load`` is the clients, ``floor`` the least a server can do. Both need Linux (epoll); their first lines
-say how they are used.
+``load`` is the clients, ``floor`` a minimal server. Both need Linux (epoll); the comments at their top
+describe their usage.
 """
 
 import os
@@ -20,16 +20,16 @@ _SOURCES = {
 }
 _FLAGS = ["-O2", "-Wall", "-Wextra"]
 _LIBRARIES = ["-lssl", "-lcrypto"]
-# What the compiler says when something is not there, and the Debian package that brings it.
+# Parts of the compiler's messages about missing files, and the Debian packages that contain these.
 _PACKAGES = {"openssl/": "libssl-dev", "-lssl": "libssl-dev", "-lcrypto": "libssl-dev", ".h:": "libc6-dev"}
 
 
 def build(name: str) -> Path:
-    """Compile ``bench/native/<name>.c``, unless that has been done since it changed; where it is.
+    """Compile ``bench/native/<name>.c`` if it has changed; return the path of the program.
 
     Raises:
         Missing: there is no C compiler, or OpenSSL's headers are not installed.
-        RuntimeError: the compiler refused; its message is in it.
+        RuntimeError: the source has an error; with the compiler's message.
     """
     program = _BUILT / name
     sources = [_HERE / source for source in _SOURCES[name]]
@@ -41,7 +41,7 @@ def build(name: str) -> Path:
     if compiler is None:
         raise Missing(f"{name} needs a C compiler: install the Debian packages gcc and libc6-dev")
     _BUILT.mkdir(exist_ok=True)
-    # Two builds at once do no harm: each writes a file of its own, and the last one is kept.
+    # Concurrent builds are harmless: each writes its own file, and the last one is kept.
     with tempfile.TemporaryDirectory(dir=_BUILT) as folder:
         made = Path(folder, name)
         command = [compiler, *_FLAGS, "-o", str(made), *map(str, sources), *_LIBRARIES]
@@ -53,7 +53,7 @@ def build(name: str) -> Path:
 
 
 def _environment() -> dict[str, str]:
-    return {**os.environ, "LC_ALL": "C"}  # the compiler's messages are looked at
+    return {**os.environ, "LC_ALL": "C"}  # the compiler's messages are parsed
 
 
 def _failure(name: str, message: str) -> Exception:

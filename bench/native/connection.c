@@ -89,13 +89,13 @@ static bool has_stalled(const struct connection *connection) {
     return connection->stalled && connection->opened == load.options.streams;
 }
 
-/* The server closed the connection, or it broke. */
+/* End a connection that the server closed, or that broke. */
 static void ended(struct connection *connection) {
     for (int index = 0; index < load.options.streams; index++) stream_ended(&connection->streams[index]);
     connection_close(connection);
 }
 
-/* What SSL_read, SSL_write and SSL_do_handshake returned: -1 the connection is over, 0 it must wait. */
+/* Evaluate a result of SSL_read, SSL_write or SSL_do_handshake: -1: the connection is over, 0: it must wait. */
 static int tls_result(struct connection *connection, int result) {
     int error = SSL_get_error(connection->ssl, result);
     ERR_clear_error();
@@ -103,7 +103,7 @@ static int tls_result(struct connection *connection, int result) {
     return error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE ? 0 : -1;
 }
 
-/* Read what is there: how many bytes, 0: none now, -1: there will be no more. */
+/* Read available bytes: their number, 0: none now, -1: the end. */
 static ssize_t read_some(struct connection *connection, uint8_t *data, size_t size) {
     if (connection->ssl) {
         int result = SSL_read(connection->ssl, data, (int)size);
@@ -127,7 +127,7 @@ static void receive(struct connection *connection) {
         if (load.options.protocol == HTTP1) http1_receive(connection, data, (size_t)length, now_ns);
         else if (load.options.protocol == HTTP2) http2_receive(connection, data, (size_t)length, now_ns);
         else websocket_receive(connection, data, (size_t)length, now_ns);
-        /* What OpenSSL has taken from the socket wakes no epoll. */
+        /* Bytes that OpenSSL has buffered do not wake epoll. */
     } while (connection->ssl && !has_stalled(connection) && SSL_has_pending(connection->ssl));
 }
 
@@ -155,7 +155,7 @@ static bool write_all(struct connection *connection) {
     return true;
 }
 
-/* TCP, then TLS; true once both are there. */
+/* Continue the handshakes of TCP, then TLS; true once both are complete. */
 static bool handshake(struct connection *connection, uint32_t events) {
     if (!connection->connected) {
         if (!(events & (EPOLLOUT | EPOLLERR | EPOLLHUP))) return false;
@@ -175,12 +175,12 @@ static bool handshake(struct connection *connection, uint32_t events) {
         unsigned length;
         SSL_get0_alpn_selected(connection->ssl, &agreed, &length);
         if (load.options.protocol == HTTP2 && (length != 2 || memcmp(agreed, "h2", 2) != 0))
-            fail("the server did not agree to HTTP/2");
+            fail("the server did not agree on HTTP/2");
     }
     return connection->secured = true;
 }
 
-/* What epoll reports of a connection. */
+/* Handle an epoll event of a connection. */
 void connection_ready(struct connection *connection, uint32_t events) {
     connection->wants_write = false;
     if (handshake(connection, events)) {

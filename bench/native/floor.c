@@ -1,15 +1,15 @@
-/* The least a server of event streams can do: one process, one thread, epoll, one write() a client.
+/* A minimal server of event streams: one process, one thread, epoll, one write() for each client.
  *
  * floor --port P      prints "listening on http://127.0.0.1:PORT"; SIGTERM or SIGINT ends it
  *
- *   GET /events...    an event stream (chunked); the client is sent every event from here on
+ *   GET /events...    an event stream (chunked) of all events from now on
  *   POST /events      application/json: one event; application/x-ndjson: one on each line; both are
- *                     {"topic":"...","data":"..."}, and the data is taken as it stands between its quotes
+ *                     {"topic":"...","data":"..."}; the data is copied unchanged from between its quotes
  *
  * An event is "id: <13 digits>-<6 digits>\ndata: <data>\n\n" as one chunk. The events of one read are joined,
- * at most BATCH_EVENTS or BATCH_BYTES of them, and written to each client at once. The answer of a POST goes out
- * before the fan-out of the read that completed it. What a client does not take is kept for it without limit,
- * and flushed in order.
+ * at most BATCH_EVENTS or BATCH_BYTES of them, and written to each client in one call. A POST is answered before
+ * the fan-out of the read that completed it. Bytes that a client's socket does not take are buffered without
+ * limit, and flushed in order.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -32,7 +32,7 @@
 enum { BATCH_EVENTS = 256, BATCH_BYTES = 256 * 1024, READ_BYTES = 256 * 1024 };
 enum { BACKLOG = 4096, EVENTS_A_WAIT = 1024 };
 
-/* Bytes that grow; those before `begin` are done with. All zero is an empty one. */
+/* A growing buffer, whose bytes before `begin` have been processed. All zero is an empty one. */
 struct buffer {
     char *data;
     size_t begin, end, capacity;
@@ -45,16 +45,16 @@ struct client {
     enum state state;
     bool lines;         /* the body is NDJSON */
     uint64_t left;      /* of the body, or of its chunk */
-    struct buffer in;   /* read, not taken apart yet */
+    struct buffer in;   /* received, not parsed yet */
     struct buffer body; /* the body, or its unfinished line */
-    struct buffer out;  /* what the socket did not take */
+    struct buffer out;  /* bytes that the socket did not take */
     size_t index;       /* in `streams` */
 };
 
 static int epoll;
 static struct client **streams;
 static size_t stream_count, stream_room;
-static struct buffer batch; /* events that are not sent yet, as chunks */
+static struct buffer batch; /* events to send, as chunks */
 static int batch_events;
 static char last_id[32];
 
@@ -88,7 +88,7 @@ static void append(struct buffer *buffer, const void *data, size_t length) {
     buffer->end += length;
 }
 
-/* `length` bytes are done with; an empty buffer gives its memory back. */
+/* Remove `length` processed bytes; an empty buffer is freed. */
 static void drop(struct buffer *buffer, size_t length) {
     buffer->begin += length;
     if (buffer->begin < buffer->end) return;
@@ -101,7 +101,7 @@ static void watch(struct client *client, int operation, uint32_t interest) {
     if (epoll_ctl(epoll, operation, client->fd, &event) < 0) fail("epoll_ctl: %s", strerror(errno));
 }
 
-/* Write, and keep what the socket does not take. A broken connection is closed at its own epoll event. */
+/* Write, and buffer the bytes that the socket does not take. A broken connection is closed at its epoll event. */
 static void send_client(struct client *client, const char *data, size_t length) {
     if (!waiting(&client->out)) {
         ssize_t taken = write(client->fd, data, length);
@@ -141,7 +141,7 @@ static void next_id(void) {
     snprintf(last_id, sizeof last_id, "%013jd-%06d", (intmax_t)last_ms, sequence);
 }
 
-/* Put {"topic":"...","data":"..."} into the batch; false: it has no data. */
+/* Append {"topic":"...","data":"..."} to the batch; false: it has no data. */
 static bool take_event(const char *text, size_t length) {
     static const char NAME[] = "\"data\":";
     const char *end = text + length, *data, *quote;
@@ -170,7 +170,7 @@ static void answer(struct client *client, const char *status, const char *body) 
     send_client(client, text, (size_t)length);
 }
 
-/* The lines of an NDJSON body that are complete, and the last one at its end. */
+/* Process the complete lines of an NDJSON body, and the last one at its end. */
 static void take_lines(struct buffer *body, bool last) {
     while (waiting(body)) {
         char *line = body->data + body->begin, *end = memchr(line, '\n', waiting(body));
@@ -212,7 +212,7 @@ static void begin_stream(struct client *client) {
     send_client(client, HEAD_TEXT, sizeof HEAD_TEXT - 1);
 }
 
-/* A request's head, ended with a NUL in place of its last line feed. */
+/* Process a request's head, which ends with a NUL in place of its last line feed. */
 static void take_head(struct client *client, const char *head) {
     const char *length = strcasestr(head, "\ncontent-length:"), *type = strcasestr(head, "\ncontent-type:");
     if (strncmp(head, "GET /events", 11) == 0) {
@@ -227,7 +227,7 @@ static void take_head(struct client *client, const char *head) {
     }
 }
 
-/* Take the next part of what was read; false: it is not complete yet. */
+/* Process the next part of the received bytes; false: it is incomplete. */
 static bool take_part(struct client *client) {
     struct buffer *in = &client->in;
     char *begin = in->data + in->begin, *end;
@@ -264,7 +264,7 @@ static bool take_part(struct client *client) {
         }
         drop(in, (size_t)(end + 1 - begin));
         return true;
-    case STREAM: /* whatever it says is of no interest */
+    case STREAM: /* further bytes are ignored */
         drop(in, waiting(in));
         return false;
     }
@@ -328,7 +328,7 @@ static int listen_on(uint16_t port) {
 
 int main(int count, char **arguments) {
     static struct epoll_event events[EVENTS_A_WAIT];
-    static struct client listener, ending; /* known by their address */
+    static struct client listener, ending; /* identified by their address */
     struct rlimit limit;
     sigset_t signals;
     if (count != 3 || strcmp(arguments[1], "--port") != 0) fail("usage: floor --port PORT");

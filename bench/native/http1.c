@@ -1,4 +1,4 @@
-/* HTTP/1.1: the answer's head, and the chunked transfer coding (RFC 9112). */
+/* HTTP/1.1: heads of answers, and the chunked transfer coding (RFC 9112). */
 #define _GNU_SOURCE
 #include "load.h"
 
@@ -39,7 +39,7 @@ size_t head_receive(struct connection *connection, const uint8_t *data, size_t l
     return head_length - before;
 }
 
-/* The value of a header field, without spaces around it; false: there is none, or it is too long. */
+/* Find the value of a header field, without surrounding spaces; false: there is none, or it is too long. */
 bool head_value(const char *head, const char *name, char *value, size_t size) {
     size_t name_length = strlen(name);
     for (const char *line = strchr(head, '\n'); line; line = strchr(line, '\n')) {
@@ -63,7 +63,7 @@ static int hexadecimal(uint8_t byte) {
     return byte >= 'a' && byte <= 'f' ? byte - 'a' + 10 : -1;
 }
 
-/* One byte of chunk framing; false once the last chunk has come. */
+/* Process one byte of chunk framing; false after the last chunk. */
 static bool take_framing(struct http1 *http1, uint8_t byte) {
     int digit;
     switch (http1->state) {

@@ -1,4 +1,4 @@
-/* An HTTP/2 client of event streams (RFC 9113), which looks at the status and at DATA. */
+/* An HTTP/2 client of event streams (RFC 9113), which reads only the status and DATA. */
 #include "load.h"
 
 #include <stdio.h>
@@ -7,8 +7,8 @@
 enum { DATA = 0, HEADERS = 1, RST_STREAM = 3, SETTINGS = 4, PING = 6, GOAWAY = 7, WINDOW_UPDATE = 8 };
 enum { END_STREAM = 0x1, ACK = 0x1, END_HEADERS = 0x4, PADDED = 0x8, PRIORITY = 0x20 };
 
-/* Windows have their first size, 65,535 bytes, and frames at most 16,384: an update for so many bytes goes
- * out before half a window is used. */
+/* Windows have their initial size of 65,535 bytes, and frames at most 16,384 bytes: an update for this many
+ * bytes is sent before half of a window is used. */
 enum { UPDATE_BYTES = 16384, MAX_FRAME_BYTES = 16384 };
 
 static const char PREFACE[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -75,7 +75,7 @@ void http2_begin(struct connection *connection) {
                    (size_t)(end - block));
 }
 
-/* The stream of the current frame; NULL: none of ours. */
+/* Find the stream of the current frame; NULL: an unknown one. */
 static struct stream *current_stream(struct connection *connection) {
     uint32_t id = get_number(connection->http2.header + 5) & 0x7fffffff, index = (id - 1) / 2;
     return id % 2 && index < (uint32_t)load.options.streams ? &connection->streams[index] : NULL;
@@ -90,10 +90,10 @@ static void give_back(struct connection *connection, uint32_t id, uint32_t *cons
     *consumed = 0;
 }
 
-/* The status is the first field of the block. In the static table 8 is ":status: 200", and 9 to 14 are
- * others; a literal has an index as its name. */
+/* Check the status, which is the first field of the block. In the static table 8 is ":status: 200", and 9 to
+ * 14 are other statuses; a literal has an index as its name. */
 static void check_status(const uint8_t *block, const uint8_t *end) {
-    while (block < end && (*block & 0xe0) == 0x20) block++; /* the table's size, where it is below 31 */
+    while (block < end && (*block & 0xe0) == 0x20) block++; /* an update of the table's size, below 31 */
     if (block >= end) return;
     int index = *block & 0x80 ? *block & 0x7f : *block & 0x40 ? *block & 0x3f : *block & 0x0f;
     bool literal = !(*block & 0x80);
@@ -114,7 +114,7 @@ static void take_headers(struct connection *connection, struct stream *stream) {
     if (flags & END_STREAM) stream_ended(stream);
 }
 
-/* A frame that is not DATA is complete, or as much of it as is looked at. */
+/* Process a frame other than DATA, of which the first bytes have been collected. */
 static void take_frame(struct connection *connection) {
     struct http2 *http2 = &connection->http2;
     struct stream *stream = current_stream(connection);
@@ -133,7 +133,7 @@ static void take_frame(struct connection *connection) {
     case PING:
         if (!(http2->header[4] & ACK)) send_frame(connection, PING, ACK, 0, http2->start, 8);
         break;
-    case GOAWAY: /* streams up to the last one go on until they end */
+    case GOAWAY: /* streams up to the last id go on until they end */
         last = get_number(http2->start) & 0x7fffffff;
         for (int index = 0; index < load.options.streams; index++)
             if (2 * (uint32_t)index + 1 > last) stream_ended(&connection->streams[index]);
@@ -141,7 +141,7 @@ static void take_frame(struct connection *connection) {
     }
 }
 
-/* The current frame, DATA or not, is complete. */
+/* Finish the current frame. */
 static void end_frame(struct connection *connection) {
     struct http2 *http2 = &connection->http2;
     struct stream *stream = current_stream(connection);
@@ -159,7 +159,7 @@ static void end_frame(struct connection *connection) {
         give_back(connection, get_number(http2->header + 5), &stream->consumed, length);
 }
 
-/* Payload of the current frame. */
+/* Process payload of the current frame. */
 static void take_payload(struct connection *connection, const uint8_t *data, size_t length, int64_t now_ns) {
     struct http2 *http2 = &connection->http2;
     if (http2->header[3] != DATA) {

@@ -1,20 +1,20 @@
-/* Many readers of event streams in one process: options, the event loop, stdout and stdin.
+/* Many clients of event streams in one process: options, the event loop, standard input and output.
  *
  * load --host H --port P --protocol h1|h2|ws [--tls] --path PATH --clients N [--streams S] --events E
  *      --deadline SECONDS [--stalled K] [--ramp R] [--connect-only] [--read-bytes B]
  *
  * Prints {"event":"connected",...} once every stream has the head of its answer, and {"event":"done",...}
- * once every stream has all its events, or has ended, or the deadline has passed. Then it reads and drops until
- * stdin ends; a line "again" there makes it close all connections and connect anew.
+ * once every stream has all its events, or has ended, or the deadline has passed. Then it reads and discards until
+ * stdin ends; a line "again" on stdin makes it close all connections and connect again.
  *
- *   --streams     on each connection, for h2          --ramp        connections begun and not answered, at most
- *   --deadline    from the start, and from "again"    --stalled     clients that read their head and no more
- *   --read-bytes  at most so many a read, which shows that the parsers take whatever pieces come
+ *   --streams     on each connection, for h2          --ramp        maximum number of unanswered connections
+ *   --deadline    from the start, and from "again"    --stalled     number of clients that read only the head
+ *   --read-bytes  maximum size of a read, to test the parsers with any split
  *
- * "done" counts numbers on the streams that are not stalled: deliveries are different ones, missing those that
- * did not come, repeated those that had come before, disordered those that are smaller than the one before or
- * jump, closed the streams that ended without all. Delays are from an event's own time to just after the read
- * that brought its end; null where there were none. cpu_seconds is what this process used from "connected" on.
+ * "done" counts the numbers on streams that are not stalled: deliveries are distinct numbers, missing did not
+ * arrive, repeated had arrived before, disordered are smaller than the one before or not its successor; closed
+ * counts streams that ended before their last event. Delays are from an event's own time to just after the read
+ * that completed it; null without deliveries. cpu_seconds is the CPU time of this process from "connected" on.
  */
 #include "load.h"
 
@@ -39,7 +39,7 @@ static struct connection *connections;
 static int begun; /* connections, in this round of connecting */
 static int64_t began_ns, deadline_ns;
 static double cpu_before; /* at "connected" */
-static int agains;        /* asked for on stdin and not yet done */
+static int agains;        /* requested on stdin, not done yet */
 static bool stdin_ended;
 
 void fail(const char *format, ...) {
@@ -116,7 +116,7 @@ static void read_options(int count, char **arguments) {
         case 'b': options->read_bytes = (size_t)number(name, optarg, 1, MAX_READ_BYTES); break;
         case 't': options->tls = true; break;
         case 'o': options->connect_only = true; break;
-        default: fail("see the first lines of bench/native/load.c for the options");
+        default: fail("unknown option: see the comment at the top of bench/native/load.c");
         }
     }
     if (optind < count || !options->host || !options->port || !options->path || !options->clients ||
@@ -156,7 +156,7 @@ static void begin_round(void) {
     deadline_ns = began_ns + (int64_t)(load.options.deadline_seconds * 1e9);
 }
 
-/* Close all connections, and make them and their streams as new, but not counted any more. */
+/* Close all connections, and reset them and their streams, which are not counted any more. */
 static void reconnect(void) {
     for (int index = 0; index < load.options.clients; index++) {
         struct connection *connection = &connections[index];
@@ -168,7 +168,7 @@ static void reconnect(void) {
     begin_round();
 }
 
-/* What is on stdin: "again" lines, or the end. */
+/* Process stdin: "again" lines, or its end. */
 static void read_commands(void) {
     static char line[64];
     static size_t length;
@@ -182,21 +182,21 @@ static void read_commands(void) {
     length += (size_t)result;
     for (char *end; (end = memchr(line, '\n', length));) {
         *end = '\0';
-        if (strcmp(line, "again") != 0) fail("stdin takes nothing but \"again\"");
+        if (strcmp(line, "again") != 0) fail("the only command on stdin is \"again\"");
         agains++;
         length -= (size_t)(end + 1 - line);
         memmove(line, end + 1, length);
     }
-    if (length == sizeof line) fail("stdin takes nothing but \"again\"");
+    if (length == sizeof line) fail("the only command on stdin is \"again\"");
 }
 
 static void watch_stdin(void) {
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
-    /* A file or /dev/null cannot be waited for, and counts as ended. */
+    /* epoll cannot watch a file or /dev/null, which count as ended. */
     if (epoll_ctl(load.epoll, EPOLL_CTL_ADD, STDIN_FILENO, &event) < 0) stdin_ended = true;
 }
 
-/* Go from phase to phase as far as it can be done now; false: it is time to exit. */
+/* Advance from phase to phase as far as possible; false: exit. */
 static bool advance(void) {
     static bool tallied;
     const struct options *options = &load.options;
@@ -212,7 +212,7 @@ static bool advance(void) {
     }
     bool late = monotonic_ns() >= deadline_ns;
     if (load.phase == CONNECTING && late)
-        fail("%" PRId64 " of %" PRId64 " streams have no answer in time", streams - load.opened, streams);
+        fail("%" PRId64 " of %" PRId64 " streams were not answered in time", streams - load.opened, streams);
     if (load.phase == READING && (load.waiting == 0 || late)) {
         load.phase = HOLDING;
         tallied = true;

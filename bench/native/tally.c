@@ -1,4 +1,4 @@
-/* Event streams into events, and what is counted of them. */
+/* Parsing of event streams, and counting of events. */
 #define _GNU_SOURCE
 #include "load.h"
 
@@ -10,7 +10,7 @@
 static const char MARK[] = "bench ";
 
 static struct {
-    int64_t *delays_ns; /* of every first delivery */
+    int64_t *delays_ns; /* of first deliveries */
     int64_t deliveries, expected, repeated, disordered, closed;
     int64_t first_ns, last_ns;
 } tally;
@@ -33,7 +33,7 @@ void tally_prepare(struct stream *streams) {
     load.waiting = options->events > 0 ? counted : 0;
 }
 
-/* An event is complete. */
+/* Count a complete event. */
 static void tally_event(struct stream *stream, int64_t number, int64_t sent_ns, int64_t now_ns) {
     if (!stream->counted || load.phase == HOLDING) return;
     tally.disordered += number < stream->last || number > stream->last + 1;
@@ -51,7 +51,7 @@ static void tally_event(struct stream *stream, int64_t number, int64_t sent_ns, 
     if (++stream->distinct == load.options.events) load.waiting--;
 }
 
-/* A decimal number of at most 18 digits and the space after it; -1: it is none. */
+/* Parse a decimal number of at most 18 digits and the space after it; -1: there is none. */
 static int64_t take_number(const char **at, const char *end) {
     int64_t value = 0;
     const char *begin = *at;
@@ -76,7 +76,7 @@ void stream_keep(struct stream *stream, const uint8_t *data, size_t length) {
     stream->kept_length += (uint32_t)length;
 }
 
-/* One line of an event stream, without its line feed. An empty one ends the event. */
+/* Process one line of an event stream, without its line feed. An empty one ends the event. */
 static void take_line(struct stream *stream, const char *line, size_t length, int64_t now_ns) {
     if (length && line[length - 1] == '\r') length--;
     if (length == 0) {
@@ -87,7 +87,7 @@ static void take_line(struct stream *stream, const char *line, size_t length, in
     }
 }
 
-/* Bytes of an event stream; lines end with LF or CR LF. */
+/* Process bytes of an event stream; lines end with LF or CR LF. */
 void stream_receive(struct stream *stream, const uint8_t *data, size_t length, int64_t now_ns) {
     const uint8_t *end = data + length, *line_end;
     for (; (line_end = memchr(data, '\n', (size_t)(end - data))); data = line_end + 1) {
@@ -102,7 +102,7 @@ void stream_receive(struct stream *stream, const uint8_t *data, size_t length, i
     stream_keep(stream, data, (size_t)(end - data));
 }
 
-/* The last, or only, bytes of a WebSocket message. */
+/* Process the last, or only, bytes of a WebSocket message. */
 void stream_message(struct stream *stream, const uint8_t *data, size_t length, int64_t now_ns) {
     int64_t number, sent_ns;
     const char *text = (const char *)data;
@@ -129,7 +129,7 @@ static int compare(const void *left, const void *right) {
     return (a > b) - (a < b);
 }
 
-/* A JSON member; null where nothing was delivered. */
+/* Print a JSON member; null without deliveries. */
 static void print_ns(const char *name, int64_t value) {
     if (tally.deliveries)
         printf("\"%s\":%" PRId64 ",", name, value);

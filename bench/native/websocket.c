@@ -38,7 +38,7 @@ static void send_control(struct connection *connection, uint8_t opcode, const ui
     connection_send(connection, frame, 6 + length);
 }
 
-/* Collect the frame's header; true once it is complete. */
+/* Collect the header of a frame; true once it is complete. */
 static bool take_header(struct websocket *websocket, uint8_t byte) {
     uint8_t *header = websocket->header;
     header[websocket->header_length++] = byte;
@@ -62,13 +62,13 @@ static void take_control(struct connection *connection) {
     if (opcode == PING) {
         send_control(connection, PONG, websocket->control, websocket->control_length);
     } else if (opcode == CLOSE) {
-        /* The status code goes back, the reason does not. */
+        /* The answer repeats the status code without the reason. */
         send_control(connection, CLOSE, websocket->control, websocket->control_length >= 2 ? 2 : 0);
         stream_ended(connection->streams);
     }
 }
 
-/* Payload of the current frame, or none if it is empty. */
+/* Process payload of the current frame, none if it is empty. */
 static void take_payload(struct connection *connection, const uint8_t *data, size_t length, int64_t now_ns) {
     struct websocket *websocket = &connection->websocket;
     bool complete = (websocket->left -= length) == 0;

@@ -1,4 +1,4 @@
-"""The servers that are measured: one file each, and their applications in `apps/`."""
+"""The measured servers, one module each; their applications are in `apps/`."""
 
 from .base import Ability, Peer, Running, Sample, Setup
 from .better_sse import BetterSSE
@@ -10,7 +10,7 @@ from .streamd import Streamd, StreamdASGI, StreamdView
 
 __all__ = ["PEERS", "Ability", "Peer", "Running", "Sample", "Setup", "Streamd", "StreamdView"]
 
-# In the order of the tables' rows.
+# In the order of the rows.
 PEERS: tuple[Peer, ...] = (
     Streamd(),
     StreamdASGI(),

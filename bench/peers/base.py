@@ -1,4 +1,4 @@
-"""What every measured server has in common: how it is started, asked what it used, and ended."""
+"""The base class of the measured servers: starting, sampling of CPU and memory, and ending."""
 
 import enum
 import os
@@ -21,13 +21,13 @@ from ..certificate import Certificate, make_certificate
 from ..publisher import Encoding, Publisher
 
 ROOT: Final = Path(__file__).parent.parent.parent
-# What `python -m bench install` and the C compiler make.
+# The output of `python -m bench install` and of the C compiler.
 MADE: Final = ROOT / ".bench"
-# Applications that servers import by their bare names, so that they load nothing of the benchmark.
+# Applications that servers import by bare name, so that they do not load the benchmark.
 APPS: Final = Path(__file__).parent / "apps"
 HOST: Final = "127.0.0.1"
-# Connections not yet accepted; streamd's default. With the 100 of Hypercorn or the 511 of nginx and Node,
-# a storm measures how the kernel tries again.
+# streamd's default. With the 100 of Hypercorn or the 511 of nginx and Node, a storm measures the kernel's
+# retransmissions.
 BACKLOG: Final = 2_048
 START_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 15.0
@@ -36,7 +36,7 @@ _SHOWN_CHARACTERS: Final = 600  # of a server's output in an error
 
 
 class Ability(enum.StrEnum):
-    """What a scenario may need beyond SSE over HTTP/1.1 and one event a POST."""
+    """A feature beyond SSE over HTTP/1.1 and one event for each POST, which a scenario may need."""
 
     ARRAY = "array"  # many events in one POST
     NDJSON = "ndjson"
@@ -48,36 +48,36 @@ class Ability(enum.StrEnum):
 
 @attrs.frozen(kw_only=True)
 class Setup:
-    """What a server is started for."""
+    """The requirements that a server is started with."""
 
-    connections: int  # streams it must be able to hold
+    connections: int  # maximum number of streams
     tls: bool = False
-    keep_events: int = 0  # events it must keep for replay
+    keep_events: int = 0  # number of events to keep for replay
 
 
 @attrs.frozen
 class Sample:
-    """What a server's processes have used together."""
+    """The CPU time and memory of all processes of a server."""
 
     cpu_seconds: float  # user and system time since their start
     rss_bytes: int
 
 
 @attrs.frozen(kw_only=True)
-class Place:
-    """Where a server that is being started finds its things."""
+class Workspace:
+    """The folder, port and certificate of one server."""
 
     directory: Path  # temporary
-    port: int  # 0: of its own choice
+    port: int  # 0: the server chooses
     certificate: Certificate | None
 
 
 class Running:
-    """A server that listens.
+    """A running server.
 
     Attributes:
-        host, port: where, on the loopback interface.
-        tls: whether it speaks TLS there.
+        host, port: its address on the loopback interface.
+        tls: the server uses TLS.
     """
 
     def __init__(self, peer: "Peer", process: subprocess.Popen[bytes], port: int, *, tls: bool) -> None:
@@ -88,7 +88,7 @@ class Running:
         self._process = psutil.Process(process.pid)
 
     def sample(self) -> Sample:
-        """What it and the processes it started have used."""
+        """Measure the CPU time and memory of the server and its child processes."""
         cpu_seconds, rss_bytes = 0.0, 0
         for process in (self._process, *self._process.children(recursive=True)):
             cpu_seconds += _cpu_seconds(process)
@@ -96,7 +96,7 @@ class Running:
         return Sample(cpu_seconds, rss_bytes)
 
     def publisher(self, deadline_seconds: float) -> Publisher:
-        """A publisher with one kept-alive connection; close it, or use it in a with block."""
+        """Connect a publisher, which is a context manager."""
         return Publisher(
             self.host,
             self.port,
@@ -111,9 +111,10 @@ class Peer(ABC):
     """A server that can be measured; one object serves any number of runs.
 
     Attributes:
-        name: what the command line and the tables call it.
-        ours: whether it is streamd: if it loses something, the benchmark fails.
-        announces: whether it chooses its port, and writes ``listening on URL`` to standard output.
+        name: in the command line and the tables.
+        about: description.
+        ours: the peer is streamd: the benchmark fails if it loses an event.
+        announces: the server chooses its port, and writes ``listening on URL`` to standard output.
     """
 
     name: str
@@ -128,60 +129,60 @@ class Peer(ABC):
 
     @abstractmethod
     def version(self) -> str:
-        """Its version, for the report.
+        """Return its version, for the report.
 
         Raises:
             Missing: it is not installed.
         """
 
     @abstractmethod
-    def command(self, setup: Setup, place: Place) -> list[str]:
-        """How it is started; writes what files it needs into ``place.directory``."""
+    def command(self, setup: Setup, workspace: Workspace) -> list[str]:
+        """Return the command that starts it; files that it needs are written to ``workspace.directory``."""
 
-    def environment(self, setup: Setup, place: Place) -> Mapping[str, str]:
-        """Environment variables it needs."""
+    def environment(self, setup: Setup, workspace: Workspace) -> Mapping[str, str]:
+        """Return the environment variables that it needs."""
         return {}
 
     @contextmanager
     def start(self, setup: Setup) -> Iterator[Running]:
-        """Run it for as long as the block lasts.
+        """Run the server for the block.
 
         Raises:
             Missing: it is not installed.
-            RuntimeError: it did not start, or the block failed; with the end of what the server wrote.
+            RuntimeError: it did not start, or the block failed; with the end of the server's output.
         """
         with tempfile.TemporaryDirectory(prefix="bench-") as name:
             directory = Path(name)
-            place = Place(
+            workspace = Workspace(
                 directory=directory,
                 port=0 if self.announces else _free_port(),
                 certificate=make_certificate(directory) if setup.tls else None,
             )
-            command = self.command(setup, place)
-            environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{APPS}", **self.environment(setup, place)}
+            command = self.command(setup, workspace)
+            environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{APPS}", **self.environment(setup, workspace)}
             output = directory / "output"
             with output.open("wb") as sink:
                 process = subprocess.Popen(
                     command, stdout=sink, stderr=sink, stdin=subprocess.DEVNULL, env=environment, cwd=ROOT
                 )
             try:
-                port = _wait_until_it_listens(process, place.port, output)
+                port = _wait_until_it_listens(process, workspace.port, output)
                 try:
                     yield Running(self, process, port, tls=setup.tls)
                 except (OSError, RuntimeError) as error:
-                    raise RuntimeError(f"{error}; the server wrote: {_tail(output)}") from error
+                    raise RuntimeError(f"{error}; output of the server: {_tail(output)}") from error
             finally:
                 _end(process)
 
 
 def _cpu_seconds(process: psutil.Process) -> float:
-    """User and system time, in nanoseconds where the kernel counts them and not in ticks of 10 ms."""
+    """Return user and system time (s), from schedstat if the kernel has it, otherwise in ticks of 10 ms."""
     nanoseconds = 0
     for thread in Path(f"/proc/{process.pid}/task").glob("*/schedstat"):
         try:
             nanoseconds += int(thread.read_text().split()[0])
         except FileNotFoundError:
-            pass  # the thread has just ended
+            pass  # the thread has ended meanwhile
     times = process.cpu_times()
     return nanoseconds / 1e9 or float(times.user + times.system)
 
@@ -193,7 +194,7 @@ def _free_port() -> int:
 
 
 def _wait_until_it_listens(process: subprocess.Popen[bytes], port: int, output: Path) -> int:
-    """The port, once connections are accepted there; 0 reads it from the announcement."""
+    """Wait until connections are accepted, and return the port; 0: read it from the server's output."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
@@ -211,21 +212,21 @@ def _wait_until_it_listens(process: subprocess.Popen[bytes], port: int, output: 
 
 
 def _tail(output: Path) -> str:
-    return output.read_text(errors="replace").strip()[-_SHOWN_CHARACTERS:] or "it wrote nothing"
+    return output.read_text(errors="replace").strip()[-_SHOWN_CHARACTERS:] or "no output"
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """SIGTERM, then SIGKILL to what is left of it and of the processes it started."""
+    """End a server with SIGTERM, then SIGKILL it and its remaining child processes."""
     try:
         children = psutil.Process(process.pid).children(recursive=True)
     except psutil.NoSuchProcess:
         children = []
-    process.send_signal(signal.SIGTERM)  # does nothing when it has ended
+    process.send_signal(signal.SIGTERM)  # does nothing if it has ended
     try:
         process.wait(STOP_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-    for child in children:  # knows by the start time whether the pid is still the same process
+    for child in children:  # psutil compares start times, so that a reused pid is not killed
         if child.is_running():
             child.kill()

@@ -1,4 +1,4 @@
-"""better-sse on Node."""
+"""The peer better-sse, on Node."""
 
 import json
 import shutil
@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Final
 
 from ..missing import Missing
-from .base import APPS, BACKLOG, HOST, MADE, Peer, Place, Setup
+from .base import APPS, BACKLOG, HOST, MADE, Peer, Setup, Workspace
 
 PACKAGES: Final = ("better-sse@0.16.1",)
 DIRECTORY: Final = MADE / "better-sse"
 
 
 class BetterSSE(Peer):
-    """`apps/better_sse.cjs`: one channel that all sessions are registered with."""
+    """`apps/better_sse.cjs`: one channel with all sessions."""
 
     about = "better-sse on Node's http server, channel.broadcast"
 
@@ -23,26 +23,26 @@ class BetterSSE(Peer):
         self.name = "better-sse"
 
     def version(self) -> str:
-        said = subprocess.run([_node(), "--version"], capture_output=True, text=True, timeout=10, check=True)
+        done = subprocess.run([_node(), "--version"], capture_output=True, text=True, timeout=10, check=True)
         package = json.loads((_modules() / "better-sse" / "package.json").read_text())
-        return f"better-sse {package['version']}, Node {said.stdout.strip()}"
+        return f"better-sse {package['version']}, Node {done.stdout.strip()}"
 
-    def command(self, setup: Setup, place: Place) -> list[str]:
-        return [_node(), str(APPS / "better_sse.cjs"), HOST, str(place.port), str(BACKLOG)]
+    def command(self, setup: Setup, workspace: Workspace) -> list[str]:
+        return [_node(), str(APPS / "better_sse.cjs"), HOST, str(workspace.port), str(BACKLOG)]
 
-    def environment(self, setup: Setup, place: Place) -> Mapping[str, str]:
+    def environment(self, setup: Setup, workspace: Workspace) -> Mapping[str, str]:
         return {"NODE_PATH": str(_modules()), "NODE_ENV": "production"}
 
 
 def _node() -> str:
     program = shutil.which("node")
     if program is None:
-        raise Missing("no Node; Debian packages: nodejs npm")
+        raise Missing("Node is not installed: install the Debian packages nodejs and npm")
     return program
 
 
 def _modules() -> Path:
     modules = DIRECTORY / "node_modules"
     if not (modules / "better-sse" / "package.json").exists():
-        raise Missing("better-sse is not installed; run `python -m bench install`")
+        raise Missing("better-sse is not installed: run `python -m bench install`")
     return modules

@@ -1,16 +1,16 @@
-"""The floor: a bare C loop of `write`, the least a server on this machine can cost."""
+"""The floor: a minimal C server, a lower bound for the cost of a delivery on this machine."""
 
 from typing import ClassVar
 
 from ..native import build
 from ..publisher import Encoding
-from .base import Ability, Peer, Place, Setup
+from .base import Ability, Peer, Setup, Workspace
 
 
 class Floor(Peer):
     """`native/floor.c`."""
 
-    about = "a bare C broadcast loop over write(), the physical limit"
+    about = "a bare C broadcast loop over write(), a lower bound"
     announces = True
     abilities: ClassVar = frozenset({Ability.NDJSON})
     encoding = Encoding.JSON
@@ -22,5 +22,5 @@ class Floor(Peer):
         build("floor")
         return "native/floor.c"
 
-    def command(self, setup: Setup, place: Place) -> list[str]:
-        return [str(build("floor")), "--port", str(place.port)]
+    def command(self, setup: Setup, workspace: Workspace) -> list[str]:
+        return [str(build("floor")), "--port", str(workspace.port)]

@@ -1,9 +1,9 @@
-"""Stock Hypercorn with a plain ASGI application: what streamd would be without its own server."""
+"""Stock Hypercorn with a plain ASGI application: streamd without its own server."""
 
 from importlib import metadata
 from typing import ClassVar
 
-from .base import Ability, Peer, Place, Setup
+from .base import Ability, Peer, Setup, Workspace
 from .streamd import hypercorn_command
 
 
@@ -19,5 +19,5 @@ class Hypercorn(Peer):
     def version(self) -> str:
         return f"Hypercorn {metadata.version('hypercorn')}, trio {metadata.version('trio')}"
 
-    def command(self, setup: Setup, place: Place) -> list[str]:
-        return hypercorn_command("plain_asgi:app", place)
+    def command(self, setup: Setup, workspace: Workspace) -> list[str]:
+        return hypercorn_command("plain_asgi:app", workspace)

@@ -1,4 +1,4 @@
-"""nchan: the publish-subscribe module of nginx, from Debian's packages."""
+"""The peer nchan: the publish-subscribe module of nginx, from Debian's packages."""
 
 import os
 import shutil
@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import ClassVar, Final
 
 from ..missing import Missing
-from .base import BACKLOG, HOST, Ability, Peer, Place, Setup
+from .base import BACKLOG, HOST, Ability, Peer, Setup, Workspace
 
 _MODULE: Final = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
 _KEPT_EVENTS: Final = 20_000
-# nginx closes connections that wait for a request once fewer than a sixteenth of its places are free.
-_PLACES_A_CONNECTION: Final = 1.25
+# nginx closes idle connections once fewer than a sixteenth of its connection slots are free.
+_SLOTS_A_CONNECTION: Final = 1.25
 _SPARE_FILES: Final = 100
 
 _CONFIGURATION: Final = """\
@@ -63,8 +63,8 @@ class Nchan(Peer):
         self.name = "nchan"
 
     def version(self) -> str:
-        said = subprocess.run([_nginx(), "-v"], capture_output=True, text=True, timeout=10, check=True)
-        nginx = said.stderr.strip().rpartition(": ")[2]
+        done = subprocess.run([_nginx(), "-v"], capture_output=True, text=True, timeout=10, check=True)
+        nginx = done.stderr.strip().rpartition(": ")[2]
         query = ["dpkg-query", "-W", "-f", "${Version}", "libnginx-mod-nchan"]
         try:
             module = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True).stdout
@@ -72,20 +72,20 @@ class Nchan(Peer):
             module = "of unknown version"
         return f"{nginx}, nchan {module}"
 
-    def command(self, setup: Setup, place: Place) -> list[str]:
-        certificate = place.certificate
-        places = int(setup.connections * _PLACES_A_CONNECTION)
-        configuration = place.directory / "nginx.conf"
+    def command(self, setup: Setup, workspace: Workspace) -> list[str]:
+        certificate = workspace.certificate
+        slots = int(setup.connections * _SLOTS_A_CONNECTION)
+        configuration = workspace.directory / "nginx.conf"
         configuration.write_text(
             _CONFIGURATION.format(
                 module=_MODULE,
-                directory=place.directory,
-                user="user root;" if os.getuid() == 0 else "",  # the directory is not for others
-                connections=places,
-                files=places + _SPARE_FILES,
+                directory=workspace.directory,
+                user="user root;" if os.getuid() == 0 else "",  # other users cannot read the directory
+                connections=slots,
+                files=slots + _SPARE_FILES,
                 host=HOST,
                 backlog=BACKLOG,
-                port=place.port,
+                port=workspace.port,
                 tls=" ssl" if certificate else "",
                 certificate=f"ssl_certificate {certificate.chain}; ssl_certificate_key {certificate.key};"
                 if certificate
@@ -93,12 +93,14 @@ class Nchan(Peer):
                 kept=_KEPT_EVENTS,
             )
         )
-        return [_nginx(), "-e", "stderr", "-p", str(place.directory), "-c", str(configuration)]
+        return [_nginx(), "-e", "stderr", "-p", str(workspace.directory), "-c", str(configuration)]
 
 
 def _nginx() -> str:
-    # Debian keeps it where only root's PATH leads.
+    # Debian installs it in a folder of root's PATH.
     program = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin")
     if program is None or not _MODULE.exists():
-        raise Missing("no nginx with nchan; Debian packages: nginx libnginx-mod-nchan")
+        raise Missing(
+            "nginx with nchan is not installed: install the Debian packages nginx and libnginx-mod-nchan"
+        )
     return program

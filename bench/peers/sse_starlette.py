@@ -1,11 +1,11 @@
-"""sse-starlette on uvicorn, in a virtual environment of its own."""
+"""The peer sse-starlette, on uvicorn, in its own virtual environment."""
 
 import subprocess
 from pathlib import Path
 from typing import ClassVar, Final
 
 from ..missing import Missing
-from .base import BACKLOG, HOST, MADE, Ability, Peer, Place, Setup
+from .base import BACKLOG, HOST, MADE, Ability, Peer, Setup, Workspace
 
 PACKAGES: Final = ("sse-starlette==3.7.0", "starlette", "uvicorn[standard]")
 ENVIRONMENT: Final = MADE / "sse-starlette"
@@ -26,24 +26,24 @@ class SSEStarlette(Peer):
             "for name in ('sse-starlette', 'starlette', 'uvicorn', 'uvloop', 'httptools'):\n"
             "    print(name, version(name))"
         )
-        said = subprocess.run(
+        done = subprocess.run(
             [_python(), "-c", code], capture_output=True, text=True, timeout=30, check=False
         )
-        if said.returncode:
-            raise Missing(f"{ENVIRONMENT} is not complete; run `python -m bench install`")
-        return ", ".join(said.stdout.splitlines())
+        if done.returncode:
+            raise Missing(f"{ENVIRONMENT} is incomplete: run `python -m bench install`")
+        return ", ".join(done.stdout.splitlines())
 
-    def command(self, setup: Setup, place: Place) -> list[str]:
-        command = [_python(), "-m", "uvicorn", "--host", HOST, "--port", str(place.port)]
+    def command(self, setup: Setup, workspace: Workspace) -> list[str]:
+        command = [_python(), "-m", "uvicorn", "--host", HOST, "--port", str(workspace.port)]
         command += ["--backlog", str(BACKLOG), "--no-access-log", "--log-level", "warning"]
-        if place.certificate is not None:
-            command += ["--ssl-certfile", str(place.certificate.chain)]
-            command += ["--ssl-keyfile", str(place.certificate.key)]
+        if workspace.certificate is not None:
+            command += ["--ssl-certfile", str(workspace.certificate.chain)]
+            command += ["--ssl-keyfile", str(workspace.certificate.key)]
         return [*command, "sse_starlette_app:app"]
 
 
 def _python() -> str:
     python: Path = ENVIRONMENT / "bin" / "python"
     if not python.exists():
-        raise Missing("sse-starlette is not installed; run `python -m bench install`")
+        raise Missing("sse-starlette is not installed: run `python -m bench install`")
     return str(python)

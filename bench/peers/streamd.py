@@ -1,4 +1,4 @@
-"""streamd itself: on its own server, under stock Hypercorn, and through a view of an application."""
+"""streamd: on its own server, under stock Hypercorn, and through a view of an application."""
 
 import sys
 from collections.abc import Mapping
@@ -6,17 +6,17 @@ from importlib import metadata
 from typing import ClassVar
 
 from ..publisher import TOPIC, Encoding
-from .base import BACKLOG, HOST, Ability, Peer, Place, Setup
+from .base import BACKLOG, HOST, Ability, Peer, Setup, Workspace
 
-_LEAST_KEPT_EVENTS = 100_000  # streamd's default; other bounds expect no less
-_EVENT_BYTES = 4_096  # room for each event that is kept
+_MIN_KEPT_EVENTS = 100_000  # streamd's default, which its other limits are checked against
+_EVENT_BYTES = 4_096  # allowance for each kept event
 
 
 class Streamd(Peer):
-    """`streamd serve` with its defaults, but for the bounds a scenario needs.
+    """`streamd serve` with its defaults, except for the limits that a scenario needs.
 
     Args:
-        name: what the tables call it.
+        name: in the tables.
         settings: further settings, by environment variable.
     """
 
@@ -35,27 +35,27 @@ class Streamd(Peer):
     def version(self) -> str:
         return metadata.version("streamd")
 
-    def command(self, setup: Setup, place: Place) -> list[str]:
-        return [sys.executable, "-m", "streamd", "serve", "--bind", f"{HOST}:{place.port}"]
+    def command(self, setup: Setup, workspace: Workspace) -> list[str]:
+        return [sys.executable, "-m", "streamd", "serve", "--bind", f"{HOST}:{workspace.port}"]
 
-    def environment(self, setup: Setup, place: Place) -> Mapping[str, str]:
+    def environment(self, setup: Setup, workspace: Workspace) -> Mapping[str, str]:
         variables = {
             "STREAMD_CONNECTIONS__MAX_CONNECTIONS": str(setup.connections),
-            "STREAMD_STORE__URL": "memory:",  # not a file in whatever folder this runs
+            "STREAMD_STORE__URL": "memory:",  # no file in the current folder
         }
         if setup.keep_events:
-            kept = max(setup.keep_events, _LEAST_KEPT_EVENTS)
+            kept = max(setup.keep_events, _MIN_KEPT_EVENTS)
             for scope in ("", "TOPIC_"):
                 variables[f"STREAMD_LOG__{scope}MAX_EVENTS"] = str(kept)
                 variables[f"STREAMD_LOG__{scope}MAX_BYTES"] = str(kept * _EVENT_BYTES)
-        if place.certificate is not None:
-            variables["STREAMD_SERVER__CERTFILE"] = str(place.certificate.chain)
-            variables["STREAMD_SERVER__KEYFILE"] = str(place.certificate.key)
+        if workspace.certificate is not None:
+            variables["STREAMD_SERVER__CERTFILE"] = str(workspace.certificate.chain)
+            variables["STREAMD_SERVER__KEYFILE"] = str(workspace.certificate.key)
         return {**variables, **self._settings}
 
 
 class StreamdView(Streamd):
-    """streamd's server with an application that streams from a view of its own."""
+    """streamd's server with an application that streams from its own view."""
 
     about = "streamd's server, a Quart view that returns event_stream()"
     subscribe_path = "/view"
@@ -63,15 +63,15 @@ class StreamdView(Streamd):
     def __init__(self) -> None:
         super().__init__("streamd-view")
 
-    def command(self, setup: Setup, place: Place) -> list[str]:
+    def command(self, setup: Setup, workspace: Workspace) -> list[str]:
         return [sys.executable, "-m", "streamd_view"]
 
-    def environment(self, setup: Setup, place: Place) -> Mapping[str, str]:
-        return {**super().environment(setup, place), "STREAMD_SERVER__BIND": f"{HOST}:{place.port}"}
+    def environment(self, setup: Setup, workspace: Workspace) -> Mapping[str, str]:
+        return {**super().environment(setup, workspace), "STREAMD_SERVER__BIND": f"{HOST}:{workspace.port}"}
 
 
 class StreamdASGI(Streamd):
-    """The same application on the plain ASGI wire."""
+    """streamd's application under stock Hypercorn, without direct writes."""
 
     about = "streamd's application under stock Hypercorn, trio worker"
     announces = False
@@ -79,14 +79,19 @@ class StreamdASGI(Streamd):
     def __init__(self) -> None:
         super().__init__("streamd-asgi")
 
-    def command(self, setup: Setup, place: Place) -> list[str]:
-        return hypercorn_command("streamd_asgi:app", place)
+    def command(self, setup: Setup, workspace: Workspace) -> list[str]:
+        return hypercorn_command("streamd_asgi:app", workspace)
 
 
-def hypercorn_command(app: str, place: Place) -> list[str]:
-    """Stock Hypercorn with its trio worker and, but for the backlog, its defaults."""
-    command = [sys.executable, "-m", "hypercorn", "-k", "trio", "--bind", f"{HOST}:{place.port}"]
+def hypercorn_command(app: str, workspace: Workspace) -> list[str]:
+    """Return the command of stock Hypercorn: its trio worker, and its defaults except for the backlog."""
+    command = [sys.executable, "-m", "hypercorn", "-k", "trio", "--bind", f"{HOST}:{workspace.port}"]
     command += ["--backlog", str(BACKLOG)]
-    if place.certificate is not None:
-        command += ["--certfile", str(place.certificate.chain), "--keyfile", str(place.certificate.key)]
+    if workspace.certificate is not None:
+        command += [
+            "--certfile",
+            str(workspace.certificate.chain),
+            "--keyfile",
+            str(workspace.certificate.key),
+        ]
     return [*command, app]

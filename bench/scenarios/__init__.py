@@ -1,4 +1,4 @@
-"""What is asked of the servers: one table each."""
+"""The scenarios: the workloads of the benchmark, each with one table of results."""
 
 from .base import Ratio, Scenario
 from .connects import CONNECTS
@@ -24,7 +24,7 @@ from .tasks import TASKS, TASKS_MANY
 
 __all__ = ["SCENARIOS", "Ratio", "Scenario"]
 
-# In the order in which they run.
+# In running order.
 SCENARIOS: tuple[Scenario, ...] = (
     PACED_1000,
     PACED_10000,

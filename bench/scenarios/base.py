@@ -1,4 +1,4 @@
-"""What a scenario is."""
+"""The base of all scenarios."""
 
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -14,7 +14,7 @@ LATENCIES: Final = ("latency_p50_ms", "latency_p99_ms", "latency_max_ms")
 
 @attrs.frozen
 class Ratio:
-    """A figure of every peer over the same of one of them."""
+    """A column with each peer's figure divided by that of one peer."""
 
     figure: str
     base: str  # the peer's name
@@ -22,12 +22,12 @@ class Ratio:
 
 @attrs.frozen(kw_only=True)
 class Scenario:
-    """One table: the same load for every peer that can take it."""
+    """One workload: the same load for each peer that has the abilities for it."""
 
     name: str
     title: str
     load: Load
-    quick: Load  # a small one, for a first look
+    quick: Load  # a small load, for a smoke test
     measure: Callable[[Peer, Load], Figures]
     columns: tuple[str, ...]  # names of figures
     ratios: tuple[Ratio, ...] = ()
@@ -35,11 +35,11 @@ class Scenario:
     all_peers: tuple[Peer, ...] = PEERS
 
     def peers(self, names: Sequence[str] = ()) -> tuple[Peer, ...]:
-        """Who takes part, in the order of the rows; of those only the named ones, when any are named."""
+        """Return the measured peers in the order of the rows; only those in ``names``, unless it is empty."""
         able = (peer for peer in self.all_peers if self.needs <= peer.abilities)
         return tuple(peer for peer in able if not names or peer.name in names)
 
 
 def setup_for(load: Load) -> Setup:
-    """How a server is started for a load."""
+    """Return the requirements of a load."""
     return Setup(connections=load.connections, tls=load.tls)

@@ -1,4 +1,4 @@
-"""Connecting: how fast clients are taken in, and what each costs once it is there."""
+"""Connecting: connects per second, and memory of each connection."""
 
 import time
 from typing import Final
@@ -15,14 +15,14 @@ _WARM_UP_CLIENTS: Final = 8
 
 
 def measure_connects(peer: Peer, load: Load) -> Figures:
-    """Connect, wait a moment, and look at the memory.
+    """Connect, wait a moment, and measure the memory.
 
     Raises:
         Missing: the peer or the load program is not there.
         RuntimeError: one of them failed.
     """
     with peer.start(setup_for(load)) as server:
-        # What is loaded or allocated with the first connection belongs to none.
+        # Objects that are loaded or allocated once belong to no connection.
         with Clients(server, attrs.evolve(load, clients=_WARM_UP_CLIENTS), connect_only=True) as clients:
             clients.connected()
         time.sleep(load.settle_seconds)

@@ -1,4 +1,4 @@
-"""Fan-out: every event to every client, paced or as fast as it goes, on every wire."""
+"""Fan-out: each event to each client, at a fixed rate or as fast as possible, on each protocol."""
 
 import time
 from typing import Final
@@ -16,7 +16,7 @@ _COLUMNS: Final = ("cpu_us_per_delivery", "deliveries_per_second", *LATENCIES, "
 
 
 def measure_fanout(peer: Peer, load: Load) -> Figures:
-    """One run against a fresh server.
+    """Measure one run on a new server.
 
     Raises:
         Missing: the peer or the load program is not there.

@@ -1,4 +1,4 @@
-"""What the clients of a service's streams saw: the program `reader.py`, and the counting of what it read."""
+"""The clients of a service's streams: control of the program `reader.py`, and counting of its results."""
 
 import json
 import select
@@ -18,9 +18,9 @@ from ..clients import Outcome
 from ..peers import Running
 
 _PROGRAM: Final = Path(__file__).with_name("reader.py")
-_SPARE_SECONDS: Final = 10.0  # how much later than its own deadline the program is given up
+_SPARE_SECONDS: Final = 10.0  # added to the program's own deadline
 _END_SECONDS: Final = 15.0
-_CLOCKS_APART_NS: Final = 1_000_000  # the wall clock may be set by so much in one run
+_MAX_CLOCK_CHANGE_NS: Final = 1_000_000  # maximum adjustment of the wall clock during a run
 
 
 @attrs.frozen
@@ -34,8 +34,8 @@ class Delivery:
 
 
 @attrs.frozen(kw_only=True)
-class Seen:
-    """All that came to the clients."""
+class Deliveries:
+    """All events that the clients read."""
 
     clients: Sequence[Sequence[Delivery]]
     closed: int  # streams that the server ended
@@ -43,7 +43,7 @@ class Seen:
     wall_offset_ns: int  # from the monotonic clock to nanoseconds since 1970
 
     def after_publishing_ms(self, delivery: Delivery) -> float:
-        """From the time in an event's id, which is whole milliseconds since 1970, to its read."""
+        """Return the delay from the time in an event's id, which has whole milliseconds, to its read (ms)."""
         published_ms = int(delivery.id.partition("-")[0])
         return (delivery.read_ns + self.wall_offset_ns) / 1e6 - published_ms
 
@@ -52,13 +52,13 @@ class Followers:
     """Clients that each follow one stream; leaving the block closes their connections.
 
     Args:
-        server: whom to connect to.
-        paths: what they ask for, one for each.
-        deadline_seconds: when what has come by then is all.
-        last: text that is only in a client's last event; or tell it later, with :meth:`until`.
+        server: to connect to.
+        paths: of the requests, one for each client.
+        deadline_seconds: timeout after which the events read so far are reported.
+        last: text that only a client's last event contains; can be set later with :meth:`until`.
 
     Raises:
-        RuntimeError: from every method, when the program failed or took too long.
+        RuntimeError: from all methods: the program failed, or did not answer in time.
     """
 
     def __init__(
@@ -99,24 +99,24 @@ class Followers:
                 self._process.kill()
 
     def connected(self) -> float:
-        """Wait until all have their answer's head; the seconds that took."""
+        """Wait until all clients have the head of their answer; return the time that took (s)."""
         return float(self._expect("connected")["seconds"])
 
     def until(self, last: str) -> None:
-        """Say what text is only in the last event that each of them gets."""
+        """Set the text that only the last event of each client contains."""
         self._tell(last=last)
 
-    def done(self) -> Seen:
-        """Wait until all have had their last event, or the deadline has passed."""
-        said = self._expect("done")
-        before, after = said["wall_offsets_ns"]
-        if abs(after - before) > _CLOCKS_APART_NS:
-            raise RuntimeError("the wall clock was set while the clients read")
+    def done(self) -> Deliveries:
+        """Wait until all clients have their last event, or the deadline has passed."""
+        answer = self._expect("done")
+        before, after = answer["wall_offsets_ns"]
+        if abs(after - before) > _MAX_CLOCK_CHANGE_NS:
+            raise RuntimeError("the wall clock was adjusted during the run")
         clients = msgspec.msgpack.decode(self._file.read_bytes(), type=list[list[tuple[int, str]]])
-        return Seen(
+        return Deliveries(
             clients=[[read_event(*event) for event in events] for events in clients],
-            closed=said["closed"],
-            cpu_seconds=said["cpu_seconds"],
+            closed=answer["closed"],
+            cpu_seconds=answer["cpu_seconds"],
             wall_offset_ns=(before + after) // 2,
         )
 
@@ -131,21 +131,21 @@ class Followers:
             ready, _, _ = select.select([self._process.stdout], [], [], self._deadline - time.monotonic())
             data = self._process.stdout.read1(65_536) if ready else b""  # type: ignore[attr-defined]
             if not data:
-                raise RuntimeError(f"the reading clients did not say {event!r}: {self._said()}")
+                raise RuntimeError(f"the reader did not print {event!r}: {self._errors()}")
             self._received += data
         line, _, self._received = self._received.partition(b"\n")
-        said: dict[str, Any] = json.loads(line)
-        if said["event"] != event:
-            raise RuntimeError(f"the reading clients said {said}, not {event!r}")
-        return said
+        answer: dict[str, Any] = json.loads(line)
+        if answer["event"] != event:
+            raise RuntimeError(f"the reader printed {answer} instead of {event!r}")
+        return answer
 
-    def _said(self) -> str:
+    def _errors(self) -> str:
         self._messages.seek(0)
         return self._messages.read().decode(errors="replace").strip()[-400:] or "no message"
 
 
 def read_event(read_ns: int, text: str) -> Delivery:
-    """An event of a stream, from its lines; data that is no JSON stays text."""
+    """Parse the lines of an event; data that is not JSON stays text."""
     fields: dict[str, str] = {}
     for line in text.split("\n"):
         name, _, value = line.partition(":")
@@ -166,43 +166,43 @@ def count(
     delay_ms: Callable[[Delivery], float],
     cpu_seconds: float = 0.0,
 ) -> Outcome:
-    """What of the expected came to each client, and after which time.
+    """Count the expected events that each client received, and their delays.
 
     Args:
-        seen: what each client read.
-        expected: the keys of the events each of them was to get, in their order.
+        seen: the events of each client.
+        expected: the keys of the expected events of each client, in order.
         key: of an event; None for one that is not counted.
-        delay_ms: of an event; the first delivery counts.
-        cpu_seconds: of the clients.
+        delay_ms: of an event; its first delivery counts.
+        cpu_seconds: CPU time of the clients (s).
 
     Returns:
-        With ``closed`` 0: a stream that ends too early has its events missing.
+        The outcome with ``closed`` 0: the events of a stream that ends early are missing.
 
     Raises:
-        RuntimeError: nothing came.
+        RuntimeError: no event arrived.
     """
     delays_ns: list[int] = []
     times_ns: list[int] = []
     missing = repeated = disordered = 0
     for events, keys in zip(seen, expected, strict=True):
-        places = {each: place for place, each in enumerate(keys)}
-        got: set[Any] = set()
+        positions = {each: position for position, each in enumerate(keys)}
+        received: set[Any] = set()
         last = -1
         for event in events:
             if (found := key(event)) is None:
                 continue
-            if found not in places:
-                disordered += 1  # it was never published, and has no place
+            if found not in positions:
+                disordered += 1  # it was never published, and has no position
                 continue
-            place = places[found]
-            disordered += place < last or place > last + 1
-            last = place
-            repeated += found in got
-            if found not in got:
+            position = positions[found]
+            disordered += position < last or position > last + 1
+            last = position
+            repeated += found in received
+            if found not in received:
                 delays_ns.append(round(delay_ms(event) * 1e6))
                 times_ns.append(event.read_ns)
-            got.add(found)
-        missing += len(places.keys() - got)
+            received.add(found)
+        missing += len(positions.keys() - received)
     if not delays_ns:
         raise RuntimeError("no event arrived")
     delays_ns.sort()
@@ -224,7 +224,7 @@ def count(
 
 
 def quantiles(name: str, values_ms: Iterable[float]) -> Mapping[str, float]:
-    """Median and 99th percentile, as figures; they are in the JSON report alone."""
+    """Return median and 99th percentile as figures, which only the JSON report contains."""
     ordered = sorted(values_ms)
     return {
         f"{name}_p50_ms": ordered[len(ordered) // 2],

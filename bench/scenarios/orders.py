@@ -1,4 +1,4 @@
-"""Purchase orders: clients of one merchant, while orders come in and go through their stages."""
+"""Purchase orders: clients of one merchant follow orders through their stages."""
 
 import time
 from typing import Any, Final
@@ -8,19 +8,19 @@ from ..figures import Figures, of_deliveries
 from ..load import Load
 from ..peers import Peer
 from .base import LATENCIES, Scenario, setup_for
-from .followers import Delivery, Followers, Seen, count, quantiles
-from .service import MEMORY, SQLITE, Api, paced
+from .followers import Deliveries, Delivery, Followers, count, quantiles
+from .service import MEMORY, SQLITE, JSONConnection, paced
 
 _MERCHANT: Final = "bench"
 _LINES: Final = 5
 _POLL_SECONDS: Final = 0.5
 _LAST_STAGE: Final = "status_update"
 _ENDS: Final = ("completion", "error")
-_SECONDS_AFTER_THE_LAST: Final = 60.0  # the orders must be through by then
+_PROCESSING_SECONDS: Final = 60.0  # timeout for all orders to pass their last stage
 
 
 def make_order(number: int) -> dict[str, Any]:
-    """An order of five lines, whose SKUs no other has: all orders have the same stages."""
+    """Make an order of five lines with unique SKUs, so that all orders pass the same stages."""
     return {
         "orderNumber": f"PO-{number}",
         "currency": "USD",
@@ -37,17 +37,17 @@ def make_order(number: int) -> dict[str, Any]:
 
 
 def measure_orders(peer: Peer, load: Load) -> Figures:
-    """POST the orders, wait until all are through, and compare what each client saw to what the log keeps.
+    """Post the orders, wait for their last stage, and compare each client's events with the log.
 
     Raises:
-        RuntimeError: something failed, or an order did not go through all stages.
+        RuntimeError: a part failed, or an order did not pass all stages.
     """
     query = f"merchantId={_MERCHANT}"
-    with peer.start(setup_for(load)) as server, Api(server, load.deadline_seconds) as api:
-        # What is loaded with the first order belongs to none.
+    with peer.start(setup_for(load)) as server, JSONConnection(server, load.deadline_seconds) as api:
+        # The first order loads modules that are imported on first use.
         warm_up = api.call("POST", f"/api/purchase-orders?{query}", make_order(load.events))
         published = _events_of(api, "earliest", {warm_up["poId"]})
-        place = published[-1]["id"]
+        cursor = published[-1]["id"]
         paths = [f"/api/realtime/events?{query}"] * load.clients
         with Followers(server, paths, load.deadline_seconds) as followers:
             followers.connected()
@@ -61,7 +61,7 @@ def measure_orders(peer: Peer, load: Load) -> Figures:
                 accepted = api.call("POST", f"/api/purchase-orders?{query}", order)
                 answered_ms.append((time.monotonic_ns() - now_ns) / 1e6)
                 sent_ns[accepted["poId"]] = now_ns
-            published = _events_of(api, place, set(sent_ns))
+            published = _events_of(api, cursor, set(sent_ns))
             followers.until(f"id: {published[-1]['id']}\n")
             seen = followers.done()
             after = server.sample()
@@ -77,16 +77,16 @@ def measure_orders(peer: Peer, load: Load) -> Figures:
     }
 
 
-def _events_of(api: Api, place: str, orders: set[str]) -> list[dict[str, Any]]:
-    """What the log has of the merchant behind a place, once these orders are through and nothing follows."""
+def _events_of(api: JSONConnection, cursor: str, orders: set[str]) -> list[dict[str, Any]]:
+    """Poll the merchant's events after a cursor until these orders have ended and no event follows."""
     topics = quote(f"merchant:{_MERCHANT}:*", safe="")
     events: list[dict[str, Any]] = []
     waiting = set(orders)
-    deadline = time.monotonic() + _SECONDS_AFTER_THE_LAST
+    deadline = time.monotonic() + _PROCESSING_SECONDS
     while time.monotonic() < deadline:
-        path = f"/events/poll?pattern={topics}&after={place}&wait={_POLL_SECONDS}"
+        path = f"/events/poll?pattern={topics}&after={cursor}&wait={_POLL_SECONDS}"
         answer = api.call("GET", path)
-        place = answer["next"]
+        cursor = answer["next"]
         events += answer["events"]
         waiting -= {
             event["data"]["poId"]
@@ -95,26 +95,26 @@ def _events_of(api: Api, place: str, orders: set[str]) -> list[dict[str, Any]]:
         }
         if not waiting and not answer["events"]:
             return events
-    raise RuntimeError(f"{len(waiting)} of {len(orders)} orders are not through")
+    raise RuntimeError(f"{len(waiting)} of {len(orders)} orders have not passed their last stage")
 
 
 def _check_stages(published: list[dict[str, Any]], orders: set[str]) -> None:
-    """All orders are alike: what one has in the log, each has."""
+    """Check that all orders have the same events, because they are alike."""
     steps: dict[str, list[tuple[str, str, Any]]] = {order: [] for order in orders}
     for event in published:
         data = event["data"]
         steps[data["poId"]].append((event["type"], data["stage"], data.get("progress")))
     first, *others = steps.values()
     if any(type == "error" for type, _, _ in first) or any(each != first for each in others):
-        raise RuntimeError("the orders did not all go through the same stages")
+        raise RuntimeError("not all orders passed the same stages")
 
 
 def _id(event: Delivery) -> str | None:
     return event.id if event.id and event.data else None
 
 
-def _first_events_ms(seen: Seen, sent_ns: dict[str, int]) -> list[float]:
-    """From just before an order was sent to its first event, for each order and client."""
+def _first_events_ms(seen: Deliveries, sent_ns: dict[str, int]) -> list[float]:
+    """Return the delays from the request of an order to its first event, for each order and client."""
     delays = []
     for events in seen.clients:
         known: set[str] = set()

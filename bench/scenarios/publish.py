@@ -1,4 +1,4 @@
-"""The publish rate: how fast events are acknowledged when nobody listens."""
+"""The publish rate: acknowledged events per second, without subscribers."""
 
 import time
 from typing import Final
@@ -13,15 +13,17 @@ _EVENTS_AN_NDJSON_BODY: Final = 10_000
 
 
 def measure_publish(peer: Peer, load: Load) -> Figures:
-    """As many events in each way that the peer knows: ``load.events`` singly, ten times as many in bodies.
+    """Publish ``load.events`` one by one, and ten times as many in each kind of body that the peer supports.
 
     Raises:
         Missing: the peer is not there.
-        RuntimeError: it failed, or refused an event.
+        RuntimeError: it failed, or rejected an event.
     """
     payload = load.payload_bytes
     with peer.start(setup_for(load)) as server, server.publisher(load.deadline_seconds) as publisher:
-        publisher.publish_each(range(10), payload_bytes=payload)  # what is loaded late, is loaded now
+        publisher.publish_each(
+            range(10), payload_bytes=payload
+        )  # loads modules that are imported on first use
         before = server.sample()
         began = time.monotonic()
         publisher.publish_each(range(load.events), payload_bytes=payload)

@@ -1,17 +1,17 @@
-"""The clients of the services' streams, as a program of its own, driven by `followers.py`.
+"""The clients of the services' streams: a separate program, controlled by `followers.py`.
 
-It speaks JSON lines on standard input and output. The first line says what to do::
+It reads and writes JSON lines on standard input and output. The first line is its configuration::
 
     {"host", "port", "paths": [one for each client], "file", "deadline_seconds", "last": text or null}
 
-It answers ``{"event": "connected", "seconds"}`` when all have a 200 answer's head. ``{"last": text}`` may
-follow later. When each client has seen an event with that text in it, or its stream has ended, and nothing
-more came for a moment, or at the deadline, it writes what came to ``file`` as MessagePack, a list of
-``[nanoseconds, event as text]`` for each client, and answers ``{"event": "done", ...}``.
+It answers ``{"event": "connected", "seconds"}`` once all clients have the head of a 200 answer. A line
+``{"last": text}`` may follow later. At the deadline, or once each client has an event that contains this text
+or its stream has ended, and no event has arrived for a moment, it writes all events to ``file``, and answers
+``{"event": "done", ...}``. The file has a list of ``[nanoseconds, event as text]`` for each client, as
+MessagePack.
 
-Only `recv` and a look at the clock stand between one client's bytes and the next one's: they are taken apart
-while nothing is there to be read, and each event has the time just after the read that completed it. So it
-reads 100 clients in less than a millisecond, and needs no C.
+While there is data, it only calls `recv` and reads the clock; it parses when there is none. Each event has
+the time just after the read that completed it. So 100 clients are read in less than a millisecond, without C.
 """
 
 import gc
@@ -27,17 +27,17 @@ from typing import Any, Final
 import msgspec
 
 _RECEIVE_BYTES: Final = 65_536
-_IDLE_SECONDS: Final = 0.02  # nothing to be read for so long: time to take apart what was
-_QUIET_SECONDS: Final = 0.2  # after the last event, for those that should not come
+_IDLE_SECONDS: Final = 0.02  # time without data after which the received bytes are parsed
+_QUIET_SECONDS: Final = 0.2  # after the last event, to notice events that must not follow
 _STDIN: Final = 0
 
 
 class Stream:
-    """One client's answer: HTTP/1.1 chunks (RFC 9112 7.1) into events, whose lines end with LF.
+    """Parser of one client's answer: HTTP/1.1 chunks (RFC 9112 section 7.1) of events with LF line ends.
 
     Attributes:
-        events: what came, with the time of the read that completed it (ns, monotonic clock).
-        opened: its head is there.
+        events: each with the time of the read that completed it (ns, monotonic clock).
+        opened: the head has been received.
         ended: the server ended the body, or closed the connection.
     """
 
@@ -47,13 +47,13 @@ class Stream:
         self.ended = False
         self._raw = bytearray()
         self._text = bytearray()
-        self._left = 0  # of the chunk, with the CR LF behind it
+        self._left = 0  # bytes of the chunk, including the CR LF after it
 
     def receive(self, data: bytes, now_ns: int) -> None:
-        """Take what one read brought; an empty one is the end.
+        """Process the bytes of one read; no bytes are the end of the connection.
 
         Raises:
-            RuntimeError: the server refused, or its answer has no chunks.
+            RuntimeError: the status is not 200, or the answer has no chunks.
         """
         if self.ended:
             return  # the end of the last chunk, or of the connection
@@ -68,7 +68,7 @@ class Stream:
             self._text = bytearray(rest)
 
     def has_seen(self, text: str) -> bool:
-        """Whether an event has that in it; they are looked through from the newest."""
+        """Return True if an event contains the text; the newest is searched first."""
         return any(text in event for _, event in reversed(self.events))
 
     def _take_head(self) -> bool:
@@ -80,12 +80,12 @@ class Stream:
         head = self._raw[:end].decode("latin-1")
         del self._raw[: end + 4]
         if head.split()[1] != "200" or "transfer-encoding: chunked" not in head.lower():
-            raise RuntimeError(f"no stream: {head} {self._raw[:300]!r}")
+            raise RuntimeError(f"the answer is no event stream: {head} {self._raw[:300]!r}")
         self.opened = True
         return True
 
     def _take_chunk(self) -> bool:
-        """Take a part of a chunk; whether there may be more."""
+        """Process a part of a chunk; return True if there may be more."""
         if not self._left:
             end = self._raw.find(b"\r\n")
             if end < 0:
@@ -106,7 +106,7 @@ class Stream:
 
 
 class Reader:
-    """All clients of one run, and the standard input that says when to end."""
+    """All clients of one run, and the standard input that ends them."""
 
     def __init__(self, plan: dict[str, Any]) -> None:
         self._plan = plan
@@ -115,10 +115,10 @@ class Reader:
         self._epoll = select.epoll()
         self._sockets: dict[int, socket.socket] = {}
         self._streams: dict[int, Stream] = {}  # in the order of the paths
-        self._reads: list[tuple[int, int, bytes]] = []  # descriptor, time, bytes; not taken apart yet
+        self._reads: list[tuple[int, int, bytes]] = []  # descriptor, time, bytes; not parsed yet
 
     def run(self) -> None:
-        """Connect, read until the end, and write it all down."""
+        """Connect, read until the end, and write the results."""
         began = time.monotonic()
         clock_ns = wall_offset_ns()
         for path in self._plan["paths"]:
@@ -139,9 +139,11 @@ class Reader:
         )
 
     def _connect(self, path: str) -> None:
-        place = (self._plan["host"], self._plan["port"])
-        sock = socket.create_connection(place, timeout=max(0.1, self._deadline - time.monotonic()))
-        request = f"GET {path} HTTP/1.1\r\nHost: {place[0]}:{place[1]}\r\nAccept: text/event-stream\r\n\r\n"
+        address = (self._plan["host"], self._plan["port"])
+        sock = socket.create_connection(address, timeout=max(0.1, self._deadline - time.monotonic()))
+        request = (
+            f"GET {path} HTTP/1.1\r\nHost: {address[0]}:{address[1]}\r\nAccept: text/event-stream\r\n\r\n"
+        )
         sock.sendall(request.encode())
         sock.setblocking(False)
         self._sockets[sock.fileno()] = sock
@@ -149,7 +151,7 @@ class Reader:
         self._epoll.register(sock.fileno(), select.EPOLLIN)
 
     def _read(self, is_over: Any, *, quiet_seconds: float = 0.0) -> None:
-        """Read until something holds and nothing came for so long, or the deadline is there."""
+        """Read until a condition holds and no data arrived for ``quiet_seconds``, or until the deadline."""
         epoll, sockets, reads, clock = self._epoll, self._sockets, self._reads, time.monotonic_ns
         last_read = time.monotonic()
         while time.monotonic() < self._deadline:
@@ -186,12 +188,12 @@ class Reader:
     def _take_command(self) -> None:
         line = os.read(_STDIN, _RECEIVE_BYTES)
         if not line:
-            sys.exit("nobody waits for the clients any more")
+            sys.exit("standard input was closed before the end")
         self._last = json.loads(line)["last"]
 
 
 def wall_offset_ns() -> int:
-    """What is to be added to the monotonic clock to get nanoseconds since 1970."""
+    """Return the offset from the monotonic clock to nanoseconds since 1970."""
     before, wall, after = time.monotonic_ns(), time.time_ns(), time.monotonic_ns()
     return wall - (before + after) // 2
 
@@ -203,7 +205,7 @@ def say(**fields: Any) -> None:
 def main() -> None:
     with os.fdopen(_STDIN, "rb", buffering=0, closefd=False) as unbuffered:
         plan = json.loads(unbuffered.readline())
-    gc.disable()  # a collection in the middle would be taken for a delay of the server
+    gc.disable()  # a collection during the run would look like a delay of the server
     Reader(plan).run()
 
 

@@ -1,4 +1,4 @@
-"""Replay: a long log, and clients that want it from its beginning."""
+"""Replay: clients that read a long log from its beginning."""
 
 import time
 from typing import Final
@@ -15,7 +15,7 @@ _EVENTS_A_POST: Final = 10_000
 
 
 def measure_replay(peer: Peer, load: Load) -> Figures:
-    """Publish everything, then connect; the time counts from the start of the clients' program.
+    """Publish all events, then connect; the time counts from the start of the load program.
 
     Raises:
         Missing: the peer or the load program is not there.
@@ -35,7 +35,7 @@ def measure_replay(peer: Peer, load: Load) -> Figures:
             outcome = clients.done()
             after = server.sample()
     figures = of_deliveries(outcome, began_ns, after.cpu_seconds - before.cpu_seconds)
-    # The events are old: how long ago they were published says nothing.
+    # The events are old, so that their delays mean nothing.
     return {name: value for name, value in figures.items() if not name.startswith("latency")}
 
 

@@ -1,4 +1,4 @@
-"""The sentiment dashboard: items come in one by one, and every dashboard shows each."""
+"""The sentiment dashboard: items are posted one by one, and each dashboard receives each item."""
 
 import time
 from typing import Final
@@ -8,20 +8,20 @@ from ..load import Load
 from ..peers import Peer
 from .base import LATENCIES, Ratio, Scenario, setup_for
 from .followers import Delivery, Followers, count, quantiles
-from .service import MEMORY, SQLITE, Api, paced
+from .service import MEMORY, SQLITE, JSONConnection, paced
 
 _TICKERS: Final = ("ACME", "GLOBEX", "INITECH", "UMBRELLA")
 _TEXT: Final = "A very good quarter, although the outlook is a little weaker than many had hoped for"
 
 
 def measure_sentiment(peer: Peer, load: Load) -> Figures:
-    """POST items of which each has the time it was sent in its id.
+    """Post items, each with the time of its request in its id.
 
     Raises:
         RuntimeError: something failed.
     """
-    with peer.start(setup_for(load)) as server, Api(server, load.deadline_seconds) as api:
-        _post(api, "0-warm-up", 0)  # what is loaded with the first item belongs to none
+    with peer.start(setup_for(load)) as server, JSONConnection(server, load.deadline_seconds) as api:
+        _post(api, "0-warm-up", 0)  # loads modules that are imported on first use
         paths = ["/api/v2/stream"] * load.clients
         with Followers(server, paths, load.deadline_seconds) as followers:
             followers.connected()
@@ -44,11 +44,11 @@ def measure_sentiment(peer: Peer, load: Load) -> Figures:
     }
 
 
-def _post(api: Api, item_id: str, number: int) -> str:
+def _post(api: JSONConnection, item_id: str, number: int) -> str:
     item = {"ticker": _TICKERS[number % len(_TICKERS)], "text": _TEXT, "item_id": item_id}
     answer = api.call("POST", "/api/v2/items", {"items": [item]})
     if answer["accepted"] != 1:
-        raise RuntimeError(f"an item was not taken: {answer}")
+        raise RuntimeError(f"an item was not accepted: {answer}")
     return str(answer["item_ids"][0])
 
 

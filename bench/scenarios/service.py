@@ -1,4 +1,4 @@
-"""What the scenarios of tasks and services share: streamd with a store, and requests in JSON."""
+"""Shared parts of the scenarios of tasks and services: streamd with a store, and JSON requests."""
 
 import http.client
 import json
@@ -9,33 +9,33 @@ from types import TracebackType
 from typing import Any, ClassVar, Final, Self
 
 from ..peers import Running, Setup, Streamd
-from ..peers.base import Place
+from ..peers.base import Workspace
 
 _ERROR_CHARACTERS: Final = 300
 
 
 class StreamdSQLite(Streamd):
-    """Its store a file in a temporary folder."""
+    """streamd with its store in a file of a temporary folder."""
 
     about: ClassVar[str] = "streamd serve, its store in a SQLite file"
 
     def __init__(self) -> None:
         super().__init__("streamd sqlite")
 
-    def environment(self, setup: Setup, place: Place) -> Mapping[str, str]:
-        url = f"sqlite:{place.directory / 'store.db'}"
-        return {**super().environment(setup, place), "STREAMD_STORE__URL": url}
+    def environment(self, setup: Setup, workspace: Workspace) -> Mapping[str, str]:
+        url = f"sqlite:{workspace.directory / 'store.db'}"
+        return {**super().environment(setup, workspace), "STREAMD_STORE__URL": url}
 
 
 SQLITE: Final = StreamdSQLite()
 MEMORY: Final = Streamd("streamd memory", {"STREAMD_STORE__URL": "memory:"})
 
 
-class Api:
-    """One kept-alive HTTP/1.1 connection, a request at a time; use it in a with block.
+class JSONConnection:
+    """One keep-alive HTTP/1.1 connection for JSON requests; a context manager.
 
     Raises:
-        RuntimeError: from :meth:`call`, when the server refused.
+        RuntimeError: from :meth:`call`: the server rejected the request.
         OSError: the connection failed, or an answer took longer than ``timeout_seconds``.
     """
 
@@ -53,7 +53,7 @@ class Api:
         self._socket.close()
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
-        """Send a request whose body is JSON, or nothing, and return the answer's JSON."""
+        """Send a request with a JSON body or none, and return the decoded answer."""
         encoded = b"" if body is None else json.dumps(body, separators=(",", ":")).encode()
         head = f"{method} {path} HTTP/1.1\r\nHost: {self._host}\r\nContent-Length: {len(encoded)}\r\n"
         head += "Content-Type: application/json\r\n\r\n" if encoded else "\r\n"
@@ -62,18 +62,20 @@ class Api:
         response.begin()
         text = response.read()
         if not 200 <= response.status < 300:
-            said = text.decode(errors="replace")[:_ERROR_CHARACTERS]
-            raise RuntimeError(f"{method} {path} was refused: {response.status} {said}")
+            detail = text.decode(errors="replace")[:_ERROR_CHARACTERS]
+            raise RuntimeError(f"{method} {path} was rejected: {response.status} {detail}")
         return json.loads(text) if text else None
 
 
 def paced(number: int, rate: float, began: float, *, first: int = 0, step: int = 1) -> Iterator[int]:
-    """The numbers from ``first`` to below ``number``, each when it is its turn.
+    """Yield the numbers from ``first`` to below ``number`` at a fixed rate; late ones without a pause.
 
     Args:
-        rate: a second, of all numbers from 0; a turn that has passed already is taken at once.
-        began: when number 0 has its turn (s, monotonic clock).
-        step: every how many-th of them, where several share the numbers.
+        number: end of the range.
+        rate: of all numbers from 0 (1/s).
+        began: time of number 0 (s, monotonic clock).
+        first: begin of the range.
+        step: of the range, when several threads share the numbers.
     """
     for each in range(first, number, step):
         time.sleep(max(0.0, began + each / rate - time.monotonic()))

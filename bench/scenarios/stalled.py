@@ -1,4 +1,4 @@
-"""Stalled readers: what a few clients that never read do to the others, and to memory."""
+"""Stalled readers: the effect of a few clients that never read on the other clients and on memory."""
 
 import time
 from pathlib import Path
@@ -14,18 +14,18 @@ from .base import LATENCIES, Ratio, Scenario, setup_for
 
 _SOCKET_STATISTICS: Final = Path("/proc/net/sockstat")
 _PAGE_BYTES: Final = 4_096
-_QUIET_PART: Final = 4  # the run without stalled readers is so much shorter
+_QUIET_DIVISOR: Final = 4  # of the events, in the run without stalled readers
 
 
 def measure_stalled(peer: Peer, load: Load) -> Figures:
-    """Two runs, each on a fresh server: without stalled readers, then with them.
+    """Measure two runs, each on a new server: without stalled readers, then with them.
 
     Raises:
         Missing: the peer or the load program is not there.
         RuntimeError: one of them failed.
     """
     undisturbed = attrs.evolve(
-        load, clients=load.clients - load.stalled, stalled=0, events=load.events // _QUIET_PART
+        load, clients=load.clients - load.stalled, stalled=0, events=load.events // _QUIET_DIVISOR
     )
     quiet, _ = _measure(peer, undisturbed)
     stalled, figures = _measure(peer, load)
@@ -65,13 +65,13 @@ def _memory(server: Running, moment: str) -> dict[str, float]:
 
 
 def tcp_memory_bytes() -> int:
-    """What the kernel holds for all TCP sockets of this machine."""
+    """Return the kernel's memory for all TCP sockets of this machine (bytes)."""
     for line in _SOCKET_STATISTICS.read_text().splitlines():
         kind, _, rest = line.partition(":")
         if kind == "TCP":
             words = rest.split()
             return int(words[words.index("mem") + 1]) * _PAGE_BYTES
-    raise RuntimeError(f"{_SOCKET_STATISTICS} says nothing of TCP")
+    raise RuntimeError(f"{_SOCKET_STATISTICS} has no line about TCP")
 
 
 STALLED: Final = Scenario(

@@ -1,4 +1,4 @@
-"""A storm: clients that are served, while as many others connect, or reconnect, all at once."""
+"""A reconnect storm: clients are served while as many others connect, or reconnect, at once."""
 
 import enum
 import time
@@ -21,7 +21,7 @@ class _Storm(enum.Enum):
 
 
 def measure_storm(peer: Peer, load: Load) -> Figures:
-    """Three runs, each on a fresh server: quiet, with others connecting, with them reconnecting.
+    """Measure three runs, each on a new server: quiet, with others connecting, with others reconnecting.
 
     Raises:
         Missing: the peer or the load program is not there.
@@ -40,7 +40,7 @@ def measure_storm(peer: Peer, load: Load) -> Figures:
 
 
 def _measure(peer: Peer, load: Load, storm: _Storm) -> tuple[Outcome, float]:
-    """What the first clients saw, and the seconds the others took, who begin after a fifth of the events."""
+    """Measure the first clients, and the time in which the others connect after a fifth of the events (s)."""
     joining = attrs.evolve(load, clients=load.joining)
     quiet = load.events // 5
     with peer.start(setup_for(load)) as server, ExitStack() as stack:

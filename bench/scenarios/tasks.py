@@ -1,4 +1,4 @@
-"""Tasks: workers report over HTTP, and clients follow over Server-Sent Events."""
+"""Tasks: workers report over HTTP, and clients follow the task streams."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -13,28 +13,28 @@ from ..load import Load
 from ..peers import PEERS, Peer, Running
 from .base import LATENCIES, Ratio, Scenario, setup_for
 from .followers import Delivery, Followers, count, quantiles
-from .service import MEMORY, SQLITE, Api, paced
+from .service import MEMORY, SQLITE, JSONConnection, paced
 
 _COLUMNS: Final = ("cpu_us_per_delivery", "deliveries_per_second", *LATENCIES)
 _FLOOR: Final = next(peer for peer in PEERS if peer.name == "floor")
-_FLOOR_BYTES: Final = 200  # filler with which an event of the floor is as long as a task's
-_WORKERS: Final = 10  # connections that report, where there are many tasks
+_FLOOR_BYTES: Final = 200  # filler that makes the floor's events as long as a task's messages
+_WORKERS: Final = 10  # reporting connections in `tasks-many` (count)
 _END_TEXT: Final = "event: complete\n"
 
 
 @attrs.define
-class Work:
-    """One task and what its worker has reported."""
+class ReportedTask:
+    """One task, and the reports of its worker."""
 
     task_id: str
     lease: str
-    reports: int  # to make; the last one completes it
-    versions: list[int] = attrs.field(factory=list)  # that the reports were acknowledged as
+    reports: int  # number of reports to send; the last one completes the task
+    versions: list[int] = attrs.field(factory=list)  # of the acknowledged reports
     answered_ms: list[float] = attrs.field(factory=list)  # from a report to its answer
 
     @classmethod
-    def create(cls, api: Api, reports: int) -> "Work":
-        """Make a task that this worker works on."""
+    def create(cls, api: JSONConnection, reports: int) -> "ReportedTask":
+        """Create a task for this worker."""
         task = api.call("POST", "/tasks", {"kind": "bench", "worker": "bench"})
         return cls(task["id"], task["lease"], reports)
 
@@ -42,8 +42,8 @@ class Work:
     def path(self) -> str:
         return f"/tasks/{self.task_id}/events"
 
-    def report(self, api: Api) -> None:
-        """Make the next report, with the time just before it is written."""
+    def report(self, api: JSONConnection) -> None:
+        """Send the next report, which carries the time just before it is sent."""
         number = len(self.versions) + 1
         report: dict[str, Any] = {"lease": self.lease}
         sent_ns = time.monotonic_ns()
@@ -58,15 +58,15 @@ class Work:
 
 
 def measure_one(peer: Peer, load: Load) -> Figures:
-    """All clients follow one task; of the floor, one stream of plain events.
+    """Measure one task that all clients follow; with the floor, one stream of plain events.
 
     Raises:
         RuntimeError: something failed.
     """
     if peer is _FLOOR:
         return _measure_floor(peer, load)
-    with peer.start(setup_for(load)) as server, Api(server, load.deadline_seconds) as api:
-        work = Work.create(api, load.events)
+    with peer.start(setup_for(load)) as server, JSONConnection(server, load.deadline_seconds) as api:
+        work = ReportedTask.create(api, load.events)
 
         def report_all() -> None:
             for _ in paced(load.events, load.rate, time.monotonic()):
@@ -76,17 +76,17 @@ def measure_one(peer: Peer, load: Load) -> Figures:
 
 
 def measure_many(peer: Peer, load: Load) -> Figures:
-    """Each client follows a task of its own; ``events`` and ``rate`` are of all tasks together.
+    """Measure tasks with one client each; ``events`` and ``rate`` are the totals of all tasks.
 
     Raises:
         RuntimeError: something failed.
     """
     with peer.start(setup_for(load)) as server:
-        with Api(server, load.deadline_seconds) as api:
-            works = [Work.create(api, load.events // load.clients) for _ in range(load.clients)]
+        with JSONConnection(server, load.deadline_seconds) as api:
+            works = [ReportedTask.create(api, load.events // load.clients) for _ in range(load.clients)]
 
         def report(first: int, began: float) -> None:
-            with Api(server, load.deadline_seconds) as api:
+            with JSONConnection(server, load.deadline_seconds) as api:
                 for number in paced(load.events, load.rate, began, first=first, step=_WORKERS):
                     works[number % load.clients].report(api)
 
@@ -98,8 +98,10 @@ def measure_many(peer: Peer, load: Load) -> Figures:
         return _measure(server, load, works, report_all)
 
 
-def _measure(server: Running, load: Load, works: Sequence[Work], report_all: Callable[[], None]) -> Figures:
-    """One run: client n follows ``works[n]``."""
+def _measure(
+    server: Running, load: Load, works: Sequence[ReportedTask], report_all: Callable[[], None]
+) -> Figures:
+    """Measure one run, in which client n follows ``works[n]``."""
     paths = [work.path for work in works]
     with Followers(server, paths, load.deadline_seconds, last=_END_TEXT) as followers:
         followers.connected()
@@ -120,19 +122,19 @@ def _measure(server: Running, load: Load, works: Sequence[Work], report_all: Cal
 
 
 def _version(event: Delivery) -> int | None:
-    """The version that an event tells of; None for control frames and for a snapshot, which is no report."""
+    """Return the version in a message; None for control frames, and for snapshots, which are no reports."""
     if not event.id or not isinstance(event.data, dict) or "snapshot" in event.data:
         return None
     return int(event.data["version"])
 
 
 def _delay_ms(event: Delivery) -> float:
-    said = event.data["result"] if event.type == "complete" else event.data
-    return (event.read_ns - int(said["sent"])) / 1e6
+    fields = event.data["result"] if event.type == "complete" else event.data
+    return (event.read_ns - int(fields["sent"])) / 1e6
 
 
 def _measure_floor(peer: Peer, load: Load) -> Figures:
-    """The same clients and rate, and events as long: what all but streamd takes."""
+    """Measure the same clients, rate and event size on the floor: the cost without streamd."""
     last = f"data: bench {load.events - 1} "
     with peer.start(setup_for(load)) as server:
         paths = [peer.subscribe_path] * load.clients
@@ -146,16 +148,16 @@ def _measure_floor(peer: Peer, load: Load) -> Figures:
                 seen = followers.done()
                 after = server.sample()
     expected = [range(load.events)] * load.clients
-    outcome = count(seen.clients, expected, partial(_floor_word, place=1), _floor_delay_ms, seen.cpu_seconds)
+    outcome = count(seen.clients, expected, partial(_floor_word, index=1), _floor_delay_ms, seen.cpu_seconds)
     return {
         **of_deliveries(outcome, began_ns, after.cpu_seconds - before.cpu_seconds),
         "reader_cpu_us_per_delivery": seen.cpu_seconds / outcome.deliveries * 1e6,
     }
 
 
-def _floor_word(event: Delivery, place: int) -> int:
-    """The number or the time of an event of the benchmark; see :mod:`bench.publisher`."""
-    return int(event.data.split()[place])
+def _floor_word(event: Delivery, index: int) -> int:
+    """Return the number (index 1) or time (2) in an event of :mod:`bench.publisher`."""
+    return int(event.data.split()[index])
 
 
 def _floor_delay_ms(event: Delivery) -> float:

@@ -1,4 +1,4 @@
-"""A small run of the benchmark: its figures are complete and make sense."""
+"""A small run of the benchmark: its figures are complete and consistent."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""The clients of the services' streams: what they read, when, and what is counted of it."""
+"""The clients of the services' streams: parsing, times, and counting."""
 
 import threading
 from collections.abc import Iterator, Sequence
@@ -30,8 +30,8 @@ def versions(stream: Stream) -> list[int]:
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 60, 1000])
-def test_a_stream_is_taken_apart_however_it_is_cut(size: int) -> None:
-    # One event over two chunks, two in one, and one chunk with the begin of the next event.
+def test_a_stream_is_parsed_from_any_split(size: int) -> None:
+    # One event in two chunks, two events in one, and a chunk that ends with the begin of the next event.
     body = chunk(event(1)[:20]) + chunk(event(1)[20:]) + chunk(event(2) + event(3) + event(4)[:9])
     answer = HEAD + body + chunk(event(4)[9:])
     stream = Stream()
@@ -64,7 +64,7 @@ def test_an_event_has_the_time_of_the_read_that_completed_it() -> None:
         b"",
     ],
 )
-def test_what_is_no_stream_is_an_error(answer: bytes) -> None:
+def test_an_answer_that_is_no_stream_is_an_error(answer: bytes) -> None:
     with pytest.raises(RuntimeError):
         Stream().receive(answer, 0)
 
@@ -90,20 +90,20 @@ def losses(outcome: Outcome) -> tuple[int, int, int]:
         ((1, 2, 2, 3, 4), (0, 1, 0)),
         ((1, 2, 3, 4, 2), (0, 1, 1)),
         ((1, 3, 2, 4), (0, 0, 3)),
-        ((1, 2, 3, 4, 5), (0, 0, 1)),  # nobody published that
+        ((1, 2, 3, 4, 5), (0, 0, 1)),  # never published
     ],
 )
-def test_what_is_missing_repeated_or_out_of_order_is_counted(
+def test_missing_repeated_and_disordered_events_are_counted(
     client: Sequence[int], loss: tuple[int, int, int]
 ) -> None:
     assert losses(counted(client)) == loss
-    # Another client that has everything hides nothing.
+    # A second client that has all events does not hide them.
     assert losses(counted((1, 2, 3, 4), client)) == loss
 
 
 def test_delays_are_exact() -> None:
-    everything = range(1, 1001)
-    outcome = counted(everything, expected=everything)
+    all_events = range(1, 1001)
+    outcome = counted(all_events, expected=all_events)
     assert (outcome.deliveries, outcome.first_ns, outcome.last_ns) == (1000, 1_000_000, 1_000_000_000)
     assert (outcome.p50_ns, outcome.p99_ns, outcome.max_ns) == (5_010_000_000, 9_910_000_000, 10_000_000_000)
 
@@ -114,14 +114,14 @@ def test_a_repeated_event_counts_with_its_first_delay() -> None:
     assert (outcome.deliveries, outcome.max_ns) == (1, 1_000_000)
 
 
-def test_that_nothing_came_is_an_error() -> None:
+def test_no_event_at_all_is_an_error() -> None:
     with pytest.raises(RuntimeError, match="no event"):
         counted(())
 
 
 @contextmanager
 def serving(*answers: bytes) -> Iterator[Running]:
-    """A server that gives one answer to each client, in their order, and leaves all connections open."""
+    """Run a server that sends one answer to each client, in order, and keeps all connections open."""
     with create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
@@ -134,7 +134,7 @@ def serving(*answers: bytes) -> Iterator[Running]:
         connections: list[socket] = []
         thread = threading.Thread(target=serve)
         thread.start()
-        with Popen(["sleep", "60"]) as process:  # something whose CPU could be asked for
+        with Popen(["sleep", "60"]) as process:  # a process to sample
             try:
                 yield Running(Streamd(), process, listener.getsockname()[1], tls=False)
             finally:
@@ -144,7 +144,7 @@ def serving(*answers: bytes) -> Iterator[Running]:
                     connection.close()
 
 
-def test_the_program_reports_what_each_client_got() -> None:
+def test_the_program_reports_the_events_of_each_client() -> None:
     whole = HEAD + b"".join(chunk(event(number)) for number in (1, 2, 3))
     cut = HEAD + chunk(event(1)) + END
     twice = HEAD + chunk(event(1) + event(3) + event(3))
@@ -160,18 +160,18 @@ def test_the_program_reports_what_each_client_got() -> None:
     assert seen.closed == 1
     outcome = count(seen.clients, [[1, 2, 3]] * 3, lambda each: each.data["version"], lambda _: 1.0)
     assert (outcome.deliveries, *losses(outcome)) == (6, 3, 1, 1)
-    # The ids are of 1970: the wall clock of the reads is counted from then.
+    # The ids have times of 1970, and the reads have the current wall clock.
     assert seen.after_publishing_ms(seen.clients[0][0]) > 50 * 365 * 86_400_000
 
 
-def test_a_refused_client_ends_the_run_with_the_reason() -> None:
+def test_a_rejected_client_ends_the_run_with_the_reason() -> None:
     answer = b"HTTP/1.1 503 \r\nContent-Length: 4\r\n\r\nfull"
     with serving(answer) as server, Followers(server, ["/"], 20) as followers:
         with pytest.raises(RuntimeError, match="503"):
             followers.connected()
 
 
-def test_what_does_not_come_until_the_deadline_is_missing() -> None:
+def test_events_after_the_deadline_are_missing() -> None:
     answer = HEAD + chunk(event(1))
     with serving(answer) as server, Followers(server, ["/"], 1, last='{"version":2}') as followers:
         followers.connected()

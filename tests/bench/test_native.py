@@ -1,4 +1,4 @@
-"""The benchmark's reader in C, against servers that send every form there is."""
+"""The benchmark's load program, against servers that send all forms of its protocols."""
 
 import itertools
 import socket
@@ -30,9 +30,9 @@ from tests.support.native_peers import (
 )
 
 CLEAN = {"missing": 0, "repeated": 0, "disordered": 0, "closed": 0}
-# So many bytes a read: every position of a split, some, and none.
+# Maximum size of a read (bytes): splits at every position, at some, and at none.
 PIECES = pytest.mark.parametrize("read_bytes", [1, 3, 1_000, 262_144])
-# Every form an event may come in: lines that end with CR LF, comments, other fields, data quoted as JSON.
+# All forms of an event: lines that end with CR LF, comments, other fields, data quoted as JSON.
 FORMS = [
     block(0, 7),
     b": a comment, bench 7 7 \n\n",
@@ -45,7 +45,7 @@ FORMS = [
 
 
 async def outcome(handler: Handler, protocol: str, *options: str, **counts: int) -> dict[str, Any]:
-    """The "done" line of a run, whose "connected" line and status are as they should be."""
+    """Run the load program, check its "connected" line and its status, and return its "done" line."""
     async with (
         serve(handler) as port,
         run_load(port, protocol, *options, **counts) as load,
@@ -59,8 +59,8 @@ async def outcome(handler: Handler, protocol: str, *options: str, **counts: int)
         return done
 
 
-async def refusal(handler: Handler, protocol: str, *options: str) -> str:
-    """What the reader says when it gives up before it is connected."""
+async def rejection(handler: Handler, protocol: str, *options: str) -> str:
+    """Return the error of a load program that fails before it is connected."""
     async with serve(handler) as port, run_load(port, protocol, *options) as load:
         with pytest.raises(RuntimeError) as caught:
             await load.line()
@@ -76,7 +76,7 @@ def counts(done: dict[str, Any]) -> dict[str, int]:
 
 
 @PIECES
-async def test_chunks_may_be_split_at_every_odd_place(read_bytes: int) -> None:
+async def test_chunks_may_be_split_at_any_position(read_bytes: int) -> None:
     body = b"".join(FORMS)
     sizes = [*range(1, 64, 2), 1_001]
     handler = answering(lambda client: CHUNKED_HEAD + chunked(body, itertools.repeat(sizes[client])))
@@ -86,8 +86,8 @@ async def test_chunks_may_be_split_at_every_odd_place(read_bytes: int) -> None:
 
 
 @PIECES
-async def test_the_forms_of_chunks(read_bytes: int) -> None:
-    """Several events in one chunk, an extension, digits in either case, an end with a trailer."""
+async def test_all_forms_of_chunks_are_parsed(read_bytes: int) -> None:
+    """Several events in one chunk, an extension, digits in both cases, an end with a trailer."""
     body = b"".join(block(number) for number in range(100))
     split = body[:0xABC]
     answer = b"ABC ; name=value\r\n" + split + b"\r\n" + chunked(body[0xABC:], [0xABC, 100_000])
@@ -98,14 +98,14 @@ async def test_the_forms_of_chunks(read_bytes: int) -> None:
 
 
 @PIECES
-async def test_a_body_without_chunks_goes_on_until_the_close(read_bytes: int) -> None:
+async def test_a_body_without_chunks_lasts_until_the_close(read_bytes: int) -> None:
     handler = answering(lambda _: b"HTTP/1.0 200 OK\r\nX: y\r\n\r\n" + b"".join(FORMS), close=True)
     done = await outcome(handler, "h1", "--read-bytes", str(read_bytes), clients=2, events=6)
     assert done["deliveries"] == 10
     assert counts(done) == CLEAN | {"missing": 2, "closed": 2}
 
 
-async def test_an_event_counts_once_its_empty_line_is_there() -> None:
+async def test_an_event_counts_once_its_empty_line_has_arrived() -> None:
     handler = answering(lambda _: b"HTTP/1.1 200 OK\r\n\r\n" + block(0) + block(1)[:-1], close=True)
     done = await outcome(handler, "h1", events=2)
     assert done["deliveries"] == 1
@@ -120,7 +120,7 @@ async def test_broken_chunks_are_an_error() -> None:
                 await load.line()
 
 
-# What is counted
+# Counting
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,9 @@ async def test_broken_chunks_are_an_error() -> None:
         ([], CLEAN | {"missing": 4, "closed": 1}),
     ],
 )
-async def test_missing_repeated_and_disordered(numbers: list[int], expected: dict[str, int]) -> None:
+async def test_missing_repeated_and_disordered_events_are_counted(
+    numbers: list[int], expected: dict[str, int]
+) -> None:
     body = b"".join(map(block, numbers))
     handler = answering(lambda _: CHUNKED_HEAD + chunked(body, [len(body)]) + b"0\r\n\r\n")
     done = await outcome(handler, "h1", events=4)
@@ -146,7 +148,7 @@ async def test_missing_repeated_and_disordered(numbers: list[int], expected: dic
 
 
 async def test_percentiles_are_exact() -> None:
-    """The events are from hours ahead, each from another one, and the run takes less than a minute."""
+    """Each event is from another hour of the future, and the run takes less than a minute."""
     hour_ns = 3_600 * 10**9
     body = b"".join(block(number, ago_ns=-(1 + number * 7 % 1_000) * hour_ns) for number in range(1_000))
     done = await outcome(answering(lambda _: CHUNKED_HEAD + chunked(body, [10**6])), "h1", events=1_000)
@@ -161,7 +163,7 @@ async def test_percentiles_are_exact() -> None:
 
 @PIECES
 @pytest.mark.parametrize("protocol", ["h1", "h2", "ws"])
-async def test_tls(protocol: str, read_bytes: int) -> None:
+async def test_events_arrive_over_tls(protocol: str, read_bytes: int) -> None:
     body = b"".join(block(number, 2_000) for number in range(20))
     messages = [TextMessage(data_of(number, 2_000).decode()) for number in range(20)]
     handlers: dict[str, Handler] = {
@@ -190,7 +192,7 @@ async def test_tls(protocol: str, read_bytes: int) -> None:
 
 
 @PIECES
-async def test_websocket_frames_of_all_lengths_and_fragments(read_bytes: int) -> None:
+async def test_websocket_frames_of_all_lengths_and_fragments_are_parsed(read_bytes: int) -> None:
     def answer(peer: wsproto.WSConnection) -> bytes:
         texts = [data_of(number, length).decode() for number, length in enumerate([50, 400, 70_000, 0, 90])]
         fragments = [TextMessage(letter, message_finished=False) for letter in texts[3]]
@@ -223,8 +225,8 @@ async def test_websocket_ping_and_close_are_answered() -> None:
 
 
 @pytest.mark.parametrize("read_bytes", [1, 5, 262_144])
-async def test_http2_streams_whose_windows_need_updates(read_bytes: int) -> None:
-    """Bodies that are larger than the windows, in padded frames that split events, on streams in turn."""
+async def test_http2_windows_are_updated(read_bytes: int) -> None:
+    """Bodies larger than the windows, in padded frames that split events, on interleaved streams."""
     bodies = [b"".join(block(number, 500 + 7 * stream) for number in range(100)) for stream in range(5)]
     peer = HTTP2Peer(bodies)
     options = ["--streams", "5", "--read-bytes", str(read_bytes)]
@@ -232,10 +234,10 @@ async def test_http2_streams_whose_windows_need_updates(read_bytes: int) -> None
     assert done["deliveries"] == 1_000
     assert counts(done) == CLEAN
     assert (peer.pings, peer.settings) == (2, 2)
-    assert peer.updates >= 2 * (5 + 15)  # two for each body of 50 kB, and of their sum 15 at least
+    assert peer.updates >= 2 * (5 + 15)  # two for each body of 50 kB, and at least 15 for their sum
 
 
-async def test_http2_streams_end_each_by_itself_and_by_reset_and_goaway() -> None:
+async def test_http2_streams_end_by_end_stream_reset_and_goaway() -> None:
     ending = hyperframe.frame.DataFrame(1, b"", flags=["END_STREAM"])
     reset = hyperframe.frame.RstStreamFrame(3, error_code=2)
     going_away = hyperframe.frame.GoAwayFrame(0, last_stream_id=5)
@@ -247,18 +249,18 @@ async def test_http2_streams_end_each_by_itself_and_by_reset_and_goaway() -> Non
     assert counts(done) == CLEAN | {"missing": 3, "closed": 3}
 
 
-# What is refused
+# Errors
 
 
-async def test_another_status_is_refused() -> None:
+async def test_another_status_is_an_error() -> None:
     unavailable = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
-    assert "503 Service Unavailable" in await refusal(answering(lambda _: unavailable), "h1")
-    assert "200 OK" in await refusal(answering_any(b"HTTP/1.1 200 OK\r\n\r\n"), "ws")
+    assert "503 Service Unavailable" in await rejection(answering(lambda _: unavailable), "h1")
+    assert "200 OK" in await rejection(answering_any(b"HTTP/1.1 200 OK\r\n\r\n"), "ws")
     wrong_key = switching_protocols(b"Sec-WebSocket-Key: other\r\n")
-    assert "did not accept" in await refusal(answering_any(wrong_key), "ws")
-    assert "other than 200" in await refusal(HTTP2Peer([b""], status="404"), "h2")
-    assert "other than 200" in await refusal(HTTP2Peer([b""], status="503"), "h2")
-    assert "before its answer" in await refusal(answering(lambda _: b"", close=True), "h1")
+    assert "did not accept" in await rejection(answering_any(wrong_key), "ws")
+    assert "other than 200" in await rejection(HTTP2Peer([b""], status="404"), "h2")
+    assert "other than 200" in await rejection(HTTP2Peer([b""], status="503"), "h2")
+    assert "before its answer" in await rejection(answering(lambda _: b"", close=True), "h1")
 
 
 def answering_any(answer: bytes) -> Handler:
@@ -270,7 +272,7 @@ def answering_any(answer: bytes) -> Handler:
     return handler
 
 
-async def test_nobody_listens() -> None:
+async def test_a_closed_port_is_an_error() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         async with run_load(unused.getsockname()[1], "h1") as load:
@@ -278,10 +280,10 @@ async def test_nobody_listens() -> None:
                 await load.line()
 
 
-# Clients that stall, come again, and connect slowly
+# Clients that stall, reconnect, and connect slowly
 
 
-async def test_a_stalled_client_stays_open_and_reads_no_more() -> None:
+async def test_a_stalled_client_stays_connected_and_does_not_read() -> None:
     counter = itertools.count()
     sent: set[int] = set()
     broken: set[int] = set()
@@ -312,8 +314,8 @@ async def test_a_stalled_client_stays_open_and_reads_no_more() -> None:
 
 @pytest.mark.parametrize("protocol", ["h1", "h2", "ws"])
 @pytest.mark.parametrize("connect_only", [True, False])
-async def test_again_closes_all_and_connects_all(protocol: str, connect_only: bool) -> None:
-    """The second and third time nothing is counted, and there is no second "done"."""
+async def test_again_closes_all_connections_and_reconnects(protocol: str, connect_only: bool) -> None:
+    """After the first time no event is counted, and there is no second "done"."""
     opened, closed = itertools.count(), itertools.count()
     inner: dict[str, Handler] = {
         "h1": answering(lambda _: CHUNKED_HEAD + chunked(block(0), [1_000])),
@@ -342,8 +344,8 @@ async def test_again_closes_all_and_connects_all(protocol: str, connect_only: bo
         assert await load.finish() == 0
 
 
-async def test_no_more_than_the_ramp_wait_for_an_answer() -> None:
-    """Connections are begun before requests are written, so a fifth would be there with the last request."""
+async def test_at_most_ramp_connections_wait_for_an_answer() -> None:
+    """Connections are begun before requests are sent: a fifth one would arrive with the last request."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         async with run_load(port, "h1", "--ramp", "4", "--connect-only", clients=10) as load:
@@ -355,7 +357,7 @@ async def test_no_more_than_the_ramp_wait_for_an_answer() -> None:
 
 
 def answer_in_turn(listener: socket.socket, ramp: int, clients: int) -> list[socket.socket]:
-    """Answer one client whenever ``ramp`` of them wait, and no more do; the clients."""
+    """Answer one client each time exactly ``ramp`` of them wait; return the clients."""
     accepted: list[socket.socket] = []
     for answered in range(clients):
         listener.settimeout(DEADLINE_SECONDS)
@@ -371,7 +373,7 @@ def answer_in_turn(listener: socket.socket, ramp: int, clients: int) -> list[soc
     return accepted
 
 
-async def test_what_is_there_is_reported_at_the_deadline() -> None:
+async def test_partial_results_are_reported_at_the_deadline() -> None:
     handler = answering(lambda _: CHUNKED_HEAD + chunked(block(0), [1_000]))
     done = await outcome(handler, "h1", "--deadline", "0.5", clients=2, events=2)
     assert counts(done) == CLEAN | {"missing": 2}

@@ -1,4 +1,4 @@
-"""Building the benchmark's C programs, with compilers that are shell scripts."""
+"""The build of the benchmark's C programs, with shell scripts as compilers."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ from bench.missing import Missing
 
 @pytest.fixture
 def compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A place for a C compiler of the test's own, where there is none at first."""
+    """Return the path of a C compiler that the test can write; there is no other."""
     monkeypatch.setattr(bench.native, "_BUILT", tmp_path / "built")
     monkeypatch.setenv("PATH", str(tmp_path))
     return tmp_path / "cc"
@@ -22,7 +22,7 @@ def script(path: Path, text: str) -> None:
     path.chmod(0o700)
 
 
-def test_no_compiler(compiler: Path) -> None:
+def test_a_missing_compiler_is_reported_with_its_package(compiler: Path) -> None:
     with pytest.raises(Missing, match="gcc"):
         bench.native.build("load")
 
@@ -35,7 +35,7 @@ def test_no_compiler(compiler: Path) -> None:
         ("floor.c:21:10: fatal error: stdio.h: No such file or directory", "libc6-dev"),
     ],
 )
-def test_missing_headers(compiler: Path, message: str, package: str) -> None:
+def test_missing_headers_are_reported_with_their_package(compiler: Path, message: str, package: str) -> None:
     script(compiler, f"echo '{message}' >&2; exit 1")
     with pytest.raises(Missing, match=package):
         bench.native.build("load")

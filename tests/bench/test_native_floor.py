@@ -1,4 +1,4 @@
-"""The benchmark's floor, read by its reader."""
+"""The benchmark's floor, read by its load program."""
 
 import http.client
 import itertools
@@ -20,7 +20,7 @@ CHUNK = re.compile(rb"([0-9a-f]+)\r\n(id: (\d{13}-\d{6})\ndata: bench (\d+) \d+ 
 
 @asynccontextmanager
 async def run_floor() -> AsyncGenerator[int]:
-    """A running floor; its port is yielded, and SIGTERM ends it with status 0."""
+    """Run the floor for the block, and yield its port; SIGTERM must end it with status 0."""
     process = await trio.lowlevel.open_process([str(build("floor")), "--port", "0"], stdout=PIPE)
     try:
         with trio.fail_after(DEADLINE_SECONDS):
@@ -40,7 +40,7 @@ async def run_floor() -> AsyncGenerator[int]:
 
 
 def event(number: int, length: int = 100) -> bytes:
-    """An event as it is posted, with or without a space after the colons."""
+    """Build the body of an event, with or without a space after the colons."""
     separators = (", ", ": ") if number % 2 else (",", ":")
     value = {"topic": "bench", "data": data_of(number, length).decode()}
     return json.dumps(value, separators=separators).encode()
@@ -61,7 +61,7 @@ def post(connection: http.client.HTTPConnection, body: bytes | Iterator[bytes], 
 
 
 def post_lines(port: int, count: int) -> None:
-    """Three bodies: one with its length, one in chunks that split lines, and one without a last line feed."""
+    """Post three bodies: with a length, in chunks that split lines, and without a last line feed."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE_SECONDS)
     lines = [event(number) for number in range(count)]
     third = count // 3
@@ -93,16 +93,16 @@ async def check_fan_out(publish: Callable[[int, int], None], events: int) -> Non
         assert await load.finish() == 0
 
 
-async def test_every_client_gets_what_is_posted_singly() -> None:
+async def test_each_client_receives_events_that_are_posted_one_by_one() -> None:
     await check_fan_out(post_singly, 100)
 
 
-async def test_every_client_gets_every_line() -> None:
+async def test_each_client_receives_each_line_of_ndjson() -> None:
     await check_fan_out(post_lines, 1_500)
 
 
-async def test_a_slow_reader_loses_nothing_and_delays_nobody() -> None:
-    """It begins to read when the others have all: more than the socket's buffers hold."""
+async def test_a_slow_reader_loses_no_event_and_delays_no_other() -> None:
+    """It begins to read after the others have all events, which are more than the buffers hold."""
     count, length = 500, 40_000
     async with run_floor() as port, run_load(port, "h1", clients=3, events=count) as load:
         sock = trio.socket.socket()
@@ -120,7 +120,7 @@ async def test_a_slow_reader_loses_nothing_and_delays_nobody() -> None:
 
 
 async def read_chunks(stream: trio.SocketStream, count: int) -> tuple[list[int], list[bytes]]:
-    """The numbers and ids of so many events, each of which is one chunk."""
+    """Read events, each in one chunk, and return their numbers and ids."""
     numbers: list[int] = []
     ids: list[bytes] = []
     text, at = bytearray(), 0
@@ -141,7 +141,7 @@ async def read_chunks(stream: trio.SocketStream, count: int) -> tuple[list[int],
     return numbers, ids
 
 
-async def test_other_requests_are_refused_and_the_connection_goes_on() -> None:
+async def test_other_requests_are_rejected_and_the_connection_goes_on() -> None:
     async with run_floor() as port:
 
         def ask() -> list[int]:

@@ -1,4 +1,4 @@
-"""What is shown of runs: medians, ratios, and the peers that are missing or failed."""
+"""The report: medians, ratios, and peers that are missing or failed."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -11,14 +11,14 @@ from bench.figures import Figures, combine
 from bench.load import Load
 from bench.missing import Missing
 from bench.peers import Peer
-from bench.peers.base import Place, Setup
+from bench.peers.base import Setup, Workspace
 from bench.report import describe, make_table
-from bench.run import Row, ratios, run_scenario
+from bench.run import PeerResult, ratios, run_scenario
 from bench.scenarios import Ratio, Scenario
 
 
 class FakePeer(Peer):
-    """One that is never started: a scenario's measuring asks it for its figures."""
+    """A peer that is never started, with fixed figures."""
 
     about = "a fake"
 
@@ -37,7 +37,7 @@ class FakePeer(Peer):
             raise Missing(self.absent)
         return "1"
 
-    def command(self, setup: Setup, place: Place) -> list[str]:
+    def command(self, setup: Setup, workspace: Workspace) -> list[str]:
         raise NotImplementedError
 
 
@@ -70,12 +70,12 @@ def figures(cpu: float, **loss: float) -> Mapping[str, float]:
     return {"cpu_us_per_delivery": cpu, "missing": 0.0, "repeated": 0.0, "disordered": 0.0, **loss}
 
 
-def run(chosen: Scenario, runs: int) -> list[Row]:
+def run(chosen: Scenario, runs: int) -> list[PeerResult]:
     order.clear()
     return run_scenario(chosen, (), runs, quick=True, say=lambda _: None)
 
 
-def shown(chosen: Scenario, rows: list[Row]) -> str:
+def shown(chosen: Scenario, rows: list[PeerResult]) -> str:
     text = io.StringIO()
     Console(width=120, file=text).print(make_table(chosen, rows))
     return text.getvalue()
@@ -94,7 +94,7 @@ def test_losses_are_those_of_the_worst_run() -> None:
     assert combine([figures(1), figures(1, missing=7.0), figures(1)])["missing"] == 7
 
 
-def test_a_missing_peer_is_a_row_that_says_why() -> None:
+def test_a_missing_peer_has_a_row_with_the_reason() -> None:
     absent = FakePeer("absent", [])
     absent.absent = "no such package"
     rows = run(scenario(absent), 2)
@@ -103,28 +103,28 @@ def test_a_missing_peer_is_a_row_that_says_why() -> None:
     assert describe(scenario(absent), rows, quick=True)["peers"]["absent"]["missing"] == "no such package"
 
 
-def test_a_failed_run_is_told_and_does_not_stop_the_others() -> None:
-    broken = FakePeer("broken", [RuntimeError("it fell"), figures(5)])
+def test_a_failed_run_is_reported_and_the_others_go_on() -> None:
+    broken = FakePeer("broken", [RuntimeError("it crashed"), figures(5)])
     other = FakePeer("other", [figures(1), figures(1)])
     rows = run(scenario(broken, other), 2)
     assert order == ["broken", "other"] * 2
-    assert "failed in 1 of 2: it fell" in shown(scenario(broken, other), rows)
+    assert "failed in 1 of 2: it crashed" in shown(scenario(broken, other), rows)
     assert rows[0].medians["cpu_us_per_delivery"] == 5
 
 
 @pytest.mark.parametrize("ours", [True, False])
 @pytest.mark.parametrize("loss", ["missing", "repeated", "disordered"])
-def test_only_a_loss_of_streamd_spoils_the_benchmark(ours: bool, loss: str) -> None:
+def test_only_a_loss_of_streamd_makes_the_benchmark_fail(ours: bool, loss: str) -> None:
     [row] = run(scenario(FakePeer("one", [figures(1, **{loss: 1.0})], ours=ours)), 1)
-    assert row.spoils_the_benchmark is ours
+    assert row.is_invalid is ours
 
 
-def test_a_failure_of_streamd_spoils_the_benchmark() -> None:
-    [row] = run(scenario(FakePeer("one", [RuntimeError("it fell")], ours=True)), 1)
-    assert row.spoils_the_benchmark
+def test_a_failure_of_streamd_makes_the_benchmark_fail() -> None:
+    [row] = run(scenario(FakePeer("one", [RuntimeError("it crashed")], ours=True)), 1)
+    assert row.is_invalid
 
 
-def test_a_load_knows_who_reads_and_how_long_it_may_take() -> None:
+def test_a_load_has_its_number_of_readers_and_its_deadline() -> None:
     load = Load(clients=100, streams=10, stalled=1, events=50, rate=5.0)
     assert load.subscribers == 990
     assert load.deadline_seconds > 10

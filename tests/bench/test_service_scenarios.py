@@ -1,4 +1,4 @@
-"""Small runs of the scenarios of tasks and services, against real servers: no event is lost."""
+"""Small runs of the scenarios of tasks and services, against real servers, lose no event."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 def run_quick(out: Path, scenarios: Sequence[str], peers: Sequence[str]) -> dict[str, Any]:
-    """The scenarios' parts of the report."""
+    """Run scenarios, and return their parts of the report."""
     command = [sys.executable, "-m", "bench", "run", "--quick", "--out", str(out)]
     for option, names in (("--scenario", scenarios), ("--peer", peers)):
         for name in names:
@@ -24,7 +24,7 @@ def run_quick(out: Path, scenarios: Sequence[str], peers: Sequence[str]) -> dict
 
 
 def only_run(scenario: dict[str, Any], peer: str) -> dict[str, float]:
-    """The figures of a peer's run, of which there is one, after a look at those that all have."""
+    """Return the figures of a peer's only run, after a check of the common ones."""
     found = scenario["peers"][peer]
     assert (found["missing"], found["failures"]) == (None, [])
     [run] = found["runs"]
@@ -36,18 +36,18 @@ def only_run(scenario: dict[str, Any], peer: str) -> dict[str, float]:
     return figures
 
 
-def test_every_service_delivers_everything_from_a_file(tmp_path: Path) -> None:
+def test_each_service_delivers_each_event_with_sqlite(tmp_path: Path) -> None:
     scenarios = ["tasks", "tasks-many", "orders", "sentiment"]
     report = run_quick(tmp_path, scenarios, ["streamd sqlite"])
     runs = {name: only_run(report[name], "streamd sqlite") for name in scenarios}
     for run in runs.values():
         assert 0 < run["answered_p50_ms"] <= run["answered_p99_ms"]
-    # A stage starts, says what it did and ends: eleven of them, and an order has no fewer events.
+    # Eleven stages, each with at least a start, a progress and an end event.
     assert runs["orders"]["events_per_order"] >= 33
     assert 0 < runs["orders"]["first_event_p50_ms"] <= runs["orders"]["first_event_p99_ms"]
 
 
-def test_tasks_are_measured_in_memory_and_beside_the_floor(tmp_path: Path) -> None:
+def test_tasks_are_measured_in_memory_and_on_the_floor(tmp_path: Path) -> None:
     tasks = run_quick(tmp_path, ["tasks"], ["streamd memory", "floor"])["tasks"]
     only_run(tasks, "floor")
     only_run(tasks, "streamd memory")

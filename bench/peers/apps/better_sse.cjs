@@ -1,5 +1,5 @@
-// better-sse as its documentation uses it: sessions registered with one channel, which broadcasts.
-// node better_sse.cjs HOST PORT BACKLOG
+// A broadcast with better-sse as in its documentation: sessions are registered with one channel.
+// Usage: node better_sse.cjs HOST PORT BACKLOG
 "use strict";
 
 const { createServer } = require("node:http");

@@ -14,9 +14,9 @@ _STREAM: list[tuple[bytes, bytes]] = [
 
 
 async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """GET subscribes, POST publishes its body."""
+    """Subscribe on GET, publish the body on POST."""
     if scope["type"] == "lifespan":
-        await _live(receive, send)
+        await _run_lifespan(receive, send)
     elif scope["method"] == "POST":
         await _publish(receive, send)
     else:
@@ -27,7 +27,7 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
             nursery.cancel_scope.cancel()
 
 
-async def _live(receive: Any, send: Any) -> None:
+async def _run_lifespan(receive: Any, send: Any) -> None:
     for step in ("startup", "shutdown"):
         await receive()
         await send({"type": f"lifespan.{step}.complete"})

@@ -1,7 +1,7 @@
 # mypy: disable-error-code="import-not-found"
-"""A broadcast with sse-starlette, as its documentation has it: a queue for each client.
+"""A broadcast with sse-starlette as in its documentation: a queue for each client.
 
-Runs in an environment of its own, where streamd is not installed.
+Runs in its own environment, where streamd is not installed.
 """
 
 import asyncio
@@ -17,8 +17,8 @@ _queues: set[asyncio.Queue[str]] = set()
 
 
 async def subscribe(_: Request) -> Response:
-    """Stream what is published from now on."""
-    # Registered before the head goes out: a client that has its head misses nothing.
+    """Stream the events that are published from now on."""
+    # Registered before the head is sent, so that a client with its head misses no event.
     queue: asyncio.Queue[str] = asyncio.Queue()
     _queues.add(queue)
 

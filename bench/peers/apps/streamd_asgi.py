@@ -1,4 +1,4 @@
-"""streamd's application with settings from the environment, for any ASGI server on trio."""
+"""streamd's application with settings from the environment, for an ASGI server on trio."""
 
 from streamd.app import create_app
 from streamd.settings import load_settings

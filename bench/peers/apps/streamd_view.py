@@ -1,4 +1,4 @@
-"""An application with a view of its own that streams, on streamd's server."""
+"""An application with its own streaming view, on streamd's server."""
 
 import signal
 from functools import partial
