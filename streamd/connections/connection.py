@@ -1,5 +1,8 @@
 """A connection: one client over one transport, from its admission to its release.
 
+It has the client's identity, its send queue, the counters and health that operators see, and the means to
+end it from outside: with a ``closing`` frame, or at once.
+
 Theory of operation. The registry makes and admits a connection. The transport runs one loop that writes
 to it, inside ``stream_scope``; all other parts end it by cancelling that scope::
 
@@ -18,8 +21,8 @@ event                  caused by                              effect
                        program, the sweeper (lifetime), the   the frame that is being written, and the
                        subscription (overflow), the loop      client is told why
                        itself (ended, error)
-``mark_disconnected``  the server, when the client is gone    it leaves the hub; the loop stops at once,
-                                                              in the middle of a write
+``mark_disconnected``  the server, when the client is gone    it leaves the hub; the loop stops, and
+                                                              nothing more is written
 ``abort``              the sweeper (stale), a shutdown that   the same, and its socket is closed
                        has run out of time
 ``__exit__``           the transport                          its slots are free
@@ -31,7 +34,7 @@ Coupling rules:
 2. A disconnected connection leaves the hub in the same step, before its socket is closed: the kernel
    reuses the number of a closed socket, and the fan-out must not write to another client's.
 3. Independently of these states a connection is *stalled* while a write is under way. Its health depends
-   on the time that takes (see ``health``), and the sweeper aborts it when that is too long.
+   on the time that takes (see ``health``), and the sweeper aborts it when it is stale.
 4. Slots are taken by ``__enter__`` and given back by ``__exit__``, whatever happens in between.
 """
 

@@ -1,6 +1,11 @@
-"""A subscription: one subscriber's position in the log, and its way from replay to live delivery.
+"""A subscription: the events that match some selectors, from a cursor on, each once and in log order.
 
-Theory of operation. A subscription follows the log from its cursor on. It is in one of four states::
+At first it reads pages of the log (replay). When its cursor has come close to the head, it joins the live
+set: the fan-out offers it each new event, which goes straight to the wire or into the send queue. A slow
+consumer, whose queue is full, leaves the live set and reads pages at its own speed until it can join
+again. It loses nothing and costs the others nothing. :class:`Overflow` has the other policies.
+
+Theory of operation. A subscription is in one of four states::
 
                        join                 send queue full, or the hub fell behind the log
      CATCHING UP ----------------> LIVE --------------------------------------------> LAGGING
@@ -28,13 +33,14 @@ event                  CATCHING UP, LAGGING                   LIVE
 
 Coupling rules:
 
-1. Everything up to ``cursor`` was written, was queued, or did not match. While live, so was everything
-   up to the hub's position; the cursor takes that over when the subscription leaves the live set.
+1. Everything up to ``cursor`` was written, queued, returned by ``receive``, reported as a gap, or did
+   not match. While live, the same is true up to the hub's position, which the cursor takes over when the
+   subscription leaves the live set.
 2. Comparing the cursor with the ring and joining happen without a checkpoint: no event falls between.
 3. The fan-out writes to the wire only while the send queue is empty: both ways keep one order.
 4. Queued frames are older than the next page, and are taken before it is read.
-5. The frames that ``receive`` returned are written without a checkpoint in between. While that write
-   lasts, the wire takes no direct one.
+5. The reader writes the frames that ``receive`` returned without a checkpoint in between. While that
+   write lasts, the wire takes no direct one.
 """
 
 from collections.abc import Awaitable, Callable

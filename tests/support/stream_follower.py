@@ -61,9 +61,9 @@ class Follower:
             task_status.started()
             return
         topic = Selectors(topics=[topic_of(task_id)])
-        outbox = SendQueue(self._capacity, 1_000_000)
-        with rig.hub.subscribe(topic, opening.after, outbox) as subscription:
-            source = TaskSource(rig.tasks, task_id, subscription, outbox, opening.view, opening.end)
+        queue = SendQueue(self._capacity, 1_000_000)
+        with rig.hub.subscribe(topic, opening.after, queue) as subscription:
+            source = TaskSource(rig.tasks, task_id, subscription, queue, opening.view, opening.end)
             with source:
                 task_status.started()
                 await self.may_read.wait()
