@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.support.fake_server import FakeServer, serve
+from tests.support.fake_streamd import FakeStreamd, fake_streamd
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[FakeServer]:
-    async with serve() as server:
+async def server() -> AsyncIterator[FakeStreamd]:
+    async with fake_streamd() as server:
         yield server

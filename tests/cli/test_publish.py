@@ -9,24 +9,24 @@ import pytest
 import trio
 
 from streamd.cli.lines import CHUNK_BYTES, LINE_BYTES_MAX, Line, LineReader
-from tests.support.fake_server import FakeServer, HangUp, Refuse
+from tests.support.fake_streamd import FakeStreamd, HangUp, refuse
 from tests.support.program import run, started, started_on
 
 
-def data(server: FakeServer) -> list[str]:
-    return [event.data for event in server.events()]
+def data(server: FakeStreamd) -> list[str]:
+    return [event.data for event in server.events]
 
 
-async def test_one_event_prints_its_id(server: FakeServer) -> None:
+async def test_one_event_prints_its_id(server: FakeStreamd) -> None:
     done = await run(
         "publish", "--url", server.url, "-t", "t", "-t", "u", "--type", "note", "--retry", "9", "hi"
     )
-    [event] = server.events()
+    [event] = server.events
     assert (done.returncode, done.stdout, done.stderr) == (0, event.id + "\n", "")
     assert (event.topics, event.type, event.data, event.retry_ms) == (("t", "u"), "note", "hi", 9)
 
 
-async def test_json_and_a_key_of_ones_own(server: FakeServer) -> None:
+async def test_json_and_a_key_of_ones_own(server: FakeStreamd) -> None:
     arguments = ("publish", "-t", "t", "--json", "--idempotency-key", "k", '{"a": [1.50]}')
     first = await run(*arguments, STREAMD_URL=server.url)
     second = await run(*arguments, STREAMD_URL=server.url)
@@ -51,21 +51,21 @@ async def test_wrong_usage_is_status_2(arguments: tuple[str, ...]) -> None:
     assert "Traceback" not in done.stderr
 
 
-async def test_a_refusal_is_status_1_with_what_the_server_says(server: FakeServer) -> None:
+async def test_a_refusal_is_status_1_with_what_the_server_says(server: FakeStreamd) -> None:
     done = await run("publish", "--url", server.url, "-t", "t", "--type", "gap", "x")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("Error: type 'gap' is reserved")
     assert "400 invalid-field, field 'type'" in done.stderr
 
 
-async def test_giving_up_on_a_server_that_is_not_there(server: FakeServer) -> None:
+async def test_giving_up_on_a_server_that_is_not_there(server: FakeStreamd) -> None:
     await server.stop()
     done = await run("publish", "--url", server.url, "-t", "t", "--retry-for", "0.1", "x")
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
 
 
-async def test_each_line_as_it_comes(server: FakeServer) -> None:
+async def test_each_line_as_it_comes(server: FakeStreamd) -> None:
     async with started("publish", "--url", server.url, "-t", "t") as program:
         for line in ("one", "two", "", "drei \u00fc\u2028 and on"):
             await program.write(line + "\n")
@@ -78,7 +78,7 @@ async def test_each_line_as_it_comes(server: FakeServer) -> None:
     assert data(server) == ["one", "two", "", "drei \u00fc\u2028 and on", "five", "six without an end"]
 
 
-async def test_a_file_goes_in_few_requests_and_in_order(server: FakeServer, tmp_path: Path) -> None:
+async def test_a_file_goes_in_few_requests_and_in_order(server: FakeStreamd, tmp_path: Path) -> None:
     path = tmp_path / "some.log"
     lines = [f"line {number} " + "x" * (number % 97) for number in range(5000)]
     path.write_text("\n".join(lines))
@@ -86,14 +86,14 @@ async def test_a_file_goes_in_few_requests_and_in_order(server: FakeServer, tmp_
         async with started_on("publish", "--url", server.url, "-t", "t", "-", stdin=file.fileno()) as program:
             assert await program.ended() == 0
     assert data(server) == lines
-    assert len(server.seen) <= 60
+    assert len(server.requests) <= 60
 
 
-async def test_lost_answers_and_a_restart_neither_lose_nor_repeat(server: FakeServer) -> None:
-    server.script.extend([HangUp(), Refuse(503, {"retry-after": "0"})])
+async def test_lost_answers_and_a_restart_neither_lose_nor_repeat(server: FakeStreamd) -> None:
+    server.script.extend([HangUp(), refuse(503, {"retry-after": "0"})])
     async with started("publish", "--url", server.url, "-t", "t") as program:
         await program.write("1\n2\n")
-        await server.until(lambda: len(server.seen) >= 3 and len(server.events()) >= 2)
+        await server.until(lambda: len(server.requests) >= 3 and len(server.events) >= 2)
         await server.stop()
         await program.write("3\n4\n")
         assert server.url in await program.says("waiting for")
@@ -105,15 +105,15 @@ async def test_lost_answers_and_a_restart_neither_lose_nor_repeat(server: FakeSe
     assert data(server) == ["1", "2", "3", "4", "5"]
 
 
-async def test_a_broken_line_is_told_by_its_number_and_the_others_go_on(server: FakeServer) -> None:
+async def test_a_broken_line_is_told_by_its_number_and_the_others_go_on(server: FakeStreamd) -> None:
     text = '{"a":1}\nnope\n\n "text" \n{"b":\n[1] 2\n3'
     done = await run("publish", "--url", server.url, "-t", "t", "--json", input=text)
     assert done.returncode == 1
-    assert [event.value for event in server.events()] == [{"a": 1}, "text", 3]
+    assert [event.value for event in server.events] == [{"a": 1}, "text", 3]
     assert [line.partition(":")[0] for line in done.stderr.splitlines()] == ["line 2", "line 5", "line 6"]
 
 
-async def test_a_line_the_server_refuses_is_told_and_the_others_go_on(server: FakeServer) -> None:
+async def test_a_line_the_server_refuses_is_told_and_the_others_go_on(server: FakeStreamd) -> None:
     done = await run("publish", "--url", server.url, "-t", "t", input=f"1\n{'x' * 1_100_000}\n3\n")
     assert done.returncode == 1
     assert data(server) == ["1", "3"]
@@ -121,18 +121,18 @@ async def test_a_line_the_server_refuses_is_told_and_the_others_go_on(server: Fa
     assert "413 too-large" in done.stderr
 
 
-async def test_what_all_lines_share_is_refused_once(server: FakeServer) -> None:
+async def test_what_all_lines_share_is_refused_once(server: FakeStreamd) -> None:
     done = await run("publish", "--url", server.url, "-t", "t", "--type", "gap", input="1\n2\n3\n")
     assert done.returncode == 1
     assert done.stderr.count("reserved") == 1
 
 
-async def test_ctrl_c_ends_at_once_and_says_how_many_were_sent(server: FakeServer) -> None:
+async def test_ctrl_c_ends_at_once_and_says_how_many_were_sent(server: FakeStreamd) -> None:
     async with started("publish", "--url", server.url, "-t", "t") as program:
         await program.write("1\n2\n3\n")
-        await server.until(lambda: len(server.events()) == 3)
+        await server.until(lambda: len(server.events) == 3)
         # The next request follows only on the answer to the one before.
-        server.script.append(Refuse(503, {"retry-after": "300"}))
+        server.script.append(refuse(503, {"retry-after": "300"}))
         await program.write("4\n")
         await program.says("waiting for")
         program.signal(signal.SIGINT)
@@ -141,22 +141,22 @@ async def test_ctrl_c_ends_at_once_and_says_how_many_were_sent(server: FakeServe
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_signals_end_it_while_it_waits_for_input(server: FakeServer, number: signal.Signals) -> None:
+async def test_signals_end_it_while_it_waits_for_input(server: FakeStreamd, number: signal.Signals) -> None:
     async with started("publish", "--url", server.url, "-t", "t", "--quiet") as program:
         await program.write("1\n")
-        await server.until(lambda: len(server.events()) == 1)
+        await server.until(lambda: len(server.events) == 1)
         program.signal(number)
         assert await program.ended() == 128 + number
         assert await program.rest(2) == ""
 
 
-async def test_the_live_line_on_a_terminal(server: FakeServer) -> None:
+async def test_the_live_line_on_a_terminal(server: FakeStreamd) -> None:
     ours, theirs = pty.openpty()
     try:
         async with started_on("publish", "--url", server.url, "-t", "t", stderr=theirs) as program:
             os.close(theirs)
             await program.write("1\n2\n")
-            await server.until(lambda: len(server.events()) == 2)
+            await server.until(lambda: len(server.events) == 2)
             shown = ""
             while "2 lines sent, 0 waiting" not in shown:
                 shown += (await trio.to_thread.run_sync(os.read, ours, 1024)).decode()
@@ -167,7 +167,7 @@ async def test_the_live_line_on_a_terminal(server: FakeServer) -> None:
     assert "\x1b[" in shown
 
 
-async def test_no_control_codes_where_there_is_no_terminal(server: FakeServer) -> None:
+async def test_no_control_codes_where_there_is_no_terminal(server: FakeStreamd) -> None:
     await server.stop()
     done = await run("publish", "--url", server.url, "-t", "t", "--retry-for", "1", "x", FORCE_COLOR="1")
     assert "\x1b" not in done.stderr

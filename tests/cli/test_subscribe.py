@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import trio
 
-from tests.support.fake_server import FakeServer, Refuse
+from tests.support.fake_streamd import FakeStreamd, refuse
 from tests.support.program import Program, command, environment, run, started, started_on
 
 
@@ -18,7 +18,7 @@ async def connected(program: Program) -> None:
 
 
 @pytest.mark.parametrize("transport", ["sse", "websocket", "poll"])
-async def test_events_as_they_come(server: FakeServer, transport: str) -> None:
+async def test_events_as_they_come(server: FakeStreamd, transport: str) -> None:
     async with started("subscribe", "--url", server.url, "-t", "t", "--transport", transport) as program:
         await connected(program)
         for text in ("one", "", "\u00fc\u2028"):
@@ -30,7 +30,7 @@ async def test_events_as_they_come(server: FakeServer, transport: str) -> None:
 
 
 @pytest.mark.parametrize("transport", ["sse", "websocket", "poll"])
-async def test_formats(server: FakeServer, transport: str) -> None:
+async def test_formats(server: FakeStreamd, transport: str) -> None:
     event_id = server.publish({"a": "\x1b[1m"}, type="note", topics=("t", "u"))
     base = ("subscribe", "--url", server.url, "-p", "*", "--after", "earliest", "-n", "1", "-q")
     outputs = {}
@@ -43,7 +43,7 @@ async def test_formats(server: FakeServer, transport: str) -> None:
         done = await run(*base, "--transport", transport, *options)
         assert (done.returncode, done.stderr) == (0, "")
         outputs[name] = done.stdout
-    data = server.events()[0].data
+    data = server.events[0].data
     assert outputs["text"] == data + "\n"
     assert outputs["verbose"] == f"{event_id} note {data}\n"
     assert outputs["ids"] == event_id + "\n"
@@ -52,7 +52,7 @@ async def test_formats(server: FakeServer, transport: str) -> None:
     assert outputs["json"] == msgspec.json.encode(fields).decode() + "\n"
 
 
-async def test_count_and_url_from_the_environment(server: FakeServer) -> None:
+async def test_count_and_url_from_the_environment(server: FakeStreamd) -> None:
     for number in range(600):
         server.publish(str(number))
     arguments = ("subscribe", "-t", "t", "--after", "earliest", "--count", "301")
@@ -61,7 +61,7 @@ async def test_count_and_url_from_the_environment(server: FakeServer) -> None:
     assert done.stdout.splitlines() == [str(number) for number in range(301)]
 
 
-async def test_timeout(server: FakeServer) -> None:
+async def test_timeout(server: FakeStreamd) -> None:
     server.publish("1")
     arguments = ("subscribe", "--url", server.url, "-t", "t", "--after", "earliest", "--timeout", "1.5")
     done = await run(*arguments)
@@ -92,22 +92,22 @@ async def test_wrong_usage_is_status_2(arguments: tuple[str, ...], tmp_path: Pat
     assert "Traceback" not in done.stderr
 
 
-async def test_a_refusal_is_status_1_with_what_the_server_says(server: FakeServer) -> None:
+async def test_a_refusal_is_status_1_with_what_the_server_says(server: FakeStreamd) -> None:
     problem = {"status": 400, "code": "invalid-field", "detail": "too many topics", "field": "topic"}
-    server.script.append(Refuse(400, problem=problem))
+    server.script.append(refuse(400, problem=problem))
     done = await run("subscribe", "--url", server.url, "-t", "t")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "Error: too many topics (400 invalid-field, field 'topic')\n"
 
 
-async def test_a_stream_that_is_over(server: FakeServer) -> None:
-    server.script.append(Refuse(204))
+async def test_a_stream_that_is_over(server: FakeStreamd) -> None:
+    server.script.append(refuse(204))
     done = await run("subscribe", "--url", server.url, "-t", "t")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "the stream is over\n")
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
-async def test_signals(server: FakeServer, number: signal.Signals, status: int) -> None:
+async def test_signals(server: FakeStreamd, number: signal.Signals, status: int) -> None:
     async with started("subscribe", "--url", server.url, "-t", "t") as program:
         await connected(program)
         program.signal(number)
@@ -115,7 +115,7 @@ async def test_signals(server: FakeServer, number: signal.Signals, status: int) 
         assert await program.rest(2) == ""
 
 
-async def test_a_restarted_server_and_its_gap_are_told(server: FakeServer) -> None:
+async def test_a_restarted_server_and_its_gap_are_told(server: FakeStreamd) -> None:
     old = server.publish("old")
     async with started("subscribe", "--url", server.url, "-t", "t", "--after", "earliest") as program:
         assert await program.line() == "old"
@@ -132,7 +132,7 @@ async def test_a_restarted_server_and_its_gap_are_told(server: FakeServer) -> No
 
 @pytest.mark.parametrize("transport", ["sse", "websocket", "poll"])
 async def test_kill_9_and_a_restart_with_a_cursor_file(
-    server: FakeServer, tmp_path: Path, transport: str
+    server: FakeStreamd, tmp_path: Path, transport: str
 ) -> None:
     place = tmp_path / "place"
     arguments = ("subscribe", "--url", server.url, "-t", "t", "--cursor-file", str(place))
@@ -165,7 +165,7 @@ async def test_kill_9_and_a_restart_with_a_cursor_file(
     assert [path.name for path in tmp_path.iterdir()] == ["place"]  # noqa: ASYNC240 - a local folder
 
 
-async def test_after_is_where_a_new_cursor_file_begins(server: FakeServer, tmp_path: Path) -> None:
+async def test_after_is_where_a_new_cursor_file_begins(server: FakeStreamd, tmp_path: Path) -> None:
     server.publish("1")
     server.publish("2")
     arguments = ("subscribe", "--url", server.url, "-t", "t", "--after", "earliest", "-n", "1")
@@ -174,7 +174,7 @@ async def test_after_is_where_a_new_cursor_file_begins(server: FakeServer, tmp_p
     assert (await run(*arguments, *place)).stdout == "2\n"
 
 
-async def test_sigterm_counts_what_was_written(server: FakeServer, tmp_path: Path) -> None:
+async def test_sigterm_counts_what_was_written(server: FakeStreamd, tmp_path: Path) -> None:
     """Ended while a batch is on its way out: the next run goes on with exactly the next event."""
     for number in range(3000):
         server.publish(f"{number}")
@@ -190,7 +190,7 @@ async def test_sigterm_counts_what_was_written(server: FakeServer, tmp_path: Pat
     assert first + second == [str(number) for number in range(3000)]
 
 
-async def test_a_reader_that_has_had_enough_ends_it_quietly(server: FakeServer) -> None:
+async def test_a_reader_that_has_had_enough_ends_it_quietly(server: FakeStreamd) -> None:
     """As ``| head -1`` does; without a further event, which might not come for hours."""
     async with started("subscribe", "--url", server.url, "-t", "t") as program:
         await connected(program)
@@ -202,7 +202,7 @@ async def test_a_reader_that_has_had_enough_ends_it_quietly(server: FakeServer) 
         assert await program.rest(2) == ""
 
 
-async def test_head(server: FakeServer) -> None:
+async def test_head(server: FakeStreamd) -> None:
     for number in range(2000):
         server.publish(f"{number} " + "x" * 100)
     shell = " ".join(command("subscribe", "--url", server.url, "-t", "t", "--after", "earliest"))
@@ -218,7 +218,7 @@ async def test_head(server: FakeServer) -> None:
     assert done.stderr.count(b"\n") == 1
 
 
-async def test_ctrl_c_while_the_reader_does_not_read(server: FakeServer) -> None:
+async def test_ctrl_c_while_the_reader_does_not_read(server: FakeStreamd) -> None:
     for _ in range(2000):
         server.publish("x" * 1000)
     async with started("subscribe", "--url", server.url, "-t", "t", "--after", "earliest") as program:
@@ -228,7 +228,7 @@ async def test_ctrl_c_while_the_reader_does_not_read(server: FakeServer) -> None
         assert await program.ended() == 130
 
 
-async def test_the_live_line_and_events_on_one_terminal(server: FakeServer) -> None:
+async def test_the_live_line_and_events_on_one_terminal(server: FakeStreamd) -> None:
     ours, theirs = pty.openpty()
     shown = ""
     try:
@@ -252,7 +252,7 @@ async def test_the_live_line_and_events_on_one_terminal(server: FakeServer) -> N
     assert r"hello \x1b[31mred" in shown  # an event does not command the terminal
 
 
-async def test_no_control_codes_where_there_is_no_terminal(server: FakeServer) -> None:
+async def test_no_control_codes_where_there_is_no_terminal(server: FakeStreamd) -> None:
     server.publish("1")
     arguments = ("subscribe", "--url", server.url, "-t", "t", "--after", "earliest", "-n", "1")
     done = await run(*arguments, FORCE_COLOR="1", TTY_COMPATIBLE="1")

@@ -13,7 +13,8 @@ from click.testing import CliRunner
 from streamd.cli import main
 from streamd.cli.task_text import SHOWN_CHARS_MAX
 from streamd.tasks.store.port import Bounds
-from tests.support.fake_server import FakeServer, Refuse, Speak
+from tests.support.fake_server import fake_server, hang
+from tests.support.fake_streamd import FakeStreamd, refuse, respond_as
 from tests.support.program import run, started
 from tests.support.tasks_server import TasksServer, started_on_terminal, tasks_server
 
@@ -143,13 +144,11 @@ async def test_cancel_ends_a_task_with_a_reason(server_with_tasks: TasksServer) 
 
 
 async def test_an_interrupted_cancel_says_what_is_not_known() -> None:
-    [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    url = f"http://127.0.0.1:{listener.socket.getsockname()[1]}"
-    async with listener, started("tasks", "cancel", "a", "--url", url) as program:
-        async with await listener.accept() as stream:
-            assert (await stream.receive_some()).startswith(b"POST /tasks/a/cancel ")
-            program.signal(signal.SIGINT)
-            assert await program.ended() == 130
+    async with fake_server(hang) as silent, started("tasks", "cancel", "a", "--url", silent.url) as program:
+        [request] = await silent.wait_for_requests(1)
+        assert (request.method, request.target) == ("POST", "/tasks/a/cancel")
+        program.signal(signal.SIGINT)
+        assert await program.ended() == 130
         assert await program.rest(2) == "interrupted: it is not known whether the task was cancelled\n"
         assert await program.rest() == ""
 
@@ -217,16 +216,16 @@ def test_wrong_usage_is_status_2(arguments: tuple[str, ...], said: str) -> None:
     assert "Traceback" not in done.stderr
 
 
-async def test_what_a_server_may_answer_else(server: FakeServer, server_with_tasks: TasksServer) -> None:
+async def test_what_a_server_may_answer_else(server: FakeStreamd, server_with_tasks: TasksServer) -> None:
     async def refused(*command: str, url: str = server.url) -> str:
         done = await run("tasks", *command, "--url", url)
         assert (done.returncode, done.stdout) == (1, "")
         return error_line(done.stderr)
 
-    server.script.append(Refuse(503, problem={"code": "unavailable", "detail": EVIL}))
+    server.script.append(refuse(503, problem={"code": "unavailable", "detail": EVIL}))
     assert await refused("show", "a") == f"{HARMLESS} (503 unavailable)"
-    server.script.append(Speak("text/html", b"<h1>hello</h1>"))
+    server.script.append(respond_as("text/html", b"<h1>hello</h1>"))
     assert (await refused("ls")).endswith("is the URL right?")
-    server.script.append(Speak("application/json", b'{"id": "a", "status": 7}'))
+    server.script.append(respond_as("application/json", b'{"id": "a", "status": 7}'))
     assert (await refused("watch", "a")).endswith("is the URL right?")
     assert "limit must be 0 to" in await refused("ls", "--limit", "99999", url=server_with_tasks.url)

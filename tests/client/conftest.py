@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 import trio.testing
 
-from tests.support.fake_server import FakeServer, serve
+from tests.support.fake_streamd import FakeStreamd, fake_streamd
 
 
 @pytest.fixture
@@ -16,6 +16,6 @@ def clock() -> trio.testing.MockClock:
 
 
 @pytest.fixture
-async def server(clock: trio.testing.MockClock) -> AsyncIterator[FakeServer]:
-    async with serve() as server:
+async def server(clock: trio.testing.MockClock) -> AsyncIterator[FakeStreamd]:
+    async with fake_streamd() as server:
         yield server

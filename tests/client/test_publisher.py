@@ -17,22 +17,25 @@ from streamd.client import (
 )
 from streamd.client.publisher import LINES_BYTES_MAX, LINES_MAX
 from streamd.errors import InvalidField
-from tests.support.fake_server import Cut, FakeServer, HangUp, Refuse, Speak
+from tests.support.fake_server import fake_server, hang
+from tests.support.fake_streamd import Cut, FakeStreamd, Fault, HangUp, refuse, respond_as
 
 EXACT = Backoff(initial_seconds=1, jitter=0)
 
 
-def keys(server: FakeServer) -> list[list[str]]:
+def keys(server: FakeStreamd) -> list[list[str]]:
     """The idempotency keys of each request."""
     decode = msgspec.json.decode
-    return [[decode(line)["idempotency_key"] for line in seen.body.splitlines()] for seen in server.seen]
+    return [
+        [decode(line)["idempotency_key"] for line in request.body.splitlines()] for request in server.requests
+    ]
 
 
-async def test_one_event_as_it_was_meant(clock: MockClock, server: FakeServer) -> None:
+async def test_one_event_as_it_was_meant(clock: MockClock, server: FakeStreamd) -> None:
     async with Publisher(server.url) as publisher:
         event_id = await publisher.publish(["t", "u"], {"sum": 1}, type="note", retry_ms=5)
         text_id = await publisher.publish("t", "1")
-    event, text = server.events()
+    event, text = server.events
     assert (event.id, text.id) == (event_id, text_id)
     assert (event.topics, event.type, event.value, event.retry_ms) == (("t", "u"), "note", {"sum": 1}, 5)
     assert (text.value, text.type) == ("1", "message")
@@ -40,19 +43,19 @@ async def test_one_event_as_it_was_meant(clock: MockClock, server: FakeServer) -
     assert first != second
 
 
-@pytest.mark.parametrize("fault", [HangUp(), Refuse(503), Refuse(429), Refuse(502), Refuse(504)])
+@pytest.mark.parametrize("fault", [HangUp(), refuse(503), refuse(429), refuse(502), refuse(504)])
 async def test_a_retry_has_the_same_key_and_publishes_once(
-    clock: MockClock, server: FakeServer, fault: HangUp | Refuse
+    clock: MockClock, server: FakeStreamd, fault: Fault
 ) -> None:
     server.script.extend([fault, fault])
     async with Publisher(server.url) as publisher:
         event_id = await publisher.publish("t", "x")
-    assert [event.id for event in server.events()] == [event_id]
+    assert [event.id for event in server.events] == [event_id]
     first, second, third = keys(server)
     assert first == second == third
 
 
-async def test_an_own_key_is_kept(clock: MockClock, server: FakeServer) -> None:
+async def test_an_own_key_is_kept(clock: MockClock, server: FakeStreamd) -> None:
     async with Publisher(server.url) as publisher:
         first = await publisher.publish("t", "x", idempotency_key="mine")
         second = await publisher.publish("t", "x", idempotency_key="mine")
@@ -60,8 +63,8 @@ async def test_an_own_key_is_kept(clock: MockClock, server: FakeServer) -> None:
     assert keys(server) == [["mine"], ["mine"]]
 
 
-async def test_retry_after_is_waited_for_and_told(clock: MockClock, server: FakeServer) -> None:
-    server.script.extend([Refuse(503, {"retry-after": "20"}), HangUp()])
+async def test_retry_after_is_waited_for_and_told(clock: MockClock, server: FakeStreamd) -> None:
+    server.script.extend([refuse(503, {"retry-after": "20"}), HangUp()])
     waits: list[Reconnecting] = []
     started = trio.current_time()
     async with Publisher(server.url, backoff=EXACT, on_retry=waits.append) as publisher:
@@ -70,7 +73,7 @@ async def test_retry_after_is_waited_for_and_told(clock: MockClock, server: Fake
     assert trio.current_time() - started == pytest.approx(22, abs=0.5)
 
 
-async def test_it_lasts_through_a_restart(clock: MockClock, server: FakeServer) -> None:
+async def test_it_lasts_through_a_restart(clock: MockClock, server: FakeStreamd) -> None:
     async with Publisher(server.url) as publisher:
         await publisher.publish("t", "1")
         await server.stop()
@@ -78,10 +81,10 @@ async def test_it_lasts_through_a_restart(clock: MockClock, server: FakeServer) 
             nursery.start_soon(publisher.publish, "t", "2")
             await trio.sleep(5)
             await server.start()
-    assert [event.data for event in server.events()] == ["1", "2"]
+    assert [event.data for event in server.events] == ["1", "2"]
 
 
-async def test_it_gives_up_in_the_end(clock: MockClock, server: FakeServer) -> None:
+async def test_it_gives_up_in_the_end(clock: MockClock, server: FakeStreamd) -> None:
     await server.stop()
     async with Publisher(server.url, retry_for_seconds=30) as publisher:
         started = trio.current_time()
@@ -89,44 +92,36 @@ async def test_it_gives_up_in_the_end(clock: MockClock, server: FakeServer) -> N
             await publisher.publish("t")
         assert trio.current_time() - started <= 30
     await server.start()
-    server.script.append(Refuse(503, {"retry-after": "60"}))
+    server.script.append(refuse(503, {"retry-after": "60"}))
     async with Publisher(server.url, retry_for_seconds=30) as publisher:
         with pytest.raises(ServerBusy):
             await publisher.publish("t")
 
 
 async def test_an_answer_that_does_not_come_is_asked_for_again(clock: MockClock) -> None:
-    async with trio.open_nursery() as nursery:
-        listeners = await nursery.start(trio.serve_tcp, _never_answer, 0)
-        url = f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
-        async with Publisher(url, retry_for_seconds=15) as publisher:
+    async with fake_server(hang) as silent:
+        async with Publisher(silent.url, retry_for_seconds=15) as publisher:
             with pytest.raises(Unreachable, match="no answer within 10 s"):
                 await publisher.publish("t")
-        nursery.cancel_scope.cancel()
-
-
-async def _never_answer(stream: trio.SocketStream) -> None:
-    async for _ in stream:
-        pass
 
 
 @pytest.mark.parametrize(("status", "code"), [(400, "invalid-field"), (409, "conflict"), (413, "too-large")])
 async def test_a_refusal_says_why_and_is_not_repeated(
-    clock: MockClock, server: FakeServer, status: int, code: str
+    clock: MockClock, server: FakeStreamd, status: int, code: str
 ) -> None:
     problem = {"status": status, "code": code, "detail": "because", "field": "data"}
-    server.script.append(Refuse(status, problem=problem))
+    server.script.append(refuse(status, problem=problem))
     async with Publisher(server.url) as publisher:
         with pytest.raises(RequestFailed) as caught:
             await publisher.publish("t")
     error = caught.value
     assert (error.problem.status, error.problem.code, error.field) == (status, code, "data")
     assert str(error) == f"because ({status} {code}, field 'data')"
-    assert len(server.seen) == 1
+    assert len(server.requests) == 1
 
 
-async def test_a_refusal_by_some_proxy_is_understood_too(clock: MockClock, server: FakeServer) -> None:
-    server.script.append(Refuse(403))
+async def test_a_refusal_by_some_proxy_is_understood_too(clock: MockClock, server: FakeStreamd) -> None:
+    server.script.append(refuse(403))
     async with Publisher(server.url) as publisher:
         with pytest.raises(RequestFailed) as caught:
             await publisher.publish("t")
@@ -134,8 +129,8 @@ async def test_a_refusal_by_some_proxy_is_understood_too(clock: MockClock, serve
     assert "403 Forbidden" in caught.value.detail
 
 
-@pytest.mark.parametrize("answer", [Speak("text/html", b"<p>"), Refuse(302, {"location": "/login"})])
-async def test_what_is_not_streamd(clock: MockClock, server: FakeServer, answer: Speak | Refuse) -> None:
+@pytest.mark.parametrize("answer", [respond_as("text/html", b"<p>"), refuse(302, {"location": "/login"})])
+async def test_what_is_not_streamd(clock: MockClock, server: FakeStreamd, answer: Fault) -> None:
     async with Publisher(server.url) as publisher:
         server.script.append(answer)
         with pytest.raises(ProtocolError):
@@ -146,67 +141,67 @@ async def test_what_is_not_streamd(clock: MockClock, server: FakeServer, answer:
 
 
 @pytest.mark.parametrize("data", [object(), "\ud800"])
-async def test_what_no_wire_can_carry(clock: MockClock, server: FakeServer, data: object) -> None:
+async def test_what_no_wire_can_carry(clock: MockClock, server: FakeStreamd, data: object) -> None:
     async with Publisher(server.url) as publisher:
         with pytest.raises(InvalidField):
             await publisher.publish("t", data)
-    assert server.seen == []
+    assert server.requests == []
 
 
-async def test_lines_get_their_ids_in_order(clock: MockClock, server: FakeServer) -> None:
+async def test_lines_get_their_ids_in_order(clock: MockClock, server: FakeStreamd) -> None:
     drafts = [draft("t", number) for number in range(3 * LINES_MAX + 1)]
     async with Publisher(server.url) as publisher:
         ids = await publisher.publish_lines(drafts)
-    assert ids == [event.id for event in server.events()]
-    assert [event.value for event in server.events()] == list(range(3 * LINES_MAX + 1))
+    assert ids == [event.id for event in server.events]
+    assert [event.value for event in server.events] == list(range(3 * LINES_MAX + 1))
     assert [len(batch) for batch in keys(server)] == [LINES_MAX] * 3 + [1]
 
 
-async def test_a_batch_of_lines_is_bounded_in_bytes(clock: MockClock, server: FakeServer) -> None:
+async def test_a_batch_of_lines_is_bounded_in_bytes(clock: MockClock, server: FakeStreamd) -> None:
     async with Publisher(server.url) as publisher:
         await publisher.publish_lines([draft("t", "x" * (LINES_BYTES_MAX // 2)) for _ in range(4)])
     assert [len(batch) for batch in keys(server)] == [1, 1, 1, 1]
 
 
-async def test_a_refused_line_does_not_hold_up_the_others(clock: MockClock, server: FakeServer) -> None:
+async def test_a_refused_line_does_not_hold_up_the_others(clock: MockClock, server: FakeStreamd) -> None:
     drafts = [draft("t", "1"), draft("", "2"), draft("t", "3\u2028still 3")]
     async with Publisher(server.url) as publisher:
         first, second, third = await publisher.publish_lines(drafts)
-    assert [event.id for event in server.events()] == [first, third]
+    assert [event.id for event in server.events] == [first, third]
     assert isinstance(second, RequestFailed)
     assert second.field == "topics"
-    assert server.events()[1].data == "3\u2028still 3"
+    assert server.events[1].data == "3\u2028still 3"
 
 
 @pytest.mark.parametrize("fault", [HangUp(), Cut(0), Cut(1), Cut(4)])
 async def test_answers_lost_on_the_way_are_asked_for_again(
-    clock: MockClock, server: FakeServer, fault: HangUp | Cut
+    clock: MockClock, server: FakeStreamd, fault: Fault
 ) -> None:
     server.script.append(fault)
     drafts = [draft("t", str(number)) for number in range(5)]
     async with Publisher(server.url) as publisher:
         ids = await publisher.publish_lines(drafts)
-    assert ids == [event.id for event in server.events()]
-    assert [event.data for event in server.events()] == list("01234")
+    assert ids == [event.id for event in server.events]
+    assert [event.data for event in server.events] == list("01234")
     answered = fault.frames if isinstance(fault, Cut) else 0
     first, second = keys(server)
     assert second == first[answered:]
 
 
 async def test_lines_for_which_there_is_no_room_now_are_sent_again(
-    clock: MockClock, server: FakeServer
+    clock: MockClock, server: FakeStreamd
 ) -> None:
     problem = {"status": 503, "code": "hub-lagging", "detail": "later"}
     answers = [{"line": 1, "id": "1700000000000-000009"}, {"line": 2, "error": problem}]
     body = b"".join(msgspec.json.encode(answer) + b"\n" for answer in answers)
-    server.script.append(Speak("application/x-ndjson", body))
+    server.script.append(respond_as("application/x-ndjson", body))
     async with Publisher(server.url) as publisher:
         ids = await publisher.publish_lines([draft("t", "1"), draft("t", "2")])
-    assert ids == ["1700000000000-000009", server.events()[0].id]
-    assert [event.data for event in server.events()] == ["2"]
+    assert ids == ["1700000000000-000009", server.events[0].id]
+    assert [event.data for event in server.events] == ["2"]
 
 
-async def test_nothing_to_publish(clock: MockClock, server: FakeServer) -> None:
+async def test_nothing_to_publish(clock: MockClock, server: FakeStreamd) -> None:
     async with Publisher(server.url) as publisher:
         assert await publisher.publish_lines([]) == []
-    assert server.seen == []
+    assert server.requests == []

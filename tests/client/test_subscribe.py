@@ -24,7 +24,19 @@ from streamd.client import (
 from streamd.client.subscription import Transport
 from streamd.errors import InvalidField
 from streamd.events import EventId
-from tests.support.fake_server import START_MS, CloseWith, Cut, FakeServer, HangUp, Refuse, Silent, Speak
+from tests.support.fake_server import fake_server, hang
+from tests.support.fake_streamd import (
+    START_MS,
+    CloseWith,
+    Cut,
+    FakeStreamd,
+    Fault,
+    HangUp,
+    Silent,
+    cursor_of,
+    refuse,
+    respond_as,
+)
 
 TRANSPORTS = cast(tuple[Transport, ...], ("sse", "websocket", "poll"))
 STREAMS = cast(tuple[Transport, ...], ("sse", "websocket"))
@@ -59,7 +71,7 @@ async def take_events(subscription: Subscription, count: int) -> tuple[list[Rece
 
 
 async def test_events_come_in_order_and_look_the_same_over_every_transport(
-    clock: MockClock, server: FakeServer, transport: Transport
+    clock: MockClock, server: FakeStreamd, transport: Transport
 ) -> None:
     async with subscribe(server.url, topics=["t"], transport=transport) as subscription:
         connected = await take(subscription, Connected)
@@ -71,27 +83,27 @@ async def test_events_come_in_order_and_look_the_same_over_every_transport(
         events, others = await take_events(subscription, 3)
     assert [(e.id, e.type, e.data) for e in events] == [
         (first, "note", "two\nlines"),
-        (second, "message", server.events()[1].data),
+        (second, "message", server.events[1].data),
         (third, "message", ""),
     ]
     assert events[0].topics == (None if transport == "sse" else ("t", "also/t"))
     assert not [item for item in others if isinstance(item, Reconnecting)]
 
 
-async def test_numbers_keep_their_digits(clock: MockClock, server: FakeServer, transport: Transport) -> None:
+async def test_numbers_keep_their_digits(clock: MockClock, server: FakeStreamd, transport: Transport) -> None:
     server.publish(msgspec.Raw(b"[1.10, 1e400, 12345678901234567890123]"))
     async with subscribe(server.url, topics=["t"], after="earliest", transport=transport) as subscription:
         event = await take(subscription, ReceivedEvent)
     assert event.data == "[1.10,1e400,12345678901234567890123]"
 
 
-async def test_patterns_and_options_reach_the_server(clock: MockClock, server: FakeServer) -> None:
+async def test_patterns_and_options_reach_the_server(clock: MockClock, server: FakeStreamd) -> None:
     async with subscribe(
         server.url + "/", topics=["a b", "t"], patterns=["x/**"], overflow="latest", heartbeat_seconds=7
     ) as subscription:
         await take(subscription, Connected)
-    assert server.seen[0].path == "/events"
-    assert server.seen[0].query == {
+    assert server.requests[0].path == "/events"
+    assert server.requests[0].query == {
         "topic": ["a b", "t"],
         "pattern": ["x/**"],
         "overflow": ["latest"],
@@ -101,7 +113,7 @@ async def test_patterns_and_options_reach_the_server(clock: MockClock, server: F
 
 @pytest.mark.parametrize("frames", range(6))
 async def test_a_cut_in_the_middle_of_a_frame_loses_and_repeats_nothing(
-    clock: MockClock, server: FakeServer, transport: Transport, frames: int
+    clock: MockClock, server: FakeStreamd, transport: Transport, frames: int
 ) -> None:
     ids = [server.publish(f"{number}") for number in range(8)]
     server.script.extend([Cut(frames), Cut(frames), HangUp()])
@@ -114,7 +126,7 @@ async def test_a_cut_in_the_middle_of_a_frame_loses_and_repeats_nothing(
 
 
 async def test_without_any_event_it_resumes_from_the_first_head(
-    clock: MockClock, server: FakeServer, transport: Transport
+    clock: MockClock, server: FakeStreamd, transport: Transport
 ) -> None:
     server.publish("before")
     async with subscribe(server.url, topics=["t"], transport=transport) as subscription:
@@ -125,25 +137,25 @@ async def test_without_any_event_it_resumes_from_the_first_head(
         await take(subscription, Reconnecting)
         await server.start()
         assert (await take(subscription, ReceivedEvent)).id == between
-    assert server.seen[-1].cursor in (head, between)
+    assert cursor_of(server.requests[-1]) in (head, between)
 
 
 async def test_an_id_without_data_moves_the_cursor(
-    clock: MockClock, server: FakeServer, transport: Transport
+    clock: MockClock, server: FakeStreamd, transport: Transport
 ) -> None:
     async with subscribe(server.url, topics=["t"], transport=transport) as subscription:
         await take(subscription, Connected)
         moved = server.move_cursor()
         assert await take(subscription, CursorMoved) == CursorMoved(moved)
         assert subscription.cursor == moved
-        before = len(server.seen)
+        before = len(server.requests)
         await server.stop()
         await server.start()
-        assert (await server.requests(before + 1))[before].cursor == moved
+        assert cursor_of((await server.wait_for_requests(before + 1))[before]) == moved
 
 
 async def test_a_server_that_starts_anew_is_followed_from_its_gap_on(
-    clock: MockClock, server: FakeServer, transport: Transport
+    clock: MockClock, server: FakeStreamd, transport: Transport
 ) -> None:
     server.publish("old")
     async with subscribe(server.url, topics=["t"], after="earliest", transport=transport) as subscription:
@@ -158,7 +170,7 @@ async def test_a_server_that_starts_anew_is_followed_from_its_gap_on(
         assert (await take(subscription, ReceivedEvent)).id == new < old.id
 
 
-async def test_a_gap_is_told(clock: MockClock, server: FakeServer, transport: Transport) -> None:
+async def test_a_gap_is_told(clock: MockClock, server: FakeStreamd, transport: Transport) -> None:
     first = server.publish("1")
     server.publish("2")
     server.drop_all()
@@ -169,9 +181,9 @@ async def test_a_gap_is_told(clock: MockClock, server: FakeServer, transport: Tr
         assert (await take(subscription, ReceivedEvent)).id == third
 
 
-async def test_retry_after_is_waited_for(clock: MockClock, server: FakeServer, transport: Transport) -> None:
+async def test_retry_after_is_waited_for(clock: MockClock, server: FakeStreamd, transport: Transport) -> None:
     server.publish("1")
-    server.script.extend([Refuse(503, {"retry-after": "120"}), Refuse(429, {"retry-after": "7"})])
+    server.script.extend([refuse(503, {"retry-after": "120"}), refuse(429, {"retry-after": "7"})])
     started = trio.current_time()
     async with subscribe(
         server.url, topics=["t"], after="earliest", transport=transport, backoff=EXACT
@@ -183,7 +195,7 @@ async def test_retry_after_is_waited_for(clock: MockClock, server: FakeServer, t
 
 
 async def test_waits_double_up_to_their_bound_and_begin_anew_after_progress(
-    clock: MockClock, server: FakeServer, transport: Transport
+    clock: MockClock, server: FakeStreamd, transport: Transport
 ) -> None:
     server.script.extend([HangUp()] * 5)
     backoff = Backoff(initial_seconds=1, max_seconds=8, jitter=0)
@@ -199,7 +211,7 @@ async def test_waits_double_up_to_their_bound_and_begin_anew_after_progress(
 
 @pytest.mark.parametrize("transport", STREAMS, indirect=True)
 async def test_the_servers_reconnection_time_is_kept_to(
-    clock: MockClock, server: FakeServer, transport: Transport
+    clock: MockClock, server: FakeStreamd, transport: Transport
 ) -> None:
     server.retry_ms = 4500
     async with subscribe(server.url, topics=["t"], transport=transport, backoff=EXACT) as subscription:
@@ -208,8 +220,8 @@ async def test_the_servers_reconnection_time_is_kept_to(
         assert (await take(subscription, Reconnecting)).delay_seconds == 4.5
 
 
-async def test_204_is_the_end(clock: MockClock, server: FakeServer, transport: Transport) -> None:
-    server.script.append(Refuse(204))
+async def test_204_is_the_end(clock: MockClock, server: FakeStreamd, transport: Transport) -> None:
+    server.script.append(refuse(204))
     async with subscribe(server.url, topics=["t"], transport=transport) as subscription:
         assert [item async for item in subscription] == []
         assert await subscription.receive_some() == []
@@ -217,22 +229,22 @@ async def test_204_is_the_end(clock: MockClock, server: FakeServer, transport: T
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404])
 async def test_a_refusal_ends_with_what_the_server_says(
-    clock: MockClock, server: FakeServer, transport: Transport, status: int
+    clock: MockClock, server: FakeStreamd, transport: Transport, status: int
 ) -> None:
     problem = {"status": status, "code": "invalid-field", "detail": "no such topic", "field": "topic"}
-    server.script.append(Refuse(status, problem=problem))
+    server.script.append(refuse(status, problem=problem))
     async with subscribe(server.url, topics=["t"], transport=transport) as subscription:
         with pytest.raises(RequestFailed) as caught:
             await anext(subscription)
     assert caught.value.problem.status == status
     assert caught.value.problem.code == "invalid-field"
     assert (caught.value.detail, caught.value.field) == ("no such topic", "topic")
-    assert len(server.seen) == 1
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("code", [1007, 1008, 1009])
 async def test_a_websocket_closed_because_of_us_is_a_refusal(
-    clock: MockClock, server: FakeServer, code: int
+    clock: MockClock, server: FakeStreamd, code: int
 ) -> None:
     server.script.append(CloseWith(code, "no such topic"))
     async with subscribe(server.url, topics=["t"], transport="websocket") as subscription:
@@ -242,7 +254,7 @@ async def test_a_websocket_closed_because_of_us_is_a_refusal(
 
 @pytest.mark.parametrize("code", [1000, 1001, 1011, 1012, 1013])
 async def test_any_other_close_is_no_reason_to_stay_away(
-    clock: MockClock, server: FakeServer, code: int
+    clock: MockClock, server: FakeStreamd, code: int
 ) -> None:
     server.script.append(CloseWith(code, ""))
     async with subscribe(server.url, topics=["t"], transport="websocket") as subscription:
@@ -251,17 +263,17 @@ async def test_any_other_close_is_no_reason_to_stay_away(
 
 
 async def test_a_failing_server_is_tried_again(
-    clock: MockClock, server: FakeServer, transport: Transport
+    clock: MockClock, server: FakeStreamd, transport: Transport
 ) -> None:
     server.publish("1")
-    server.script.extend([Refuse(500), Refuse(502)])
+    server.script.extend([refuse(500), refuse(502)])
     async with subscribe(server.url, topics=["t"], after="earliest", transport=transport) as subscription:
         assert (await take(subscription, ReceivedEvent)).data == "1"
 
 
 @pytest.mark.parametrize("transport", STREAMS, indirect=True)
 async def test_silence_of_two_and_a_half_heartbeats_is_death(
-    clock: MockClock, server: FakeServer, transport: Transport
+    clock: MockClock, server: FakeStreamd, transport: Transport
 ) -> None:
     server.publish("1")
     server.heartbeat_seconds = 20
@@ -278,7 +290,7 @@ async def test_silence_of_two_and_a_half_heartbeats_is_death(
 
 @pytest.mark.parametrize("transport", STREAMS, indirect=True)
 async def test_heartbeats_keep_a_quiet_connection(
-    clock: MockClock, server: FakeServer, transport: Transport
+    clock: MockClock, server: FakeStreamd, transport: Transport
 ) -> None:
     server.heartbeat_seconds = 20
     async with subscribe(server.url, topics=["t"], transport=transport) as subscription:
@@ -286,71 +298,71 @@ async def test_heartbeats_keep_a_quiet_connection(
         await server.until(lambda: server.heartbeats == 10)
         server.publish("1")
         assert isinstance(await anext(subscription), ReceivedEvent)
-    assert len(server.seen) == 1
+    assert len(server.requests) == 1
 
 
-async def test_a_poll_waits_and_is_repeated(clock: MockClock, server: FakeServer) -> None:
+async def test_a_poll_waits_and_is_repeated(clock: MockClock, server: FakeStreamd) -> None:
     async with subscribe(server.url, topics=["t"], transport="poll") as subscription:
         await take(subscription, Connected)
-        await server.requests(6)  # the first, which only asks where the log ends, and empty ones
+        await server.wait_for_requests(6)  # the first, which only asks where the log ends, and empty ones
         server.publish("1")
         assert isinstance(await anext(subscription), ReceivedEvent)
-    assert [seen.query["wait"] for seen in server.seen[:3]] == [["0"], ["25"], ["25"]]
+    assert [request.query["wait"] for request in server.requests[:3]] == [["0"], ["25"], ["25"]]
 
 
 async def test_a_poll_answered_early_with_nothing_is_no_busy_loop(
-    clock: MockClock, server: FakeServer
+    clock: MockClock, server: FakeStreamd
 ) -> None:
-    empty = Speak("application/json", b'{"events":[],"next":"1700000000000-000000","gap":null}')
+    empty = respond_as("application/json", b'{"events":[],"next":"1700000000000-000000","gap":null}')
     server.script.extend([empty] * 50)
     started = trio.current_time()
     async with subscribe(server.url, topics=["t"], transport="poll") as subscription:
         await take(subscription, Connected)
-        await server.requests(50)
+        await server.wait_for_requests(50)
     assert trio.current_time() - started > 20
 
 
-async def test_what_the_cursor_has_passed_is_dropped(clock: MockClock, server: FakeServer) -> None:
+async def test_what_the_cursor_has_passed_is_dropped(clock: MockClock, server: FakeStreamd) -> None:
     blocks = [f"id: {START_MS}-00000{n}\ndata: {n}\n\n".encode() for n in (1, 2, 1, 2, 3)]
-    server.script.append(Speak("text/event-stream", b"".join(blocks)))
+    server.script.append(respond_as("text/event-stream", b"".join(blocks)))
     async with subscribe(server.url, topics=["t"], after="earliest") as subscription:
         events, _ = await take_events(subscription, 3)
         assert [event.data for event in events] == ["1", "2", "3"]
         await take(subscription, Connected)
-    assert server.seen[-1].cursor == f"{START_MS}-000003"
+    assert cursor_of(server.requests[-1]) == f"{START_MS}-000003"
 
 
 @pytest.mark.parametrize(
-    ("transport", "speak"),
+    ("transport", "answer"),
     [
-        ("sse", Speak("text/html", b"<p>Welcome")),
-        ("sse", Speak("text/event-stream", b"event: gap\ndata: no\n\n")),
-        ("poll", Speak("application/json", b'{"items":[]}')),
-        ("poll", Speak("text/html", b"<p>Welcome")),
-        ("sse", Refuse(302, {"location": "/login"})),
-        ("websocket", Refuse(200)),
+        ("sse", respond_as("text/html", b"<p>Welcome")),
+        ("sse", respond_as("text/event-stream", b"event: gap\ndata: no\n\n")),
+        ("poll", respond_as("application/json", b'{"items":[]}')),
+        ("poll", respond_as("text/html", b"<p>Welcome")),
+        ("sse", refuse(302, {"location": "/login"})),
+        ("websocket", refuse(200)),
     ],
 )
 async def test_what_is_not_streamd_ends_it(
-    clock: MockClock, server: FakeServer, transport: Transport, speak: Speak
+    clock: MockClock, server: FakeStreamd, transport: Transport, answer: Fault
 ) -> None:
-    server.script.append(speak)
+    server.script.append(answer)
     async with subscribe(server.url, topics=["t"], transport=transport) as subscription:
         with pytest.raises(ProtocolError):
             await anext(subscription)
 
 
-async def test_a_client_that_was_replaced_does_not_come_back(clock: MockClock, server: FakeServer) -> None:
+async def test_a_client_that_was_replaced_does_not_come_back(clock: MockClock, server: FakeStreamd) -> None:
     closing = b'event: connected\ndata: {}\n\nevent: closing\ndata: {"reason":"replaced"}\nretry: 5\n\n'
-    server.script.append(Speak("text/event-stream", closing))
+    server.script.append(respond_as("text/event-stream", closing))
     async with subscribe(server.url, topics=["t"]) as subscription:
         items = [type(item).__name__ async for item in subscription]
     assert items == ["Connected", "Closing"]
-    assert len(server.seen) == 1
+    assert len(server.requests) == 1
 
 
 async def test_a_server_that_is_not_there_is_waited_for(
-    clock: MockClock, server: FakeServer, transport: Transport
+    clock: MockClock, server: FakeStreamd, transport: Transport
 ) -> None:
     await server.stop()
     async with subscribe(server.url, topics=["t"], transport=transport, after="earliest") as subscription:
@@ -361,17 +373,15 @@ async def test_a_server_that_is_not_there_is_waited_for(
 
 
 async def test_a_server_that_does_not_answer_is_given_up(clock: MockClock, transport: Transport) -> None:
-    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    url = f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
-    async with subscribe(
-        url, topics=["t"], transport=transport, timeouts=Timeouts(connect_seconds=12)
-    ) as subscription:
-        assert "no answer within 12 s" in (await take(subscription, Reconnecting)).reason
-    await listeners[0].aclose()
+    async with fake_server(hang) as silent:
+        async with subscribe(
+            silent.url, topics=["t"], transport=transport, timeouts=Timeouts(connect_seconds=12)
+        ) as subscription:
+            assert "no answer within 12 s" in (await take(subscription, Reconnecting)).reason
 
 
 async def test_a_slow_iterator_holds_the_connection_back_and_loses_nothing(
-    clock: MockClock, server: FakeServer, transport: Transport
+    clock: MockClock, server: FakeStreamd, transport: Transport
 ) -> None:
     ids = [server.publish("x" * 2000) for _ in range(3000)]
     async with subscribe(server.url, topics=["t"], after="earliest", transport=transport) as subscription:
@@ -382,7 +392,7 @@ async def test_a_slow_iterator_holds_the_connection_back_and_loses_nothing(
 
 
 async def test_cancelling_a_wait_loses_nothing(
-    clock: MockClock, server: FakeServer, transport: Transport
+    clock: MockClock, server: FakeStreamd, transport: Transport
 ) -> None:
     async with subscribe(server.url, topics=["t"], transport=transport) as subscription:
         await take(subscription, Connected)
@@ -394,7 +404,7 @@ async def test_cancelling_a_wait_loses_nothing(
 
 
 async def test_errors_of_the_block_come_out_as_they_are(
-    clock: MockClock, server: FakeServer, transport: Transport
+    clock: MockClock, server: FakeStreamd, transport: Transport
 ) -> None:
     with pytest.raises(KeyError):
         async with subscribe(server.url, topics=["t"], transport=transport) as subscription:
@@ -402,7 +412,7 @@ async def test_errors_of_the_block_come_out_as_they_are(
             raise KeyError("mine")
 
 
-async def test_after_the_block_it_is_closed(clock: MockClock, server: FakeServer) -> None:
+async def test_after_the_block_it_is_closed(clock: MockClock, server: FakeStreamd) -> None:
     async with subscribe(server.url, topics=["t"]) as subscription:
         await take(subscription, Connected)
     with pytest.raises(trio.ClosedResourceError):
@@ -420,12 +430,12 @@ async def test_after_the_block_it_is_closed(clock: MockClock, server: FakeServer
     ],
 )
 async def test_what_cannot_be_is_refused_before_anything_is_sent(
-    clock: MockClock, server: FakeServer, arguments: dict[str, str]
+    clock: MockClock, server: FakeStreamd, arguments: dict[str, str]
 ) -> None:
     with pytest.raises(InvalidField):
         async with subscribe(**{"url": server.url, "topics": ["t"], **arguments}):  # type: ignore[arg-type]
             raise AssertionError("not reached")
-    assert server.seen == []
+    assert server.requests == []
 
 
 def test_ids_of_the_fake_are_ids() -> None:

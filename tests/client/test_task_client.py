@@ -4,7 +4,7 @@ from trio.testing import MockClock
 
 from streamd.client import Connected, ReceivedEvent, Reconnecting, TaskClient
 from streamd.testing import RunningServer
-from tests.support.fake_server import FakeServer, Refuse, Speak
+from tests.support.fake_streamd import FakeStreamd, cursor_of, refuse, respond_as
 
 
 async def test_one_who_comes_late_gets_the_state_and_the_last_message(streamd_server: RunningServer) -> None:
@@ -24,15 +24,15 @@ async def test_one_who_comes_late_gets_the_state_and_the_last_message(streamd_se
 
 
 async def test_a_connection_that_was_lost_before_the_state_came_begins_anew(
-    server: FakeServer, clock: MockClock
+    server: FakeStreamd, clock: MockClock
 ) -> None:
     body = b'event: connected\ndata: {"head": "1700000000009-000000"}\n\n'
-    stream = Speak("text/event-stream", body)
+    stream = respond_as("text/event-stream", body)
     state = b"id: 1700000000005-000000\nevent: status\ndata: {}\n\n"
-    server.script.extend([stream, Speak("text/event-stream", body + state), Refuse(204)])
+    server.script.extend([stream, respond_as("text/event-stream", body + state), refuse(204)])
     client = TaskClient(server.url)
     async with client.follow("a/b") as subscription:
         kinds = [type(item) async for item in subscription]
     assert kinds == [Connected, Reconnecting, Connected, ReceivedEvent, Reconnecting]
-    assert [request.cursor for request in server.seen] == [None, None, "1700000000005-000000"]
-    assert {request.path for request in server.seen} == {"/tasks/a%2Fb/events"}
+    assert [cursor_of(request) for request in server.requests] == [None, None, "1700000000005-000000"]
+    assert {request.path for request in server.requests} == {"/tasks/a%2Fb/events"}

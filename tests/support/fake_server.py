@@ -1,212 +1,251 @@
-"""A server that behaves, and misbehaves when told to: one order of events, resume, three transports.
+"""An HTTP/1.1 server on a real socket that gives scripted answers and records its requests.
 
-It speaks the contract over real sockets and shares the codecs of `streamd.events` with the real one.
-What the next requests meet is put into `script`; everything else is answered as it should be.
+An answer is an async function of one :class:`Exchange`. Most come from :func:`respond`, :func:`raw`,
+:func:`hang` and :func:`hang_up`; a test writes its own where the answer depends on the request, or waits for
+the test. Delays are of trio's clock, virtual or real.
 """
 
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from http import HTTPStatus
+from types import MappingProxyType
+from typing import Any, Final, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import attrs
 import h11
 import msgspec
 import trio
-from wsproto import ConnectionType, WSConnection
-from wsproto.events import AcceptConnection, CloseConnection, TextMessage
-from wsproto.events import Request as Upgrade
+import trio.testing
 
-from streamd.errors import StreamdError
-from streamd.events import EARLIEST, Control, CursorMove, Draft, Event, EventId, IdSequence, Selectors
-from streamd.events.bodies import decode_draft
-from streamd.events.control import gap
-from streamd.events.settings import EventSettings
-
-LIMITS = EventSettings()
-START_MS = 1_700_000_000_000
+NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
+RECEIVE_BYTES: Final = 65_536
 
 
 @attrs.frozen
-class Refuse:
-    """Answer with this status."""
+class Request:
+    """A request as it was received.
 
-    status: int
-    headers: dict[str, str] = attrs.field(factory=dict)
-    problem: dict[str, Any] = attrs.field(factory=dict)
-
-
-@attrs.frozen
-class HangUp:
-    """Close without a word; a publish request has been followed by then."""
-
-
-@attrs.frozen
-class Cut:
-    """Write so many frames in full, half of the next one, and close."""
-
-    frames: int
-
-
-@attrs.frozen
-class Silent:
-    """Answer, say `connected`, and then nothing, with the socket open."""
-
-
-@attrs.frozen
-class Speak:
-    """Answer 200 with this body."""
-
-    content_type: str
-    body: bytes
-
-
-@attrs.frozen
-class CloseWith:
-    """Take the WebSocket, and close it with this code."""
-
-    code: int
-    reason: str
-
-
-Fault = Refuse | HangUp | Cut | Silent | Speak | CloseWith
-
-
-class Gone(Exception):
-    """The connection is to be closed now."""
-
-
-@attrs.frozen
-class Seen:
-    """A request as it came."""
+    Attributes:
+        headers: with names in lower case.
+        body: all of it, without its transfer coding.
+    """
 
     method: str
-    path: str
-    query: dict[str, list[str]]
+    target: str
     headers: dict[str, str]
     body: bytes
 
     @property
-    def cursor(self) -> str | None:
-        values = self.query.get("last_event_id", []) + self.query.get("after", [])
-        return self.headers.get("last-event-id") or next(iter(values), None)
+    def path(self) -> str:
+        return urlsplit(self.target).path
+
+    @property
+    def query(self) -> dict[str, list[str]]:
+        return parse_qs(urlsplit(self.target).query)
+
+    @property
+    def json(self) -> Any:
+        return msgspec.json.decode(self.body)
+
+
+class Exchange:
+    """One request, and the means to answer it.
+
+    The connection is kept for the next request unless the answer is incomplete, raw or hung up.
+    """
+
+    def __init__(self, request: Request, stream: trio.SocketStream, http: h11.Connection) -> None:
+        self.request = request
+        self.stream = stream
+        self._http = http
+
+    async def head(self, status: int = 200, headers: Mapping[str, str] = NO_HEADERS) -> None:
+        """Send the head of the answer; the body is sent in chunks unless a header gives its length."""
+        reason = HTTPStatus(status).phrase.encode()
+        await self._send(h11.Response(status_code=status, headers=list(headers.items()), reason=reason))
+
+    async def data(self, data: bytes) -> None:
+        """Send a piece of the body, as one chunk where there are chunks."""
+        await self._send(h11.Data(data=data))
+
+    async def end(self) -> None:
+        """End the body."""
+        await self._send(h11.EndOfMessage())
+
+    async def raw(self, data: bytes) -> None:
+        """Send bytes past the HTTP encoder."""
+        await self.stream.send_all(data)
+
+    async def hang_up(self) -> None:
+        """Close the connection, in the middle of the answer or before it."""
+        await self.stream.aclose()
+
+    async def wait_for_close(self) -> None:
+        """Wait until the client has closed the connection."""
+        try:
+            while await self.stream.receive_some(RECEIVE_BYTES):
+                pass
+        except trio.BrokenResourceError:
+            pass  # a reset is a close as well
+
+    async def _send(self, event: h11.Event) -> None:
+        await self.stream.send_all(self._http.send(event) or b"")
+
+
+Answer = Callable[[Exchange], Awaitable[None]]
+
+
+def respond(
+    status: int = 200,
+    body: bytes | Sequence[bytes | float] = b"",
+    headers: Mapping[str, str] = NO_HEADERS,
+    *,
+    content_length: int | None = None,
+) -> Answer:
+    """Make an answer that is sent as it is.
+
+    Args:
+        status: of the answer.
+        body: sent whole with its length; or pieces, each of which is sent as a chunk, and delays (s) between
+            them. The answer to HEAD has no body.
+        headers: further headers.
+        content_length: announced in place of the body's own length. The connection is closed behind the body.
+    """
+    pieces = [body] if isinstance(body, bytes) else body
+    if isinstance(body, bytes):
+        headers = {**headers, "Content-Length": str(len(body) if content_length is None else content_length)}
+
+    async def answer(exchange: Exchange) -> None:
+        await exchange.head(status, headers)
+        for piece in pieces if exchange.request.method != "HEAD" else ():
+            if isinstance(piece, bytes):
+                await exchange.data(piece)
+            else:
+                await trio.sleep(piece)
+        if content_length is None:
+            await exchange.end()
+        else:
+            await exchange.hang_up()
+
+    return answer
+
+
+def raw(data: bytes) -> Answer:
+    """Make an answer of exactly these bytes, after which the connection is closed."""
+
+    async def answer(exchange: Exchange) -> None:
+        await exchange.raw(data)
+        await exchange.hang_up()
+
+    return answer
+
+
+async def hang(exchange: Exchange) -> None:
+    """Send no answer: wait until the client gives up."""
+    await exchange.wait_for_close()
+
+
+async def hang_up(exchange: Exchange) -> None:
+    """Send no answer: close the connection at once."""
+    await exchange.hang_up()
 
 
 class FakeServer:
-    """Made by :func:`serve`. Restarting keeps the port."""
+    """A server that gives its answers one after the other, and the last one again and again.
 
-    def __init__(self) -> None:
-        self.script: deque[Fault] = deque()
-        self.seen: list[Seen] = []
-        self.heartbeat_seconds = 15.0
-        self.retry_ms: int | None = None
-        self.heartbeats = 0
+    Attributes:
+        requests: in the order of their ends.
+        port: of the loopback interface; the same after a restart.
+    """
+
+    def __init__(self, *answers: Answer) -> None:
+        self.answers = answers
+        self.requests: list[Request] = []
         self.port = 0
-        self._nursery: trio.Nursery
-        self._changed = trio.Event()
-        self._scope: trio.CancelScope | None = None
-        self.forget()
-
-    # --- what tests do to it
+        self.changed = trio.Event()
+        self._nursery: trio.Nursery | None = None
+        self._scope = trio.CancelScope()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    @property
-    def head(self) -> EventId:
-        return self._ids.last
-
-    def forget(self, *, start_ms: int = START_MS) -> None:
-        """Begin a new log, as a restart does whose log is in memory."""
-        self.log: list[Event | CursorMove] = []
-        self.keys: dict[str, EventId] = {}
-        self.dropped: EventId | None = None
-        self._ids = IdSequence(lambda: start_ms, None)
-
-    def publish(self, data: Any = "", *, topics: tuple[str, ...] = ("t",), **fields: Any) -> EventId:
-        return self._append(Draft.create(topics, data, limits=LIMITS, **fields))
-
-    def move_cursor(self) -> EventId:
-        """An event of other topics: subscribers only get their cursor moved."""
-        self.log.append(CursorMove(self._ids.next()))
-        self._change()
-        return self.head
-
-    def drop_all(self) -> None:
-        """Keep nothing, as retention does."""
-        self.log.clear()
-        self.dropped = self.head
-
     async def start(self) -> None:
-        listeners = await trio.open_tcp_listeners(self.port, host="127.0.0.1", backlog=50)
+        """Accept connections again after :meth:`stop`, on the same port."""
+        assert self._nursery is not None, "made by fake_server() or running()"
+        listeners = await trio.open_tcp_listeners(self.port, host="127.0.0.1")
         self.port = listeners[0].socket.getsockname()[1]
         self._scope = trio.CancelScope()
         self._nursery.start_soon(self._listen, listeners, self._scope)
 
     async def stop(self) -> None:
-        """Break off everything, as kill -9 does."""
-        assert self._scope is not None
+        """Close the listener and every connection, as ``kill -9`` does."""
         self._scope.cancel()
         await trio.testing.wait_all_tasks_blocked()
 
-    async def requests(self, count: int) -> list[Seen]:
-        """Wait until so many requests have come."""
-        await self.until(lambda: len(self.seen) >= count)
-        return self.seen
-
     async def until(self, holds: Callable[[], bool]) -> None:
+        """Wait until a condition holds, which is looked at after each change of the server."""
         while not holds():
-            await self._changed.wait()
+            await self.changed.wait()
 
-    def events(self) -> list[Event]:
-        return [entry for entry in self.log if isinstance(entry, Event)]
+    async def wait_for_requests(self, count: int) -> list[Request]:
+        """Wait until the server has received this number of requests, and return all of them."""
+        await self.until(lambda: len(self.requests) >= count)
+        return self.requests
 
-    # --- how it serves
+    def note_change(self) -> None:
+        """Wake the tasks in :meth:`until`."""
+        self.changed.set()
+        self.changed = trio.Event()
+
+    async def answer(self, exchange: Exchange) -> None:
+        """Answer one request, which is the last of ``requests``."""
+        await self.answers[min(len(self.requests), len(self.answers)) - 1](exchange)
 
     async def _listen(self, listeners: list[trio.SocketListener], scope: trio.CancelScope) -> None:
         with scope:
             await trio.serve_listeners(self._serve, listeners)
 
-    def _change(self) -> None:
-        self._changed.set()
-        self._changed = trio.Event()
-
-    def _append(self, draft: Draft) -> EventId:
-        key = draft.idempotency_key
-        if key is not None and key in self.keys:
-            return self.keys[key]
-        event = Event.from_draft(draft, self._ids.next())
-        if key is not None:
-            self.keys[key] = event.id
-        self.log.append(event)
-        self._change()
-        return event.id
-
     async def _serve(self, stream: trio.SocketStream) -> None:
         try:
             async with stream:
-                connection = h11.Connection(h11.SERVER)
-                while True:
-                    request, raw = await _read_request(stream, connection)
-                    self.seen.append(request)
-                    fault = self.script.popleft() if self.script else None
-                    self._change()
-                    session = _Session(self, request, stream, connection, fault)
-                    if request.headers.get("upgrade", "").lower() == "websocket":
-                        await session.websocket(raw)
-                        raise Gone
-                    await session.http()
-                    connection.start_next_cycle()
-        except* (Gone, trio.BrokenResourceError, trio.ClosedResourceError, h11.RemoteProtocolError):
-            pass
+                http = h11.Connection(h11.SERVER)
+                while (request := await _read_request(stream, http)) is not None:
+                    self.requests.append(request)
+                    self.note_change()
+                    await self.answer(Exchange(request, stream, http))
+                    if http.our_state is not h11.DONE:
+                        return
+                    http.start_next_cycle()
+        except* (trio.BrokenResourceError, trio.ClosedResourceError, h11.RemoteProtocolError):
+            pass  # the client has left, or the answer hung up
+
+
+async def _read_request(stream: trio.SocketStream, http: h11.Connection) -> Request | None:
+    """Read one request; return None when the client closes the connection instead."""
+    head: h11.Request | None = None
+    body = bytearray()
+    while not isinstance(event := http.next_event(), h11.EndOfMessage):
+        if event is h11.NEED_DATA:
+            http.receive_data(await stream.receive_some(RECEIVE_BYTES))
+        elif isinstance(event, h11.Request):
+            head = event
+        elif isinstance(event, h11.Data):
+            body += event.data
+        else:
+            return None
+    assert head is not None
+    headers = {name.decode(): value.decode() for name, value in head.headers}
+    return Request(head.method.decode(), head.target.decode(), headers, bytes(body))
+
+
+S = TypeVar("S", bound=FakeServer)
 
 
 @asynccontextmanager
-async def serve() -> AsyncIterator[FakeServer]:
-    """A server that runs until the block ends."""
-    server = FakeServer()
+async def running(server: S) -> AsyncIterator[S]:
+    """Run a server while the block lasts."""
     async with trio.open_nursery() as nursery:
         server._nursery = nursery
         await server.start()
@@ -214,203 +253,8 @@ async def serve() -> AsyncIterator[FakeServer]:
         nursery.cancel_scope.cancel()
 
 
-@attrs.define
-class _Session:
-    server: FakeServer
-    request: Seen
-    stream: trio.SocketStream
-    connection: h11.Connection
-    fault: Fault | None
-    written: int = 0
-
-    async def http(self) -> None:
-        match self.fault:
-            case Refuse(status, headers, problem):
-                body = msgspec.json.encode(problem) if problem else b""
-                content_type = "application/problem+json"
-                await self._answer(status, body if status != 204 else b"", content_type, headers)
-            case Speak(content_type, body):
-                await self._answer(200, body, content_type)
-            case _ if self.request.method == "POST":
-                await self._publish()
-            case HangUp():
-                raise Gone
-            case _ if self.request.path.endswith("/poll"):
-                await self._poll()
-            case _:
-                await self._sse()
-
-    async def _publish(self) -> None:
-        if self.request.headers["content-type"] == "application/json":
-            try:
-                event_id = self.server._append(decode_draft(self.request.body, LIMITS))
-            except StreamdError as error:
-                body = msgspec.json.encode(_problem(error))
-                await self._answer(error.status, body, "application/problem+json")
-                return
-            if isinstance(self.fault, HangUp):
-                raise Gone
-            await self._answer(201, msgspec.json.encode({"id": event_id}), "application/json")
-            return
-        answers = []
-        for number, line in enumerate(self.request.body.splitlines(), start=1):
-            try:
-                answer: dict[str, Any] = {"id": self.server._append(decode_draft(line, LIMITS))}
-            except StreamdError as error:
-                answer = {"error": _problem(error)}
-            answers.append(msgspec.json.encode({"line": number, **answer}) + b"\n")
-        if isinstance(self.fault, HangUp):
-            raise Gone
-        await self._head(200, "application/x-ndjson")
-        for answer_line in answers:
-            await self._write(answer_line, self._data)
-        await self._send(h11.EndOfMessage())
-
-    async def _sse(self) -> None:
-        await self._head(200, "text/event-stream")
-        await self._follow(lambda frame: self._write(frame.sse, self._data))
-
-    async def _poll(self) -> None:
-        after = self.request.cursor
-        lost, cursor = self._resume(EventId(after) if after else None)
-        with trio.move_on_after(float(self.request.query["wait"][0])):
-            while not self._after(cursor) and lost is None:
-                await self.server._changed.wait()
-        entries = self._after(cursor)
-        events = [msgspec.Raw(entry.json) for entry in entries if isinstance(entry, Event)]
-        following = entries[-1].id if entries else cursor
-        answer = {"events": events, "next": following, "gap": None if lost is None else lost.data}
-        body = msgspec.json.encode(answer)
-        if isinstance(self.fault, Cut):
-            await self._head(200, "application/json", {"content-length": str(len(body))})
-            await self._data(body[: len(body) // 2])
-            raise Gone
-        await self._answer(200, body, "application/json")
-
-    async def websocket(self, raw: bytes) -> None:
-        if isinstance(self.fault, Refuse | Speak | HangUp):
-            await self.http()
-            return
-        ws = WSConnection(ConnectionType.SERVER)
-        ws.receive_data(raw)
-        assert any(isinstance(event, Upgrade) for event in ws.events())
-        await self.stream.send_all(ws.send(AcceptConnection()))
-        if isinstance(self.fault, CloseWith):
-            await self.stream.send_all(ws.send(CloseConnection(self.fault.code, self.fault.reason)))
-            return
-
-        async def read() -> None:
-            while data := await self.stream.receive_some():
-                ws.receive_data(data)
-                for event in ws.events():
-                    if isinstance(event, CloseConnection):
-                        await self.stream.send_all(ws.send(event.response()))
-                        scope.cancel()
-            scope.cancel()
-
-        with trio.CancelScope() as scope:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(read)
-                await self._follow(
-                    lambda frame: self._write(ws.send(TextMessage(frame.text)), self.stream.send_all)
-                )
-
-    async def _follow(self, write: Callable[[Any], Awaitable[None]]) -> None:
-        after = self.request.cursor
-        fields = {
-            "connection_id": "c-1",
-            "head": self.server.head,
-            "heartbeat_seconds": self.server.heartbeat_seconds,
-        }
-        lost, cursor = self._resume(EventId(after) if after else None)
-        await write(Control("connected", fields, self.server.retry_ms))
-        if isinstance(self.fault, Silent):
-            await trio.sleep_forever()
-        if lost is not None:
-            await write(lost)
-        while True:
-            for entry in self._after(cursor):
-                await write(entry)
-                cursor = entry.id
-            with trio.move_on_after(self.server.heartbeat_seconds) as quiet:
-                await self.server._changed.wait()
-            if quiet.cancelled_caught:
-                await write(Control("heartbeat", {"timestamp": "2026-11-21T00:00:00Z"}))
-                self.server.heartbeats += 1
-                self.server._change()
-
-    def _resume(self, after: EventId | None) -> tuple[Control | None, EventId]:
-        """Where to go on, and the gap before it, if there is one."""
-        server = self.server
-        if after is None:
-            return None, server.head
-        if after > server.head:  # of another log
-            return gap(after, server.head), server.head
-        if after not in ("earliest", EARLIEST) and server.dropped is not None and after < server.dropped:
-            return gap(after, server.dropped), server.dropped
-        return None, EARLIEST if after == "earliest" else after
-
-    def _after(self, cursor: EventId) -> list[Event | CursorMove]:
-        query = self.request.query
-        selectors = Selectors.parse(
-            query.get("topic", []),
-            query.get("pattern", []),
-            max_selectors=100,
-            max_topic_bytes=1024,
-            max_pattern_bytes=1024,
-        )
-        later = [entry for entry in self.server.log if entry.id > cursor]
-        return [e for e in later if isinstance(e, CursorMove) or selectors.matches(e.topics)]
-
-    async def _write(self, frame: bytes, send: Callable[[bytes], Awaitable[None]]) -> None:
-        if isinstance(self.fault, Cut) and self.written >= self.fault.frames:
-            await send(frame[: len(frame) // 2])
-            raise Gone
-        await send(frame)
-        self.written += 1
-
-    async def _answer(
-        self, status: int, body: bytes, content_type: str, headers: dict[str, str] | None = None
-    ) -> None:
-        await self._head(status, content_type, {"content-length": str(len(body)), **(headers or {})})
-        if body:
-            await self._data(body)
-        await self._send(h11.EndOfMessage())
-
-    async def _head(self, status: int, content_type: str, headers: dict[str, str] | None = None) -> None:
-        fields = [("content-type", content_type), *(headers or {}).items()]
-        await self._send(h11.Response(status_code=status, headers=fields))
-
-    async def _data(self, data: bytes) -> None:
-        await self._send(h11.Data(data=data))
-
-    async def _send(self, event: h11.Event) -> None:
-        await self.stream.send_all(self.connection.send(event) or b"")
-
-
-async def _read_request(stream: trio.SocketStream, connection: h11.Connection) -> tuple[Seen, bytes]:
-    raw, body, head = b"", b"", None
-    while True:
-        event = connection.next_event()
-        if event is h11.NEED_DATA:
-            data = bytes(await stream.receive_some())
-            raw += data
-            connection.receive_data(data)
-        elif isinstance(event, h11.Request):
-            head = event
-            if any(name == b"upgrade" for name, _ in head.headers):
-                break
-        elif isinstance(event, h11.Data):
-            body += bytes(event.data)
-        elif isinstance(event, h11.EndOfMessage):
-            break
-        else:
-            raise Gone
-    assert head is not None
-    target = urlsplit(head.target.decode())
-    headers = {name.decode(): value.decode() for name, value in head.headers}
-    return Seen(head.method.decode(), target.path, parse_qs(target.query), headers, body), raw
-
-
-def _problem(error: StreamdError) -> dict[str, Any]:
-    return {"status": error.status, "code": error.code, "detail": error.detail, "field": error.field}
+@asynccontextmanager
+async def fake_server(*answers: Answer) -> AsyncIterator[FakeServer]:
+    """Run a server that gives these answers while the block lasts."""
+    async with running(FakeServer(*answers)) as server:
+        yield server
