@@ -34,7 +34,7 @@ _log = structlog.get_logger(__name__)
 
 @attrs.frozen(kw_only=True)
 class StoreSettings:
-    """Where tasks, orders and items are kept."""
+    """The store of tasks, orders and items."""
 
     url: str = setting(
         "",

@@ -9,7 +9,7 @@ from ..config import INT32_MAX, Clash, at_most, check_order, not_negative, posit
 
 @attrs.frozen(kw_only=True)
 class ConnectionSettings:
-    """How many clients, how they are kept, and when they are let go."""
+    """The number of clients, their heartbeats, and the limits for slow ones."""
 
     max_connections: int = setting(
         10_000,

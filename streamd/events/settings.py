@@ -7,7 +7,7 @@ from ..config import positive, setting
 
 @attrs.frozen(kw_only=True)
 class EventSettings:
-    """What one event, and one request that publishes, may be."""
+    """Limits of one event, and of one request that publishes."""
 
     max_event_bytes: int = setting(
         1_048_576,

@@ -12,7 +12,7 @@ KNOWN_LOG_URLS: Final = ("memory:",)
 
 @attrs.frozen(kw_only=True)
 class LogSettings:
-    """Where events are kept for replay, and for how long."""
+    """Retention of events for replay."""
 
     url: str = setting(
         "memory:",

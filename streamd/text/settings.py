@@ -9,7 +9,7 @@ from ..config import Clash, at_most, positive, setting
 
 @attrs.frozen(kw_only=True)
 class TextSettings:
-    """Where generated text comes from."""
+    """The source of generated text."""
 
     url: str = setting(
         "",
