@@ -1,6 +1,8 @@
 """The README's blocks, run as they stand there; only the port differs."""
 
+import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ import trio
 from quart_trio import QuartTrio
 
 from streamd.testing import open_stream, run_server
+from tests.support.program import started
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -96,6 +99,21 @@ async def test_the_client_example_prints_the_event_it_published() -> None:
         script = blocks("client")[0].replace(DEFAULT_URL, server.url)
         output = await run_until([sys.executable, "-c", script], b"\n")
         assert b'{"stage":"shipped"}' in output
+
+
+async def test_the_service_is_the_example_and_imports_a_file() -> None:
+    source, serve, post = blocks("service")
+    example = ROOT / "conf" / "examples" / "csv_import.py"
+    assert example.read_text().endswith(source)
+    arguments = shlex.split(serve.partition("&& streamd ")[2].replace("8081", "0"))
+    path = f"{example.parent}:{ROOT}"
+    async with started(*arguments, PYTHONPATH=path) as program:
+        url = (await program.line()).split()[-1]
+        command = post.replace("http://127.0.0.1:8081", url)
+        accepted = json.loads(await run_until(["bash", "-c", command], b"}"))
+        async with httpx.AsyncClient(base_url=url) as http:
+            stream = await http.get(accepted["eventsUrl"])
+            assert '"result":{"rows":2}' in stream.text
 
 
 async def test_the_configuration_in_the_repository_is_fine() -> None:
