@@ -1,44 +1,61 @@
-"""Long work as a resource (layer 3): tasks, their store, who works on them, and their streams.
+"""Long-running work as a resource: tasks, their store, their workers and their streams.
 
-Imports the hub and what is below it; no transport, and nothing of the web.
+Imports the hub and the layers below it, but no transport and no web framework.
 
 ==============  ==============================================================================
-``model``       :class:`Task` and :class:`Step`, and the tables of what may become of them
-``operations``  what can be done with a task: pure functions to its next version and its message
-``messages``    the standard message and the snapshot
-``kinds``       :class:`Kind`: what is known of all tasks of one kind
-``port``        :class:`TaskStore`: tasks, and the outbox of what is to be published
-``memory``      the store in memory
-``sqlite``      the store on disk
-``checks``      what the values of a task may be
-``ledger``      where every change passes: checked, stored, counted, published
-``service``     :class:`Tasks`: what programs use
-``reports``     what workers elsewhere say, in one message
-``outbox``      publishes what the store's outbox holds, in order, each message once
-``runner``      runs tasks in this process; leases, deadlines and expiry of all
-``progress``    :class:`Progress`: the handle that work is given
-``workflow``    stages that stream by being inside them
-``stream``      the stream of one task: snapshot, tail, end
-``metrics``     what is counted
+``model``       :class:`Task`, :class:`Step`, :class:`Message`, :class:`Publication`
+``operations``  pure functions from a task to its next version and the message of the change
+``messages``    the standard message, the snapshot, and a task as JSON
+``reports``     the reports of workers elsewhere, as changes of their tasks
+``checks``      limits and syntax of a task's values
+``kinds``       :class:`Kind`: the properties that all tasks of one kind share
+``engine``      :class:`.engine.TaskEngine`: validates, stores, counts and publishes every change
+``tasks``       :class:`Tasks`: the engine with everything that programs use
+``progress``    :class:`Progress` and :func:`step`: the handles of work in this process
+``runner``      :class:`Runner`: runs work in this process, and looks after leases and deadlines
+``publisher``   publishes the rows of the outbox, in order and once each
+``positions``   the positions of published versions in the log
+``endings``     the calls of :attr:`Kind.ended`
+``stream``      the stream of one task: snapshot, changes, end
+``metrics``     counters
+``store/``      the port of the task store, and its implementations
 ==============  ==============================================================================
 
-The way of a change: an operation makes the task's next version and one message; the store keeps both in
-one transaction; the outbox publishes the message on ``tasks/{id}`` under the key ``{task}:{version}``; a
-stream begins with a snapshot of one version, and goes on with the next.
+The way of a change: an operation builds the task's next version and its message. The kind presents the
+message as one event or several. The store keeps the version and the events in one transaction. The publisher
+publishes the events, the one on ``tasks/{id}`` under the idempotency key ``{task}:{version}``. A stream
+begins with a snapshot of one version and continues with the next.
 """
 
-from .kinds import Kind
+from .kinds import Ended, Kind, Present, Work
 from .messages import make_message, standard, step_fields, task_fields
-from .model import Message, Status, Step, StepPlan, StepStatus, Task, TaskError, topic_of
-from .progress import Progress, StepFailed, StepProgress, WorkFailed
+from .model import (
+    Cause,
+    Message,
+    Publication,
+    Status,
+    Step,
+    StepPlan,
+    StepStatus,
+    Task,
+    TaskError,
+    topic_of,
+)
+from .progress import Progress, StepFailed, StepProgress, WorkFailed, step
 from .runner import Runner
 from .settings import TaskSettings
-from .tasks import Tasks, View
+from .store.port import ClaimedTask
+from .tasks import Tasks, TaskView
 
 __all__ = [
+    "Cause",
+    "ClaimedTask",
+    "Ended",
     "Kind",
     "Message",
+    "Present",
     "Progress",
+    "Publication",
     "Runner",
     "Status",
     "Step",
@@ -49,11 +66,13 @@ __all__ = [
     "Task",
     "TaskError",
     "TaskSettings",
+    "TaskView",
     "Tasks",
-    "View",
+    "Work",
     "WorkFailed",
     "make_message",
     "standard",
+    "step",
     "step_fields",
     "task_fields",
     "topic_of",

@@ -100,17 +100,23 @@ def encode_json(value: Any, field: str, max_bytes: int) -> bytes:
     return raw
 
 
-def check_size(task: Task, settings: TaskSettings) -> None:
-    """That a task does not hold more than it may.
+def check_size(before: Task, task: Task, settings: TaskSettings) -> None:
+    """Check a task's text, steps and details against their limits.
+
+    Args:
+        before: the task before the change; details that did not change are not measured again.
+        task: the task after the change.
+        settings: the limits.
 
     Raises:
-        TooLarge: it does.
+        TooLarge: a limit is exceeded.
     """
     if task.text_bytes > settings.max_text_bytes:
         raise TooLarge(f"a task may stream at most {settings.max_text_bytes} bytes of text", field="text")
     if len(task.steps) > settings.max_steps:
         raise TooLarge(f"a task may have at most {settings.max_steps} steps", field="step")
-    encode_json(task.details, "fields", settings.max_details_bytes)
+    if task.details is not before.details:
+        encode_json(task.details, "fields", settings.max_details_bytes)
 
 
 def deadline_sentence(task: Task) -> str:

@@ -1,4 +1,4 @@
-"""Every change of a task passes here: checked, stored, counted, and left to the outbox to be published."""
+"""The task engine: every change of a task is validated, stored with its events, counted and published."""
 
 import secrets
 import time
@@ -20,33 +20,39 @@ from .checks import check_kind, check_lease_seconds, check_size, encode_json
 from .kinds import Kind
 from .messages import standard
 from .metrics import TaskMetrics
-from .model import Change, Message, Status, Task
+from .model import Change, Message, Publication, Status, Task
 from .operations import Operation
 from .publisher import OutboxPublisher
+from .reports import Completion
 from .settings import TaskSettings
-from .store.port import Bounds, TaskStore
+from .store.port import Bounds, ClaimedTask, TaskStore
 
 LOCAL: Final = "local:"
-"""How the names of workers in this process begin; nobody else's may."""
+"""The reserved prefix of the names of workers in this process."""
 
 _log = structlog.get_logger(__name__)
 
 
 def utc_now() -> datetime:
-    """The wall clock."""
+    """Return the time of the wall clock, in UTC."""
     return datetime.now(UTC)
 
 
 class TaskEngine:
-    """The tasks of one server, as those see them who work on them.
+    """The engine that applies operations to the tasks of one server.
 
     Args:
-        store: where they are kept.
-        hub: where their messages are published.
-        settings: bounds and intervals.
-        limits: bounds of an event.
-        metrics: where it counts.
+        store: the task store.
+        hub: the hub on which the tasks' events are published.
+        settings: limits and intervals of tasks.
+        limits: the limits of events for publishers.
+        metrics: the counters.
         now: the wall clock.
+
+    Attributes:
+        kinds: the registered kinds, by name.
+        outbox: the publisher of the store's outbox.
+        on_end: called with the id of each task that ends; set by the runner.
     """
 
     def __init__(
@@ -62,14 +68,19 @@ class TaskEngine:
         self.settings: Final = settings
         self.metrics: Final = metrics
         self.now: Final = now
-        self.outbox: Final = OutboxPublisher(store, hub, limits, metrics)
         self.kinds: Final[dict[str, Kind]] = {}
-        self.on_end: Callable[[str], None] = lambda _: None  # told of each task that ends; set by the runner
+        self.outbox: Final = OutboxPublisher(store, hub, limits, metrics, self.kinds)
+        self.on_end: Callable[[str], None] = lambda _: None
         self.log = hub.log
         self._offered = trio.Event()  # set when there is a task to claim
 
     def register(self, kind: Kind) -> None:
-        """Make a kind of work known; before the server runs."""
+        """Register a kind of work; call this before the runtime runs.
+
+        Raises:
+            InvalidField: the kind's name is invalid.
+            ValueError: a kind of that name is registered.
+        """
         check_kind(kind.name)
         if kind.name in self.kinds:
             raise ValueError(f"there is a kind {kind.name!r} already")
@@ -82,15 +93,23 @@ class TaskEngine:
         *,
         lease_seconds: float | None = None,
         wait_seconds: float = 0.0,
-    ) -> Task | None:
-        """Take up the oldest pending task of some kinds; None when there is none after ``wait_seconds``.
+    ) -> ClaimedTask | None:
+        """Claim the oldest pending task of some kinds for a worker, and start it.
 
-        Whoever has it holds it by ``lease``, and must say something before ``lease_until``.
+        The worker holds the task by its ``lease``, and must report before ``lease_until``. Cancelling either
+        claims nothing or happens before a task was claimed.
 
-        Cancelled before a task was taken, or not at all.
+        Args:
+            kinds: the names of the kinds.
+            worker: the worker's name.
+            lease_seconds: the lease's duration (s); None for ``tasks.lease_seconds``.
+            wait_seconds: timeout for a task to become pending (s).
+
+        Returns:
+            The task and its input; None when no task was pending in time.
 
         Raises:
-            InvalidField: the lease is out of bounds, or the server itself works on one of these kinds.
+            InvalidField: the lease is out of bounds, or a kind runs in this process.
         """
         check_lease_seconds(lease_seconds, self.settings)
         if not worker.startswith(LOCAL):
@@ -99,12 +118,12 @@ class TaskEngine:
                     raise InvalidField(
                         f"tasks of kind {name!r} are worked on by the server itself", field="kinds"
                     )
-        claimed: list[Change] = []
+        made: list[Change] = []
 
-        def take(task: Task) -> Sequence[Change]:
+        def start(task: Task) -> Sequence[Change]:
             lease = self.new_lease(worker, lease_seconds)
-            claimed[:] = [self._present(operations.start(task, self.now(), **lease))]
-            return claimed
+            made[:] = [self._present(operations.start(task, self.now(), **lease))]
+            return made
 
         with trio.move_on_after(wait_seconds):
             while True:
@@ -112,23 +131,27 @@ class TaskEngine:
                     self._offered = trio.Event()
                 offered = self._offered
                 with trio.CancelScope(shield=True):
-                    task = await self.store.claim(kinds, take)
-                if task is not None:
-                    self._note(Status.PENDING, claimed)
-                    return task
+                    claimed = await self.store.claim(kinds, start)
+                if claimed is not None:
+                    self._note(Status.PENDING, made)
+                    return claimed
                 await offered.wait()
         return None
 
     async def perform(self, task_id: str, operation: Operation, *, lease: str | None = None) -> Task:
-        """Do something with a task, and let its followers know; the task as it is afterwards.
+        """Apply an operation to a task, publish its changes, and return the task after them.
 
         Args:
-            lease: of the worker who does it; None for everybody else.
+            task_id: the task.
+            operation: builds the changes; may run in another thread.
+            lease: the lease of the worker who performs it; None for everybody else.
 
         Raises:
-            LeaseLost: the task is not that worker's.
-            TooLarge: it would be more than a task may hold.
-            NotFound, Gone: there is no such task, or not any more.
+            LeaseLost: the lease does not hold the task.
+            TooLarge: the task would exceed a limit.
+            NotFound: there is no such task.
+            Gone: the task was deleted.
+            Unavailable: the store cannot be written to.
         """
         made: list[Change] = []
         before: list[Status] = []
@@ -143,7 +166,7 @@ class TaskEngine:
             before[:] = [task.status]
             made[:] = [self._present(change) for change in operation(task)]
             if made:
-                check_size(made[-1].task, self.settings)
+                check_size(task, made[-1].task, self.settings)
             return made
 
         began = time.perf_counter()
@@ -152,58 +175,83 @@ class TaskEngine:
         self._note(before[0], made)
         return task
 
-    async def store_new(self, changes: Sequence[Change]) -> Task:
-        """Keep a task that these changes make, and let whoever waits for work know.
+    async def store_new(self, changes: Sequence[Change], raw_input: bytes) -> Task:
+        """Store a new task, and wake the claims that wait for one.
+
+        Args:
+            changes: the task's creation, and any changes that follow it at once.
+            raw_input: the task's input, JSON.
 
         Raises:
-            TaskExists: its id is taken.
-            Unavailable: too many of its kind wait or run.
+            TaskExists: the id is taken.
+            Unavailable: the kind has the maximum number of unfinished tasks.
         """
         changes = [self._present(change) for change in changes]
         task = changes[-1].task
         known = self.kinds.get(task.kind)
         began = time.perf_counter()
         await self.store.create(
-            changes, max_unfinished=(known and known.max_kept) or self.settings.max_per_kind
+            changes,
+            raw_input=raw_input,
+            max_unfinished=(known and known.max_kept) or self.settings.max_per_kind,
         )
         self.metrics.store_seconds.observe(time.perf_counter() - began)
-        self.outbox.forget(task.id)
+        self.outbox.positions.forget(task.id)
         self._note(None, changes)
         if task.status is Status.PENDING:
             self._offered.set()
         return task
 
-    def completion(self, kind: str, result: Any, *, message: str | None = None) -> Callable[[Task], Change]:
-        """What completes a task of a kind with a result; for :meth:`perform`."""
-        raw = encode_json(result, "result", self.settings.max_result_bytes)
-        known = self.kinds.get(kind)
-        compress = known.compress_results if known is not None else None
-        if compress is None:
-            compress = self.settings.compress_results
-        fits = len(raw) <= self.settings.max_event_result_bytes
-        shown = msgspec.json.decode(raw) if fits else operations.UNSHOWN
-        stored = zlib.compress(raw) if compress else raw
+    def completion(self, result: Any, *, message: str | None = None) -> Completion:
+        """Build the operation that completes a task with a result.
 
-        def complete(task: Task) -> Change:
-            return operations.complete(task, self.now(), result=stored, message=message, shown_result=shown)
+        The result is encoded when the operation is applied, so that a report needs one store call.
+
+        Args:
+            result: a JSON value.
+            message: the task's last message; None keeps the one before.
+
+        Raises:
+            InvalidField, TooLarge: (from the operation) the result is no JSON value, or exceeds a limit.
+        """
+        settings = self.settings
+
+        def complete(task: Task, now: datetime) -> Change:
+            raw = encode_json(result, "result", settings.max_result_bytes)
+            known = self.kinds.get(task.kind)
+            compress = known.compress_results if known is not None else None
+            if compress is None:
+                compress = settings.compress_results
+            fits = len(raw) <= settings.max_event_result_bytes
+            shown = msgspec.json.decode(raw) if fits else operations.UNSHOWN
+            stored = zlib.compress(raw) if compress else raw
+            return operations.complete(task, now, result=stored, message=message, shown_result=shown)
 
         return complete
 
-    def present(self, task: Task, message: Message) -> Message:
-        """A message in the shape of the task's kind; the standard one where the kind fails to give it one."""
+    def present(self, task: Task, message: Message) -> tuple[Publication, ...]:
+        """Build the events that publish a message, as the task's kind presents it.
+
+        If the kind fails, or its events cannot be published, the standard message is published.
+        """
         known = self.kinds.get(task.kind)
         if known is None or known.present is standard:
-            return message
+            return standard(task, message)
         try:
-            presented = known.present(task, message)
-            msgspec.json.encode(presented.data)
-        except Exception:  # noqa: BLE001 - how something is said must not break what is done
+            publications = tuple(known.present(task, message))
+            _check_publications(task, publications)
+        except Exception:  # noqa: BLE001 - a failure to present must not stop the work
             _log.exception("task_message_not_presented", task=task.id, kind=task.kind, type=message.type)
-            return message
-        return presented
+            return standard(task, message)
+        return publications
+
+    def present_own(self, task: Task, message: Message) -> Message:
+        """Build a message for the task's own topic alone, as the task's kind presents it."""
+        [own] = [row.message for row in self.present(task, message) if row.topics[0] == task.topic]
+        return own
 
     def bounds(self) -> tuple[Mapping[str, Bounds], Bounds]:
-        """How long and how many tasks are kept: by kind, and for all other kinds."""
+        """Return the limits for tasks that are kept: those by kind, and those of all other kinds."""
         settings = self.settings
         default = Bounds(settings.keep_seconds, settings.max_per_kind)
         by_kind = {
@@ -213,7 +261,7 @@ class TaskEngine:
         return by_kind, default
 
     def new_lease(self, worker: str, lease_seconds: float | None) -> dict[str, Any]:
-        """What :func:`.operations.start` is told of who begins."""
+        """Build the arguments of :func:`.operations.start` for a worker."""
         return {
             "worker": worker,
             "lease": secrets.token_urlsafe(18),
@@ -221,17 +269,42 @@ class TaskEngine:
         }
 
     def _present(self, change: Change) -> Change:
-        return attrs.evolve(change, message=self.present(change.task, change.message))
+        known = self.kinds.get(change.task.kind)
+        if known is None or known.present is standard or change.message is None:
+            return change  # it has the standard publication
+        return attrs.evolve(change, publications=self.present(change.task, change.message))
 
     def _note(self, before: Status | None, changes: Sequence[Change]) -> None:
-        """Count what was stored, and have it published."""
-        if not changes:
+        """Count stored changes, and wake the publisher."""
+        rows = sum(len(change.publications) for change in changes)
+        if not rows:
             return
         task = changes[-1].task
         if before is not None:
             self.metrics.counts[task.kind, before] -= 1
         self.metrics.counts[task.kind, task.status] += 1
-        self.metrics.outbox_depth.inc(len(changes))
+        self.metrics.outbox_depth.inc(rows)
         self.outbox.wake()
         if task.status.ended:
             self.on_end(task.id)
+
+
+def _check_publications(task: Task, publications: Sequence[Publication]) -> None:
+    """Check that exactly one publication is the task's own, and that all of them can be stored.
+
+    Raises:
+        ValueError: the task's own topic is missing, repeated, or not the first of its publication.
+        TypeError: a topic or type is no text, or a message is no JSON object.
+    """
+    firsts = [publication.topics[0] for publication in publications]
+    topics = [topic for publication in publications for topic in publication.topics]
+    if firsts.count(task.topic) != 1 or topics.count(task.topic) != 1:
+        raise ValueError(
+            f"exactly one publication must have {task.topic!r} as its first topic; the topics are {topics}"
+        )
+    for publication in publications:
+        message = publication.message
+        texts = [*publication.topics, message.type]
+        if not all(isinstance(text, str) for text in texts) or not isinstance(message.data, dict):
+            raise TypeError("topics and types must be text, and data a JSON object")
+        msgspec.json.encode((texts, message.data))

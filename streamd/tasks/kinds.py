@@ -1,22 +1,41 @@
-"""Kinds of work: what is known of all tasks of one kind."""
+"""Kinds of work: the properties that all tasks of one kind share."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from .messages import standard
-from .model import Message, Task
+from .model import Message, Publication, Task
 
 if TYPE_CHECKING:
     from .progress import Progress
 
 Work = Callable[["Progress"], Awaitable[Any]]
-"""What runs a task: it is given a handle to say how far it is, and returns the result, a JSON value."""
+"""Run one task: report through the handle, and return the result, a JSON value."""
 
-Present = Callable[[Task, Message], Message]
-"""How a kind says its messages. It may run in another thread, and only looks at what it is given; the task's
-input may not be there (null)."""
+Present = Callable[[Task, Message], Sequence[Publication]]
+"""Build the events that publish a change.
+
+The function gets the task after the change and its standard message, with the cause and the steps that
+changed. It may run in another thread, must not block, and must not change its arguments.
+
+Exactly one of its publications has the task's own topic (``task.topic``), as its first topic: that event
+belongs to the task's stream. The others go to any other topics. All of them are stored with the change in one
+transaction, and published once each, in the order of the sequence. For a snapshot (``Cause.SNAPSHOT``) only
+the publication on the task's own topic is used.
+
+If the function raises or returns anything else, the standard message is published instead, and the failure is
+logged.
+"""
+
+Ended = Callable[[Task], Awaitable[None]]
+"""Act on the end of a task, for example by ending a record that belongs to it.
+
+The function is awaited at least once for each task that ends, after the task's last messages are in the log
+and also after a restart of the process. If it raises, or takes longer than a minute, it is called again with
+exponential backoff, so it must be idempotent. The task is kept at least until it has returned.
+"""
 
 
 @attrs.frozen(kw_only=True)
@@ -24,14 +43,17 @@ class Kind:
     """One kind of work.
 
     Args:
-        name: of the kind.
-        work: runs its tasks in this process; None: workers elsewhere claim them over HTTP.
-        timeout_seconds: how long a task may take from its making (s); None for ``tasks.timeout_seconds``.
-        keep_seconds: how long it is kept after its end (s); None for ``tasks.keep_seconds``.
-        max_kept: how many are kept (count); None for ``tasks.max_per_kind``.
-        compress_results: whether results are stored compressed.
-        present: gives its messages another shape.
-        private: tasks of it are made by a program here alone, which checks their input; not over ``/tasks``.
+        name: the name of the kind.
+        work: runs the kind's tasks in this process; None: workers elsewhere claim them over HTTP.
+        timeout_seconds: time from a task's creation to its deadline (s); None for ``tasks.timeout_seconds``.
+        keep_seconds: how long an ended task is kept (s); None for ``tasks.keep_seconds``.
+        max_kept: maximum number of tasks kept; None for ``tasks.max_per_kind``.
+        max_input_bytes: maximum size of a task's input as JSON (bytes); None for ``tasks.max_input_bytes``.
+        compress_results: store results compressed; None for ``tasks.compress_results``.
+        present: builds the events that publish a change.
+        ended: acts on the end of a task.
+        private: only this process creates tasks of the kind and checks their input; ``POST /tasks`` rejects
+            them.
     """
 
     name: str
@@ -39,6 +61,8 @@ class Kind:
     timeout_seconds: float | None = None
     keep_seconds: float | None = None
     max_kept: int | None = None
-    compress_results: bool | None = None  # None: as configured
+    max_input_bytes: int | None = None
+    compress_results: bool | None = None
     present: Present = standard
+    ended: Ended | None = None
     private: bool = False

@@ -1,14 +1,16 @@
-"""The standard message: what every task's stream says, unless its kind says it in another shape.
+"""The standard message of task streams, and a task as JSON.
 
-An SSE event of type ``progress``, ``complete``, ``error``, ``educational`` or ``status``, whose data has the
-same fields each time; further ones pass through.
+The standard message is an SSE event of type ``progress``, ``complete``, ``error``, ``educational`` or
+``status``. Its data always has the same fields, followed by the program's further fields. A kind may present
+its messages in another shape (:attr:`.kinds.Kind.present`).
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
 from ..events.control import format_time
-from .model import Message, Step, Task
+from .model import Cause, Message, Publication, Step, Task
 
 PROGRESS: Final = "progress"
 COMPLETE: Final = "complete"
@@ -44,55 +46,72 @@ RESERVED_FIELDS: Final = frozenset(
         "step_error",
     }
 )
-"""Fields that a program cannot pass along under these names: they have their meaning."""
+"""Names of the standard message's own fields, which a program's further fields must not use."""
 
 
 def make_message(task: Task, type: str, /, **fields: Any) -> Message:
-    """What is said of a task at its present version.
+    """Build the standard message for a task's current version.
 
     Args:
-        fields: further fields; they come after the standard ones, and never replace them.
+        task: the task after the change.
+        type: the SSE event type.
+        fields: further fields; they follow the standard ones and never replace them.
     """
-    standard: dict[str, Any] = {
+    return message_of(task, type, Cause.UPDATED, fields)
+
+
+def message_of(
+    task: Task, type: str, cause: Cause, fields: Mapping[str, Any], steps: tuple[Step, ...] = ()
+) -> Message:
+    """Build the standard message of one operation.
+
+    Args:
+        task: the task after the operation.
+        type: the SSE event type.
+        cause: the operation.
+        fields: further fields, as for :func:`make_message`.
+        steps: the steps that the operation changed.
+    """
+    data: dict[str, Any] = {
         "taskId": task.id,
         "version": task.version,
         "status": task.status.value,
-        "step": task.stage,
-        "stage": task.stage,
+        "step": task.step,
+        "stage": task.step,
         "progress": as_number(task.progress),
         "message": task.message,
         "eta_seconds": task.eta_seconds,
         "timestamp": format_time(task.updated_at),
     }
-    return Message(type, standard | {name: fields[name] for name in fields if name not in standard})
+    if fields:
+        data |= {name: fields[name] for name in fields if name not in data}
+    return Message(type, data, cause, steps)
 
 
 def make_snapshot(task: Task, text: str) -> Message:
-    """The present state of a task, for those who come late.
+    """Build the snapshot message: the current state of a task, for a new follower.
 
     Args:
-        text: all that it has streamed so far.
+        text: the whole text that the task has streamed so far.
     """
-    return make_message(
-        task,
-        STATUS,
-        **{
-            **task.details,
-            "snapshot": True,
-            "kind": task.kind,
-            "steps": [step_fields(step) for step in task.steps],
-            "text": text,
-            "deadline": format_time(task.deadline),
-            "created_at": format_time(task.created_at),
-            "started_at": format_optional(task.started_at),
-            "ended_at": format_optional(task.ended_at),
-            **({"error": task.error.detail, "code": task.error.code} if task.error else {}),
-        },
-    )
+    fields = {
+        **task.details,
+        "snapshot": True,
+        "kind": task.kind,
+        "steps": [step_fields(step) for step in task.steps],
+        "text": text,
+        "deadline": format_time(task.deadline),
+        "created_at": format_time(task.created_at),
+        "started_at": format_optional(task.started_at),
+        "ended_at": format_optional(task.ended_at),
+    }
+    if task.error is not None:
+        fields |= {"error": task.error.detail, "code": task.error.code}
+    return message_of(task, STATUS, Cause.SNAPSHOT, fields)
 
 
 def step_fields(step: Step) -> dict[str, Any]:
-    """A step as JSON."""
+    """Build the JSON fields of a step."""
     return {
         "name": step.name,
         "status": step.status.value,
@@ -104,14 +123,14 @@ def step_fields(step: Step) -> dict[str, Any]:
 
 
 def task_fields(task: Task) -> dict[str, Any]:
-    """A task as JSON, for answers; its lease and its input are not shown."""
+    """Build the JSON fields of a task for HTTP answers; they do not include its lease."""
     return {
         "id": task.id,
         "kind": task.kind,
         "owner": task.owner,
         "status": task.status.value,
         "progress": as_number(task.progress),
-        "stage": task.stage,
+        "stage": task.step,
         "message": task.message,
         "steps": [step_fields(step) for step in task.steps],
         "details": task.details,
@@ -128,17 +147,17 @@ def task_fields(task: Task) -> dict[str, Any]:
     }
 
 
-def standard(task: Task, message: Message) -> Message:  # noqa: ARG001 - kinds may look at the task
-    """The message as it is: how a kind presents its messages unless it says otherwise."""
-    return message
+def standard(task: Task, message: Message) -> tuple[Publication, ...]:
+    """Publish the standard message on the task's own topic: the default of :attr:`.kinds.Kind.present`."""
+    return (Publication((task.topic,), message),)
 
 
 def as_number(value: float) -> float:
-    """Rounded to a tenth, and whole where that is whole, as people write it."""
+    """Round to one decimal, and to an integer where that is exact."""
     rounded = round(value, 1)
     return int(rounded) if rounded.is_integer() else rounded
 
 
 def format_optional(moment: datetime | None) -> str | None:
-    """RFC 3339, or null."""
+    """Format a time as RFC 3339, and None as None."""
     return None if moment is None else format_time(moment)

@@ -40,6 +40,11 @@ class TaskMetrics(Collector):
             "task_publish_failures",
             "Times that tasks' messages could not be published just then.",
         )
+        self.ending_failures: Final = _counter(
+            registry,
+            "task_ending_failures",
+            "Failed calls of a kind at the end of one of its tasks; each is repeated.",
+        )
         self.refused_messages: Final = _counter(
             registry,
             "task_messages_reduced",

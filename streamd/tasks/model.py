@@ -3,11 +3,9 @@
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from functools import cached_property
 from typing import Any, Final
 
 import attrs
-import msgspec
 
 
 class Status(StrEnum):
@@ -98,7 +96,7 @@ class Task:
     owner: str = ""  # whose it is; empty: nobody's in particular
     status: Status = Status.PENDING
     progress: float = 0.0  # 0 to 100; never falls
-    stage: str = ""  # what is being done: the step, or a name that the work chose
+    step: str = ""  # name of the step being worked on, or another name that the work chose
     message: str = ""
     steps: tuple[Step, ...] = ()
     details: dict[str, Any] = attrs.field(factory=dict)  # the newest of each further field of its messages
@@ -116,12 +114,6 @@ class Task:
     lease_until: datetime | None = None  # when that ends, unless it is renewed
     text_bytes: int = 0  # of the text so far, in UTF-8
     has_result: bool = False
-    raw_input: bytes = b"null"  # JSON
-
-    @cached_property
-    def input(self) -> Any:
-        """What the work was given, as a JSON value."""
-        return msgspec.json.decode(self.raw_input)
 
     @property
     def topic(self) -> str:
@@ -138,24 +130,69 @@ def topic_of(task_id: str) -> str:
     return f"tasks/{task_id}"
 
 
+class Cause(StrEnum):
+    """The operation that a message reports."""
+
+    CREATED = "created"
+    STARTED = "started"
+    UPDATED = "updated"
+    STEP_STARTED = "step_started"
+    STEP_UPDATED = "step_updated"
+    STEP_ENDED = "step_ended"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    SNAPSHOT = "snapshot"  # no operation: the current state, for a new follower
+
+
 @attrs.frozen
 class Message:
-    """What is published of a change.
+    """The message of one change, or a snapshot of a task.
 
     Args:
         type: the SSE event type.
-        data: JSON fields.
+        data: the JSON fields.
+        cause: the operation, for :data:`~.kinds.Present`; not published.
+        steps: the steps that the operation started, updated or ended; when a task ends, those that were still
+            running. For :data:`~.kinds.Present`; not published.
     """
 
     type: str
     data: dict[str, Any]
+    cause: Cause = Cause.UPDATED
+    steps: tuple[Step, ...] = ()
+
+
+@attrs.frozen
+class Publication:
+    """One event that a change publishes.
+
+    Args:
+        topics: the event's topics, the canonical one first.
+        message: its type and data.
+    """
+
+    topics: tuple[str, ...]
+    message: Message
+
+
+def _own_publication(change: "Change") -> tuple[Publication, ...]:
+    if change.message is None:
+        return ()
+    return (Publication((change.task.topic,), change.message),)
 
 
 @attrs.frozen(kw_only=True)
 class Change:
-    """A task after one operation, and what is to be said of it."""
+    """A task after one operation, with everything that is stored and published with it.
+
+    A change without a message only renews a lease: the version stays, and nothing is published.
+    """
 
     task: Task
-    message: Message
-    text: str = ""  # to be appended to the task's text
-    result: bytes | None = None  # JSON, to be kept
+    message: Message | None = None
+    text: str = ""  # appended to the task's text
+    result: bytes | None = None  # JSON, stored with the end
+    publications: tuple[Publication, ...] = attrs.field(  # in publishing order; a kind may present others
+        default=attrs.Factory(_own_publication, takes_self=True)
+    )

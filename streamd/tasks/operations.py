@@ -13,8 +13,19 @@ import attrs
 import msgspec
 
 from ..errors import InvalidField, InvalidTransition
-from .messages import COMPLETE, EDUCATIONAL, ERROR, PROGRESS, RESERVED_FIELDS, STATUS, as_number, make_message
-from .model import STEP_TRANSITIONS, TRANSITIONS, Change, Status, Step, StepPlan, StepStatus, Task, TaskError
+from .messages import COMPLETE, EDUCATIONAL, ERROR, PROGRESS, RESERVED_FIELDS, STATUS, as_number, message_of
+from .model import (
+    STEP_TRANSITIONS,
+    TRANSITIONS,
+    Cause,
+    Change,
+    Status,
+    Step,
+    StepPlan,
+    StepStatus,
+    Task,
+    TaskError,
+)
 
 Operation = Callable[[Task], Sequence[Change]]
 """What is done with a task in one transaction: its changes, in order, each from the one before."""
@@ -48,7 +59,6 @@ def create(
     owner: str = "",
     message: str = "",
     steps: Sequence[StepPlan] = (),
-    raw_input: bytes = b"null",
 ) -> Change:
     """A task that waits for a worker."""
     task = Task(
@@ -60,9 +70,8 @@ def create(
         created_at=now,
         updated_at=now,
         deadline=now + timedelta(seconds=timeout_seconds),
-        raw_input=raw_input,
     )
-    return Change(task=task, message=make_message(task, STATUS))
+    return Change(task=task, message=message_of(task, STATUS, Cause.CREATED, {}))
 
 
 def start(task: Task, now: datetime, *, worker: str, lease: str, lease_seconds: float) -> Change:
@@ -80,7 +89,7 @@ def start(task: Task, now: datetime, *, worker: str, lease: str, lease_seconds: 
         lease_seconds=lease_seconds,
         lease_until=now + timedelta(seconds=lease_seconds),
     )
-    return Change(task=started, message=make_message(started, STATUS))
+    return Change(task=started, message=message_of(started, STATUS, Cause.STARTED, {}))
 
 
 def update(
@@ -88,7 +97,7 @@ def update(
     now: datetime,
     *,
     progress: float | None = None,
-    stage: str | None = None,
+    step: str | None = None,
     message: str | None = None,
     text: str = "",
     type: str = PROGRESS,
@@ -108,14 +117,14 @@ def update(
         task,
         now,
         progress=max(task.progress, _percent(progress)) if progress is not None else task.progress,
-        stage=task.stage if stage is None else _text(stage, "stage"),
+        step=task.step if step is None else _text(step, "stage"),
         message=task.message if message is None else _text(message, "message"),
         details={**task.details, **fields} if fields else task.details,
         text_bytes=task.text_bytes + _size(text),
     )
     if text:
         fields["text_delta"] = text
-    return Change(task=changed, message=make_message(changed, type, **fields), text=text)
+    return Change(task=changed, message=message_of(changed, type, Cause.UPDATED, fields), text=text)
 
 
 def start_step(
@@ -136,7 +145,7 @@ def start_step(
         step = attrs.evolve(step, weight=_weight(weight))
     step = attrs.evolve(_step_moved(step, StepStatus.RUNNING), message=_text(message, "message"))
     steps = task.steps if known else (*task.steps, step)
-    return _with_step(attrs.evolve(task, steps=steps, stage=name), now, step)
+    return _with_step(attrs.evolve(task, steps=steps, step=name), now, step, Cause.STEP_STARTED)
 
 
 def update_step(
@@ -159,7 +168,7 @@ def update_step(
         progress=step.progress if progress is None else max(step.progress, _percent(progress)),
         message=step.message if message is None else _text(message, "message"),
     )
-    return _with_step(attrs.evolve(task, stage=name), now, step, fields)
+    return _with_step(attrs.evolve(task, step=name), now, step, Cause.STEP_UPDATED, fields)
 
 
 def end_step(
@@ -184,7 +193,7 @@ def end_step(
         message=step.message if message is None else _text(message, "message"),
         error=_text(error, "error"),
     )
-    return _with_step(task, now, step, fields)
+    return _with_step(task, now, step, Cause.STEP_ENDED, fields)
 
 
 def complete(
@@ -216,7 +225,8 @@ def complete(
         has_result=True,
     )
     fields = {} if shown_result is UNSHOWN else {"result": shown_result}
-    return Change(task=ended, message=make_message(ended, COMPLETE, **fields), result=result)
+    end = message_of(ended, COMPLETE, Cause.COMPLETED, fields, _ended_steps(task, ended))
+    return Change(task=ended, message=end, result=result)
 
 
 def fail(task: Task, now: datetime, *, code: str, detail: str) -> Change:
@@ -236,6 +246,11 @@ def cancel(task: Task, now: datetime, *, detail: str = "") -> Change:
     """
     error = TaskError(CANCELLED, _text(detail, "message") or "it was cancelled")
     return _end_with_error(task, Status.CANCELLED, now, error)
+
+
+def renew_lease(task: Task, until: datetime) -> Change:
+    """Extend the lease of a running task; the version stays, and nothing is published."""
+    return Change(task=attrs.evolve(task, lease_until=until))
 
 
 # --- their parts ------------------------------------------------------------------------------
@@ -275,7 +290,16 @@ def _end_with_error(task: Task, status: Status, now: datetime, error: TaskError)
         for step in task.steps
     )
     ended = _ended(task, status, now, error=error, eta_seconds=None, message=error.detail, steps=steps)
-    return Change(task=ended, message=make_message(ended, ERROR, error=error.detail, code=error.code))
+    cause = Cause.CANCELLED if status is Status.CANCELLED else Cause.FAILED
+    fields = {"error": error.detail, "code": error.code}
+    return Change(task=ended, message=message_of(ended, ERROR, cause, fields, _ended_steps(task, ended)))
+
+
+def _ended_steps(before: Task, after: Task) -> tuple[Step, ...]:
+    """Return the steps that were running when the task ended, as they are after its end."""
+    return tuple(
+        now for was, now in zip(before.steps, after.steps, strict=True) if was.status is StepStatus.RUNNING
+    )
 
 
 def _step_moved(step: Step, status: StepStatus) -> Step:
@@ -301,7 +325,9 @@ def _running_step(task: Task, name: str) -> Step:
     return step
 
 
-def _with_step(task: Task, now: datetime, step: Step, fields: Mapping[str, Any] | None = None) -> Change:
+def _with_step(
+    task: Task, now: datetime, step: Step, cause: Cause, fields: Mapping[str, Any] | None = None
+) -> Change:
     """The task with one of its steps changed, and its progress rolled up from all of them."""
     fields = _further(fields)
     steps = tuple(step if known.name == step.name else known for known in task.steps)
@@ -313,13 +339,10 @@ def _with_step(task: Task, now: datetime, step: Step, fields: Mapping[str, Any] 
         message=step.error or step.message or task.message,
         details={**task.details, **fields} if fields else task.details,
     )
-    message = make_message(
-        changed,
-        PROGRESS,
-        step_status=step.status.value,
-        **({"step_error": step.error} if step.error else {}),
-        **fields,
-    )
+    shown = {"step_status": step.status.value}
+    if step.error:
+        shown["step_error"] = step.error
+    message = message_of(changed, PROGRESS, cause, shown | fields, (step,))
     # The message speaks of this step, also where others run beside it.
     message.data.update(step=step.name, stage=step.name, step_progress=as_number(step.progress))
     return Change(task=changed, message=message)

@@ -1,25 +1,31 @@
-"""The handle by which work in this process says how far it is."""
+"""The handle through which work in this process reports on its task."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from datetime import datetime
+from functools import cached_property
+from typing import Any, Final
 
-import attrs
+import msgspec
 
 from . import operations
 from .messages import EDUCATIONAL, PROGRESS
 from .model import Change, StepStatus, Task
+from .operations import Operation
 
-if TYPE_CHECKING:
-    from .tasks import Tasks
+Perform = Callable[[Operation], Awaitable[Task]]
+"""Apply an operation to the one task, and return the task after it."""
+
+_running: Final[ContextVar["Progress"]] = ContextVar("streamd_running_task")
 
 
 class WorkFailed(Exception):
-    """Raised by work that cannot go on, with what its followers are told.
+    """Raised by work that cannot go on; the task fails, and its followers are told the reason.
 
     Args:
-        detail: a plain sentence.
-        code: for programs.
+        detail: the reason, a plain sentence.
+        code: the reason for programs.
     """
 
     def __init__(self, detail: str, *, code: str = "failed") -> None:
@@ -29,66 +35,76 @@ class WorkFailed(Exception):
 
 
 class StepFailed(WorkFailed):
-    """Raised inside a step that fails while the work goes on."""
+    """Raised inside a step that fails alone: the work goes on after the step's block."""
 
 
 class Progress:
-    """What a task's work is given. Every call stores, and what is stored is published.
+    """The handle of one running task. Every change is stored, and every stored change is published.
+
+    Args:
+        task: the task.
+        perform: applies an operation to it.
+        now: the wall clock.
+        raw_input: the task's input, JSON.
 
     Attributes:
-        task: as it was after the last call.
+        task: the task after the last call.
     """
 
-    def __init__(self, tasks: "Tasks", task: Task) -> None:
+    def __init__(
+        self, task: Task, perform: Perform, now: Callable[[], datetime], raw_input: bytes = b"null"
+    ) -> None:
         self.task = task
-        self._tasks = tasks
-        self._lease = task.lease
-        self._raw_input = task.raw_input
+        self._perform_on_task = perform
+        self._now = now
+        self._raw_input = raw_input
 
     @property
     def id(self) -> str:
+        """The task's id."""
         return self.task.id
 
     @property
     def owner(self) -> str:
+        """The task's owner."""
         return self.task.owner
 
-    @property
+    @cached_property
     def input(self) -> Any:
-        """What the task was made with, as a JSON value."""
-        return self.task.input
+        """The task's input, a JSON value."""
+        return msgspec.json.decode(self._raw_input)
 
     async def update(
         self,
         *,
         progress: float | None = None,
-        stage: str | None = None,
+        step: str | None = None,
         message: str | None = None,
         text: str | None = None,
         type: str = PROGRESS,
         **fields: Any,
     ) -> None:
-        """Say how far the work is.
+        """Publish the progress of the work.
 
         Args:
-            progress: 0 to 100; a smaller figure than before is taken for "still there".
-            stage: what is being done.
-            message: a sentence about it.
-            text: appended to the task's text; goes out as ``text_delta``.
+            progress: 0 to 100; progress never falls, so a smaller value than before changes nothing.
+            step: the name of what is being done, without starting a step.
+            message: a sentence for people.
+            text: appended to the task's text; published as ``text_delta``.
             type: ``progress``, ``educational`` or ``status``.
-            fields: further fields of the message, JSON values; the newest of each is in the snapshot.
+            fields: further fields of the message, JSON values; the newest value of each is in the snapshot.
 
         Raises:
-            InvalidField, TooLarge: a value cannot be accepted.
+            InvalidField, TooLarge: a value is invalid.
             InvalidTransition: the task has ended.
-            Unavailable: the store does not take it just now.
+            Unavailable: the store cannot be written to.
         """
         await self._perform(
             lambda task: operations.update(
                 task,
-                self._tasks.now(),
+                self._now(),
                 progress=progress,
-                stage=stage,
+                step=step,
                 message=message,
                 text=text or "",
                 type=type,
@@ -97,26 +113,29 @@ class Progress:
         )
 
     async def educate(self, content: Any, *, message: str | None = None) -> None:
-        """Give those who wait something to read: an ``educational`` message with ``educational_content``."""
+        """Publish educational content: an ``educational`` message with ``educational_content``."""
         await self.update(type=EDUCATIONAL, message=message, educational_content=content)
 
     @asynccontextmanager
     async def step(
         self, name: str, *, weight: float | None = None, message: str = ""
     ) -> AsyncIterator["StepProgress"]:
-        """A step that lasts as long as the block: its start, progress and end are published.
+        """Run a step for as long as the block lasts, and publish its start, progress and end.
 
-        An exception fails the step and goes on up; :class:`StepFailed` fails the step, and the work goes on
-        behind the block. When the block is cancelled, the task is ending, and its end says so.
+        An exception fails the step and propagates. :class:`StepFailed` fails the step only, and the work goes
+        on after the block. A cancelled step is left running; it ends with its task.
 
         Args:
-            name: of the step; one that was not planned is added.
-            weight: its share of the task's progress; None for what was planned, else 1.
-            message: what is said at its start.
+            name: the step's name; a step that was not planned is added.
+            weight: the step's share of the task's progress; None for the planned one, or 1.
+            message: the message of the step's start.
+
+        Raises:
+            InvalidTransition: the task has ended, or the step began before.
         """
         step = StepProgress(self, name)
         await self._perform(
-            lambda task: operations.start_step(task, self._tasks.now(), name, weight=weight, message=message)
+            lambda task: operations.start_step(task, self._now(), name, weight=weight, message=message)
         )
         try:
             yield step
@@ -132,31 +151,32 @@ class Progress:
             await step._end(StepStatus.COMPLETED)
 
     async def _perform(self, operation: Callable[[Task], Change]) -> None:
-        task = await self._tasks.perform(self.id, lambda task: [operation(task)], lease=self._lease)
-        self.task = attrs.evolve(task, raw_input=self._raw_input)
+        def perform(task: Task) -> Sequence[Change]:
+            return [operation(task)]
+
+        self.task = await self._perform_on_task(perform)
 
 
 class StepProgress:
-    """What a step's block is given.
+    """The handle of one running step.
 
     Attributes:
-        name: of the step.
-        status: where it stands.
-        fields: further fields for the message of its completion.
+        name: the step's name.
+        status: the step's status.
     """
 
     def __init__(self, progress: Progress, name: str) -> None:
-        self.name = name
+        self.name: Final = name
         self.status = StepStatus.RUNNING
-        self.fields: dict[str, Any] = {}
+        self._fields: dict[str, Any] = {}
         self._progress = progress
 
     async def update(self, progress: float | None = None, message: str | None = None, **fields: Any) -> None:
-        """Say how far the step is.
+        """Publish the progress of the step.
 
         Args:
             progress: 0 to 100 within the step.
-            message: a sentence about it.
+            message: a sentence for people.
             fields: further fields of the message.
 
         Raises:
@@ -165,7 +185,7 @@ class StepProgress:
         await self._progress._perform(
             lambda task: operations.update_step(
                 task,
-                self._progress._tasks.now(),
+                self._progress._now(),
                 self.name,
                 progress=progress,
                 message=message,
@@ -173,8 +193,12 @@ class StepProgress:
             )
         )
 
+    def complete(self, **fields: Any) -> None:
+        """Add further fields, such as ``lineItems=7``, to the message that the block's end publishes."""
+        self._fields.update(fields)
+
     async def skip(self, reason: str) -> None:
-        """The step is not needed, for a reason that is said; the block's end says nothing more of it."""
+        """End the step as skipped, with the reason as its message. The block's end publishes nothing more."""
         await self._end(StepStatus.SKIPPED, message=reason)
 
     async def _end(self, status: StepStatus, *, message: str | None = None, error: str = "") -> None:
@@ -184,11 +208,38 @@ class StepProgress:
         await self._progress._perform(
             lambda task: operations.end_step(
                 task,
-                self._progress._tasks.now(),
+                self._progress._now(),
                 self.name,
                 status,
                 message=message,
                 error=error,
-                fields=self.fields,
+                fields=self._fields,
             )
         )
+
+
+@contextmanager
+def running(progress: Progress) -> Iterator[None]:
+    """Let :func:`step` find this task inside the block. The runner does this around all work."""
+    token = _running.set(progress)
+    try:
+        yield
+    finally:
+        _running.reset(token)
+
+
+def step(
+    name: str, *, weight: float | None = None, message: str = ""
+) -> AbstractAsyncContextManager[StepProgress]:
+    """Run a step of the task whose work calls this; see :meth:`Progress.step`.
+
+    It needs no handle: it finds the task by a context variable, also several calls further down.
+
+    Raises:
+        RuntimeError: no task is running here.
+    """
+    try:
+        progress = _running.get()
+    except LookupError:
+        raise RuntimeError("no task is running here: a step must be inside the work of a task") from None
+    return progress.step(name, weight=weight, message=message)

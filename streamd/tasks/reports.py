@@ -1,6 +1,6 @@
-"""What a worker elsewhere says of its task, in one message."""
+"""The reports of workers elsewhere: one message with everything a worker tells about its task."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
@@ -9,16 +9,17 @@ from msgspec import Meta, Struct, structs
 
 from ..errors import InvalidField, InvalidTransition
 from . import operations
-from .checks import check_lease_seconds
 from .messages import PROGRESS
 from .model import Change, Status, StepStatus, Task
-from .tasks import Tasks
 
 _CODE_CHARS_MAX = 64
 
+Completion = Callable[[Task, datetime], Change]
+"""Complete a task with a result that is already encoded or still to be."""
+
 
 class StepReport(Struct, forbid_unknown_fields=True):
-    """One step: `running` starts it, or says how far it is; `completed`, `failed` and `skipped` end it."""
+    """One step: `running` starts it or reports its progress; `completed`, `failed` and `skipped` end it."""
 
     name: str
     status: Literal["running", "completed", "failed", "skipped"] = "running"
@@ -28,15 +29,15 @@ class StepReport(Struct, forbid_unknown_fields=True):
     weight: float | None = None
 
 
-class Failure(Struct, forbid_unknown_fields=True):
-    """Why the work cannot be done."""
+class ReportedFailure(Struct, forbid_unknown_fields=True):
+    """The reason for a failure."""
 
     detail: Annotated[str, Meta(description="A plain sentence, shown to whoever follows the task.")]
     code: str = "failed"
 
 
 class Report(Struct, forbid_unknown_fields=True):
-    """What a worker says of its task. All of it holds, or nothing; with the lease alone it is a heartbeat."""
+    """A worker's report on its task. All of it applies or nothing; the lease alone is a heartbeat."""
 
     lease: str
     lease_seconds: Annotated[float, Meta(description="How long to hold the task this time (s).")] | None = (
@@ -51,92 +52,90 @@ class Report(Struct, forbid_unknown_fields=True):
     step: StepReport | None = None
     status: Literal["completed", "failed", "cancelled"] | None = None
     result: Any = None
-    error: Failure | None = None
+    error: ReportedFailure | None = None
 
+    def check(self) -> None:
+        """Check the fields against each other.
 
-async def perform_report(tasks: Tasks, task_id: str, report: Report) -> Task:
-    """Do what a worker reports, in one transaction, and let it hold the task for longer.
+        Raises:
+            InvalidField: an error or a result does not belong to the status, or the error's code is invalid.
+        """
+        if self.status == "failed" and self.error is None:
+            raise InvalidField("a task that failed needs an error with a detail", field="error")
+        if self.error is not None and self.status != "failed":
+            raise InvalidField("an error is only said of a task with status failed", field="error")
+        if self.result is not None and self.status != "completed":
+            raise InvalidField("a result is only said of a task with status completed", field="result")
+        if self.error is not None and not (
+            0 < len(self.error.code) <= _CODE_CHARS_MAX and self.error.code.isprintable()
+        ):
+            raise InvalidField(
+                f"a code is printable text of 1 to {_CODE_CHARS_MAX} characters", field="error.code"
+            )
 
-    A task that was cancelled meanwhile is returned as it is, whatever was reported: the worker is to stop.
+    def changes(self, task: Task, now: datetime, completion: Completion) -> Sequence[Change]:
+        """Build the changes that this report makes to a task: step, then update, then end.
 
-    Raises:
-        InvalidField, TooLarge: a value cannot be accepted.
-        InvalidTransition: the task has ended otherwise, or its steps do not allow that.
-        LeaseLost: the task is not that worker's.
-        NotFound, Gone: there is no such task, or not any more.
-    """
-    _check(report)
-    report = _say_once(report)
-    check_lease_seconds(report.lease_seconds, tasks.settings)
-    end = None
-    if report.status == "completed":
-        task = await tasks.get(task_id)
-        end = tasks.completion(task.kind, report.result, message=report.message)
+        Each of them renews the lease; a report without any renews it alone. A task that was cancelled in the
+        meantime is left unchanged whatever was reported, because the worker is about to stop.
 
-    def change(task: Task) -> Sequence[Change]:
-        now = tasks.now()
+        Args:
+            task: the task, held by the reporting worker or ended.
+            now: the wall clock.
+            completion: completes the task with the reported result.
+
+        Raises:
+            InvalidField: a value is invalid.
+            InvalidTransition: the task has ended otherwise, or its steps do not allow the report.
+        """
         if task.status is Status.CANCELLED:
             return []
         if task.status.ended:
             raise InvalidTransition(f"the task is {task.status.value}", field="status")
-        task = attrs.evolve(task, lease_until=_renewed(task, report, now))
+        until = now + timedelta(seconds=self.lease_seconds or task.lease_seconds)
         changes: list[Change] = []
-        if report.step is not None:
-            changes += _report_step(task, report.step, tasks)
-        if _says_something(report):
-            before = changes[-1].task if changes else task
+
+        def latest() -> Task:
+            return changes[-1].task if changes else attrs.evolve(task, lease_until=until)
+
+        message = self.message
+        if self.step is not None:
+            step = self.step
+            if step.message is None and message is not None and self.status is None:
+                # The message is the step's own, so that one event reports both.
+                step, message = structs.replace(step, message=message), None
+            changes += _step_changes(latest(), now, step)
+        if self._has_update(message):
             changes.append(
                 operations.update(
-                    before,
+                    latest(),
                     now,
-                    progress=report.progress,
-                    stage=report.stage,
-                    message=report.message,
-                    text=report.text or "",
-                    type=report.type,
-                    fields=report.fields,
+                    progress=self.progress,
+                    step=self.stage,
+                    message=message,
+                    text=self.text or "",
+                    type=self.type,
+                    fields=self.fields,
                 )
             )
-        before = changes[-1].task if changes else task
-        if end is not None:
-            changes.append(end(before))
-        elif report.status == "failed":
-            assert report.error is not None
-            changes.append(operations.fail(before, now, code=report.error.code, detail=report.error.detail))
-        elif report.status == "cancelled":
-            changes.append(operations.cancel(before, now, detail=report.message or ""))
-        return changes
+        if self.status == "completed":
+            changes.append(completion(latest(), now))
+        elif self.status == "failed":
+            assert self.error is not None
+            changes.append(operations.fail(latest(), now, code=self.error.code, detail=self.error.detail))
+        elif self.status == "cancelled":
+            changes.append(operations.cancel(latest(), now, detail=message or ""))
+        return changes or [operations.renew_lease(task, until)]
 
-    task = await tasks.perform(task_id, change, lease=report.lease)
-    if task.status is Status.RUNNING and report.step is None and not _says_something(report):
-        until = _renewed(task, report, tasks.now())
-        await tasks.store.renew([task_id], until)
-        task = attrs.evolve(task, lease_until=until)
-    return task
+    def _has_update(self, message: str | None) -> bool:
+        """Return True if the report changes the task apart from its step and its end."""
+        if self.progress is not None or self.stage is not None or self.text or self.fields:
+            return True
+        return message is not None and self.status is None
 
 
-def _renewed(task: Task, report: Report, now: datetime) -> datetime:
-    return now + timedelta(seconds=report.lease_seconds or task.lease_seconds)
-
-
-def _say_once(report: Report) -> Report:
-    """A message beside a step is the step's own, unless it has one or the task ends: one event tells both."""
-    step, message = report.step, report.message
-    if step is None or step.message is not None or message is None or report.status is not None:
-        return report
-    return structs.replace(report, step=structs.replace(step, message=message), message=None)
-
-
-def _says_something(report: Report) -> bool:
-    """Whether there is an update in it, beside a step and an end."""
-    if report.progress is not None or report.stage is not None or report.text or report.fields:
-        return True
-    return report.message is not None and report.status is None
-
-
-def _report_step(task: Task, step: StepReport, tasks: Tasks) -> list[Change]:
-    now, name = tasks.now(), step.name
-    known = task.find_step(name)
+def _step_changes(task: Task, now: datetime, step: StepReport) -> list[Change]:
+    name, known = step.name, task.find_step(step.name)
     changes: list[Change] = []
     if known is None or known.status is StepStatus.PENDING:
         started = operations.start_step(task, now, name, weight=step.weight, message=step.message or "")
@@ -150,18 +149,3 @@ def _report_step(task: Task, step: StepReport, tasks: Tasks) -> list[Change]:
         ended = StepStatus(step.status)
         changes.append(operations.end_step(task, now, name, ended, message=step.message, error=step.error))
     return changes
-
-
-def _check(report: Report) -> None:
-    if report.status == "failed" and report.error is None:
-        raise InvalidField("a task that failed needs an error with a detail", field="error")
-    if report.error is not None and report.status != "failed":
-        raise InvalidField("an error is only said of a task with status failed", field="error")
-    if report.result is not None and report.status != "completed":
-        raise InvalidField("a result is only said of a task with status completed", field="result")
-    if report.error is not None and not (
-        0 < len(report.error.code) <= _CODE_CHARS_MAX and report.error.code.isprintable()
-    ):
-        raise InvalidField(
-            f"a code is printable text of 1 to {_CODE_CHARS_MAX} characters", field="error.code"
-        )

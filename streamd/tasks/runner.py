@@ -3,18 +3,20 @@
 import secrets
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Final, NoReturn
 
 import structlog
 import trio
 
-from ..errors import InvalidTransition, LeaseLost, RequestError, Unavailable
-from . import operations, workflow
+from ..errors import InvalidField, InvalidTransition, LeaseLost, TooLarge, Unavailable
+from . import operations
 from .checks import deadline_sentence
 from .engine import LOCAL
 from .model import Change, Task
-from .progress import Progress, WorkFailed
-from .store.port import is_overdue
+from .progress import Progress, WorkFailed, running
+from .reports import Completion
+from .store.port import ClaimedTask, is_overdue
 from .tasks import Tasks
 
 _INTERNAL: Final = "something went wrong while this was worked on"
@@ -74,29 +76,31 @@ class Runner:
         kinds = [kind.name for kind in self._tasks.kinds.values() if kind.work is not None]
         if not kinds:
             await trio.sleep_forever()
-        places = trio.Semaphore(self._tasks.settings.max_running)
+        slots = trio.Semaphore(self._tasks.settings.max_running)
         while True:
-            await places.acquire()
+            await slots.acquire()
             try:
-                task = await self._tasks.claim(kinds, self.worker, wait_seconds=float("inf"))
+                claimed = await self._tasks.claim(kinds, self.worker, wait_seconds=float("inf"))
             except Unavailable:
                 _log.exception("task_not_claimed")
-                places.release()
+                slots.release()
                 await trio.sleep(_FIRST_RETRY_SECONDS)
                 continue
-            assert task is not None
-            nursery.start_soon(self._work_on, task, places)
+            assert claimed is not None
+            nursery.start_soon(self._work_on, claimed, slots)
 
-    async def _work_on(self, task: Task, places: trio.Semaphore) -> None:
+    async def _work_on(self, claimed: ClaimedTask, slots: trio.Semaphore) -> None:
+        task = claimed.task
         kind = self._tasks.kinds[task.kind]
         work = kind.work
         assert work is not None
-        progress = Progress(self._tasks, task)
+        perform = partial(self._tasks.perform, task.id, lease=task.lease)
+        progress = Progress(task, perform, self._tasks.now, claimed.raw_input)
         scope = self._running[task.id] = trio.CancelScope()
         left = (task.deadline - self._tasks.now()).total_seconds()
         timed = trio.move_on_after(max(0.0, left))
         try:
-            with scope, workflow.running(progress):
+            with scope, running(progress):
                 if (await self._tasks.store.get(task.id)).status.ended:
                     return  # before there was a scope to cancel
                 with timed:
@@ -117,26 +121,27 @@ class Runner:
                 _log.exception("task_not_ended", task=task.id)
         finally:
             del self._running[task.id]
-            places.release()
+            slots.release()
 
     async def _complete(self, task: Task, result: object) -> None:
         try:
-            completion = self._tasks.completion(task.kind, result)
-        except RequestError as error:
-            completion = self._failure(operations.INTERNAL, error.detail)
-        await self._end(task, completion)
+            await self._end(task, self._tasks.completion(result))
+        except (InvalidField, TooLarge) as error:
+            await self._end(task, self._failure(operations.INTERNAL, error.detail))
 
-    def _failure(self, code: str, detail: str) -> Callable[[Task], Change]:
+    def _failure(self, code: str, detail: str) -> Completion:
         if code == operations.TIMEOUT:
             self._tasks.metrics.timeouts.inc()
-        return lambda task: operations.fail(task, self._tasks.now(), code=code, detail=detail)
+        return lambda task, now: operations.fail(task, now, code=code, detail=detail)
 
-    async def _end(self, task: Task, end: Callable[[Task], Change]) -> None:
+    async def _end(self, task: Task, end: Completion) -> None:
         """End a task, however long the store does not take it; if it has ended meanwhile, that holds."""
         retry_seconds = _FIRST_RETRY_SECONDS
         while True:
             try:
-                await self._tasks.perform(task.id, lambda task: [end(task)], lease=task.lease)
+                await self._tasks.perform(
+                    task.id, lambda task: [end(task, self._tasks.now())], lease=task.lease
+                )
             except Unavailable as error:
                 _log.error("task_end_not_stored", task=task.id, detail=error.detail)
                 await trio.sleep(retry_seconds)

@@ -9,7 +9,7 @@ from ..events import Control, ControlName, CursorMove, Event, EventId, Frame, Un
 from ..events.event import encode_data
 from ..hub import DeliveryRecord, SendQueue, Subscription, Wire
 from .model import topic_of
-from .tasks import Tasks, View
+from .tasks import Tasks, TaskView
 
 _WAKE: Final = CursorMove(EventId(""))
 """Put into a send queue to have its source look up; never sent."""
@@ -37,7 +37,7 @@ class TaskSource:
         task_id: str,
         subscription: Subscription,
         queue: SendQueue,
-        view: View | None,
+        view: TaskView | None,
         end: EventId | None,
     ) -> None:
         self._tasks = tasks
@@ -51,11 +51,11 @@ class TaskSource:
         self._opening = self._frames_of(view) if view is not None else []
 
     def __enter__(self) -> Self:
-        self._tasks.outbox.watch(self._task_id, self._wake)
+        self._tasks.outbox.positions.watch(self._task_id, self._wake)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._tasks.outbox.unwatch(self._task_id, self._wake)
+        self._tasks.outbox.positions.unwatch(self._task_id, self._wake)
 
     async def receive(self) -> Sequence[Frame]:
         """The next frames; empty when the task's last message was among what went out before."""
@@ -90,7 +90,7 @@ class TaskSource:
         self._queue.put_nowait(_WAKE)
 
     def _is_ending(self) -> bool:
-        return self._end is not None or self._tasks.outbox.end_of(self._task_id) is not None
+        return self._end is not None or self._tasks.outbox.positions.final_version(self._task_id) is not None
 
     async def _mend(self, frames: Sequence[Frame]) -> list[Frame]:
         """The frames, with a snapshot in the place of a gap; a subscription with a gap is not live."""
@@ -99,7 +99,7 @@ class TaskSource:
         for frame in frames:
             if isinstance(frame, Control) and frame.name == ControlName.GAP:
                 view = await self._tasks.view(self._task_id)
-                place = view.place
+                place = view.position
                 self._subscription.cursor = max(self._subscription.cursor, place)
                 kept += self._frames_of(view)
             elif frame is not _WAKE and not (
@@ -111,7 +111,7 @@ class TaskSource:
     def _look_for_end(self, frames: Sequence[Frame]) -> None:
         """Whether the last message is among these, or was written before them."""
         if self._end is None:
-            self._end = self._tasks.outbox.place_of_end(self._task_id)
+            self._end = self._tasks.outbox.positions.final_position(self._task_id)
         if self._end is None:
             return
         end, level = self._end, self._subscription.level_cursor()
@@ -120,13 +120,13 @@ class TaskSource:
         ):
             self._over = True
 
-    def _frames_of(self, view: View) -> list[Frame]:
-        frames: list[Frame] = [UnloggedEvent(view.message.data, view.message.type, id=view.place)]
+    def _frames_of(self, view: TaskView) -> list[Frame]:
+        frames: list[Frame] = [UnloggedEvent(view.message.data, view.message.type, id=view.position)]
         if view.end is not None:
             self._over = True
             text, is_json = encode_data(view.end.data)
             topics = (topic_of(self._task_id),)
-            frames.append(Event(view.place, topics, view.end.type, text, is_json, None))
+            frames.append(Event(view.position, topics, view.end.type, text, is_json, None))
         return frames
 
 
@@ -135,7 +135,7 @@ class Opening:
     """How a client's stream of a task begins."""
 
     after: EventId  # the cursor of its subscription
-    view: View | None  # what it is shown first; None when it goes on where it was
+    view: TaskView | None  # what it is shown first; None when it goes on where it was
     end: EventId | None  # the place of the task's last message, if it has ended
     over: bool  # the client has that already: there is nothing to stream
 
@@ -153,8 +153,8 @@ async def open_task(tasks: Tasks, task_id: str, cursor: EventId | None, head: Ev
     view = await tasks.view(task_id)
     end = None
     if view.end is not None:
-        end = view.published_id if view.published_id <= head else view.place
+        end = view.published_id if view.published_id <= head else view.position
     over = cursor is not None and end is not None and (cursor == view.published_id or end <= cursor <= head)
     if cursor is None:
-        return Opening(view.place, view, end, over)
+        return Opening(view.position, view, end, over)
     return Opening(cursor, None, end, over)

@@ -1,4 +1,4 @@
-"""Tasks as programs use them: create, look at, follow, end."""
+"""Tasks as programs use them: create, read, follow, report on and end."""
 
 import secrets
 import zlib
@@ -13,10 +13,19 @@ import trio
 from ..errors import InvalidField, NoResult, NotFound, NotReady, Unavailable
 from ..events import EventId
 from . import operations
-from .checks import check_id, check_kind, check_owner, check_steps, check_timeout, encode_json
+from .checks import (
+    check_id,
+    check_kind,
+    check_lease_seconds,
+    check_owner,
+    check_steps,
+    check_timeout,
+    encode_json,
+)
 from .engine import TaskEngine
 from .messages import make_snapshot
 from .model import Message, Status, StepPlan, Task
+from .reports import Report
 from .store.port import Snapshot
 
 _POLL_AGAIN_SECONDS: Final = 2.0  # what one is told who asks for a result that is not there yet
@@ -24,18 +33,26 @@ _ENDED_AS: Final = {Status.FAILED: "failed", Status.CANCELLED: "was cancelled"}
 
 
 @attrs.frozen(kw_only=True)
-class View:
-    """A task as a new stream shows it first."""
+class TaskView:
+    """The current state of a task, with which a new stream begins.
+
+    Args:
+        task: the task.
+        message: its snapshot message.
+        position: the snapshot's position in the log: all later events are not part of it.
+        end: the message of its last version, once it has ended.
+        published_id: the event of the task's version, which an earlier log may have given out.
+    """
 
     task: Task
-    message: Message  # its present state
-    place: EventId  # where the log goes on: what comes after it is not in the message yet
-    end: Message | None  # its last message, if it has ended
-    published_id: EventId  # the event of its version, which may be of a log that is gone
+    message: Message
+    position: EventId
+    end: Message | None
+    published_id: EventId
 
 
 class Tasks(TaskEngine):
-    """The tasks of one server; see :class:`.ledger.TaskEngine` for what it is made of."""
+    """The tasks of one server; :class:`.engine.TaskEngine` has the constructor's arguments."""
 
     async def create(
         self,
@@ -83,12 +100,16 @@ class Tasks(TaskEngine):
             owner=check_owner(owner),
             message=message,
             steps=check_steps(steps, self.settings.max_steps),
-            raw_input=encode_json(input, "input", self.settings.max_input_bytes),
         )
-        if worker is None:
-            return await self.store_new([created])
-        lease = self.new_lease(worker, lease_seconds)
-        return await self.store_new([created, operations.start(created.task, self.now(), **lease)])
+        max_input_bytes = known.max_input_bytes if known is not None else None
+        if max_input_bytes is None:
+            max_input_bytes = self.settings.max_input_bytes
+        raw_input = encode_json(input, "input", max_input_bytes)
+        changes = [created]
+        if worker is not None:
+            lease = self.new_lease(worker, lease_seconds)
+            changes.append(operations.start(created.task, self.now(), **lease))
+        return await self.store_new(changes, raw_input)
 
     async def get(self, task_id: str, *, kind: str | None = None) -> Task:
         """A task as it is now.
@@ -102,6 +123,16 @@ class Tasks(TaskEngine):
             raise NotFound(f"there is no {kind} {task_id[:128]!r}", field="id")
         return task
 
+    async def input(self, task_id: str, *, kind: str | None = None) -> Any:
+        """Return a task's input, a JSON value.
+
+        Raises:
+            NotFound, Gone: as for :meth:`get`.
+        """
+        if kind is not None:
+            await self.get(task_id, kind=kind)
+        return msgspec.json.decode(await self.store.input(task_id))
+
     async def list(
         self,
         *,
@@ -110,7 +141,7 @@ class Tasks(TaskEngine):
         owner: str | None = None,
         limit: int = 100,
     ) -> list[Task]:
-        """Tasks, the newest first, without their input."""
+        """Return matching tasks, the newest first."""
         return await self.store.find(kind=kind, status=status, owner=owner, limit=limit)
 
     async def result(self, task_id: str, *, kind: str | None = None) -> Any:
@@ -155,9 +186,8 @@ class Tasks(TaskEngine):
             InvalidField, TooLarge: the result cannot be one.
             InvalidTransition: the task is not running.
         """
-        task = await self.store.get(task_id)
-        change = self.completion(task.kind, result, message=message)
-        return await self.perform(task_id, lambda task: [change(task)], lease=lease)
+        complete = self.completion(result, message=message)
+        return await self.perform(task_id, lambda task: [complete(task, self.now())], lease=lease)
 
     async def fail(
         self, task_id: str, detail: str, *, code: str = "failed", lease: str | None = None
@@ -170,8 +200,26 @@ class Tasks(TaskEngine):
         fail = partial(operations.fail, code=code, detail=detail)
         return await self.perform(task_id, lambda task: [fail(task, self.now())], lease=lease)
 
-    async def view(self, task_id: str) -> View:
-        """A task's present state, and its place in the log.
+    async def report(self, task_id: str, report: Report) -> Task:
+        """Apply a worker's report to its task in one transaction, and renew the worker's lease.
+
+        A task that was cancelled in the meantime is returned unchanged: the worker is to stop.
+
+        Raises:
+            InvalidField, TooLarge: a value is invalid.
+            InvalidTransition: the task has ended otherwise, or its steps do not allow the report.
+            LeaseLost: the lease does not hold the task.
+            NotFound, Gone: as for :meth:`get`.
+        """
+        report.check()
+        check_lease_seconds(report.lease_seconds, self.settings)
+        completion = self.completion(report.result, message=report.message)
+        return await self.perform(
+            task_id, lambda task: report.changes(task, self.now(), completion), lease=report.lease
+        )
+
+    async def view(self, task_id: str) -> TaskView:
+        """Return a task's current state and its position in the log.
 
         Raises:
             Unavailable: what is stored of it could not be published in time.
@@ -180,25 +228,25 @@ class Tasks(TaskEngine):
         with trio.move_on_after(self.settings.publish_wait_seconds):
             while True:
                 snapshot = await self.store.snapshot(task_id)
-                place = await self._place(snapshot)
-                if place is not None:
+                position = await self._position(snapshot)
+                if position is not None:
                     task = snapshot.task
                     message = make_snapshot(task, snapshot.text)
                     log = self.log
-                    # The place may be of a log that is gone, also of one whose clock was ahead of ours.
-                    return View(
+                    # An earlier log may have given out the position, also one whose clock was ahead.
+                    return TaskView(
                         task=task,
-                        message=self.present(task, message),
-                        place=place if log.epoch <= place <= log.head else log.epoch,
+                        message=self.present_own(task, message),
+                        position=position if log.epoch <= position <= log.head else log.epoch,
                         end=snapshot.end,
-                        published_id=place,
+                        published_id=position,
                     )
         raise Unavailable("the task's events are not published yet", retry_after_seconds=1)
 
-    async def _place(self, snapshot: Snapshot) -> EventId | None:
+    async def _position(self, snapshot: Snapshot) -> EventId | None:
         if snapshot.published_version == snapshot.task.version:
             return snapshot.published_id
-        return await self.outbox.place_of(snapshot.task.id, snapshot.task.version)
+        return await self.outbox.positions.position_of(snapshot.task.id, snapshot.task.version)
 
 
 def _unpack(result: bytes) -> bytes:

@@ -33,7 +33,7 @@ async def server_with_tasks() -> AsyncIterator[TasksServer]:
 
 async def test_ls_on_a_pipe_is_aligned_columns_the_newest_first(server_with_tasks: TasksServer) -> None:
     first = await server_with_tasks.job(id="a-task", owner="me")
-    await first.update(progress=41.9, stage="search", message=EVIL)
+    await first.update(progress=41.9, step="search", message=EVIL)
     second = await server_with_tasks.job(kind="odd", id="b")
     await second.fail("there was nothing to do")
     done = await run("tasks", "ls", "--url", server_with_tasks.url)

@@ -42,7 +42,7 @@ async def test_a_line_for_each_message_until_it_is_completed(tasks: TasksServer)
         assert (await program.line()).startswith("running    50 %  plan: half of it is seen")
         await job.do(lambda progress: progress.educate("a \x1b[1mfact"))
         assert await program.line() == r"          a \x1b[1mfact"
-        await job.update(progress=99.9, stage="write", message="nearly")
+        await job.update(progress=99.9, step="write", message="nearly")
         assert (await program.line()).startswith("running    99 %  write: nearly")
         await job.complete({"a": 1})
         assert await program.line() == "completed 100 %  write: nearly"

@@ -6,7 +6,7 @@ from typing import Any
 import trio
 
 from streamd.errors import Unavailable
-from streamd.tasks import Kind, Progress, Status, Task
+from streamd.tasks import ClaimedTask, Kind, Progress, Status, Task
 from streamd.tasks.operations import Operation
 from streamd.tasks.store.memory import MemoryTaskStore
 
@@ -44,8 +44,8 @@ class UnsteadyStore(MemoryTaskStore):
 
         return await super().change(task_id, checked)
 
-    async def claim(self, kinds: Collection[str], operation: Operation) -> Task | None:
-        task = await super().claim(kinds, operation)
-        if task is not None and self.at_claim is not None:
-            await self.at_claim(task)
-        return task
+    async def claim(self, kinds: Collection[str], operation: Operation) -> ClaimedTask | None:
+        claimed = await super().claim(kinds, operation)
+        if claimed is not None and self.at_claim is not None:
+            await self.at_claim(claimed.task)
+        return claimed

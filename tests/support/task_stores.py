@@ -14,7 +14,7 @@ from streamd.tasks import Task, operations
 from streamd.tasks.model import Change
 from streamd.tasks.operations import Operation
 from streamd.tasks.store.memory import MemoryTaskStore
-from streamd.tasks.store.port import Published, TaskStore
+from streamd.tasks.store.port import PublishedRow, TaskStore
 from streamd.tasks.store.sqlite import SQLiteTaskStore
 
 OpenStore = Callable[[Path], AbstractAsyncContextManager[TaskStore]]
@@ -97,9 +97,11 @@ def failing(seconds: float = 3) -> Operation:
     return lambda task: [operations.fail(task, at(seconds), code="failed", detail="it broke")]
 
 
-async def keep_task(store: TaskStore, task_id: str, *operations: Operation, **fields: Any) -> Task:
+async def keep_task(
+    store: TaskStore, task_id: str, *operations: Operation, raw_input: bytes = b"null", **fields: Any
+) -> Task:
     """Make a task in the store, and do some things with it."""
-    await store.create([making(task_id, **fields)], max_unfinished=1000)
+    await store.create([making(task_id, **fields)], raw_input=raw_input, max_unfinished=1000)
     for operation in operations:
         await store.change(task_id, operation)
     return await store.get(task_id)
@@ -120,11 +122,11 @@ def follow_on(*operations: Operation) -> Operation:
 # --- what is seen of a store ---------------------------------------------------------------------
 
 
-async def publish_all(store: TaskStore) -> list[Published]:
+async def publish_all(store: TaskStore) -> list[PublishedRow]:
     """Mark all that waits as published, as the log would."""
     rows = await store.unpublished(10_000)
     published = [
-        Published(row.task_id, row.version, EventId(f"{n:013d}-000000"), row.last)
+        PublishedRow(task_id=row.task_id, version=row.version, part=row.part, id=EventId(f"{n:013d}-000000"))
         for n, row in enumerate(rows, 1)
     ]
     await store.mark_published(published)
@@ -140,4 +142,6 @@ async def everything(store: TaskStore) -> list[Any]:
     tasks = await store.find(limit=1000)
     snapshots = [await store.snapshot(task.id) for task in tasks]
     results = [await store.result(task.id) for task in tasks]
-    return [tasks, snapshots, results, await store.unpublished(1000), await store.counts()]
+    inputs = [await store.input(task.id) for task in tasks]
+    waiting = [await store.unpublished(1000), await store.ending(), await store.outbox_depth()]
+    return [tasks, snapshots, results, inputs, waiting, await store.counts()]

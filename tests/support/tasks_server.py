@@ -14,7 +14,7 @@ from streamd.connections.settings import ConnectionSettings
 from streamd.http.current import EXTENSION
 from streamd.server.settings import ServerSettings
 from streamd.settings import Settings
-from streamd.tasks import Kind, Message, Progress, Status, StepPlan, Task, Tasks, WorkFailed
+from streamd.tasks import Kind, Message, Progress, Publication, Status, StepPlan, Task, Tasks, WorkFailed
 from streamd.testing import RunningServer, run_server
 from tests.support.program import Program, started_on
 
@@ -113,7 +113,7 @@ async def tasks_server(settings: Settings = QUICKLY) -> AsyncIterator[TasksServe
     tasks = app.extensions[EXTENSION].tasks
     tasks.register(Kind(name="job", work=work))
     tasks.register(Kind(name="odd", work=work, present=_oddly))
-    tasks.register(Kind(name="mute", work=work, present=lambda task, _: Message("note", {"n": task.version})))
+    tasks.register(Kind(name="mute", work=work, present=_mutely))
     async with run_server(settings, app=app) as server:
         yield TasksServer(server, works)
 
@@ -155,13 +155,18 @@ class Restartable:
         self._ended.set()
 
 
-def _oddly(task: Task, message: Message) -> Message:
+def _mutely(task: Task, message: Message) -> list[Publication]:
+    """Publish nothing but the version."""
+    return [Publication((task.topic,), Message("note", {"n": task.version}))]
+
+
+def _oddly(task: Task, message: Message) -> list[Publication]:
     """Without version, snapshot and last type; also the last message is of type `progress`."""
     names = ("status", "progress", "stage", "message")
     data = {name: message.data[name] for name in names}
     if task.status is Status.COMPLETED:
         data |= {"result": "see the result", "message": "all of it"}
-    return Message("progress", data)
+    return [Publication((task.topic,), Message("progress", data))]
 
 
 class Terminal:

@@ -63,8 +63,9 @@ async def test_after_a_restart_workers_elsewhere_get_time_to_come_back(autojump_
 async def test_a_worker_that_says_nothing_for_too_long_has_lost_its_task(autojump_clock: Clock) -> None:
     async with run_rig(kinds=[Kind(name="remote")], sweep_seconds=1.0) as rig:
         await rig.tasks.create("remote", id="t", timeout_seconds=1000)
-        task = await rig.tasks.claim(["remote"], "w", lease_seconds=10)
-        assert task is not None
+        claimed = await rig.tasks.claim(["remote"], "w", lease_seconds=10)
+        assert claimed is not None
+        task = claimed.task
         for _ in range(5):
             await trio.sleep(8)
             await rig.store.renew(["t"], rig.tasks.now() + (task.lease_until - task.started_at))  # type: ignore[operator]

@@ -31,7 +31,6 @@ def task() -> Task:
         now=NOON,
         timeout_seconds=60,
         steps=[StepPlan("a", 2), StepPlan("b")],
-        raw_input=b'{"secret":1}',
     )
     started = operations.start(made.task, NOON, worker="w", lease="lease", lease_seconds=9)
     begun = operations.start_step(started.task, NOON + timedelta(seconds=1), "a", message="reading")
@@ -113,4 +112,6 @@ def test_figures_are_written_as_people_do(value: float, shown: str) -> None:
 
 def test_the_standard_message_is_the_message_itself(task: Task) -> None:
     message = Message("progress", {"x": 1})
-    assert standard(task, message) is message
+    [publication] = standard(task, message)
+    assert (publication.topics, publication.message) == (("tasks/t",), message)
+    assert publication.message is message

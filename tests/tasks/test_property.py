@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from streamd.database import MEMORY
 from streamd.errors import StreamdError
 from streamd.tasks import Kind, Progress, StepFailed, StepPlan, StepStatus, WorkFailed, operations
-from streamd.tasks.reports import Failure, Report, StepReport, perform_report
+from streamd.tasks.reports import Report, ReportedFailure, StepReport
 from streamd.tasks.store.memory import MemoryTaskStore
 from streamd.tasks.store.port import TaskStore
 from tests.support.task_rig import FailingLog, Rig, SetClock, check_history, make_rig, running
@@ -97,14 +97,14 @@ class World:
         self.leases[task.id] = task.lease
 
     async def claim(self) -> None:
-        task = await self.rig.tasks.claim(["remote"], "me")
-        if task is not None:
-            self.leases[task.id] = task.lease
+        claimed = await self.rig.tasks.claim(["remote"], "me")
+        if claimed is not None:
+            self.leases[claimed.task.id] = claimed.task.lease
 
     async def report(self, number: int, report: dict[str, Any], wrong_lease: bool) -> None:
         task_id = self._id(number)
         lease = "wrong" if wrong_lease else self.leases.get(task_id, "")
-        await perform_report(self.rig.tasks, task_id, Report(lease=lease, **report))
+        await self.rig.tasks.report(task_id, Report(lease=lease, **report))
 
     async def update(self, number: int, figure: float) -> None:
         await self.rig.tasks.perform(
@@ -161,7 +161,7 @@ REPORTS = st.fixed_dictionaries(
 )
 ENDS = st.one_of(
     st.just({"status": "completed", "result": 1}),
-    st.just({"status": "failed", "error": Failure("no")}),
+    st.just({"status": "failed", "error": ReportedFailure("no")}),
     st.just({"status": "cancelled"}),
 )
 TIMEOUTS = st.sampled_from([0.5, 5.0, 60.0, 500.0])

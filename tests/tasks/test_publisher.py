@@ -10,7 +10,7 @@ import trio.testing
 from streamd.errors import TaskExists
 from streamd.events.settings import EventSettings
 from streamd.hub.settings import HubSettings
-from streamd.tasks import Kind, Message, Task, operations
+from streamd.tasks import Kind, Message, Publication, Task, operations
 from streamd.tasks.store.port import Bounds
 from tests.support.task_rig import (
     FailingLog,
@@ -26,6 +26,11 @@ from tests.support.task_rig import (
 from tests.support.task_stores import open_sqlite
 
 REMOTE = Kind(name="remote")
+
+
+def own(task: Task, message: Message) -> list[Publication]:
+    """Publish a message on the task's own topic alone."""
+    return [Publication((task.topic,), message)]
 
 
 async def work_through(rig: Rig, task_id: str, updates: int = 3) -> Task:
@@ -153,8 +158,8 @@ async def test_more_than_the_hub_lets_ahead_is_published_in_smaller_parts(
 async def test_a_message_that_is_too_large_is_published_with_less(
     autojump_clock: trio.testing.MockClock, end: str, kind_of_end: str
 ) -> None:
-    def swell(task: Task, message: Message) -> Message:
-        return Message(message.type, message.data | {"padding": "x" * 2000})
+    def swell(task: Task, message: Message) -> list[Publication]:
+        return own(task, Message(message.type, message.data | {"padding": "x" * 2000}))
 
     kind = Kind(name="remote", present=swell)
     async with run_rig(kinds=[kind], limits=EventSettings(max_event_bytes=1000)) as rig:
@@ -178,19 +183,24 @@ async def test_a_message_that_is_too_large_is_published_with_less(
 async def test_a_kind_that_names_a_type_which_is_none_does_not_stop_the_outbox(
     autojump_clock: trio.testing.MockClock, type: str
 ) -> None:
-    kind = Kind(name="remote", present=lambda _, message: Message(type, message.data))
+    kind = Kind(name="remote", present=lambda task, message: own(task, Message(type, message.data)))
     async with run_rig(kinds=[kind]) as rig:
         await work_through(rig, "t")
         await rig.ended("t")
         check_history(await rig.published("t"), "t")
 
 
-def raise_(task: Task, message: Message) -> Message:
+def raise_(task: Task, message: Message) -> list[Publication]:
     raise ZeroDivisionError
 
 
 @pytest.mark.parametrize(
-    "present", [raise_, lambda _, message: Message(message.type, {"what": object()}), lambda *_: None]
+    "present",
+    [
+        raise_,
+        lambda task, message: own(task, Message(message.type, {"what": object()})),
+        lambda *_: None,
+    ],
 )
 async def test_a_kind_that_fails_to_present_is_presented_as_it_is(
     autojump_clock: trio.testing.MockClock, present: Any
@@ -236,7 +246,7 @@ async def test_an_id_that_the_log_still_knows_gets_events_of_its_own(
         assert len(again) == 8
         check_history(await rig.published("other"), "other")
         view = await rig.tasks.view("t")
-        assert (view.place, view.task.version) == (again[-1].id, 8)
+        assert (view.position, view.task.version) == (again[-1].id, 8)
 
 
 async def test_limits_for_publishers_do_not_silence_a_task() -> None:

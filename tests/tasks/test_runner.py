@@ -7,7 +7,7 @@ import trio
 import trio.testing
 
 from streamd.errors import NoResult, NotReady
-from streamd.tasks import Kind, Message, Progress, Status, Task, WorkFailed
+from streamd.tasks import Kind, Message, Progress, Publication, Status, Task, WorkFailed
 from tests.support.local_work import UnsteadyStore, Work, hang, local, why
 from tests.support.task_rig import Rig, check_history, run_rig
 
@@ -30,7 +30,7 @@ async def test_work_is_given_its_task_and_its_result_is_kept(autojump_clock: Clo
     async def work(progress: Progress) -> Any:
         assert (progress.id, progress.owner, progress.input) == ("t", "o", {"n": 4})
         assert progress.task.status is Status.RUNNING
-        await progress.update(progress=30, stage="half", message="going", text="so ", found=[1])
+        await progress.update(progress=30, step="half", message="going", text="so ", found=[1])
         assert (progress.task.progress, progress.task.details) == (30, {"found": [1]})
         await progress.update(progress=20, text="far")
         await progress.educate({"read": "this"}, message="meanwhile")
@@ -145,10 +145,10 @@ async def test_a_kind_that_cannot_present_its_end_ends_all_the_same(autojump_clo
     async def work(progress: Progress) -> Any:
         return 1
 
-    def present(task: Task, message: Message) -> Message:
+    def present(task: Task, message: Message) -> list[Publication]:
         if task.status.ended:
             raise KeyError("report")
-        return message
+        return [Publication((task.topic,), message)]
 
     rig, task = await run_one(work, present=present)
     assert task.status is Status.COMPLETED

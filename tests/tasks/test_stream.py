@@ -7,7 +7,7 @@ import trio.testing
 from streamd.database import MEMORY
 from streamd.errors import Gone, NotFound, Unavailable
 from streamd.events import EARLIEST
-from streamd.tasks import Kind, Message, Task
+from streamd.tasks import Kind, Message, Publication, Task
 from streamd.tasks.store.port import Bounds
 from streamd.tasks.stream import open_task
 from tests.support.stream_follower import Follower, begin, check_stream, follow, say, work_through
@@ -181,8 +181,9 @@ async def test_what_is_not_there_cannot_be_followed() -> None:
 
 
 async def test_a_kind_presents_the_snapshot_and_the_end_as_it_does_all_else() -> None:
-    def present(task: Task, message: Message) -> Message:
-        return Message(f"my-{message.type}", {"v": task.version, "of": task.kind})
+    def present(task: Task, message: Message) -> list[Publication]:
+        shown = Message(f"my-{message.type}", {"v": task.version, "of": task.kind})
+        return [Publication((task.topic,), shown)]
 
     async with run_rig(kinds=[Kind(name="remote", present=present)]) as rig:
         await work_through(rig, 1)

@@ -20,7 +20,7 @@ from streamd.errors import (
     Unavailable,
 )
 from streamd.tasks import Kind, Progress, Status, StepPlan, StepStatus, Tasks, operations
-from streamd.tasks.reports import Failure, Report, StepReport, perform_report
+from streamd.tasks.reports import Report, ReportedFailure, StepReport
 from streamd.tasks.settings import TaskSettings
 from tests.support.task_rig import Rig, SetClock, make_rig, names, run_rig
 
@@ -195,9 +195,9 @@ async def test_a_claim_waits_for_a_task_as_long_as_it_is_told(autojump_clock: Cl
     claimed: dict[str, str] = {}
 
     async def claim(worker: str, kind: str) -> None:
-        task = await tasks.claim([kind], worker, wait_seconds=100)
-        assert task is not None
-        claimed[worker] = task.id
+        got = await tasks.claim([kind], worker, wait_seconds=100)
+        assert got is not None
+        claimed[worker] = got.task.id
 
     async with trio.open_nursery() as nursery:
         for worker, kind in (("a", "k"), ("b", "j"), ("c", "k")):
@@ -248,7 +248,7 @@ async def rig() -> Rig:
 
 async def report(rig: Rig, lease: str | None = None, **values: Any) -> Any:
     lease = (await rig.tasks.get("t")).lease if lease is None else lease
-    return await perform_report(rig.tasks, "t", Report(lease=lease, **values))
+    return await rig.tasks.report("t", Report(lease=lease, **values))
 
 
 async def test_all_of_a_report_holds_in_one_transaction(rig: Rig) -> None:
@@ -273,10 +273,10 @@ async def test_of_a_report_that_is_refused_nothing_holds(rig: Rig) -> None:
     await refused(InvalidField, "progress", lambda: report(rig, step=StepReport("a"), progress=101))
     await refused(InvalidField, "status", lambda: report(rig, step=StepReport("a"), fields={"status": "x"}))
     await refused(InvalidField, "error", lambda: report(rig, progress=50, status="failed"))
-    await refused(InvalidField, "error", lambda: report(rig, progress=50, error=Failure("no")))
+    await refused(InvalidField, "error", lambda: report(rig, progress=50, error=ReportedFailure("no")))
     await refused(InvalidField, "result", lambda: report(rig, progress=50, result=1))
     await refused(
-        InvalidField, "error.code", lambda: report(rig, status="failed", error=Failure("no", code=""))
+        InvalidField, "error.code", lambda: report(rig, status="failed", error=ReportedFailure("no", code=""))
     )
     await refused(InvalidField, "lease_seconds", lambda: report(rig, progress=1, lease_seconds=0))
     await refused(LeaseLost, "lease", lambda: report(rig, lease="another", progress=50))
@@ -286,9 +286,9 @@ async def test_of_a_report_that_is_refused_nothing_holds(rig: Rig) -> None:
 
 async def test_a_pending_task_is_nobodys_to_report_on(rig: Rig) -> None:
     await rig.tasks.create("k", id="waits")
-    for values in ({"status": "failed", "error": Failure("no")}, {"status": "cancelled"}, {}):
+    for values in ({"status": "failed", "error": ReportedFailure("no")}, {"status": "cancelled"}, {}):
         with pytest.raises(LeaseLost):
-            await perform_report(rig.tasks, "waits", Report(lease="", **values))
+            await rig.tasks.report("waits", Report(lease="", **values))
     assert (await rig.tasks.get("waits")).version == 1
 
 

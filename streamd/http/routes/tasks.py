@@ -10,7 +10,7 @@ from quart_trio.wrappers import TrioResponse
 from ...errors import InvalidField
 from ...tasks import Status, StepPlan, Task, task_fields
 from ...tasks.messages import format_optional
-from ...tasks.reports import Report, perform_report
+from ...tasks.reports import Report
 from .. import schema
 from ..current import current_runtime
 from ..json import json_response
@@ -143,7 +143,7 @@ async def report_on_task(task_id: str) -> TrioResponse:
     """A worker says how far it is, or how it ended; `cancelled` in the answer tells it to stop."""
     runtime = current_runtime()
     report = await read_json(Report)
-    return _answer(await perform_report(runtime.tasks, task_id, report), 200, lease=True)
+    return _answer(await runtime.tasks.report(task_id, report), 200, lease=True)
 
 
 @tasks.post("/tasks/claim")
@@ -164,19 +164,19 @@ async def claim_task() -> TrioResponse:
     most = runtime.settings.tasks.max_claim_wait_seconds
     if not 0 <= body.wait_seconds <= most:
         raise InvalidField(f"wait_seconds must be from 0 to {most:g}", field="wait_seconds")
-    task = await runtime.tasks.claim(
+    claimed = await runtime.tasks.claim(
         body.kinds,
         _check_worker(body.worker),
         lease_seconds=body.lease_seconds,
         wait_seconds=body.wait_seconds,
     )
-    if task is None:
+    if claimed is None:
         return TrioResponse(b"", status=204)
-    return _answer(task, 200, lease=True, input=True)
+    return _answer(claimed.task, 200, lease=True, raw_input=claimed.raw_input)
 
 
 def _answer(
-    task: Task, status: int, *, lease: bool = False, input: bool = False, **headers: str
+    task: Task, status: int, *, lease: bool = False, raw_input: bytes | None = None, **headers: str
 ) -> TrioResponse:
     fields = task_fields(task) | {
         "cancelled": task.status is Status.CANCELLED,
@@ -185,8 +185,8 @@ def _answer(
     }
     if lease and task.lease:
         fields |= {"lease": task.lease, "lease_until": format_optional(task.lease_until)}
-    if input:
-        fields["input"] = msgspec.Raw(task.raw_input)
+    if raw_input is not None:
+        fields["input"] = msgspec.Raw(raw_input)
     return json_response(fields, status, task_headers(task) | headers)
 
 

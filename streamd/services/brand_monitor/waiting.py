@@ -98,6 +98,7 @@ class WaitingRoom:
 async def _waits(tasks: Tasks, task_id: str, handle: str) -> bool:
     try:
         task = await tasks.get(task_id)
+        given = await tasks.input(task_id)
     except (NotFound, Gone):
         return False
-    return not task.status.ended and isinstance(task.input, dict) and task.input.get("handle") == handle
+    return not task.status.ended and isinstance(given, dict) and given.get("handle") == handle

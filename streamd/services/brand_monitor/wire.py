@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from ...tasks import Message, Status, Task
+from ...tasks import Message, Publication, Status, Task
 
 PREFIX: Final = "/api/brand-monitor"
 
@@ -10,7 +10,12 @@ _PROGRESS_FIELDS: Final = ("taskId", "status", "progress", "stage", "message", "
 _ERROR_FIELDS: Final = ("taskId", "status", "error", "code", "progress", "stage", "message", "timestamp")
 
 
-def present(task: Task, message: Message) -> Message:
+def present(task: Task, message: Message) -> list[Publication]:
+    """Publish each message on the task's own topic alone, in this service's shape."""
+    return [Publication((task.topic,), shape_message(task, message))]
+
+
+def shape_message(task: Task, message: Message) -> Message:
     """A standard message as ``progress`` or ``error``.
 
     The snapshot of an analysis that has ended is a ``status`` event: its last message follows at once, and a

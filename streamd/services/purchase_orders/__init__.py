@@ -24,7 +24,7 @@
 ``images``           looking at pictures, at public addresses only
 ``identity``         whose orders a request is about
 ``merchant_events``  publishing to merchants, in order, without holding up what is told of
-``listener``         from stages to such events
+``listener``         from stages to such events        ``stages``  a stage, and its listener
 ``pipeline``         the stages        ``sweep``  orders whose work ended before they did
 ``views``            the routes        ``shapes`` the JSON
 ===================  ============================================================================

@@ -9,7 +9,7 @@ from .merchant_events import MerchantEvents
 
 @attrs.define
 class MerchantListener:
-    """Publishes the stages of one order to its merchant; a :class:`streamd.tasks.workflow.Listener`."""
+    """Publishes the stages of one order to its merchant; see :mod:`.stages`."""
 
     events: MerchantEvents
     merchant_id: str

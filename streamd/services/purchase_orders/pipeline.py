@@ -17,7 +17,7 @@ import structlog
 import trio
 
 from ...errors import InvalidTransition, LeaseLost, StreamdError
-from ...tasks import Progress, StepFailed, StepPlan, WorkFailed, workflow
+from ...tasks import Progress, StepFailed, StepPlan, WorkFailed
 from ...text import TextGenerator
 from .documents import decode_text, read_sheet
 from .enrich import enrich_lines
@@ -30,6 +30,7 @@ from .parsing import confidence_of, describe_ungrounded, read_mail, ungrounded_l
 from .settings import PurchaseOrderSettings
 from .sheet import make_order
 from .shop import Shop, SyncFailed, make_payload, read_order_id
+from .stages import OrderStage, run_stage
 from .store import OrderStore
 
 _WEIGHTS: Final = {"ai_parsing": 4.0, "database_save": 2.0, "ai_enrichment": 3.0, "shopify_sync": 3.0}
@@ -130,10 +131,10 @@ class OrderWork:
         }
 
     @asynccontextmanager
-    async def _stage_of(self, name: str) -> AsyncIterator[workflow.Stage]:
+    async def _stage_of(self, name: str) -> AsyncIterator[OrderStage]:
         """A stage whose failure says why to the client, where the error has a sentence for it."""
         self._stage = name
-        async with workflow.stage(name, message=_SAID[name]) as stage:
+        async with run_stage(name, _SAID[name], self._listener) as stage:
             try:
                 yield stage
             except StepFailed as failed:
@@ -145,13 +146,13 @@ class OrderWork:
             except StreamdError as error:
                 raise WorkFailed(error.detail, code=error.code) from error
 
-    async def _skip(self, stage: workflow.Stage, reason: str) -> None:
+    async def _skip(self, stage: OrderStage, reason: str) -> None:
         await self._store.note_stage(self._po_id, stage.name, "skipped", reason)
         await stage.skip(reason)
 
     # --- the stages -------------------------------------------------------------------------------
 
-    async def _merchant_config(self, stage: workflow.Stage) -> None:
+    async def _merchant_config(self, stage: OrderStage) -> None:
         merchant_id = self._received.merchant_id
         number = await self._store.count_order(merchant_id, self._po_id)
         self._default_currency = self._tools.currency_of(merchant_id)
@@ -159,7 +160,7 @@ class OrderWork:
             100, f"Order {number} of this merchant; without a currency it is in {self._default_currency}"
         )
 
-    async def _ai_parsing(self, stage: workflow.Stage) -> None:
+    async def _ai_parsing(self, stage: OrderStage) -> None:
         document, limits = self._received.document, self._tools.limits
         await stage.update(5, f"{len(document)} bytes of {self._received.format.value}")
         text = decode_text(document)
@@ -180,7 +181,7 @@ class OrderWork:
         await stage.update(100, f"Confidence {self._confidence:g} of 100")
         stage.complete(lineItems=len(order.lines), confidence=self._confidence)
 
-    async def _data_normalization(self, stage: workflow.Stage) -> None:
+    async def _data_normalization(self, stage: OrderStage) -> None:
         normalized = normalize_order(self._order, self._default_currency)
         self._order = normalized.order
         self._warnings += normalized.warnings
@@ -193,7 +194,7 @@ class OrderWork:
         )
         stage.complete(lineItems=len(self._order.lines))
 
-    async def _database_save(self, stage: workflow.Stage) -> None:
+    async def _database_save(self, stage: OrderStage) -> None:
         store, order = self._store, self._order
         await stage.update(10, f"{_count(len(order.lines), 'line')} to save")
         await store.save_header(self._po_id, order, self._confidence, self._warnings)
@@ -207,7 +208,7 @@ class OrderWork:
         await stage.update(100, "Saved")
         stage.complete(lineItems=len(order.lines), purchaseOrderId=self._po_id)
 
-    async def _ai_enrichment(self, stage: workflow.Stage) -> None:
+    async def _ai_enrichment(self, stage: OrderStage) -> None:
         lines, at_once = self._order.lines, self._tools.settings.enrich_lines_at_once
         enriched: list[OrderLine] = []
         for start in range(0, len(lines), at_once):
@@ -234,7 +235,7 @@ class OrderWork:
         await stage.update(100, f"{described} of {len(lines)} lines described")
         stage.complete(lineItems=described)
 
-    async def _product_draft_creation(self, stage: workflow.Stage) -> None:
+    async def _product_draft_creation(self, stage: OrderStage) -> None:
         merchant_id = self._received.merchant_id
         skus = {line.sku for line in self._order.lines if line.sku}
         if not skus:
@@ -246,14 +247,14 @@ class OrderWork:
             await stage.update(100, f"{_count(made, 'product draft')} made")
             stage.complete(lineItems=made)
 
-    async def _shopify_payload(self, stage: workflow.Stage) -> None:
+    async def _shopify_payload(self, stage: OrderStage) -> None:
         payload = make_payload(self._po_id, self._received.merchant_id, self._order)
         encoded = msgspec.json.encode(payload)
         await self._store.save_payload(self._po_id, encoded)
         await stage.update(100, f"{len(encoded)} bytes for {_count(len(self._order.lines), 'line')}")
         stage.complete(lineItems=len(self._order.lines))
 
-    async def _shopify_sync(self, stage: workflow.Stage) -> None:
+    async def _shopify_sync(self, stage: OrderStage) -> None:
         if not self._tools.settings.sync_url:
             await self._skip(stage, "no URL is configured to send orders to")
             return
@@ -273,7 +274,7 @@ class OrderWork:
         await stage.update(100, "Kept with the order")
         stage.complete(purchaseOrderId=self._po_id, shopifyOrderId=self._shop_id)
 
-    async def _image_attachment(self, stage: workflow.Stage) -> None:
+    async def _image_attachment(self, stage: OrderStage) -> None:
         self._images = tuple(
             Image(line=line.number, url=line.image_url) for line in self._order.lines if line.image_url
         )
@@ -284,7 +285,7 @@ class OrderWork:
         await stage.update(100, f"{_count(len(self._images), 'image')} attached")
         stage.complete(lineItems=len(self._images))
 
-    async def _background_image_processing(self, stage: workflow.Stage) -> None:
+    async def _background_image_processing(self, stage: OrderStage) -> None:
         if not self._images:
             await self._skip(stage, "no line has an image")
             return
@@ -304,7 +305,7 @@ class OrderWork:
         await stage.update(100, f"{good} of {_count(len(seen), 'image')} verified")
         stage.complete(lineItems=good)
 
-    async def _status_update(self, stage: workflow.Stage) -> None:
+    async def _status_update(self, stage: OrderStage) -> None:
         status = OrderStatus.COMPLETED if self._sync_failed is None else OrderStatus.SYNC_FAILED
         at = "" if self._sync_failed is None else "shopify_sync"
         await self._store.end(self._po_id, status, stage=at, error=self._sync_failed or "")
@@ -357,5 +358,4 @@ async def work_on(tools: Tools, progress: Progress) -> Any:
     if received is None or received.workflow_id != progress.id:
         raise WorkFailed("this task has no order to work on", code="no-order")
     listener = MerchantListener(tools.events, received.merchant_id, received.po_id, progress.id)
-    with workflow.listen(listener):
-        return await OrderWork(tools, received, listener).run()
+    return await OrderWork(tools, received, listener).run()

@@ -209,7 +209,7 @@ def _answer_workflow(task: Task | None) -> WorkflowAnswer:
     return WorkflowAnswer(
         status=task.status.value,
         progress=as_number(task.progress),
-        stage=task.stage,
+        stage=task.step,
         message=task.message,
         error=task.error.detail if task.error else None,
         started_at=format_optional(task.started_at),

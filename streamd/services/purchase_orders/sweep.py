@@ -81,7 +81,7 @@ class Sweep:
     async def _end(self, po_id: str, merchant_id: str, workflow_id: str, task: Task | None) -> bool:
         status, stage, error = OrderStatus.FAILED, STAGES[0], _INTERRUPTED
         if task is not None:
-            status, stage = _ENDS[task.status], task.stage or stage
+            status, stage = _ENDS[task.status], task.step or stage
             error = task.error.detail if task.error is not None else ""
         if not await self.store.end(po_id, status, stage=stage, error=error):
             return False  # the work did so itself, since we looked

@@ -91,7 +91,7 @@ def make_blueprint(streamd: Streamd, settings: ResearchSettings, areas: Mapping[
         return json_response(started, 202, {"Location": started.status_url})
 
     async def answer(task: Task) -> Session:
-        return present_session(task)
+        return present_session(task, await streamd.tasks.input(task.id))
 
     task_routes(
         blueprint,

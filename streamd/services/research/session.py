@@ -81,9 +81,9 @@ def started_session(task: Task) -> StartedSession:
     return StartedSession(research_session_id=task.id, status="initiated", **session_urls(task.id))
 
 
-def present_session(task: Task) -> Session:
-    """The session that a task is."""
-    asked = msgspec.convert(task.input, StartResearch)
+def present_session(task: Task, input: Any) -> Session:
+    """Build the session that a task with this input is."""
+    asked = msgspec.convert(input, StartResearch)
     return Session(
         research_session_id=task.id,
         status=_STATUS[task.status],

@@ -157,7 +157,7 @@ class StrategyTextStream:
         self._unsent.clear()
         if text:
             self._sent_at = trio.current_time()
-            await self._progress.update(text=text, stage=self._section.name, progress=self._percent())
+            await self._progress.update(text=text, step=self._section.name, progress=self._percent())
 
     def _percent(self) -> float:
         """Estimate the progress of the whole work from the expected length of the section."""

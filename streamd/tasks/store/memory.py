@@ -1,8 +1,9 @@
-"""Tasks in this process's memory; nothing of them survives it. See :class:`.port.TaskStore`."""
+"""The task store in this process's memory, which does not survive a restart. See :class:`.port.TaskStore`."""
 
-from collections import Counter, OrderedDict, deque
+from collections import Counter, OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Final
 
 import attrs
@@ -11,14 +12,26 @@ import trio
 from ...events import EventId
 from ..model import Change, Message, Status, Task
 from ..operations import Operation
-from .port import Bounds, Outgoing, Published, Snapshot, is_overdue, missing, taken, too_many
+from .port import (
+    Bounds,
+    ClaimedTask,
+    Outgoing,
+    PublishedRow,
+    Snapshot,
+    is_overdue,
+    missing,
+    outgoing_rows,
+    taken,
+    too_many,
+)
 
 
 @attrs.define(eq=False)
 class _Record:
-    """A task, and what belongs to it."""
+    """One stored task with its input, text, result and last message."""
 
     task: Task
+    raw_input: bytes
     text: list[str] = attrs.field(factory=list)
     result: bytes | None = None
     published_version: int = 0
@@ -27,16 +40,19 @@ class _Record:
 
 
 class MemoryTaskStore:
-    """A store in memory."""
+    """The task store in memory: records and outbox rows in the order of their creation."""
 
     durability: Final = "Tasks are in this process's memory; they do not survive a restart."
 
     def __init__(self) -> None:
-        self._records: dict[str, _Record] = {}  # in the order of their making
-        self._outbox: deque[Outgoing] = deque()
+        self._records: dict[str, _Record] = {}
+        self._outbox: dict[tuple[str, int, int], Outgoing] = {}  # by task, version and part
+        self._ending: dict[str, None] = {}  # tasks whose last row is published and kept
         self._gone: OrderedDict[str, datetime] = OrderedDict()
 
-    async def create(self, changes: Sequence[Change], *, max_unfinished: int) -> None:
+    async def create(
+        self, changes: Sequence[Change], *, raw_input: bytes = b"null", max_unfinished: int
+    ) -> None:
         await trio.lowlevel.checkpoint()
         task = changes[0].task
         if task.id in self._records or task.id in self._gone:
@@ -47,23 +63,27 @@ class MemoryTaskStore:
         )
         if unfinished >= max_unfinished:
             raise too_many(task.kind, max_unfinished)
-        self._records[task.id] = _Record(task)
+        self._records[task.id] = _Record(task, raw_input)
         self._apply(self._records[task.id], changes)
 
     async def change(self, task_id: str, operation: Operation) -> Task:
         await trio.lowlevel.checkpoint()
         return self._change(self._find(task_id), operation)
 
-    async def claim(self, kinds: Collection[str], operation: Operation) -> Task | None:
+    async def claim(self, kinds: Collection[str], operation: Operation) -> ClaimedTask | None:
         await trio.lowlevel.checkpoint()
         for record in self._records.values():
             if record.task.status is Status.PENDING and record.task.kind in kinds:
-                return self._change(record, operation)
+                return ClaimedTask(self._change(record, operation), record.raw_input)
         return None
 
     async def get(self, task_id: str) -> Task:
         await trio.lowlevel.checkpoint()
         return self._find(task_id).task
+
+    async def input(self, task_id: str) -> bytes:
+        await trio.lowlevel.checkpoint()
+        return self._find(task_id).raw_input
 
     async def find(
         self,
@@ -80,7 +100,7 @@ class MemoryTaskStore:
             if len(found) == limit:
                 break
             if kind in (None, task.kind) and status in (None, task.status) and owner in (None, task.owner):
-                found.append(attrs.evolve(task, raw_input=b"null"))
+                found.append(task)
         return found
 
     async def snapshot(self, task_id: str) -> Snapshot:
@@ -125,20 +145,29 @@ class MemoryTaskStore:
 
     async def unpublished(self, limit: int) -> list[Outgoing]:
         await trio.lowlevel.checkpoint()
-        return [self._outbox[index] for index in range(min(limit, len(self._outbox)))]
+        return list(islice(self._outbox.values(), limit))
 
-    async def mark_published(self, published: Sequence[Published]) -> None:
+    async def mark_published(self, published: Sequence[PublishedRow]) -> None:
         await trio.lowlevel.checkpoint()
-        done = {(entry.task_id, entry.version) for entry in published}
-        self._outbox = deque(row for row in self._outbox if (row.task_id, row.version) not in done)
-        for entry in published:
-            record = self._records.get(entry.task_id)
-            if record is not None:
-                record.published_version, record.published_id = entry.version, entry.id
+        for row in published:
+            waiting = self._outbox.pop((row.task_id, row.version, row.part), None)
+            if row.keep and waiting is not None:
+                self._ending[row.task_id] = None
+            record = self._records.get(row.task_id)
+            if record is not None and row.part == 0:
+                record.published_version, record.published_id = row.version, row.id
+
+    async def ending(self) -> list[str]:
+        await trio.lowlevel.checkpoint()
+        return list(self._ending)
+
+    async def mark_ended(self, task_id: str) -> None:
+        await trio.lowlevel.checkpoint()
+        self._ending.pop(task_id, None)
 
     async def outbox_depth(self) -> int:
         await trio.lowlevel.checkpoint()
-        return len(self._outbox)
+        return len(self._outbox) + len(self._ending)
 
     # --- expiry -------------------------------------------------------------------------------
 
@@ -152,7 +181,7 @@ class MemoryTaskStore:
         max_gone: int,
     ) -> list[Task]:
         await trio.lowlevel.checkpoint()
-        waiting = {row.task_id for row in self._outbox}
+        waiting = {row.task_id for row in self._outbox.values()} | set(self._ending)
         ended: dict[str, list[Task]] = {}
         for record in self._records.values():
             if record.task.ended_at is not None and record.task.id not in waiting:
@@ -190,14 +219,15 @@ class MemoryTaskStore:
 
     def _apply(self, record: _Record, changes: Sequence[Change]) -> None:
         for change in changes:
-            task = record.task = change.task
+            record.task = change.task
             if change.text:
                 record.text.append(change.text)
             if change.result is not None:
                 record.result = change.result
-            if task.status.ended:
-                record.end = change.message
-            self._outbox.append(Outgoing(task.id, task.version, change.message, task.status.ended))
+            for row in outgoing_rows(change):
+                self._outbox[row.task_id, row.version, row.part] = row
+                if row.final and row.is_own:
+                    record.end = row.message
 
 
 def _ended_at(task: Task) -> datetime:

@@ -1,6 +1,6 @@
-"""The port of the store: tasks on one side, the outbox of what is still to be published on the other."""
+"""The port of the task store: tasks on one side, the transactional outbox of their events on the other."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -14,82 +14,148 @@ from ..operations import Operation
 
 @attrs.frozen
 class Outgoing:
-    """A message that is stored with its task, and is to be published."""
+    """One row of the outbox: an event that is stored with its task and is to be published.
+
+    Args:
+        task_id: the task.
+        kind: the task's kind.
+        version: the task's version that the event reports.
+        part: 0 for the event on the task's own topic; the others of the same version count from 1.
+        topics: the event's topics, the canonical one first.
+        message: the event's type and data.
+        final: the version is the task's last one.
+        last: the row is the last one of the task.
+    """
 
     task_id: str
+    kind: str
     version: int
+    part: int
+    topics: tuple[str, ...]
     message: Message
-    last: bool  # nothing comes after it
+    final: bool
+    last: bool
+
+    @property
+    def is_own(self) -> bool:
+        """True for the event on the task's own topic, which carries the version of its stream."""
+        return self.part == 0
 
 
-@attrs.frozen
-class Published:
-    """A message of the outbox that the log has taken."""
+@attrs.frozen(kw_only=True)
+class PublishedRow:
+    """A row of the outbox that needs no more publishing.
+
+    Args:
+        task_id, version, part: the row.
+        id: its event in the log; None for one that could not be an event and was dropped.
+        keep: leave the row in the outbox until :meth:`TaskStore.mark_ended`.
+    """
 
     task_id: str
     version: int
-    id: EventId
-    last: bool
+    part: int = 0
+    id: EventId | None
+    keep: bool = False
 
 
 @attrs.frozen(kw_only=True)
 class Snapshot:
-    """A task with all that a stream of it begins with, from one look at the store."""
+    """Everything that a stream of a task begins with, from one read of the store.
+
+    Args:
+        task: the task.
+        text: the whole text it has streamed so far.
+        published_version: the newest version whose event on the task's own topic is in the log.
+        published_id: the id of that event.
+        end: the message of the task's last version, once it has ended.
+    """
 
     task: Task
-    text: str  # all of it so far
-    published_version: int  # how far the outbox has got
-    published_id: EventId | None  # the event of that version
-    end: Message | None  # of a task that has ended: its last message
+    text: str
+    published_version: int
+    published_id: EventId | None
+    end: Message | None
+
+
+@attrs.frozen
+class ClaimedTask:
+    """A task together with its input, for the worker that has claimed it.
+
+    Args:
+        task: the task, running.
+        raw_input: its input, JSON.
+    """
+
+    task: Task
+    raw_input: bytes
 
 
 @attrs.frozen
 class Bounds:
-    """How long the tasks of a kind are kept after their end, and how many."""
+    """Limits for the tasks of one kind that are kept.
+
+    Args:
+        keep_seconds: how long an ended task is kept (s).
+        max_kept: maximum number of tasks.
+    """
 
     keep_seconds: float
     max_kept: int
 
 
 class TaskStore(Protocol):
-    """Where tasks are kept. What one call changes is stored as a whole, or not at all.
+    """A store of tasks. The effects of one call are stored together or not at all.
 
-    The messages of a task enter its outbox in the same transaction as the change they tell of.
+    The events of a change enter the outbox in the same transaction as the change itself. A task is always
+    read without its input, which may be large and never changes.
     """
 
     @property
     def durability(self) -> str:
-        """What a task that was acknowledged survives, as a sentence for people."""
+        """What an acknowledged change survives, as a sentence for people."""
 
-    async def create(self, changes: Sequence[Change], *, max_unfinished: int) -> None:
-        """Keep a new task.
+    async def create(
+        self, changes: Sequence[Change], *, raw_input: bytes = b"null", max_unfinished: int
+    ) -> None:
+        """Store a new task.
 
         Args:
-            changes: the first is its making; others may follow at once.
-            max_unfinished: tasks of this kind that may wait or run at once.
+            changes: the task's creation, and any changes that follow it at once.
+            raw_input: the task's input, JSON.
+            max_unfinished: maximum number of pending and running tasks of this kind.
 
         Raises:
-            TaskExists: its id is taken.
-            Unavailable: too many tasks of this kind wait or run.
+            TaskExists: the id is taken.
+            Unavailable: the kind has the maximum number of unfinished tasks.
         """
 
     async def change(self, task_id: str, operation: Operation) -> Task:
-        """Do something with a task; the task as it is afterwards. Its input may be left out (null).
+        """Apply an operation to a task, and return the task after it.
 
-        ``operation`` may run in another thread. What it raises is raised here, and nothing is changed.
+        The operation may run in another thread. If it raises, so does this call, and nothing is changed.
 
         Raises:
-            NotFound, Gone: there is no such task, or not any more.
+            NotFound: there is no such task.
+            Gone: the task was deleted.
         """
 
-    async def claim(self, kinds: Collection[str], operation: Operation) -> Task | None:
-        """Do something with the oldest pending task of these kinds; None when there is none."""
+    async def claim(self, kinds: Collection[str], operation: Operation) -> ClaimedTask | None:
+        """Apply an operation to the oldest pending task of these kinds; None if there is none."""
 
     async def get(self, task_id: str) -> Task:
-        """A task.
+        """Return a task.
 
         Raises:
-            NotFound, Gone: there is no such task, or not any more.
+            NotFound: there is no such task.
+            Gone: the task was deleted.
+        """
+
+    async def input(self, task_id: str) -> bytes:
+        """Return a task's input, JSON.
+
+        Raises:
+            NotFound, Gone: as for :meth:`get`.
         """
 
     async def find(
@@ -100,40 +166,53 @@ class TaskStore(Protocol):
         owner: str | None = None,
         limit: int = 100,
     ) -> list[Task]:
-        """Tasks, the newest first; their input is left out (null)."""
+        """Return matching tasks, the newest first."""
 
     async def snapshot(self, task_id: str) -> Snapshot:
-        """A task with its text and its place in the log.
+        """Return a task with its text and its position in the log.
 
         Raises:
-            NotFound, Gone: there is no such task, or not any more.
+            NotFound, Gone: as for :meth:`get`.
         """
 
     async def result(self, task_id: str) -> bytes | None:
-        """The result of a task as its change brought it; None when it has none."""
+        """Return the result of a task as it was stored; None if it has none.
+
+        Raises:
+            NotFound, Gone: as for :meth:`get`.
+        """
 
     async def renew(self, task_ids: Collection[str], until: datetime) -> None:
-        """Let the workers of running tasks hold them for longer; no new version, and no message."""
+        """Set the end of the leases of several running tasks, without a new version or an event."""
 
     async def overdue(self, now: datetime) -> list[Task]:
-        """Tasks that have not ended, whose lease or whose deadline is over."""
+        """Return unfinished tasks whose lease or deadline has passed."""
 
     async def held_by(self, prefix: str) -> list[Task]:
-        """Running tasks whose worker's name begins with ``prefix``."""
+        """Return running tasks whose worker's name begins with ``prefix``."""
 
     async def counts(self) -> Mapping[tuple[str, Status], int]:
-        """How many tasks there are of each kind and status."""
+        """Count the tasks of each kind and status."""
 
     # --- the outbox ---------------------------------------------------------------------------
 
     async def unpublished(self, limit: int) -> list[Outgoing]:
-        """The oldest messages that are still to be published, those of one task in order."""
+        """Return the oldest rows to be published, those of one task in the order of their creation."""
 
-    async def mark_published(self, published: Sequence[Published]) -> None:
-        """Take note that the log has these; the last message of a task stays with it."""
+    async def mark_published(self, published: Sequence[PublishedRow]) -> None:
+        """Remove rows from the outbox, and record the positions of the tasks' own events.
+
+        A row with ``keep`` stays, though :meth:`unpublished` no longer returns it: its task is ending.
+        """
+
+    async def ending(self) -> list[str]:
+        """Return the ids of tasks whose last row was marked published and kept, the oldest first."""
+
+    async def mark_ended(self, task_id: str) -> None:
+        """Remove the row that was kept for a task that is ending."""
 
     async def outbox_depth(self) -> int:
-        """How many messages are still to be published."""
+        """Count the rows of the outbox, including those that are kept."""
 
     # --- expiry -------------------------------------------------------------------------------
 
@@ -146,44 +225,67 @@ class TaskStore(Protocol):
         gone_seconds: float,
         max_gone: int,
     ) -> list[Task]:
-        """Forget tasks that ended too long ago or are too many of their kind, the first to end first.
+        """Delete ended tasks that are too old or too many of their kind, the first to end first.
+
+        A task with rows in the outbox is not deleted.
 
         Args:
-            bounds: by kind.
-            default: for all other kinds.
-            gone_seconds: for how long it is remembered that they were there (s).
-            max_gone: of how many that is remembered.
+            now: the wall clock.
+            bounds: limits by kind.
+            default: limits of all other kinds.
+            gone_seconds: how long a deleted task's id is remembered (s).
+            max_gone: maximum number of ids remembered.
 
         Returns:
-            What was forgotten.
+            The deleted tasks.
         """
 
 
-# --- what all implementations say alike ---------------------------------------------------------
+# --- shared by all implementations --------------------------------------------------------------
+
+
+def outgoing_rows(change: Change) -> Iterator[Outgoing]:
+    """Iterate over the outbox rows of a change, in publishing order."""
+    task, part = change.task, 0
+    final = task.status.ended
+    for index, publication in enumerate(change.publications, 1):
+        is_own = publication.topics[0] == task.topic
+        if not is_own:
+            part += 1
+        yield Outgoing(
+            task.id,
+            task.kind,
+            task.version,
+            0 if is_own else part,
+            publication.topics,
+            publication.message,
+            final,
+            final and index == len(change.publications),
+        )
 
 
 def is_overdue(task: Task, now: datetime) -> bool:
-    """Whether a task that has not ended should: its worker is gone, or its time is over."""
+    """Return True if an unfinished task has lost its worker or passed its deadline."""
     if task.status.ended:
         return False
     return task.deadline <= now or (task.lease_until is not None and task.lease_until <= now)
 
 
 def missing(task_id: str, *, was_there: bool) -> NotFound | Gone:
-    """Why there is no task of that id."""
+    """Build the error for an id without a task."""
     if was_there:
         return Gone(f"task {task_id[:128]!r} is not kept any more", field="id")
     return NotFound(f"there is no task {task_id[:128]!r}", field="id")
 
 
 def taken(task_id: str) -> TaskExists:
-    """Why an id cannot be chosen; one that was there lately cannot, or who follows it would be misled."""
+    """Build the error for a new task whose id is in use, or was lately: its followers would be misled."""
     return TaskExists(f"there is or was a task {task_id!r}", field="id")
 
 
-def too_many(kind: str, most: int) -> Unavailable:
-    """Why no further task of a kind is taken."""
+def too_many(kind: str, maximum: int) -> Unavailable:
+    """Build the error for a new task of a kind that has the maximum number of unfinished tasks."""
     return Unavailable(
-        f"{most} tasks of kind {kind!r} wait or run already; there is no room for more",
+        f"{maximum} tasks of kind {kind!r} wait or run already; there is no room for more",
         retry_after_seconds=5,
     )

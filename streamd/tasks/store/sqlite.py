@@ -1,7 +1,7 @@
-"""Tasks in SQLite: they survive the process. See :class:`.port.TaskStore`.
+"""The task store in SQLite, which survives a restart. See :class:`.port.TaskStore`.
 
-A task is one row: what is looked for in columns, all of it as JSON in ``body``. What is large, and does
-not change with every version (input, text, result), has tables of its own.
+A task is one row: columns for the fields that queries select by, and the whole task as JSON in ``body``.
+Input, text and result have tables of their own: they may be large, and do not change with every version.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -16,7 +16,17 @@ from ...database import Database
 from ...events import EventId
 from ..model import Change, Message, Status, Task
 from ..operations import Operation
-from .port import Bounds, Outgoing, Published, Snapshot, missing, taken, too_many
+from .port import (
+    Bounds,
+    ClaimedTask,
+    Outgoing,
+    PublishedRow,
+    Snapshot,
+    missing,
+    outgoing_rows,
+    taken,
+    too_many,
+)
 
 COMPONENT: Final = "tasks"
 
@@ -69,21 +79,50 @@ MIGRATIONS: Final = (
     );
     CREATE INDEX tasks_gone_by_time ON tasks_gone (at);
     """,
+    # Several events a version, each with its topics. The field "stage" of a task was renamed to "step".
+    """
+    CREATE TABLE task_outbox_2 (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        task TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        part INTEGER NOT NULL,              -- 0: the event on the task's own topic
+        topics TEXT NOT NULL,               -- a JSON array
+        final INTEGER NOT NULL,
+        last INTEGER NOT NULL,
+        kept INTEGER NOT NULL DEFAULT 0,    -- 1: published, and the task is ending
+        message BLOB NOT NULL,
+        UNIQUE (task, version, part)
+    );
+    INSERT INTO task_outbox_2 (seq, task, version, part, topics, final, last, message)
+        SELECT seq, task, version, 0, json_array('tasks/' || task), last, last, message FROM task_outbox;
+    DROP TABLE task_outbox;
+    ALTER TABLE task_outbox_2 RENAME TO task_outbox;
+    CREATE INDEX task_outbox_kept ON task_outbox (seq) WHERE kept;
+    UPDATE tasks SET body = CAST(json_remove(
+        json_set(CAST(body AS TEXT), '$.step', json_extract(CAST(body AS TEXT), '$.stage')),
+        '$.stage', '$.raw_input'
+    ) AS BLOB);
+    """,
 )
 
 _COLUMNS: Final = "tasks.seq, tasks.body, tasks.lease_until"
 _ENDED: Final = (
-    f"SELECT {_COLUMNS}, NULL FROM tasks WHERE kind = ? AND ended IS NOT NULL"
+    f"SELECT {_COLUMNS} FROM tasks WHERE kind = ? AND ended IS NOT NULL"
     " AND NOT EXISTS (SELECT 1 FROM task_outbox WHERE task = tasks.id) "
+)
+_UNPUBLISHED: Final = (
+    "SELECT outbox.task, coalesce(tasks.kind, ''), version, part, topics, message, final, last"
+    " FROM task_outbox AS outbox LEFT JOIN tasks ON tasks.id = outbox.task"
+    " WHERE NOT kept ORDER BY outbox.seq LIMIT ?"
 )
 _UNFINISHED: Final = (Status.PENDING.value, Status.RUNNING.value)
 
 
 class SQLiteTaskStore:
-    """A store in SQLite.
+    """The task store in a SQLite database.
 
     Args:
-        database: where; it is opened by whoever owns it.
+        database: the database; its owner opens it after this constructor has named the migrations.
     """
 
     durability: Final = "An acknowledged task is on disk; it survives the end of the process."
@@ -92,7 +131,9 @@ class SQLiteTaskStore:
         self._database = database
         database.require(COMPONENT, MIGRATIONS)
 
-    async def create(self, changes: Sequence[Change], *, max_unfinished: int) -> None:
+    async def create(
+        self, changes: Sequence[Change], *, raw_input: bytes = b"null", max_unfinished: int
+    ) -> None:
         task = changes[0].task
 
         def create(db: apsw.Connection) -> None:
@@ -110,20 +151,20 @@ class SQLiteTaskStore:
                 (task.id, task.kind, task.owner),
             )
             seq = db.last_insert_rowid()
-            db.execute("INSERT INTO task_inputs VALUES (?, ?)", (seq, task.raw_input))
+            db.execute("INSERT INTO task_inputs VALUES (?, ?)", (seq, raw_input))
             _apply(db, seq, changes)
 
         await self._database.write(create)
 
     async def change(self, task_id: str, operation: Operation) -> Task:
         def change(db: apsw.Connection) -> Task:
-            seq, task = _find(db, task_id, with_input=False)  # it may be large, and does not change
+            seq, task = _find(db, task_id)
             return _apply(db, seq, operation(task)) or task
 
         return await self._database.write(change)
 
-    async def claim(self, kinds: Collection[str], operation: Operation) -> Task | None:
-        def claim(db: apsw.Connection) -> Task | None:
+    async def claim(self, kinds: Collection[str], operation: Operation) -> ClaimedTask | None:
+        def claim(db: apsw.Connection) -> ClaimedTask | None:
             row = _one(
                 db,
                 f"SELECT id FROM tasks WHERE status = ? AND kind IN ({_marks(kinds)}) ORDER BY seq LIMIT 1",
@@ -133,12 +174,15 @@ class SQLiteTaskStore:
             if row is None:
                 return None
             seq, task = _find(db, row[0])
-            return _apply(db, seq, operation(task))
+            return ClaimedTask(_apply(db, seq, operation(task)) or task, _input(db, seq))
 
         return await self._database.write(claim)
 
     async def get(self, task_id: str) -> Task:
         return await self._database.read(lambda db: _find(db, task_id)[1])
+
+    async def input(self, task_id: str) -> bytes:
+        return await self._database.read(lambda db: _input(db, _find(db, task_id)[0]))
 
     async def find(
         self,
@@ -153,7 +197,7 @@ class SQLiteTaskStore:
         where = " AND ".join(f"{name} = ?" for name in given) or "true"
 
         def find(db: apsw.Connection) -> list[Task]:
-            query = f"SELECT {_COLUMNS}, NULL FROM tasks WHERE {where} ORDER BY seq DESC LIMIT ?"
+            query = f"SELECT {_COLUMNS} FROM tasks WHERE {where} ORDER BY seq DESC LIMIT ?"
             return [_task(row) for row in db.execute(query, (*given.values(), limit))]
 
         return await self._database.read(find)
@@ -205,7 +249,7 @@ class SQLiteTaskStore:
 
     async def _select(self, where: str, *values: Any) -> list[Task]:
         def select(db: apsw.Connection) -> list[Task]:
-            query = f"SELECT {_COLUMNS}, NULL FROM tasks WHERE {where} ORDER BY seq"
+            query = f"SELECT {_COLUMNS} FROM tasks WHERE {where} ORDER BY seq"
             return [_task(row) for row in db.execute(query, values)]
 
         return await self._database.read(select)
@@ -221,22 +265,34 @@ class SQLiteTaskStore:
 
     async def unpublished(self, limit: int) -> list[Outgoing]:
         def unpublished(db: apsw.Connection) -> list[Outgoing]:
-            query = "SELECT task, version, message, last FROM task_outbox ORDER BY seq LIMIT ?"
-            return [
-                Outgoing(task, version, _message(message), bool(last))
-                for task, version, message, last in db.execute(query, (limit,))
-            ]
+            return [_outgoing(row) for row in db.execute(_UNPUBLISHED, (limit,))]
 
         return await self._database.read(unpublished)
 
-    async def mark_published(self, published: Sequence[Published]) -> None:
+    async def mark_published(self, published: Sequence[PublishedRow]) -> None:
+        done = [(row.task_id, row.version, row.part) for row in published if not row.keep]
+        kept = [(row.task_id, row.version, row.part) for row in published if row.keep]
+        positions = [(row.version, row.id, row.task_id) for row in published if row.part == 0]
+
         def mark(db: apsw.Connection) -> None:
-            keys = [(entry.task_id, entry.version) for entry in published]
-            db.executemany("DELETE FROM task_outbox WHERE task = ? AND version = ?", keys)
-            db.executemany(
-                "UPDATE tasks SET published_version = ?, published_id = ? WHERE id = ?",
-                [(entry.version, entry.id, entry.task_id) for entry in published],
-            )
+            db.executemany("DELETE FROM task_outbox WHERE task = ? AND version = ? AND part = ?", done)
+            if kept:
+                db.executemany(
+                    "UPDATE task_outbox SET kept = 1 WHERE task = ? AND version = ? AND part = ?", kept
+                )
+            db.executemany("UPDATE tasks SET published_version = ?, published_id = ? WHERE id = ?", positions)
+
+        await self._database.write(mark)
+
+    async def ending(self) -> list[str]:
+        def ending(db: apsw.Connection) -> list[str]:
+            return [str(row[0]) for row in db.execute("SELECT task FROM task_outbox WHERE kept ORDER BY seq")]
+
+        return await self._database.read(ending)
+
+    async def mark_ended(self, task_id: str) -> None:
+        def mark(db: apsw.Connection) -> None:
+            db.execute("DELETE FROM task_outbox WHERE task = ? AND kept", (task_id,))
 
         await self._database.write(mark)
 
@@ -293,35 +349,55 @@ def _one(db: apsw.Connection, query: str, *values: Any) -> tuple[Any, ...] | Non
     return row
 
 
-def _find(db: apsw.Connection, task_id: str, *, with_input: bool = True) -> tuple[int, Task]:
-    columns = f"{_COLUMNS}, task_inputs.input" if with_input else f"{_COLUMNS}, NULL"
-    joined = "JOIN task_inputs ON task_inputs.task = tasks.seq" if with_input else ""
-    row = _one(db, f"SELECT {columns} FROM tasks {joined} WHERE id = ?", task_id)
+def _find(db: apsw.Connection, task_id: str) -> tuple[int, Task]:
+    row = _one(db, f"SELECT {_COLUMNS} FROM tasks WHERE id = ?", task_id)
     if row is None:
         gone = _one(db, "SELECT 1 FROM tasks_gone WHERE id = ?", task_id)
         raise missing(task_id, was_there=gone is not None)
     return row[0], _task(row)
 
 
+def _input(db: apsw.Connection, seq: int) -> bytes:
+    row = _one(db, "SELECT input FROM task_inputs WHERE task = ?", seq)
+    return row[0] if row else b"null"
+
+
 def _task(row: Sequence[Any]) -> Task:
-    _, body, lease_until, raw_input = row
+    _, body, lease_until = row
     task = msgspec.json.decode(body, type=Task)
-    return attrs.evolve(task, lease_until=_moment(lease_until), raw_input=raw_input or b"null")
+    return attrs.evolve(task, lease_until=_moment(lease_until))
+
+
+def _outgoing(row: Sequence[Any]) -> Outgoing:
+    task, kind, version, part, topics, message, final, last = row
+    return Outgoing(
+        task,
+        kind,
+        version,
+        part,
+        msgspec.json.decode(topics, type=tuple[str, ...]),
+        _message(message),
+        bool(final),
+        bool(last),
+    )
 
 
 def _apply(db: apsw.Connection, seq: int, changes: Sequence[Change]) -> Task | None:
-    """Store some changes of a task, in order, and what is to be published of them; the task after them."""
+    """Store the changes of a task with their outbox rows, in order, and return the task after them."""
     for change in changes:
         task = change.task
-        message = msgspec.json.encode(change.message)
-        db.execute(
-            "INSERT INTO task_outbox (task, version, last, message) VALUES (?, ?, ?, ?)",
-            (task.id, task.version, task.status.ended, message),
-        )
+        for row in outgoing_rows(change):
+            message = msgspec.json.encode({"type": row.message.type, "data": row.message.data})
+            topics = msgspec.json.encode(row.topics).decode()
+            db.execute(
+                "INSERT INTO task_outbox (task, version, part, topics, final, last, message)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (row.task_id, row.version, row.part, topics, row.final, row.last, message),
+            )
+            if row.final and row.is_own:
+                db.execute("INSERT INTO task_ends VALUES (?, ?, ?)", (seq, message, change.result))
         if change.text:
             db.execute("INSERT INTO task_texts VALUES (?, ?, ?)", (seq, task.version, change.text))
-        if task.status.ended:
-            db.execute("INSERT INTO task_ends VALUES (?, ?, ?)", (seq, message, change.result))
     if not changes:
         return None
     task = changes[-1].task
@@ -334,7 +410,7 @@ def _apply(db: apsw.Connection, seq: int, changes: Sequence[Change]) -> Task | N
             _ms(task.deadline),
             task.lease_until and _ms(task.lease_until),
             task.ended_at and _ms(task.ended_at),
-            msgspec.json.encode(attrs.evolve(task, raw_input=b"")),
+            msgspec.json.encode(task),
             seq,
         ),
     )

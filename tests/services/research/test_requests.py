@@ -52,8 +52,8 @@ async def test_a_company_id_that_could_be_a_path_is_refused(streamd_server: Runn
 async def test_white_space_around_texts_is_taken_off(streamd_server: RunningServer) -> None:
     answer = await post(streamd_server, json={name: f" {value}\n" for name, value in ASKED.items()})
     assert answer.status_code == 202
-    task = await streamd_server.streamd.runtime.tasks.get(answer.json()["researchSessionId"])
-    assert task.input == ASKED
+    tasks = streamd_server.streamd.runtime.tasks
+    assert await tasks.input(answer.json()["researchSessionId"], kind="research") == ASKED
 
 
 async def test_other_bodies_are_refused(streamd_server: RunningServer) -> None:

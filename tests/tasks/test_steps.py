@@ -1,4 +1,4 @@
-"""Stages: in a task and outside of one, several calls down, with listeners, skipped, failed, side by side."""
+"""Steps: inside and outside of a task, nested calls, messages, skips, failures, parallel steps."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -8,7 +8,20 @@ import trio
 import trio.testing
 
 from streamd.errors import InvalidField, InvalidTransition
-from streamd.tasks import Kind, Progress, Status, StepFailed, StepPlan, StepStatus, Task, WorkFailed, workflow
+from streamd.tasks import (
+    Cause,
+    Kind,
+    Message,
+    Progress,
+    Publication,
+    Status,
+    StepFailed,
+    StepPlan,
+    StepStatus,
+    Task,
+    WorkFailed,
+    step,
+)
 from tests.support.task_rig import Rig, check_history, run_rig
 
 Work = Callable[[Progress], Awaitable[Any]]
@@ -16,27 +29,21 @@ Clock = trio.testing.MockClock
 
 
 class Recorder:
-    """A listener that writes down what it hears."""
+    """A kind's ``present`` that records the cause and the changed steps of each message."""
 
     def __init__(self) -> None:
         self.heard: list[tuple[Any, ...]] = []
 
-    async def stage_started(self, stage: str, message: str) -> None:
-        self.heard.append(("started", stage, message))
-
-    async def stage_progress(self, stage: str, progress: float, message: str) -> None:
-        self.heard.append(("progress", stage, progress, message))
-
-    async def stage_completed(self, stage: str, fields: dict[str, Any]) -> None:
-        self.heard.append(("completed", stage, dict(fields)))
-
-    async def stage_failed(self, stage: str, error: str) -> None:
-        self.heard.append(("failed", stage, error))
+    def __call__(self, task: Task, message: Message) -> list[Publication]:
+        if message.cause is not Cause.SNAPSHOT:
+            steps = [(step.name, step.status.value, step.progress) for step in message.steps]
+            self.heard.append((message.cause.value, *steps))
+        return [Publication((task.topic,), message)]
 
 
-async def perform(work: Work, steps: tuple[StepPlan, ...] = ()) -> tuple[Rig, Task]:
+async def perform(work: Work, steps: tuple[StepPlan, ...] = (), **kind: Any) -> tuple[Rig, Task]:
     """One task's work, to its end."""
-    async with run_rig(kinds=[Kind(name="local", work=work)]) as rig:
+    async with run_rig(kinds=[Kind(name="local", work=work, **kind)]) as rig:
         await rig.tasks.create("local", id="t", steps=steps)
         task = await rig.ended("t")
         check_history(await rig.published("t"), "t")
@@ -63,11 +70,11 @@ async def steps_said(rig: Rig) -> list[tuple[str, str, float]]:
 
 async def test_a_stage_says_its_beginning_its_progress_and_its_end(autojump_clock: Clock) -> None:
     async def work(progress: Progress) -> None:
-        async with workflow.stage("parse", weight=3, message="reading") as stage:
-            assert stage.name == "parse"
-            await stage.update(40, "40 lines", lines=40)
-            stage.complete(lineItems=7)
-        async with workflow.stage("store"):
+        async with step("parse", weight=3, message="reading") as running:
+            assert running.name == "parse"
+            await running.update(40, "40 lines", lines=40)
+            running.complete(lineItems=7)
+        async with step("store"):
             pass
 
     rig, task = await perform(work)
@@ -90,8 +97,8 @@ async def test_planned_stages_keep_their_weights(autojump_clock: Clock) -> None:
 
     async def work(progress: Progress) -> None:
         for name in ("a", "b"):
-            async with workflow.stage(name) as stage:
-                await stage.update(50)
+            async with step(name) as running:
+                await running.update(50)
                 seen.append(progress.task.progress)
 
     await perform(work, (StepPlan("a", 1), StepPlan("b", 4)))
@@ -100,8 +107,8 @@ async def test_planned_stages_keep_their_weights(autojump_clock: Clock) -> None:
 
 async def test_a_stage_needs_no_handle_however_deep_it_is(autojump_clock: Clock) -> None:
     async def read(line: int) -> None:
-        async with workflow.stage(f"line {line}") as stage:
-            await stage.update(50)
+        async with step(f"line {line}") as running:
+            await running.update(50)
 
     async def read_all() -> None:
         async with trio.open_nursery() as nursery:
@@ -109,7 +116,7 @@ async def test_a_stage_needs_no_handle_however_deep_it_is(autojump_clock: Clock)
                 nursery.start_soon(read, line)
 
     async def work(progress: Progress) -> None:
-        async with workflow.stage("outer"):
+        async with step("outer"):
             await read_all()
 
     rig, task = await perform(work)
@@ -121,7 +128,7 @@ async def test_a_stage_needs_no_handle_however_deep_it_is(autojump_clock: Clock)
 async def test_stages_of_two_tasks_do_not_meet(autojump_clock: Clock) -> None:
     async def work(progress: Progress) -> None:
         await trio.sleep(1)
-        async with workflow.stage(f"of {progress.id}"):
+        async with step(f"of {progress.id}"):
             await trio.sleep(1)
 
     async with run_rig(kinds=[Kind(name="local", work=work)]) as rig:
@@ -133,10 +140,7 @@ async def test_stages_of_two_tasks_do_not_meet(autojump_clock: Clock) -> None:
 
 async def test_outside_of_a_task_there_are_no_stages() -> None:
     with pytest.raises(RuntimeError, match="no task is running here"):
-        async with workflow.stage("a"):
-            pass
-    with pytest.raises(RuntimeError, match="no task is running here"):
-        with workflow.listen(Recorder()):
+        async with step("a"):
             pass
 
 
@@ -146,7 +150,7 @@ async def test_after_the_work_there_are_no_stages(autojump_clock: Clock) -> None
     async def late(done: trio.Event) -> None:
         await done.wait()
         with pytest.raises(InvalidTransition):
-            async with workflow.stage("late"):
+            async with step("late"):
                 pass
         after.append("refused")
 
@@ -161,82 +165,123 @@ async def test_after_the_work_there_are_no_stages(autojump_clock: Clock) -> None
     assert after == ["refused"]
 
 
-async def test_listeners_hear_of_the_stages_within_their_block(autojump_clock: Clock) -> None:
-    outer, inner = Recorder(), Recorder()
+async def test_a_message_names_its_cause_and_the_steps_that_changed(autojump_clock: Clock) -> None:
+    recorder = Recorder()
 
     async def work(progress: Progress) -> None:
-        async with workflow.stage("before"):
+        await progress.update(progress=1)
+        async with step("a", message="go") as running:
+            await running.update(30, "on")
+            await running.update(10, "on")
+            await running.update(message="no figure")
+            running.complete(n=1)
+        async with step("b") as running:
+            await running.skip("not needed")
+        with trio.move_on_after(1):
+            async with step("c"):
+                await trio.sleep_forever()
+
+    await perform(work, present=recorder)
+    assert recorder.heard == [
+        ("created",),
+        ("started",),
+        ("updated",),
+        ("step_started", ("a", "running", 0)),
+        ("step_updated", ("a", "running", 30)),
+        ("step_updated", ("a", "running", 30)),
+        ("step_updated", ("a", "running", 30)),
+        ("step_ended", ("a", "completed", 100)),
+        ("step_started", ("b", "running", 0)),
+        ("step_ended", ("b", "skipped", 0)),
+        ("step_started", ("c", "running", 0)),
+        ("completed", ("c", "completed", 100)),
+    ]
+
+
+@pytest.mark.parametrize(("end", "cause"), [("fail", "failed"), ("cancel", "cancelled")])
+async def test_the_end_of_a_task_names_the_steps_that_it_cut_off(
+    autojump_clock: Clock, end: str, cause: str
+) -> None:
+    recorder = Recorder()
+
+    async def work(progress: Progress) -> None:
+        async with step("done"):
             pass
-        with workflow.listen(outer):
-            async with workflow.stage("a", message="go") as stage:
-                await stage.update(30, "on")
-                await stage.update(10, "on")
-                await stage.update(message="no figure")
-                stage.complete(n=1)
-            with workflow.listen(inner):
-                async with workflow.stage("b"):
-                    pass
-        async with workflow.stage("after"):
+        async with step("cut off") as running:
+            await running.update(40)
+            await trio.sleep_forever()
+
+    async with run_rig(kinds=[Kind(name="local", work=work, present=recorder)]) as rig:
+        await rig.tasks.create("local", id="t")
+        await rig.until("t", lambda event: event.value.get("step_progress") == 40)
+        await (rig.tasks.fail("t", "so it is") if end == "fail" else rig.tasks.cancel("t"))
+        await rig.ended("t")
+    assert recorder.heard[-1] == (cause, ("cut off", "failed", 40))
+
+
+async def test_causes_and_changed_steps_are_not_published(autojump_clock: Clock) -> None:
+    async def work(progress: Progress) -> None:
+        async with step("a"):
             pass
 
-    await perform(work)
-    assert inner.heard == [("started", "b", ""), ("completed", "b", {})]
-    assert outer.heard == [
-        ("started", "a", "go"),
-        ("progress", "a", 30, "on"),
-        ("progress", "a", 30, "on"),
-        ("progress", "a", 30, "no figure"),
-        ("completed", "a", {"n": 1}),
-        *inner.heard,
-    ]
+    rig, _ = await perform(work)
+    for data in await rig.said("t"):
+        assert "cause" not in data
+        assert "steps" not in data
+
+
+async def test_a_further_field_may_be_called_cause(autojump_clock: Clock) -> None:
+    async def work(progress: Progress) -> None:
+        await progress.update(cause="rain")
+
+    rig, task = await perform(work)
+    assert task.details == {"cause": "rain"}
+    assert [data["cause"] for data in await rig.said("t") if "cause" in data] == ["rain"]
 
 
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [
         (WorkFailed("no answer", code="no-answer"), "no-answer", "no answer"),
-        (ValueError("secret"), "internal", "this stage failed"),
+        (ValueError("secret"), "internal", "this step failed"),
     ],
 )
 async def test_what_goes_wrong_in_a_stage_fails_it_and_the_task(
     autojump_clock: Clock, error: Exception, code: str, said: str
 ) -> None:
-    listener = Recorder()
+    recorder = Recorder()
 
     async def work(progress: Progress) -> None:
-        with workflow.listen(listener):
-            async with workflow.stage("a"):
-                raise error
+        async with step("a"):
+            raise error
 
-    rig, task = await perform(work)
+    rig, task = await perform(work, present=recorder)
     assert task.error is not None
     assert (task.status, task.error.code) == (Status.FAILED, code)
-    [step] = task.steps
-    assert step.status is StepStatus.FAILED
-    assert step.error
-    assert listener.heard[-1] == ("failed", "a", said)
-    assert "secret" not in str(await rig.said("t")) + str(listener.heard)
+    [failed] = task.steps
+    assert (failed.status, failed.error) == (StepStatus.FAILED, said)
+    assert recorder.heard[-2:] == [("step_ended", ("a", "failed", 0)), ("failed",)]
+    assert "secret" not in str(await rig.said("t"))
 
 
 async def test_a_stage_may_fail_alone_and_the_work_goes_on_behind_it(autojump_clock: Clock) -> None:
-    listener = Recorder()
+    recorder = Recorder()
     went_on: list[bool] = []
 
     async def work(progress: Progress) -> str:
-        with workflow.listen(listener):
-            async with workflow.stage("a"):
-                lose("the source is away")
-            went_on.append(True)
-            async with workflow.stage("b"):
-                pass
+        async with step("a"):
+            lose("the source is away")
+        went_on.append(True)
+        async with step("b"):
+            pass
         return "with less"
 
-    rig, task = await perform(work)
+    rig, task = await perform(work, present=recorder)
     assert went_on
     assert (task.status, statuses(task)) == (Status.COMPLETED, {"a": "failed", "b": "completed"})
     [a, _] = task.steps
     assert a.error == "the source is away"
-    assert ("failed", "a", "the source is away") in listener.heard
+    assert ("step_ended", ("a", "failed", 0)) in recorder.heard
     assert [data["step_error"] for data in await rig.said("t") if "step_error" in data] == [
         "the source is away"
     ]
@@ -244,7 +289,7 @@ async def test_a_stage_may_fail_alone_and_the_work_goes_on_behind_it(autojump_cl
 
 async def test_a_failure_that_is_too_long_to_say_fails_its_stage_all_the_same(autojump_clock: Clock) -> None:
     async def work(progress: Progress) -> None:
-        async with workflow.stage("a"):
+        async with step("a"):
             raise WorkFailed("x" * 9000, code="long")
 
     _, task = await perform(work)
@@ -253,39 +298,38 @@ async def test_a_failure_that_is_too_long_to_say_fails_its_stage_all_the_same(au
 
 
 async def test_a_stage_may_be_skipped_for_a_reason(autojump_clock: Clock) -> None:
-    listener = Recorder()
+    recorder = Recorder()
 
     async def work(progress: Progress) -> None:
-        with workflow.listen(listener):
-            async with workflow.stage("a") as stage:
-                await stage.skip("nothing to do")
-                with pytest.raises(InvalidTransition):
-                    await stage.update(50)
+        async with step("a") as running:
+            await running.skip("nothing to do")
+            with pytest.raises(InvalidTransition):
+                await running.update(50)
 
-    rig, task = await perform(work)
-    [step] = task.steps
-    assert (step.status, step.message, step.progress) == (StepStatus.SKIPPED, "nothing to do", 0)
+    rig, task = await perform(work, present=recorder)
+    [skipped] = task.steps
+    assert (skipped.status, skipped.message, skipped.progress) == (StepStatus.SKIPPED, "nothing to do", 0)
     assert await steps_said(rig) == [("a", "running", 0), ("a", "skipped", 0)]
-    assert listener.heard[-1] == ("completed", "a", {"skipped": "nothing to do"})
+    assert recorder.heard[-2:] == [("step_ended", ("a", "skipped", 0)), ("completed",)]
 
 
 async def test_a_stage_that_is_cancelled_fails_with_its_task(autojump_clock: Clock) -> None:
     async def work(progress: Progress) -> None:
-        async with workflow.stage("a"):
+        async with step("a"):
             await trio.sleep_forever()
 
     async with run_rig(kinds=[Kind(name="local", work=work)]) as rig:
         await rig.tasks.create("local", id="t")
         await rig.until("t", lambda event: "step_status" in event.value)
         await rig.tasks.cancel("t", message="not wanted")
-        [step] = (await rig.ended("t")).steps
-        assert (step.status, step.error) == (StepStatus.FAILED, "not wanted")
+        [cut_off] = (await rig.ended("t")).steps
+        assert (cut_off.status, cut_off.error) == (StepStatus.FAILED, "not wanted")
 
 
 async def test_a_stage_that_the_work_itself_gives_up_is_over_when_the_task_is(autojump_clock: Clock) -> None:
     async def work(progress: Progress) -> None:
         with trio.move_on_after(1):
-            async with workflow.stage("a"):
+            async with step("a"):
                 await trio.sleep_forever()
 
     _, task = await perform(work)
@@ -294,10 +338,10 @@ async def test_a_stage_that_the_work_itself_gives_up_is_over_when_the_task_is(au
 
 async def test_the_same_stage_twice_is_refused(autojump_clock: Clock) -> None:
     async def work(progress: Progress) -> None:
-        async with workflow.stage("a"):
+        async with step("a"):
             pass
         with pytest.raises(InvalidTransition):
-            async with workflow.stage("a"):
+            async with step("a"):
                 raise AssertionError("not begun")
 
     _, task = await perform(work)
@@ -306,9 +350,9 @@ async def test_the_same_stage_twice_is_refused(autojump_clock: Clock) -> None:
 
 async def test_stages_side_by_side_each_say_their_own(autojump_clock: Clock) -> None:
     async def fetch(name: str, seconds: float) -> None:
-        async with workflow.stage(name) as stage:
+        async with step(name) as running:
             await trio.sleep(seconds)
-            await stage.update(50, f"{name} is half there")
+            await running.update(50, f"{name} is half there")
             await trio.sleep(seconds)
 
     async def work(progress: Progress) -> None:
@@ -329,13 +373,13 @@ async def test_stages_side_by_side_each_say_their_own(autojump_clock: Clock) -> 
 
 async def test_a_handle_does_what_stages_do(autojump_clock: Clock) -> None:
     async def work(progress: Progress) -> None:
-        async with progress.step("a", weight=2) as step:
-            await step.update(50, "half", n=1)
-            step.fields["m"] = 2
+        async with progress.step("a", weight=2) as first:
+            await first.update(50, "half", n=1)
+            first.complete(m=2)
         async with progress.step("b"):
             lose("away")
-        async with progress.step("c") as step:
-            await step.skip("not needed")
+        async with progress.step("c") as third:
+            await third.skip("not needed")
 
     rig, task = await perform(work)
     assert statuses(task) == {"a": "completed", "b": "failed", "c": "skipped"}
@@ -356,8 +400,8 @@ async def test_fields_that_cannot_be_said_fail_the_work_and_its_step(autojump_cl
         with pytest.raises(InvalidField) as caught:
             await progress.update(status="completed")
         assert caught.value.field == "status"
-        async with workflow.stage("a") as stage:
-            stage.complete(result=1)
+        async with step("a") as running:
+            running.complete(result=1)
 
     _, task = await perform(work)
     assert (task.status, task.steps[0].status) == (Status.FAILED, StepStatus.FAILED)
