@@ -8,7 +8,7 @@ streamd's own. Written against Hypercorn 0.18, which ``pyproject.toml`` pins. Wh
 relied on                           what breaks when it changes
 ==================================  ====================================================================
 nine positional arguments           every connection: see :func:`protocol_arguments`
-``hypercorn.events``                every connection: see :class:`_EventSink` and ``receive_data``
+``hypercorn.events``                every connection: see :class:`ConnectionPort` and ``receive_data``
 ``H11Protocol.can_read``            pipelining, and noticing a client that leaves during an answer
 ``H11Protocol._create_stream``,     WebSocket extensions are negotiated again (91 kB a connection), and
 ``H2Protocol._create_stream``       messages are inflated before their size is checked
@@ -85,8 +85,8 @@ class ASGILifespan(Lifespan):
 # --- any connection -------------------------------------------------------------------------------
 
 
-class Endpoint(Protocol):
-    """The connection that a protocol writes to."""
+class ConnectionPort(Protocol):
+    """The connection, as its protocol uses it."""
 
     async def write(self, data: bytes) -> None:
         """Send bytes, and return when the kernel has taken them."""
@@ -119,7 +119,7 @@ def protocol_arguments(
     context: HypercornContext,
     task_group: TaskGroup,
     state: ConnectionState,
-    endpoint: Endpoint,
+    port: ConnectionPort,
     *,
     is_tls: bool,
     client: tuple[str, int] | None,
@@ -133,7 +133,7 @@ def protocol_arguments(
         context: of the server.
         task_group: of the connection.
         state: of the application's lifespan; each request gets a copy.
-        endpoint: the connection.
+        port: the connection.
         is_tls: selects ``https`` as the scheme of its requests.
         client: address and port of the peer.
         server: address and port of the connection's own end.
@@ -141,11 +141,11 @@ def protocol_arguments(
 
     async def take(event: Event) -> None:
         if isinstance(event, RawData):
-            await endpoint.write(event.data)
+            await port.write(event.data)
         elif isinstance(event, Updated):
-            endpoint.set_idle(event.idle)
+            port.set_idle(event.idle)
         elif isinstance(event, Closed):
-            await endpoint.finish()
+            await port.finish()
 
     return app, config, context, task_group, state, is_tls, client, server, take
 
