@@ -18,7 +18,8 @@ from streamd.settings import Settings
 from streamd.testing import open_stream, run_server
 from streamd.testing.reader import StreamReader
 from streamd.text.settings import TextSettings
-from tests.support.model_server import Answer, ModelServer, Talk, model_server
+from tests.support.fake_server import Answer, FakeServer, fake_server
+from tests.support.model_server import text_settings
 
 SECONDS = 30  # deadline of a test; none takes this long unless it fails
 PROFILE: dict[str, Any] = {
@@ -100,36 +101,11 @@ async def serving(text: TextSettings | None = None, **strategy: Any) -> AsyncIte
 @asynccontextmanager
 async def serving_model(
     *answers: Answer, **strategy: Any
-) -> AsyncIterator[tuple[StrategyClient, ModelServer]]:
+) -> AsyncIterator[tuple[StrategyClient, FakeServer]]:
     """Run a server whose texts come from a model; each piece becomes an event."""
-    async with model_server(*answers) as model:
-        async with serving(model.settings(), **{"text_seconds": 0, **strategy}) as service:
+    async with fake_server(*answers) as model:
+        async with serving(text_settings(model), **{"text_seconds": 0, **strategy}) as service:
             yield service, model
-
-
-class ControlledModel:
-    """A model that sends the pieces of its text at the test's command."""
-
-    def __init__(self) -> None:
-        self._send, self._receive = trio.open_memory_channel[str](0)
-        self.left = trio.Event()  # set when the client has closed the connection
-
-    async def say(self, piece: str) -> None:
-        """Send a piece; an empty one ends the text."""
-        await self._send.send(piece)
-
-    async def __call__(self, talk: Talk) -> None:
-        await talk.head()
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._watch, talk)
-            while piece := await self._receive.receive():
-                await talk.say(piece)
-            nursery.cancel_scope.cancel()
-        await talk.finish()
-
-    async def _watch(self, talk: Talk) -> None:
-        await talk.wait_for_close()
-        self.left.set()
 
 
 def read_profile(**changes: Any) -> StrategyProfile:

@@ -6,9 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamd.text.completion import Broken, Completion
-from tests.support.model_server import chunk
-
-DONE = b"data: [DONE]\n\n"
+from tests.support.model_server import DONE, chunk
 
 
 def read(*parts: bytes, max_text_bytes: int = 10_000) -> tuple[str, str]:

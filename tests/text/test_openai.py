@@ -9,7 +9,20 @@ import trio
 
 from streamd.text import GenerationFailed, Prompt, TextGenerator, make_generator, whole
 from streamd.text.settings import TextSettings
-from tests.support.model_server import KEY, Talk, chunk, model_server
+from tests.support.fake_server import Exchange, fake_server, hang, hang_up
+from tests.support.model_server import (
+    DONE,
+    KEY,
+    STREAM,
+    begin,
+    chunk,
+    complete,
+    finish,
+    model_url,
+    refuse,
+    say,
+    text_settings,
+)
 
 PROMPT = Prompt(purpose="test", system="You write.", user="Write.")
 
@@ -32,15 +45,15 @@ async def fails(settings: TextSettings) -> GenerationFailed:
 
 
 async def test_request_and_text() -> None:
-    async with model_server(lambda talk: talk.answer("Hel", "lo ", "🎉")) as server:
-        generator = make(server.settings())
+    async with fake_server(complete("Hel", "lo ", "🎉")) as server:
+        generator = make(text_settings(server))
         assert generator.name == "tiny-1"
         assert await whole(generator, PROMPT) == "Hello 🎉"
-    [talk] = server.talks
-    assert talk.target == "/v1/chat/completions"
-    assert talk.headers["authorization"] == f"Bearer {KEY}"
-    assert talk.headers["accept"] == "text/event-stream"
-    assert talk.body == {
+    [request] = server.requests
+    assert request.target == "/v1/chat/completions"
+    assert request.headers["authorization"] == f"Bearer {KEY}"
+    assert request.headers["accept"] == "text/event-stream"
+    assert request.json == {
         "model": "tiny-1",
         "stream": True,
         "messages": [
@@ -51,24 +64,24 @@ async def test_request_and_text() -> None:
 
 
 async def test_without_a_key_none_is_sent_and_the_urls_query_is_kept() -> None:
-    async with model_server(lambda talk: talk.answer("Hello")) as server:
-        settings = server.settings(api_key="", url=server.url + "/?api-version=2")
+    async with fake_server(complete("Hello")) as server:
+        settings = text_settings(server, api_key="", url=model_url(server) + "/?api-version=2")
         assert await whole(make(settings), PROMPT) == "Hello"
-    assert "authorization" not in server.talks[0].headers
-    assert server.talks[0].target == "/v1/chat/completions?api-version=2"
+    assert "authorization" not in server.requests[0].headers
+    assert server.requests[0].target == "/v1/chat/completions?api-version=2"
 
 
 async def test_pieces_come_as_they_are_sent() -> None:
     taken = trio.Event()
 
-    async def answer(talk: Talk) -> None:
-        await talk.head()
-        await talk.say("one ")
+    async def answer(exchange: Exchange) -> None:
+        await begin(exchange)
+        await say(exchange, "one ")
         await taken.wait()  # the rest is sent only when the first piece has been read
-        await talk.say("two")
-        await talk.finish()
+        await say(exchange, "two")
+        await finish(exchange)
 
-    async with model_server(answer) as server, make(server.settings()).generate(PROMPT) as pieces:
+    async with fake_server(answer) as server, make(text_settings(server)).generate(PROMPT) as pieces:
         assert await anext(pieces) == "one "
         taken.set()
         assert "".join([piece async for piece in pieces]) == "two"
@@ -77,79 +90,79 @@ async def test_pieces_come_as_they_are_sent() -> None:
 
 
 async def test_bytes_one_by_one() -> None:
-    async def answer(talk: Talk) -> None:
-        await talk.head()
+    async def answer(exchange: Exchange) -> None:
+        await begin(exchange)
         for byte in chunk({"content": "Grüße"}) + chunk({}, "stop"):
-            await talk.data(bytes([byte]))
-        await talk.end()
+            await exchange.data(bytes([byte]))
+        await exchange.end()
 
-    async with model_server(answer) as server:
-        assert await whole(make(server.settings()), PROMPT) == "Grüße"
+    async with fake_server(answer) as server:
+        assert await whole(make(text_settings(server)), PROMPT) == "Grüße"
 
 
 async def test_end_is_the_servers_word_and_not_the_connections_end() -> None:
-    async def answer(talk: Talk) -> None:
-        await talk.head()
-        await talk.say("Hello")
-        await talk.data(b"data: [DONE]\n\n")
-        await talk.wait_for_close()  # the body never ends by itself
+    async def answer(exchange: Exchange) -> None:
+        await begin(exchange)
+        await say(exchange, "Hello")
+        await exchange.data(DONE)
+        await exchange.wait_for_close()  # the body never ends by itself
 
-    async with model_server(answer) as server:
-        assert await whole(make(server.settings()), PROMPT) == "Hello"
+    async with fake_server(answer) as server:
+        assert await whole(make(text_settings(server)), PROMPT) == "Hello"
 
 
 async def test_comments_are_a_sign_of_life() -> None:
     """A slow beginning: the server says only that it is there, for longer than silence is suffered."""
 
-    async def answer(talk: Talk) -> None:
-        await talk.head()
+    async def answer(exchange: Exchange) -> None:
+        await begin(exchange)
         for _ in range(8):
             await trio.sleep(0.25)
-            await talk.data(b": still working\n\n")
-        await talk.say("Hello")
-        await talk.finish()
+            await exchange.data(b": still working\n\n")
+        await say(exchange, "Hello")
+        await finish(exchange)
 
-    async with model_server(answer) as server:
-        assert await whole(make(server.settings(idle_seconds=1.5)), PROMPT) == "Hello"
-    assert len(server.talks) == 1
+    async with fake_server(answer) as server:
+        assert await whole(make(text_settings(server, idle_seconds=1.5)), PROMPT) == "Hello"
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503])
 async def test_passing_trouble_then_success(status: int) -> None:
-    async with model_server(lambda talk: talk.refuse(status), lambda talk: talk.answer("Hello")) as server:
-        assert await whole(make(server.settings()), PROMPT) == "Hello"
-    assert len(server.talks) == 2
+    async with fake_server(refuse(status), complete("Hello")) as server:
+        assert await whole(make(text_settings(server)), PROMPT) == "Hello"
+    assert len(server.requests) == 2
 
 
 async def test_attempts_are_bounded() -> None:
-    async with model_server(lambda talk: talk.refuse(503)) as server:
-        failure = await fails(server.settings(attempts=3))
+    async with fake_server(refuse(503)) as server:
+        failure = await fails(text_settings(server, attempts=3))
     assert failure.detail == "the text service failed (HTTP 503)"
-    assert len(server.talks) == 3
+    assert len(server.requests) == 3
 
 
 async def test_retry_after_is_waited_for() -> None:
     times: list[float] = []
 
-    async def busy(talk: Talk) -> None:
+    async def busy(exchange: Exchange) -> None:
         times.append(trio.current_time())
-        await talk.refuse(429, Retry_After="1")
+        await refuse(429, headers={"Retry-After": "1"})(exchange)
 
-    async def ready(talk: Talk) -> None:
+    async def ready(exchange: Exchange) -> None:
         times.append(trio.current_time())
-        await talk.answer("Hello")
+        await complete("Hello")(exchange)
 
-    async with model_server(busy, ready) as server:
-        assert await whole(make(server.settings()), PROMPT) == "Hello"
+    async with fake_server(busy, ready) as server:
+        assert await whole(make(text_settings(server)), PROMPT) == "Hello"
     assert times[1] - times[0] >= 1.0
 
 
 async def test_retry_after_beyond_the_timeout_fails_at_once() -> None:
-    async with model_server(lambda talk: talk.refuse(429, Retry_After="3600")) as server:
+    async with fake_server(refuse(429, headers={"Retry-After": "3600"})) as server:
         with trio.fail_after(20):
-            failure = await fails(server.settings(timeout_seconds=60))
+            failure = await fails(text_settings(server, timeout_seconds=60))
     assert failure.detail == "the text service has too many requests just now"
-    assert len(server.talks) == 1
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -163,16 +176,16 @@ async def test_retry_after_beyond_the_timeout_fails_at_once() -> None:
     ],
 )
 async def test_lasting_trouble_is_not_repeated(status: int, sentence: str) -> None:
-    async with model_server(lambda talk: talk.refuse(status, Location="/elsewhere")) as server:
-        failure = await fails(server.settings())
+    async with fake_server(refuse(status, headers={"Location": "/elsewhere"})) as server:
+        failure = await fails(text_settings(server))
     assert sentence in failure.detail
-    assert len(server.talks) == 1
+    assert len(server.requests) == 1
 
 
 async def test_key_is_never_told(logged: list[Any]) -> None:
     body = f'{{"error": "Incorrect key {KEY}"}}'.encode()
-    async with model_server(lambda talk: talk.refuse(401, body)) as server:
-        failure = await fails(server.settings())
+    async with fake_server(refuse(401, body)) as server:
+        failure = await fails(text_settings(server))
     assert KEY not in repr(failure)
     assert failure.__cause__ is None
     [entry] = [entry for entry in logged if entry["event"] == "text_generation_failed"]
@@ -189,138 +202,133 @@ async def test_server_that_is_not_there() -> None:
 
 
 async def test_connection_lost_before_the_head_is_tried_again() -> None:
-    async def hang_up(talk: Talk) -> None:
-        await talk.stream.aclose()
-
-    async with model_server(hang_up, lambda talk: talk.answer("Hello")) as server:
-        assert await whole(make(server.settings()), PROMPT) == "Hello"
+    async with fake_server(hang_up, complete("Hello")) as server:
+        assert await whole(make(text_settings(server)), PROMPT) == "Hello"
 
 
 async def test_connection_lost_before_any_text_is_tried_again() -> None:
-    async def hang_up(talk: Talk) -> None:
-        await talk.head()
-        await talk.data(chunk({"role": "assistant"}))
+    async def break_off(exchange: Exchange) -> None:
+        await begin(exchange)
+        await exchange.data(chunk({"role": "assistant"}))
+        await exchange.hang_up()
 
-    async with model_server(hang_up, lambda talk: talk.answer("Hello")) as server:
-        assert await whole(make(server.settings()), PROMPT) == "Hello"
-    assert len(server.talks) == 2
+    async with fake_server(break_off, complete("Hello")) as server:
+        assert await whole(make(text_settings(server)), PROMPT) == "Hello"
+    assert len(server.requests) == 2
 
 
 @pytest.mark.parametrize("properly", [True, False])
 async def test_text_that_is_cut_off_fails_and_is_not_repeated(properly: bool) -> None:
-    async def cut(talk: Talk) -> None:
-        await talk.head()
-        await talk.say("Half a ")
+    async def cut(exchange: Exchange) -> None:
+        await begin(exchange)
+        await say(exchange, "Half a ")
         if properly:
-            await talk.end()
+            await exchange.end()
         else:
-            await talk.stream.aclose()
+            await exchange.hang_up()
 
-    async with model_server(cut, lambda talk: talk.answer("Hello")) as server:
-        failure = await fails(server.settings())
+    async with fake_server(cut, complete("Hello")) as server:
+        failure = await fails(text_settings(server))
     assert failure.detail == "the text service broke off before the text was complete"
-    assert len(server.talks) == 1
+    assert len(server.requests) == 1
 
 
 async def test_silence_in_the_middle() -> None:
-    async def fall_silent(talk: Talk) -> None:
-        await talk.head()
-        await talk.say("Half a ")
-        await talk.wait_for_close()
+    async def fall_silent(exchange: Exchange) -> None:
+        await begin(exchange)
+        await say(exchange, "Half a ")
+        await exchange.wait_for_close()
 
-    async with model_server(fall_silent) as server:
-        failure = await fails(server.settings(idle_seconds=0.3))
+    async with fake_server(fall_silent) as server:
+        failure = await fails(text_settings(server, idle_seconds=0.3))
     assert failure.detail == "the text service said nothing for 0.3 s"
-    assert len(server.talks) == 1
+    assert len(server.requests) == 1
 
 
 async def test_silence_before_the_text_is_tried_again() -> None:
-    async def fall_silent(talk: Talk) -> None:
-        await talk.wait_for_close()
-
-    async with model_server(fall_silent, lambda talk: talk.answer("Hello")) as server:
-        assert await whole(make(server.settings(idle_seconds=1)), PROMPT) == "Hello"
+    async with fake_server(hang, complete("Hello")) as server:
+        assert await whole(make(text_settings(server, idle_seconds=1)), PROMPT) == "Hello"
 
 
 async def test_text_that_does_not_come_to_its_end_in_time() -> None:
-    async def talk_on(talk: Talk) -> None:
-        await talk.head()
+    async def talk_on(exchange: Exchange) -> None:
+        await begin(exchange)
         while True:
-            await talk.say("and ")
+            await say(exchange, "and ")
             await trio.sleep(0.01)
 
-    async with model_server(talk_on) as server:
-        failure = await fails(server.settings(timeout_seconds=0.5))
+    async with fake_server(talk_on) as server:
+        failure = await fails(text_settings(server, timeout_seconds=0.5))
     assert failure.detail == "the text was not complete after 0.5 s"
 
 
 async def test_time_that_is_up_between_tries_tells_what_went_wrong() -> None:
-    async with model_server(lambda talk: talk.refuse(500)) as server:
-        failure = await fails(server.settings(attempts=100, timeout_seconds=0.5, retry_seconds=60))
+    async with fake_server(refuse(500)) as server:
+        failure = await fails(text_settings(server, attempts=100, timeout_seconds=0.5, retry_seconds=60))
     assert failure.detail == "the text service failed (HTTP 500)"
 
 
 async def test_text_that_is_too_long() -> None:
-    async def talk_on(talk: Talk) -> None:
-        await talk.head()
+    async def talk_on(exchange: Exchange) -> None:
+        await begin(exchange)
         while True:
-            await talk.say("and on ")
+            await say(exchange, "and on ")
 
-    async with model_server(talk_on) as server:
-        failure = await fails(server.settings(max_text_bytes=1000))
+    async with fake_server(talk_on) as server:
+        failure = await fails(text_settings(server, max_text_bytes=1000))
     assert failure.detail == "the text is longer than 1000 bytes"
 
 
 async def test_malformed_chunk() -> None:
-    async def babble(talk: Talk) -> None:
-        await talk.head()
-        await talk.say("Hello")
-        await talk.data(b"data: {not json\n\n")
-        await talk.finish()
+    async def babble(exchange: Exchange) -> None:
+        await begin(exchange)
+        await say(exchange, "Hello")
+        await exchange.data(b"data: {not json\n\n")
+        await finish(exchange)
 
-    async with model_server(babble) as server:
-        failure = await fails(server.settings())
+    async with fake_server(babble) as server:
+        failure = await fails(text_settings(server))
     assert failure.detail == "the text service sent what cannot be read"
 
 
 @pytest.mark.parametrize(
-    "headers", [{"Content_Type": "application/json"}, {"Content_Encoding": "gzip"}, {"Content_Type": ""}]
+    "headers", [{"Content-Type": "application/json"}, {"Content-Encoding": "gzip"}, {"Content-Type": ""}]
 )
-async def test_answer_that_is_no_stream(headers: dict[str, Any]) -> None:
-    async def answer(talk: Talk) -> None:
-        await talk.head(**headers)
-        await talk.say("Hello")
-        await talk.finish()
+async def test_answer_that_is_no_stream(headers: dict[str, str]) -> None:
+    async def answer(exchange: Exchange) -> None:
+        await exchange.head(200, {**STREAM, **headers})
+        await say(exchange, "Hello")
+        await finish(exchange)
 
-    async with model_server(answer) as server:
-        failure = await fails(server.settings())
+    async with fake_server(answer) as server:
+        failure = await fails(text_settings(server))
     assert "the text service" in failure.detail
-    assert len(server.talks) == 1
+    assert len(server.requests) == 1
 
 
 async def test_refusal_whose_body_never_ends_does_not_hold_anybody_up() -> None:
-    async def refuse(talk: Talk) -> None:
-        await talk.head(401)
-        await talk.data(b"no")
-        await talk.wait_for_close()
+    async def never_end(exchange: Exchange) -> None:
+        await exchange.head(401, STREAM)
+        await exchange.data(b"no")
+        await exchange.wait_for_close()
 
-    async with model_server(refuse) as server:
+    async with fake_server(never_end) as server:
         with trio.fail_after(20):
-            failure = await fails(server.settings())
+            failure = await fails(text_settings(server))
     assert "configured key" in failure.detail
 
 
 async def test_reader_who_leaves_early_closes_the_connection() -> None:
     closed = trio.Event()
 
-    async def answer(talk: Talk) -> None:
-        await talk.head()
-        await talk.say("one ")
-        await talk.wait_for_close()
+    async def answer(exchange: Exchange) -> None:
+        await begin(exchange)
+        await say(exchange, "one ")
+        await exchange.wait_for_close()
         closed.set()
 
-    async with model_server(answer) as server:
-        async with make(server.settings()).generate(PROMPT) as pieces:
+    async with fake_server(answer) as server:
+        async with make(text_settings(server)).generate(PROMPT) as pieces:
             assert await anext(pieces) == "one "
         with trio.fail_after(20):
             await closed.wait()
@@ -330,33 +338,33 @@ async def test_reader_who_leaves_early_closes_the_connection() -> None:
 async def test_cancelling_closes_the_connection(begun: bool) -> None:
     waiting, closed = trio.Event(), trio.Event()
 
-    async def answer(talk: Talk) -> None:
+    async def answer(exchange: Exchange) -> None:
         if begun:
-            await talk.head()
-            await talk.say("one ")
+            await begin(exchange)
+            await say(exchange, "one ")
         waiting.set()
-        await talk.wait_for_close()
+        await exchange.wait_for_close()
         closed.set()
 
-    async with model_server(answer) as server:
+    async with fake_server(answer) as server:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(whole, make(server.settings()), PROMPT)
+            nursery.start_soon(whole, make(text_settings(server)), PROMPT)
             await waiting.wait()
             nursery.cancel_scope.cancel()
         with trio.fail_after(20):
             await closed.wait()
-    assert len(server.talks) == 1  # nothing of it was taken for a failure, and tried again
+    assert len(server.requests) == 1  # nothing of it was taken for a failure, and tried again
 
 
 async def test_cancelling_while_it_waits_for_the_next_try() -> None:
     refused = trio.Event()
 
-    async def refuse(talk: Talk) -> None:
-        await talk.refuse(500)
+    async def fail(exchange: Exchange) -> None:
+        await refuse(500)(exchange)
         refused.set()
 
-    async with model_server(refuse) as server, trio.open_nursery() as nursery:
-        nursery.start_soon(whole, make(server.settings(retry_seconds=60)), PROMPT)
+    async with fake_server(fail) as server, trio.open_nursery() as nursery:
+        nursery.start_soon(whole, make(text_settings(server, retry_seconds=60)), PROMPT)
         await refused.wait()
         nursery.cancel_scope.cancel()
 
@@ -364,11 +372,11 @@ async def test_cancelling_while_it_waits_for_the_next_try() -> None:
 async def test_many_texts_at_once_from_one_generator() -> None:
     texts: dict[int, str] = {}
 
-    async def answer(talk: Talk) -> None:
-        await talk.answer("for ", talk.body["messages"][1]["content"])
+    async def answer(exchange: Exchange) -> None:
+        await complete("for ", exchange.request.json["messages"][1]["content"])(exchange)
 
-    async with model_server(answer) as server:
-        generator = make(server.settings())
+    async with fake_server(answer) as server:
+        generator = make(text_settings(server))
 
         async def ask(number: int) -> None:
             texts[number] = await whole(generator, Prompt(purpose="test", system="", user=str(number)))

@@ -1,6 +1,6 @@
 """``/api/strategy`` over real sockets with a model: streamed text, late subscribers, failures."""
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 
 import attrs
 import httpx
@@ -12,11 +12,11 @@ import trio
 from streamd.services.strategy.catalogue import SECTIONS
 from streamd.settings import Settings
 from streamd.testing import run_server
-from tests.support.model_server import Talk, model_server
+from tests.support.fake_server import Answer, Exchange, fake_server
+from tests.support.model_server import ControlledModel, begin, complete, refuse, say, text_settings
 from tests.support.strategy_rig import (
     PROFILE,
     STANDARD,
-    ControlledModel,
     StrategyClient,
     TaskEvent,
     parse,
@@ -34,10 +34,10 @@ def quiet() -> Iterator[None]:
 
 
 async def test_each_section_is_written_from_its_own_prompt() -> None:
-    async def answer(talk: Talk) -> None:
-        brief = talk.body["messages"][0]["content"]
+    async def answer(exchange: Exchange) -> None:
+        brief = exchange.request.json["messages"][0]["content"]
         [title] = [section.title for section in SECTIONS if f"“{section.title}”" in brief]
-        await talk.answer("This is ", f"about {title}.")
+        await complete("This is ", f"about {title}.")(exchange)
 
     async with serving_model(answer) as (service, model):
         strategy = await service.create()
@@ -49,7 +49,7 @@ async def test_each_section_is_written_from_its_own_prompt() -> None:
         one.data.get("text_delta", "") for one in events
     )
     assert sum(round(100 * one["amount"]) for one in result["budget"]["by_goal"]) == 1_250_050
-    prompts = [msgspec.json.decode(talk.body["messages"][1]["content"]) for talk in model.talks]
+    prompts = [msgspec.json.decode(one.json["messages"][1]["content"]) for one in model.requests]
     assert prompts[0]["profile"] == PROFILE
     assert prompts[0]["written_before"] == ""
     assert "This is about Where you start." in prompts[1]["written_before"]
@@ -87,7 +87,7 @@ HEAD = f"## {SECTIONS[0].title}\n\n"
 
 async def test_polling_shows_the_state_of_the_stream() -> None:
     second = ControlledModel()
-    async with serving_model(lambda talk: talk.answer("One."), second, poll_seconds=7) as (service, _):
+    async with serving_model(complete("One."), second, poll_seconds=7) as (service, _):
         strategy = await service.create()
         await second.say("Two")
         async with service.follow(strategy) as reader:
@@ -134,14 +134,14 @@ async def test_cancelling_ends_the_stream_and_disconnects_from_the_model() -> No
         assert "retry-after" not in result.headers
 
 
-async def cut_off(talk: Talk) -> None:
-    await talk.head()
-    await talk.say("Half a ")
-    await talk.end()
+async def cut_off(exchange: Exchange) -> None:
+    await begin(exchange)
+    await say(exchange, "Half a ")
+    await exchange.end()
 
 
 async def test_truncated_text_fails_the_strategy_and_stays_in_the_snapshot() -> None:
-    async with serving_model(lambda talk: talk.answer("One."), cut_off) as (service, model):
+    async with serving_model(complete("One."), cut_off) as (service, model):
         strategy = await service.create()
         events = await service.read_all(strategy)
         status = (await service.http.get(strategy["statusUrl"])).json()
@@ -152,15 +152,15 @@ async def test_truncated_text_fails_the_strategy_and_stays_in_the_snapshot() -> 
     assert status["error"] == last.data["error"]
     assert status["text"].endswith("Half a ")
     assert [step["status"] for step in status["steps"][:3]] == ["completed", "failed", "pending"]
-    assert len(model.talks) == 2
+    assert len(model.requests) == 2
 
 
 async def test_unsent_text_is_published_when_the_model_disconnects() -> None:
-    async def break_off(talk: Talk) -> None:
-        await talk.head()
-        await talk.say("Half a ")
-        await talk.say("sentence")
-        await talk.end()
+    async def break_off(exchange: Exchange) -> None:
+        await begin(exchange)
+        await say(exchange, "Half a ")
+        await say(exchange, "sentence")
+        await exchange.end()
 
     async with serving_model(break_off, text_seconds=3600) as (service, _):
         status = await service.wait_for_end(await service.create())
@@ -171,13 +171,11 @@ async def test_unsent_text_is_published_when_the_model_disconnects() -> None:
 @pytest.mark.parametrize(
     ("answer", "sentence"),
     [
-        (lambda talk: talk.refuse(401), "the text service did not accept the configured key"),
-        (lambda talk: talk.refuse(500), "the text service failed (HTTP 500)"),
+        (refuse(401), "the text service did not accept the configured key"),
+        (refuse(500), "the text service failed (HTTP 500)"),
     ],
 )
-async def test_refusal_by_the_model_fails_the_strategy(
-    answer: Callable[[Talk], Awaitable[None]], sentence: str
-) -> None:
+async def test_refusal_by_the_model_fails_the_strategy(answer: Answer, sentence: str) -> None:
     async with serving_model(answer) as (service, _):
         events = await service.read_all(await service.create())
     assert (events[-1].type, events[-1].data["error"]) == ("error", sentence)
@@ -194,8 +192,8 @@ async def test_slow_model_ends_in_a_timeout() -> None:
 
 
 async def test_text_beyond_the_limit_fails_the_strategy() -> None:
-    async with model_server(lambda talk: talk.answer("word " * 100)) as model:
-        settings = Settings(text=model.settings())
+    async with fake_server(complete("word " * 100)) as model:
+        settings = Settings(text=text_settings(model))
         settings = attrs.evolve(settings, tasks=attrs.evolve(settings.tasks, max_text_bytes=200))
         async with run_server(settings) as server, httpx.AsyncClient(base_url=server.url) as http:
             service = StrategyClient(server.url, http)
@@ -208,7 +206,7 @@ async def test_text_beyond_the_limit_fails_the_strategy() -> None:
 async def test_pieces_are_collected_within_the_interval() -> None:
     """Hundreds of pieces become a few events, and none is lost."""
     pieces = [f"w{number} " for number in range(300)]
-    async with serving_model(lambda talk: talk.answer(*pieces), text_seconds=3600) as (service, _):
+    async with serving_model(complete(*pieces), text_seconds=3600) as (service, _):
         events = await service.read_all(await service.create())
     deltas = [one.data["text_delta"] for one in events if "text_delta" in one.data]
     assert len(deltas) <= 2 * len(SECTIONS)
@@ -220,7 +218,7 @@ async def test_hundred_streams_of_one_strategy_all_get_the_whole_text() -> None:
     """Subscribers that join at any time get the whole text in order, and its end."""
     model = ControlledModel()
     texts: list[str] = []
-    async with serving_model(model, lambda talk: talk.answer("And on.")) as (service, _):
+    async with serving_model(model, complete("And on.")) as (service, _):
         strategy = await service.create()
 
         async def follow(task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
