@@ -18,7 +18,7 @@ RETRY_MS_MAX: Final = 2**31 - 1  # the longest timer a browser can hold
 
 
 class EventLimits(Protocol):
-    """Limits of one event; implemented by :class:`streamd.config.EventSettings`."""
+    """Limits of one event; :class:`~streamd.events.EventSettings` are those of publishers."""
 
     @property
     def max_event_bytes(self) -> int:

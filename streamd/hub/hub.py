@@ -159,7 +159,7 @@ class Hub:
                 live_set.considered, max_events=settings.batch_events, max_bytes=settings.batch_bytes
             )
             if page.gap is not None:
-                live_set.send_to_log(page.gap)
+                live_set.reset(page.gap)
             self._ahead = max(0, self._ahead - len(page.events))
             live_set.advance(page)
             self._read_clock()

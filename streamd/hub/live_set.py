@@ -163,7 +163,7 @@ class LiveSet:
             self._ring_floor = oldest.id
         self.considered = page.cursor
 
-    def send_to_log(self, gap: EventId) -> None:
+    def reset(self, gap: EventId) -> None:
         """Empty the ring and make all members lag: the log dropped events that were not fanned out yet.
 
         Args:
