@@ -17,7 +17,7 @@ RING_EVENTS = 4
 
 
 class FakeSubscription:
-    """A subscriber to the topic ``a`` that only lags when it is told to."""
+    """A subscriber to the topic ``a`` that records a fall behind the log."""
 
     def __init__(self, cursor: EventId) -> None:
         self.selectors = Selectors(topics=["a"])
