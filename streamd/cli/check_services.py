@@ -20,7 +20,7 @@ _ANYTHING: Final = "…"
 
 
 @attrs.frozen
-class Session:
+class PageSession:
     """Commands of the page, and what they print."""
 
     name: str
@@ -29,7 +29,7 @@ class Session:
 
 
 @attrs.frozen
-class Outcome:
+class SessionOutcome:
     """What became of a session."""
 
     name: str
@@ -41,18 +41,18 @@ class Outcome:
         return not self.missing
 
 
-def read_sessions() -> list[Session]:
+def read_sessions() -> list[PageSession]:
     """The sessions of the page, in its order."""
     page = files("streamd.services").joinpath("README.md").read_text(encoding="utf-8")
     preamble = _PREAMBLE.search(page)
     assert preamble is not None
     return [
-        Session(match["name"], preamble["script"] + match["script"], tuple(match["wanted"].splitlines()))
+        PageSession(match["name"], preamble["script"] + match["script"], tuple(match["wanted"].splitlines()))
         for match in _SESSION.finditer(page)
     ]
 
 
-async def run_session(session: Session, url: str) -> Outcome:
+async def run_session(session: PageSession, url: str) -> SessionOutcome:
     """Run one against a server; bash and curl must be there."""
     output = ""
     with trio.move_on_after(SESSION_SECONDS) as limit:
@@ -65,8 +65,8 @@ async def run_session(session: Session, url: str) -> Outcome:
         )
         output = done.stdout.decode(errors="replace")
     if limit.cancelled_caught:
-        return Outcome(session.name, f"(an end within {SESSION_SECONDS} s)", output)
-    return Outcome(session.name, first_missing(session.wanted, output), output)
+        return SessionOutcome(session.name, f"(an end within {SESSION_SECONDS} s)", output)
+    return SessionOutcome(session.name, first_missing(session.wanted, output), output)
 
 
 def first_missing(wanted: tuple[str, ...], output: str) -> str:

@@ -13,7 +13,7 @@ LINE_BYTES_MAX: Final = 4 * 1024 * 1024  # a longer line is left out; servers ta
 
 
 @attrs.frozen
-class Line:
+class InputLine:
     """One line of input."""
 
     number: int  # from 1
@@ -33,8 +33,8 @@ class LineReader:
     def __init__(self, fd: int) -> None:
         self.lines_read = 0
         self._fd = fd
-        self._send, self._receive = trio.open_memory_channel[list[Line]](CHUNKS_WAITING)
-        self._ready: deque[Line] = deque()
+        self._send, self._receive = trio.open_memory_channel[list[InputLine]](CHUNKS_WAITING)
+        self._ready: deque[InputLine] = deque()
         self._rest = bytearray()
         self._too_long = False  # whether the line in `_rest` is being left out
 
@@ -49,7 +49,7 @@ class LineReader:
             if self._rest or self._too_long:
                 await self._send.send([self._line(bytes(self._rest))])
 
-    async def take(self, max_lines: int, max_bytes: int) -> list[Line]:
+    async def take(self, max_lines: int, max_bytes: int) -> list[InputLine]:
         """Wait for a line, then take all that are ready with it; none at the end.
 
         Args:
@@ -61,7 +61,7 @@ class LineReader:
                 self._ready.extend(await self._receive.receive())
             except trio.EndOfChannel:
                 return []
-        lines: list[Line] = []
+        lines: list[InputLine] = []
         size = 0
         while len(lines) < max_lines and self._more():
             size += len(self._ready[0].data or b"")
@@ -78,7 +78,7 @@ class LineReader:
                 return False
         return True
 
-    def _split(self, chunk: bytes) -> list[Line]:
+    def _split(self, chunk: bytes) -> list[InputLine]:
         *whole, last = chunk.split(b"\n")
         lines = []
         for part in whole:
@@ -93,9 +93,9 @@ class LineReader:
             self._too_long = True
             self._rest.clear()
 
-    def _line(self, data: bytes) -> Line:
+    def _line(self, data: bytes) -> InputLine:
         self.lines_read += 1
-        line = Line(self.lines_read, None if self._too_long else data)
+        line = InputLine(self.lines_read, None if self._too_long else data)
         self._rest.clear()
         self._too_long = False
         return line

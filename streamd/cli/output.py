@@ -14,7 +14,7 @@ import trio
 HURRY_SECONDS: Final = 0.5  # what a write may still take after a signal
 
 
-class Output:
+class CommandOutput:
     """A file descriptor, written to in a thread, for a reader such as ``less`` may take its time.
 
     Nothing is buffered: when :meth:`write` returns, the reader can have it.

@@ -14,7 +14,7 @@ from ..client.publisher import LINES_BYTES_MAX, LINES_MAX
 from ..errors import InvalidField
 from ..events import Draft
 from .client_options import run, server_options
-from .lines import Line, LineReader
+from .lines import InputLine, LineReader
 from .live import StatusLine
 
 # What the command line sets for all lines alike: refused once, it would be refused every time.
@@ -23,7 +23,7 @@ _ONE_EVENT_SECONDS = 60.0
 
 
 @attrs.frozen(kw_only=True)
-class Options:
+class PublishOptions:
     """What the command line says."""
 
     url: str
@@ -101,7 +101,7 @@ def publish(
       streamd publish --topic orders/7 --type paid --json '{"amount": 12.5}'
       tail -f some.log | streamd publish --topic logs
     """  # noqa: D301 - click's mark for a paragraph that it must not wrap
-    options = Options(
+    options = PublishOptions(
         url=url,
         cacert=cacert,
         http2=http2,
@@ -113,18 +113,18 @@ def publish(
         quiet=quiet,
     )
     if data is not None and data != "-":
-        command: _One | _Lines = _One(options, data, idempotency_key)
+        command: _EventPublisher | _LinePublisher = _EventPublisher(options, data, idempotency_key)
     elif idempotency_key is not None:
         raise click.UsageError("--idempotency-key needs DATA: every line has its own key")
     else:
-        command = _Lines(options)
+        command = _LinePublisher(options)
     sys.exit(run(command.run, command.on_signal))
 
 
-class _One:
+class _EventPublisher:
     """Publishes one event."""
 
-    def __init__(self, options: Options, data: str, key: str | None) -> None:
+    def __init__(self, options: PublishOptions, data: str, key: str | None) -> None:
         self._options = options
         try:
             self._draft = options.draft(data, key)
@@ -151,10 +151,10 @@ class _One:
         self._state = f"waiting for {self._options.url}: {retry.reason}"
 
 
-class _Lines:
+class _LinePublisher:
     """Publishes each line of standard input, in order."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: PublishOptions) -> None:
         self._options = options
         self._reader = LineReader(0)
         self._sent = 0
@@ -184,7 +184,7 @@ class _Lines:
         unsure = f", {waiting} not confirmed" if waiting else ""
         self._status.notice(f"interrupted: {self._sent} lines sent{unsure}" + self._failures())
 
-    async def _publish(self, publisher: Publisher, lines: list[Line]) -> None:
+    async def _publish(self, publisher: Publisher, lines: list[InputLine]) -> None:
         numbers, drafts = [], []
         for line in lines:
             try:
@@ -208,7 +208,7 @@ class _Lines:
             self._waiting_for = None
             self._status.notice("publishing again")
 
-    def _draft(self, line: Line) -> Draft | None:
+    def _draft(self, line: InputLine) -> Draft | None:
         if line.data is None:
             raise InvalidField("too long, left out")
         if self._options.as_json and not line.data.strip():

@@ -11,20 +11,29 @@ import click
 import msgspec
 import trio
 
-from ..client import Closing, Connected, CursorMoved, Gap, Item, ReceivedEvent, Reconnecting, Subscription
+from ..client import (
+    ClosingNotice,
+    Connected,
+    CursorMoved,
+    EventSubscription,
+    Gap,
+    Item,
+    ReceivedEvent,
+    Reconnecting,
+)
 from ..client import subscribe as open_subscription
 from ..client.subscription import BUFFER_ITEMS, TRANSPORTS, Transport
 from ..errors import InvalidField
 from ..events import parse_event_id
 from .client_options import run, server_options
 from .live import StatusLine, printable
-from .output import Output
+from .output import CommandOutput
 
 Format = Literal["text", "json", "ids"]
 
 
 @attrs.frozen(kw_only=True)
-class Options:
+class SubscribeOptions:
     """What the command line says."""
 
     url: str
@@ -42,7 +51,7 @@ class Options:
     timeout: float | None
     quiet: bool
 
-    def open(self, after: str | None) -> AbstractAsyncContextManager[Subscription]:
+    def open(self, after: str | None) -> AbstractAsyncContextManager[EventSubscription]:
         """The subscription, from a place on."""
         return open_subscription(
             self.url,
@@ -140,7 +149,7 @@ def subscribe(
     """  # noqa: D301 - click's mark for a paragraph that it must not wrap
     if not topics and not patterns:
         raise click.UsageError("name at least one --topic or --pattern")
-    options = Options(
+    options = SubscribeOptions(
         url=url,
         cacert=cacert,
         http2=http2,
@@ -164,10 +173,10 @@ def subscribe(
 class _Subscribe:
     """Prints what a subscription brings, and keeps its place."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: SubscribeOptions) -> None:
         self._options = options
         self._after = options.read_cursor()
-        self._output = Output()
+        self._output = CommandOutput()
         self._on_terminal = sys.stdout.isatty()
         self._status = StatusLine(self._describe, quiet=options.quiet)
         self._events = 0
@@ -199,7 +208,7 @@ class _Subscribe:
         await self._output.reader_gone()
         scope.cancel()
 
-    async def _print_all(self, subscription: Subscription) -> None:
+    async def _print_all(self, subscription: EventSubscription) -> None:
         count = self._options.count
         while count is None or self._events < count:
             most = BUFFER_ITEMS if count is None else min(BUFFER_ITEMS, count - self._events)
@@ -209,7 +218,7 @@ class _Subscribe:
                 return
             await self._print(items, subscription)
 
-    async def _print(self, items: list[Item], subscription: Subscription) -> None:
+    async def _print(self, items: list[Item], subscription: EventSubscription) -> None:
         """Write a batch; its notices stand where they belong between the events."""
         lines: list[str] = []
         for item in items:
@@ -258,7 +267,7 @@ class _Subscribe:
                 self._say("connected", f"connected to {self._options.url}")
             case Reconnecting():
                 self._say("reconnecting", f"reconnecting in {item.delay_seconds:.1f} s: {item.reason}")
-            case Closing():
+            case ClosingNotice():
                 self._say("closing", f"the server closes the connection: {item.reason}")
 
     def _say(self, state: str, notice: str) -> None:

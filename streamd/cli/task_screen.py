@@ -13,7 +13,7 @@ from rich.text import Text
 
 from ..client.tasks import ENDED, StepState
 from .live import REFRESH_SECONDS, printable
-from .task_state import Followed
+from .task_state import FollowedTask
 from .task_text import STATUS_STYLES, duration, one_line, percent
 
 BAR_WIDTH: Final = 40
@@ -30,7 +30,7 @@ def is_terminal() -> bool:
     return sys.stdout.isatty() and not Console().is_dumb_terminal
 
 
-class Screen:
+class TaskScreen:
     """Shows a task that goes on.
 
     Args:
@@ -38,7 +38,7 @@ class Screen:
         text: whether its text is, too.
     """
 
-    def __init__(self, task: Followed, *, text: bool) -> None:
+    def __init__(self, task: FollowedTask, *, text: bool) -> None:
         self._task = task
         self._text = text
         self._partial = ""  # the text's last line, which has no end yet

@@ -6,7 +6,7 @@ from typing import Any
 import attrs
 import msgspec
 
-from ..client.tasks import ENDED, STATUSES, Failure, StepState, TaskState
+from ..client.tasks import ENDED, STATUSES, StepState, TaskFailure, TaskState
 from ..errors import InvalidBody
 from ..events.bodies import decode_json
 from .task_text import doing, duration, one_line, percent
@@ -16,7 +16,7 @@ _NUMBER_MAX = 1e9
 
 
 @attrs.define(eq=False)
-class Followed:
+class FollowedTask:
     """A task as its follower knows it.
 
     Kinds may present their messages in a shape of their own, so nothing is expected of one: a field that is
@@ -32,7 +32,7 @@ class Followed:
     steps: dict[str, StepState] = attrs.field(factory=dict)  # by name, in their order
     eta_seconds: float | None = None  # at `eta_at`
     eta_at: float = 0.0  # by the clock of whoever calls
-    error: Failure | None = None
+    error: TaskFailure | None = None
     note: str = ""  # something to read while one waits
     text_chars: int = 0  # of its text, how much has come
 
@@ -79,7 +79,7 @@ class Followed:
         if "eta_seconds" in fields:
             self._take_eta(_number(fields, "eta_seconds"), now)
         if error := _text(fields, "error"):
-            self.error = Failure(_text(fields, "code"), error)
+            self.error = TaskFailure(_text(fields, "code"), error)
         self._take_steps(fields)
         self._take_note(fields)
         return self._take_text(fields)

@@ -13,16 +13,16 @@ from ..client.tasks import TaskClient
 from ..errors import StreamdError
 from ..outbound import RetryLoop, RetryNotice, RetryPolicy
 from .live import StatusLine
-from .output import Output
-from .task_screen import Screen, is_terminal
-from .task_state import Followed
+from .output import CommandOutput
+from .task_screen import TaskScreen, is_terminal
+from .task_state import FollowedTask
 
 READER_GONE: Final = 128 + signal.SIGPIPE
 LAST_TYPES: Final = frozenset({"complete", "error"})
 """Types of a task's standard last message; kinds may have their own."""
 
 
-class View(Protocol):
+class TaskDisplay(Protocol):
     """Shows a task."""
 
     async def keep(self, scope: trio.CancelScope) -> None:
@@ -41,7 +41,7 @@ class View(Protocol):
         """Leave what is shown in order; nothing is shown after it."""
 
 
-class Watch:
+class TaskWatch:
     """Follows a task.
 
     Args:
@@ -52,22 +52,22 @@ class Watch:
 
     def __init__(self, make_client: Callable[[], TaskClient], task_id: str, *, text: bool) -> None:
         self._make_client = make_client
-        self._task = Followed(task_id)
+        self._task = FollowedTask(task_id)
         self._text = text
-        self._view: View | None = None  # until there is something to show
+        self._view: TaskDisplay | None = None  # until there is something to show
 
     async def run(self) -> int:
         """Follow it to its end; 0 when it is completed, else 1."""
         client = self._make_client()
         self._task.take_task(await client.get(self._task.id), trio.current_time())
-        make_view = Screen if is_terminal() else Lines
+        make_view = TaskScreen if is_terminal() else TaskLines
         self._view = view = make_view(self._task, text=self._text)
         status = READER_GONE
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(view.keep, nursery.cancel_scope)
                 try:
-                    await _Following(client, self._task, view).run()
+                    await _TaskFollower(client, self._task, view).run()
                     await view.update("")
                     status = 0 if self._task.status == "completed" else 1
                 except BrokenPipeError:
@@ -86,12 +86,12 @@ class Watch:
 
 
 @attrs.define(eq=False)
-class _Following:
+class _TaskFollower:
     """One task's stream, over all its connections."""
 
     client: TaskClient
-    task: Followed
-    view: View
+    task: FollowedTask
+    view: TaskDisplay
     lost: bool = False  # whether there is no connection just now
 
     async def run(self) -> None:
@@ -144,7 +144,7 @@ class _Following:
             raise ProtocolError(f"the server ended the stream of a task that is {task.status}")
 
 
-class Lines:
+class TaskLines:
     """Writes a line for each message that says something new.
 
     Args:
@@ -152,10 +152,10 @@ class Lines:
         text: the task's text on standard output, and the lines on standard error.
     """
 
-    def __init__(self, task: Followed, *, text: bool) -> None:
+    def __init__(self, task: FollowedTask, *, text: bool) -> None:
         self._task = task
         self._text = text
-        self._output = Output()
+        self._output = CommandOutput()
         self._status = StatusLine(str, live=False)
         self._last_line = ""
         self._last_note = ""

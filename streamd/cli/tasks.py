@@ -14,7 +14,7 @@ from ..client.tasks import STATUSES, TaskClient, TaskState
 from .client_options import run, server_options
 from .live import printable
 from .task_text import columns, description, one_line, table
-from .task_watch import Watch
+from .task_watch import TaskWatch
 
 T = TypeVar("T")
 
@@ -118,7 +118,7 @@ def watch(url: str, cacert: str | None, http2: bool, text: bool, task_id: str) -
     Goes on by itself when the connection is lost or the server restarts. Ends with status 0 when the task
     is completed, with 1 when it failed or was cancelled, with 130 on Ctrl-C, which leaves the task alone.
     """
-    command = Watch(lambda: TaskClient(url, verify=cacert or True, http2=http2), task_id, text=text)
+    command = TaskWatch(lambda: TaskClient(url, verify=cacert or True, http2=http2), task_id, text=text)
     sys.exit(run(command.run, command.on_signal))
 
 

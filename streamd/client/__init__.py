@@ -27,17 +27,18 @@ iterates over the subscription.
 from ..outbound import Backoff
 from .endpoint import Timeouts
 from .errors import ProtocolError, RequestFailed, ServerBusy, Unreachable, Untrusted
-from .items import Closing, Connected, CursorMoved, Gap, Item, ReceivedEvent, Reconnecting
+from .items import ClosingNotice, Connected, CursorMoved, Gap, Item, ReceivedEvent, Reconnecting
 from .problem import Problem
 from .publisher import Publisher, draft
-from .subscription import Subscription, subscribe
+from .subscription import EventSubscription, subscribe
 from .tasks import TaskClient, TaskState
 
 __all__ = [
     "Backoff",
-    "Closing",
+    "ClosingNotice",
     "Connected",
     "CursorMoved",
+    "EventSubscription",
     "Gap",
     "Item",
     "Problem",
@@ -47,7 +48,6 @@ __all__ = [
     "Reconnecting",
     "RequestFailed",
     "ServerBusy",
-    "Subscription",
     "TaskClient",
     "TaskState",
     "Timeouts",

@@ -20,7 +20,7 @@ class Timeouts:
 
 
 @attrs.frozen
-class Endpoint:
+class ServerEndpoint:
     """One server. Make it with :meth:`create`."""
 
     base: httpx.URL  # its path ends in a slash
@@ -31,7 +31,7 @@ class Endpoint:
     @classmethod
     def create(
         cls, url: str, *, verify: Verify = True, http2: bool = False, timeouts: Timeouts | None = None
-    ) -> "Endpoint":
+    ) -> "ServerEndpoint":
         """Check the address and load the certificates, once for all connections.
 
         Args:

@@ -39,7 +39,7 @@ class Reconnecting:
 
 
 @attrs.frozen
-class Closing:
+class ClosingNotice:
     """The server says that it is about to end this connection: shutdown, lifetime, replaced, overflow…"""
 
     reason: str
@@ -52,4 +52,4 @@ class CursorMoved:
     id: str
 
 
-Item = ReceivedEvent | Gap | Connected | Reconnecting | Closing | CursorMoved
+Item = ReceivedEvent | Gap | Connected | Reconnecting | ClosingNotice | CursorMoved

@@ -8,9 +8,9 @@ import trio
 
 from ..events import EventId
 from ..events.control import ControlName
-from .endpoint import Endpoint, Timeouts
+from .endpoint import ServerEndpoint, Timeouts
 from .errors import RequestFailed
-from .items import Closing, Connected, CursorMoved, Gap, Item, ReceivedEvent
+from .items import ClosingNotice, Connected, CursorMoved, Gap, Item, ReceivedEvent
 from .problem import problem_from_fields
 
 EVENT_CHARS_MAX: Final = 16 * 1024 * 1024
@@ -93,7 +93,7 @@ class Link:
             case ControlFrame(name=ControlName.CLOSING):
                 reason = _text(frame.fields, "reason") or "closed"
                 self.replaced = reason == "replaced"
-                return Closing(reason)
+                return ClosingNotice(reason)
             case ControlFrame(name="error"):
                 # We send nothing on the open stream, so it speaks of the subscription.
                 raise RequestFailed(problem_from_fields(frame.fields, status=400))
@@ -131,6 +131,6 @@ def _text(fields: Mapping[str, Any], name: str) -> str:
 class Request:
     """What every connection of a subscription asks for."""
 
-    endpoint: Endpoint
+    endpoint: ServerEndpoint
     query: tuple[tuple[str, str], ...]  # topics, patterns, options; without the cursor
     path: str = "events"  # of the stream; only over SSE there are others

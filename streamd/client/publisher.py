@@ -27,7 +27,7 @@ from ..outbound import (
     with_body,
 )
 from .answer import open_answer, read_refusal
-from .endpoint import Endpoint, Timeouts, Verify
+from .endpoint import ServerEndpoint, Timeouts, Verify
 from .errors import ProtocolError, RequestFailed, Unreachable, failed
 from .items import Reconnecting
 from .problem import problem_from_fields
@@ -105,7 +105,7 @@ class Publisher:
         retry_for_seconds: float | None = 60.0,
         on_retry: Callable[[Reconnecting], None] | None = None,
     ) -> None:
-        self._endpoint = Endpoint.create(url, verify=verify, http2=http2, timeouts=timeouts)
+        self._endpoint = ServerEndpoint.create(url, verify=verify, http2=http2, timeouts=timeouts)
         self._policy = RetryPolicy(
             backoff=backoff or Backoff(initial_seconds=0.25),
             retry_for_seconds=math.inf if retry_for_seconds is None else retry_for_seconds,
@@ -210,7 +210,7 @@ class Publisher:
                 raise await read_refusal(answer, self._seconds)
             if answer.content_type != NDJSON:
                 raise ProtocolError(f"{answer.url} answered {answer.content_type or 'nothing'}, not NDJSON")
-            lines = _Lines(answer, self._seconds)
+            lines = _AnswerLines(answer, self._seconds)
             while line := await lines.next():
                 number, result = _read_line_answer(line)
                 if not 1 <= number <= len(due):
@@ -283,7 +283,7 @@ def _read_line_answer(line: bytes) -> tuple[int, str | RequestFailed]:
     return answer.line, failed(problem_from_fields(answer.error or {}, status=400))
 
 
-class _Lines:
+class _AnswerLines:
     """The lines of an answer that is written while we read; one cut off by the end is dropped."""
 
     def __init__(self, answer: StreamedResponse, seconds: float) -> None:

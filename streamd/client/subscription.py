@@ -9,7 +9,7 @@ import trio
 from ..errors import InvalidField, StreamdError
 from ..events import EventId, parse_event_id
 from ..outbound import Backoff, RetryLoop, RetryNotice, RetryPolicy
-from .endpoint import Endpoint, Timeouts, Verify
+from .endpoint import ServerEndpoint, Timeouts, Verify
 from .errors import Unreachable
 from .items import Connected, CursorMoved, Gap, Item, ReceivedEvent, Reconnecting
 from .link import Link, Request, StreamOver
@@ -28,7 +28,7 @@ TRANSPORTS: Final[dict[Transport, Follow]] = {
 BUFFER_ITEMS: Final = 256  # read off the wire ahead of whoever iterates; then the server has to wait
 
 
-class Subscription:
+class EventSubscription:
     """An asynchronous iterator over what happens; made by :func:`subscribe`.
 
     It ends when the server says that the stream is over. Cancelling a wait for the next item loses
@@ -44,7 +44,7 @@ class Subscription:
         self._items = items
         self._failure: StreamdError | None = None
 
-    def __aiter__(self) -> "Subscription":
+    def __aiter__(self) -> "EventSubscription":
         return self
 
     async def __anext__(self) -> Item:
@@ -107,7 +107,7 @@ async def subscribe(
     http2: bool = False,
     backoff: Backoff | None = None,
     timeouts: Timeouts | None = None,
-) -> AsyncIterator[Subscription]:
+) -> AsyncIterator[EventSubscription]:
     """Follow events; connections are made, and made again, until the ``async with`` block ends.
 
     ::
@@ -140,7 +140,7 @@ async def subscribe(
     if transport == "poll" and (overflow is not None or heartbeat_seconds is not None):
         raise InvalidField("a poll has no overflow policy and no heartbeat", field="overflow")
     cursor = None if after is None else parse_event_id(after, field="after")
-    endpoint = Endpoint.create(url, verify=verify, http2=http2, timeouts=timeouts)
+    endpoint = ServerEndpoint.create(url, verify=verify, http2=http2, timeouts=timeouts)
     query = [("topic", topic) for topic in topics] + [("pattern", pattern) for pattern in patterns]
     if overflow is not None:
         query.append(("overflow", overflow))
@@ -161,7 +161,7 @@ async def follow(
     backoff: Backoff | None = None,
     *,
     snapshots: bool = False,
-) -> AsyncIterator[Subscription]:
+) -> AsyncIterator[EventSubscription]:
     """What :func:`subscribe` does, for any stream.
 
     Args:
@@ -172,7 +172,7 @@ async def follow(
         snapshots: whether the stream may begin with a snapshot, see :class:`.link.Link`.
     """
     send, receive = trio.open_memory_channel[Item](BUFFER_ITEMS)
-    subscription = Subscription(receive, cursor)
+    subscription = EventSubscription(receive, cursor)
     link = Link(request.endpoint.timeouts, send.send, cursor, snapshots)
     loop = _Reconnector(transport, request, link, backoff or Backoff())
     failure: BaseException | None = None
@@ -189,7 +189,9 @@ async def follow(
         raise failure
 
 
-async def _run(loop: "_Reconnector", send: trio.MemorySendChannel[Item], subscription: Subscription) -> None:
+async def _run(
+    loop: "_Reconnector", send: trio.MemorySendChannel[Item], subscription: EventSubscription
+) -> None:
     """Run the loop; its end, good or bad, becomes the end of the iterator."""
     async with send:
         try:

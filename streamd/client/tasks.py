@@ -12,11 +12,11 @@ from ..errors import InvalidBody, InvalidField
 from ..events.bodies import decode_json
 from ..outbound import Backoff
 from .answer import open_answer, read_refusal
-from .endpoint import Endpoint, Timeouts, Verify
+from .endpoint import ServerEndpoint, Timeouts, Verify
 from .errors import ProtocolError, Unreachable
 from .link import EVENT_CHARS_MAX, Request
 from .sse import follow_sse
-from .subscription import Subscription, follow
+from .subscription import EventSubscription, follow
 
 ANSWER_BYTES_MAX: Final = 4 * EVENT_CHARS_MAX
 STATUSES: Final = ("pending", "running", "completed", "failed", "cancelled")
@@ -33,7 +33,7 @@ class StepState(msgspec.Struct, frozen=True):
     error: str = ""
 
 
-class Failure(msgspec.Struct, frozen=True):
+class TaskFailure(msgspec.Struct, frozen=True):
     """Why a task failed, or was cancelled."""
 
     code: str = ""
@@ -53,7 +53,7 @@ class TaskState(msgspec.Struct, frozen=True, kw_only=True):
     steps: tuple[StepState, ...] = ()
     details: dict[str, Any] = {}
     eta_seconds: float | None = None
-    error: Failure | None = None
+    error: TaskFailure | None = None
     worker: str = ""
     created_at: str | None = None
     started_at: str | None = None
@@ -99,7 +99,7 @@ class TaskClient:
         backoff: Backoff | None = None,
         timeouts: Timeouts | None = None,
     ) -> None:
-        self._endpoint = Endpoint.create(url, verify=verify, http2=http2, timeouts=timeouts)
+        self._endpoint = ServerEndpoint.create(url, verify=verify, http2=http2, timeouts=timeouts)
         self._backoff = backoff
 
     async def list(
@@ -141,7 +141,7 @@ class TaskClient:
         answer = await self._ask("POST", _path(task_id) + "/cancel", body=body)
         return _read_task(_read(answer, dict[str, Any]))
 
-    def follow(self, task_id: str) -> AbstractAsyncContextManager[Subscription]:
+    def follow(self, task_id: str) -> AbstractAsyncContextManager[EventSubscription]:
         """A task's messages: its present state, then what happens to it; use it as :func:`subscribe`.
 
         Connections are made, and made again, each going on after the last message that came. The end of a

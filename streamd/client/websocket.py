@@ -17,7 +17,7 @@ from trio_websocket import (
 from wsproto.utilities import ProtocolError as WireError
 
 from ..errors import StreamdError
-from .endpoint import Endpoint
+from .endpoint import ServerEndpoint
 from .errors import ProtocolError, RequestFailed, Unreachable, connection_error, failed
 from .link import EVENT_CHARS_MAX, Link, Request, StreamOver
 from .problem import Problem, read_problem
@@ -62,7 +62,7 @@ async def follow_websocket(request: Request, link: Link) -> None:
         raise failure
 
 
-async def _open_stream(endpoint: Endpoint) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:
+async def _open_stream(endpoint: ServerEndpoint) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:
     url = endpoint.base
     if endpoint.ssl_context is None:
         return await trio.open_tcp_stream(url.host, url.port or 80)

@@ -1,4 +1,4 @@
-"""A file followed line by line, as ``tail -F`` follows it."""
+"""Follow a file line by line, as ``tail -F`` does."""
 
 import codecs
 import os
@@ -9,31 +9,31 @@ from typing import Self
 import trio
 
 MAX_LINE_BYTES = 65_536
-"""A longer line is cut: a file without newlines must not fill the memory."""
+"""The maximum length of a line; the rest is cut, so that a file without newlines cannot fill the memory."""
 
 READ_BYTES = 262_144
-"""Read in one turn: a long backlog goes out in pieces instead of being held whole."""
+"""The maximum size of one read, so that a long backlog is published in pieces and not held whole."""
 
 POLL_SECONDS = 0.25
-"""Time between two looks at a file that had nothing new: below what a reader notices, and cheap."""
+"""The interval between two looks at a file without new lines: too short to notice, and cheap."""
 
 
 class LineSplitter:
-    """Cut bytes into lines of text; the last, unfinished one is held back until its newline comes.
+    """Splits bytes into lines of text, and holds the last line back until its newline arrives.
 
-    Lines end with LF or CR LF. Bytes that are no UTF-8 become U+FFFD.
+    Lines end with LF or CR LF. Invalid UTF-8 becomes U+FFFD.
 
     Args:
-        max_line_bytes: of a longer line the rest is dropped and its length stated at the end.
+        max_line_bytes: the maximum length of a line. The rest of a longer one is replaced by its length.
     """
 
     def __init__(self, max_line_bytes: int = MAX_LINE_BYTES) -> None:
         self._max_line_bytes = max_line_bytes
         self._line = bytearray()  # the unfinished line, at most max_line_bytes of it
-        self._cut_bytes = 0  # what it had beyond that
+        self._cut_bytes = 0  # the bytes of that line that were dropped
 
     def feed(self, chunk: bytes) -> list[str]:
-        """Take the next bytes and return the lines they complete."""
+        """Take the next bytes, and return the lines that they complete."""
         *complete, rest = chunk.split(b"\n")
         lines = []
         for piece in complete:
@@ -43,7 +43,7 @@ class LineSplitter:
         return lines
 
     def finish(self) -> list[str]:
-        """Return the unfinished line, if there is one: nothing follows any more."""
+        """Return the unfinished line, if any, at the end of the file."""
         return [self._take()] if self._line else []
 
     def _extend(self, piece: bytes) -> None:
@@ -57,25 +57,25 @@ class LineSplitter:
         self._cut_bytes = 0
         if not cut_bytes:
             return line.removesuffix(b"\r").decode("utf-8", "replace")
-        # The incremental decoder leaves out a character that the cut went through.
+        # The incremental decoder drops a character that was cut in the middle.
         whole_characters = codecs.getincrementaldecoder("utf-8")("replace").decode(line)
         return f"{whole_characters} … [{cut_bytes} more bytes cut]"
 
 
 class FileFollower:
-    """The new lines of a file, from the moment of the first look on.
+    """An iterator over the new lines of a file, in lists, from the first look on.
 
-    A file that is there at the first look is read from its end (from the start of its last line, if
-    that is still being written); one that appears later is read from its beginning. When the name comes to
-    mean another file (rotation), the old one is read to its end first. When the file becomes shorter, it is
-    read from its beginning again. A file that is cut and grows past the old length between two
-    looks cannot be told from one that only grew.
+    A file that exists at the first look is read from its end, or from the start of its last line if that has
+    no newline yet. A file that appears later is read from its beginning. After a rotation, when the path
+    names another file, the old one is read to its end first. A file that becomes shorter is read from its
+    beginning again. A file that is truncated and outgrows its old length between two looks cannot be told
+    from one that only grew.
 
-    Iterating gives lists of lines. Cancelling the wait loses nothing: the next one goes on from there.
+    Cancelling a wait loses nothing; the next one goes on from there.
 
     Args:
         path: the file; it need not exist yet.
-        poll_seconds: time between two looks when there is nothing new.
+        poll_seconds: the interval between two looks without new lines (s).
         max_line_bytes: see :class:`LineSplitter`.
     """
 
@@ -93,20 +93,20 @@ class FileFollower:
         self._file: int | None = None
         self._position = 0
         self._first_look = True
-        self._replaced = False  # the name means another file; this one gets one more look
+        self._replaced = False  # the path names another file; this one gets one more look
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> list[str]:
-        """Wait for new lines and return them, at least one.
+        """Wait for new lines, and return at least one.
 
         Raises:
-            OSError: the file is there but cannot be read, or is no regular file. Going on afterwards is fine.
+            OSError: the file exists and cannot be read, or is no regular file. The iteration may go on.
         """
         while True:
             position = self._position
-            # Not abandoned when cancelled: the thread's lines would be gone. It only reads a file.
+            # Not abandoned on cancellation: the lines of the thread would be lost.
             lines = await trio.to_thread.run_sync(self.poll)
             if lines:
                 return lines
@@ -114,10 +114,10 @@ class FileFollower:
                 await trio.sleep(self._poll_seconds)
 
     def poll(self) -> list[str]:
-        """Look once, without waiting, and return the lines that are new. Blocks while it reads.
+        """Look once and return the new lines. Blocks while it reads.
 
         Raises:
-            OSError: as for iterating.
+            OSError: see :meth:`__anext__`.
         """
         if self._file is None:
             self._open()
@@ -131,7 +131,7 @@ class FileFollower:
         return self._at_end(self._file)
 
     def close(self) -> None:
-        """Close the file. Following again starts as if it had just appeared."""
+        """Close the file. A later look treats it as one that has just appeared."""
         if self._file is not None:
             os.close(self._file)
         self._file = None
@@ -146,7 +146,7 @@ class FileFollower:
 
     def _open(self) -> None:
         try:
-            # Without O_NONBLOCK opening a FIFO would wait for its writer, and hold the thread.
+            # Without O_NONBLOCK, opening a FIFO would block the thread until there is a writer.
             file = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
         except FileNotFoundError:
             return
@@ -159,7 +159,7 @@ class FileFollower:
             self._position = self._start_of_last_line(file, status.st_size)
 
     def _start_of_last_line(self, file: int, size: int) -> int:
-        """Behind the last newline: writers that buffer leave half a line, and finish it later."""
+        """Return the position behind the last newline: a writer that buffers may have written half a line."""
         start = max(0, size - self._max_line_bytes)
         tail = os.pread(file, size - start, start)
         newline = tail.rfind(b"\n")
@@ -168,7 +168,7 @@ class FileFollower:
         return 0 if start == 0 else size
 
     def _at_end(self, file: int) -> list[str]:
-        """Everything is read: was the file cut, or does its name mean another one by now?"""
+        """Handle the end of the file: it may have been truncated, or replaced under its path."""
         if os.fstat(file).st_size < self._position:
             self._position = 0
             return self._splitter.finish()
@@ -178,8 +178,8 @@ class FileFollower:
         try:
             named = self.path.stat()
         except FileNotFoundError:
-            return []  # between two files, or gone for good; whoever writes may still do so
-        # Whoever rotates tells the writer afterwards, so the old file may still grow: one more look at it.
+            return []  # between two files, or deleted; its writer may still have it open
+        # The writer learns of a rotation after it, so the old file may still grow: look once more.
         self._replaced = not os.path.samestat(named, os.fstat(file))
         return []
 
@@ -190,5 +190,5 @@ def follow_lines(
     poll_seconds: float = POLL_SECONDS,
     max_line_bytes: int = MAX_LINE_BYTES,
 ) -> FileFollower:
-    """Follow a file with ``async for lines in …``; see :class:`FileFollower` for all of it."""
+    """Follow a file with ``async for lines in …``; see :class:`FileFollower`."""
     return FileFollower(path, poll_seconds=poll_seconds, max_line_bytes=max_line_bytes)

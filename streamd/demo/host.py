@@ -1,4 +1,4 @@
-"""Figures of this machine, taken with psutil."""
+"""CPU, memory, disk and network figures of this machine, read with psutil."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -13,18 +13,18 @@ Counters = Mapping[str, tuple[int, ...]]
 """Growing byte counters by device, such as ``{"eth0": (received, sent)}``."""
 
 PERCENT_DIGITS = 1
-"""Figures are rounded where a further digit would only be noise."""
+"""A further digit of a percentage would be noise."""
 
 
 class CpuTime(NamedTuple):
-    """Seconds one core has spent since boot."""
+    """The time of one core since boot (s)."""
 
     busy: float
     total: float
 
 
 class Counts(NamedTuple):
-    """What one sample keeps for the next, to make rates of."""
+    """The counters of one sample, from which the next one makes rates."""
 
     at: float  # monotonic seconds
     cores: list[CpuTime] | None
@@ -33,16 +33,16 @@ class Counts(NamedTuple):
 
 
 class HostSampler:
-    """Take this machine's figures, with rates since the sample before.
+    """Samples this machine's figures, with rates since the previous sample.
 
-    The first sample has no sample before it, so its rates and CPU percentages are None. So is a rate whose
-    counter went backwards (a device that came back, a counter that wrapped), and every figure that this
-    system does not give, as some containers hide ``/proc/diskstats``.
+    The rates and CPU percentages of the first sample are None. So are a rate whose counter went backwards (a
+    device was replaced, a counter wrapped) and every figure that this system does not have: some containers
+    hide ``/proc/diskstats``.
 
-    Not safe to be used from two threads at once; from one thread after another it is.
+    Must not be used by two threads at the same time.
 
     Args:
-        monotonic: the clock that rates are measured against (s).
+        monotonic: the clock for the rates (s).
     """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -51,7 +51,7 @@ class HostSampler:
         self._previous: Counts | None = None
 
     def sample(self) -> dict[str, Any]:
-        """Return the figures of this moment as a JSON object; units are in the names.
+        """Return the current figures as a JSON object; units are in the names.
 
         Blocks for about a millisecond while it reads ``/proc``: call it in a thread.
         """
@@ -94,7 +94,7 @@ class HostSampler:
 
 
 def _figure(read: Callable[[], T]) -> T | None:
-    """One reading, or None where this system does not give it."""
+    """Return one reading, or None on a system that does not have it."""
     try:
         return read()
     except (OSError, NotImplementedError, AttributeError, psutil.Error):
@@ -105,8 +105,8 @@ def _rfc3339(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-# --- CPU: own deltas, because psutil.cpu_percent() remembers its last call by thread, and the threads of a
-# pool take turns: a thread that is new to it would report 0 %
+# --- CPU. psutil.cpu_percent() keeps its last call by thread, and samples run in the threads of a pool: a
+# thread's first call would report 0 %. So the differences are made here.
 
 
 def _cores() -> list[CpuTime]:
@@ -114,7 +114,7 @@ def _cores() -> list[CpuTime]:
 
 
 def _cpu_time(times: Any) -> CpuTime:
-    # On Linux guest time is part of user time as well, and waiting for the disk is no work.
+    # On Linux guest time is also counted as user time, and waiting for the disk is not work.
     total = sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)
     return CpuTime(total - times.idle - getattr(times, "iowait", 0.0), total)
 
@@ -122,10 +122,10 @@ def _cpu_time(times: Any) -> CpuTime:
 def _percent_busy(
     before: list[CpuTime] | None, now: list[CpuTime] | None
 ) -> tuple[float, list[float]] | None:
-    """Percent of all cores together, and of each; None without two samples of the same cores."""
+    """Return the percentage of all cores and of each; None without two samples of the same cores."""
     if before is None or now is None or len(before) != len(now):
         return None
-    # iowait may run backwards a little (proc(5)), hence the floor at zero.
+    # iowait may decrease (proc(5)), hence the floor at zero.
     spent = [
         CpuTime(max(0.0, new.busy - old.busy), max(0.0, new.total - old.total))
         for old, new in zip(before, now, strict=True)
@@ -151,14 +151,14 @@ def _disk_counters() -> Counters | None:
 
 
 def _network_counters() -> Counters | None:
-    """By interface, the loopback left out: what a machine says to itself is no traffic of the network."""
+    """Return the counters of each interface but loopback, which is no network traffic."""
     counters = psutil.net_io_counters(pernic=True)
     outside = {name: nic for name, nic in counters.items() if name not in ("lo", "lo0")}
     return {name: (nic.bytes_recv, nic.bytes_sent) for name, nic in outside.items()} or None
 
 
 def _rates(before: Counters | None, now: Counters | None, seconds: float) -> tuple[float, ...] | None:
-    """Bytes a second, summed over the devices seen both times; None when a counter went backwards."""
+    """Return bytes per second, summed over the devices of both samples; None if a counter went backwards."""
     if before is None or now is None or seconds <= 0:
         return None
     grown = [
@@ -178,7 +178,7 @@ def _load_average() -> list[float]:
 
 def _memory() -> dict[str, float]:
     memory = psutil.virtual_memory()
-    # "used" as total less available, so that it agrees with the percentage: the cache is not in use.
+    # Total less available, to agree with the percentage: the page cache does not count as used.
     return {
         "total_bytes": memory.total,
         "used_bytes": memory.total - memory.available,

@@ -1,57 +1,58 @@
-"""Publish the demo's sources until cancelled."""
+"""The demo source: publishes this machine's figures and the lines of files, until it is cancelled."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import PurePath
-from typing import Any, NoReturn, Protocol
+from typing import Any, Final, NoReturn, Protocol
 
 import structlog
 import trio
 
-from ..errors import RequestError, Unavailable
+from ..errors import RequestError, StreamdError, Unavailable
+from ..outbound import Backoff, RetryLoop, RetryPolicy
 from .follow import POLL_SECONDS, FileFollower
 from .host import HostSampler
 from .settings import DemoSettings
 
-FIGURES_TYPE = "metrics"
-LINE_TYPE = "line"
+FIGURES_TYPE: Final = "metrics"
+LINE_TYPE: Final = "line"
 
-FIRST_RETRY_SECONDS = 0.5
-LAST_RETRY_SECONDS = 30.0
-"""Waits double between the two: soon enough after a hiccup, quiet when a thing stays broken."""
+# Short enough after a hiccup, and quiet when a source or the server stays broken. No jitter: there is one
+# demo source a server, and it talks to its own process.
+BACKOFF: Final = Backoff(initial_seconds=0.5, max_seconds=30.0, jitter=0.0)
 
 Sample = Callable[[], Awaitable[dict[str, Any]]]
 
 log = structlog.get_logger(__name__)
 
 
-class Publish(Protocol):
-    """Publish one event; raises what ``streamd.errors`` says about it."""
+class PublishEvent(Protocol):
+    """Publishes one event. Raises an error of ``streamd.errors`` if the event is not published."""
 
     async def __call__(self, topic: str, data: Any, *, type: str) -> object: ...
 
 
 async def run_demo(
-    publish: Publish,
+    publish: PublishEvent,
     settings: DemoSettings,
     *,
     sample: Sample | None = None,
     poll_seconds: float = POLL_SECONDS,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> NoReturn:
-    """Publish this machine's figures and the lines of the followed files, as ``settings`` says.
+    """Publish this machine's figures and the lines of the followed files.
 
-    A source that fails is logged and started again, each time after a longer wait; the others go on. When
-    publishing is unavailable, figures are dropped and counted, and lines are kept until they are taken.
-    Reports started when every file has been looked at: lines written from then on are published.
+    A source that fails is logged and restarted with exponential backoff; the others go on. While publishing
+    is unavailable, figures are dropped and counted, and lines are kept. Reports started after the first look
+    at every file: lines written from then on are published.
 
     Args:
-        publish: where the events go.
+        publish: publishes one event.
         settings: the ``demo`` section.
-        sample: takes the figures; by default :class:`HostSampler`, in a thread.
-        poll_seconds: time between two looks at a followed file.
+        sample: returns the figures; :class:`HostSampler` in a thread by default.
+        poll_seconds: the interval between two looks at a followed file (s).
 
-    Cancelling ends it between two events; a line that was being published may or may not have been.
+    Cancelling ends it between two events. A line in the middle of its publishing may or may not be published.
     """
     followers = [FileFollower(path, poll_seconds=poll_seconds) for path in settings.follow]
     try:
@@ -72,18 +73,18 @@ async def run_demo(
 
 
 def topic_of(settings: DemoSettings, follower: FileFollower) -> str:
-    """The topic of a followed file: ``{name}`` stands for the name of the file, without its folder."""
+    """Return the topic of a followed file; ``{name}`` is the file's name without its folder."""
     return settings.follow_topic.replace("{name}", PurePath(follower.path).name)
 
 
 class FiguresSource:
-    """Publishes a sample every ``interval_seconds``; what cannot be published is dropped and counted."""
+    """Publishes a sample every ``interval_seconds``; drops and counts samples that cannot be published."""
 
-    def __init__(self, publish: Publish, settings: DemoSettings, sample: Sample) -> None:
+    def __init__(self, publish: PublishEvent, settings: DemoSettings, sample: Sample) -> None:
         self._publish = publish
         self._settings = settings
         self._sample = sample
-        self._dropped = Tally("demo_figures_dropped", topic=settings.topic)
+        self._dropped = FailureStreak("demo_figures_dropped", topic=settings.topic)
 
     async def run(self) -> NoReturn:
         due = trio.current_time()
@@ -94,8 +95,9 @@ class FiguresSource:
             except Unavailable as error:
                 self._dropped.add(error.code)
             else:
-                self._dropped.settle()
-            # By the clock, not by adding up sleeps; samples that are overdue are left out, not made up for.
+                self._dropped.end()
+            # The time of the next sample is counted from the last one's, so that delays do not add up.
+            # Overdue samples are skipped.
             due = max(due + self._settings.interval_seconds, trio.current_time())
             await trio.sleep_until(due)
 
@@ -103,12 +105,12 @@ class FiguresSource:
 class LinesSource:
     """Publishes each line of one file, in order."""
 
-    def __init__(self, publish: Publish, topic: str, follower: FileFollower) -> None:
+    def __init__(self, publish: PublishEvent, topic: str, follower: FileFollower) -> None:
         self._publish = publish
         self._topic = topic
         self._follower = follower
-        self._pending: list[str] = []  # survives a failure: the next run begins with it
-        self._refused = Tally("demo_lines_refused", topic=topic)
+        self._pending: list[str] = []  # survives a failure: the next run begins with these
+        self._rejected = FailureStreak("demo_lines_rejected", topic=topic)
 
     async def run(self) -> NoReturn:
         while True:
@@ -118,70 +120,67 @@ class LinesSource:
             self._pending = await anext(self._follower)
 
     async def _publish_line(self, line: str) -> None:
-        waits = Backoff()
-        while True:
-            try:
-                await self._publish(self._topic, line, type=LINE_TYPE)
-            except Unavailable as error:
-                await trio.sleep(max(waits.next_seconds(), error.retry_after_seconds or 0.0))
-            except RequestError as error:
-                # Too large, or a topic that is none: trying again would hold up the lines behind it for ever.
-                self._refused.add(error.code)
-                return
-            else:
-                self._refused.settle()
-                return
+        async def attempt() -> None:
+            await self._publish(self._topic, line, type=LINE_TYPE)
+
+        try:
+            await RetryLoop(policy=RetryPolicy(backoff=BACKOFF), retry_on=_is_unavailable).run(attempt)
+        except RequestError as error:
+            # The line is too large or the topic invalid. A retry would block the lines behind it for ever.
+            self._rejected.add(error.code)
+        else:
+            self._rejected.end()
 
 
-class Tally:
-    """Counts one kind of mishap; logs the first of a row at once and the sum when the row ends."""
+class FailureStreak:
+    """Counts consecutive failures of one sort. Logs the first of a streak at once, and the count at its end.
+
+    Args:
+        event: the name of the log event; the end is logged as ``{event}_ended``.
+        fields: further fields of both log events.
+    """
 
     def __init__(self, event: str, **fields: str) -> None:
+        self.count = 0  # in the current streak
         self._event = event
-        self._ended = f"{event}_ended"
+        self._end_event = f"{event}_ended"
         self._fields = fields
-        self.count = 0  # of the present row
 
     def add(self, code: str) -> None:
+        """Count a failure with an error's code."""
         self.count += 1
         if self.count == 1:
             log.warning(self._event, code=code, **self._fields)
 
-    def settle(self) -> None:
+    def end(self) -> None:
+        """Note a success."""
         if self.count:
-            log.info(self._ended, count=self.count, **self._fields)
+            log.info(self._end_event, count=self.count, **self._fields)
         self.count = 0
 
 
-class Backoff:
-    """Waits that double."""
-
-    def __init__(self) -> None:
-        self._seconds = FIRST_RETRY_SECONDS
-
-    def next_seconds(self) -> float:
-        seconds = self._seconds
-        self._seconds = min(2 * seconds, LAST_RETRY_SECONDS)
-        return seconds
+def _is_unavailable(error: StreamdError) -> bool:
+    return isinstance(error, Unavailable)
 
 
 async def _keep_running(name: str, run: Callable[[], Awaitable[NoReturn]]) -> NoReturn:
-    """Run a source again whenever it fails; it lets nothing but cancellation through."""
-    waits = Backoff()
+    """Run a source, and restart it after each failure. Only a cancellation ends it."""
+    failures = 0
     while True:
         started = trio.current_time()
         try:
             await run()
         except Exception:
-            if trio.current_time() - started > 2 * LAST_RETRY_SECONDS:
-                waits = Backoff()  # it was well for a while: this is a new trouble
-            seconds = waits.next_seconds()
-            log.exception("demo_source_failed", source=name, retry_seconds=seconds)
-            await trio.sleep(seconds)
+            if trio.current_time() - started > 2 * BACKOFF.max_seconds:
+                failures = 0  # it ran well for a while, so this is another trouble
+            retry_seconds = BACKOFF.delay(failures)
+            failures += 1
+            log.exception("demo_source_failed", source=name, retry_seconds=retry_seconds)
+            await trio.sleep(retry_seconds)
 
 
 async def _first_look(follower: FileFollower) -> None:
-    with suppress(OSError):  # the source meets it again, logs it and retries
+    with suppress(OSError):  # the source gets the same error, logs it and retries
         await trio.to_thread.run_sync(follower.poll)
 
 
@@ -189,7 +188,7 @@ def _sampler_in_thread() -> Sample:
     sampler = HostSampler()
 
     async def sample() -> dict[str, Any]:
-        # Reading /proc blocks, on a loaded machine for longer than a fan-out may wait.
+        # Reading /proc blocks; on a loaded machine for longer than the fan-out may be delayed.
         return await trio.to_thread.run_sync(sampler.sample)
 
     return sample

@@ -8,7 +8,7 @@ import pytest
 from quart_trio import QuartTrio
 
 import streamd.services
-from streamd.cli.check_services import Session, first_missing, read_sessions, run_session
+from streamd.cli.check_services import PageSession, first_missing, read_sessions, run_session
 from streamd.services.research.settings import ResearchSettings
 from streamd.settings import Settings
 from streamd.testing import open_stream, run_server
@@ -19,7 +19,7 @@ SESSIONS = read_sessions()
 
 
 @pytest.mark.parametrize("session", SESSIONS, ids=lambda session: session.name)
-async def test_a_session_prints_what_the_page_says(session: Session) -> None:
+async def test_a_session_prints_what_the_page_says(session: PageSession) -> None:
     async with run_server() as server:
         outcome = await run_session(session, server.url)
     assert outcome.missing == "", outcome.output

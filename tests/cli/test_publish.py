@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from streamd.cli.lines import CHUNK_BYTES, LINE_BYTES_MAX, Line, LineReader
+from streamd.cli.lines import CHUNK_BYTES, LINE_BYTES_MAX, InputLine, LineReader
 from tests.support.fake_streamd import FakeStreamd, HangUp, refuse
 from tests.support.program import run, started, started_on
 
@@ -177,22 +177,27 @@ async def test_lines_from_any_split_of_the_input() -> None:
     text = b"a\n\nb\r\n" + b"c" * (CHUNK_BYTES + 5) + b"\nlast"
     for cut in (1, 2, 3, 5, len(text) - 3):
         assert await read_lines([text[:cut], text[cut:]]) == [
-            Line(1, b"a"),
-            Line(2, b""),
-            Line(3, b"b"),
-            Line(4, b"c" * (CHUNK_BYTES + 5)),
-            Line(5, b"last"),
+            InputLine(1, b"a"),
+            InputLine(2, b""),
+            InputLine(3, b"b"),
+            InputLine(4, b"c" * (CHUNK_BYTES + 5)),
+            InputLine(5, b"last"),
         ]
 
 
 async def test_a_line_too_long_is_left_out() -> None:
     parts = [b"a\n" + b"x" * LINE_BYTES_MAX, b"x", b"xx\nb\n" + b"y" * LINE_BYTES_MAX + b"yy"]
-    assert await read_lines(parts) == [Line(1, b"a"), Line(2, None), Line(3, b"b"), Line(4, None)]
+    assert await read_lines(parts) == [
+        InputLine(1, b"a"),
+        InputLine(2, None),
+        InputLine(3, b"b"),
+        InputLine(4, None),
+    ]
 
 
-async def read_lines(parts: list[bytes]) -> list[Line]:
+async def read_lines(parts: list[bytes]) -> list[InputLine]:
     theirs, ours = os.pipe()
-    lines: list[Line] = []
+    lines: list[InputLine] = []
     reader = LineReader(theirs)
 
     def write() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamd.cli.task_screen import window
-from streamd.cli.task_state import Followed
+from streamd.cli.task_state import FollowedTask
 from streamd.cli.task_text import columns, description, duration, one_line, percent, seconds_between
 from streamd.client.tasks import ENDED, STATUSES, TaskState
 from streamd.tasks import Status
@@ -52,7 +52,7 @@ def test_the_statuses_are_those_of_the_server() -> None:
 
 @given(st.lists(messages | st.text(), max_size=5))
 def test_any_message_is_taken_and_no_line_commands_the_terminal(said: list[dict[str, Any] | str]) -> None:
-    task = Followed("a")
+    task = FollowedTask("a")
     reached = 0.0
     for message in said:
         data = message if isinstance(message, str) else encode(message)
@@ -76,7 +76,7 @@ def test_no_table_or_description_commands_the_terminal(a: str, b: str, c: str, d
 
 
 def test_a_task_is_what_its_messages_say() -> None:
-    task = Followed("a")
+    task = FollowedTask("a")
     steps = [{"name": "plan", "status": "completed", "progress": 100}, {"name": "write"}]
     snapshot = {"snapshot": True, "status": "running", "progress": 40, "steps": steps, "text": "one "}
     assert task.take_message(encode(snapshot), 0.0) == "one "
@@ -95,7 +95,7 @@ def test_a_task_is_what_its_messages_say() -> None:
 
 
 def test_what_makes_no_sense_is_passed_over() -> None:
-    task = Followed("a", status="running", progress=5, message="on it")
+    task = FollowedTask("a", status="running", progress=5, message="on it")
     odd = {"status": "sleeping", "progress": "9", "message": 7, "eta_seconds": -1, "step": 3}
     odd |= {"steps": [{"n": 1}], "text": "of no snapshot", "error": {"a": 1}}
     assert task.take_message(encode(odd), 0.0) == ""

@@ -5,7 +5,7 @@ import trio
 from trio.testing import MockClock
 
 from streamd.client import (
-    Closing,
+    ClosingNotice,
     Connected,
     Gap,
     Item,
@@ -95,6 +95,6 @@ async def test_the_link_decides(autojump_clock: MockClock) -> None:
         event("x-is-later"),
         Gap(C, A),
         event(B),
-        Closing("lifetime"),
+        ClosingNotice("lifetime"),
         Connected(None, None, None),
     ]

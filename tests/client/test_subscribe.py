@@ -11,13 +11,13 @@ from streamd.client import (
     Backoff,
     Connected,
     CursorMoved,
+    EventSubscription,
     Gap,
     Item,
     ProtocolError,
     ReceivedEvent,
     Reconnecting,
     RequestFailed,
-    Subscription,
     Timeouts,
     subscribe,
 )
@@ -49,7 +49,7 @@ def transport(request: pytest.FixtureRequest) -> Transport:
     return cast(Transport, request.param)
 
 
-async def take(subscription: Subscription, kind: type[T]) -> T:
+async def take(subscription: EventSubscription, kind: type[T]) -> T:
     """The next item of a kind; what comes before it is passed over."""
     async for item in subscription:
         if isinstance(item, kind):
@@ -57,7 +57,7 @@ async def take(subscription: Subscription, kind: type[T]) -> T:
     raise AssertionError(f"the stream ended without {kind}")
 
 
-async def take_events(subscription: Subscription, count: int) -> tuple[list[ReceivedEvent], list[Item]]:
+async def take_events(subscription: EventSubscription, count: int) -> tuple[list[ReceivedEvent], list[Item]]:
     """So many events, and everything else that came before the last of them."""
     events: list[ReceivedEvent] = []
     others: list[Item] = []
@@ -357,7 +357,7 @@ async def test_a_client_that_was_replaced_does_not_come_back(clock: MockClock, s
     server.script.append(respond_as("text/event-stream", closing))
     async with subscribe(server.url, topics=["t"]) as subscription:
         items = [type(item).__name__ async for item in subscription]
-    assert items == ["Connected", "Closing"]
+    assert items == ["Connected", "ClosingNotice"]
     assert len(server.requests) == 1
 
 
