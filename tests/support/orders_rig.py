@@ -1,12 +1,10 @@
-"""A shop to send orders to, and a server that sends them: both on real sockets."""
+"""A server with the purchase orders, and a client of it."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any
 
 import attrs
-import h11
 import httpx
 import msgspec
 import trio
@@ -17,6 +15,7 @@ from streamd.runtime import Runtime
 from streamd.services.purchase_orders.settings import PurchaseOrderSettings
 from streamd.settings import Settings
 from streamd.testing import StreamReader, open_stream, run_server
+from tests.support.fake_server import respond
 
 ORDERS = "/api/purchase-orders"
 REALTIME = "/api/realtime/events"
@@ -30,98 +29,9 @@ KEYS = {
 COMPLETION = {"stage", "poId", "workflowId"}
 COMPLETION_MORE = {"lineItems", "confidence", "purchaseOrderId", "shopifyOrderId"}
 
-
 PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 100
-CUT_OFF = b"HTTP/1.1 201 Created\r\nContent-Length: 100\r\n\r\n" + b'{"id": 4'
-
-
-# --- a peer that answers as it is told ------------------------------------------------------------
-
-
-@attrs.frozen
-class Asked:
-    """A request as it came."""
-
-    method: str
-    target: str
-    headers: dict[str, str]
-    body: bytes
-
-
-Answer = bytes | Callable[[Asked, trio.SocketStream], Awaitable[bytes]]
-
-
-def http(status: int, body: bytes = b"", **headers: str) -> bytes:
-    """The bytes of an answer."""
-    lines = [f"HTTP/1.1 {status} Whatever", f"Content-Length: {len(body)}", "Connection: close"]
-    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
-    return "\r\n".join([*lines, "", ""]).encode() + body
-
-
-def page(asked: Asked, body: bytes, **headers: str) -> bytes:
-    """The answer to a HEAD has no body."""
-    whole = http(200, body, **headers)
-    return whole[: -len(body)] if asked.method == "HEAD" else whole
-
-
-async def hang_up(asked: Asked, stream: trio.SocketStream) -> bytes:
-    await stream.aclose()
-    return b""
-
-
-async def forever(asked: Asked, stream: trio.SocketStream) -> bytes:
-    await trio.sleep_forever()
-
-
-@attrs.define
-class Peer:
-    """A small HTTP server: answers in the order it was given, the last one again and again."""
-
-    answers: list[Answer]
-    asked: list[Asked] = attrs.field(factory=list)
-    url: str = ""
-
-    async def serve(self, stream: trio.SocketStream) -> None:
-        connection = h11.Connection(h11.SERVER)
-        head, body = None, b""
-        while True:
-            try:
-                event = connection.next_event()
-                if event is h11.NEED_DATA:
-                    connection.receive_data(await stream.receive_some())
-                    continue
-            except (trio.BrokenResourceError, h11.RemoteProtocolError):
-                return  # who asked is gone
-            if isinstance(event, h11.Request):
-                head = event
-            elif isinstance(event, h11.Data):
-                body += bytes(event.data)
-            else:
-                break
-        if head is None:
-            return
-        headers = {name.decode().lower(): value.decode() for name, value in head.headers}
-        asked = Asked(head.method.decode(), head.target.decode(), headers, body)
-        self.asked.append(asked)
-        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        try:
-            await stream.send_all(answer if isinstance(answer, bytes) else await answer(asked, stream))
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            return
-
-
-@asynccontextmanager
-async def peer(*answers: Answer) -> AsyncIterator[Peer]:
-    """A peer on a free port of the loopback interface."""
-    made = Peer(list(answers))
-    async with trio.open_nursery() as nursery:
-        listeners = await nursery.start(partial(trio.serve_tcp, made.serve, 0, host="127.0.0.1"))
-        made.url = f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
-        yield made
-        nursery.cancel_scope.cancel()
-
-
-# --- a server with the service --------------------------------------------------------------------
+CUT_OFF = respond(201, b'{"id": 4', content_length=100)
+"""The answer of a shop whose connection is lost in its middle."""
 
 
 @attrs.frozen

@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 
 import httpx
 import pytest
-import trio
 
 from streamd.services.purchase_orders.images import (
     ImageLooker,
@@ -16,14 +15,16 @@ from streamd.services.purchase_orders.images import (
     media_type_of,
 )
 from streamd.services.purchase_orders.model import Image
-from tests.support.orders_rig import PNG, Answer, Asked, Peer, forever, http, page, peer
+from tests.support.fake_server import Answer, FakeServer, fake_server, hang, raw, respond
+from tests.support.orders_rig import PNG
 
-HEAD_OK = http(200)
+HEAD_OK = respond(200)
+PICTURE = respond(200, PNG)
 
 
 @asynccontextmanager
-async def looking(*answers: Answer, allow: bool = True) -> AsyncIterator[tuple[ImageLooker, Peer]]:
-    async with peer(*answers) as server, httpx.AsyncClient(timeout=None, trust_env=False) as client:
+async def looking(*answers: Answer, allow: bool = True) -> AsyncIterator[tuple[ImageLooker, FakeServer]]:
+    async with fake_server(*answers) as server, httpx.AsyncClient(timeout=None, trust_env=False) as client:
         yield ImageLooker(client, timeout_seconds=5, max_bytes=1000, allow_private=allow), server
 
 
@@ -31,46 +32,45 @@ def image(url: str) -> Image:
     return Image(line=1, url=url)
 
 
-async def picture(asked: Asked, stream: trio.SocketStream) -> bytes:
-    return page(asked, PNG)
-
-
 async def test_a_picture_is_measured() -> None:
-    async with looking(picture) as (looker, server):
+    async with looking(PICTURE) as (looker, server):
         seen = await looker.look(image(f"{server.url}/a.png?x=1#y"))
         assert (seen.status, seen.media_type, seen.size) == ("verified", "image/png", len(PNG))
         assert seen.sha256 == hashlib.sha256(PNG).hexdigest()
-        assert [(asked.method, asked.target) for asked in server.asked] == [
+        assert [(request.method, request.target) for request in server.requests] == [
             ("HEAD", "/a.png?x=1"),
             ("GET", "/a.png?x=1"),
         ]
-        assert server.asked[0].headers["host"] == server.url.removeprefix("http://")
+        assert server.requests[0].headers["host"] == server.url.removeprefix("http://")
 
 
 async def test_the_name_stays_when_the_address_is_asked() -> None:
-    async with looking(picture) as (looker, server):
+    async with looking(PICTURE) as (looker, server):
         url = server.url.replace("127.0.0.1", "localhost")
         assert (await looker.look(image(url))).status == "verified"
-        assert server.asked[0].headers["host"] == url.removeprefix("http://")
+        assert server.requests[0].headers["host"] == url.removeprefix("http://")
 
 
 @pytest.mark.parametrize(
     ("answers", "reason"),
     [
-        ([http(404), http(404)], "answered 404"),
-        ([http(410)], "answered 410"),
-        ([HEAD_OK, http(500)], "answered 500"),
-        ([HEAD_OK, http(200, b"<html>", content_type="text/html")], "the server calls it text/html"),
-        ([HEAD_OK, http(200, b"")], "no PNG"),
-        ([b"HTTP/1.1 200 OK\r\nContent-Length: 1001\r\nConnection: close\r\n\r\n"], "larger than 1000"),
-        ([HEAD_OK, http(200, PNG * 10)], "larger than 1000"),
-        ([HEAD_OK, b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + PNG * 10], "larger than 1000"),
-        ([HEAD_OK, b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n" + PNG], "broke off"),
-        ([http(302)], "to nowhere"),
-        ([http(302, location="/again")], "more than 3 redirects"),
-        ([http(302, location="ftp://x/")], "no http or https URL"),
-        ([http(302, location="http://[")], "host is not known"),
-        ([b"nonsense\r\n\r\n"], "broke off"),
+        ([respond(404), respond(404)], "answered 404"),
+        ([respond(410)], "answered 410"),
+        ([HEAD_OK, respond(500)], "answered 500"),
+        (
+            [HEAD_OK, respond(200, b"<html>", {"Content-Type": "text/html"})],
+            "the server calls it text/html",
+        ),
+        ([HEAD_OK, respond(200, b"")], "no PNG"),
+        ([respond(200, content_length=1001)], "larger than 1000"),
+        ([HEAD_OK, respond(200, PNG * 10)], "larger than 1000"),
+        ([HEAD_OK, raw(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + PNG * 10)], "larger than 1000"),
+        ([HEAD_OK, respond(200, PNG, content_length=500)], "broke off"),
+        ([respond(302)], "to nowhere"),
+        ([respond(302, headers={"Location": "/again"})], "more than 3 redirects"),
+        ([respond(302, headers={"Location": "ftp://x/"})], "no http or https URL"),
+        ([respond(302, headers={"Location": "http://["})], "host is not known"),
+        ([raw(b"nonsense\r\n\r\n")], "broke off"),
     ],
 )
 async def test_what_is_no_picture(answers: list[Answer], reason: str) -> None:
@@ -81,25 +81,25 @@ async def test_what_is_no_picture(answers: list[Answer], reason: str) -> None:
 
 
 async def test_a_server_that_knows_no_head_is_asked_all_the_same() -> None:
-    async with looking(http(405), http(200, PNG)) as (looker, server):
+    async with looking(respond(405), respond(200, PNG)) as (looker, server):
         assert (await looker.look(image(server.url))).status == "verified"
 
 
 async def test_a_redirect_is_followed_and_checked() -> None:
-    async with looking(http(301, location="/there"), picture) as (looker, server):
+    async with looking(respond(301, headers={"Location": "/there"}), PICTURE) as (looker, server):
         assert (await looker.look(image(server.url))).status == "verified"
-        assert [asked.target for asked in server.asked] == ["/", "/there", "/there"]
+        assert [request.target for request in server.requests] == ["/", "/there", "/there"]
 
 
 async def test_a_slow_server_is_given_up() -> None:
-    async with peer(forever) as server, httpx.AsyncClient(timeout=None, trust_env=False) as client:
+    async with fake_server(hang) as server, httpx.AsyncClient(timeout=None, trust_env=False) as client:
         looker = ImageLooker(client, timeout_seconds=0.05, max_bytes=1000, allow_private=True)
         seen = await looker.look(image(server.url))
     assert (seen.status, seen.reason) == ("failed", "no answer within 0.05 s")
 
 
 async def test_nobody_there() -> None:
-    async with looking(picture) as (looker, server):
+    async with looking(PICTURE) as (looker, server):
         url = server.url
     async with httpx.AsyncClient(trust_env=False) as client:
         looker = ImageLooker(client, timeout_seconds=5, max_bytes=1000, allow_private=True)
@@ -110,12 +110,12 @@ async def test_nobody_there() -> None:
     "host", ["127.0.0.1", "localhost", "[::1]", "2130706433", "0x7f000001", "127.1", "0.0.0.0"]
 )
 async def test_private_addresses_are_not_asked(host: str) -> None:
-    async with looking(picture, allow=False) as (looker, server):
+    async with looking(PICTURE, allow=False) as (looker, server):
         port = server.url.rpartition(":")[2]
         seen = await looker.look(image(f"http://{host}:{port}/a.png"))
         assert seen.status == "failed"
         assert "private" in seen.reason or "not known" in seen.reason or "no URL" in seen.reason
-        assert server.asked == []
+        assert server.requests == []
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from streamd.app import create_app
 from streamd.errors import ConfigError
 from streamd.services.purchase_orders.settings import PurchaseOrderSettings
 from streamd.settings import Settings
-from tests.support.orders_rig import ORDERS, forever, orders, peer
+from tests.support.fake_server import fake_server, hang
+from tests.support.orders_rig import ORDERS, orders
 
 CSV, JSON, TEXT = "text/csv", "application/json", "text/plain"
 GOOD = "sku,qty\nA,1\n"
@@ -87,7 +88,7 @@ async def test_a_full_store_takes_no_more() -> None:
 async def test_too_many_at_once_leave_no_order_behind() -> None:
     settings = Settings()
     settings = attrs.evolve(settings, tasks=attrs.evolve(settings.tasks, max_per_kind=1, max_running=1))
-    async with peer(forever) as shop, orders(settings, sync_url=shop.url, max_orders=2) as rig:
+    async with fake_server(hang) as shop, orders(settings, sync_url=shop.url, max_orders=2) as rig:
         await rig.accept(GOOD)
         for _ in range(3):  # more than there are places, were they not given back
             answer = await rig.send(GOOD)

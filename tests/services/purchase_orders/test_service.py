@@ -14,22 +14,17 @@ from streamd.services.purchase_orders.model import STAGES
 from streamd.settings import Settings
 from streamd.testing import StreamRefused, open_stream
 from streamd.text.settings import TextSettings
+from tests.support.fake_server import Answer, Exchange, fake_server, hang, hang_up, respond
 from tests.support.order_events import CSV, Events, outline, usual
 from tests.support.orders_rig import (
     CUT_OFF,
     PNG,
-    Asked,
     Rig,
     data_of,
-    forever,
-    hang_up,
-    http,
     orders,
-    page,
-    peer,
 )
 
-TAKEN = http(201, b'{"id": 4711}')
+TAKEN = respond(201, b'{"id": 4711}')
 
 
 def of_sync(events: Events, type: str) -> list[dict[str, Any]]:
@@ -37,12 +32,9 @@ def of_sync(events: Events, type: str) -> list[dict[str, Any]]:
 
 
 async def test_an_order_goes_all_the_way() -> None:
-    async def picture(asked: Asked, stream: trio.SocketStream) -> bytes:
-        return page(asked, PNG)
-
     async with (
-        peer(TAKEN) as shop,
-        peer(picture) as pictures,
+        fake_server(TAKEN) as shop,
+        fake_server(respond(200, PNG)) as pictures,
         orders(sync_url=f"{shop.url}/orders", sync_token="t0p", image_allow_private=True) as rig,
     ):
         url = f"{pictures.url}/mug.png"
@@ -69,7 +61,7 @@ async def test_an_order_goes_all_the_way() -> None:
     assert [step["name"] for step in task["steps"]] == list(STAGES)
     assert (task["kind"], task["owner"]) == ("purchase-order", "shop")
 
-    [sent] = shop.asked
+    [sent] = shop.requests
     assert sent.headers["authorization"] == "Bearer t0p"
     assert sent.headers["idempotency-key"] == po_id
     assert b'"sku":"BM-1","title":"Blue Mug","quantity":12,"price":"4.50"' in sent.body
@@ -141,39 +133,39 @@ async def test_a_text_without_items_is_an_error_event() -> None:
 # --- shops that are less than well ----------------------------------------------------------------
 
 
-async def busy(asked: Asked, stream: trio.SocketStream) -> bytes:
+async def take_late(exchange: Exchange) -> None:
     await trio.sleep(0.2)
-    return TAKEN
+    await TAKEN(exchange)
 
 
 @pytest.mark.parametrize(
     ("answers", "tries"),
     [
-        ([busy], 1),
-        ([http(500), TAKEN], 2),
+        ([take_late], 1),
+        ([respond(500), TAKEN], 2),
         ([CUT_OFF, TAKEN], 2),
-        ([hang_up, http(429, retry_after="0"), TAKEN], 3),
+        ([hang_up, respond(429, headers={"Retry-After": "0"}), TAKEN], 3),
     ],
 )
-async def test_a_shop_that_takes_it_in_the_end(answers: list[Any], tries: int) -> None:
-    async with peer(*answers) as shop, orders(sync_url=shop.url) as rig:
+async def test_a_shop_that_takes_it_in_the_end(answers: list[Answer], tries: int) -> None:
+    async with fake_server(*answers) as shop, orders(sync_url=shop.url) as rig:
         accepted = await rig.accept(CSV)
         events = await rig.events_of(accepted)
         order = await rig.ended(accepted)
     figures = [data["progress"] for data in of_sync(events, "progress")]
     assert figures == [10] * tries + [50, 90, 100]
     assert (order["status"], order["shopifyOrderId"]) == ("completed", "4711")
-    assert len(shop.asked) == tries
-    assert {asked.headers["idempotency-key"] for asked in shop.asked} == {accepted["poId"]}
+    assert len(shop.requests) == tries
+    assert {request.headers["idempotency-key"] for request in shop.requests} == {accepted["poId"]}
 
 
-@pytest.mark.parametrize(("answer", "tries"), [(http(500), 3), (http(422), 1)])
-async def test_an_order_that_the_shop_does_not_take_stays_saved(answer: bytes, tries: int) -> None:
-    async with peer(answer) as shop, orders(sync_url=shop.url, sync_attempts=3) as rig:
+@pytest.mark.parametrize(("answer", "tries"), [(respond(500), 3), (respond(422), 1)])
+async def test_an_order_that_the_shop_does_not_take_stays_saved(answer: Answer, tries: int) -> None:
+    async with fake_server(answer) as shop, orders(sync_url=shop.url, sync_attempts=3) as rig:
         accepted = await rig.accept(CSV)
         events = await rig.events_of(accepted)
         order = await rig.ended(accepted)
-    assert len(shop.asked) == tries
+    assert len(shop.requests) == tries
     errors = [data for type, data in events if type == "error"]
     assert [data["stage"] for data in errors] == ["shopify_sync"]
     assert outline(events)[-1] == (
@@ -201,7 +193,7 @@ async def test_drafts_are_made_of_what_is_new_to_the_merchant() -> None:
 
 
 async def test_an_order_lacks_nothing_without_descriptions() -> None:
-    async with peer(http(400)) as model:
+    async with fake_server(respond(400)) as model:
         text = TextSettings(url=model.url, model="m", attempts=1)
         async with orders(attrs.evolve(Settings(), text=text)) as rig:
             accepted = await rig.accept(CSV)
@@ -235,7 +227,7 @@ async def until_sync(rig: Rig, accepted: dict[str, str]) -> None:
 
 
 async def test_a_cancelled_order_says_so_and_keeps_its_lines() -> None:
-    async with peer(forever) as shop, orders(sync_url=shop.url) as rig:
+    async with fake_server(hang) as shop, orders(sync_url=shop.url) as rig:
         accepted = await rig.accept(CSV)
         await until_sync(rig, accepted)
         await rig.client.post(f"/tasks/{accepted['workflowId']}/cancel", json={"message": "not wanted"})
@@ -269,7 +261,7 @@ async def test_a_stage_that_finds_its_task_ended_says_nothing_of_its_own() -> No
 
 
 async def test_an_order_that_takes_too_long_fails() -> None:
-    async with peer(forever) as shop, orders(sync_url=shop.url, timeout_seconds=0.5) as rig:
+    async with fake_server(hang) as shop, orders(sync_url=shop.url, timeout_seconds=0.5) as rig:
         accepted = await rig.accept(CSV)
         async with rig.follow(after="earliest") as reader:
             error = await next_error(reader)
@@ -287,7 +279,7 @@ async def next_error(reader: Any) -> dict[str, Any]:
 
 async def test_an_order_that_a_restart_cut_off_is_ended_by_the_next_process(tmp_path: Path) -> None:
     settings = Settings(store=StoreSettings(url=f"sqlite:{tmp_path / 'db'}"))
-    async with peer(forever) as shop, orders(settings, sync_url=shop.url) as rig:
+    async with fake_server(hang) as shop, orders(settings, sync_url=shop.url) as rig:
         accepted = await rig.accept(CSV)
         await until_sync(rig, accepted)
     async with orders(settings) as rig:

@@ -12,19 +12,20 @@ import trio
 from streamd.services.purchase_orders.model import Order, OrderLine
 from streamd.services.purchase_orders.settings import PurchaseOrderSettings
 from streamd.services.purchase_orders.shop import Shop, SyncFailed, make_payload, read_order_id
-from tests.support.orders_rig import CUT_OFF, Answer, Asked, Peer, forever, hang_up, http, peer
+from tests.support.fake_server import Answer, Exchange, FakeServer, fake_server, hang, hang_up, raw, respond
+from tests.support.orders_rig import CUT_OFF
 
-TAKEN = http(201, b'{"id": 4711}')
+TAKEN = respond(201, b'{"id": 4711}')
 
 
 @asynccontextmanager
-async def shop(*answers: Answer, **options: Any) -> AsyncIterator[tuple[Shop, Peer, list[str]]]:
+async def shop(*answers: Answer, **options: Any) -> AsyncIterator[tuple[Shop, FakeServer, list[str]]]:
     settings = {"sync_backoff_seconds": 0.001, "sync_token": "secret", **options}
-    async with peer(*answers) as server, httpx.AsyncClient(timeout=None) as client:
+    async with fake_server(*answers) as server, httpx.AsyncClient(timeout=None) as client:
         yield Shop(client, PurchaseOrderSettings(sync_url=f"{server.url}/in", **settings)), server, []
 
 
-async def send(made: tuple[Shop, Peer, list[str]]) -> str | None:
+async def send(made: tuple[Shop, FakeServer, list[str]]) -> str | None:
     async def waiting(why: str) -> None:
         made[2].append(why)
 
@@ -34,62 +35,62 @@ async def send(made: tuple[Shop, Peer, list[str]]) -> str | None:
 async def test_an_order_is_posted_once_with_its_token_and_key() -> None:
     async with shop(TAKEN) as made:
         assert await send(made) == "4711"
-        [asked] = made[1].asked
-    assert (asked.method, asked.target, asked.body) == ("POST", "/in", b'{"order": 1}')
-    assert asked.headers["authorization"] == "Bearer secret"
-    assert asked.headers["idempotency-key"] == "po-1"
-    assert asked.headers["content-type"] == "application/json"
+        [request] = made[1].requests
+    assert (request.method, request.target, request.body) == ("POST", "/in", b'{"order": 1}')
+    assert request.headers["authorization"] == "Bearer secret"
+    assert request.headers["idempotency-key"] == "po-1"
+    assert request.headers["content-type"] == "application/json"
     assert made[2] == []
 
 
 @pytest.mark.parametrize(
     "passing",
     [
-        http(500),
-        http(503),
-        http(408),
-        http(425),
-        http(429),
+        respond(500),
+        respond(503),
+        respond(408),
+        respond(425),
+        respond(429),
         CUT_OFF,
         hang_up,
-        http(200, b"{}"),
-        http(200, b"{"),
-        b"x\r\n",
+        respond(200, b"{}"),
+        respond(200, b"{"),
+        raw(b"x\r\n"),
     ],
 )
 async def test_what_may_pass_is_tried_again_with_the_same_key(passing: Answer) -> None:
     async with shop(passing, passing, TAKEN) as made:
         assert await send(made) == "4711"
-        asked = made[1].asked
-    assert len(asked) == 3
-    assert {request.headers["idempotency-key"] for request in asked} == {"po-1"}
+        requests = made[1].requests
+    assert len(requests) == 3
+    assert {request.headers["idempotency-key"] for request in requests} == {"po-1"}
     assert [why.partition(":")[0] for why in made[2]] == ["Try 1 of 4", "Try 2 of 4"]
 
 
 @pytest.mark.parametrize("status", [301, 400, 401, 404, 409, 422])
 async def test_a_refusal_is_final(status: int) -> None:
-    async with shop(http(status, Location="/in"), TAKEN) as made:
+    async with shop(respond(status, headers={"Location": "/in"}), TAKEN) as made:
         with pytest.raises(SyncFailed, match=f"refused it with {status}"):
             await send(made)
-        assert len(made[1].asked) == 1
+        assert len(made[1].requests) == 1
 
 
 async def test_the_tries_are_bounded() -> None:
-    async with shop(http(500)) as made:
+    async with shop(respond(500)) as made:
         with pytest.raises(SyncFailed, match="in 4 tries: the shop answered 500"):
             await send(made)
-        assert len(made[1].asked) == 4
+        assert len(made[1].requests) == 4
 
 
 async def test_a_shop_that_says_nothing_is_given_up() -> None:
-    async with shop(forever, sync_timeout_seconds=0.05, sync_attempts=2) as made:
+    async with shop(hang, sync_timeout_seconds=0.05, sync_attempts=2) as made:
         with pytest.raises(SyncFailed, match=r"in 2 tries: no answer within 0\.05 s"):
             await send(made)
-        assert len(made[1].asked) == 2
+        assert len(made[1].requests) == 2
 
 
 async def test_nobody_there_is_tried_again_too() -> None:
-    async with peer(TAKEN) as server:
+    async with fake_server(TAKEN) as server:
         url = server.url
     async with httpx.AsyncClient() as client:
         settings = PurchaseOrderSettings(sync_url=url, sync_attempts=2, sync_backoff_seconds=0.001)
@@ -100,9 +101,10 @@ async def test_nobody_there_is_tried_again_too() -> None:
 async def test_retry_after_is_waited_for() -> None:
     moments: list[float] = []
 
-    async def busy(asked: Asked, stream: trio.SocketStream) -> bytes:
+    async def busy(exchange: Exchange) -> None:
         moments.append(trio.current_time())
-        return http(429, retry_after="1") if len(moments) == 1 else TAKEN
+        answer = respond(429, headers={"Retry-After": "1"}) if len(moments) == 1 else TAKEN
+        await answer(exchange)
 
     async with shop(busy) as made:
         assert await send(made) == "4711"
@@ -110,14 +112,14 @@ async def test_retry_after_is_waited_for() -> None:
 
 
 async def test_a_longer_retry_after_than_allowed_ends_it() -> None:
-    async with shop(http(503, retry_after="31"), TAKEN) as made:
+    async with shop(respond(503, headers={"Retry-After": "31"}), TAKEN) as made:
         with pytest.raises(SyncFailed, match="asks to wait 31 s"):
             await send(made)
-        assert len(made[1].asked) == 1
+        assert len(made[1].requests) == 1
 
 
 async def test_a_huge_answer_is_not_taken() -> None:
-    async with shop(http(200, b"x" * 2000), sync_max_answer_bytes=1000) as made:
+    async with shop(respond(200, b"x" * 2000), sync_max_answer_bytes=1000) as made:
         with pytest.raises(SyncFailed, match="larger than 1000 bytes"):
             await send(made)
 
