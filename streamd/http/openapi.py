@@ -35,13 +35,13 @@ class Document(OpenAPIProvider):
     def build_request_body(self, model: Any, source: DataSource) -> tuple[_Object, _Object]:
         if not _is_struct(model):
             return super().build_request_body(model, source)
-        content, components = _describe(model)
+        content, components = describe_body(model)
         return {"description": inspect.getdoc(model), "required": True, "content": content}, components
 
     def build_response_object(self, model: Any, headers_model: Any) -> tuple[_Object, _Object]:
         if not _is_struct(model):
             return super().build_response_object(model, headers_model)
-        content, components = _describe(model)
+        content, components = describe_body(model)
         response: _Object = {"description": inspect.getdoc(model), "content": content}
         if headers_model is not None:
             parameters, _ = self.build_headers_parameters(headers_model)
@@ -61,7 +61,7 @@ def _media_types(model: type[Struct]) -> MediaTypes:
     return declared() if declared is not None else {JSON: (model,)}
 
 
-def _describe(model: type[Struct]) -> tuple[_Object, _Object]:
+def describe_body(model: type[Struct]) -> tuple[_Object, _Object]:
     """Return the content of a body, and the schemas of all models that it refers to by component name."""
     content: _Object = {}
     components: _Object = {}

@@ -7,8 +7,10 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+from quart_schema.validation import QUART_SCHEMA_REQUEST_ATTRIBUTE, QUART_SCHEMA_RESPONSE_ATTRIBUTE
 
 from streamd import create_app
+from streamd.http.openapi import describe_body
 from streamd.http.schema import PROBLEM_JSON as PROBLEM
 from streamd.testing import RunningServer
 
@@ -221,6 +223,20 @@ async def test_every_reference_resolves(document: dict[str, Any]) -> None:
     references = {str(part["$ref"]) for part in walk(document) if "$ref" in part}
     assert references
     assert sorted(reference for reference in references if not resolves(document, reference)) == []
+
+
+def test_a_component_name_belongs_to_one_model() -> None:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for view in create_app().view_functions.values():
+        models = [model for model, _ in getattr(view, QUART_SCHEMA_RESPONSE_ATTRIBUTE, {}).values()]
+        if (request := getattr(view, QUART_SCHEMA_REQUEST_ATTRIBUTE, None)) is not None:
+            models.append(request[0])
+        for model in models:
+            _, components = describe_body(model)
+            for name, schema in components.items():
+                found.setdefault(name, []).append(schema)
+    assert found
+    assert [name for name, schemas in found.items() if any(schema != schemas[0] for schema in schemas)] == []
 
 
 async def test_every_operation_describes_success(document: dict[str, Any]) -> None:
