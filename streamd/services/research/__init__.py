@@ -28,12 +28,12 @@ from ...config import content_file
 from ...tasks import Kind
 from . import functions
 from .configuration import load_areas
-from .inputs import Inputs
+from .job import Research
+from .reader import Inputs
 from .routes import KIND, make_blueprint
 from .settings import ResearchSettings
 from .sources import NothingKnown, SourceFailed, register_source
 from .templates import Query
-from .work import Research
 
 __all__ = ["Inputs", "NothingKnown", "Query", "SourceFailed", "functions", "make", "register_source"]
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 from statistics import median
 from typing import Final
 
-from .inputs import Inputs
+from .reader import Inputs
 from .shapes import (
     Compliance,
     ComplianceStatus,

@@ -21,8 +21,8 @@ from ...http import (
     task_routes,
 )
 from ...tasks import StepPlan, Task
-from .requests import StartResearch, check_request
-from .session import Session, StartedSession, present_session, started_session
+from .models import Session, StartedSession, present_session, started_session
+from .query import StartResearch, check_request
 from .settings import ResearchSettings
 from .sources import Area
 

@@ -10,7 +10,7 @@ from .shapes import Shape
 from .templates import Query, Template, UrlTemplate
 
 if TYPE_CHECKING:
-    from .inputs import Inputs
+    from .reader import Inputs
 
 
 class SourceFailed(Exception):
@@ -135,7 +135,7 @@ def register_source(name: str, *, needs: tuple[type[Shape], ...] = ()) -> Callab
 
     Args:
         name: what the configuration says in ``function``.
-        needs: shapes it reads by :class:`~streamd.services.research.inputs.Inputs`; a dataset whose ``uses``
+        needs: shapes it reads by :class:`~streamd.services.research.reader.Inputs`; a dataset whose ``uses``
             lack one of them is refused at the start.
 
     Raises:

@@ -9,7 +9,7 @@ import pytest
 
 from streamd.services.research.configuration import load_areas
 from streamd.services.research.endpoints import Endpoints
-from streamd.services.research.inputs import Inputs, fetch
+from streamd.services.research.reader import Inputs, fetch
 from streamd.services.research.settings import ResearchSettings
 from streamd.services.research.sources import NothingKnown, SourceFailed, no_report, register_source
 from streamd.services.research.templates import Query

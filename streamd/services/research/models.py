@@ -8,7 +8,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from ...events.control import format_time
 from ...tasks import Status, StepStatus, Task
-from .requests import StartResearch
+from .query import StartResearch
 
 SessionStatus = Literal["initiated", "in_progress", "completed", "failed"]
 DatasetStatus = Literal["pending", "in_progress", "completed", "failed"]

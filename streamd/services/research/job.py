@@ -12,10 +12,10 @@ from ...errors import Unavailable
 from ...events.control import format_time
 from ...tasks import Progress, StepFailed, StepProgress, WorkFailed
 from .endpoints import Endpoints
-from .inputs import fetch
-from .requests import StartResearch
+from .models import Finding, Missing, SourceView
+from .query import StartResearch
+from .reader import fetch
 from .rules import derive
-from .session import Finding, Missing, SourceView
 from .settings import ResearchSettings
 from .shapes import Shape
 from .sources import Area, Dataset, SourceFailed

@@ -14,8 +14,8 @@ from streamd.database import StoreSettings
 from streamd.runtime import Runtime
 from streamd.services.research import Inputs, Query, register_source
 from streamd.services.research.configuration import load_areas
+from streamd.services.research.job import Research
 from streamd.services.research.settings import ResearchSettings
-from streamd.services.research.work import Research
 from streamd.settings import Settings
 from streamd.tasks import Kind, StepPlan, Task, Tasks
 
