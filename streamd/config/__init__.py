@@ -19,7 +19,7 @@ Imports nothing of streamd but ``streamd.errors``.
 
 from .bind import parse_bind
 from .clashes import Clash, check_order
-from .content import content_file
+from .content import content_file, load_tables, read_toml
 from .convert import to_toml
 from .fields import (
     INT32_MAX,
@@ -53,10 +53,12 @@ __all__ = [
     "content_file",
     "group",
     "load",
+    "load_tables",
     "not_negative",
     "one_of",
     "parse_bind",
     "positive",
+    "read_toml",
     "serialize_origin",
     "setting",
     "to_toml",

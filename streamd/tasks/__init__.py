@@ -28,7 +28,7 @@ begins with a snapshot of one version and continues with the next.
 """
 
 from .kinds import Ended, Kind, Present, Work
-from .messages import make_message, standard, step_fields, task_fields
+from .messages import make_message, make_snapshot, standard, step_fields, task_fields
 from .model import (
     Cause,
     Message,
@@ -71,6 +71,7 @@ __all__ = [
     "Work",
     "WorkFailed",
     "make_message",
+    "make_snapshot",
     "standard",
     "step",
     "step_fields",

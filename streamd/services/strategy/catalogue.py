@@ -1,7 +1,6 @@
 """The catalogue of the embedded rules: channels, goals, audiences and sections, read from ``data/``."""
 
 import re
-import tomllib
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -11,6 +10,7 @@ import attrs
 import msgspec
 from msgspec import Meta
 
+from ...config import load_tables
 from ...errors import ConfigError
 from ...tasks import StepPlan
 
@@ -90,7 +90,6 @@ class Section(Entry, frozen=True, kw_only=True):
         return f"strategy.{self.name}"
 
 
-E = TypeVar("E", bound=Entry)
 R = TypeVar("R", bound=RecognisedEntry)
 
 
@@ -111,33 +110,13 @@ class Catalogue(Generic[R]):
         return tuple(entry for _, entry in sorted(found, key=lambda one: one[0])) or (self.fallback,)
 
 
-def load_entries(file: Path, type: type[E]) -> tuple[E, ...]:
-    """Read a TOML file with one table for each entry.
-
-    Raises:
-        ConfigError: the file is not valid TOML, or a table is not an entry. The detail names the file, the
-            table and the key.
-    """
-    try:
-        tables = tomllib.loads(file.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{file}: {error}") from error
-    entries = []
-    for name, table in tables.items():
-        try:
-            entries.append(msgspec.convert({"name": name, **table}, type))
-        except (TypeError, msgspec.ValidationError) as error:
-            raise ConfigError(f"{file}: [{name}]: {error}") from error
-    return tuple(entries)
-
-
 def load_catalogue(file: Path, type: type[R]) -> Catalogue[R]:
     """Read a TOML file of entries that texts mention.
 
     Raises:
-        ConfigError: as :func:`load_entries`; or the number of tables without words is not one.
+        ConfigError: as :func:`~streamd.config.load_tables`; or the number of tables without words is not one.
     """
-    entries = load_entries(file, type)
+    entries = load_tables(file, type)
     fallbacks = [entry for entry in entries if not entry.words]
     if len(fallbacks) != 1:
         named = ", ".join(f"[{entry.name}]" for entry in fallbacks) or "none"
@@ -172,7 +151,7 @@ def _pattern(words: tuple[str, ...]) -> re.Pattern[str]:
 GOALS: Final = load_catalogue(DATA / "goals.toml", GoalKind)
 CHANNELS: Final = load_channels(DATA / "channels.toml", GOALS)
 AUDIENCES: Final = load_catalogue(DATA / "audiences.toml", AudienceKind)
-SECTIONS: Final = load_entries(DATA / "sections.toml", Section)
+SECTIONS: Final = load_tables(DATA / "sections.toml", Section)
 
 STEPS: Final = [StepPlan(section.name, section.weight) for section in SECTIONS]
 """The steps of a task that writes a strategy."""

@@ -1,13 +1,12 @@
 """The educational content: texts to read during the work, each shown after a step, from a TOML file."""
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from ...config import content_file
+from ...config import content_file, read_toml
 from ...errors import ConfigError
 from .catalogue import SECTIONS
 
@@ -43,16 +42,10 @@ def load_content(path: str = "") -> EducationalContent:
         ConfigError: the file cannot be read, is not valid TOML, or a value in it is invalid. The detail names
             the file and the key.
     """
+    file = Path(path) if path else content_file(DEFAULT_FILE)
     try:
-        file = Path(path) if path else content_file(DEFAULT_FILE)
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeError) as error:
-        raise ConfigError(
-            f"{_SETTING}: {path or DEFAULT_FILE} cannot be read: {error}", field=_SETTING
-        ) from error
-    try:
-        pieces = msgspec.convert(tomllib.loads(text), _File).content
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        pieces = msgspec.convert(read_toml(file, setting=_SETTING), _File).content
+    except msgspec.ValidationError as error:
         raise ConfigError(f"{_SETTING}: {file}: {error}", field=_SETTING) from error
     content: dict[str, list[dict[str, Any]]] = {section.name: [] for section in SECTIONS}
     for number, piece in enumerate(pieces):

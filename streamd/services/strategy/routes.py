@@ -8,7 +8,7 @@ from quart_trio.wrappers import TrioResponse
 
 from ... import Streamd
 from ...connections import Group
-from ...events.control import format_time
+from ...events import format_time
 from ...http import (
     CancelRoute,
     EventsRoute,
@@ -19,8 +19,7 @@ from ...http import (
     read_json,
     task_routes,
 )
-from ...tasks import Task
-from ...tasks.messages import make_snapshot
+from ...tasks import Task, make_snapshot
 from .catalogue import STEPS
 from .models import AcceptedStrategy, ProfileBody, StrategyResult, StrategyStatus
 from .profile import check_profile

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from streamd.config import load_tables
 from streamd.errors import ConfigError
 from streamd.services.strategy.catalogue import (
     AUDIENCES,
@@ -14,7 +15,6 @@ from streamd.services.strategy.catalogue import (
     Section,
     load_catalogue,
     load_channels,
-    load_entries,
 )
 
 
@@ -141,5 +141,5 @@ def test_invalid_section_names_file_table_and_key(tmp_path: Path) -> None:
     file = tmp_path / "sections.toml"
     file.write_text('[start]\ntitle = "Start"\ndoing = "Starting"\nbrief = "Begin."\nwords = "many"\n')
     with pytest.raises(ConfigError) as caught:
-        load_entries(file, Section)
+        load_tables(file, Section)
     assert f"{file}: [start]: Expected `int`, got `str` - at `$.words`" in caught.value.detail
