@@ -1,4 +1,4 @@
-"""A small HTTP server whose answers are bytes written by hand, for what real endpoints do wrong."""
+"""An HTTP server with scripted answers as bytes, valid or not."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -8,17 +8,17 @@ import trio
 
 
 def answer(status: str, body: bytes = b"", *headers: str, length: int | None = None) -> bytes:
-    """One answer; ``length`` is what its Content-Length says, if that is not the truth."""
+    """Build an answer; ``length`` is a wrong Content-Length."""
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body) if length is None else length}", *headers]
     return "\r\n".join([*lines, "Connection: close", "", ""]).encode() + body
 
 
 class Answers:
-    """Answers the requests one after the other, the last answer again and again; None is no answer at all.
+    """A server that answers requests in order, and repeats the last answer; None is no answer at all.
 
     Attributes:
         url: of the server.
-        targets: of the requests so far.
+        targets: the targets of the requests so far.
         heads: the heads of the requests so far.
     """
 
@@ -39,17 +39,17 @@ class Answers:
         self.targets.append(received.decode().split(" ")[1])
         content = self._answers[min(len(self.heads), len(self._answers)) - 1]
         if content is None:
-            await stream.receive_some()  # until the client gives up
+            await stream.receive_some()  # until the client disconnects
             return
         try:
             await stream.send_all(content)
         except trio.BrokenResourceError:
-            return  # the client has seen enough
+            return  # the client has disconnected
 
 
 @asynccontextmanager
 async def answering(*answers: bytes | None) -> AsyncIterator[Answers]:
-    """A server on the loopback interface for as long as the block lasts."""
+    """Run a server on the loopback interface for the duration of the block."""
     server = Answers(answers)
     async with trio.open_nursery() as nursery:
         [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")

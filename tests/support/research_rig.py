@@ -1,4 +1,4 @@
-"""Sources that do what a test wants, an areas file with them, and a session followed to its end."""
+"""The research service under test: controlled sources, an areas file, and a client of a session."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,13 +10,13 @@ import httpx
 import msgspec
 import trio
 
-from streamd.services.research import Inputs, Query, SourceFailed, register_source
+from streamd.services.research import Reader, ResearchQuery, SourceFailed, register_source
 from streamd.services.research.settings import ResearchSettings
 from streamd.settings import Settings
 from streamd.tasks.settings import TaskSettings
 from streamd.testing import RunningServer, open_stream, run_server
 
-ASKED = {
+REQUEST = {
     "areaId": "decision_makers",
     "companyId": "corvane-cloud",
     "userRole": "Head of Sales",
@@ -39,45 +39,45 @@ TRAVERSALS = [
     "acme\n",
     "",
 ]
-"""Ids that would lead out of the folder of data, were they put into a path."""
+"""Invalid ids of companies, most of which would lead out of a folder."""
 
 GATES: dict[str, trio.Event] = {}
-"""What the source ``rig_gate`` waits for, by company."""
+"""The events that the source ``rig_gate`` waits for, by company."""
 
 BEGUN: dict[str, trio.Event] = {}
-"""Set when that source was asked, by company."""
+"""Set when that source was called, by company."""
 
 
 @register_source("rig_gate")
-async def gate(query: Query, inputs: Inputs) -> dict[str, bool]:
-    """Waits until the test lets it go."""
-    await inputs.report("at the gate", 40)
+async def gate(query: ResearchQuery, reader: Reader) -> dict[str, bool]:
+    """Wait until the test opens the gate."""
+    await reader.report("at the gate", 40)
     BEGUN[query.company_id].set()
     await GATES[query.company_id].wait()
     return {"through": True}
 
 
 @register_source("rig_known")
-async def known(query: Query, _inputs: Inputs) -> dict[str, str]:
-    """Knows the company's id."""
+async def known(query: ResearchQuery, _reader: Reader) -> dict[str, str]:
+    """Return the company's id."""
     return {"id": query.company_id, "for": query.user_company}
 
 
 @register_source("rig_closed")
-async def closed(_query: Query, _inputs: Inputs) -> None:
-    """Never has data."""
+async def closed(_query: ResearchQuery, _reader: Reader) -> None:
+    """Fail always."""
     raise SourceFailed("the register is closed today")
 
 
 @register_source("rig_bug")
-async def bug(_query: Query, _inputs: Inputs) -> None:
-    """Has a bug."""
+async def bug(_query: ResearchQuery, _reader: Reader) -> None:
+    """Raise an unexpected error."""
     raise ValueError("secret internals")
 
 
 @register_source("rig_large")
-async def large(_query: Query, _inputs: Inputs) -> str:
-    """Has 60 kB of data."""
+async def large(_query: ResearchQuery, _reader: Reader) -> str:
+    """Return 60 kB of data."""
     return "x" * 60_000
 
 
@@ -112,7 +112,7 @@ datasets = ["large", "large_too"]
 def rig_settings(
     folder: Path, *, tasks: dict[str, Any] | None = None, more: str = "", **research: Any
 ) -> Settings:
-    """Settings of a server with these areas; what is old is only forgotten when the test says so."""
+    """Build the settings of a server with these areas, which expires nothing by itself."""
     (folder / "areas.toml").write_text(AREAS + more)
     return attrs.evolve(
         Settings(),
@@ -121,9 +121,14 @@ def rig_settings(
     )
 
 
+def query_of(company_id: str, area_id: str = "risk") -> ResearchQuery:
+    """Make a query of a caller without role and company."""
+    return ResearchQuery(area_id, company_id, "", "")
+
+
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[tuple[RunningServer, httpx.AsyncClient]]:
-    """A server with these settings, and a client of it."""
+    """Run a server with these settings, and a client of it."""
     async with (
         run_server(settings) as server,
         httpx.AsyncClient(base_url=server.url, trust_env=False) as client,
@@ -132,7 +137,7 @@ async def running(settings: Settings) -> AsyncIterator[tuple[RunningServer, http
 
 
 def new_gate(company_id: str) -> trio.Event:
-    """A gate that is closed; the event opens it."""
+    """Make a closed gate; setting the event opens it."""
     BEGUN[company_id] = trio.Event()
     GATES[company_id] = trio.Event()
     return GATES[company_id]
@@ -148,8 +153,8 @@ class Message:
 
 
 @attrs.frozen
-class Session:
-    """A session, by the URLs that its start answered."""
+class SessionClient:
+    """A client of one session, with the URLs from the answer to its start."""
 
     server: RunningServer
     client: httpx.AsyncClient
@@ -166,7 +171,7 @@ class Session:
         return fields
 
     async def follow(self, last_event_id: str | None = None) -> list[Message]:
-        """All messages up to the end of the stream."""
+        """Read the stream to its end."""
         messages = []
         async with open_stream(
             self.server.url, path=self.urls["eventsUrl"], last_event_id=last_event_id
@@ -177,7 +182,7 @@ class Session:
         return messages
 
     async def result(self) -> dict[str, Any]:
-        """The result, when the session has ended."""
+        """Return the result after the end of the session."""
         await self.follow()
         answer = await self.get("result")
         assert answer.status_code == 200, answer.text
@@ -185,9 +190,9 @@ class Session:
         return fields
 
 
-async def start(server: RunningServer, client: httpx.AsyncClient, **asked: str) -> Session:
-    """Begin a session: :data:`ASKED`, with what is said otherwise."""
-    answer = await client.post("/research/stream", json=ASKED | asked)
+async def start(server: RunningServer, client: httpx.AsyncClient, **changes: str) -> SessionClient:
+    """Start a session with :data:`REQUEST` and the given changes."""
+    answer = await client.post("/research/stream", json=REQUEST | changes)
     assert answer.status_code == 202, answer.text
     urls = answer.json()
-    return Session(server, client, urls["researchSessionId"], urls)
+    return SessionClient(server, client, urls["researchSessionId"], urls)

@@ -1,59 +1,30 @@
-"""Research: findings on a company from many datasets, and what they mean for whoever asks.
+"""Research (``/research``): findings on a company from many datasets, and conclusions for the caller.
 
-==================  ==========================================================================
-``configuration``   ``conf/research.toml``: areas and datasets, and every mistake in them
-``sources``         the values that it becomes, and :func:`register_source`
-``templates``       texts with ``{company_id}``: where fields may stand, and how they are filled
-``shapes``          what datasets say, as far as rules read it
+==================  ================================================================================
+``service``         ``make``: composes the service
+``routes``          the endpoints; ``models`` their answers
+``query``           the validated query of a session
+``job``             the work of a session: its datasets in parallel, then the conclusions
+``configuration``   reads the areas file (``conf/research.toml``)
+``sources``         the port of a dataset's source
 ``files``           datasets in files
 ``endpoints``       datasets behind HTTP endpoints
-``functions``       datasets that are computed: the functions that come with streamd
-``inputs``          what functions may read; the fetching of any dataset
-``roles``           what a job title says
-``rules``           insights and recommendations out of the findings
-``requests``        what may be asked
-``work``            the work of a session: all of that together
-``session``         a session as clients see it
-``views``           ``/research``
-==================  ==========================================================================
+``reader``          datasets computed by registered functions; :func:`register_source`
+``functions``       the functions that come with streamd
+``templates``       texts with fields such as ``{company_id}``
+``shapes``          the shapes of datasets, which rules read
+``roles``           job titles: their level and field
+``rules``           insights and recommendations from the findings
+==================  ================================================================================
 
-A session is a task of the kind ``research``: its datasets are the steps, fetched side by side; one that
-fails fails its step, and the session only if all do.
+A session is a task of the kind ``research``. Its datasets are the steps, fetched in parallel. A dataset that
+fails fails its step; the session fails only if all of them do.
+
+A program adds sources of its own with :func:`register_source`, before the service is made.
 """
 
-from pathlib import Path
+from .query import ResearchQuery
+from .reader import Reader, register_source
+from .sources import NothingKnown, SourceFailed
 
-from ... import Service, Streamd
-from ...config import content_file
-from ...tasks import Kind
-from . import functions
-from .configuration import load_areas
-from .job import Research
-from .reader import Inputs
-from .routes import KIND, make_blueprint
-from .settings import ResearchSettings
-from .sources import NothingKnown, SourceFailed, register_source
-from .templates import Query
-
-__all__ = ["Inputs", "NothingKnown", "Query", "SourceFailed", "functions", "make", "register_source"]
-
-
-def make(streamd: Streamd, settings: ResearchSettings) -> Service:
-    """Build the service.
-
-    Raises:
-        ConfigError: the areas file cannot be used.
-    """
-    path = Path(settings.areas_file) if settings.areas_file else content_file("research.toml")
-    areas = load_areas(path, settings)
-    research = Research(areas, settings, streamd.settings.tasks.max_result_bytes)
-    kind = Kind(
-        name=KIND,
-        work=research.work,
-        timeout_seconds=settings.timeout_seconds,
-        keep_seconds=settings.keep_seconds,
-        max_kept=settings.max_sessions,
-        compress_results=settings.compress_results,
-        private=True,
-    )
-    return Service(make_blueprint(streamd, settings, areas), [kind])
+__all__ = ["NothingKnown", "Reader", "ResearchQuery", "SourceFailed", "register_source"]

@@ -1,10 +1,12 @@
-"""Datasets behind HTTP endpoints: one GET, retried where that can help."""
+"""Datasets behind HTTP endpoints: one GET, retried if a retry can help."""
 
 import ssl
-from functools import cached_property, partial
+from collections.abc import Mapping
+from functools import cache, partial
 from http import HTTPStatus
 from typing import Any, Final
 
+import attrs
 import httpx
 import trio
 
@@ -22,9 +24,10 @@ from ...outbound import (
     StreamedResponse,
     fetch,
 )
-from .files import decode
-from .sources import HttpSource, NothingKnown, Report, SourceFailed
-from .templates import Query
+from .files import select
+from .query import ResearchQuery
+from .sources import NothingKnown, SourceFailed, SourceReport, decode_json
+from .templates import Template, UrlTemplate
 
 # A session has a time limit, so an endpoint that asks for a longer wait is not retried.
 _MAX_WAIT_SECONDS: Final = 30.0
@@ -36,112 +39,106 @@ _RETRIED_STATUSES: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 _UNKNOWN_STATUSES: Final = frozenset({204, 404, 410})
 
 
-class Endpoints:
-    """Fetches JSON from HTTP endpoints. Redirects are not followed: the configuration names the endpoint."""
+@attrs.frozen
+class HttpSource:
+    """An HTTP endpoint that answers GET with JSON. Redirects are not followed."""
 
-    @cached_property
-    def _tls(self) -> ssl.SSLContext:
-        return httpx.create_ssl_context()  # takes tens of milliseconds, and is the same for all
+    url: UrlTemplate
+    entry: tuple[Template, ...] = ()  # names of members that lead to the data, each inside the one before
+    headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)  # may hold keys
+    timeout_seconds: float = 10.0  # of one attempt, its body included
+    attempts: int = 3
+    retry_seconds: float = 0.5  # before the second attempt; doubled for each further one
 
-    async def fetch(self, source: HttpSource, query: Query, max_bytes: int, report: Report) -> Any:
-        """Return the JSON of the endpoint's answer.
+    kind: Final = "http"
 
-        Args:
-            source: the endpoint.
-            query: fills the URL's template.
-            max_bytes: the maximum size of the answer (bytes).
-            report: called with the progress of a long answer, and before each wait.
+    @property
+    def label(self) -> str:
+        return self.url.host  # the path or query may reveal more than clients should see
 
-        Raises:
-            NothingKnown: the endpoint does not know the company (204, 404, 410).
-            SourceFailed: the endpoint rejected the request, no attempt succeeded, or the answer is too large
-                or no JSON.
+    async def fetch(self, query: ResearchQuery, max_bytes: int, report: SourceReport) -> Any:
+        """See :meth:`.sources.DataSource.fetch`. Cancelling closes the connection."""
+        await report(f"asking {self.label}")
+        content = await self._get(query, max_bytes, report)
+        return select(decode_json(content, f"the answer of {self.label}"), self.entry, query)
 
-        Cancelling closes the connection.
-        """
-
+    async def _get(self, query: ResearchQuery, max_bytes: int, report: SourceReport) -> bytes:
         async def on_retry(notice: RetryNotice) -> None:
-            sentence = _sentence(notice.failure, source)
-            await report(f"{source.shown} {sentence}; trying again in {notice.wait_seconds:.1f} s")
+            sentence = self._describe(notice.failure)
+            await report(f"{self.label} {sentence}; trying again in {notice.wait_seconds:.1f} s")
 
         # A compressed answer would turn the limit on its size into one on something else.
-        headers = {"Accept": "application/json", "Accept-Encoding": "identity", **source.headers}
-        async with httpx.AsyncClient(verify=self._tls, timeout=None) as client:  # noqa: S113 - fetch has one
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity", **self.headers}
+        backoff = Backoff(initial_seconds=self.retry_seconds, max_seconds=_MAX_WAIT_SECONDS)
+        async with httpx.AsyncClient(verify=_tls(), timeout=None) as client:  # noqa: S113 - fetch has one
             try:
-                content = await fetch(
+                return await fetch(
                     client,
-                    client.build_request("GET", source.url.fill(query), headers=headers),
-                    partial(_read, source=source, query=query, max_bytes=max_bytes, report=report),
-                    policy=_make_policy(source),
-                    attempt_timeout_seconds=source.timeout_seconds,
+                    client.build_request("GET", self.url.fill(query), headers=headers),
+                    partial(self._read, query=query, max_bytes=max_bytes, report=report),
+                    policy=RetryPolicy(
+                        attempts=self.attempts, backoff=backoff, max_wait_seconds=_MAX_WAIT_SECONDS
+                    ),
+                    attempt_timeout_seconds=self.timeout_seconds,
                     decode=False,
                     on_retry=on_retry,
                 )
             except RetriesExhausted as exhausted:
                 number = exhausted.attempts
-                attempts = "" if number == 1 else f" (try {number} of {source.attempts})"
-                sentence = _sentence(exhausted.failure, source)
-                raise SourceFailed(f"{source.shown} {sentence}{attempts}") from exhausted
+                attempts = "" if number == 1 else f" (try {number} of {self.attempts})"
+                sentence = self._describe(exhausted.failure)
+                raise SourceFailed(f"{self.label} {sentence}{attempts}") from exhausted
             except ResponseTooLarge as error:
-                raise SourceFailed(
-                    f"the answer of {source.shown} is larger than {max_bytes} bytes"
-                ) from error
+                raise SourceFailed(f"the answer of {self.label} is larger than {max_bytes} bytes") from error
             except FetchFailed as error:
-                raise SourceFailed(f"{source.shown} {_sentence(error, source)}") from error
-        return decode(content, f"the answer of {source.shown}")
+                raise SourceFailed(f"{self.label} {self._describe(error)}") from error
+
+    async def _read(
+        self, response: StreamedResponse, *, query: ResearchQuery, max_bytes: int, report: SourceReport
+    ) -> bytes:
+        """Read the body of an answer, and report its progress."""
+        self._check_head(response, query)
+        content = bytearray()
+        length = response.content_length
+        reported_bytes, reported_at = 0, trio.current_time()
+        async for piece in response.pieces(max_bytes=max_bytes):
+            content += piece
+            now = trio.current_time()
+            if len(content) - reported_bytes >= _REPORT_BYTES or now - reported_at >= _REPORT_SECONDS:
+                reported_bytes, reported_at = len(content), now
+                percent = 100 * len(content) / length if length else None
+                await report(f"{len(content)} bytes from {self.label}", percent)
+        return bytes(content)
+
+    def _check_head(self, response: StreamedResponse, query: ResearchQuery) -> None:
+        status = response.status
+        phrase = HTTPStatus(status).phrase if status in _STATUSES else ""
+        sentence = f"answered {status} {phrase}".rstrip()
+        if status in _RETRIED_STATUSES:
+            raise AttemptFailed(sentence, retry_after_seconds=response.retry_after_seconds)
+        if status in _UNKNOWN_STATUSES:
+            raise NothingKnown(query)
+        if status != HTTPStatus.OK:
+            raise SourceFailed(f"{self.label} {sentence}")
+        if response.is_encoded:
+            raise SourceFailed(f"{self.label} answered compressed, which was not asked for")
+
+    def _describe(self, failure: StreamdError) -> str:
+        """Return the predicate of a sentence about the source."""
+        match failure:
+            case AttemptFailed():
+                return failure.detail
+            case ResponseTimeout():
+                return f"did not answer within {self.timeout_seconds:g} s"
+            case ResponseBroken():
+                return "cut its answer off"
+            case _:
+                return "cannot be reached"
 
 
-def _make_policy(source: HttpSource) -> RetryPolicy:
-    backoff = Backoff(initial_seconds=source.retry_seconds, max_seconds=_MAX_WAIT_SECONDS)
-    return RetryPolicy(attempts=source.attempts, backoff=backoff, max_wait_seconds=_MAX_WAIT_SECONDS)
+_STATUSES: Final = frozenset(HTTPStatus)
 
 
-async def _read(
-    response: StreamedResponse, *, source: HttpSource, query: Query, max_bytes: int, report: Report
-) -> bytes:
-    """Read the body of an answer, and report its progress."""
-    _check_head(response, source, query)
-    content = bytearray()
-    length = response.content_length
-    reported_bytes, reported_at = 0, trio.current_time()
-    async for piece in response.pieces(max_bytes=max_bytes):
-        content += piece
-        now = trio.current_time()
-        if len(content) - reported_bytes >= _REPORT_BYTES or now - reported_at >= _REPORT_SECONDS:
-            reported_bytes, reported_at = len(content), now
-            percent = 100 * len(content) / length if length else None
-            await report(f"{len(content)} bytes from {source.shown}", percent)
-    return bytes(content)
-
-
-def _check_head(response: StreamedResponse, source: HttpSource, query: Query) -> None:
-    status = response.status
-    sentence = f"answered {status} {_phrase(status)}".rstrip()
-    if status in _RETRIED_STATUSES:
-        raise AttemptFailed(sentence, retry_after_seconds=response.retry_after_seconds)
-    if status in _UNKNOWN_STATUSES:
-        raise NothingKnown(query)
-    if status != HTTPStatus.OK:
-        raise SourceFailed(f"{source.shown} {sentence}")
-    if response.is_encoded:
-        raise SourceFailed(f"{source.shown} answered compressed, which was not asked for")
-
-
-def _sentence(failure: StreamdError, source: HttpSource) -> str:
-    """Return the predicate of a sentence about the source."""
-    match failure:
-        case AttemptFailed():
-            return failure.detail
-        case ResponseTimeout():
-            return f"did not answer within {source.timeout_seconds:g} s"
-        case ResponseBroken():
-            return "cut its answer off"
-        case _:
-            return "cannot be reached"
-
-
-def _phrase(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return ""
+@cache
+def _tls() -> ssl.SSLContext:
+    return httpx.create_ssl_context()  # takes tens of milliseconds, and is the same for all

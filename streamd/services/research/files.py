@@ -3,17 +3,76 @@
 import os
 import stat
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-import msgspec
+import attrs
 import trio
 
-from .sources import FileSource, NothingKnown, SourceFailed
-from .templates import IDS, Query, Template
+from .query import ResearchQuery
+from .sources import NothingKnown, SourceFailed, SourceReport, decode_json, time_limit
+from .templates import IDS, Template
+
+
+@attrs.frozen
+class FileSource:
+    """A JSON file, and the members that lead to the data in it."""
+
+    folder: Path  # which the path never leaves, whatever the values of its fields are
+    path: Template
+    entry: tuple[Template, ...] = ()  # names of members, each inside the one before
+    timeout_seconds: float = 10.0
+
+    kind: Final = "file"
+
+    @property
+    def label(self) -> str:
+        return f"{self.folder.name}/{self.path.text}"
+
+    async def fetch(self, query: ResearchQuery, max_bytes: int, report: SourceReport) -> Any:
+        """See :meth:`.sources.DataSource.fetch`."""
+        with time_limit(self, self.timeout_seconds):
+            await report(f"reading {self.label}")
+            return select(await self.read(query, max_bytes), self.entry, query)
+
+    async def read(self, query: ResearchQuery, max_bytes: int) -> Any:
+        """Read the whole file in a thread, whose answer is dropped on cancelling.
+
+        Raises:
+            NothingKnown: the file does not exist, and its path depends on the query.
+            SourceFailed: the file cannot be read, is too large, or is not JSON.
+        """
+        # Reading has no side effect, and the thread closes the file, so it may be abandoned.
+        return await trio.to_thread.run_sync(self._read, query, max_bytes, abandon_on_cancel=True)
+
+    def locate(self, query: ResearchQuery) -> Path:
+        """Return the path of the file for a query.
+
+        Raises:
+            SourceFailed: it would lie outside the folder, also by a symbolic link.
+        """
+        folder = self.folder.resolve()
+        try:
+            path = (folder / self.path.fill(query)).resolve()
+        except (ValueError, RuntimeError) as error:  # a NUL; a loop of links
+            raise SourceFailed("that is no path of a file") from error
+        if not path.is_relative_to(folder):
+            raise SourceFailed("that path leads out of the folder of the data")
+        return path
+
+    def _read(self, query: ResearchQuery, max_bytes: int) -> Any:
+        try:
+            content = _read_bytes(self.locate(query), max_bytes)
+        except FileNotFoundError as error:
+            if self.path.fields:
+                raise NothingKnown(query) from error
+            raise SourceFailed(f"the file {self.label} is missing") from error
+        except OSError as error:
+            raise SourceFailed(f"the file {self.label} cannot be read: {error.strerror or error}") from error
+        return decode_json(content, f"the file {self.label}")
 
 
 def static_folder(base: Path, path: Template) -> tuple[Path, Template]:
-    """The deepest folder that no field decides about, and the path below it.
+    """Split a path into the deepest folder without fields, and the path below it.
 
     Raises:
         ValueError: the path is absolute, or leads out of ``base``.
@@ -27,75 +86,12 @@ def static_folder(base: Path, path: Template) -> tuple[Path, Template]:
     return base.joinpath(*head), Template.parse("/".join(segments), IDS)
 
 
-def locate(source: FileSource, query: Query) -> Path:
-    """The file for one query.
+def select(document: Any, entry: tuple[Template, ...], query: ResearchQuery) -> Any:
+    """Return the value at the end of the members that ``entry`` names.
 
     Raises:
-        SourceFailed: it would lie outside the source's folder, also by a symbolic link.
-    """
-    folder = source.folder.resolve()
-    try:
-        path = (folder / source.path.fill(query)).resolve()
-    except (ValueError, RuntimeError) as error:  # a NUL; a loop of links
-        raise SourceFailed("that is no path of a file") from error
-    if not path.is_relative_to(folder):
-        raise SourceFailed("that path leads out of the folder of the data")
-    return path
-
-
-async def read_file(source: FileSource, query: Query, max_bytes: int) -> Any:
-    """The JSON of the file, whole. It is read in a thread; cancelled, the thread's answer is dropped.
-
-    Raises:
-        NothingKnown: there is no such file, and its name depends on the query.
-        SourceFailed: it cannot be read, is too large, or is no JSON.
-    """
-    # Only reads, and closes what it opened: nothing is lost when nobody waits for it any more.
-    return await trio.to_thread.run_sync(_read, source, query, max_bytes, abandon_on_cancel=True)
-
-
-def _read(source: FileSource, query: Query, max_bytes: int) -> Any:
-    try:
-        content = _read_bytes(locate(source, query), max_bytes)
-    except FileNotFoundError as error:
-        if source.path.fields:
-            raise NothingKnown(query) from error
-        raise SourceFailed(f"the file {source.shown} is missing") from error
-    except OSError as error:
-        raise SourceFailed(f"the file {source.shown} cannot be read: {error.strerror or error}") from error
-    return decode(content, f"the file {source.shown}")
-
-
-def _read_bytes(path: Path, max_bytes: int) -> bytes:
-    # Without O_NONBLOCK opening a FIFO would wait for its writer, and hold the thread.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise SourceFailed("what should be a file of data is none")
-        content = file.read(max_bytes + 1)
-    if len(content) > max_bytes:
-        raise SourceFailed(f"the file is larger than {max_bytes} bytes")
-    return content
-
-
-def decode(content: bytes, what: str) -> Any:
-    """The JSON value of a file or an answer.
-
-    Raises:
-        SourceFailed: it is no JSON.
-    """
-    try:
-        return msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise SourceFailed(f"{what} is not JSON: {str(error)[:200]}") from error
-
-
-def select(document: Any, entry: tuple[Template, ...], query: Query) -> Any:
-    """Go into the members that ``entry`` names.
-
-    Raises:
-        NothingKnown: the member that stands for the query is not there, or null.
-        SourceFailed: the data is not built that way.
+        NothingKnown: the member named after the query is missing or null.
+        SourceFailed: another member is missing.
     """
     for template in entry:
         name = template.fill(query)
@@ -109,3 +105,15 @@ def select(document: Any, entry: tuple[Template, ...], query: Query) -> Any:
     if document is None:
         raise NothingKnown(query)
     return document
+
+
+def _read_bytes(path: Path, max_bytes: int) -> bytes:
+    # Without O_NONBLOCK opening a FIFO would wait for its writer, and hold the thread.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise SourceFailed("the path of the data does not name a regular file")
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise SourceFailed(f"the file is larger than {max_bytes} bytes")
+    return content

@@ -1,6 +1,6 @@
-"""The functions that come with streamd: each computes something from what files say.
+"""The registered functions that come with streamd: each computes a dataset from files.
 
-They look only at the data, never at today's date: the same files give the same answer.
+They use the dates in the data, never today's date: the same files give the same answer.
 """
 
 from collections.abc import Mapping
@@ -8,7 +8,8 @@ from datetime import timedelta
 from statistics import median
 from typing import Final
 
-from .reader import Inputs
+from .query import ResearchQuery
+from .reader import Reader, register_source
 from .shapes import (
     Compliance,
     ComplianceStatus,
@@ -18,21 +19,20 @@ from .shapes import (
     Customers,
     Expiring,
     Financials,
-    Gap,
     Hiring,
     HiringTrend,
     Partnerships,
     Peer,
+    PeerGap,
     PeerGrowth,
     Peers,
     People,
-    Profile,
     Relation,
+    ResearchProfile,
     Technology,
     TechnologyGaps,
 )
-from .sources import NothingKnown, SourceFailed, register_source
-from .templates import Query
+from .sources import NothingKnown, SourceFailed
 
 _TREND_MONTHS: Final = 3
 _EXPIRES_SOON: Final = timedelta(days=180)
@@ -41,9 +41,11 @@ _LEGAL_FORMS: Final = frozenset(
 )
 
 
-async def _industry_peers(query: Query, inputs: Inputs) -> tuple[Profile, dict[str, Profile]]:
-    """The company's profile, and those of the others of its industry by id."""
-    profiles = await inputs.all(Profile)
+async def _industry_peers(
+    query: ResearchQuery, reader: Reader
+) -> tuple[ResearchProfile, dict[str, ResearchProfile]]:
+    """Return the company's profile, and those of the other companies of its industry by id."""
+    profiles = await reader.all(ResearchProfile)
     if (own := profiles.get(query.company_id)) is None:
         raise NothingKnown(query)
     peers = {
@@ -54,10 +56,10 @@ async def _industry_peers(query: Query, inputs: Inputs) -> tuple[Profile, dict[s
     return own, peers
 
 
-@register_source("peers_in_industry", needs=(Profile,))
-async def peers_in_industry(query: Query, inputs: Inputs) -> Peers:
-    """Who else is in the industry, and where the company stands by its size."""
-    own, others = await _industry_peers(query, inputs)
+@register_source("peers_in_industry", needs=(ResearchProfile,))
+async def peers_in_industry(query: ResearchQuery, reader: Reader) -> Peers:
+    """List the peers in the industry, and rank the company by size."""
+    own, others = await _industry_peers(query, reader)
     peers = [Peer(id=id, name=p.name, employees=p.employees, country=p.country) for id, p in others.items()]
     peers.sort(key=lambda peer: (-(peer.employees or 0), peer.name))
     rank = None
@@ -66,11 +68,11 @@ async def peers_in_industry(query: Query, inputs: Inputs) -> Peers:
     return Peers(industry=own.industry, peers=peers, rank_by_employees=rank)
 
 
-@register_source("growth_against_peers", needs=(Profile, Financials))
-async def growth_against_peers(query: Query, inputs: Inputs) -> PeerGrowth:
-    """How revenue grew in the last year known, beside the peers that have figures for the same two years."""
-    _, others = await _industry_peers(query, inputs)
-    figures = await inputs.all(Financials)
+@register_source("growth_against_peers", needs=(ResearchProfile, Financials))
+async def growth_against_peers(query: ResearchQuery, reader: Reader) -> PeerGrowth:
+    """Compare the growth of revenue in the last known year with peers that have figures for both years."""
+    _, others = await _industry_peers(query, reader)
+    figures = await reader.all(Financials)
     if (own := figures.get(query.company_id)) is None or not own.years:
         raise NothingKnown(query)
     last = max(year.year for year in own.years)
@@ -91,7 +93,7 @@ async def growth_against_peers(query: Query, inputs: Inputs) -> PeerGrowth:
 
 
 def _growth(figures: Financials, year: int) -> float | None:
-    """Percent by which revenue grew from the year before; None where either year is not known."""
+    """Return the growth of revenue over the year before (%); None if either year is unknown."""
     revenue = {entry.year: entry.revenue for entry in figures.years}
     if year not in revenue or not revenue.get(year - 1):
         return None
@@ -99,9 +101,9 @@ def _growth(figures: Financials, year: int) -> float | None:
 
 
 @register_source("contact_completeness", needs=(People,))
-async def contact_completeness(_query: Query, inputs: Inputs) -> ContactCompleteness:
-    """How many of the people known can be reached, and who cannot."""
-    people = (await inputs.entry(People)).people
+async def contact_completeness(_query: ResearchQuery, reader: Reader) -> ContactCompleteness:
+    """Count the people with contact data, and list those without."""
+    people = (await reader.entry(People)).people
     reachable = [person for person in people if person.email or person.phone]
     return ContactCompleteness(
         people=len(people),
@@ -113,9 +115,9 @@ async def contact_completeness(_query: Query, inputs: Inputs) -> ContactComplete
 
 
 @register_source("hiring_trend", needs=(Hiring,))
-async def hiring_trend(_query: Query, inputs: Inputs) -> HiringTrend:
-    """The open positions of the last three months, beside those of the three before."""
-    months = sorted((await inputs.entry(Hiring)).months, key=lambda entry: entry.month)
+async def hiring_trend(_query: ResearchQuery, reader: Reader) -> HiringTrend:
+    """Compare the open positions of the last three months with the three months before."""
+    months = sorted((await reader.entry(Hiring)).months, key=lambda entry: entry.month)
     if len(months) < 2 * _TREND_MONTHS:
         raise SourceFailed(f"there are figures for {len(months)} months; a trend takes {2 * _TREND_MONTHS}")
     recent = months[-_TREND_MONTHS:]
@@ -135,24 +137,24 @@ async def hiring_trend(_query: Query, inputs: Inputs) -> HiringTrend:
     )
 
 
-def _gaps(own: set[str], peers: Mapping[str, set[str]]) -> list[Gap]:
-    """What at least half of the peers have and the company has not, the most common first."""
+def _gaps(own: set[str], peers: Mapping[str, set[str]]) -> list[PeerGap]:
+    """List the names that at least half of the peers have and the company lacks, the most common first."""
     names = {name for having in peers.values() for name in having} - own
     gaps = [
-        Gap(name=name, peers_with=sum(1 for having in peers.values() if name in having), peers=len(peers))
+        PeerGap(name=name, peers_with=sum(1 for having in peers.values() if name in having), peers=len(peers))
         for name in names
     ]
     common = [gap for gap in gaps if 2 * gap.peers_with >= gap.peers]
     return sorted(common, key=lambda gap: (-gap.peers_with, gap.name))
 
 
-@register_source("technology_gaps", needs=(Profile, Technology))
-async def technology_gaps(query: Query, inputs: Inputs) -> TechnologyGaps:
-    """Categories of tools that most peers have and the company has not, and the other way round."""
-    _, others = await _industry_peers(query, inputs)
+@register_source("technology_gaps", needs=(ResearchProfile, Technology))
+async def technology_gaps(query: ResearchQuery, reader: Reader) -> TechnologyGaps:
+    """Compare the categories of tools with those of the peers."""
+    _, others = await _industry_peers(query, reader)
     used = {
         id: {tool.category for tool in technology.tools}
-        for id, technology in (await inputs.all(Technology)).items()
+        for id, technology in (await reader.all(Technology)).items()
     }
     if (own := used.get(query.company_id)) is None:
         raise NothingKnown(query)
@@ -165,9 +167,9 @@ async def technology_gaps(query: Query, inputs: Inputs) -> TechnologyGaps:
 
 
 @register_source("customer_concentration", needs=(Customers,))
-async def customer_concentration(_query: Query, inputs: Inputs) -> Concentration:
-    """How much of the revenue hangs on the largest customers."""
-    customers = (await inputs.entry(Customers)).customers
+async def customer_concentration(_query: ResearchQuery, reader: Reader) -> Concentration:
+    """Compute the shares of the largest customers in the revenue."""
+    customers = (await reader.entry(Customers)).customers
     shares = sorted(
         ((c.share_of_revenue, c.name) for c in customers if c.share_of_revenue is not None),
         key=lambda share: (-share[0], share[1]),
@@ -182,11 +184,11 @@ async def customer_concentration(_query: Query, inputs: Inputs) -> Concentration
     )
 
 
-@register_source("compliance_status", needs=(Profile, Compliance))
-async def compliance_status(query: Query, inputs: Inputs) -> ComplianceStatus:
-    """Certificates that end within half a year, those that most peers hold, and incidents still open."""
-    _, others = await _industry_peers(query, inputs)
-    every = await inputs.all(Compliance)
+@register_source("compliance_status", needs=(ResearchProfile, Compliance))
+async def compliance_status(query: ResearchQuery, reader: Reader) -> ComplianceStatus:
+    """List certificates that expire within half a year or are missing, and open incidents."""
+    _, others = await _industry_peers(query, reader)
+    every = await reader.all(Compliance)
     if (own := every.get(query.company_id)) is None:
         raise NothingKnown(query)
     valid = {
@@ -198,7 +200,7 @@ async def compliance_status(query: Query, inputs: Inputs) -> ComplianceStatus:
         for entry in own.certificates
         if entry.expires - own.as_of <= _EXPIRES_SOON
     ]
-    # One that has run out is told as such, and is no gap beside that.
+    # An expired certificate is listed as such, and is no gap.
     held = {certificate.name for certificate in own.certificates}
     return ComplianceStatus(
         expiring=sorted(expiring, key=lambda entry: (entry.days, entry.name)),
@@ -207,18 +209,18 @@ async def compliance_status(query: Query, inputs: Inputs) -> ComplianceStatus:
     )
 
 
-@register_source("relation_to_caller", needs=(Profile, Customers, Partnerships))
-async def relation_to_caller(query: Query, inputs: Inputs) -> Relation:
-    """What connects the caller's company with the one asked about, found by their names."""
-    profiles = await inputs.all(Profile)
+@register_source("relation_to_caller", needs=(ResearchProfile, Customers, Partnerships))
+async def relation_to_caller(query: ResearchQuery, reader: Reader) -> Relation:
+    """Find the relation between the caller's company and the company of the query by their names."""
+    profiles = await reader.all(ResearchProfile)
     if (own := profiles.get(query.company_id)) is None:
         raise NothingKnown(query)
     wanted = _plain(query.user_company)
     called = (id for id, profile in profiles.items() if wanted in (_plain(id), _plain(profile.name)))
     caller_id = next(called, "") if wanted else ""
     caller = profiles.get(caller_id)
-    customers = await inputs.all(Customers)
-    partnerships = await inputs.all(Partnerships)
+    customers = await reader.all(Customers)
+    partnerships = await reader.all(Partnerships)
     roles = []
     if query.company_id in customers and _named(wanted, customers[query.company_id].customers):
         roles.append("customer")
@@ -240,7 +242,7 @@ async def relation_to_caller(query: Query, inputs: Inputs) -> Relation:
 
 
 def _plain(name: str) -> str:
-    """A company's name as it is compared: letters and digits in small, without its legal form."""
+    """Normalize a company's name: letters and digits in lower case, without the legal form."""
     words = "".join(char if char.isalnum() else " " for char in name.casefold()).split()
     while len(words) > 1 and words[-1] in _LEGAL_FORMS:
         words.pop()

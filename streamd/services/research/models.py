@@ -1,14 +1,15 @@
-"""A session as clients see it: a task of the kind ``research``, in the words of the research service."""
+"""The answers of ``/research``, as ``/openapi.json`` documents them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from ...events.control import format_time
+from ...events import format_time
 from ...tasks import Status, StepStatus, Task
-from .query import StartResearch
+from .query import ResearchQuery
+from .sources import Area
 
 SessionStatus = Literal["initiated", "in_progress", "completed", "failed"]
 DatasetStatus = Literal["pending", "in_progress", "completed", "failed"]
@@ -26,12 +27,30 @@ _STEP_STATUS: Final[Mapping[StepStatus, DatasetStatus]] = {
     StepStatus.RUNNING: "in_progress",
     StepStatus.COMPLETED: "completed",
     StepStatus.FAILED: "failed",
-    StepStatus.SKIPPED: "failed",  # no dataset is skipped; one that was has brought nothing
+    StepStatus.SKIPPED: "failed",  # the service skips no dataset; a skipped one has no data
 }
 
 
-class StartedSession(msgspec.Struct, rename="camel", kw_only=True):
-    """A session that has begun, and where it is followed."""
+class CamelStruct(msgspec.Struct, rename="camel", kw_only=True):
+    """Base of the answers, whose fields are camelCase on the wire."""
+
+
+class AreaSummary(CamelStruct, kw_only=True):
+    """An area, and its datasets."""
+
+    area_id: str
+    title: str
+    datasets: list[str]
+
+
+class AreaList(CamelStruct, kw_only=True):
+    """All areas."""
+
+    areas: list[AreaSummary]
+
+
+class StartedSession(CamelStruct, kw_only=True):
+    """A session that was started, and its URLs."""
 
     research_session_id: str
     status: SessionStatus
@@ -40,18 +59,18 @@ class StartedSession(msgspec.Struct, rename="camel", kw_only=True):
     result_url: str
 
 
-class SessionStep(msgspec.Struct, rename="camel", kw_only=True):
+class SessionStep(CamelStruct, kw_only=True):
     """One dataset of a session."""
 
     dataset: str
     status: DatasetStatus
     completed: bool
     message: str
-    error: Annotated[str, Meta(description="Why there is no data.")] | UnsetType = UNSET
+    error: Annotated[str, Meta(description="The reason if there is no data.")] | UnsetType = UNSET
 
 
-class Session(msgspec.Struct, rename="camel", kw_only=True):
-    """A session as it is now."""
+class ResearchSession(CamelStruct, kw_only=True):
+    """The current state of a session."""
 
     research_session_id: str
     status: SessionStatus
@@ -66,31 +85,44 @@ class Session(msgspec.Struct, rename="camel", kw_only=True):
     progress: Annotated[float, Meta(ge=0, le=100)]
     message: str
     steps: list[SessionStep]
-    error: Annotated[str, Meta(description="Why it failed.")] | UnsetType = UNSET
-    code: Annotated[str, Meta(description="The same, for programs.")] | UnsetType = UNSET
+    error: Annotated[str, Meta(description="The reason if the session failed.")] | UnsetType = UNSET
+    code: Annotated[str, Meta(description="The code of the error, for programs.")] | UnsetType = UNSET
 
 
-def session_urls(session_id: str) -> dict[str, str]:
-    """Where a session is followed."""
-    base = f"/research/stream/{session_id}"
-    return {"events_url": f"{base}/events", "status_url": f"{base}/status", "result_url": f"{base}/result"}
+class ResearchResult(CamelStruct, kw_only=True):
+    """The findings by dataset, and the conclusions for the caller."""
+
+    research_session_id: str
+    area_id: str
+    title: str
+    company_id: str
+    user_role: str
+    user_company: str
+    time: str
+    findings: list[dict[str, Any]]
+    missing: list[dict[str, Any]]
+    insights: list[dict[str, Any]]
+    recommendations: list[dict[str, Any]]
 
 
-def started_session(task: Task) -> StartedSession:
-    """What whoever began a session is told. It says initiated even if work on it has begun by now."""
-    return StartedSession(research_session_id=task.id, status="initiated", **session_urls(task.id))
+def describe_areas(areas: Iterable[Area]) -> AreaList:
+    """Build the list of the areas."""
+    return AreaList(
+        areas=[
+            AreaSummary(
+                area_id=area.id, title=area.title, datasets=[dataset.name for dataset in area.datasets]
+            )
+            for area in areas
+        ]
+    )
 
 
-def present_session(task: Task, input: Any) -> Session:
-    """Build the session that a task with this input is."""
-    asked = msgspec.convert(input, StartResearch)
-    return Session(
+def present_session(task: Task, query: ResearchQuery) -> ResearchSession:
+    """Build the session from its task and its query."""
+    return ResearchSession(
         research_session_id=task.id,
         status=_STATUS[task.status],
-        area_id=asked.areaId,
-        company_id=asked.companyId,
-        user_role=asked.userRole,
-        user_company=asked.userCompany,
+        **msgspec.structs.asdict(query),
         datasets=[step.name for step in task.steps],
         start_time=format_time(task.created_at),
         end_time=format_time(task.ended_at) if task.ended_at is not None else None,
@@ -110,28 +142,3 @@ def present_session(task: Task, input: Any) -> Session:
         error=task.error.detail if task.error is not None else UNSET,
         code=task.error.code if task.error is not None else UNSET,
     )
-
-
-class SourceView(msgspec.Struct, rename="camel", kw_only=True):
-    """Where data came from."""
-
-    kind: Literal["file", "http", "function"]
-    name: str
-
-
-class Finding(msgspec.Struct, rename="camel", kw_only=True):
-    """What one dataset said."""
-
-    dataset: str
-    title: str
-    source: SourceView
-    time: Time
-    data: Any
-
-
-class Missing(msgspec.Struct, rename="camel", kw_only=True):
-    """A dataset without data, and why."""
-
-    dataset: str
-    title: str
-    reason: str

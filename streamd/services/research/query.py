@@ -1,48 +1,59 @@
-"""What may be asked: the request, and every reason to refuse it."""
+"""The query of a session: what to research, for whom, and the validation of a requested one."""
 
+import re
 import unicodedata
-from collections.abc import Mapping
-from typing import Annotated
+from collections.abc import Collection
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
 
 from ...errors import InvalidField
-from .sources import Area
-from .templates import COMPANY_ID
+
+COMPANY_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
+"""Pattern of a company's id: no separators, and never ``.`` or ``..``, which have a meaning in paths."""
 
 
-class StartResearch(msgspec.Struct, frozen=True):
-    """What is to be found out, and for whom."""
+class ResearchQuery(msgspec.Struct, frozen=True, rename="camel"):
+    """The company and the area to research, and the caller."""
 
-    areaId: Annotated[str, Meta(description="One of `GET /research/areas`.")]  # noqa: N815 - as it is on the wire
-    companyId: Annotated[str, Meta(description="Letters, digits and `. _ -`.")]  # noqa: N815
-    userRole: Annotated[str, Meta(description="The caller's title, such as `Head of Sales`.")]  # noqa: N815
-    userCompany: Annotated[str, Meta(description="The caller's company.")]  # noqa: N815
+    area_id: Annotated[str, Meta(description="One of `GET /research/areas`.")]
+    company_id: Annotated[str, Meta(description="Letters, digits and `. _ -`.")]
+    user_role: Annotated[str, Meta(description="The caller's title, such as `Head of Sales`.")]
+    user_company: Annotated[str, Meta(description="The caller's company.")]
 
 
-def check_request(body: StartResearch, areas: Mapping[str, Area], max_chars: int) -> StartResearch:
-    """The request as it is worked on: texts without the white space around them.
+def check_query(query: ResearchQuery, areas: Collection[str], max_chars: int) -> ResearchQuery:
+    """Validate a requested query, and strip the white space around its texts.
+
+    Args:
+        query: as it was requested.
+        areas: the ids of the known areas.
+        max_chars: maximum length of each text.
 
     Raises:
-        InvalidField: names the field that cannot be accepted.
+        InvalidField: a text is empty, too long or not one line, the area is unknown, or the company's id has
+            other characters. Its ``field`` names the field.
     """
-    checked = StartResearch(
-        **{name: _text(name, getattr(body, name), max_chars) for name in StartResearch.__struct_fields__}
-    )
-    if checked.areaId not in areas:
-        raise InvalidField(
-            f"there is no area {checked.areaId!r}; there are {', '.join(areas)}", field="areaId"
+    query = ResearchQuery(
+        *(
+            _check_text(field.encode_name, getattr(query, field.name), max_chars)
+            for field in msgspec.structs.fields(query)
         )
-    if not COMPANY_ID.fullmatch(checked.companyId):
+    )
+    if query.area_id not in areas:
+        raise InvalidField(
+            f"there is no area {query.area_id!r}; there are {', '.join(areas)}", field="areaId"
+        )
+    if not COMPANY_ID.fullmatch(query.company_id):
         raise InvalidField(
             "companyId is made of letters, digits and . _ -, and begins with a letter or a digit",
             field="companyId",
         )
-    return checked
+    return query
 
 
-def _text(field: str, value: str, max_chars: int) -> str:
+def _check_text(field: str, value: str, max_chars: int) -> str:
     value = value.strip()
     if not value:
         raise InvalidField(f"{field} is empty", field=field)

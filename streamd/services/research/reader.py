@@ -1,126 +1,137 @@
-"""What a registered function may read, and the fetching of any dataset."""
+"""Datasets computed by registered functions, and the reader of files that such a function is given."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, TypeVar
 
 import attrs
 import msgspec
-import trio
 
-from .endpoints import Endpoints
-from .files import read_file, select
-from .shapes import SHAPE_NAMES, Shape
-from .sources import Dataset, FileSource, FunctionSource, HttpSource, Report, SourceFailed, no_report
-from .templates import Query
+from .files import FileSource, select
+from .query import ResearchQuery
+from .shapes import Shape
+from .sources import QUOTED_CHARS, Dataset, SourceFailed, SourceReport, no_report, time_limit, to_shape
 
 S = TypeVar("S", bound=Shape)
 
-_QUOTED_CHARS: Final = 200  # of what msgspec says is wrong, which may quote the data
 
-
-@attrs.frozen(eq=False)
-class Fetched:
-    """The data of one dataset: as it came, and as its shape, if it has one."""
-
-    data: Any  # a JSON value
-    shaped: Shape | None
-
-
-class Inputs:
-    """The datasets that a function ``uses``, by their shapes, and a way to say how far it is.
+class Reader:
+    """Access of a function to the datasets that its own dataset ``uses``, by their shapes.
 
     Args:
-        query: what is asked.
-        uses: datasets of files.
-        report: told by :meth:`report`.
+        query: the request.
+        datasets: the datasets, all of them in files.
+        report: reports the progress of the function.
     """
 
-    def __init__(self, query: Query, uses: tuple[Dataset, ...], report: Report = no_report) -> None:
+    def __init__(
+        self, query: ResearchQuery, datasets: tuple[Dataset, ...], report: SourceReport = no_report
+    ) -> None:
         self._query = query
-        self._uses = {dataset.shape: dataset for dataset in uses if dataset.shape is not None}
+        self._datasets = {dataset.shape: dataset for dataset in datasets if dataset.shape is not None}
         self.report: Final = report
 
     async def entry(self, shape: type[S]) -> S:
-        """What the dataset of that shape says about the company asked about.
+        """Return the entry for the company of the query.
 
         Raises:
-            NothingKnown: it has no entry for the company.
-            SourceFailed: it cannot be read.
+            NothingKnown: the dataset has no entry for the company.
+            SourceFailed: the dataset cannot be read.
         """
         dataset, source = self._find(shape)
-        document = await read_file(source, self._query, dataset.max_bytes)
-        return _to_shape(select(document, source.entry, self._query), shape)
+        document = await source.read(self._query, dataset.max_bytes)
+        return to_shape(select(document, source.entry, self._query), shape)
 
     async def all(self, shape: type[S]) -> Mapping[str, S]:
-        """What the dataset of that shape says about every company it has, by the company's id.
+        """Return the entries of all companies by their ids.
 
         Raises:
-            SourceFailed: it cannot be read, or is not one file for all companies.
+            SourceFailed: the dataset cannot be read, or is not one file for all companies.
         """
         dataset, source = self._find(shape)
         if source.path.fields or not source.entry or source.entry[-1].text != "{company_id}":
             raise SourceFailed(f"{dataset.name} is not one file with an entry for each company")
-        document = await read_file(source, self._query, dataset.max_bytes)
+        document = await source.read(self._query, dataset.max_bytes)
         companies = select(document, source.entry[:-1], self._query)
         if not isinstance(companies, dict):
             raise SourceFailed(f"{dataset.name} has no object with an entry for each company")
-        return {name: _to_shape(value, shape) for name, value in companies.items() if value is not None}
+        return {name: to_shape(value, shape) for name, value in companies.items() if value is not None}
 
     def _find(self, shape: type[S]) -> tuple[Dataset, FileSource]:
-        dataset = self._uses[shape]  # `needs` was checked at the start
+        dataset = self._datasets[shape]  # the configuration was checked for the shapes that are needed
         assert isinstance(dataset.source, FileSource)
         return dataset, dataset.source
 
 
-async def fetch(dataset: Dataset, query: Query, endpoints: Endpoints, report: Report) -> Fetched:
-    """Get one dataset from wherever it comes.
+SourceFunction = Callable[[ResearchQuery, Reader], Awaitable[Any]]
+"""Returns a JSON value or a :class:`Shape`. Raises :class:`SourceFailed` with a sentence if there is none."""
 
-    Cancelled, nothing is left behind.
+
+@attrs.frozen
+class RegisteredFunction:
+    """A function with the name that :func:`register_source` gave it."""
+
+    name: str
+    call: SourceFunction
+    needs: tuple[type[Shape], ...]  # shapes that the dataset must list in ``uses``
+
+
+_REGISTERED: Final[dict[str, RegisteredFunction]] = {}
+
+F = TypeVar("F", bound=SourceFunction)
+
+
+def register_source(name: str, *, needs: tuple[type[Shape], ...] = ()) -> Callable[[F], F]:
+    """Register a function as a source of datasets.
+
+    Args:
+        name: the value of ``function`` in the configuration.
+        needs: the shapes that it reads with :class:`Reader`. A dataset whose ``uses`` lack one of them is
+            rejected at the start.
 
     Raises:
-        NothingKnown: its source does not know the company.
-        SourceFailed: there is no data, with the reason.
+        ValueError: another function has that name.
     """
-    source = dataset.source
-    if isinstance(source, HttpSource):
-        await report(f"asking {source.shown}")
-        answer = await endpoints.fetch(source, query, dataset.max_bytes, report)
-        data = select(answer, source.entry, query)
-    else:
-        with trio.move_on_after(source.timeout_seconds) as scope:
-            data = await _fetch_here(source, dataset, query, report)
-        if scope.cancelled_caught:
-            raise SourceFailed(f"{source.shown} took longer than {source.timeout_seconds:g} s")
-    return Fetched(data, _to_shape(data, dataset.shape) if dataset.shape is not None else None)
+
+    def register(function: F) -> F:
+        if name in _REGISTERED:
+            raise ValueError(f"there is a source {name!r} already")
+        _REGISTERED[name] = RegisteredFunction(name, function, needs)
+        return function
+
+    return register
 
 
-async def _fetch_here(
-    source: FileSource | FunctionSource, dataset: Dataset, query: Query, report: Report
-) -> Any:
-    if isinstance(source, FunctionSource):
-        await report(f"computing {dataset.title}")
-        return await _call(source, query, dataset.max_bytes, report)
-    await report(f"reading {source.shown}")
-    return select(await read_file(source, query, dataset.max_bytes), source.entry, query)
+def registered_sources() -> Mapping[str, RegisteredFunction]:
+    """Return the registered functions by their names."""
+    return _REGISTERED
 
 
-async def _call(source: FunctionSource, query: Query, max_bytes: int, report: Report) -> Any:
-    value = await source.function.call(query, Inputs(query, source.uses, report))
-    try:
-        encoded = msgspec.json.encode(value)
-    except (TypeError, ValueError, RecursionError) as error:
-        said = str(error)[:_QUOTED_CHARS]
-        raise SourceFailed(f"{source.shown} returned what is no JSON: {said}") from error
-    if len(encoded) > max_bytes:
-        raise SourceFailed(f"{source.shown} returned more than {max_bytes} bytes")
-    return msgspec.json.decode(encoded)
+@attrs.frozen
+class FunctionSource:
+    """A registered function as the source of a dataset."""
 
+    function: RegisteredFunction
+    title: str  # of the dataset
+    uses: tuple[Dataset, ...] = ()  # all of them in files
+    timeout_seconds: float = 10.0
 
-def _to_shape(value: Any, shape: type[S]) -> S:
-    try:
-        return msgspec.convert(value, shape)
-    except (msgspec.ValidationError, RecursionError) as error:
-        raise SourceFailed(
-            f"the data is not what {SHAPE_NAMES.get(shape, shape.__name__)} has to be: "
-            f"{str(error)[:_QUOTED_CHARS]}"
-        ) from error
+    kind: Final = "function"
+
+    @property
+    def label(self) -> str:
+        return self.function.name
+
+    async def fetch(self, query: ResearchQuery, max_bytes: int, report: SourceReport) -> Any:
+        """See :meth:`.sources.DataSource.fetch`."""
+        with time_limit(self, self.timeout_seconds):
+            await report(f"computing {self.title}")
+            value = await self.function.call(query, Reader(query, self.uses, report))
+        try:
+            encoded = msgspec.json.encode(value)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise SourceFailed(
+                f"the value of {self.label} is not JSON: {str(error)[:QUOTED_CHARS]}"
+            ) from error
+        if len(encoded) > max_bytes:
+            raise SourceFailed(f"{self.label} returned more than {max_bytes} bytes")
+        return msgspec.json.decode(encoded)

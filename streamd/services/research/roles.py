@@ -1,4 +1,4 @@
-"""What a job title says: how high somebody stands, and in which field of work."""
+"""Job titles: the level and the field of work that they state."""
 
 import re
 from enum import IntEnum, StrEnum
@@ -8,7 +8,7 @@ import attrs
 
 
 class Level(IntEnum):
-    """How high; neighbours talk to each other most easily."""
+    """The level in the hierarchy. People of adjacent levels talk to each other most easily."""
 
     SPECIALIST = 0
     MANAGER = 1
@@ -18,11 +18,12 @@ class Level(IntEnum):
 
     @property
     def words(self) -> str:
+        """The level as sentences name it."""
         return self.name.lower().replace("_", " ")
 
 
 class Field(StrEnum):
-    """What the work is about; the value is how it is called in sentences."""
+    """The field of work. The value is its name in sentences."""
 
     SALES = "sales"
     MARKETING = "marketing"
@@ -38,15 +39,13 @@ class Field(StrEnum):
 
 @attrs.frozen
 class Role:
-    """A title, read."""
+    """The level and field of a job title."""
 
-    title: str
     level: Level
     field: Field
 
 
-# Looked at in this order; the first whose words occur decides. "Executive" alone says nothing: an
-# account executive is no member of the board.
+# The first match decides. "Executive" alone is no match: an account executive is no board member.
 _LEVELS: Final = (
     (Level.SPECIALIST, r"assistant|intern|trainee|student|account executive|business partner"),
     (Level.VICE_PRESIDENT, r"[es]?vp|[es]vp|vice[- ]president|deputy chief"),
@@ -90,9 +89,9 @@ _FIELD_WORDS: Final = _compile(_FIELDS)
 def read_role(title: str) -> Role:
     """Read a job title, such as ``Head of Sales``.
 
-    What no rule knows is a specialist's, in general management: the least that can be said.
+    A title without a known word is that of a specialist in general management, the weakest assumption.
     """
     words = " ".join(title.casefold().split())
     level = next((key for key, pattern in _LEVEL_WORDS if pattern.search(words)), Level.SPECIALIST)
     field = next((key for key, pattern in _FIELD_WORDS if pattern.search(words)), Field.GENERAL)
-    return Role(title, level, field)
+    return Role(level, field)

@@ -1,7 +1,7 @@
-"""``/research``: begin a session, follow it, fetch its result, cancel it."""
+"""The routes below ``/research``: the areas, and sessions."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from quart import Blueprint
@@ -21,42 +21,12 @@ from ...http import (
     task_routes,
 )
 from ...tasks import StepPlan, Task
-from .models import Session, StartedSession, present_session, started_session
-from .query import StartResearch, check_request
+from .models import AreaList, ResearchResult, ResearchSession, StartedSession, describe_areas, present_session
+from .query import ResearchQuery, check_query
 from .settings import ResearchSettings
 from .sources import Area
 
 KIND: Final = "research"
-
-
-class AreaView(msgspec.Struct):
-    """What can be asked for."""
-
-    areaId: str  # noqa: N815 - as it is on the wire
-    title: str
-    datasets: list[str]
-
-
-class AreasView(msgspec.Struct):
-    """All that can be asked for."""
-
-    areas: list[AreaView]
-
-
-class ResearchResult(msgspec.Struct, rename="camel"):
-    """Findings by dataset, and what follows from them for the caller."""
-
-    research_session_id: str
-    area_id: str
-    title: str
-    company_id: str
-    user_role: str
-    user_company: str
-    time: str
-    findings: list[dict[str, Any]]
-    missing: list[dict[str, Any]]
-    insights: list[dict[str, Any]]
-    recommendations: list[dict[str, Any]]
 
 
 def make_blueprint(streamd: Streamd, settings: ResearchSettings, areas: Mapping[str, Area]) -> Blueprint:
@@ -64,47 +34,54 @@ def make_blueprint(streamd: Streamd, settings: ResearchSettings, areas: Mapping[
     blueprint = Blueprint("streamd_research", __name__)
 
     @blueprint.get("/research/areas")
-    @document_response(AreasView, 200)
+    @document_response(AreaList, 200)
     async def list_areas() -> TrioResponse:
         """List the areas, and the datasets of each."""
-        known = [
-            AreaView(area.id, area.title, [dataset.name for dataset in area.datasets])
-            for area in areas.values()
-        ]
-        return json_response(AreasView(known))
+        return json_response(describe_areas(areas.values()))
 
     @blueprint.post("/research/stream")
-    @document_request(StartResearch)
+    @document_request(ResearchQuery)
     @document_response(StartedSession, 202)
     @document_problems(400, 413, 415, 503)
     async def start() -> TrioResponse:
         """Start a session: collect an area's datasets about a company."""
-        body = await read_json(StartResearch, max_bytes=settings.max_body_bytes)
-        asked = check_request(body, areas, settings.max_field_chars)
+        body = await read_json(ResearchQuery, max_bytes=settings.max_body_bytes)
+        query = check_query(body, areas, settings.max_field_chars)
         task = await streamd.tasks.create(
             KIND,
-            input=msgspec.to_builtins(asked),
-            steps=[StepPlan(dataset.name) for dataset in areas[asked.areaId].datasets],
+            input=msgspec.to_builtins(query),
+            steps=[StepPlan(dataset.name) for dataset in areas[query.area_id].datasets],
             message="waiting to begin",
         )
-        started = started_session(task)
+        urls = routes.urls(task.id)
+        # Initiated, even if work on it has begun by now.
+        started = StartedSession(
+            research_session_id=task.id,
+            status="initiated",
+            events_url=urls["eventsUrl"],
+            status_url=urls["statusUrl"],
+            result_url=urls["resultUrl"],
+        )
         return json_response(started, 202, {"Location": started.status_url})
 
-    async def answer(task: Task) -> Session:
-        return present_session(task, await streamd.tasks.input(task.id))
+    async def answer(task: Task) -> ResearchSession:
+        query = msgspec.convert(await streamd.tasks.input(task.id), ResearchQuery)
+        return present_session(task, query)
 
-    task_routes(
+    routes = task_routes(
         blueprint,
         KIND,
         "/research/stream/<session_id>",
         noun="session",
-        status=StatusRoute("/status", model=Session, answer=answer, headers=False),
+        status=StatusRoute("/status", model=ResearchSession, answer=answer, headers=False),
         events=EventsRoute(
             group=Group(KIND, max_lifetime_seconds=settings.max_lifetime_seconds),
             heartbeat_seconds=settings.heartbeat_seconds,
             headers=False,
         ),
         result=ResultRoute(model=ResearchResult),
-        cancel=CancelRoute(model=Session, answer=answer, headers=False, message="the session was cancelled"),
+        cancel=CancelRoute(
+            model=ResearchSession, answer=answer, headers=False, message="the session was cancelled"
+        ),
     )
     return blueprint

@@ -1,7 +1,7 @@
-"""What datasets say: the shapes that rules and computing functions read.
+"""The shapes of datasets, which rules and registered functions read.
 
-A dataset whose configuration names a shape is checked against it when it arrives. Fields that a shape
-does not know are kept in the finding, and passed over by the rules.
+The data of a dataset with a shape is checked against it when it is fetched. Fields that the shape does not
+have stay in the finding, and are ignored by the rules.
 """
 
 from datetime import date
@@ -20,11 +20,11 @@ class Shape(Struct, frozen=True, kw_only=True):
     """Base of all shapes."""
 
 
-# --- as sources tell it -------------------------------------------------------------------------
+# --- shapes of data from files and endpoints -----------------------------------------------------
 
 
-class Profile(Shape, frozen=True, kw_only=True):
-    """Who a company is."""
+class ResearchProfile(Shape, frozen=True, kw_only=True):
+    """A company."""
 
     name: Name
     industry: Name
@@ -36,7 +36,7 @@ class Profile(Shape, frozen=True, kw_only=True):
 
 
 class Person(Shape, frozen=True, kw_only=True):
-    """Somebody who works there."""
+    """An employee."""
 
     name: Name
     title: Name
@@ -46,14 +46,14 @@ class Person(Shape, frozen=True, kw_only=True):
 
 
 class People(Shape, frozen=True, kw_only=True):
-    """Who decides there."""
+    """The decision makers of a company."""
 
     as_of: date
     people: list[Person]
 
 
 class Year(Shape, frozen=True, kw_only=True):
-    """One business year, in the currency of the whole."""
+    """One business year, in the currency of the :class:`Financials`."""
 
     year: int
     revenue: Amount
@@ -61,27 +61,27 @@ class Year(Shape, frozen=True, kw_only=True):
 
 
 class Financials(Shape, frozen=True, kw_only=True):
-    """What the years brought."""
+    """The financial figures of a company by year."""
 
     currency: Name
     years: list[Year]
 
 
 class Openings(Shape, frozen=True, kw_only=True):
-    """Positions that were open in one month, by department."""
+    """The open positions of one month by department."""
 
     month: Month
     departments: dict[str, Count]
 
 
 class Hiring(Shape, frozen=True, kw_only=True):
-    """Open positions, month by month."""
+    """The open positions of a company by month."""
 
     months: list[Openings]
 
 
 class Tool(Shape, frozen=True, kw_only=True):
-    """One thing of somebody else's that the company runs on."""
+    """A third-party tool in use."""
 
     name: Name
     category: Name
@@ -89,13 +89,13 @@ class Tool(Shape, frozen=True, kw_only=True):
 
 
 class Technology(Shape, frozen=True, kw_only=True):
-    """What it runs on."""
+    """The tools that a company uses."""
 
     tools: list[Tool]
 
 
 class Product(Shape, frozen=True, kw_only=True):
-    """One thing the company sells."""
+    """One product."""
 
     name: Name
     category: str = ""
@@ -104,7 +104,7 @@ class Product(Shape, frozen=True, kw_only=True):
 
 
 class Products(Shape, frozen=True, kw_only=True):
-    """What it sells."""
+    """The products of a company."""
 
     products: list[Product]
 
@@ -117,13 +117,13 @@ class Customer(Shape, frozen=True, kw_only=True):
 
 
 class Customers(Shape, frozen=True, kw_only=True):
-    """Who buys from it."""
+    """The customers of a company."""
 
     customers: list[Customer]
 
 
 class Partner(Shape, frozen=True, kw_only=True):
-    """One company it works with."""
+    """One partner company."""
 
     name: Name
     kind: Name  # such as supplier, reseller, technology
@@ -131,13 +131,13 @@ class Partner(Shape, frozen=True, kw_only=True):
 
 
 class Partnerships(Shape, frozen=True, kw_only=True):
-    """Whom it works with."""
+    """The partners of a company."""
 
     partners: list[Partner]
 
 
 class NewsItem(Shape, frozen=True, kw_only=True):
-    """One thing that was reported."""
+    """One report."""
 
     date: date
     title: Name
@@ -145,21 +145,21 @@ class NewsItem(Shape, frozen=True, kw_only=True):
 
 
 class News(Shape, frozen=True, kw_only=True):
-    """What was reported about it."""
+    """The reports about a company."""
 
     as_of: date
     items: list[NewsItem]
 
 
 class Certificate(Shape, frozen=True, kw_only=True):
-    """One certificate, and the last day it holds."""
+    """A certificate, and its last valid day."""
 
     name: Name
     expires: date
 
 
 class Incident(Shape, frozen=True, kw_only=True):
-    """Something that went wrong, and whether it is still being dealt with."""
+    """A compliance incident; ``open`` until it is resolved."""
 
     date: date
     title: Name
@@ -167,18 +167,18 @@ class Incident(Shape, frozen=True, kw_only=True):
 
 
 class Compliance(Shape, frozen=True, kw_only=True):
-    """What it has to show to an auditor."""
+    """The certificates and incidents of a company."""
 
     as_of: date
     certificates: list[Certificate] = []
     incidents: list[Incident] = []
 
 
-# --- as functions compute it --------------------------------------------------------------------
+# --- shapes of data computed by functions --------------------------------------------------------
 
 
 class Peer(Shape, frozen=True, kw_only=True):
-    """Another company of the same industry."""
+    """A company of the same industry."""
 
     id: str
     name: str
@@ -187,15 +187,15 @@ class Peer(Shape, frozen=True, kw_only=True):
 
 
 class Peers(Shape, frozen=True, kw_only=True):
-    """The others of its industry, the largest first."""
+    """The peers of a company in its industry, the largest first."""
 
     industry: str
     peers: list[Peer]
-    rank_by_employees: int | None  # 1 is the largest; None when its own size is not known
+    rank_by_employees: int | None  # 1 is the largest; None if the company's size is unknown
 
 
 class PeerGrowth(Shape, frozen=True, kw_only=True):
-    """Growth of revenue in the last year known, beside that of its peers."""
+    """The growth of revenue in the last known year, compared with peers."""
 
     year: int
     growth_percent: float
@@ -204,28 +204,28 @@ class PeerGrowth(Shape, frozen=True, kw_only=True):
 
 
 class ContactCompleteness(Shape, frozen=True, kw_only=True):
-    """How many of the people known can be reached."""
+    """The share of known people with contact data."""
 
     people: int
     with_email: int
     with_phone: int
-    percent: float  # with either
+    percent: float  # with e-mail or phone
     unreachable: list[str]
 
 
 class HiringTrend(Shape, frozen=True, kw_only=True):
-    """The last three months known beside the three before them."""
+    """The open positions of the last three known months, compared with the three months before."""
 
     from_month: Month
     to_month: Month
     openings: int
     openings_before: int
-    change_percent: float | None  # None: there were none before
-    departments: dict[str, int]  # of the last three months, the most first
+    change_percent: float | None  # None without positions before
+    departments: dict[str, int]  # of the last three months, the largest first
 
 
-class Gap(Shape, frozen=True, kw_only=True):
-    """Something most peers have."""
+class PeerGap(Shape, frozen=True, kw_only=True):
+    """A tool or certificate that most peers have and the company lacks."""
 
     name: str
     peers_with: int
@@ -233,24 +233,24 @@ class Gap(Shape, frozen=True, kw_only=True):
 
 
 class TechnologyGaps(Shape, frozen=True, kw_only=True):
-    """Categories of tools beside those of its peers."""
+    """The categories of tools, compared with peers."""
 
     categories: list[str]
-    missing: list[Gap]
+    missing: list[PeerGap]
     only_here: list[str]
 
 
 class Concentration(Shape, frozen=True, kw_only=True):
-    """How much of the revenue hangs on a few customers."""
+    """The shares of the largest customers in the revenue."""
 
     largest: str
     largest_percent: float
     top_three_percent: float
-    customers: int  # whose share is known
+    customers: int  # with a known share
 
 
 class Expiring(Shape, frozen=True, kw_only=True):
-    """A certificate that ends soon; the days are negative once it has."""
+    """A certificate that expires soon; ``days`` is negative after its expiry."""
 
     name: str
     expires: date
@@ -258,27 +258,27 @@ class Expiring(Shape, frozen=True, kw_only=True):
 
 
 class ComplianceStatus(Shape, frozen=True, kw_only=True):
-    """What an auditor would ask about."""
+    """The open points of a company's compliance."""
 
     expiring: list[Expiring]
-    missing: list[Gap]
+    missing: list[PeerGap]
     open_incidents: list[str]
 
 
 class Relation(Shape, frozen=True, kw_only=True):
-    """What connects the caller's company with the one asked about."""
+    """The relation between the caller's company and the company of the query."""
 
     caller: str
-    caller_id: str  # empty: nothing is known about the caller's company itself
+    caller_id: str  # empty if the caller's company is unknown
     same_company: bool
     same_industry: bool
-    roles: list[str]  # what the caller's company is to the other: customer, or the kind of a partner
+    roles: list[str]  # of the caller's company: customer, or the kind of a partner
     buys_from_caller: bool
-    size_ratio: float | None  # employees of the one asked about, by the caller's
+    size_ratio: float | None  # employees of the company, divided by those of the caller's company
 
 
 SHAPES: Final[dict[str, type[Shape]]] = {
-    "profile": Profile,
+    "profile": ResearchProfile,
     "people": People,
     "financials": Financials,
     "hiring": Hiring,
@@ -297,6 +297,6 @@ SHAPES: Final[dict[str, type[Shape]]] = {
     "compliance_status": ComplianceStatus,
     "relation": Relation,
 }
-"""The shapes by the name that a configuration uses."""
+"""The shapes by their names in the configuration."""
 
 SHAPE_NAMES: Final[dict[type[Any], str]] = {shape: name for name, shape in SHAPES.items()}

@@ -1,156 +1,128 @@
-"""Where a dataset comes from: the values of the configuration, and what can go wrong with a source."""
+"""Sources of datasets: the port that files, endpoints and functions implement, and their errors."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final, Literal, Protocol, TypeVar
 
 import attrs
+import msgspec
+import trio
 
-from .shapes import Shape
-from .templates import Query, Template, UrlTemplate
+from .query import ResearchQuery
+from .shapes import SHAPE_NAMES, Shape
 
-if TYPE_CHECKING:
-    from .reader import Inputs
+S = TypeVar("S", bound=Shape)
+
+QUOTED_CHARS: Final = 200
+"""Maximum length of an error of msgspec in a sentence. It may quote the data, which has any length."""
 
 
 class SourceFailed(Exception):
-    """A source gave no data. The text is a plain sentence for the client, without a full stop."""
+    """A source has no data. The text is a plain sentence for the client, without a full stop."""
 
 
 class NothingKnown(SourceFailed):
-    """The source answered, and does not know the company."""
+    """A source answered, and does not know the company."""
 
-    def __init__(self, query: Query) -> None:
+    def __init__(self, query: ResearchQuery) -> None:
         super().__init__(f"nothing is known about {query.company_id}")
 
 
-class Report(Protocol):
-    """Tells what a source is doing; each call is a sign of life of the session."""
+class SourceReport(Protocol):
+    """Reports the progress of a source. Each report restarts the session's stall timeout."""
 
     async def __call__(self, message: str, progress: float | None = None) -> None:
-        """Say what is done now, and how much of the dataset is there (0 to 100) where that is known."""
+        """Report a message, and the progress within the dataset (0 to 100) if it is known."""
 
 
 async def no_report(message: str, progress: float | None = None) -> None:
-    """For sources that nobody watches."""
+    """Ignore the report."""
 
 
-# --- the kinds of sources -----------------------------------------------------------------------
-
-
-@attrs.frozen
-class FileSource:
-    """A JSON file, and the part of it that is wanted."""
-
-    folder: Path  # which it must not leave, whatever is filled in
-    path: Template  # relative to that folder
-    entry: tuple[Template, ...] = ()  # members to go into, one after the other
-    timeout_seconds: float = 10.0
-
-    kind: Final = "file"
+class DataSource(Protocol):
+    """The origin of a dataset."""
 
     @property
-    def shown(self) -> str:
-        return f"{self.folder.name}/{self.path.text}"
-
-
-@attrs.frozen
-class HttpSource:
-    """An HTTP endpoint that answers GET with JSON."""
-
-    url: UrlTemplate
-    entry: tuple[Template, ...] = ()
-    headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)  # may hold keys
-    timeout_seconds: float = 10.0  # of one try, from the connecting to the last byte
-    attempts: int = 3
-    retry_seconds: float = 0.5  # before the second try; doubled for each further one
-
-    kind: Final = "http"
+    def kind(self) -> Literal["file", "http", "function"]: ...
 
     @property
-    def shown(self) -> str:
-        return self.url.host  # a path or query may say more than clients should see
+    def label(self) -> str:
+        """The name of the source in messages and findings."""
+        ...
+
+    async def fetch(self, query: ResearchQuery, max_bytes: int, report: SourceReport) -> Any:
+        """Return the data, at most ``max_bytes`` of JSON, as a JSON value. Cancelling leaves nothing behind.
+
+        Raises:
+            NothingKnown: the source does not know the company.
+            SourceFailed: there is no data; the text is the reason.
+        """
+        ...
 
 
-SourceFunction = Callable[[Query, "Inputs"], Awaitable[Any]]
-"""Returns a JSON value or a :class:`Shape`; raises :class:`SourceFailed` with a sentence when it has none."""
+@contextmanager
+def time_limit(source: DataSource, seconds: float) -> Iterator[None]:
+    """Cancel the block after a timeout (s).
 
-
-@attrs.frozen
-class Registered:
-    """A function that programs gave a name with :func:`register_source`."""
-
-    name: str
-    call: SourceFunction
-    needs: tuple[type[Shape], ...]  # shapes among what the dataset ``uses``
-
-
-@attrs.frozen
-class FunctionSource:
-    """A registered function, and the datasets it may read."""
-
-    function: Registered
-    uses: "tuple[Dataset, ...]" = ()  # all of files
-    timeout_seconds: float = 10.0
-
-    kind: Final = "function"
-
-    @property
-    def shown(self) -> str:
-        return self.function.name
-
-
-Source = FileSource | HttpSource | FunctionSource
+    Raises:
+        SourceFailed: the timeout expired.
+    """
+    with trio.move_on_after(seconds) as scope:
+        yield
+    if scope.cancelled_caught:
+        raise SourceFailed(f"{source.label} took longer than {seconds:g} s")
 
 
 @attrs.frozen
 class Dataset:
-    """One thing that is to be found out."""
+    """A named piece of information about a company, and its source."""
 
     name: str
     title: str
-    source: Source
+    source: DataSource
     shape: type[Shape] | None = None  # None: any JSON, which no rule reads
-    max_bytes: int = 4_194_304  # of a file or an answer
+    max_bytes: int = 4_194_304
+
+    async def fetch(self, query: ResearchQuery, report: SourceReport = no_report) -> tuple[Any, Shape | None]:
+        """Return the data, and the same as its shape if the dataset has one.
+
+        Raises:
+            NothingKnown: the source does not know the company.
+            SourceFailed: there is no data, or it does not have the shape.
+        """
+        data = await self.source.fetch(query, self.max_bytes, report)
+        return data, to_shape(data, self.shape) if self.shape is not None else None
 
 
 @attrs.frozen
 class Area:
-    """A question, and the datasets that answer it."""
+    """A subject of research, and its datasets."""
 
     id: str
     title: str
     datasets: tuple[Dataset, ...]
 
 
-# --- registered functions -----------------------------------------------------------------------
-
-_REGISTERED: Final[dict[str, Registered]] = {}
-
-F = TypeVar("F", bound=SourceFunction)
-
-
-def register_source(name: str, *, needs: tuple[type[Shape], ...] = ()) -> Callable[[F], F]:
-    """Give a function a name under which datasets can have it as their source.
-
-    Args:
-        name: what the configuration says in ``function``.
-        needs: shapes it reads by :class:`~streamd.services.research.reader.Inputs`; a dataset whose ``uses``
-            lack one of them is refused at the start.
+def to_shape(data: Any, shape: type[S]) -> S:
+    """Convert data to a shape.
 
     Raises:
-        ValueError: another function has that name.
+        SourceFailed: the data does not have the shape.
     """
-
-    def register(function: F) -> F:
-        if name in _REGISTERED:
-            raise ValueError(f"there is a source {name!r} already")
-        _REGISTERED[name] = Registered(name, function, needs)
-        return function
-
-    return register
+    try:
+        return msgspec.convert(data, shape)
+    except (msgspec.ValidationError, RecursionError) as error:
+        name = SHAPE_NAMES.get(shape, shape.__name__)
+        raise SourceFailed(f"the data does not have the shape {name}: {str(error)[:QUOTED_CHARS]}") from error
 
 
-def registered_sources() -> Mapping[str, Registered]:
-    """All registered functions by name."""
-    return _REGISTERED
+def decode_json(content: bytes, label: str) -> Any:
+    """Decode JSON.
+
+    Raises:
+        SourceFailed: the content, which is named by ``label``, is not JSON.
+    """
+    try:
+        return msgspec.json.decode(content)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise SourceFailed(f"{label} is not JSON: {str(error)[:QUOTED_CHARS]}") from error

@@ -1,22 +1,23 @@
-"""Datasets behind HTTP endpoints: what they are asked, and everything they can answer wrong."""
+"""Datasets behind HTTP endpoints: requests, retries, and invalid answers."""
 
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import trio
 
-from streamd.services.research.endpoints import Endpoints
-from streamd.services.research.sources import HttpSource, NothingKnown, Report, SourceFailed, no_report
-from streamd.services.research.templates import Query, UrlTemplate
+from streamd.services.research.endpoints import HttpSource
+from streamd.services.research.query import ResearchQuery
+from streamd.services.research.sources import NothingKnown, SourceFailed, SourceReport, no_report
+from streamd.services.research.templates import UrlTemplate
 from tests.support.research_answers import Answers, answer, answering
 
-QUERY = Query("decision_makers", "acme", "Head of Sales", "Corvane Cloud")
+QUERY = ResearchQuery("decision_makers", "acme", "Head of Sales", "Corvane Cloud")
 OK = answer("200 OK", b'{"people": 3}')
 
 
 @pytest.fixture(autouse=True)
 def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The servers are on this machine, whatever proxy the environment names."""
+    """Ignore a proxy of the environment: the servers are on this machine."""
     monkeypatch.setenv("NO_PROXY", "*")
 
 
@@ -38,24 +39,24 @@ def source_of(
     )
 
 
-async def fetch(source: HttpSource, *, max_bytes: int = 1000, report: Report = no_report) -> object:
-    return await Endpoints().fetch(source, QUERY, max_bytes, report)
+async def fetch(source: HttpSource, *, max_bytes: int = 1000, report: SourceReport = no_report) -> object:
+    return await source.fetch(QUERY, max_bytes, report)
 
 
-async def test_json_is_fetched_with_the_headers_of_the_configuration() -> None:
+async def test_json_is_fetched_with_the_configured_headers() -> None:
     async with answering(OK) as server:
         source = source_of(server, headers={"Authorization": "Bearer secret"})
         assert await fetch(source) == {"people": 3}
     assert server.targets == ["/people/acme"]
     assert "Authorization: Bearer secret" in server.heads[0]
-    assert "Bearer" not in repr(source), "a key must not get into logs"
+    assert "Bearer" not in repr(source), "a key must not appear in logs"
 
 
-async def test_values_arrive_as_they_were_and_change_nothing_else_of_the_url() -> None:
-    query = Query("risk", "a.b-c_1", "CTO & CIO?x=1#y", "Ünïted/../%2e%2e + Söhne")
+async def test_values_are_quoted_and_change_nothing_else_in_the_url() -> None:
+    query = ResearchQuery("risk", "a.b-c_1", "CTO & CIO?x=1#y", "Ünïted/../%2e%2e + Söhne")
     async with answering(OK) as server:
         source = source_of(server, "/v1/{area_id}/{company_id}?role={user_role}&for={user_company}&fixed=1")
-        await Endpoints().fetch(source, query, 1000, no_report)
+        await source.fetch(query, 1000, no_report)
     target = urlsplit(server.targets[0])
     assert target.path == "/v1/risk/a.b-c_1"
     assert parse_qs(target.query) == {
@@ -66,42 +67,45 @@ async def test_values_arrive_as_they_were_and_change_nothing_else_of_the_url() -
 
 
 @pytest.mark.parametrize("status", ["500 Internal Server Error", "503 Service Unavailable", "429 Too Many"])
-async def test_what_may_pass_is_tried_again(status: str) -> None:
-    said: list[str] = []
+async def test_temporary_failures_are_retried(status: str) -> None:
+    messages: list[str] = []
 
     async def report(message: str, progress: float | None = None) -> None:
-        said.append(message)
+        messages.append(message)
 
     async with answering(answer(status, b"sorry"), OK) as server:
         assert await fetch(source_of(server), report=report) == {"people": 3}
     assert len(server.targets) == 2
-    assert f"answered {status[:3]}" in said[0]
-    assert "trying again" in said[0]
+    asking, retrying = messages
+    assert asking == f"asking {server.url.removeprefix('http://')}"
+    assert f"answered {status[:3]}" in retrying
+    assert "trying again" in retrying
 
 
-async def test_tries_come_to_an_end() -> None:
+async def test_number_of_attempts_is_limited() -> None:
     async with answering(answer("500 Internal Server Error")) as server:
         with pytest.raises(SourceFailed, match=r"answered 500 Internal Server Error \(try 3 of 3\)$"):
             await fetch(source_of(server))
     assert len(server.targets) == 3
 
 
-async def test_retry_after_is_waited_for() -> None:
-    said: list[str] = []
+async def test_retry_after_is_honoured() -> None:
+    messages: list[str] = []
     waiting = trio.CancelScope()
 
     async def report(message: str, progress: float | None = None) -> None:
-        said.append(message)
-        waiting.cancel()  # the sentence says how long the wait would be
+        messages.append(message)
+        if "trying again" in message:
+            waiting.cancel()  # the sentence states the wait
 
     async with answering(answer("503 Service Unavailable", b"", "Retry-After: 7")) as server:
         with waiting:
             await fetch(source_of(server), report=report)
-    wait = float(said[0].removesuffix(" s").rpartition(" ")[2])
+    wait = float(messages[-1].removesuffix(" s").rpartition(" ")[2])
     assert 7 <= wait <= 11
 
 
-async def test_who_asks_for_an_hour_is_not_asked_again() -> None:
+async def test_long_retry_after_ends_the_retries() -> None:
     async with answering(answer("429 Too Many Requests", b"", "Retry-After: 3600")) as server:
         with pytest.raises(SourceFailed, match="answered 429"):
             await fetch(source_of(server))
@@ -109,7 +113,7 @@ async def test_who_asks_for_an_hour_is_not_asked_again() -> None:
 
 
 @pytest.mark.parametrize("status", ["404 Not Found", "410 Gone", "204 No Content"])
-async def test_unknown_companies_are_not_asked_for_again(status: str) -> None:
+async def test_unknown_company_is_not_retried(status: str) -> None:
     async with answering(answer(status)) as server:
         with pytest.raises(NothingKnown, match="nothing is known about acme"):
             await fetch(source_of(server))
@@ -117,7 +121,7 @@ async def test_unknown_companies_are_not_asked_for_again(status: str) -> None:
 
 
 @pytest.mark.parametrize("status", ["400 Bad Request", "401 Unauthorized", "403 Forbidden", "206 Partial"])
-async def test_refusals_are_final(status: str) -> None:
+async def test_refusals_are_not_retried(status: str) -> None:
     async with answering(answer(status)) as server:
         with pytest.raises(SourceFailed, match=f"answered {status[:3]}"):
             await fetch(source_of(server))
@@ -132,14 +136,14 @@ async def test_redirects_are_not_followed() -> None:
     assert elsewhere.targets == []
 
 
-async def test_servers_that_say_nothing_are_given_up() -> None:
+async def test_silent_server_times_out() -> None:
     async with answering(None) as server:
         with pytest.raises(SourceFailed, match=r"did not answer within 0.05 s \(try 2 of 2\)"):
             await fetch(source_of(server, attempts=2, timeout_seconds=0.05))
     assert len(server.targets) == 2
 
 
-async def test_the_time_covers_the_body() -> None:
+async def test_timeout_covers_the_body() -> None:
     head_and_some = answer("200 OK", b'{"people"', length=100)
     async with trio.open_nursery() as nursery:
 
@@ -157,7 +161,7 @@ async def test_the_time_covers_the_body() -> None:
         nursery.cancel_scope.cancel()
 
 
-async def test_answers_that_are_cut_off_are_not_taken_for_whole() -> None:
+async def test_truncated_answer_is_retried_and_never_accepted() -> None:
     async with answering(answer("200 OK", b'{"people": 3}', length=200), OK) as server:
         assert await fetch(source_of(server)) == {"people": 3}
         assert len(server.targets) == 2
@@ -166,7 +170,7 @@ async def test_answers_that_are_cut_off_are_not_taken_for_whole() -> None:
             await fetch(source_of(server, attempts=2))
 
 
-async def test_servers_that_are_not_there() -> None:
+async def test_unreachable_server_is_reported() -> None:
     async with answering(OK) as server:
         pass
     with pytest.raises(SourceFailed, match="cannot be reached"):
@@ -174,14 +178,14 @@ async def test_servers_that_are_not_there() -> None:
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"", b'{"a": 1', b"\xff\xfe", b"[" * 900])
-async def test_what_is_no_json_is_not_tried_again(body: bytes) -> None:
+async def test_invalid_json_is_not_retried(body: bytes) -> None:
     async with answering(answer("200 OK", body)) as server:
         with pytest.raises(SourceFailed, match="is not JSON"):
             await fetch(source_of(server))
     assert len(server.targets) == 1
 
 
-async def test_oversize_answers_are_refused_by_their_length_and_by_their_bytes() -> None:
+async def test_oversize_answers_are_refused_by_header_and_by_content() -> None:
     large = b'"' + b"x" * 1000 + b'"'
     chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"%x\r\n%s\r\n0\r\n\r\n" % (
         len(large),
@@ -203,28 +207,30 @@ async def test_compressed_answers_are_refused() -> None:
     assert "Accept-Encoding: identity" in server.heads[0]
 
 
-async def test_progress_of_a_long_answer_is_told_now_and_then() -> None:
-    told: list[float | None] = []
+async def test_progress_of_a_long_answer_is_reported_at_intervals() -> None:
+    reported: list[float | None] = []
 
     async def report(message: str, progress: float | None = None) -> None:
-        told.append(progress)
+        if "bytes from" in message:
+            reported.append(progress)
 
     body = b'"' + b"x" * 1_000_000 + b'"'
     async with answering(answer("200 OK", body)) as server:
         await fetch(source_of(server), max_bytes=2_000_000, report=report)
-    assert told == sorted(told, key=lambda value: value or 0)
-    assert 1 <= len(told) <= 1_000_002 / 65_536
-    assert all(value is not None and 0 < value <= 100 for value in told)
+    assert reported == sorted(reported, key=lambda value: value or 0)
+    assert 1 <= len(reported) <= 1_000_002 / 65_536
+    assert all(value is not None and 0 < value <= 100 for value in reported)
 
 
-async def test_cancelled_in_the_middle_of_an_answer_nothing_is_left_behind() -> None:
+async def test_cancelling_within_an_answer_leaves_nothing_behind() -> None:
     scope = trio.CancelScope()
 
     async def report(message: str, progress: float | None = None) -> None:
-        scope.cancel()
+        if "bytes from" in message:
+            scope.cancel()
         await trio.lowlevel.checkpoint()
 
     async with answering(answer("200 OK", b'"' + b"x" * 1_000_000 + b'"')) as server:
-        with scope:  # a generator or a socket that is left behind is a warning, and so an error
+        with scope:  # an abandoned generator or socket is a warning, which is an error here
             await fetch(source_of(server), max_bytes=2_000_000, report=report)
     assert scope.cancelled_caught

@@ -1,4 +1,4 @@
-"""The ends of a session other than its result: cancelled, stalled, too slow, unknown, not kept any more."""
+"""Sessions without a result: cancelled, stalled, timed out, unknown or expired."""
 
 from collections.abc import AsyncIterator
 from itertools import product
@@ -8,17 +8,17 @@ import httpx
 import pytest
 
 from streamd.testing import RunningServer
-from tests.support.research_rig import ASKED, BEGUN, new_gate, rig_settings, running, start
+from tests.support.research_rig import BEGUN, REQUEST, new_gate, rig_settings, running, start
 
 
 @pytest.fixture
 async def rig(tmp_path: Path) -> AsyncIterator[tuple[RunningServer, httpx.AsyncClient]]:
-    """A server with the areas of the rig."""
+    """Run a server with the areas of the rig."""
     async with running(rig_settings(tmp_path)) as rig:
         yield rig
 
 
-async def test_cancel(rig: tuple[RunningServer, httpx.AsyncClient]) -> None:
+async def test_cancelled_session_fails(rig: tuple[RunningServer, httpx.AsyncClient]) -> None:
     new_gate("stopped")
     session = await start(*rig, areaId="gated", companyId="stopped")
     await BEGUN["stopped"].wait()
@@ -35,8 +35,8 @@ async def test_cancel(rig: tuple[RunningServer, httpx.AsyncClient]) -> None:
     assert (again.status_code, again.json()["code"]) == (409, "invalid-transition")
 
 
-async def test_a_session_that_stalls(tmp_path: Path) -> None:
-    new_gate("silent")  # and nobody opens it
+async def test_session_without_reports_stalls(tmp_path: Path) -> None:
+    new_gate("silent")  # never opened
     async with running(rig_settings(tmp_path, stall_seconds=0.2)) as rig:
         session = await start(*rig, areaId="gated", companyId="silent")
         end = (await session.follow())[-1]
@@ -45,7 +45,7 @@ async def test_a_session_that_stalls(tmp_path: Path) -> None:
         assert (await session.status())["status"] == "failed"
 
 
-async def test_a_session_that_takes_too_long(tmp_path: Path) -> None:
+async def test_slow_session_times_out(tmp_path: Path) -> None:
     new_gate("slow")
     async with running(rig_settings(tmp_path, timeout_seconds=0.2)) as rig:
         session = await start(*rig, areaId="gated", companyId="slow")
@@ -57,7 +57,7 @@ async def test_a_session_that_takes_too_long(tmp_path: Path) -> None:
 PATHS = [("get", "events"), ("get", "status"), ("get", "result"), ("post", "cancel")]
 
 
-async def test_unknown_sessions(rig: tuple[RunningServer, httpx.AsyncClient]) -> None:
+async def test_unknown_session_is_not_found(rig: tuple[RunningServer, httpx.AsyncClient]) -> None:
     server, client = rig
     other = await server.streamd.runtime.tasks.create("something-else")
     for (method, what), id in product(PATHS, ("no-such-session", other.id, "%2e%2e", "x" * 500)):
@@ -75,7 +75,7 @@ async def test_expired_sessions_are_gone(tmp_path: Path) -> None:
             assert (refused.status_code, refused.json()["code"]) == (410, "gone")
 
 
-async def test_of_too_many_sessions_those_that_ended_first_go_first(tmp_path: Path) -> None:
+async def test_sessions_that_ended_first_are_deleted_first(tmp_path: Path) -> None:
     opened = new_gate("oldest")
     async with running(rig_settings(tmp_path, max_sessions=3)) as rig:
         unfinished = await start(*rig, areaId="gated", companyId="oldest")
@@ -90,8 +90,8 @@ async def test_of_too_many_sessions_those_that_ended_first_go_first(tmp_path: Pa
         assert (await unfinished.result())["findings"]
 
 
-async def test_sessions_are_begun_here_alone(rig: tuple[RunningServer, httpx.AsyncClient]) -> None:
-    # Over /tasks nobody would look at what the fields hold.
+async def test_sessions_cannot_be_created_as_tasks(rig: tuple[RunningServer, httpx.AsyncClient]) -> None:
+    # POST /tasks would not validate the fields.
     _, client = rig
-    answer = await client.post("/tasks", json={"kind": "research", "input": ASKED | {"companyId": "../x"}})
+    answer = await client.post("/tasks", json={"kind": "research", "input": REQUEST | {"companyId": "../x"}})
     assert (answer.status_code, answer.json()["field"]) == (400, "kind")

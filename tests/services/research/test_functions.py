@@ -1,4 +1,4 @@
-"""The functions that come with streamd: what they compute, from files made for it."""
+"""The registered functions that come with streamd, computed from small files."""
 
 import json
 from pathlib import Path
@@ -8,11 +8,11 @@ import attrs
 import pytest
 
 from streamd.services.research.configuration import load_areas
-from streamd.services.research.endpoints import Endpoints
-from streamd.services.research.reader import Inputs, fetch
+from streamd.services.research.query import ResearchQuery
+from streamd.services.research.reader import Reader, register_source
 from streamd.services.research.settings import ResearchSettings
-from streamd.services.research.sources import NothingKnown, SourceFailed, no_report, register_source
-from streamd.services.research.templates import Query
+from streamd.services.research.sources import NothingKnown, SourceFailed
+from tests.support.research_rig import query_of
 
 DATASETS = {
     "peers": ("peers_in_industry", ["profile"]),
@@ -27,8 +27,8 @@ DATASETS = {
 FILES = ("profile", "financials", "people", "hiring", "technology", "customers", "compliance", "partnerships")
 
 
-async def compute(folder: Path, shape: str, data: dict[str, dict[str, Any]], query: Query) -> Any:
-    """What the function for ``shape`` says when the files hold ``data``, by shape and company."""
+async def compute(folder: Path, shape: str, data: dict[str, dict[str, Any]], query: ResearchQuery) -> Any:
+    """Compute the dataset of a shape from files with ``data`` by shape and company."""
     text = ""
     for name in FILES:
         (folder / f"{name}.json").write_text(json.dumps({"companies": data.get(name, {})}))
@@ -39,7 +39,7 @@ async def compute(folder: Path, shape: str, data: dict[str, dict[str, Any]], que
     text += '[areas.a]\ndatasets = ["x"]\n'
     (folder / "areas.toml").write_text(text)
     [dataset] = load_areas(folder / "areas.toml", ResearchSettings(), {})["a"].datasets
-    return (await fetch(dataset, query, Endpoints(), no_report)).data
+    return (await dataset.fetch(query))[0]
 
 
 def profile(name: str, industry: str = "tools", employees: int | None = None) -> dict[str, Any]:
@@ -53,24 +53,24 @@ PROFILES = {
     "new": profile("New", "tools"),
     "far": profile("Far", "bread", 1000),
 }
-OWN = Query("a", "own")
+OWN = query_of("own", "a")
 
 
-async def test_peers_are_those_of_the_industry_by_size(tmp_path: Path) -> None:
+async def test_peers_are_sorted_by_size(tmp_path: Path) -> None:
     found = await compute(tmp_path, "peers", {"profile": PROFILES}, OWN)
     assert [peer["id"] for peer in found["peers"]] == ["one", "two", "new"]
     assert found["rank_by_employees"] == 2
-    found = await compute(tmp_path, "peers", {"profile": PROFILES}, Query("a", "new"))
+    found = await compute(tmp_path, "peers", {"profile": PROFILES}, query_of("new", "a"))
     assert found["rank_by_employees"] is None
     with pytest.raises(NothingKnown, match="nothing is known about nobody"):
-        await compute(tmp_path, "peers", {"profile": PROFILES}, Query("a", "nobody"))
+        await compute(tmp_path, "peers", {"profile": PROFILES}, query_of("nobody", "a"))
 
 
 def years(**revenue: float) -> dict[str, Any]:
     return {"currency": "EUR", "years": [{"year": int(y[1:]), "revenue": r} for y, r in revenue.items()]}
 
 
-async def test_growth_beside_peers_with_figures_for_the_same_years(tmp_path: Path) -> None:
+async def test_growth_is_compared_with_peers_that_have_the_same_years(tmp_path: Path) -> None:
     figures = {
         "own": years(y2024=120.0, y2023=100.0, y2022=1.0),
         "one": years(y2023=100.0, y2024=110.0),
@@ -91,14 +91,14 @@ async def test_growth_beside_peers_with_figures_for_the_same_years(tmp_path: Pat
 
 
 @pytest.mark.parametrize("own", [years(y2024=1.0), years(y2024=1.0, y2022=1.0), years(y2024=1.0, y2023=0.0)])
-async def test_growth_takes_two_years_in_a_row(tmp_path: Path, own: dict[str, Any]) -> None:
+async def test_growth_needs_two_consecutive_years(tmp_path: Path, own: dict[str, Any]) -> None:
     with pytest.raises(SourceFailed, match="no figures for 2023"):
         await compute(tmp_path, "peer_growth", {"profile": PROFILES, "financials": {"own": own}}, OWN)
     with pytest.raises(NothingKnown):
         await compute(tmp_path, "peer_growth", {"profile": PROFILES, "financials": {"own": years()}}, OWN)
 
 
-async def test_contacts(tmp_path: Path) -> None:
+async def test_contact_completeness_counts_people_with_contact_data(tmp_path: Path) -> None:
     people = [
         {"name": "A", "title": "CEO", "email": "a@x.example", "phone": "1"},
         {"name": "B", "title": "CTO", "phone": "2"},
@@ -119,10 +119,10 @@ async def test_contacts(tmp_path: Path) -> None:
 
 def months(*openings: dict[str, int]) -> dict[str, Any]:
     listed = [{"month": f"2025-{n:02}", "departments": entry} for n, entry in enumerate(openings, 1)]
-    return {"hiring": {"own": {"months": listed[::-1]}}}  # their order in the file does not matter
+    return {"hiring": {"own": {"months": listed[::-1]}}}  # the order in the file does not matter
 
 
-async def test_hiring_trend_is_of_the_last_six_months(tmp_path: Path) -> None:
+async def test_hiring_trend_compares_the_last_six_months(tmp_path: Path) -> None:
     data = months({"X": 99}, {"A": 1}, {"A": 1}, {"A": 2}, {"A": 2}, {"A": 1, "B": 2}, {"B": 1})
     found = await compute(tmp_path, "hiring_trend", data, OWN)
     assert found == {
@@ -143,7 +143,7 @@ def tools(*categories: str) -> dict[str, Any]:
     return {"tools": [{"name": f"the {category}", "category": category} for category in categories]}
 
 
-async def test_technology_gaps_are_what_half_of_the_peers_have(tmp_path: Path) -> None:
+async def test_technology_gaps_are_tools_of_at_least_half_of_the_peers(tmp_path: Path) -> None:
     technology = {
         "own": tools("mail", "crm"),
         "one": tools("mail", "erp", "bi"),
@@ -155,13 +155,13 @@ async def test_technology_gaps_are_what_half_of_the_peers_have(tmp_path: Path) -
     found = await compute(tmp_path, "technology_gaps", data, OWN)
     assert found["missing"] == [{"name": "erp", "peers_with": 2, "peers": 3}]
     assert found["only_here"] == ["crm"]
-    alone = await compute(tmp_path, "technology_gaps", data, Query("a", "far"))
-    assert (alone["missing"], alone["only_here"]) == ([], []), "nothing follows from having no peers"
+    alone = await compute(tmp_path, "technology_gaps", data, query_of("far", "a"))
+    assert (alone["missing"], alone["only_here"]) == ([], []), "without peers there are no gaps"
     with pytest.raises(NothingKnown):
         await compute(tmp_path, "technology_gaps", {"profile": PROFILES}, OWN)
 
 
-async def test_concentration(tmp_path: Path) -> None:
+async def test_concentration_ignores_customers_without_a_share(tmp_path: Path) -> None:
     customers = [
         {"name": "A", "share_of_revenue": 10.0},
         {"name": "B", "share_of_revenue": 40.5},
@@ -190,7 +190,7 @@ async def test_compliance_is_judged_by_the_date_of_the_data(tmp_path: Path) -> N
     data = {"profile": PROFILES, "compliance": compliance}
     found = await compute(tmp_path, "compliance_status", data, OWN)
     assert [(entry["name"], entry["days"]) for entry in found["expiring"]] == [("OVER", -1), ("SOON", 180)]
-    # Two's ISO has run out: one of two still holds it, which is half. One's OVER is no gap: own has it, too.
+    # The ISO of two has expired, so one of two peers holds it, which is half. OVER is no gap: own has it.
     assert found["missing"] == [{"name": "ISO", "peers_with": 1, "peers": 2}]
     assert found["open_incidents"] == ["open one"]
 
@@ -216,56 +216,58 @@ RELATIONS = {
         ("!!!", {"caller_id": "", "roles": [], "buys_from_caller": False}),
     ],
 )
-async def test_relation_is_found_by_names(tmp_path: Path, caller: str, expected: dict[str, Any]) -> None:
-    found = await compute(tmp_path, "relation", RELATIONS, Query("a", "own", "CEO", caller))
+async def test_relation_is_found_by_company_names(
+    tmp_path: Path, caller: str, expected: dict[str, Any]
+) -> None:
+    found = await compute(tmp_path, "relation", RELATIONS, ResearchQuery("a", "own", "CEO", caller))
     assert {name: found[name] for name in expected} == expected
 
 
-# --- what goes wrong with data ------------------------------------------------------------------
+# --- invalid data -------------------------------------------------------------------------------
 
 
-async def test_data_of_another_shape_fails_the_dataset_and_says_where(tmp_path: Path) -> None:
+async def test_data_without_the_shape_names_the_field(tmp_path: Path) -> None:
     people = {"own": {"as_of": "2025-01-01", "people": [{"name": "A", "title": 3}]}}
-    with pytest.raises(SourceFailed, match=r"not what people has to be: .*people\[0\]\.title"):
+    with pytest.raises(SourceFailed, match=r"does not have the shape people: .*people\[0\]\.title"):
         await compute(tmp_path, "contact_completeness", {"people": people}, OWN)
 
 
-async def test_one_file_for_each_company_is_no_file_of_all(tmp_path: Path) -> None:
+async def test_peers_need_one_file_for_all_companies(tmp_path: Path) -> None:
     (tmp_path / "own.json").write_text(json.dumps(PROFILES["own"]))
     (tmp_path / "areas.toml").write_text(
         '[datasets.each]\nshape = "profile"\nfile = "{company_id}.json"\n'
         '[datasets.x]\nfunction = "peers_in_industry"\nuses = ["each"]\n[areas.a]\ndatasets = ["x", "each"]\n'
     )
     computed, each = load_areas(tmp_path / "areas.toml", ResearchSettings(), {})["a"].datasets
-    assert (await fetch(each, OWN, Endpoints(), no_report)).data == PROFILES["own"]
+    assert (await each.fetch(OWN))[0] == PROFILES["own"]
     with pytest.raises(SourceFailed, match="each is not one file with an entry for each company"):
-        await fetch(computed, OWN, Endpoints(), no_report)
+        await computed.fetch(OWN)
 
 
-def test_a_name_is_registered_once() -> None:
+def test_function_name_is_unique() -> None:
     with pytest.raises(ValueError, match="there is a source 'hiring_trend' already"):
 
         @register_source("hiring_trend")
-        async def again(query: Query, inputs: Inputs) -> None:
+        async def again(query: ResearchQuery, reader: Reader) -> None:
             """Never called."""
 
 
 @register_source("functions_test_no_json")
-async def no_json(_query: Query, _inputs: Inputs) -> object:
+async def no_json(_query: ResearchQuery, _reader: Reader) -> object:
     return object()
 
 
 @register_source("functions_test_large")
-async def large(_query: Query, _inputs: Inputs) -> str:
+async def large(_query: ResearchQuery, _reader: Reader) -> str:
     return "x" * 100
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("functions_test_no_json", "returned what is no JSON"), ("functions_test_large", "more than 101 bytes")],
+    [("functions_test_no_json", "is not JSON"), ("functions_test_large", "more than 101 bytes")],
 )
-async def test_what_functions_return_is_checked(tmp_path: Path, name: str, message: str) -> None:
+async def test_return_value_of_a_function_is_checked(tmp_path: Path, name: str, message: str) -> None:
     (tmp_path / "areas.toml").write_text(f'[datasets.x]\nfunction = "{name}"\n[areas.a]\ndatasets = ["x"]\n')
     [dataset] = load_areas(tmp_path / "areas.toml", ResearchSettings(), {})["a"].datasets
     with pytest.raises(SourceFailed, match=message):
-        await fetch(attrs.evolve(dataset, max_bytes=101), OWN, Endpoints(), no_report)
+        await attrs.evolve(dataset, max_bytes=101).fetch(OWN)

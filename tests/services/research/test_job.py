@@ -1,4 +1,4 @@
-"""The work of a session on a virtual clock: how many datasets at once, and what counts as a sign of life."""
+"""The work of a session on a virtual clock: parallel datasets, stall timeouts and other limits."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,59 +12,58 @@ import trio.testing
 
 from streamd.database import StoreSettings
 from streamd.runtime import Runtime
-from streamd.services.research import Inputs, Query, register_source
+from streamd.services.research import Reader, ResearchQuery, register_source
 from streamd.services.research.configuration import load_areas
-from streamd.services.research.job import Research
+from streamd.services.research.job import ResearchJob
 from streamd.services.research.settings import ResearchSettings
 from streamd.settings import Settings
 from streamd.tasks import Kind, StepPlan, Task, Tasks
 
-ASKED = {"areaId": "a", "companyId": "acme", "userRole": "CEO", "userCompany": "Co"}
+REQUEST = {"areaId": "a", "companyId": "acme", "userRole": "CEO", "userCompany": "Co"}
 
 
-class Crowd:
-    """Counts who is here."""
+class ConcurrencyCounter:
+    """The number of concurrent calls, and its maximum."""
 
     def __init__(self) -> None:
         self.now = 0
-        self.most = 0
-        self.order: list[str] = []
+        self.maximum = 0
 
 
-CROWDS: dict[str, Crowd] = {}
+COUNTERS: dict[str, ConcurrencyCounter] = {}
 
 
-@register_source("work_test_crowd")
-async def crowd(query: Query, _inputs: Inputs) -> bool:
-    """Takes a second."""
-    crowd = CROWDS[query.company_id]
-    crowd.now += 1
-    crowd.most = max(crowd.most, crowd.now)
+@register_source("job_test_counted")
+async def counted(query: ResearchQuery, _reader: Reader) -> bool:
+    """Take a second."""
+    counter = COUNTERS[query.company_id]
+    counter.now += 1
+    counter.maximum = max(counter.maximum, counter.now)
     await trio.sleep(1)
-    crowd.now -= 1
+    counter.now -= 1
     return True
 
 
-@register_source("work_test_slow")
-async def slow(_query: Query, inputs: Inputs) -> bool:
-    """Takes 200 s, and says so every 50 s."""
+@register_source("job_test_slow")
+async def slow(_query: ResearchQuery, reader: Reader) -> bool:
+    """Take 200 s, with a report every 50 s."""
     for quarter in range(4):
         await trio.sleep(50)
-        await inputs.report(f"quarter {quarter}", 25 * quarter)
+        await reader.report(f"quarter {quarter}", 25 * quarter)
     return True
 
 
-@register_source("work_test_silent")
-async def silent(_query: Query, _inputs: Inputs) -> None:
-    """Never says anything."""
+@register_source("job_test_silent")
+async def silent(_query: ResearchQuery, _reader: Reader) -> None:
+    """Never report anything."""
     await trio.sleep_forever()
 
 
 @asynccontextmanager
 async def working(folder: Path, functions: list[str], **settings: Any) -> AsyncIterator[Tasks]:
-    """Tasks with an area ``a`` of these functions; all in memory, so that no thread holds up the clock."""
+    """Run tasks with an area ``a`` of these functions; in memory, so that no thread delays the clock."""
     text = "".join(
-        f'[datasets.d{number}]\nfunction = "work_test_{name}"\ntimeout_seconds = {seconds}\n'
+        f'[datasets.d{number}]\nfunction = "job_test_{name}"\ntimeout_seconds = {seconds}\n'
         for number, (name, _, seconds) in enumerate(
             (function.partition(":")[0], "", function.partition(":")[2] or "1000") for function in functions
         )
@@ -75,8 +74,8 @@ async def working(folder: Path, functions: list[str], **settings: Any) -> AsyncI
     areas = load_areas(folder / "areas.toml", research, {})
     all_settings = attrs.evolve(Settings(), research=research, store=StoreSettings(url="memory:"))
     runtime = Runtime.create(all_settings)
-    work = Research(areas, research, all_settings.tasks.max_result_bytes).work
-    runtime.tasks.register(Kind(name="research", work=work, timeout_seconds=research.timeout_seconds))
+    job = ResearchJob(areas, research, all_settings.tasks.max_result_bytes)
+    runtime.tasks.register(Kind(name="research", work=job, timeout_seconds=research.timeout_seconds))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(runtime.broker.log.run)
         nursery.start_soon(runtime.broker.hub.run)
@@ -86,10 +85,10 @@ async def working(folder: Path, functions: list[str], **settings: Any) -> AsyncI
 
 
 async def run(tasks: Tasks, datasets: int, **asked: str) -> tuple[Task, float]:
-    """A session's end, and the seconds until it."""
+    """Return the ended task of a session, and its duration (s)."""
     began = trio.current_time()
     plan = [StepPlan(f"d{number}") for number in range(datasets)]
-    task = await tasks.create("research", input=ASKED | asked, steps=plan)
+    task = await tasks.create("research", input=REQUEST | asked, steps=plan)
     while not task.status.ended:
         await trio.sleep(0.125)
         task = await tasks.get(task.id)
@@ -97,18 +96,18 @@ async def run(tasks: Tasks, datasets: int, **asked: str) -> tuple[Task, float]:
 
 
 @pytest.mark.parametrize(("parallel", "seconds"), [(1, 5), (2, 3), (4, 2), (9, 1)])
-async def test_so_many_datasets_are_fetched_at_once(
+async def test_number_of_parallel_datasets_is_limited(
     tmp_path: Path, autojump_clock: trio.testing.MockClock, parallel: int, seconds: float
 ) -> None:
-    counted = CROWDS[f"crowd{parallel}"] = Crowd()
-    async with working(tmp_path, ["crowd"] * 5, parallel_datasets=parallel) as tasks:
-        task, took = await run(tasks, 5, companyId=f"crowd{parallel}")
+    counter = COUNTERS[f"counted{parallel}"] = ConcurrencyCounter()
+    async with working(tmp_path, ["counted"] * 5, parallel_datasets=parallel) as tasks:
+        task, took = await run(tasks, 5, companyId=f"counted{parallel}")
     assert task.status == "completed"
-    assert counted.most == min(parallel, 5)
+    assert counter.maximum == min(parallel, 5)
     assert took == pytest.approx(seconds, abs=0.2)
 
 
-async def test_a_slow_dataset_that_speaks_does_not_stall(
+async def test_reports_of_a_slow_dataset_prevent_a_stall(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
     async with working(tmp_path, ["slow"], stall_seconds=60.0) as tasks:
@@ -117,7 +116,7 @@ async def test_a_slow_dataset_that_speaks_does_not_stall(
     assert took == pytest.approx(200, abs=0.2)
 
 
-async def test_silence_is_counted_from_the_last_sign_of_life_of_any(
+async def test_stall_timeout_starts_at_the_last_report_of_any_dataset(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
     async with working(tmp_path, ["slow", "silent"], stall_seconds=60.0) as tasks:
@@ -128,20 +127,18 @@ async def test_silence_is_counted_from_the_last_sign_of_life_of_any(
     assert [step.status for step in task.steps] == ["completed", "failed"]
 
 
-async def test_a_dataset_that_takes_too_long_fails_alone(
-    tmp_path: Path, autojump_clock: trio.testing.MockClock
-) -> None:
+async def test_slow_dataset_fails_alone(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
     async with working(tmp_path, ["slow", "silent:20"], stall_seconds=60.0) as tasks:
         task, took = await run(tasks, 2)
         result = await tasks.result(task.id)
     assert task.status == "completed"
     assert took == pytest.approx(200, abs=0.2)
     assert result["missing"] == [
-        {"dataset": "d1", "title": "d1", "reason": "work_test_silent took longer than 20 s"}
+        {"dataset": "d1", "title": "d1", "reason": "job_test_silent took longer than 20 s"}
     ]
 
 
-async def test_the_whole_has_a_limit(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
+async def test_session_has_a_timeout(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
     async with working(tmp_path, ["slow", "silent"], timeout_seconds=120.0) as tasks:
         task, took = await run(tasks, 2)
     assert task.error is not None
@@ -152,9 +149,7 @@ async def test_the_whole_has_a_limit(tmp_path: Path, autojump_clock: trio.testin
     assert took == pytest.approx(120, abs=0.3)
 
 
-async def test_an_area_that_is_gone_by_the_time_of_the_work(
-    tmp_path: Path, autojump_clock: trio.testing.MockClock
-) -> None:
+async def test_removed_area_fails_the_session(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
     async with working(tmp_path, ["slow"]) as tasks:
         task, _ = await run(tasks, 1, areaId="removed")
     assert task.error is not None

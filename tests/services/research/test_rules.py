@@ -1,4 +1,4 @@
-"""Insights and recommendations: what follows from which findings, for which caller."""
+"""Insights and recommendations from findings, by the caller's role and company."""
 
 from datetime import date
 from typing import Any
@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamd.services.research.query import ResearchQuery
 from streamd.services.research.roles import Field, Level, read_role
 from streamd.services.research.rules import Conclusions, Insight, Recommendation, derive
 from streamd.services.research.rules.engine import names
@@ -24,17 +25,16 @@ from streamd.services.research.shapes import (
     PeerGrowth,
     People,
     Person,
-    Profile,
     Relation,
+    ResearchProfile,
     Shape,
     Year,
 )
-from streamd.services.research.templates import Query
 
 
 def conclude(*found: Shape, role: str = "Head of Sales", company: str = "Caller Co") -> Conclusions:
     by_name = {name: shape for shape in found for name, type_ in SHAPES.items() if type(shape) is type_}
-    return derive(Query("risk", "acme", role, company), by_name)
+    return derive(ResearchQuery("risk", "acme", role, company), by_name)
 
 
 def entries(conclusions: Conclusions) -> list[Insight | Recommendation]:
@@ -67,12 +67,12 @@ def texts(conclusions: Conclusions, rule: str) -> list[str]:
         ("Assistant to the CEO", Level.SPECIALIST, Field.GENERAL),
         ("General Counsel", Level.SPECIALIST, Field.LEGAL),
         ("Supply Chain Director", Level.DIRECTOR, Field.OPERATIONS),
-        ("Credit Analyst", Level.SPECIALIST, Field.GENERAL),  # "it" is no word in it
+        ("Credit Analyst", Level.SPECIALIST, Field.GENERAL),  # contains "it", but not as a word
         ("Zauberer", Level.SPECIALIST, Field.GENERAL),
         ("", Level.SPECIALIST, Field.GENERAL),
     ],
 )
-def test_titles(title: str, level: Level, field: Field) -> None:
+def test_title_states_level_and_field(title: str, level: Level, field: Field) -> None:
     role = read_role(title)
     assert (role.level, role.field) == (level, field)
 
@@ -99,7 +99,7 @@ PEOPLE = People(
         ("Sales Manager", ["Dee"], "Dee"),
     ],
 )
-def test_counterparts_stand_at_the_callers_level(role: str, at_level: list[str], first: str) -> None:
+def test_counterparts_are_at_the_callers_level(role: str, at_level: list[str], first: str) -> None:
     conclusions = conclude(PEOPLE, role=role)
     [insight] = [entry for entry in conclusions.insights if entry.rule == "counterparts"]
     assert insight.figures["at_level"] == len(at_level)
@@ -110,7 +110,7 @@ def test_counterparts_stand_at_the_callers_level(role: str, at_level: list[str],
     assert advice.datasets == insight.datasets == ["people"]
 
 
-def test_without_an_equal_the_nearest_is_named_and_the_higher_of_two() -> None:
+def test_nearest_level_is_named_if_nobody_is_at_the_callers() -> None:
     conclusions = conclude(PEOPLE, role="VP Operations")  # between Ann and the directors
     assert (
         "none is at your level (vice president); Ann is nearest (executive)"
@@ -119,25 +119,27 @@ def test_without_an_equal_the_nearest_is_named_and_the_higher_of_two() -> None:
     assert conclusions.recommendations[0].priority == "normal"
 
 
-def test_the_callers_field() -> None:
+def test_people_in_the_callers_field_are_listed() -> None:
     assert "2 people at acme work in sales, as you do: Bob and Dee." in texts(conclude(PEOPLE), "same_field")
     assert texts(conclude(PEOPLE, role="CTO"), "same_field") == []
-    assert texts(conclude(PEOPLE, role="Zauberer"), "same_field") == [], "an unknown field is no common one"
+    assert texts(conclude(PEOPLE, role="Zauberer"), "same_field") == [], (
+        "an unknown field is not a common one"
+    )
 
 
-def test_fields_without_anybody_who_decides() -> None:
+def test_fields_without_a_decision_maker_are_listed() -> None:
     [insight, advice] = texts(conclude(PEOPLE), "missing_fields")
     assert insight == "Nobody from director upwards is known at acme in finance, technology and operations."
     assert "who decides about money" in advice
 
 
-def test_newcomers_are_counted_from_the_date_of_the_data() -> None:
+def test_newcomers_are_judged_by_the_date_of_the_data() -> None:
     [insight, advice] = texts(conclude(PEOPLE), "newcomers")
     assert insight == "New in their position within the year before 2025-06-30: Cid."
     assert advice.startswith("Ask Cid (Director of Purchasing, since 2025-01-01)")
 
 
-def test_contacts_matter_most_where_the_best_counterpart_has_none() -> None:
+def test_missing_contact_of_the_best_counterpart_is_urgent() -> None:
     contacts = ContactCompleteness(
         people=4, with_email=1, with_phone=0, percent=25.0, unreachable=["Bob", "Cid", "Dee"]
     )
@@ -149,10 +151,10 @@ def test_contacts_matter_most_where_the_best_counterpart_has_none() -> None:
     [other] = [e for e in conclude(contacts, PEOPLE, role="CEO").recommendations if e.rule == "contact_gaps"]
     assert other.text == "Complete the contacts of Bob, Cid and Dee."
     [alone] = [entry for entry in conclude(contacts).insights if entry.rule == "contact_gaps"]
-    assert alone.datasets == ["contact_completeness"], "it does not rest on what was not found"
+    assert alone.datasets == ["contact_completeness"], "a missing dataset is not named"
 
 
-def test_nobody_known() -> None:
+def test_company_without_known_people() -> None:
     nobody = People(as_of=date(2025, 1, 1), people=[])
     assert texts(conclude(nobody), "counterparts") == ["No decision maker of acme is known."]
 
@@ -178,11 +180,11 @@ def growth(own: float, median: float | None) -> PeerGrowth:
         (6.9, None, "grew by 6.9% in 2024; no figures of peers are known"),
     ],
 )
-def test_growth_beside_peers(own: float, median: float | None, expected: str) -> None:
+def test_growth_is_compared_with_the_median_of_peers(own: float, median: float | None, expected: str) -> None:
     assert expected in texts(conclude(growth(own, median)), "growth_against_peers")[0]
 
 
-def test_what_growth_means_depends_on_the_callers_field() -> None:
+def test_advice_on_growth_depends_on_the_callers_field() -> None:
     advice = {
         role: texts(conclude(growth(20.0, 5.0), role=role), "growth_against_peers")[1]
         for role in ("Head of Sales", "CFO", "CTO", "Zauberer")
@@ -197,15 +199,15 @@ def test_what_growth_means_depends_on_the_callers_field() -> None:
     )
 
 
-def test_margin() -> None:
+def test_margin_is_compared_with_the_first_year() -> None:
     years = [
         Year(year=2024, revenue=200.0, operating_profit=-10.0),
         Year(year=2022, revenue=100.0, operating_profit=5.0),
         Year(year=2025, revenue=100.0),
     ]
-    said = texts(conclude(Financials(currency="EUR", years=years)), "margin")
-    assert said[0] == "The operating margin of acme was -5% in 2024, -10 percentage points since 2022."
-    assert "lost money in 2024" in said[1]
+    sentences = texts(conclude(Financials(currency="EUR", years=years)), "margin")
+    assert sentences[0] == "The operating margin of acme was -5% in 2024, -10 percentage points since 2022."
+    assert "lost money in 2024" in sentences[1]
     assert texts(conclude(Financials(currency="EUR", years=[])), "margin") == []
 
 
@@ -220,31 +222,33 @@ def trend(openings: int, before: int, change: float | None, **departments: int) 
     )
 
 
-def test_hiring() -> None:
-    said = texts(conclude(trend(12, 6, 100.0, Warehouse=9, Sales=3)), "hiring")
-    assert said[0] == "acme had 12 openings from 2025-04 to 2025-06, +100% against the three months before."
-    assert said[1] == "3 of these openings (25%) are in your field: Sales."
-    assert "most in Warehouse" in said[2]
+def test_hiring_is_compared_with_the_months_before() -> None:
+    sentences = texts(conclude(trend(12, 6, 100.0, Warehouse=9, Sales=3)), "hiring")
+    assert (
+        sentences[0] == "acme had 12 openings from 2025-04 to 2025-06, +100% against the three months before."
+    )
+    assert sentences[1] == "3 of these openings (25%) are in your field: Sales."
+    assert "most in Warehouse" in sentences[2]
     assert "after none" in texts(conclude(trend(1, 0, None, Sales=1)), "hiring")[0]
     assert "expect budgets" in texts(conclude(trend(3, 6, -50.0, Sales=3)), "hiring")[-1]
     assert len(texts(conclude(trend(0, 0, None), role="CEO"), "hiring")) == 1
 
 
-def test_growing_team_joins_people_and_hiring() -> None:
+def test_head_of_the_growing_department_is_named() -> None:
     conclusions = conclude(PEOPLE, trend(10, 10, 0.0, Sales=8, IT=2))
     [insight] = [entry for entry in conclusions.insights if entry.rule == "growing_team"]
     assert insight.text == "Bob (Head of Sales) leads where acme hires most: 8 of 10 openings are in Sales."
     assert insight.datasets == ["people", "hiring_trend"]
 
 
-def test_concentration() -> None:
+def test_dependence_on_few_customers_is_a_warning() -> None:
     few = Concentration(largest="Big", largest_percent=30.0, top_three_percent=40.0, customers=5)
     assert "depends on few customers" in texts(conclude(few), "concentration")[1]
     many = Concentration(largest="Big", largest_percent=29.9, top_three_percent=59.9, customers=5)
     assert len(texts(conclude(many), "concentration")) == 1
 
 
-# --- surroundings -------------------------------------------------------------------------------
+# --- market -------------------------------------------------------------------------------------
 
 
 def relation(**known: Any) -> Relation:
@@ -260,7 +264,7 @@ def relation(**known: Any) -> Relation:
     return Relation(**(nothing | known))
 
 
-def test_relation_to_the_callers_company() -> None:
+def test_relation_to_the_callers_company_is_described() -> None:
     assert texts(conclude(relation()), "relation") == ["Nothing in the data connects Caller Co with acme."]
     assert texts(conclude(relation(same_company=True)), "relation") == ["acme is your own company."]
     known = conclude(relation(roles=["supplier"]))
@@ -268,28 +272,29 @@ def test_relation_to_the_callers_company() -> None:
     assert known.recommendations[0].priority == "high"
     assert any("may compete" in text for text in texts(conclude(relation(same_industry=True)), "relation"))
     larger = texts(
-        conclude(Profile(name="Acme", industry="x", employees=50), relation(size_ratio=5.0)), "relation"
+        conclude(ResearchProfile(name="Acme", industry="x", employees=50), relation(size_ratio=5.0)),
+        "relation",
     )
     assert "Acme (50 employees) has 5 times the people of Caller Co." in larger
     assert any("formal purchase" in text for text in larger)
 
 
-def test_news_are_those_of_ninety_days_before_the_data() -> None:
+def test_news_cover_the_ninety_days_before_the_date_of_the_data() -> None:
     items = [
         NewsItem(date=date(2025, 6, 1), title="Last", topic="jobs"),
         NewsItem(date=date(2025, 4, 1), title="Just in", topic="jobs"),
         NewsItem(date=date(2025, 3, 31), title="Too old", topic="old"),
         NewsItem(date=date(2025, 7, 1), title="After the data", topic="odd"),
     ]
-    said = texts(conclude(News(as_of=date(2025, 6, 30), items=items)), "news")
-    assert said[0] == (
+    sentences = texts(conclude(News(as_of=date(2025, 6, 30), items=items)), "news")
+    assert sentences[0] == (
         "2 reports about acme in the 90 days before 2025-06-30: jobs (2). The latest is of 2025-06-01: Last."
     )
     none = texts(conclude(News(as_of=date(2026, 6, 30), items=items)), "news")
     assert none == ["Nothing was reported about acme in the 90 days before 2026-06-30."]
 
 
-def test_compliance_is_urgent_for_who_answers_for_it() -> None:
+def test_open_incidents_are_urgent_for_responsible_roles() -> None:
     status = ComplianceStatus(expiring=[], missing=[], open_incidents=["a leak"])
     assert conclude(status, role="General Counsel").recommendations[0].priority == "high"
     assert conclude(status, role="Head of Sales").recommendations[0].priority == "normal"
@@ -301,16 +306,16 @@ def test_compliance_is_urgent_for_who_answers_for_it() -> None:
     assert texts(conclude(clear), "compliance") == ["Nothing is open in the compliance of acme."]
 
 
-# --- all of them --------------------------------------------------------------------------------
+# --- all rules ----------------------------------------------------------------------------------
 
 
-def test_what_is_missing_is_said_last() -> None:
-    conclusions = derive(Query("risk", "acme", "CEO", "Co"), {"people": PEOPLE}, {"a": "x", "b": "y"})
+def test_missing_datasets_are_the_last_insight() -> None:
+    conclusions = derive(ResearchQuery("risk", "acme", "CEO", "Co"), {"people": PEOPLE}, {"a": "x", "b": "y"})
     assert conclusions.insights[-1].text == "This rests on 1 of 3 datasets; there is no data from a and b."
     assert conclusions.insights[-1].datasets == ["a", "b"]
 
 
-def test_order_follows_the_area_and_what_is_urgent() -> None:
+def test_order_follows_the_area_and_the_priority() -> None:
     found = (trend(12, 6, 100.0, Sales=12), PEOPLE)
     ranks = [entry.datasets[0] for entry in conclude(*found).insights if len(entry.datasets) == 1]
     assert ranks == sorted(ranks)  # hiring_trend comes before people, as in the area
@@ -318,7 +323,7 @@ def test_order_follows_the_area_and_what_is_urgent() -> None:
     assert priorities == sorted(priorities)  # high, then normal
 
 
-def test_long_lists_and_names_are_cut() -> None:
+def test_long_lists_and_names_are_shortened() -> None:
     assert names("ABCDEFGH") == "A, B, C, D, E and 3 more"
     assert names([]) == ""
     assert names(["A"]) == "A"
@@ -327,7 +332,7 @@ def test_long_lists_and_names_are_cut() -> None:
 
 
 def values_of(type_: Any) -> st.SearchStrategy[Any]:
-    """Values of a shape's field, as msgspec describes it."""
+    """Generate values of a type as msgspec describes it."""
     info = msgspec.inspect.type_info(type_) if not isinstance(type_, msgspec.inspect.Type) else type_
     match info:
         case msgspec.inspect.StructType():
@@ -357,10 +362,10 @@ def values_of(type_: Any) -> st.SearchStrategy[Any]:
 
 
 @given(st.lists(st.sampled_from(sorted(SHAPES)), unique=True, max_size=5), st.data())
-def test_any_data_gives_conclusions_that_name_their_data(shapes: list[str], data: st.DataObject) -> None:
+def test_conclusions_from_any_data_name_their_datasets(shapes: list[str], data: st.DataObject) -> None:
     found: dict[str, Shape] = {name: data.draw(values_of(SHAPES[name])) for name in shapes}
     role = data.draw(st.sampled_from(["CEO", "Head of Sales", "CTO", "Buyer", "Zauberer"]))
-    query = Query("risk", "acme", role, "Caller Co")
+    query = ResearchQuery("risk", "acme", role, "Caller Co")
     conclusions = derive(query, found)
     assert conclusions == derive(query, found)
     for entry in entries(conclusions):

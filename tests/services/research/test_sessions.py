@@ -1,4 +1,4 @@
-"""Research over real sockets: from the start of a session to its result, and every other end."""
+"""Research over real sockets, from the start of a session to its result."""
 
 from collections.abc import AsyncIterator
 from itertools import product
@@ -18,7 +18,16 @@ from streamd.services.research.configuration import load_areas
 from streamd.services.research.settings import ResearchSettings
 from streamd.testing import RunningServer, StreamRefused, open_stream
 from tests.support.research_answers import answer, answering
-from tests.support.research_rig import ASKED, BEGUN, Message, Session, new_gate, rig_settings, running, start
+from tests.support.research_rig import (
+    BEGUN,
+    REQUEST,
+    Message,
+    SessionClient,
+    new_gate,
+    rig_settings,
+    running,
+    start,
+)
 
 AREAS = list(load_areas(content_file("research.toml"), ResearchSettings(), {}))
 COMPANIES = [
@@ -39,17 +48,19 @@ async def client(streamd_server: RunningServer) -> AsyncIterator[httpx.AsyncClie
 
 @pytest.fixture
 async def rig(tmp_path: Path) -> AsyncIterator[tuple[RunningServer, httpx.AsyncClient]]:
-    """A server with the areas of the rig."""
+    """Run a server with the areas of the rig."""
     with structlog.testing.capture_logs():
         async with running(rig_settings(tmp_path)) as rig:
             yield rig
 
 
-# --- with what comes with streamd ---------------------------------------------------------------
+# --- the default areas --------------------------------------------------------------------------
 
 
-async def test_from_start_to_result(streamd_server: RunningServer, client: httpx.AsyncClient) -> None:
-    answer = await client.post("/research/stream", json=ASKED)
+async def test_stream_status_and_result_agree(
+    streamd_server: RunningServer, client: httpx.AsyncClient
+) -> None:
+    answer = await client.post("/research/stream", json=REQUEST)
     assert answer.status_code == 202
     started = answer.json()
     id = started.pop("researchSessionId")
@@ -60,7 +71,7 @@ async def test_from_start_to_result(streamd_server: RunningServer, client: httpx
         "resultUrl": f"/research/stream/{id}/result",
     }
     assert answer.headers["location"] == started["statusUrl"]
-    session = Session(streamd_server, client, id, started)
+    session = SessionClient(streamd_server, client, id, started)
     messages = await session.follow()
     assert messages[0].type == "status"
     assert messages[0].data["snapshot"] is True
@@ -77,7 +88,7 @@ async def test_from_start_to_result(streamd_server: RunningServer, client: httpx
     assert all(finding["time"].endswith("Z") for finding in result["findings"])
     assert "As Head of Sales at Eastholt Freight, begin with Jan Oelschner" in str(result["recommendations"])
     status = await session.status()
-    assert {name: status[name] for name in ASKED} == ASKED
+    assert {name: status[name] for name in REQUEST} == REQUEST
     assert status["datasets"] == datasets
     assert status["status"] == "completed"
     assert status["progress"] == 100
@@ -86,13 +97,13 @@ async def test_from_start_to_result(streamd_server: RunningServer, client: httpx
     assert {step["status"] for step in status["steps"]} == {"completed"}
 
 
-async def test_every_area_works_for_every_company_as_shipped(
+async def test_every_default_area_works_for_every_default_company(
     streamd_server: RunningServer, client: httpx.AsyncClient
 ) -> None:
     for area, company in product(AREAS, COMPANIES):
         session = await start(streamd_server, client, areaId=area, companyId=company)
         result = await session.result()
-        assert result["insights"], f"{area} has nothing to say about {company}"
+        assert result["insights"], f"{area} has no insight into {company}"
         known = (await session.status())["datasets"]
         for entry in (*result["insights"], *result["recommendations"]):
             assert set(entry["datasets"]) <= set(known)
@@ -104,7 +115,7 @@ async def test_every_area_works_for_every_company_as_shipped(
             assert reason == f"nothing is known about {company}" or "a trend takes 6" in reason
 
 
-async def test_areas_are_listed(client: httpx.AsyncClient) -> None:
+async def test_areas_are_listed_with_their_datasets(client: httpx.AsyncClient) -> None:
     areas = (await client.get("/research/areas")).json()["areas"]
     assert len(areas) == 13
     assert areas[1] == {
@@ -114,7 +125,7 @@ async def test_areas_are_listed(client: httpx.AsyncClient) -> None:
     }
 
 
-async def test_the_same_question_has_the_same_answer(
+async def test_same_query_gives_the_same_result(
     streamd_server: RunningServer, client: httpx.AsyncClient
 ) -> None:
     one, two = [await (await start(streamd_server, client, areaId="risk")).result() for _ in range(2)]
@@ -125,7 +136,9 @@ async def test_the_same_question_has_the_same_answer(
     assert one == two
 
 
-async def test_a_company_nobody_knows(streamd_server: RunningServer, client: httpx.AsyncClient) -> None:
+async def test_unknown_company_fails_the_session(
+    streamd_server: RunningServer, client: httpx.AsyncClient
+) -> None:
     session = await start(streamd_server, client, companyId="no-such-company")
     end = (await session.follow())[-1]
     sentence = "none of the 4 datasets gave data: nothing is known about no-such-company"
@@ -140,7 +153,9 @@ async def test_a_company_nobody_knows(streamd_server: RunningServer, client: htt
     assert sentence in refused.json()["detail"]
 
 
-async def test_many_sessions_at_once(streamd_server: RunningServer, client: httpx.AsyncClient) -> None:
+async def test_concurrent_sessions_do_not_mix(
+    streamd_server: RunningServer, client: httpx.AsyncClient
+) -> None:
     results: dict[int, dict[str, Any]] = {}
 
     async def run(number: int) -> None:
@@ -157,10 +172,10 @@ async def test_many_sessions_at_once(streamd_server: RunningServer, client: http
     assert len({result["researchSessionId"] for result in results.values()}) == 40
 
 
-# --- datasets that fail -------------------------------------------------------------------------
+# --- failing datasets ---------------------------------------------------------------------------
 
 
-async def test_a_dataset_that_fails_fails_its_step_alone(
+async def test_failing_dataset_fails_only_its_step(
     rig: tuple[RunningServer, httpx.AsyncClient],
 ) -> None:
     session = await start(*rig, areaId="partly")
@@ -182,7 +197,7 @@ async def test_a_dataset_that_fails_fails_its_step_alone(
     assert "secret internals" not in str([status, result, await session.follow()])
 
 
-async def test_all_fail_for_reasons_of_their_own(rig: tuple[RunningServer, httpx.AsyncClient]) -> None:
+async def test_failed_session_lists_the_reasons(rig: tuple[RunningServer, httpx.AsyncClient]) -> None:
     session = await start(*rig, areaId="none")
     end = (await session.follow())[-1]
     assert end.data["error"] == (
@@ -191,7 +206,7 @@ async def test_all_fail_for_reasons_of_their_own(rig: tuple[RunningServer, httpx
     )
 
 
-async def test_a_result_has_room_for_some_datasets_only(tmp_path: Path) -> None:
+async def test_datasets_beyond_the_size_of_a_result_fail(tmp_path: Path) -> None:
     settings = rig_settings(tmp_path, tasks={"max_result_bytes": 150_000}, parallel_datasets=1)
     async with running(settings) as rig:
         result = await (await start(*rig, areaId="large")).result()
@@ -199,7 +214,7 @@ async def test_a_result_has_room_for_some_datasets_only(tmp_path: Path) -> None:
     assert "do not fit into the result" in result["missing"][0]["reason"]
 
 
-async def test_datasets_from_an_endpoint(tmp_path: Path) -> None:
+async def test_dataset_is_fetched_from_an_endpoint(tmp_path: Path) -> None:
     good = answer(
         "200 OK", b'{"data": {"corvane-cloud": {"name": "Corvane", "industry": "software", "x": 1}}}'
     )
@@ -221,7 +236,7 @@ datasets = ["register"]
     assert finding["source"] == {"kind": "http", "name": server.url.removeprefix("http://")}
 
 
-async def test_compressed_results_on_disk_read_the_same(tmp_path: Path) -> None:
+async def test_compressed_result_on_disk_reads_the_same(tmp_path: Path) -> None:
     settings = rig_settings(tmp_path, compress_results=True)
     settings = attrs.evolve(settings, store=StoreSettings(url=f"sqlite:{tmp_path / 'tasks.db'}"))
     async with running(settings) as rig:
@@ -236,7 +251,7 @@ async def test_compressed_results_on_disk_read_the_same(tmp_path: Path) -> None:
 # --- following ----------------------------------------------------------------------------------
 
 
-async def test_running_sessions_have_no_result_yet(rig: tuple[RunningServer, httpx.AsyncClient]) -> None:
+async def test_running_session_has_no_result(rig: tuple[RunningServer, httpx.AsyncClient]) -> None:
     opened = new_gate("not-yet")
     session = await start(*rig, areaId="gated", companyId="not-yet")
     await BEGUN["not-yet"].wait()
@@ -257,7 +272,7 @@ async def test_running_sessions_have_no_result_yet(rig: tuple[RunningServer, htt
     assert (await session.result())["findings"][1]["data"] == {"through": True}
 
 
-async def test_sessions_wait_for_a_place(tmp_path: Path) -> None:
+async def test_session_waits_for_a_free_runner(tmp_path: Path) -> None:
     opened = new_gate("first")
     async with running(rig_settings(tmp_path, tasks={"max_running": 1})) as rig:
         first = await start(*rig, areaId="gated", companyId="first")
@@ -271,7 +286,9 @@ async def test_sessions_wait_for_a_place(tmp_path: Path) -> None:
         assert (await second.result())["findings"]
 
 
-async def test_late_joiners_get_the_state_and_the_end(rig: tuple[RunningServer, httpx.AsyncClient]) -> None:
+async def test_late_subscriber_gets_the_state_and_the_end(
+    rig: tuple[RunningServer, httpx.AsyncClient],
+) -> None:
     session = await start(*rig, areaId="partly")
     whole = await session.follow()
     late = await session.follow()
@@ -281,7 +298,7 @@ async def test_late_joiners_get_the_state_and_the_end(rig: tuple[RunningServer, 
     assert late[1] == whole[-1]
 
 
-async def test_reconnects_go_on_where_they_were_and_end(rig: tuple[RunningServer, httpx.AsyncClient]) -> None:
+async def test_reconnect_resumes_and_ends(rig: tuple[RunningServer, httpx.AsyncClient]) -> None:
     opened = new_gate("again")
     session = await start(*rig, areaId="gated", companyId="again")
     await BEGUN["again"].wait()
@@ -299,13 +316,13 @@ async def test_reconnects_go_on_where_they_were_and_end(rig: tuple[RunningServer
     assert refused.value.status == 204
 
 
-async def test_a_hundred_streams_each_see_all_of_it(rig: tuple[RunningServer, httpx.AsyncClient]) -> None:
+async def test_hundred_streams_each_get_every_message(rig: tuple[RunningServer, httpx.AsyncClient]) -> None:
     opened = new_gate("crowd")
     session = await start(*rig, areaId="gated", companyId="crowd")
     await BEGUN["crowd"].wait()
     seen: list[list[Message]] = []
     waiting = 100
-    all_there = trio.Event()
+    all_connected = trio.Event()
 
     async def follow() -> None:
         nonlocal waiting
@@ -317,19 +334,21 @@ async def test_a_hundred_streams_each_see_all_of_it(rig: tuple[RunningServer, ht
                 if len(messages) == 1:
                     waiting -= 1
                     if not waiting:
-                        all_there.set()
+                        all_connected.set()
         seen.append(messages)
 
     async with trio.open_nursery() as nursery:
         for _ in range(100):
             nursery.start_soon(follow)
-        await all_there.wait()
+        await all_connected.wait()
         opened.set()
     last = (await session.follow())[-1]
     for messages in seen:
         assert messages[0].data["snapshot"] is True
         versions = [message.data["version"] for message in messages]
-        assert versions == list(range(versions[0], versions[0] + len(versions))), "none is missing or twice"
+        assert versions == list(range(versions[0], versions[0] + len(versions))), (
+            "each version comes exactly once"
+        )
         assert messages[-1] == last
         assert messages[-1].data["result"]["findings"][1]["data"] == {"through": True}
     assert len(seen) == 100

@@ -1,16 +1,17 @@
-"""What follows from the findings: insights and recommendations, by rules.
+"""Rules that derive insights and recommendations from the findings.
 
-::
+==============  ===================================================================================
+``engine``      :func:`rule` and :func:`derive`: applies the rules to the shapes that were found
+``people``      decision makers, their levels and fields, and their contact data
+``figures``     growth, margins, hiring, and the concentration of the revenue
+``market``      peers, tools, news, compliance, and the caller's own company
+``advice``      advice by the caller's field of work, from ``data/advice.toml``
+==============  ===================================================================================
 
-    engine.py   Rule, derive: which rules apply to what was found, and what each conclusion rests on
-    people.py   who is there to talk to, at which level, and how they can be reached
-    figures.py  growth, margins, hiring, how the revenue is spread
-    market.py   peers, tools, news, compliance, and the caller's own company
-
-Pure: the same findings, role and company give the same conclusions, word for word.
+The rules are pure: the same findings, role and company give the same conclusions, word for word.
 """
 
 from . import figures, market, people
-from .engine import Conclusions, Found, Insight, Recommendation, derive
+from .engine import Conclusion, Conclusions, Insight, Recommendation, derive
 
-__all__ = ["Conclusions", "Found", "Insight", "Recommendation", "derive", "figures", "market", "people"]
+__all__ = ["Conclusion", "Conclusions", "Insight", "Recommendation", "derive", "figures", "market", "people"]

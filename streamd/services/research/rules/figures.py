@@ -1,4 +1,4 @@
-"""Rules about figures: growth, margins, hiring, and how the revenue is spread."""
+"""Rules about figures: growth, margins, hiring, and the concentration of the revenue."""
 
 import math
 from collections.abc import Iterator
@@ -6,47 +6,18 @@ from typing import Final
 
 from ..roles import Field, read_role
 from ..shapes import Concentration, Financials, HiringTrend, PeerGrowth, Products
-from .engine import Case, Found, clip, count, insight, names, recommend, rule
+from .advice import ADVICE
+from .engine import Case, Conclusion, clip, count, insight, names, recommend, rule
 
-_NOTICEABLE_POINTS: Final = 2.0  # percentage points; less is within what figures are rounded by
+_NOTICEABLE_POINTS: Final = 2.0  # a smaller difference may come from rounding
 _CLEAR_TREND_PERCENT: Final = 20.0
 _HIGH_SHARE_PERCENT: Final = 30.0
 _HIGH_TOP_THREE_PERCENT: Final = 60.0
 
-# What to speak of, by the caller's field, where a company grows faster or slower than its peers.
-_FASTER: Final = {
-    Field.SALES: "speak of capacity: what it sells has to be delivered, and that is where it needs help",
-    Field.MARKETING: "propose a case that both tell: fast growth is a story worth sharing",
-    Field.FINANCE: "ask how the growth is financed, and agree on terms of payment early",
-    Field.TECHNOLOGY: "ask which of its systems the growth strains, and begin there",
-    Field.OPERATIONS: "ask where its operations are at their limits, and begin there",
-    Field.PURCHASING: "agree on volumes early: its own customers compete for its capacity",
-    Field.PEOPLE: "expect it to compete for the same people as you",
-}
-_SLOWER: Final = {
-    Field.SALES: "lead with savings and a short time to pay back, not with growth",
-    Field.MARKETING: "propose to win back demand together, with figures of its peers at hand",
-    Field.FINANCE: "look at its ability to pay before granting terms",
-    Field.TECHNOLOGY: "look for costs that can be taken out of its systems",
-    Field.OPERATIONS: "look for costs that can be taken out of its operations",
-    Field.PURCHASING: "negotiate: it has a reason to hold on to every customer",
-    Field.PEOPLE: "its people may be open to a change",
-}
-
-# The same for its newest product.
-_NEW_PRODUCT: Final = {
-    Field.SALES: "offer what helps to sell it: it has to bring its first customers soon",
-    Field.MARKETING: "offer to make it known together",
-    Field.FINANCE: "ask what has been invested in it, and when that is to come back",
-    Field.TECHNOLOGY: "ask what it is built on, and what it still lacks",
-    Field.PRODUCT: "compare it with yours before you talk",
-    Field.PURCHASING: "ask for terms of an early customer",
-}
-
 
 @rule(PeerGrowth)
-def growth_against_peers(case: Case, growth: PeerGrowth) -> Iterator[Found]:
-    """Growth beside the median of the peers, and what the caller makes of it."""
+def growth_against_peers(case: Case, growth: PeerGrowth) -> Iterator[Conclusion]:
+    """Compare growth with the median of the peers, and advise by the caller's field."""
     own, median = growth.growth_percent, growth.peers_median_percent
     verb = "grew" if own >= 0 else "shrank"
     if median is None:
@@ -70,16 +41,14 @@ def growth_against_peers(case: Case, growth: PeerGrowth) -> Iterator[Found]:
     )
     if abs(ahead) < _NOTICEABLE_POINTS:
         return
-    advice = (_FASTER if ahead > 0 else _SLOWER).get(case.role.field)
-    if advice is None:
-        advice = "ask what it does otherwise than its peers" if ahead > 0 else "ask what holds it back"
-    beside = "better" if ahead > 0 else "worse"
+    beside, subject = ("better", "faster_than_peers") if ahead > 0 else ("worse", "slower_than_peers")
+    advice = ADVICE[subject].for_field(case.role.field)
     yield recommend(f"{case.company} does {beside} than its peers. As {case.caller}, {advice}.")
 
 
 @rule(Financials)
-def margin(case: Case, financials: Financials) -> Iterator[Found]:
-    """The operating margin of the last year, beside that of the first."""
+def margin(case: Case, financials: Financials) -> Iterator[Conclusion]:
+    """Compare the operating margins of the last and the first year."""
     margins = {
         year.year: round(100 * year.operating_profit / year.revenue, 1)
         for year in sorted(financials.years, key=lambda year: year.year)
@@ -121,8 +90,8 @@ def margin(case: Case, financials: Financials) -> Iterator[Found]:
 
 
 @rule(HiringTrend)
-def hiring(case: Case, trend: HiringTrend) -> Iterator[Found]:
-    """Whether it hires more or less than before, and in the caller's field."""
+def hiring(case: Case, trend: HiringTrend) -> Iterator[Conclusion]:
+    """Compare open positions with the months before, and with the caller's field."""
     period = f"{trend.from_month} to {trend.to_month}"
     if trend.change_percent is None:
         change = "after none in the three months before"
@@ -163,8 +132,8 @@ def hiring(case: Case, trend: HiringTrend) -> Iterator[Found]:
 
 
 @rule(Concentration)
-def concentration(case: Case, shares: Concentration) -> Iterator[Found]:
-    """How much hangs on few customers."""
+def concentration(case: Case, shares: Concentration) -> Iterator[Conclusion]:
+    """Warn of dependence on few customers."""
     yield insight(
         f"{clip(shares.largest)} brings {shares.largest_percent:g}% of the revenue of {case.company}; the "
         f"three largest of {count(shares.customers, 'customer')} known bring {shares.top_three_percent:g}%.",
@@ -179,8 +148,8 @@ def concentration(case: Case, shares: Concentration) -> Iterator[Found]:
 
 
 @rule(Products)
-def products(case: Case, catalogue: Products) -> Iterator[Found]:
-    """What earns the money, and what is newest."""
+def products(case: Case, catalogue: Products) -> Iterator[Conclusion]:
+    """Name the product with the largest share of the revenue, and the newest one."""
     known = [product for product in catalogue.products if product.share_of_revenue is not None]
     if known:
         top = max(known, key=lambda product: (product.share_of_revenue or 0, product.name))
@@ -198,5 +167,5 @@ def products(case: Case, catalogue: Products) -> Iterator[Found]:
             product=newest.name,
             launched=newest.launched,
         )
-        advice = _NEW_PRODUCT.get(case.role.field, "ask what it hopes for from it")
+        advice = ADVICE["new_product"].for_field(case.role.field)
         yield recommend(f"{clip(newest.name)} is new at {case.company}. As {case.caller}, {advice}.")

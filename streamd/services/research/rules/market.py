@@ -1,4 +1,4 @@
-"""Rules about the surroundings: peers, tools, partners, news, compliance, and the caller's own company."""
+"""Rules about the market: peers, tools, partners, news, compliance, and the caller's own company."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -12,20 +12,20 @@ from ..shapes import (
     News,
     Partnerships,
     Peers,
-    Profile,
     Relation,
+    ResearchProfile,
     Technology,
     TechnologyGaps,
 )
-from .engine import Case, Found, be, clip, count, insight, names, recommend, rule
+from .engine import Case, Conclusion, be, clip, count, insight, names, recommend, rule
 
 _RECENT: Final = timedelta(days=90)
 _MUCH_LARGER: Final = 5.0
 
 
 @rule(Peers)
-def standing(case: Case, peers: Peers) -> Iterator[Found]:
-    """Where the company stands among its peers by size."""
+def standing(case: Case, peers: Peers) -> Iterator[Conclusion]:
+    """Rank the company among its peers by size."""
     if not peers.peers:
         yield insight(f"No peer of {case.company} in {clip(peers.industry)} is known.", peers=0)
         return
@@ -39,9 +39,9 @@ def standing(case: Case, peers: Peers) -> Iterator[Found]:
     )
 
 
-@rule(Relation, also=(Profile,))
-def relation(case: Case, relation: Relation, profile: Profile | None) -> Iterator[Found]:
-    """What the caller's company is to this one already."""
+@rule(Relation, also=(ResearchProfile,))
+def relation(case: Case, relation: Relation, profile: ResearchProfile | None) -> Iterator[Conclusion]:
+    """Describe the relation between the caller's company and this one."""
     caller = clip(case.query.user_company)
     if relation.same_company:
         yield insight(f"{case.company} is your own company.", same_company=True)
@@ -75,7 +75,7 @@ def relation(case: Case, relation: Relation, profile: Profile | None) -> Iterato
         yield from _sizes(case, caller, relation.size_ratio, profile)
 
 
-def _sizes(case: Case, caller: str, ratio: float, profile: Profile | None) -> Iterator[Found]:
+def _sizes(case: Case, caller: str, ratio: float, profile: ResearchProfile | None) -> Iterator[Conclusion]:
     employees = f" ({profile.employees} employees)" if profile and profile.employees is not None else ""
     yield insight(f"{case.company}{employees} has {ratio:g} times the people of {caller}.", size_ratio=ratio)
     if ratio >= _MUCH_LARGER:
@@ -85,8 +85,8 @@ def _sizes(case: Case, caller: str, ratio: float, profile: Profile | None) -> It
 
 
 @rule(Technology)
-def tools(case: Case, technology: Technology) -> Iterator[Found]:
-    """What it runs on, and what of that is old."""
+def tools(case: Case, technology: Technology) -> Iterator[Conclusion]:
+    """Name the oldest of the tools in use."""
     dated = [tool for tool in technology.tools if tool.since is not None]
     if not dated:
         return
@@ -102,8 +102,8 @@ def tools(case: Case, technology: Technology) -> Iterator[Found]:
 
 
 @rule(TechnologyGaps)
-def technology_gaps(case: Case, gaps: TechnologyGaps) -> Iterator[Found]:
-    """What most peers have and it has not."""
+def technology_gaps(case: Case, gaps: TechnologyGaps) -> Iterator[Conclusion]:
+    """List the tools that most peers have and the company lacks, and the reverse."""
     if gaps.missing:
         first = gaps.missing[0]
         yield insight(
@@ -120,8 +120,8 @@ def technology_gaps(case: Case, gaps: TechnologyGaps) -> Iterator[Found]:
 
 
 @rule(Customers)
-def customers(case: Case, customers: Customers) -> Iterator[Found]:
-    """Who buys from it."""
+def customers(case: Case, customers: Customers) -> Iterator[Conclusion]:
+    """List the customers."""
     known = len(customers.customers)
     yield insight(
         f"{count(known, 'customer')} of {case.company} {be(known)} known: "
@@ -133,8 +133,8 @@ def customers(case: Case, customers: Customers) -> Iterator[Found]:
 
 
 @rule(Partnerships)
-def partners(case: Case, partnerships: Partnerships) -> Iterator[Found]:
-    """Which kinds of partners it has, and whether one could make the introduction."""
+def partners(case: Case, partnerships: Partnerships) -> Iterator[Conclusion]:
+    """Count the partners by kind, and suggest resellers for an introduction."""
     if not partnerships.partners:
         yield insight(f"No partner of {case.company} is known.", partners=0)
         return
@@ -150,8 +150,8 @@ def partners(case: Case, partnerships: Partnerships) -> Iterator[Found]:
 
 
 @rule(News)
-def news(case: Case, news: News) -> Iterator[Found]:
-    """What was reported lately, by topic, and what came last."""
+def news(case: Case, news: News) -> Iterator[Conclusion]:
+    """Count recent reports by topic, and name the latest."""
     recent = [item for item in news.items if item.date <= news.as_of and news.as_of - item.date <= _RECENT]
     if not recent:
         yield insight(
@@ -177,8 +177,8 @@ def _most_first(entry: tuple[str, int]) -> tuple[int, str]:
 
 
 @rule(ComplianceStatus)
-def compliance(case: Case, status: ComplianceStatus) -> Iterator[Found]:
-    """Certificates that end, those that are missing, and incidents still open."""
+def compliance(case: Case, status: ComplianceStatus) -> Iterator[Conclusion]:
+    """List certificates that expire or are missing, and open incidents."""
     for entry in status.expiring:
         when = (
             f"ran out on {entry.expires}"

@@ -1,4 +1,4 @@
-"""Rules about people: who decides, who is at the caller's level, and who can be reached."""
+"""Rules about people: decision makers, their levels and fields, and their contact data."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -6,7 +6,7 @@ from typing import Final
 
 from ..roles import Field, Level, Role, read_role
 from ..shapes import ContactCompleteness, HiringTrend, People, Person
-from .engine import Case, Found, be, clip, count, insight, names, recommend, rule
+from .engine import Case, Conclusion, be, clip, count, insight, names, recommend, rule
 
 _NEW: Final = timedelta(days=365)
 _FEW_REACHABLE_PERCENT: Final = 75.0
@@ -18,9 +18,9 @@ def _read(people: People) -> list[tuple[Person, Role]]:
 
 
 def best_counterparts(caller: Role, people: People) -> list[tuple[Person, Role]]:
-    """Everyone, those first whom the caller can address best: a near level, then the same field.
+    """Sort people by their suitability as a contact: nearest level first, then the caller's field.
 
-    Of two levels equally far away the higher one is the better: it can decide.
+    Of two levels at the same distance the higher one comes first, because it can decide.
     """
     return sorted(
         _read(people),
@@ -34,8 +34,8 @@ def best_counterparts(caller: Role, people: People) -> list[tuple[Person, Role]]
 
 
 @rule(People)
-def counterparts(case: Case, people: People) -> Iterator[Found]:
-    """Who stands where the caller stands."""
+def counterparts(case: Case, people: People) -> Iterator[Conclusion]:
+    """Find people at the caller's level."""
     if not people.people:
         yield insight(f"No decision maker of {case.company} is known.", known=0, at_level=0)
         return
@@ -74,10 +74,10 @@ def counterparts(case: Case, people: People) -> Iterator[Found]:
 
 
 @rule(People)
-def same_field(case: Case, people: People) -> Iterator[Found]:
-    """Who does the caller's kind of work, and the highest of them."""
+def same_field(case: Case, people: People) -> Iterator[Conclusion]:
+    """Find people in the caller's field, and the highest of them."""
     alike = [entry for entry in _read(people) if entry[1].field is case.role.field]
-    if not alike or case.role.field is Field.GENERAL:  # which is also what cannot be read
+    if not alike or case.role.field is Field.GENERAL:  # also the field of unknown titles
         return
     alike.sort(key=lambda entry: (-entry[1].level, entry[0].name))
     yield insight(
@@ -96,8 +96,8 @@ def same_field(case: Case, people: People) -> Iterator[Found]:
 
 
 @rule(People)
-def missing_fields(case: Case, people: People) -> Iterator[Found]:
-    """Fields in which somebody has to agree, and nobody who could is known."""
+def missing_fields(case: Case, people: People) -> Iterator[Conclusion]:
+    """Find fields that decide on a purchase, and have no known decision maker."""
     covered = {role.field for _, role in _read(people) if role.level >= Level.DIRECTOR}
     missing = [field for field in _DECIDING_FIELDS if field not in covered]
     if not people.people or not missing:
@@ -111,8 +111,8 @@ def missing_fields(case: Case, people: People) -> Iterator[Found]:
 
 
 @rule(People)
-def newcomers(_case: Case, people: People) -> Iterator[Found]:
-    """Who came to their position within a year before the data was taken."""
+def newcomers(_case: Case, people: People) -> Iterator[Conclusion]:
+    """Find people who took their position within a year before the date of the data."""
     new = [person for person in people.people if person.since and people.as_of - person.since <= _NEW]
     if not new:
         return
@@ -128,8 +128,8 @@ def newcomers(_case: Case, people: People) -> Iterator[Found]:
 
 
 @rule(ContactCompleteness, also=(People,))
-def contact_gaps(case: Case, contacts: ContactCompleteness, people: People | None) -> Iterator[Found]:
-    """Who cannot be reached, above all whether the best counterpart can."""
+def contact_gaps(case: Case, contacts: ContactCompleteness, people: People | None) -> Iterator[Conclusion]:
+    """Find people without contact data, above all the best counterpart."""
     if not contacts.people:
         return
     yield insight(
@@ -150,8 +150,8 @@ def contact_gaps(case: Case, contacts: ContactCompleteness, people: People | Non
 
 
 @rule(People, HiringTrend)
-def growing_team(case: Case, people: People, trend: HiringTrend) -> Iterator[Found]:
-    """Whose department is the one that grows most."""
+def growing_team(case: Case, people: People, trend: HiringTrend) -> Iterator[Conclusion]:
+    """Find the head of the department with the most open positions."""
     if not trend.departments or not trend.openings:
         return
     department = next(iter(trend.departments))

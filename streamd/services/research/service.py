@@ -1,0 +1,31 @@
+"""The composition of the research service."""
+
+from pathlib import Path
+
+from ... import Service, Streamd
+from ...config import content_file
+from ...tasks import Kind
+from .configuration import load_areas
+from .job import ResearchJob
+from .routes import KIND, make_blueprint
+from .settings import ResearchSettings
+
+
+def make(streamd: Streamd, settings: ResearchSettings) -> Service:
+    """Build the service.
+
+    Raises:
+        ConfigError: the areas file is invalid.
+    """
+    path = Path(settings.areas_file) if settings.areas_file else content_file("research.toml")
+    areas = load_areas(path, settings)
+    kind = Kind(
+        name=KIND,
+        work=ResearchJob(areas, settings, streamd.settings.tasks.max_result_bytes),
+        timeout_seconds=settings.timeout_seconds,
+        keep_seconds=settings.keep_seconds,
+        max_kept=settings.max_sessions,
+        compress_results=settings.compress_results,
+        private=True,
+    )
+    return Service(make_blueprint(streamd, settings, areas), [kind])
