@@ -109,20 +109,20 @@ def import_app(target: str, settings: Settings) -> tuple[QuartTrio, Settings]:
         raise ConfigError(f"--app {target}: there is no module {error.name!r}") from error
     except AttributeError as error:
         raise ConfigError(f"--app {target}: {error}") from error
-    made = isinstance(found, QuartTrio)
-    app = found if made else found(settings) if callable(found) else None
+    is_app = isinstance(found, QuartTrio)  # otherwise a function that makes one
+    app = found if is_app else found(settings) if callable(found) else None
     if not isinstance(app, QuartTrio) or EXTENSION not in app.extensions:
         raise ConfigError(f"--app {target} is no Quart-Trio application with a Streamd(app)")
     own = Settings.around(app.extensions[EXTENSION].settings)
-    if settings.store.url == "memory:" and not own.store.url:  # it says the same
+    if settings.store.url == "memory:" and not own.store.url:  # both mean the store in memory
         settings = attrs.evolve(settings, store=attrs.evolve(settings.store, url=own.store.url))
-    wanted = attrs.evolve(own, server=settings.server, logging=settings.logging)
-    if made and settings not in (
-        wanted,
+    applied = attrs.evolve(own, server=settings.server, logging=settings.logging)
+    if is_app and settings not in (
+        applied,
         attrs.evolve(Settings(), server=settings.server, logging=settings.logging),
     ):
         raise ConfigError(
-            f"--app {target} was made with settings of its own; for any but [server] and [logging] name a"
-            " function that takes the settings and makes the application"
+            f"--app {target} was made with settings of its own; to apply any but [server] and [logging], name"
+            " a function that takes the settings and makes the application"
         )
-    return app, wanted
+    return app, applied
