@@ -7,12 +7,13 @@ from typing import Final, NoReturn
 import structlog
 import trio
 
+from ..errors import StreamdError
 from .kinds import Kind
 from .metrics import TaskMetrics
 from .store.port import TaskStore
 
-_CALLS_MAX: Final = 16  # at once: enough that a few slow ones do not delay the others
-_CALL_TIMEOUT_SECONDS: Final = 60.0  # a call that hangs must not occupy one of these for ever
+_CALLS_MAX: Final = 16  # of one kind at once: a few slow ones do not delay the others
+_CALL_TIMEOUT_SECONDS: Final = 60.0  # a call that hangs must not hold a slot for ever
 _FIRST_RETRY_SECONDS: Final = 0.1
 _LAST_RETRY_SECONDS: Final = 30.0
 
@@ -37,6 +38,7 @@ class TaskEndings:
         self._metrics = metrics
         self._begun: deque[str] = deque()
         self._wanted = trio.Event()
+        self._limiters: dict[str, trio.CapacityLimiter] = {}  # by kind, so that no kind delays another
 
     def concern(self, kind: str) -> bool:
         """Return True if a kind acts on the end of its tasks."""
@@ -50,13 +52,12 @@ class TaskEndings:
 
     async def run(self) -> NoReturn:
         """Call kinds until cancelled. A call that is cancelled is repeated by the next run."""
-        limiter = trio.CapacityLimiter(_CALLS_MAX)
         self._begun.clear()
         async with trio.open_nursery() as nursery:
             await self._resume()
             while True:
                 while self._begun:
-                    nursery.start_soon(self._end, self._begun.popleft(), limiter)
+                    nursery.start_soon(self._end, self._begun.popleft())
                 self._wanted = trio.Event()
                 await self._wanted.wait()
         raise AssertionError("the endings run until they are cancelled")
@@ -76,16 +77,22 @@ class TaskEndings:
                 self._begun.extendleft(task_id for task_id in reversed(ending) if task_id not in begun)
                 return
 
-    async def _end(self, task_id: str, limiter: trio.CapacityLimiter) -> None:
+    async def _end(self, task_id: str) -> None:
         retry_seconds = _FIRST_RETRY_SECONDS
         while True:
             try:
-                async with limiter:
-                    await self._call(task_id)
-                    await self._store.mark_ended(task_id)
-            except Exception:  # noqa: BLE001 - no failure of a kind may stop other tasks
+                await self._call(task_id)
+                await self._store.mark_ended(task_id)
+            except Exception as error:  # noqa: BLE001 - no failure of a kind may stop other tasks
                 self._metrics.ending_failures.inc()
-                _log.exception("task_ending_failed", task=task_id, retry_seconds=retry_seconds)
+                first = retry_seconds == _FIRST_RETRY_SECONDS  # one traceback for each task is enough
+                _log.warning(
+                    "task_ending_failed",
+                    task=task_id,
+                    error=repr(error),
+                    retry_seconds=retry_seconds,
+                    exc_info=first and not isinstance(error, StreamdError | trio.TooSlowError),
+                )
                 await trio.sleep(retry_seconds)
                 retry_seconds = min(2 * retry_seconds, _LAST_RETRY_SECONDS)
             else:
@@ -95,6 +102,9 @@ class TaskEndings:
     async def _call(self, task_id: str) -> None:
         task = await self._store.get(task_id)
         known = self._kinds.get(task.kind)
-        if known is not None and known.ended is not None:
+        if known is None or known.ended is None:
+            return  # the kind no longer acts on it
+        limiter = self._limiters.setdefault(task.kind, trio.CapacityLimiter(_CALLS_MAX))
+        async with limiter:
             with trio.fail_after(_CALL_TIMEOUT_SECONDS):
                 await known.ended(task)

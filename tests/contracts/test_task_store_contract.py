@@ -10,8 +10,10 @@ import trio
 
 from streamd.errors import InvalidField, InvalidTransition, NotFound, TaskExists, Unavailable
 from streamd.events import EventId
-from streamd.tasks import Status, StepPlan, Task, operations
-from streamd.tasks.store.port import PublishedRow, TaskStore
+from streamd.tasks import Message, Publication, Status, StepPlan, Task, operations
+from streamd.tasks.model import Change
+from streamd.tasks.operations import Operation
+from streamd.tasks.store.port import Outgoing, PublishedRow, TaskStore
 from tests.support.task_stores import (
     STORES,
     at,
@@ -323,3 +325,110 @@ async def test_a_message_that_is_published_twice_over_does_no_harm(store: TaskSt
     snapshot = await store.snapshot("a")
     assert (snapshot.published_version, snapshot.published_id) == (2, published[-1].id)
     assert await store.outbox_depth() == 0
+
+
+# --- several rows of one change, and tasks that are ending ------------------------------------------
+
+
+def spreading(operation: Operation) -> Operation:
+    """Add an event on another topic before the task's own, and one after it."""
+
+    def perform(task: Task) -> list[Change]:
+        changes = operation(task)
+        return [attrs.evolve(change, publications=spread(change)) for change in changes]
+
+    return perform
+
+
+def spread(change: Change) -> tuple[Publication, ...]:
+    own = change.publications
+    return (
+        Publication(("audit:all", "audit:x"), Message("audit", {"n": 1})),
+        *own,
+        Publication(("customer:7",), Message("note", {"é": [None]})),
+    )
+
+
+def marked(row: Outgoing, id: EventId | None, *, keep: bool = False) -> PublishedRow:
+    return PublishedRow(task_id=row.task_id, version=row.version, part=row.part, id=id, keep=keep)
+
+
+async def test_rows_of_one_change_come_back_in_order_with_topics_and_parts(store: TaskStore) -> None:
+    await keep_task(store, "t", spreading(starting()), spreading(completing()))
+    rows = (await store.unpublished(99))[1:]
+    assert [(row.version, row.part, row.topics, row.message.type) for row in rows] == [
+        (2, 1, ("audit:all", "audit:x"), "audit"),
+        (2, 0, ("tasks/t",), "status"),
+        (2, 2, ("customer:7",), "note"),
+        (3, 1, ("audit:all", "audit:x"), "audit"),
+        (3, 0, ("tasks/t",), "complete"),
+        (3, 2, ("customer:7",), "note"),
+    ]
+    assert [(row.is_own, row.final, row.last, row.kind) for row in rows] == [
+        (False, False, False, "k"),
+        (True, False, False, "k"),
+        (False, False, False, "k"),
+        (False, True, False, "k"),
+        (True, True, False, "k"),
+        (False, True, True, "k"),
+    ]
+    assert rows[2].message.data == {"é": [None]}
+    end = (await store.snapshot("t")).end
+    assert end is not None
+    assert (end.type, end.data["version"]) == ("complete", 3)
+    assert await store.outbox_depth() == 7
+
+
+async def test_only_the_tasks_own_events_move_its_published_version(store: TaskStore) -> None:
+    await keep_task(store, "t", spreading(starting()))
+    ids = [EventId(f"{n:013d}-000000") for n in range(1, 5)]
+    created, audit, own, note = await store.unpublished(99)
+    await store.mark_published([marked(created, ids[0]), marked(audit, ids[1])])
+    snapshot = await store.snapshot("t")
+    assert (snapshot.published_version, snapshot.published_id) == (1, ids[0])
+    await store.mark_published([marked(own, ids[2]), marked(note, None)])
+    snapshot = await store.snapshot("t")
+    assert (snapshot.published_version, snapshot.published_id) == (2, ids[2])
+    assert await store.outbox_depth() == 0
+
+
+async def test_a_row_that_is_kept_is_published_and_leaves_with_the_end(store: TaskStore) -> None:
+    for task_id in ("a", "b"):
+        await keep_task(store, task_id, starting(), completing())
+    position = EventId("0000000000009-000000")
+    rows = await store.unpublished(99)
+    assert await store.ending() == []
+    await store.mark_published([marked(row, position, keep=row.last) for row in rows])
+    assert await store.unpublished(99) == []
+    assert await store.ending() == ["a", "b"]
+    assert await store.outbox_depth() == 2
+    assert (await store.snapshot("a")).published_id == position
+    await store.mark_ended("a")
+    await store.mark_ended("a")
+    await store.mark_ended("nobody")
+    assert await store.ending() == ["b"]
+    assert await store.outbox_depth() == 1
+
+
+async def test_a_renewed_lease_is_a_change_without_a_version_or_a_row(store: TaskStore) -> None:
+    before = await keep_task(store, "t", starting())
+    renewed = await store.change("t", lambda task: [operations.renew_lease(task, at(500))])
+    assert renewed == attrs.evolve(before, lease_until=at(500)) == await store.get("t")
+    assert await waiting(store) == [("t", 1), ("t", 2)]
+    assert [task.id for task in await store.overdue(at(55))] == []
+
+
+async def test_a_task_is_read_without_its_input(store: TaskStore) -> None:
+    secret = b'"only for the work"'
+    await keep_task(store, "t", raw_input=secret)
+    reads: list[object] = [
+        await store.get("t"),
+        await store.find(),
+        await store.snapshot("t"),
+        await store.change("t", starting()),
+        await store.held_by(""),
+        await store.overdue(at(10_000)),
+        await store.unpublished(99),
+    ]
+    assert not any("only for the work" in str(read) for read in reads)
+    assert await store.input("t") == secret

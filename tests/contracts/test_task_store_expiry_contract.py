@@ -97,6 +97,14 @@ async def test_a_task_stays_until_its_last_message_is_published(store: TaskStore
     assert await expire(store, 900, default=Bounds(1, 0)) == ["t"]
 
 
+async def test_a_task_stays_while_its_last_row_is_kept(store: TaskStore) -> None:
+    await keep_task(store, "t", starting(), completing(10))
+    await publish_all(store, keep_last=True)
+    assert await expire(store, 900, default=Bounds(1, 0)) == []
+    await store.mark_ended("t")
+    assert await expire(store, 900, default=Bounds(1, 0)) == ["t"]
+
+
 async def gone(store: TaskStore, task_id: str) -> bool:
     with pytest.raises((Gone, NotFound)) as caught:
         await store.get(task_id)

@@ -1,5 +1,6 @@
 """Work for tests of who runs it, and a store that fails it."""
 
+import inspect
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
@@ -24,6 +25,24 @@ async def hang(progress: Progress) -> None:
 def why(task: Task) -> tuple[Status, str, str]:
     assert task.error is not None
     return task.status, task.error.code, task.error.detail
+
+
+class CountingStore(MemoryTaskStore):
+    """A store that counts its calls.
+
+    Attributes:
+        calls: the names of the methods called, in order.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[str] = []
+
+    def __getattribute__(self, name: str) -> Any:
+        value = super().__getattribute__(name)
+        if inspect.iscoroutinefunction(value):
+            self.calls.append(name)
+        return value
 
 
 class UnsteadyStore(MemoryTaskStore):

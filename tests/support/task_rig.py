@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import attrs
+import pytest
 import trio
 
-from streamd.errors import Unavailable
+from streamd.errors import RequestError, Unavailable
 from streamd.events import EARLIEST, Draft, Event, Selectors
 from streamd.events.settings import EventSettings
 from streamd.hub import Hub
@@ -96,11 +97,25 @@ class Rig:
     metrics: TaskMetrics
 
     async def published(self, task_id: str) -> list[Event]:
-        """What the log has of a task, in order."""
+        """Return the events of a task's own topic, in log order."""
+        return await self.published_on(topic_of(task_id))
+
+    async def published_on(self, *topics: str) -> list[Event]:
+        """Return the events of some topics, in log order."""
         page = await self.log.read(
-            Selectors(topics=[topic_of(task_id)]), EARLIEST, max_events=10_000, max_bytes=1_000_000_000
+            Selectors(topics=topics), EARLIEST, max_events=10_000, max_bytes=1_000_000_000
         )
         return list(page.events)
+
+    def draft(self, event: Event, idempotency_key: str) -> Draft:
+        """Build the draft of a published event again, with a key."""
+        return Draft.create(
+            event.topics,
+            event.value,
+            limits=EventSettings(),
+            type=event.type,
+            idempotency_key=idempotency_key,
+        )
 
     async def said(self, task_id: str) -> list[dict[str, Any]]:
         """The data of these."""
@@ -120,10 +135,14 @@ class Rig:
                     return event
             await self.log.tail(head, max_events=1, max_bytes=1)
 
-    async def drained(self) -> None:
-        """Wait until the store knows that all is published."""
-        while await self.store.outbox_depth():  # noqa: ASYNC110 - nobody is told of that
-            await trio.sleep(0.1)
+    async def drained(self, poll_seconds: float = 0.1) -> None:
+        """Wait until the outbox is empty."""
+        while await self.store.outbox_depth():  # noqa: ASYNC110 - no event announces it
+            await trio.sleep(poll_seconds)
+
+    async def drained_in_real_time(self) -> None:
+        """Wait until the outbox is empty, where the store has a thread and the clock is the real one."""
+        await self.drained(poll_seconds=0.002)
 
     def metric(self, name: str) -> float:
         return self.hub.metrics.registry.get_sample_value(f"streamd_{name}") or 0.0
@@ -189,6 +208,14 @@ def check_history(events: Sequence[Event], task_id: str) -> None:
     assert ends == [len(events)], f"{task_id} ended {len(ends)} times"
     over = [data["status"] not in ("pending", "running") for data in said]
     assert over == [False] * (len(said) - 1) + [True]
+
+
+async def refused(error: type[RequestError], field: str, *requests: Callable[[], Any]) -> None:
+    """Check that each request is rejected with an error of a class that names a field."""
+    for request in requests:
+        with pytest.raises(error) as caught:
+            await request()
+        assert caught.value.field == field
 
 
 def names(tasks: Collection[Task]) -> list[str]:

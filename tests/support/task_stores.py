@@ -122,11 +122,17 @@ def follow_on(*operations: Operation) -> Operation:
 # --- what is seen of a store ---------------------------------------------------------------------
 
 
-async def publish_all(store: TaskStore) -> list[PublishedRow]:
-    """Mark all that waits as published, as the log would."""
+async def publish_all(store: TaskStore, *, keep_last: bool = False) -> list[PublishedRow]:
+    """Mark all rows as published, as the publisher would; the last of a task may be kept."""
     rows = await store.unpublished(10_000)
     published = [
-        PublishedRow(task_id=row.task_id, version=row.version, part=row.part, id=EventId(f"{n:013d}-000000"))
+        PublishedRow(
+            task_id=row.task_id,
+            version=row.version,
+            part=row.part,
+            id=EventId(f"{n:013d}-000000"),
+            keep=keep_last and row.last,
+        )
         for n, row in enumerate(rows, 1)
     ]
     await store.mark_published(published)

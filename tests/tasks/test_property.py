@@ -12,8 +12,19 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from streamd.database import MEMORY
-from streamd.errors import StreamdError
-from streamd.tasks import Kind, Progress, StepFailed, StepPlan, StepStatus, WorkFailed, operations
+from streamd.errors import StreamdError, Unavailable
+from streamd.tasks import (
+    Kind,
+    Message,
+    Progress,
+    Publication,
+    StepFailed,
+    StepPlan,
+    StepStatus,
+    Task,
+    WorkFailed,
+    operations,
+)
 from streamd.tasks.reports import Report, ReportedFailure, StepReport
 from streamd.tasks.store.memory import MemoryTaskStore
 from streamd.tasks.store.port import TaskStore
@@ -53,6 +64,11 @@ async def work(progress: Progress) -> Any:
     return None
 
 
+def publish_twice(task: Task, message: Message) -> list[Publication]:
+    """Publish each message on a second topic as well, before the task's own event."""
+    return [Publication((f"copy:{task.id}",), message), Publication((task.topic,), message)]
+
+
 class World:
     """Tasks by number, and all that may be done with them. What is refused is refused, and nothing worse."""
 
@@ -62,12 +78,23 @@ class World:
         self.store = store
         self.ids: list[str] = []
         self.leases: dict[str, str] = {}
+        self.noted: dict[str, int] = {}  # calls of Kind.ended, of which every third fails
+        self.calls = 0
         self.rig = self._make()
         self.restart = trio.Event()
 
     def _make(self) -> Rig:
-        kinds = [Kind(name="local", work=work), Kind(name="remote")]
+        kinds = [
+            Kind(name="local", work=work),
+            Kind(name="remote", present=publish_twice, ended=self.note_end),
+        ]
         return make_rig(store=self.store, log=self.log, now=self.clock, kinds=kinds, max_running=3)
+
+    async def note_end(self, task: Task) -> None:
+        self.calls += 1
+        if self.calls % 3 == 0:
+            raise Unavailable("not this time")
+        self.noted[task.id] = self.noted.get(task.id, 0) + 1
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run what there is, and after each restart what takes over the store and the log."""
@@ -212,6 +239,10 @@ async def live(store: TaskStore, rounds: Sequence[Sequence[Action]]) -> None:
             task = await world.rig.tasks.get(task_id)
             assert task.status.ended
             assert task.version == len(events)
+            if task.kind == "remote":
+                copies = await world.rig.published_on(f"copy:{task_id}")
+                assert [copy.value for copy in copies] == [event.value for event in events]
+                assert world.noted[task_id] >= 1
         outer.cancel_scope.cancel()
 
 

@@ -12,17 +12,15 @@ from streamd.errors import (
     Gone,
     InvalidField,
     InvalidTransition,
-    LeaseLost,
     NotFound,
-    RequestError,
     TaskExists,
     TooLarge,
     Unavailable,
 )
-from streamd.tasks import Kind, Progress, Status, StepPlan, StepStatus, Tasks, operations
-from streamd.tasks.reports import Report, ReportedFailure, StepReport
+from streamd.tasks import Kind, Progress, Status, StepPlan, Tasks, operations
 from streamd.tasks.settings import TaskSettings
-from tests.support.task_rig import Rig, SetClock, make_rig, names, run_rig
+from tests.support.local_work import CountingStore
+from tests.support.task_rig import Rig, SetClock, make_rig, names, refused, run_rig
 
 Clock = trio.testing.MockClock
 
@@ -33,13 +31,6 @@ async def hang(progress: Progress) -> None:
 
 def make_tasks(**settings: Any) -> Tasks:
     return make_rig(now=SetClock(), kinds=[Kind(name="local", work=hang)], **settings).tasks
-
-
-async def refused(error: type[RequestError], field: str, *requests: Callable[[], Any]) -> None:
-    for request in requests:
-        with pytest.raises(error) as caught:
-            await request()
-        assert caught.value.field == field
 
 
 # --- making -----------------------------------------------------------------------------------------
@@ -85,6 +76,28 @@ async def test_what_is_too_large_is_refused_by_name() -> None:
     tasks = make_tasks(max_input_bytes=10, max_steps=2)
     await refused(TooLarge, "input", lambda: tasks.create("k", input="x" * 20))
     await refused(TooLarge, "steps", lambda: tasks.create("k", steps=[StepPlan(n) for n in "abc"]))
+
+
+@pytest.mark.parametrize(("kind", "most"), [("k", 10), ("large", 30), ("small", 5)])
+async def test_the_size_of_an_input_is_limited_by_kind(kind: str, most: int) -> None:
+    kinds = [Kind(name="large", max_input_bytes=30), Kind(name="small", max_input_bytes=5)]
+    tasks = make_rig(now=SetClock(), kinds=kinds, max_input_bytes=10).tasks
+    fits = "x" * (most - 2)  # with its quotes
+    await refused(TooLarge, "input", lambda: tasks.create(kind, input=fits + "x"))
+    task = await tasks.create(kind, input=fits)
+    assert await tasks.input(task.id) == fits
+
+
+async def test_an_input_is_read_by_those_who_ask_for_it() -> None:
+    tasks = make_tasks()
+    task = await tasks.create("k", id="t", input={"naïve": [1, None]})
+    assert "naïve" not in str(task) + str(await tasks.get("t")) + str(await tasks.list())
+    assert await tasks.input("t") == await tasks.input("t", kind="k") == {"naïve": [1, None]}
+    await refused(NotFound, "id", lambda: tasks.input("nobody"), lambda: tasks.input("t", kind="other"))
+    claimed = await tasks.claim(["k"], "me")
+    assert claimed is not None
+    assert claimed.raw_input == '{"naïve":[1,null]}'.encode()
+    assert await tasks.input((await tasks.create("k")).id) is None
 
 
 async def test_an_id_is_made_up_or_chosen_once() -> None:
@@ -164,6 +177,21 @@ async def test_a_task_ends_once() -> None:
     await refused(InvalidField, "result", lambda: tasks.complete("t", object()))
 
 
+@pytest.mark.parametrize("end", ["complete", "fail", "cancel"])
+async def test_an_end_is_one_call_of_the_store(end: str) -> None:
+    store = CountingStore()
+    tasks = make_rig(store=store, now=SetClock()).tasks
+    await tasks.create("k", id="t", worker="me")
+    store.calls.clear()
+    ends: dict[str, Callable[[], Any]] = {
+        "complete": lambda: tasks.complete("t", {"n": 1}),
+        "fail": lambda: tasks.fail("t", "so it is"),
+        "cancel": lambda: tasks.cancel("t"),
+    }
+    await ends[end]()
+    assert store.calls == ["change"]
+
+
 async def test_what_a_task_holds_is_bounded() -> None:
     tasks = make_tasks(max_text_bytes=10, max_details_bytes=50, max_steps=1)
     task = await tasks.create("k", id="t", worker="me", steps=[StepPlan("a")])
@@ -231,108 +259,6 @@ async def test_who_gives_up_a_claim_takes_nothing(autojump_clock: Clock) -> None
         await tasks.claim(["k"], "me", wait_seconds=100)
     await tasks.create("k", id="t")
     assert (await tasks.get("t")).status is Status.PENDING
-
-
-# --- reports --------------------------------------------------------------------------------------------
-
-
-LATE_REPORTS: list[dict[str, Any]] = [{}, {"progress": 50}, {"status": "completed", "result": 1}]
-
-
-@pytest.fixture
-async def rig() -> Rig:
-    rig = make_rig(now=SetClock())
-    await rig.tasks.create("k", id="t", worker="me", steps=[StepPlan("a", 3), StepPlan("b")])
-    return rig
-
-
-async def report(rig: Rig, lease: str | None = None, **values: Any) -> Any:
-    lease = (await rig.tasks.get("t")).lease if lease is None else lease
-    return await rig.tasks.report("t", Report(lease=lease, **values))
-
-
-async def test_all_of_a_report_holds_in_one_transaction(rig: Rig) -> None:
-    task = await report(
-        rig,
-        step=StepReport("a", "completed", message="done"),
-        progress=80,
-        text="text",
-        fields={"x": 1},
-        status="completed",
-        result={"n": 1},
-    )
-    assert (task.status, task.progress, task.version) == (Status.COMPLETED, 100, 6)
-    rows = [row for row in await rig.store.unpublished(99) if row.version > 2]
-    assert [row.message.type for row in rows] == ["progress", "progress", "progress", "complete"]
-    assert [row.message.data["progress"] for row in rows] == [0, 75, 80, 100]
-    assert (await rig.tasks.text("t"), await rig.tasks.result("t")) == ("text", {"n": 1})
-
-
-async def test_of_a_report_that_is_refused_nothing_holds(rig: Rig) -> None:
-    before = await rig.tasks.get("t")
-    await refused(InvalidField, "progress", lambda: report(rig, step=StepReport("a"), progress=101))
-    await refused(InvalidField, "status", lambda: report(rig, step=StepReport("a"), fields={"status": "x"}))
-    await refused(InvalidField, "error", lambda: report(rig, progress=50, status="failed"))
-    await refused(InvalidField, "error", lambda: report(rig, progress=50, error=ReportedFailure("no")))
-    await refused(InvalidField, "result", lambda: report(rig, progress=50, result=1))
-    await refused(
-        InvalidField, "error.code", lambda: report(rig, status="failed", error=ReportedFailure("no", code=""))
-    )
-    await refused(InvalidField, "lease_seconds", lambda: report(rig, progress=1, lease_seconds=0))
-    await refused(LeaseLost, "lease", lambda: report(rig, lease="another", progress=50))
-    await refused(LeaseLost, "lease", lambda: report(rig, lease="", status="completed"))
-    assert await rig.tasks.get("t") == before
-
-
-async def test_a_pending_task_is_nobodys_to_report_on(rig: Rig) -> None:
-    await rig.tasks.create("k", id="waits")
-    for values in ({"status": "failed", "error": ReportedFailure("no")}, {"status": "cancelled"}, {}):
-        with pytest.raises(LeaseLost):
-            await rig.tasks.report("waits", Report(lease="", **values))
-    assert (await rig.tasks.get("waits")).version == 1
-
-
-async def test_each_report_lets_its_worker_hold_the_task_for_longer(rig: Rig) -> None:
-    clock = rig.tasks.now
-    assert isinstance(clock, SetClock)
-    reports: list[tuple[dict[str, Any], float]] = [
-        ({}, 30),
-        ({"progress": 5}, 30),
-        ({"lease_seconds": 100}, 100),
-    ]
-    for values, seconds in reports:
-        clock.seconds += 20
-        version = (await rig.tasks.get("t")).version
-        task = await report(rig, **values)
-        assert task == await rig.tasks.get("t")
-        assert (task.lease_until - clock()).total_seconds() == seconds
-        assert task.version == version + ("progress" in values)
-
-
-async def test_a_worker_learns_from_its_report_that_its_task_was_cancelled(rig: Rig) -> None:
-    lease = (await rig.tasks.get("t")).lease
-    cancelled = await rig.tasks.cancel("t")
-    for values in LATE_REPORTS:
-        assert await report(rig, lease=lease, **values) == cancelled
-
-
-async def test_after_another_end_a_report_is_refused(rig: Rig) -> None:
-    lease = (await rig.tasks.get("t")).lease
-    await rig.tasks.fail("t", "so it is")
-    for values in LATE_REPORTS:
-        await refused(InvalidTransition, "status", partial(report, rig, lease, **values))
-
-
-async def test_steps_are_reported_by_their_status(rig: Rig) -> None:
-    task = await report(rig, step=StepReport("a", progress=50))
-    assert (task.steps[0].status, task.progress) == (StepStatus.RUNNING, 37.5)
-    task = await report(rig, step=StepReport("b", "skipped", message="not needed"))
-    assert task.steps[1].status is StepStatus.SKIPPED
-    task = await report(rig, step=StepReport("a", "failed", error="no answer"))
-    assert (task.steps[0].status, task.steps[0].error) == (StepStatus.FAILED, "no answer")
-    task = await report(rig, step=StepReport("new", weight=4))
-    assert (task.steps[2].status, task.steps[2].weight) == (StepStatus.RUNNING, 4)
-    await refused(InvalidTransition, "step", lambda: report(rig, step=StepReport("a")))
 
 
 # --- counting -----------------------------------------------------------------------------------------
