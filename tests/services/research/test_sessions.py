@@ -17,7 +17,7 @@ from streamd.database import StoreSettings
 from streamd.services.research.configuration import load_areas
 from streamd.services.research.settings import ResearchSettings
 from streamd.testing import RunningServer, StreamRefused, open_stream
-from tests.support.research_answers import answer, answering
+from tests.support.fake_server import fake_server, respond
 from tests.support.research_rig import (
     BEGUN,
     REQUEST,
@@ -215,10 +215,8 @@ async def test_datasets_beyond_the_size_of_a_result_fail(tmp_path: Path) -> None
 
 
 async def test_dataset_is_fetched_from_an_endpoint(tmp_path: Path) -> None:
-    good = answer(
-        "200 OK", b'{"data": {"corvane-cloud": {"name": "Corvane", "industry": "software", "x": 1}}}'
-    )
-    async with answering(answer("500 Oops"), good) as server:
+    good = respond(200, b'{"data": {"corvane-cloud": {"name": "Corvane", "industry": "software", "x": 1}}}')
+    async with fake_server(respond(500), good) as server:
         more = f"""
 [datasets.register]
 url = "{server.url}/v1?company={{company_id}}&for={{user_company}}"
@@ -230,7 +228,8 @@ datasets = ["register"]
 """
         async with running(rig_settings(tmp_path, more=more)) as rig:
             result = await (await start(*rig, areaId="register")).result()
-    assert server.targets == ["/v1?company=corvane-cloud&for=Eastholt%20Freight"] * 2
+    targets = [request.target for request in server.requests]
+    assert targets == ["/v1?company=corvane-cloud&for=Eastholt%20Freight"] * 2
     [finding] = result["findings"]
     assert finding["data"] == {"name": "Corvane", "industry": "software", "x": 1}
     assert finding["source"] == {"kind": "http", "name": server.url.removeprefix("http://")}
