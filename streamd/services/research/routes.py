@@ -53,15 +53,9 @@ def make_blueprint(streamd: Streamd, settings: ResearchSettings, areas: Mapping[
             steps=[StepPlan(dataset.name) for dataset in areas[query.area_id].datasets],
             message="waiting to begin",
         )
-        urls = routes.urls(task.id)
         # Initiated, even if work on it has begun by now.
-        started = StartedSession(
-            research_session_id=task.id,
-            status="initiated",
-            events_url=urls["eventsUrl"],
-            status_url=urls["statusUrl"],
-            result_url=urls["resultUrl"],
-        )
+        fields = {"researchSessionId": task.id, "status": "initiated", **routes.urls(task.id)}
+        started = msgspec.convert(fields, StartedSession)
         return json_response(started, 202, {"Location": started.status_url})
 
     async def answer(task: Task) -> ResearchSession:
