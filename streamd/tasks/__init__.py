@@ -28,7 +28,7 @@ begins with a snapshot of one version and continues with the next.
 """
 
 from .kinds import Ended, Kind, Present, Work
-from .messages import make_message, make_snapshot, standard, step_fields, task_fields
+from .messages import as_number, make_message, make_snapshot, standard, step_fields, task_fields
 from .model import (
     Cause,
     Message,
@@ -70,6 +70,7 @@ __all__ = [
     "Tasks",
     "Work",
     "WorkFailed",
+    "as_number",
     "make_message",
     "make_snapshot",
     "standard",

@@ -125,7 +125,7 @@ def check_payload(type: str, data: dict[str, Any]) -> None:
 @asynccontextmanager
 async def orders(settings: Settings | None = None, **options: Any) -> AsyncIterator[Rig]:
     """A running server; ``options`` are of the section ``purchase_orders``."""
-    quick = {"sync_backoff_seconds": 0.01, "sweep_seconds": 0.05, **options}
+    quick = {"sync_backoff_seconds": 0.01, **options}
     settings = attrs.evolve(settings or Settings(), purchase_orders=PurchaseOrderSettings(**quick))
     app = create_app(settings)
     with trio.fail_after(DEADLINE_SECONDS):  # a test that waits for what never comes fails, and does not hang

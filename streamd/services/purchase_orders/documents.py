@@ -7,7 +7,7 @@ import msgspec
 from ...errors import InvalidBody, InvalidField, UnsupportedMediaType
 from .amounts import shown
 from .columns import is_lines, line_field, order_field
-from .model import Format, OrderLimits
+from .order import Format, OrderLimits
 from .sheet import Cell, Row, Sheet, check_count
 from .tabular import read_csv
 

@@ -13,7 +13,7 @@ import msgspec
 
 from ...errors import InvalidBody
 from ...text import Prompt, Rules, TextGenerator, whole
-from .model import OrderLine
+from .order import OrderLine
 from .parsing import cut_json
 
 PURPOSE: Final = "orders.enrich"

@@ -15,7 +15,7 @@ import httpx
 import trio
 
 from ...outbound import FetchFailed, ResponseTooLarge, StreamedResponse, open_response
-from .model import Image
+from .order import Image
 
 MAX_URL_CHARS: Final = 2000
 _MAX_REDIRECTS: Final = 3
@@ -30,14 +30,14 @@ class ImageRefused(Exception):
 
 
 @attrs.frozen
-class ImageLooker:
+class ImageVerifier:
     """Verifies images.
 
     Args:
-        http: does not follow redirects by itself.
-        timeout_seconds: for one picture in all (s).
-        max_bytes: of one picture (bytes).
-        allow_private: ask private and loopback addresses, too.
+        http: an HTTP client that does not follow redirects.
+        timeout_seconds: timeout for one image, all requests included (s).
+        max_bytes: maximum size of an image (bytes).
+        allow_private: also request private and loopback addresses.
     """
 
     http: httpx.AsyncClient
@@ -45,12 +45,12 @@ class ImageLooker:
     max_bytes: int
     allow_private: bool = False
 
-    async def look(self, image: Image) -> Image:
-        """The picture as verified, or as failed with the reason; never raises but when cancelled."""
+    async def verify(self, image: Image) -> Image:
+        """Return the image as verified, or as failed with the reason. Raises only when cancelled."""
         reason = f"no answer within {self.timeout_seconds:g} s"
         with trio.move_on_after(self.timeout_seconds):
             try:
-                return await self._look(image)
+                return await self._verify(image)
             except ImageRefused as refused:
                 reason = str(refused)
             except ResponseTooLarge:
@@ -61,7 +61,7 @@ class ImageLooker:
                 reason = "the address, or one that it leads to, is no URL"
         return attrs.evolve(image, status="failed", reason=reason)
 
-    async def _look(self, image: Image) -> Image:
+    async def _verify(self, image: Image) -> Image:
         url = check_url(image.url)
         for _ in range(_MAX_REDIRECTS + 1):
             request = await self._make_request("HEAD", url)
@@ -109,7 +109,7 @@ class ImageLooker:
         )
 
     async def _make_request(self, method: str, url: httpx.URL) -> httpx.Request:
-        """A request to the address that was checked, with the name that it was found under."""
+        """Build a request to the checked address, with the host name in Host and SNI."""
         address = await self._resolve(url)
         return self.http.build_request(
             method,
@@ -131,10 +131,10 @@ class ImageLooker:
 
 
 def check_url(text: str) -> httpx.URL:
-    """The URL of a picture.
+    """Parse and check the URL of an image.
 
     Raises:
-        ImageRefused: it is none that is asked.
+        ImageRefused: the URL is not acceptable.
     """
     if len(text) > MAX_URL_CHARS:
         raise ImageRefused(f"an address longer than {MAX_URL_CHARS} characters")
@@ -150,7 +150,7 @@ def check_url(text: str) -> httpx.URL:
 
 
 def is_public(address: str) -> bool:
-    """Whether an address is one of the public internet; those that hold an IPv4 address count as that."""
+    """Return True for a public address; an address that embeds an IPv4 address is judged by that one."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
         if ip.ipv4_mapped is not None:
@@ -163,7 +163,7 @@ def is_public(address: str) -> bool:
 
 
 def media_type_of(head: bytes) -> str | None:
-    """The type of a picture by its first bytes, whatever its server calls it; None for anything else."""
+    """Detect an image's media type by its first bytes; None if it is not a supported image."""
     for start, media_type in _SIGNATURES:
         if head.startswith(start):
             return media_type

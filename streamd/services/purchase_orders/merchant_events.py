@@ -1,142 +1,164 @@
-"""What a merchant's followers hear: typed publishing under ``merchant:{merchantId}:{type}``.
+"""The events of a merchant: their data, their topics, and their publication with the task that they report.
 
-Publishing never holds up nor fails what is told of. An event enters its merchant's queue and is published
-from there, one after the other, each tried several times; one that cannot be published is dropped, counted
-and logged.
+A change of an order's task is published on the task's own topic and, as ``stage``, ``progress``,
+``completion`` or ``error``, on ``merchant:{merchantId}:{type}``. :func:`present` builds both, so that they
+are stored with the change in one transaction and published once each, in order.
 """
 
-import secrets
-from collections import deque
-from collections.abc import Sequence
-from typing import Any, Final, NoReturn, Protocol
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, Final
 
-import attrs
 import structlog
-import trio
-from prometheus_client import CollectorRegistry, Counter
 
-from ...errors import InvalidField, RequestError, StreamdError
+from ...errors import InvalidField, StreamdError
+from ...tasks import Cause, Message, Publication, Step, StepStatus, Task
 from .identity import check_merchant
+from .order import STAGES
 
 TYPES: Final = ("stage", "progress", "completion", "error")
-_LAST_RETRY_SECONDS: Final = 5.0
-_GOODBYE_SECONDS: Final = 1.0  # for what still waits when the server ends
+_COMPLETION_FIELDS: Final = ("lineItems", "confidence", "purchaseOrderId", "shopifyOrderId")
+# Ends that come from outside the work, so that no stage has reported them.
+_UNREPORTED_CODES: Final = frozenset({"cancelled", "stalled", "timeout"})
 
 _log = structlog.get_logger(__name__)
 
+Publish = Callable[..., Awaitable[Any]]
+"""Publish one event; :meth:`streamd.Streamd.publish`."""
+
 
 def topics_of(merchant_id: str) -> list[str]:
-    """The topics of all that a merchant hears."""
+    """Return the topics of all events of a merchant."""
     return [topic_of(merchant_id, type) for type in TYPES]
 
 
 def topic_of(merchant_id: str, type: str) -> str:
-    """The topic of a merchant's events of one type."""
+    """Return the topic of a merchant's events of one type."""
     return f"merchant:{merchant_id}:{type}"
 
 
-class Publisher(Protocol):
-    """Where events go; :class:`streamd.hub.Hub` is one."""
-
-    async def publish(
-        self,
-        topics: str | Sequence[str],
-        data: Any = "",
-        *,
-        type: str | None = None,
-        retry_ms: int | None = None,
-        idempotency_key: str | None = None,
-        publisher: str = "",
-    ) -> object:
-        """Publish one event."""
-        ...
+def order_id_of(workflow_id: str) -> str:
+    """Return the id of the order that a task processes."""
+    return f"po-{workflow_id}"
 
 
-class Counters:
-    """What is counted of merchants' events; one for each registry."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self.published: Final = Counter(
-            "streamd_merchant_events_published",
-            "Events of merchants published, by type.",
-            ["type"],
-            registry=registry,
-        )
-        self.retries: Final = Counter(
-            "streamd_merchant_event_retries",
-            "Tries to publish an event of a merchant again.",
-            registry=registry,
-        )
-        self.dropped: Final = Counter(
-            "streamd_merchant_events_dropped",
-            "Events of merchants given up, by reason.",
-            ["reason"],
-            registry=registry,
-        )
+def present(task: Task, message: Message) -> list[Publication]:
+    """Publish a change of an order's task on the task's topic and to its merchant."""
+    publications = [Publication((task.topic,), message)]
+    if task.owner:
+        publications += [
+            Publication((topic_of(task.owner, event.type),), event) for event in _report(task, message)
+        ]
+    return publications
 
 
-@attrs.frozen
-class _Waiting:
-    type: str
-    data: dict[str, Any]
-    key: str  # the same at every try, so that one that went out unnoticed is not published twice
+def _report(task: Task, message: Message) -> Iterator[Message]:
+    """Yield the merchant's events for a message of an order's task."""
+    ids = {"po_id": order_id_of(task.id), "workflow_id": task.id}
+    match message.cause:
+        case Cause.STEP_STARTED:
+            for step in message.steps:
+                yield stage_event(stage=step.name, message=step.message, **ids)
+        case Cause.STEP_UPDATED:
+            for step in message.steps:
+                yield progress_event(stage=step.name, progress=step.progress, message=step.message, **ids)
+        case Cause.STEP_ENDED:
+            for step in message.steps:
+                yield from _report_end(step, message.data, ids)
+        case Cause.FAILED | Cause.CANCELLED:
+            assert task.error is not None
+            stages = [step.name for step in message.steps]
+            if not stages and task.error.code in _UNREPORTED_CODES:
+                stages = [task.step or STAGES[0]]
+            for stage in stages:
+                yield error_event(stage=stage, error=task.error.detail, **ids)
+
+
+def _report_end(step: Step, fields: dict[str, Any], ids: dict[str, str]) -> Iterator[Message]:
+    if step.status is StepStatus.FAILED:
+        yield error_event(stage=step.name, error=step.error, **ids)
+        return
+    if step.status is StepStatus.SKIPPED:  # a follower expects a completion of every stage, so add the reason
+        yield progress_event(stage=step.name, progress=100, message=f"Skipped: {step.message}", **ids)
+    further: dict[str, Any] = {name: fields[name] for name in _COMPLETION_FIELDS if name in fields}
+    yield completion_event(stage=step.name, further=further, **ids)
+
+
+# --- the events -----------------------------------------------------------------------------------
+
+
+def stage_event(*, stage: str, po_id: str, workflow_id: str, message: str = "") -> Message:
+    """Build the event for the start of a stage."""
+    data = {"stage": stage, "poId": po_id, "workflowId": workflow_id, "status": "started", "message": message}
+    return Message("stage", data)
+
+
+def progress_event(
+    *, stage: str, po_id: str, workflow_id: str, progress: float, message: str = ""
+) -> Message:
+    """Build the event for the progress of a stage.
+
+    Args:
+        progress: 0 to 100 within the stage.
+
+    Raises:
+        InvalidField: the progress is out of range.
+    """
+    shown = _percent(progress, "progress")
+    data = {"poId": po_id, "workflowId": workflow_id, "stage": stage, "progress": shown, "message": message}
+    return Message("progress", data)
+
+
+def completion_event(*, stage: str, po_id: str, workflow_id: str, further: dict[str, Any]) -> Message:
+    """Build the event for the completion of a stage, with those of its further fields that are not None.
+
+    Raises:
+        InvalidField: the confidence is out of range.
+    """
+    data: dict[str, Any] = {"stage": stage, "poId": po_id, "workflowId": workflow_id}
+    data |= {name: value for name, value in further.items() if value is not None}
+    if "confidence" in data:
+        data["confidence"] = _percent(data["confidence"], "confidence")
+    return Message("completion", data)
+
+
+def error_event(*, stage: str, po_id: str, workflow_id: str, error: str) -> Message:
+    """Build the event for the failure of a stage; the error is a sentence for clients."""
+    return Message("error", {"stage": stage, "poId": po_id, "workflowId": workflow_id, "error": error})
+
+
+def _percent(value: float, field: str) -> float | int:
+    """Round a value from 0 to 100 to a tenth, and to an integer if it is whole."""
+    if isinstance(value, bool) or not 0 <= value <= 100:
+        raise InvalidField(f"{field} must be a number from 0 to 100, got {value!r}", field=field)
+    rounded = round(float(value), 1)
+    return int(rounded) if rounded.is_integer() else rounded
+
+
+# --- for programs -----------------------------------------------------------------------------------
 
 
 class MerchantEvents:
-    """Publishes to merchants; the events of one merchant go out in the order of the calls.
+    """Typed publishing to merchants, for programs that process orders themselves.
 
-    Runs for as long as :meth:`run` does; what is said before that waits for it.
+    An event that the hub refuses is logged and dropped: publishing never fails an order.
 
     Args:
-        publisher: the hub.
-        counters: where it counts.
-        attempts: tries for one event (count).
-        backoff_seconds: wait before the second try (s); it doubles.
-        max_waiting: events of one merchant that may wait (count).
+        publish: publishes one event.
     """
 
-    def __init__(
-        self,
-        publisher: Publisher,
-        counters: Counters,
-        *,
-        attempts: int,
-        backoff_seconds: float,
-        max_waiting: int,
-    ) -> None:
-        self._publisher = publisher
-        self._counters = counters
-        self._attempts = attempts
-        self._backoff_seconds = backoff_seconds
-        self._max_waiting = max_waiting
-        self._queues: dict[str, deque[_Waiting]] = {}  # of merchants for whom something waits
-        self._unserved: deque[str] = deque()  # those of them that no task looks after yet
-        self._wanted = trio.Event()
-        self._idle = trio.Event()
-        self._idle.set()
-        self._key_prefix = secrets.token_hex(8)
-        self._key_number = 0
+    def __init__(self, publish: Publish) -> None:
+        self._publish = publish
 
     async def publish_stage(
         self, merchant_id: str, *, stage: str, po_id: str, workflow_id: str, message: str = ""
     ) -> None:
-        """A stage has begun.
+        """Publish the start of a stage.
 
         Raises:
-            InvalidField: the merchant's id cannot be one.
+            InvalidField: the merchant's id is not valid.
         """
-        self._put(
-            merchant_id,
-            "stage",
-            {
-                "stage": stage,
-                "poId": po_id,
-                "workflowId": workflow_id,
-                "status": "started",
-                "message": message,
-            },
-        )
-        await trio.lowlevel.checkpoint()
+        event = stage_event(stage=stage, po_id=po_id, workflow_id=workflow_id, message=message)
+        await self.send(merchant_id, event)
 
     async def publish_progress(
         self,
@@ -148,21 +170,23 @@ class MerchantEvents:
         progress: float,
         message: str = "",
     ) -> None:
-        """A stage is so far.
+        """Publish the progress of a stage.
 
         Args:
-            progress: 0 to 100, within the stage.
+            merchant_id: the merchant.
+            stage: the stage's name.
+            po_id: the order's id.
+            workflow_id: the id of its processing.
+            progress: 0 to 100 within the stage.
+            message: a sentence for people.
 
         Raises:
-            InvalidField: the merchant's id or the figure cannot be one.
+            InvalidField: the merchant's id or the progress is not valid.
         """
-        shown = _percent(progress, "progress")
-        self._put(
-            merchant_id,
-            "progress",
-            {"poId": po_id, "workflowId": workflow_id, "stage": stage, "progress": shown, "message": message},
+        event = progress_event(
+            stage=stage, po_id=po_id, workflow_id=workflow_id, progress=progress, message=message
         )
-        await trio.lowlevel.checkpoint()
+        await self.send(merchant_id, event)
 
     async def publish_completion(
         self,
@@ -176,131 +200,52 @@ class MerchantEvents:
         purchase_order_id: str | None = None,
         shopify_order_id: str | None = None,
     ) -> None:
-        """A stage has ended well; what is left out is not in the event.
+        """Publish the completion of a stage; values that are None are left out.
 
         Args:
-            line_items: lines it was about (count).
+            merchant_id: the merchant.
+            stage: the stage's name.
+            po_id: the order's id.
+            workflow_id: the id of its processing.
+            line_items: number of lines that the stage processed.
             confidence: 0 to 100.
+            purchase_order_id: the stored order's id.
+            shopify_order_id: the shop's id of the order.
 
         Raises:
-            InvalidField: the merchant's id or the figure cannot be one.
+            InvalidField: the merchant's id or the confidence is not valid.
         """
-        data: dict[str, Any] = {"stage": stage, "poId": po_id, "workflowId": workflow_id}
         further = {
             "lineItems": line_items,
-            "confidence": None if confidence is None else _percent(confidence, "confidence"),
+            "confidence": confidence,
             "purchaseOrderId": purchase_order_id,
             "shopifyOrderId": shopify_order_id,
         }
-        data |= {name: value for name, value in further.items() if value is not None}
-        self._put(merchant_id, "completion", data)
-        await trio.lowlevel.checkpoint()
+        event = completion_event(stage=stage, po_id=po_id, workflow_id=workflow_id, further=further)
+        await self.send(merchant_id, event)
 
     async def publish_error(
         self, merchant_id: str, *, stage: str, po_id: str, workflow_id: str, error: str
     ) -> None:
-        """A stage has failed, for a reason that is fit to be shown.
+        """Publish the failure of a stage; the error is a sentence for clients.
 
         Raises:
-            InvalidField: the merchant's id cannot be one.
+            InvalidField: the merchant's id is not valid.
         """
-        data = {"stage": stage, "poId": po_id, "workflowId": workflow_id, "error": error}
-        self._put(merchant_id, "error", data)
-        await trio.lowlevel.checkpoint()
+        event = error_event(stage=stage, po_id=po_id, workflow_id=workflow_id, error=error)
+        await self.send(merchant_id, event)
 
-    async def settled(self) -> None:
-        """Wait until nothing waits to be published."""
-        await self._idle.wait()
-
-    async def run(self) -> NoReturn:
-        """Publish until cancelled; what waits then is tried once more each, for a second in all."""
+    async def send(self, merchant_id: str, event: Message) -> None:
+        """Publish one event to a merchant."""
+        topic = topic_of(check_merchant(merchant_id), event.type)
         try:
-            async with trio.open_nursery() as nursery:
-                while True:
-                    await self._wanted.wait()
-                    self._wanted = trio.Event()
-                    while self._unserved:
-                        nursery.start_soon(self._serve, self._unserved.popleft())
-        finally:
-            with trio.move_on_after(_GOODBYE_SECONDS, shield=True):
-                for merchant_id, queue in list(self._queues.items()):
-                    while queue and await self._try(merchant_id, queue[0]) is None:
-                        queue.popleft()
-            lost = sum(map(len, self._queues.values()))
-            if lost:
-                self._counters.dropped.labels("shutdown").inc(lost)
-                _log.warning("merchant_events_dropped", reason="shutdown", count=lost)
-        raise AssertionError("it publishes until it is cancelled")
-
-    def _put(self, merchant_id: str, type: str, data: dict[str, Any]) -> None:
-        check_merchant(merchant_id)
-        queue = self._queues.get(merchant_id)
-        if queue is None:
-            queue = self._queues[merchant_id] = deque()
-            self._unserved.append(merchant_id)
-            self._wanted.set()
-            if self._idle.is_set():
-                self._idle = trio.Event()
-        if len(queue) >= self._max_waiting:
-            self._drop(type, data, "full")
-            return
-        self._key_number += 1
-        queue.append(_Waiting(type, data, f"{self._key_prefix}-{self._key_number}"))
-
-    async def _serve(self, merchant_id: str) -> None:
-        """Publish what waits for one merchant, until nothing does."""
-        queue = self._queues[merchant_id]
-        while queue:
-            await self._publish(merchant_id, queue[0])
-            queue.popleft()  # only now: cancelled, it still waits for the goodbye
-        del self._queues[merchant_id]
-        if not self._queues:
-            self._idle.set()
-
-    async def _publish(self, merchant_id: str, event: _Waiting) -> None:
-        seconds = self._backoff_seconds
-        for attempt in range(1, self._attempts + 1):
-            error = await self._try(merchant_id, event)
-            if error is None:
-                return
-            if isinstance(error, RequestError) or attempt == self._attempts:
-                reason = error.code if isinstance(error, StreamdError) else "internal"
-                self._drop(event.type, event.data, reason, error)
-                return
-            self._counters.retries.inc()
-            asked = (error.retry_after_seconds or 0.0) if isinstance(error, StreamdError) else 0.0
-            await trio.sleep(min(max(seconds, asked), _LAST_RETRY_SECONDS))
-            seconds *= 2
-
-    async def _try(self, merchant_id: str, event: _Waiting) -> Exception | None:
-        try:
-            await self._publisher.publish(
-                topic_of(merchant_id, event.type),
-                event.data,
+            await self._publish(topic, event.data, type=event.type)
+        except StreamdError as error:
+            _log.warning(
+                "merchant_event_dropped",
                 type=event.type,
-                idempotency_key=event.key,
-                publisher=f"merchant:{merchant_id}",
+                order=event.data["poId"],
+                stage=event.data["stage"],
+                code=error.code,
+                detail=error.detail,
             )
-        except Exception as error:  # noqa: BLE001 - whatever it is, it must not reach the order
-            return error
-        self._counters.published.labels(event.type).inc()
-        return None
-
-    def _drop(self, type: str, data: dict[str, Any], reason: str, error: Exception | None = None) -> None:
-        self._counters.dropped.labels(reason).inc()
-        _log.warning(
-            "merchant_event_dropped",
-            type=type,
-            order=data["poId"],
-            stage=data["stage"],
-            reason=reason,
-            error=repr(error),
-        )
-
-
-def _percent(value: float, field: str) -> float | int:
-    """A figure from 0 to 100, to a tenth, and whole where that is whole."""
-    if isinstance(value, bool) or not 0 <= value <= 100:
-        raise InvalidField(f"{field} must be a number from 0 to 100, got {value!r}", field=field)
-    rounded = round(float(value), 1)
-    return int(rounded) if rounded.is_integer() else rounded

@@ -8,7 +8,7 @@ import attrs
 
 from ...errors import InvalidField
 from .amounts import ANY_DOLLAR, DOLLARS, decimal_text, to_minor
-from .model import Notice, Order, OrderLine
+from .order import Notice, Order, OrderLine
 from .parsing import total_agrees
 
 

@@ -18,7 +18,7 @@ from ...text import Prompt, Rules, TextGenerator
 from .amounts import AmountError, minor_unit, parse_amount, shown
 from .documents import read_json_order
 from .mail import NUMBER, compose_items, find_items
-from .model import Order, OrderLimits, OrderLine
+from .order import Order, OrderLimits, OrderLine
 from .sheet import make_order
 
 PURPOSE: Final = "orders.parse"

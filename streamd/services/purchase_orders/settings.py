@@ -13,9 +13,6 @@ class PurchaseOrderSettings:
     default_merchant: str = setting(
         "", "Whose the orders are when a request names no merchant; empty: it must name one."
     )
-    merchant_claim: str = setting(
-        "merchant", "The claim of a token that names the merchant; Shopify's session tokens have `dest`."
-    )
     default_currency: str = setting(
         "USD", "ISO 4217 code of the currency of an order that names none, unless its merchant has another."
     )
@@ -39,7 +36,6 @@ class PurchaseOrderSettings:
     sync_max_answer_bytes: int = setting(1_048_576, "Largest answer taken from the shop (bytes).", positive)
     image_timeout_seconds: float = setting(5.0, "Looking at one image may take so long (s).", positive)
     image_max_bytes: int = setting(10_485_760, "Largest image (bytes).", positive)
-    images_at_once: int = setting(4, "Images of one order that are looked at at once (count).", positive)
     image_allow_private: bool = setting(
         False,
         "Look at images on private and loopback addresses, too. Whoever sends orders then chooses what this "
@@ -52,23 +48,8 @@ class PurchaseOrderSettings:
     max_orders: int = setting(
         100_000, "Orders kept (count); they are not dropped, and beyond it none is taken.", positive
     )
-    enrich_lines_at_once: int = setting(
-        25, "Lines that the text generator is asked about in one prompt (count).", positive
-    )
-    publish_attempts: int = setting(
-        5, "Tries to publish an event of a merchant before it is dropped (count).", positive, at_most(100)
-    )
-    publish_backoff_seconds: float = setting(
-        0.1, "Wait before the second of them (s); it doubles before each further one.", positive
-    )
-    max_waiting_events: int = setting(
-        1000, "Events of one merchant that wait to be published (count); further ones are dropped.", positive
-    )
     max_connections: int = setting(
         1000, "Streams at once (count); the next is answered 503 with Retry-After.", positive
-    )
-    sweep_seconds: float = setting(
-        1.0, "How often orders are looked for whose work ended before they did (s).", positive
     )
     heartbeat_seconds: float = setting(15.0, "Quiet time before a heartbeat (s).", positive)
     max_lifetime_seconds: float = setting(

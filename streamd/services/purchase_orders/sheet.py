@@ -9,7 +9,7 @@ import attrs
 
 from ...errors import InvalidBody, InvalidField, TooLarge
 from .amounts import Amount, AmountError, bounded, currency_of, decimal_mark, parse_amount, shown, whole
-from .model import Order, OrderLimits, OrderLine
+from .order import Order, OrderLimits, OrderLine
 
 _AMOUNT_FIELDS: Final = ("quantity", "unit_price", "total")
 
@@ -37,7 +37,7 @@ class Sheet:
 
     rows: Sequence[Row]
     fields: Mapping[str, Cell] = attrs.field(factory=dict)  # of the whole order
-    unread: int = 0  # see :attr:`.model.Order.unread`
+    unread: int = 0  # see :attr:`.order.Order.unread`
 
 
 def make_order(sheet: Sheet, limits: OrderLimits) -> Order:

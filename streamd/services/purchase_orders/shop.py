@@ -28,7 +28,7 @@ from ...outbound import (
     with_body,
 )
 from .amounts import decimal_text
-from .model import Order
+from .order import Order
 from .settings import PurchaseOrderSettings
 
 _RETRIED_STATUSES: Final = frozenset({408, 425, 429})  # and 5xx

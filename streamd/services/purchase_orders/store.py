@@ -1,6 +1,6 @@
 """Orders in the database. Each method is one idempotent transaction."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -12,7 +12,7 @@ import msgspec
 from ...database import Database
 from ...errors import Unavailable
 from .amounts import decimal_text
-from .model import Format, Image, Notice, Order, OrderLine, OrderStatus, ReceivedOrder
+from .order import Format, Image, Notice, Order, OrderLine, OrderStatus, ReceivedOrder
 from .stored import StoredOrder, find_order, read_order
 from .tables import COMPONENT, MIGRATIONS
 
@@ -25,11 +25,15 @@ class OrderStore:
     Args:
         database: must not be open yet; the tables are declared on it.
         max_orders: maximum number of stored orders.
+
+    Attributes:
+        starting: ids of orders that are stored while their task is being created.
     """
 
     def __init__(self, database: Database, *, max_orders: int) -> None:
         self._database = database
         self._max_orders = max_orders
+        self.starting: Final[set[str]] = set()
         database.require(COMPONENT, MIGRATIONS)
 
     # --- receiving ------------------------------------------------------------------------------
@@ -110,18 +114,6 @@ class OrderStore:
             return int(row[0])
 
         return await self._database.write(write)
-
-    async def known_skus(self, merchant_id: str, skus: Iterable[str]) -> frozenset[str]:
-        """Return the SKUs for which the merchant has a product."""
-        wanted = msgspec.json.encode(list(skus)).decode()
-        rows = await self._database.read(
-            lambda db: db.execute(
-                "SELECT sku FROM po_products WHERE merchant_id = ?"
-                " AND sku IN (SELECT value FROM json_each(?))",
-                (merchant_id, wanted),
-            ).fetchall()
-        )
-        return frozenset(str(row[0]) for row in rows)
 
     async def draft_products(self, merchant_id: str, po_id: str, lines: Sequence[OrderLine]) -> int:
         """Create a product draft for each line with a new SKU; return the number of drafts."""
@@ -285,16 +277,28 @@ class OrderStore:
 
     # --- reading ----------------------------------------------------------------------------------
 
-    async def open_orders(self, limit: int) -> list[tuple[str, str, str, str]]:
-        """List unfinished orders, oldest first: order id, merchant, workflow and time of receipt."""
-        rows = await self._database.read(
+    async def open_orders(self, after: int, limit: int) -> list[tuple[int, str, str, str]]:
+        """List unfinished orders, oldest first: row, order id, merchant and workflow id.
+
+        Args:
+            after: the last row of the previous page; 0 for the first page.
+            limit: maximum number of orders.
+        """
+        rows: list[Any] = await self._database.read(
             lambda db: db.execute(
-                "SELECT po_id, merchant_id, workflow_id, created_at FROM po_orders WHERE ended_at IS NULL"
-                " ORDER BY seq LIMIT ?",
-                (limit,),
+                "SELECT seq, po_id, merchant_id, workflow_id FROM po_orders"
+                " WHERE ended_at IS NULL AND seq > ? ORDER BY seq LIMIT ?",
+                (after, limit),
             ).fetchall()
         )
-        return [(str(row[0]), str(row[1]), str(row[2]), str(row[3])) for row in rows]
+        return [(int(row[0]), str(row[1]), str(row[2]), str(row[3])) for row in rows]
+
+    async def find_workflow(self, workflow_id: str) -> str | None:
+        """Return the id of the order that a task processes; None if there is none."""
+        row = await self._database.read(
+            lambda db: _one(db, "SELECT po_id FROM po_orders WHERE workflow_id = ?", workflow_id)
+        )
+        return str(row[0]) if row else None
 
     async def find(self, po_id: str, merchant_id: str) -> StoredOrder | None:
         """Read an order of a merchant; None if the merchant has no order of this id."""

@@ -7,7 +7,7 @@ import apsw
 import attrs
 import msgspec
 
-from .model import Format, Image, Notice, Order, OrderLine, OrderStatus
+from .order import Format, Image, Notice, Order, OrderLine, OrderStatus
 
 
 @attrs.frozen(kw_only=True)

@@ -8,7 +8,7 @@ from typing import Final
 from ...errors import InvalidBody, InvalidField
 from .amounts import shown
 from .columns import line_field, plain_name
-from .model import OrderLimits
+from .order import OrderLimits
 from .sheet import Cell, Row, Sheet, check_count
 
 DELIMITERS: Final = (",", ";", "\t", "|")

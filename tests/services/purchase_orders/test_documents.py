@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from streamd.errors import InvalidBody, InvalidField, RequestError, TooLarge, UnsupportedMediaType
 from streamd.services.purchase_orders.documents import decode_text, read_sheet
-from streamd.services.purchase_orders.model import Format, Order, OrderLimits, OrderLine
+from streamd.services.purchase_orders.order import Format, Order, OrderLimits, OrderLine
 from streamd.services.purchase_orders.sheet import make_order
 
 LIMITS = OrderLimits(max_lines=20, max_field_chars=100)

@@ -1,237 +1,265 @@
-"""Publishing to merchants: in order, tried again, given up in the end, and never in anybody's way."""
+"""The events of a merchant: their fields, their derivation from a task's messages, their publication."""
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import structlog.testing
 import trio
 import trio.testing
-from prometheus_client import CollectorRegistry
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streamd.errors import HubLagging, InvalidField, TooLarge
+from streamd.events import EARLIEST, Selectors
 from streamd.services.purchase_orders import MerchantEvents
-from streamd.services.purchase_orders.merchant_events import Counters, topics_of
+from streamd.services.purchase_orders.merchant_events import (
+    TYPES,
+    order_id_of,
+    present,
+    topics_of,
+)
+from streamd.services.purchase_orders.order import STAGES
+from streamd.tasks import Cause, Kind, Progress, StepFailed, StepPlan, StepStatus, Task, WorkFailed
+from streamd.tasks import operations as ops
+from streamd.tasks.model import Change
 from tests.support.orders_rig import check_payload
+from tests.support.task_rig import FailingLog, make_rig, running
 
 IDS: dict[str, Any] = {"stage": "ai_parsing", "po_id": "po-1", "workflow_id": "w-1"}
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
 
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    with structlog.testing.capture_logs():
-        yield
+class Published:
+    """Records published events; fails with the given errors first."""
 
+    def __init__(self, *errors: Exception) -> None:
+        self.errors = list(errors)
+        self.events: list[tuple[str, str | None, Any]] = []
 
-class FailingHub:
-    """Takes events as the hub does, with its idempotency keys; fails when it is told to.
-
-    Args:
-        fails: given the number of the call, from 1, and the event's data, what is raised.
-        fails_late: whether a failure comes after the event was taken.
-    """
-
-    def __init__(
-        self,
-        fails: Callable[[int, dict[str, Any]], Exception | None] = lambda call, data: None,
-        *,
-        fails_late: bool = False,
-    ) -> None:
-        self.fails = fails
-        self.fails_late = fails_late
-        self.calls = 0
-        self.events: dict[tuple[str, str | None], tuple[str, str | None, dict[str, Any]]] = {}
-
-    async def publish(
-        self,
-        topics: str | Sequence[str],
-        data: Any = "",
-        *,
-        type: str | None = None,
-        retry_ms: int | None = None,
-        idempotency_key: str | None = None,
-        publisher: str = "",
-    ) -> object:
+    async def __call__(self, topic: str, data: Any, *, type: str | None = None) -> None:
         await trio.lowlevel.checkpoint()
-        self.calls += 1
-        error = self.fails(self.calls, data)
-        if error is None or self.fails_late:
-            assert isinstance(topics, str)
-            self.events.setdefault((publisher, idempotency_key), (topics, type, data))
-        if error is not None:
-            raise error
-        return "id"
-
-    def of(self, merchant: str) -> list[dict[str, Any]]:
-        """What a merchant got, in order."""
-        return [data for topic, _, data in self.events.values() if topic in topics_of(merchant)]
+        if self.errors:
+            raise self.errors.pop(0)
+        self.events.append((topic, type, data))
 
 
-class Running:
-    def __init__(self, events: MerchantEvents, registry: CollectorRegistry) -> None:
-        self.events = events
-        self._registry = registry
-
-    def count(self, name: str, **labels: str) -> float:
-        return self._registry.get_sample_value(f"streamd_merchant_event{name}_total", labels) or 0.0
-
-    async def say(self, merchant: str, *numbers: int) -> None:
-        for number in numbers:
-            await self.events.publish_progress(merchant, progress=number, **IDS)
+# --- typed publishing -------------------------------------------------------------------------------
 
 
-@asynccontextmanager
-async def running(hub: FailingHub, *, attempts: int = 4, max_waiting: int = 100) -> AsyncIterator[Running]:
-    registry = CollectorRegistry()
-    events = MerchantEvents(
-        hub, Counters(registry), attempts=attempts, backoff_seconds=0.1, max_waiting=max_waiting
+async def test_each_call_publishes_one_event_with_exactly_its_fields() -> None:
+    published = Published()
+    events = MerchantEvents(published)
+    await events.publish_stage("shop", **IDS)
+    await events.publish_progress("shop", progress=33.33, message="a third", **IDS)
+    await events.publish_completion("shop", **IDS)
+    await events.publish_completion(
+        "shop", line_items=0, confidence=99.96, purchase_order_id="p", shopify_order_id="s", **IDS
     )
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(events.run)
-        yield Running(events, registry)
-        nursery.cancel_scope.cancel()
-
-
-def numbers(data: list[dict[str, Any]]) -> list[int]:
-    return [event["progress"] for event in data]
-
-
-async def test_each_call_is_one_event_with_exactly_its_fields(autojump_clock: trio.testing.MockClock) -> None:
-    hub = FailingHub()
-    async with running(hub) as made:
-        events = made.events
-        await events.publish_stage("shop", **IDS)
-        await events.publish_progress("shop", progress=33.33, message="a third", **IDS)
-        await events.publish_completion("shop", **IDS)
-        await events.publish_completion(
-            "shop", line_items=0, confidence=99.96, purchase_order_id="p", shopify_order_id="s", **IDS
-        )
-        await events.publish_error("shop", error="no", **IDS)
-        await events.settled()
-    published = list(hub.events.values())
-    for topic, type, data in published:
+    await events.publish_error("shop", error="no", **IDS)
+    for topic, type, data in published.events:
         assert type is not None
         assert topic == f"merchant:shop:{type}"
         check_payload(type, data)
     base = {"stage": "ai_parsing", "poId": "po-1", "workflowId": "w-1"}
-    assert [data for _, _, data in published] == [
+    assert [data for _, _, data in published.events] == [
         base | {"status": "started", "message": ""},
         base | {"progress": 33.3, "message": "a third"},
         base,
         base | {"lineItems": 0, "confidence": 100, "purchaseOrderId": "p", "shopifyOrderId": "s"},
         base | {"error": "no"},
     ]
-    assert made.count("s_published", type="completion") == 2
 
 
 @pytest.mark.parametrize("progress", [-1, 101, float("nan"), True])
-async def test_wrong_figures_are_refused(progress: float) -> None:
-    async with running(FailingHub()) as made:
-        with pytest.raises(InvalidField):
-            await made.events.publish_progress("shop", progress=progress, **IDS)
-        with pytest.raises(InvalidField):
-            await made.events.publish_completion("shop", confidence=progress, **IDS)
-        with pytest.raises(InvalidField):
-            await made.events.publish_error("a:b", error="x", **IDS)
+async def test_a_progress_out_of_range_is_refused(progress: float) -> None:
+    published = Published()
+    with pytest.raises(InvalidField) as refused:
+        await MerchantEvents(published).publish_progress("shop", progress=progress, **IDS)
+    assert refused.value.field == "progress"
+    assert published.events == []
 
 
-async def test_order_holds_through_failures(autojump_clock: trio.testing.MockClock) -> None:
-    hub = FailingHub(lambda call, data: HubLagging("not now") if call % 3 else None)
-    async with running(hub) as made:
-        await made.say("shop", *range(20))
-        await made.events.settled()
-    assert numbers(hub.of("shop")) == list(range(20))
-    assert made.count("_retries") == 40
-    assert hub.calls == 60
+async def test_an_invalid_merchant_is_refused() -> None:
+    published = Published()
+    with pytest.raises(InvalidField):
+        await MerchantEvents(published).publish_stage("a:b", **IDS)
+    assert published.events == []
 
 
-async def test_a_failure_after_the_event_was_taken_does_not_double_it(
+@pytest.mark.parametrize("error", [HubLagging("behind"), TooLarge("too large")])
+async def test_an_event_that_the_hub_refuses_is_logged_and_fails_nothing(error: Exception) -> None:
+    published = Published(error)
+    with structlog.testing.capture_logs() as logs:
+        await MerchantEvents(published).publish_stage("shop", **IDS)
+        await MerchantEvents(published).publish_error("shop", error="later", **IDS)
+    assert [type for _, type, _ in published.events] == ["error"]
+    assert [entry["event"] for entry in logs] == ["merchant_event_dropped"]
+
+
+# --- from a task's messages -------------------------------------------------------------------------
+
+
+def created() -> Task:
+    steps = [StepPlan(stage) for stage in STAGES]
+    return ops.create(id="w1", kind="k", now=NOON, timeout_seconds=60, owner="shop", steps=steps).task
+
+
+def started() -> Task:
+    return ops.start(created(), NOON, worker="w", lease="l", lease_seconds=10).task
+
+
+def shown(change: Change) -> list[tuple[str, dict[str, Any]]]:
+    """Return the merchant's events of a change, after checking topics, ids and fields."""
+    assert change.message is not None
+    own, *further = present(change.task, change.message)
+    assert own.topics == (change.task.topic,)
+    assert own.message == change.message
+    events = []
+    for publication in further:
+        type, data = publication.message.type, publication.message.data
+        assert publication.topics == (f"merchant:shop:{type}",)
+        check_payload(type, data)
+        assert (data.pop("poId"), data.pop("workflowId")) == (order_id_of("w1"), "w1")
+        events.append((type, data))
+    return events
+
+
+def test_a_stage_reports_its_start_progress_and_completion() -> None:
+    start = ops.start_step(started(), NOON, "ai_parsing", message="Reading the order")
+    update = ops.update_step(start.task, NOON, "ai_parsing", progress=33.33, message="a third")
+    end = ops.end_step(
+        update.task, NOON, "ai_parsing", StepStatus.COMPLETED, fields={"lineItems": 2, "confidence": 90}
+    )
+    assert shown(start) == [
+        ("stage", {"stage": "ai_parsing", "status": "started", "message": "Reading the order"})
+    ]
+    assert shown(update) == [("progress", {"stage": "ai_parsing", "progress": 33.3, "message": "a third"})]
+    assert shown(end) == [("completion", {"stage": "ai_parsing", "lineItems": 2, "confidence": 90})]
+
+
+def test_a_skipped_stage_reports_its_reason_and_a_completion() -> None:
+    start = ops.start_step(started(), NOON, "shopify_sync")
+    end = ops.end_step(start.task, NOON, "shopify_sync", StepStatus.SKIPPED, message="no URL")
+    assert shown(end) == [
+        ("progress", {"stage": "shopify_sync", "progress": 100, "message": "Skipped: no URL"}),
+        ("completion", {"stage": "shopify_sync"}),
+    ]
+
+
+def test_a_failed_stage_reports_its_error_once_also_if_the_task_fails_with_it() -> None:
+    start = ops.start_step(started(), NOON, "database_save")
+    end = ops.end_step(start.task, NOON, "database_save", StepStatus.FAILED, error="the disk is full")
+    fail = ops.fail(end.task, NOON, code="failed", detail="the disk is full")
+    assert shown(end) == [("error", {"stage": "database_save", "error": "the disk is full"})]
+    assert shown(fail) == []
+
+
+@pytest.mark.parametrize(
+    ("end", "error"),
+    [
+        (lambda task: ops.fail(task, NOON, code="timeout", detail="too late"), "too late"),
+        (lambda task: ops.fail(task, NOON, code="stalled", detail="it stalled"), "it stalled"),
+        (lambda task: ops.cancel(task, NOON, detail="not wanted"), "not wanted"),
+    ],
+)
+def test_an_end_from_outside_the_job_is_an_error_of_the_current_stage(
+    end: Callable[[Task], Change], error: str
+) -> None:
+    running_stage = ops.start_step(started(), NOON, "ai_enrichment").task
+    between = ops.end_step(running_stage, NOON, "ai_enrichment", StepStatus.COMPLETED).task
+    for task, stage in (
+        (running_stage, "ai_enrichment"),
+        (between, "ai_enrichment"),
+        (created(), STAGES[0]),
+    ):
+        assert shown(end(task)) == [("error", {"stage": stage, "error": error})]
+
+
+def test_other_messages_report_nothing_to_the_merchant() -> None:
+    for change in (
+        ops.start(created(), NOON, worker="w", lease="l", lease_seconds=10),
+        ops.update(started(), NOON, progress=5, message="x"),
+        ops.complete(started(), NOON, result=b"{}"),
+    ):
+        assert shown(change) == []
+
+
+def test_a_task_without_a_merchant_reports_only_to_its_own_topic() -> None:
+    task = ops.create(id="w1", kind="k", now=NOON, timeout_seconds=60).task
+    cancelled = ops.cancel(task, NOON)
+    assert cancelled.message is not None
+    assert cancelled.message.cause is Cause.CANCELLED
+    assert len(present(cancelled.task, cancelled.message)) == 1
+
+
+@given(st.lists(st.sampled_from(["complete", "skip", "fail", "update"]), max_size=30), st.booleans())
+def test_every_started_stage_gets_exactly_one_end(actions: list[str], cancel: bool) -> None:
+    task, now, stages, events = started(), NOON, iter(STAGES), []
+    current = next(stages)
+
+    def apply(change: Change) -> None:
+        nonlocal task
+        task = change.task
+        events.extend(shown(change))
+
+    apply(ops.start_step(task, now, current))
+    for action in actions:
+        now += timedelta(seconds=0.1)
+        if action == "update":
+            apply(ops.update_step(task, now, current, progress=50))
+            continue
+        ends = {"complete": StepStatus.COMPLETED, "skip": StepStatus.SKIPPED, "fail": StepStatus.FAILED}
+        apply(ops.end_step(task, now, current, ends[action], error="no" if action == "fail" else ""))
+        following = next(stages, None)
+        if following is None:
+            break
+        current = following
+        apply(ops.start_step(task, now, current))
+    else:
+        apply(ops.cancel(task, now) if cancel else ops.fail(task, now, code="internal", detail="broken"))
+    for stage in {data["stage"] for _, data in events}:
+        types = [type for type, data in events if data["stage"] == stage]
+        assert types[0] == "stage"
+        assert types[-1] in ("completion", "error")
+        assert sum(type in ("completion", "error") for type in types) == 1
+
+
+# --- through the outbox -----------------------------------------------------------------------------
+
+
+async def run_stages(log: FailingLog, progress: Progress) -> None:
+    """Run three stages while appends to the log fail, before or after the log has taken the events."""
+    async with progress.step("merchant_config", message="Looking up") as step:
+        log.fail_before, log.fail_after = 3, 2
+        await step.update(50, "half")
+    async with progress.step("ai_parsing"):
+        log.fail_after = 2
+        raise StepFailed("not readable")
+
+
+async def test_a_failing_log_delays_the_merchants_events_and_loses_or_repeats_none(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    hub = FailingHub(lambda call, data: OSError("cut off") if call % 2 else None, fails_late=True)
-    async with running(hub) as made:
-        await made.say("shop", 1, 2, 3)
-        await made.events.settled()
-    assert numbers(hub.of("shop")) == [1, 2, 3]
-    assert hub.calls == 6
+    log = FailingLog()
+    rig = make_rig(log=log)
 
+    async def work(progress: Progress) -> str:
+        await run_stages(log, progress)
+        async with progress.step("status_update"):
+            raise WorkFailed("it failed")
 
-async def test_what_fails_for_good_is_given_up_counted_and_does_not_stop_the_rest(
-    autojump_clock: trio.testing.MockClock,
-) -> None:
-    errors = {2: HubLagging("not now"), 3: TooLarge("too large"), 4: RuntimeError("a bug")}
-    hub = FailingHub(lambda call, data: errors.get(data["progress"]))
-    async with running(hub) as made:
-        await made.say("shop", 1, 2, 3, 4, 5)
-        await made.events.settled()
-    assert numbers(hub.of("shop")) == [1, 5]
-    assert hub.calls == 1 + 4 + 1 + 4 + 1, "a request that is wrong is not tried again"
-    assert made.count("s_dropped", reason="hub-lagging") == 1
-    assert made.count("s_dropped", reason="too-large") == 1
-    assert made.count("s_dropped", reason="internal") == 1
-
-
-async def test_publishing_that_fails_holds_up_nobody(autojump_clock: trio.testing.MockClock) -> None:
-    hub = FailingHub(lambda call, data: HubLagging("not now", retry_after_seconds=3))
-    async with running(hub) as made:
-        started = trio.current_time()
-        await made.say("shop", *range(50))
-        assert trio.current_time() == started, "what is told of does not wait"
-
-
-async def test_one_merchants_trouble_is_not_anothers(autojump_clock: trio.testing.MockClock) -> None:
-    hub = FailingHub()
-    stuck = trio.Event()
-
-    async with running(hub) as made:
-        publish = hub.publish
-
-        async def hang(topics: str, data: Any, **options: Any) -> object:
-            if topics.startswith("merchant:stuck:"):
-                await stuck.wait()
-            return await publish(topics, data, **options)
-
-        hub.publish = hang  # type: ignore[assignment,method-assign]
-        for number in range(5):
-            await made.say("stuck", number)
-            await made.say("shop", number)
-        await trio.testing.wait_all_tasks_blocked()
-        assert numbers(hub.of("shop")) == [0, 1, 2, 3, 4]
-        assert hub.of("stuck") == []
-        stuck.set()
-        await made.events.settled()
-    assert numbers(hub.of("stuck")) == [0, 1, 2, 3, 4]
-
-
-async def test_a_full_queue_drops_the_newest_and_counts_them(autojump_clock: trio.testing.MockClock) -> None:
-    hub = FailingHub(lambda call, data: HubLagging("not now") if call == 1 else None)
-    async with running(hub, max_waiting=3) as made:
-        await made.say("shop", *range(10))
-        await made.events.settled()
-        await made.say("shop", 99)
-        await made.events.settled()
-    assert numbers(hub.of("shop")) == [0, 1, 2, 99]
-    assert made.count("s_dropped", reason="full") == 7
-
-
-async def test_what_is_said_before_it_runs_waits_and_what_waits_at_the_end_is_tried_once_more(
-    autojump_clock: trio.testing.MockClock,
-) -> None:
-    well = trio.Event()
-    hub = FailingHub(lambda call, data: None if well.is_set() else HubLagging("not now"))
-    registry = CollectorRegistry()
-    events = MerchantEvents(hub, Counters(registry), attempts=9, backoff_seconds=60, max_waiting=9)
-    for number in (1, 2, 3):
-        await events.publish_progress("shop", progress=number, **IDS)
-    assert hub.calls == 0
-    with trio.move_on_after(1):
-        await events.run()
-    assert hub.events == {}
-    assert registry.get_sample_value("streamd_merchant_events_dropped_total", {"reason": "shutdown"}) == 3
-
-    well.set()
-    with trio.CancelScope() as scope:
-        scope.cancel()
-        await events.run()
-    assert numbers(hub.of("shop")) == [1, 2, 3]
+    rig.tasks.register(Kind(name="k", work=work, present=present))
+    with structlog.testing.capture_logs():
+        async with running(rig):
+            await rig.tasks.create("k", id="w1", owner="shop")
+            await rig.ended("w1")
+            await rig.drained()
+    selectors = Selectors(topics=tuple(topics_of("shop")))
+    page = await log.read(selectors, EARLIEST, max_events=100, max_bytes=1_000_000)
+    assert [(event.type, event.topics[0]) for event in page.events] == [
+        (type, f"merchant:shop:{type}")
+        for type in ("stage", "progress", "completion", "stage", "error", "stage", "error")
+    ]
+    assert set(TYPES) == {event.type for event in page.events}

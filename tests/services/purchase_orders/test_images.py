@@ -8,13 +8,13 @@ import httpx
 import pytest
 
 from streamd.services.purchase_orders.images import (
-    ImageLooker,
     ImageRefused,
+    ImageVerifier,
     check_url,
     is_public,
     media_type_of,
 )
-from streamd.services.purchase_orders.model import Image
+from streamd.services.purchase_orders.order import Image
 from tests.support.fake_server import Answer, FakeServer, fake_server, hang, raw, respond
 from tests.support.orders_rig import PNG
 
@@ -23,9 +23,9 @@ PICTURE = respond(200, PNG)
 
 
 @asynccontextmanager
-async def looking(*answers: Answer, allow: bool = True) -> AsyncIterator[tuple[ImageLooker, FakeServer]]:
+async def looking(*answers: Answer, allow: bool = True) -> AsyncIterator[tuple[ImageVerifier, FakeServer]]:
     async with fake_server(*answers) as server, httpx.AsyncClient(timeout=None, trust_env=False) as client:
-        yield ImageLooker(client, timeout_seconds=5, max_bytes=1000, allow_private=allow), server
+        yield ImageVerifier(client, timeout_seconds=5, max_bytes=1000, allow_private=allow), server
 
 
 def image(url: str) -> Image:
@@ -34,7 +34,7 @@ def image(url: str) -> Image:
 
 async def test_a_picture_is_measured() -> None:
     async with looking(PICTURE) as (looker, server):
-        seen = await looker.look(image(f"{server.url}/a.png?x=1#y"))
+        seen = await looker.verify(image(f"{server.url}/a.png?x=1#y"))
         assert (seen.status, seen.media_type, seen.size) == ("verified", "image/png", len(PNG))
         assert seen.sha256 == hashlib.sha256(PNG).hexdigest()
         assert [(request.method, request.target) for request in server.requests] == [
@@ -47,7 +47,7 @@ async def test_a_picture_is_measured() -> None:
 async def test_the_name_stays_when_the_address_is_asked() -> None:
     async with looking(PICTURE) as (looker, server):
         url = server.url.replace("127.0.0.1", "localhost")
-        assert (await looker.look(image(url))).status == "verified"
+        assert (await looker.verify(image(url))).status == "verified"
         assert server.requests[0].headers["host"] == url.removeprefix("http://")
 
 
@@ -75,26 +75,26 @@ async def test_the_name_stays_when_the_address_is_asked() -> None:
 )
 async def test_what_is_no_picture(answers: list[Answer], reason: str) -> None:
     async with looking(*answers) as (looker, server):
-        seen = await looker.look(image(server.url))
+        seen = await looker.verify(image(server.url))
     assert seen.status == "failed"
     assert reason in seen.reason
 
 
 async def test_a_server_that_knows_no_head_is_asked_all_the_same() -> None:
     async with looking(respond(405), respond(200, PNG)) as (looker, server):
-        assert (await looker.look(image(server.url))).status == "verified"
+        assert (await looker.verify(image(server.url))).status == "verified"
 
 
 async def test_a_redirect_is_followed_and_checked() -> None:
     async with looking(respond(301, headers={"Location": "/there"}), PICTURE) as (looker, server):
-        assert (await looker.look(image(server.url))).status == "verified"
+        assert (await looker.verify(image(server.url))).status == "verified"
         assert [request.target for request in server.requests] == ["/", "/there", "/there"]
 
 
 async def test_a_slow_server_is_given_up() -> None:
     async with fake_server(hang) as server, httpx.AsyncClient(timeout=None, trust_env=False) as client:
-        looker = ImageLooker(client, timeout_seconds=0.05, max_bytes=1000, allow_private=True)
-        seen = await looker.look(image(server.url))
+        looker = ImageVerifier(client, timeout_seconds=0.05, max_bytes=1000, allow_private=True)
+        seen = await looker.verify(image(server.url))
     assert (seen.status, seen.reason) == ("failed", "no answer within 0.05 s")
 
 
@@ -102,8 +102,8 @@ async def test_nobody_there() -> None:
     async with looking(PICTURE) as (looker, server):
         url = server.url
     async with httpx.AsyncClient(trust_env=False) as client:
-        looker = ImageLooker(client, timeout_seconds=5, max_bytes=1000, allow_private=True)
-        assert "cannot be reached" in (await looker.look(image(url))).reason
+        looker = ImageVerifier(client, timeout_seconds=5, max_bytes=1000, allow_private=True)
+        assert "cannot be reached" in (await looker.verify(image(url))).reason
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ async def test_nobody_there() -> None:
 async def test_private_addresses_are_not_asked(host: str) -> None:
     async with looking(PICTURE, allow=False) as (looker, server):
         port = server.url.rpartition(":")[2]
-        seen = await looker.look(image(f"http://{host}:{port}/a.png"))
+        seen = await looker.verify(image(f"http://{host}:{port}/a.png"))
         assert seen.status == "failed"
         assert "private" in seen.reason or "not known" in seen.reason or "no URL" in seen.reason
         assert server.requests == []

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from streamd.errors import InvalidField, TooLarge
 from streamd.services.purchase_orders import enrich, parsing
 from streamd.services.purchase_orders.mail import find_items
-from streamd.services.purchase_orders.model import Order, OrderLimits, OrderLine
+from streamd.services.purchase_orders.order import Order, OrderLimits, OrderLine
 from streamd.services.purchase_orders.parsing import (
     UnreadableOrder,
     confidence_of,

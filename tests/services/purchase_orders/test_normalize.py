@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamd.errors import InvalidField
-from streamd.services.purchase_orders.model import Order, OrderLine
 from streamd.services.purchase_orders.normalize import normalize_order, normalize_sku
+from streamd.services.purchase_orders.order import Order, OrderLine
 
 
 def order(*lines: dict[str, Any], **fields: Any) -> Order:

@@ -9,7 +9,7 @@ import httpx
 import pytest
 import trio
 
-from streamd.services.purchase_orders.model import Order, OrderLine
+from streamd.services.purchase_orders.order import Order, OrderLine
 from streamd.services.purchase_orders.settings import PurchaseOrderSettings
 from streamd.services.purchase_orders.shop import Shop, SyncFailed, make_payload, read_order_id
 from tests.support.fake_server import Answer, Exchange, FakeServer, fake_server, hang, hang_up, raw, respond

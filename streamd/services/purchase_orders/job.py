@@ -1,9 +1,9 @@
-"""The work on one order: its stages, each of which does what its figures say before they are said.
+"""The job of one order: its stages, each a step of its task.
 
-What fails an order, and what does not: an order that cannot be read or saved fails. Without an enrichment, a
-picture or a draft it lacks nothing; such a stage fails alone. An order that the shop does not take stays
-saved: the stages behind run, the order ends as ``sync_failed``, and then the workflow *fails*, because who
-looks only at the workflow must not take the order for delivered.
+Failures: an order that cannot be parsed or saved fails. A stage whose result the order does not need
+(enrichment, drafts, images) fails alone. If the shop rejects an order, the order stays saved, the remaining
+stages run, and the order ends as ``sync_failed``. Its task then *fails*, so that a client that looks only at
+the task cannot take the order for delivered.
 """
 
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -13,66 +13,94 @@ from typing import Any, Final
 
 import attrs
 import msgspec
-import structlog
 import trio
 
 from ...errors import InvalidTransition, LeaseLost, StreamdError
-from ...tasks import Progress, StepFailed, StepPlan, WorkFailed
+from ...tasks import Progress, Status, StepFailed, StepPlan, StepProgress, Task, WorkFailed, step
 from ...text import TextGenerator
 from .documents import decode_text, read_sheet
 from .enrich import enrich_lines
-from .images import ImageLooker
-from .listener import MerchantListener
-from .merchant_events import MerchantEvents
-from .model import STAGES, Format, Image, Notice, Order, OrderLimits, OrderLine, OrderStatus, ReceivedOrder
+from .images import ImageVerifier
+from .merchant_events import order_id_of
 from .normalize import normalize_order, without_price
+from .order import STAGES, Format, Image, Notice, Order, OrderLimits, OrderLine, OrderStatus, ReceivedOrder
 from .parsing import confidence_of, describe_ungrounded, read_mail, ungrounded_lines
 from .settings import PurchaseOrderSettings
 from .sheet import make_order
 from .shop import Shop, SyncFailed, make_payload, read_order_id
-from .stages import OrderStage, run_stage
 from .store import OrderStore
 
+KIND: Final = "purchase-order"
 _WEIGHTS: Final = {"ai_parsing": 4.0, "database_save": 2.0, "ai_enrichment": 3.0, "shopify_sync": 3.0}
-PLAN: Final = tuple(StepPlan(stage, _WEIGHTS.get(stage, 1.0)) for stage in STAGES)
+_ENRICH_LINES_MAX: Final = 25  # lines in one prompt: an answer of this size stays reliable
+_STATUS_OF: Final = {
+    Status.COMPLETED: OrderStatus.COMPLETED,
+    Status.FAILED: OrderStatus.FAILED,
+    Status.CANCELLED: OrderStatus.CANCELLED,
+}
+_IMAGES_AT_ONCE: Final = 4  # concurrent image checks of one order
 
-_log = structlog.get_logger(__name__)
+STEPS: Final = tuple(StepPlan(stage, _WEIGHTS.get(stage, 1.0)) for stage in STAGES)
 
 
 @attrs.frozen
-class Tools:
-    """What the work on any order needs."""
+class OrderTools:
+    """The parts that the jobs of all orders share."""
 
     settings: PurchaseOrderSettings
     store: OrderStore
-    events: MerchantEvents
     generator: TextGenerator
     shop: Shop
-    images: ImageLooker
-
-    currencies: Mapping[str, str]  # by merchant, where it is not the default
+    images: ImageVerifier
+    currencies: Mapping[str, str]  # by merchant, for merchants with a currency of their own
 
     def currency_of(self, merchant_id: str) -> str:
-        """The currency of a merchant's orders that name none."""
+        """Return the currency of a merchant's orders that name none."""
         return self.currencies.get(merchant_id, self.settings.default_currency)
 
     @property
     def limits(self) -> OrderLimits:
+        """The limits on one order."""
         return OrderLimits(self.settings.max_lines, self.settings.max_field_chars)
 
 
-class OrderWork:
-    """The work on one order.
+@attrs.frozen
+class OrderEnd:
+    """The end of an order."""
+
+    status: OrderStatus
+    stage: str  # the stage that failed; empty without an error
+    error: str
+
+
+def end_of(task: Task) -> OrderEnd:
+    """Derive the end of an order from its ended task, for a task that ended before its job did."""
+    error = task.error.detail if task.error is not None else ""
+    return OrderEnd(_STATUS_OF[task.status], (task.step or STAGES[0]) if error else "", error)
+
+
+async def process_order(tools: OrderTools, progress: Progress) -> dict[str, Any]:
+    """Run the job of a task of this kind.
+
+    Raises:
+        WorkFailed: see :meth:`OrderJob.run`; or the task has no order.
+    """
+    received = await tools.store.document(order_id_of(progress.id))
+    if received is None:  # the task was not created by this service's route
+        raise WorkFailed("this task has no order to process", code="no-order")
+    return await OrderJob(tools, received).run()
+
+
+class OrderJob:
+    """The job of one order.
 
     Args:
-        tools: shared by all.
-        received: the order as it came in.
-        listener: hears of its stages.
+        tools: the shared parts.
+        received: the received document.
     """
 
-    def __init__(self, tools: Tools, received: ReceivedOrder, listener: MerchantListener) -> None:
+    def __init__(self, tools: OrderTools, received: ReceivedOrder) -> None:
         self._tools = tools
-        self._listener = listener
         self._store = tools.store
         self._received = received
         self._po_id = received.po_id
@@ -86,12 +114,12 @@ class OrderWork:
         self._sync_failed: str | None = None
 
     async def run(self) -> dict[str, Any]:
-        """Go through all stages; the result is the task's.
+        """Run all stages and return the task's result.
 
         Raises:
-            WorkFailed: the order could not be read or saved, or the shop did not take it.
+            WorkFailed: the order cannot be parsed or saved, or the shop rejected it.
 
-        Cancelled, what was saved stays; the sweep then ends the order as its task has ended.
+        Cancelling keeps the saved parts; the end of the task then ends the order.
         """
         stages = {
             "merchant_config": self._merchant_config,
@@ -109,19 +137,16 @@ class OrderWork:
         await self._store.begin(self._po_id)
         try:
             for name in STAGES:
-                async with self._stage_of(name) as stage:
+                async with self._run_stage(name) as stage:
                     await stages[name](stage)
         except (InvalidTransition, LeaseLost):
-            raise
+            raise  # the task has ended already, and its end ends the order
         except Exception as error:
-            said = error.detail if isinstance(error, WorkFailed) else "this stage failed"
-            await self._store.end(self._po_id, OrderStatus.FAILED, stage=self._stage, error=said)
+            detail = error.detail if isinstance(error, WorkFailed) else "this stage failed"
+            await self._store.end(self._po_id, OrderStatus.FAILED, stage=self._stage, error=detail)
             raise
         if self._sync_failed is not None:
             raise WorkFailed(f"the order is saved, but {self._sync_failed}", code=SyncFailed.code)
-        return self._result()
-
-    def _result(self) -> dict[str, Any]:
         return {
             "poId": self._po_id,
             "lineItems": len(self._order.lines),
@@ -131,28 +156,27 @@ class OrderWork:
         }
 
     @asynccontextmanager
-    async def _stage_of(self, name: str) -> AsyncIterator[OrderStage]:
-        """A stage whose failure says why to the client, where the error has a sentence for it."""
+    async def _run_stage(self, name: str) -> AsyncIterator[StepProgress]:
+        """Run a stage as a step; an error with a detail for clients fails the task with that detail."""
         self._stage = name
-        async with run_stage(name, _SAID[name], self._listener) as stage:
+        async with step(name, message=_STAGE_MESSAGES[name]) as stage:
             try:
                 yield stage
             except StepFailed as failed:
                 await self._store.note_stage(self._po_id, name, "failed", failed.detail)
                 raise
             except (InvalidTransition, LeaseLost):
-                self._listener.is_over = True  # the sweep ends the order as the task has ended
                 raise
             except StreamdError as error:
                 raise WorkFailed(error.detail, code=error.code) from error
 
-    async def _skip(self, stage: OrderStage, reason: str) -> None:
+    async def _skip(self, stage: StepProgress, reason: str) -> None:
         await self._store.note_stage(self._po_id, stage.name, "skipped", reason)
         await stage.skip(reason)
 
     # --- the stages -------------------------------------------------------------------------------
 
-    async def _merchant_config(self, stage: OrderStage) -> None:
+    async def _merchant_config(self, stage: StepProgress) -> None:
         merchant_id = self._received.merchant_id
         number = await self._store.count_order(merchant_id, self._po_id)
         self._default_currency = self._tools.currency_of(merchant_id)
@@ -160,7 +184,7 @@ class OrderWork:
             100, f"Order {number} of this merchant; without a currency it is in {self._default_currency}"
         )
 
-    async def _ai_parsing(self, stage: OrderStage) -> None:
+    async def _ai_parsing(self, stage: StepProgress) -> None:
         document, limits = self._received.document, self._tools.limits
         await stage.update(5, f"{len(document)} bytes of {self._received.format.value}")
         text = decode_text(document)
@@ -181,7 +205,7 @@ class OrderWork:
         await stage.update(100, f"Confidence {self._confidence:g} of 100")
         stage.complete(lineItems=len(order.lines), confidence=self._confidence)
 
-    async def _data_normalization(self, stage: OrderStage) -> None:
+    async def _data_normalization(self, stage: StepProgress) -> None:
         normalized = normalize_order(self._order, self._default_currency)
         self._order = normalized.order
         self._warnings += normalized.warnings
@@ -194,7 +218,7 @@ class OrderWork:
         )
         stage.complete(lineItems=len(self._order.lines))
 
-    async def _database_save(self, stage: OrderStage) -> None:
+    async def _database_save(self, stage: StepProgress) -> None:
         store, order = self._store, self._order
         await stage.update(10, f"{_count(len(order.lines), 'line')} to save")
         await store.save_header(self._po_id, order, self._confidence, self._warnings)
@@ -208,11 +232,11 @@ class OrderWork:
         await stage.update(100, "Saved")
         stage.complete(lineItems=len(order.lines), purchaseOrderId=self._po_id)
 
-    async def _ai_enrichment(self, stage: OrderStage) -> None:
-        lines, at_once = self._order.lines, self._tools.settings.enrich_lines_at_once
+    async def _ai_enrichment(self, stage: StepProgress) -> None:
+        lines = self._order.lines
         enriched: list[OrderLine] = []
-        for start in range(0, len(lines), at_once):
-            part = lines[start : start + at_once]
+        for start in range(0, len(lines), _ENRICH_LINES_MAX):
+            part = lines[start : start + _ENRICH_LINES_MAX]
             try:
                 found = await enrich_lines(self._tools.generator, part)
             except StreamdError as error:
@@ -235,31 +259,31 @@ class OrderWork:
         await stage.update(100, f"{described} of {len(lines)} lines described")
         stage.complete(lineItems=described)
 
-    async def _product_draft_creation(self, stage: OrderStage) -> None:
-        merchant_id = self._received.merchant_id
-        skus = {line.sku for line in self._order.lines if line.sku}
-        if not skus:
+    async def _product_draft_creation(self, stage: StepProgress) -> None:
+        if not any(line.sku for line in self._order.lines):
             await self._skip(stage, "no line has a SKU")
-        elif not skus - await self._store.known_skus(merchant_id, skus):
+            return
+        merchant_id = self._received.merchant_id
+        made = await self._store.draft_products(merchant_id, self._po_id, self._order.lines)
+        if not made:
             await self._skip(stage, "all SKUs are known products")
-        else:
-            made = await self._store.draft_products(merchant_id, self._po_id, self._order.lines)
-            await stage.update(100, f"{_count(made, 'product draft')} made")
-            stage.complete(lineItems=made)
+            return
+        await stage.update(100, f"{_count(made, 'product draft')} made")
+        stage.complete(lineItems=made)
 
-    async def _shopify_payload(self, stage: OrderStage) -> None:
+    async def _shopify_payload(self, stage: StepProgress) -> None:
         payload = make_payload(self._po_id, self._received.merchant_id, self._order)
         encoded = msgspec.json.encode(payload)
         await self._store.save_payload(self._po_id, encoded)
         await stage.update(100, f"{len(encoded)} bytes for {_count(len(self._order.lines), 'line')}")
         stage.complete(lineItems=len(self._order.lines))
 
-    async def _shopify_sync(self, stage: OrderStage) -> None:
+    async def _shopify_sync(self, stage: StepProgress) -> None:
         if not self._tools.settings.sync_url:
             await self._skip(stage, "no URL is configured to send orders to")
             return
         payload = await self._store.payload(self._po_id)
-        assert payload is not None, "the stage before has stored it"
+        assert payload is not None, "stored by the stage before"
         await stage.update(10, "Sending it to the shop")
         try:
             answer = await self._tools.shop.send(payload, self._po_id, partial(stage.update, 10))
@@ -268,13 +292,13 @@ class OrderWork:
             raise StepFailed(failed.detail) from failed
         await stage.update(50, f"The shop answered {answer.status}")
         self._shop_id = read_order_id(answer.body)
-        assert self._shop_id is not None, "the shop's answer was checked"
+        assert self._shop_id is not None, "Shop.send checks the answer"
         await stage.update(90, f"The shop calls it {self._shop_id}")
         await self._store.save_shop_id(self._po_id, self._shop_id)
         await stage.update(100, "Kept with the order")
         stage.complete(purchaseOrderId=self._po_id, shopifyOrderId=self._shop_id)
 
-    async def _image_attachment(self, stage: OrderStage) -> None:
+    async def _image_attachment(self, stage: StepProgress) -> None:
         self._images = tuple(
             Image(line=line.number, url=line.image_url) for line in self._order.lines if line.image_url
         )
@@ -285,27 +309,27 @@ class OrderWork:
         await stage.update(100, f"{_count(len(self._images), 'image')} attached")
         stage.complete(lineItems=len(self._images))
 
-    async def _background_image_processing(self, stage: OrderStage) -> None:
+    async def _background_image_processing(self, stage: StepProgress) -> None:
         if not self._images:
             await self._skip(stage, "no line has an image")
             return
         seen: list[Image] = []
-        places = trio.CapacityLimiter(self._tools.settings.images_at_once)
+        limiter = trio.CapacityLimiter(_IMAGES_AT_ONCE)
 
-        async def look(image: Image) -> None:
-            async with places:
-                looked = await self._tools.images.look(image)
-                await self._store.save_images(self._po_id, [looked])
-                seen.append(looked)
+        async def verify(image: Image) -> None:
+            async with limiter:
+                verified = await self._tools.images.verify(image)
+                await self._store.save_images(self._po_id, [verified])
+                seen.append(verified)
 
         async with trio.open_nursery() as nursery:
             for image in self._images:
-                nursery.start_soon(look, image)
+                nursery.start_soon(verify, image)
         good = sum(image.status == "verified" for image in seen)
         await stage.update(100, f"{good} of {_count(len(seen), 'image')} verified")
         stage.complete(lineItems=good)
 
-    async def _status_update(self, stage: OrderStage) -> None:
+    async def _status_update(self, stage: StepProgress) -> None:
         status = OrderStatus.COMPLETED if self._sync_failed is None else OrderStatus.SYNC_FAILED
         at = "" if self._sync_failed is None else "shopify_sync"
         await self._store.end(self._po_id, status, stage=at, error=self._sync_failed or "")
@@ -315,7 +339,7 @@ class OrderWork:
         )
 
 
-_SAID: Final = {
+_STAGE_MESSAGES: Final = {
     "merchant_config": "Looking up the merchant",
     "ai_parsing": "Reading the order",
     "data_normalization": "Checking SKUs, currencies and totals",
@@ -344,18 +368,3 @@ def _parsing_warnings(order: Order, ungrounded: frozenset[int]) -> Iterable[Noti
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-async def work_on(tools: Tools, progress: Progress) -> Any:
-    """The work of a task of kind ``purchase-order``.
-
-    Raises:
-        WorkFailed: see :meth:`OrderWork.run`.
-    """
-    po_id = progress.input.get("poId") if isinstance(progress.input, dict) else None
-    received = await tools.store.document(po_id) if isinstance(po_id, str) else None
-    # Tasks of this kind can also be made past POST /api/purchase-orders; such a one has no order to work on.
-    if received is None or received.workflow_id != progress.id:
-        raise WorkFailed("this task has no order to work on", code="no-order")
-    listener = MerchantListener(tools.events, received.merchant_id, received.po_id, progress.id)
-    return await OrderWork(tools, received, listener).run()

@@ -1,15 +1,16 @@
-"""The shapes of requests and answers, as they go over the wire and as ``/openapi.json`` shows them."""
+"""The JSON bodies and answers of the purchase orders API, as ``/openapi.json`` shows them."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from ...events import format_time
 from ...http import MediaTypes
-from ...tasks import Task
-from ...tasks.messages import as_number, format_optional
+from ...tasks import Task, as_number
 from .amounts import decimal_text
-from .model import STAGES, Format, Image, OrderLine
+from .order import STAGES, Format, Image, OrderLine
 from .stored import StoredOrder
 
 Money = Annotated[str, Meta(description="An amount as text, exact to the digit.")]
@@ -17,21 +18,21 @@ _Number = int | float
 
 
 class MerchantQuery(Struct, rename="camel"):
-    """Whose orders these are."""
+    """The merchant of the orders."""
 
     merchant_id: (
-        Annotated[str, Meta(description="The merchant; the configured one when left out.")] | UnsetType
+        Annotated[str, Meta(description="The merchant; the configured one by default.")] | UnsetType
     ) = UNSET
 
 
 class StreamQuery(MerchantQuery):
-    """Whose events to receive, and after which."""
+    """The merchant whose events to receive, and the cursor."""
 
-    last_event_id: Annotated[str, Meta(description="An event id to go on after.")] | UnsetType = UNSET
+    last_event_id: Annotated[str, Meta(description="The id of the last event received.")] | UnsetType = UNSET
 
 
 class NewLine(Struct, rename="camel"):
-    """One line item; it has a SKU or a description."""
+    """One line item, with a SKU or a description."""
 
     quantity: int | str
     sku: str | UnsetType = UNSET
@@ -43,7 +44,7 @@ class NewLine(Struct, rename="camel"):
 
 
 class NewOrder(Struct, rename="camel"):
-    """An order as JSON. As `text/csv` it is a header and a row for each line, as `text/plain` an e-mail."""
+    """An order as JSON. As `text/csv` it has a header and a row per line, as `text/plain` it is an e-mail."""
 
     lines: list[NewLine]
     order_number: str | UnsetType = UNSET
@@ -57,17 +58,17 @@ class NewOrder(Struct, rename="camel"):
         return {Format.JSON: (cls, list[NewLine]), Format.CSV: (str,), Format.TEXT: (str,)}
 
 
-class Accepted(Struct, rename="camel"):
-    """The order is kept, and is being processed."""
+class AcceptedOrder(Struct, rename="camel"):
+    """The order is stored and its processing has begun."""
 
     po_id: str
     workflow_id: str
     status_url: str
-    events_url: Annotated[str, Meta(description="Its merchant's events, from just before this order.")]
+    events_url: Annotated[str, Meta(description="The merchant's events, from just before this order.")]
 
 
 class ImageAnswer(Struct, rename="camel"):
-    """The picture of a line."""
+    """The image of a line."""
 
     url: str
     status: Literal["attached", "verified", "failed"]
@@ -78,7 +79,7 @@ class ImageAnswer(Struct, rename="camel"):
 
 
 class LineAnswer(Struct, rename="camel"):
-    """A line item as it is kept."""
+    """A stored line item."""
 
     line: int
     sku: str
@@ -93,21 +94,21 @@ class LineAnswer(Struct, rename="camel"):
 
 
 class WarningAnswer(Struct, rename="camel"):
-    """Something that a person should look at."""
+    """A warning for a person to check."""
 
     field: str
     message: str
 
 
 class StageAnswer(Struct, rename="camel"):
-    """A stage that was skipped, or that failed without failing the order."""
+    """A stage that was skipped, or failed without failing the order."""
 
     stage: str
     reason: str
 
 
 class WorkflowAnswer(Struct, rename="camel"):
-    """The task that works, or worked, on it; `expired` when it is not kept any more."""
+    """The task that processes the order; `expired` after its deletion."""
 
     status: Literal["pending", "running", "completed", "failed", "cancelled", "expired"]
     progress: _Number | None
@@ -119,7 +120,7 @@ class WorkflowAnswer(Struct, rename="camel"):
 
 
 class OrderAnswer(Struct, rename="camel"):
-    """An order, and how far it is."""
+    """An order with its status and content."""
 
     po_id: str
     merchant_id: str
@@ -144,10 +145,11 @@ class OrderAnswer(Struct, rename="camel"):
 
 
 def answer_order(stored: StoredOrder, task: Task | None) -> OrderAnswer:
-    """An order as it is answered.
+    """Build the answer for a stored order.
 
     Args:
-        task: that works on it; None when it is not kept any more.
+        stored: the order.
+        task: the task that processes it; None after its deletion.
     """
     order = stored.order
     images = {image.line: image for image in stored.images}
@@ -212,6 +214,10 @@ def _answer_workflow(task: Task | None) -> WorkflowAnswer:
         stage=task.step,
         message=task.message,
         error=task.error.detail if task.error else None,
-        started_at=format_optional(task.started_at),
-        ended_at=format_optional(task.ended_at),
+        started_at=_format(task.started_at),
+        ended_at=_format(task.ended_at),
     )
+
+
+def _format(moment: datetime | None) -> str | None:
+    return None if moment is None else format_time(moment)

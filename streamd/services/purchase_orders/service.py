@@ -1,0 +1,192 @@
+"""Assembly of the purchase orders service: store, HTTP clients, task kind, routes and recovery."""
+
+import ssl
+from functools import partial
+from typing import Final
+
+import httpx
+import structlog
+import trio
+from quart.blueprints import BlueprintSetupState
+
+from ... import Service, Streamd
+from ...connections import Group
+from ...errors import ConfigError, Gone, InvalidField, NotFound, StreamdError
+from ...tasks import Kind, Task
+from ...text import make_generator
+from . import enrich, parsing
+from .amounts import CURRENCIES
+from .identity import OpenMerchant, check_merchant
+from .images import ImageVerifier
+from .job import KIND, OrderTools, end_of, process_order
+from .merchant_events import MerchantEvents, error_event, present
+from .order import STAGES, OrderStatus
+from .routes import OrderRoutes, make_blueprint
+from .settings import PurchaseOrderSettings
+from .shop import Shop
+from .store import OrderStore
+
+MERCHANT_EVENTS: Final = "streamd_merchant_events"
+"""The key of the service's :class:`.merchant_events.MerchantEvents` in ``app.extensions``."""
+
+_SECTION: Final = "purchase_orders"
+_INTERRUPTED: Final = "its processing was interrupted"
+_PAGE_ORDERS: Final = 1000  # orders per page of the recovery
+_RETRY_SECONDS: Final = 1.0
+
+_log = structlog.get_logger(__name__)
+
+
+def make(streamd: Streamd, settings: PurchaseOrderSettings) -> Service:
+    """Build the service.
+
+    Raises:
+        ConfigError: a setting of the section is not valid.
+    """
+    _check_settings(settings)
+    store = OrderStore(streamd.database, max_orders=settings.max_orders)
+    events = MerchantEvents(streamd.publish)
+    tls = ssl.create_default_context()
+    # No timeouts here: the shop's retry policy and the image timeout bound whole requests.
+    to_shop = httpx.AsyncClient(verify=tls, timeout=None)  # noqa: S113
+    # No proxy, which would resolve host names again. No keep-alive: hosts share addresses, not certificates.
+    no_keepalive = httpx.Limits(max_keepalive_connections=0)
+    to_images = httpx.AsyncClient(verify=tls, timeout=None, trust_env=False, limits=no_keepalive)  # noqa: S113
+    tools = OrderTools(
+        settings=settings,
+        store=store,
+        generator=make_generator(streamd.settings.text, {**parsing.RULES, **enrich.RULES}),
+        shop=Shop(to_shop, settings),
+        images=ImageVerifier(
+            to_images,
+            timeout_seconds=settings.image_timeout_seconds,
+            max_bytes=settings.image_max_bytes,
+            allow_private=settings.image_allow_private,
+        ),
+        currencies=_read_currencies(settings),
+    )
+    kind = Kind(
+        name=KIND,
+        work=partial(process_order, tools),
+        timeout_seconds=settings.timeout_seconds,
+        present=present,
+        ended=partial(_end_order, store),
+        private=True,
+    )
+    group = Group(
+        "purchase orders",
+        max_connections=settings.max_connections,
+        max_lifetime_seconds=settings.max_lifetime_seconds,
+    )
+    routes = OrderRoutes(streamd, tools, OpenMerchant(settings.default_merchant), group)
+    blueprint = make_blueprint(routes)
+
+    def offer_events(state: BlueprintSetupState) -> None:
+        state.app.extensions[MERCHANT_EVENTS] = events
+
+    blueprint.record_once(offer_events)
+
+    async def run() -> None:
+        try:
+            await _recover(streamd, store, events)
+            await trio.sleep_forever()
+        finally:
+            with trio.move_on_after(1, shield=True):
+                await to_shop.aclose()
+                await to_images.aclose()
+
+    return Service(blueprint, [kind], run)
+
+
+# --- ends of orders -----------------------------------------------------------------------------
+
+
+async def _end_order(store: OrderStore, task: Task) -> None:
+    """End the order of an ended task, unless its job did: the task was cancelled, timed out or stalled."""
+    po_id = await store.find_workflow(task.id)
+    if po_id is not None:
+        end = end_of(task)
+        await store.end(po_id, end.status, stage=end.stage, error=end.error)
+
+
+async def _recover(streamd: Streamd, store: OrderStore, events: MerchantEvents) -> None:
+    """End the orders that a process before this one left without a task.
+
+    A process that dies between storing an order and creating its task leaves such an order. An order with a
+    task ends with that task.
+    """
+    last = 0
+    while True:
+        try:
+            orders = await store.open_orders(last, _PAGE_ORDERS)
+            if not orders:
+                return
+            for _, po_id, merchant_id, workflow_id in orders:
+                if po_id in store.starting:  # received by this process; its task is being created
+                    continue
+                task = await _find_task(streamd, workflow_id)
+                if task is None:
+                    await _interrupt(po_id, merchant_id, workflow_id, store, events)
+                elif task.status.ended:
+                    await _end_order(store, task)
+            last = orders[-1][0]
+        except StreamdError as error:
+            _log.warning("order_recovery_delayed", code=error.code, detail=error.detail)
+            await trio.sleep(_RETRY_SECONDS)
+
+
+async def _interrupt(
+    po_id: str, merchant_id: str, workflow_id: str, store: OrderStore, events: MerchantEvents
+) -> None:
+    stage = STAGES[0]
+    if await store.end(po_id, OrderStatus.FAILED, stage=stage, error=_INTERRUPTED):
+        event = error_event(stage=stage, error=_INTERRUPTED, po_id=po_id, workflow_id=workflow_id)
+        await events.send(merchant_id, event)
+
+
+async def _find_task(streamd: Streamd, workflow_id: str) -> Task | None:
+    try:
+        return await streamd.tasks.get(workflow_id)
+    except (NotFound, Gone):
+        return None
+
+
+# --- settings -----------------------------------------------------------------------------------
+def _check_settings(settings: PurchaseOrderSettings) -> None:
+    if settings.sync_url:
+        try:
+            url = httpx.URL(settings.sync_url)
+        except httpx.InvalidURL as error:
+            raise _wrong("sync_url", f"is not a valid URL: {error}") from error
+        if url.scheme not in ("http", "https") or not url.host:
+            raise _wrong("sync_url", "must be an http or https URL")
+    if settings.default_currency not in CURRENCIES:
+        raise _wrong("default_currency", f"is not a known ISO 4217 code: {settings.default_currency!r}")
+    if settings.default_merchant:
+        _check_id(settings.default_merchant, "default_merchant")
+
+
+def _read_currencies(settings: PurchaseOrderSettings) -> dict[str, str]:
+    """Parse the currencies of merchants.
+
+    Raises:
+        ConfigError: an entry is not MERCHANT=CODE with a known currency.
+    """
+    currencies = {}
+    for entry in settings.merchant_currencies:
+        merchant_id, _, code = entry.rpartition("=")
+        if code not in CURRENCIES:
+            raise _wrong("merchant_currencies", f"must have entries MERCHANT=CODE, got {entry!r}")
+        currencies[_check_id(merchant_id, "merchant_currencies")] = code
+    return currencies
+
+
+def _check_id(text: str, name: str) -> str:
+    try:
+        return check_merchant(text, field=f"{_SECTION}.{name}")
+    except InvalidField as error:
+        raise ConfigError(error.detail, field=error.field) from error
+
+
+def _wrong(name: str, what: str) -> ConfigError:
+    return ConfigError(f"{_SECTION}.{name} {what}", field=f"{_SECTION}.{name}")
