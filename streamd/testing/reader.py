@@ -1,5 +1,6 @@
-"""A reader of event streams over a bare socket: what a client sees, block by block."""
+"""A reader of event streams over a bare connection, which sees all that a client receives, block by block."""
 
+import ssl
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from urllib.parse import urlencode, urlsplit
@@ -8,14 +9,16 @@ import h11
 import msgspec
 import trio
 
+from ..events import ControlName
 from ..events.sse import DecodedCursorMove, Decoder, ServerSentEvent
 
 Block = ServerSentEvent | DecodedCursorMove
-_CONTROL = frozenset({"connected", "heartbeat", "gap", "token-expiring", "closing"})
+_CONTROL = frozenset(str(name) for name in ControlName)
+_RECEIVE_BYTES = 65_536
 
 
 class StreamRefused(Exception):
-    """The answer was not 200.
+    """An answer whose status is not 200.
 
     Attributes:
         status: the HTTP status.
@@ -35,12 +38,16 @@ class StreamReader:
 
     Attributes:
         headers: of the answer, names in lower case.
-        last_event_id: what a client would resume with.
+        stream: the connection.
+        ended: the answer's body has come to its end.
+        last_event_id: the id that a client would resume with.
+        retry_ms: the reconnection time that the stream has set, if any.
     """
 
-    def __init__(self, stream: trio.SocketStream, http: h11.Connection, headers: Mapping[str, str]) -> None:
+    def __init__(self, stream: trio.abc.Stream, http: h11.Connection, headers: Mapping[str, str]) -> None:
         self.headers = headers
         self.stream = stream
+        self.ended = False
         self._http = http
         self._decoder = Decoder()
 
@@ -53,23 +60,22 @@ class StreamReader:
         return self._decoder.retry_ms
 
     async def next_block(self) -> Block | None:
-        """The next event or cursor move, control frames included; None when the stream has ended.
+        """Return the next event or cursor move, control frames included; None when the stream has ended.
 
         Raises:
-            h11.RemoteProtocolError: it was cut off.
+            h11.RemoteProtocolError: the connection was cut off. It is caused by a
+                :exc:`trio.BrokenResourceError` if the connection was reset.
         """
-        while True:
-            block = self._decoder.next_event()
-            if block is not None:
-                return block
+        while (block := self._decoder.next_event()) is None:
             event = await _next_event(self.stream, self._http)
-            if isinstance(event, h11.Data):
-                self._decoder.receive_data(bytes(event.data))
-            else:
+            if not isinstance(event, h11.Data):
+                self.ended = True
                 return None
+            self._decoder.receive_data(bytes(event.data))
+        return block
 
     async def next_event(self) -> ServerSentEvent | None:
-        """The next published event, control frames passed over; None when the stream has ended."""
+        """Return the next published event, past control frames; None when the stream has ended."""
         while (block := await self.next_block()) is not None:
             if isinstance(block, ServerSentEvent) and block.type not in _CONTROL:
                 return block
@@ -79,7 +85,7 @@ class StreamReader:
         """Read up to the next control frame of that name, and return its data.
 
         Raises:
-            EOFError: the stream ended without it.
+            EOFError: the stream ended before.
         """
         while (block := await self.next_block()) is not None:
             if isinstance(block, ServerSentEvent) and block.type == name:
@@ -87,7 +93,7 @@ class StreamReader:
         raise EOFError(f"the stream ended without {name!r}")
 
     async def take(self, count: int) -> list[ServerSentEvent]:
-        """The next ``count`` published events.
+        """Return the next ``count`` published events.
 
         Raises:
             EOFError: the stream ended before.
@@ -110,9 +116,11 @@ async def open_stream(
     last_event_id: str | None = None,
     path: str = "/events",
     headers: Mapping[str, str] | None = None,
+    tls: ssl.SSLContext | None = None,
+    stream: trio.abc.Stream | None = None,
     **query: str,
 ) -> AsyncIterator[StreamReader]:
-    """Subscribe over HTTP/1.1 without TLS, for as long as the block lasts.
+    """Subscribe over HTTP/1.1 while the block lasts. Its end closes the connection at once.
 
     Args:
         url: of the server, such as ``http://127.0.0.1:8080``.
@@ -121,6 +129,8 @@ async def open_stream(
         last_event_id: sent as the ``Last-Event-ID`` header.
         path: of the stream; another one for your own views.
         headers: further request headers.
+        tls: for a server with TLS, the context that trusts it.
+        stream: an open connection to the server, used in place of a new one.
         query: further parameters, such as ``overflow="latest"``.
 
     Raises:
@@ -132,8 +142,9 @@ async def open_stream(
     sent = {"Host": parts.netloc, "Accept": "text/event-stream", **(headers or {})}
     if last_event_id is not None:
         sent["Last-Event-ID"] = last_event_id
-    stream = await trio.open_tcp_stream(parts.hostname or "", parts.port or 80)
-    async with stream:
+    if stream is None:
+        stream = await _connect(parts.hostname or "", parts.port, tls)
+    try:
         http = h11.Connection(h11.CLIENT)
         request = http.send(h11.Request(method="GET", target=target, headers=list(sent.items())))
         await stream.send_all((request or b"") + (http.send(h11.EndOfMessage()) or b""))
@@ -143,18 +154,31 @@ async def open_stream(
         if answer.status_code != 200:
             raise StreamRefused(answer.status_code, received, await _read_body(stream, http))
         yield StreamReader(stream, http, received)
+    finally:
+        await trio.aclose_forcefully(stream)
 
 
-async def _next_event(stream: trio.SocketStream, http: h11.Connection) -> object:
+async def _connect(host: str, port: int | None, tls: ssl.SSLContext | None) -> trio.abc.Stream:
+    if tls is None:
+        return await trio.open_tcp_stream(host, port or 80)
+    return await trio.open_ssl_over_tcp_stream(host, port or 443, ssl_context=tls, https_compatible=True)
+
+
+async def _next_event(stream: trio.abc.Stream, http: h11.Connection) -> object:
     while (event := http.next_event()) is h11.NEED_DATA:
         try:
-            http.receive_data(await stream.receive_some())
-        except trio.BrokenResourceError:
-            http.receive_data(b"")  # h11 then says what was cut off
+            data = await stream.receive_some(_RECEIVE_BYTES)
+        except trio.BrokenResourceError as reset:
+            http.receive_data(b"")
+            try:
+                return http.next_event()
+            except h11.RemoteProtocolError as cut_off:
+                raise cut_off from reset
+        http.receive_data(bytes(data))
     return event
 
 
-async def _read_body(stream: trio.SocketStream, http: h11.Connection) -> bytes:
+async def _read_body(stream: trio.abc.Stream, http: h11.Connection) -> bytes:
     body = bytearray()
     while isinstance(event := await _next_event(stream, http), h11.Data):
         body += event.data

@@ -9,7 +9,7 @@ import pytest
 from streamd.app import import_app
 from streamd.errors import ConfigError
 from streamd.settings import load_settings
-from tests.support.light_reader import LightReader, connect
+from streamd.testing import open_stream
 from tests.support.program import run, started
 
 SHOP = """
@@ -51,9 +51,7 @@ async def test_its_views_stream_and_its_clients_are_told_when_it_stops(tmp_path:
         url = (await program.line()).split()[-1]
         async with httpx.AsyncClient() as http:
             assert (await http.post(f"{url}/orders")).status_code == 200
-        reader = LightReader(await connect(url))
-        async with reader.stream:
-            await reader.open("shop", "/orders")
+        async with open_stream(url, path="/orders") as reader:
             event = await reader.next_event()
             assert event is not None
             assert event.data == "one more"

@@ -3,7 +3,7 @@
 import httpx
 import trio
 
-from tests.support.light_reader import reading
+from streamd.testing import open_stream
 from tests.support.server_process import server_process
 
 CLIENTS = 1000
@@ -19,7 +19,7 @@ async def test_each_client_receives_each_event_once_and_in_order() -> None:
         arrived = Countdown(CLIENTS)
 
         async def stay() -> None:
-            async with reading(server.url, "news") as reader:
+            async with open_stream(server.url, topics=["news"]) as reader:
                 await reader.next_control("connected")
                 arrived.one()
                 events = []
@@ -31,7 +31,7 @@ async def test_each_client_receives_each_event_once_and_in_order() -> None:
 
         async def come_and_go() -> None:
             while True:
-                async with reading(server.url, "news") as reader:
+                async with open_stream(server.url, topics=["news"]) as reader:
                     first, second = await reader.next_event(), await reader.next_event()
                     assert first is not None
                     assert second is not None

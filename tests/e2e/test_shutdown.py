@@ -9,8 +9,8 @@ import trio
 from trio_websocket import ConnectionClosed, wrap_client_stream
 
 from streamd.testing import open_stream
-from tests.support.light_reader import connect
 from tests.support.server_process import server_process
+from tests.support.sockets import connect
 
 DRAIN_SECONDS = 4
 CLIENTS = 30

@@ -7,14 +7,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
-import msgspec
 import pytest
 import trio
 
 from streamd.server import raise_open_files
-from tests.support.light_reader import LightReader, connect, reading
+from streamd.testing import StreamReader, open_stream
 from tests.support.program import Program, command, environment
 from tests.support.server_process import ADDRESS, ServerProcess
+from tests.support.sockets import connect
 
 SECONDS = 200.0
 WARM_SECONDS = 60.0  # fills caches and the log, and warms up the allocator
@@ -111,7 +111,7 @@ async def _follow(
     """Read some events, leave, and resume, up to the last event."""
     last_event_id = None
     while True:
-        async with reading(server.url, "soak", last_event_id=last_event_id) as reader:
+        async with open_stream(server.url, topics=["soak"], last_event_id=last_event_id) as reader:
             if last_event_id is None:
                 last_event_id = await _begin(reader)
                 task_status.started()
@@ -124,10 +124,10 @@ async def _follow(
                     return
 
 
-async def _begin(reader: LightReader) -> str:
+async def _begin(reader: StreamReader) -> str:
     """Return the position of a client without an event: the head in its ``connected`` frame."""
     connected = await reader.next_control("connected")
-    return str(msgspec.json.decode(connected.data)["head"])
+    return str(connected["head"])
 
 
 async def _stall(server: ServerProcess) -> None:

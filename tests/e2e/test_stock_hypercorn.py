@@ -13,7 +13,6 @@ import trio
 from trio_websocket import open_websocket_url
 
 from streamd.testing import open_stream
-from tests.support.light_reader import reading
 from tests.support.program import SECONDS, Program, environment
 
 
@@ -83,7 +82,7 @@ async def test_rejections_and_head_are_as_on_streamds_server() -> None:
 
 async def test_sigterm_ends_it_without_clients() -> None:
     async with hypercorn() as (url, program):
-        async with reading(url, "t") as reader:
+        async with open_stream(url, topics=["t"]) as reader:
             await reader.next_control("connected")
         program.signal(signal.SIGTERM)
         assert await program.ended() == 0

@@ -11,7 +11,7 @@ import h2.events
 import trio
 
 from streamd.events.sse import Decoder, ServerSentEvent
-from tests.support.light_reader import reading
+from streamd.testing import open_stream
 from tests.support.server_process import ServerProcess, server_process
 from tests.support.wire_clients import WebSocketClient
 
@@ -86,7 +86,7 @@ async def read_ids(stream: trio.SocketStream) -> list[str]:
 
 async def follow(load: Load, task_status: trio.TaskStatus[None]) -> None:
     received = load.add_client()
-    async with reading(load.server.url, "load") as reader:
+    async with open_stream(load.server.url, topics=["load"]) as reader:
         await reader.next_control("connected")
         task_status.started()
         while isinstance(block := await reader.next_block(), ServerSentEvent) and block.type == "message":

@@ -12,8 +12,8 @@ from quart import Response
 from streamd.app import create_app
 from streamd.errors import StreamdError
 from streamd.settings import Settings
-from streamd.testing import RunningServer, run_server
-from tests.support.light_reader import LightReader, connect
+from streamd.testing import RunningServer, open_stream, run_server
+from tests.support.sockets import connect
 
 ORIGINS = attrs.evolve(
     Settings(), server=attrs.evolve(Settings().server, cors_origins=["https://app.example"])
@@ -60,27 +60,36 @@ async def test_rejections_are_those_of_the_view(query: str, origin: str | None) 
 
 
 async def test_streams_begin_as_those_of_the_view() -> None:
-    target = "/events?topic=a&pattern=b/*&client_id=me&heartbeat=7&last_event_id=earliest"
+    path = "/events?topic=a&pattern=b/*&client_id=me&heartbeat=7&last_event_id=earliest"
     heads, openings = [], []
     with trio.fail_after(20):
         async with both_ways() as servers:
             for server in servers:
                 await server.streamd.publish("a", "kept")
-                reader = LightReader(await connect(server.url))
-                async with reader.stream:
-                    await reader.open("x", target)
+                heads.append(await stream_head(server, path))
+                async with open_stream(server.url, path=path) as reader:
                     opening = await reader.next_control("connected")
                     event = await reader.next_event()
                 assert event is not None
                 assert event.data == "kept"
-                heads.append(
-                    sorted(line for line in reader.head.lower().splitlines() if b"date:" not in line)
-                )
-                openings.append(
-                    (opening.type, '"heartbeat_seconds":7' in opening.data, '"me"' in opening.data)
-                )
+                openings.append((opening["heartbeat_seconds"], "me" in opening.values()))
     assert heads[0] == heads[1]
-    assert openings[0] == openings[1] == ("connected", True, True)
+    assert openings[0] == openings[1] == (7, True)
+
+
+async def stream_head(server: RunningServer, target: str) -> list[bytes]:
+    """Return the status line and header lines of a stream's answer, sorted and without the date."""
+    stream = await connect(server.url)
+    async with stream:
+        await stream.send_all(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        received = b""
+        while b"\r\n\r\n" not in received:
+            part = await stream.receive_some()
+            assert part, received
+            received += part
+    lines = received.partition(b"\r\n\r\n")[0].lower().splitlines()
+    assert lines[0].startswith(b"http/1.1 200 ")
+    return sorted(line for line in lines if b"date:" not in line)
 
 
 async def test_a_hook_of_the_application_is_not_bypassed() -> None:

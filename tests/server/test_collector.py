@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import h11
 import pytest
 import trio
 import trio.testing
@@ -18,9 +19,9 @@ from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_st
 from streamd.server import tune_collector
 from streamd.server.settings import ServerSettings
 from streamd.settings import Settings
-from streamd.testing import RunningServer, run_server
+from streamd.testing import RunningServer, open_stream, run_server
 from tests.support.http2_client import ManualHTTP2Client
-from tests.support.light_reader import LightReader, connect, reading
+from tests.support.sockets import connect
 
 SECONDS = 5
 CONNECTIONS = 10  # of each kind
@@ -89,14 +90,14 @@ Visit = Callable[[RunningServer], Awaitable[None]]
 
 
 async def follow_and_leave(server: RunningServer) -> None:
-    async with reading(server.url, "a") as reader:
+    async with open_stream(server.url, topics=["a"]) as reader:
         await reader.next_control("connected")
         await server.streamd.publish("a", "one")
         assert await reader.next_event()
 
 
 async def follow_until_closed(server: RunningServer) -> None:
-    async with reading(server.url, "a", client_id="me") as reader:
+    async with open_stream(server.url, topics=["a"], client_id="me") as reader:
         await reader.next_control("connected")
         server.streamd.connections.close("me")
         await reader.next_control("closing")
@@ -104,23 +105,22 @@ async def follow_until_closed(server: RunningServer) -> None:
 
 
 async def follow_until_aborted(server: RunningServer) -> None:
-    async with reading(server.url, "a", client_id="me") as reader:
+    async with open_stream(server.url, topics=["a"], client_id="me") as reader:
         await reader.next_control("connected")
         server.streamd.connections.find("me").abort()
-        with pytest.raises(trio.BrokenResourceError):
+        with pytest.raises(h11.RemoteProtocolError) as cut_off:
             await reader.next_block()
+    assert isinstance(cut_off.value.__cause__, trio.BrokenResourceError)
 
 
 async def stall_until_aborted(server: RunningServer) -> None:
     """Abort a client while a write waits for the socket."""
     stream = await connect(server.url, receive_buffer_bytes=4096)
-    reader = LightReader(stream)
-    await reader.open("test", "/events?topic=a&client_id=me")
-    connection = server.streamd.connections.find("me")
-    while not connection.stalled_since:
-        await server.streamd.publish("a", "x" * 100_000)
-    connection.abort()
-    await trio.aclose_forcefully(stream)
+    async with open_stream(server.url, topics=["a"], stream=stream, client_id="me"):
+        connection = server.streamd.connections.find("me")
+        while not connection.stalled_since:
+            await server.streamd.publish("a", "x" * 100_000)
+        connection.abort()
 
 
 async def request_twice_and_be_rejected(server: RunningServer) -> None:
@@ -153,7 +153,7 @@ async def send_invalid_http(server: RunningServer) -> None:
 
 
 async def request_behind_a_stream(server: RunningServer) -> None:
-    async with reading(server.url, "a", client_id="me") as reader:
+    async with open_stream(server.url, topics=["a"], client_id="me") as reader:
         await reader.next_control("connected")
         await reader.stream.send_all(b"GET /events?topic=a HTTP/1.1\r\nHost: x\r\n\r\n")
         await server.streamd.publish("a", "one")
@@ -271,7 +271,7 @@ async def test_connections_over_tls_are_freed_without_the_collector(tmp_path: Pa
     authority.configure_trust(context)
 
     async def follow_by_tls(server: RunningServer) -> None:
-        async with reading(server.url, "a", tls=context) as reader:
+        async with open_stream(server.url, topics=["a"], tls=context) as reader:
             await reader.next_control("connected")
             await server.streamd.publish("a", "one")
             assert await reader.next_event()

@@ -8,8 +8,7 @@ import pytest
 import trio
 
 from streamd.server.output import Output
-from streamd.testing import run_server
-from tests.support.light_reader import LightReader, connect
+from streamd.testing import open_stream, run_server
 
 
 class CountingSocket:
@@ -79,9 +78,7 @@ async def test_an_event_stream_begins_with_one_write(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(Output, "_put", note)
     with trio.fail_after(20):
         async with run_server() as server:
-            reader = LightReader(await connect(server.url))
-            async with reader.stream:
-                await reader.open("x", "/events?topic=a")
+            async with open_stream(server.url, topics=["a"]) as reader:
                 await reader.next_control("connected")
     assert writes[0].startswith(b"HTTP/1.1 200")  # held back
     assert writes[1] == b""

@@ -5,8 +5,8 @@ import pytest
 import trio
 
 from streamd.events.sse import Decoder, ServerSentEvent
+from streamd.testing import StreamReader, open_stream
 from tests.support.http2_client import ManualHTTP2Client
-from tests.support.light_reader import LightReader, reading
 from tests.support.server_process import ServerProcess, server_process
 
 SECONDS = 240
@@ -28,7 +28,7 @@ class Scene:
         server: ServerProcess,
         http: httpx.AsyncClient,
         client: ManualHTTP2Client,
-        neighbour: LightReader,
+        neighbour: StreamReader,
     ) -> None:
         self.server = server
         self.client = client
@@ -124,7 +124,7 @@ async def test_a_closed_window_costs_little_memory_and_others_are_served(stale_s
         ) as server,
         httpx.AsyncClient(base_url=server.url) as http,
         await trio.open_tcp_stream("127.0.0.1", server.port) as tcp,
-        reading(server.url, "small") as neighbour,
+        open_stream(server.url, topics=["small"]) as neighbour,
     ):
         await neighbour.next_control("connected")
         client = ManualHTTP2Client(tcp)

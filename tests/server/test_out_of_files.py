@@ -13,7 +13,7 @@ import trio
 from prometheus_client.parser import text_string_to_metric_families
 from trio_websocket import wrap_client_stream
 
-from tests.support.light_reader import reading
+from streamd.testing import open_stream
 from tests.support.server_process import ServerProcess, server_process
 
 SPARE = 10  # files that the server may still open (count)
@@ -103,7 +103,7 @@ async def read_answer(stream: trio.SocketStream) -> None:
 
 
 async def test_streams_go_on_and_new_clients_wait_until_others_leave() -> None:
-    async with starting() as server, reading(server.process.url, "a") as reader:
+    async with starting() as server, open_stream(server.process.url, topics=["a"]) as reader:
         await reader.next_control("connected")
         socket = await trio.open_tcp_stream("127.0.0.1", server.process.port)
         async with socket, trio.open_nursery() as nursery:
@@ -124,7 +124,7 @@ async def test_streams_go_on_and_new_clients_wait_until_others_leave() -> None:
                 await new_client.send_all(GET)
                 await server.close_crowd()
                 await read_answer(new_client)
-            async with reading(server.process.url, "a") as late:
+            async with open_stream(server.process.url, topics=["a"]) as late:
                 await late.next_control("connected")
                 pauses = await server.accept_pauses()
                 await server.publish("for all")

@@ -12,9 +12,9 @@ import trustme
 from streamd.connections.settings import ConnectionSettings
 from streamd.server.settings import ServerSettings
 from streamd.settings import Settings
-from streamd.testing import RunningServer, run_server
+from streamd.testing import RunningServer, StreamReader, open_stream, run_server
 from tests.support.http2_client import ManualHTTP2Client
-from tests.support.light_reader import LightReader, connect, reading
+from tests.support.sockets import connect
 
 SECONDS = 60
 NEVER_SECONDS = 3600.0
@@ -69,13 +69,9 @@ async def serving(
 async def stalled_client(server: RunningServer, trusting: ssl.SSLContext) -> AsyncIterator[trio.abc.Stream]:
     """Subscribe to ``big``, and read no further than ``connected``."""
     stream = await connect(server.url, tls=trusting, receive_buffer_bytes=4096)
-    try:
-        reader = LightReader(stream)
-        await reader.open("127.0.0.1", "/events?topic=big&client_id=stalled")
+    async with open_stream(server.url, topics=["big"], stream=stream, client_id="stalled") as reader:
         await reader.next_control("connected")
         yield stream
-    finally:
-        await trio.aclose_forcefully(stream)
 
 
 @asynccontextmanager
@@ -103,7 +99,7 @@ async def publish_big(server: RunningServer) -> None:
         await server.streamd.publish("big", f"{number} " + "x" * EVENT_BYTES)
 
 
-async def publish_until_alone(server: RunningServer, other: LightReader) -> None:
+async def publish_until_alone(server: RunningServer, other: StreamReader) -> None:
     """Publish to the other client, event after event, until it is the only connection."""
     number = 0
     while server.streamd.connections.statistics()["active"] > 1:
@@ -111,7 +107,7 @@ async def publish_until_alone(server: RunningServer, other: LightReader) -> None
         number += 1
 
 
-async def expect_event(server: RunningServer, other: LightReader, data: str) -> None:
+async def expect_event(server: RunningServer, other: StreamReader, data: str) -> None:
     await server.streamd.publish("small", data)
     event = await other.next_event()
     assert event is not None
@@ -146,7 +142,7 @@ async def test_a_client_that_stops_reading_is_ended_and_others_are_served(
 ) -> None:
     timeouts = {"write_timeout_seconds": write_timeout_seconds, "stale_seconds": stale_seconds}
     async with serving(certificate, **timeouts) as server:
-        async with reading(server.url, "small", tls=trusting) as other:
+        async with open_stream(server.url, topics=["small"], tls=trusting) as other:
             await other.next_control("connected")
             async with stalled_client(server, trusting) as stalled:
                 await publish_big(server)
@@ -155,8 +151,12 @@ async def test_a_client_that_stops_reading_is_ended_and_others_are_served(
                 await check_reset(stalled)
             await expect_event(server, other, "still here")
             # Its slot and its client id are free: a reconnect receives all that it missed.
-            async with reading(
-                server.url, "big", tls=trusting, last_event_id="earliest", client_id="stalled"
+            async with open_stream(
+                server.url,
+                topics=["big"],
+                tls=trusting,
+                last_event_id="earliest",
+                client_id="stalled",
             ) as again:
                 for number in range(PUBLISHED):
                     event = await again.next_event()
@@ -170,7 +170,7 @@ async def test_an_http2_client_that_stops_reading_is_ended_by_the_write_timeout(
 ) -> None:
     timeouts = {"write_timeout_seconds": SOON_SECONDS, "stale_seconds": NEVER_SECONDS}
     async with serving(certificate, **timeouts) as server:
-        async with reading(server.url, "small", tls=trusting) as other:
+        async with open_stream(server.url, topics=["small"], tls=trusting) as other:
             await other.next_control("connected")
             async with stalled_http2_client(server, trusting) as (client, _):
                 await publish_big(server)
@@ -186,7 +186,7 @@ async def test_the_sweeper_ends_only_the_stream_of_an_http2_client_that_stops_re
     """The stream releases its slot at once; the connection goes on once it is read again."""
     timeouts = {"write_timeout_seconds": NEVER_SECONDS, "stale_seconds": SOON_SECONDS}
     async with serving(certificate, **timeouts) as server:
-        async with reading(server.url, "small", tls=trusting) as other:
+        async with open_stream(server.url, topics=["small"], tls=trusting) as other:
             await other.next_control("connected")
             async with stalled_http2_client(server, trusting) as (client, stalled):
                 await publish_big(server)

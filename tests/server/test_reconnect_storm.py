@@ -11,8 +11,7 @@ import trio
 from streamd.server import raise_open_files
 from streamd.server.settings import ServerSettings
 from streamd.settings import Settings
-from streamd.testing import RunningServer, run_server
-from tests.support.light_reader import LightReader, reading
+from streamd.testing import RunningServer, StreamReader, open_stream, run_server
 
 SECONDS = 60
 CLIENTS = 500
@@ -28,7 +27,7 @@ class Scene:
     """A server, and a client that was connected before the storm."""
 
     server: RunningServer
-    reader: LightReader
+    reader: StreamReader
 
     def others(self) -> int:
         """Return the number of further connections."""
@@ -53,7 +52,7 @@ class Scene:
 async def scene() -> AsyncIterator[Scene]:
     raise_open_files()
     with trio.fail_after(SECONDS):
-        async with run_server(SETTINGS) as server, reading(server.url, "a") as reader:
+        async with run_server(SETTINGS) as server, open_stream(server.url, topics=["a"]) as reader:
             await reader.next_control("connected")
             there = Scene(server, reader)
             await there.read_one("before")

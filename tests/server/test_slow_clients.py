@@ -9,7 +9,7 @@ import trio
 from trio.testing import MockClock
 from trio_websocket import wrap_client_stream
 
-from tests.support.light_reader import LightReader, connect
+from streamd.testing import open_stream
 from tests.support.slow_client import (
     GET,
     ask,
@@ -20,6 +20,7 @@ from tests.support.slow_client import (
     skip_long,
     trickle,
 )
+from tests.support.sockets import connect
 
 TRANSPORTS = pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 
@@ -143,15 +144,13 @@ async def test_a_quiet_event_stream_has_no_timeout(clock: MockClock, tmp_path: P
     async with serving(tmp_path, tls=tls) as timed:
         stream = await timed.connect()
         await ask(stream)
-        reader = LightReader(stream)
-        await reader.open("x", "/events?topic=a")
-        await reader.next_control("connected")
-        await skip_long(timed, clock)
-        await timed.server.streamd.publish("a", "still here")
-        event = await reader.next_event()
-        assert event is not None
-        assert event.data == "still here"
-        await trio.aclose_forcefully(stream)
+        async with open_stream(timed.server.url, topics=["a"], stream=stream) as reader:
+            await reader.next_control("connected")
+            await skip_long(timed, clock)
+            await timed.server.streamd.publish("a", "still here")
+            event = await reader.next_event()
+            assert event is not None
+            assert event.data == "still here"
 
 
 @TRANSPORTS

@@ -20,7 +20,7 @@ from streamd.server.settings import ServerSettings
 from streamd.settings import Settings
 from streamd.testing import RunningServer, run_server
 from tests.support.http2_client import ManualHTTP2Client
-from tests.support.light_reader import connect
+from tests.support.sockets import connect
 
 STILL_SECONDS = 0.02  # of the real clock; without it time would jump while bytes are in transit
 LIMIT_SECONDS = 60.0  # of a test; longer than any timeout of the server

@@ -19,8 +19,8 @@ from streamd.hub import Subscription
 from streamd.server.settings import ServerSettings
 from streamd.settings import Settings
 from streamd.testing import RunningServer
-from tests.support.light_reader import connect
 from tests.support.plain import NO_SERVICES
+from tests.support.sockets import connect
 from tests.support.wire_clients import HTTP2Client, HTTP10Client, HTTP11Client, WebSocketClient, WireClient
 
 _WIDE_WINDOW_BYTES = 2**30  # a flow-control window that never fills
