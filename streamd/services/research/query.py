@@ -1,4 +1,4 @@
-"""The query of a session: what to research, for whom, and the validation of a requested one."""
+"""The query of a session: the area, the company and the caller; and the validation of a requested query."""
 
 import re
 import unicodedata
