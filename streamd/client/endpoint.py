@@ -1,4 +1,4 @@
-"""Where the server is, and how to speak to it."""
+"""The address of a server, its TLS context, and the timeouts of a connection."""
 
 import ssl
 
@@ -12,16 +12,16 @@ Verify = bool | str | ssl.SSLContext
 
 @attrs.frozen(kw_only=True)
 class Timeouts:
-    """How long to wait for the other side before the connection counts as dead."""
+    """The timeouts after which a connection counts as lost."""
 
-    connect_seconds: float = 10.0  # TCP, TLS, and until the head of the answer is there
-    heartbeats: float = 2.5  # silence of this many heartbeat intervals is death
-    silence_seconds: float = 60.0  # the same, while the server has not told its heartbeat interval
+    connect_seconds: float = 10.0  # TCP, TLS and the head of the response
+    heartbeats: float = 2.5  # maximum silence, in heartbeat intervals of the server
+    silence_seconds: float = 60.0  # maximum silence until the heartbeat interval is known
 
 
 @attrs.frozen
 class ServerEndpoint:
-    """One server. Make it with :meth:`create`."""
+    """One server. Made by :meth:`create`."""
 
     base: httpx.URL  # its path ends in a slash
     ssl_context: ssl.SSLContext | None  # None for plain HTTP
@@ -32,18 +32,18 @@ class ServerEndpoint:
     def create(
         cls, url: str, *, verify: Verify = True, http2: bool = False, timeouts: Timeouts | None = None
     ) -> "ServerEndpoint":
-        """Check the address and load the certificates, once for all connections.
+        """Check the address, and load the certificates once for all connections.
 
         Args:
             url: such as ``http://127.0.0.1:8080``; a path in it is kept as a prefix.
-            verify: of a TLS certificate: True by the usual authorities, a file of authorities (PEM), an
-                own context, or False not at all.
-            http2: HTTP/2; without TLS by prior knowledge.
-            timeouts: when to give a connection up.
+            verify: how to verify a TLS certificate: True by the system's authorities, the path of a PEM file
+                with authorities, an own context, or False not at all.
+            http2: use HTTP/2; without TLS by prior knowledge.
+            timeouts: the timeouts of each connection.
 
         Raises:
-            InvalidField: not an http or https URL.
-            OSError, ssl.SSLError: the file of authorities cannot be read.
+            InvalidField: ``url`` is no http or https URL.
+            OSError, ssl.SSLError: the file with authorities cannot be read.
         """
         try:
             base = httpx.URL(url)
@@ -56,14 +56,14 @@ class ServerEndpoint:
         return cls(base, context, http2, timeouts or Timeouts())
 
     def url(self, path: str) -> httpx.URL:
-        """The address of a resource, given without a leading slash."""
+        """Return the URL of a resource; its path is given without a leading slash."""
         return self.base.copy_with(path=self.base.path + path)
 
     def http_client(self) -> httpx.AsyncClient:
-        """A client of its own for one stretch of talking.
+        """Make a client for one connection, or for a sequence of requests.
 
-        A connection found dead must not be used again, and HTTP/2 would: so throw the client away with it.
-        Only connecting is timed here, everything else by whoever waits.
+        Close it after a lost connection: HTTP/2 would send the next request on the same one. Only connecting
+        has a timeout here; the caller bounds every other wait.
         """
         return httpx.AsyncClient(
             verify=self.ssl_context or False,

@@ -1,4 +1,4 @@
-"""What goes wrong on the client's side of the wire. Part of the tree of :mod:`streamd.errors`."""
+"""The errors of the client. They belong to the tree of :mod:`streamd.errors`."""
 
 import ssl
 from collections.abc import Iterator
@@ -8,11 +8,11 @@ from ..errors import StreamdError
 from .problem import Problem
 
 BUSY_STATUSES: Final = frozenset({429, 502, 503, 504})
-"""Answers of a server, or of the proxy before it, that is expected back."""
+"""The statuses of a server, or a proxy in front of it, that will serve the request later."""
 
 
 class RequestFailed(StreamdError):
-    """The server refused the request; sending it again will not help. ``problem`` says why."""
+    """The server rejected the request, and would reject it again. ``problem`` has the reason."""
 
     code = "request-failed"
 
@@ -26,38 +26,38 @@ class RequestFailed(StreamdError):
 
 
 class ServerBusy(RequestFailed):
-    """The server cannot serve the request now (429, 502, 503 or 504); it may later."""
+    """The server cannot serve the request now (429, 502, 503 or 504). A retry may succeed."""
 
     code = "server-busy"
     retryable = True
 
 
 class Unreachable(StreamdError):
-    """No connection, or it was lost, or it fell silent."""
+    """There is no connection, or it was lost or silent for too long."""
 
     code = "unreachable"
     retryable = True
 
 
 class ProtocolError(StreamdError):
-    """What answers does not speak streamd's protocol: is the URL right?"""
+    """The server does not speak streamd's protocol. The URL may be wrong."""
 
     code = "protocol-error"
 
 
 class Untrusted(StreamdError):
-    """The server's certificate is not to be trusted. Waiting does not mend that, so nobody waits."""
+    """The server's certificate is not trusted. A retry would fail too."""
 
     code = "untrusted-certificate"
 
 
 def connection_error(error: BaseException) -> Unreachable | Untrusted:
-    """The error of a failed connection. Libraries wrap what happened; the innermost words say it best."""
+    """Return the error of a failed connection, with the first message in its chain of causes."""
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return Untrusted(str(cause))
-    said = [str(cause) for cause in _causes(error) if str(cause)]
-    return Unreachable(said[0] if said else type(error).__name__)
+    messages = [str(cause) for cause in _causes(error) if str(cause)]
+    return Unreachable(messages[0] if messages else type(error).__name__)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -67,5 +67,5 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def failed(problem: Problem) -> RequestFailed:
-    """The error of a problem, :class:`ServerBusy` where another try may help."""
+    """Return the error of a problem: :class:`ServerBusy` if a retry may help."""
     return (ServerBusy if problem.status in BUSY_STATUSES else RequestFailed)(problem)

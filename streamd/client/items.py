@@ -1,4 +1,4 @@
-"""What a subscription gives to whoever iterates over it."""
+"""The items of a subscription: events, gaps, and changes of the connection."""
 
 import attrs
 
@@ -7,15 +7,15 @@ import attrs
 class ReceivedEvent:
     """One event."""
 
-    id: str  # empty only on streams whose events have no ids
+    id: str  # empty only on streams of events without ids
     type: str
-    topics: tuple[str, ...] | None  # None over SSE, whose wire does not carry them
-    data: str  # text as published; of a JSON value its compact JSON, the same over every transport
+    topics: tuple[str, ...] | None  # None over SSE, which does not carry them
+    data: str  # the published text, or compact JSON; the same over every transport
 
 
 @attrs.frozen
 class Gap:
-    """Events after ``requested`` are no longer kept; the stream goes on after ``resumed_after``."""
+    """Events after ``requested`` are no longer kept. The stream goes on after ``resumed_after``."""
 
     requested: str
     resumed_after: str
@@ -23,16 +23,16 @@ class Gap:
 
 @attrs.frozen
 class Connected:
-    """The server has answered and events may come. Fields the transport does not have are None."""
+    """The connection is open. Fields that the transport does not have are None."""
 
     connection_id: str | None
-    head: str | None  # the newest event's id when the connection was made
+    head: str | None  # the newest event's id at the time of the connection
     heartbeat_seconds: float | None
 
 
 @attrs.frozen
 class Reconnecting:
-    """The connection is gone, or was refused; the next try follows after a wait."""
+    """The connection was lost or rejected. The next attempt follows after the delay."""
 
     delay_seconds: float
     reason: str
@@ -40,14 +40,14 @@ class Reconnecting:
 
 @attrs.frozen
 class ClosingNotice:
-    """The server says that it is about to end this connection: shutdown, lifetime, replaced, overflow…"""
+    """The server is about to end the connection: shutdown, lifetime, replaced, overflow…"""
 
     reason: str
 
 
 @attrs.frozen
 class CursorMoved:
-    """No event, but the subscription's place is now here: what it asked for has nothing before it."""
+    """The cursor moved without an event: there are no further events of the subscription up to here."""
 
     id: str
 

@@ -1,4 +1,4 @@
-"""What the reconnect loop and its transport of the moment share: the cursor, and what is due."""
+"""The state of a subscription over all its connections: the cursor, the timeouts, the progress."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
@@ -14,16 +14,16 @@ from .items import ClosingNotice, Connected, CursorMoved, Gap, Item, ReceivedEve
 from .problem import problem_from_fields
 
 EVENT_CHARS_MAX: Final = 16 * 1024 * 1024
-"""The longest event we read: 16 times what a server takes by default, escapes included."""
+"""The maximum length of an event: 16 times a server's default limit, for escapes in JSON."""
 
 
 class StreamOver(Exception):
-    """The server has nothing more to say, ever (204): do not come back."""
+    """The stream has ended for good (204): the client must not reconnect."""
 
 
 @attrs.frozen
 class ControlFrame:
-    """A control frame off any wire."""
+    """A control frame of any transport."""
 
     name: str
     fields: Mapping[str, Any]
@@ -34,42 +34,42 @@ Frame = ReceivedEvent | CursorMoved | ControlFrame
 
 @attrs.define(eq=False)
 class Link:
-    """One subscription's place in the log, over all its connections.
+    """The state of one subscription, shared by its reconnect loop and the current transport.
 
-    The transport reads ``cursor`` when it connects, calls :meth:`take` for all it receives, and gives
-    the connection up after ``silence_seconds`` without a byte.
+    A transport reads ``cursor`` when it connects, passes every frame to :meth:`take`, and gives the
+    connection up after ``silence_seconds`` without a byte.
     """
 
     timeouts: Timeouts
-    send: Callable[[Item], Awaitable[None]]  # to whoever iterates; waits while they are behind
-    cursor: EventId | None  # the last id passed on; None: the first `connected` will tell
-    # A stream may begin with a snapshot, whose id lies before the head, and which may share it with the
-    # event that follows; the server then says everything once, and every id is news.
+    send: Callable[[Item], Awaitable[None]]  # to the iterator; waits while its channel is full
+    cursor: EventId | None  # the last id considered; None until the first `connected` frame
+    # Whether the stream may begin with a snapshot. Its id lies before the head, and the next event may have
+    # the same id. Such a server sends everything once, so no id is dropped.
     snapshots: bool = False
     silence_seconds: float = attrs.field(
         init=False, default=attrs.Factory(lambda self: self.timeouts.silence_seconds, takes_self=True)
     )
-    retry_seconds: float | None = None  # the reconnection time the server asked for
-    progress: bool = False  # whether this connection brought more than a greeting
-    replaced: bool = False  # whether another client has taken our client id
+    retry_seconds: float | None = None  # the server's reconnection time (`retry:`)
+    progress: bool = False  # whether this connection brought more than `connected`
+    replaced: bool = False  # whether another client took over our client id
 
     def begin(self) -> None:
-        """A new connection is about to be made."""
+        """Prepare for a new connection."""
         self.silence_seconds = self.timeouts.silence_seconds
         self.progress = False
 
     def take_retry(self, retry_ms: int | None) -> None:
-        """The server asked for a reconnection time."""
+        """Take over the server's reconnection time, if there is one."""
         if retry_ms is not None:
             self.retry_seconds = retry_ms / 1000
 
     async def take(self, frame: Frame) -> None:
-        """Pass one frame on, if it is news.
+        """Send a frame to the iterator, unless it is a repeat.
 
-        Cancelling may lose the frame for the iterator; the subscription is then over anyway.
+        Cancelling may lose the frame; the subscription has ended by then.
 
         Raises:
-            RequestFailed: the server says that the subscription itself is wrong.
+            RequestFailed: the server rejects the subscription itself.
         """
         item = self._decide(frame)
         if item is None:
@@ -85,7 +85,7 @@ class Link:
             case ControlFrame(name=ControlName.CONNECTED):
                 return self._connected(frame.fields)
             case ControlFrame(name=ControlName.GAP):
-                # Another log may count from further back: what it says replaces our place.
+                # Another log may begin at smaller ids, so its cursor replaces ours.
                 gap = Gap(_text(frame.fields, "requested"), _text(frame.fields, "resumed_after"))
                 self.cursor = EventId(gap.resumed_after or gap.requested)
                 self.progress = True
@@ -95,14 +95,14 @@ class Link:
                 self.replaced = reason == "replaced"
                 return ClosingNotice(reason)
             case ControlFrame(name="error"):
-                # We send nothing on the open stream, so it speaks of the subscription.
+                # The client sends nothing on an open stream, so the error is about the subscription.
                 raise RequestFailed(problem_from_fields(frame.fields, status=400))
             case _:
                 self.progress = True
                 return None
 
     def _advance(self, event_id: str) -> bool:
-        """Move the cursor; False for an id that it has passed already."""
+        """Move the cursor; return False for an id at or behind it."""
         if not event_id:
             return False
         if self.cursor is not None and event_id <= self.cursor and not self.snapshots:
@@ -113,7 +113,7 @@ class Link:
     def _connected(self, fields: Mapping[str, Any]) -> Connected:
         head = _text(fields, "head") or None
         if self.cursor is None and head is not None and not self.snapshots:
-            # From here on nothing may be missed, though no event has come yet.
+            # From here on no event may be missed, even if none has arrived yet.
             self.cursor = EventId(head)
         heartbeat = fields.get("heartbeat_seconds")
         seconds = float(heartbeat) if isinstance(heartbeat, int | float) and heartbeat > 0 else None
@@ -129,8 +129,8 @@ def _text(fields: Mapping[str, Any], name: str) -> str:
 
 @attrs.frozen
 class Request:
-    """What every connection of a subscription asks for."""
+    """The request that every connection of a subscription makes."""
 
     endpoint: ServerEndpoint
-    query: tuple[tuple[str, str], ...]  # topics, patterns, options; without the cursor
-    path: str = "events"  # of the stream; only over SSE there are others
+    query: tuple[tuple[str, str], ...]  # topics, patterns and options, without the cursor
+    path: str = "events"  # of the stream; others than /events exist over SSE only

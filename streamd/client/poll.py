@@ -1,4 +1,4 @@
-"""Following events by long-poll, for networks that let no stream through."""
+"""Follow events by long polling, for networks whose buffering proxies break streams."""
 
 from typing import Final
 
@@ -10,33 +10,33 @@ from .items import CursorMoved
 from .link import EVENT_CHARS_MAX, ControlFrame, Link, Request, StreamOver
 from .wire import PollAnswer, read_poll_answer
 
-WAIT_SECONDS: Final = 25.0  # under the 30 s after which many proxies give up
-PAUSE_SECONDS: Final = 0.5  # after an answer that came early and brought nothing
+WAIT_SECONDS: Final = 25.0  # many proxies time out after 30 s
+PAUSE_SECONDS: Final = 0.5  # after an early answer without events, to avoid a busy loop
 ANSWER_BYTES_MAX: Final = 4 * EVENT_CHARS_MAX
 
 
 async def follow_poll(request: Request, link: Link) -> None:
-    """Ask again and again, and pass on what the answers bring. Cancelling gives the open one up.
+    """Poll repeatedly, and take the frames of each answer. Cancelling gives up the open request.
 
     Raises:
-        Unreachable, ServerBusy: worth another try.
-        StreamOver: the server is done (204).
-        RequestFailed, ProtocolError, Untrusted: another try would end the same way.
+        Unreachable, ServerBusy: a retry may help.
+        StreamOver: the stream has ended for good (204).
+        RequestFailed, ProtocolError, Untrusted: a retry would fail too.
     """
     async with request.endpoint.http_client() as client:
-        # The first answer comes at once: it tells where we stand, so that nothing after it is missed.
+        # The first poll does not wait: its answer has the head, and nothing after it may be missed.
         wait = 0.0
         while True:
             started = trio.current_time()
             answer = await _ask(client, request, link, wait)
             if wait == 0.0:
-                # With events in it, `next` is not where they begin.
+                # With events in the answer, `next` is behind them and not the head at the start.
                 head = {} if answer.events else {"head": answer.next}
                 await link.take(ControlFrame("connected", head))
             before = link.cursor
             await _take(answer, link)
             if link.cursor == before and trio.current_time() - started < min(wait, PAUSE_SECONDS):
-                await trio.sleep(PAUSE_SECONDS)  # whoever answers so would be asked in a busy loop
+                await trio.sleep(PAUSE_SECONDS)
             wait = WAIT_SECONDS
 
 
@@ -61,5 +61,5 @@ async def _take(answer: PollAnswer, link: Link) -> None:
     for message in answer.events:
         link.take_retry(message.retry)
         await link.take(message.frame())
-    # No more than a cursor of what was asked for; at or before the last event it is no news.
+    # `next` may be ahead of the last event. At or behind it, the link drops it.
     await link.take(CursorMoved(answer.next))

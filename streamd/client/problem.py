@@ -1,4 +1,4 @@
-"""Reading an answer that says no: RFC 9457 problem details, and Retry-After (RFC 9110 10.2.3)."""
+"""Read error responses: problem details (RFC 9457) and ``Retry-After`` (RFC 9110 section 10.2.3)."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -12,22 +12,22 @@ from ..outbound import read_retry_after
 
 @attrs.frozen
 class Problem:
-    """Why a request was refused, as the server says it."""
+    """The reason of an error response."""
 
-    status: int  # of the HTTP answer
-    code: str  # stable, for programs; "http-<status>" when the answer has none
+    status: int  # the HTTP status
+    code: str  # stable, for programs; "http-<status>" if the response has none
     detail: str  # one plain sentence
-    field: str | None = None  # the input that is wrong, if one is
+    field: str | None = None  # the invalid input, if there is one
     retry_after_seconds: float | None = None
 
 
 def read_problem(status: int, headers: Mapping[str, str], body: bytes) -> Problem:
-    """Read an error answer, also one that a proxy wrote and that is no problem document.
+    """Read an error response; one of a proxy need not have a problem document.
 
     Args:
         status: the HTTP status.
-        headers: with lower-case names, or case-insensitive.
-        body: what was read of the body.
+        headers: names in lower case, or case-insensitive.
+        body: the body, or a part of it.
     """
     try:
         fields = msgspec.json.decode(body, type=dict[str, Any])
@@ -41,7 +41,7 @@ def read_problem(status: int, headers: Mapping[str, str], body: bytes) -> Proble
 def problem_from_fields(
     fields: Mapping[str, Any], *, status: int, retry_after_seconds: float | None = None
 ) -> Problem:
-    """A problem out of its JSON; `status` holds where the JSON does not say."""
+    """Build a problem from its JSON. ``status`` applies if the JSON has none."""
     own_status = fields.get("status")
     status = own_status if type(own_status) is int else status
     field = fields.get("field")

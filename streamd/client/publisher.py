@@ -1,4 +1,4 @@
-"""Publishing: one event or many, each under an idempotency key, so that trying again is safe."""
+"""Publish one event or many, each under an idempotency key, so that a retry is safe."""
 
 import math
 import uuid
@@ -34,10 +34,10 @@ from .problem import problem_from_fields
 
 T = TypeVar("T")
 
-LINES_MAX: Final = 256  # in one request, as many as the server's fan-out takes in a turn
+LINES_MAX: Final = 256  # in one request; as many as the server's fan-out takes in a turn
 LINES_BYTES_MAX: Final = 262_144
 NDJSON: Final = "application/x-ndjson"
-ANSWER_BYTES_MAX: Final = 65_536  # of the answer to one event
+ANSWER_BYTES_MAX: Final = 65_536  # the answer to one event; it is much smaller
 
 
 class _Accepted(msgspec.Struct, frozen=True):
@@ -58,14 +58,14 @@ def draft(
     retry_ms: int | None = None,
     idempotency_key: str | None = None,
 ) -> Draft:
-    """An event to be published. The limits are the server's to check.
+    """Build an event to publish. The server checks the limits.
 
     Args:
         topics: one topic or several, the canonical one first.
-        data: text, or any JSON value (also an ``msgspec.Raw`` holding one).
-        type: the SSE event type, ``message`` when left out.
-        retry_ms: reconnection time for clients, in milliseconds.
-        idempotency_key: the same key with the same content publishes once; made up when left out.
+        data: text, or any JSON value; a ``msgspec.Raw`` holds encoded JSON.
+        type: the SSE event type; ``message`` by default.
+        retry_ms: the reconnection time for clients (ms).
+        idempotency_key: the same key with the same content publishes once; a random one by default.
 
     Raises:
         InvalidField: ``data`` is neither text nor JSON.
@@ -76,22 +76,23 @@ def draft(
 
 
 class Publisher:
-    """Publishes to one server; an asynchronous context manager, for one task at a time.
+    """Publishes to one server. An asynchronous context manager, for one trio task at a time.
 
-    A try that got no answer, 429, 502, 503 or 504 is repeated, under the same idempotency keys, so an event
-    whose answer was lost is not published twice.
+    An attempt without an answer, or with 429, 502, 503 or 504, is retried under the same idempotency keys. So
+    an event whose answer was lost is not published twice.
 
     Args:
         url: the server's address, such as ``http://127.0.0.1:8080``.
-        verify: of a TLS certificate: True, a file of authorities (PEM), an ``ssl.SSLContext``, or False.
-        http2: HTTP/2, without TLS by prior knowledge.
-        backoff: the waits between tries.
+        verify: how to verify a TLS certificate: True, a file with authorities (PEM), an ``ssl.SSLContext``,
+            or False.
+        http2: use HTTP/2; without TLS by prior knowledge.
+        backoff: the waits between attempts.
         timeouts: ``connect_seconds`` bounds connecting and the wait for each part of an answer.
-        retry_for_seconds: give up when trying has taken so long; None: never.
-        on_retry: told before each wait.
+        retry_for_seconds: no retry begins later than this after the first attempt (s); None for no limit.
+        on_retry: called before each wait.
 
     Raises:
-        InvalidField: ``url`` cannot be one.
+        InvalidField: ``url`` is invalid.
     """
 
     def __init__(
@@ -135,11 +136,11 @@ class Publisher:
     ) -> str:
         """Publish one event and return its id. The arguments are those of :func:`draft`.
 
-        Cancelling leaves open whether it was published; trying again with the same key settles it.
+        After a cancellation the event may be published or not. A retry with the same key is safe.
 
         Raises:
-            RequestFailed: refused; ``problem`` has the code, the field and a sentence.
-            ServerBusy, Unreachable: it could not be done within ``retry_for_seconds``.
+            RequestFailed: the server rejected the event; ``problem`` has the code, the field and a sentence.
+            ServerBusy, Unreachable: no attempt succeeded within ``retry_for_seconds``.
             InvalidField: ``data`` is neither text nor JSON.
         """
         return await self.publish_draft(
@@ -147,23 +148,23 @@ class Publisher:
         )
 
     async def publish_draft(self, event: Draft) -> str:
-        """As :meth:`publish`, of an event made with :func:`draft`."""
+        """Publish an event made with :func:`draft`, see :meth:`publish`."""
         event = _with_key(event)
         return await self._retry(lambda: self._post_one(event))
 
     async def publish_lines(self, drafts: Iterable[Draft]) -> list[str | RequestFailed]:
-        """Publish many in order; one that is refused does not hold up the others (NDJSON).
+        """Publish many events in order (NDJSON). A rejected event does not hold up the others.
 
         Args:
-            drafts: made with :func:`draft`. Sent in requests of at most 256 events or 256 kB.
+            drafts: made with :func:`draft`. One request has at most 256 events or 256 kB.
 
         Returns:
-            For each event its id, or the error that refuses it.
+            For each event its id, or the error that rejects it.
 
         Raises:
-            RequestFailed: the server refuses a whole request.
-            ServerBusy, Unreachable: it could not be done within ``retry_for_seconds``. Events before the
-                failing request are published; of its own it is not known.
+            RequestFailed: the server rejected a whole request.
+            ServerBusy, Unreachable: no attempt succeeded within ``retry_for_seconds``. Events of earlier
+                requests are published; those of the failing one may be.
         """
         results: list[str | RequestFailed] = []
         for batch in _batches([_with_key(event) for event in drafts]):
@@ -199,26 +200,28 @@ class Publisher:
         return accepted.id
 
     async def _post_lines(self, batch: Sequence[Draft], done: dict[int, str | RequestFailed]) -> None:
-        """One request for what is not done yet; fills ``done`` as the answers come."""
-        due = [index for index in range(len(batch)) if index not in done]
+        """Send the events without an answer in one request, and add each answer to ``done`` as it arrives."""
+        pending = [index for index in range(len(batch)) if index not in done]
         client = await self._open_client()
-        body = b"".join(_body(batch[index]) + b"\n" for index in due)
+        body = b"".join(_body(batch[index]) + b"\n" for index in pending)
         request = self._request(client, NDJSON, body)
         busy: RequestFailed | None = None
         async with open_answer(client, request, seconds=self._seconds) as answer:
             if answer.status != 200:
                 raise await read_refusal(answer, self._seconds)
             if answer.content_type != NDJSON:
-                raise ProtocolError(f"{answer.url} answered {answer.content_type or 'nothing'}, not NDJSON")
+                raise ProtocolError(
+                    f"{answer.url} answered {answer.content_type or 'no content type'} instead of {NDJSON}"
+                )
             lines = _AnswerLines(answer, self._seconds)
             while line := await lines.next():
                 number, result = _read_line_answer(line)
-                if not 1 <= number <= len(due):
-                    raise ProtocolError(f"the server answered line {number} of {len(due)}")
+                if not 1 <= number <= len(pending):
+                    raise ProtocolError(f"the server answered line {number} of {len(pending)}")
                 if isinstance(result, RequestFailed) and result.retryable:
                     busy = busy or result
                 else:
-                    done[due[number - 1]] = result
+                    done[pending[number - 1]] = result
         if busy is not None:
             raise busy
         if len(done) < len(batch):
@@ -238,7 +241,7 @@ class Publisher:
         return self._client
 
     async def _drop_client(self) -> None:
-        """Never talk on a connection again that may be dead."""
+        """Close the client, whose connection may be lost."""
         self._client = None
         await self._stack.aclose()
 
@@ -261,7 +264,7 @@ def _batches(drafts: Sequence[Draft]) -> Iterator[list[Draft]]:
 
 
 def _body(event: Draft) -> bytes:
-    """The JSON of one event, on one line."""
+    """Return the JSON of one event, on one line."""
     fields: dict[str, Any] = {
         "topics": event.topics,
         "type": event.type,
@@ -284,7 +287,7 @@ def _read_line_answer(line: bytes) -> tuple[int, str | RequestFailed]:
 
 
 class _AnswerLines:
-    """The lines of an answer that is written while we read; one cut off by the end is dropped."""
+    """The lines of an answer as they arrive. A last line without its end is dropped."""
 
     def __init__(self, answer: StreamedResponse, seconds: float) -> None:
         self._answer = answer
@@ -293,7 +296,7 @@ class _AnswerLines:
         self._rest = b""
 
     async def next(self) -> bytes:
-        """The next line that is not empty; nothing at the end."""
+        """Return the next line that is not empty; b"" at the end."""
         while not self._ready:
             chunk = await self._answer.receive_some(self._seconds)
             if not chunk:

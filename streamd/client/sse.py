@@ -1,4 +1,4 @@
-"""Following events over Server-Sent Events (WHATWG HTML section 9.2)."""
+"""Follow events over Server-Sent Events (WHATWG HTML section 9.2)."""
 
 from typing import Any
 
@@ -16,12 +16,12 @@ from .link import EVENT_CHARS_MAX, ControlFrame, Frame, Link, Request, StreamOve
 
 
 async def follow_sse(request: Request, link: Link) -> None:
-    """Make one connection and pass on what it brings, until it ends. Cancelling closes it.
+    """Make one connection, and take its frames until it ends. Cancelling closes it.
 
     Raises:
-        Unreachable, ServerBusy: worth another try.
-        StreamOver: the server is done (204).
-        RequestFailed, ProtocolError, Untrusted: another try would end the same way.
+        Unreachable, ServerBusy: a retry may help.
+        StreamOver: the stream has ended for good (204).
+        RequestFailed, ProtocolError, Untrusted: a retry would fail too.
     """
     endpoint = request.endpoint
     headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
@@ -38,8 +38,8 @@ async def follow_sse(request: Request, link: Link) -> None:
             if answer.status != 200:
                 raise await read_refusal(answer, seconds)
             if answer.content_type != "text/event-stream":
-                what = answer.content_type or "nothing"
-                raise ProtocolError(f"{answer.url} answered {what}, not an event stream")
+                content_type = answer.content_type or "no content type"
+                raise ProtocolError(f"{answer.url} answered {content_type} instead of an event stream")
             await _read(answer, link)
 
 

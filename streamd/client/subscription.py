@@ -1,4 +1,4 @@
-"""Following events: one loop that connects, resumes and waits, for all transports."""
+"""Follow events: one loop that connects, resumes and waits, for all transports."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -25,18 +25,17 @@ TRANSPORTS: Final[dict[Transport, Follow]] = {
     "websocket": follow_websocket,
     "poll": follow_poll,
 }
-BUFFER_ITEMS: Final = 256  # read off the wire ahead of whoever iterates; then the server has to wait
+BUFFER_ITEMS: Final = 256  # read ahead of the iterator; a full buffer is back-pressure for the server
 
 
 class EventSubscription:
-    """An asynchronous iterator over what happens; made by :func:`subscribe`.
+    """An asynchronous iterator over the items of a subscription; made by :func:`subscribe`.
 
-    It ends when the server says that the stream is over. Cancelling a wait for the next item loses
-    nothing.
+    It ends when the server ends the stream for good. Cancelling a wait for the next item loses nothing.
 
     Attributes:
-        cursor: the id of the last item handed out; subscribe with ``after=cursor`` to go on from there.
-            None until an event has come or the server has told where its log ends.
+        cursor: the id of the last item returned; subscribe with ``after=cursor`` to resume there. None until
+            the first event, or until the server has sent the head of its log.
     """
 
     def __init__(self, items: trio.MemoryReceiveChannel[Item], cursor: EventId | None) -> None:
@@ -54,17 +53,17 @@ class EventSubscription:
         return items[0]
 
     async def receive_some(self, max_items: int = BUFFER_ITEMS) -> list[Item]:
-        """Wait for the next item, then take all that are ready with it.
+        """Wait for the next item, and return it with all others that are ready.
 
         Args:
-            max_items: take at most so many.
+            max_items: the maximum number of items.
 
         Returns:
-            The items in order; none when the stream is over.
+            The items in order; an empty list at the end of the stream.
 
         Raises:
-            RequestFailed: the server refuses the subscription; ``problem`` says why.
-            ProtocolError: what answers is not streamd.
+            RequestFailed: the server rejects the subscription; ``problem`` has the reason.
+            ProtocolError: the server does not speak streamd's protocol.
             trio.ClosedResourceError: the ``async with`` block has ended.
         """
         try:
@@ -108,7 +107,7 @@ async def subscribe(
     backoff: Backoff | None = None,
     timeouts: Timeouts | None = None,
 ) -> AsyncIterator[EventSubscription]:
-    """Follow events; connections are made, and made again, until the ``async with`` block ends.
+    """Follow events, over as many connections as it takes, until the ``async with`` block ends.
 
     ::
 
@@ -119,21 +118,22 @@ async def subscribe(
 
     Args:
         url: the server's address.
-        topics: exact topics; any of them, or of the patterns, selects an event.
+        topics: exact topics. An event is selected by any of them, or of the patterns.
         patterns: such as ``merchant:*:*`` or ``tasks/**``.
-        after: go on after this id; ``"earliest"`` replays all that is kept. Left out, the events from now on.
-        overflow: for a client that reads too slowly: ``catch-up`` (the default), ``latest`` or
+        after: resume after this id; ``"earliest"`` replays the whole log. By default, events from now on.
+        overflow: the policy for a slow consumer: ``catch-up`` (the default), ``latest`` or
             ``disconnect``. Not for polls.
         transport: ``sse``, ``websocket`` or ``poll``.
-        heartbeat_seconds: ask for this heartbeat interval. Not for polls.
-        verify: of a TLS certificate: True, a file of authorities (PEM), an ``ssl.SSLContext``, or False.
-        http2: HTTP/2, without TLS by prior knowledge; not for WebSocket.
-        backoff: the waits between tries.
-        timeouts: when a connection counts as dead.
+        heartbeat_seconds: the heartbeat interval to ask for (s). Not for polls.
+        verify: how to verify a TLS certificate: True, a file with authorities (PEM), an ``ssl.SSLContext``,
+            or False.
+        http2: use HTTP/2; without TLS by prior knowledge. Not for WebSocket.
+        backoff: the waits between attempts.
+        timeouts: the timeouts of a connection.
 
     Raises:
-        InvalidField: ``url`` cannot be one, ``after`` is no id, the transport is unknown or cannot do what
-            is asked.
+        InvalidField: ``url`` or ``after`` is invalid, the transport is unknown, or it does not have an
+            option.
     """
     if transport not in TRANSPORTS:
         raise InvalidField(f"transport must be one of {', '.join(TRANSPORTS)}", field="transport")
@@ -162,13 +162,13 @@ async def follow(
     *,
     snapshots: bool = False,
 ) -> AsyncIterator[EventSubscription]:
-    """What :func:`subscribe` does, for any stream.
+    """Follow any stream, as :func:`subscribe` does.
 
     Args:
         transport: makes one connection.
-        request: what every connection asks for.
-        cursor: go on after this.
-        backoff: the waits between tries.
+        request: the request of every connection.
+        cursor: resume after this id.
+        backoff: the waits between attempts.
         snapshots: whether the stream may begin with a snapshot, see :class:`.link.Link`.
     """
     send, receive = trio.open_memory_channel[Item](BUFFER_ITEMS)
@@ -182,7 +182,7 @@ async def follow(
             yield subscription
         except trio.Cancelled:
             raise
-        except BaseException as error:  # noqa: BLE001 - raised below, outside of the nursery's group
+        except BaseException as error:  # noqa: BLE001 - raised below: the nursery would wrap it in a group
             failure = error
         nursery.cancel_scope.cancel()
     if failure is not None:
@@ -192,7 +192,7 @@ async def follow(
 async def _run(
     loop: "_Reconnector", send: trio.MemorySendChannel[Item], subscription: EventSubscription
 ) -> None:
-    """Run the loop; its end, good or bad, becomes the end of the iterator."""
+    """Run the loop, and turn its end or failure into that of the iterator."""
     async with send:
         try:
             await loop.run()

@@ -1,4 +1,4 @@
-"""Asking a server about its tasks, and following one of them."""
+"""List, get, cancel and follow the tasks of a server."""
 
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
@@ -10,7 +10,7 @@ import msgspec
 
 from ..errors import InvalidBody, InvalidField
 from ..events.bodies import decode_json
-from ..outbound import Backoff
+from ..outbound import Backoff, with_body
 from .answer import open_answer, read_refusal
 from .endpoint import ServerEndpoint, Timeouts, Verify
 from .errors import ProtocolError, Unreachable
@@ -24,7 +24,7 @@ ENDED: Final = frozenset({"completed", "failed", "cancelled"})
 
 
 class StepState(msgspec.Struct, frozen=True):
-    """One part of a task."""
+    """A step of a task."""
 
     name: str
     status: str = "pending"
@@ -34,14 +34,14 @@ class StepState(msgspec.Struct, frozen=True):
 
 
 class TaskFailure(msgspec.Struct, frozen=True):
-    """Why a task failed, or was cancelled."""
+    """The reason why a task failed or was cancelled."""
 
     code: str = ""
     detail: str = ""
 
 
 class TaskState(msgspec.Struct, frozen=True, kw_only=True):
-    """A task as the server answers it; moments are RFC 3339."""
+    """The state of a task, as the server answers it. Times are RFC 3339."""
 
     id: str
     kind: str
@@ -62,32 +62,34 @@ class TaskState(msgspec.Struct, frozen=True, kw_only=True):
     deadline: str | None = None
     version: int = 0
     has_result: bool = False
-    fields: dict[str, Any] = {}  # the whole answer, also what is not named here
+    fields: dict[str, Any] = {}  # the whole answer, with fields that have no attribute here
 
     @property
     def ended(self) -> bool:
-        """Whether nothing can come after it."""
+        """True if the task is completed, failed or cancelled."""
         return self.status in ENDED
 
 
 class TaskClient:
-    """The tasks of one server. Nothing is tried again, but for :meth:`follow`.
+    """The tasks of one server. Requests are not retried; :meth:`follow` reconnects.
 
     Args:
         url: the server's address, such as ``http://127.0.0.1:8080``.
-        verify: of a TLS certificate: True, a file of authorities (PEM), an ``ssl.SSLContext``, or False.
-        http2: HTTP/2, without TLS by prior knowledge.
-        backoff: the waits between tries to follow a task.
+        verify: how to verify a TLS certificate: True, a file with authorities (PEM), an ``ssl.SSLContext``,
+            or False.
+        http2: use HTTP/2; without TLS by prior knowledge.
+        backoff: the waits between attempts to follow a task.
         timeouts: ``connect_seconds`` bounds connecting and the wait for each part of an answer.
 
     All methods raise:
-        Unreachable, ServerBusy: no answer, or none now.
-        RequestFailed: the server refuses; ``problem.status`` is 404 for a task that it does not know, and
-            410 for one that it keeps no more.
-        ProtocolError, Untrusted: what answers is not streamd, or is not to be trusted.
+        Unreachable, ServerBusy: there is no answer, or none now.
+        RequestFailed: the server rejects the request. ``problem.status`` is 404 for an unknown task, and 410
+            for a deleted one.
+        ProtocolError, Untrusted: the server does not speak streamd's protocol, or its certificate is not
+            trusted.
 
     Raises:
-        InvalidField: ``url`` cannot be one.
+        InvalidField: ``url`` is invalid.
     """
 
     def __init__(
@@ -110,43 +112,43 @@ class TaskClient:
         owner: str | None = None,
         limit: int | None = None,
     ) -> list[TaskState]:
-        """Tasks, the newest first.
+        """Return tasks, the newest first.
 
         Args:
-            kind, status, owner: of which; None for any.
-            limit: the most tasks (count); None for the server's own default.
+            kind, status, owner: select tasks with this value; None for any.
+            limit: the maximum number of tasks; None for the server's default.
         """
-        asked = {"kind": kind, "status": status, "owner": owner, "limit": limit}
-        query = {name: value for name, value in asked.items() if value is not None}
+        filters = {"kind": kind, "status": status, "owner": owner, "limit": limit}
+        query = {name: value for name, value in filters.items() if value is not None}
         answer = await self._ask("GET", "tasks", query=query)
         return [_read_task(fields) for fields in _read(answer, _Listed).tasks]
 
     async def get(self, task_id: str) -> TaskState:
-        """A task as it is now."""
+        """Return the current state of a task."""
         return _read_task(_read(await self._ask("GET", _path(task_id)), dict[str, Any]))
 
     async def result(self, task_id: str) -> Any:
-        """What a task came to, a JSON value; 409 for one that has none."""
+        """Return the result of a task, a JSON value. The server answers 409 for a task without one."""
         return _read(await self._ask("GET", _path(task_id) + "/result"), Any)
 
     async def cancel(self, task_id: str, *, message: str = "") -> TaskState:
-        """End a task that nobody wants any more; 409 for one that has ended.
+        """Cancel a task, and return its state. The server answers 409 for a task that has ended.
 
-        Cancelling the call, or an error without an answer, leaves open whether the task was.
+        After a cancellation of this call, or an error without an answer, the task may be cancelled or not.
 
         Args:
-            message: why, for those who follow it.
+            message: the reason, for the followers of the task.
         """
         body = msgspec.json.encode({"message": message})
         answer = await self._ask("POST", _path(task_id) + "/cancel", body=body)
         return _read_task(_read(answer, dict[str, Any]))
 
     def follow(self, task_id: str) -> AbstractAsyncContextManager[EventSubscription]:
-        """A task's messages: its present state, then what happens to it; use it as :func:`subscribe`.
+        """Follow the messages of a task: its current state, then every change. Used as :func:`subscribe`.
 
-        Connections are made, and made again, each going on after the last message that came. The end of a
-        connection is a :class:`.items.Reconnecting`, also when the task's last message came before it; the
-        iteration is over when the server says then that nothing more will come (204).
+        Every connection resumes after the last message. The end of a connection is a
+        :class:`.items.Reconnecting`, also after the last message of the task. The iteration ends when the
+        server then answers that the stream has ended for good (204).
         """
         request = Request(self._endpoint, (), _path(task_id) + "/events")
         return follow(follow_sse, request, backoff=self._backoff, snapshots=True)
@@ -167,7 +169,9 @@ class TaskClient:
         try:
             async with self._endpoint.http_client() as client:
                 params = httpx.QueryParams(query) if query else None
-                request = client.build_request(method, url, params=params, headers=headers, content=body)
+                request = client.build_request(method, url, params=params, headers=headers)
+                if body is not None:
+                    with_body(request, body)
                 async with open_answer(client, request, seconds=seconds) as answer:
                     if answer.status != 200:
                         raise await read_refusal(answer, seconds)
@@ -190,7 +194,7 @@ def _read(answer: bytes, type: Any) -> Any:
     try:
         return decode_json(answer, type)
     except InvalidBody as error:
-        raise ProtocolError(f"the answer is not one of streamd: {error.detail}; is the URL right?") from error
+        raise ProtocolError(f"the answer is not streamd's: {error.detail}; is the URL right?") from error
 
 
 def _read_task(fields: dict[str, Any]) -> TaskState:

@@ -1,4 +1,4 @@
-"""Following events over WebSocket (RFC 6455), in the JSON grammar of :mod:`streamd.events.messages`."""
+"""Follow events over WebSocket (RFC 6455), in the JSON grammar of :mod:`streamd.events.messages`."""
 
 import ssl
 from collections.abc import Callable
@@ -23,20 +23,20 @@ from .link import EVENT_CHARS_MAX, Link, Request, StreamOver
 from .problem import Problem, read_problem
 from .wire import read_frame
 
-CLOSE_SECONDS: Final = 2.0  # how long a server may take to answer our close
+CLOSE_SECONDS: Final = 2.0  # the maximum wait for the server's close frame
 RECEIVE_BYTES: Final = 65_536
 BROKEN: Final = (HandshakeError, WireError, OSError, trio.BrokenResourceError, trio.ClosedResourceError)
-# Close codes after which the same subscription would be refused again (RFC 6455 7.4.1).
+# Close codes that mean that the subscription is invalid (RFC 6455 section 7.4.1), as HTTP statuses.
 REFUSING_CODES: Final = {1002: 400, 1003: 415, 1007: 400, 1008: 400, 1009: 413}
 
 
 async def follow_websocket(request: Request, link: Link) -> None:
-    """Make one connection and pass on what it brings, until it ends. Cancelling closes it.
+    """Make one connection, and take its frames until it ends. Cancelling closes it.
 
     Raises:
-        Unreachable, ServerBusy: worth another try.
-        StreamOver: the server is done (204 in place of an upgrade).
-        RequestFailed, ProtocolError, Untrusted: another try would end the same way.
+        Unreachable, ServerBusy: a retry may help.
+        StreamOver: the stream has ended for good (204 instead of an upgrade).
+        RequestFailed, ProtocolError, Untrusted: a retry would fail too.
     """
     timeouts = request.endpoint.timeouts
     try:
@@ -54,9 +54,9 @@ async def follow_websocket(request: Request, link: Link) -> None:
                 connection = await _handshake(nursery, stream, request, link)
                 await _read(connection, link)
             except (StreamdError, StreamOver) as error:
-                failure = error  # raised below, for a nursery would wrap it in a group
+                failure = error  # raised below: the nursery would wrap it in a group
             nursery.cancel_scope.cancel()
-    except ExceptionGroup as group:  # the library's reading task raises in the nursery
+    except ExceptionGroup as group:  # the library's reading trio task raises in the nursery
         failure = _of_reading_task(group)
     if failure is not None:
         raise failure
@@ -138,24 +138,23 @@ def _of_reading_task(group: ExceptionGroup) -> StreamdError | StreamOver:
         return _rejected(error)
     if isinstance(error, BROKEN):
         return Unreachable(f"the connection broke: {error!r}")
-    raise group  # a mistake of ours, which no other connection would mend
+    raise group  # a bug; another connection would meet it again
 
 
 def _rejected(error: ConnectionRejected) -> StreamdError | StreamOver:
     if error.status_code == 204:
         return StreamOver()
     if 200 <= error.status_code < 300:
-        return ProtocolError(f"the server answered {error.status_code} in place of a WebSocket upgrade")
+        return ProtocolError(f"the server answered {error.status_code} instead of a WebSocket upgrade")
     headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in error.headers}
     return failed(read_problem(error.status_code, headers, error.body or b""))
 
 
 @attrs.define(eq=False)
 class _Watched(trio.abc.Stream):
-    """A stream that tells when the other side is gone.
+    """A stream that calls ``on_end`` when the server closes it.
 
-    The library waits for the end of the handshake only; a peer that leaves in the middle of it would
-    otherwise be waited for until the time is over.
+    During the handshake the library does not notice that, and would wait until the timeout.
     """
 
     inner: trio.abc.Stream

@@ -1,7 +1,7 @@
-"""The JSON of WebSocket frames and poll answers, with the data left as it was written.
+"""The JSON of WebSocket frames and poll answers, with the data left as text.
 
-:func:`streamd.events.messages.decode_server_message` makes Python values of the data; here it stays
-text, so that a number keeps its digits and an event looks the same over every transport.
+:func:`streamd.events.messages.decode_server_message` converts the data to Python values. Here it stays text,
+so that numbers keep their digits and an event looks the same over every transport.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ from .link import ControlFrame, Frame
 
 
 class EventMessage(msgspec.Struct, frozen=True):
-    """An event, or a control message when ``control`` is set."""
+    """An event, or a control message if ``control`` is set."""
 
     id: str | None = None
     type: str = DEFAULT_TYPE
@@ -27,7 +27,7 @@ class EventMessage(msgspec.Struct, frozen=True):
     control: str | None = None
 
     def frame(self) -> ReceivedEvent:
-        """The event, its data as text."""
+        """Return the event, with its data as text."""
         return ReceivedEvent(self.id or "", self.type, self.topics, encode_data(self.data)[0])
 
 
@@ -40,10 +40,10 @@ class PollAnswer(msgspec.Struct, frozen=True):
 
 
 def read_frame(text: str | bytes) -> tuple[Frame, int | None]:
-    """One WebSocket frame, and the reconnection time in it (ms), if any.
+    """Read one WebSocket frame, and its reconnection time (ms) if it has one.
 
     Raises:
-        ProtocolError: not the grammar of :mod:`streamd.events.messages`.
+        ProtocolError: the text does not follow the grammar of :mod:`streamd.events.messages`.
     """
     try:
         head: EventMessage = decode_json(text, EventMessage)
@@ -60,7 +60,7 @@ def read_poll_answer(body: bytes) -> PollAnswer:
     """Read the answer to a poll.
 
     Raises:
-        ProtocolError: it is something else.
+        ProtocolError: the body is no such answer.
     """
     try:
         answer: PollAnswer = decode_json(body, PollAnswer)
