@@ -1,4 +1,4 @@
-"""The small parts: problems, the JSON of the wire, the link's decisions."""
+"""Parts without I/O: problems, the JSON of frames, and the decisions of a link."""
 
 import pytest
 import trio
@@ -30,31 +30,31 @@ def event(id: str) -> ReceivedEvent:
 
 class TestProblem:
     @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"null", b"\xff", b'{"code": 5, "detail": []}'])
-    def test_a_body_that_says_nothing(self, body: bytes) -> None:
+    def test_a_body_without_a_problem_gives_the_status_alone(self, body: bytes) -> None:
         problem = read_problem(404, {}, body)
         assert (problem.status, problem.code, problem.field) == (404, "http-404", None)
         assert "404 Not Found" in problem.detail
 
-    def test_an_unknown_status(self) -> None:
+    def test_an_unknown_status_has_no_phrase(self) -> None:
         assert read_problem(599, {}, b"").detail == "the server answered 599"
 
-    def test_kinds(self) -> None:
+    def test_the_status_decides_whether_a_retry_may_help(self) -> None:
         assert type(failed(read_problem(400, {}, b""))) is RequestFailed
         assert type(failed(read_problem(503, {"retry-after": "3"}, b""))) is ServerBusy
 
 
 class TestWire:
-    def test_a_control_frame(self) -> None:
+    def test_a_control_frame_has_its_fields_and_reconnection_time(self) -> None:
         frame, retry = read_frame('{"control":"connected","head":"h","retry":3}')
         assert isinstance(frame, ControlFrame)
         assert (frame.name, frame.fields["head"], retry) == ("connected", "h", 3)
 
     @pytest.mark.parametrize("text", ["", "[]", "{", '{"id":1}', '{"id":"a","topics":"t"}'])
-    def test_what_is_no_message(self, text: str) -> None:
+    def test_text_that_is_no_message_is_an_error(self, text: str) -> None:
         with pytest.raises(ProtocolError):
             read_frame(text)
 
-    def test_what_is_no_poll_answer(self) -> None:
+    def test_a_body_that_is_no_poll_answer_is_an_error(self) -> None:
         with pytest.raises(ProtocolError):
             read_poll_answer(b'{"events":[]}')
 
@@ -64,7 +64,7 @@ async def decide(link: Link, *frames: ReceivedEvent | ControlFrame) -> None:
         await link.take(frame)
 
 
-async def test_the_link_decides(autojump_clock: MockClock) -> None:
+async def test_a_link_drops_repeats_and_follows_control_frames(autojump_clock: MockClock) -> None:
     items: list[Item] = []
 
     async def send(item: Item) -> None:
@@ -85,7 +85,7 @@ async def test_the_link_decides(autojump_clock: MockClock) -> None:
         await decide(link, ControlFrame("error", {"code": "invalid-field", "detail": "no such topic"}))
     link.begin()
     assert (link.silence_seconds, link.progress) == (33, False)
-    # A greeting with nothing in it, later on, takes nothing away.
+    # A later `connected` without fields changes nothing.
     await decide(link, ControlFrame("connected", {"heartbeat_seconds": "often"}))
     assert link.cursor == B
     assert items == [

@@ -1,4 +1,4 @@
-"""Publishing: what is retried, under which key, and what is not."""
+"""Publishing: idempotency keys, retries, and errors that are final."""
 
 import msgspec
 import pytest
@@ -31,7 +31,7 @@ def keys(server: FakeStreamd) -> list[list[str]]:
     ]
 
 
-async def test_one_event_as_it_was_meant(clock: MockClock, server: FakeStreamd) -> None:
+async def test_an_event_is_published_with_all_its_fields(clock: MockClock, server: FakeStreamd) -> None:
     async with Publisher(server.url) as publisher:
         event_id = await publisher.publish(["t", "u"], {"sum": 1}, type="note", retry_ms=5)
         text_id = await publisher.publish("t", "1")
@@ -55,7 +55,7 @@ async def test_a_retry_has_the_same_key_and_publishes_once(
     assert first == second == third
 
 
-async def test_an_own_key_is_kept(clock: MockClock, server: FakeStreamd) -> None:
+async def test_the_callers_key_is_kept(clock: MockClock, server: FakeStreamd) -> None:
     async with Publisher(server.url) as publisher:
         first = await publisher.publish("t", "x", idempotency_key="mine")
         second = await publisher.publish("t", "x", idempotency_key="mine")
@@ -63,7 +63,7 @@ async def test_an_own_key_is_kept(clock: MockClock, server: FakeStreamd) -> None
     assert keys(server) == [["mine"], ["mine"]]
 
 
-async def test_retry_after_is_waited_for_and_told(clock: MockClock, server: FakeStreamd) -> None:
+async def test_retry_after_is_waited_for_and_announced(clock: MockClock, server: FakeStreamd) -> None:
     server.script.extend([refuse(503, {"retry-after": "20"}), HangUp()])
     waits: list[Reconnecting] = []
     started = trio.current_time()
@@ -73,7 +73,7 @@ async def test_retry_after_is_waited_for_and_told(clock: MockClock, server: Fake
     assert trio.current_time() - started == pytest.approx(22, abs=0.5)
 
 
-async def test_it_lasts_through_a_restart(clock: MockClock, server: FakeStreamd) -> None:
+async def test_publishing_survives_a_restart_of_the_server(clock: MockClock, server: FakeStreamd) -> None:
     async with Publisher(server.url) as publisher:
         await publisher.publish("t", "1")
         await server.stop()
@@ -84,7 +84,7 @@ async def test_it_lasts_through_a_restart(clock: MockClock, server: FakeStreamd)
     assert [event.data for event in server.events] == ["1", "2"]
 
 
-async def test_it_gives_up_in_the_end(clock: MockClock, server: FakeStreamd) -> None:
+async def test_no_retry_begins_after_the_time_for_retries(clock: MockClock, server: FakeStreamd) -> None:
     await server.stop()
     async with Publisher(server.url, retry_for_seconds=30) as publisher:
         started = trio.current_time()
@@ -98,7 +98,7 @@ async def test_it_gives_up_in_the_end(clock: MockClock, server: FakeStreamd) -> 
             await publisher.publish("t")
 
 
-async def test_an_answer_that_does_not_come_is_asked_for_again(clock: MockClock) -> None:
+async def test_a_missing_answer_is_a_timeout_and_retried(clock: MockClock) -> None:
     async with fake_server(hang) as silent:
         async with Publisher(silent.url, retry_for_seconds=15) as publisher:
             with pytest.raises(Unreachable, match="no answer within 10 s"):
@@ -106,7 +106,7 @@ async def test_an_answer_that_does_not_come_is_asked_for_again(clock: MockClock)
 
 
 @pytest.mark.parametrize(("status", "code"), [(400, "invalid-field"), (409, "conflict"), (413, "too-large")])
-async def test_a_refusal_says_why_and_is_not_repeated(
+async def test_a_rejection_has_its_problem_and_is_not_retried(
     clock: MockClock, server: FakeStreamd, status: int, code: str
 ) -> None:
     problem = {"status": status, "code": code, "detail": "because", "field": "data"}
@@ -120,7 +120,9 @@ async def test_a_refusal_says_why_and_is_not_repeated(
     assert len(server.requests) == 1
 
 
-async def test_a_refusal_by_some_proxy_is_understood_too(clock: MockClock, server: FakeStreamd) -> None:
+async def test_a_rejection_without_a_problem_document_has_its_status(
+    clock: MockClock, server: FakeStreamd
+) -> None:
     server.script.append(refuse(403))
     async with Publisher(server.url) as publisher:
         with pytest.raises(RequestFailed) as caught:
@@ -130,7 +132,9 @@ async def test_a_refusal_by_some_proxy_is_understood_too(clock: MockClock, serve
 
 
 @pytest.mark.parametrize("answer", [respond_as("text/html", b"<p>"), refuse(302, {"location": "/login"})])
-async def test_what_is_not_streamd(clock: MockClock, server: FakeStreamd, answer: Fault) -> None:
+async def test_an_answer_of_another_protocol_is_an_error(
+    clock: MockClock, server: FakeStreamd, answer: Fault
+) -> None:
     async with Publisher(server.url) as publisher:
         server.script.append(answer)
         with pytest.raises(ProtocolError):
@@ -141,7 +145,9 @@ async def test_what_is_not_streamd(clock: MockClock, server: FakeStreamd, answer
 
 
 @pytest.mark.parametrize("data", [object(), "\ud800"])
-async def test_what_no_wire_can_carry(clock: MockClock, server: FakeStreamd, data: object) -> None:
+async def test_data_that_is_not_json_is_rejected_before_a_request(
+    clock: MockClock, server: FakeStreamd, data: object
+) -> None:
     async with Publisher(server.url) as publisher:
         with pytest.raises(InvalidField):
             await publisher.publish("t", data)
@@ -163,7 +169,7 @@ async def test_a_batch_of_lines_is_bounded_in_bytes(clock: MockClock, server: Fa
     assert [len(batch) for batch in keys(server)] == [1, 1, 1, 1]
 
 
-async def test_a_refused_line_does_not_hold_up_the_others(clock: MockClock, server: FakeStreamd) -> None:
+async def test_a_rejected_line_does_not_hold_up_the_others(clock: MockClock, server: FakeStreamd) -> None:
     drafts = [draft("t", "1"), draft("", "2"), draft("t", "3\u2028still 3")]
     async with Publisher(server.url) as publisher:
         first, second, third = await publisher.publish_lines(drafts)
@@ -174,7 +180,7 @@ async def test_a_refused_line_does_not_hold_up_the_others(clock: MockClock, serv
 
 
 @pytest.mark.parametrize("fault", [HangUp(), Cut(0), Cut(1), Cut(4)])
-async def test_answers_lost_on_the_way_are_asked_for_again(
+async def test_lines_without_an_answer_are_sent_again(
     clock: MockClock, server: FakeStreamd, fault: Fault
 ) -> None:
     server.script.append(fault)
@@ -188,9 +194,7 @@ async def test_answers_lost_on_the_way_are_asked_for_again(
     assert second == first[answered:]
 
 
-async def test_lines_for_which_there_is_no_room_now_are_sent_again(
-    clock: MockClock, server: FakeStreamd
-) -> None:
+async def test_lines_rejected_for_now_are_sent_again(clock: MockClock, server: FakeStreamd) -> None:
     problem = {"status": 503, "code": "hub-lagging", "detail": "later"}
     answers = [{"line": 1, "id": "1700000000000-000009"}, {"line": 2, "error": problem}]
     body = b"".join(msgspec.json.encode(answer) + b"\n" for answer in answers)
@@ -201,7 +205,7 @@ async def test_lines_for_which_there_is_no_room_now_are_sent_again(
     assert [event.data for event in server.events] == ["2"]
 
 
-async def test_nothing_to_publish(clock: MockClock, server: FakeStreamd) -> None:
+async def test_no_lines_need_no_request(clock: MockClock, server: FakeStreamd) -> None:
     async with Publisher(server.url) as publisher:
         assert await publisher.publish_lines([]) == []
     assert server.requests == []

@@ -1,4 +1,4 @@
-"""Following a task: what is shown first, what comes after it, and the end."""
+"""Following a task: the snapshot, the messages after it, and the end of the stream."""
 
 from trio.testing import MockClock
 
@@ -7,11 +7,11 @@ from streamd.testing import RunningServer
 from tests.support.fake_streamd import FakeStreamd, cursor_of, refuse, respond_as
 
 
-async def test_one_who_comes_late_gets_the_state_and_the_last_message(streamd_server: RunningServer) -> None:
+async def test_a_late_follower_gets_the_state_and_the_last_message(streamd_server: RunningServer) -> None:
     tasks = streamd_server.streamd.tasks
     task = await tasks.create("far", worker="w")
     await tasks.complete(task.id, {"a": 1}, lease=task.lease)
-    await streamd_server.streamd.publish("elsewhere", "the head of the log is not the task's place")
+    await streamd_server.streamd.publish("elsewhere", "the head of the log is not the task's position")
     events: list[ReceivedEvent] = []
     async with TaskClient(streamd_server.url).follow(task.id) as subscription:
         async for item in subscription:
@@ -23,7 +23,7 @@ async def test_one_who_comes_late_gets_the_state_and_the_last_message(streamd_se
     assert events[0].id == events[1].id == subscription.cursor
 
 
-async def test_a_connection_that_was_lost_before_the_state_came_begins_anew(
+async def test_a_connection_lost_before_the_snapshot_starts_without_a_cursor(
     server: FakeStreamd, clock: MockClock
 ) -> None:
     body = b'event: connected\ndata: {"head": "1700000000009-000000"}\n\n'

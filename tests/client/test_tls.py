@@ -1,4 +1,4 @@
-"""TLS and HTTP/2, against Hypercorn: a certificate is checked, and followed where it is trusted."""
+"""TLS and HTTP/2 against Hypercorn: certificates are verified, over every transport."""
 
 import ssl
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ from streamd.client.subscription import Transport
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
-    """Just enough of streamd: one event over each transport, and an id for what is published."""
+    """A minimal streamd: one event over each transport, and an id for a published event."""
     event = b'{"id":"1700000000000-000001","type":"message","topics":["t"],"data":"HTTP/%b"}'
     event %= scope.get("http_version", "").encode()
     if scope["type"] == "lifespan":
@@ -90,7 +90,9 @@ def trusted(authority: trustme.CA, tmp_path: Path) -> str:
         ("websocket", False, "HTTP/1.1"),
     ],
 )
-async def test_tls(certificates: Path, trusted: str, transport: Transport, http2: bool, data: str) -> None:
+async def test_every_transport_works_over_tls(
+    certificates: Path, trusted: str, transport: Transport, http2: bool, data: str
+) -> None:
     async with serving(certificates) as url:
         with trio.fail_after(30):
             async with subscribe(
@@ -103,14 +105,14 @@ async def test_tls(certificates: Path, trusted: str, transport: Transport, http2
 
 
 @pytest.mark.parametrize("http2", [False, True])
-async def test_publishing_over_tls(certificates: Path, trusted: str, http2: bool) -> None:
+async def test_publishing_works_over_tls(certificates: Path, trusted: str, http2: bool) -> None:
     async with serving(certificates) as url:
         with trio.fail_after(30):
             async with Publisher(url, verify=trusted, http2=http2) as publisher:
                 assert await publisher.publish("t") == ("HTTP/2" if http2 else "HTTP/1.1")
 
 
-async def test_http2_without_tls_is_prior_knowledge() -> None:
+async def test_http2_without_tls_is_by_prior_knowledge() -> None:
     async with serving() as url:
         with trio.fail_after(30):
             async with Publisher(url, http2=True) as publisher:
@@ -118,9 +120,7 @@ async def test_http2_without_tls_is_prior_knowledge() -> None:
 
 
 @pytest.mark.parametrize("transport", ["sse", "websocket", "poll"])
-async def test_a_certificate_that_nobody_vouches_for_is_refused(
-    certificates: Path, transport: Transport
-) -> None:
+async def test_an_untrusted_certificate_is_final(certificates: Path, transport: Transport) -> None:
     async with serving(certificates) as url:
         with trio.fail_after(30):
             async with subscribe(url, topics=["t"], transport=transport) as subscription:
@@ -131,7 +131,7 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused(
                     await publisher.publish("t")
 
 
-async def test_an_own_context_or_none(certificates: Path) -> None:
+async def test_a_context_or_no_verification_may_be_given(certificates: Path) -> None:
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

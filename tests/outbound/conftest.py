@@ -6,12 +6,12 @@ import httpx
 import pytest
 import trio.testing
 
+from tests.support.clocks import socket_clock
+
 
 @pytest.fixture
 def clock() -> trio.testing.MockClock:
-    # Bytes in flight between two sockets of this process are invisible to trio. The threshold gives them
-    # time to arrive before the clock jumps.
-    return trio.testing.MockClock(autojump_threshold=0.05)
+    return socket_clock()
 
 
 @pytest.fixture
