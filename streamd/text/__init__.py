@@ -1,12 +1,15 @@
-"""Generated text: one port, and the two ways of getting text (layer 3).
+"""Generated text: one port, and two implementations (layer 3).
 
 ::
 
-    port.py        Prompt, TextGenerator, GenerationFailed: what programs use; whole(): the text in one piece
-    rules.py       RuleGenerator: composes the text here, by rules, with no network
+    port.py        Prompt, TextGenerator, GenerationFailed: the port; generate_text(): the text in one piece
+    rules.py       RuleGenerator: composes the text by rules, without a network
     openai.py      OpenAIGenerator: an OpenAI-compatible API that streams
-    completion.py  Completion: the codec of such a stream, without I/O
-    choose.py      make_generator(): which of the two the settings ask for
+    refusal.py     BeginFailed: the failures of that API, and which of them a retry may help
+    completion.py  Completion: the codec of its stream, without I/O
+    choose.py      make_generator(): the implementation that the settings select
+    settings.py    TextSettings
+    vader.py       score_text(): the sentiment of a text
 
 ::
 
@@ -14,15 +17,15 @@
         async for piece in pieces:
             ...
 
-Pieces come as they are made. Whatever goes wrong ends in one :class:`GenerationFailed`, whose sentence is
-fit for clients; a text that was cut off is a failure, never a short text.
+Pieces arrive as they are generated. Every failure is one :class:`GenerationFailed` with a sentence for
+clients. A text that was cut off is a failure, never a short text.
 
 May import ``streamd.config``, ``streamd.errors``, ``streamd.events``, ``streamd.outbound``, httpx, trio and
 structlog.
 """
 
 from .choose import make_generator
-from .port import GenerationFailed, Prompt, Rules, TextGenerator, whole
+from .port import GenerationFailed, Prompt, Rules, TextGenerator, generate_text
 from .rules import RuleGenerator
 from .settings import TextSettings
 from .vader import load_vader, score_text
@@ -34,8 +37,8 @@ __all__ = [
     "Rules",
     "TextGenerator",
     "TextSettings",
+    "generate_text",
     "load_vader",
     "make_generator",
     "score_text",
-    "whole",
 ]

@@ -1,4 +1,4 @@
-"""Which text generator the settings ask for."""
+"""Choose the text generator by the settings."""
 
 from typing import Final
 
@@ -14,27 +14,27 @@ _EXAMPLE: Final = "such as https://api.example/v1"
 
 
 def make_generator(settings: TextSettings, rules: Rules) -> TextGenerator:
-    """The API that ``text.url`` names; without one, the rules.
+    """Return a generator for the API at ``text.url``, or one that follows rules without a URL.
 
     Args:
         settings: the ``text`` section.
-        rules: by purpose; used when there is no URL.
+        rules: the rules by purpose, for the case without a URL.
 
     Raises:
-        ConfigError: the URL, the model or the key cannot be used. The message never holds the key.
+        ConfigError: the URL, the model or the key is invalid. The message never contains the key.
     """
     if not settings.url:
         return RuleGenerator(rules)
     try:
         url = httpx.URL(settings.url)
     except httpx.InvalidURL as error:
-        raise ConfigError(f"text.url is no URL {_EXAMPLE}: {error}", field="text.url") from error
+        raise ConfigError(f"text.url must be a URL {_EXAMPLE}: {error}", field="text.url") from error
     if url.scheme not in ("http", "https") or not url.host:
         raise ConfigError(f"text.url must be an http or https URL, {_EXAMPLE}", field="text.url")
     if url.userinfo:
-        raise ConfigError("text.url must not hold a password: set text.api_key", field="text.url")
+        raise ConfigError("text.url must not contain a password: set text.api_key", field="text.url")
     if not settings.model:
-        raise ConfigError("text.model must be set with text.url", field="text.model")
+        raise ConfigError("text.model must be set together with text.url", field="text.model")
     key = settings.api_key
     if not (key.isascii() and key.isprintable()) or " " in key:
         raise ConfigError("text.api_key must be printable ASCII without spaces", field="text.api_key")

@@ -1,9 +1,9 @@
-"""The stream of a chat completion, as OpenAI-compatible APIs send it, read without I/O.
+"""The codec of a chat completion's stream, as OpenAI-compatible APIs send it. No I/O.
 
-Server-Sent Events whose data is one JSON object each, ``choices[0].delta.content`` being the next piece of
-text, and ``[DONE]`` at the end (OpenAI API reference, "Create chat completion", streaming). Servers differ
-in details: some send ``finish_reason`` and leave out ``[DONE]``, some put an ``error`` object into the
-stream, some send comments to say that they are still there.
+Server-Sent Events whose data is one JSON object each; ``choices[0].delta.content`` is the next piece of text,
+and ``[DONE]`` is the end (OpenAI API reference, "Create chat completion", streaming). Servers differ in
+details: some send ``finish_reason`` and no ``[DONE]``, some put an ``error`` object into the stream, some
+send comments as keep-alive.
 """
 
 from typing import Any, Final
@@ -14,8 +14,8 @@ from ..errors import TooLarge
 from ..events.sse import Decoder, ServerSentEvent
 
 _DONE: Final = "[DONE]"
-_QUOTED_CHARS: Final = 500  # of what the server sent, for the log
-# A character of text takes at most six in JSON (\u001f); the rest is for the chunk's other fields.
+_QUOTED_CHARS: Final = 500  # the maximum length of a quote in the log
+# A character of text has at most six in JSON (\u001f). The rest is for the other fields of a chunk.
 _JSON_CHARS_PER_BYTE: Final = 6
 _JSON_CHARS_AROUND: Final = 65_536
 
@@ -43,13 +43,13 @@ class _Chunk(msgspec.Struct):
 _decode_chunk = msgspec.json.Decoder(_Chunk).decode
 
 
-class Broken(Exception):
-    """The stream does not hold the text that it should.
+class BrokenCompletion(Exception):
+    """The stream does not contain the complete text.
 
     Attributes:
-        sentence: for clients.
+        sentence: the reason, for clients.
         detail: for the log; may quote the server.
-        again: as long as no text has come, another try may succeed.
+        again: a retry may succeed, as long as no text has arrived.
     """
 
     def __init__(self, sentence: str, detail: str = "", *, again: bool = False) -> None:
@@ -60,48 +60,50 @@ class Broken(Exception):
 
 
 class Completion:
-    """Reads one completion from any split of its bytes: feed it, then take what is complete.
+    """Decodes one completion from any split of its bytes: feed it, then take the complete text.
 
     Args:
-        max_text_bytes: the longest text (bytes of UTF-8); a longer one is an error.
+        max_text_bytes: the maximum length of the text (bytes of UTF-8).
 
     Attributes:
-        ended: the server said that the text is complete; nothing further is read.
+        ended: the server has said that the text is complete. Further data is ignored.
     """
 
     def __init__(self, *, max_text_bytes: int) -> None:
         self.ended = False
         self._max_text_bytes = max_text_bytes
         self._decoder = Decoder(max_block_chars=_JSON_CHARS_PER_BYTE * max_text_bytes + _JSON_CHARS_AROUND)
-        self._text: list[str] = []  # complete, and not taken yet
+        self._text: list[str] = []  # decoded, and not yet taken
         self._text_bytes = 0
         self._has_words = False
-        self._broken: Broken | None = None  # reported when the text before it has been taken
+        self._broken: BrokenCompletion | None = None  # raised after the text before it has been taken
 
     def receive_data(self, data: bytes) -> None:
-        """Take in the next bytes of the body. Never raises: :meth:`next_text` does."""
+        """Take the next bytes of the body. Errors are raised by :meth:`next_text`."""
         if self.ended or self._broken:
             return
         try:
             try:
                 self._decoder.receive_data(data)
-            finally:  # what was complete before an oversize event counts
+            finally:  # keep the events before an oversize one
                 self._take_events()
         except TooLarge as error:
-            self._broken = Broken("the text service sent more than is taken", error.detail)
-        except Broken as broken:
+            self._broken = BrokenCompletion("the text service sent more than is taken", error.detail)
+        except BrokenCompletion as broken:
             self._broken = broken
 
     def receive_end(self) -> None:
-        """The body has ended."""
+        """Take the end of the body."""
         if not self.ended and self._broken is None:
-            self._broken = Broken(BROKE_OFF, "the body ended without an end of the text", again=True)
+            self._broken = BrokenCompletion(
+                BROKE_OFF, "the body ended without an end of the text", again=True
+            )
 
     def next_text(self) -> str | None:
-        """What has come since the last time, in one piece; None when more data is needed or all is taken.
+        """Return the text since the last call, in one piece; None if more data is needed.
 
         Raises:
-            Broken: the text does not go on.
+            BrokenCompletion: the rest of the text is missing.
         """
         if self._text:
             text = "".join(self._text)
@@ -123,27 +125,27 @@ class Completion:
         try:
             chunk = _decode_chunk(data)
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-            raise Broken("the text service sent what cannot be read", f"{error}: {data}") from None
+            raise BrokenCompletion("the text service sent what cannot be read", f"{error}: {data}") from None
         if chunk.error is not None:
-            raise Broken("the text service gave up on the text", str(chunk.error))
+            raise BrokenCompletion("the text service gave up on the text", str(chunk.error))
         if not chunk.choices:
-            return  # figures on usage, for instance
+            return  # usage figures, for instance
         choice = chunk.choices[0]
         if choice.delta is not None and choice.delta.content:
             self._take_text(choice.delta.content)
         if choice.finish_reason in _CUT_SHORT:
-            raise Broken(_CUT_SHORT[choice.finish_reason], choice.finish_reason)
+            raise BrokenCompletion(_CUT_SHORT[choice.finish_reason], choice.finish_reason)
         if choice.finish_reason:
             self._end()
 
     def _take_text(self, text: str) -> None:
         self._text_bytes += len(text.encode())
         if self._text_bytes > self._max_text_bytes:
-            raise Broken(f"the text is longer than {self._max_text_bytes} bytes")
+            raise BrokenCompletion(f"the text is longer than {self._max_text_bytes} bytes")
         self._has_words = self._has_words or not text.isspace()
         self._text.append(text)
 
     def _end(self) -> None:
         if not self._has_words:
-            raise Broken("the text service sent no text")
+            raise BrokenCompletion("the text service sent no text")
         self.ended = True

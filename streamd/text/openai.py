@@ -23,7 +23,7 @@ from ..outbound import (
     fetch_stream,
     with_body,
 )
-from .completion import BROKE_OFF, Broken, Completion
+from .completion import BROKE_OFF, BrokenCompletion, Completion
 from .port import GenerationFailed, Prompt
 from .refusal import BeginFailed, is_worth_retrying, read_refusal
 from .settings import TextSettings
@@ -38,14 +38,14 @@ log = structlog.get_logger(__name__)
 class OpenAIGenerator:
     """Streams texts from ``{url}/chat/completions``.
 
-    Each text has a connection of its own, closed when the text ends: a connection that fell silent must not
-    be met again by the next text, and nothing is left to be closed at shutdown.
+    Each text has its own connection, closed at its end: the next text must not meet a connection that fell
+    silent, and there is nothing to close at shutdown.
 
     Args:
-        settings: the ``text`` section, with a URL and a model; :func:`~.choose.make_generator` checks it.
+        settings: the ``text`` section, with a URL and a model, as :func:`~.choose.make_generator` checks it.
 
     Attributes:
-        name: the model.
+        name: the model's name.
     """
 
     def __init__(self, settings: TextSettings) -> None:
@@ -53,7 +53,7 @@ class OpenAIGenerator:
         self._settings = settings
         base = httpx.URL(settings.url)
         self._url = base.copy_with(path=base.path.rstrip("/") + "/chat/completions")
-        # Made once: loading the certificates takes longer than most requests.
+        # Loading the certificates takes longer than most requests.
         self._ssl_context = ssl.create_default_context() if base.scheme == "https" else None
         backoff = Backoff(
             initial_seconds=settings.retry_seconds,
@@ -91,8 +91,7 @@ class OpenAIGenerator:
         headers = {
             "Content-Type": "application/json",
             "Accept": _EVENT_STREAM,
-            # A compressed stream may hold back what a flush would have sent, and a small body may unpack to
-            # more than fits into the memory.
+            # A compressor may hold text back, and a small body may unpack to more than fits into memory.
             "Accept-Encoding": "identity",
             "User-Agent": "streamd",
         }
@@ -140,7 +139,7 @@ class _TextStream:
             return first
         try:
             piece = await self._read_piece()
-        except Broken as broken:
+        except BrokenCompletion as broken:
             self._fail(broken.sentence, broken.detail)
         except ResponseTimeout:
             self._fail(self._silent())
@@ -170,7 +169,7 @@ class _TextStream:
             raise BeginFailed("the text service sent what cannot be read", "compressed, though asked not to")
         try:
             self._first = await self._read_piece()
-        except Broken as broken:
+        except BrokenCompletion as broken:
             raise BeginFailed(broken.sentence, broken.detail, again=broken.again) from broken
 
     def fail_to_begin(self, failure: StreamdError) -> NoReturn:
@@ -210,7 +209,7 @@ class _TextStream:
         assert self._response is not None
         with trio.move_on_at(self.deadline):
             return await self._response.receive_some(self._settings.idle_seconds)
-        raise Broken(self._too_late())
+        raise BrokenCompletion(self._too_late())
 
     def _silent(self) -> str:
         return f"the text service said nothing for {self._settings.idle_seconds:g} s"

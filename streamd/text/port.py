@@ -1,4 +1,4 @@
-"""What a program needs to know of a text generator."""
+"""The port of text generators."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -9,11 +9,11 @@ import attrs
 from ..errors import StreamdError
 
 Rules = Mapping[str, Callable[[Mapping[str, Any]], str]]
-"""By purpose, what composes a text from a prompt's facts."""
+"""Functions that compose a text from a prompt's facts, by purpose."""
 
 
 class GenerationFailed(StreamdError):
-    """There is no text, or it was cut off. What came before it is not the text that was asked for."""
+    """There is no text, or it was cut off. The pieces before the failure are not the requested text."""
 
     code = "generation-failed"
     status = 502
@@ -22,38 +22,38 @@ class GenerationFailed(StreamdError):
 
 @attrs.frozen(kw_only=True)
 class Prompt:
-    """What text is wanted, told both ways."""
+    """A request for a text, for both implementations: instructions for a model, and facts for a rule."""
 
-    purpose: str  # which rule composes it when no model is configured, such as "strategy.positioning"
-    system: str  # what a model is told it is to do
-    user: str  # what a model is told of the matter
-    facts: Mapping[str, Any] = attrs.field(factory=dict)  # what the rules work on
+    purpose: str  # selects the rule if no model is configured, such as "strategy.positioning"
+    system: str  # the model's instructions
+    user: str  # the model's input
+    facts: Mapping[str, Any] = attrs.field(factory=dict)  # the rule's input
 
 
 class TextGenerator(Protocol):
-    """Makes texts; any number at a time."""
+    """Generates texts, any number at a time."""
 
     @property
     def name(self) -> str:
-        """``rules``, or the model's."""
+        """``rules``, or the model's name."""
         ...
 
     def generate(self, prompt: Prompt) -> AbstractAsyncContextManager[AsyncIterator[str]]:
-        """Begin a text, and give its pieces as they come; none of them is empty.
+        """Begin a text, and yield an iterator over its pieces as they arrive. No piece is empty.
 
         Raises:
-            GenerationFailed: on entering, or from the pieces: there is no text, or it does not go on.
+            GenerationFailed: on entering or from the iterator: there is no text, or the rest is missing.
 
-        Leaving the block or cancelling it gives the text up and closes the connection, if there is one.
+        Leaving the block, or a cancellation, gives up the text and closes its connection.
         """
         ...
 
 
-async def whole(generator: TextGenerator, prompt: Prompt) -> str:
-    """The text in one piece.
+async def generate_text(generator: TextGenerator, prompt: Prompt) -> str:
+    """Return a text in one piece.
 
     Raises:
-        GenerationFailed: there is none, or not all of it.
+        GenerationFailed: there is no text, or a part of it is missing.
     """
     async with generator.generate(prompt) as pieces:
         return "".join([piece async for piece in pieces])

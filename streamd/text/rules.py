@@ -1,4 +1,4 @@
-"""The embedded generator: texts composed by rules, in the pieces that a reader would pause at."""
+"""The embedded generator: texts composed by rules, in sentences and clauses."""
 
 import re
 from collections.abc import AsyncIterator
@@ -9,20 +9,21 @@ import trio
 
 from .port import Prompt, Rules
 
-# Up to the space behind a sentence or clause, or the end of the line. Possessive and without overlap: linear.
+# A sentence or clause with the space behind it, or the rest of a line. Possessive quantifiers that do not
+# overlap take linear time.
 _PIECE: Final = re.compile(r"[^.!?;:\n]*+(?:[.!?;:]++(?!\s)[^.!?;:\n]*+)*+[.!?;:\n]*+\s*+")
 
 
 def split_pieces(text: str) -> list[str]:
-    """The text in sentences, clauses and lines, with the space behind each; joined they are the text."""
+    """Split a text into sentences, clauses and lines, each with the space behind it."""
     return [piece for piece in _PIECE.findall(text) if piece]
 
 
 class RuleGenerator:
-    """Composes texts by rules. A text is there as soon as it is asked for; nothing delays its pieces.
+    """Composes texts by rules, without a delay between the pieces.
 
     Args:
-        rules: by purpose; a purpose without a rule is an error in the program (KeyError).
+        rules: the rules by purpose. A purpose without a rule is a bug (KeyError).
     """
 
     name: Final = "rules"
@@ -36,7 +37,7 @@ class RuleGenerator:
 
 
 class _Pieces:
-    """A checkpoint before each piece: a long text must not hold up everybody else."""
+    """An iterator with a checkpoint before each piece, so that a long text does not block the event loop."""
 
     def __init__(self, pieces: list[str]) -> None:
         self._pieces = iter(pieces)

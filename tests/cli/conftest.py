@@ -1,4 +1,4 @@
-"""A server for commands to talk to. They are processes of their own, so time is real here."""
+"""A fake server for commands. They run in their own processes, so time is real here."""
 
 from collections.abc import AsyncIterator
 

@@ -1,4 +1,4 @@
-"""The sessions of the services' page, as they stand there, against a real server."""
+"""The sessions of the services' page against a real server."""
 
 import re
 from pathlib import Path
@@ -19,7 +19,7 @@ SESSIONS = read_sessions()
 
 
 @pytest.mark.parametrize("session", SESSIONS, ids=lambda session: session.name)
-async def test_a_session_prints_what_the_page_says(session: PageSession) -> None:
+async def test_a_session_prints_the_lines_of_the_page(session: PageSession) -> None:
     async with run_server() as server:
         outcome = await run_session(session, server.url)
     assert outcome.missing == "", outcome.output
@@ -37,7 +37,7 @@ async def test_the_command_runs_the_sessions_against_any_server() -> None:
     assert (done.returncode, done.stdout.split()) == (0, ["ok", "tasks", "ok", "research"]), done.stderr
 
 
-async def test_a_service_that_does_not_answer_is_named() -> None:
+async def test_a_failing_session_is_named_with_its_missing_line() -> None:
     async with run_server(Settings(research=ResearchSettings(enabled=False))) as server:
         done = await run("check-services", server.url, "--only", "research")
     assert done.returncode == 1
@@ -46,7 +46,7 @@ async def test_a_service_that_does_not_answer_is_named() -> None:
     assert "Traceback" not in done.stderr
 
 
-async def test_no_server_and_no_such_session() -> None:
+async def test_an_absent_server_and_an_unknown_session_are_errors() -> None:
     done = await run("check-services", "http://127.0.0.1:1", "--only", "tasks")
     assert (done.returncode, done.stdout.split()[:2]) == (1, ["FAILED", "tasks"])
     done = await run("check-services", "--only", "astrology")
@@ -64,11 +64,11 @@ async def test_no_server_and_no_such_session() -> None:
         ((), "", ""),
     ],
 )
-def test_lines_come_in_their_turn(wanted: tuple[str, ...], output: str, missing: str) -> None:
+def test_lines_are_expected_in_their_order(wanted: tuple[str, ...], output: str, missing: str) -> None:
     assert first_missing(wanted, output) == missing
 
 
-async def test_the_example_of_work_streams() -> None:
+async def test_the_pages_example_of_a_task_kind_streams() -> None:
     [text] = re.findall(r"<!-- test: work -->\n```python\n(.*?)```", PAGE, re.DOTALL)
     namespace: dict[str, object] = {"__name__": "bakery"}
     exec(compile(text, "README.md", "exec"), namespace)

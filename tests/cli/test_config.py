@@ -1,4 +1,4 @@
-"""`streamd config`, and how every command answers a configuration that cannot be used."""
+"""`streamd config`, and the answer of every command to an invalid configuration."""
 
 import json
 import tomllib
@@ -21,14 +21,14 @@ def run(*arguments: str, **environ: str) -> Result:
     return CliRunner().invoke(main, ["config", *arguments], env=environ)
 
 
-def test_check_is_fine_with_the_defaults() -> None:
+def test_check_accepts_the_defaults() -> None:
     result = run("check")
     assert result.exit_code == 0
     assert result.stdout == "The configuration is fine: every setting has its default.\n"
     assert not result.stderr
 
 
-def test_check_says_what_had_a_say(tmp_path: Path) -> None:
+def test_check_counts_settings_by_source(tmp_path: Path) -> None:
     file = tmp_path / "streamd.toml"
     file.write_text("[server]\nbacklog = 5\ndrain_seconds = 1\n")
     result = run("check", "--config", str(file), STREAMD_LOGGING__LEVEL="debug")
@@ -36,7 +36,7 @@ def test_check_says_what_had_a_say(tmp_path: Path) -> None:
     assert f"1 setting from the environment, 2 settings in {file}" in result.stdout
 
 
-def test_check_refuses_with_every_problem_on_standard_error(tmp_path: Path) -> None:
+def test_check_prints_every_problem_on_standard_error(tmp_path: Path) -> None:
     file = tmp_path / "streamd.toml"
     file.write_text('[server]\nbacklog = "8"\n')
     result = run("check", STREAMD_CONFIG=str(file), STREAMD_HUB__TURN_MS="soon", STREAMD_HUB__TURM_MS="2")
@@ -48,7 +48,7 @@ def test_check_refuses_with_every_problem_on_standard_error(tmp_path: Path) -> N
     assert "Traceback" not in result.output
 
 
-def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     result = run("check", "--config", str(tmp_path / "none.toml"))
     assert result.exit_code == 2
     assert "none.toml: the file cannot be read: No such file or directory" in result.stderr
@@ -74,7 +74,7 @@ def test_reference_prints_the_reference() -> None:
     assert result.stdout == reference_text(Settings)
 
 
-def test_an_unknown_command_is_refused() -> None:
+def test_an_unknown_command_is_an_error() -> None:
     result = CliRunner().invoke(main, ["sevre"])
     assert result.exit_code == 2
     assert "sevre" in result.stderr

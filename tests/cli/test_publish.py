@@ -17,7 +17,7 @@ def data(server: FakeStreamd) -> list[str]:
     return [event.data for event in server.events]
 
 
-async def test_one_event_prints_its_id(server: FakeStreamd) -> None:
+async def test_publishing_an_event_prints_its_id(server: FakeStreamd) -> None:
     done = await run(
         "publish", "--url", server.url, "-t", "t", "-t", "u", "--type", "note", "--retry", "9", "hi"
     )
@@ -26,7 +26,7 @@ async def test_one_event_prints_its_id(server: FakeStreamd) -> None:
     assert (event.topics, event.type, event.data, event.retry_ms) == (("t", "u"), "note", "hi", 9)
 
 
-async def test_json_and_a_key_of_ones_own(server: FakeStreamd) -> None:
+async def test_json_and_the_idempotency_key_reach_the_server(server: FakeStreamd) -> None:
     arguments = ("publish", "-t", "t", "--json", "--idempotency-key", "k", '{"a": [1.50]}')
     first = await run(*arguments, STREAMD_URL=server.url)
     second = await run(*arguments, STREAMD_URL=server.url)
@@ -51,25 +51,25 @@ async def test_wrong_usage_is_status_2(arguments: tuple[str, ...]) -> None:
     assert "Traceback" not in done.stderr
 
 
-async def test_a_refusal_is_status_1_with_what_the_server_says(server: FakeStreamd) -> None:
+async def test_a_rejection_is_status_1_with_the_servers_detail(server: FakeStreamd) -> None:
     done = await run("publish", "--url", server.url, "-t", "t", "--type", "gap", "x")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("Error: type 'gap' is reserved")
     assert "400 invalid-field, field 'type'" in done.stderr
 
 
-async def test_giving_up_on_a_server_that_is_not_there(server: FakeStreamd) -> None:
+async def test_an_absent_server_is_an_error_after_the_time_for_retries(server: FakeStreamd) -> None:
     await server.stop()
     done = await run("publish", "--url", server.url, "-t", "t", "--retry-for", "0.1", "x")
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
 
 
-async def test_each_line_as_it_comes(server: FakeStreamd) -> None:
+async def test_each_line_is_published_as_it_arrives(server: FakeStreamd) -> None:
     async with started("publish", "--url", server.url, "-t", "t") as program:
         for line in ("one", "two", "", "drei \u00fc\u2028 and on"):
             await program.write(line + "\n")
-            # The next is not written before this one is published: nothing waits for a full buffer.
+            # The next line is written after this one is published: nothing waits for a full buffer.
             await server.until(lambda line=line: data(server)[-1:] == [line])  # type: ignore[misc]
         await program.write("five\r\nsix without an end")
         await program.end_of_input()
@@ -78,7 +78,7 @@ async def test_each_line_as_it_comes(server: FakeStreamd) -> None:
     assert data(server) == ["one", "two", "", "drei \u00fc\u2028 and on", "five", "six without an end"]
 
 
-async def test_a_file_goes_in_few_requests_and_in_order(server: FakeStreamd, tmp_path: Path) -> None:
+async def test_a_file_is_published_in_few_requests_and_in_order(server: FakeStreamd, tmp_path: Path) -> None:
     path = tmp_path / "some.log"
     lines = [f"line {number} " + "x" * (number % 97) for number in range(5000)]
     path.write_text("\n".join(lines))
@@ -89,7 +89,7 @@ async def test_a_file_goes_in_few_requests_and_in_order(server: FakeStreamd, tmp
     assert len(server.requests) <= 60
 
 
-async def test_lost_answers_and_a_restart_neither_lose_nor_repeat(server: FakeStreamd) -> None:
+async def test_lost_answers_and_a_restart_neither_lose_nor_repeat_lines(server: FakeStreamd) -> None:
     server.script.extend([HangUp(), refuse(503, {"retry-after": "0"})])
     async with started("publish", "--url", server.url, "-t", "t") as program:
         await program.write("1\n2\n")
@@ -105,7 +105,9 @@ async def test_lost_answers_and_a_restart_neither_lose_nor_repeat(server: FakeSt
     assert data(server) == ["1", "2", "3", "4", "5"]
 
 
-async def test_a_broken_line_is_told_by_its_number_and_the_others_go_on(server: FakeStreamd) -> None:
+async def test_an_invalid_line_is_reported_by_number_and_the_others_are_published(
+    server: FakeStreamd,
+) -> None:
     text = '{"a":1}\nnope\n\n "text" \n{"b":\n[1] 2\n3'
     done = await run("publish", "--url", server.url, "-t", "t", "--json", input=text)
     assert done.returncode == 1
@@ -113,7 +115,7 @@ async def test_a_broken_line_is_told_by_its_number_and_the_others_go_on(server: 
     assert [line.partition(":")[0] for line in done.stderr.splitlines()] == ["line 2", "line 5", "line 6"]
 
 
-async def test_a_line_the_server_refuses_is_told_and_the_others_go_on(server: FakeStreamd) -> None:
+async def test_a_rejected_line_is_reported_and_the_others_are_published(server: FakeStreamd) -> None:
     done = await run("publish", "--url", server.url, "-t", "t", input=f"1\n{'x' * 1_100_000}\n3\n")
     assert done.returncode == 1
     assert data(server) == ["1", "3"]
@@ -121,17 +123,17 @@ async def test_a_line_the_server_refuses_is_told_and_the_others_go_on(server: Fa
     assert "413 too-large" in done.stderr
 
 
-async def test_what_all_lines_share_is_refused_once(server: FakeStreamd) -> None:
+async def test_an_invalid_common_field_is_reported_once(server: FakeStreamd) -> None:
     done = await run("publish", "--url", server.url, "-t", "t", "--type", "gap", input="1\n2\n3\n")
     assert done.returncode == 1
     assert done.stderr.count("reserved") == 1
 
 
-async def test_ctrl_c_ends_at_once_and_says_how_many_were_sent(server: FakeStreamd) -> None:
+async def test_ctrl_c_ends_at_once_and_reports_the_lines_sent(server: FakeStreamd) -> None:
     async with started("publish", "--url", server.url, "-t", "t") as program:
         await program.write("1\n2\n3\n")
         await server.until(lambda: len(server.events) == 3)
-        # The next request follows only on the answer to the one before.
+        # The next request follows the answer to this one.
         server.script.append(refuse(503, {"retry-after": "300"}))
         await program.write("4\n")
         await program.says("waiting for")
@@ -141,7 +143,7 @@ async def test_ctrl_c_ends_at_once_and_says_how_many_were_sent(server: FakeStrea
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_signals_end_it_while_it_waits_for_input(server: FakeStreamd, number: signal.Signals) -> None:
+async def test_signals_end_a_wait_for_input(server: FakeStreamd, number: signal.Signals) -> None:
     async with started("publish", "--url", server.url, "-t", "t", "--quiet") as program:
         await program.write("1\n")
         await server.until(lambda: len(server.events) == 1)
@@ -150,7 +152,7 @@ async def test_signals_end_it_while_it_waits_for_input(server: FakeStreamd, numb
         assert await program.rest(2) == ""
 
 
-async def test_the_live_line_on_a_terminal(server: FakeStreamd) -> None:
+async def test_a_terminal_has_a_live_line(server: FakeStreamd) -> None:
     ours, theirs = pty.openpty()
     try:
         async with started_on("publish", "--url", server.url, "-t", "t", stderr=theirs) as program:
@@ -167,13 +169,13 @@ async def test_the_live_line_on_a_terminal(server: FakeStreamd) -> None:
     assert "\x1b[" in shown
 
 
-async def test_no_control_codes_where_there_is_no_terminal(server: FakeStreamd) -> None:
+async def test_control_codes_are_written_to_terminals_only(server: FakeStreamd) -> None:
     await server.stop()
     done = await run("publish", "--url", server.url, "-t", "t", "--retry-for", "1", "x", FORCE_COLOR="1")
     assert "\x1b" not in done.stderr
 
 
-async def test_lines_from_any_split_of_the_input() -> None:
+async def test_any_split_of_the_input_gives_the_same_lines() -> None:
     text = b"a\n\nb\r\n" + b"c" * (CHUNK_BYTES + 5) + b"\nlast"
     for cut in (1, 2, 3, 5, len(text) - 3):
         assert await read_lines([text[:cut], text[cut:]]) == [
@@ -185,7 +187,7 @@ async def test_lines_from_any_split_of_the_input() -> None:
         ]
 
 
-async def test_a_line_too_long_is_left_out() -> None:
+async def test_a_line_beyond_the_limit_is_skipped() -> None:
     parts = [b"a\n" + b"x" * LINE_BYTES_MAX, b"x", b"xx\nb\n" + b"y" * LINE_BYTES_MAX + b"yy"]
     assert await read_lines(parts) == [
         InputLine(1, b"a"),

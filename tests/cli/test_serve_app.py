@@ -1,4 +1,4 @@
-"""``streamd serve --app``: an application of one's own on streamd's server."""
+"""``streamd serve --app``: the user's application on streamd's server."""
 
 import signal
 from pathlib import Path
@@ -38,13 +38,13 @@ def make(settings):
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, with a module ``shop_of_<test>`` in it."""
+    """Change to a folder with a module ``shop_of_<test>``."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     return tmp_path
 
 
-async def test_its_views_stream_and_its_clients_are_told_when_it_stops(tmp_path: Path) -> None:
+async def test_the_applications_streams_work_and_end_with_a_closing_frame(tmp_path: Path) -> None:
     (tmp_path / "shop.py").write_text(SHOP)
     path = f"{tmp_path}:{Path.cwd()}"
     async with started("serve", "--bind", "127.0.0.1:0", "--app", "shop:app", PYTHONPATH=path) as program:
@@ -67,7 +67,7 @@ def test_a_function_gets_the_settings(folder: Path) -> None:
     assert followed == settings
 
 
-def test_an_application_with_its_own_settings_is_served_with_ours(folder: Path) -> None:
+def test_an_application_with_its_own_settings_is_served_with_the_servers(folder: Path) -> None:
     (folder / "shop_own.py").write_text(SHOP)
     settings = load_settings(None, {"STREAMD_SERVER__KEEP_ALIVE_SECONDS": "7"}, {})
     _, followed = import_app("shop_own:app", settings)
@@ -87,13 +87,13 @@ def test_an_application_with_its_own_settings_is_served_with_ours(folder: Path) 
         ("shop_wrong:number", "no Quart-Trio application with a Streamd"),
     ],
 )
-def test_what_cannot_be_served_is_named(folder: Path, target: str, says: str) -> None:
+def test_an_invalid_target_is_an_error_that_names_it(folder: Path, target: str, says: str) -> None:
     (folder / "shop_wrong.py").write_text(SHOP)
     with pytest.raises(ConfigError, match=says):
         import_app(target, load_settings(None, {}, {}))
 
 
-async def test_the_command_line_says_so(tmp_path: Path) -> None:
+async def test_an_invalid_target_ends_the_command_with_status_2(tmp_path: Path) -> None:
     done = await run("serve", "--app", "nowhere_to_be_found:app")
     assert done.returncode != 0
     assert "Error: " in done.stderr
@@ -101,7 +101,7 @@ async def test_the_command_line_says_so(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-async def test_a_store_that_another_server_has(tmp_path: Path) -> None:
+async def test_a_store_in_use_by_another_server_is_an_error(tmp_path: Path) -> None:
     options = ("serve", "--bind", "127.0.0.1:0", "--store", f"sqlite:{tmp_path}/tasks.db")
     async with started(*options) as program:
         await program.line()
@@ -112,7 +112,7 @@ async def test_a_store_that_another_server_has(tmp_path: Path) -> None:
     assert "Traceback" not in second.stderr
 
 
-async def test_a_store_in_a_folder_that_is_not_there(tmp_path: Path) -> None:
+async def test_a_store_in_a_missing_folder_is_an_error(tmp_path: Path) -> None:
     done = await run("serve", "--bind", "127.0.0.1:0", "--store", f"sqlite:{tmp_path}/nowhere/tasks.db")
     assert done.returncode == 2
     assert "nowhere/tasks.db cannot be used" in done.stderr

@@ -18,19 +18,19 @@ async def connected(program: Program) -> None:
 
 
 @pytest.mark.parametrize("transport", ["sse", "websocket", "poll"])
-async def test_events_as_they_come(server: FakeStreamd, transport: str) -> None:
+async def test_each_event_is_printed_as_it_arrives(server: FakeStreamd, transport: str) -> None:
     async with started("subscribe", "--url", server.url, "-t", "t", "--transport", transport) as program:
         await connected(program)
         for text in ("one", "", "\u00fc\u2028"):
             server.publish(text)
-            # The next is not published before this one is printed: nothing waits for a full buffer.
+            # The next event is published after this one is printed: nothing waits for a full buffer.
             assert await program.line() == text
         server.publish("two\nlines")
         assert await program.lines(2) == ["two", "lines"]
 
 
 @pytest.mark.parametrize("transport", ["sse", "websocket", "poll"])
-async def test_formats(server: FakeStreamd, transport: str) -> None:
+async def test_every_format_over_every_transport(server: FakeStreamd, transport: str) -> None:
     event_id = server.publish({"a": "\x1b[1m"}, type="note", topics=("t", "u"))
     base = ("subscribe", "--url", server.url, "-p", "*", "--after", "earliest", "-n", "1", "-q")
     outputs = {}
@@ -52,7 +52,7 @@ async def test_formats(server: FakeStreamd, transport: str) -> None:
     assert outputs["json"] == msgspec.json.encode(fields).decode() + "\n"
 
 
-async def test_count_and_url_from_the_environment(server: FakeStreamd) -> None:
+async def test_count_ends_the_command_and_the_url_may_come_from_the_environment(server: FakeStreamd) -> None:
     for number in range(600):
         server.publish(str(number))
     arguments = ("subscribe", "-t", "t", "--after", "earliest", "--count", "301")
@@ -61,7 +61,7 @@ async def test_count_and_url_from_the_environment(server: FakeStreamd) -> None:
     assert done.stdout.splitlines() == [str(number) for number in range(301)]
 
 
-async def test_timeout(server: FakeStreamd) -> None:
+async def test_the_timeout_ends_the_command(server: FakeStreamd) -> None:
     server.publish("1")
     arguments = ("subscribe", "--url", server.url, "-t", "t", "--after", "earliest", "--timeout", "1.5")
     done = await run(*arguments)
@@ -92,7 +92,7 @@ async def test_wrong_usage_is_status_2(arguments: tuple[str, ...], tmp_path: Pat
     assert "Traceback" not in done.stderr
 
 
-async def test_a_refusal_is_status_1_with_what_the_server_says(server: FakeStreamd) -> None:
+async def test_a_rejection_is_status_1_with_the_servers_detail(server: FakeStreamd) -> None:
     problem = {"status": 400, "code": "invalid-field", "detail": "too many topics", "field": "topic"}
     server.script.append(refuse(400, problem=problem))
     done = await run("subscribe", "--url", server.url, "-t", "t")
@@ -100,14 +100,16 @@ async def test_a_refusal_is_status_1_with_what_the_server_says(server: FakeStrea
     assert done.stderr == "Error: too many topics (400 invalid-field, field 'topic')\n"
 
 
-async def test_a_stream_that_is_over(server: FakeStreamd) -> None:
+async def test_the_end_of_the_stream_is_status_0(server: FakeStreamd) -> None:
     server.script.append(refuse(204))
     done = await run("subscribe", "--url", server.url, "-t", "t")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "the stream is over\n")
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
-async def test_signals(server: FakeStreamd, number: signal.Signals, status: int) -> None:
+async def test_signals_end_the_command_with_their_status(
+    server: FakeStreamd, number: signal.Signals, status: int
+) -> None:
     async with started("subscribe", "--url", server.url, "-t", "t") as program:
         await connected(program)
         program.signal(number)
@@ -115,7 +117,7 @@ async def test_signals(server: FakeStreamd, number: signal.Signals, status: int)
         assert await program.rest(2) == ""
 
 
-async def test_a_restarted_server_and_its_gap_are_told(server: FakeStreamd) -> None:
+async def test_a_restart_and_its_gap_are_reported(server: FakeStreamd) -> None:
     old = server.publish("old")
     async with started("subscribe", "--url", server.url, "-t", "t", "--after", "earliest") as program:
         assert await program.line() == "old"
@@ -131,22 +133,20 @@ async def test_a_restarted_server_and_its_gap_are_told(server: FakeStreamd) -> N
 
 
 @pytest.mark.parametrize("transport", ["sse", "websocket", "poll"])
-async def test_kill_9_and_a_restart_with_a_cursor_file(
-    server: FakeStreamd, tmp_path: Path, transport: str
-) -> None:
+async def test_a_cursor_file_survives_kill_9(server: FakeStreamd, tmp_path: Path, transport: str) -> None:
     place = tmp_path / "place"
     arguments = ("subscribe", "--url", server.url, "-t", "t", "--cursor-file", str(place))
     options = ("--transport", transport)
 
     async def stored(cursor: str) -> None:
-        # The file is written after the output, and nothing but the file tells when.
+        # The file is written after the output; only the file itself shows that.
         while not place.exists() or place.read_text() != cursor + "\n":  # noqa: ASYNC110
             await trio.sleep(0.01)
 
     printed: list[str] = []
     async with started(*arguments, *options) as program:
         await connected(program)
-        await stored(server.head)  # before any event: where the log ended
+        await stored(server.head)  # before any event: the head of the log
         program.process.kill()
         await program.ended()
     for step in range(3):
@@ -165,7 +165,7 @@ async def test_kill_9_and_a_restart_with_a_cursor_file(
     assert [path.name for path in tmp_path.iterdir()] == ["place"]  # noqa: ASYNC240 - a local folder
 
 
-async def test_after_is_where_a_new_cursor_file_begins(server: FakeStreamd, tmp_path: Path) -> None:
+async def test_a_new_cursor_file_begins_at_after(server: FakeStreamd, tmp_path: Path) -> None:
     server.publish("1")
     server.publish("2")
     arguments = ("subscribe", "--url", server.url, "-t", "t", "--after", "earliest", "-n", "1")
@@ -174,8 +174,10 @@ async def test_after_is_where_a_new_cursor_file_begins(server: FakeStreamd, tmp_
     assert (await run(*arguments, *place)).stdout == "2\n"
 
 
-async def test_sigterm_counts_what_was_written(server: FakeStreamd, tmp_path: Path) -> None:
-    """Ended while a batch is on its way out: the next run goes on with exactly the next event."""
+async def test_sigterm_stores_the_cursor_of_the_last_written_event(
+    server: FakeStreamd, tmp_path: Path
+) -> None:
+    """SIGTERM during the output of a batch: the next run prints exactly the next event."""
     for number in range(3000):
         server.publish(f"{number}")
     place = str(tmp_path / "place")
@@ -190,8 +192,8 @@ async def test_sigterm_counts_what_was_written(server: FakeStreamd, tmp_path: Pa
     assert first + second == [str(number) for number in range(3000)]
 
 
-async def test_a_reader_that_has_had_enough_ends_it_quietly(server: FakeStreamd) -> None:
-    """As ``| head -1`` does; without a further event, which might not come for hours."""
+async def test_a_closed_pipe_ends_the_command_quietly(server: FakeStreamd) -> None:
+    """As with ``| head -1``; no further event is needed for that."""
     async with started("subscribe", "--url", server.url, "-t", "t") as program:
         await connected(program)
         server.publish("1")
@@ -202,7 +204,7 @@ async def test_a_reader_that_has_had_enough_ends_it_quietly(server: FakeStreamd)
         assert await program.rest(2) == ""
 
 
-async def test_head(server: FakeStreamd) -> None:
+async def test_a_pipe_to_head_ends_the_command(server: FakeStreamd) -> None:
     for number in range(2000):
         server.publish(f"{number} " + "x" * 100)
     shell = " ".join(command("subscribe", "--url", server.url, "-t", "t", "--after", "earliest"))
@@ -218,17 +220,17 @@ async def test_head(server: FakeStreamd) -> None:
     assert done.stderr.count(b"\n") == 1
 
 
-async def test_ctrl_c_while_the_reader_does_not_read(server: FakeStreamd) -> None:
+async def test_ctrl_c_ends_the_command_while_its_output_is_blocked(server: FakeStreamd) -> None:
     for _ in range(2000):
         server.publish("x" * 1000)
     async with started("subscribe", "--url", server.url, "-t", "t", "--after", "earliest") as program:
         await connected(program)
-        await program.line()  # we read no further, and soon the pipe is full
+        await program.line()  # no further reads, so the pipe fills up
         program.signal(signal.SIGINT)
         assert await program.ended() == 130
 
 
-async def test_the_live_line_and_events_on_one_terminal(server: FakeStreamd) -> None:
+async def test_the_live_line_and_the_events_share_a_terminal(server: FakeStreamd) -> None:
     ours, theirs = pty.openpty()
     shown = ""
     try:
@@ -249,10 +251,10 @@ async def test_the_live_line_and_events_on_one_terminal(server: FakeStreamd) -> 
             assert await program.ended() == 0
     finally:
         os.close(ours)
-    assert r"hello \x1b[31mred" in shown  # an event does not command the terminal
+    assert r"hello \x1b[31mred" in shown  # an event cannot send escape sequences to the terminal
 
 
-async def test_no_control_codes_where_there_is_no_terminal(server: FakeStreamd) -> None:
+async def test_control_codes_are_written_to_terminals_only(server: FakeStreamd) -> None:
     server.publish("1")
     arguments = ("subscribe", "--url", server.url, "-t", "t", "--after", "earliest", "-n", "1")
     done = await run(*arguments, FORCE_COLOR="1", TTY_COMPATIBLE="1")

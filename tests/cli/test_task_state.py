@@ -1,4 +1,4 @@
-"""What is made of a task's messages, whatever they hold, and how it is written."""
+"""The state of a followed task after any messages, and its lines of text."""
 
 from typing import Any
 
@@ -51,7 +51,7 @@ def test_the_statuses_are_those_of_the_server() -> None:
 
 
 @given(st.lists(messages | st.text(), max_size=5))
-def test_any_message_is_taken_and_no_line_commands_the_terminal(said: list[dict[str, Any] | str]) -> None:
+def test_any_message_is_accepted_and_no_line_has_escape_sequences(said: list[dict[str, Any] | str]) -> None:
     task = FollowedTask("a")
     reached = 0.0
     for message in said:
@@ -65,7 +65,7 @@ def test_any_message_is_taken_and_no_line_commands_the_terminal(said: list[dict[
 
 
 @given(st.text(), st.text(), st.text(), values)
-def test_no_table_or_description_commands_the_terminal(a: str, b: str, c: str, details: Any) -> None:
+def test_no_table_or_description_has_escape_sequences(a: str, b: str, c: str, details: Any) -> None:
     fields: dict[str, Any] = {"id": a, "kind": b, "status": c, "stage": a, "message": b, "created_at": c}
     fields["error"] = {"code": c, "detail": b} if a else None
     fields["steps"] = [{"name": a, "status": b, "message": c}]
@@ -75,7 +75,7 @@ def test_no_table_or_description_commands_the_terminal(a: str, b: str, c: str, d
         assert all(character.isprintable() or character in "\n\t" for character in text)
 
 
-def test_a_task_is_what_its_messages_say() -> None:
+def test_messages_update_the_state() -> None:
     task = FollowedTask("a")
     steps = [{"name": "plan", "status": "completed", "progress": 100}, {"name": "write"}]
     snapshot = {"snapshot": True, "status": "running", "progress": 40, "steps": steps, "text": "one "}
@@ -86,15 +86,15 @@ def test_a_task_is_what_its_messages_say() -> None:
     assert list(task.steps) == ["plan", "write"]
     assert (task.steps["write"].status, task.steps["write"].error) == ("failed", "no ink")
     assert task.line(15.0) == "running    40 %  write: writing  (25 s left)"
-    assert task.left_seconds(40.5) is None  # it was wrong
-    # After a gap all of the text comes again.
+    assert task.left_seconds(40.5) is None  # the estimate was wrong
+    # After a gap, a snapshot repeats the whole text.
     assert task.take_message(encode(snapshot | {"text": "one two three"}), 20.0) == "three"
     ended = {"status": "failed", "error": "no paper", "code": "paper"}
     assert task.take_message(encode(ended), 30.0) == ""
     assert task.line(30.0) == "failed     40 %  no paper (paper)"
 
 
-def test_what_makes_no_sense_is_passed_over() -> None:
+def test_invalid_fields_are_ignored() -> None:
     task = FollowedTask("a", status="running", progress=5, message="on it")
     odd = {"status": "sleeping", "progress": "9", "message": 7, "eta_seconds": -1, "step": 3}
     odd |= {"steps": [{"n": 1}], "text": "of no snapshot", "error": {"a": 1}}
@@ -115,7 +115,7 @@ def test_what_makes_no_sense_is_passed_over() -> None:
         (90_000, "1 d 1 h"),
     ],
 )
-def test_durations(seconds: float, text: str) -> None:
+def test_durations_have_at_most_two_units(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 
 
@@ -123,11 +123,11 @@ def test_percent_is_100_only_when_it_is_reached() -> None:
     assert [percent(progress) for progress in (0, 9.99, 99.99, 100)] == ["  0 %", "  9 %", " 99 %", "100 %"]
 
 
-def test_one_line() -> None:
+def test_one_line_joins_lines_and_escapes_control_characters() -> None:
     assert one_line(" a\n\tb\x1b[1m \u202e ") == r"a b\x1b[1m \u202e"
 
 
-def test_moments_that_are_none() -> None:
+def test_an_invalid_time_has_no_distance() -> None:
     assert seconds_between("2026-01-01T00:00:00.000Z", "2026-01-01T00:00:01.500Z") == 1.5
     for moment in (None, "", "soon", "2026-01-01T00:00:00"):
         assert seconds_between("2026-01-01T00:00:00.000Z", moment) is None

@@ -1,4 +1,4 @@
-"""`streamd tasks ls`, `show` and `cancel`, and what all of `streamd tasks` does when it cannot be done."""
+"""`streamd tasks ls`, `show` and `cancel`, and the errors of all `streamd tasks` commands."""
 
 import json
 import signal
@@ -31,7 +31,7 @@ async def server_with_tasks() -> AsyncIterator[TasksServer]:
 # --- ls ---------------------------------------------------------------------------------------------
 
 
-async def test_ls_on_a_pipe_is_aligned_columns_the_newest_first(server_with_tasks: TasksServer) -> None:
+async def test_ls_on_a_pipe_prints_aligned_columns_newest_first(server_with_tasks: TasksServer) -> None:
     first = await server_with_tasks.job(id="a-task", owner="me")
     await first.update(progress=41.9, step="search", message=EVIL)
     second = await server_with_tasks.job(kind="odd", id="b")
@@ -48,7 +48,7 @@ async def test_ls_on_a_pipe_is_aligned_columns_the_newest_first(server_with_task
         assert a.index(value) == header.index(name)
 
 
-async def test_ls_selects_and_writes_json(server_with_tasks: TasksServer) -> None:
+async def test_ls_filters_and_prints_json(server_with_tasks: TasksServer) -> None:
     await server_with_tasks.job(id="a", owner="me")
     await (await server_with_tasks.job(id="b", owner="you")).complete({"n": 1})
     await server_with_tasks.job(id="c", kind="odd", owner="me")
@@ -68,7 +68,7 @@ async def test_ls_selects_and_writes_json(server_with_tasks: TasksServer) -> Non
     assert (none.returncode, none.stdout, none.stderr) == (0, "", "there are no such tasks\n")
 
 
-async def test_ls_on_a_terminal_is_a_table_that_keeps_ids_whole(server_with_tasks: TasksServer) -> None:
+async def test_ls_on_a_terminal_prints_a_table_with_whole_ids(server_with_tasks: TasksServer) -> None:
     task_id = "x" * 40
     job = await server_with_tasks.job(id=task_id)
     await job.update(message=EVIL + " and so on" * 50)
@@ -87,7 +87,7 @@ async def test_ls_on_a_terminal_is_a_table_that_keeps_ids_whole(server_with_task
 # --- show -------------------------------------------------------------------------------------------
 
 
-async def test_show_has_steps_details_error_and_result(server_with_tasks: TasksServer) -> None:
+async def test_show_prints_steps_details_error_and_result(server_with_tasks: TasksServer) -> None:
     job = await server_with_tasks.job(id="a", owner="me", steps=("plan", "search"))
 
     async def plan(progress: object) -> None:
@@ -113,7 +113,7 @@ async def test_show_has_steps_details_error_and_result(server_with_tasks: TasksS
     assert "result" not in done.stdout
 
 
-async def test_show_bounds_a_large_result_and_json_has_it_whole(server_with_tasks: TasksServer) -> None:
+async def test_show_cuts_a_large_result_and_json_has_it_whole(server_with_tasks: TasksServer) -> None:
     result = {"text": "x" * (3 * SHOWN_CHARS_MAX), "big": 2**63 - 1}
     job = await server_with_tasks.job(id="a")
     await job.complete(result)
@@ -143,7 +143,7 @@ async def test_cancel_ends_a_task_with_a_reason(server_with_tasks: TasksServer) 
     assert again.stderr.startswith("Error: the task is cancelled and cannot become cancelled (409 ")
 
 
-async def test_an_interrupted_cancel_says_what_is_not_known() -> None:
+async def test_an_interrupted_cancel_reports_an_unknown_outcome() -> None:
     async with fake_server(hang) as silent, started("tasks", "cancel", "a", "--url", silent.url) as program:
         [request] = await silent.wait_for_requests(1)
         assert (request.method, request.target) == ("POST", "/tasks/a/cancel")
@@ -153,13 +153,13 @@ async def test_an_interrupted_cancel_says_what_is_not_known() -> None:
         assert await program.rest() == ""
 
 
-# --- what goes wrong --------------------------------------------------------------------------------
+# --- errors -----------------------------------------------------------------------------------------
 
 COMMANDS = [("ls",), ("show", "a"), ("watch", "a"), ("cancel", "a")]
 
 
 def error_line(stderr: str) -> str:
-    """The one line of an error."""
+    """Return the one line of an error."""
     [line] = stderr.splitlines()
     assert line.startswith("Error: ")
     assert line.isprintable()
@@ -167,8 +167,8 @@ def error_line(stderr: str) -> str:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_server_that_cannot_be_reached(command: tuple[str, ...]) -> None:
-    with socket.socket() as unused:  # bound, so that nobody else is; not listening
+def test_an_absent_server_is_an_error(command: tuple[str, ...]) -> None:
+    with socket.socket() as unused:  # bound and not listening, so that no other server has the port
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
         done = CliRunner().invoke(main, ["tasks", *command, "--url", url])
@@ -176,12 +176,12 @@ def test_a_server_that_cannot_be_reached(command: tuple[str, ...]) -> None:
     assert error_line(done.stderr).startswith(f"no answer from {url}/: ")
 
 
-async def test_tasks_that_are_not_there_and_not_any_more(server_with_tasks: TasksServer) -> None:
+async def test_unknown_and_deleted_tasks_are_errors(server_with_tasks: TasksServer) -> None:
     tasks = server_with_tasks.tasks
     await (await server_with_tasks.job(id="old")).complete(1)
     later = tasks.now() + timedelta(days=30)
     bounds = Bounds(keep_seconds=1.0, max_kept=1)
-    # It is kept until its last message is published, and nothing else tells when that is.
+    # A task is kept until its last message is published; only the store itself shows that.
     while not await tasks.store.expire(  # noqa: ASYNC110
         later, {}, bounds, gone_seconds=1e9, max_gone=9
     ):
@@ -216,7 +216,9 @@ def test_wrong_usage_is_status_2(arguments: tuple[str, ...], said: str) -> None:
     assert "Traceback" not in done.stderr
 
 
-async def test_what_a_server_may_answer_else(server: FakeStreamd, server_with_tasks: TasksServer) -> None:
+async def test_other_answers_of_a_server_are_errors(
+    server: FakeStreamd, server_with_tasks: TasksServer
+) -> None:
     async def refused(*command: str, url: str = server.url) -> str:
         done = await run("tasks", *command, "--url", url)
         assert (done.returncode, done.stdout) == (1, "")

@@ -25,7 +25,7 @@ async def tasks() -> AsyncIterator[TasksServer]:
 # --- on pipes ---------------------------------------------------------------------------------------
 
 
-async def test_a_line_for_each_message_until_it_is_completed(tasks: TasksServer) -> None:
+async def test_each_message_is_a_line_until_the_task_is_completed(tasks: TasksServer) -> None:
     job = await tasks.job(steps=("plan", "write"))
 
     async def plan(progress: Any) -> None:
@@ -38,7 +38,7 @@ async def test_a_line_for_each_message_until_it_is_completed(tasks: TasksServer)
         await job.do(plan)
         assert await program.line() == "running     0 %  plan: looking"
         assert (await program.line()).startswith("running    25 %  plan: half of it is seen")
-        # Its end only adds to the progress.
+        # The end of the task only adds to the progress.
         assert (await program.line()).startswith("running    50 %  plan: half of it is seen")
         await job.do(lambda progress: progress.educate("a \x1b[1mfact"))
         assert await program.line() == r"          a \x1b[1mfact"
@@ -51,8 +51,8 @@ async def test_a_line_for_each_message_until_it_is_completed(tasks: TasksServer)
 
 
 @pytest.mark.parametrize("kind", ["job", "odd", "mute"])
-async def test_the_status_says_how_it_ended(tasks: TasksServer, kind: str) -> None:
-    """Whatever shape its messages have, and also when it had ended before."""
+async def test_the_exit_status_is_the_end_of_the_task(tasks: TasksServer, kind: str) -> None:
+    """With messages of any shape, and for a task that ended before."""
     jobs = [await tasks.job(kind=kind) for _ in range(3)]
     arguments = [("tasks", "watch", job.id, "--url", tasks.url) for job in jobs]
     async with started(*arguments[0]) as first, started(*arguments[1]) as second:
@@ -71,7 +71,7 @@ async def test_the_status_says_how_it_ended(tasks: TasksServer, kind: str) -> No
     assert late.stdout.splitlines()[-1] == "cancelled   0 %  not needed (cancelled)"
 
 
-async def test_text_alone_on_a_pipe(tasks: TasksServer) -> None:
+async def test_a_pipe_gets_the_text_alone(tasks: TasksServer) -> None:
     job = await tasks.job()
     await job.update(text="# Title\n\nDear ", message="writing")
     async with started("tasks", "watch", job.id, "--text", "--url", tasks.url) as program:
@@ -87,7 +87,7 @@ async def test_text_alone_on_a_pipe(tasks: TasksServer) -> None:
         assert (await program.rest(2)).splitlines() == ["completed 100 %  writing"]
 
 
-async def test_a_reader_that_has_had_enough_ends_it_quietly(tasks: TasksServer) -> None:
+async def test_a_closed_pipe_ends_the_command_quietly(tasks: TasksServer) -> None:
     job = await tasks.job()
     async with started("tasks", "watch", job.id, "--url", tasks.url) as program:
         await program.line()
@@ -100,9 +100,9 @@ async def test_a_reader_that_has_had_enough_ends_it_quietly(tasks: TasksServer) 
 # --- lost connections -------------------------------------------------------------------------------
 
 
-async def test_nothing_is_missed_or_said_twice_over_lost_connections(tasks: TasksServer) -> None:
+async def test_lost_connections_neither_lose_nor_repeat_lines(tasks: TasksServer) -> None:
     job = await tasks.job()
-    # The task's place in the log lies before its head.
+    # The task's position in the log lies before the head.
     await tasks.server.streamd.publish("elsewhere", "something else")
     said = []
     async with started("tasks", "watch", job.id, "--text", "--url", tasks.url) as program:
@@ -125,13 +125,13 @@ async def test_nothing_is_missed_or_said_twice_over_lost_connections(tasks: Task
         assert await program.ended() == 0
         assert await program.rest(2) == "completed 100 %  third\n"
         assert await program.rest() == ""
-    # After the progress of each turn the message of the one before is still there.
+    # The progress of each turn still has the message of the turn before.
     words = [[word for word in line.split() if word in ("first", "second", "third")] for line in said]
     assert words == [[], *[["first"], ["second"], ["third"], ["third"]] * 3][:-1]
     assert [line.split()[1] for line in said] == [figure for figure in ("1", "21", "41") for _ in range(4)]
 
 
-async def test_through_a_restart_of_the_server(tmp_path: Path) -> None:
+async def test_watching_survives_a_restart_of_the_server(tmp_path: Path) -> None:
     settings = attrs.evolve(QUICKLY, store=StoreSettings(url=f"sqlite:{tmp_path / 'tasks.db'}"))
     async with restartable(settings) as servers, httpx.AsyncClient() as http:
 
@@ -157,7 +157,7 @@ async def test_through_a_restart_of_the_server(tmp_path: Path) -> None:
             assert await program.rest() == "one two "
 
 
-async def test_a_task_that_did_not_survive_a_restart() -> None:
+async def test_a_task_lost_in_a_restart_is_an_error() -> None:
     async with restartable(QUICKLY) as servers:
         server = await servers.start()
         await server.streamd.tasks.create("far", id="a")
@@ -173,7 +173,7 @@ async def test_a_task_that_did_not_survive_a_restart() -> None:
 # --- on a terminal ----------------------------------------------------------------------------------
 
 
-async def test_the_progress_bar_with_steps_and_text(tasks: TasksServer) -> None:
+async def test_a_terminal_has_a_progress_bar_with_steps_and_text(tasks: TasksServer) -> None:
     job = await tasks.job(id="a", steps=("plan", "write"))
 
     async def plan(progress: Any) -> None:
@@ -210,7 +210,9 @@ async def test_the_progress_bar_with_steps_and_text(tasks: TasksServer) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_a_signal_leaves_terminal_and_task_alone(tasks: TasksServer, number: signal.Signals) -> None:
+async def test_a_signal_restores_the_terminal_and_leaves_the_task_running(
+    tasks: TasksServer, number: signal.Signals
+) -> None:
     job = await tasks.job(id="a")
     async with started_on_terminal("tasks", "watch", "a", "--url", tasks.url) as (program, terminal):
         await job.update(progress=30, message="on it")
@@ -226,7 +228,7 @@ async def test_a_signal_leaves_terminal_and_task_alone(tasks: TasksServer, numbe
     await job.update(progress=31)
 
 
-async def test_an_error_comes_after_the_bar(tasks: TasksServer) -> None:
+async def test_an_error_is_printed_below_the_bar(tasks: TasksServer) -> None:
     job = await tasks.job(id="a")
     async with started_on_terminal("tasks", "watch", "a", "--url", tasks.url) as (program, terminal):
         await terminal.until("running")
@@ -237,7 +239,7 @@ async def test_an_error_comes_after_the_bar(tasks: TasksServer) -> None:
     assert rest.endswith(SHOW)
 
 
-async def test_a_terminal_that_can_nothing_gets_lines(tasks: TasksServer) -> None:
+async def test_a_dumb_terminal_gets_lines(tasks: TasksServer) -> None:
     job = await tasks.job(id="a")
     await job.complete(1)
     arguments = ("tasks", "watch", "a", "--url", tasks.url)

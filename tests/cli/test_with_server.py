@@ -1,4 +1,4 @@
-"""The commands and the server together: the story that the README tells."""
+"""The commands and the server together, as in the README."""
 
 import signal
 from pathlib import Path
@@ -47,7 +47,7 @@ async def test_lines_reach_two_subscribers_and_a_restart_is_a_gap(transport: str
                         assert await subscriber.line() == "written while the server is away"
 
 
-async def test_a_killed_subscriber_goes_on_where_it_was(tmp_path: Path) -> None:
+async def test_a_killed_subscriber_resumes_at_its_cursor(tmp_path: Path) -> None:
     place = ("--cursor-file", str(tmp_path / "place"))
     async with started("serve", "--bind", "127.0.0.1:0") as server:
         url = await address(server)
@@ -61,7 +61,7 @@ async def test_a_killed_subscriber_goes_on_where_it_was(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [("--http2",), ("--transport", "websocket"), ("--transport", "poll")])
-async def test_over_tls(tmp_path: Path, options: tuple[str, ...]) -> None:
+async def test_the_commands_work_over_tls(tmp_path: Path, options: tuple[str, ...]) -> None:
     authority = trustme.CA()
     certificate = authority.issue_cert("localhost")
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))

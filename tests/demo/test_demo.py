@@ -1,4 +1,4 @@
-"""The demo source: what is published when, and what happens when a source or publishing fails."""
+"""The demo source: the time of each event, and failures of a source or of publishing."""
 
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -20,7 +20,7 @@ FIGURES_ONLY = DemoSettings(enabled=True, interval_seconds=1.0)
 
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
-    """Failures on purpose need no tracebacks on the terminal."""
+    """Capture the log, which has tracebacks on purpose."""
     with structlog.testing.capture_logs():
         yield
 
@@ -36,7 +36,7 @@ def append(path: Path, text: str) -> None:
 
 
 class Publisher:
-    """Takes events as the hub does; refuses what ``refuse`` says."""
+    """Takes events as the hub does; raises the error that ``refuse`` returns."""
 
     def __init__(self, refuse: Callable[[str, Any], Exception | None] = lambda topic, data: None) -> None:
         self.refuse = refuse
@@ -60,7 +60,7 @@ class Publisher:
 
 
 def numbered() -> Callable[[], Awaitable[dict[str, Any]]]:
-    """Samples that need no thread, so that they go with the virtual clock."""
+    """Return a source of samples without a thread, for the virtual clock."""
     numbers = iter(range(1_000))
 
     async def sample() -> dict[str, Any]:
@@ -69,14 +69,14 @@ def numbered() -> Callable[[], Awaitable[dict[str, Any]]]:
     return sample
 
 
-async def test_figures_go_out_once_an_interval(autojump_clock: trio.testing.MockClock) -> None:
+async def test_figures_are_published_once_an_interval(autojump_clock: trio.testing.MockClock) -> None:
     publisher = Publisher()
     with trio.move_on_after(4.5):
         await run_demo(publisher, FIGURES_ONLY, sample=numbered())
     assert publisher.events == [("host/metrics", "metrics", {"number": number}) for number in range(5)]
 
 
-async def test_overdue_samples_are_left_out(autojump_clock: trio.testing.MockClock) -> None:
+async def test_overdue_samples_are_skipped(autojump_clock: trio.testing.MockClock) -> None:
     taken: list[float] = []
 
     async def sample() -> dict[str, Any]:
@@ -102,7 +102,7 @@ async def test_figures_are_dropped_while_publishing_is_unavailable(
     assert [data["number"] for _, _, data in publisher.events] == [0, 3, 4]
 
 
-async def test_failing_source_is_started_again_with_growing_waits(
+async def test_a_failing_source_is_restarted_with_exponential_backoff(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     taken: list[float] = []
@@ -117,7 +117,7 @@ async def test_failing_source_is_started_again_with_growing_waits(
     assert [at - started for at in taken] == pytest.approx([0, 0.5, 1.5, 3.5, 7.5, 15.5, 31.5, 61.5, 91.5])
 
 
-async def test_real_figures_of_this_machine_arrive(path: Path) -> None:
+async def test_this_machines_figures_are_published(path: Path) -> None:
     publisher = Publisher()
     settings = DemoSettings(enabled=True, interval_seconds=0.01)
     async with trio.open_nursery() as nursery:
@@ -129,14 +129,14 @@ async def test_real_figures_of_this_machine_arrive(path: Path) -> None:
     assert figures["interval_seconds"] > 0
 
 
-async def test_lines_of_each_file_go_to_its_topic(tmp_path: Path) -> None:
+async def test_the_lines_of_each_file_have_their_topic(tmp_path: Path) -> None:
     one, two = tmp_path / "one.log", tmp_path / "two.log"
     append(one, "old\n")
     publisher = Publisher()
     settings = DemoSettings(follow=[str(one), str(two)])
     async with trio.open_nursery() as nursery:
         await nursery.start(lambda **kw: run_demo(publisher, settings, poll_seconds=POLL_SECONDS, **kw))
-        append(one, "new\n")  # started: from here on nothing is missed
+        append(one, "new\n")  # run_demo has started: no line is missed from here on
         append(two, "here too\n")
         assert await publisher.next("files/one.log") == ("line", "new")
         append(two, "and on\n")
@@ -146,7 +146,7 @@ async def test_lines_of_each_file_go_to_its_topic(tmp_path: Path) -> None:
     assert [data for topic, _, data in publisher.events if topic == "files/two.log"] == ["here too", "and on"]
 
 
-async def test_lines_wait_until_publishing_is_available_again(path: Path) -> None:
+async def test_lines_wait_while_publishing_is_unavailable(path: Path) -> None:
     refusals = iter([ShuttingDown("going")])
     publisher = Publisher(lambda topic, data: next(refusals, None))
     settings = DemoSettings(follow=[str(path)], follow_topic="logs")
@@ -158,7 +158,7 @@ async def test_lines_wait_until_publishing_is_available_again(path: Path) -> Non
         nursery.cancel_scope.cancel()
 
 
-async def test_line_that_can_never_be_taken_does_not_hold_up_the_next(path: Path) -> None:
+async def test_a_rejected_line_does_not_block_the_next(path: Path) -> None:
     publisher = Publisher(lambda topic, data: TooLarge("too large") if len(data) > 5 else None)
     settings = DemoSettings(follow=[str(path)], follow_topic="logs")
     async with trio.open_nursery() as nursery:
@@ -168,7 +168,7 @@ async def test_line_that_can_never_be_taken_does_not_hold_up_the_next(path: Path
         nursery.cancel_scope.cancel()
 
 
-async def test_one_failing_source_leaves_the_others_alone(path: Path, tmp_path: Path) -> None:
+async def test_a_failing_source_does_not_stop_the_others(path: Path, tmp_path: Path) -> None:
     async def sample() -> dict[str, Any]:
         raise RuntimeError("no figures today")
 
@@ -183,7 +183,7 @@ async def test_one_failing_source_leaves_the_others_alone(path: Path, tmp_path: 
         nursery.cancel_scope.cancel()
 
 
-async def test_failure_in_the_middle_of_a_batch_loses_no_line(path: Path) -> None:
+async def test_a_failure_in_a_batch_loses_no_line(path: Path) -> None:
     failures = iter([None, RuntimeError("a bug")])
     publisher = Publisher(lambda topic, data: next(failures, None))
     settings = DemoSettings(follow=[str(path)], follow_topic="logs")

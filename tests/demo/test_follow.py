@@ -1,4 +1,4 @@
-"""A followed file: where it begins, where a line ends, and what a rotation does."""
+"""A followed file: the first position, the end of a line, and rotation."""
 
 import os
 from collections.abc import Iterator
@@ -30,12 +30,12 @@ def trickle(splitter: LineSplitter, text: bytes) -> list[str]:
         (b"1234567\xc3\xa9\n", ["1234567 … [1 more bytes cut]"]),
     ],
 )
-def test_splitter_whole_and_byte_by_byte(text: bytes, lines: list[str]) -> None:
+def test_any_split_gives_the_same_lines(text: bytes, lines: list[str]) -> None:
     assert LineSplitter(max_line_bytes=8).feed(text) == lines
     assert trickle(LineSplitter(max_line_bytes=8), text) == lines
 
 
-def test_splitter_holds_no_more_than_the_bound() -> None:
+def test_the_splitter_buffers_no_more_than_its_limit() -> None:
     splitter = LineSplitter(max_line_bytes=8)
     for _ in range(1_000):
         splitter.feed(b"x" * 1_000)
@@ -61,31 +61,31 @@ def append(path: Path, text: str) -> None:
 
 
 def polls(follower: FileFollower, times: int = 4) -> list[str]:
-    """What a few looks give; more than enough for a rotation."""
+    """Return the lines of a few looks; a rotation needs three."""
     return [line for _ in range(times) for line in follower.poll()]
 
 
-def test_starts_at_the_end_of_a_file_that_is_there(path: Path, follower: FileFollower) -> None:
+def test_an_existing_file_is_followed_from_its_end(path: Path, follower: FileFollower) -> None:
     append(path, "old\n")
     assert polls(follower) == []
     append(path, "new\n")
     assert polls(follower) == ["new"]
 
 
-def test_unfinished_line_at_the_start_is_given_whole(path: Path, follower: FileFollower) -> None:
+def test_an_unfinished_last_line_is_read_from_its_start(path: Path, follower: FileFollower) -> None:
     append(path, "old\nhalf a ")
     assert polls(follower) == []
     append(path, "line\n")
     assert polls(follower) == ["half a line"]
 
 
-def test_file_that_appears_later_is_read_from_its_beginning(path: Path, follower: FileFollower) -> None:
+def test_a_file_that_appears_later_is_read_from_its_beginning(path: Path, follower: FileFollower) -> None:
     assert polls(follower) == []
     append(path, "first\nsecond\n")
     assert polls(follower) == ["first", "second"]
 
 
-def test_partial_line_waits_for_its_newline(path: Path, follower: FileFollower) -> None:
+def test_a_partial_line_waits_for_its_newline(path: Path, follower: FileFollower) -> None:
     polls(follower)
     append(path, "be")
     assert polls(follower) == []
@@ -93,7 +93,7 @@ def test_partial_line_waits_for_its_newline(path: Path, follower: FileFollower) 
     assert polls(follower) == ["begun"]
 
 
-def test_truncated_file_is_read_from_its_beginning(path: Path, follower: FileFollower) -> None:
+def test_a_truncated_file_is_read_from_its_beginning(path: Path, follower: FileFollower) -> None:
     append(path, "a long line that is there already\n")
     polls(follower)
     append(path, "kept back")
@@ -102,21 +102,21 @@ def test_truncated_file_is_read_from_its_beginning(path: Path, follower: FileFol
     assert polls(follower) == ["kept back", "short"]
 
 
-def test_rotated_file_is_read_to_its_end_before_the_new_one(path: Path, follower: FileFollower) -> None:
+def test_a_rotated_file_is_read_to_its_end_before_the_new_one(path: Path, follower: FileFollower) -> None:
     append(path, "one\n")
     polls(follower)
     moved = path.rename(path.with_suffix(".1"))
     append(moved, "two\n")
-    assert polls(follower) == ["two"]  # no new file yet: the old one goes on
+    assert polls(follower) == ["two"]  # there is no new file yet, so the old one is followed
     append(moved, "three\n")
     append(path, "five\n")
     assert follower.poll() == ["three"]
-    assert follower.poll() == []  # here the new file is noticed …
-    append(moved, "four, without newline")  # … but its writer was not told yet
+    assert follower.poll() == []  # this look finds the new file …
+    append(moved, "four, without newline")  # … but the writer has not switched to it
     assert polls(follower) == ["four, without newline", "five"]
 
 
-def test_deleted_file_that_comes_back_is_read_from_its_beginning(path: Path, follower: FileFollower) -> None:
+def test_a_recreated_file_is_read_from_its_beginning(path: Path, follower: FileFollower) -> None:
     append(path, "one\n")
     polls(follower)
     path.unlink()
@@ -125,7 +125,7 @@ def test_deleted_file_that_comes_back_is_read_from_its_beginning(path: Path, fol
     assert polls(follower) == ["two"]
 
 
-def test_backlog_larger_than_a_read_comes_in_pieces_and_in_order(path: Path, follower: FileFollower) -> None:
+def test_a_long_backlog_is_read_in_pieces_and_in_order(path: Path, follower: FileFollower) -> None:
     polls(follower)
     expected = [f"line {number} {'x' * 100}" for number in range(6_000)]
     append(path, "".join(f"{line}\n" for line in expected))
@@ -134,7 +134,9 @@ def test_backlog_larger_than_a_read_comes_in_pieces_and_in_order(path: Path, fol
     assert first + polls(follower) == expected
 
 
-def test_what_is_no_regular_file_is_refused_without_blocking(path: Path, follower: FileFollower) -> None:
+def test_a_path_that_is_no_regular_file_is_an_error_and_does_not_block(
+    path: Path, follower: FileFollower
+) -> None:
     os.mkfifo(path)
     with pytest.raises(OSError, match="not a regular file"):
         follower.poll()
@@ -145,7 +147,7 @@ def test_what_is_no_regular_file_is_refused_without_blocking(path: Path, followe
     assert polls(follower) == ["a file after all"]
 
 
-async def test_iterating_waits_for_lines_and_cancelling_loses_none(path: Path) -> None:
+async def test_cancelling_a_wait_for_lines_loses_none(path: Path) -> None:
     with follow_lines(path, poll_seconds=POLL_SECONDS) as follower:
         with trio.move_on_after(4 * POLL_SECONDS) as scope:
             await anext(follower)

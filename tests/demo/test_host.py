@@ -1,4 +1,4 @@
-"""The host's figures: states, rates, and what a system may hide."""
+"""The host's figures: states, rates, and figures that a system does not have."""
 
 import os
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ from streamd.demo import HostSampler
 
 
 class Clock:
-    """A monotonic clock that is set by hand."""
+    """A monotonic clock set by the test."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -42,11 +42,11 @@ def test_timestamp_is_rfc3339_in_utc_with_milliseconds() -> None:
     assert abs(moment.timestamp() - datetime.now(UTC).timestamp()) < 60
 
 
-def test_second_sample_sees_the_work_done_in_between() -> None:
+def test_the_second_sample_has_the_work_since_the_first() -> None:
     sampler = HostSampler()
     sampler.sample()
     before = os.times()
-    while os.times().user - before.user < 0.1:  # CPU time, so that this holds on a loaded machine too
+    while os.times().user - before.user < 0.1:  # CPU time passes on a loaded machine, too
         sum(range(10_000))
     figures = sampler.sample()
     assert figures["interval_seconds"] > 0
@@ -63,13 +63,13 @@ class Nic:
 
 @pytest.fixture
 def nics(monkeypatch: pytest.MonkeyPatch) -> dict[str, Nic]:
-    """The kernel's interface counters, in the hands of the test."""
+    """The kernel's interface counters, set by the test."""
     counters: dict[str, Nic] = {"lo": Nic(0, 0), "eth0": Nic(1_000, 500)}
     monkeypatch.setattr(psutil, "net_io_counters", lambda pernic: dict(counters))
     return counters
 
 
-def test_rates_are_bytes_a_second_without_the_loopback(nics: dict[str, Nic]) -> None:
+def test_rates_are_bytes_per_second_without_loopback(nics: dict[str, Nic]) -> None:
     clock = Clock()
     sampler = HostSampler(clock)
     sampler.sample()
@@ -80,7 +80,7 @@ def test_rates_are_bytes_a_second_without_the_loopback(nics: dict[str, Nic]) -> 
     assert figures["interval_seconds"] == 2.0
 
 
-def test_counter_that_went_backwards_gives_no_rate_and_the_next_sample_does(nics: dict[str, Nic]) -> None:
+def test_a_decreased_counter_gives_no_rate_until_the_next_sample(nics: dict[str, Nic]) -> None:
     clock = Clock()
     sampler = HostSampler(clock)
     sampler.sample()
@@ -92,7 +92,7 @@ def test_counter_that_went_backwards_gives_no_rate_and_the_next_sample_does(nics
     assert sampler.sample()["network"]["received_bytes_per_second"] == 30.0
 
 
-def test_new_interface_counts_from_its_second_sample(nics: dict[str, Nic]) -> None:
+def test_a_new_interface_counts_from_its_second_sample(nics: dict[str, Nic]) -> None:
     clock = Clock()
     sampler = HostSampler(clock)
     sampler.sample()
@@ -104,7 +104,9 @@ def test_new_interface_counts_from_its_second_sample(nics: dict[str, Nic]) -> No
     assert sampler.sample()["network"]["received_bytes_per_second"] == 700.0
 
 
-def test_figures_a_container_hides_are_none_and_the_others_remain(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_figures_hidden_by_a_container_are_none_and_the_others_remain(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def hidden(*_: object, **__: object) -> NoReturn:
         raise FileNotFoundError("/proc/diskstats")
 

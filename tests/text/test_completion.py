@@ -1,16 +1,16 @@
-"""The codec of a completion's stream: whole, byte by byte, and everything a server may do wrong."""
+"""The codec of a completion's stream: in one piece, byte by byte, and with every defect of a server."""
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamd.text.completion import Broken, Completion
+from streamd.text.completion import BrokenCompletion, Completion
 from tests.support.model_server import DONE, chunk
 
 
 def read(*parts: bytes, max_text_bytes: int = 10_000) -> tuple[str, str]:
-    """The text, and what broke it (empty: nothing)."""
+    """Decode a stream; return its text and the error (empty without one)."""
     completion = Completion(max_text_bytes=max_text_bytes)
     text = ""
     try:
@@ -20,7 +20,7 @@ def read(*parts: bytes, max_text_bytes: int = 10_000) -> tuple[str, str]:
                 text += piece
         completion.receive_end()
         assert completion.next_text() is None
-    except Broken as broken:
+    except BrokenCompletion as broken:
         return text, broken.sentence
     return text, ""
 
@@ -70,7 +70,7 @@ STREAMS = {
 
 
 @pytest.mark.parametrize("name", STREAMS)
-def test_whole_trickled_and_with_trailing_bytes(name: str) -> None:
+def test_any_split_and_trailing_bytes_give_the_same_text(name: str) -> None:
     data, text, broken = STREAMS[name]
     for parts in ([data], trickled(data), [data[:7], data[7:]]):
         got_text, got_broken = read(*parts)
@@ -79,29 +79,29 @@ def test_whole_trickled_and_with_trailing_bytes(name: str) -> None:
         assert bool(broken) == bool(got_broken)
 
 
-def test_text_longer_than_its_bound_counted_in_bytes() -> None:
+def test_the_text_limit_counts_bytes() -> None:
     assert read(say("ää", "ä") + DONE, max_text_bytes=6) == ("äää", "")
     text, broken = read(say("ää", "ää") + DONE, max_text_bytes=6)
     assert text == "ää"
     assert "longer than 6 bytes" in broken
 
 
-def test_text_of_the_largest_size_fits_however_it_is_escaped() -> None:
+def test_text_of_the_maximum_size_fits_with_any_escapes() -> None:
     longest = "\x1f" * 100_000
     data = b'data: {"choices":[{"delta":{"content":"' + b"\\u001f" * 100_000 + b'"}}]}\n\n'
     assert read(data + DONE, max_text_bytes=100_000)[0] == longest
 
 
-def test_endless_event_is_given_up() -> None:
+def test_an_endless_event_is_rejected() -> None:
     completion = Completion(max_text_bytes=10)
-    with pytest.raises(Broken, match="more than is taken"):
+    with pytest.raises(BrokenCompletion, match="more than is taken"):
         for _ in range(1000):
             completion.receive_data(b"data: " + b"x" * 1000)
             completion.next_text()
 
 
 @given(st.lists(st.text(max_size=20), max_size=10), st.data())
-def test_any_text_split_anywhere_comes_back(pieces: list[str], data: st.DataObject) -> None:
+def test_any_text_survives_any_split(pieces: list[str], data: st.DataObject) -> None:
     stream = b"".join(
         b"data: " + msgspec.json.encode({"choices": [{"delta": {"content": piece}}]}) + b"\n\n"
         for piece in ["a", *pieces]

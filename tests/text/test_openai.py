@@ -1,4 +1,4 @@
-"""Texts over real sockets: as they come, and everything that a server or a network may do to them."""
+"""Texts over real sockets: streaming, retries, and every failure of a server or a network."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 import structlog.testing
 import trio
 
-from streamd.text import GenerationFailed, Prompt, TextGenerator, make_generator, whole
+from streamd.text import GenerationFailed, Prompt, TextGenerator, generate_text, make_generator
 from streamd.text.settings import TextSettings
 from tests.support.fake_server import Exchange, fake_server, hang, hang_up
 from tests.support.model_server import (
@@ -29,7 +29,7 @@ PROMPT = Prompt(purpose="test", system="You write.", user="Write.")
 
 @pytest.fixture(autouse=True)
 def logged() -> Iterator[list[Any]]:
-    """What is logged; on purpose, so it need not be on the terminal."""
+    """Capture the log, which has failures on purpose."""
     with structlog.testing.capture_logs() as entries:
         yield entries
 
@@ -40,15 +40,15 @@ def make(settings: TextSettings) -> TextGenerator:
 
 async def fails(settings: TextSettings) -> GenerationFailed:
     with pytest.raises(GenerationFailed) as caught:
-        await whole(make(settings), PROMPT)
+        await generate_text(make(settings), PROMPT)
     return caught.value
 
 
-async def test_request_and_text() -> None:
+async def test_a_text_needs_one_request_with_model_key_and_messages() -> None:
     async with fake_server(complete("Hel", "lo ", "🎉")) as server:
         generator = make(text_settings(server))
         assert generator.name == "tiny-1"
-        assert await whole(generator, PROMPT) == "Hello 🎉"
+        assert await generate_text(generator, PROMPT) == "Hello 🎉"
     [request] = server.requests
     assert request.target == "/v1/chat/completions"
     assert request.headers["authorization"] == f"Bearer {KEY}"
@@ -63,21 +63,21 @@ async def test_request_and_text() -> None:
     }
 
 
-async def test_without_a_key_none_is_sent_and_the_urls_query_is_kept() -> None:
+async def test_without_a_key_no_header_is_sent_and_the_urls_query_is_kept() -> None:
     async with fake_server(complete("Hello")) as server:
         settings = text_settings(server, api_key="", url=model_url(server) + "/?api-version=2")
-        assert await whole(make(settings), PROMPT) == "Hello"
+        assert await generate_text(make(settings), PROMPT) == "Hello"
     assert "authorization" not in server.requests[0].headers
     assert server.requests[0].target == "/v1/chat/completions?api-version=2"
 
 
-async def test_pieces_come_as_they_are_sent() -> None:
+async def test_pieces_arrive_as_they_are_sent() -> None:
     taken = trio.Event()
 
     async def answer(exchange: Exchange) -> None:
         await begin(exchange)
         await say(exchange, "one ")
-        await taken.wait()  # the rest is sent only when the first piece has been read
+        await taken.wait()  # the rest is sent after the first piece has been read
         await say(exchange, "two")
         await finish(exchange)
 
@@ -89,7 +89,7 @@ async def test_pieces_come_as_they_are_sent() -> None:
             await anext(pieces)
 
 
-async def test_bytes_one_by_one() -> None:
+async def test_bytes_may_arrive_one_by_one() -> None:
     async def answer(exchange: Exchange) -> None:
         await begin(exchange)
         for byte in chunk({"content": "Grüße"}) + chunk({}, "stop"):
@@ -97,22 +97,22 @@ async def test_bytes_one_by_one() -> None:
         await exchange.end()
 
     async with fake_server(answer) as server:
-        assert await whole(make(text_settings(server)), PROMPT) == "Grüße"
+        assert await generate_text(make(text_settings(server)), PROMPT) == "Grüße"
 
 
-async def test_end_is_the_servers_word_and_not_the_connections_end() -> None:
+async def test_the_text_ends_with_the_end_marker_and_not_with_the_connection() -> None:
     async def answer(exchange: Exchange) -> None:
         await begin(exchange)
         await say(exchange, "Hello")
         await exchange.data(DONE)
-        await exchange.wait_for_close()  # the body never ends by itself
+        await exchange.wait_for_close()  # the body has no end of its own
 
     async with fake_server(answer) as server:
-        assert await whole(make(text_settings(server)), PROMPT) == "Hello"
+        assert await generate_text(make(text_settings(server)), PROMPT) == "Hello"
 
 
-async def test_comments_are_a_sign_of_life() -> None:
-    """A slow beginning: the server says only that it is there, for longer than silence is suffered."""
+async def test_comments_reset_the_idle_timeout() -> None:
+    """Comments arrive for longer than the idle timeout before the text begins."""
 
     async def answer(exchange: Exchange) -> None:
         await begin(exchange)
@@ -123,14 +123,14 @@ async def test_comments_are_a_sign_of_life() -> None:
         await finish(exchange)
 
     async with fake_server(answer) as server:
-        assert await whole(make(text_settings(server, idle_seconds=1.5)), PROMPT) == "Hello"
+        assert await generate_text(make(text_settings(server, idle_seconds=1.5)), PROMPT) == "Hello"
     assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503])
-async def test_passing_trouble_then_success(status: int) -> None:
+async def test_429_and_5xx_are_retried(status: int) -> None:
     async with fake_server(refuse(status), complete("Hello")) as server:
-        assert await whole(make(text_settings(server)), PROMPT) == "Hello"
+        assert await generate_text(make(text_settings(server)), PROMPT) == "Hello"
     assert len(server.requests) == 2
 
 
@@ -153,7 +153,7 @@ async def test_retry_after_is_waited_for() -> None:
         await complete("Hello")(exchange)
 
     async with fake_server(busy, ready) as server:
-        assert await whole(make(text_settings(server)), PROMPT) == "Hello"
+        assert await generate_text(make(text_settings(server)), PROMPT) == "Hello"
     assert times[1] - times[0] >= 1.0
 
 
@@ -175,14 +175,14 @@ async def test_retry_after_beyond_the_timeout_fails_at_once() -> None:
         (307, "refused the request (HTTP 307)"),
     ],
 )
-async def test_lasting_trouble_is_not_repeated(status: int, sentence: str) -> None:
+async def test_other_statuses_are_final(status: int, sentence: str) -> None:
     async with fake_server(refuse(status, headers={"Location": "/elsewhere"})) as server:
         failure = await fails(text_settings(server))
     assert sentence in failure.detail
     assert len(server.requests) == 1
 
 
-async def test_key_is_never_told(logged: list[Any]) -> None:
+async def test_the_key_is_in_no_error_and_no_log(logged: list[Any]) -> None:
     body = f'{{"error": "Incorrect key {KEY}"}}'.encode()
     async with fake_server(refuse(401, body)) as server:
         failure = await fails(text_settings(server))
@@ -193,7 +193,7 @@ async def test_key_is_never_told(logged: list[Any]) -> None:
     assert KEY not in repr(logged)
 
 
-async def test_server_that_is_not_there() -> None:
+async def test_an_absent_server_is_a_failure() -> None:
     [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
     port = listener.socket.getsockname()[1]
     await listener.aclose()
@@ -201,24 +201,24 @@ async def test_server_that_is_not_there() -> None:
     assert (await fails(settings)).detail == "the text service could not be reached"
 
 
-async def test_connection_lost_before_the_head_is_tried_again() -> None:
+async def test_a_connection_lost_before_the_head_is_retried() -> None:
     async with fake_server(hang_up, complete("Hello")) as server:
-        assert await whole(make(text_settings(server)), PROMPT) == "Hello"
+        assert await generate_text(make(text_settings(server)), PROMPT) == "Hello"
 
 
-async def test_connection_lost_before_any_text_is_tried_again() -> None:
+async def test_a_connection_lost_before_any_text_is_retried() -> None:
     async def break_off(exchange: Exchange) -> None:
         await begin(exchange)
         await exchange.data(chunk({"role": "assistant"}))
         await exchange.hang_up()
 
     async with fake_server(break_off, complete("Hello")) as server:
-        assert await whole(make(text_settings(server)), PROMPT) == "Hello"
+        assert await generate_text(make(text_settings(server)), PROMPT) == "Hello"
     assert len(server.requests) == 2
 
 
 @pytest.mark.parametrize("properly", [True, False])
-async def test_text_that_is_cut_off_fails_and_is_not_repeated(properly: bool) -> None:
+async def test_a_cut_off_text_is_final(properly: bool) -> None:
     async def cut(exchange: Exchange) -> None:
         await begin(exchange)
         await say(exchange, "Half a ")
@@ -233,7 +233,7 @@ async def test_text_that_is_cut_off_fails_and_is_not_repeated(properly: bool) ->
     assert len(server.requests) == 1
 
 
-async def test_silence_in_the_middle() -> None:
+async def test_the_idle_timeout_ends_a_text() -> None:
     async def fall_silent(exchange: Exchange) -> None:
         await begin(exchange)
         await say(exchange, "Half a ")
@@ -245,12 +245,12 @@ async def test_silence_in_the_middle() -> None:
     assert len(server.requests) == 1
 
 
-async def test_silence_before_the_text_is_tried_again() -> None:
+async def test_the_idle_timeout_before_the_text_is_retried() -> None:
     async with fake_server(hang, complete("Hello")) as server:
-        assert await whole(make(text_settings(server, idle_seconds=1)), PROMPT) == "Hello"
+        assert await generate_text(make(text_settings(server, idle_seconds=1)), PROMPT) == "Hello"
 
 
-async def test_text_that_does_not_come_to_its_end_in_time() -> None:
+async def test_the_timeout_ends_a_text() -> None:
     async def talk_on(exchange: Exchange) -> None:
         await begin(exchange)
         while True:
@@ -262,13 +262,13 @@ async def test_text_that_does_not_come_to_its_end_in_time() -> None:
     assert failure.detail == "the text was not complete after 0.5 s"
 
 
-async def test_time_that_is_up_between_tries_tells_what_went_wrong() -> None:
+async def test_the_timeout_between_attempts_reports_the_last_failure() -> None:
     async with fake_server(refuse(500)) as server:
         failure = await fails(text_settings(server, attempts=100, timeout_seconds=0.5, retry_seconds=60))
     assert failure.detail == "the text service failed (HTTP 500)"
 
 
-async def test_text_that_is_too_long() -> None:
+async def test_a_text_beyond_its_limit_is_a_failure() -> None:
     async def talk_on(exchange: Exchange) -> None:
         await begin(exchange)
         while True:
@@ -279,7 +279,7 @@ async def test_text_that_is_too_long() -> None:
     assert failure.detail == "the text is longer than 1000 bytes"
 
 
-async def test_malformed_chunk() -> None:
+async def test_a_malformed_chunk_is_a_failure() -> None:
     async def babble(exchange: Exchange) -> None:
         await begin(exchange)
         await say(exchange, "Hello")
@@ -294,7 +294,7 @@ async def test_malformed_chunk() -> None:
 @pytest.mark.parametrize(
     "headers", [{"Content-Type": "application/json"}, {"Content-Encoding": "gzip"}, {"Content-Type": ""}]
 )
-async def test_answer_that_is_no_stream(headers: dict[str, str]) -> None:
+async def test_an_answer_that_is_no_event_stream_is_final(headers: dict[str, str]) -> None:
     async def answer(exchange: Exchange) -> None:
         await exchange.head(200, {**STREAM, **headers})
         await say(exchange, "Hello")
@@ -306,7 +306,7 @@ async def test_answer_that_is_no_stream(headers: dict[str, str]) -> None:
     assert len(server.requests) == 1
 
 
-async def test_refusal_whose_body_never_ends_does_not_hold_anybody_up() -> None:
+async def test_an_error_response_with_an_endless_body_is_read_for_a_bounded_time() -> None:
     async def never_end(exchange: Exchange) -> None:
         await exchange.head(401, STREAM)
         await exchange.data(b"no")
@@ -318,7 +318,7 @@ async def test_refusal_whose_body_never_ends_does_not_hold_anybody_up() -> None:
     assert "configured key" in failure.detail
 
 
-async def test_reader_who_leaves_early_closes_the_connection() -> None:
+async def test_leaving_a_text_early_closes_the_connection() -> None:
     closed = trio.Event()
 
     async def answer(exchange: Exchange) -> None:
@@ -348,15 +348,15 @@ async def test_cancelling_closes_the_connection(begun: bool) -> None:
 
     async with fake_server(answer) as server:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(whole, make(text_settings(server)), PROMPT)
+            nursery.start_soon(generate_text, make(text_settings(server)), PROMPT)
             await waiting.wait()
             nursery.cancel_scope.cancel()
         with trio.fail_after(20):
             await closed.wait()
-    assert len(server.requests) == 1  # nothing of it was taken for a failure, and tried again
+    assert len(server.requests) == 1  # the cancellation is no failure to retry
 
 
-async def test_cancelling_while_it_waits_for_the_next_try() -> None:
+async def test_cancelling_ends_the_wait_for_the_next_attempt() -> None:
     refused = trio.Event()
 
     async def fail(exchange: Exchange) -> None:
@@ -364,12 +364,12 @@ async def test_cancelling_while_it_waits_for_the_next_try() -> None:
         refused.set()
 
     async with fake_server(fail) as server, trio.open_nursery() as nursery:
-        nursery.start_soon(whole, make(text_settings(server, retry_seconds=60)), PROMPT)
+        nursery.start_soon(generate_text, make(text_settings(server, retry_seconds=60)), PROMPT)
         await refused.wait()
         nursery.cancel_scope.cancel()
 
 
-async def test_many_texts_at_once_from_one_generator() -> None:
+async def test_one_generator_serves_many_texts_at_once() -> None:
     texts: dict[int, str] = {}
 
     async def answer(exchange: Exchange) -> None:
@@ -379,7 +379,9 @@ async def test_many_texts_at_once_from_one_generator() -> None:
         generator = make(text_settings(server))
 
         async def ask(number: int) -> None:
-            texts[number] = await whole(generator, Prompt(purpose="test", system="", user=str(number)))
+            texts[number] = await generate_text(
+                generator, Prompt(purpose="test", system="", user=str(number))
+            )
 
         async with trio.open_nursery() as nursery:
             for number in range(30):

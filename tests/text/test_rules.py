@@ -1,4 +1,4 @@
-"""The embedded generator: every piece of the text, in order, without delay; and the choice of a generator."""
+"""The embedded generator: all pieces in order and without delay; and the choice of a generator."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamd.errors import ConfigError
-from streamd.text import Prompt, RuleGenerator, make_generator, whole
+from streamd.text import Prompt, RuleGenerator, generate_text, make_generator
 from streamd.text.rules import split_pieces
 from streamd.text.settings import TextSettings
 
@@ -22,7 +22,7 @@ def prompt(name: str = "Ada") -> Prompt:
 
 
 @given(st.text())
-def test_pieces_joined_are_the_text_and_none_is_empty(text: str) -> None:
+def test_the_joined_pieces_are_the_text_and_none_is_empty(text: str) -> None:
     pieces = split_pieces(text)
     assert "".join(pieces) == text
     assert all(pieces)
@@ -38,20 +38,20 @@ def test_pieces_are_sentences_clauses_and_lines() -> None:
     ]
 
 
-def test_splitting_a_long_text_takes_no_time_to_speak_of() -> None:
+def test_splitting_takes_linear_time() -> None:
     assert len(split_pieces("no end " * 100_000)) == 1
     assert len(split_pieces("." * 500_000)) == 1
 
 
-async def test_rule_composes_from_the_facts(autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_rule_composes_from_the_facts(autojump_clock: trio.testing.MockClock) -> None:
     generator = make_generator(TextSettings(), RULES)
     assert generator.name == "rules"
     began = trio.current_time()
-    assert await whole(generator, prompt()) == "Good day, Ada. How are you?\n\nYours: streamd."
+    assert await generate_text(generator, prompt()) == "Good day, Ada. How are you?\n\nYours: streamd."
     assert trio.current_time() == began
 
 
-async def test_others_get_their_turn_between_pieces() -> None:
+async def test_other_trio_tasks_run_between_pieces() -> None:
     def long(_: Mapping[str, Any]) -> str:
         return "Word. " * 1000
 
@@ -74,7 +74,7 @@ async def test_others_get_their_turn_between_pieces() -> None:
     assert turns > 100
 
 
-async def test_cancelling_between_pieces_ends_it() -> None:
+async def test_cancelling_between_pieces_ends_the_text() -> None:
     with trio.CancelScope() as scope:
         async with RuleGenerator(RULES).generate(prompt()) as pieces:
             await anext(pieces)
@@ -83,9 +83,9 @@ async def test_cancelling_between_pieces_ends_it() -> None:
     assert scope.cancelled_caught
 
 
-async def test_purpose_without_a_rule_is_a_bug_and_says_so() -> None:
+async def test_a_purpose_without_a_rule_is_a_key_error() -> None:
     with pytest.raises(KeyError, match="farewell"):
-        await whole(RuleGenerator(RULES), Prompt(purpose="farewell", system="", user=""))
+        await generate_text(RuleGenerator(RULES), Prompt(purpose="farewell", system="", user=""))
 
 
 @pytest.mark.parametrize(
@@ -101,13 +101,13 @@ async def test_purpose_without_a_rule_is_a_bug_and_says_so() -> None:
         ({"url": "https://api.example/v1", "model": "m", "api_key": "sk-12ü34"}, "text.api_key"),
     ],
 )
-def test_settings_that_cannot_be_used(settings: dict[str, Any], field: str) -> None:
+def test_invalid_settings_name_their_field(settings: dict[str, Any], field: str) -> None:
     with pytest.raises(ConfigError) as caught:
         make_generator(TextSettings(**settings), RULES)
     assert caught.value.field == field
     assert "sk-" not in caught.value.detail
 
 
-def test_with_a_url_and_a_model_the_model_is_asked() -> None:
+def test_a_url_and_a_model_select_the_api() -> None:
     generator = make_generator(TextSettings(url="https://api.example/v1/", model="tiny-1"), RULES)
     assert generator.name == "tiny-1"

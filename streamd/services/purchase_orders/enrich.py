@@ -12,7 +12,7 @@ import attrs
 import msgspec
 
 from ...errors import InvalidBody
-from ...text import Prompt, Rules, TextGenerator, whole
+from ...text import Prompt, Rules, TextGenerator, generate_text
 from .order import OrderLine
 from .parsing import cut_json
 
@@ -105,7 +105,7 @@ async def enrich_lines(generator: TextGenerator, lines: Sequence[OrderLine]) -> 
     """
     facts = [{"line": line.number, "sku": line.sku, "description": line.description} for line in lines]
     user = msgspec.json.encode({"lines": facts}).decode()
-    answer = await whole(
+    answer = await generate_text(
         generator, Prompt(purpose=PURPOSE, system=_SYSTEM, user=user, facts={"lines": facts})
     )
     return read_answer(answer, {line.number for line in lines})
