@@ -60,9 +60,7 @@ def create_app(settings: Settings | None = None, *, log: Log | None = None) -> Q
 
 
 def _make_service(name: str, streamd: Streamd, settings: Any) -> Service:
-    module = importlib.import_module(f".services.{name}", __package__)
-    if not hasattr(module, "make"):
-        module = importlib.import_module(f".services.{name}.service", __package__)
+    module = importlib.import_module(f".services.{name}.service", __package__)
     service: Service = module.make(streamd, settings)
     return service
 

@@ -49,6 +49,7 @@ class Progress:
 
     Attributes:
         task: the task after the last call.
+        raw_input: the task's input, JSON, for work that decodes a large input in a worker thread.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Progress:
         self.task = task
         self._perform_on_task = perform
         self._now = now
-        self._raw_input = raw_input
+        self.raw_input: Final = raw_input
 
     @property
     def id(self) -> str:
@@ -72,7 +73,7 @@ class Progress:
     @cached_property
     def input(self) -> Any:
         """The task's input, a JSON value."""
-        return msgspec.json.decode(self._raw_input)
+        return msgspec.json.decode(self.raw_input)
 
     async def update(
         self,

@@ -1,4 +1,4 @@
-"""A running server with a brand monitor, and analyses that wait until a test lets them go."""
+"""A running server with a brand monitor, which can hold analyses pending."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -14,7 +14,7 @@ from streamd.events.sse import ServerSentEvent
 from streamd.http.current import EXTENSION
 from streamd.runtime import Runtime
 from streamd.settings import Settings
-from streamd.tasks import Kind, Progress
+from streamd.tasks import Kind, Progress, Status
 from streamd.testing import open_stream, run_server
 
 PREFIX = "/api/brand-monitor"
@@ -35,7 +35,7 @@ REQUEST = {"brand": "Acme", "competitors": ["Globex", "Initech"], "mentions": ME
 
 
 def many(count: int) -> list[dict[str, str]]:
-    """Mentions of many sources, days and words."""
+    """Build mentions from many sources and days, with many words."""
     return [
         {
             "text": f"Acme phone {number % 97} is a great item, while Globex service {number % 89} was slow",
@@ -48,21 +48,21 @@ def many(count: int) -> list[dict[str, str]]:
 
 @attrs.frozen
 class Rig:
-    """A server, and a client of it."""
+    """A server and a client."""
 
     client: httpx.AsyncClient
     url: str
     runtime: Runtime
-    release: trio.Event  # lets analyses begin that were held
+    release: trio.Event  # starts held analyses
 
     async def start(self, **changes: Any) -> str:
-        """Ask for an analysis, and return its id."""
+        """Start an analysis and return its id."""
         answer = await self.client.post(f"{PREFIX}/analyses", json=REQUEST | changes)
         assert answer.status_code == 202, answer.text
         return str(answer.json()["taskId"])
 
     async def follow(self, task_id: str, **options: Any) -> list[ServerSentEvent]:
-        """All events of an analysis until the stream ends, control frames left out."""
+        """Return all events of an analysis until its stream ends, without control frames."""
         events = []
         async with open_stream(self.url, path=f"{PREFIX}/progress/{task_id}", **options) as stream:
             while (event := await stream.next_event()) is not None:
@@ -70,21 +70,18 @@ class Rig:
         return events
 
     async def end_of(self, task_id: str) -> dict[str, Any]:
-        """The data of the last event of an analysis."""
+        """Return the data of the last event of an analysis."""
         return data_of((await self.follow(task_id))[-1])
 
-    async def waiting(self) -> int:
-        """How many analyses are kept until they begin."""
-        query = "SELECT count(*) FROM brand_monitor_waiting"
-        [[count]] = await self.runtime.database.read(lambda db: db.execute(query).fetchall())
-        assert isinstance(count, int)
-        return count
+    async def pending(self) -> int:
+        """Count the analyses whose job has not begun."""
+        return len(await self.runtime.tasks.list(kind="brand-monitor", status=Status.PENDING))
 
     async def health(self) -> dict[str, Any]:
         return dict((await self.client.get(f"{PREFIX}/health")).json())
 
     async def until_active(self, count: int) -> dict[str, Any]:
-        """The health, once so many streams are open."""
+        """Wait until ``count`` streams are open and return the health."""
         while (health := await self.health())["activeConnections"] != count:
             pass
         return health
@@ -98,11 +95,11 @@ def data_of(event: ServerSentEvent) -> dict[str, Any]:
 async def rig(
     *, hold: bool = False, settings: Settings | None = None, **sections: Mapping[str, Any]
 ) -> AsyncIterator[Rig]:
-    """A server for as long as the block lasts.
+    """Run a server for as long as the block lasts.
 
     Args:
-        hold: analyses stay pending until ``release`` is set: something else has the one place to run.
-        settings: of the server.
+        hold: keep analyses pending until ``release`` is set, by a task that occupies the only slot.
+        settings: the server's settings.
         sections: changes to sections of the settings.
     """
     settings = settings or Settings()

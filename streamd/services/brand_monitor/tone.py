@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC
 from typing import Any, Final
 
-from .requests import Mention
+from .models import Mention
 
 POSITIVE_FROM: Final = 0.05  # the thresholds of VADER's authors for the compound score
 NEGATIVE_TO: Final = -0.05

@@ -8,13 +8,9 @@ import trio.testing
 from streamd.connections import Connection, Group, Identity, Registry, sweep_connections
 from streamd.events import Batch, Control
 from streamd.hub import SendQueue
-from streamd.log.memory import MemoryLog
 from streamd.metrics import Metrics
-from streamd.runtime import Runtime
-from streamd.services.brand_monitor import requests, wire
-from streamd.services.brand_monitor.waiting import WaitingRoom
+from streamd.services.brand_monitor.models import health_fields
 from streamd.settings import Settings
-from streamd.tasks import Kind
 from streamd.testing import open_stream
 from tests.support.brand_rig import PREFIX, rig
 
@@ -63,7 +59,7 @@ class Streams:
         await sweep_connections(self.registry, SETTINGS.connections, Metrics(max_type_labels=5))
 
     def health(self) -> tuple[str, dict[str, int]]:
-        fields = wire.health_fields(self.group.statistics())
+        fields = health_fields(self.group.statistics())
         return fields["status"], fields["connectionHealth"]
 
 
@@ -90,7 +86,7 @@ async def test_a_stream_is_unhealthy_after_30_s_without_progress_and_let_go_afte
             assert 120 <= aborted[0] <= 121.1  # at the next look, which is once a second
             assert not well.is_disconnected
             nursery.cancel_scope.cancel()
-    fields = wire.health_fields(streams.group.statistics())
+    fields = health_fields(streams.group.statistics())
     assert fields["activeConnections"] == 0
     assert fields["totalConnections"] == 2
     assert fields["averageConnectionTime"] == pytest.approx(121.45)  # seconds
@@ -115,8 +111,8 @@ async def test_a_write_that_fails_makes_a_stream_unhealthy_and_is_counted() -> N
         with pytest.raises(trio.BrokenResourceError):
             await connection.write(Broken(), batch())
         assert streams.health() == ("degraded", {"healthy": 0, "unhealthy": 1, "stale": 0})
-        assert wire.health_fields(streams.group.statistics())["connectionErrors"] == 1
-    assert wire.health_fields(streams.group.statistics())["connectionErrors"] == 1  # also when it is gone
+        assert health_fields(streams.group.statistics())["connectionErrors"] == 1
+    assert health_fields(streams.group.statistics())["connectionErrors"] == 1  # also when it is gone
 
 
 async def test_health_ignores_streams_of_other_services() -> None:
@@ -146,26 +142,3 @@ async def test_quiet_streams_receive_heartbeats() -> None:
         async with open_stream(r.url, path=f"{PREFIX}/progress/{task_id}") as stream:
             assert "timestamp" in await stream.next_control("heartbeat")
             assert "timestamp" in await stream.next_control("heartbeat")
-
-
-async def test_what_no_task_will_take_is_forgotten() -> None:
-    runtime = Runtime.create(SETTINGS, MemoryLog(SETTINGS.log))
-    room = WaitingRoom(runtime.database)
-    runtime.tasks.register(Kind(name="brand-monitor"))
-    packed = requests.pack(requests.Wanted("Acme", [], []))
-    async with trio.open_nursery() as nursery:
-        await nursery.start(runtime.run)
-        handles = {
-            name: await room.put(name, packed) for name in ("waits", "cancelled", "taken", "never made")
-        }
-        for name in ("waits", "cancelled"):
-            await runtime.tasks.create("brand-monitor", id=name, input={"handle": handles[name]})
-        await runtime.tasks.create("brand-monitor", id="taken", input={"handle": "of another request"})
-        await runtime.tasks.cancel("cancelled")
-        await room.sweep(runtime.tasks, older_than_seconds=60)
-        assert await room.count() == 4  # too new to tell
-        await room.sweep(runtime.tasks, older_than_seconds=0)
-        assert await room.count() == 1
-        assert await room.take(handles["waits"]) == packed
-        assert await room.take(handles["waits"]) is None  # once
-        nursery.cancel_scope.cancel()

@@ -51,7 +51,7 @@ async def test_invalid_requests_are_refused_with_the_field() -> None:
             answer = await r.client.post(URL, json=REQUEST | change)
             assert problem(answer) == expected, change
         assert await r.runtime.tasks.list() == []  # no task was created
-        assert await r.waiting() == 0
+        assert await r.pending() == 0
 
 
 @pytest.mark.parametrize(
@@ -88,12 +88,12 @@ async def test_a_taken_id_is_refused_and_the_first_analysis_continues() -> None:
             "task-exists",
             "taskId",
         )
-        assert await r.waiting() == 1  # only the first
+        assert await r.pending() == 1  # only the first
         r.release.set()
         assert (await r.end_of(task_id))["status"] == "completed"
         taken = await r.client.post(URL, json=REQUEST | {"taskId": "mine"})
         assert problem(taken) == (409, "task-exists", "taskId")
-        assert await r.waiting() == 0
+        assert await r.pending() == 0
 
 
 async def test_concurrent_requests_for_one_id_create_one_analysis() -> None:
@@ -108,7 +108,7 @@ async def test_concurrent_requests_for_one_id_create_one_analysis() -> None:
                 nursery.start_soon(ask)
         assert sorted(answers) == [202] + [409] * 9
         assert (await r.end_of("one"))["status"] == "completed"
-        assert await r.waiting() == 0
+        assert await r.pending() == 0
 
 
 async def everything_of(r: Rig, task_id: str) -> list[tuple[int, str | None]]:
@@ -185,7 +185,7 @@ async def test_too_many_analyses_get_503_with_retry_after() -> None:
         answer = await r.client.post(URL, json=REQUEST)
         assert problem(answer)[:2] == (503, "unavailable")
         assert int(answer.headers["Retry-After"]) >= 1
-        assert await r.waiting() == 2
+        assert await r.pending() == 2
 
 
 async def test_the_service_can_be_disabled() -> None:

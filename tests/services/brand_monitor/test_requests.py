@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from streamd.errors import InvalidBody, InvalidField, RequestError
-from streamd.services.brand_monitor.requests import Mention, pack, parse_analysis, unpack
+from streamd.services.brand_monitor.models import Analysis, Mention
+from streamd.services.brand_monitor.requests import parse_analysis
 from streamd.services.brand_monitor.settings import BrandMonitorSettings
 
 SETTINGS = BrandMonitorSettings(max_mentions=3, max_competitors=2, max_name_chars=10, max_text_chars=20)
@@ -26,20 +27,20 @@ def with_mention(**changes: Any) -> bytes:
 
 
 def test_a_valid_request_is_parsed_with_times_in_utc() -> None:
-    wanted = parse_analysis(
+    task_id, analysis = parse_analysis(
         body(brand="  Acme ", mentions=[MENTION | {"time": "2026-03-01t23:30:00.5-02:00"}], taskId="mine"),
         SETTINGS,
     )
-    assert (wanted.brand, wanted.competitors, wanted.task_id) == ("Acme", ["Globex"], "mine")
-    assert wanted.mentions == [
+    assert (analysis.brand, analysis.competitors, task_id) == ("Acme", ["Globex"], "mine")
+    assert analysis.mentions == [
         Mention("Acme is great", "blog", datetime(2026, 3, 2, 1, 30, 0, 500_000, tzinfo=UTC))
     ]
-    assert unpack(pack(wanted)) == wanted
+    assert msgspec.json.decode(msgspec.json.encode(analysis), type=Analysis) == analysis
 
 
 def test_competitors_are_optional_and_mentions_may_be_empty() -> None:
-    wanted = parse_analysis(body(competitors=None, mentions=[]), SETTINGS)
-    assert (wanted.competitors, wanted.mentions, wanted.task_id) == ([], [], None)
+    task_id, analysis = parse_analysis(body(competitors=None, mentions=[]), SETTINGS)
+    assert (analysis.competitors, analysis.mentions, task_id) == ([], [], None)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +55,8 @@ def test_competitors_are_optional_and_mentions_may_be_empty() -> None:
     ],
 )
 def test_rfc_3339_times_are_accepted(time: str, expected: datetime) -> None:
-    assert parse_analysis(with_mention(time=time), SETTINGS).mentions[2].time == expected
+    _, analysis = parse_analysis(with_mention(time=time), SETTINGS)
+    assert analysis.mentions[2].time == expected
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,10 @@ from typing import Any
 import pytest
 import trio
 
-from streamd.database import Database
 from streamd.events.sse import ServerSentEvent
 from streamd.services.brand_monitor import folding, names, terms, tone, voice
-from streamd.services.brand_monitor.analysis import Analyst
+from streamd.services.brand_monitor.job import AnalysisJob
 from streamd.services.brand_monitor.settings import BrandMonitorSettings
-from streamd.services.brand_monitor.waiting import WaitingRoom
 from streamd.testing import StreamRefused, open_stream
 from streamd.text import vader
 from tests.support.brand_rig import ERROR_KEYS, MENTIONS, PREFIX, PROGRESS_KEYS, REQUEST, data_of, many, rig
@@ -31,11 +29,11 @@ def row(text: str, verdict: str, **of: str) -> dict[str, Any]:
 
 
 async def test_cancelling_does_not_wait_for_the_thread() -> None:
-    analyst = Analyst(WaitingRoom(Database()), BrandMonitorSettings())
+    job = AnalysisJob(BrandMonitorSettings())
     release = threading.Event()
     try:
         with trio.move_on_after(0.1) as scope:
-            await analyst._compute(lambda: release.wait(10))
+            await job._compute(lambda: release.wait(10))
         assert scope.cancelled_caught
     finally:
         release.set()
@@ -62,7 +60,7 @@ async def test_an_analysis_runs_from_request_to_result() -> None:
             while (event := await stream.next_event()) is not None:
                 events.append(event)
         result = (await r.client.get(answer.json()["resultUrl"])).json()
-        assert await r.waiting() == 0
+        assert await r.pending() == 0
 
     assert {event.type for event in events} <= {
         "progress",
@@ -252,10 +250,10 @@ async def test_a_pending_analysis_survives_a_restart(tmp_path: Path) -> None:
     store = {"url": f"sqlite:{tmp_path / 'streamd.db'}"}
     async with rig(hold=True, store=store) as r:
         task_id = await r.start()
-        assert await r.waiting() == 1
+        assert await r.pending() == 1
     async with rig(store=store) as r:
         assert (await r.end_of(task_id))["result"]["mentions"]["total"] == 4
-        assert await r.waiting() == 0
+        assert await r.pending() == 0
 
 
 async def test_a_task_of_this_kind_that_was_not_made_here_has_nothing_to_analyse() -> None:

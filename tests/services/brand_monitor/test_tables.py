@@ -8,8 +8,8 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamd.services.brand_monitor.models import Mention
 from streamd.services.brand_monitor.names import Matcher
-from streamd.services.brand_monitor.requests import Mention
 from streamd.services.brand_monitor.tone import Tone
 from streamd.services.brand_monitor.voice import Voice, share_out
 from streamd.text import vader

@@ -1,0 +1,44 @@
+"""The messages of an analysis: the standard messages in this service's shape."""
+
+from typing import Any, Final
+
+from ...tasks import Cause, Message, Publication, Status, Task
+
+PREFIX: Final = "/api/brand-monitor"
+
+_PROGRESS_FIELDS: Final = ("taskId", "status", "progress", "stage", "message", "eta_seconds", "timestamp")
+_ERROR_FIELDS: Final = ("taskId", "status", "error", "code", "progress", "stage", "message", "timestamp")
+
+
+def present(task: Task, message: Message) -> list[Publication]:
+    """Publish each message as ``progress`` or ``error``, on the task's own topic.
+
+    The snapshot of an ended analysis is a ``status`` event. Its last message follows at once, so a client
+    that stops at the first ``progress`` with the status ``completed`` finds the result there.
+    """
+    return [Publication((task.topic,), _shape(task, message))]
+
+
+def _shape(task: Task, message: Message) -> Message:
+    data = message.data
+    if message.cause is Cause.SNAPSHOT:
+        return Message("status" if task.status.ended else "progress", _pick(data, _PROGRESS_FIELDS))
+    if task.status in (Status.FAILED, Status.CANCELLED):
+        return Message("error", _pick(data, _ERROR_FIELDS))
+    fields = _pick(data, _PROGRESS_FIELDS)
+    if task.status is Status.COMPLETED:
+        fields["message"] = "The analysis is complete"
+        if "result" in data:
+            fields["result"] = data["result"]
+        else:
+            fields["resultUrl"] = result_url(task.id)  # the result is too large for an event
+    return Message("progress", fields)
+
+
+def _pick(data: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: data[name] for name in names if name in data}
+
+
+def result_url(task_id: str) -> str:
+    """Return the URL of an analysis' result."""
+    return f"{PREFIX}/analyses/{task_id}"

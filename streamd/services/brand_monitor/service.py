@@ -1,0 +1,45 @@
+"""Assembly of the brand monitor: task kind, routes and its group of connections."""
+
+from typing import Final
+
+from ... import Service, Streamd
+from ...connections import Group
+from ...tasks import Kind
+from .job import KIND, AnalysisJob
+from .messages import present
+from .routes import make_blueprint
+from .settings import BrandMonitorSettings
+
+# Analyses that waited for their task were once kept in a table of their own.
+_MIGRATIONS: Final = (
+    """
+    CREATE TABLE brand_monitor_waiting (
+        handle TEXT PRIMARY KEY,
+        task TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        packed BLOB NOT NULL
+    );
+    """,
+    "DROP TABLE brand_monitor_waiting;",
+)
+
+
+def make(streamd: Streamd, settings: BrandMonitorSettings) -> Service:
+    """Build the service."""
+    streamd.database.require("brand_monitor", _MIGRATIONS)
+    connections = streamd.settings.connections
+    group = Group(
+        "the brand monitor",
+        max_lifetime_seconds=settings.max_lifetime_seconds,
+        lifetime_jitter=connections.lifetime_jitter,
+        retry_after_seconds=connections.retry_after_seconds,
+    )
+    kind = Kind(
+        name=KIND,
+        work=AnalysisJob(settings),
+        timeout_seconds=settings.timeout_seconds,
+        max_input_bytes=settings.max_body_bytes,
+        present=present,
+        private=True,
+    )
+    return Service(make_blueprint(streamd, settings, group), [kind])
