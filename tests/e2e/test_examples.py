@@ -7,9 +7,8 @@ from typing import Any
 
 import apsw
 import httpx
-import msgspec
 
-from streamd.testing import open_stream
+from tests.support.messages import read_to_end
 from tests.support.program import started
 
 ROOT = Path(__file__).parent.parent.parent
@@ -28,12 +27,9 @@ async def example(app: str, store: Path) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def follow(client: httpx.AsyncClient, import_id: str) -> list[tuple[str, dict[str, Any]]]:
-    events = []
-    path = f"/imports/{import_id}/events"
-    async with open_stream(str(client.base_url).rstrip("/"), path=path) as stream:
-        while (event := await stream.next_event()) is not None:
-            events.append((event.type, msgspec.json.decode(event.data)))
-    return events
+    url = str(client.base_url).rstrip("/")
+    messages = await read_to_end(url, f"/imports/{import_id}/events")
+    return [(message.type, message.data) for message in messages]
 
 
 async def test_csv_import_stores_every_row_and_streams_its_steps(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ from typing import Any
 
 import attrs
 import httpx
-import msgspec
 import trio
 
 from streamd.app import create_app
@@ -16,6 +15,7 @@ from streamd.runtime import Runtime
 from streamd.settings import Settings
 from streamd.tasks import Kind, Progress, Status
 from streamd.testing import open_stream, run_server
+from tests.support.messages import data_of
 
 PREFIX = "/api/brand-monitor"
 PROGRESS_KEYS = {"taskId", "status", "progress", "stage", "message", "eta_seconds", "timestamp"}
@@ -85,10 +85,6 @@ class Rig:
         while (health := await self.health())["activeConnections"] != count:
             pass
         return health
-
-
-def data_of(event: ServerSentEvent) -> dict[str, Any]:
-    return msgspec.json.decode(event.data, type=dict[str, Any])
 
 
 @asynccontextmanager

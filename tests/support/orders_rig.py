@@ -16,6 +16,7 @@ from streamd.services.purchase_orders.settings import PurchaseOrderSettings
 from streamd.settings import Settings
 from streamd.testing import StreamReader, open_stream, run_server
 from tests.support.fake_server import respond
+from tests.support.messages import data_of
 
 ORDERS = "/api/purchase-orders"
 REALTIME = "/api/realtime/events"
@@ -80,7 +81,7 @@ class Rig:
     async def events_of(self, accepted: dict[str, str]) -> list[tuple[str, dict[str, Any]]]:
         """All events of an order, from its own URL: to its end, or to the error that ends it."""
         async with open_stream(self.url, path=accepted["eventsUrl"]) as reader:
-            return [(event.type, data_of(event)) for event in await read_to_end(reader, accepted["poId"])]
+            return [(event.type, data_of(event)) for event in await read_order(reader, accepted["poId"])]
 
     async def ended(self, accepted: dict[str, str]) -> dict[str, Any]:
         """The order, once its task has ended."""
@@ -90,7 +91,7 @@ class Rig:
         return await self.order(accepted)
 
 
-async def read_to_end(reader: StreamReader, po_id: str) -> list[ServerSentEvent]:
+async def read_order(reader: StreamReader, po_id: str) -> list[ServerSentEvent]:
     """The events of one order, up to the end of its last stage, or the error that ends it."""
     events = []
     while (event := await reader.next_event()) is not None:
@@ -104,10 +105,6 @@ async def read_to_end(reader: StreamReader, po_id: str) -> list[ServerSentEvent]
         if event.type == "error" and data["stage"] not in ("shopify_sync", "ai_enrichment"):
             return events
     raise EOFError(f"the stream ended after {events}")
-
-
-def data_of(event: ServerSentEvent) -> dict[str, Any]:
-    return msgspec.json.decode(event.data, type=dict[str, Any])
 
 
 def check_payload(type: str, data: dict[str, Any]) -> None:

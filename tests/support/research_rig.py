@@ -7,14 +7,14 @@ from typing import Any
 
 import attrs
 import httpx
-import msgspec
 import trio
 
 from streamd.services.research import Reader, ResearchQuery, SourceFailed, register_source
 from streamd.services.research.settings import ResearchSettings
 from streamd.settings import Settings
 from streamd.tasks.settings import TaskSettings
-from streamd.testing import RunningServer, open_stream, run_server
+from streamd.testing import RunningServer, run_server
+from tests.support.messages import StreamMessage, read_to_end
 
 REQUEST = {
     "areaId": "decision_makers",
@@ -144,15 +144,6 @@ def new_gate(company_id: str) -> trio.Event:
 
 
 @attrs.frozen
-class Message:
-    """One event of a session's stream."""
-
-    id: str
-    type: str
-    data: dict[str, Any]
-
-
-@attrs.frozen
 class SessionClient:
     """A client of one session, with the URLs from the answer to its start."""
 
@@ -170,16 +161,9 @@ class SessionClient:
         fields: dict[str, Any] = answer.json()
         return fields
 
-    async def follow(self, last_event_id: str | None = None) -> list[Message]:
+    async def follow(self, last_event_id: str | None = None) -> list[StreamMessage]:
         """Read the stream to its end."""
-        messages = []
-        async with open_stream(
-            self.server.url, path=self.urls["eventsUrl"], last_event_id=last_event_id
-        ) as stream:
-            while (event := await stream.next_event()) is not None:
-                data = msgspec.json.decode(event.data)
-                messages.append(Message(stream.last_event_id, event.type, data))
-        return messages
+        return await read_to_end(self.server.url, self.urls["eventsUrl"], last_event_id=last_event_id)
 
     async def result(self) -> dict[str, Any]:
         """Return the result after the end of the session."""

@@ -1,7 +1,7 @@
 """The strategy service under test: a running server with a client, and a model under the test's control."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import attrs
@@ -10,15 +10,14 @@ import msgspec
 import trio
 
 from streamd.events.bodies import decode_json
-from streamd.events.sse import ServerSentEvent
 from streamd.services.strategy.models import ProfileBody
 from streamd.services.strategy.profile import StrategyProfile, check_profile
 from streamd.services.strategy.settings import StrategySettings
 from streamd.settings import Settings
-from streamd.testing import open_stream, run_server
-from streamd.testing.reader import StreamReader
+from streamd.testing import StreamReader, open_stream, run_server
 from streamd.text.settings import TextSettings
 from tests.support.fake_server import Answer, FakeServer, fake_server
+from tests.support.messages import StreamMessage, read_to_end
 from tests.support.model_server import text_settings
 
 SECONDS = 30  # deadline of a test; none takes this long unless it fails
@@ -49,44 +48,21 @@ class StrategyClient:
         accepted: dict[str, Any] = answer.json()
         return accepted
 
-    def follow(self, strategy: dict[str, Any], last_event_id: str | None = None) -> Any:
+    def follow(
+        self, strategy: dict[str, Any], last_event_id: str | None = None
+    ) -> AbstractAsyncContextManager[StreamReader]:
         return open_stream(self.url, path=strategy["eventsUrl"], last_event_id=last_event_id)
 
-    async def read_all(self, strategy: dict[str, Any], last_event_id: str | None = None) -> list["TaskEvent"]:
+    async def read_all(
+        self, strategy: dict[str, Any], last_event_id: str | None = None
+    ) -> list[StreamMessage]:
         """Read a stream to its end."""
-        async with self.follow(strategy, last_event_id) as reader:
-            return [event async for event in read(reader)]
+        return await read_to_end(self.url, strategy["eventsUrl"], last_event_id=last_event_id)
 
     async def wait_for_end(self, strategy: dict[str, Any]) -> dict[str, Any]:
         await self.read_all(strategy)
         fields: dict[str, Any] = (await self.http.get(strategy["statusUrl"])).json()
         return fields
-
-
-@attrs.frozen
-class TaskEvent:
-    """One event of a task stream."""
-
-    id: str
-    type: str
-    data: dict[str, Any]
-
-
-def parse(event: ServerSentEvent) -> TaskEvent:
-    return TaskEvent(event.last_event_id, event.type, msgspec.json.decode(event.data))
-
-
-async def read(reader: StreamReader) -> AsyncIterator[TaskEvent]:
-    while (event := await reader.next_event()) is not None:
-        yield parse(event)
-
-
-async def read_until(reader: StreamReader, condition: Callable[[TaskEvent], bool]) -> TaskEvent:
-    """Read up to the next event that satisfies a condition, and return that event."""
-    while (event := await reader.next_event()) is not None:
-        if condition(parsed := parse(event)):
-            return parsed
-    raise EOFError("the stream ended before such an event")
 
 
 @asynccontextmanager

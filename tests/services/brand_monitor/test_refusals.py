@@ -10,7 +10,8 @@ import trio
 from streamd.app import create_app
 from streamd.settings import Settings
 from streamd.testing import StreamRefused, open_stream
-from tests.support.brand_rig import MENTIONS, PREFIX, REQUEST, Rig, data_of, rig
+from tests.support.brand_rig import MENTIONS, PREFIX, REQUEST, Rig, rig
+from tests.support.messages import data_of
 
 URL = f"{PREFIX}/analyses"
 

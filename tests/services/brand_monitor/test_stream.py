@@ -16,7 +16,8 @@ from streamd.services.brand_monitor.job import AnalysisJob
 from streamd.services.brand_monitor.settings import BrandMonitorSettings
 from streamd.testing import StreamRefused, open_stream
 from streamd.text import vader
-from tests.support.brand_rig import ERROR_KEYS, MENTIONS, PREFIX, PROGRESS_KEYS, REQUEST, data_of, many, rig
+from tests.support.brand_rig import ERROR_KEYS, MENTIONS, PREFIX, PROGRESS_KEYS, REQUEST, many, rig
+from tests.support.messages import data_of
 
 FOLLOWERS = 100
 LARGE = 10_000

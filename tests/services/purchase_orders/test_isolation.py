@@ -7,8 +7,9 @@ import pytest
 import trio
 
 from streamd.testing import StreamReader, open_stream
+from tests.support.messages import data_of
 from tests.support.order_events import CSV, outline, usual
-from tests.support.orders_rig import Rig, data_of, orders, read_to_end
+from tests.support.orders_rig import Rig, orders, read_order
 
 MERCHANTS = [f"shop-{number}.example" for number in range(5)]
 STREAMS = 100
@@ -108,7 +109,7 @@ async def test_a_stream_resumes_without_loss_or_repeat() -> None:
         accepted = await rig.accept(CSV)
         async with rig.follow(after="earliest") as reader:
             whole = [
-                (event.last_event_id, event.data) for event in await read_to_end(reader, accepted["poId"])
+                (event.last_event_id, event.data) for event in await read_order(reader, accepted["poId"])
             ]
         pieces: list[tuple[str, str]] = []
         after = "earliest"

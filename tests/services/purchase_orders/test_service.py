@@ -16,12 +16,12 @@ from streamd.tasks import Task
 from streamd.testing import StreamRefused, open_stream
 from streamd.text.settings import TextSettings
 from tests.support.fake_server import Answer, Exchange, fake_server, hang, hang_up, respond
+from tests.support.messages import data_of
 from tests.support.order_events import CSV, Events, outline, usual
 from tests.support.orders_rig import (
     CUT_OFF,
     PNG,
     Rig,
-    data_of,
     orders,
 )
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import attrs
 import httpx
-import msgspec
 import pytest
 import structlog.testing
 import trio
@@ -18,10 +17,10 @@ from streamd.services.research.configuration import load_areas
 from streamd.services.research.settings import ResearchSettings
 from streamd.testing import RunningServer, StreamRefused, open_stream
 from tests.support.fake_server import fake_server, respond
+from tests.support.messages import StreamMessage, parse
 from tests.support.research_rig import (
     BEGUN,
     REQUEST,
-    Message,
     SessionClient,
     new_gate,
     rig_settings,
@@ -319,7 +318,7 @@ async def test_hundred_streams_each_get_every_message(rig: tuple[RunningServer, 
     opened = new_gate("crowd")
     session = await start(*rig, areaId="gated", companyId="crowd")
     await BEGUN["crowd"].wait()
-    seen: list[list[Message]] = []
+    seen: list[list[StreamMessage]] = []
     waiting = 100
     all_connected = trio.Event()
 
@@ -329,7 +328,7 @@ async def test_hundred_streams_each_get_every_message(rig: tuple[RunningServer, 
         path = session.urls["eventsUrl"]
         async with open_stream(session.server.url, path=path) as stream:
             while (event := await stream.next_event()) is not None:
-                messages.append(Message(stream.last_event_id, event.type, msgspec.json.decode(event.data)))
+                messages.append(parse(event))
                 if len(messages) == 1:
                     waiting -= 1
                     if not waiting:

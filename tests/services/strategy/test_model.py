@@ -13,15 +13,12 @@ from streamd.services.strategy.catalogue import SECTIONS
 from streamd.settings import Settings
 from streamd.testing import run_server
 from tests.support.fake_server import Answer, Exchange, fake_server
+from tests.support.messages import StreamMessage, messages, next_message, read_until
 from tests.support.model_server import ControlledModel, begin, complete, refuse, say, text_settings
 from tests.support.strategy_rig import (
     PROFILE,
     STANDARD,
     StrategyClient,
-    TaskEvent,
-    parse,
-    read,
-    read_until,
     serving_model,
 )
 
@@ -68,18 +65,18 @@ async def test_text_is_streamed_as_it_is_generated_and_late_subscribers_get_it_a
                 )
                 assert (event.type, event.data["text_delta"]) == ("progress", piece)
             async with service.follow(strategy) as late:
-                snapshot = parse(await late.next_event())
+                snapshot = await next_message(late)
                 assert snapshot.data["text"] == HEAD + "Once upon "
                 assert snapshot.data["step"] == "analysis"
                 await model.say("a time")
-                following = await read_until(late, lambda one: True)
+                following = await next_message(late)
                 assert following.data["text_delta"] == "a time"
                 assert following.data["version"] == snapshot.data["version"] + 1
             status = (await service.http.get(strategy["statusUrl"])).json()
             assert status["text"] == HEAD + "Once upon a time"
             # A client that reconnects resumes, and gets each piece once.
             async with service.follow(strategy, last_event_id=event.id) as again:
-                assert (await read_until(again, lambda one: True)).data["text_delta"] == "a time"
+                assert (await next_message(again)).data["text_delta"] == "a time"
 
 
 HEAD = f"## {SECTIONS[0].title}\n\n"
@@ -111,7 +108,7 @@ async def test_polling_shows_the_state_of_the_stream() -> None:
         assert int(early.headers["retry-after"]) >= 1
 
 
-def is_delta(event: TaskEvent, text: str) -> bool:
+def is_delta(event: StreamMessage, text: str) -> bool:
     return event.data.get("text_delta") == text
 
 
@@ -123,7 +120,7 @@ async def test_cancelling_ends_the_stream_and_disconnects_from_the_model() -> No
         async with service.follow(strategy) as reader:
             answer = await service.http.post(strategy["cancelUrl"])
             assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
-            events = [one async for one in read(reader)]
+            events = [one async for one in messages(reader)]
         assert (events[-1].type, events[-1].data["code"]) == ("error", "cancelled")
         assert events[-1].data["error"] == "The strategy was cancelled"
         await model.left.wait()
@@ -223,9 +220,9 @@ async def test_hundred_streams_of_one_strategy_all_get_the_whole_text() -> None:
 
         async def follow(task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
             async with service.follow(strategy) as reader:
-                text = parse(await reader.next_event()).data["text"]
+                text = (await next_message(reader)).data["text"]
                 task_status.started()
-                async for event in read(reader):
+                async for event in messages(reader):
                     text += event.data.get("text_delta", "")
                 assert event.type == "complete"
                 assert event.data["result"]["text"] == text

@@ -8,8 +8,9 @@ import pytest
 import structlog.testing
 
 from streamd.services.strategy.catalogue import SECTIONS
-from streamd.testing.reader import StreamRefused
-from tests.support.strategy_rig import PROFILE, STANDARD, read, serving
+from streamd.testing import StreamRefused
+from tests.support.messages import messages
+from tests.support.strategy_rig import PROFILE, STANDARD, serving
 
 NAMES = [section.name for section in SECTIONS]
 
@@ -60,7 +61,7 @@ async def test_educational_content_is_published_between_steps() -> None:
     async with serving() as service:
         strategy = await service.create()
         async with service.follow(strategy) as reader:
-            events = [one async for one in read(reader)]
+            events = [one async for one in messages(reader)]
     order = [
         (one.type, one.data["step"])
         for one in events[1:]
