@@ -71,7 +71,7 @@ class HypercornContext(WorkerContext):
         super().__init__(None)  # no maximum number of requests
 
     async def end_keep_alive(self) -> None:
-        """Close each connection after its current answer from now on, and refuse new HTTP/2 streams."""
+        """Close each connection after its current answer from now on, and reject new HTTP/2 streams."""
         await self.terminated.set()
 
 
