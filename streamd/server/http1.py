@@ -1,8 +1,16 @@
 """HTTP/1.1: reading ahead while a request is being answered."""
 
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 import trio
+
+
+class Parser(Protocol):
+    """The consumer of the bytes that were read ahead."""
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes, without processing them yet."""
 
 
 class PipelinePause:
@@ -18,7 +26,7 @@ class PipelinePause:
         max_bytes: maximum number of bytes to buffer; reading then stops until the answer is complete.
     """
 
-    __slots__ = ("_buffer", "_feed", "_max_bytes", "_on_disconnect", "_on_pipeline_full", "_over", "_read")
+    __slots__ = ("_buffer", "_max_bytes", "_on_disconnect", "_on_pipeline_full", "_over", "_parser", "_read")
 
     def __init__(
         self,
@@ -33,11 +41,11 @@ class PipelinePause:
         self._max_bytes = max_bytes
         self._buffer = bytearray()
         self._over: trio.Event | None = None
-        self._feed: Callable[[bytes], None]
+        self._parser: Parser
 
-    def feed_to(self, feed: Callable[[bytes], None]) -> None:
-        """Set the function that takes the buffered bytes at the end of each pause."""
-        self._feed = feed
+    def feed_to(self, parser: Parser) -> None:
+        """Set the parser that takes the buffered bytes at the end of each pause."""
+        self._parser = parser
 
     async def clear(self) -> None:
         """Begin a pause."""
@@ -66,7 +74,7 @@ class PipelinePause:
         if self._buffer:
             data = bytes(self._buffer)
             self._buffer.clear()
-            self._feed(data)
+            self._parser.feed(data)
 
     async def _read_ahead(self) -> None:
         while data := await self._read():
