@@ -23,13 +23,11 @@ nine positional arguments           every connection: see :func:`protocol_argume
 ``app_send`` is a bound method      the connection object in the ASGI scope: see :func:`stream_of`
 ``Lifespan``, ``WorkerContext``     start-up and graceful shutdown
 ==================================  ====================================================================
-
-The task group that Hypercorn spawns with is a documented type; streamd's is in :mod:`.task_group`.
 """
 
 import weakref
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 import attrs
 import h11
@@ -129,11 +127,9 @@ def protocol_arguments(
 
     Args:
         app: an ASGI application.
-        config: of the server.
-        context: of the server.
-        task_group: of the connection.
+        config, context: of the server.
+        task_group, port: of the connection.
         state: of the application's lifespan; each request gets a copy.
-        port: the connection.
         is_tls: selects ``https`` as the scheme of its requests.
         client: address and port of the peer.
         server: address and port of the connection's own end.
@@ -213,8 +209,7 @@ class HTTP1Protocol(H11Protocol):
 
 def stream_of(send: Any) -> HypercornStream:
     """Return the stream that an ASGI ``send`` callable belongs to."""
-    stream: HypercornStream = send.__self__
-    return stream
+    return cast(HypercornStream, send.__self__)
 
 
 def websocket_of(stream: HypercornStream) -> Connection | None:
@@ -282,14 +277,14 @@ class HTTP2Protocol(H2Protocol):
         """Start a connection that began as HTTP/1.1."""
         await self.initiate(switch.headers, switch.settings)
         if switch.data:
-            await self.handle(RawData(switch.data))
+            await self.receive_data(switch.data)
 
     async def receive_data(self, data: bytes) -> None:
         """Process bytes of the client, empty at the end."""
         await self.handle(RawData(data))
 
     async def notify_disconnect(self) -> None:
-        """Tell the applications of all streams that the client has left."""
+        """Tell the applications that the client has left."""
         await self.handle(Closed())
 
     def flush_turn(self) -> None:
@@ -300,10 +295,8 @@ class HTTP2Protocol(H2Protocol):
 
     def revoke(self) -> None:
         """Revoke all wires, because the client is gone."""
-        wires = list(self.wires.values())
-        self.wires.clear()
-        for wire in wires:
-            wire.revoke()
+        for stream_id in list(self.wires):
+            self._revoke_wire(stream_id)
 
     def limit_buffer(self, stream: HypercornStream, max_bytes: int) -> None:
         """Make a new stream wait once it has buffered ``max_bytes`` for the peer's window."""
