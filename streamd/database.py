@@ -34,17 +34,17 @@ _log = structlog.get_logger(__name__)
 
 @attrs.frozen(kw_only=True)
 class StoreSettings:
-    """The store of tasks, orders and items."""
+    """The database of tasks, orders and items."""
 
     url: str = setting(
         "",
-        "sqlite:PATH keeps them in a file, which one streamd has to itself; memory: in this process alone. "
-        "Empty: sqlite:streamd.db in the working directory for `streamd serve`, memory: for an application "
-        "of your own.",
+        "sqlite:PATH keeps them in a file that one streamd uses alone; memory: in this process only. Empty: "
+        "sqlite:streamd.db in the working directory for `streamd serve`, memory: for an application of your "
+        "own.",
     )
     synchronous: str = setting(
         "normal",
-        "What a write survives: normal the end of the process, full that of the machine, too.",
+        "Durability of a write: normal survives a crash of the process, full that of the machine, too.",
         one_of("normal", "full"),
     )
 

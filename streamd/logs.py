@@ -11,14 +11,16 @@ from .config import one_of, setting
 
 @attrs.frozen(kw_only=True)
 class LoggingSettings:
-    """What streamd writes to standard error."""
+    """The log on standard error."""
 
     level: str = setting(
         "info",
-        "Least severity that is written: debug, info, warning or error.",
+        "Minimum severity: debug, info, warning or error.",
         one_of("debug", "info", "warning", "error"),
     )
-    format: str = setting("console", "console for people, json for machines.", one_of("console", "json"))
+    format: str = setting(
+        "console", "Format: console for people, json for machines.", one_of("console", "json")
+    )
 
 
 def configure_logging(settings: LoggingSettings) -> None:

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from .config import positive, setting
+from .config import positive, tuning
 
 OTHER: Final = "other"
 _LABEL_CHARS_MAX: Final = 64  # a longer type is cut in the label; series names are for reading
@@ -24,11 +24,12 @@ _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 
 @attrs.frozen(kw_only=True)
 class MetricsSettings:
-    """The Prometheus endpoint."""
+    """The Prometheus endpoint (/metrics)."""
 
-    max_type_labels: int = setting(
+    max_type_labels: int = tuning(
         50,
-        "Event types that get a label value of their own (count); later ones are counted as `other`.",
+        "Maximum number of event types with a label value of their own (count). Further ones are counted as "
+        "`other`.",
         positive,
     )
 

@@ -44,7 +44,7 @@ class RuntimeSettings(BrokerSettings):
         yield from check_order(
             self,
             "log.max_age_seconds",
-            "tasks.gone_seconds",
+            "tasks.tombstone_seconds",
             "a task id may be used again only after the log has forgotten it",
         )
 

@@ -132,7 +132,7 @@ WEBSOCKET: Final = Scenario(
 
 def _with_and_without_gc_tuning(scenario: Scenario) -> Scenario:
     tuned, stock = "streamd gc tuned", "streamd gc stock"
-    variable = "STREAMD_SERVER__GC_TUNING"
+    variable = "STREAMD_TUNING__SERVER__GC_TUNING"
     return attrs.evolve(
         scenario,
         name=scenario.name.replace("paced", "gc"),

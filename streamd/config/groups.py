@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import attrs
 
 from .clashes import Clash, check_order
-from .fields import at_most, not_negative, positive, setting
+from .fields import at_most, not_negative, positive, setting, tuning
 
 
 @attrs.frozen(kw_only=True)
@@ -13,7 +13,7 @@ class StreamSettings:
     """The event streams of this service."""
 
     heartbeat_seconds: float = setting(15.0, "Idle time before a heartbeat is sent (s).", positive)
-    max_lifetime_seconds: float = setting(
+    max_lifetime_seconds: float = tuning(
         0.0,
         "Maximum lifetime of a stream; then `closing` asks the client to reconnect (s; 0: unlimited).",
         not_negative,
@@ -39,7 +39,7 @@ class RetrySettings:
     backoff_seconds: float = setting(
         0.5, "Wait before the second attempt; it doubles before each further one (s).", positive
     )
-    max_wait_seconds: float = setting(8.0, "Maximum wait between two attempts (s).", positive)
+    max_wait_seconds: float = setting(8.0, "Maximum wait that the doubling reaches (s).", positive)
 
     def clashes(self) -> Iterator[Clash]:
         """Yield the contradictions within the group."""

@@ -256,7 +256,8 @@ def _closest(root: type, path: str) -> Setting | None:
     same_name = [each.path for each in known.values() if each.name == name]
     if same_name:
         return known[difflib.get_close_matches(path, same_name, n=1, cutoff=0)[0]]
-    near = {each.name: each for each in known.values() if each.table in (table, f"{TUNING}.{table}")}
+    section = table.removeprefix(f"{TUNING}.")
+    near = {each.name: each for each in known.values() if each.attribute.rpartition(".")[0] == section}
     if near:
         return next((near[match] for match in difflib.get_close_matches(name, near, n=1)), None)
     return next((known[match] for match in difflib.get_close_matches(path, known, n=1)), None)

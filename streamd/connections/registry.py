@@ -5,7 +5,7 @@ import random
 import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Final
 
 import trio
 
@@ -16,6 +16,12 @@ from ..metrics import Metrics
 from .connection import CloseReason, Connection, Identity
 from .group import Group
 from .settings import ConnectionSettings
+
+MAX_CLIENT_ID_CHARS: Final = 128
+"""Longest client id; enough for a UUID with a prefix, and short in every list of connections."""
+REPLACED_RETRY_MS: Final = 86_400_000
+"""Reconnection time of a client that another with its client id replaced: a day. If it came back by itself,
+the two would replace each other for ever."""
 
 
 class Registry:
@@ -77,7 +83,7 @@ class Registry:
         """
         id = secrets.token_hex(16)
         if client_id is not None:
-            _check_client_id(client_id, self._settings.max_client_id_chars)
+            _check_client_id(client_id, MAX_CLIENT_ID_CHARS)
         return Connection(
             id=id,
             client_id=client_id or id,
@@ -106,7 +112,7 @@ class Registry:
         before = self._by_client.get(key)
         self._by_client[key] = connection
         if before is not None:
-            before.close(CloseReason.REPLACED, retry_ms=self._settings.replaced_retry_ms)
+            before.close(CloseReason.REPLACED, retry_ms=REPLACED_RETRY_MS)
         self._empty = self._empty if not self._empty.is_set() else trio.Event()
 
     def _take_slots(self, connection: Connection) -> None:

@@ -1,90 +1,78 @@
 """Settings of client connections and of long polling."""
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 import attrs
 
-from ..config import INT32_MAX, Clash, at_most, check_order, not_negative, positive, setting
+from ..config import Clash, at_most, check_order, not_negative, positive, setting, tuning
 
 
 @attrs.frozen(kw_only=True)
 class ConnectionSettings:
-    """The number of clients, their heartbeats, and the limits for slow ones."""
+    """Connections: limits, heartbeats, health and lifetime."""
+
+    removed: ClassVar = {
+        "replaced_retry_ms": "a replaced client is always told to stay away for a day",
+        "max_client_id_chars": "a client id has at most 128 characters",
+        "max_listed": "/connections lists at most 1000",
+    }
 
     max_connections: int = setting(
         10_000,
-        "Connections at once (count); the next is answered 503 with Retry-After.",
+        "Maximum number of connections (count). Further ones get 503 with Retry-After.",
         positive,
     )
     max_per_user: int = setting(
-        0,
-        "Connections of one user at once (count; 0: no limit of its own).",
-        not_negative,
+        0, "Maximum number of connections of one user (count; 0: unlimited).", not_negative
     )
     max_per_address: int = setting(
-        0,
-        "Connections from one address at once (count; 0: no limit of its own).",
-        not_negative,
+        0, "Maximum number of connections from one address (count; 0: unlimited).", not_negative
     )
-    retry_after_seconds: float = setting(5.0, "What Retry-After says when there is no place (s).", positive)
-    max_topics: int = setting(100, "Topics and patterns one subscription may name (count).", positive)
-    max_pattern_bytes: int = setting(1024, "Longest pattern (bytes of UTF-8).", positive)
+    retry_after_seconds: float = tuning(5.0, "Retry-After of a rejected connection (s).", positive)
+    max_topics: int = tuning(
+        100, "Maximum number of topics and patterns of one subscription (count).", positive
+    )
+    max_pattern_bytes: int = tuning(1024, "Maximum length of a pattern (bytes of UTF-8).", positive)
     heartbeat_seconds: float = setting(
         15.0,
-        "A connection that was quiet for this long gets a heartbeat (s).",
+        "Idle time before a heartbeat is sent (s). Keep it below the idle timeout of every proxy on the way.",
         positive,
     )
-    min_heartbeat_seconds: float = setting(
-        1.0,
-        "The shortest heartbeat a client may ask for (s).",
-        positive,
+    min_heartbeat_seconds: float = tuning(
+        1.0, "Minimum heartbeat interval that a client may request (s).", positive
     )
-    max_heartbeat_seconds: float = setting(
-        300.0,
-        "The longest heartbeat a client may ask for (s).",
-        positive,
+    max_heartbeat_seconds: float = tuning(
+        300.0, "Maximum heartbeat interval that a client may request (s).", positive
     )
-    unhealthy_seconds: float = setting(
+    unhealthy_seconds: float = tuning(
         30.0,
-        "Queued bytes that make no progress for this long make a connection unhealthy (s).",
+        "Time without progress of queued bytes after which a connection is unhealthy (s).",
         positive,
     )
     stale_seconds: float = setting(
-        120.0,
-        "Queued bytes that make no progress for this long make it stale; it is then closed (s).",
-        positive,
+        120.0, "Time without progress of queued bytes after which a connection is closed (s).", positive
     )
-    sweep_seconds: float = setting(
-        1.0,
-        "How often connections are looked at for heartbeats, health and lifetime (s).",
-        positive,
+    sweep_seconds: float = tuning(
+        1.0, "Interval of the checks for heartbeats, health and lifetime (s).", positive
     )
     max_lifetime_seconds: float = setting(
         0.0,
-        "A connection is ended with `closing` after this, to reconnect (s; 0: no limit).",
+        "Maximum lifetime of a connection; then `closing` asks the client to reconnect (s; 0: unlimited).",
         not_negative,
     )
-    lifetime_jitter: float = setting(
+    lifetime_jitter: float = tuning(
         0.1,
-        "How much of the lifetime is random, so that clients do not return all at once (0 to 1).",
+        "Random part of the lifetime, which spreads the reconnects (0 to 1).",
         not_negative,
         at_most(1),
     )
-    retry_ms: int = setting(
-        2000,
-        "Reconnection time sent to SSE clients when a stream opens (ms, WHATWG `retry`).",
-        not_negative,
+    retry_ms: int = tuning(
+        2000, "Reconnection time sent at the start of an SSE stream (ms, WHATWG `retry`).", not_negative
     )
-    replaced_retry_ms: int = setting(
-        86_400_000,
-        "Reconnection time for a client that another with its client id replaced (ms): it should not come "
-        "back by itself, or the two would replace each other for ever.",
-        not_negative,
-        at_most(INT32_MAX),
+    max_message_bytes: int = tuning(
+        65_536, "Maximum size of a message from a WebSocket client (bytes).", positive
     )
-    max_client_id_chars: int = setting(128, "Longest client id (count of characters).", positive)
-    max_listed: int = setting(1000, "Connections that /connections lists at most (count).", positive)
-    max_message_bytes: int = setting(65_536, "Largest message a WebSocket client may send (bytes).", positive)
 
     def clashes(self) -> Iterator[Clash]:
         """Yield the contradictions within the section."""
@@ -98,18 +86,19 @@ class ConnectionSettings:
 
 @attrs.frozen(kw_only=True)
 class PollSettings:
-    """Long-poll, for networks that spoil streams."""
+    """Long polling, for networks that break streams."""
 
-    wait_seconds: float = setting(
-        25.0,
-        "How long a poll waits when the client does not say (s).",
-        not_negative,
+    wait_seconds: float = tuning(25.0, "Timeout of a poll that does not set its own (s).", not_negative)
+    max_wait_seconds: float = setting(
+        55.0,
+        "Maximum timeout that a poll, or a claim of a task, may set (s). Keep it below the idle timeout of "
+        "every proxy on the way.",
+        positive,
     )
-    max_wait_seconds: float = setting(55.0, "The longest wait a client may ask for (s).", positive)
-    max_events: int = setting(500, "Events in one answer (count).", positive)
+    max_events: int = tuning(500, "Maximum number of events in the answer to a poll (count).", positive)
 
     def clashes(self) -> Iterator[Clash]:
         """Yield the contradictions within the section."""
         yield from check_order(
-            self, "wait_seconds", "max_wait_seconds", "the wait by default is one a client may ask for"
+            self, "wait_seconds", "max_wait_seconds", "the default must be one that a client may set"
         )

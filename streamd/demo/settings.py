@@ -5,20 +5,20 @@ from collections.abc import Iterator
 
 import attrs
 
-from ..config import Clash, positive, setting
+from ..config import Clash, positive, setting, tuning
 
 
 @attrs.frozen(kw_only=True)
 class DemoSettings:
-    """The built-in sources: this machine's figures, and files followed line by line."""
+    """The built-in sources: this machine's load, and files followed line by line."""
 
-    enabled: bool = setting(False, "Publish this machine's CPU, memory, disk and network figures.")
-    topic: str = setting("host/metrics", "Topic of the figures.")
-    interval_seconds: float = setting(1.0, "Time between two figures (s).", positive)
+    enabled: bool = setting(False, "Publish this machine's CPU, memory, disk and network load.")
+    topic: str = setting("host/metrics", "Topic of the load.")
+    interval_seconds: float = tuning(1.0, "Interval between two samples of the load (s).", positive)
     follow: list[str] = setting([], "Files to follow line by line.")
     follow_topic: str = setting(
         "files/{name}",
-        "Topic of a followed file's lines; {name} is the file's name.",
+        "Topic of the lines of a followed file; {name} stands for the file's name.",
     )
 
     def clashes(self) -> Iterator[Clash]:

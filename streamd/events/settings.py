@@ -2,26 +2,28 @@
 
 import attrs
 
-from ..config import positive, setting
+from ..config import positive, setting, tuning
 
 
 @attrs.frozen(kw_only=True)
 class EventSettings:
-    """Limits of one event, and of one request that publishes."""
+    """Limits of events, and of the requests that publish them."""
 
     max_event_bytes: int = setting(
         1_048_576,
-        "Largest event: topics, type and data (bytes). A larger one is refused with 413.",
+        "Maximum size of an event: topics, type and data (bytes). Larger ones are rejected with 413.",
         positive,
     )
-    max_topics_per_event: int = setting(16, "Topics one event may be published under (count).", positive)
-    max_topic_bytes: int = setting(1024, "Longest topic (bytes of UTF-8).", positive)
+    max_topics_per_event: int = tuning(16, "Maximum number of topics of an event (count).", positive)
+    max_topic_bytes: int = tuning(1024, "Maximum length of a topic (bytes of UTF-8).", positive)
     max_body_bytes: int = setting(
         8_388_608,
-        "Largest body of a request (bytes). NDJSON that comes in chunks is bounded by the line instead.",
+        "Maximum size of a request body (bytes). Streamed NDJSON is limited by tuning.events.max_line_bytes.",
         positive,
     )
-    max_line_bytes: int = setting(2_097_152, "Longest line of NDJSON (bytes).", positive)
-    body_timeout_seconds: float = setting(60.0, "A body that arrives slower is refused (s).", positive)
-    max_idempotency_key_bytes: int = setting(256, "Longest idempotency key (bytes of UTF-8).", positive)
-    max_batch_events: int = setting(1000, "Events in one JSON array (count).", positive)
+    max_line_bytes: int = tuning(2_097_152, "Maximum length of a line of NDJSON (bytes).", positive)
+    body_timeout_seconds: float = tuning(60.0, "Timeout for receiving a request body (s).", positive)
+    max_idempotency_key_bytes: int = tuning(
+        256, "Maximum length of an idempotency key (bytes of UTF-8).", positive
+    )
+    max_batch_events: int = tuning(1000, "Maximum number of events in one JSON array (count).", positive)

@@ -130,7 +130,7 @@ class EventStream(TrioResponse):
 
     async def _serve_generator(self, generator: AsyncIterator[Any], scope: Scope, send: Send) -> None:
         hub = self._broker.settings.hub
-        queue = SendQueue(hub.channel_capacity, hub.channel_bytes)
+        queue = SendQueue(hub.send_queue_events, hub.send_queue_bytes)
         source = GeneratedSource(generator, queue)
         with admit(self._broker, "sse", self._request, queue) as connection:
             async with trio.open_nursery() as nursery:

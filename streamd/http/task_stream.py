@@ -34,7 +34,7 @@ async def task_stream(
         kind: the kind it must have; None for any.
         group: connections that share limits and statistics with this one.
         heartbeat_seconds: interval of heartbeats on a quiet stream (s); None for
-            ``tasks.heartbeat_seconds``.
+            ``connections.heartbeat_seconds``.
 
     Raises:
         NotFound: there is no such task of that kind.
@@ -47,7 +47,7 @@ async def task_stream(
     cursor = parse_cursor(request, "last_event_id")
     opening = await open_task(runtime.tasks, task_id, cursor, runtime.broker.log.head)
     if heartbeat_seconds is None:
-        heartbeat_seconds = runtime.settings.tasks.heartbeat_seconds
+        heartbeat_seconds = runtime.settings.connections.heartbeat_seconds
     return TaskStream(task_id, opening, group=group, heartbeat_seconds=heartbeat_seconds)
 
 

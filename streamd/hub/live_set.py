@@ -13,7 +13,7 @@ Positions in the log, oldest first::
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from ..events import Batch, Event, EventId, Selectors
 from ..log.port import Log, Page
@@ -21,6 +21,8 @@ from ..metrics import Metrics
 from .index import SelectorIndex
 from .send_queue import SendQueue
 from .settings import HubSettings
+
+_CACHED_TOPICS: Final = 10_000  # topics with their matching patterns in memory: some 3 MB
 
 
 class LiveSubscriber(Protocol):
@@ -73,7 +75,7 @@ class LiveSet:
         self._log = log
         self._settings = settings
         self._metrics = metrics
-        self._index: SelectorIndex[LiveSubscriber] = SelectorIndex(settings.pattern_cache_topics)
+        self._index: SelectorIndex[LiveSubscriber] = SelectorIndex(_CACHED_TOPICS)
         self._ring: deque[Event] = deque()
         self._ring_bytes = 0
         self._ring_floor = log.head  # the position just before the oldest event in the ring
@@ -103,7 +105,7 @@ class LiveSet:
                 break
             if subscription.selectors.matches(event.topics):
                 missed.append(event)
-                if len(missed) > self._settings.channel_capacity:
+                if len(missed) > self._settings.send_queue_events:
                     return False
         for event in reversed(missed):
             if not queue.put_nowait(event):

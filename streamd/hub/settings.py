@@ -1,60 +1,58 @@
-"""Settings of the fan-out."""
+"""Settings of the hub."""
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 import attrs
 
-from ..config import Clash, check_order, positive, setting
+from ..config import Clash, check_order, positive, tuning
 
 
 @attrs.frozen(kw_only=True)
 class HubSettings:
-    """The fan-out: from the log's tail to subscriptions."""
+    """The hub: fan-out from the log to subscriptions."""
 
-    channel_capacity: int = setting(
+    renamed: ClassVar = {"channel_capacity": "send_queue_events", "channel_bytes": "send_queue_bytes"}
+    removed: ClassVar = {"pattern_cache_topics": "the cache holds 10_000 topics"}
+
+    send_queue_events: int = tuning(
         256,
-        "Events waiting for one subscriber before its overflow policy applies (count).",
+        "Maximum number of events in a subscriber's send queue (count). Then its overflow policy applies.",
         positive,
     )
-    channel_bytes: int = setting(
+    send_queue_bytes: int = tuning(
         1_048_576,
-        "Bytes of events waiting for one subscriber before its overflow policy applies (bytes); a single "
-        "event may have more.",
+        "Maximum size of the send queue of a subscriber (bytes). A single event may be larger.",
         positive,
     )
-    batch_events: int = setting(256, "Events the fan-out takes from the log in one turn (count).", positive)
-    batch_bytes: int = setting(
+    batch_events: int = tuning(
+        256, "Maximum number of events that the fan-out takes from the log at once (count).", positive
+    )
+    batch_bytes: int = tuning(
         262_144,
-        "Bytes the fan-out takes from the log in one turn, and a subscriber's page of replay (bytes).",
+        "Maximum size of such a batch, and of a page that a subscriber reads from the log (bytes).",
         positive,
     )
-    ring_events: int = setting(
+    ring_events: int = tuning(
         1024,
-        "Events kept at hand so that a resuming subscriber joins without reading the log (count).",
+        "Maximum number of recent events in the ring, from which resuming subscribers join without reading "
+        "the log (count).",
         positive,
     )
-    ring_bytes: int = setting(
-        8_388_608,
-        "Bytes of events kept at hand for that (bytes of topics, type and data).",
-        positive,
-    )
-    max_lag_events: int = setting(
+    ring_bytes: int = tuning(8_388_608, "Maximum size of the ring: topics, type and data (bytes).", positive)
+    max_lag_events: int = tuning(
         20_000,
-        "Events published but not yet fanned out before publishing is refused with 503 (count).",
+        "Maximum number of events that are published but not fanned out (count). Beyond it, publishing is "
+        "rejected with 503.",
         positive,
     )
-    turn_ms: float = setting(
+    turn_ms: float = tuning(
         0.1,
-        "The fan-out lets other tasks run this often (ms), and goes on for as long as these took. Short "
-        "turns let further events be published while one is fanned out, which then go out together.",
+        "Time the fan-out works before other trio tasks run (ms). Its next turn lasts as long as they took: "
+        "more events gather meanwhile, and leave in one write.",
         positive,
     )
-    max_turn_ms: float = setting(2.0, "The longest turn of the fan-out (ms).", positive)
-    pattern_cache_topics: int = setting(
-        10_000,
-        "Topics whose matching patterns are remembered (count).",
-        positive,
-    )
+    max_turn_ms: float = tuning(2.0, "Maximum length of such a turn (ms).", positive)
 
     def clashes(self) -> Iterator[Clash]:
         """Yield the contradictions within the section."""

@@ -22,6 +22,9 @@ from .port import Page, Receipt
 from .settings import LogSettings
 
 _SCAN_MAX: Final = 2048  # entries scanned for one page: about a millisecond without a checkpoint
+# Topics for which the log remembers how far it dropped events: some 20 MB. Beyond it the oldest are folded
+# into one record, which may report a gap where there was none.
+_TRUNCATION_RECORDS_MAX: Final = 100_000
 _SWEEP_SECONDS: Final = 1.0  # how late an event expires in a log that is neither read nor written
 
 
@@ -250,6 +253,6 @@ class MemoryLog:
     def _record_truncation(self, topic: str, event_id: EventId) -> None:
         newest = max(event_id, self._truncated.pop(topic, EARLIEST))
         self._truncated[topic] = newest
-        if len(self._truncated) > self._settings.max_truncation_records:
+        if len(self._truncated) > _TRUNCATION_RECORDS_MAX:
             oldest = next(iter(self._truncated))
             self._forgotten = max(self._forgotten, self._truncated.pop(oldest))

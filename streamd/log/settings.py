@@ -1,7 +1,7 @@
 """Settings of the event log."""
 
 from collections.abc import Iterator
-from typing import Final
+from typing import ClassVar, Final
 
 import attrs
 
@@ -12,30 +12,30 @@ KNOWN_LOG_URLS: Final = ("memory:",)
 
 @attrs.frozen(kw_only=True)
 class LogSettings:
-    """Retention of events for replay."""
+    """The event log: its storage and its retention."""
+
+    removed: ClassVar = {"max_truncation_records": "the log keeps 100_000 of these records"}
 
     url: str = setting(
         "memory:",
-        "Which log: memory: keeps events in this process; they do not survive a restart.",
+        "Storage of the log. memory: keeps events in this process; they do not survive a restart.",
     )
-    max_events: int = setting(100_000, "Events kept in all (count); the oldest go first.", positive)
+    max_events: int = setting(
+        100_000, "Maximum number of events (count). The oldest are dropped first.", positive
+    )
     max_bytes: int = setting(
         268_435_456,
-        "Bytes of events kept in all (bytes of topics, type and data).",
+        "Maximum size of all events: topics, type and data (bytes). The oldest are dropped first.",
         positive,
     )
-    max_age_seconds: float = setting(86_400.0, "Events older than this go (s).", positive)
-    topic_max_events: int = setting(10_000, "Events kept under one topic (count).", positive)
-    topic_max_bytes: int = setting(33_554_432, "Bytes of events kept under one topic (bytes).", positive)
+    max_age_seconds: float = setting(86_400.0, "Maximum age of an event (s).", positive)
+    topic_max_events: int = setting(10_000, "Maximum number of events under one topic (count).", positive)
+    topic_max_bytes: int = setting(
+        33_554_432, "Maximum size of all events under one topic (bytes).", positive
+    )
     topic_max_age_seconds: float = setting(
         86_400.0,
-        "Events under a topic older than this go (s); the shorter of this and max_age_seconds holds.",
-        positive,
-    )
-    max_truncation_records: int = setting(
-        100_000,
-        "Topics for which the log remembers how far it dropped events (count); beyond it the oldest are "
-        "folded into one record, which may report a gap where there was none.",
+        "Maximum age of an event under a topic (s). The shorter of this and max_age_seconds applies.",
         positive,
     )
 
@@ -44,5 +44,5 @@ class LogSettings:
         if self.url not in KNOWN_LOG_URLS:
             yield Clash(("url",), "must be one of the known logs: " + ", ".join(KNOWN_LOG_URLS))
         yield from check_order(
-            self, "topic_max_events", "max_events", "one topic cannot keep more than all of them"
+            self, "topic_max_events", "max_events", "one topic cannot keep more events than the log"
         )

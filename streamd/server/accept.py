@@ -20,6 +20,7 @@ _log = structlog.get_logger(__name__)
 
 _EXHAUSTED: Final = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
 _CLOSED: Final = {errno.EBADF, errno.ENOTSOCK}
+_PAUSE_SECONDS: Final = 0.1  # before the next attempt after EMFILE: short for clients, and no busy loop
 
 Accepted = Callable[[ListenerInfo, socket.socket, Any], ServerConnection]
 
@@ -34,7 +35,7 @@ class Listener(trio.abc.Listener[ServerConnection]):
         sock: listening.
         tls: context of TLS; None for plain TCP.
         accepted: makes the connection of an accepted socket and its peer's address.
-        settings: the maximum number of accepts in a row, and the length of a pause.
+        settings: the maximum number of accepts in a row.
         metrics: counts the pauses.
     """
 
@@ -52,7 +53,6 @@ class Listener(trio.abc.Listener[ServerConnection]):
         self._accepted = accepted
         self._metrics = metrics
         self._each_pass = settings.accepts_each_pass
-        self._pause_seconds = settings.accept_pause_seconds
         self._in_a_row = 0
         self._is_exhausted = False
 
@@ -85,7 +85,7 @@ class Listener(trio.abc.Listener[ServerConnection]):
                 self._is_exhausted = True
                 _log.error("accepting_paused", error=str(error))
             # If it were raised, `serve_listeners` would wait as well, and log a traceback each time.
-            await trio.sleep(self._pause_seconds)
+            await trio.sleep(_PAUSE_SECONDS)
         # Any other error concerns one connection, which is gone already.
 
     async def aclose(self) -> None:

@@ -63,6 +63,7 @@ _log = structlog.get_logger(__name__)
 
 _LINGER_ZERO: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: close() drops unsent bytes (RST)
 _RECEIVE_BYTES: Final = 65_536
+_HTTP2_STREAM_BUFFER_BYTES: Final = 65_536  # an HTTP/2 stream's initial window: less would only delay it
 _CHUNK: Final = attrgetter("chunk")
 _EVENT_STREAM: Final = attrgetter("sse")
 _WEBSOCKET: Final = attrgetter("websocket")
@@ -317,7 +318,7 @@ class ServerConnection(trio.abc.AsyncResource):
         protocol = self._protocol
         if isinstance(protocol, HTTP2Protocol):
             extensions[CONNECTION_EXTENSION] = HTTP2Stream(
-                protocol, stream_of(send), self._output, self._server.settings.http2_stream_buffer_bytes
+                protocol, stream_of(send), self._output, _HTTP2_STREAM_BUFFER_BYTES
             )
         else:
             extensions[CONNECTION_EXTENSION] = self

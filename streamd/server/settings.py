@@ -1,6 +1,7 @@
 """Settings of the server: listeners, HTTP limits, graceful shutdown."""
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 import attrs
 
@@ -14,129 +15,111 @@ from ..config import (
     serialize_origin,
     setting,
     to_toml,
+    tuning,
 )
 
 
 @attrs.frozen(kw_only=True)
 class ServerSettings:
-    """Listeners, HTTP limits and the way down."""
+    """Listeners, HTTP limits and graceful shutdown."""
+
+    removed: ClassVar = {
+        "accept_pause_seconds": "the pause after EMFILE or ENFILE is 0.1 s",
+        "http2_stream_buffer_bytes": "an HTTP/2 stream buffers up to 65_536 bytes",
+    }
 
     bind: list[str] = setting(
         ["127.0.0.1:8080"],
-        "Addresses to listen on, each HOST:PORT ([::1]:8080 for IPv6); port 0 lets the system choose.",
+        "Addresses to listen on, each HOST:PORT ([::1]:8080 for IPv6). Port 0 lets the system choose.",
     )
     certfile: str = setting(
         "",
-        "PEM file with the TLS certificate chain. Empty: plain HTTP. HTTP/2 is offered by ALPN over TLS, "
-        "and with prior knowledge (h2c) without.",
+        "PEM file with the TLS certificate chain. Empty: plain HTTP. HTTP/2 is negotiated by ALPN over TLS, "
+        "and by prior knowledge (h2c) without.",
     )
     keyfile: str = setting("", "PEM file with the TLS private key.")
-    backlog: int = setting(
-        2048,
-        "Connections the kernel may hold before they are accepted (count).",
-        positive,
-        at_most(INT32_MAX),
-    )
-    accepts_each_pass: int = setting(
-        4,
-        "Connections accepted before those that are open have their turn (count).",
-        positive,
-    )
-    accept_pause_seconds: float = setting(
-        0.1,
-        "When open files have run out, no connection is accepted for so long (s); then it is tried again.",
-        positive,
-    )
-    arrivals_each_pass: int = setting(
-        4,
-        "Connections that are begun or ended before everybody else has a turn (count). After a restart all "
-        "clients come at once, and would hold up those who are in already.",
-        positive,
+    cors_origins: list[str] = setting(
+        [],
+        "Origins whose pages may use the API and open its WebSocket, such as https://app.example; "
+        '["*"] for all. Empty: only pages of the server\'s own origin may.',
     )
     drain_seconds: float = setting(
         10.0,
-        "After SIGTERM: how long clients have to leave before their connections are closed (s). Their "
-        "reconnects are spread over the same time.",
+        "Graceful shutdown: time for clients to leave after SIGTERM, before their connections are closed, "
+        "and over which their reconnects are spread (s).",
         not_negative,
     )
-    grace_seconds: float = setting(
-        2.0,
-        "After draining: how long ordinary answers under way have before their sockets are closed (s).",
-        not_negative,
-    )
-    write_timeout_seconds: float = setting(
-        60.0,
-        "A single socket write that takes longer aborts its connection (s): the peer has stopped reading.",
-        positive,
+    grace_seconds: float = tuning(
+        2.0, "Graceful shutdown: time for responses in progress after that (s).", not_negative
     )
     keep_alive_seconds: float = setting(
         30.0,
-        "An idle kept-alive connection is closed after this (s).",
+        "Keep-alive timeout of an idle connection (s). Keep it above that of a proxy in front.",
         positive,
     )
-    request_head_timeout_seconds: float = setting(
+    request_head_timeout_seconds: float = tuning(
         10.0,
-        "A request whose head takes longer from its first byte is given up (s).",
+        "Timeout for a request head, from its first byte, so that a trickling client (slowloris) cannot "
+        "extend it (s).",
         positive,
     )
-    tls_handshake_timeout_seconds: float = setting(
-        10.0,
-        "A TLS handshake that takes longer is given up (s).",
+    write_timeout_seconds: float = tuning(
+        60.0, "Timeout of a single socket write; then the connection is aborted (s).", positive
+    )
+    tls_handshake_timeout_seconds: float = tuning(10.0, "Timeout of a TLS handshake (s).", positive)
+    max_request_head_bytes: int = tuning(
+        65_536, "Maximum size of a request head: request line and headers (bytes).", positive
+    )
+    http2_max_concurrent_streams: int = tuning(
+        256, "Maximum number of open streams on one HTTP/2 connection (count).", positive, at_most(INT32_MAX)
+    )
+    backlog: int = tuning(
+        2048,
+        "Maximum number of connections that the kernel queues before they are accepted (count).",
+        positive,
+        at_most(INT32_MAX),
+    )
+    accepts_each_pass: int = tuning(
+        4, "Maximum number of connections accepted per event-loop pass (count).", positive
+    )
+    arrivals_each_pass: int = tuning(
+        4,
+        "Maximum number of connection setups and teardowns per event-loop pass, so that a reconnect storm "
+        "cannot starve the fan-out (count).",
         positive,
     )
-    tcp_user_timeout_ms: int = setting(
+    tcp_user_timeout_ms: int = tuning(
         60_000,
-        "TCP_USER_TIMEOUT: the kernel drops a peer that acknowledges nothing for this long (ms; 0 leaves "
-        "the system's default).",
+        "TCP_USER_TIMEOUT: time after which the kernel drops a peer that acknowledges nothing (ms; 0: the "
+        "system's default).",
         not_negative,
         at_most(INT32_MAX),
     )
-    tcp_notsent_lowat_bytes: int = setting(
+    tcp_notsent_lowat_bytes: int = tuning(
         65_536,
-        "TCP_NOTSENT_LOWAT: unsent bytes the kernel may hold for a connection (bytes; 0 leaves the "
-        "system's default). Without it a stalled reader takes in about 4 MB.",
+        "TCP_NOTSENT_LOWAT: maximum size of unsent data that the kernel holds for a connection (bytes; 0: "
+        "the system's default). Without it a slow consumer takes about 4 MB.",
         not_negative,
         at_most(INT32_MAX),
     )
-    send_buffer_bytes: int = setting(
+    send_buffer_bytes: int = tuning(
         0,
-        "SO_SNDBUF: the kernel's send buffer of a connection (bytes; 0 leaves the system's default, which "
+        "SO_SNDBUF: size of a connection's send buffer in the kernel (bytes; 0: the system's default, which "
         "grows as needed).",
         not_negative,
         at_most(INT32_MAX),
     )
-    http2_max_concurrent_streams: int = setting(
-        256,
-        "Streams a client may have open on one HTTP/2 connection (count).",
-        positive,
-        at_most(INT32_MAX),
-    )
-    http2_stream_buffer_bytes: int = setting(
-        65_536,
-        "Bytes that may wait for the window of one HTTP/2 stream before what feeds it has to wait (bytes).",
-        positive,
-    )
-    max_request_head_bytes: int = setting(
-        65_536,
-        "Largest request head: request line and headers (bytes).",
-        positive,
-    )
-    gc_tuning: bool = setting(
+    gc_tuning: bool = tuning(
         True,
-        "Keep Python's garbage collector from going through all connections again and again: what the "
-        "start has made is frozen, and the rest is looked at less often. For `streamd serve` alone.",
+        "Exclude objects of the start-up from Python's garbage collection, and run it less often. For "
+        "`streamd serve` only.",
     )
-    gc_threshold: int = setting(
+    gc_threshold: int = tuning(
         20_000,
-        "With gc_tuning: new objects before the collector looks at them (count); Python's own is 700. A look "
-        "holds everything up; at 50,000 one of 37 ms was seen.",
+        "With gc_tuning: number of new objects that starts a collection (count); Python's own is 700. A "
+        "collection stops everything else: 37 ms were measured at 50_000.",
         positive,
         at_most(INT32_MAX),
-    )
-    cors_origins: list[str] = setting(
-        [],
-        "Origins whose pages may read the API and open its WebSocket, such as https://app.example; "
-        '["*"] for all. Empty: only pages of the server\'s own origin may.',
     )
 
     def clashes(self) -> Iterator[Clash]:

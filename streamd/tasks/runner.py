@@ -200,7 +200,11 @@ class Runner:
         tasks, settings = self._tasks, self._tasks.settings
         by_kind, default = tasks.bounds()
         expired = await tasks.store.expire(
-            tasks.now(), by_kind, default, gone_seconds=settings.gone_seconds, max_gone=settings.max_gone
+            tasks.now(),
+            by_kind,
+            default,
+            gone_seconds=settings.tombstone_seconds,
+            max_gone=settings.max_tombstones,
         )
         for task in expired:
             tasks.metrics.counts[task.kind, task.status] -= 1

@@ -1,74 +1,82 @@
 """Settings of tasks."""
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 import attrs
 
-from ..config import INT32_MAX, Clash, at_most, check_order, positive, setting
+from ..config import INT32_MAX, Clash, at_most, check_order, positive, setting, tuning
 
 
 @attrs.frozen(kw_only=True)
 class TaskSettings:
-    """Long pieces of work: how long they may take, and how long they are kept."""
+    """Tasks: timeouts, leases, limits and retention."""
+
+    renamed: ClassVar = {"gone_seconds": "tombstone_seconds", "max_gone": "max_tombstones"}
+    removed: ClassVar = {
+        "max_listed": "GET /tasks lists at most 1000",
+        "max_claim_wait_seconds": "poll.max_wait_seconds limits claims, too",
+        "publish_wait_seconds": "a new stream always waits up to 5 s for stored messages to be published",
+        "heartbeat_seconds": "connections.heartbeat_seconds holds for the streams of tasks, too",
+    }
 
     timeout_seconds: float = setting(
-        300.0, "A task that has not ended this long after it was created fails (s).", positive
-    )
-    max_timeout_seconds: float = setting(86_400.0, "The longest time a caller may ask for (s).", positive)
-    keep_seconds: float = setting(86_400.0, "A task that has ended is kept for so long (s).", positive)
-    max_per_kind: int = setting(
-        1000, "Tasks of one kind that are kept (count); those that ended first go first.", positive
-    )
-    gone_seconds: float = setting(
-        604_800.0,
-        "For so long after that it is remembered that a task was there (s): 410, not 404.",
+        300.0,
+        "Time from the creation of a task to its deadline, unless the caller sets another (s).",
         positive,
     )
-    max_gone: int = setting(100_000, "Of so many tasks that is remembered (count).", positive)
+    max_timeout_seconds: float = tuning(86_400.0, "Maximum timeout that a caller may set (s).", positive)
+    keep_seconds: float = setting(86_400.0, "Retention of a task after its end (s).", positive)
+    max_per_kind: int = setting(
+        1000,
+        "Maximum number of stored tasks of one kind (count). Those that ended first are deleted first.",
+        positive,
+    )
+    tombstone_seconds: float = setting(
+        604_800.0, "Time for which the id of a deleted task answers 410 Gone instead of 404 (s).", positive
+    )
+    max_tombstones: int = tuning(100_000, "Maximum number of such ids (count).", positive)
     max_running: int = setting(
-        100, "Tasks that run in this process at once (count); further ones wait as pending.", positive
+        100,
+        "Maximum number of tasks that run in this process at once (count). Further ones stay pending.",
+        positive,
     )
     lease_seconds: float = setting(
-        30.0, "A worker that says nothing for so long has lost its task, which then fails (s).", positive
+        30.0,
+        "Lease of a worker, renewed by each of its reports (s). When it runs out, the task fails as stalled.",
+        positive,
     )
-    max_lease_seconds: float = setting(3600.0, "The longest lease a worker may ask for (s).", positive)
-    sweep_seconds: float = setting(1.0, "How often leases, deadlines and expiry are looked at (s).", positive)
-    max_steps: int = setting(200, "Steps of one task (count).", positive)
-    max_text_bytes: int = setting(1_048_576, "Text that one task may stream (bytes).", positive)
-    max_result_bytes: int = setting(8_388_608, "Largest result of a task, as JSON (bytes).", positive)
-    max_event_result_bytes: int = setting(
+    max_lease_seconds: float = tuning(3600.0, "Maximum lease that a worker may request (s).", positive)
+    sweep_seconds: float = tuning(
+        1.0, "Interval of the checks of leases, deadlines and retention (s).", positive
+    )
+    max_steps: int = tuning(200, "Maximum number of steps of a task (count).", positive)
+    max_text_bytes: int = tuning(1_048_576, "Maximum size of the text that a task streams (bytes).", positive)
+    max_result_bytes: int = setting(8_388_608, "Maximum size of a result, as JSON (bytes).", positive)
+    max_event_result_bytes: int = tuning(
         262_144,
-        "Up to this size the last event of a task carries the result (bytes); a larger one is to be fetched.",
+        "Maximum size of a result that the last event of a task carries (bytes). Clients fetch larger ones.",
         positive,
     )
-    max_body_bytes: int = setting(
-        2_097_152, "Largest body of a request that makes a task (bytes).", positive, at_most(INT32_MAX)
-    )
-    max_input_bytes: int = setting(1_048_576, "Largest input of a task, as JSON (bytes).", positive)
-    max_details_bytes: int = setting(
-        65_536, "Further fields that a task's messages may carry, as JSON (bytes).", positive
-    )
-    max_listed: int = setting(1000, "Tasks that one answer lists at most (count).", positive)
-    max_claim_wait_seconds: float = setting(
-        55.0, "The longest that a worker may wait for a task to claim (s).", positive
-    )
-    publish_wait_seconds: float = setting(
-        5.0,
-        "How long a new stream waits for what is stored to be published before it is refused (s).",
+    max_body_bytes: int = tuning(
+        2_097_152,
+        "Maximum size of a request that creates a task (bytes).",
         positive,
+        at_most(INT32_MAX),
     )
-    heartbeat_seconds: float = setting(
-        15.0, "Quiet time before a heartbeat on a task's stream (s).", positive
+    max_input_bytes: int = tuning(1_048_576, "Maximum size of a task's input, as JSON (bytes).", positive)
+    max_details_bytes: int = tuning(
+        65_536, "Maximum size of the further fields of a task's messages, as JSON (bytes).", positive
     )
     compress_results: bool = setting(False, "Store results compressed (zlib).")
 
     def clashes(self) -> Iterator[Clash]:
         """Yield the contradictions within the section."""
         yield from check_order(
-            self, "timeout_seconds", "max_timeout_seconds", "callers may ask for as much as the default"
+            self, "timeout_seconds", "max_timeout_seconds", "the default must be one that a caller may set"
         )
         yield from check_order(
-            self, "lease_seconds", "max_lease_seconds", "workers may ask for as much as the default"
+            self, "lease_seconds", "max_lease_seconds", "the default must be one that a worker may request"
         )
         yield from check_order(
             self,

@@ -29,6 +29,9 @@ from .reports import Report
 from .store.port import Snapshot
 
 _POLL_AGAIN_SECONDS: Final = 2.0  # what one is told who asks for a result that is not there yet
+_PUBLISH_WAIT_SECONDS: Final = (
+    5.0  # of a new stream, for its task's stored messages: far longer than a batch takes
+)
 _ENDED_AS: Final = {Status.FAILED: "failed", Status.CANCELLED: "was cancelled"}
 
 
@@ -225,7 +228,7 @@ class Tasks(TaskEngine):
             Unavailable: what is stored of it could not be published in time.
             NotFound, Gone: as for :meth:`get`.
         """
-        with trio.move_on_after(self.settings.publish_wait_seconds):
+        with trio.move_on_after(_PUBLISH_WAIT_SECONDS):
             while True:
                 snapshot = await self.store.snapshot(task_id)
                 position = await self._position(snapshot)

@@ -29,8 +29,6 @@ from .refusal import BeginFailed, is_worth_retrying, read_refusal
 from .settings import TextSettings
 
 _EVENT_STREAM: Final = "text/event-stream"
-# Backoff stops doubling here: a person waits for the text, and a longer pause is no better than a failure.
-_MAX_BACKOFF_SECONDS: Final = 8.0
 
 log = structlog.get_logger(__name__)
 
@@ -56,10 +54,10 @@ class OpenAIGenerator:
         # Loading the certificates takes longer than most requests.
         self._ssl_context = ssl.create_default_context() if base.scheme == "https" else None
         backoff = Backoff(
-            initial_seconds=settings.retry_seconds,
-            max_seconds=max(settings.retry_seconds, _MAX_BACKOFF_SECONDS),
+            initial_seconds=settings.retry.backoff_seconds,
+            max_seconds=settings.retry.max_wait_seconds,
         )
-        self._policy = RetryPolicy(attempts=settings.attempts, backoff=backoff)
+        self._policy = RetryPolicy(attempts=settings.retry.attempts, backoff=backoff)
 
     @asynccontextmanager
     async def generate(self, prompt: Prompt) -> AsyncIterator[AsyncIterator[str]]:

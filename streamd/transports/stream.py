@@ -116,7 +116,7 @@ class _OpenStream:
     def __init__(self, broker: Broker, transport: str, request: StreamRequest) -> None:
         settings = broker.settings.hub
         make_queue = LatestSendQueue if request.overflow is Overflow.LATEST else SendQueue
-        queue = make_queue(settings.channel_capacity, settings.channel_bytes)
+        queue = make_queue(settings.send_queue_events, settings.send_queue_bytes)
         self._merged = broker.metrics.merged
         self._connection = connection = admit(broker, transport, request, queue)
         self._subscription = subscription = broker.hub.subscribe(

@@ -30,7 +30,7 @@ def test_check_accepts_the_defaults() -> None:
 
 def test_check_counts_settings_by_source(tmp_path: Path) -> None:
     file = tmp_path / "streamd.toml"
-    file.write_text("[server]\nbacklog = 5\ndrain_seconds = 1\n")
+    file.write_text("[server]\ndrain_seconds = 1\n[tuning.server]\nbacklog = 5\n")
     result = run("check", "--config", str(file), STREAMD_LOGGING__LEVEL="debug")
     assert result.exit_code == 0
     assert f"1 setting from the environment, 2 settings in {file}" in result.stdout
@@ -38,13 +38,16 @@ def test_check_counts_settings_by_source(tmp_path: Path) -> None:
 
 def test_check_prints_every_problem_on_standard_error(tmp_path: Path) -> None:
     file = tmp_path / "streamd.toml"
-    file.write_text('[server]\nbacklog = "8"\n')
-    result = run("check", STREAMD_CONFIG=str(file), STREAMD_HUB__TURN_MS="soon", STREAMD_HUB__TURM_MS="2")
+    file.write_text('[tuning.server]\nbacklog = "8"\n')
+    tuning = {"STREAMD_TUNING__HUB__TURN_MS": "soon", "STREAMD_TUNING__HUB__TURM_MS": "2"}
+    result = run("check", STREAMD_CONFIG=str(file), **tuning)
     assert result.exit_code == 2
     assert not result.stdout
-    assert f'server.backlog = "8" (in {file}): must be a whole number' in result.stderr
-    assert 'hub.turn_ms = "soon" (from STREAMD_HUB__TURN_MS): must be a number' in result.stderr
-    assert "did you mean STREAMD_HUB__TURN_MS?" in result.stderr
+    assert f'tuning.server.backlog = "8" (in {file}): must be a whole number' in result.stderr
+    assert (
+        'tuning.hub.turn_ms = "soon" (from STREAMD_TUNING__HUB__TURN_MS): must be a number' in result.stderr
+    )
+    assert "did you mean STREAMD_TUNING__HUB__TURN_MS?" in result.stderr
     assert "Traceback" not in result.output
 
 
@@ -62,10 +65,10 @@ def test_show_prints_toml_with_origins() -> None:
 
 
 def test_show_prints_json() -> None:
-    result = run("show", "--json", STREAMD_SERVER__BACKLOG="9")
+    result = run("show", "--json", STREAMD_TUNING__SERVER__BACKLOG="9")
     shown = json.loads(result.stdout)
-    assert shown["settings"]["server"]["backlog"] == 9
-    assert shown["origins"] == {"server.backlog": "from STREAMD_SERVER__BACKLOG"}
+    assert shown["settings"]["tuning"]["server"]["backlog"] == 9
+    assert shown["origins"] == {"tuning.server.backlog": "from STREAMD_TUNING__SERVER__BACKLOG"}
 
 
 def test_reference_prints_the_reference() -> None:

@@ -62,7 +62,7 @@ async def test_the_applications_streams_work_and_end_with_a_closing_frame(tmp_pa
 
 def test_a_function_gets_the_settings(folder: Path) -> None:
     (folder / "shop_made.py").write_text(SHOP)
-    settings = load_settings(None, {"STREAMD_HUB__RING_EVENTS": "777"}, {})
+    settings = load_settings(None, {"STREAMD_TUNING__HUB__RING_EVENTS": "777"}, {})
     _, followed = import_app("shop_made:make", settings)
     assert followed == settings
 
@@ -73,7 +73,7 @@ def test_an_application_with_its_own_settings_is_served_with_the_servers(folder:
     _, followed = import_app("shop_own:app", settings)
     assert followed.server.keep_alive_seconds == 7
     with pytest.raises(ConfigError, match="function that takes the settings"):
-        import_app("shop_own:app", load_settings(None, {"STREAMD_HUB__RING_EVENTS": "777"}, {}))
+        import_app("shop_own:app", load_settings(None, {"STREAMD_TUNING__HUB__RING_EVENTS": "777"}, {}))
 
 
 @pytest.mark.parametrize(

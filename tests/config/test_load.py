@@ -44,10 +44,10 @@ def another_value(setting: Setting) -> Any:
         "demo.follow_topic": "lines/{name}",
         "demo.topic": "8",
         "log.url": "memory:",
-        "connections.lifetime_jitter": 0.25,
+        "tuning.connections.lifetime_jitter": 0.25,
         "connections.stale_seconds": 240.0,
-        "connections.unhealthy_seconds": 15.0,
-        "hub.ring_events": 8192,
+        "tuning.connections.unhealthy_seconds": 15.0,
+        "tuning.hub.ring_events": 8192,
         "log.max_events": 200_000,
         "store.url": "sqlite:other.db",
         "purchase_orders.merchant_currencies": ["a=EUR", "b=USD"],
@@ -84,29 +84,34 @@ def test_nothing_given_means_the_defaults() -> None:
 
 
 def test_file_then_environment_then_flags(file: Path) -> None:
-    file.write_text("[server]\nbacklog = 1\ndrain_seconds = 1\nwrite_timeout_seconds = 1\n")
-    environ = {"STREAMD_SERVER__DRAIN_SECONDS": "2", "STREAMD_SERVER__WRITE_TIMEOUT_SECONDS": "2"}
-    loaded = load(Settings, file, environ, {"server.write_timeout_seconds": 3})
-    server = loaded.settings.server
-    assert (server.backlog, server.drain_seconds, server.write_timeout_seconds) == (1, 2, 3)
-    assert server.keep_alive_seconds == Settings().server.keep_alive_seconds
+    file.write_text(
+        "[server]\ndrain_seconds = 1\nkeep_alive_seconds = 1\n[tuning.server]\nbacklog = 1\n"
+        "[research.stream]\nheartbeat_seconds = 1\n"
+    )
+    environ = {"STREAMD_SERVER__DRAIN_SECONDS": "2", "STREAMD_SERVER__KEEP_ALIVE_SECONDS": "2"}
+    loaded = load(Settings, file, environ, {"server.keep_alive_seconds": 3})
+    server, stream = loaded.settings.server, loaded.settings.research.stream
+    assert (server.backlog, server.drain_seconds, server.keep_alive_seconds) == (1, 2, 3)
+    assert server.grace_seconds == Settings().server.grace_seconds
+    assert (stream.heartbeat_seconds, stream.max_lifetime_seconds) == (1, 0)
     assert loaded.origins == {
-        "server.backlog": f"in {file}",
+        "tuning.server.backlog": f"in {file}",
+        "research.stream.heartbeat_seconds": f"in {file}",
         "server.drain_seconds": "from STREAMD_SERVER__DRAIN_SECONDS",
-        "server.write_timeout_seconds": "from a flag",
+        "server.keep_alive_seconds": "from a flag",
     }
 
 
 def test_streamd_config_names_the_file_and_a_path_goes_before_it(file: Path, tmp_path: Path) -> None:
-    file.write_text("[server]\nbacklog = 7\n")
+    file.write_text("[tuning.server]\nbacklog = 7\n")
     other = tmp_path / "other.toml"
-    other.write_text("[server]\nbacklog = 8\n")
+    other.write_text("[tuning.server]\nbacklog = 8\n")
     assert load_settings(None, {"STREAMD_CONFIG": str(file)}, {}).server.backlog == 7
     assert load_settings(other, {"STREAMD_CONFIG": str(file)}, {}).server.backlog == 8
 
 
 def test_a_file_that_nobody_named_is_not_read(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file.write_text("[server]\nbacklog = 7\n")
+    file.write_text("[tuning.server]\nbacklog = 7\n")
     monkeypatch.chdir(file.parent)
     assert load_settings(None, {"STREAMD_CONFIG": ""}, {}) == Settings()
 
@@ -160,7 +165,13 @@ def test_texts_in_the_environment_stay_texts(text: str, wanted: str) -> None:
 
 @given(st.text())
 def test_any_text_in_the_environment_is_taken_or_refused(text: str) -> None:
-    for path in ("server.bind", "server.backlog", "server.drain_seconds", "demo.enabled", "demo.topic"):
+    for path in (
+        "server.bind",
+        "tuning.server.backlog",
+        "server.drain_seconds",
+        "demo.enabled",
+        "demo.topic",
+    ):
         refused_for = path
         try:
             load_settings(None, {SETTINGS[path].variable: text}, {})
@@ -223,8 +234,8 @@ def test_every_bound_holds_at_its_edge(setting: Setting) -> None:
 
 
 def test_the_message_has_value_origin_and_what_is_right() -> None:
-    assert problems(None, {"STREAMD_SERVER__BACKLOG": "many"}, {}) == {
-        "server.backlog": 'server.backlog = "many" (from STREAMD_SERVER__BACKLOG): '
+    assert problems(None, {"STREAMD_TUNING__SERVER__BACKLOG": "many"}, {}) == {
+        "tuning.server.backlog": 'tuning.server.backlog = "many" (from STREAMD_TUNING__SERVER__BACKLOG): '
         "must be a whole number, greater than 0, at most 2_147_483_647"
     }
 
@@ -234,30 +245,37 @@ def test_a_whole_number_will_do_for_a_float() -> None:
 
 
 def test_all_problems_are_reported_at_once(file: Path) -> None:
-    file.write_text('[server]\nbacklog = "8"\n[nowhere]\n[poll]\nwait_seconds = 99\n')
-    environ = {"STREAMD_HUB__TURN_MS": "0", "STREAMD_HUB__TURNS": "1"}
-    found = problems(file, environ, {"events.max_topic_bytes": -1})
+    file.write_text('[tuning.server]\nbacklog = "8"\n[nowhere]\n[tuning.poll]\nwait_seconds = 99\n')
+    environ = {"STREAMD_TUNING__HUB__TURN_MS": "0", "STREAMD_TUNING__HUB__TURNS": "1"}
+    found = problems(file, environ, {"tuning.events.max_topic_bytes": -1})
     assert [*found] == [
-        "server.backlog",
+        "tuning.server.backlog",
         "nowhere",
-        "hub.turns",
-        "hub.turn_ms",
-        "events.max_topic_bytes",
-        "poll.wait_seconds",
+        "tuning.hub.turns",
+        "tuning.hub.turn_ms",
+        "tuning.events.max_topic_bytes",
+        "tuning.poll.wait_seconds",
     ]
 
 
 def test_a_wrong_value_in_the_file_is_refused_also_where_a_flag_replaces_it(file: Path) -> None:
-    file.write_text("[server]\nbacklog = true\n")
-    assert "server.backlog" in problems(file, {}, {"server.backlog": 5})
+    file.write_text("[tuning.server]\nbacklog = true\n")
+    assert "tuning.server.backlog" in problems(file, {}, {"tuning.server.backlog": 5})
 
 
 @pytest.mark.parametrize(
     ("text", "path", "advice"),
     [
-        ("[server]\nbakclog = 1\n", "server.bakclog", "did you mean server.backlog?"),
-        ("[poll]\nmax_lag_events = 1\n", "poll.max_lag_events", "did you mean hub.max_lag_events?"),
-        ("backlog = 1\n", "backlog", "did you mean server.backlog?"),
+        ("[server]\nbakclog = 1\n", "server.bakclog", "did you mean tuning.server.backlog?"),
+        ("[tuning.server]\nbidn = []\n", "tuning.server.bidn", "did you mean server.bind?"),
+        ("[poll]\nmax_lag_events = 1\n", "poll.max_lag_events", "did you mean tuning.hub.max_lag_events?"),
+        ("backlog = 1\n", "backlog", "did you mean tuning.server.backlog?"),
+        ("[research]\nstream = 1\n", "research.stream", "write [research.stream]"),
+        ("[research.streams]\n", "research.streams", "did you mean [research.stream]?"),
+        ("[tuning]\nhub = 1\n", "tuning.hub", "write [tuning.hub]"),
+        ("[tuning.hup]\nturn_ms = 1\n", "tuning.hup", "did you mean [tuning.hub]?"),
+        ("[logs]\nmax_events = 1\n", "logs", "did you mean [log]?"),
+        ("[research.stream.heartbeat_seconds]\n", "research.stream.heartbeat_seconds", "must be a number"),
         ("[servers]\nbacklog = 1\n", "servers", "did you mean [server]?"),
         ("[zzz]\n", "zzz", "there are server, log, events"),
         ("[server]\nzzz = 1\n", "server.zzz", "streamd config reference"),
@@ -301,7 +319,7 @@ def test_variables_of_others_are_left_alone() -> None:
     ("content", "says"),
     [
         (b"[server", "not valid TOML"),
-        (b"[server]\nbacklog = 1\nbacklog = 2\n", "not valid TOML"),
+        (b"[tuning.server]\nbacklog = 1\nbacklog = 2\n", "not valid TOML"),
         (b"[server]\nbacklog = " + b"9" * 5000, "not valid TOML"),
         (b"x = " + b"[" * 100_000, "not valid TOML"),
         (b"# \xff\n", "not UTF-8 (byte 2)"),
@@ -309,10 +327,10 @@ def test_variables_of_others_are_left_alone() -> None:
 )
 def test_a_file_that_is_no_toml(file: Path, content: bytes, says: str) -> None:
     file.write_bytes(content)
-    found = problems(file, {"STREAMD_SERVER__BACKLOG": "0"}, {})
+    found = problems(file, {"STREAMD_TUNING__SERVER__BACKLOG": "0"}, {})
     assert says in found[None]
     assert str(file) in found[None]
-    assert "server.backlog" in found
+    assert "tuning.server.backlog" in found
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
@@ -321,5 +339,5 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_numbers_too_long_to_print_are_refused_and_shown_short(file: Path) -> None:
-    file.write_text("[server]\nbacklog = 0x" + "f" * 8000 + "\n")
-    assert len(problems(file, {}, {})["server.backlog"]) < 300 + len(str(file))
+    file.write_text("[tuning.server]\nbacklog = 0x" + "f" * 8000 + "\n")
+    assert len(problems(file, {}, {})["tuning.server.backlog"]) < 300 + len(str(file))

@@ -24,11 +24,11 @@ PAUSE_SECONDS = 0.25  # between two events: 500 clients at 4 events a second
 GROWTH_BYTES = 24_000_000  # noise of the allocator; leaking a tenth of the connections would be much more
 LAST = -1  # the data of the last event
 SETTINGS: dict[str, object] = {
-    "connections__unhealthy_seconds": 1,
+    "tuning__connections__unhealthy_seconds": 1,
     "connections__stale_seconds": 3,
     "log__topic_max_events": 2000,
     "log__max_events": 4000,
-    "hub__max_lag_events": 1000,
+    "tuning__hub__max_lag_events": 1000,
     "log__topic_max_bytes": 8_000_000,
     "log__max_bytes": 8_000_000,
 }

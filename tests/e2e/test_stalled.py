@@ -50,9 +50,9 @@ async def test_a_stalled_client_is_reaped_and_costs_little_memory_and_others_are
     request_head: bytes,
 ) -> None:
     settings = {
-        "connections__unhealthy_seconds": 0.5,
+        "tuning__connections__unhealthy_seconds": 0.5,
         "connections__stale_seconds": 1,
-        "connections__sweep_seconds": 0.1,
+        "tuning__connections__sweep_seconds": 0.1,
         "log__topic_max_bytes": 2_000_000,
         "log__max_bytes": 4_000_000,
     }
@@ -76,7 +76,7 @@ async def test_a_stalled_client_is_reaped_and_costs_little_memory_and_others_are
 
 
 async def test_stalled_clients_do_not_delay_shutdown() -> None:
-    async with server_process(server__drain_seconds=0.5, server__grace_seconds=0.5) as server:
+    async with server_process(server__drain_seconds=0.5, tuning__server__grace_seconds=0.5) as server:
         async with httpx.AsyncClient() as http:
             stalled = [await connect_and_never_read(server, head) for head in (GET, UPGRADE)]
             await until(http, server, lambda figures: figures["active"] == 2)
@@ -93,7 +93,8 @@ async def test_a_stalled_client_over_tls_does_not_delay_shutdown() -> None:
     certificate = authority.issue_cert("127.0.0.1")
     with certificate.private_key_and_cert_chain_pem.tempfile() as pem:
         options = ("--certfile", pem, "--keyfile", pem)
-        async with server_process(*options, server__drain_seconds=0.5, server__grace_seconds=0.5) as server:
+        quick = {"server__drain_seconds": 0.5, "tuning__server__grace_seconds": 0.5}
+        async with server_process(*options, **quick) as server:
             context = ssl.create_default_context()
             authority.configure_trust(context)
             tcp = await trio.open_tcp_stream("127.0.0.1", server.port)

@@ -38,7 +38,7 @@ class Rig:
     def __init__(self, topics: Sequence[str]) -> None:
         self.log = MemoryLog(LogSettings(), now_ms=lambda: START_MS)
         self.metrics = Metrics(max_type_labels=5)
-        settings = HubSettings(ring_events=RING_EVENTS, channel_capacity=8)
+        settings = HubSettings(ring_events=RING_EVENTS, send_queue_events=8)
         self.live_set = LiveSet(self.log, settings, self.metrics)
         self.topics = topics
         self.ids: list[EventId] = []

@@ -56,7 +56,7 @@ def test_resume_from_any_cursor_is_exactly_once(
     random_ = random.Random(seed)
 
     async def main() -> None:
-        hub = make_hub(channel_capacity=capacity, ring_events=ring, batch_events=batch)
+        hub = make_hub(send_queue_events=capacity, ring_events=ring, batch_events=batch)
         published: list[tuple[EventId, str, str]] = []
 
         async def publish(count: int) -> None:
@@ -96,7 +96,7 @@ def test_resume_from_any_cursor_is_exactly_once(
 
 
 async def test_a_full_send_queue_makes_a_subscription_lag_and_join_again() -> None:
-    hub = make_hub(channel_capacity=4)
+    hub = make_hub(send_queue_events=4)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(hub.run)
         with hub.subscribe(WANTED, None, SendQueue(4, 10_000)) as subscription:

@@ -34,7 +34,7 @@ WINDOW_BYTES = 30_000  # of an HTTP/2 stream: smaller than some events
 TOPICS = ("a", "b")
 LARGEST_BYTES = 40_000
 CONNECTIONS = ConnectionSettings(heartbeat_seconds=300)  # the test sends them instead
-HUB = HubSettings(channel_capacity=8, batch_events=4, ring_events=16)
+HUB = HubSettings(send_queue_events=8, batch_events=4, ring_events=16)
 ALPHABET = 'abc "\\/<&é€漢🦊\t\u2028'
 ROUNDS = 30  # of publishing and reading a little
 PIECES = (1, 2, 3, 7, 61, 509, 1021, 4093, 8191)  # maximum size of a read (bytes)

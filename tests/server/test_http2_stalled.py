@@ -11,7 +11,7 @@ from tests.support.http2_client import ManualHTTP2Client
 
 SETTINGS = Settings(
     connections=ConnectionSettings(unhealthy_seconds=0.1, stale_seconds=0.2, sweep_seconds=0.05),
-    hub=HubSettings(channel_capacity=16),
+    hub=HubSettings(send_queue_events=16),
 )
 
 

@@ -118,7 +118,7 @@ async def test_a_closed_window_costs_little_memory_and_others_are_served(stale_s
     async with (
         server_process(
             seconds=SECONDS,
-            connections__unhealthy_seconds=1,
+            tuning__connections__unhealthy_seconds=1,
             connections__stale_seconds=stale_seconds,
             log__topic_max_bytes=4_000_000,  # a small part of the events of `big`
         ) as server,

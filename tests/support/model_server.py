@@ -6,6 +6,7 @@ from typing import Any, Final
 import msgspec
 import trio
 
+from streamd.config import RetrySettings
 from streamd.text.settings import TextSettings
 from tests.support.fake_server import NO_HEADERS, Answer, Exchange, FakeServer, respond
 
@@ -21,7 +22,8 @@ def model_url(server: FakeServer) -> str:
 
 def text_settings(server: FakeServer, **changes: Any) -> TextSettings:
     """Make settings for a model on this server, with pauses between attempts that cost a test nothing."""
-    defaults = {"url": model_url(server), "model": "tiny-1", "api_key": KEY, "retry_seconds": 0.01}
+    retry = RetrySettings(backoff_seconds=0.01)
+    defaults = {"url": model_url(server), "model": "tiny-1", "api_key": KEY, "retry": retry}
     return TextSettings(**{**defaults, **changes})
 
 

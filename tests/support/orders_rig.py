@@ -10,6 +10,7 @@ import msgspec
 import trio
 
 from streamd import create_app
+from streamd.config import RetrySettings
 from streamd.events.sse import ServerSentEvent
 from streamd.runtime import Runtime
 from streamd.services.purchase_orders.settings import PurchaseOrderSettings
@@ -122,7 +123,7 @@ def check_payload(type: str, data: dict[str, Any]) -> None:
 @asynccontextmanager
 async def orders(settings: Settings | None = None, **options: Any) -> AsyncIterator[Rig]:
     """A running server; ``options`` are of the section ``purchase_orders``."""
-    quick = {"sync_backoff_seconds": 0.01, **options}
+    quick = {"retry": RetrySettings(attempts=4, backoff_seconds=0.01), **options}
     settings = attrs.evolve(settings or Settings(), purchase_orders=PurchaseOrderSettings(**quick))
     app = create_app(settings)
     with trio.fail_after(DEADLINE_SECONDS):  # a test that waits for what never comes fails, and does not hang

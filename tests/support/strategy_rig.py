@@ -86,4 +86,4 @@ async def serving_model(
 
 def read_profile(**changes: Any) -> StrategyProfile:
     body: ProfileBody = decode_json(msgspec.json.encode({**PROFILE, **changes}), ProfileBody)
-    return check_profile(body, StrategySettings())
+    return check_profile(body)

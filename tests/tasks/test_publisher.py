@@ -220,7 +220,7 @@ async def test_an_id_that_the_log_still_knows_gets_events_of_its_own(
 ) -> None:
     """The store has forgotten that the task was there, by number; the log has not, by age."""
     log, store = FailingLog(), ForgetfulStore()
-    async with run_rig(log=log, store=store, max_gone=1) as rig:
+    async with run_rig(log=log, store=store, max_tombstones=1) as rig:
         await work_through(rig, "t")
         await rig.ended("t")
         first = await rig.published("t")

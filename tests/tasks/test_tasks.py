@@ -283,7 +283,7 @@ async def counted(rig: Rig) -> dict[tuple[str, Status], int]:
 
 
 async def test_what_was_there_is_gone_and_not_unknown(autojump_clock: Clock) -> None:
-    async with run_rig(keep_seconds=10.0, gone_seconds=100.0) as rig:
+    async with run_rig(keep_seconds=10.0, tombstone_seconds=100.0) as rig:
         await rig.tasks.create("k", id="t")
         await rig.tasks.cancel("t")
         await trio.sleep(20)

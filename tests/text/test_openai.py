@@ -7,6 +7,7 @@ import pytest
 import structlog.testing
 import trio
 
+from streamd.config import RetrySettings
 from streamd.text import GenerationFailed, Prompt, TextGenerator, generate_text, make_generator
 from streamd.text.settings import TextSettings
 from tests.support.fake_server import Exchange, fake_server, hang, hang_up
@@ -24,6 +25,7 @@ from tests.support.model_server import (
     text_settings,
 )
 
+SLOW_RETRY = RetrySettings(attempts=100, backoff_seconds=60, max_wait_seconds=60)
 PROMPT = Prompt(purpose="test", system="You write.", user="Write.")
 
 
@@ -136,7 +138,7 @@ async def test_429_and_5xx_are_retried(status: int) -> None:
 
 async def test_attempts_are_bounded() -> None:
     async with fake_server(refuse(503)) as server:
-        failure = await fails(text_settings(server, attempts=3))
+        failure = await fails(text_settings(server, retry=RetrySettings(attempts=3, backoff_seconds=0.01)))
     assert failure.detail == "the text service failed (HTTP 503)"
     assert len(server.requests) == 3
 
@@ -197,7 +199,8 @@ async def test_an_absent_server_is_a_failure() -> None:
     [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
     port = listener.socket.getsockname()[1]
     await listener.aclose()
-    settings = TextSettings(url=f"http://127.0.0.1:{port}/v1", model="m", retry_seconds=0.01)
+    retry = RetrySettings(backoff_seconds=0.01)
+    settings = TextSettings(url=f"http://127.0.0.1:{port}/v1", model="m", retry=retry)
     assert (await fails(settings)).detail == "the text service could not be reached"
 
 
@@ -264,7 +267,7 @@ async def test_the_timeout_ends_a_text() -> None:
 
 async def test_the_timeout_between_attempts_reports_the_last_failure() -> None:
     async with fake_server(refuse(500)) as server:
-        failure = await fails(text_settings(server, attempts=100, timeout_seconds=0.5, retry_seconds=60))
+        failure = await fails(text_settings(server, timeout_seconds=0.5, retry=SLOW_RETRY))
     assert failure.detail == "the text service failed (HTTP 500)"
 
 
@@ -364,7 +367,7 @@ async def test_cancelling_ends_the_wait_for_the_next_attempt() -> None:
         refused.set()
 
     async with fake_server(fail) as server, trio.open_nursery() as nursery:
-        nursery.start_soon(generate_text, make(text_settings(server, retry_seconds=60)), PROMPT)
+        nursery.start_soon(generate_text, make(text_settings(server, retry=SLOW_RETRY)), PROMPT)
         await refused.wait()
         nursery.cancel_scope.cancel()
 

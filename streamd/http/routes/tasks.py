@@ -21,6 +21,7 @@ from ..task_stream import task_headers, task_stream
 tasks = Blueprint("streamd_tasks", __name__)
 
 _LIMIT: Final = 100
+_LISTED_MAX: Final = 1000  # tasks in one answer: a few milliseconds without a checkpoint
 _WORKER_CHARS_MAX: Final = 128
 
 
@@ -92,7 +93,7 @@ async def list_tasks() -> TrioResponse:
         kind=request.args.get("kind"),
         status=_parse_status(request.args.get("status")),
         owner=request.args.get("owner"),
-        limit=parse_limit(request, runtime.settings.tasks.max_listed),
+        limit=parse_limit(request, _LISTED_MAX),
     )
     return json_response({"tasks": [task_fields(task) for task in found]})
 
@@ -161,7 +162,7 @@ async def claim_task() -> TrioResponse:
         known = runtime.tasks.kinds.get(kind)
         if known is not None and known.work is not None:
             raise InvalidField(f"tasks of kind {kind!r} are worked on by the server itself", field="kinds")
-    most = runtime.settings.tasks.max_claim_wait_seconds
+    most = runtime.settings.poll.max_wait_seconds
     if not 0 <= body.wait_seconds <= most:
         raise InvalidField(f"wait_seconds must be from 0 to {most:g}", field="wait_seconds")
     claimed = await runtime.tasks.claim(

@@ -19,6 +19,7 @@ from .terms import Terms, words_of
 from .tone import Tone
 from .voice import Voice
 
+_TERMS_MAX: Final = 30  # in a result: as many as a page shows
 KIND: Final = "brand-monitor"
 STEPS: Final = (
     # Weights by the measured time of the steps.
@@ -68,8 +69,8 @@ class AnalysisJob:
                 "shareOfVoice": voice.table(),
                 "sentiment": tone.tables(),
                 "terms": {
-                    "brand": with_brand.tables(self._settings.max_terms),
-                    "all": everywhere.tables(self._settings.max_terms),
+                    "brand": with_brand.tables(_TERMS_MAX),
+                    "all": everywhere.tables(_TERMS_MAX),
                 },
             }
 

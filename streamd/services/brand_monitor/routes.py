@@ -79,7 +79,7 @@ def make_blueprint(streamd: Streamd, settings: BrandMonitorSettings, group: Grou
         noun="analysis",
         status=None,
         events=EventsRoute(
-            "/progress/<task_id>", "follow", group=group, heartbeat_seconds=settings.heartbeat_seconds
+            "/progress/<task_id>", "follow", group=group, heartbeat_seconds=settings.stream.heartbeat_seconds
         ),
         result=ResultRoute("/analyses/<task_id>", model=AnalysisResult),
         cancel=CancelRoute(

@@ -30,7 +30,7 @@ def make(streamd: Streamd, settings: BrandMonitorSettings) -> Service:
     connections = streamd.settings.connections
     group = Group(
         "the brand monitor",
-        max_lifetime_seconds=settings.max_lifetime_seconds,
+        max_lifetime_seconds=settings.stream.max_lifetime_seconds,
         lifetime_jitter=connections.lifetime_jitter,
         retry_after_seconds=connections.retry_after_seconds,
     )

@@ -1,35 +1,43 @@
 """Settings of the brand monitor."""
 
+from typing import ClassVar
+
 import attrs
 
-from ...config import INT32_MAX, at_most, not_negative, positive, setting
+from ...config import INT32_MAX, StreamSettings, at_most, group, positive, setting, tuning
 
 
 @attrs.frozen(kw_only=True)
 class BrandMonitorSettings:
-    """The brand monitor, /api/brand-monitor."""
+    """The brand monitor (/api/brand-monitor)."""
+
+    removed: ClassVar = {"max_terms": "a result has the 30 most frequent terms"}
 
     enabled: bool = setting(True, "Serve it.")
-    timeout_seconds: float = setting(300.0, "An analysis that is not done by then fails (s).", positive)
-    max_mentions: int = setting(10_000, "Mentions in one analysis (count).", positive)
-    max_competitors: int = setting(50, "Competitors in one analysis (count).", positive)
-    max_terms: int = setting(30, "Most frequent terms in the result (count).", positive)
-    max_name_chars: int = setting(100, "Longest name of a brand or a source (count of characters).", positive)
-    max_text_chars: int = setting(
-        5000, "Longest text of a mention (count of characters); scoring may take its square.", positive
+    timeout_seconds: float = setting(
+        300.0, "Time from the request for an analysis to its deadline (s).", positive
     )
-    max_body_bytes: int = setting(
+    max_mentions: int = setting(10_000, "Maximum number of mentions in one analysis (count).", positive)
+    max_competitors: int = tuning(50, "Maximum number of competitors in one analysis (count).", positive)
+    max_name_chars: int = tuning(
+        100, "Maximum length of the name of a brand or a source (count of characters).", positive
+    )
+    max_text_chars: int = tuning(
+        5000,
+        "Maximum length of a mention's text (count of characters). Scoring may take time with its square.",
+        positive,
+    )
+    max_body_bytes: int = tuning(
         8_388_608,
-        "Largest request (bytes); events.max_body_bytes holds, too.",
+        "Maximum size of a request (bytes). events.max_body_bytes applies, too.",
         positive,
         at_most(INT32_MAX),
     )
-    threads: int = setting(2, "Threads that analyse at once (count).", positive)
-    slice_mentions: int = setting(
-        200, "Mentions analysed between two looks at whether to go on (count).", positive
+    threads: int = tuning(2, "Maximum number of threads that analyse at once (count).", positive)
+    slice_mentions: int = tuning(
+        200,
+        "Maximum number of mentions that are analysed between two checks for cancellation (count).",
+        positive,
     )
-    slice_seconds: float = setting(0.25, "The same as time (s); whichever comes first.", positive)
-    heartbeat_seconds: float = setting(30.0, "Quiet time before a heartbeat (s).", positive)
-    max_lifetime_seconds: float = setting(
-        0.0, "A stream ends with `closing` after this, to reconnect (s; 0: no limit).", not_negative
-    )
+    slice_seconds: float = tuning(0.25, "Maximum time between two such checks (s).", positive)
+    stream: StreamSettings = group(StreamSettings(heartbeat_seconds=30.0))

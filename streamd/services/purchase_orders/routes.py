@@ -124,7 +124,7 @@ class OrderRoutes:
         """Stream the events of the caller's merchant only."""
         return EventStream(
             topics_of(self.identity.merchant(request)),
-            heartbeat_seconds=self.tools.settings.heartbeat_seconds,
+            heartbeat_seconds=self.tools.settings.stream.heartbeat_seconds,
             group=self.group,
         )
 

@@ -75,8 +75,8 @@ def make(streamd: Streamd, settings: PurchaseOrderSettings) -> Service:
     )
     group = Group(
         "purchase orders",
-        max_connections=settings.max_connections,
-        max_lifetime_seconds=settings.max_lifetime_seconds,
+        max_connections=settings.stream.max_connections,
+        max_lifetime_seconds=settings.stream.max_lifetime_seconds,
     )
     routes = OrderRoutes(streamd, tools, OpenMerchant(settings.default_merchant), group)
     blueprint = make_blueprint(routes)

@@ -1,57 +1,77 @@
 """Settings of the purchase orders service."""
 
+from typing import ClassVar, Final
+
 import attrs
 
-from ...config import INT32_MAX, at_most, not_negative, positive, setting
+from ...config import (
+    INT32_MAX,
+    LimitedStreamSettings,
+    RetrySettings,
+    at_most,
+    group,
+    positive,
+    setting,
+    tuning,
+)
+
+_PUBLISHED_BY_TASKS: Final = "events of merchants are stored, and published until the log has them"
 
 
 @attrs.frozen(kw_only=True)
 class PurchaseOrderSettings:
-    """Purchase orders, /api/purchase-orders and /api/realtime."""
+    """Purchase orders (/api/purchase-orders and /api/realtime)."""
+
+    renamed: ClassVar = {
+        "sync_attempts": "retry.attempts",
+        "sync_backoff_seconds": "retry.backoff_seconds",
+        "sync_max_wait_seconds": "retry.max_wait_seconds",
+    }
+    removed: ClassVar = {
+        "merchant_claim": "streamd reads no tokens yet, and nothing used it",
+        "images_at_once": "the images of an order are always checked four at a time",
+        "enrich_lines_at_once": "a prompt always has up to 25 lines",
+        "publish_attempts": _PUBLISHED_BY_TASKS,
+        "publish_backoff_seconds": _PUBLISHED_BY_TASKS,
+        "max_waiting_events": _PUBLISHED_BY_TASKS,
+        "sweep_seconds": "an order ends with its task",
+    }
 
     enabled: bool = setting(True, "Serve it.")
     default_merchant: str = setting(
-        "", "Whose the orders are when a request names no merchant; empty: it must name one."
+        "", "Merchant of orders whose request names none. Empty: a request must name one."
     )
     default_currency: str = setting(
-        "USD", "ISO 4217 code of the currency of an order that names none, unless its merchant has another."
+        "USD", "Currency of orders that name none, unless their merchant has another (ISO 4217)."
     )
     merchant_currencies: list[str] = setting(
-        [], 'Currencies of merchants that have another, each MERCHANT=CODE, such as "acme=EUR".'
+        [], 'Currencies of merchants with one of their own, each MERCHANT=CODE, such as "acme=EUR".'
     )
-    sync_url: str = setting(
-        "", "Where orders are sent to (HTTP POST of JSON); empty: the sync is skipped, and says so."
-    )
-    sync_token: str = setting("", "Sent to it as a bearer token.", secret=True)
-    sync_timeout_seconds: float = setting(10.0, "One try to send an order may take so long (s).", positive)
-    sync_attempts: int = setting(4, "Tries to send an order (count).", positive, at_most(100))
-    sync_backoff_seconds: float = setting(
-        0.5, "Wait before the second try (s); it doubles before each further one.", positive
-    )
-    sync_max_wait_seconds: float = setting(
-        30.0,
-        "The longest wait between two tries (s); a shop that asks for a longer one is not tried again.",
+    max_orders: int = setting(
+        100_000,
+        "Maximum number of stored orders (count). They are not deleted; further ones are rejected.",
         positive,
     )
-    sync_max_answer_bytes: int = setting(1_048_576, "Largest answer taken from the shop (bytes).", positive)
-    image_timeout_seconds: float = setting(5.0, "Looking at one image may take so long (s).", positive)
-    image_max_bytes: int = setting(10_485_760, "Largest image (bytes).", positive)
+    timeout_seconds: float = setting(
+        300.0, "Time from the receipt of an order to its deadline (s).", positive
+    )
+    sync_url: str = setting(
+        "", "URL that orders are sent to (HTTP POST of JSON). Empty: orders are not sent, and say so."
+    )
+    sync_token: str = setting("", "Bearer token for that URL.", secret=True)
+    sync_timeout_seconds: float = tuning(10.0, "Timeout of one attempt to send an order (s).", positive)
+    sync_max_answer_bytes: int = tuning(1_048_576, "Maximum size of the shop's answer (bytes).", positive)
+    retry: RetrySettings = group(RetrySettings(attempts=4, max_wait_seconds=30.0), tuning=True)
     image_allow_private: bool = setting(
         False,
-        "Look at images on private and loopback addresses, too. Whoever sends orders then chooses what this "
-        "server asks inside its own network.",
+        "Also check images on private and loopback addresses. Then anyone who can send orders can make this "
+        "server send requests into its own network.",
     )
-    timeout_seconds: float = setting(300.0, "An order that is not processed by then fails (s).", positive)
-    max_body_bytes: int = setting(1_048_576, "Largest order (bytes).", positive, at_most(INT32_MAX))
-    max_lines: int = setting(1000, "Line items of one order (count).", positive)
-    max_field_chars: int = setting(1000, "Longest value in an order (count of characters).", positive)
-    max_orders: int = setting(
-        100_000, "Orders kept (count); they are not dropped, and beyond it none is taken.", positive
+    image_timeout_seconds: float = tuning(5.0, "Timeout for checking one image (s).", positive)
+    image_max_bytes: int = tuning(10_485_760, "Maximum size of an image (bytes).", positive)
+    max_body_bytes: int = tuning(1_048_576, "Maximum size of an order (bytes).", positive, at_most(INT32_MAX))
+    max_lines: int = tuning(1000, "Maximum number of line items of an order (count).", positive)
+    max_field_chars: int = tuning(
+        1000, "Maximum length of a value in an order (count of characters).", positive
     )
-    max_connections: int = setting(
-        1000, "Streams at once (count); the next is answered 503 with Retry-After.", positive
-    )
-    heartbeat_seconds: float = setting(15.0, "Quiet time before a heartbeat (s).", positive)
-    max_lifetime_seconds: float = setting(
-        0.0, "A stream ends with `closing` after this, to reconnect (s; 0: no limit).", not_negative
-    )
+    stream: LimitedStreamSettings = group(LimitedStreamSettings(max_connections=1000))

@@ -113,7 +113,7 @@ class Shop:
 
         async def on_retry(notice: RetryNotice) -> None:
             await announce(
-                f"Try {notice.attempts} of {settings.sync_attempts}: {notice.failure.detail}; "
+                f"Try {notice.attempts} of {settings.retry.attempts}: {notice.failure.detail}; "
                 f"next in {notice.wait_seconds:.3g} s"
             )
 
@@ -138,12 +138,14 @@ class Shop:
     def _make_policy(self) -> RetryPolicy:
         settings = self.settings
         backoff = Backoff(
-            initial_seconds=settings.sync_backoff_seconds,
-            max_seconds=settings.sync_max_wait_seconds,
+            initial_seconds=settings.retry.backoff_seconds,
+            max_seconds=settings.retry.max_wait_seconds,
             jitter=_JITTER,
         )
         return RetryPolicy(
-            attempts=settings.sync_attempts, backoff=backoff, max_wait_seconds=settings.sync_max_wait_seconds
+            attempts=settings.retry.attempts,
+            backoff=backoff,
+            max_wait_seconds=settings.retry.max_wait_seconds,
         )
 
     def _make_request(self, payload: bytes, key: str) -> httpx.Request:

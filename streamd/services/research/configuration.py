@@ -203,8 +203,9 @@ class _AreasFile:
             entry,
             self._make_headers(key, table),
             timeout,
-            table.attempts or self.settings.dataset_attempts,
-            table.retry_seconds or self.settings.dataset_retry_seconds,
+            table.attempts or self.settings.retry.attempts,
+            table.retry_seconds or self.settings.retry.backoff_seconds,
+            self.settings.retry.max_wait_seconds,
         )
 
     def _locate(self, file: str) -> tuple[Path, Template]:

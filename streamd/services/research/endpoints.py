@@ -29,8 +29,6 @@ from .query import ResearchQuery
 from .sources import NothingKnown, SourceFailed, SourceReport, decode_json
 from .templates import Template, UrlTemplate
 
-# A session has a time limit, so an endpoint that asks for a longer wait is not retried.
-_MAX_WAIT_SECONDS: Final = 30.0
 # Progress of a long answer is reported after this many bytes, and after this time with any. A server that
 # trickles must not make an event of every byte.
 _REPORT_BYTES: Final = 65_536
@@ -49,6 +47,7 @@ class HttpSource:
     timeout_seconds: float = 10.0  # of one attempt, its body included
     attempts: int = 3
     retry_seconds: float = 0.5  # before the second attempt; doubled for each further one
+    max_wait_seconds: float = 30.0  # between two attempts; an endpoint that asks for more is not retried
 
     kind: Final = "http"
 
@@ -69,7 +68,7 @@ class HttpSource:
 
         # A compressed answer would turn the limit on its size into one on something else.
         headers = {"Accept": "application/json", "Accept-Encoding": "identity", **self.headers}
-        backoff = Backoff(initial_seconds=self.retry_seconds, max_seconds=_MAX_WAIT_SECONDS)
+        backoff = Backoff(initial_seconds=self.retry_seconds, max_seconds=self.max_wait_seconds)
         async with httpx.AsyncClient(verify=_tls(), timeout=None) as client:  # noqa: S113 - fetch has one
             try:
                 return await fetch(
@@ -77,7 +76,7 @@ class HttpSource:
                     client.build_request("GET", self.url.fill(query), headers=headers),
                     partial(self._read, query=query, max_bytes=max_bytes, report=report),
                     policy=RetryPolicy(
-                        attempts=self.attempts, backoff=backoff, max_wait_seconds=_MAX_WAIT_SECONDS
+                        attempts=self.attempts, backoff=backoff, max_wait_seconds=self.max_wait_seconds
                     ),
                     attempt_timeout_seconds=self.timeout_seconds,
                     decode=False,

@@ -69,8 +69,8 @@ def make_blueprint(streamd: Streamd, settings: ResearchSettings, areas: Mapping[
         noun="session",
         status=StatusRoute("/status", model=ResearchSession, answer=answer, headers=False),
         events=EventsRoute(
-            group=Group(KIND, max_lifetime_seconds=settings.max_lifetime_seconds),
-            heartbeat_seconds=settings.heartbeat_seconds,
+            group=Group(KIND, max_lifetime_seconds=settings.stream.max_lifetime_seconds),
+            heartbeat_seconds=settings.stream.heartbeat_seconds,
             headers=False,
         ),
         result=ResultRoute(model=ResearchResult),

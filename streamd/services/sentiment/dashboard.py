@@ -22,6 +22,7 @@ from .settings import SentimentSettings
 from .store import ItemStore
 from .totals import Totals
 
+_WINDOW_SECONDS: Final = 86_400  # of the totals: the field rate_last_24h names it
 _IN_PLACE_BYTES: Final = 1024  # for a smaller body a thread hop costs more than the scoring
 _PURGE_SECONDS: Final = 30.0
 _RETRY_SECONDS: Final = 1.0  # Retry-After of a condition that passes quickly
@@ -65,7 +66,7 @@ class Dashboard:
         self._settings = settings
         self._limits = limits
         self._now_ms = now_ms
-        self._window_ms = round(1000 * settings.window_seconds)
+        self._window_ms = 1000 * _WINDOW_SECONDS
         # An item whose timestamp is ahead of the clock counts longer, so its id must be known longer.
         self._store = ItemStore(database, self._window_ms + round(1000 * settings.max_ahead_seconds))
         self._totals = Totals(self._window_ms)

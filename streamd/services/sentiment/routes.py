@@ -47,7 +47,7 @@ def make_blueprint(dashboard: Dashboard, group: Group, settings: SentimentSettin
         return EventStream(
             [METRICS_TOPIC, ITEMS_TOPIC],
             overflow="latest",
-            heartbeat_seconds=settings.heartbeat_seconds,
+            heartbeat_seconds=settings.stream.heartbeat_seconds,
             heartbeat_always=True,
             group=group,
             opening=lambda: [UnloggedEvent(dashboard.metrics(), type=METRICS)],

@@ -10,13 +10,13 @@ from .settings import SentimentSettings
 def make(streamd: Streamd, settings: SentimentSettings) -> Service:
     """Build the service."""
     connections = streamd.settings.connections
-    lifetime = settings.max_lifetime_seconds
+    lifetime = settings.stream.max_lifetime_seconds
     if lifetime > connections.sweep_seconds:
         # The sweeper looks at lifetimes once per interval, and the platform's limit must not be exceeded.
         lifetime -= connections.sweep_seconds
     group = Group(
         "the sentiment dashboard",
-        max_connections=settings.max_connections,
+        max_connections=settings.stream.max_connections,
         max_lifetime_seconds=lifetime,
         lifetime_jitter=connections.lifetime_jitter,
         retry_after_seconds=connections.retry_after_seconds,

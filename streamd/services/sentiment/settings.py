@@ -1,66 +1,74 @@
 """Settings of the sentiment dashboard."""
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 import attrs
 
-from ...config import INT32_MAX, Check, Clash, at_most, check_order, not_negative, positive, setting
+from ...config import (
+    INT32_MAX,
+    Clash,
+    LimitedStreamSettings,
+    at_most,
+    check_order,
+    group,
+    not_negative,
+    positive,
+    setting,
+    tuning,
+)
 
 
 @attrs.frozen(kw_only=True)
 class SentimentSettings:
-    """The sentiment dashboard, /api/v2."""
+    """The sentiment dashboard (/api/v2)."""
+
+    removed: ClassVar = {"window_seconds": "totals cover 24 h, as the fields of the metrics say"}
 
     enabled: bool = setting(True, "Serve it.")
-    max_connections: int = setting(
-        100, "Streams at once (count); the next is answered 503 with Retry-After.", positive
+    max_items: int = setting(
+        1_000_000,
+        "Maximum number of items in the window, some 50 bytes of memory each (count). Further ones are "
+        "rejected with 503.",
+        positive,
     )
-    window_seconds: float = setting(
-        86_400.0,
-        "What the totals cover (s); an hour at least, since the rate of the last hour is a part of it.",
-        Check("at least 3_600", lambda value: value >= 3600),
-        at_most(31_536_000),
+    max_tickers: int = tuning(
+        10_000,
+        "Maximum number of tickers with items in the window (count). Items of further ones are rejected "
+        "with 503.",
+        positive,
     )
-    max_ahead_seconds: float = setting(
+    max_ahead_seconds: float = tuning(
         60.0,
-        "An item's timestamp may be ahead of this clock by so much (s); it counts at once.",
+        "Maximum time by which an item's timestamp may be ahead of the server's clock (s).",
         not_negative,
         at_most(86_400),
     )
-    metrics_min_seconds: float = setting(1.0, "Metrics after changes at most this often (s).", positive)
-    metrics_max_seconds: float = setting(30.0, "Metrics at least this often (s).", positive)
-    max_items: int = setting(
-        1_000_000,
-        "Items kept for the totals (count), some 50 bytes of memory each; beyond it none is taken (503).",
-        positive,
-    )
-    max_tickers: int = setting(
+    metrics_min_seconds: float = tuning(1.0, "Minimum interval of metrics after changes (s).", positive)
+    metrics_max_seconds: float = tuning(30.0, "Maximum interval of metrics without changes (s).", positive)
+    max_unpublished: int = tuning(
         10_000,
-        "Tickers that have items in the window (count); an item of a further one is not taken (503).",
+        "Maximum number of items that wait to be published (count). Further ones are rejected with 503.",
         positive,
     )
-    max_unpublished: int = setting(
-        10_000, "Items that wait to be published (count); beyond it none is taken (503).", positive
-    )
-    max_items_per_request: int = setting(1000, "Items in one request (count).", positive)
-    max_body_bytes: int = setting(
+    max_items_per_request: int = tuning(1000, "Maximum number of items in one request (count).", positive)
+    max_body_bytes: int = tuning(
         2_097_152,
-        "Largest request that brings items (bytes): scoring a megabyte takes a second or two.",
+        "Maximum size of a request with items (bytes). Scoring takes a second or two per megabyte.",
         positive,
         at_most(INT32_MAX),
     )
-    max_text_chars: int = setting(10_000, "Longest text of an item (count of characters).", positive)
-    max_item_id_chars: int = setting(
-        128, "Longest id of an item (count of characters).", positive, at_most(200)
+    max_text_chars: int = tuning(10_000, "Maximum length of an item's text (count of characters).", positive)
+    max_item_id_chars: int = tuning(
+        128, "Maximum length of an item's id (count of characters).", positive, at_most(200)
     )
-    load_wait_seconds: float = setting(
+    load_wait_seconds: float = tuning(
         10.0,
-        "After a start, a request waits so long for what is kept to be read (s); then it is answered 503.",
+        "Timeout of a request that waits for the stored items to be loaded after a start (s); then 503.",
         positive,
     )
-    heartbeat_seconds: float = setting(30.0, "Time between heartbeats (s).", positive)
-    max_lifetime_seconds: float = setting(
-        900.0, "A stream ends with `closing` after this, to reconnect (s; 0: no limit).", not_negative
+    stream: LimitedStreamSettings = group(
+        LimitedStreamSettings(heartbeat_seconds=30.0, max_lifetime_seconds=900.0, max_connections=100)
     )
 
     def clashes(self) -> Iterator[Clash]:

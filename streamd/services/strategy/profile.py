@@ -8,8 +8,11 @@ import attrs
 from ...errors import InvalidField
 from .models import BudgetBody, ProfileBody
 from .money import format_money, from_cents, to_cents
-from .settings import StrategySettings
 
+# A profile is read by a person, and every one of its texts goes into prompts: these are generous.
+_MAX_FIELD_CHARS: Final = 2000
+_MAX_GOALS: Final = 20
+_MAX_CHANNELS: Final = 20
 _CURRENCY_LETTERS: Final = 3  # ISO 4217
 
 
@@ -53,14 +56,13 @@ class StrategyProfile:
         )
 
 
-def check_profile(body: ProfileBody, settings: StrategySettings) -> StrategyProfile:
+def check_profile(body: ProfileBody) -> StrategyProfile:
     """Validate a requested profile, and collapse the white space in its texts.
 
     Raises:
         InvalidField: a text is empty, too long or repeated, a list too long, or the budget not an amount
             of money. Its ``field`` names the field.
     """
-    chars = settings.max_field_chars
     budget = body.budget
     if isinstance(budget, BudgetBody):
         cents = _read_amount(budget.amount, "budget.amount")
@@ -68,18 +70,20 @@ def check_profile(body: ProfileBody, settings: StrategySettings) -> StrategyProf
     else:
         cents, currency = _read_amount(budget, "budget"), ""
     return StrategyProfile(
-        _read_text(body.business, "business", chars),
-        _read_text(body.audience, "audience", chars),
-        _read_list(body.goals, "goals", settings.max_goals, chars),
-        _read_list(body.channels, "channels", settings.max_channels, chars),
+        _read_text(body.business, "business"),
+        _read_text(body.audience, "audience"),
+        _read_list(body.goals, "goals", _MAX_GOALS),
+        _read_list(body.channels, "channels", _MAX_CHANNELS),
         cents,
         currency,
     )
 
 
-def _read_text(text: str, field: str, max_chars: int) -> str:
-    if len(text) > max_chars:
-        raise InvalidField(f"{field} may have at most {max_chars} characters, got {len(text)}", field=field)
+def _read_text(text: str, field: str) -> str:
+    if len(text) > _MAX_FIELD_CHARS:
+        raise InvalidField(
+            f"{field} may have at most {_MAX_FIELD_CHARS} characters, got {len(text)}", field=field
+        )
     text = " ".join(text.split())
     if not text:
         raise InvalidField(f"{field} must not be empty", field=field)
@@ -88,7 +92,7 @@ def _read_text(text: str, field: str, max_chars: int) -> str:
     return text
 
 
-def _read_list(texts: list[str], field: str, max_items: int, max_chars: int) -> tuple[str, ...]:
+def _read_list(texts: list[str], field: str, max_items: int) -> tuple[str, ...]:
     if not texts:
         raise InvalidField(f"{field} must name at least one", field=field)
     if len(texts) > max_items:
@@ -96,7 +100,7 @@ def _read_list(texts: list[str], field: str, max_items: int, max_chars: int) -> 
     checked: dict[str, str] = {}
     for index, text in enumerate(texts):
         name = f"{field}[{index}]"
-        clean = _read_text(text, name, max_chars)
+        clean = _read_text(text, name)
         if clean.casefold() in checked:
             raise InvalidField(f"{name} repeats {clean!r}", field=name)
         checked[clean.casefold()] = clean

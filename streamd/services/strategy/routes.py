@@ -40,7 +40,7 @@ def make_blueprint(streamd: Streamd, settings: StrategySettings) -> Blueprint:
     async def create_strategy() -> TrioResponse:
         """Start writing a strategy for a profile."""
         body = await read_json(ProfileBody, max_bytes=settings.max_body_bytes)
-        profile = check_profile(body, settings)
+        profile = check_profile(body)
         task = await tasks.create(
             KIND, input=profile.to_json(), steps=STEPS, message="The strategy is about to be written"
         )
@@ -72,8 +72,8 @@ def make_blueprint(streamd: Streamd, settings: StrategySettings) -> Blueprint:
         ),
         events=EventsRoute(
             name="strategy_events",
-            group=Group(KIND, max_lifetime_seconds=settings.max_lifetime_seconds),
-            heartbeat_seconds=settings.heartbeat_seconds,
+            group=Group(KIND, max_lifetime_seconds=settings.stream.max_lifetime_seconds),
+            heartbeat_seconds=settings.stream.heartbeat_seconds,
             headers=False,
         ),
         result=ResultRoute(name="strategy_result", model=StrategyResult),

@@ -1,33 +1,34 @@
 """Settings of the strategy generator."""
 
+from typing import ClassVar
+
 import attrs
 
-from ...config import INT32_MAX, at_most, not_negative, positive, setting
+from ...config import INT32_MAX, StreamSettings, at_most, group, not_negative, positive, setting, tuning
 
 
 @attrs.frozen(kw_only=True)
 class StrategySettings:
-    """The strategy generator, /api/strategy."""
+    """The strategy generator (/api/strategy)."""
+
+    removed: ClassVar = {
+        "max_field_chars": "a text in a profile has at most 2000 characters",
+        "max_goals": "a profile has at most 20 goals",
+        "max_channels": "a profile has at most 20 channels",
+    }
 
     enabled: bool = setting(True, "Serve it.")
     content_file: str = setting(
-        "",
-        "TOML file of educational content; empty for conf/strategy.toml, which comes with streamd.",
+        "", "TOML file of educational content. Empty: conf/strategy.toml, which comes with streamd."
     )
-    timeout_seconds: float = setting(300.0, "A strategy that is not done by then fails (s).", positive)
-    poll_seconds: float = setting(10.0, "What Retry-After of the status says (s).", positive)
-    text_seconds: float = setting(
+    timeout_seconds: float = setting(
+        300.0, "Time from the request for a strategy to its deadline (s).", positive
+    )
+    poll_seconds: float = tuning(10.0, "Retry-After of the status of a strategy in progress (s).", positive)
+    text_seconds: float = tuning(
         0.1,
-        "Text goes out at most this often, what came in between as one event (s; 0: each piece by itself).",
+        "Minimum interval between two events with text (s; 0: one event for each piece of text).",
         not_negative,
     )
-    max_field_chars: int = setting(
-        2000, "Longest text of a profile's field, or of one goal or channel (count of characters).", positive
-    )
-    max_goals: int = setting(20, "Goals in one profile (count).", positive)
-    max_channels: int = setting(20, "Channels in one profile (count).", positive)
-    max_body_bytes: int = setting(65_536, "Largest profile (bytes).", positive, at_most(INT32_MAX))
-    heartbeat_seconds: float = setting(15.0, "Quiet time before a heartbeat (s).", positive)
-    max_lifetime_seconds: float = setting(
-        0.0, "A stream ends with `closing` after this, to reconnect (s; 0: no limit).", not_negative
-    )
+    max_body_bytes: int = tuning(65_536, "Maximum size of a profile (bytes).", positive, at_most(INT32_MAX))
+    stream: StreamSettings = group(StreamSettings())

@@ -5,6 +5,7 @@ import pytest
 import trio
 import trio.testing
 
+from streamd.config import StreamSettings
 from streamd.connections import Connection, Group, Identity, Registry, sweep_connections
 from streamd.events import Batch, Control
 from streamd.hub import SendQueue
@@ -136,7 +137,9 @@ async def test_health_ignores_streams_of_other_services() -> None:
 
 async def test_quiet_streams_receive_heartbeats() -> None:
     async with rig(
-        hold=True, brand_monitor={"heartbeat_seconds": 0.02}, connections={"sweep_seconds": 0.01}
+        hold=True,
+        brand_monitor={"stream": StreamSettings(heartbeat_seconds=0.02)},
+        connections={"sweep_seconds": 0.01},
     ) as r:
         task_id = await r.start()
         async with open_stream(r.url, path=f"{PREFIX}/progress/{task_id}") as stream:

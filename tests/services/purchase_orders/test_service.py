@@ -8,6 +8,7 @@ import attrs
 import pytest
 import trio
 
+from streamd.config import LimitedStreamSettings, RetrySettings
 from streamd.database import StoreSettings
 from streamd.services.purchase_orders import MERCHANT_EVENTS, MerchantEvents
 from streamd.services.purchase_orders.order import STAGES
@@ -162,7 +163,8 @@ async def test_a_shop_that_takes_it_in_the_end(answers: list[Answer], tries: int
 
 @pytest.mark.parametrize(("answer", "tries"), [(respond(500), 3), (respond(422), 1)])
 async def test_an_order_that_the_shop_does_not_take_stays_saved(answer: Answer, tries: int) -> None:
-    async with fake_server(answer) as shop, orders(sync_url=shop.url, sync_attempts=3) as rig:
+    retry = RetrySettings(attempts=3, backoff_seconds=0.01)
+    async with fake_server(answer) as shop, orders(sync_url=shop.url, retry=retry) as rig:
         accepted = await rig.accept(CSV)
         events = await rig.events_of(accepted)
         order = await rig.ended(accepted)
@@ -195,7 +197,7 @@ async def test_drafts_are_made_of_what_is_new_to_the_merchant() -> None:
 
 async def test_an_order_lacks_nothing_without_descriptions() -> None:
     async with fake_server(respond(400)) as model:
-        text = TextSettings(url=model.url, model="m", attempts=1)
+        text = TextSettings(url=model.url, model="m", retry=RetrySettings(attempts=1))
         async with orders(attrs.evolve(Settings(), text=text)) as rig:
             accepted = await rig.accept(CSV)
             events = await rig.events_of(accepted)
@@ -336,7 +338,7 @@ async def test_programs_publish_to_merchants() -> None:
 
 
 async def test_streams_are_bounded() -> None:
-    async with orders(max_connections=1) as rig, rig.follow():
+    async with orders(stream=LimitedStreamSettings(max_connections=1)) as rig, rig.follow():
         with pytest.raises(StreamRefused) as refused:
             async with rig.follow("other"):
                 pass
@@ -345,7 +347,7 @@ async def test_streams_are_bounded() -> None:
 
 
 async def test_a_quiet_stream_has_heartbeats() -> None:
-    async with orders(heartbeat_seconds=0.1) as rig, rig.follow() as reader:
+    async with orders(stream=LimitedStreamSettings(heartbeat_seconds=0.1)) as rig, rig.follow() as reader:
         assert (await reader.next_control("connected"))["heartbeat_seconds"] == 0.1
         await reader.next_control("heartbeat")
     assert reader.headers["content-type"].startswith("text/event-stream")

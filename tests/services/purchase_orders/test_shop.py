@@ -5,22 +5,25 @@ from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any
 
+import attrs
 import httpx
 import pytest
 import trio
 
+from streamd.config import RetrySettings
 from streamd.services.purchase_orders.order import Order, OrderLine
 from streamd.services.purchase_orders.settings import PurchaseOrderSettings
 from streamd.services.purchase_orders.shop import Shop, SyncFailed, make_payload, read_order_id
 from tests.support.fake_server import Answer, Exchange, FakeServer, fake_server, hang, hang_up, raw, respond
 from tests.support.orders_rig import CUT_OFF
 
+QUICK_RETRY = RetrySettings(attempts=4, backoff_seconds=0.001, max_wait_seconds=30)
 TAKEN = respond(201, b'{"id": 4711}')
 
 
 @asynccontextmanager
 async def shop(*answers: Answer, **options: Any) -> AsyncIterator[tuple[Shop, FakeServer, list[str]]]:
-    settings = {"sync_backoff_seconds": 0.001, "sync_token": "secret", **options}
+    settings = {"retry": QUICK_RETRY, "sync_token": "secret", **options}
     async with fake_server(*answers) as server, httpx.AsyncClient(timeout=None) as client:
         yield Shop(client, PurchaseOrderSettings(sync_url=f"{server.url}/in", **settings)), server, []
 
@@ -83,7 +86,7 @@ async def test_the_tries_are_bounded() -> None:
 
 
 async def test_a_shop_that_says_nothing_is_given_up() -> None:
-    async with shop(hang, sync_timeout_seconds=0.05, sync_attempts=2) as made:
+    async with shop(hang, sync_timeout_seconds=0.05, retry=attrs.evolve(QUICK_RETRY, attempts=2)) as made:
         with pytest.raises(SyncFailed, match=r"in 2 tries: no answer within 0\.05 s"):
             await send(made)
         assert len(made[1].requests) == 2
@@ -93,7 +96,7 @@ async def test_nobody_there_is_tried_again_too() -> None:
     async with fake_server(TAKEN) as server:
         url = server.url
     async with httpx.AsyncClient() as client:
-        settings = PurchaseOrderSettings(sync_url=url, sync_attempts=2, sync_backoff_seconds=0.001)
+        settings = PurchaseOrderSettings(sync_url=url, retry=attrs.evolve(QUICK_RETRY, attempts=2))
         with pytest.raises(SyncFailed, match="connection failed"):
             await send((Shop(client, settings), server, []))
 

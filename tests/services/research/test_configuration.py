@@ -7,7 +7,7 @@ import attrs
 import pytest
 
 from streamd.app import create_app
-from streamd.config import content_file
+from streamd.config import RetrySettings, content_file
 from streamd.errors import ConfigError
 from streamd.services.research.configuration import load_areas
 from streamd.services.research.endpoints import HttpSource
@@ -72,7 +72,7 @@ timeout_seconds = 3.5
 title = "All of it"
 datasets = ["profile", "register", "own", "peers"]
 """
-    settings = {"dataset_timeout_seconds": 9.0, "dataset_attempts": 7, "max_dataset_bytes": 99}
+    settings = {"dataset_timeout_seconds": 9.0, "retry": RetrySettings(attempts=7), "max_dataset_bytes": 99}
     area = load(tmp_path, text, {"REGISTER_KEY": "Bearer 1"}, **settings)["overview"]
     profile, register, own, peers = area.datasets
     assert (area.id, area.title) == ("overview", "All of it")

@@ -26,6 +26,7 @@ from streamd.testing import RunningServer, StreamReader, StreamRefused, open_str
 
 PATH = "/api/v2/stream"
 LIMIT_SECONDS = 30
+STREAM = SentimentSettings().stream
 
 
 @attrs.frozen
@@ -179,7 +180,10 @@ async def test_the_stream_after_the_hundredth_is_refused_until_one_leaves() -> N
 
 async def test_heartbeats_count_connections_on_a_busy_stream_too() -> None:
     connections = ConnectionSettings(sweep_seconds=0.02)
-    async with serving(connections, heartbeat_seconds=0.2) as rig, trio.open_nursery() as nursery:
+    async with (
+        serving(connections, stream=attrs.evolve(STREAM, heartbeat_seconds=0.2)) as rig,
+        trio.open_nursery() as nursery,
+    ):
         async with (
             rig.stream() as reader,
             rig.stream(),
@@ -207,7 +211,9 @@ async def test_heartbeats_count_connections_on_a_busy_stream_too() -> None:
 
 async def test_streams_end_after_their_lifetime_and_resume_without_loss() -> None:
     connections = ConnectionSettings(sweep_seconds=0.02)
-    async with serving(connections, max_lifetime_seconds=0.3, metrics_min_seconds=0.1) as rig:
+    async with serving(
+        connections, stream=attrs.evolve(STREAM, max_lifetime_seconds=0.3), metrics_min_seconds=0.1
+    ) as rig:
         seen: list[str] = []
         last: str | None = None
         stop = trio.Event()
@@ -308,7 +314,7 @@ async def test_joining_during_publishing_sees_each_item_once_and_in_order() -> N
 
 
 async def test_the_overflow_policy_merges_metrics_and_loses_no_item() -> None:
-    hub_settings = HubSettings(channel_capacity=64, ring_events=256, batch_events=100)
+    hub_settings = HubSettings(send_queue_events=64, ring_events=256, batch_events=100)
     async with serving(hub=hub_settings, metrics_min_seconds=0.01) as rig:
         hub = rig.server.streamd.runtime.broker.hub
         selectors = Selectors([METRICS_TOPIC, ITEMS_TOPIC])

@@ -22,23 +22,41 @@ def refusal(overrides: dict[str, object]) -> SettingsError:
         ({"server.certfile": "a.pem"}, "server.certfile", "set server.keyfile too"),
         ({"server.keyfile": "a.pem"}, "server.keyfile", "set server.certfile too"),
         (
-            {"connections.unhealthy_seconds": 121.0},
-            "connections.unhealthy_seconds",
+            {"tuning.connections.unhealthy_seconds": 121.0},
+            "tuning.connections.unhealthy_seconds",
             "unhealthy before it is stale",
         ),
         ({"connections.stale_seconds": 29.0}, "connections.stale_seconds", "unhealthy before it is stale"),
         (
-            {"connections.max_heartbeat_seconds": 0.5},
-            "connections.max_heartbeat_seconds",
+            {"connections.stale_seconds": 29.0},
+            "connections.stale_seconds",
+            "tuning.connections.unhealthy_seconds = 30.0 (default)",
+        ),
+        (
+            {"tuning.text.retry.backoff_seconds": 9.0},
+            "tuning.text.retry.backoff_seconds",
+            "not be more than tuning.text.retry.max_wait_seconds",
+        ),
+        (
+            {"tuning.connections.max_heartbeat_seconds": 0.5},
+            "tuning.connections.max_heartbeat_seconds",
             "clients choose between them",
         ),
-        ({"poll.wait_seconds": 56.0}, "poll.wait_seconds", "not be more than poll.max_wait_seconds"),
-        ({"hub.batch_events": 4097}, "hub.batch_events", "the ring must hold a whole turn"),
-        ({"hub.ring_events": 255}, "hub.ring_events", "the ring must hold a whole turn"),
+        (
+            {"tuning.poll.wait_seconds": 56.0},
+            "tuning.poll.wait_seconds",
+            "not be more than poll.max_wait_seconds",
+        ),
+        ({"tuning.hub.batch_events": 4097}, "tuning.hub.batch_events", "the ring must hold a whole turn"),
+        ({"tuning.hub.ring_events": 255}, "tuning.hub.ring_events", "the ring must hold a whole turn"),
         ({"log.topic_max_bytes": 1_048_575}, "log.topic_max_bytes", "a topic must hold the largest event"),
         ({"events.max_event_bytes": 33_554_433}, "events.max_event_bytes", "a topic must hold"),
         ({"log.topic_max_events": 100_001}, "log.topic_max_events", "not be more than log.max_events"),
-        ({"hub.max_lag_events": 100_001}, "hub.max_lag_events", "not be more than log.max_events"),
+        (
+            {"tuning.hub.max_lag_events": 100_001},
+            "tuning.hub.max_lag_events",
+            "not be more than log.max_events",
+        ),
         ({"log.url": "redis://localhost"}, "log.url", "memory:"),
         ({"store.url": "streamd.db"}, "store.url", "sqlite:PATH"),
         ({"store.url": "sqlite:"}, "store.url", "sqlite:PATH"),
@@ -74,11 +92,11 @@ def test_the_log_as_a_whole_must_hold_the_largest_event() -> None:
     "overrides",
     [
         {"server.certfile": "a.pem", "server.keyfile": "b.pem"},
-        {"connections.unhealthy_seconds": 120.0},
-        {"poll.wait_seconds": 55.0},
-        {"hub.batch_events": 1024},
+        {"tuning.connections.unhealthy_seconds": 120.0},
+        {"tuning.poll.wait_seconds": 55.0},
+        {"tuning.hub.batch_events": 1024},
         {"log.topic_max_bytes": 1_048_576},
-        {"hub.max_lag_events": 100_000, "log.topic_max_events": 100_000},
+        {"tuning.hub.max_lag_events": 100_000, "log.topic_max_events": 100_000},
         {"server.bind": ["localhost:0", "localhost:0"]},
         {"server.cors_origins": ["*"]},
         {"demo.follow_topic": "logs"},
@@ -95,7 +113,7 @@ def test_no_address_to_listen_on_is_refused() -> None:
 
 
 def test_a_setting_with_a_wrong_value_is_not_refused_twice() -> None:
-    error = refusal({"connections.stale_seconds": 0, "connections.unhealthy_seconds": 500.0})
+    error = refusal({"connections.stale_seconds": 0, "tuning.connections.unhealthy_seconds": 500.0})
     assert [problem.path for problem in error.problems] == ["connections.stale_seconds"]
 
 
