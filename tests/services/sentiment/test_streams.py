@@ -324,8 +324,13 @@ async def test_the_overflow_policy_merges_metrics_and_loses_no_item() -> None:
             hub.subscribe(selectors, None, large, overflow=Overflow.LATEST) as waiting,
         ):
             ids = [str(number) for number in range(600)]
-            for place in range(0, 600, 20):  # the client reads nothing meanwhile
-                await rig.post(*ids[place : place + 20])
+            # The clients read nothing. Two metrics come before the small queue overflows, and merge.
+            posted = 0
+            while not (slow.merged and waiting.merged):
+                await rig.post(ids[posted])
+                posted += 1
+            for start in range(posted, 600, 20):
+                await rig.post(*ids[start : min(start + 20, 600)])
             await until(lambda: hub.statistics()["ahead"] == 0 and large.waiting > 600)
             assert not slow.live  # its queue overflowed, so it reads from the log
             for subscription in (slow, waiting):
