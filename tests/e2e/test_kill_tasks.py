@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from tests.support.server_process import ServerProcess, server_process
-from tests.support.task_follower import Follower
+from tests.support.task_follower import SocketFollower
 from tests.support.tasks_app import COUNTING
 
 SECONDS = 100
@@ -46,11 +46,11 @@ async def get(server: ServerProcess, path: str) -> httpx.Response:
         return await http.get(path)
 
 
-async def until_ahead(server: ServerProcess, follower: Follower, versions: int) -> None:
+async def until_ahead(server: ServerProcess, follower: SocketFollower, versions: int) -> None:
     """Wait until the task is ``versions`` versions ahead of its follower, which has disconnected."""
     while True:
         task = (await get(server, f"/tasks/{follower.task_id}")).json()
-        if task["version"] >= follower.version + versions:
+        if task["version"] >= follower.replica.version + versions:
             return
         assert task["status"] == "running", "the task ended before it was far enough ahead"
 
@@ -63,7 +63,7 @@ async def kill_while_it_works(path: Path, moments: list[int], ahead: int) -> Non
         moments: numbers of events, one for each kill.
         ahead: further versions that the follower does not read.
     """
-    followers: list[Follower] = []
+    followers: list[SocketFollower] = []
     for moment in [*moments, None]:
         async with serving(path) as server:
             for follower in followers:
@@ -73,22 +73,22 @@ async def kill_while_it_works(path: Path, moments: list[int], ahead: int) -> Non
             if moment is None:
                 return
             task = await post(server, "/tasks", kind=COUNTING, input=NUMBERS)
-            follower = Follower(task["id"])
+            follower = SocketFollower(task["id"])
             followers.append(follower)
-            assert not await follower.follow(server.url, until_seen=moment)
+            assert not await follower.follow(server.url, until_taken=moment)
             await until_ahead(server, follower, ahead)
             await kill(server)
 
 
-async def check_ended(server: ServerProcess, followers: list[Follower]) -> None:
+async def check_ended(server: ServerProcess, followers: list[SocketFollower]) -> None:
     for follower in followers:
         task = (await get(server, f"/tasks/{follower.task_id}")).json()
         assert (task["status"], task["error"]["code"]) == ("failed", "stalled")
-        [end] = follower.ends
+        [end] = follower.replica.ends
         assert (end["code"], end["version"]) == ("stalled", task["version"])
-        count = len(follower.text.split())
-        assert follower.text == "".join(f"{number} " for number in range(count))
-        assert follower.seen > 1
+        count = len(follower.replica.text.split())
+        assert follower.replica.text == "".join(f"{number} " for number in range(count))
+        assert follower.replica.taken > 1
 
 
 @pytest.mark.parametrize("ahead", [0, 30])
@@ -132,7 +132,7 @@ async def test_a_task_of_a_remote_worker_goes_on(tmp_path: Path) -> None:
 
 async def kill_under_a_worker(path: Path, moments: list[int]) -> None:
     """Run one task, and kill the server at given numbers of events at its follower."""
-    follower: Follower | None = None
+    follower: SocketFollower | None = None
     worker: Worker | None = None
     async with trio.open_nursery() as nursery:
         for moment in [*moments, None]:
@@ -140,7 +140,7 @@ async def kill_under_a_worker(path: Path, moments: list[int]) -> None:
                 if worker is None:
                     task = await post(server, "/tasks", kind="remote", worker="elsewhere", lease_seconds=60)
                     worker = Worker(task["lease"], task["id"], server.url)
-                    follower = Follower(task["id"])
+                    follower = SocketFollower(task["id"])
                     nursery.start_soon(worker.work, 100)
                 worker.url = server.url
                 assert follower is not None
@@ -150,12 +150,12 @@ async def kill_under_a_worker(path: Path, moments: list[int]) -> None:
                     result = await get(server, f"/tasks/{worker.task_id}/result")
                     assert result.json() == {"numbers": 100}
                 else:
-                    await follower.follow(server.url, until_seen=moment)
+                    await follower.follow(server.url, until_taken=moment)
                     await until_ahead(server, follower, 5)
                     await kill(server)
     assert follower is not None
-    assert [end["status"] for end in follower.ends] == ["completed"]
-    assert follower.progress == 100
+    assert [end["status"] for end in follower.replica.ends] == ["completed"]
+    assert follower.replica.progress == 100
 
 
 @pytest.mark.soak

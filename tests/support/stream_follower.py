@@ -1,59 +1,55 @@
-"""One client's stream of a task, and what every such stream must be."""
+"""A client of a task's stream without a socket: it reads the stream's source, and is the fan-out's wire."""
 
 from collections.abc import Sequence
-from typing import Any
 
-import attrs
 import trio
 
 from streamd.events import Batch, Event, EventId, Frame, Selectors, UnloggedEvent
 from streamd.hub import DeliveryRecord, SendQueue
 from streamd.tasks import Task, operations, topic_of
 from streamd.tasks.stream import TaskSource, open_task
+from tests.support.messages import StreamMessage
+from tests.support.task_replica import ENDS, TaskReplica
 from tests.support.task_rig import Rig
 
-
-@attrs.frozen
-class Heard:
-    """One message as a client has it."""
-
-    id: EventId
-    type: str
-    data: dict[str, Any]
-
-    @property
-    def is_snapshot(self) -> bool:
-        return self.data.get("snapshot") is True
+READ_SECONDS = 30  # timeout for a whole stream
 
 
-def heard(frames: Sequence[Frame]) -> list[Heard]:
-    known: list[Heard] = []
+def decode(frames: Sequence[Frame]) -> list[StreamMessage]:
+    """Decode frames, each of which must be a message."""
+    messages: list[StreamMessage] = []
     for frame in frames:
         assert isinstance(frame, Event | UnloggedEvent), frame
         data = frame.value if isinstance(frame, Event) else frame.data
-        known.append(Heard(EventId(frame.id), frame.type, data))
-    return known
+        messages.append(StreamMessage(str(frame.id), frame.type, data))
+    return messages
 
 
-class Follower:
+class SourceFollower:
     """One client's stream of a task.
 
+    It reads frames where :class:`~tests.support.task_follower.SocketFollower` reads bytes, so that a test
+    decides at which frame it stalls, and counts the frames that the fan-out writes through.
+
     Attributes:
-        messages: what it has got.
-        refused: whether it was told that there is nothing to stream (204).
-        over: whether the stream came to its end.
-        written: messages that the fan-out wrote by itself (count).
+        messages: received so far.
+        refused: there was nothing to stream (204).
+        ended: the stream has come to its end.
+        written: messages that the fan-out wrote through (count).
+        may_read: the client stalls until this is set.
     """
 
-    def __init__(self, rig: Rig, task_id: str, cursor: EventId | None = None, capacity: int = 256) -> None:
-        self._rig, self._task_id, self._cursor, self._capacity = rig, task_id, cursor, capacity
-        self.messages: list[Heard] = []
-        self.refused = self.over = False
+    def __init__(self, rig: Rig, task_id: str, cursor: str | None = None, capacity: int = 256) -> None:
+        self._rig, self._task_id, self._capacity = rig, task_id, capacity
+        self._cursor = None if cursor is None else EventId(cursor)
+        self.messages: list[StreamMessage] = []
+        self.refused = self.ended = False
         self.written = 0
         self.may_read = trio.Event()
         self.may_read.set()
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Read the stream to its end."""
         rig, task_id = self._rig, self._task_id
         opening = await open_task(rig.tasks, task_id, self._cursor, rig.log.head)
         self.refused = opening.over
@@ -69,17 +65,18 @@ class Follower:
                 await self.may_read.wait()
                 source.write_through(self, DeliveryRecord(0.0))
                 while frames := await source.receive():
-                    self.messages += heard(frames)
+                    self.messages += decode(frames)
                     await self.may_read.wait()
                 assert await source.receive() == []
-                self.over = True
+                self.ended = True
 
-    # --- the wire, which the fan-out writes to by itself
+    # --- the wire that the fan-out writes through
 
     def write_nowait(self, batch: Batch) -> int:
+        """Take a batch, unless the client stalls."""
         if not self.may_read.is_set():
             return 0
-        self.messages += heard(batch.frames)
+        self.messages += decode(batch.frames)
         self.written += len(batch.frames)
         return 1
 
@@ -93,46 +90,50 @@ class Follower:
     def versions(self) -> list[int]:
         return [message.data["version"] for message in self.messages]
 
+    @property
+    def snapshots(self) -> list[bool]:
+        """For each message, whether it is a snapshot."""
+        return [message.data.get("snapshot") is True for message in self.messages]
 
-async def follow(rig: Rig, task_id: str, cursor: EventId | None = None) -> Follower:
-    """A stream from its beginning to its end."""
-    follower = Follower(rig, task_id, cursor)
-    with trio.fail_after(30):
+
+async def follow(rig: Rig, task_id: str, cursor: str | None = None) -> SourceFollower:
+    """Read a stream from its beginning to its end."""
+    follower = SourceFollower(rig, task_id, cursor)
+    with trio.fail_after(READ_SECONDS):
         await follower.run()
     return follower
 
 
-def check_stream(follower: Follower, last_version: int, gaps: bool = False) -> None:
-    """A snapshot first, each version behind it once, and the end; holes only where a snapshot mends them."""
-    assert follower.over
-    messages = follower.messages
-    assert messages[0].is_snapshot
-    version, text = 0, ""
-    for message in messages[:-1]:
-        if message.is_snapshot:
-            assert message.data["version"] > version, "a snapshot of what the client had"
-            assert version == 0 or gaps
-            text = message.data["text"]
-        else:
-            assert message.data["version"] == version + 1
-            text += message.data.get("text_delta", "")
-        version = message.data["version"]
-    end = messages[-1]
-    assert end.type in ("complete", "error")
-    assert end.data["version"] == last_version
-    assert version == (last_version if messages[-2].is_snapshot and version == last_version else version)
-    assert version in (last_version, last_version - 1)
-    assert text == "".join(f"{n} " for n in range(last_version - 3))
-    ids = [message.id for message in messages]
+def check_stream(follower: SourceFollower, last_version: int, *, gaps: bool = False) -> None:
+    """Check a whole stream: a snapshot, each later version once, and the end.
+
+    Args:
+        follower: a client that began without a cursor.
+        last_version: of the task, which was updated ``last_version - 3`` times by :func:`update`.
+        gaps: allow further snapshots, each in place of versions that the client had not received.
+    """
+    assert follower.ended
+    replica = TaskReplica()
+    for message in follower.messages:
+        assert replica.ends == [], "nothing follows the end"
+        replica.take(message)
+    assert follower.snapshots[0]
+    assert gaps or len(replica.snapshots) == 1
+    assert all(before < version for before, version in replica.snapshots), "a snapshot of a known version"
+    assert follower.messages[-1].type in ENDS
+    assert replica.version == last_version
+    assert replica.text == "".join(f"{n} " for n in range(last_version - 3))
+    ids = [message.id for message in follower.messages]
     assert ids == sorted(ids)
 
 
 async def begin(rig: Rig, task_id: str = "t") -> Task:
+    """Create a task with a worker elsewhere: versions 1 and 2."""
     return await rig.tasks.create("remote", id=task_id, worker="w", timeout_seconds=10_000)
 
 
-async def say(rig: Rig, task: Task, n: int) -> None:
-    """The ``n``-th update, counted from 0."""
+async def update(rig: Rig, task: Task, n: int) -> None:
+    """Report the ``n``-th update, counted from 0."""
     await rig.tasks.perform(
         task.id,
         lambda task: [operations.update(task, rig.tasks.now(), text=f"{n} ", progress=n % 100)],
@@ -140,9 +141,9 @@ async def say(rig: Rig, task: Task, n: int) -> None:
     )
 
 
-async def work_through(rig: Rig, updates: int) -> Task:
-    """A task to its end: ``updates`` + 3 versions."""
+async def run_to_end(rig: Rig, updates: int) -> Task:
+    """Create, update and complete a task: ``updates`` + 3 versions."""
     task = await begin(rig)
     for n in range(updates):
-        await say(rig, task, n)
+        await update(rig, task, n)
     return await rig.tasks.complete(task.id, 7)

@@ -10,7 +10,7 @@ from streamd.events import EARLIEST
 from streamd.tasks import Kind, Message, Publication, Task
 from streamd.tasks.store.port import Bounds
 from streamd.tasks.stream import open_task
-from tests.support.stream_follower import Follower, begin, check_stream, follow, say, work_through
+from tests.support.stream_follower import SourceFollower, begin, check_stream, follow, run_to_end, update
 from tests.support.task_rig import FailingLog, SetClock, run_rig
 from tests.support.task_stores import open_sqlite
 
@@ -20,14 +20,14 @@ from tests.support.task_stores import open_sqlite
 async def test_a_follower_gets_the_present_state_then_what_comes_then_the_end() -> None:
     async with run_rig() as rig, trio.open_nursery() as nursery:
         task = await begin(rig)
-        await say(rig, task, 0)
-        follower = Follower(rig, "t")
+        await update(rig, task, 0)
+        follower = SourceFollower(rig, "t")
         await nursery.start(follower.run)
         await trio.testing.wait_all_tasks_blocked()
         [snapshot] = follower.messages
         assert (snapshot.type, snapshot.data["version"], snapshot.data["text"]) == ("status", 3, "0 ")
         assert snapshot.id == (await rig.published("t"))[-1].id
-        await say(rig, task, 1)
+        await update(rig, task, 1)
         await trio.testing.wait_all_tasks_blocked()
         assert follower.versions == [3, 4]
         await rig.tasks.complete("t", 7)
@@ -40,29 +40,29 @@ async def test_a_follower_gets_the_present_state_then_what_comes_then_the_end() 
 async def test_a_pending_task_is_followed_too_and_a_cancelled_one_ends() -> None:
     async with run_rig() as rig, trio.open_nursery() as nursery:
         await rig.tasks.create("remote", id="t")
-        follower = Follower(rig, "t")
+        follower = SourceFollower(rig, "t")
         await nursery.start(follower.run)
         await trio.testing.wait_all_tasks_blocked()
         assert follower.versions == [1]
         await rig.tasks.cancel("t", message="not wanted")
         await trio.testing.wait_all_tasks_blocked()
-        assert follower.over
+        assert follower.ended
         assert (follower.versions, follower.messages[-1].data["code"]) == ([1, 2], "cancelled")
 
 
 @pytest.mark.parametrize("capacity", [2, 256])
 async def test_followers_who_come_at_any_time_behind_a_fast_worker_miss_nothing(capacity: int) -> None:
-    followers: list[Follower] = []
+    followers: list[SourceFollower] = []
     async with run_rig() as rig, trio.open_nursery() as nursery:
         task = await begin(rig)
         for n in range(300):
             if n % 10 == 0:
-                followers.append(Follower(rig, "t", capacity=capacity))
+                followers.append(SourceFollower(rig, "t", capacity=capacity))
                 nursery.start_soon(followers[-1].run)
-            await say(rig, task, n)
+            await update(rig, task, n)
         await rig.tasks.complete("t", 7)
         with trio.fail_after(30):
-            while not all(follower.over for follower in followers):
+            while not all(follower.ended for follower in followers):
                 await trio.testing.wait_all_tasks_blocked()
     for follower in followers:
         check_stream(follower, 303)
@@ -71,15 +71,15 @@ async def test_followers_who_come_at_any_time_behind_a_fast_worker_miss_nothing(
 
 
 async def test_the_same_with_tasks_on_disk() -> None:
-    followers: list[Follower] = []
+    followers: list[SourceFollower] = []
     async with open_sqlite(MEMORY) as store, run_rig(store=store, now=SetClock()) as rig:
         async with trio.open_nursery() as nursery:
             task = await begin(rig)
             for n in range(120):
                 if n % 12 == 0:
-                    followers.append(Follower(rig, "t", capacity=8))
+                    followers.append(SourceFollower(rig, "t", capacity=8))
                     nursery.start_soon(followers[-1].run)
-                await say(rig, task, n)
+                await update(rig, task, n)
             await rig.tasks.complete("t", 7)
         for follower in followers:
             check_stream(follower, 123)
@@ -92,13 +92,13 @@ async def test_what_is_stored_and_not_published_yet_is_waited_for(
     async with run_rig(log=log) as rig, trio.open_nursery() as nursery:
         log.fail_before = 3
         task = await begin(rig)
-        await say(rig, task, 0)
-        follower = Follower(rig, "t")
+        await update(rig, task, 0)
+        follower = SourceFollower(rig, "t")
         nursery.start_soon(follower.run)
         await trio.sleep(2)
         assert (follower.versions, log.refused) == ([3], 3)
         log.fail_before = 1000
-        await say(rig, task, 1)
+        await update(rig, task, 1)
         with pytest.raises(Unavailable):
             await open_task(rig.tasks, "t", None, log.head)
         assert follower.versions == [3]
@@ -113,22 +113,22 @@ async def test_what_is_stored_and_not_published_yet_is_waited_for(
 
 async def test_a_client_goes_on_behind_any_event_it_had_without_a_snapshot() -> None:
     async with run_rig() as rig:
-        await work_through(rig, 5)
+        await run_to_end(rig, 5)
         await rig.ended("t")
         ids = [event.id for event in await rig.published("t")]
         for index, cursor in enumerate(ids[:-1]):
             follower = await follow(rig, "t", cursor)
             assert follower.versions == list(range(index + 2, 9))
-            assert not any(message.is_snapshot for message in follower.messages)
+            assert not any(follower.snapshots)
             assert [message.id for message in follower.messages] == ids[index + 1 :]
-            assert follower.over
+            assert follower.ended
         follower = await follow(rig, "t", EARLIEST)
         assert follower.versions == list(range(1, 9))
 
 
 async def test_a_client_that_has_the_end_is_told_that_there_is_nothing_more() -> None:
     async with run_rig() as rig:
-        await work_through(rig, 2)
+        await run_to_end(rig, 2)
         await rig.ended("t")
         end = (await rig.published("t"))[-1].id
         for cursor in (end, await rig.hub.publish("elsewhere", "x")):
@@ -141,20 +141,20 @@ async def test_a_client_that_has_the_end_is_told_that_there_is_nothing_more() ->
 async def test_who_resumes_while_the_task_runs_hears_its_end() -> None:
     async with run_rig() as rig, trio.open_nursery() as nursery:
         task = await begin(rig)
-        await say(rig, task, 0)
+        await update(rig, task, 0)
         await rig.until("t", lambda event: event.value["version"] == 3)
         cursor = (await rig.published("t"))[1].id
-        follower = Follower(rig, "t", cursor)
+        follower = SourceFollower(rig, "t", cursor)
         await nursery.start(follower.run)
         await trio.testing.wait_all_tasks_blocked()
         await rig.tasks.fail("t", "it broke")
         await trio.testing.wait_all_tasks_blocked()
-        assert (follower.versions, follower.over) == ([3, 4], True)
+        assert (follower.versions, follower.ended) == ([3, 4], True)
 
 
 async def test_who_comes_after_the_end_gets_the_last_state_and_the_end() -> None:
     async with run_rig() as rig:
-        await work_through(rig, 4)
+        await run_to_end(rig, 4)
         await rig.ended("t")
         follower = await follow(rig, "t")
         check_stream(follower, 7)
@@ -168,7 +168,7 @@ async def test_what_is_not_there_cannot_be_followed() -> None:
     async with run_rig() as rig:
         with pytest.raises(NotFound):
             await follow(rig, "nobody")
-        await work_through(rig, 1)
+        await run_to_end(rig, 1)
         await rig.ended("t")
         await trio.testing.wait_all_tasks_blocked()
         await rig.store.expire(rig.tasks.now(), {}, Bounds(0, 0), gone_seconds=9.0, max_gone=9)
@@ -186,7 +186,7 @@ async def test_a_kind_presents_the_snapshot_and_the_end_as_it_does_all_else() ->
         return [Publication((task.topic,), shown)]
 
     async with run_rig(kinds=[Kind(name="remote", present=present)]) as rig:
-        await work_through(rig, 1)
+        await run_to_end(rig, 1)
         await rig.until("t", lambda event: event.type == "my-complete")
         messages = (await follow(rig, "t")).messages
         assert [(message.type, message.data["v"]) for message in messages] == [

@@ -10,7 +10,7 @@ from streamd.log.memory import MemoryLog, wall_clock_ms
 from streamd.log.settings import LogSettings
 from streamd.tasks.store.memory import MemoryTaskStore
 from streamd.tasks.store.port import Bounds
-from tests.support.stream_follower import Follower, begin, check_stream, follow, say, work_through
+from tests.support.stream_follower import SourceFollower, begin, check_stream, follow, run_to_end, update
 from tests.support.task_rig import SetClock, make_rig, publishing, run_rig, running
 
 HOUR_MS = 3_600_000
@@ -23,13 +23,13 @@ async def test_a_client_whose_place_the_log_has_dropped_gets_a_snapshot_for_it()
         task = await begin(rig)
         early = (await rig.until("t", lambda event: True)).id
         for n in range(20):
-            await say(rig, task, n)
-        follower = Follower(rig, "t", early)
+            await update(rig, task, n)
+        follower = SourceFollower(rig, "t", early)
         await nursery.start(follower.run)
         await trio.testing.wait_all_tasks_blocked()
-        assert [message.is_snapshot for message in follower.messages] == [True]
+        assert follower.snapshots == [True]
         assert follower.versions == [22]
-        await say(rig, task, 20)
+        await update(rig, task, 20)
         await rig.tasks.complete("t", 7)
         await trio.testing.wait_all_tasks_blocked()
         check_stream(follower, 24)
@@ -39,27 +39,27 @@ async def test_a_client_that_stalls_until_the_log_has_dropped_its_place_is_mende
     log = MemoryLog(LogSettings(topic_max_events=6))
     async with run_rig(log=log, hub=SHORT_RING) as rig, trio.open_nursery() as nursery:
         task = await begin(rig)
-        follower = Follower(rig, "t", capacity=3)
+        follower = SourceFollower(rig, "t", capacity=3)
         await nursery.start(follower.run)
         await trio.testing.wait_all_tasks_blocked()
         follower.may_read = trio.Event()
         for n in range(100):
-            await say(rig, task, n)
+            await update(rig, task, n)
             await trio.testing.wait_all_tasks_blocked()
         follower.may_read.set()
         await trio.testing.wait_all_tasks_blocked()
         for n in range(100, 105):
-            await say(rig, task, n)
+            await update(rig, task, n)
         await rig.tasks.complete("t", 7)
         await trio.testing.wait_all_tasks_blocked()
         check_stream(follower, 108, gaps=True)
-        assert sum(message.is_snapshot for message in follower.messages) == 2
+        assert sum(follower.snapshots) == 2
 
 
 async def test_an_end_that_the_log_has_dropped_still_comes() -> None:
     log = MemoryLog(LogSettings(max_events=3))
     async with run_rig(log=log, hub=SHORT_RING) as rig:
-        await work_through(rig, 5)
+        await run_to_end(rig, 5)
         await rig.ended("t")
         places = [event.id for event in await rig.published("t")]
         for _ in range(5):
@@ -79,20 +79,24 @@ async def test_after_a_restart_of_the_log_a_running_task_goes_on_behind_a_snapsh
     rig = make_rig(store=store, now=SetClock())
     async with publishing(rig):
         task = await begin(rig)
-        await say(rig, task, 0)
+        await update(rig, task, 0)
         cursor = (await rig.until("t", lambda event: event.value["version"] == 3)).id
         await trio.testing.wait_all_tasks_blocked()
     log = MemoryLog(LogSettings(), lambda: wall_clock_ms() + set_by_ms)
     rig = make_rig(store=store, log=log, now=SetClock())
     async with running(rig), trio.open_nursery() as nursery:
-        followers = [Follower(rig, "t"), Follower(rig, "t", cursor), Follower(rig, "t", EARLIEST)]
+        followers = [
+            SourceFollower(rig, "t"),
+            SourceFollower(rig, "t", cursor),
+            SourceFollower(rig, "t", EARLIEST),
+        ]
         for follower in followers[:2]:
             await nursery.start(follower.run)
         await trio.testing.wait_all_tasks_blocked()
         for follower in followers[:2]:
             assert follower.versions[:1] == [3]
             assert len(follower.messages) == 1
-        await say(rig, task, 1)
+        await update(rig, task, 1)
         await rig.tasks.complete("t", 7)
         await trio.testing.wait_all_tasks_blocked()
         for follower in followers[:2]:
@@ -105,7 +109,7 @@ async def test_after_a_restart_of_the_log_a_task_that_had_ended_says_so_once(set
     store = MemoryTaskStore()
     rig = make_rig(store=store, now=SetClock())
     async with publishing(rig):
-        await work_through(rig, 2)
+        await run_to_end(rig, 2)
         await rig.ended("t")
         ids = [event.id for event in await rig.published("t")]
         await trio.testing.wait_all_tasks_blocked()
@@ -122,19 +126,19 @@ async def test_after_a_restart_of_the_log_a_task_that_had_ended_says_so_once(set
 async def test_an_id_that_is_used_again_is_followed_to_the_end_of_its_own_task() -> None:
     clock = SetClock()
     async with run_rig(store=MemoryTaskStore(), now=clock) as rig, trio.open_nursery() as nursery:
-        await work_through(rig, 2)
+        await run_to_end(rig, 2)
         await rig.ended("t")
         before = len(await rig.published("t"))
         await trio.testing.wait_all_tasks_blocked()
         await rig.store.expire(rig.tasks.now(), {}, Bounds(0, 0), gone_seconds=1.0, max_gone=0)
         clock.seconds += 1
         task = await begin(rig)
-        follower = Follower(rig, "t")
+        follower = SourceFollower(rig, "t")
         await nursery.start(follower.run)
         for n in range(6):
-            await say(rig, task, n)
+            await update(rig, task, n)
             await trio.testing.wait_all_tasks_blocked()
-        assert not follower.over
+        assert not follower.ended
         await rig.tasks.complete("t", 8)
         await trio.testing.wait_all_tasks_blocked()
         check_stream(follower, 9)
