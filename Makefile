@@ -10,7 +10,7 @@ PYTHON ?= python3
 ARGS ?=
 
 BIN := .venv/bin
-# Command:package, or file:package, for what the tests need from Debian; and the benchmark's peers beside it.
+# Debian packages of the tests and of the benchmark's peers, as command:package or file:package.
 DEBIAN_PACKAGES := chromium:chromium gcc:gcc /usr/include/stdio.h:libc6-dev /usr/include/openssl/ssl.h:libssl-dev
 BENCH_PACKAGES := nginx:nginx /usr/lib/nginx/modules/ngx_nchan_module.so:libnginx-mod-nchan node:nodejs npm:npm
 
@@ -44,7 +44,7 @@ format: install-test ## put imports and layout in order
 	@$(BIN)/ruff check --select I --fix .
 	@$(BIN)/ruff format .
 
-bench: install-test ## measure streamd beside its peers (hours; ARGS="--quick" for a first look)
+bench: install-test ## measure streamd and its peers (hours; ARGS="--quick" for a smoke test)
 	@conf/setup/debian.sh $(DEBIAN_PACKAGES) $(BENCH_PACKAGES)
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint conf/constraints.txt --editable '.[bench]'
 	@$(BIN)/python -m bench install
@@ -53,7 +53,7 @@ bench: install-test ## measure streamd beside its peers (hours; ARGS="--quick" f
 build: install ## make the wheel in dist/
 	@$(BIN)/python -m pip wheel --disable-pip-version-check --no-deps --wheel-dir dist .
 
-reference: install ## write conf/streamd.toml anew from the settings
+reference: install ## regenerate conf/streamd.toml from the settings
 	@$(BIN)/streamd config reference >conf/streamd.toml.new && mv conf/streamd.toml.new conf/streamd.toml
 
 clean: ## remove .venv, .bench, dist and the caches

@@ -4,10 +4,10 @@ import trio
 
 
 class LoopPassLimiter:
-    """A limit on turns per pass of the event loop; further callers get theirs in the next passes, in order.
+    """A limit on connection setups and teardowns per event-loop pass; further callers wait, in order.
 
-    When a thousand clients connect or leave at the same moment, the event loop would set up or tear down
-    all of them before it runs the fan-out again. All other clients would wait.
+    Without it a reconnect storm would starve the fan-out: the event loop would set up or tear down a thousand
+    connections before it delivers the next event.
 
     Args:
         each_pass: maximum number of turns in one pass.
