@@ -57,7 +57,9 @@ def make_message(task: Task, type: str, /, **fields: Any) -> Message:
         type: the SSE event type.
         fields: further fields; they follow the standard ones and never replace them.
     """
-    return message_of(task, type, Cause.UPDATED, fields)
+    message = message_of(task, type, Cause.UPDATED, {})
+    message.data.update({name: value for name, value in fields.items() if name not in message.data})
+    return message
 
 
 def message_of(
@@ -69,7 +71,7 @@ def message_of(
         task: the task after the operation.
         type: the SSE event type.
         cause: the operation.
-        fields: further fields, as for :func:`make_message`.
+        fields: further fields; none has the name of a standard one.
         steps: the steps that the operation changed.
     """
     data: dict[str, Any] = {
@@ -83,8 +85,7 @@ def message_of(
         "eta_seconds": task.eta_seconds,
         "timestamp": format_time(task.updated_at),
     }
-    if fields:
-        data |= {name: fields[name] for name in fields if name not in data}
+    data.update(fields)
     return Message(type, data, cause, steps)
 
 

@@ -14,7 +14,7 @@ import msgspec
 
 from ...database import Database
 from ...events import EventId
-from ..model import Change, Message, Status, Task
+from ..model import Change, Message, Status, Task, topic_of
 from ..operations import Operation
 from .port import (
     Bounds,
@@ -86,7 +86,7 @@ MIGRATIONS: Final = (
         task TEXT NOT NULL,
         version INTEGER NOT NULL,
         part INTEGER NOT NULL,              -- 0: the event on the task's own topic
-        topics TEXT NOT NULL,               -- a JSON array
+        topics TEXT NOT NULL,               -- a JSON array; empty: the task's own topic alone
         final INTEGER NOT NULL,
         last INTEGER NOT NULL,
         kept INTEGER NOT NULL DEFAULT 0,    -- 1: published, and the task is ending
@@ -94,7 +94,7 @@ MIGRATIONS: Final = (
         UNIQUE (task, version, part)
     );
     INSERT INTO task_outbox_2 (seq, task, version, part, topics, final, last, message)
-        SELECT seq, task, version, 0, json_array('tasks/' || task), last, last, message FROM task_outbox;
+        SELECT seq, task, version, 0, '', last, last, message FROM task_outbox;
     DROP TABLE task_outbox;
     ALTER TABLE task_outbox_2 RENAME TO task_outbox;
     CREATE INDEX task_outbox_kept ON task_outbox (seq) WHERE kept;
@@ -115,6 +115,9 @@ _UNPUBLISHED: Final = (
     " FROM task_outbox AS outbox LEFT JOIN tasks ON tasks.id = outbox.task"
     " WHERE NOT kept ORDER BY outbox.seq LIMIT ?"
 )
+_DECODE_TASK: Final = msgspec.json.Decoder(Task).decode
+_DECODE_MESSAGE: Final = msgspec.json.Decoder(Message).decode
+_DECODE_TOPICS: Final = msgspec.json.Decoder(tuple[str, ...]).decode
 _UNFINISHED: Final = (Status.PENDING.value, Status.RUNNING.value)
 
 
@@ -364,8 +367,9 @@ def _input(db: apsw.Connection, seq: int) -> bytes:
 
 def _task(row: Sequence[Any]) -> Task:
     _, body, lease_until = row
-    task = msgspec.json.decode(body, type=Task)
-    return attrs.evolve(task, lease_until=_moment(lease_until))
+    task: Task = _DECODE_TASK(body)
+    known = task.lease_until and _ms(task.lease_until)
+    return task if known == lease_until else attrs.evolve(task, lease_until=_moment(lease_until))
 
 
 def _outgoing(row: Sequence[Any]) -> Outgoing:
@@ -375,7 +379,7 @@ def _outgoing(row: Sequence[Any]) -> Outgoing:
         kind,
         version,
         part,
-        msgspec.json.decode(topics, type=tuple[str, ...]),
+        _DECODE_TOPICS(topics) if topics else (topic_of(task),),
         _message(message),
         bool(final),
         bool(last),
@@ -388,7 +392,7 @@ def _apply(db: apsw.Connection, seq: int, changes: Sequence[Change]) -> Task | N
         task = change.task
         for row in outgoing_rows(change):
             message = msgspec.json.encode({"type": row.message.type, "data": row.message.data})
-            topics = msgspec.json.encode(row.topics).decode()
+            topics = "" if row.topics == (task.topic,) else msgspec.json.encode(row.topics).decode()
             db.execute(
                 "INSERT INTO task_outbox (task, version, part, topics, final, last, message)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -418,7 +422,8 @@ def _apply(db: apsw.Connection, seq: int, changes: Sequence[Change]) -> Task | N
 
 
 def _message(raw: bytes) -> Message:
-    return msgspec.json.decode(raw, type=Message)
+    message: Message = _DECODE_MESSAGE(raw)
+    return message
 
 
 def _marks(values: Collection[object]) -> str:
