@@ -3,6 +3,7 @@
 Imports the hub and the layers below it, but no transport and no web framework.
 
 ==============  ==============================================================================
+``states``      the states of tasks and steps: diagrams, tables, coupling rules
 ``model``       :class:`Task`, :class:`Step`, :class:`Message`, :class:`Publication`
 ``operations``  pure functions from a task to its next version and the message of the change
 ``messages``    the standard message, the snapshot, and a task as JSON
@@ -33,10 +34,8 @@ from .model import (
     Cause,
     Message,
     Publication,
-    Status,
     Step,
     StepPlan,
-    StepStatus,
     Task,
     TaskError,
     topic_of,
@@ -44,6 +43,7 @@ from .model import (
 from .progress import Progress, StepFailed, StepProgress, WorkFailed, step
 from .runner import Runner
 from .settings import TaskSettings
+from .states import Status, StepStatus
 from .store.port import ClaimedTask
 from .tasks import Tasks, TaskView
 

@@ -20,11 +20,12 @@ from .checks import check_kind, check_lease_seconds, check_size, encode_json
 from .kinds import Kind
 from .messages import standard
 from .metrics import TaskMetrics
-from .model import Change, Message, Publication, Status, Task
+from .model import Change, Message, Publication, Task
 from .operations import Operation
 from .publisher import OutboxPublisher
 from .reports import Completion
 from .settings import TaskSettings
+from .states import Status
 from .store.port import Bounds, ClaimedTask, TaskStore
 
 LOCAL: Final = "local:"

@@ -1,132 +1,101 @@
-"""What a task is, and the one table of what may become of it."""
+"""Tasks, steps, messages and changes: immutable values without behaviour."""
 
-from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any
 
 import attrs
 
-
-class Status(StrEnum):
-    """Where a task stands."""
-
-    PENDING = "pending"  # nobody works on it yet
-    RUNNING = "running"  # a worker holds it
-    COMPLETED = "completed"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing can come after it."""
-        return not TRANSITIONS[self]
-
-
-TRANSITIONS: Final[Mapping[Status, frozenset[Status]]] = {
-    # a task that nobody takes up fails at its deadline
-    Status.PENDING: frozenset({Status.RUNNING, Status.FAILED, Status.CANCELLED}),
-    Status.RUNNING: frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED}),
-    Status.COMPLETED: frozenset(),
-    Status.FAILED: frozenset(),
-    Status.CANCELLED: frozenset(),
-}
-"""From each status, those that may follow it."""
-
-
-class StepStatus(StrEnum):
-    """Where a step of a task stands."""
-
-    PENDING = "pending"
-    RUNNING = "running"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    SKIPPED = "skipped"
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing can come after it."""
-        return not STEP_TRANSITIONS[self]
-
-
-STEP_TRANSITIONS: Final[Mapping[StepStatus, frozenset[StepStatus]]] = {
-    StepStatus.PENDING: frozenset({StepStatus.RUNNING, StepStatus.SKIPPED}),
-    StepStatus.RUNNING: frozenset({StepStatus.COMPLETED, StepStatus.FAILED, StepStatus.SKIPPED}),
-    StepStatus.COMPLETED: frozenset(),
-    StepStatus.FAILED: frozenset(),
-    StepStatus.SKIPPED: frozenset(),
-}
-"""The same for steps."""
+from .states import Status, StepStatus
 
 
 @attrs.frozen
 class StepPlan:
-    """A step that is known before the work begins."""
+    """A step that is known before the work begins.
+
+    Args:
+        name: the step's name.
+        weight: the step's share of the task's progress, relative to the other steps.
+    """
 
     name: str
-    weight: float = 1.0  # its share of the task's progress, among those of the other steps
+    weight: float = 1.0
 
 
 @attrs.frozen
 class Step:
-    """One part of a task."""
+    """One named part of a task.
+
+    Args:
+        name: the step's name, unique within the task.
+        status: the step's status.
+        weight: the step's share of the task's progress, relative to the other steps.
+        progress: 0 to 100; never falls.
+        message: the newest message, a sentence for people.
+        error: the reason for a failure, a sentence for people.
+    """
 
     name: str
     status: StepStatus = StepStatus.PENDING
     weight: float = 1.0
-    progress: float = 0.0  # 0 to 100 within the step; never falls
+    progress: float = 0.0
     message: str = ""
-    error: str = ""  # a plain sentence, when it failed
+    error: str = ""
 
 
 @attrs.frozen
 class TaskError:
-    """Why a task failed, fit to be shown to a client."""
+    """The reason why a task failed or was cancelled, for clients.
 
-    code: str  # for programs: failed, timeout, stalled, cancelled, internal, or the work's own
-    detail: str  # a plain sentence
+    Args:
+        code: for programs: failed, timeout, stalled, cancelled, internal, or one of the work's own.
+        detail: for people, a plain sentence.
+    """
+
+    code: str
+    detail: str
 
 
 @attrs.frozen(kw_only=True)
 class Task:
-    """A long piece of work, as it stands at one version. Each change makes a new one."""
+    """A task at one version. Every change builds a new one. Its input is read separately."""
 
     id: str
     kind: str
-    owner: str = ""  # whose it is; empty: nobody's in particular
+    owner: str = ""  # chosen by the creator; empty for none
     status: Status = Status.PENDING
     progress: float = 0.0  # 0 to 100; never falls
-    step: str = ""  # name of the step being worked on, or another name that the work chose
-    message: str = ""
+    step: str = ""  # name of the current step, or another name that the work chose
+    message: str = ""  # the newest message, a sentence for people
     steps: tuple[Step, ...] = ()
-    details: dict[str, Any] = attrs.field(factory=dict)  # the newest of each further field of its messages
-    eta_seconds: float | None = None  # at the observed rate, when it last made progress
+    details: dict[str, Any] = attrs.field(factory=dict)  # newest value of each further field of its messages
+    eta_seconds: float | None = None  # at the average rate so far, as of the last progress
     error: TaskError | None = None
     created_at: datetime
     started_at: datetime | None = None
     updated_at: datetime
     ended_at: datetime | None = None
-    deadline: datetime  # when it fails, if it has not ended
-    version: int = 1  # each change, and so each event, has the next one
-    worker: str = ""  # who holds it
-    lease: str = ""  # the secret of who holds it
-    lease_seconds: float = 0.0  # what each sign of life renews it for
-    lease_until: datetime | None = None  # when that ends, unless it is renewed
-    text_bytes: int = 0  # of the text so far, in UTF-8
+    deadline: datetime  # an unfinished task fails then
+    version: int = 1  # increases by one with each message
+    worker: str = ""  # name of the worker that holds or held it
+    lease: str = ""  # secret by which the worker holds it; empty unless it runs
+    lease_seconds: float = 0.0  # time by which each report extends the lease
+    lease_until: datetime | None = None  # end of the lease
+    text_bytes: int = 0  # size of the text streamed so far, in UTF-8
     has_result: bool = False
 
     @property
     def topic(self) -> str:
-        """The topic of its events."""
+        """The topic of its stream."""
         return topic_of(self.id)
 
     def find_step(self, name: str) -> Step | None:
-        """The step of that name."""
+        """Return the step of a name; None if there is none."""
         return next((step for step in self.steps if step.name == name), None)
 
 
 def topic_of(task_id: str) -> str:
-    """The topic of a task's events."""
+    """Return the topic of a task's stream."""
     return f"tasks/{task_id}"
 
 
@@ -186,13 +155,18 @@ def _own_publication(change: "Change") -> tuple[Publication, ...]:
 class Change:
     """A task after one operation, with everything that is stored and published with it.
 
-    A change without a message only renews a lease: the version stays, and nothing is published.
+    Args:
+        task: the task after the operation.
+        message: the standard message; None for a renewed lease, which has no version and no event.
+        text: appended to the task's text.
+        result: the result, stored with the end.
+        publications: the events, in publishing order; by default the message on the task's own topic.
     """
 
     task: Task
     message: Message | None = None
-    text: str = ""  # appended to the task's text
-    result: bytes | None = None  # JSON, stored with the end
-    publications: tuple[Publication, ...] = attrs.field(  # in publishing order; a kind may present others
+    text: str = ""
+    result: bytes | None = None
+    publications: tuple[Publication, ...] = attrs.field(
         default=attrs.Factory(_own_publication, takes_self=True)
     )

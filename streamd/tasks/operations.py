@@ -1,8 +1,7 @@
-"""What can be done with a task: pure functions from a task to what it becomes.
+"""The operations on tasks: pure functions from a task to its next version and the message of the change.
 
-Each checks the tables of :mod:`.model`, and makes the next version with the one message that tells of it.
-None of them looks at a clock or a store. Progress never falls: a smaller figure than the present one is
-taken as "still there".
+Each operation looks up :mod:`.states` for the status that follows, and never reads a clock or a store. The
+rules that couple a task with its steps, its lease and its progress are stated there.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,40 +13,42 @@ import msgspec
 
 from ..errors import InvalidField, InvalidTransition
 from .messages import COMPLETE, EDUCATIONAL, ERROR, PROGRESS, RESERVED_FIELDS, STATUS, as_number, message_of
-from .model import (
-    STEP_TRANSITIONS,
-    TRANSITIONS,
-    Cause,
-    Change,
-    Status,
-    Step,
-    StepPlan,
+from .model import Cause, Change, Step, StepPlan, Task, TaskError
+from .states import (
+    STEP_ENDS,
+    STEP_EVENT_AT_END,
+    StepEvent,
     StepStatus,
-    Task,
-    TaskError,
+    TaskEvent,
+    next_status,
+    next_step_status,
 )
 
 Operation = Callable[[Task], Sequence[Change]]
-"""What is done with a task in one transaction: its changes, in order, each from the one before."""
+"""Build the changes of one transaction, in order, each from the task after the one before."""
 
 UNSHOWN: Final = object()
-"""In the place of a result that is too large for a message."""
+"""Passed instead of a result that is too large for a message."""
 
-UPDATE_TYPES = (PROGRESS, EDUCATIONAL, STATUS)
-"""Types of message that the work itself may choose; the others begin and end a task."""
+UPDATE_TYPES: Final = (PROGRESS, EDUCATIONAL, STATUS)
+"""Types of message that the work may choose; the others report the beginning and the end of a task."""
 
-CANCELLED = "cancelled"
-STALLED = "stalled"
-TIMEOUT = "timeout"
-INTERNAL = "internal"
+CANCELLED: Final = "cancelled"
+STALLED: Final = "stalled"
+TIMEOUT: Final = "timeout"
+INTERNAL: Final = "internal"
 
-_ALMOST = 99.0  # the most that steps make of a task's progress (%)
-_MESSAGE_CHARS_MAX = 2000  # of a message, stage or error: sentences for people, not documents
+_STEPS_PERCENT_MAX: Final = 99.0  # 100 is left for the end of the task, because steps may still be added
+_MESSAGE_CHARS_MAX: Final = 2000  # of a message, step name or error: a sentence for people, not a document
+_WEIGHT_MAX: Final = 1_000_000  # keeps the sum of weights far from the limits of a float
 
 
 def fit(sentence: str) -> str:
-    """A sentence as it can be said: what work raises may be longer, or no text at all."""
+    """Shorten a sentence to the maximum length, and replace characters that UTF-8 cannot encode."""
     return sentence.encode(errors="replace").decode()[:_MESSAGE_CHARS_MAX]
+
+
+# --- operations on the task ---------------------------------------------------------------------
 
 
 def create(
@@ -60,13 +61,17 @@ def create(
     message: str = "",
     steps: Sequence[StepPlan] = (),
 ) -> Change:
-    """A task that waits for a worker."""
+    """Create a pending task.
+
+    Raises:
+        InvalidField: the message or a step's weight is invalid.
+    """
     task = Task(
         id=id,
         kind=kind,
         owner=owner,
-        message=_text(message, "message"),
-        steps=tuple(Step(plan.name, weight=_weight(plan.weight)) for plan in steps),
+        message=_check_sentence(message, "message"),
+        steps=tuple(Step(plan.name, weight=_check_weight(plan.weight)) for plan in steps),
         created_at=now,
         updated_at=now,
         deadline=now + timedelta(seconds=timeout_seconds),
@@ -75,14 +80,15 @@ def create(
 
 
 def start(task: Task, now: datetime, *, worker: str, lease: str, lease_seconds: float) -> Change:
-    """A worker has taken it up.
+    """Start a pending task, and grant its worker a lease.
 
     Raises:
-        InvalidTransition: it is not pending.
+        InvalidTransition: the task is not pending.
     """
-    started = _next(
-        _moved(task, Status.RUNNING),
+    started = _next_version(
+        task,
         now,
+        status=next_status(task.status, TaskEvent.START),
         started_at=now,
         worker=worker,
         lease=lease,
@@ -103,47 +109,116 @@ def update(
     type: str = PROGRESS,
     fields: Mapping[str, Any] | None = None,
 ) -> Change:
-    """The work says how far it is.
+    """Update the progress, the step's name, the message or the text of a running task.
 
     Raises:
-        InvalidTransition: it is not running.
-        InvalidField: a value is wrong, or a further field has a name that is taken.
+        InvalidTransition: the task is not running.
+        InvalidField: a value is invalid, or a further field has a reserved name.
     """
-    _must_run(task)
+    next_status(task.status, TaskEvent.UPDATE)
     if type not in UPDATE_TYPES:
         raise InvalidField(f"type must be one of {', '.join(UPDATE_TYPES)}; got {type!r}", field="type")
-    fields = _further(fields)
-    changed = _next(
+    fields = _copy_fields(fields)
+    changed = _next_version(
         task,
         now,
-        progress=max(task.progress, _percent(progress)) if progress is not None else task.progress,
-        step=task.step if step is None else _text(step, "stage"),
-        message=task.message if message is None else _text(message, "message"),
+        progress=max(task.progress, _check_percent(progress)) if progress is not None else task.progress,
+        step=task.step if step is None else _check_sentence(step, "stage"),
+        message=task.message if message is None else _check_sentence(message, "message"),
         details={**task.details, **fields} if fields else task.details,
-        text_bytes=task.text_bytes + _size(text),
+        text_bytes=task.text_bytes + _count_bytes(text),
     )
     if text:
         fields["text_delta"] = text
     return Change(task=changed, message=message_of(changed, type, Cause.UPDATED, fields), text=text)
 
 
+def renew_lease(task: Task, until: datetime) -> Change:
+    """Extend the lease of a running task, without a new version or a message.
+
+    Raises:
+        InvalidTransition: the task is not running.
+    """
+    next_status(task.status, TaskEvent.RENEW)
+    return Change(task=attrs.evolve(task, lease_until=until))
+
+
+def complete(
+    task: Task, now: datetime, *, result: bytes, message: str | None = None, shown_result: Any = UNSHOWN
+) -> Change:
+    """Complete a running task.
+
+    Args:
+        task: the task.
+        now: the wall clock.
+        result: the result to store.
+        message: the last message; None keeps the one before.
+        shown_result: the result for the message, a JSON value; ``UNSHOWN`` leaves it to be fetched.
+
+    Raises:
+        InvalidTransition: the task is not running.
+        InvalidField: the message is invalid.
+    """
+    ended = _end(
+        task,
+        now,
+        TaskEvent.COMPLETE,
+        progress=100.0,
+        eta_seconds=0.0,
+        message=task.message if message is None else _check_sentence(message, "message"),
+        has_result=True,
+    )
+    fields = {} if shown_result is UNSHOWN else {"result": shown_result}
+    end = message_of(ended, COMPLETE, Cause.COMPLETED, fields, _steps_that_ended(task, ended))
+    return Change(task=ended, message=end, result=result)
+
+
+def fail(task: Task, now: datetime, *, code: str, detail: str) -> Change:
+    """Fail an unfinished task.
+
+    Raises:
+        InvalidTransition: the task has ended.
+        InvalidField: the detail is invalid.
+    """
+    error = TaskError(code, _check_sentence(detail, "error"))
+    return _end_with_error(task, now, TaskEvent.FAIL, Cause.FAILED, error)
+
+
+def cancel(task: Task, now: datetime, *, detail: str = "") -> Change:
+    """Cancel an unfinished task.
+
+    Raises:
+        InvalidTransition: the task has ended.
+        InvalidField: the detail is invalid.
+    """
+    error = TaskError(CANCELLED, _check_sentence(detail, "message") or "it was cancelled")
+    return _end_with_error(task, now, TaskEvent.CANCEL, Cause.CANCELLED, error)
+
+
+# --- operations on a step -----------------------------------------------------------------------
+
+
 def start_step(
     task: Task, now: datetime, name: str, *, weight: float | None = None, message: str = ""
 ) -> Change:
-    """A step begins; one that was not planned is added.
+    """Start a step; one that was not planned is added.
 
     Raises:
         InvalidTransition: the task is not running, or the step began before.
-        InvalidField: the name or the weight cannot be one.
+        InvalidField: the name, the weight or the message is invalid.
     """
-    _must_run(task)
-    if not _text(name, "step") or not name.isprintable():
+    next_status(task.status, TaskEvent.MOVE_STEP)
+    if not _check_sentence(name, "step") or not name.isprintable():
         raise InvalidField("a step needs a name of printable text", field="step")
     known = task.find_step(name)
     step = known or Step(name)
     if weight is not None:
-        step = attrs.evolve(step, weight=_weight(weight))
-    step = attrs.evolve(_step_moved(step, StepStatus.RUNNING), message=_text(message, "message"))
+        step = attrs.evolve(step, weight=_check_weight(weight))
+    step = attrs.evolve(
+        step,
+        status=next_step_status(name, step.status, StepEvent.START),
+        message=_check_sentence(message, "message"),
+    )
     steps = task.steps if known else (*task.steps, step)
     return _with_step(attrs.evolve(task, steps=steps, step=name), now, step, Cause.STEP_STARTED)
 
@@ -157,16 +232,18 @@ def update_step(
     message: str | None = None,
     fields: Mapping[str, Any] | None = None,
 ) -> Change:
-    """A step says how far it is.
+    """Update the progress or the message of a running step.
 
     Raises:
-        InvalidTransition: it is not running.
+        InvalidTransition: the step is not running.
+        InvalidField: a value is invalid, or a further field has a reserved name.
     """
-    step = _running_step(task, name)
+    step = _known_step(task, name)
+    next_step_status(name, step.status, StepEvent.UPDATE)
     step = attrs.evolve(
         step,
-        progress=step.progress if progress is None else max(step.progress, _percent(progress)),
-        message=step.message if message is None else _text(message, "message"),
+        progress=step.progress if progress is None else max(step.progress, _check_percent(progress)),
+        message=step.message if message is None else _check_sentence(message, "message"),
     )
     return _with_step(attrs.evolve(task, step=name), now, step, Cause.STEP_UPDATED, fields)
 
@@ -181,82 +258,36 @@ def end_step(
     error: str = "",
     fields: Mapping[str, Any] | None = None,
 ) -> Change:
-    """A step is over: completed, failed or skipped; each counts as done in the task's progress.
+    """End a step as completed, failed or skipped; each of them counts as done in the task's progress.
 
     Raises:
-        InvalidTransition: the task is not running, or the step cannot end that way.
+        InvalidTransition: the task is not running, or the step cannot end with this status.
+        InvalidField: a value is invalid, or a further field has a reserved name.
     """
     step = _known_step(task, name)
+    if status not in STEP_ENDS:
+        raise InvalidTransition(f"step {name!r} cannot end as {status.value}", field="step")
     step = attrs.evolve(
-        _step_moved(step, status),
+        step,
+        status=next_step_status(name, step.status, STEP_ENDS[status]),
         progress=100.0 if status is StepStatus.COMPLETED else step.progress,
-        message=step.message if message is None else _text(message, "message"),
-        error=_text(error, "error"),
+        message=step.message if message is None else _check_sentence(message, "message"),
+        error=_check_sentence(error, "error"),
     )
     return _with_step(task, now, step, Cause.STEP_ENDED, fields)
 
 
-def complete(
-    task: Task, now: datetime, *, result: bytes, message: str | None = None, shown_result: Any = UNSHOWN
-) -> Change:
-    """The work is done.
-
-    Args:
-        result: JSON.
-        shown_result: for the message; ``UNSHOWN`` leaves it to be fetched.
-
-    Raises:
-        InvalidTransition: the task is not running.
-    """
-    steps = tuple(
-        attrs.evolve(step, status=StepStatus.COMPLETED, progress=100.0)
-        if step.status is StepStatus.RUNNING  # whoever worked on it did not say so, and is done all the same
-        else step
-        for step in task.steps
-    )
-    ended = _ended(
-        task,
-        Status.COMPLETED,
-        now,
-        steps=steps,
-        progress=100.0,
-        eta_seconds=0.0,
-        message=task.message if message is None else _text(message, "message"),
-        has_result=True,
-    )
-    fields = {} if shown_result is UNSHOWN else {"result": shown_result}
-    end = message_of(ended, COMPLETE, Cause.COMPLETED, fields, _ended_steps(task, ended))
-    return Change(task=ended, message=end, result=result)
+def roll_up(steps: Sequence[Step]) -> float:
+    """Return the progress of a task from that of its steps, by their weights."""
+    total = sum(step.weight for step in steps)
+    done = sum(step.weight * (100.0 if step.status.ended else step.progress) for step in steps)
+    return min(_STEPS_PERCENT_MAX, done / total) if total else 0.0
 
 
-def fail(task: Task, now: datetime, *, code: str, detail: str) -> Change:
-    """The work cannot be done.
-
-    Raises:
-        InvalidTransition: the task has ended.
-    """
-    return _end_with_error(task, Status.FAILED, now, TaskError(code, _text(detail, "error")))
+# --- parts --------------------------------------------------------------------------------------
 
 
-def cancel(task: Task, now: datetime, *, detail: str = "") -> Change:
-    """Nobody wants it any more.
-
-    Raises:
-        InvalidTransition: the task has ended.
-    """
-    error = TaskError(CANCELLED, _text(detail, "message") or "it was cancelled")
-    return _end_with_error(task, Status.CANCELLED, now, error)
-
-
-def renew_lease(task: Task, until: datetime) -> Change:
-    """Extend the lease of a running task; the version stays, and nothing is published."""
-    return Change(task=attrs.evolve(task, lease_until=until))
-
-
-# --- their parts ------------------------------------------------------------------------------
-
-
-def _next(task: Task, now: datetime, **changes: Any) -> Task:
+def _next_version(task: Task, now: datetime, **changes: Any) -> Task:
     changed = attrs.evolve(task, version=task.version + 1, updated_at=now, **changes)
     if changed.progress > task.progress and changed.started_at is not None:
         elapsed = (now - changed.started_at).total_seconds()
@@ -265,73 +296,52 @@ def _next(task: Task, now: datetime, **changes: Any) -> Task:
     return changed
 
 
-def _moved(task: Task, status: Status) -> Task:
-    if status not in TRANSITIONS[task.status]:
-        raise InvalidTransition(
-            f"the task is {task.status.value} and cannot become {status.value}", field="status"
-        )
-    return attrs.evolve(task, status=status)
+def _end(task: Task, now: datetime, event: TaskEvent, *, step_error: str = "", **changes: Any) -> Task:
+    """End a task and its running steps, and drop its lease."""
+    status = next_status(task.status, event)
+    steps = tuple(_end_running_step(step, STEP_EVENT_AT_END[event], step_error) for step in task.steps)
+    ended = _next_version(task, now, status=status, steps=steps, ended_at=now, **changes)
+    return attrs.evolve(ended, lease="", lease_until=None)
 
 
-def _must_run(task: Task) -> None:
-    if task.status is not Status.RUNNING:
-        raise InvalidTransition(f"the task is {task.status.value}, not running", field="status")
+def _end_running_step(step: Step, event: StepEvent, error: str) -> Step:
+    if step.status is not StepStatus.RUNNING:
+        return step
+    status = next_step_status(step.name, step.status, event)
+    progress = 100.0 if status is StepStatus.COMPLETED else step.progress
+    return attrs.evolve(step, status=status, progress=progress, error=error)
 
 
-def _ended(task: Task, status: Status, now: datetime, **changes: Any) -> Task:
-    return attrs.evolve(_next(_moved(task, status), now, ended_at=now, **changes), lease="", lease_until=None)
-
-
-def _end_with_error(task: Task, status: Status, now: datetime, error: TaskError) -> Change:
-    steps = tuple(
-        attrs.evolve(step, status=StepStatus.FAILED, error=error.detail)
-        if step.status is StepStatus.RUNNING
-        else step
-        for step in task.steps
+def _end_with_error(task: Task, now: datetime, event: TaskEvent, cause: Cause, error: TaskError) -> Change:
+    ended = _end(
+        task, now, event, step_error=error.detail, error=error, eta_seconds=None, message=error.detail
     )
-    ended = _ended(task, status, now, error=error, eta_seconds=None, message=error.detail, steps=steps)
-    cause = Cause.CANCELLED if status is Status.CANCELLED else Cause.FAILED
     fields = {"error": error.detail, "code": error.code}
-    return Change(task=ended, message=message_of(ended, ERROR, cause, fields, _ended_steps(task, ended)))
+    return Change(task=ended, message=message_of(ended, ERROR, cause, fields, _steps_that_ended(task, ended)))
 
 
-def _ended_steps(before: Task, after: Task) -> tuple[Step, ...]:
-    """Return the steps that were running when the task ended, as they are after its end."""
+def _steps_that_ended(before: Task, after: Task) -> tuple[Step, ...]:
+    """Return the steps that the end of the task ended, as they are after it."""
     return tuple(
         now for was, now in zip(before.steps, after.steps, strict=True) if was.status is StepStatus.RUNNING
     )
 
 
-def _step_moved(step: Step, status: StepStatus) -> Step:
-    if status not in STEP_TRANSITIONS[step.status]:
-        raise InvalidTransition(
-            f"step {step.name!r} is {step.status.value} and cannot become {status.value}", field="step"
-        )
-    return attrs.evolve(step, status=status)
-
-
 def _known_step(task: Task, name: str) -> Step:
-    _must_run(task)
+    next_status(task.status, TaskEvent.MOVE_STEP)
     step = task.find_step(name)
     if step is None:
         raise InvalidTransition(f"step {name!r} is not known", field="step")
     return step
 
 
-def _running_step(task: Task, name: str) -> Step:
-    step = _known_step(task, name)
-    if step.status is not StepStatus.RUNNING:
-        raise InvalidTransition(f"step {name!r} is {step.status.value}, not running", field="step")
-    return step
-
-
 def _with_step(
     task: Task, now: datetime, step: Step, cause: Cause, fields: Mapping[str, Any] | None = None
 ) -> Change:
-    """The task with one of its steps changed, and its progress rolled up from all of them."""
-    fields = _further(fields)
+    """Replace one step of a task, and roll the task's progress up from all of them."""
+    fields = _copy_fields(fields)
     steps = tuple(step if known.name == step.name else known for known in task.steps)
-    changed = _next(
+    changed = _next_version(
         task,
         now,
         steps=steps,
@@ -343,59 +353,49 @@ def _with_step(
     if step.error:
         shown["step_error"] = step.error
     message = message_of(changed, PROGRESS, cause, shown | fields, (step,))
-    # The message speaks of this step, also where others run beside it.
+    # The message is about this step, even if the task's current step is a parallel one.
     message.data.update(step=step.name, stage=step.name, step_progress=as_number(step.progress))
     return Change(task=changed, message=message)
 
 
-def roll_up(steps: Sequence[Step]) -> float:
-    """The progress of a task from that of its steps, by their weights.
-
-    It stays below 100: only the end of the task is that, and further steps may be added before.
-    """
-    total = sum(step.weight for step in steps)
-    done = sum(step.weight * (100.0 if step.status.ended else step.progress) for step in steps)
-    return min(_ALMOST, done / total) if total else 0.0
-
-
-def _further(fields: Mapping[str, Any] | None) -> dict[str, Any]:
-    if fields and (taken := RESERVED_FIELDS.intersection(fields)):
-        raise InvalidField(f"{min(taken)!r} is one of the message's own fields", field=min(taken))
+def _copy_fields(fields: Mapping[str, Any] | None) -> dict[str, Any]:
     if not fields:
         return {}
+    if taken := RESERVED_FIELDS.intersection(fields):
+        raise InvalidField(f"{min(taken)!r} is one of the message's own fields", field=min(taken))
     try:
-        # A copy: what the work goes on filling must not change what was said.
+        # A copy, because the work may go on changing what it passed.
         return msgspec.json.decode(msgspec.json.encode(fields), type=dict[str, Any])
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidField(f"fields must be JSON values: {error}", field="fields") from error
 
 
-def _percent(value: object) -> float:
+def _check_percent(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 100:
         raise InvalidField(f"progress must be a number from 0 to 100, got {value!r}", field="progress")
     return float(value)
 
 
-def _weight(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1_000_000:
+def _check_weight(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _WEIGHT_MAX:
         raise InvalidField(
             f"a weight must be more than 0 and at most a million, got {value!r}", field="weight"
         )
     return float(value)
 
 
-def _size(text: str, field: str = "text") -> int:
-    """Bytes of some text in UTF-8."""
+def _count_bytes(text: str, field: str = "text") -> int:
+    """Count the bytes of a text in UTF-8."""
     if not isinstance(text, str):
         raise InvalidField(f"{field} must be text", field=field)
     try:
         return len(text.encode())
     except UnicodeEncodeError:
-        raise InvalidField(f"{field} holds what UTF-8 cannot", field=field) from None
+        raise InvalidField(f"{field} contains characters that UTF-8 cannot encode", field=field) from None
 
 
-def _text(value: str, field: str) -> str:
-    _size(value, field)
+def _check_sentence(value: str, field: str) -> str:
+    _count_bytes(value, field)
     if len(value) > _MESSAGE_CHARS_MAX:
         raise InvalidField(f"{field} may have at most {_MESSAGE_CHARS_MAX} characters", field=field)
     return value

@@ -11,8 +11,9 @@ import msgspec
 
 from . import operations
 from .messages import EDUCATIONAL, PROGRESS
-from .model import Change, StepStatus, Task
+from .model import Change, Task
 from .operations import Operation
+from .states import StepStatus
 
 Perform = Callable[[Operation], Awaitable[Task]]
 """Apply an operation to the one task, and return the task after it."""

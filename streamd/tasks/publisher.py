@@ -16,8 +16,9 @@ from .endings import TaskEndings
 from .kinds import Kind
 from .messages import COMPLETE, ERROR, PROGRESS
 from .metrics import TaskMetrics
-from .model import Message, Status
+from .model import Message
 from .positions import TaskPositions
+from .states import Status
 from .store.port import Outgoing, PublishedRow, TaskStore
 
 PUBLISHER: Final = "tasks"

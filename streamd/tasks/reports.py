@@ -10,7 +10,8 @@ from msgspec import Meta, Struct, structs
 from ..errors import InvalidField, InvalidTransition
 from . import operations
 from .messages import PROGRESS
-from .model import Change, Status, StepStatus, Task
+from .model import Change, Task
+from .states import Status, StepStatus
 
 _CODE_CHARS_MAX = 64
 

@@ -24,8 +24,9 @@ from .checks import (
 )
 from .engine import TaskEngine
 from .messages import make_snapshot
-from .model import Message, Status, StepPlan, Task
+from .model import Message, StepPlan, Task
 from .reports import Report
+from .states import Status
 from .store.port import Snapshot
 
 _POLL_AGAIN_SECONDS: Final = 2.0  # what one is told who asks for a result that is not there yet

@@ -1,169 +1,29 @@
-"""Every operation, every transition of the tables, and every value that is refused, by the field's name."""
+"""What each operation on a task changes, and the values it rejects by the field's name."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import attrs
 import pytest
 
-from streamd.errors import InvalidField, InvalidTransition
-from streamd.tasks import Message, Status, Step, StepPlan, StepStatus, Task, operations
+from streamd.errors import InvalidField
+from streamd.tasks import Status, Step, StepPlan, StepStatus, Task, operations
 from streamd.tasks.messages import RESERVED_FIELDS
-from streamd.tasks.model import STEP_TRANSITIONS, TRANSITIONS, Change
+from streamd.tasks.model import Change
+from tests.support.task_operations import NOON, at, create, message, running, start
 
-NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
-PAIRS = [(before, after) for before in Status for after in Status]
-STEP_PAIRS = [(before, after) for before in StepStatus for after in StepStatus]
 NOT_A_PERCENTAGE = [-0.1, 100.1, float("nan"), float("inf"), "50", True]
 
 
-def at(seconds: float) -> datetime:
-    return NOON + timedelta(seconds=seconds)
+def with_running_step() -> Task:
+    """Build a running task whose step ``a`` runs."""
+    return operations.start_step(running(StepPlan("a"), StepPlan("b")), NOON, "a").task
 
 
-def create(**values: Any) -> Change:
-    return operations.create(**{"id": "t", "kind": "k", "now": NOON, "timeout_seconds": 60.0, **values})
+# --- effects -------------------------------------------------------------------
 
 
-def start(task: Task, seconds: float = 0) -> Change:
-    return operations.start(task, at(seconds), worker="w", lease="secret", lease_seconds=30)
-
-
-def message(change: Change) -> Message:
-    assert change.message is not None
-    return change.message
-
-
-def running(*steps: StepPlan) -> Task:
-    return start(create(steps=steps).task).task
-
-
-def in_status(status: Status) -> Task:
-    """A task that came to that status by operations alone."""
-    task = create(steps=[StepPlan("a"), StepPlan("b")]).task
-    if status is Status.PENDING:
-        return task
-    task = operations.start_step(start(task).task, NOON, "a").task
-    return TO_STATUS[status](task).task if status is not Status.RUNNING else task
-
-
-def step_in_status(status: StepStatus) -> Task:
-    task = running(StepPlan("a"), StepPlan("b"))
-    if status is StepStatus.PENDING:
-        return task
-    task = operations.start_step(task, NOON, "a").task
-    return task if status is StepStatus.RUNNING else operations.end_step(task, NOON, "a", status).task
-
-
-TO_STATUS: dict[Status, Callable[[Task], Change]] = {
-    Status.RUNNING: start,
-    Status.COMPLETED: lambda task: operations.complete(task, at(9), result=b"1", shown_result=1),
-    Status.FAILED: lambda task: operations.fail(task, at(9), code="failed", detail="it broke"),
-    Status.CANCELLED: lambda task: operations.cancel(task, at(9), detail="not wanted"),
-}
-
-TO_STEP_STATUS: dict[StepStatus, Callable[[Task], Change]] = {
-    StepStatus.RUNNING: lambda task: operations.start_step(task, at(9), "a"),
-    StepStatus.COMPLETED: lambda task: operations.end_step(task, at(9), "a", StepStatus.COMPLETED),
-    StepStatus.FAILED: lambda task: operations.end_step(task, at(9), "a", StepStatus.FAILED),
-    StepStatus.SKIPPED: lambda task: operations.end_step(task, at(9), "a", StepStatus.SKIPPED),
-}
-
-
-# --- the tables ---------------------------------------------------------------------------------
-
-
-def test_the_tables_name_every_status_and_nothing_comes_after_an_end() -> None:
-    assert set(TRANSITIONS) == set(Status)
-    assert set(STEP_TRANSITIONS) == set(StepStatus)
-    assert {status for status in Status if status.ended} == {
-        Status.COMPLETED,
-        Status.FAILED,
-        Status.CANCELLED,
-    }
-    assert {status for status in StepStatus if not status.ended} == {StepStatus.PENDING, StepStatus.RUNNING}
-
-
-@pytest.mark.parametrize(("before", "after"), [pair for pair in PAIRS if pair[1] in TO_STATUS])
-def test_a_task_changes_its_status_as_the_table_says_and_not_otherwise(before: Status, after: Status) -> None:
-    task = in_status(before)
-    if after in TRANSITIONS[before]:
-        change = TO_STATUS[after](task)
-        assert change.task.status is after
-        assert change.task.version == task.version + 1
-        assert message(change).data["status"] == after.value
-        return
-    with pytest.raises(InvalidTransition) as caught:
-        TO_STATUS[after](task)
-    assert caught.value.field == "status"
-
-
-@pytest.mark.parametrize(("before", "after"), [pair for pair in STEP_PAIRS if pair[1] in TO_STEP_STATUS])
-def test_a_step_changes_its_status_as_the_table_says_and_not_otherwise(
-    before: StepStatus, after: StepStatus
-) -> None:
-    task = step_in_status(before)
-    if after in STEP_TRANSITIONS[before]:
-        change = TO_STEP_STATUS[after](task)
-        step = change.task.find_step("a")
-        assert step is not None
-        assert step.status is after
-        assert message(change).data["step_status"] == after.value
-        assert change.task.version == task.version + 1
-        return
-    with pytest.raises(InvalidTransition) as caught:
-        TO_STEP_STATUS[after](task)
-    assert caught.value.field == "step"
-
-
-@pytest.mark.parametrize("end", [StepStatus.PENDING, StepStatus.RUNNING])
-def test_a_step_cannot_end_as_what_is_no_end(end: StepStatus) -> None:
-    with pytest.raises(InvalidTransition):
-        operations.end_step(step_in_status(StepStatus.RUNNING), NOON, "a", end)
-
-
-@pytest.mark.parametrize("status", [status for status in Status if status is not Status.RUNNING])
-@pytest.mark.parametrize(
-    "operation",
-    [
-        lambda task: operations.update(task, NOON, progress=1),
-        lambda task: operations.start_step(task, NOON, "b"),
-        lambda task: operations.start_step(task, NOON, "new"),
-        lambda task: operations.update_step(task, NOON, "a", progress=1),
-        lambda task: operations.end_step(task, NOON, "a", StepStatus.COMPLETED),
-    ],
-)
-def test_only_a_running_task_says_anything(status: Status, operation: Callable[[Task], Change]) -> None:
-    with pytest.raises(InvalidTransition) as caught:
-        operation(in_status(status))
-    assert caught.value.field == "status"
-
-
-@pytest.mark.parametrize("status", [status for status in StepStatus if status is not StepStatus.RUNNING])
-def test_only_a_running_step_says_how_far_it_is(status: StepStatus) -> None:
-    with pytest.raises(InvalidTransition) as caught:
-        operations.update_step(step_in_status(status), NOON, "a", progress=1)
-    assert caught.value.field == "step"
-
-
-@pytest.mark.parametrize(
-    "operation",
-    [
-        lambda task: operations.update_step(task, NOON, "c"),
-        lambda task: operations.end_step(task, NOON, "c", StepStatus.SKIPPED),
-    ],
-)
-def test_a_step_that_nobody_knows_neither_moves_nor_ends(operation: Callable[[Task], Change]) -> None:
-    with pytest.raises(InvalidTransition) as caught:
-        operation(running())
-    assert caught.value.field == "step"
-
-
-# --- what each operation does -------------------------------------------------------------------
-
-
-def test_a_new_task_is_pending_and_has_all_its_fields() -> None:
+def test_a_new_task_is_pending_with_all_its_fields() -> None:
     change = create(owner="o", message="soon", steps=[StepPlan("a", 2)])
     task = change.task
     assert (task.id, task.kind, task.owner, task.status, task.version) == ("t", "k", "o", Status.PENDING, 1)
@@ -178,7 +38,7 @@ def test_a_new_task_is_pending_and_has_all_its_fields() -> None:
     )
 
 
-def test_a_worker_takes_a_task_and_holds_it_by_a_lease() -> None:
+def test_starting_grants_the_worker_a_lease() -> None:
     change = start(create().task, 4)
     task = change.task
     assert (task.status, task.worker, task.lease, task.lease_until) == (
@@ -191,7 +51,7 @@ def test_a_worker_takes_a_task_and_holds_it_by_a_lease() -> None:
     assert message(change).type == "status"
 
 
-def test_an_update_changes_what_it_names_and_nothing_else() -> None:
+def test_an_update_changes_only_the_values_it_is_given() -> None:
     task = operations.update(running(), at(1), step="reading", message="first", progress=10).task
     assert (task.step, task.message, task.progress) == ("reading", "first", 10)
     task = operations.update(task, at(2), fields={"found": 3, "old": 1}).task
@@ -205,7 +65,7 @@ def test_an_update_changes_what_it_names_and_nothing_else() -> None:
     assert (data["step"], data["stage"], data["taskId"]) == ("reading", "reading", "t")
 
 
-def test_progress_never_falls_and_a_smaller_figure_is_no_mistake() -> None:
+def test_smaller_progress_is_accepted_and_ignored() -> None:
     task = operations.update(running(), at(1), progress=40).task
     for figure in (39.9, 0, None):
         task = operations.update(task, at(2), progress=figure).task
@@ -221,7 +81,7 @@ def test_the_eta_follows_from_the_rate_so_far(seconds: float, progress: float, e
     assert later.eta_seconds == eta
 
 
-def test_what_the_work_goes_on_filling_does_not_change_what_was_said() -> None:
+def test_fields_are_copied_when_they_are_passed() -> None:
     found = [1]
     change = operations.update(running(), NOON, fields={"found": found})
     found.append(2)
@@ -229,7 +89,7 @@ def test_what_the_work_goes_on_filling_does_not_change_what_was_said() -> None:
     assert message(change).data["found"] == [1]
 
 
-def test_steps_add_up_by_their_weights() -> None:
+def test_progress_is_the_weighted_mean_of_the_steps() -> None:
     task = running(StepPlan("a", 1), StepPlan("b", 3))
     task = operations.start_step(task, NOON, "b").task
     change = operations.update_step(task, NOON, "b", progress=40, message="half", fields={"n": 1})
@@ -243,7 +103,7 @@ def test_steps_add_up_by_their_weights() -> None:
     assert task.progress == pytest.approx(75)
 
 
-def test_a_step_that_failed_or_was_skipped_is_over_and_counts() -> None:
+def test_failed_and_skipped_steps_count_as_done() -> None:
     task = running(StepPlan("a"), StepPlan("b"), StepPlan("c"), StepPlan("d"))
     task = operations.start_step(task, NOON, "a").task
     change = operations.end_step(task, NOON, "a", StepStatus.FAILED, error="no answer")
@@ -255,7 +115,7 @@ def test_a_step_that_failed_or_was_skipped_is_over_and_counts() -> None:
     assert task.find_step("b") == Step("b", StepStatus.SKIPPED, 1.0, 0.0, "not needed")
 
 
-def test_further_steps_never_take_progress_back_and_all_of_them_do_not_make_it_whole() -> None:
+def test_added_steps_never_lower_progress_nor_raise_it_to_100() -> None:
     task = running()
     for name in "abc":
         before = task.progress
@@ -273,7 +133,7 @@ def test_a_planned_step_keeps_its_weight_unless_another_is_given() -> None:
 
 
 @pytest.mark.parametrize("shown", [{"n": 1}, None])
-def test_completing_gives_the_result_and_the_last_message(shown: Any) -> None:
+def test_completing_stores_the_result_and_keeps_the_message(shown: Any) -> None:
     task = operations.update(running(), at(5), progress=20, message="working").task
     change = operations.complete(task, at(9), result=b'{"n":1}', shown_result=shown)
     task = change.task
@@ -297,7 +157,9 @@ def test_completing_gives_the_result_and_the_last_message(shown: Any) -> None:
         (lambda task: operations.cancel(task, at(9), detail="so it is"), "cancelled", "cancelled"),
     ],
 )
-def test_an_end_without_success_says_why(end: Callable[[Task], Change], code: str, status: str) -> None:
+def test_failing_and_cancelling_record_the_reason(
+    end: Callable[[Task], Change], code: str, status: str
+) -> None:
     task = operations.update(running(), at(5), progress=20).task
     change = end(task)
     task = change.task
@@ -309,20 +171,8 @@ def test_an_end_without_success_says_why(end: Callable[[Task], Change], code: st
     assert (message(change).data["error"], message(change).data["code"]) == ("so it is", code)
 
 
-def test_a_cancelled_task_says_something_also_when_nobody_said_why() -> None:
+def test_cancelling_without_a_reason_has_a_default_one() -> None:
     assert message(operations.cancel(create().task, NOON)).data["error"]
-
-
-@pytest.mark.parametrize("end", [status for status in Status if status.ended])
-def test_no_step_of_a_task_that_ended_is_running(end: Status) -> None:
-    task = operations.start_step(running(StepPlan("a"), StepPlan("b")), NOON, "a").task
-    task = operations.update_step(task, NOON, "a", progress=30).task
-    [a, b] = TO_STATUS[end](task).task.steps
-    if end is Status.COMPLETED:
-        assert (a.status, a.progress) == (StepStatus.COMPLETED, 100)
-    else:
-        assert (a.status, a.progress, bool(a.error)) == (StepStatus.FAILED, 30, True)
-    assert b.status is StepStatus.PENDING
 
 
 def test_an_operation_leaves_the_task_it_is_given_as_it_was() -> None:
@@ -334,10 +184,11 @@ def test_an_operation_leaves_the_task_it_is_given_as_it_was() -> None:
     assert attrs.asdict(task) == before
 
 
-# --- what is refused, by name -------------------------------------------------------------------
+# --- rejected values -------------------------------------------------------------------
 
 
-def refused(field: str, operation: Callable[[], object]) -> None:
+def check_rejected(field: str, operation: Callable[[], object]) -> None:
+    """Check that an operation is rejected with the field's name."""
     with pytest.raises(InvalidField) as caught:
         operation()
     assert caught.value.field == field
@@ -345,65 +196,65 @@ def refused(field: str, operation: Callable[[], object]) -> None:
 
 @pytest.mark.parametrize("figure", NOT_A_PERCENTAGE)
 def test_progress_is_a_number_from_0_to_100(figure: Any) -> None:
-    refused("progress", lambda: operations.update(running(), NOON, progress=figure))
-    task = step_in_status(StepStatus.RUNNING)
-    refused("progress", lambda: operations.update_step(task, NOON, "a", progress=figure))
+    check_rejected("progress", lambda: operations.update(running(), NOON, progress=figure))
+    task = with_running_step()
+    check_rejected("progress", lambda: operations.update_step(task, NOON, "a", progress=figure))
 
 
 @pytest.mark.parametrize("weight", [0, -1, float("nan"), float("inf"), 1_000_001, "1", True])
 def test_a_weight_is_a_positive_number(weight: Any) -> None:
-    refused("weight", lambda: create(steps=[StepPlan("a", weight)]))
-    refused("weight", lambda: operations.start_step(running(), NOON, "a", weight=weight))
+    check_rejected("weight", lambda: create(steps=[StepPlan("a", weight)]))
+    check_rejected("weight", lambda: operations.start_step(running(), NOON, "a", weight=weight))
 
 
 @pytest.mark.parametrize("text", ["x" * 2001, "\ud800", 5, b"bytes"])
-def test_sentences_are_text_of_a_bounded_length(text: Any) -> None:
-    one, step = running(), step_in_status(StepStatus.RUNNING)
-    refused("message", lambda: create(message=text))
-    refused("message", lambda: operations.update(one, NOON, message=text))
-    refused("stage", lambda: operations.update(one, NOON, step=text))
-    refused("step", lambda: operations.start_step(one, NOON, text))
-    refused("message", lambda: operations.start_step(one, NOON, "a", message=text))
-    refused("message", lambda: operations.update_step(step, NOON, "a", message=text))
-    refused("message", lambda: operations.end_step(step, NOON, "a", StepStatus.SKIPPED, message=text))
-    refused("error", lambda: operations.end_step(step, NOON, "a", StepStatus.FAILED, error=text))
-    refused("message", lambda: operations.complete(one, NOON, result=b"1", message=text))
-    refused("error", lambda: operations.fail(one, NOON, code="failed", detail=text))
-    refused("message", lambda: operations.cancel(one, NOON, detail=text))
+def test_sentences_are_text_of_limited_length(text: Any) -> None:
+    one, step = running(), with_running_step()
+    check_rejected("message", lambda: create(message=text))
+    check_rejected("message", lambda: operations.update(one, NOON, message=text))
+    check_rejected("stage", lambda: operations.update(one, NOON, step=text))
+    check_rejected("step", lambda: operations.start_step(one, NOON, text))
+    check_rejected("message", lambda: operations.start_step(one, NOON, "a", message=text))
+    check_rejected("message", lambda: operations.update_step(step, NOON, "a", message=text))
+    check_rejected("message", lambda: operations.end_step(step, NOON, "a", StepStatus.SKIPPED, message=text))
+    check_rejected("error", lambda: operations.end_step(step, NOON, "a", StepStatus.FAILED, error=text))
+    check_rejected("message", lambda: operations.complete(one, NOON, result=b"1", message=text))
+    check_rejected("error", lambda: operations.fail(one, NOON, code="failed", detail=text))
+    check_rejected("message", lambda: operations.cancel(one, NOON, detail=text))
 
 
 @pytest.mark.parametrize("text", ["\udfff", 5, b"bytes"])
-def test_text_is_text(text: Any) -> None:
-    refused("text", lambda: operations.update(running(), NOON, text=text))
+def test_streamed_text_is_encodable_text(text: Any) -> None:
+    check_rejected("text", lambda: operations.update(running(), NOON, text=text))
 
 
 @pytest.mark.parametrize("name", ["", "two\nlines", "\x00"])
-def test_a_step_has_a_name_that_can_be_read(name: str) -> None:
-    refused("step", lambda: operations.start_step(running(), NOON, name))
+def test_a_step_needs_a_printable_name(name: str) -> None:
+    check_rejected("step", lambda: operations.start_step(running(), NOON, name))
 
 
 @pytest.mark.parametrize("type", ["complete", "error", "message", ""])
-def test_work_cannot_say_its_own_end_as_an_update(type: str) -> None:
-    refused("type", lambda: operations.update(running(), NOON, type=type))
+def test_an_update_cannot_have_the_type_of_an_end(type: str) -> None:
+    check_rejected("type", lambda: operations.update(running(), NOON, type=type))
 
 
 @pytest.mark.parametrize("name", sorted(RESERVED_FIELDS))
-def test_further_fields_cannot_pose_as_the_messages_own(name: str) -> None:
-    step = step_in_status(StepStatus.RUNNING)
-    refused(name, lambda: operations.update(running(), NOON, fields={name: 1}))
-    refused(name, lambda: operations.update_step(step, NOON, "a", fields={name: 1}))
-    refused(name, lambda: operations.end_step(step, NOON, "a", StepStatus.COMPLETED, fields={name: 1}))
+def test_further_fields_cannot_have_reserved_names(name: str) -> None:
+    step = with_running_step()
+    check_rejected(name, lambda: operations.update(running(), NOON, fields={name: 1}))
+    check_rejected(name, lambda: operations.update_step(step, NOON, "a", fields={name: 1}))
+    check_rejected(name, lambda: operations.end_step(step, NOON, "a", StepStatus.COMPLETED, fields={name: 1}))
 
 
 @pytest.mark.parametrize("value", [object(), "\ud800", {1: {2: object()}}])
-def test_further_fields_are_json(value: Any) -> None:
-    refused("fields", lambda: operations.update(running(), NOON, fields={"x": value}))
+def test_further_fields_are_json_values(value: Any) -> None:
+    check_rejected("fields", lambda: operations.update(running(), NOON, fields={"x": value}))
 
 
 @pytest.mark.parametrize(
     ("sentence", "fitted"),
     [("short", "short"), ("x" * 5000, "x" * 2000), ("a\ud800b", "a?b")],
 )
-def test_a_sentence_is_made_to_fit(sentence: str, fitted: str) -> None:
+def test_fit_shortens_and_encodes_a_sentence(sentence: str, fitted: str) -> None:
     assert operations.fit(sentence) == fitted
     assert message(operations.fail(running(), NOON, code="c", detail=fitted)).data["error"] == fitted

@@ -10,8 +10,9 @@ import attrs
 import trio
 
 from ...events import EventId
-from ..model import Change, Message, Status, Task
+from ..model import Change, Message, Task
 from ..operations import Operation
+from ..states import Status
 from .port import (
     Bounds,
     ClaimedTask,

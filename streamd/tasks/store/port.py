@@ -8,8 +8,9 @@ import attrs
 
 from ...errors import Gone, NotFound, TaskExists, Unavailable
 from ...events import EventId
-from ..model import Change, Message, Status, Task
+from ..model import Change, Message, Task
 from ..operations import Operation
+from ..states import Status
 
 
 @attrs.frozen

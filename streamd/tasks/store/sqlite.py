@@ -14,8 +14,9 @@ import msgspec
 
 from ...database import Database
 from ...events import EventId
-from ..model import Change, Message, Status, Task, topic_of
+from ..model import Change, Message, Task, topic_of
 from ..operations import Operation
+from ..states import Status
 from .port import (
     Bounds,
     ClaimedTask,

@@ -1,0 +1,35 @@
+"""Tasks built by operations alone, without a store or a clock."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from streamd.tasks import Message, StepPlan, Task, operations
+from streamd.tasks.model import Change
+
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+
+
+def at(seconds: float) -> datetime:
+    """Return the time some seconds after noon."""
+    return NOON + timedelta(seconds=seconds)
+
+
+def create(**values: Any) -> Change:
+    """Create a task with a minute to its deadline."""
+    return operations.create(**{"id": "t", "kind": "k", "now": NOON, "timeout_seconds": 60.0, **values})
+
+
+def start(task: Task, seconds: float = 0) -> Change:
+    """Start a task for the worker ``w``, with a lease of 30 seconds."""
+    return operations.start(task, at(seconds), worker="w", lease="secret", lease_seconds=30)
+
+
+def running(*steps: StepPlan) -> Task:
+    """Create and start a task with planned steps."""
+    return start(create(steps=steps).task).task
+
+
+def message(change: Change) -> Message:
+    """Return the message of a change that has one."""
+    assert change.message is not None
+    return change.message
