@@ -1,4 +1,4 @@
-"""What each operation on a task changes, and the values it rejects by the field's name."""
+"""The effects of each operation on a task, and the values it rejects by the field's name."""
 
 from collections.abc import Callable
 from typing import Any
