@@ -1,4 +1,4 @@
-"""What the values of a task may be; everything wrong is refused by its name."""
+"""Checks of a task's values: syntax and limits. Each error names the field."""
 
 import re
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ _OWNER_CHARS_MAX: Final = 256
 
 
 def check_kind(kind: str) -> str:
-    """The name of a kind."""
+    """Check the name of a kind, and return it."""
     if not _KIND.fullmatch(kind):
         raise InvalidField(
             "a kind is 1 to 64 letters, digits, dots, dashes or underscores, and does not begin with one of"
@@ -29,7 +29,7 @@ def check_kind(kind: str) -> str:
 
 
 def check_id(id: str) -> str:
-    """A task's id that a caller chose."""
+    """Check the id that a caller chose for a task, and return it."""
     if not _ID.fullmatch(id):
         raise InvalidField(
             "a task's id is 1 to 128 letters, digits, dots, dashes, underscores or tildes, and begins with a"
@@ -40,7 +40,7 @@ def check_id(id: str) -> str:
 
 
 def check_owner(owner: str) -> str:
-    """Whose a task is."""
+    """Check the owner of a task, and return it."""
     if len(owner) > _OWNER_CHARS_MAX or not owner.isprintable():
         raise InvalidField(
             f"owner must be printable text of at most {_OWNER_CHARS_MAX} characters", field="owner"
@@ -48,10 +48,10 @@ def check_owner(owner: str) -> str:
     return owner
 
 
-def check_steps(steps: Sequence[StepPlan], most: int) -> Sequence[StepPlan]:
-    """The steps that are known beforehand."""
-    if len(steps) > most:
-        raise TooLarge(f"a task may have at most {most} steps", field="steps")
+def check_steps(steps: Sequence[StepPlan], maximum: int) -> Sequence[StepPlan]:
+    """Check the number and the names of planned steps, and return them."""
+    if len(steps) > maximum:
+        raise TooLarge(f"a task may have at most {maximum} steps", field="steps")
     names = [step.name for step in steps]
     for index, name in enumerate(names):
         if not name or not name.isprintable():
@@ -64,7 +64,7 @@ def check_steps(steps: Sequence[StepPlan], most: int) -> Sequence[StepPlan]:
 
 
 def check_timeout(seconds: float, settings: TaskSettings) -> float:
-    """How long a task may take (s)."""
+    """Check the timeout of a task (s), and return it."""
     if not 0 < seconds <= settings.max_timeout_seconds:
         raise InvalidField(
             f"timeout_seconds must be more than 0 and at most {settings.max_timeout_seconds:g}",
@@ -74,7 +74,7 @@ def check_timeout(seconds: float, settings: TaskSettings) -> float:
 
 
 def check_lease_seconds(asked: float | None, settings: TaskSettings) -> float:
-    """How long a worker may say nothing (s): what it asked for, or ``tasks.lease_seconds``."""
+    """Check the duration of a lease (s), and return it; None stands for ``tasks.lease_seconds``."""
     if asked is None:
         return settings.lease_seconds
     if not 0 < asked <= settings.max_lease_seconds:
@@ -86,10 +86,11 @@ def check_lease_seconds(asked: float | None, settings: TaskSettings) -> float:
 
 
 def encode_json(value: Any, field: str, max_bytes: int) -> bytes:
-    """A value as JSON.
+    """Encode a value as JSON.
 
     Raises:
-        InvalidField, TooLarge: it is no JSON value, or more than ``max_bytes``.
+        InvalidField: it is no JSON value.
+        TooLarge: it exceeds ``max_bytes``.
     """
     try:
         raw = msgspec.json.encode(value)
@@ -120,6 +121,6 @@ def check_size(before: Task, task: Task, settings: TaskSettings) -> None:
 
 
 def deadline_sentence(task: Task) -> str:
-    """What is said of a task that did not end in time."""
+    """Build the detail of the error of a task that missed its deadline."""
     seconds = (task.deadline - task.created_at) / timedelta(seconds=1)
     return f"it took longer than the {seconds:g} s that it may take"

@@ -1,4 +1,4 @@
-"""What is counted about tasks, in the registry that ``/metrics`` prints."""
+"""The counters of tasks, in the registry that ``/metrics`` prints."""
 
 from collections import Counter as Counts
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 from .states import Status
 
 _SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
-_KINDS_MAX: Final = 100  # kinds with a label of their own: whoever may create tasks may name kinds
+_KINDS_MAX: Final = 100  # kinds with a label of their own; clients choose the names of kinds
 _OTHER: Final = "other"
 
 
@@ -26,19 +26,19 @@ class TaskMetrics(Collector):
         self.counts: Counts[tuple[str, Status]] = Counts()
         self.store_seconds: Final = Histogram(
             "streamd_task_store_seconds",
-            "From asking the store for a change to its commit.",
+            "Time of a store call that changes a task, up to its commit.",
             registry=registry,
             buckets=_SECONDS,
         )
-        self.expired: Final = _counter(registry, "tasks_expired", "Ended tasks that were forgotten.")
+        self.expired: Final = _counter(registry, "tasks_expired", "Ended tasks that were deleted.")
         self.stalled: Final = _counter(
-            registry, "task_leases_stalled", "Tasks that failed because their worker was gone."
+            registry, "task_leases_stalled", "Tasks that failed because their lease ran out."
         )
         self.timeouts: Final = _counter(registry, "task_timeouts", "Tasks that failed at their deadline.")
         self.publish_failures: Final = _counter(
             registry,
             "task_publish_failures",
-            "Times that tasks' messages could not be published just then.",
+            "Failed attempts to publish events of tasks; each is retried.",
         )
         self.ending_failures: Final = _counter(
             registry,
@@ -48,25 +48,27 @@ class TaskMetrics(Collector):
         self.refused_messages: Final = _counter(
             registry,
             "task_messages_reduced",
-            "Messages too large for an event, published with less.",
+            "Events of tasks that exceeded a limit: reduced on the task's own topic, dropped on others.",
         )
         self.outbox_depth: Final = Gauge(
-            "streamd_task_outbox_depth", "Messages of tasks still to be published.", registry=registry
+            "streamd_task_outbox_depth",
+            "Rows of the task outbox: events to publish, and tasks that are ending.",
+            registry=registry,
         )
         registry.register(self)
 
     def describe(self) -> Iterable[Metric]:
-        return []  # said, so that registering does not collect
+        return []  # so that registering does not collect
 
     def collect(self) -> Iterable[Metric]:
         tasks = GaugeMetricFamily(
-            "streamd_tasks", "Tasks that are kept, by kind and status.", labels=("kind", "status")
+            "streamd_tasks", "Stored tasks, by kind and status.", labels=("kind", "status")
         )
         shown: Counts[tuple[str, Status]] = Counts()
         kinds: set[str] = set()
         for (kind, status), count in sorted(self.counts.items()):
             if kind not in kinds and len(kinds) >= _KINDS_MAX:
-                kind = _OTHER  # noqa: PLW2901 - counted under another name
+                kind = _OTHER  # noqa: PLW2901 - counted under a shared name
             kinds.add(kind)
             shown[kind, status] += count
         for (kind, status), count in shown.items():

@@ -1,4 +1,4 @@
-"""Runs tasks whose kind works in this process, and looks after the leases of all."""
+"""The runner: work in this process, and the leases, deadlines and expiry of all tasks."""
 
 import secrets
 from collections.abc import Callable, Sequence
@@ -29,10 +29,13 @@ _log = structlog.get_logger(__name__)
 
 
 class Runner:
-    """Runs what :meth:`run` finds to do, at most ``tasks.max_running`` at once.
+    """The runner of the kinds that work in this process.
 
     Args:
-        tasks: whose kinds and tasks.
+        tasks: the tasks and kinds.
+
+    Attributes:
+        worker: the name under which it claims tasks; unique to this process.
     """
 
     def __init__(self, tasks: Tasks) -> None:
@@ -42,20 +45,27 @@ class Runner:
         tasks.on_end = self._ended
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
-        """Fail what a process before this one left unfinished, then work, until cancelled.
+        """Fail the tasks that an earlier process left running, then run work until cancelled.
 
-        Cancelled, the work is, too; its tasks stay as they are, and fail when the store is next opened.
+        Runs at most ``tasks.max_running`` tasks at once. Cancelling cancels their work; the tasks stay
+        running, and fail when the store is next opened.
+
+        Raises:
+            Unavailable: the store could not be read or written to at the start.
         """
         await self._recover()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._keep)
+            nursery.start_soon(self._sweep)
             nursery.start_soon(self._tasks.outbox.run)
             task_status.started()
             await self._work_on_all(nursery)
         raise AssertionError("the runner runs until it is cancelled")
 
     async def _recover(self) -> None:
-        """Workers in this process are gone with it; those elsewhere could not reach us, and get time to."""
+        """Fail the tasks of an earlier process, and extend the leases of workers elsewhere.
+
+        The latter could not report while no process was running.
+        """
         tasks = self._tasks
         tasks.metrics.counts.update(await tasks.store.counts())
         tasks.metrics.outbox_depth.set(await tasks.store.outbox_depth())
@@ -66,7 +76,7 @@ class Runner:
         elsewhere = [
             task.id
             for task in await tasks.store.held_by("")
-            if task.lease_until is None or task.lease_until < until  # a longer lease stays as it is
+            if task.lease_until is None or task.lease_until < until  # never shorten a lease
         ]
         await tasks.store.renew(elsewhere, until)
 
@@ -82,7 +92,7 @@ class Runner:
             try:
                 claimed = await self._tasks.claim(kinds, self.worker, wait_seconds=float("inf"))
             except Unavailable:
-                _log.exception("task_not_claimed")
+                _log.exception("task_claim_failed")
                 slots.release()
                 await trio.sleep(_FIRST_RETRY_SECONDS)
                 continue
@@ -102,22 +112,22 @@ class Runner:
         try:
             with scope, running(progress):
                 if (await self._tasks.store.get(task.id)).status.ended:
-                    return  # before there was a scope to cancel
+                    return  # it was ended before there was a scope to cancel
                 with timed:
                     result = await work(progress)
                 if timed.cancelled_caught:
                     await self._end(task, self._failure(operations.TIMEOUT, deadline_sentence(task)))
                 else:
                     await self._complete(task, result)
-        except Exception as error:  # noqa: BLE001 - whatever the work raises ends its task alone
+        except Exception as error:  # noqa: BLE001 - an error of the work ends its task only
             if scope.cancel_called:
-                return  # it ended meanwhile, and this is how the work took it
-            why = _why(error, task)
+                return  # the task has ended, and the work failed while it was being cancelled
+            why = _describe_error(error, task)
             if timed.cancel_called:
-                why = operations.TIMEOUT, deadline_sentence(task)  # and this is how the work took that
+                why = operations.TIMEOUT, deadline_sentence(task)  # it failed while being cancelled
             try:
                 await self._end(task, self._failure(*why))
-            except Exception:  # noqa: BLE001 - its lease is not renewed any more, and ends it
+            except Exception:  # noqa: BLE001 - without renewals its lease runs out, which fails it
                 _log.exception("task_not_ended", task=task.id)
         finally:
             del self._running[task.id]
@@ -135,7 +145,7 @@ class Runner:
         return lambda task, now: operations.fail(task, now, code=code, detail=detail)
 
     async def _end(self, task: Task, end: Completion) -> None:
-        """End a task, however long the store does not take it; if it has ended meanwhile, that holds."""
+        """End a task, retrying while the store is unavailable. An end that came first stays."""
         retry_seconds = _FIRST_RETRY_SECONDS
         while True:
             try:
@@ -158,8 +168,8 @@ class Runner:
 
     # --- leases, deadlines, expiry --------------------------------------------------------------
 
-    async def _keep(self) -> NoReturn:
-        """Hold what is worked on here, end what is overdue, and forget what is old, time and again."""
+    async def _sweep(self) -> NoReturn:
+        """Periodically renew local leases, fail overdue tasks and delete expired ones."""
         settings = self._tasks.settings
         renewed = trio.current_time()
         while True:
@@ -171,8 +181,8 @@ class Runner:
                     renewed = trio.current_time()
                 await self._end_overdue()
                 await self.expire()
-            except Exception:  # noqa: BLE001 - the next look may succeed
-                _log.exception("tasks_not_looked_after")
+            except Exception:  # noqa: BLE001 - the next sweep may succeed
+                _log.exception("task_sweep_failed")
 
     async def _end_overdue(self) -> None:
         now = self._tasks.now()
@@ -181,7 +191,7 @@ class Runner:
                 self._tasks.metrics.timeouts.inc()
                 code, detail = operations.TIMEOUT, deadline_sentence(task)
             elif task.id in self._running:
-                continue  # it is worked on here: the process was asleep, and the next renewal is due
+                continue  # its work is alive: the process was suspended, and the next sweep renews the lease
             else:
                 self._tasks.metrics.stalled.inc()
                 code, detail = operations.STALLED, _STALLED
@@ -196,15 +206,15 @@ class Runner:
         await self._tasks.perform(task_id, fail)
 
     async def expire(self) -> int:
-        """Forget what is old; returns how many tasks that were."""
+        """Delete expired tasks, and return their number."""
         tasks, settings = self._tasks, self._tasks.settings
         by_kind, default = tasks.bounds()
         expired = await tasks.store.expire(
             tasks.now(),
             by_kind,
             default,
-            gone_seconds=settings.tombstone_seconds,
-            max_gone=settings.max_tombstones,
+            tombstone_seconds=settings.tombstone_seconds,
+            max_tombstones=settings.max_tombstones,
         )
         for task in expired:
             tasks.metrics.counts[task.kind, task.status] -= 1
@@ -212,8 +222,8 @@ class Runner:
         return len(expired)
 
 
-def _why(error: Exception, task: Task) -> tuple[str, str]:
-    """Code and sentence for clients; what is not meant for them goes to the log."""
+def _describe_error(error: Exception, task: Task) -> tuple[str, str]:
+    """Build code and detail for clients. An unexpected error is logged, and not shown to them."""
     failed = _find_failure(error)
     if failed is not None:
         _log.info("task_failed", task=task.id, kind=task.kind, code=failed.code, detail=failed.detail)

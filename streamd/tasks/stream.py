@@ -1,4 +1,4 @@
-"""The stream of one task: its present state, then what comes after it, then its end."""
+"""The stream of one task: a snapshot of its current state, each later change, and its end."""
 
 from collections.abc import Sequence
 from typing import Final, Self
@@ -12,23 +12,46 @@ from .model import topic_of
 from .tasks import Tasks, TaskView
 
 _WAKE: Final = CursorMove(EventId(""))
-"""Put into a send queue to have its source look up; never sent."""
+"""Put into a send queue to wake its source; never sent."""
 
 
 class TaskSource:
-    """Feeds one connection with a task's messages, each version once, while the block ``with`` it lasts.
+    """The frames of one connection that follows a task: each version once, up to the last one.
 
-    A stream that begins without a cursor, or whose cursor lies before what the log keeps, gets a snapshot
-    with all versions up to its own; the log goes on behind it, and the fan-out writes what comes straight to
-    the wire. After the task's last message there is nothing more, and the stream ends.
+    Theory of operation: the source stands between a subscription to the task's topic and the connection that
+    writes. It adds a snapshot where the log alone cannot tell the client everything, and it recognizes the
+    task's last version, after which the stream ends. Inside its ``with`` block it watches for that version::
+
+        OPENING ───────── snapshot of an ended task ─────────┐
+           │ snapshot sent, or none needed                   │
+           ▼                                                 │
+        FOLLOWING ─┐                                         │
+           │  ▲    │ gap: snapshot of an unfinished task     │
+           │  └────┘                                         │
+           ├──────── gap: snapshot of an ended task ─────────┤
+           │ last version is in the log                      │
+           ▼                                                 ▼
+        ENDING ─── last version sent, or cursor past it ──▶ OVER
+           └──────── gap: snapshot of an ended task ─────────▲
+
+    The snapshot of an ended task is sent together with the task's last message.
+
+    Coupling rules:
+
+    1. The fan-out writes by itself only in FOLLOWING. At the start of ENDING the subscription takes the wire
+       back, so that every frame passes :meth:`receive`, which looks for the last version.
+    2. A subscription with a gap is not live, so nothing else writes while the source reads a new snapshot.
+       Frames at or before the snapshot's position are dropped.
+    3. Between receiving frames and returning them there is no checkpoint, except for a gap: the fan-out may
+       write the next frames as soon as there is one.
 
     Args:
-        tasks: where the task is.
-        task_id: of the task.
-        subscription: to its topic.
-        queue: of that subscription.
-        view: its present state, to begin with; None for a client that resumes.
-        end: the place of its last message, if it has ended.
+        tasks: the tasks.
+        task_id: the task.
+        subscription: the subscription to the task's topic.
+        queue: the subscription's send queue.
+        view: the task's current state, to begin with; None for a client that resumes.
+        end: the position of the task's last version, if it has ended.
     """
 
     def __init__(
@@ -44,21 +67,25 @@ class TaskSource:
         self._task_id = task_id
         self._subscription = subscription
         self._queue = queue
-        self._end = end
+        self._end = end  # known: ENDING
         self._over = False
-        self._wire: Wire | None = None  # until the opening is written
+        self._wire: Wire | None = None  # handed to the fan-out after the opening
         self._sent: DeliveryRecord | None = None
         self._opening = self._frames_of(view) if view is not None else []
 
     def __enter__(self) -> Self:
-        self._tasks.outbox.positions.watch(self._task_id, self._wake)
+        self._tasks.outbox.positions.watch(self._task_id, self._begin_ending)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._tasks.outbox.positions.unwatch(self._task_id, self._wake)
+        self._tasks.outbox.positions.unwatch(self._task_id, self._begin_ending)
 
     async def receive(self) -> Sequence[Frame]:
-        """The next frames; empty when the task's last message was among what went out before."""
+        """Wait for the next frames; an empty result means that the stream is over.
+
+        Raises:
+            NotFound, Gone, Unavailable: the task could not be read to replace a gap.
+        """
         if self._opening:
             opening, self._opening = self._opening, []
             return opening
@@ -69,47 +96,46 @@ class TaskSource:
             frames = await self._subscription.receive()
             if not frames:
                 break
-            # No checkpoint from here to the writing, but for a gap: the fan-out may write what comes next.
-            kept = await self._mend(frames)
+            kept = await self._resync(frames)
             self._look_for_end(kept)
             if kept:
                 return kept
         return []
 
     def write_through(self, wire: Wire | None, sent: DeliveryRecord | None = None) -> None:
-        """Let the fan-out write by itself, once what the stream begins with is written; None: no more."""
+        """Let the fan-out write to a wire by itself, from the end of the opening on; None stops it."""
         if wire is None:
             self._wire = None
             self._subscription.write_through(None)
         else:
             self._wire, self._sent = wire, sent
 
-    def _wake(self) -> None:
-        """The task's last message is in the log: from here on, look at what is sent."""
+    def _begin_ending(self) -> None:
+        """Take the wire back, and wake :meth:`receive`: the last version is in the log."""
         self._subscription.write_through(None)
         self._queue.put_nowait(_WAKE)
 
     def _is_ending(self) -> bool:
         return self._end is not None or self._tasks.outbox.positions.final_version(self._task_id) is not None
 
-    async def _mend(self, frames: Sequence[Frame]) -> list[Frame]:
-        """The frames, with a snapshot in the place of a gap; a subscription with a gap is not live."""
+    async def _resync(self, frames: Sequence[Frame]) -> list[Frame]:
+        """Replace a gap by a new snapshot, and drop the frames that the snapshot covers."""
         kept: list[Frame] = []
-        place: EventId | None = None
+        position: EventId | None = None
         for frame in frames:
             if isinstance(frame, Control) and frame.name == ControlName.GAP:
                 view = await self._tasks.view(self._task_id)
-                place = view.position
-                self._subscription.cursor = max(self._subscription.cursor, place)
+                position = view.position
+                self._subscription.cursor = max(self._subscription.cursor, position)
                 kept += self._frames_of(view)
             elif frame is not _WAKE and not (
-                place is not None and isinstance(frame, Event) and frame.id <= place
+                position is not None and isinstance(frame, Event) and frame.id <= position
             ):
                 kept.append(frame)
         return kept
 
     def _look_for_end(self, frames: Sequence[Frame]) -> None:
-        """Whether the last message is among these, or was written before them."""
+        """End the stream if the last version is among these frames, or was written before them."""
         if self._end is None:
             self._end = self._tasks.outbox.positions.final_position(self._task_id)
         if self._end is None:
@@ -132,23 +158,33 @@ class TaskSource:
 
 @attrs.frozen
 class Opening:
-    """How a client's stream of a task begins."""
+    """The beginning of a client's stream of a task.
 
-    after: EventId  # the cursor of its subscription
-    view: TaskView | None  # what it is shown first; None when it goes on where it was
-    end: EventId | None  # the place of the task's last message, if it has ended
-    over: bool  # the client has that already: there is nothing to stream
+    Args:
+        after: the cursor of its subscription.
+        view: the state to send first; None for a client that resumes.
+        end: the position of the task's last version, if it has ended.
+        over: the client has received the last version, so there is nothing to stream.
+    """
+
+    after: EventId
+    view: TaskView | None
+    end: EventId | None
+    over: bool
 
 
 async def open_task(tasks: Tasks, task_id: str, cursor: EventId | None, head: EventId) -> Opening:
-    """Look up how a stream begins.
+    """Look up the beginning of a client's stream.
 
     Args:
-        cursor: the last event id that the client has; None for a client that comes new.
-        head: of the log.
+        tasks: the tasks.
+        task_id: the task.
+        cursor: the client's cursor; None for a client without one.
+        head: the head of the log.
 
     Raises:
-        Unavailable, NotFound, Gone: as :meth:`.service.Tasks.view`.
+        Unavailable: the task's stored events could not be published in time.
+        NotFound, Gone: as for :meth:`.tasks.Tasks.get`.
     """
     view = await tasks.view(task_id)
     end = None

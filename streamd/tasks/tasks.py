@@ -29,7 +29,7 @@ from .reports import Report
 from .states import Status
 from .store.port import Snapshot
 
-_POLL_AGAIN_SECONDS: Final = 2.0  # what one is told who asks for a result that is not there yet
+_RESULT_RETRY_SECONDS: Final = 2.0  # Retry-After of a result that does not exist yet
 _PUBLISH_WAIT_SECONDS: Final = (
     5.0  # of a new stream, for its task's stored messages: far longer than a batch takes
 )
@@ -71,23 +71,25 @@ class Tasks(TaskEngine):
         worker: str | None = None,
         lease_seconds: float | None = None,
     ) -> Task:
-        """Make a task. One of a kind that works here begins by itself.
+        """Create a task. The runner starts it if its kind works in this process.
 
         Args:
-            kind: what sort of work it is.
-            id: chosen by the caller; made up when left out.
-            owner: whose it is.
-            input: what the work needs to know, a JSON value.
-            steps: those that are known beforehand, with their weights.
-            timeout_seconds: how long it may take in all (s).
-            message: what is said first.
-            worker: who works on it from the beginning, and reports by its lease.
-            lease_seconds: how long that worker may say nothing (s).
+            kind: the name of its kind.
+            id: an id chosen by the caller; None generates one.
+            owner: the owner's name, for listing.
+            input: the input of the work, a JSON value.
+            steps: the planned steps, with their weights.
+            timeout_seconds: time to its deadline (s); None for the kind's.
+            message: the first message.
+            worker: the name of the caller, who starts the task at once and reports by its lease; None leaves
+                it pending.
+            lease_seconds: the duration of that lease (s).
 
         Raises:
-            InvalidField, TooLarge: a value cannot be accepted.
+            InvalidField: a value is invalid.
+            TooLarge: a value exceeds a limit.
             TaskExists: the id is taken.
-            Unavailable: too many of this kind wait or run.
+            Unavailable: the kind has the maximum number of unfinished tasks.
         """
         known = self.kinds.get(check_kind(kind))
         if worker is not None and known is not None and known.work is not None:
@@ -116,11 +118,15 @@ class Tasks(TaskEngine):
         return await self.store_new(changes, raw_input)
 
     async def get(self, task_id: str, *, kind: str | None = None) -> Task:
-        """A task as it is now.
+        """Return a task.
+
+        Args:
+            task_id: the task.
+            kind: the kind it must have; None for any.
 
         Raises:
-            NotFound: there is none, or it is of another kind.
-            Gone: it is not kept any more.
+            NotFound: there is no such task of that kind.
+            Gone: the task was deleted.
         """
         task = await self.store.get(task_id)
         if kind not in (None, task.kind):
@@ -149,18 +155,18 @@ class Tasks(TaskEngine):
         return await self.store.find(kind=kind, status=status, owner=owner, limit=limit)
 
     async def result(self, task_id: str, *, kind: str | None = None) -> Any:
-        """What the work came to, a JSON value.
+        """Return the result of a completed task, a JSON value.
 
         Raises:
-            NotReady: it has not ended.
-            NoResult: it failed, or was cancelled.
+            NotReady: the task has not ended.
+            NoResult: the task failed or was cancelled.
             NotFound, Gone: as for :meth:`get`.
         """
         task = await self.get(task_id, kind=kind)
         if not task.status.ended:
             raise NotReady(
                 f"the task is {task.status.value}; there is no result yet",
-                retry_after_seconds=_POLL_AGAIN_SECONDS,
+                retry_after_seconds=_RESULT_RETRY_SECONDS,
             )
         if task.status is not Status.COMPLETED:
             why = f": {task.error.detail}" if task.error else ""
@@ -170,25 +176,33 @@ class Tasks(TaskEngine):
         return msgspec.json.decode(_unpack(result))
 
     async def text(self, task_id: str) -> str:
-        """All that the task has streamed as text so far."""
+        """Return the text that the task has streamed so far."""
         return (await self.store.snapshot(task_id)).text
 
     async def cancel(self, task_id: str, *, message: str = "") -> Task:
-        """End a task that nobody wants any more; its worker is told.
+        """Cancel an unfinished task; a worker elsewhere learns of it at its next report.
 
         Raises:
-            InvalidTransition: it has ended already.
+            InvalidTransition: the task has ended.
+            NotFound, Gone: as for :meth:`get`.
         """
         return await self.perform(task_id, lambda task: [operations.cancel(task, self.now(), detail=message)])
 
     async def complete(
         self, task_id: str, result: Any, *, message: str | None = None, lease: str | None = None
     ) -> Task:
-        """End a task with its result, a JSON value.
+        """Complete a running task with its result.
+
+        Args:
+            task_id: the task.
+            result: a JSON value.
+            message: the last message; None keeps the one before.
+            lease: the lease of the worker who completes it; None for everybody else.
 
         Raises:
-            InvalidField, TooLarge: the result cannot be one.
+            InvalidField, TooLarge: the result is no JSON value, or exceeds a limit.
             InvalidTransition: the task is not running.
+            LeaseLost: the lease does not hold the task.
         """
         complete = self.completion(result, message=message)
         return await self.perform(task_id, lambda task: [complete(task, self.now())], lease=lease)
@@ -196,10 +210,17 @@ class Tasks(TaskEngine):
     async def fail(
         self, task_id: str, detail: str, *, code: str = "failed", lease: str | None = None
     ) -> Task:
-        """End a task that cannot be done; ``detail`` is a plain sentence for its followers.
+        """Fail an unfinished task.
+
+        Args:
+            task_id: the task.
+            detail: the reason for people, a plain sentence.
+            code: the reason for programs.
+            lease: the lease of the worker who fails it; None for everybody else.
 
         Raises:
-            InvalidTransition: it has ended already.
+            InvalidTransition: the task has ended.
+            LeaseLost: the lease does not hold the task.
         """
         fail = partial(operations.fail, code=code, detail=detail)
         return await self.perform(task_id, lambda task: [fail(task, self.now())], lease=lease)
@@ -226,7 +247,7 @@ class Tasks(TaskEngine):
         """Return a task's current state and its position in the log.
 
         Raises:
-            Unavailable: what is stored of it could not be published in time.
+            Unavailable: the task's stored events could not be published in time.
             NotFound, Gone: as for :meth:`get`.
         """
         with trio.move_on_after(_PUBLISH_WAIT_SECONDS):
@@ -254,5 +275,5 @@ class Tasks(TaskEngine):
 
 
 def _unpack(result: bytes) -> bytes:
-    """A result as it was, whether it was compressed or not: no JSON begins as zlib does (RFC 1950)."""
+    """Decompress a stored result if it is compressed: no JSON begins as zlib data does (RFC 1950)."""
     return zlib.decompress(result) if result[:1] == b"\x78" else result

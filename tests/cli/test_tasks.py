@@ -183,7 +183,7 @@ async def test_unknown_and_deleted_tasks_are_errors(server_with_tasks: TasksServ
     bounds = Bounds(keep_seconds=1.0, max_kept=1)
     # A task is kept until its last message is published; only the store itself shows that.
     while not await tasks.store.expire(  # noqa: ASYNC110
-        later, {}, bounds, gone_seconds=1e9, max_gone=9
+        later, {}, bounds, tombstone_seconds=1e9, max_tombstones=9
     ):
         await trio.sleep(0.005)
     for command in ("show", "watch", "cancel"):

@@ -35,7 +35,7 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 async def expire(store: TaskStore, seconds: float, **values: Any) -> list[str]:
     """Forget what is old by then; the ids of what went."""
-    bounds = {"bounds": {}, "default": PLENTY, "gone_seconds": 1000.0, "max_gone": 100, **values}
+    bounds = {"bounds": {}, "default": PLENTY, "tombstone_seconds": 1000.0, "max_tombstones": 100, **values}
     return [task.id for task in await store.expire(at(seconds), **bounds)]
 
 
@@ -115,9 +115,9 @@ async def test_that_it_was_there_is_forgotten_in_its_time(store: TaskStore) -> N
     for task_id, seconds in (("a", 100), ("b", 150)):
         await keep_task(store, task_id, starting(), completing(10))
         await publish_all(store)
-        await expire(store, seconds, default=Bounds(1, 0), gone_seconds=60.0)
+        await expire(store, seconds, default=Bounds(1, 0), tombstone_seconds=60.0)
     assert [await gone(store, "a"), await gone(store, "b")] == [True, True]
-    await expire(store, 160, gone_seconds=60.0)
+    await expire(store, 160, tombstone_seconds=60.0)
     assert [await gone(store, "a"), await gone(store, "b")] == [False, True]
     await store.create([making("a")], max_unfinished=1)
     assert (await store.get("a")).version == 1
@@ -127,14 +127,14 @@ async def test_of_so_many_it_is_remembered_that_they_were_there(store: TaskStore
     for n in range(5):
         await keep_task(store, f"t{n}", starting(), completing(n))
     await publish_all(store)
-    assert len(await expire(store, 900, default=Bounds(1, 0), max_gone=2)) == 5
+    assert len(await expire(store, 900, default=Bounds(1, 0), max_tombstones=2)) == 5
     assert [await gone(store, f"t{n}") for n in range(5)] == [False, False, False, True, True]
 
 
 async def test_an_id_that_is_used_again_has_nothing_of_what_it_was(store: TaskStore) -> None:
     await keep_task(store, "t", starting(), updating(text="old", fields={"x": 1}), completing(10))
     await publish_all(store)
-    await expire(store, 900, default=Bounds(1, 0), max_gone=0)
+    await expire(store, 900, default=Bounds(1, 0), max_tombstones=0)
     made = making("t", 1000)
     await store.create([made], max_unfinished=1)
     snapshot = await store.snapshot("t")

@@ -281,7 +281,7 @@ async def test_a_task_is_kept_until_its_kind_has_acted_on_its_end(kind_of_store:
 
         async def expire() -> list[Task]:
             bounds = Bounds(keep_seconds=0, max_kept=0)
-            return await store.expire(rig.tasks.now(), {}, bounds, gone_seconds=10, max_gone=10)
+            return await store.expire(rig.tasks.now(), {}, bounds, tombstone_seconds=10, max_tombstones=10)
 
         await end_one(rig)
         async with publishing(rig):

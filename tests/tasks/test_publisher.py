@@ -227,7 +227,7 @@ async def test_an_id_that_the_log_still_knows_gets_events_of_its_own(
         await trio.testing.wait_all_tasks_blocked()
         with pytest.raises(TaskExists):
             await rig.tasks.create("remote", id="t")
-        none = {"gone_seconds": 1e9, "max_gone": 0}
+        none = {"tombstone_seconds": 1e9, "max_tombstones": 0}
         gone = await store.expire(rig.tasks.now(), {}, Bounds(0, 0), **none)  # type: ignore[arg-type]
         assert [task.id for task in gone] == ["t"]
 

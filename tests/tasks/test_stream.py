@@ -171,7 +171,7 @@ async def test_what_is_not_there_cannot_be_followed() -> None:
         await run_to_end(rig, 1)
         await rig.ended("t")
         await trio.testing.wait_all_tasks_blocked()
-        await rig.store.expire(rig.tasks.now(), {}, Bounds(0, 0), gone_seconds=9.0, max_gone=9)
+        await rig.store.expire(rig.tasks.now(), {}, Bounds(0, 0), tombstone_seconds=9.0, max_tombstones=9)
         for cursor in (None, EARLIEST):
             with pytest.raises(Gone):
                 await follow(rig, "t", cursor)

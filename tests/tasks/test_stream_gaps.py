@@ -130,7 +130,7 @@ async def test_an_id_that_is_used_again_is_followed_to_the_end_of_its_own_task()
         await rig.ended("t")
         before = len(await rig.published("t"))
         await trio.testing.wait_all_tasks_blocked()
-        await rig.store.expire(rig.tasks.now(), {}, Bounds(0, 0), gone_seconds=1.0, max_gone=0)
+        await rig.store.expire(rig.tasks.now(), {}, Bounds(0, 0), tombstone_seconds=1.0, max_tombstones=0)
         clock.seconds += 1
         task = await begin(rig)
         follower = SourceFollower(rig, "t")

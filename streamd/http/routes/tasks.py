@@ -1,4 +1,4 @@
-"""``/tasks``: make, list, follow, work on and cancel long pieces of work."""
+"""``/tasks``: create, list, follow, claim, report on and cancel tasks."""
 
 from typing import Any, Final
 
@@ -20,13 +20,13 @@ from ..task_stream import task_headers, task_stream
 
 tasks = Blueprint("streamd_tasks", __name__)
 
-_LIMIT: Final = 100
+_CLAIMED_KINDS_MAX: Final = 100  # names in one claim, each a parameter of a query
 _LISTED_MAX: Final = 1000  # tasks in one answer: a few milliseconds without a checkpoint
 _WORKER_CHARS_MAX: Final = 128
 
 
 class NewTask(msgspec.Struct, forbid_unknown_fields=True):
-    """What is to be done. With `worker` the caller works on it, and reports by the `lease` of the answer."""
+    """A new task. With `worker` the caller starts it at once, and reports by the `lease` of the answer."""
 
     kind: str
     id: str | None = None
@@ -40,7 +40,7 @@ class NewTask(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Claim(msgspec.Struct, forbid_unknown_fields=True):
-    """What a worker takes up: the oldest pending task of these kinds."""
+    """A worker's claim of the oldest pending task of some kinds."""
 
     kinds: list[str]
     worker: str
@@ -49,7 +49,7 @@ class Claim(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Cancel(msgspec.Struct, forbid_unknown_fields=True):
-    """Why, for those who follow it."""
+    """The reason for a cancellation, for the task's followers."""
 
     message: str = ""
 
@@ -59,7 +59,7 @@ class Cancel(msgspec.Struct, forbid_unknown_fields=True):
 @document_response(schema.TaskSchema, 201)
 @document_problems(400, 409, 413, 415, 503)
 async def create_task() -> TrioResponse:
-    """Make a task; one of a kind that the server works on begins by itself."""
+    """Create a task; the server starts it if it works on the kind itself."""
     runtime = current_runtime()
     settings = runtime.settings
     body = await read_json(NewTask, max_bytes=settings.tasks.max_body_bytes)
@@ -87,7 +87,7 @@ async def create_task() -> TrioResponse:
 @document_response(schema.TasksSchema, 200)
 @document_problems(400)
 async def list_tasks() -> TrioResponse:
-    """Tasks, the newest first."""
+    """List tasks, the newest first."""
     runtime = current_runtime()
     found = await runtime.tasks.list(
         kind=request.args.get("kind"),
@@ -102,7 +102,7 @@ async def list_tasks() -> TrioResponse:
 @document_response(schema.TaskSchema, 200)
 @document_problems(404, 410)
 async def get_task(task_id: str) -> TrioResponse:
-    """A task as it is now; HEAD has ``Task-Status``, ``Task-Progress`` and ``ETag``, as GET does."""
+    """Get a task; HEAD has ``Task-Status``, ``Task-Progress`` and ``ETag``, as GET does."""
     return _answer(await current_runtime().tasks.get(task_id), 200)
 
 
@@ -112,7 +112,7 @@ async def get_task(task_id: str) -> TrioResponse:
 @document_response(schema.Nothing, 204)
 @document_problems(400, 404, 410, 429, 503)
 async def follow_task(task_id: str) -> TrioResponse:
-    """Its present state, then everything that happens to it, until its end."""
+    """Stream a task: its current state, each change, and its end."""
     return await task_stream(task_id)
 
 
@@ -120,7 +120,7 @@ async def follow_task(task_id: str) -> TrioResponse:
 @document_response(schema.AnyJson, 200)
 @document_problems(404, 409, 410)
 async def get_result(task_id: str) -> TrioResponse:
-    """What it came to, a JSON value; 409 with ``Retry-After`` until it has ended."""
+    """Get the result of a task, a JSON value; 409 with ``Retry-After`` until it has ended."""
     return json_response(await current_runtime().tasks.result(task_id))
 
 
@@ -128,7 +128,7 @@ async def get_result(task_id: str) -> TrioResponse:
 @document_response(schema.TaskSchema, 200)
 @document_problems(400, 404, 409, 410)
 async def cancel_task(task_id: str) -> TrioResponse:
-    """End a task that nobody wants any more; its worker is told at its next report."""
+    """Cancel a task; its worker learns of it at its next report."""
     runtime = current_runtime()
     body = Cancel()
     if request.mimetype:
@@ -141,7 +141,7 @@ async def cancel_task(task_id: str) -> TrioResponse:
 @document_response(schema.TaskSchema, 200)
 @document_problems(400, 404, 409, 410, 413, 415)
 async def report_on_task(task_id: str) -> TrioResponse:
-    """A worker says how far it is, or how it ended; `cancelled` in the answer tells it to stop."""
+    """Report progress or the end of a task; `cancelled` in the answer tells the worker to stop."""
     runtime = current_runtime()
     report = await read_json(Report)
     return _answer(await runtime.tasks.report(task_id, report), 200, lease=True)
@@ -153,18 +153,18 @@ async def report_on_task(task_id: str) -> TrioResponse:
 @document_response(schema.Nothing, 204)
 @document_problems(400, 413, 415)
 async def claim_task() -> TrioResponse:
-    """Take up the oldest pending task; the `lease` of the answer is the key to report on it."""
+    """Claim the oldest pending task; the worker reports by the `lease` of the answer."""
     runtime = current_runtime()
     body = await read_json(Claim)
-    if not body.kinds or len(body.kinds) > _LIMIT:
-        raise InvalidField(f"kinds must name 1 to {_LIMIT} kinds", field="kinds")
+    if not body.kinds or len(body.kinds) > _CLAIMED_KINDS_MAX:
+        raise InvalidField(f"kinds must name 1 to {_CLAIMED_KINDS_MAX} kinds", field="kinds")
     for kind in body.kinds:
         known = runtime.tasks.kinds.get(kind)
         if known is not None and known.work is not None:
             raise InvalidField(f"tasks of kind {kind!r} are worked on by the server itself", field="kinds")
-    most = runtime.settings.poll.max_wait_seconds
-    if not 0 <= body.wait_seconds <= most:
-        raise InvalidField(f"wait_seconds must be from 0 to {most:g}", field="wait_seconds")
+    maximum = runtime.settings.poll.max_wait_seconds
+    if not 0 <= body.wait_seconds <= maximum:
+        raise InvalidField(f"wait_seconds must be from 0 to {maximum:g}", field="wait_seconds")
     claimed = await runtime.tasks.claim(
         body.kinds,
         _check_worker(body.worker),

@@ -2,8 +2,8 @@
 
 ==========  =====================================================================
 ``port``    :class:`TaskStore`: tasks, their outbox and their expiry
-``memory``  the store in this process
-``sqlite``  the store in the database file
+``memory``  the store in this process's memory
+``sqlite``  the store in a SQLite database
 ==========  =====================================================================
 
 Every implementation passes the contract suite in ``tests/contracts/``.

@@ -49,14 +49,14 @@ class MemoryTaskStore:
         self._records: dict[str, _Record] = {}
         self._outbox: dict[tuple[str, int, int], Outgoing] = {}  # by task, version and part
         self._ending: dict[str, None] = {}  # tasks whose last row is published and kept
-        self._gone: OrderedDict[str, datetime] = OrderedDict()
+        self._tombstones: OrderedDict[str, datetime] = OrderedDict()  # deleted tasks, by time of deletion
 
     async def create(
         self, changes: Sequence[Change], *, raw_input: bytes = b"null", max_unfinished: int
     ) -> None:
         await trio.lowlevel.checkpoint()
         task = changes[0].task
-        if task.id in self._records or task.id in self._gone:
+        if task.id in self._records or task.id in self._tombstones:
             raise taken(task.id)
         unfinished = sum(
             record.task.kind == task.kind and not record.task.status.ended
@@ -178,8 +178,8 @@ class MemoryTaskStore:
         bounds: Mapping[str, Bounds],
         default: Bounds,
         *,
-        gone_seconds: float,
-        max_gone: int,
+        tombstone_seconds: float,
+        max_tombstones: int,
     ) -> list[Task]:
         await trio.lowlevel.checkpoint()
         waiting = {row.task_id for row in self._outbox.values()} | set(self._ending)
@@ -198,12 +198,12 @@ class MemoryTaskStore:
                     kept -= 1
         for task in expired:
             del self._records[task.id]
-            self._gone[task.id] = now
-        while self._gone and (
-            len(self._gone) > max_gone
-            or next(iter(self._gone.values())) <= now - timedelta(seconds=gone_seconds)
+            self._tombstones[task.id] = now
+        while self._tombstones and (
+            len(self._tombstones) > max_tombstones
+            or next(iter(self._tombstones.values())) <= now - timedelta(seconds=tombstone_seconds)
         ):
-            self._gone.popitem(last=False)
+            self._tombstones.popitem(last=False)
         return expired
 
     # ------------------------------------------------------------------------------------------
@@ -211,7 +211,7 @@ class MemoryTaskStore:
     def _find(self, task_id: str) -> _Record:
         record = self._records.get(task_id)
         if record is None:
-            raise missing(task_id, was_there=task_id in self._gone)
+            raise missing(task_id, was_there=task_id in self._tombstones)
         return record
 
     def _change(self, record: _Record, operation: Operation) -> Task:

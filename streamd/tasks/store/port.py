@@ -223,8 +223,8 @@ class TaskStore(Protocol):
         bounds: Mapping[str, Bounds],
         default: Bounds,
         *,
-        gone_seconds: float,
-        max_gone: int,
+        tombstone_seconds: float,
+        max_tombstones: int,
     ) -> list[Task]:
         """Delete ended tasks that are too old or too many of their kind, the first to end first.
 
@@ -234,8 +234,8 @@ class TaskStore(Protocol):
             now: the wall clock.
             bounds: limits by kind.
             default: limits of all other kinds.
-            gone_seconds: how long a deleted task's id is remembered (s).
-            max_gone: maximum number of ids remembered.
+            tombstone_seconds: how long a deleted task's id is remembered (s).
+            max_tombstones: maximum number of ids remembered.
 
         Returns:
             The deleted tasks.

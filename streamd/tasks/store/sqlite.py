@@ -314,8 +314,8 @@ class SQLiteTaskStore:
         bounds: Mapping[str, Bounds],
         default: Bounds,
         *,
-        gone_seconds: float,
-        max_gone: int,
+        tombstone_seconds: float,
+        max_tombstones: int,
     ) -> list[Task]:
         def expire(db: apsw.Connection) -> list[Task]:
             expired: list[Task] = []
@@ -334,11 +334,13 @@ class SQLiteTaskStore:
                     db.execute("DELETE FROM tasks WHERE seq = ?", (row[0],))
             for task in expired:
                 db.execute("INSERT OR REPLACE INTO tasks_gone (id, at) VALUES (?, ?)", (task.id, _ms(now)))
-            db.execute("DELETE FROM tasks_gone WHERE at <= ?", (_ms(now - timedelta(seconds=gone_seconds)),))
+            db.execute(
+                "DELETE FROM tasks_gone WHERE at <= ?", (_ms(now - timedelta(seconds=tombstone_seconds)),)
+            )
             db.execute(
                 "DELETE FROM tasks_gone WHERE seq <="
                 " (SELECT seq FROM tasks_gone ORDER BY seq DESC LIMIT 1 OFFSET ?)",
-                (max_gone,),
+                (max_tombstones,),
             )
             return expired
 
