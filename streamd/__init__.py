@@ -14,7 +14,7 @@ The way of an event::
 The layers. Imports only go down; the contracts in ``pyproject.toml`` enforce it::
 
     cli, testing                            commands; a server and a reader for tests
-    app, server                             the composition root; HTTP/1.1 and HTTP/2 on trio
+    app, server, settings                   the composition root; HTTP/1.1 and HTTP/2 on trio; the sections
     services, demo, client                  the five services; an event source; a client in Python
     extension                               Streamd, the Quart extension, and Service
     http                                    the API, and the parts that services build theirs from

@@ -1,10 +1,10 @@
-"""One SQLite file for all that has to outlive the process: migrations, and a writer that batches.
+"""The database: one SQLite file with migrations, and a writer that batches transactions.
 
-Whoever keeps something here names its tables' migrations with :meth:`Database.require` before the
-database is opened, and hands over functions that work on a plain ``apsw.Connection``. They run in the
-connection's own thread, one after the other, so what a function reads cannot change under it. Writes
-that are asked for at the same time share one transaction, and so one commit; each has a savepoint of
-its own, so that one that fails takes nothing back of the others.
+A component declares the migrations of its tables with :meth:`Database.require` before the database is
+opened, and passes functions that work on a plain ``apsw.Connection``. They run one after the other in the
+connection's own thread, so the rows that a function reads cannot change while it runs. Concurrent writes
+share one transaction, and so one commit; each has its own savepoint, so that a failing write does not roll
+back the others.
 """
 
 import time
@@ -26,8 +26,8 @@ Work = Callable[[apsw.Connection], T]
 
 MEMORY: Final = ":memory:"
 KNOWN_STORE_URLS: Final = ("sqlite:PATH", "memory:")
-_BATCH_MAX: Final = 256  # writes in one transaction: so many that a commit is cheap, so few that it ends soon
-_BUSY_MS: Final = 2000  # another process may be about to let go of the file
+_BATCH_MAX: Final = 256  # writes in one transaction: enough to share a commit, and done in a few milliseconds
+_BUSY_TIMEOUT_MS: Final = 2000  # a previous process may still be closing the file
 
 _log = structlog.get_logger(__name__)
 
@@ -56,7 +56,7 @@ class StoreSettings:
 
 
 class _Write(Generic[T]):
-    """One write that waits for its turn, and what became of it."""
+    """One queued write, and later its result or error."""
 
     __slots__ = ("done", "error", "result", "work")
 
@@ -68,37 +68,45 @@ class _Write(Generic[T]):
 
 
 class Database:
-    """A SQLite file that this process has to itself, in WAL mode.
+    """A SQLite file in WAL mode, locked by this process.
 
     Args:
-        path: of the file, made when it is missing; ``:memory:`` for one that ends with the process.
-        synchronous: ``normal`` survives the end of the process, ``full`` that of the machine, too.
+        path: path of the file, created if it is missing; ``:memory:`` for a database without a file.
+        synchronous: durability of a write: ``normal`` survives a crash of the process, ``full`` that of the
+            machine, too.
+        busy_timeout_ms: time to wait for another process to close the file (ms).
 
     Attributes:
-        seconds: what the last writes took, from the asking to the commit (s), for metrics.
+        observe_write: called after each write with its time from the call to the commit (s).
     """
 
-    def __init__(self, path: str = MEMORY, *, synchronous: str = "normal") -> None:
+    def __init__(
+        self, path: str = MEMORY, *, synchronous: str = "normal", busy_timeout_ms: int = _BUSY_TIMEOUT_MS
+    ) -> None:
         self.path: Final = path
-        self.seconds: Callable[[float], None] = lambda _: None
+        self.observe_write: Callable[[float], None] = lambda _: None
         self._synchronous = synchronous
+        self._busy_timeout_ms = busy_timeout_ms
         self._migrations: dict[str, Sequence[str]] = {}
         self._connection: Any = None
         self._opened = trio.Event()
-        self._waiting: deque[_Write[Any]] = deque()
-        self._wanted = trio.Event()
+        self._queue: deque[_Write[Any]] = deque()
+        self._has_writes = trio.Event()
         self._closed = False
 
     def require(self, component: str, migrations: Sequence[str]) -> None:
-        """Name the tables of a component: SQL scripts, applied once each, in order; only ever add some."""
-        assert not self._opened.is_set(), "migrations are named before the database is opened"
+        """Declare the migrations of a component: SQL scripts, each applied once, in order.
+
+        Add scripts to the end of the list; never change or remove one.
+        """
+        assert not self._opened.is_set(), "declare migrations before the database is opened"
         self._migrations[component] = migrations
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
-        """Open the file and write until cancelled; what was asked for by then is still written.
+        """Open the file, and commit writes until cancelled. Cancelling commits the queued writes first.
 
         Raises:
-            ConfigError: the file cannot be opened, is another process's, or of a newer streamd.
+            ConfigError: the file cannot be opened, another process has it, or a newer streamd made it.
         """
         try:
             connection = await apsw.Connection.as_async(self.path)
@@ -113,12 +121,12 @@ class Database:
             self._opened.set()
             task_status.started()
             while True:
-                await self._wanted.wait()
+                await self._has_writes.wait()
                 await self._write_batch()
         finally:
             self._closed = True
             with trio.CancelScope(shield=True):
-                while self._waiting and self._connection is not None:
+                while self._queue and self._connection is not None:
                     await self._write_batch()
                 await connection.aclose()
         raise AssertionError("the database writes until it is cancelled")
@@ -128,7 +136,7 @@ class Database:
         return ConfigError(f"store.url: {self.path} cannot be used: {error}{busy}", field="store.url")
 
     def _prepare(self, connection: apsw.Connection) -> None:
-        connection.set_busy_timeout(_BUSY_MS)
+        connection.set_busy_timeout(self._busy_timeout_ms)
         connection.pragma("locking_mode", "EXCLUSIVE")
         connection.pragma("journal_mode", "WAL")
         connection.pragma("synchronous", self._synchronous)
@@ -141,41 +149,41 @@ class Database:
                 _migrate(connection, component, scripts)
 
     async def write(self, work: Work[T]) -> T:
-        """Run ``work`` in a transaction, and return what it returns once that is committed.
+        """Run ``work`` in a transaction, and return its result after the commit.
 
-        ``work`` may raise: then nothing of it stays, and the caller gets the exception. It runs in
-        another thread: it must not touch what trio owns.
+        If ``work`` raises, its changes are rolled back, and the caller gets the exception. ``work`` runs in
+        another thread, so it must not use objects of trio.
 
-        Cancelled before it was begun, or not at all: from then on it waits for the commit.
+        Cancelling takes effect only while the write is queued; a write that has begun is committed.
 
         Raises:
-            Unavailable: the database is closed, or its disk does not take the write.
+            Unavailable: the database is closed, or the disk failed.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
         if self._closed:
             raise Unavailable("the store is closed", retry_after_seconds=1)
-        asked = time.perf_counter()
+        began = time.perf_counter()
         write = _Write(work)
-        self._waiting.append(write)
-        self._wanted.set()
+        self._queue.append(write)
+        self._has_writes.set()
         try:
             await write.done.wait()
         except trio.Cancelled:
-            if write in self._waiting:
-                self._waiting.remove(write)
+            if write in self._queue:
+                self._queue.remove(write)
                 raise
             with trio.CancelScope(shield=True):
                 await write.done.wait()
-        self.seconds(time.perf_counter() - asked)
+        self.observe_write(time.perf_counter() - began)
         if write.error is not None:
             raise write.error
         return write.result  # type: ignore[return-value]
 
     async def read(self, work: Work[T]) -> T:
-        """Run ``work``, which only reads, between two transactions, and return what it returns.
+        """Run ``work``, which only reads, between two transactions, and return its result.
 
         Raises:
-            Unavailable: the database is closed, or its disk does not give what is asked for.
+            Unavailable: the database is closed, or the disk failed.
         """
         await self._opened.wait()
         if self._closed:
@@ -184,56 +192,59 @@ class Database:
         try:
             result: T = await connection.async_run(work, connection)
         except apsw.Error as error:
-            raise _refused(error) from error
+            raise _unavailable(error) from error
         return result
 
     async def _write_batch(self) -> None:
-        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _BATCH_MAX))]
-        if not self._waiting:
-            self._wanted = trio.Event()
+        batch = [self._queue.popleft() for _ in range(min(len(self._queue), _BATCH_MAX))]
+        if not self._queue:
+            self._has_writes = trio.Event()
         with trio.CancelScope(shield=True):
             try:
                 await self._connection.async_run(_commit, self._connection, batch)
-            except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must learn of it
+            except Exception as error:  # noqa: BLE001 - the callers of all these writes get it
                 for write in batch:
                     write.error = error
         for write in batch:
             if isinstance(write.error, apsw.Error):
-                refused = _refused(write.error)
-                refused.__cause__ = write.error
-                write.error = refused
+                unavailable = _unavailable(write.error)
+                unavailable.__cause__ = write.error
+                write.error = unavailable
             write.done.set()
 
 
 def _commit(connection: apsw.Connection, batch: list[_Write[Any]]) -> None:
-    """All writes of a batch in one transaction; if that cannot be committed, none of them was made."""
+    """Commit the writes of a batch in one transaction; all of them fail if it cannot be committed."""
     try:
         with connection:
             for write in batch:
                 try:
                     with connection:  # a savepoint
                         write.result = write.work(connection)
-                except Exception as error:  # whatever it is belongs to who asked
+                except Exception as error:  # for the caller of this write
                     write.error = error
                     if not connection.in_transaction:
-                        # SQLite took back all of it, as it may on a full disk: the next would be on its own.
-                        raise _TakenBack from error
-    except (apsw.Error, _TakenBack) as error:
-        failed = error if isinstance(error, apsw.Error) else apsw.AbortError("the transaction was taken back")
+                        # SQLite rolled back the whole transaction, as it may on a full disk. The next
+                        # write would be committed by itself.
+                        raise _RolledBack from error
+    except (apsw.Error, _RolledBack) as error:
+        failed = (
+            error if isinstance(error, apsw.Error) else apsw.AbortError("the transaction was rolled back")
+        )
         for write in batch:
             write.error = write.error or failed
 
 
-class _TakenBack(Exception):
-    """The transaction is over, before its end."""
+class _RolledBack(Exception):
+    """SQLite has rolled back the transaction before its end."""
 
 
-def _refused(error: apsw.Error) -> Unavailable:
+def _unavailable(error: apsw.Error) -> Unavailable:
     first: BaseException = error
-    while first.__context__ is not None:  # what went wrong first says most
+    while first.__context__ is not None:  # the first error is the cause
         first = first.__context__
     _log.error("store_failed", error=repr(first))
-    return Unavailable("the store cannot take this just now", retry_after_seconds=1)
+    return Unavailable("the store failed; the request may succeed later", retry_after_seconds=1)
 
 
 def _migrate(connection: apsw.Connection, component: str, scripts: Sequence[str]) -> None:

@@ -1,21 +1,21 @@
-"""The errors streamd raises, and what each of them means to a client.
+"""The errors that streamd raises, and their meaning to a client.
 
-One small tree. A class states four things once: a stable ``code`` that programs match on, the HTTP
-``status`` of its answer (RFC 9457 problem details), the WebSocket close code (RFC 6455 section 7.4)
-and whether trying again later helps. Clients get the code and the plain sentence of the exception;
-anything else belongs in the log.
+The errors form one small tree. Each class has a stable ``code`` that programs match on, the HTTP
+``status`` of its response (RFC 9457, problem details), the WebSocket close code (RFC 6455 section 7.4)
+and whether a retry may succeed. Clients receive the code and the exception's sentence; everything else
+belongs in the log.
 """
 
 from typing import ClassVar
 
 
 class StreamdError(Exception):
-    """Base of everything streamd raises on purpose.
+    """The base class of all errors that streamd raises on purpose.
 
     Args:
-        detail: one plain sentence, fit to be shown to a client.
-        field: the name of the input that is wrong, if one is.
-        retry_after_seconds: when a retry makes sense, for the ``Retry-After`` header.
+        detail: one sentence that clients may see.
+        field: the name of the invalid input, if it is one input.
+        retry_after_seconds: the time before a retry (s), for the ``Retry-After`` header.
     """
 
     code: ClassVar[str] = "internal"
@@ -33,16 +33,16 @@ class StreamdError(Exception):
 
 
 class ConfigError(StreamdError):
-    """The configuration cannot be used. ``field`` is the path of the setting."""
+    """The configuration is invalid. ``field`` is the path of the setting."""
 
     code = "config"
 
 
-# --- the caller is at fault -----------------------------------------------------------------
+# --- errors of the caller -------------------------------------------------------------------
 
 
 class RequestError(StreamdError):
-    """The request cannot be served as it stands; sending it again will not help."""
+    """The request is invalid; the same request will not succeed later."""
 
     code = "bad-request"
     status = 400
@@ -50,27 +50,27 @@ class RequestError(StreamdError):
 
 
 class InvalidField(RequestError):
-    """A field, parameter or header has a value that cannot be accepted."""
+    """A field, parameter or header has an invalid value."""
 
     code = "invalid-field"
 
 
 class InvalidBody(RequestError):
-    """The body is not what its content type says (malformed JSON, wrong shape)."""
+    """The body does not match its content type: malformed JSON, or another shape."""
 
     code = "invalid-body"
     websocket_close = 1007
 
 
 class UnsupportedMediaType(RequestError):
-    """The body has a content type this endpoint does not read."""
+    """The endpoint does not read the content type of the body."""
 
     code = "unsupported-media-type"
     status = 415
 
 
 class TooLarge(RequestError):
-    """An event, line or body is larger than its limit."""
+    """An event, line or body exceeds its limit."""
 
     code = "too-large"
     status = 413
@@ -78,49 +78,49 @@ class TooLarge(RequestError):
 
 
 class Forbidden(RequestError):
-    """Whoever asks may not have this."""
+    """The caller may not access the resource."""
 
     code = "forbidden"
     status = 403
 
 
 class NotFound(RequestError):
-    """Nothing is known under that name."""
+    """No resource has that name."""
 
     code = "not-found"
     status = 404
 
 
 class Gone(RequestError):
-    """It was here, and is not kept any more."""
+    """The resource existed, and was deleted."""
 
     code = "gone"
     status = 410
 
 
 class TaskExists(RequestError):
-    """Another task has that id."""
+    """Another task has the same id."""
 
     code = "task-exists"
     status = 409
 
 
 class InvalidTransition(RequestError):
-    """The task's status does not allow that."""
+    """The task's status does not allow the operation."""
 
     code = "invalid-transition"
     status = 409
 
 
 class LeaseLost(RequestError):
-    """Whoever asks does not hold the task: another worker does, or nobody any more."""
+    """The caller does not hold the task's lease: it expired, or another worker has it."""
 
     code = "lease-lost"
     status = 409
 
 
 class NotReady(RequestError):
-    """There is no result yet; asking again later will help."""
+    """The task has no result yet; a later request will succeed."""
 
     code = "not-ready"
     status = 409
@@ -128,24 +128,24 @@ class NotReady(RequestError):
 
 
 class NoResult(RequestError):
-    """There is no result, and there will be none: the task failed or was cancelled."""
+    """The task has no result and will have none: it failed or was cancelled."""
 
     code = "no-result"
     status = 409
 
 
 class IdempotencyConflict(RequestError):
-    """The idempotency key was used before, by the same publisher, with other content."""
+    """The same publisher has used the idempotency key with other content."""
 
     code = "idempotency-conflict"
     status = 409
 
 
-# --- the server cannot, just now ------------------------------------------------------------
+# --- temporary errors of the server -----------------------------------------------------------
 
 
 class Unavailable(StreamdError):
-    """The server cannot do this at the moment; the same request may succeed later."""
+    """The server cannot serve the request now; the same request may succeed later."""
 
     code = "unavailable"
     status = 503
@@ -154,26 +154,26 @@ class Unavailable(StreamdError):
 
 
 class TooManyConnections(Unavailable):
-    """Every place for a connection is taken."""
+    """Every slot for a connection is taken."""
 
     code = "too-many-connections"
 
 
 class TooManyForCaller(Unavailable):
-    """This user or address holds as many connections as it may."""
+    """The user or address has its maximum number of connections."""
 
     code = "too-many-for-caller"
     status = 429
 
 
 class HubLagging(Unavailable):
-    """Publishing is ahead of delivery by more than the bound; nothing was published."""
+    """The fan-out lags behind publishing by more than its limit; nothing was published."""
 
     code = "hub-lagging"
 
 
 class ShuttingDown(Unavailable):
-    """The server is draining and takes nothing new."""
+    """The server is draining, and accepts no new connections."""
 
     code = "shutting-down"
     websocket_close = 1012

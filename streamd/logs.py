@@ -1,4 +1,4 @@
-"""What streamd writes to standard error, through structlog and the standard library's logging."""
+"""The log on standard error, through structlog and the standard library's logging."""
 
 import logging
 import sys
@@ -24,7 +24,7 @@ class LoggingSettings:
 
 
 def configure_logging(settings: LoggingSettings) -> None:
-    """Send streamd's log, and that of the libraries, to standard error; console or JSON lines."""
+    """Send the log of streamd and of its libraries to standard error, for a console or as JSON lines."""
     level = logging.getLevelNamesMapping()[settings.level.upper()]
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -38,7 +38,7 @@ def configure_logging(settings: LoggingSettings) -> None:
         else [
             structlog.dev.ConsoleRenderer(
                 colors=sys.stderr.isatty(),
-                exception_formatter=structlog.dev.plain_traceback,  # no values: they may be secret
+                exception_formatter=structlog.dev.plain_traceback,  # without variables, which may be secret
             )
         ]
     )

@@ -1,7 +1,7 @@
-"""What streamd counts, as Prometheus metrics in a registry of its own.
+"""Prometheus metrics of one server, in a registry of their own.
 
-Labels are bounded: the first ``max_type_labels`` event types get a value of their own, all later
-ones are counted as ``other``, so that publishers cannot make the number of series grow.
+The number of series is bounded: the first ``max_type_labels`` event types get a label value of their own,
+all later ones are counted as ``other``.
 """
 
 import bisect
@@ -18,8 +18,8 @@ from prometheus_client.registry import Collector
 from .config import positive, tuning
 
 OTHER: Final = "other"
-_LABEL_CHARS_MAX: Final = 64  # a longer type is cut in the label; series names are for reading
-_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+_LABEL_CHARS_MAX: Final = 64  # longer types are cut: people read the labels
+_BUCKETS_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
 
 @attrs.frozen(kw_only=True)
@@ -35,10 +35,10 @@ class MetricsSettings:
 
 
 class Metrics:
-    """The counters of one server. ``registry`` is what ``/metrics`` prints.
+    """The metrics of one server. ``/metrics`` prints those of ``registry``.
 
     Args:
-        max_type_labels: event types that get a label value of their own.
+        max_type_labels: maximum number of event types with a label value of their own.
     """
 
     def __init__(self, *, max_type_labels: int) -> None:
@@ -66,7 +66,7 @@ class Metrics:
         self._delivery_seconds: Final = _Distribution(
             "streamd_delivery_seconds",
             "From publish to the write to a client (millisecond resolution).",
-            _SECONDS,
+            _BUCKETS_SECONDS,
         )
         self.registry.register(self._delivery_seconds)
         self.request_seconds: Final = Histogram(
@@ -74,14 +74,14 @@ class Metrics:
             "Time to answer, by route; streams are not in it.",
             ("method", "route", "status"),
             registry=self.registry,
-            buckets=_SECONDS,
+            buckets=_BUCKETS_SECONDS,
         )
 
     def _counter(self, name: str, help: str, *labels: str) -> Counter:
         return Counter(f"streamd_{name}", help, labels, registry=self.registry)
 
     def type_label(self, type: str) -> str:
-        """The label value for an event type."""
+        """Return the label value of an event type."""
         label = self._types.get(type)
         if label is None:
             if len(self._types) >= self._max_type_labels:
@@ -90,28 +90,28 @@ class Metrics:
         return label
 
     def observe_delivery(self, types: Mapping[str, int], seconds: float, clients: int) -> None:
-        """Count events that were written to so many clients at once.
+        """Count events that were written to several clients at once.
 
         Args:
-            types: how many events there were of each type.
-            seconds: from publish to the write, of the newest.
-            clients: who got them (count).
+            types: number of events of each type.
+            seconds: time from publishing to the write, of the newest event (s).
+            clients: number of clients that received them.
         """
         for type, count in types.items():
             self.delivered.labels(self.type_label(type)).inc(count * clients)
         self._delivery_seconds.observe(max(0.0, seconds), clients)
 
     def count_types(self, counter: Counter, types: Iterable[str]) -> None:
-        """Add one for each event type."""
+        """Count events by their types, one for each."""
         for type, count in collections.Counter(types).items():
             counter.labels(self.type_label(type)).inc(count)
 
 
 class _Distribution(Collector):
-    """A Prometheus histogram that takes one value for many observations at the cost of one.
+    """A Prometheus histogram that records many equal observations at the cost of one.
 
     Args:
-        bounds: upper ends of the buckets (s), ascending.
+        bounds: upper bounds of the buckets (s), ascending.
     """
 
     def __init__(self, name: str, help: str, bounds: Sequence[float]) -> None:

@@ -1,4 +1,4 @@
-"""The writer that batches: what fails alone, and what a writer that is cancelled leaves."""
+"""The batching writer: atomicity of each write, and cancellation."""
 
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -25,7 +25,7 @@ async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
 # --- batches --------------------------------------------------------------------------------------
 
 
-async def test_what_is_asked_for_together_is_one_transaction_in_that_order(database: Database) -> None:
+async def test_concurrent_writes_share_one_transaction_in_call_order(database: Database) -> None:
     committed: list[int] = []
 
     def count_commits(db: apsw.Connection) -> None:
@@ -39,7 +39,7 @@ async def test_what_is_asked_for_together_is_one_transaction_in_that_order(datab
     committed.clear()
     seen: list[int] = []
 
-    def noted(n: int) -> Callable[[apsw.Connection], int]:
+    def insert_and_note(n: int) -> Callable[[apsw.Connection], int]:
         def work(db: apsw.Connection) -> int:
             seen.append(n)
             return insert(n)(db)
@@ -47,12 +47,12 @@ async def test_what_is_asked_for_together_is_one_transaction_in_that_order(datab
         return work
 
     writes = Writes(database)
-    assert await writes.together(*(noted(n) for n in range(50))) == list(range(50))
+    assert await writes.together(*(insert_and_note(n) for n in range(50))) == list(range(50))
     assert seen == list(range(50)) == await numbers(database)
-    assert len(committed) == 1  # the transaction of the one that held the others up changed nothing
+    assert len(committed) == 1  # the write that held up the others changed nothing
 
 
-async def test_one_that_fails_takes_nothing_back_of_the_others(database: Database) -> None:
+async def test_a_failing_write_does_not_roll_back_the_others_of_its_batch(database: Database) -> None:
     def half_done(db: apsw.Connection) -> None:
         insert(100)(db)
         raise InvalidField("no", field="n")
@@ -68,19 +68,19 @@ async def test_one_that_fails_takes_nothing_back_of_the_others(database: Databas
     assert await numbers(database) == [1, 2, 3]
 
 
-async def test_work_may_nest_transactions_of_its_own(database: Database) -> None:
+async def test_work_may_nest_transactions(database: Database) -> None:
     def work(db: apsw.Connection) -> str:
         insert(1)(db)
         with pytest.raises(ZeroDivisionError), db:
             insert(2)(db)
             raise ZeroDivisionError
-        return "went on"
+        return "continued"
 
-    assert await database.write(work) == "went on"
+    assert await database.write(work) == "continued"
     assert await numbers(database) == [1]
 
 
-async def test_a_read_sees_what_was_written_and_each_write_the_one_before(database: Database) -> None:
+async def test_reads_and_writes_see_every_earlier_write(database: Database) -> None:
     async with trio.open_nursery() as nursery:
         for _ in range(50):
             nursery.start_soon(
@@ -92,18 +92,18 @@ async def test_a_read_sees_what_was_written_and_each_write_the_one_before(databa
     assert await numbers(database) == list(range(1, 51))
 
 
-async def test_seconds_are_told_of_each_write(database: Database) -> None:
+async def test_the_time_of_each_write_is_observed(database: Database) -> None:
     took: list[float] = []
-    database.seconds = took.append
+    database.observe_write = took.append
     await database.write(insert(1))
     assert len(took) == 1
     assert took[0] > 0
 
 
-# --- writers that are cancelled ---------------------------------------------------------------------
+# --- cancellation and shutdown ----------------------------------------------------------------------
 
 
-async def test_a_write_that_is_cancelled_before_its_turn_is_not_made(database: Database) -> None:
+async def test_cancelling_a_queued_write_discards_it(database: Database) -> None:
     hold = Hold()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(database.write, hold)
@@ -116,7 +116,7 @@ async def test_a_write_that_is_cancelled_before_its_turn_is_not_made(database: D
     assert await numbers(database) == [2]
 
 
-async def test_a_write_that_is_cancelled_in_its_turn_is_made_and_its_result_is_there(
+async def test_a_write_that_has_begun_is_committed_and_returns_when_cancelled(
     database: Database,
 ) -> None:
     hold = Hold()
@@ -142,7 +142,7 @@ async def test_a_write_that_is_cancelled_in_its_turn_is_made_and_its_result_is_t
     assert (results, await numbers(database)) == ([1], [1])
 
 
-async def test_what_was_asked_for_before_the_end_is_written(tmp_path: Path) -> None:
+async def test_queued_writes_are_committed_at_shutdown(tmp_path: Path) -> None:
     path = str(tmp_path / "numbers.db")
     database = make_database(path)
     results: list[int] = []
@@ -166,7 +166,7 @@ async def test_what_was_asked_for_before_the_end_is_written(tmp_path: Path) -> N
         assert await numbers(database) == list(range(600))
 
 
-async def test_after_its_end_the_database_takes_and_gives_nothing() -> None:
+async def test_a_closed_database_rejects_writes_and_reads() -> None:
     database = make_database()
     async with open_database(database):
         await database.write(insert(1))
@@ -176,7 +176,7 @@ async def test_after_its_end_the_database_takes_and_gives_nothing() -> None:
         await numbers(database)
 
 
-async def test_what_is_asked_for_before_the_beginning_waits_for_it() -> None:
+async def test_writes_and_reads_wait_until_the_database_is_open() -> None:
     database = make_database()
     results: list[Any] = []
 

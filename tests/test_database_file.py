@@ -1,4 +1,4 @@
-"""Disks that are full or broken, and who may open the file."""
+"""Full and broken disks, migrations, and the lock of the file."""
 
 import sys
 from collections.abc import AsyncIterator
@@ -8,7 +8,6 @@ import apsw
 import pytest
 import trio
 
-from streamd import database as module
 from streamd.database import MEMORY, Database
 from streamd.errors import ConfigError, InvalidField, Unavailable
 from tests.support.number_store import TABLE, Writes, insert, make_database, numbers
@@ -30,8 +29,10 @@ def fill_up(db: apsw.Connection) -> None:
     db.pragma("max_page_count", pages + 2)
 
 
-async def test_a_full_disk_takes_back_the_whole_batch_and_everybody_is_told(database: Database) -> None:
-    """SQLite may end the transaction by itself; what comes behind must not be committed on its own."""
+async def test_a_full_disk_rolls_back_the_whole_batch_and_fails_each_of_its_writes(
+    database: Database,
+) -> None:
+    """SQLite may end the transaction by itself; later writes must not be committed without it."""
     await database.write(insert(0))
     await database.read(fill_up)
     outcomes = await Writes(database).together(insert(1), insert(2, padding=500_000), insert(3))
@@ -43,7 +44,7 @@ async def test_a_full_disk_takes_back_the_whole_batch_and_everybody_is_told(data
     assert await numbers(database) == [0, 4, 5]
 
 
-async def test_work_that_hides_that_the_disk_is_full_cannot_split_the_batch(database: Database) -> None:
+async def test_work_that_catches_the_error_of_a_full_disk_cannot_split_the_batch(database: Database) -> None:
     await database.read(fill_up)
 
     def hide(db: apsw.Connection) -> str:
@@ -62,16 +63,16 @@ async def test_work_that_hides_that_the_disk_is_full_cannot_split_the_batch(data
     assert await numbers(database) == []
 
 
-async def test_a_commit_that_fails_fails_all_its_writes(database: Database) -> None:
-    refuse: list[bool] = [True]
-    await database.read(lambda db: db.set_commit_hook(lambda: refuse[0]))
+async def test_a_failing_commit_fails_all_its_writes(database: Database) -> None:
+    fails: list[bool] = [True]
+    await database.read(lambda db: db.set_commit_hook(lambda: fails[0]))
     assert await Writes(database).together(insert(1), insert(2)) == [Unavailable] * 2
-    refuse[0] = False
+    fails[0] = False
     assert await numbers(database) == []
     assert await database.write(insert(3)) == 3
 
 
-async def test_a_disk_that_cannot_be_written_or_asked_in_vain_is_unavailable(database: Database) -> None:
+async def test_errors_of_the_disk_are_answered_as_unavailable(database: Database) -> None:
     await database.write(insert(1))
     await database.read(lambda db: db.pragma("query_only", True))
     with pytest.raises(Unavailable) as caught:
@@ -84,7 +85,7 @@ async def test_a_disk_that_cannot_be_written_or_asked_in_vain_is_unavailable(dat
     assert await numbers(database) == [1]
 
 
-async def test_what_reading_raises_by_itself_is_raised(database: Database) -> None:
+async def test_an_exception_of_a_read_reaches_its_caller(database: Database) -> None:
     def read(db: apsw.Connection) -> None:
         raise InvalidField("no", field="n")
 
@@ -92,7 +93,7 @@ async def test_what_reading_raises_by_itself_is_raised(database: Database) -> No
         await database.read(read)
 
 
-# --- who may open it ----------------------------------------------------------------------------------------
+# --- opening ------------------------------------------------------------------------------------------------
 
 
 async def test_migrations_are_applied_once_and_in_order(tmp_path: Path) -> None:
@@ -106,7 +107,7 @@ async def test_migrations_are_applied_once_and_in_order(tmp_path: Path) -> None:
             assert await numbers(database) == expected
 
 
-async def refuse(database: Database) -> ConfigError:
+async def rejection(database: Database) -> ConfigError:
     with pytest.raises(ConfigError) as caught:
         try:
             async with open_database(database):
@@ -117,50 +118,47 @@ async def refuse(database: Database) -> ConfigError:
     return caught.value
 
 
-async def test_a_file_of_a_newer_version_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+async def test_a_file_of_a_newer_version_is_rejected_unchanged(tmp_path: Path) -> None:
     path = str(tmp_path / "numbers.db")
     newer = Database(path)
     newer.require("test", [TABLE, "INSERT INTO numbers (n) VALUES (1)"])
     async with open_database(newer):
         pass
-    assert "newer" in (await refuse(make_database(path))).detail
+    assert "newer" in (await rejection(make_database(path))).detail
     newer = Database(path)
     newer.require("test", [TABLE, "INSERT INTO numbers (n) VALUES (1)"])
     async with open_database(newer):
         assert await numbers(newer) == [1]
 
 
-async def test_a_migration_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+async def test_a_failing_migration_is_rolled_back(tmp_path: Path) -> None:
     path = str(tmp_path / "numbers.db")
     broken = Database(path)
     broken.require("test", [TABLE, "INSERT INTO nothing VALUES (1)"])
-    assert path in (await refuse(broken)).detail
+    assert path in (await rejection(broken)).detail
     async with open_database(make_database(path)) as database:
         assert await numbers(database) == []
 
 
-async def test_a_second_one_is_refused_while_the_first_has_the_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "_BUSY_MS", 20)
+async def test_a_second_database_is_rejected_while_the_first_has_the_file(tmp_path: Path) -> None:
     path = str(tmp_path / "numbers.db")
     async with open_database(make_database(path)) as first:
         await first.write(insert(1))
-        assert "another process" in (await refuse(make_database(path))).detail
+        assert "another process" in (await rejection(Database(path, busy_timeout_ms=20))).detail
         await first.write(insert(2))
     async with open_database(make_database(path)) as second:
         assert await numbers(second) == [1, 2]
 
 
-async def test_a_file_that_cannot_be_is_refused_by_its_name(tmp_path: Path) -> None:
+async def test_the_error_for_an_unusable_file_names_the_file(tmp_path: Path) -> None:
     missing = str(tmp_path / "no" / "folder" / "numbers.db")
-    assert missing in (await refuse(make_database(missing))).detail
+    assert missing in (await rejection(make_database(missing))).detail
     text = tmp_path / "text.db"
     text.write_text("this is no database" * 1000)
-    assert str(text) in (await refuse(make_database(str(text)))).detail
+    assert str(text) in (await rejection(make_database(str(text)))).detail
 
 
-async def test_another_process_is_refused_too(tmp_path: Path) -> None:
+async def test_another_process_cannot_read_the_file(tmp_path: Path) -> None:
     path = str(tmp_path / "numbers.db")
     program = (
         "import apsw, sys\n"

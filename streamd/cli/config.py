@@ -1,4 +1,4 @@
-"""``streamd config``: check the configuration, show what is in effect, print the reference."""
+"""``streamd config``: check the configuration, show the settings in effect, print the reference."""
 
 from collections import Counter
 from pathlib import Path
@@ -14,32 +14,32 @@ _file = click.option(
     "file",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="The TOML file; without it, the one that STREAMD_CONFIG names, if any.",
+    help="TOML file; by default the one that STREAMD_CONFIG names, if any.",
 )
 
 
 @click.group()
 def config() -> None:
-    """Check, show and explain the configuration."""
+    """Check and show the configuration, and print its reference."""
 
 
 @config.command()
 @_file
 def check(file: Path | None) -> None:
-    """Say whether the server would start with this configuration.
+    """Check the configuration that `streamd serve` would start with.
 
-    Reads the file and the environment like `streamd serve`. Ends with status 0 when all is fine,
-    else with status 2 and every problem on standard error.
+    Reads the file and the environment. Exits with status 0 if they are valid, else with status 2 and
+    every problem on standard error.
     """
     loaded = load(Settings, file)
-    click.echo(f"The configuration is fine: {_summary(loaded)}.")
+    click.echo(f"The configuration is valid: {_summary(loaded)}.")
 
 
 @config.command()
 @_file
 @click.option("--json", "as_json", is_flag=True, help="JSON with the settings and their origins.")
 def show(file: Path | None, as_json: bool) -> None:
-    """Print the settings in effect, secrets masked, with where each one came from."""
+    """Print the settings in effect with their sources, secrets masked."""
     loaded = load(Settings, file)
     click.echo(effective_json(loaded) if as_json else effective_toml(loaded), nl=False)
 
@@ -51,7 +51,7 @@ def reference() -> None:
 
 
 def _summary(loaded: Loaded[Settings]) -> str:
-    """Which sources had a say, such as ``2 settings in streamd.toml, 1 from the environment``."""
+    """Count the settings by source, such as ``2 settings in streamd.toml, 1 from the environment``."""
     if not loaded.origins:
         return "every setting has its default" + (f", {loaded.file} changes none" if loaded.file else "")
     counts = Counter("from the environment" if o.startswith("from") else o for o in loaded.origins.values())

@@ -1,4 +1,4 @@
-"""HOST:PORT, as ``server.bind`` and ``--bind`` take it."""
+"""Addresses to listen on, HOST:PORT, as ``server.bind`` and ``--bind`` take them."""
 
 _PORT_MAX = 65_535
 
@@ -7,13 +7,13 @@ def parse_bind(text: str) -> tuple[str, int]:
     """Split an address to listen on.
 
     Args:
-        text: ``HOST:PORT``; an IPv6 address stands in brackets, ``[::1]:8080``.
+        text: ``HOST:PORT``, with an IPv6 address in brackets, ``[::1]:8080``.
 
     Returns:
         The host without brackets, and the port; port 0 lets the system choose.
 
     Raises:
-        ValueError: it is not of that form; the message says what would be right.
+        ValueError: the text has another form; the message states the right one.
     """
     host, colon, port = text.rpartition(":")
     if not colon:

@@ -1,4 +1,4 @@
-"""From what a file, a variable or a flag gave to the type of the setting, without silent coercion."""
+"""Conversion of values from a file, a variable or a flag to their settings' types, without coercion."""
 
 import json
 import math
@@ -10,7 +10,7 @@ import cattrs
 
 from .fields import Setting
 
-_INT_MAX = 2**63 - 1  # what TOML promises for whole numbers
+_INT_MAX = 2**63 - 1  # the range that TOML guarantees for whole numbers
 
 _NAMES = {
     bool: "true or false",
@@ -22,7 +22,7 @@ _NAMES = {
 
 
 class WrongTypeError(ValueError):
-    """The value is not of the setting's type."""
+    """A value that is not of its setting's type."""
 
 
 def _exactly(wanted: type) -> Callable[[Any, Any], Any]:
@@ -74,21 +74,21 @@ _strict.register_structure_hook_func(_is_list, _list)
 
 
 def from_value(value: object, type_: Any) -> Any:
-    """The value as ``type_``; only an int may stand for a float, and a tuple for a list.
+    """Return the value as ``type_``. Only an int may stand for a float, and a tuple for a list.
 
     Raises:
-        WrongTypeError: it has another type, or is a float without a finite value.
+        WrongTypeError: the value has another type, or is a float without a finite value.
     """
     return _strict.structure(value, type_)
 
 
 def from_text(text: str, type_: Any) -> Any:
-    """The value of an environment variable: TOML where that has the right type, else the text as it is.
+    """Return the value of an environment variable: its TOML value if that has the right type, else the text.
 
-    A list may also be written with commas between its items, or as one item alone.
+    A list may also be written with commas between its items, or as a single item.
 
     Raises:
-        WrongTypeError: the text says no value of ``type_``.
+        WrongTypeError: the text has no value of ``type_``.
     """
     parsed = _toml_value(text)
     is_list = _is_list(type_)
@@ -106,23 +106,23 @@ def from_text(text: str, type_: Any) -> Any:
 
 
 def _toml_value(text: str) -> object:
-    """What ``text`` says as a TOML value; None, which TOML does not have, when it says none."""
+    """Return the TOML value in ``text``; None, which no TOML value is, if there is none."""
     try:
         document = tomllib.loads(f"value = {text}")
     except (ValueError, RecursionError):  # plain ValueError: a number with thousands of digits
         return None
-    # More keys than ours: the text had lines of its own, and is no value.
+    # More than one key: the text had several lines, and is not a value.
     return document["value"] if len(document) == 1 else None
 
 
 def expected(setting: Setting) -> str:
-    """What would be right, such as ``a whole number, greater than 0``."""
+    """Describe the valid values of a setting, such as ``a whole number, greater than 0``."""
     name = _NAMES[get_origin(setting.type) or setting.type]
     return ", ".join([name, *(check.says for check in setting.checks)])
 
 
 def to_toml(value: object) -> str:
-    """A value as TOML writes it; whole numbers of five digits and more are grouped."""
+    """Format a value as TOML, with whole numbers of five digits and more grouped."""
     if isinstance(value, list | tuple):
         return "[" + ", ".join(to_toml(item) for item in value) + "]"
     if isinstance(value, bool):
@@ -132,6 +132,6 @@ def to_toml(value: object) -> str:
             return hex(value)  # only in messages; decimal digits are limited by Python
         return f"{value:_}" if abs(value) >= 10_000 else str(value)
     if isinstance(value, str):
-        # JSON's text is TOML's basic string, but for DEL, which only TOML wants escaped.
+        # A JSON string is a basic string of TOML, except that TOML requires DEL to be escaped.
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return repr(value)

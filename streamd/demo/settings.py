@@ -24,12 +24,11 @@ class DemoSettings:
     def clashes(self) -> Iterator[Clash]:
         """Yield the contradictions within the section."""
         if not _fills_only_name(self.follow_topic):
-            yield Clash(
-                ("follow_topic",), "{name} is the only thing it can fill in; write {{ and }} for braces"
-            )
+            yield Clash(("follow_topic",), "{name} is its only placeholder; write {{ and }} for braces")
 
 
 def _fills_only_name(template: str) -> bool:
+    """Return True if ``{name}`` is the only replacement field of a format string."""
     try:
         fields = [
             (name, spec, conversion) for _, name, spec, conversion in string.Formatter().parse(template)

@@ -126,9 +126,9 @@ class ServerSettings:
         """Yield the contradictions within the section."""
         yield from _address_clashes(self.bind)
         if self.certfile and not self.keyfile:
-            yield Clash(("certfile", "keyfile"), "the certificate needs its key: set server.keyfile too")
+            yield Clash(("certfile", "keyfile"), "the certificate needs its key: set server.keyfile, too")
         if self.keyfile and not self.certfile:
-            yield Clash(("keyfile", "certfile"), "the key needs its certificate: set server.certfile too")
+            yield Clash(("keyfile", "certfile"), "the key needs its certificate: set server.certfile, too")
         yield from _origin_clashes(self.cors_origins)
 
 
@@ -139,16 +139,16 @@ def _address_clashes(binds: list[str]) -> Iterator[Clash]:
         try:
             _, port = parse_bind(bind)
         except ValueError as error:
-            yield Clash(("bind",), f"{to_toml(bind)} is no address to listen on: {error}")
+            yield Clash(("bind",), f"{to_toml(bind)} is not an address to listen on: {error}")
         else:
             if port and binds.count(bind) > 1:
-                yield Clash(("bind",), f"{to_toml(bind)} is named twice")
+                yield Clash(("bind",), f"{to_toml(bind)} is listed twice")
 
 
 def _origin_clashes(origins: list[str]) -> Iterator[Clash]:
     if "*" in origins and len(origins) > 1:
-        yield Clash(("cors_origins",), '"*" already means every origin: name it alone, or leave it out')
+        yield Clash(("cors_origins",), '"*" already allows every origin: list it alone, or not at all')
     for origin in origins:
         if origin != "*" and (right := serialize_origin(origin)) != origin:
             advice = f"browsers send {right}" if right else "write it like https://app.example"
-            yield Clash(("cors_origins",), f"{to_toml(origin)} is no origin: {advice}")
+            yield Clash(("cors_origins",), f"{to_toml(origin)} is not an origin: {advice}")

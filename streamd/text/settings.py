@@ -29,6 +29,6 @@ class TextSettings:
     def clashes(self) -> Iterator[Clash]:
         """Yield the contradictions within the section."""
         if self.url and not self.model:
-            yield Clash(("url", "model"), "the API needs the name of a model: set text.model too")
+            yield Clash(("url", "model"), "the API needs the name of a model: set text.model, too")
         if self.url and not self.url.startswith(("http://", "https://")):
             yield Clash(("url",), "must be a URL that begins with http:// or https://")

@@ -24,7 +24,7 @@ def run(*arguments: str, **environ: str) -> Result:
 def test_check_accepts_the_defaults() -> None:
     result = run("check")
     assert result.exit_code == 0
-    assert result.stdout == "The configuration is fine: every setting has its default.\n"
+    assert result.stdout == "The configuration is valid: every setting has its default.\n"
     assert not result.stderr
 
 

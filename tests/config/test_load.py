@@ -1,13 +1,14 @@
-"""Reading settings: which source wins, and what each mistake is answered with."""
+"""Loading settings: precedence of the sources, and the message for each mistake."""
 
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamd.config import SettingsError, load
+from streamd.config import RetrySettings, SettingsError, load, positive, setting, tuning
 from streamd.config.fields import Setting, settings_of, value_at
 from streamd.settings import Settings, load_settings
 
@@ -21,7 +22,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def problems(*arguments: Any) -> dict[str | None, str]:
-    """What loading refuses, by path."""
+    """Load, and return the problems by path."""
     with pytest.raises(SettingsError) as caught:
         load_settings(*arguments)
     assert caught.value.field == caught.value.problems[0].path
@@ -32,7 +33,7 @@ def problems(*arguments: Any) -> dict[str | None, str]:
 
 
 def another_value(setting: Setting) -> Any:
-    """A value that is right, not the default, and contradicts no other default."""
+    """Return a valid value that is not the default, and contradicts no other default."""
     by_path = {
         "server.bind": ["127.0.0.1:9090", "[::1]:9090"],
         "server.cors_origins": ["https://app.example", "http://localhost:3000"],
@@ -76,14 +77,14 @@ def as_variable(value: Any) -> str:
     )
 
 
-# --- what wins ------------------------------------------------------------------------------
+# --- precedence -----------------------------------------------------------------------------
 
 
-def test_nothing_given_means_the_defaults() -> None:
+def test_without_any_source_every_setting_has_its_default() -> None:
     assert load_settings(None, {}, {}) == Settings()
 
 
-def test_file_then_environment_then_flags(file: Path) -> None:
+def test_flags_override_the_environment_which_overrides_the_file(file: Path) -> None:
     file.write_text(
         "[server]\ndrain_seconds = 1\nkeep_alive_seconds = 1\n[tuning.server]\nbacklog = 1\n"
         "[research.stream]\nheartbeat_seconds = 1\n"
@@ -102,7 +103,7 @@ def test_file_then_environment_then_flags(file: Path) -> None:
     }
 
 
-def test_streamd_config_names_the_file_and_a_path_goes_before_it(file: Path, tmp_path: Path) -> None:
+def test_a_given_path_overrides_streamd_config(file: Path, tmp_path: Path) -> None:
     file.write_text("[tuning.server]\nbacklog = 7\n")
     other = tmp_path / "other.toml"
     other.write_text("[tuning.server]\nbacklog = 8\n")
@@ -110,13 +111,13 @@ def test_streamd_config_names_the_file_and_a_path_goes_before_it(file: Path, tmp
     assert load_settings(other, {"STREAMD_CONFIG": str(file)}, {}).server.backlog == 8
 
 
-def test_a_file_that_nobody_named_is_not_read(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_read_only_when_named(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file.write_text("[tuning.server]\nbacklog = 7\n")
     monkeypatch.chdir(file.parent)
     assert load_settings(None, {"STREAMD_CONFIG": ""}, {}) == Settings()
 
 
-def test_flags_not_given_change_nothing() -> None:
+def test_missing_flags_change_nothing() -> None:
     assert load_settings(None, {}, {"server.bind": (), "log.url": None}) == Settings()
     assert load_settings(None, {}, {"server.bind": ("[::1]:0",)}).server.bind == ["[::1]:0"]
 
@@ -137,7 +138,7 @@ def test_every_setting_can_come_from_the_environment(setting: Setting) -> None:
 
 @EVERY_SETTING
 def test_every_setting_can_come_from_a_flag(setting: Setting) -> None:
-    # The same value again: what this shows is that the path is known and the type is right.
+    # The same value again: this shows that the path is known and the type is right.
     assert load_settings(None, {}, {setting.path: setting.default}) == Settings()
 
 
@@ -151,7 +152,7 @@ def test_every_setting_can_come_from_a_flag(setting: Setting) -> None:
         ("[::1]:0", ["[::1]:0"]),
     ],
 )
-def test_lists_in_the_environment(text: str, wanted: list[str]) -> None:
+def test_lists_in_the_environment_may_be_toml_or_separated_by_commas(text: str, wanted: list[str]) -> None:
     assert load_settings(None, {"STREAMD_SERVER__BIND": text}, {}).server.bind == wanted
 
 
@@ -164,7 +165,7 @@ def test_texts_in_the_environment_stay_texts(text: str, wanted: str) -> None:
 
 
 @given(st.text())
-def test_any_text_in_the_environment_is_taken_or_refused(text: str) -> None:
+def test_any_text_in_the_environment_is_accepted_or_rejected_by_path(text: str) -> None:
     for path in (
         "server.bind",
         "tuning.server.backlog",
@@ -172,17 +173,17 @@ def test_any_text_in_the_environment_is_taken_or_refused(text: str) -> None:
         "demo.enabled",
         "demo.topic",
     ):
-        refused_for = path
+        rejected = path
         try:
             load_settings(None, {SETTINGS[path].variable: text}, {})
         except SettingsError as error:
-            refused_for = error.field or "nothing"
-        assert refused_for == path
+            rejected = error.field or "nothing"
+        assert rejected == path
 
 
-# --- what is refused ------------------------------------------------------------------------
+# --- rejections ---------------------------------------------------------------------------
 
-# For each type, values that are like it and are not it.
+# For each type, values that resemble it.
 WRONG: dict[Any, list[str]] = {
     int: ['"8"', "8.0", "true", "[8]", "nan", "{a = 1}", "9223372036854775808", "1979-05-27"],
     float: ['"8"', "true", "[8.0]", "nan", "inf", "-inf"],
@@ -193,7 +194,7 @@ WRONG: dict[Any, list[str]] = {
 
 
 @EVERY_SETTING
-def test_every_wrong_type_in_a_file_is_refused_with_its_path(setting: Setting, file: Path) -> None:
+def test_every_wrong_type_in_a_file_is_rejected_by_path(setting: Setting, file: Path) -> None:
     for value in WRONG[setting.type]:
         file.write_text(f"[{setting.table}]\n{setting.name} = {value}\n")
         [(path, text)] = problems(file, {}, {}).items()
@@ -203,7 +204,7 @@ def test_every_wrong_type_in_a_file_is_refused_with_its_path(setting: Setting, f
 
 
 @EVERY_SETTING
-def test_every_wrong_type_in_the_environment_is_refused_with_its_path(setting: Setting) -> None:
+def test_every_wrong_type_in_the_environment_is_rejected_by_path(setting: Setting) -> None:
     wrong = {
         int: ["eight", "8.0", "true", '"8"', ""],
         float: ["x", "nan", "inf", "true", ""],
@@ -233,14 +234,14 @@ def test_every_bound_holds_at_its_edge(setting: Setting) -> None:
         assert setting.path in problems(None, {}, {setting.path: "neither"})
 
 
-def test_the_message_has_value_origin_and_what_is_right() -> None:
+def test_the_message_has_the_value_its_source_and_the_valid_values() -> None:
     assert problems(None, {"STREAMD_TUNING__SERVER__BACKLOG": "many"}, {}) == {
         "tuning.server.backlog": 'tuning.server.backlog = "many" (from STREAMD_TUNING__SERVER__BACKLOG): '
         "must be a whole number, greater than 0, at most 2_147_483_647"
     }
 
 
-def test_a_whole_number_will_do_for_a_float() -> None:
+def test_a_whole_number_is_accepted_for_a_float() -> None:
     assert load_settings(None, {}, {"server.drain_seconds": 3}).server.drain_seconds == 3.0
 
 
@@ -258,7 +259,7 @@ def test_all_problems_are_reported_at_once(file: Path) -> None:
     ]
 
 
-def test_a_wrong_value_in_the_file_is_refused_also_where_a_flag_replaces_it(file: Path) -> None:
+def test_a_wrong_value_is_rejected_even_if_a_flag_overrides_it(file: Path) -> None:
     file.write_text("[tuning.server]\nbacklog = true\n")
     assert "tuning.server.backlog" in problems(file, {}, {"tuning.server.backlog": 5})
 
@@ -282,7 +283,7 @@ def test_a_wrong_value_in_the_file_is_refused_also_where_a_flag_replaces_it(file
         ("server = 1\n", "server", "write [server]"),
     ],
 )
-def test_what_is_unknown_in_a_file(file: Path, text: str, path: str, advice: str) -> None:
+def test_unknown_names_in_a_file_get_advice(file: Path, text: str, path: str, advice: str) -> None:
     file.write_text(text)
     [(field, said)] = problems(file, {}, {}).items()
     assert field == path
@@ -298,14 +299,14 @@ def test_what_is_unknown_in_a_file(file: Path, text: str, path: str, advice: str
         ("STREAMD__", "_", "there is no such setting"),
     ],
 )
-def test_what_is_unknown_in_the_environment(variable: str, path: str, advice: str) -> None:
+def test_unknown_names_in_the_environment_get_advice(variable: str, path: str, advice: str) -> None:
     [(field, said)] = problems(None, {variable: "x"}, {}).items()
     assert field == path
     assert variable in said
     assert advice in said
 
 
-def test_variables_of_others_are_left_alone() -> None:
+def test_variables_of_other_programs_are_ignored() -> None:
     environ = {
         "STREAMD_PORT": "tcp://10.0.0.1:80",
         "STREAMD_SERVICE_HOST": "10.0.0.1",
@@ -325,7 +326,7 @@ def test_variables_of_others_are_left_alone() -> None:
         (b"# \xff\n", "not UTF-8 (byte 2)"),
     ],
 )
-def test_a_file_that_is_no_toml(file: Path, content: bytes, says: str) -> None:
+def test_a_file_that_is_not_toml_is_rejected(file: Path, content: bytes, says: str) -> None:
     file.write_bytes(content)
     found = problems(file, {"STREAMD_TUNING__SERVER__BACKLOG": "0"}, {})
     assert says in found[None]
@@ -333,11 +334,59 @@ def test_a_file_that_is_no_toml(file: Path, content: bytes, says: str) -> None:
     assert "tuning.server.backlog" in found
 
 
-def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_rejected(tmp_path: Path) -> None:
     assert "No such file" in problems(tmp_path / "missing.toml", {}, {})[None]
     assert "Is a directory" in problems(tmp_path, {}, {})[None]
 
 
-def test_numbers_too_long_to_print_are_refused_and_shown_short(file: Path) -> None:
+def test_numbers_too_long_to_print_are_rejected_and_cut(file: Path) -> None:
     file.write_text("[tuning.server]\nbacklog = 0x" + "f" * 8000 + "\n")
     assert len(problems(file, {}, {})["tuning.server.backlog"]) < 300 + len(str(file))
+
+
+# --- groups -----------------------------------------------------------------------------------
+
+
+def test_a_group_is_loaded_from_every_source(file: Path) -> None:
+    file.write_text(
+        "[tuning.purchase_orders.retry]\nattempts = 2\n[purchase_orders]\nstream.max_connections = 3\n"
+    )
+    environ = {"STREAMD_TUNING__PURCHASE_ORDERS__RETRY__BACKOFF_SECONDS": "0.25"}
+    flags = {"tuning.purchase_orders.retry.max_wait_seconds": 9}
+    section = load_settings(file, environ, flags).purchase_orders
+    assert section.retry == RetrySettings(attempts=2, backoff_seconds=0.25, max_wait_seconds=9)
+    assert section.stream.max_connections == 3
+    assert section.stream.heartbeat_seconds == Settings().purchase_orders.stream.heartbeat_seconds
+
+
+def test_a_group_has_the_defaults_of_its_section() -> None:
+    settings = Settings()
+    assert settings.sentiment.stream.heartbeat_seconds == 30
+    assert settings.research.stream.heartbeat_seconds == 15
+    assert load_settings(None, {"STREAMD_SENTIMENT__STREAM__MAX_CONNECTIONS": "7"}, {}).sentiment.stream == (
+        attrs.evolve(settings.sentiment.stream, max_connections=7)
+    )
+
+
+# --- roots of other programs --------------------------------------------------------------------
+
+
+@attrs.frozen
+class _Importer:
+    """A section of another program."""
+
+    folder: str = setting("", "Folder of the files.")
+    rows: int = tuning(100, "Rows of a batch (count).", positive)
+
+
+@attrs.frozen
+class _Program:
+    importer: _Importer = attrs.field(factory=_Importer)
+
+
+def test_any_root_class_can_be_loaded(file: Path) -> None:
+    file.write_text('[importer]\nfolder = "in"\n[tuning.importer]\nrows = 5\n')
+    assert load(_Program, file, {}, {}).settings == _Program(_Importer("in", 5))
+    file.write_text("[server]\n")
+    with pytest.raises(SettingsError, match="there are importer"):
+        load(_Program, file, {}, {})

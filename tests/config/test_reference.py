@@ -1,4 +1,4 @@
-"""The reference file tells the truth, and secrets stay out of what is shown."""
+"""The reference file matches the declarations, and output never has secrets."""
 
 import json
 import re
@@ -24,7 +24,7 @@ def test_the_committed_file_is_the_generated_one() -> None:
     assert REFERENCE.read_text() == reference_text(Settings), "run `make reference`"
 
 
-def test_every_setting_of_the_reference_uncommented_gives_the_defaults(tmp_path: Path) -> None:
+def test_uncommenting_every_line_of_the_reference_gives_the_defaults(tmp_path: Path) -> None:
     uncommented = re.sub(r"^#(?=\w)", "", REFERENCE.read_text(), flags=re.MULTILINE)
     file = tmp_path / "all.toml"
     file.write_text(uncommented)
@@ -33,18 +33,18 @@ def test_every_setting_of_the_reference_uncommented_gives_the_defaults(tmp_path:
     assert set(loaded.origins) == set(SETTINGS)
 
 
-def test_the_reference_as_it_is_changes_nothing() -> None:
+def test_the_reference_without_a_change_sets_nothing() -> None:
     loaded = load(Settings, REFERENCE, {}, {})
     assert loaded.settings == Settings()
     assert not loaded.origins
 
 
 @pytest.mark.parametrize("path", SETTINGS)
-def test_every_setting_says_what_it_does_and_in_what_unit(path: str) -> None:
+def test_every_setting_has_sentences_and_a_unit(path: str) -> None:
     known = SETTINGS[path]
     assert known.help.endswith((".", "name.")), "help is made of sentences"
     assert f"#{known.name} = {to_toml(known.default)}\n" in reference_text(Settings)
-    # The name carries the unit; the help repeats it in parentheses for those who read only that.
+    # The name carries the unit; the help repeats it in parentheses for readers of the file.
     units = {"_seconds": "s", "_ms": "ms", "_bytes": "bytes"}
     for suffix, unit in units.items():
         if known.name.endswith(suffix):
@@ -56,19 +56,19 @@ def test_every_setting_says_what_it_does_and_in_what_unit(path: str) -> None:
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
-def test_any_text_survives_being_written_as_toml(text: str) -> None:
+def test_any_text_round_trips_through_toml(text: str) -> None:
     assert tomllib.loads(f"value = {to_toml([text])}") == {"value": [text]}
 
 
 @given(st.integers(-(2**63) + 1, 2**63 - 1), st.floats(allow_nan=False, allow_infinity=False), st.booleans())
-def test_any_number_survives_being_written_as_toml(whole: int, number: float, truth: bool) -> None:
+def test_any_number_round_trips_through_toml(whole: int, number: float, truth: bool) -> None:
     for value in (whole, number, truth):
         read = tomllib.loads(f"value = {to_toml(value)}")["value"]
         assert read == value
         assert type(read) is type(value)
 
 
-def test_what_is_shown_loads_again_to_the_same(tmp_path: Path) -> None:
+def test_the_effective_settings_load_to_the_same(tmp_path: Path) -> None:
     loaded = load(Settings, None, {"STREAMD_SERVER__BIND": "[::1]:0", "STREAMD_DEMO__TOPIC": 'a"b\\ # c'}, {})
     file = tmp_path / "shown.toml"
     file.write_text(effective_toml(loaded))
@@ -79,7 +79,7 @@ def test_what_is_shown_loads_again_to_the_same(tmp_path: Path) -> None:
 
 @attrs.frozen
 class _Vault:
-    """Where secrets are."""
+    """A section with secrets."""
 
     key: str = setting("", "A key.", secret=True)
     urls: list[str] = setting([], "URLs (count).")
@@ -103,10 +103,10 @@ def test_secrets_are_masked(show: object) -> None:
     assert "https://host/a:b@c" in text
 
 
-def test_a_secret_that_is_not_set_is_seen_to_be_empty() -> None:
+def test_an_empty_secret_is_shown_empty() -> None:
     text = effective_json(Loaded(_WithSecrets(), {}, None))
     assert json.loads(text)["settings"]["vault"] == {"key": "", "urls": [], "tries": 3}
 
 
-def test_the_reference_prints_bounds() -> None:
+def test_the_reference_has_bounds() -> None:
     assert "# Tries (count). Must be greater than 0.\n#tries = 3\n" in reference_text(_WithSecrets)

@@ -1,4 +1,4 @@
-"""Settings of the first release: each is still valid, or refused with its new name or the reason."""
+"""Settings of the first release: each is valid, or rejected with its new path or a reason."""
 
 import tomllib
 from pathlib import Path
@@ -20,7 +20,7 @@ EVERY_OLD_SETTING = pytest.mark.parametrize("path", SETTINGS_OF_0_1_0)
 def outcome(
     file: Path | None = None, environ: dict[str, str] | None = None, flags: dict[str, Any] | None = None
 ) -> list[str]:
-    """Return what loading refuses, one text for each problem."""
+    """Load, and return the texts of the problems."""
     try:
         load(Settings, file, environ or {}, flags or {})
     except SettingsError as error:
@@ -29,7 +29,7 @@ def outcome(
 
 
 def check(path: str, problems: list[str], *, variable: bool = False) -> None:
-    """Check that an old path is accepted, or refused with where it is now or the reason of its removal."""
+    """Check that an old path is valid, or rejected with the new path or the reason of its removal."""
     if path in CURRENT:
         assert problems == []
         return
