@@ -1,7 +1,8 @@
-"""The command line (layer 7): one module a command, imported only when that command runs.
+"""The command line (layer 7): one module a command, imported only when the command runs.
 
-May import everything below. Commands print results on standard output and all else on standard
-error. Exit status: 0 fine, 1 it failed, 2 the command line or the configuration is wrong.
+May import everything below. Commands print results to standard output and everything else to standard error.
+Exit
+status: 0 success, 1 failure, 2 invalid command line or configuration.
 """
 
 from importlib import import_module
@@ -11,7 +12,7 @@ import click
 
 from ..errors import ConfigError
 
-# Where each command lives, so that `streamd publish` does not wait for the server's imports.
+# The module of each command, so that `streamd publish` does not import the server.
 _COMMANDS = {
     "serve": "streamd.cli.serve",
     "publish": "streamd.cli.publish",
@@ -23,23 +24,23 @@ _COMMANDS = {
 
 
 class ConfigurationRefused(click.ClickException):
-    """Shows every problem of a configuration and ends with status 2."""
+    """An error that prints every problem of a configuration and ends with status 2."""
 
     exit_code = 2
 
     def __init__(self, error: ConfigError) -> None:
-        super().__init__("the configuration cannot be used:\n" + error.detail)
+        super().__init__("the configuration is invalid:\n" + error.detail)
 
 
 class _Commands(click.Group):
-    """A group whose commands are imported when they are asked for."""
+    """A group that imports a command when it runs."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The commands, in the order in which one meets them."""
+        """Return the names of the commands, in the order of their use."""
         return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of that name, or None."""
+        """Import and return a command; None for an unknown name."""
         if cmd_name not in _COMMANDS:
             return None
         command = getattr(import_module(_COMMANDS[cmd_name]), cmd_name.replace("-", "_"))
@@ -47,7 +48,7 @@ class _Commands(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; a `ConfigError` from any of them becomes a message and status 2."""
+        """Run the command; turn a `ConfigError` into a message and status 2."""
         try:
             return super().invoke(ctx)
         except ConfigError as error:
@@ -57,7 +58,7 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="streamd")
 def main() -> None:
-    """Publish events, and follow them over SSE, WebSocket or long-poll."""
+    """Publish events, and follow them over SSE, WebSocket or long polling."""
 
 
 __all__ = ["ConfigurationRefused", "main"]

@@ -1,4 +1,4 @@
-"""``streamd check-services``: the sessions of the services' page, run against any server."""
+"""``streamd check-services``: run the sessions of the services' page against any server."""
 
 import os
 import re
@@ -21,19 +21,19 @@ _ANYTHING: Final = "…"
 
 @attrs.frozen
 class PageSession:
-    """Commands of the page, and what they print."""
+    """A session of the page: commands, and the lines that they print."""
 
     name: str
     script: str  # bash
-    wanted: tuple[str, ...]  # lines, in order; others may stand between them
+    wanted: tuple[str, ...]  # lines, in order; other lines may be between them
 
 
 @attrs.frozen
 class SessionOutcome:
-    """What became of a session."""
+    """The result of a session."""
 
     name: str
-    missing: str  # the first line that did not come; empty when all did
+    missing: str  # the first line that was not printed; empty if all were
     output: str
 
     @property
@@ -42,7 +42,7 @@ class SessionOutcome:
 
 
 def read_sessions() -> list[PageSession]:
-    """The sessions of the page, in its order."""
+    """Return the sessions of the page, in its order."""
     page = files("streamd.services").joinpath("README.md").read_text(encoding="utf-8")
     preamble = _PREAMBLE.search(page)
     assert preamble is not None
@@ -53,7 +53,7 @@ def read_sessions() -> list[PageSession]:
 
 
 async def run_session(session: PageSession, url: str) -> SessionOutcome:
-    """Run one against a server; bash and curl must be there."""
+    """Run a session against a server. Needs bash and curl."""
     output = ""
     with trio.move_on_after(SESSION_SECONDS) as limit:
         done = await trio.run_process(
@@ -70,32 +70,32 @@ async def run_session(session: PageSession, url: str) -> SessionOutcome:
 
 
 def first_missing(wanted: tuple[str, ...], output: str) -> str:
-    """The first line that does not come in its turn; empty when all do. ``…`` is anything in a line."""
-    place = 0
+    """Return the first line that is missing in its order, or an empty one; ``…`` matches any text."""
+    position = 0
     for line in wanted:
         pattern = re.compile(".*?".join(re.escape(part) for part in line.split(_ANYTHING)))
-        found = pattern.search(output, place)
+        found = pattern.search(output, position)
         if found is None:
             return line
-        place = found.end()
+        position = found.end()
     return ""
 
 
 @click.command("check-services")
 @click.argument("url", default="http://127.0.0.1:8080")
-@click.option("--only", multiple=True, metavar="NAME", help="Only this session; may be repeated.")
-@click.option("-v", "--verbose", is_flag=True, help="Print what each session printed.")
+@click.option("--only", multiple=True, metavar="NAME", help="Run only this session; repeat for several.")
+@click.option("-v", "--verbose", is_flag=True, help="Print the output of each session.")
 def check_services(url: str, only: tuple[str, ...], verbose: bool) -> None:
-    """Use every service of the server at URL as its page says, and compare what comes.
+    """Run the sessions of the services' page against the server at URL, and compare their output.
 
-    It makes a few small tasks, items and orders there. Needs bash and curl.
+    The sessions create a few small tasks, items and orders there. They need bash and curl.
     """
     sessions = read_sessions()
     known = [session.name for session in sessions]
     if unknown := [name for name in only if name not in known]:
-        raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(known)}", param_hint="--only")
+        raise click.BadParameter(f"{unknown[0]!r} is not one of {', '.join(known)}", param_hint="--only")
     if absent := [program for program in ("bash", "curl") if shutil.which(program) is None]:
-        raise click.ClickException(f"{absent[0]} is not installed, and the sessions need it")
+        raise click.ClickException(f"the sessions need {absent[0]}, which is not installed")
     failed = 0
     for session in sessions:
         if only and session.name not in only:
@@ -104,11 +104,11 @@ def check_services(url: str, only: tuple[str, ...], verbose: bool) -> None:
         click.echo(f"{'ok    ' if outcome.passed else 'FAILED'}  {session.name}")
         if not outcome.passed:
             failed += 1
-            click.echo(f"        did not come: {outcome.missing}")
+            click.echo(f"        missing: {outcome.missing}")
         if verbose or not outcome.passed:
             click.echo(_indented(outcome.output))
     if failed:
-        raise click.ClickException(f"{failed} of {len(only or sessions)} did not answer as they should")
+        raise click.ClickException(f"{failed} of {len(only or sessions)} sessions failed")
 
 
 def _indented(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What ``publish`` and ``subscribe`` share: the options that name the server, and how they end."""
+"""The common parts of client commands: the options of the server, signals, and the exit status."""
 
 import signal
 from collections.abc import Awaitable, Callable
@@ -23,20 +23,20 @@ _OPTIONS: Final = (
         default="http://127.0.0.1:8080",
         show_default=True,
         metavar="URL",
-        help="The server.",
+        help="URL of the server.",
     ),
     click.option(
         "--cacert",
         type=click.Path(exists=True, dir_okay=False),
         metavar="FILE",
-        help="Trust the certificate authorities in this PEM file, for https.",
+        help="Trust the certificate authorities in this PEM file (https).",
     ),
     click.option("--http2", is_flag=True, help="Use HTTP/2; without TLS by prior knowledge."),
 )
 
 
 def server_options(command: F) -> F:
-    """Add --url, --cacert and --http2."""
+    """Add --url, --cacert and --http2 to a command."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
@@ -47,20 +47,20 @@ def run(main: Callable[[], Awaitable[int]], on_signal: Callable[[signal.Signals]
 
     Args:
         main: returns the exit status; cancelled by SIGINT and SIGTERM.
-        on_signal: told which of them came, before ``main`` is cancelled.
+        on_signal: called with the signal before ``main`` is cancelled.
 
     Returns:
         The status of ``main``, or 128 plus the number of the signal.
 
     Raises:
-        click.ClickException: the server refused, or the options cannot be; with what to tell people.
+        click.ClickException: the server rejected the request, or an option is invalid; with the message.
     """
     try:
         return trio.run(partial(_run_until_signal, main, on_signal), strict_exception_groups=True)
     except* InvalidField as group:
         error: Exception = click.UsageError(str(first_leaf(group)))
     except* (OSError, StreamdError) as group:
-        # On one line: what the server says may hold what commands the terminal.
+        # On one line and without control characters: the text is the server's.
         error = click.ClickException(printable(" ".join(str(first_leaf(group)).split())))
     raise error
 
@@ -87,7 +87,7 @@ async def _run_until_signal(
 
 
 def first_leaf(error: BaseException) -> BaseException:
-    """The first exception in a group that is none itself."""
+    """Return the first exception of a group that is no group itself."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error

@@ -1,4 +1,4 @@
-"""Reading lines as they come, from a pipe, a file or a terminal, without holding up the event loop."""
+"""Read lines from a pipe, a file or a terminal as they arrive, without blocking the event loop."""
 
 import os
 from collections import deque
@@ -8,8 +8,8 @@ import attrs
 import trio
 
 CHUNK_BYTES: Final = 65_536
-CHUNKS_WAITING: Final = 4  # read ahead of the consumer; then whoever writes to us has to wait
-LINE_BYTES_MAX: Final = 4 * 1024 * 1024  # a longer line is left out; servers take far less
+CHUNKS_WAITING: Final = 4  # read ahead of the consumer; a full channel is back-pressure for the writer
+LINE_BYTES_MAX: Final = 4 * 1024 * 1024  # a longer line is skipped; servers accept far less
 
 
 @attrs.frozen
@@ -17,17 +17,17 @@ class InputLine:
     """One line of input."""
 
     number: int  # from 1
-    data: bytes | None  # without its line end; None: too long, left out
+    data: bytes | None  # without its line end; None for a skipped line
 
 
 class LineReader:
-    """Reads a file descriptor in a thread, one chunk at a time, and hands over lines.
+    """Reads a file descriptor in a thread, one chunk at a time, and splits it into lines.
 
     Args:
-        fd: what to read; stays open.
+        fd: the file descriptor; it stays open.
 
     Attributes:
-        lines_read: how many lines have been read so far.
+        lines_read: the number of lines read so far.
     """
 
     def __init__(self, fd: int) -> None:
@@ -36,10 +36,10 @@ class LineReader:
         self._send, self._receive = trio.open_memory_channel[list[InputLine]](CHUNKS_WAITING)
         self._ready: deque[InputLine] = deque()
         self._rest = bytearray()
-        self._too_long = False  # whether the line in `_rest` is being left out
+        self._too_long = False  # whether the line in `_rest` is skipped
 
     async def run(self) -> None:
-        """Read to the end. Cancelling leaves the thread behind, waiting for input that is then lost."""
+        """Read to the end. Cancelling abandons the thread, and the input that it is waiting for is lost."""
         async with self._send:
             while chunk := await trio.to_thread.run_sync(
                 os.read, self._fd, CHUNK_BYTES, abandon_on_cancel=True
@@ -50,11 +50,11 @@ class LineReader:
                 await self._send.send([self._line(bytes(self._rest))])
 
     async def take(self, max_lines: int, max_bytes: int) -> list[InputLine]:
-        """Wait for a line, then take all that are ready with it; none at the end.
+        """Wait for a line, and return it with all others that are ready; none at the end.
 
         Args:
-            max_lines: take at most so many.
-            max_bytes: stop before this is exceeded; the first line is taken whatever it has.
+            max_lines: the maximum number of lines.
+            max_bytes: the maximum size of the lines together; the first one may be larger.
         """
         if not self._ready:
             try:

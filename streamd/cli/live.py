@@ -1,4 +1,4 @@
-"""A line at the foot of the terminal that shows a command is alive, and notices above it."""
+"""A live line at the foot of the terminal, with notices above it."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -15,18 +15,18 @@ REFRESH_SECONDS: Final = 0.25
 
 
 class StatusLine:
-    """Writes to standard error: notices always, the live line only on a terminal.
+    """Writes to standard error: notices always, and the live line on a terminal.
 
     Args:
-        describe: what the line says at this moment.
-        live: whether a live line is wanted at all.
-        quiet: neither a line nor notices, only errors.
+        describe: returns the current text of the line.
+        live: whether to show a live line.
+        quiet: write errors only.
     """
 
     def __init__(self, describe: Callable[[], str], *, live: bool = True, quiet: bool = False) -> None:
         self._quiet = quiet
         self._describe = describe
-        # Ask the terminal itself: rich would also believe FORCE_COLOR.
+        # Rich would also obey FORCE_COLOR.
         on_terminal = sys.stderr.isatty()
         self._console = Console(stderr=True, force_terminal=on_terminal, highlight=False, markup=False)
         self._spinner = Spinner("dots")
@@ -35,14 +35,14 @@ class StatusLine:
             self._live = Live(
                 self._spinner,
                 console=self._console,
-                auto_refresh=False,  # that would be a thread, which writes while we do
+                auto_refresh=False,  # it would write from another thread
                 transient=True,
                 redirect_stdout=False,
                 redirect_stderr=False,
             )
 
     async def keep(self) -> None:
-        """Show the line and keep it fresh, until cancelled, which takes it away."""
+        """Show and refresh the line until cancelled, which removes it."""
         if self._live is None:
             await trio.sleep_forever()
         try:
@@ -55,7 +55,7 @@ class StatusLine:
 
     @contextmanager
     def hidden(self) -> Iterator[None]:
-        """Take the line away, for whatever else is to be written on the same terminal."""
+        """Hide the line while something else is written to the same terminal."""
         self._hide()
         try:
             yield
@@ -63,12 +63,12 @@ class StatusLine:
             self._show()
 
     def notice(self, text: str) -> None:
-        """Say something that is good to know."""
+        """Write a notice, unless quiet."""
         if not self._quiet:
             self.error(text)
 
     def error(self, text: str) -> None:
-        """Say something that must be known."""
+        """Write an error."""
         with self.hidden():
             self._console.file.write(printable(text) + "\n")
             self._console.file.flush()
@@ -85,7 +85,7 @@ class StatusLine:
 
 
 def printable(text: str) -> str:
-    """Text without what would command the terminal; line ends and tabs stay."""
+    """Escape control characters, so that text cannot control the terminal; line ends and tabs stay."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)

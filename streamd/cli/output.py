@@ -1,4 +1,4 @@
-"""Writing to standard output: whole batches, at once, never in the way of a signal."""
+"""Write to standard output: whole batches, without a buffer, and without delaying a signal."""
 
 import os
 import select
@@ -11,16 +11,16 @@ from typing import Final
 
 import trio
 
-HURRY_SECONDS: Final = 0.5  # what a write may still take after a signal
+HURRY_SECONDS: Final = 0.5  # the maximum time of a write after a signal
 
 
 class CommandOutput:
-    """A file descriptor, written to in a thread, for a reader such as ``less`` may take its time.
+    """A file descriptor that is written in a thread, since a reader such as ``less`` may block it.
 
-    Nothing is buffered: when :meth:`write` returns, the reader can have it.
+    Nothing is buffered: the reader can read the data when :meth:`write` returns.
 
     Args:
-        fd: what to write to; stays open.
+        fd: the file descriptor; it stays open.
     """
 
     def __init__(self, fd: int = 1) -> None:
@@ -29,13 +29,13 @@ class CommandOutput:
         self._deadline = inf
 
     async def write(self, data: bytes, done: Callable[[], None]) -> None:
-        """Write all of ``data``, then call ``done``, both or, if the writing is cut short, none.
+        """Write all of ``data``, then call ``done``; a write that is cut short calls nothing.
 
-        Cancelling waits for the write to end, so that what was written is also counted; unless
-        :meth:`hurry` was called, which bounds that.
+        Cancelling waits for the end of the write, so that written data is also counted. :meth:`hurry` bounds
+        that wait.
 
         Raises:
-            BrokenPipeError: nobody reads any more.
+            BrokenPipeError: the reader has closed the pipe.
         """
         with trio.CancelScope(shield=True, deadline=self._deadline) as self._writing:
             if data:
@@ -44,15 +44,15 @@ class CommandOutput:
         await trio.lowlevel.checkpoint_if_cancelled()
 
     def hurry(self) -> None:
-        """We have to leave: what is being written, or is still to be, has half a second."""
+        """Limit the current write, and all later ones together, to half a second."""
         self._deadline = min(self._deadline, trio.current_time() + HURRY_SECONDS)
         self._writing.deadline = self._deadline
 
     async def reader_gone(self) -> None:
         """Wait until the reader of a pipe has closed it; for ever on anything else.
 
-        A pipe's writing end turns readable when there is no reader any more (POLLERR), so that
-        ``| head -1`` ends us at once and not with the next event.
+        A pipe's writing end becomes readable when its reader is gone (POLLERR). So ``| head -1`` ends the
+        command at once, and not with the next event.
         """
         if stat.S_ISFIFO(os.fstat(self._fd).st_mode) and sys.platform == "linux":
             while True:

@@ -1,4 +1,4 @@
-"""``streamd publish``: one event, or each line of standard input as it comes."""
+"""``streamd publish``: publish one event, or each line of standard input as it arrives."""
 
 import signal
 import sys
@@ -14,17 +14,17 @@ from ..client.publisher import LINES_BYTES_MAX, LINES_MAX
 from ..errors import InvalidField
 from ..events import Draft
 from .client_options import run, server_options
-from .lines import InputLine, LineReader
+from .lines import LINE_BYTES_MAX, InputLine, LineReader
 from .live import StatusLine
 
-# What the command line sets for all lines alike: refused once, it would be refused every time.
+# The command line sets these for all lines, so a rejection of one line is one of all.
 _COMMON_FIELDS = frozenset({"topic", "topics", "type", "retry"})
 _ONE_EVENT_SECONDS = 60.0
 
 
 @attrs.frozen(kw_only=True)
 class PublishOptions:
-    """What the command line says."""
+    """The options of the command."""
 
     url: str
     cacert: str | None
@@ -37,10 +37,10 @@ class PublishOptions:
     quiet: bool
 
     def draft(self, data: str | bytes, key: str | None = None) -> Draft:
-        """The event of some data.
+        """Build the event of some data.
 
         Raises:
-            InvalidField: it should be JSON and is not.
+            InvalidField: the data has to be JSON, and is not.
         """
         if self.as_json:
             value: object = msgspec.Raw(data.encode() if isinstance(data, str) else data)
@@ -49,7 +49,7 @@ class PublishOptions:
         return draft(self.topics, value, type=self.type, retry_ms=self.retry_ms, idempotency_key=key)
 
     def publisher(self, retry_for: float | None, on_retry: Callable[[Reconnecting], None]) -> Publisher:
-        """A publisher to the server that is named."""
+        """Make a publisher for the server."""
         return Publisher(
             self.url,
             verify=self.cacert or True,
@@ -61,22 +61,29 @@ class PublishOptions:
 
 @click.command()
 @server_options
-@click.option("-t", "--topic", "topics", multiple=True, required=True, help="Topic; repeat for several.")
-@click.option("--type", "type_", metavar="TYPE", help="Event type; `message` when left out.")
-@click.option("--json", "as_json", is_flag=True, help="DATA, or each line, is a JSON value; checked.")
 @click.option(
-    "--idempotency-key", metavar="KEY", help="The same key and content publish once. With DATA only."
+    "-t",
+    "--topic",
+    "topics",
+    multiple=True,
+    required=True,
+    help="Topic; repeat for several, the canonical one first.",
+)
+@click.option("--type", "type_", metavar="TYPE", help="Event type; `message` by default.")
+@click.option("--json", "as_json", is_flag=True, help="DATA, or each line, is a JSON value.")
+@click.option(
+    "--idempotency-key", metavar="KEY", help="Publish DATA once under this key, however often it is sent."
 )
 @click.option(
-    "--retry", "retry_ms", type=click.IntRange(min=0), metavar="MS", help="Clients' reconnection time."
+    "--retry", "retry_ms", type=click.IntRange(min=0), metavar="MS", help="Reconnection time for clients."
 )
 @click.option(
     "--retry-for",
     type=click.FloatRange(min=0),
     metavar="SECONDS",
-    help="How long to try while the server cannot be reached: 60 s for one event, without end for lines.",
+    help="Time for retries while the server is unreachable; by default 60 for DATA, unlimited for lines.",
 )
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
+@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 @click.argument("data", required=False)
 def publish(
     url: str,
@@ -93,14 +100,14 @@ def publish(
 ) -> None:
     """Publish DATA as one event and print its id.
 
-    Without DATA, or with -, publish each line of standard input as it comes. Nothing is lost or
-    published twice while the server restarts; lines wait until it is back.
+    Without DATA, or with -, publish each line of standard input as it arrives. A restart of the server
+    neither loses nor repeats a line; lines wait until it is back.
 
     \b
     Examples:
       streamd publish --topic orders/7 --type paid --json '{"amount": 12.5}'
       tail -f some.log | streamd publish --topic logs
-    """  # noqa: D301 - click's mark for a paragraph that it must not wrap
+    """  # noqa: D301 - click's mark of a paragraph that must not be wrapped
     options = PublishOptions(
         url=url,
         cacert=cacert,
@@ -122,7 +129,7 @@ def publish(
 
 
 class _EventPublisher:
-    """Publishes one event."""
+    """Publishes one event and prints its id."""
 
     def __init__(self, options: PublishOptions, data: str, key: str | None) -> None:
         self._options = options
@@ -159,15 +166,15 @@ class _LinePublisher:
         self._reader = LineReader(0)
         self._sent = 0
         self._failed = 0
-        self._blank = 0  # between JSON values, where they mean nothing
-        self._waiting_for: str | None = None  # why the server cannot be had just now
+        self._blank = 0  # blank lines between JSON values are ignored
+        self._waiting_for: str | None = None  # the reason why the server is unreachable
         self._typing = sys.stdin.isatty()
-        # Somebody who types into this terminal needs its last line.
+        # Typed input needs the last line of the terminal.
         self._status = StatusLine(self._describe, live=not self._typing, quiet=options.quiet)
 
     async def run(self) -> int:
         if self._typing:
-            self._status.notice("Type one event a line; Ctrl-D ends.")
+            self._status.notice("Type one event per line; Ctrl-D ends.")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._reader.run)
             nursery.start_soon(self._status.keep)
@@ -210,7 +217,7 @@ class _LinePublisher:
 
     def _draft(self, line: InputLine) -> Draft | None:
         if line.data is None:
-            raise InvalidField("too long, left out")
+            raise InvalidField(f"the line is longer than {LINE_BYTES_MAX} bytes")
         if self._options.as_json and not line.data.strip():
             self._blank += 1
             return None
@@ -233,4 +240,4 @@ class _LinePublisher:
         return f"{self._sent} lines sent, {self._waiting()} waiting{self._failures()}; {state}"
 
     def _failures(self) -> str:
-        return f", {self._failed} refused" if self._failed else ""
+        return f", {self._failed} rejected" if self._failed else ""

@@ -22,19 +22,21 @@ from ..settings import Settings, load_settings
 from .client_options import first_leaf
 
 DEFAULT_STORE: Final = "sqlite:streamd.db"
-"""Where tasks are kept when nobody says otherwise, in the working directory."""
+"""The store of `streamd serve` without a setting: a file in the working directory."""
 
 
 @click.command()
 @click.option("--config", type=click.Path(path_type=Path), help="Configuration file (TOML).")
-@click.option("--bind", multiple=True, metavar="HOST:PORT", help="Address to listen on; may be repeated.")
-@click.option("--log", metavar="URL", help="Where events are kept, such as memory:")
-@click.option("--store", metavar="URL", help="Where tasks are kept: sqlite:PATH or memory:")
+@click.option("--bind", multiple=True, metavar="HOST:PORT", help="Address to listen on; repeat for several.")
+@click.option("--log", metavar="URL", help="Event log, such as memory:")
+@click.option("--store", metavar="URL", help="Store of tasks, orders and items: sqlite:PATH or memory:")
 @click.option("--certfile", metavar="FILE", help="TLS certificate chain (PEM); needs --keyfile.")
 @click.option("--keyfile", metavar="FILE", help="TLS private key (PEM).")
-@click.option("--app", metavar="MODULE:NAME", help="Serve an application of your own, such as shop:app.")
+@click.option("--app", metavar="MODULE:NAME", help="Serve your own application, such as shop:app.")
 @click.option("--demo", is_flag=True, help="Publish this machine's figures on host/metrics.")
-@click.option("--follow", multiple=True, metavar="PATH", help="Publish a file's lines; may be repeated.")
+@click.option(
+    "--follow", multiple=True, metavar="PATH", help="Publish the lines of a file; repeat for several."
+)
 def serve(
     config: Path | None,
     bind: tuple[str, ...],
@@ -46,7 +48,7 @@ def serve(
     demo: bool,
     follow: tuple[str, ...],
 ) -> None:
-    """Run the server until SIGTERM or Ctrl-C, then tell every client to come back and end.
+    """Run the server until SIGTERM or Ctrl-C, then shut down gracefully: clients reconnect later.
 
     Example: streamd serve --demo --follow /var/log/syslog
     """
@@ -67,11 +69,11 @@ def serve(
     made = (create_app(settings), settings) if app is None else import_app(app, settings)
     try:
         trio.run(_run, *made)
-    except* ConfigError as group:  # what only shows when it is used, such as a store that somebody else has
-        refused = first_leaf(group)
+    except* ConfigError as group:  # shows only at start, such as a store in use by another server
+        failure = first_leaf(group)
     else:
         return
-    raise refused
+    raise failure
 
 
 async def _run(app: Any, settings: Settings) -> None:
@@ -95,7 +97,7 @@ async def _run(app: Any, settings: Settings) -> None:
 
 @asynccontextmanager
 async def _stopped_by_signal() -> AsyncIterator[trio.Event]:
-    """An event that SIGTERM or SIGINT sets; a second signal ends the process as it would by itself."""
+    """Yield an event that SIGTERM or SIGINT sets. A second signal has its default effect."""
     stopped = trio.Event()
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:

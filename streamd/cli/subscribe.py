@@ -1,4 +1,4 @@
-"""``streamd subscribe``: print events as they come, and never miss one."""
+"""``streamd subscribe``: print events as they arrive, without missing one."""
 
 import signal
 import sys
@@ -34,7 +34,7 @@ Format = Literal["text", "json", "ids"]
 
 @attrs.frozen(kw_only=True)
 class SubscribeOptions:
-    """What the command line says."""
+    """The options of the command."""
 
     url: str
     cacert: str | None
@@ -52,7 +52,7 @@ class SubscribeOptions:
     quiet: bool
 
     def open(self, after: str | None) -> AbstractAsyncContextManager[EventSubscription]:
-        """The subscription, from a place on."""
+        """Open the subscription after an id."""
         return open_subscription(
             self.url,
             topics=self.topics,
@@ -65,10 +65,10 @@ class SubscribeOptions:
         )
 
     def read_cursor(self) -> str | None:
-        """Where to begin: what the cursor file says, or --after while there is none yet.
+        """Return the id to resume after: that of the cursor file, or --after without a file.
 
         Raises:
-            click.UsageError: the file holds something else.
+            click.UsageError: the file has no event id.
         """
         if self.cursor_file is None:
             return self.after
@@ -76,10 +76,10 @@ class SubscribeOptions:
             text = self.cursor_file.read_text().strip()
         except FileNotFoundError as error:
             if not self.cursor_file.parent.is_dir():
-                raise click.UsageError(f"{self.cursor_file}: there is no such folder") from error
+                raise click.UsageError(f"{self.cursor_file}: the folder does not exist") from error
             return self.after
         except UnicodeError:
-            text = "what is no text"
+            text = "not UTF-8"  # no event id
         try:
             return parse_event_id(text)
         except InvalidField as error:
@@ -90,20 +90,26 @@ class SubscribeOptions:
 @server_options
 @click.option("-t", "--topic", "topics", multiple=True, help="Topic; repeat for several.")
 @click.option(
-    "-p", "--pattern", "patterns", multiple=True, help="Pattern, such as 'tasks/**'; may be repeated."
+    "-p", "--pattern", "patterns", multiple=True, help="Pattern, such as 'tasks/**'; repeat for several."
 )
-@click.option("--after", metavar="ID|earliest", help="Go on after this event, or replay all that is kept.")
+@click.option("--after", metavar="ID|earliest", help="Resume after this event, or replay the whole log.")
 @click.option(
     "--cursor-file",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Keep the place here, and go on from it when started again.",
+    help="Store the cursor in this file, and resume from it at the next start.",
 )
-@click.option("--transport", type=click.Choice(list(TRANSPORTS)), default="sse", show_default=True)
+@click.option(
+    "--transport",
+    type=click.Choice(list(TRANSPORTS)),
+    default="sse",
+    show_default=True,
+    help="Protocol of the connection.",
+)
 @click.option(
     "--overflow",
     type=click.Choice(["catch-up", "latest", "disconnect"]),
-    help="What the server does when we read too slowly; not for polls.",
+    help="Overflow policy for a slow consumer; not for polls.",
 )
 @click.option(
     "-o",
@@ -112,14 +118,14 @@ class SubscribeOptions:
     type=click.Choice(["text", "json", "ids"]),
     default="text",
     show_default=True,
-    help="text: the data. json: one object a line, its data always as text. ids: the ids.",
+    help="text: the data. json: one object per line, with the data as text. ids: the ids.",
 )
-@click.option("-v", "--verbose", is_flag=True, help="With text: id and type before the data.")
-@click.option("-n", "--count", type=click.IntRange(min=1), help="End after so many events.")
+@click.option("-v", "--verbose", is_flag=True, help="Print id and type before the data (text only).")
+@click.option("-n", "--count", type=click.IntRange(min=1), help="End after this number of events.")
 @click.option(
     "--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="End after this time."
 )
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing but gaps and errors.")
+@click.option("-q", "--quiet", is_flag=True, help="Print gaps and errors only.")
 def subscribe(
     url: str,
     cacert: str | None,
@@ -136,17 +142,17 @@ def subscribe(
     timeout: float | None,
     quiet: bool,
 ) -> None:
-    """Print events as they come. Connects again by itself, and goes on where it was.
+    """Print events as they arrive. Reconnects, and resumes at the cursor.
 
-    Events go to standard output; what happens to the connection, and gaps, to standard error.
-    Ends with status 0 after --count events, at the --timeout without --count, and on SIGTERM; with 1
-    when --count was not reached; with 130 on Ctrl-C.
+    Events go to standard output; gaps and the state of the connection go to standard error. Ends with status
+    0 after --count events, at the --timeout without --count, and on SIGTERM; with 1 if --count was not
+    reached; with 130 on Ctrl-C.
 
     \b
     Examples:
       streamd subscribe --topic logs
-      streamd subscribe --pattern 'merchant:*:*' --output json --cursor-file place | jq .
-    """  # noqa: D301 - click's mark for a paragraph that it must not wrap
+      streamd subscribe --pattern 'merchant:*:*' --output json --cursor-file cursor | jq .
+    """  # noqa: D301 - click's mark of a paragraph that must not be wrapped
     if not topics and not patterns:
         raise click.UsageError("name at least one --topic or --pattern")
     options = SubscribeOptions(
@@ -171,7 +177,7 @@ def subscribe(
 
 
 class _Subscribe:
-    """Prints what a subscription brings, and keeps its place."""
+    """Prints the items of a subscription, and stores its cursor."""
 
     def __init__(self, options: SubscribeOptions) -> None:
         self._options = options
@@ -182,7 +188,7 @@ class _Subscribe:
         self._events = 0
         self._last_event_at: float | None = None
         self._state = f"connecting to {options.url}"
-        self._stored: str | None = None  # what the cursor file holds
+        self._stored: str | None = None  # the content of the cursor file
 
     async def run(self) -> int:
         status = 0
@@ -194,7 +200,7 @@ class _Subscribe:
                     async with self._options.open(self._after) as subscription:
                         await self._print_all(subscription)
                 except BrokenPipeError:
-                    nursery.cancel_scope.cancel()  # whoever read us has had enough
+                    nursery.cancel_scope.cancel()  # the reader has closed the pipe
                     await trio.lowlevel.checkpoint()
             count = self._options.count
             status = 0 if count is None or self._events >= count else 1
@@ -219,7 +225,7 @@ class _Subscribe:
             await self._print(items, subscription)
 
     async def _print(self, items: list[Item], subscription: EventSubscription) -> None:
-        """Write a batch; its notices stand where they belong between the events."""
+        """Write a batch; its notices keep their order between the events."""
         lines: list[str] = []
         for item in items:
             if isinstance(item, ReceivedEvent):
@@ -275,7 +281,7 @@ class _Subscribe:
         self._status.notice(notice)
 
     def _store(self, cursor: str) -> None:
-        """Replace the cursor file as one step: whoever reads it finds the old place or the new one."""
+        """Replace the cursor file atomically: a reader finds the old cursor or the new one."""
         file = self._options.cursor_file
         if file is None or cursor == self._stored:
             return

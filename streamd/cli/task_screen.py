@@ -1,4 +1,4 @@
-"""A task on a terminal: a progress bar with its steps, kept at the foot, its text above."""
+"""A task on a terminal: a live progress bar with the steps at the foot, and the text above it."""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -17,37 +17,37 @@ from .task_state import FollowedTask
 from .task_text import STATUS_STYLES, duration, one_line, percent
 
 BAR_WIDTH: Final = 40
-OTHER_ROWS: Final = 12  # of a terminal's height, what is not for steps
-PARTIAL_ROWS: Final = 3  # of a line of text that has no end yet
+OTHER_ROWS: Final = 12  # rows of the terminal that are not for steps
+PARTIAL_ROWS: Final = 3  # rows for a line of text without its end
 _OVER: Final = ENDED | {"skipped"}
 _MARKS: Final = {"completed": "✓", "failed": "✗", "running": "●", "skipped": "-"}
 _ASCII_MARKS: Final = {"completed": "+", "failed": "x", "running": ">", "skipped": "-"}
 
 
 def is_terminal() -> bool:
-    """Whether standard output is a terminal that can do more than write lines."""
-    # Ask the terminal itself: rich would also believe FORCE_COLOR.
+    """Return whether standard output is a terminal with cursor control."""
+    # Rich would also obey FORCE_COLOR.
     return sys.stdout.isatty() and not Console().is_dumb_terminal
 
 
 class TaskScreen:
-    """Shows a task that goes on.
+    """Shows a followed task as a live progress bar.
 
     Args:
-        task: what is shown.
-        text: whether its text is, too.
+        task: the followed task.
+        text: whether to print its text.
     """
 
     def __init__(self, task: FollowedTask, *, text: bool) -> None:
         self._task = task
         self._text = text
-        self._partial = ""  # the text's last line, which has no end yet
+        self._partial = ""  # the last line of the text, without its end
         self._notice = ""
         self._console = Console(force_terminal=True, highlight=False, markup=False)
         self._live: Live | None = Live(
             console=self._console,
             get_renderable=self._frame,
-            auto_refresh=False,  # that would be a thread, which writes while we do
+            auto_refresh=False,  # it would write from another thread
             redirect_stdout=False,
             redirect_stderr=False,
         )
@@ -69,7 +69,7 @@ class TaskScreen:
     def say(self, notice: str) -> None:
         self._notice = notice
         if self._live is not None and self._live.is_started:
-            self._live.refresh()  # it may be over soon
+            self._live.refresh()  # the notice may be the last change
 
     def hurry(self) -> None:
         pass
@@ -124,7 +124,7 @@ class TaskScreen:
         return cells
 
     def _steps(self, steps: Sequence[StepState], room: int) -> Iterable[RenderableType]:
-        """As many steps as there is room for, those around the first that has not ended."""
+        """Yield the steps that fit, around the first one that has not ended."""
         if not steps:
             return
         current = next((n for n, step in enumerate(steps) if step.status not in _OVER), len(steps) - 1)
@@ -135,7 +135,7 @@ class TaskScreen:
         cells = Table.grid(padding=(0, 1))
         for _ in range(3):
             cells.add_column(no_wrap=True)
-        cells.add_column()  # alone it may be cut, for its cells do not wrap either
+        cells.add_column()  # the only column that may be cut
         for step in steps[shown.start : shown.stop]:
             mark = Text("  " + marks.get(step.status, " "), style=STATUS_STYLES.get(step.status, ""))
             far = percent(step.progress) if step.status == "running" else ""
@@ -146,7 +146,7 @@ class TaskScreen:
 
 
 def window(count: int, current: int, room: int) -> range:
-    """Which of ``count`` lines to show when there is room for ``room``; the current one is among them."""
+    """Return the range of ``room`` lines out of ``count`` that has the current one."""
     first = max(0, min(current - room // 3, count - room))
     return range(first, min(first + room, count))
 

@@ -1,4 +1,4 @@
-"""What is known of a task that is followed: the server's answer, and over it what its messages say."""
+"""The state of a followed task: the server's answer, updated by the task's messages."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,10 +17,9 @@ _NUMBER_MAX = 1e9
 
 @attrs.define(eq=False)
 class FollowedTask:
-    """A task as its follower knows it.
+    """The state of a task as its follower knows it.
 
-    Kinds may present their messages in a shape of their own, so nothing is expected of one: a field that is
-    there and makes sense is taken, every other is passed over.
+    Kinds may present messages of any shape. So every field is optional, and an invalid value is ignored.
     """
 
     id: str
@@ -31,24 +30,24 @@ class FollowedTask:
     message: str = ""
     steps: dict[str, StepState] = attrs.field(factory=dict)  # by name, in their order
     eta_seconds: float | None = None  # at `eta_at`
-    eta_at: float = 0.0  # by the clock of whoever calls
+    eta_at: float = 0.0  # by the caller's clock (s)
     error: TaskFailure | None = None
-    note: str = ""  # something to read while one waits
-    text_chars: int = 0  # of its text, how much has come
+    note: str = ""  # educational content, to read while waiting
+    text_chars: int = 0  # the length of the text so far
 
     @property
     def ended(self) -> bool:
-        """Whether it has ended, as far as one knows."""
+        """True if the last known status is an end."""
         return self.status in ENDED
 
     def take_task(self, task: TaskState, now: float) -> None:
-        """The server says how the task stands.
+        """Take over the server's state of the task.
 
         Args:
-            now: by the caller's clock (s).
+            now: the caller's clock (s).
         """
         if not (self.ended and task.status == self.status):
-            # Else its last message has said so already, in the words of its kind.
+            # Otherwise the last message has the same content in the words of its kind.
             self.stage, self.message = task.stage, task.message
         self.id, self.kind, self.status, self.error = task.id, task.kind, task.status, task.error
         self.progress = max(self.progress, min(task.progress, 100.0))
@@ -56,14 +55,14 @@ class FollowedTask:
         self._take_eta(task.eta_seconds, now)
 
     def take_message(self, data: str, now: float) -> str:
-        """Something happened to the task.
+        """Update the state by a message of the task.
 
         Args:
-            data: of the message, a JSON object if it is one we can read.
-            now: by the caller's clock (s).
+            data: the message; anything but a JSON object is ignored.
+            now: the caller's clock (s).
 
         Returns:
-            What the task's text is longer by.
+            The new part of the task's text.
         """
         try:
             fields: dict[str, Any] = decode_json(data, dict[str, Any])
@@ -85,21 +84,21 @@ class FollowedTask:
         return self._take_text(fields)
 
     def left_seconds(self, now: float) -> float | None:
-        """How long it may still take, when that is known; it was wrong when that is over."""
+        """Return the estimated time left (s); None without an estimate, or after it."""
         if self.eta_seconds is None or self.ended:
             return None
         left = self.eta_seconds - (now - self.eta_at)
         return left if left >= 1.0 else None
 
     def doing(self) -> str:
-        """What is being done, or why it ended, as one line."""
+        """Return the current step and message, or the error, on one line."""
         if self.error is not None and self.status != "completed":
             code = f" ({self.error.code})" if self.error.code else ""
             return one_line(self.error.detail + code)
         return doing(self.stage, self.message)
 
     def line(self, now: float) -> str:
-        """All of it on one line, but the note."""
+        """Return the state on one line, without the note."""
         left = self.left_seconds(now)
         parts = [f"{one_line(self.status):<9} {percent(self.progress)}", self.doing()]
         if left is not None:
@@ -134,7 +133,7 @@ class FollowedTask:
             self.note = one_line(text[:NOTE_CHARS_MAX])
 
     def _take_text(self, fields: Mapping[str, Any]) -> str:
-        # A snapshot has all of the text again; it only ever grows.
+        # A snapshot repeats the whole text, which only grows.
         new = _text(fields, "text")[self.text_chars :] if fields.get("snapshot") is True else ""
         new = new or _text(fields, "text_delta")
         self.text_chars += len(new)

@@ -1,6 +1,6 @@
-"""How tasks are written for people: pure functions from what the server says to lines of text.
+"""Tasks as text for people: pure functions from the server's answers to lines.
 
-Nothing in a line commands the terminal, whatever the server says, and no value breaks its line.
+No line has control characters, whatever the server sends, and no value breaks its line.
 """
 
 from collections.abc import Iterable, Sequence
@@ -24,26 +24,26 @@ STATUS_STYLES: Final = {
     "cancelled": "yellow",
     "skipped": "dim",
 }
-SHOWN_LINES_MAX: Final = 40  # of a JSON value, which may be megabytes
+SHOWN_LINES_MAX: Final = 40  # the maximum length of a JSON value, which may have megabytes
 SHOWN_CHARS_MAX: Final = 4000
-_NOTHING: Final = "-"  # so that a column is never empty
+_NOTHING: Final = "-"  # keeps a column from being empty
 _MINUTE: Final = 60
 _HOUR: Final = 3600
 _DAY: Final = 86_400
 
 
 def one_line(text: str) -> str:
-    """Text on one line, without what would command the terminal."""
+    """Return text on one line, with control characters escaped."""
     return printable(" ".join(text.split()))
 
 
 def percent(progress: float) -> str:
-    """Whole percents; 100 only when it is reached."""
+    """Return whole percent, rounded down: 100 means completed."""
     return f"{int(progress):3d} %"
 
 
 def duration(seconds: float) -> str:
-    """Such as ``12 s``, ``3 min`` or ``2 h 5 min``."""
+    """Return a duration such as ``12 s``, ``3 min`` or ``2 h 5 min``."""
     whole = max(0, round(seconds))
     if whole < 2 * _MINUTE:
         return f"{whole} s"
@@ -55,7 +55,7 @@ def duration(seconds: float) -> str:
 
 
 def seconds_between(earlier: str | None, later: str | None) -> float | None:
-    """From one RFC 3339 moment to another (s); None when one of them is none."""
+    """Return the time between two RFC 3339 times (s); None if one of them is invalid."""
     try:
         return (datetime.fromisoformat(later or "") - datetime.fromisoformat(earlier or "")).total_seconds()
     except (ValueError, TypeError):
@@ -63,7 +63,7 @@ def seconds_between(earlier: str | None, later: str | None) -> float | None:
 
 
 def doing(stage: str, message: str) -> str:
-    """The stage and what is said of it, as one line."""
+    """Return the current step and its message on one line."""
     return one_line(": ".join(part for part in (stage, message) if part))
 
 
@@ -71,7 +71,7 @@ def doing(stage: str, message: str) -> str:
 
 
 def columns(tasks: Sequence[TaskState]) -> str:
-    """Tasks as aligned columns, whole values, for a pipe."""
+    """Format tasks as aligned columns of whole values, for a pipe."""
     rows: list[tuple[str, ...]] = [("ID", "KIND", "STATUS", "PROGRESS", "OWNER", "CREATED", "DOING")]
     for task in tasks:
         cells = (task.id, task.kind, task.status, percent(task.progress), task.owner, task.created_at or "")
@@ -82,7 +82,7 @@ def columns(tasks: Sequence[TaskState]) -> str:
 
 
 def table(tasks: Sequence[TaskState], now: datetime) -> Table:
-    """Tasks as a table for a terminal, where what is long is cut."""
+    """Format tasks as a table for a terminal, which cuts long messages."""
     shown = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
     owned = any(task.owner for task in tasks)
     for name in ("ID", "KIND", "STATUS"):
@@ -91,7 +91,7 @@ def table(tasks: Sequence[TaskState], now: datetime) -> Table:
     shown.add_column("AGE", no_wrap=True, justify="right")
     if owned:
         shown.add_column("OWNER", no_wrap=True)
-    shown.add_column("DOING")  # alone it may be cut, for its cells do not wrap either
+    shown.add_column("DOING")  # the only column that may be cut
     for task in tasks:
         status = one_line(task.status)
         age = seconds_between(task.created_at, now.astimezone(UTC).isoformat())
@@ -121,10 +121,10 @@ def _pad(text: str, width: int) -> str:
 
 
 def description(task: TaskState, result: Any = msgspec.UNSET) -> str:
-    """Everything of a task, long values cut.
+    """Format all fields of a task; long values are cut.
 
     Args:
-        result: what it came to, a JSON value, if it has a result.
+        result: the result, a JSON value, if the task has one.
     """
     eta = None if task.eta_seconds is None or task.ended else duration(task.eta_seconds)
     took = seconds_between(task.started_at, task.ended_at)
@@ -163,7 +163,7 @@ def description(task: TaskState, result: Any = msgspec.UNSET) -> str:
 
 
 def _bounded(value: Any) -> Iterable[str]:
-    """A JSON value on some indented lines; how much is left out is said."""
+    """Format a JSON value on a limited number of indented lines, with a note on the rest."""
     if isinstance(value, str):
         text = value
     else:

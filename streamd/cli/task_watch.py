@@ -1,4 +1,4 @@
-"""Following a task to its end: the connection, and who shows what it brings."""
+"""Follow a task to its end: the connection, and the display of its changes."""
 
 import signal
 from collections.abc import Callable
@@ -19,83 +19,83 @@ from .task_state import FollowedTask
 
 READER_GONE: Final = 128 + signal.SIGPIPE
 LAST_TYPES: Final = frozenset({"complete", "error"})
-"""Types of a task's standard last message; kinds may have their own."""
+"""The types of the standard last message; a kind may have its own."""
 
 
 class TaskDisplay(Protocol):
-    """Shows a task."""
+    """Shows a followed task."""
 
     async def keep(self, scope: trio.CancelScope) -> None:
-        """Keep what is shown fresh, until cancelled; cancels ``scope`` when nobody looks any more."""
+        """Refresh the display until cancelled; cancels ``scope`` when its reader is gone."""
 
     async def update(self, text: str) -> None:
-        """Something has changed, and the task's text is longer by ``text``."""
+        """Show a change of the task, with the new part of its text."""
 
     def say(self, notice: str) -> None:
-        """Something about the connection; empty: all is well with it."""
+        """Show a notice about the connection; an empty one when it is open again."""
 
     def hurry(self) -> None:
-        """We have to leave."""
+        """Limit the time of further output, before the command ends."""
 
     def close(self) -> None:
-        """Leave what is shown in order; nothing is shown after it."""
+        """Finish the display. Nothing may be shown after that."""
 
 
 class TaskWatch:
-    """Follows a task.
+    """The command ``streamd tasks watch``: follows a task and shows it.
 
     Args:
-        make_client: makes the client of the server where it is.
-        task_id: of the task.
-        text: whether to show the text that it streams, too.
+        make_client: makes a client for the server of the task.
+        task_id: the id of the task.
+        text: whether to print the text that the task streams.
     """
 
     def __init__(self, make_client: Callable[[], TaskClient], task_id: str, *, text: bool) -> None:
         self._make_client = make_client
         self._task = FollowedTask(task_id)
         self._text = text
-        self._view: TaskDisplay | None = None  # until there is something to show
+        self._display: TaskDisplay | None = None  # None until the first answer
 
     async def run(self) -> int:
-        """Follow it to its end; 0 when it is completed, else 1."""
+        """Follow the task to its end; return 0 if it is completed, else 1."""
         client = self._make_client()
         self._task.take_task(await client.get(self._task.id), trio.current_time())
-        make_view = TaskScreen if is_terminal() else TaskLines
-        self._view = view = make_view(self._task, text=self._text)
+        make_display = TaskScreen if is_terminal() else TaskLines
+        self._display = display = make_display(self._task, text=self._text)
         status = READER_GONE
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(view.keep, nursery.cancel_scope)
+                nursery.start_soon(display.keep, nursery.cancel_scope)
                 try:
-                    await _TaskFollower(client, self._task, view).run()
-                    await view.update("")
+                    await _TaskFollower(client, self._task, display).run()
+                    await display.update("")
                     status = 0 if self._task.status == "completed" else 1
                 except BrokenPipeError:
-                    pass  # whoever read us has had enough
+                    pass  # the reader has closed the pipe
                 nursery.cancel_scope.cancel()
         finally:
-            view.close()
+            display.close()
         return status
 
     def on_signal(self, number: signal.Signals) -> None:
-        if self._view is not None:
-            self._view.hurry()
-            self._view.close()
-        notice = f"interrupted; the task goes on, and ends by: streamd tasks cancel {self._task.id}"
+        if self._display is not None:
+            self._display.hurry()
+            self._display.close()
+        notice = f"interrupted; the task goes on, and is cancelled by: streamd tasks cancel {self._task.id}"
         StatusLine(str, live=False).error(notice)
 
 
 @attrs.define(eq=False)
 class _TaskFollower:
-    """One task's stream, over all its connections."""
+    """The stream of one task, over all its connections."""
 
     client: TaskClient
     task: FollowedTask
-    view: TaskDisplay
-    lost: bool = False  # whether there is no connection just now
+    display: TaskDisplay
+    lost: bool = False  # whether the connection is lost
 
     async def run(self) -> None:
-        """Show all messages to the last; then it is known how the task has ended."""
+        """Show all messages, and make sure of the end of the task."""
         async with self.client.follow(self.task.id) as subscription:
             async for item in subscription:
                 if await self._take(item):
@@ -103,25 +103,25 @@ class _TaskFollower:
         await self._settle()
 
     async def _take(self, item: Item) -> bool:
-        """Take what the stream brings; whether the task is over."""
+        """Take an item of the stream; return whether the task has ended."""
         match item:
             case ReceivedEvent():
                 text = self.task.take_message(item.data, trio.current_time())
-                await self.view.update(text)
+                await self.display.update(text)
                 return item.type in LAST_TYPES and await self._is_over()
             case Connected() if self.lost:
                 self.lost = False
-                self.view.say("")
+                self.display.say("")
             case Reconnecting():
-                # Messages of a shape of their own may end without a type that says so.
+                # The last message of a kind may have a type of its own.
                 if await self._is_over():
                     return True
                 self.lost = True
-                self.view.say(f"reconnecting in {item.delay_seconds:.1f} s: {item.reason}")
+                self.display.say(f"reconnecting in {item.delay_seconds:.1f} s: {item.reason}")
         return False
 
     async def _is_over(self) -> bool:
-        """Whether the task has ended; a message that says so need not mean the task."""
+        """Ask the server whether the task has ended; a status in a message need not be the task's."""
         if not self.task.ended:
             return False
         try:
@@ -132,11 +132,11 @@ class _TaskFollower:
         return self.task.ended
 
     async def _settle(self) -> None:
-        """The server has no more to say: ask how the task has ended, until it tells."""
+        """Ask for the end of the task after the end of its stream, with retries."""
 
         async def say(notice: RetryNotice) -> None:
             await trio.lowlevel.checkpoint()
-            self.view.say(f"asking again in {notice.wait_seconds:.1f} s: {notice.failure}")
+            self.display.say(f"asking again in {notice.wait_seconds:.1f} s: {notice.failure}")
 
         task = await RetryLoop(policy=RetryPolicy(), on_retry=say).run(partial(self.client.get, self.task.id))
         self.task.take_task(task, trio.current_time())
@@ -145,11 +145,11 @@ class _TaskFollower:
 
 
 class TaskLines:
-    """Writes a line for each message that says something new.
+    """Shows a followed task as lines, one for each change.
 
     Args:
-        task: what is shown.
-        text: the task's text on standard output, and the lines on standard error.
+        task: the followed task.
+        text: print the text to standard output, and the lines to standard error.
     """
 
     def __init__(self, task: FollowedTask, *, text: bool) -> None:

@@ -1,4 +1,4 @@
-"""``streamd tasks``: list, show, follow and cancel the long work of a server."""
+"""``streamd tasks``: list, show, follow and cancel the tasks of a server."""
 
 import signal
 import sys
@@ -18,11 +18,11 @@ from .task_watch import TaskWatch
 
 T = TypeVar("T")
 
-LISTED: Final = 100  # tasks, when nobody says how many; as the server's own default
+LISTED: Final = 100  # the default of --limit, and of the server
 
 
 class _Utf8(click.ParamType[str]):
-    """Text that can go into a request: on a command line there may be bytes that are none."""
+    """Valid UTF-8: a command line may have other bytes, which no request can have."""
 
     name = "text"
 
@@ -40,24 +40,24 @@ _task_id: Final = click.argument("task_id", metavar="ID", type=_Utf8())
 
 @click.group()
 def tasks() -> None:
-    """Long work on the server: list it, show it, follow it, cancel it.
+    """List, show, follow and cancel tasks.
 
     \b
     Examples:
       streamd tasks ls --status running
       streamd tasks watch 5f0c2a9e41d7
-    """  # noqa: D301 - click's mark for a paragraph that it must not wrap
+    """  # noqa: D301 - click's mark of a paragraph that must not be wrapped
 
 
 @tasks.command()
 @server_options
 @click.option("--kind", type=_Utf8(), help="Only tasks of this kind.")
-@click.option("--status", type=click.Choice(STATUSES), help="Only tasks that stand there.")
+@click.option("--status", type=click.Choice(STATUSES), help="Only tasks with this status.")
 @click.option("--owner", type=_Utf8(), help="Only tasks of this owner.")
 @click.option(
-    "--limit", type=click.IntRange(min=1), default=LISTED, show_default=True, help="At most so many."
+    "--limit", type=click.IntRange(min=1), default=LISTED, show_default=True, help="Maximum number of tasks."
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 def ls(
     url: str,
     cacert: str | None,
@@ -70,7 +70,7 @@ def ls(
 ) -> None:
     """List tasks, the newest first.
 
-    A table on a terminal, aligned columns elsewhere.
+    Prints a table on a terminal, and aligned columns elsewhere.
     """
     client = _Client(url, cacert, http2)
     found = client.ask(lambda c: c.list(kind=kind, status=status, owner=owner, limit=limit))
@@ -89,10 +89,10 @@ def ls(
 
 @tasks.command()
 @server_options
-@click.option("--json", "as_json", is_flag=True, help="One JSON object, nothing left out.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object with all fields.")
 @_task_id
 def show(url: str, cacert: str | None, http2: bool, as_json: bool, task_id: str) -> None:
-    """Show everything of a task: its steps, its error, and its result if it has one."""
+    """Show all fields of a task, its steps, its error and its result."""
 
     async def ask(client: TaskClient) -> tuple[TaskState, Any]:
         task = await client.get(task_id)
@@ -107,16 +107,16 @@ def show(url: str, cacert: str | None, http2: bool, as_json: bool, task_id: str)
 
 @tasks.command()
 @server_options
-@click.option("--text", is_flag=True, help="The text that it streams, too; on a pipe that alone.")
+@click.option("--text", is_flag=True, help="Print the text that the task streams; on a pipe, only the text.")
 @_task_id
 def watch(url: str, cacert: str | None, http2: bool, text: bool, task_id: str) -> None:
     """Follow a task to its end.
 
-    On a terminal with a progress bar, elsewhere with a line for each message that says something new. With
-    --text on a pipe, standard output has the text alone and the lines go to standard error.
+    Shows a progress bar on a terminal, and prints a line for each change elsewhere. With --text on a pipe,
+    standard output has the text alone and the lines go to standard error.
 
-    Goes on by itself when the connection is lost or the server restarts. Ends with status 0 when the task
-    is completed, with 1 when it failed or was cancelled, with 130 on Ctrl-C, which leaves the task alone.
+    Reconnects after a lost connection or a restart of the server. Ends with status 0 if the task is
+    completed, with 1 if it failed or was cancelled, and with 130 on Ctrl-C, which does not cancel the task.
     """
     command = TaskWatch(lambda: TaskClient(url, verify=cacert or True, http2=http2), task_id, text=text)
     sys.exit(run(command.run, command.on_signal))
@@ -124,20 +124,20 @@ def watch(url: str, cacert: str | None, http2: bool, text: bool, task_id: str) -
 
 @tasks.command()
 @server_options
-@click.option("--message", type=_Utf8(), default="", help="Why; those who follow the task are told.")
+@click.option("--message", type=_Utf8(), default="", help="Reason, for the followers of the task.")
 @_task_id
 def cancel(url: str, cacert: str | None, http2: bool, message: str, task_id: str) -> None:
-    """End a task that nobody wants any more."""
+    """Cancel a task."""
     client = _Client(url, cacert, http2, unsure="it is not known whether the task was cancelled")
     task = client.ask(lambda c: c.cancel(task_id, message=message))
     click.echo(f"{one_line(task.id)} is {one_line(task.status)}")
 
 
 class _Client:
-    """Asks once, outside of which nothing is asynchronous, so that printing may take its time.
+    """Makes one request; printing its answer may block.
 
     Args:
-        unsure: what is to be said when the answer is not waited for.
+        unsure: the message for an interrupted request.
     """
 
     def __init__(self, url: str, cacert: str | None, http2: bool, *, unsure: str = "") -> None:
@@ -145,7 +145,7 @@ class _Client:
         self._unsure = unsure
 
     def ask(self, ask: Callable[[TaskClient], Awaitable[T]]) -> T:
-        """The answer; a signal ends the process with 128 plus its number."""
+        """Return the answer. A signal ends the process with 128 plus its number."""
         answers: list[T] = []
 
         async def main() -> int:

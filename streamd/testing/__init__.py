@@ -1,8 +1,7 @@
-"""For tests of programs that use streamd: a running server, and a reader of event streams.
+"""Test support for programs that use streamd: a running server, and a reader of event streams.
 
-Name it in ``conftest.py``: ``pytest_plugins = ["streamd.testing"]``, and ask for the fixture
-``streamd_server`` (needs pytest-trio). Or use :func:`run_server` and :func:`open_stream` directly;
-both need nothing but trio.
+For the fixture ``streamd_server`` put ``pytest_plugins = ["streamd.testing"]`` into ``conftest.py``; it needs
+pytest-trio. :func:`run_server` and :func:`open_stream` need nothing but trio.
 """
 
 from .fixtures import streamd_server

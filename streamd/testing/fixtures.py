@@ -1,4 +1,4 @@
-"""The pytest fixtures."""
+"""Fixtures for pytest."""
 
 from collections.abc import AsyncIterator
 
@@ -9,6 +9,6 @@ from .server import RunningServer, run_server
 
 @pytest.fixture
 async def streamd_server() -> AsyncIterator[RunningServer]:
-    """A server with default settings on a free port of the loopback interface, for one test."""
+    """Run a server with default settings for one test, on a free port of the loopback interface."""
     async with run_server() as server:
         yield server

@@ -20,9 +20,9 @@ class RunningServer:
     """A server that accepts connections.
 
     Attributes:
-        url: its first address, such as ``http://127.0.0.1:40001``, without a slash at the end.
-        addresses: all of them.
-        streamd: to publish and look inside.
+        url: the first address, such as ``http://127.0.0.1:40001``, without a slash at the end.
+        addresses: all addresses.
+        streamd: the application's extension, to publish and to inspect.
     """
 
     url: str
@@ -39,7 +39,7 @@ class RunningServer:
         return int(self.url.rpartition(":")[2])
 
     def stop(self) -> None:
-        """Begin to shut down, as on SIGTERM: clients are told, and the block's end waits for it."""
+        """Begin a graceful shutdown, as on SIGTERM. The end of the block waits for it."""
         self._stop.set()
 
 
@@ -47,15 +47,14 @@ class RunningServer:
 async def run_server(
     settings: Settings | None = None, *, app: QuartTrio | None = None, bind: str = "127.0.0.1:0"
 ) -> AsyncIterator[RunningServer]:
-    """Run a server on real sockets for as long as the block lasts.
+    """Run a server on real sockets until the end of the block.
 
     Args:
-        settings: of the server; its ``bind`` is replaced.
-        app: an application with a :class:`~streamd.Streamd`; the streamd server when left out.
-        bind: where to listen; port 0 lets the system choose.
+        settings: the settings; their ``server.bind`` is replaced.
+        app: an application with a :class:`~streamd.Streamd`; by default the streamd server.
+        bind: the address to listen on; port 0 is a free one.
 
-    On leaving the block connections are cut off without draining, unless
-    :meth:`RunningServer.stop` was called.
+    The end of the block cuts connections off without draining, unless :meth:`RunningServer.stop` was called.
     """
     if settings is None:
         settings = Settings.around(app.extensions[EXTENSION].settings) if app is not None else Settings()

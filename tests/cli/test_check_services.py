@@ -42,7 +42,7 @@ async def test_a_failing_session_is_named_with_its_missing_line() -> None:
         done = await run("check-services", server.url, "--only", "research")
     assert done.returncode == 1
     assert "FAILED  research" in done.stdout
-    assert "did not come: {" in done.stdout
+    assert "missing: {" in done.stdout
     assert "Traceback" not in done.stderr
 
 

@@ -222,7 +222,7 @@ async def test_a_signal_restores_the_terminal_and_leaves_the_task_running(
         rest = await terminal.rest()
     assert SHOW in rest
     assert HIDE not in rest.rpartition(SHOW)[2]
-    assert rest.endswith("interrupted; the task goes on, and ends by: streamd tasks cancel a\r\n")
+    assert rest.endswith("interrupted; the task goes on, and is cancelled by: streamd tasks cancel a\r\n")
     assert "Traceback" not in rest
     assert not (await tasks.tasks.get("a")).status.ended
     await job.update(progress=31)
