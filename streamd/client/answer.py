@@ -36,7 +36,7 @@ async def open_answer(
         raise _client_error(failure, request.url) from failure
 
 
-async def read_refusal(response: StreamedResponse, seconds: float) -> RequestFailed | ProtocolError:
+async def read_rejection(response: StreamedResponse, seconds: float) -> RequestFailed | ProtocolError:
     """Return the error of a response that is not the one the caller needs.
 
     Args:

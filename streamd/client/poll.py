@@ -5,7 +5,7 @@ from typing import Final
 import httpx
 import trio
 
-from .answer import open_answer, read_refusal
+from .answer import open_answer, read_rejection
 from .items import CursorMoved
 from .link import EVENT_CHARS_MAX, ControlFrame, Link, Request, StreamOver
 from .wire import PollAnswer, read_poll_answer
@@ -50,7 +50,7 @@ async def _ask(client: httpx.AsyncClient, request: Request, link: Link, wait: fl
         if answer.status == 204:
             raise StreamOver
         if answer.status != 200:
-            raise await read_refusal(answer, seconds)
+            raise await read_rejection(answer, seconds)
         body = await answer.read(max_bytes=ANSWER_BYTES_MAX, timeout_seconds=seconds)
     return read_poll_answer(body)
 

@@ -26,7 +26,7 @@ from ..outbound import (
     StreamedResponse,
     with_body,
 )
-from .answer import open_answer, read_refusal
+from .answer import open_answer, read_rejection
 from .endpoint import ServerEndpoint, Timeouts, Verify
 from .errors import ProtocolError, RequestFailed, Unreachable, failed
 from .items import Reconnecting
@@ -191,7 +191,7 @@ class Publisher:
         request = self._request(client, "application/json", _body(event))
         async with open_answer(client, request, seconds=self._seconds) as answer:
             if answer.status != 201:
-                raise await read_refusal(answer, self._seconds)
+                raise await read_rejection(answer, self._seconds)
             body = await answer.read(max_bytes=ANSWER_BYTES_MAX, timeout_seconds=self._seconds)
         try:
             accepted: _Accepted = decode_json(body, _Accepted)
@@ -208,7 +208,7 @@ class Publisher:
         busy: RequestFailed | None = None
         async with open_answer(client, request, seconds=self._seconds) as answer:
             if answer.status != 200:
-                raise await read_refusal(answer, self._seconds)
+                raise await read_rejection(answer, self._seconds)
             if answer.content_type != NDJSON:
                 raise ProtocolError(
                     f"{answer.url} answered {answer.content_type or 'no content type'} instead of {NDJSON}"

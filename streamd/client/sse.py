@@ -9,7 +9,7 @@ from ..errors import TooLarge
 from ..events.control import RESERVED_TYPES
 from ..events.sse import DecodedCursorMove, Decoder, ServerSentEvent
 from ..outbound import StreamedResponse
-from .answer import open_answer, read_refusal
+from .answer import open_answer, read_rejection
 from .errors import ProtocolError
 from .items import CursorMoved, ReceivedEvent
 from .link import EVENT_CHARS_MAX, ControlFrame, Frame, Link, Request, StreamOver
@@ -36,7 +36,7 @@ async def follow_sse(request: Request, link: Link) -> None:
             if answer.status == 204:
                 raise StreamOver
             if answer.status != 200:
-                raise await read_refusal(answer, seconds)
+                raise await read_rejection(answer, seconds)
             if answer.content_type != "text/event-stream":
                 content_type = answer.content_type or "no content type"
                 raise ProtocolError(f"{answer.url} answered {content_type} instead of an event stream")

@@ -11,7 +11,7 @@ import msgspec
 from ..errors import InvalidBody, InvalidField
 from ..events.bodies import decode_json
 from ..outbound import Backoff, with_body
-from .answer import open_answer, read_refusal
+from .answer import open_answer, read_rejection
 from .endpoint import ServerEndpoint, Timeouts, Verify
 from .errors import ProtocolError, Unreachable
 from .link import EVENT_CHARS_MAX, Request
@@ -174,7 +174,7 @@ class TaskClient:
                     with_body(request, body)
                 async with open_answer(client, request, seconds=seconds) as answer:
                     if answer.status != 200:
-                        raise await read_refusal(answer, seconds)
+                        raise await read_rejection(answer, seconds)
                     return await answer.read(max_bytes=ANSWER_BYTES_MAX, timeout_seconds=seconds)
         except Unreachable as error:
             raise Unreachable(f"no answer from {self._endpoint.base}: {error.detail}") from error

@@ -34,7 +34,7 @@ async def fetch(
     on_retry: OnRetry = ignore_retry,
     retry_on: Callable[[StreamdError], bool] = is_retryable,
 ) -> T:
-    """Send a request, retried by a policy, and return what ``read`` makes of the response.
+    """Send a request, retried by a policy, and return the result of ``read``.
 
     Args:
         client: sends the request; its own timeouts and its redirects apply.

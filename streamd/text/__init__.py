@@ -5,7 +5,7 @@
     port.py        Prompt, TextGenerator, GenerationFailed: the port; generate_text(): the text in one piece
     rules.py       RuleGenerator: composes the text by rules, without a network
     openai.py      OpenAIGenerator: an OpenAI-compatible API that streams
-    refusal.py     BeginFailed: the failures of that API, and which of them a retry may help
+    failures.py    BeginFailed: the failures of that API, and which of them a retry may help
     completion.py  Completion: the codec of its stream, without I/O
     choose.py      make_generator(): the implementation that the settings select
     settings.py    TextSettings

@@ -24,8 +24,8 @@ from ..outbound import (
     with_body,
 )
 from .completion import BROKE_OFF, BrokenCompletion, Completion
+from .failures import BeginFailed, is_worth_retrying, read_rejection
 from .port import GenerationFailed, Prompt
-from .refusal import BeginFailed, is_worth_retrying, read_refusal
 from .settings import TextSettings
 
 _EVENT_STREAM: Final = "text/event-stream"
@@ -157,7 +157,7 @@ class _TextStream:
         self._response = response
         self._completion = Completion(max_text_bytes=self._settings.max_text_bytes)
         if response.status != 200:
-            raise await read_refusal(response)
+            raise await read_rejection(response)
         if response.content_type != _EVENT_STREAM:
             raise BeginFailed(
                 "the text service did not answer with a stream of text",

@@ -50,7 +50,7 @@ def is_worth_retrying(failure: StreamdError) -> bool:
     return failure.again if isinstance(failure, BeginFailed) else failure.retryable
 
 
-async def read_refusal(response: StreamedResponse) -> BeginFailed:
+async def read_rejection(response: StreamedResponse) -> BeginFailed:
     """Return the failure that a response other than 200 stands for, with the beginning of its body."""
     status = response.status
     if status >= 500:
