@@ -15,7 +15,7 @@ class LoggingSettings:
 
     level: str = setting(
         "info",
-        "Minimum severity: debug, info, warning or error.",
+        "Minimum severity of a log line.",
         one_of("debug", "info", "warning", "error"),
     )
     format: str = setting(

@@ -122,11 +122,13 @@ def expected(setting: Setting) -> str:
 
 
 def to_toml(value: object) -> str:
-    """Format a value as TOML, with whole numbers of five digits and more grouped."""
+    """Format a value as TOML, with the digits of whole numbers from 10_000 on grouped."""
     if isinstance(value, list | tuple):
         return "[" + ", ".join(to_toml(item) for item in value) + "]"
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer() and 10_000 <= abs(value) < 1e15:
+        return f"{value:_}"
     if isinstance(value, int):
         if abs(value) > _INT_MAX:
             return hex(value)  # only in messages; decimal digits are limited by Python

@@ -39,7 +39,7 @@ class RetrySettings:
     backoff_seconds: float = setting(
         0.5, "Wait before the second attempt; it doubles before each further one (s).", positive
     )
-    max_wait_seconds: float = setting(8.0, "Maximum wait that the doubling reaches (s).", positive)
+    max_wait_seconds: float = setting(8.0, "Maximum of that wait (s).", positive)
 
     def clashes(self) -> Iterator[Clash]:
         """Yield the contradictions within the group."""

@@ -29,8 +29,8 @@ _HEAD: Final = """\
 """
 _TUNING_HEAD: Final = """\
 # ---------------------------------------------------------------------------------------------------
-# Tuning. Most installations never change anything below. These settings trade memory for speed,
-# or bound what only a defective or hostile client would exceed; measure before and after a change.
+# Tuning. Most installations never change anything below. These settings trade memory for speed, or
+# reject requests that only a defective or hostile client makes. Measure before and after a change.
 # ---------------------------------------------------------------------------------------------------
 """
 

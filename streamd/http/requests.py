@@ -148,7 +148,7 @@ async def read_body(*, max_bytes: int | None = None) -> bytes:
 
     Raises:
         TooLarge: the body is larger.
-        InvalidBody: the body did not arrive within ``events.body_timeout_seconds``.
+        InvalidBody: the body did not arrive within ``tuning.events.body_timeout_seconds``.
     """
     limits = current_runtime().broker.settings.events
     max_bytes = max_bytes or limits.max_body_bytes

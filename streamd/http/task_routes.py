@@ -68,7 +68,7 @@ class EventsRoute:
         name: the view's name: its endpoint, and the end of its OpenAPI operation id.
         group: connections that share limits and statistics with these streams.
         heartbeat_seconds: interval of heartbeats on a quiet stream (s); None for
-            ``tasks.heartbeat_seconds``.
+            ``connections.heartbeat_seconds``.
         headers: True to answer HEAD from the task, with ``Task-Status``, ``Task-Progress`` and ``ETag``;
             False to answer it as the stream, which needs a slot.
     """

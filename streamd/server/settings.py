@@ -50,7 +50,7 @@ class ServerSettings:
         not_negative,
     )
     grace_seconds: float = tuning(
-        2.0, "Graceful shutdown: time for responses in progress after that (s).", not_negative
+        2.0, "Graceful shutdown: time for responses in progress after server.drain_seconds (s).", not_negative
     )
     keep_alive_seconds: float = setting(
         30.0,

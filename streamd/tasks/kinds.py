@@ -48,7 +48,8 @@ class Kind:
         timeout_seconds: time from a task's creation to its deadline (s); None for ``tasks.timeout_seconds``.
         keep_seconds: how long an ended task is kept (s); None for ``tasks.keep_seconds``.
         max_kept: maximum number of tasks kept; None for ``tasks.max_per_kind``.
-        max_input_bytes: maximum size of a task's input as JSON (bytes); None for ``tasks.max_input_bytes``.
+        max_input_bytes: maximum size of a task's input as JSON (bytes); None for
+            ``tuning.tasks.max_input_bytes``.
         compress_results: store results compressed; None for ``tasks.compress_results``.
         present: builds the events that publish a change.
         ended: acts on the end of a task.

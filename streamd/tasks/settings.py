@@ -35,7 +35,9 @@ class TaskSettings:
     tombstone_seconds: float = setting(
         604_800.0, "Time for which the id of a deleted task answers 410 Gone instead of 404 (s).", positive
     )
-    max_tombstones: int = tuning(100_000, "Maximum number of such ids (count).", positive)
+    max_tombstones: int = tuning(
+        100_000, "Maximum number of deleted tasks whose ids answer so (count).", positive
+    )
     max_running: int = setting(
         100,
         "Maximum number of tasks that run in this process at once (count). Further ones stay pending.",

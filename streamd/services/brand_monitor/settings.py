@@ -13,7 +13,7 @@ class BrandMonitorSettings:
 
     removed: ClassVar = {"max_terms": "a result has the 30 most frequent terms"}
 
-    enabled: bool = setting(True, "Serve it.")
+    enabled: bool = setting(True, "Enable the service.")
     timeout_seconds: float = setting(
         300.0, "Time from the request for an analysis to its deadline (s).", positive
     )

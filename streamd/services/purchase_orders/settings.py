@@ -37,7 +37,7 @@ class PurchaseOrderSettings:
         "sweep_seconds": "an order ends with its task",
     }
 
-    enabled: bool = setting(True, "Serve it.")
+    enabled: bool = setting(True, "Enable the service.")
     default_merchant: str = setting(
         "", "Merchant of orders whose request names none. Empty: a request must name one."
     )

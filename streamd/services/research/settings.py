@@ -25,7 +25,7 @@ class ResearchSettings:
         "dataset_retry_seconds": "retry.backoff_seconds",
     }
 
-    enabled: bool = setting(True, "Serve it.")
+    enabled: bool = setting(True, "Enable the service.")
     areas_file: str = setting(
         "", "TOML file of areas and their datasets. Empty: conf/research.toml, which comes with streamd."
     )

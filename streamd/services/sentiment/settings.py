@@ -25,7 +25,7 @@ class SentimentSettings:
 
     removed: ClassVar = {"window_seconds": "totals cover 24 h, as the fields of the metrics say"}
 
-    enabled: bool = setting(True, "Serve it.")
+    enabled: bool = setting(True, "Enable the service.")
     max_items: int = setting(
         1_000_000,
         "Maximum number of items in the window, some 50 bytes of memory each (count). Further ones are "

@@ -17,7 +17,7 @@ class StrategySettings:
         "max_channels": "a profile has at most 20 channels",
     }
 
-    enabled: bool = setting(True, "Serve it.")
+    enabled: bool = setting(True, "Enable the service.")
     content_file: str = setting(
         "", "TOML file of educational content. Empty: conf/strategy.toml, which comes with streamd."
     )
