@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any, Final
 
 import apsw
@@ -11,7 +10,6 @@ import msgspec
 
 from ...database import Database
 from ...errors import Unavailable
-from .amounts import decimal_text
 from .order import Format, Image, Notice, Order, OrderLine, OrderStatus, ReceivedOrder
 from .stored import StoredOrder, find_order, read_order
 from .tables import COMPONENT, MIGRATIONS
@@ -45,104 +43,77 @@ class OrderStore:
             Unavailable: the limit of stored orders is reached.
         """
 
-        def write(db: apsw.Connection) -> None:
-            [count] = _one(db, "SELECT count(*) FROM po_orders") or (0,)
-            if count >= self._max_orders:
+        def receive(db: apsw.Connection) -> None:
+            if db.execute("SELECT count(*) FROM po_orders").get >= self._max_orders:
                 raise Unavailable(
                     f"the limit of {self._max_orders} stored orders is reached",
                     retry_after_seconds=_FULL_RETRY_SECONDS,
                 )
             db.execute(
-                "INSERT INTO po_orders (po_id, merchant_id, workflow_id, status, format, document,"
-                " created_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (
-                    received.po_id,
-                    received.merchant_id,
-                    received.workflow_id,
-                    OrderStatus.RECEIVED.value,
-                    received.format.value,
-                    received.document,
-                    _now(),
-                ),
+                "INSERT INTO po_orders"
+                " (po_id, merchant_id, workflow_id, status, format, document, created_at)"
+                " VALUES (:po_id, :merchant_id, :workflow_id, 'received', :format, :document, :now)",
+                attrs.asdict(received) | {"format": received.format.value, "now": _now()},
             )
 
-        await self._database.write(write)
+        await self._database.write(receive)
 
     async def forget(self, po_id: str) -> None:
         """Delete a received order whose task could not be created."""
-        await self._database.write(lambda db: _run(db, "DELETE FROM po_orders WHERE po_id = ?", po_id))
+        await self._write("DELETE FROM po_orders WHERE po_id = ?", po_id)
 
     async def begin(self, po_id: str) -> None:
         """Mark an order as processing."""
-        await self._database.write(
-            lambda db: _run(
-                db,
-                "UPDATE po_orders SET status = ? WHERE po_id = ? AND ended_at IS NULL",
-                OrderStatus.PROCESSING.value,
-                po_id,
-            )
+        await self._write(
+            "UPDATE po_orders SET status = 'processing' WHERE po_id = ? AND ended_at IS NULL", po_id
         )
 
     async def document(self, po_id: str) -> ReceivedOrder | None:
         """Read the document of an order; None if it is not stored, or no longer."""
-        row = await self._database.read(
-            lambda db: _one(
-                db,
-                "SELECT po_id, merchant_id, workflow_id, format, document FROM po_orders"
-                " WHERE po_id = ? AND document IS NOT NULL",
-                po_id,
-            )
+        row = await self._read(
+            "SELECT merchant_id, workflow_id, format, document FROM po_orders"
+            " WHERE po_id = ? AND document IS NOT NULL",
+            po_id,
         )
         if row is None:
             return None
+        merchant_id, workflow_id, format, document = row
         return ReceivedOrder(
-            po_id=row[0], merchant_id=row[1], workflow_id=row[2], format=Format(row[3]), document=row[4]
+            po_id=po_id,
+            merchant_id=merchant_id,
+            workflow_id=workflow_id,
+            format=Format(format),
+            document=document,
         )
 
     # --- merchants and their products -------------------------------------------------------------
 
     async def count_order(self, merchant_id: str, po_id: str) -> int:
         """Count an order of a merchant; return the merchant's number of orders so far."""
-
-        def write(db: apsw.Connection) -> int:
-            db.execute(
-                "INSERT INTO po_merchants VALUES (?, 1, (SELECT created_at FROM po_orders WHERE po_id = ?))"
-                " ON CONFLICT DO UPDATE SET orders = orders + 1",
-                (merchant_id, po_id),
-            )
-            row = _one(db, "SELECT orders FROM po_merchants WHERE merchant_id = ?", merchant_id)
-            return int(row[0])
-
-        return await self._database.write(write)
+        [count] = await self._write(
+            "INSERT INTO po_merchants VALUES (?, 1, (SELECT created_at FROM po_orders WHERE po_id = ?))"
+            " ON CONFLICT DO UPDATE SET orders = orders + 1 RETURNING orders",
+            merchant_id,
+            po_id,
+        )
+        return int(count)
 
     async def draft_products(self, merchant_id: str, po_id: str, lines: Sequence[OrderLine]) -> int:
         """Create a product draft for each line with a new SKU; return the number of drafts."""
 
-        def write(db: apsw.Connection) -> int:
+        def draft(db: apsw.Connection) -> int:
             before = db.total_changes()
-            db.executemany(
-                "INSERT INTO po_products VALUES (?, ?, 'draft', ?, ?, ?, ?, ?, ?, ?, ?)"
+            db.execute(
+                "INSERT INTO po_products SELECT :merchant_id, value->>'sku', 'draft',"
+                " iif(value->>'description' = '', value->>'sku', value->>'description'),"
+                " value->>'short_description', value->>'category', value->'tags', value->>'unit_price',"
+                " value->>'currency', :po_id, :now FROM json_each(:lines) WHERE value->>'sku' <> ''"
                 " ON CONFLICT DO NOTHING",
-                [
-                    (
-                        merchant_id,
-                        line.sku,
-                        line.description or line.sku,
-                        line.short_description,
-                        line.category,
-                        _json(line.tags),
-                        _text(line.unit_price),
-                        line.currency,
-                        po_id,
-                        _now(),
-                    )
-                    for line in lines
-                    if line.sku
-                ],
+                {"merchant_id": merchant_id, "po_id": po_id, "now": _now(), "lines": _json(lines)},
             )
             return db.total_changes() - before
 
-        return await self._database.write(write)
+        return await self._database.write(draft)
 
     # --- saving -----------------------------------------------------------------------------------
 
@@ -150,112 +121,77 @@ class OrderStore:
         self, po_id: str, order: Order, confidence: float, warnings: Sequence[Notice]
     ) -> None:
         """Save the fields of the order, its confidence and warnings."""
-        said = _json([attrs.asdict(warning) for warning in warnings])
-        values = (
+        await self._write(
+            "UPDATE po_orders SET number = ?, supplier = ?, currency = ?, total = ?, note = ?,"
+            " confidence = ?, warnings = ? WHERE po_id = ?",
             order.number,
             order.supplier,
             order.currency,
-            _text(order.total),
+            None if order.total is None else str(order.total),
             order.note,
             confidence,
-            said,
-        )
-        await self._database.write(
-            lambda db: _run(
-                db,
-                "UPDATE po_orders SET number = ?, supplier = ?, currency = ?, total = ?, note = ?,"
-                " confidence = ?, warnings = ? WHERE po_id = ?",
-                *values,
-                po_id,
-            )
+            _json(warnings),
+            po_id,
         )
 
     async def save_lines(self, po_id: str, lines: Sequence[OrderLine]) -> None:
         """Save all lines of an order, replacing earlier ones."""
 
-        def write(db: apsw.Connection) -> None:
+        def save(db: apsw.Connection) -> None:
             db.execute("DELETE FROM po_lines WHERE po_id = ?", (po_id,))
-            db.executemany(
-                "INSERT INTO po_lines VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [
-                    (
-                        po_id,
-                        line.number,
-                        line.location,
-                        line.sku,
-                        line.description,
-                        line.quantity,
-                        _text(line.unit_price),
-                        _text(line.total),
-                        line.image_url,
-                        line.category,
-                        _json(line.tags),
-                        line.short_description,
-                    )
-                    for line in lines
-                ],
+            db.execute(
+                "INSERT INTO po_lines SELECT ?, value->>'number', value->>'location', value->>'sku',"
+                " value->>'description', value->>'quantity', value->>'unit_price', value->>'total',"
+                " value->>'image_url', value->>'category', value->'tags', value->>'short_description'"
+                " FROM json_each(?)",
+                (po_id, _json(lines)),
             )
 
-        await self._database.write(write)
+        await self._database.write(save)
 
     async def holds(self, po_id: str, order: Order) -> bool:
         """Read the order back; return True if it equals ``order``."""
         stored = await self._database.read(lambda db: read_order(db, po_id))
-        return stored == attrs.evolve(
-            order, unread=0, lines=tuple(sorted(order.lines, key=lambda line: line.number))
-        )
+        lines = tuple(sorted(order.lines, key=lambda line: line.number))
+        return stored == attrs.evolve(order, unread=0, lines=lines)
 
     async def mark_saved(self, po_id: str) -> None:
         """Mark an order as saved; its lines are shown from now on."""
-        await self._database.write(
-            lambda db: _run(
-                db,
-                "UPDATE po_orders SET status = ?, saved_at = coalesce(saved_at, ?)"
-                " WHERE po_id = ? AND ended_at IS NULL",
-                OrderStatus.SAVED.value,
-                _now(),
-                po_id,
-            )
+        await self._write(
+            "UPDATE po_orders SET status = 'saved', saved_at = coalesce(saved_at, ?)"
+            " WHERE po_id = ? AND ended_at IS NULL",
+            _now(),
+            po_id,
         )
 
     async def save_payload(self, po_id: str, payload: bytes) -> None:
         """Save the shop's request."""
-        await self._database.write(
-            lambda db: _run(db, "UPDATE po_orders SET payload = ? WHERE po_id = ?", payload, po_id)
-        )
+        await self._write("UPDATE po_orders SET payload = ? WHERE po_id = ?", payload, po_id)
 
     async def payload(self, po_id: str) -> bytes | None:
         """Read the shop's request; None if there is none yet."""
-        row = await self._database.read(
-            lambda db: _one(db, "SELECT payload FROM po_orders WHERE po_id = ?", po_id)
-        )
+        row = await self._read("SELECT payload FROM po_orders WHERE po_id = ?", po_id)
         return row[0] if row else None
 
     async def save_shop_id(self, po_id: str, shopify_order_id: str) -> None:
         """Save the shop's id of an accepted order."""
-        await self._database.write(
-            lambda db: _run(
-                db, "UPDATE po_orders SET shopify_order_id = ? WHERE po_id = ?", shopify_order_id, po_id
-            )
+        await self._write(
+            "UPDATE po_orders SET shopify_order_id = ? WHERE po_id = ?", shopify_order_id, po_id
         )
 
     async def save_images(self, po_id: str, images: Sequence[Image]) -> None:
         """Save images of lines, replacing earlier ones of the same lines."""
-
-        def write(db: apsw.Connection) -> None:
-            db.executemany(
-                "INSERT OR REPLACE INTO po_images VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                [(po_id, *attrs.astuple(image)) for image in images],
-            )
-
-        await self._database.write(write)
+        await self._write(
+            "INSERT OR REPLACE INTO po_images SELECT ?, value->>'line', value->>'url', value->>'status',"
+            " value->>'reason', value->>'media_type', value->>'size', value->>'sha256' FROM json_each(?)",
+            po_id,
+            _json(images),
+        )
 
     async def note_stage(self, po_id: str, stage: str, outcome: str, reason: str) -> None:
         """Record that a stage was ``skipped`` or ``failed``, with its reason."""
-        await self._database.write(
-            lambda db: _run(
-                db, "INSERT OR REPLACE INTO po_stages VALUES (?, ?, ?, ?)", po_id, stage, outcome, reason
-            )
+        await self._write(
+            "INSERT OR REPLACE INTO po_stages VALUES (?, ?, ?, ?)", po_id, stage, outcome, reason
         )
 
     async def end(self, po_id: str, status: OrderStatus, *, stage: str = "", error: str = "") -> bool:
@@ -263,17 +199,17 @@ class OrderStore:
 
         The document is deleted if its content is stored.
         """
-
-        def write(db: apsw.Connection) -> bool:
-            db.execute(
-                "UPDATE po_orders SET status = ?, stage = ?, error = ?, ended_at = ?,"
-                " document = CASE WHEN saved_at IS NULL THEN document END"
-                " WHERE po_id = ? AND ended_at IS NULL",
-                (status.value, stage, error, _now(), po_id),
-            )
-            return db.changes() > 0
-
-        return await self._database.write(write)
+        row = await self._write(
+            "UPDATE po_orders SET status = ?, stage = ?, error = ?, ended_at = ?,"
+            " document = CASE WHEN saved_at IS NULL THEN document END"
+            " WHERE po_id = ? AND ended_at IS NULL RETURNING 1",
+            status.value,
+            stage,
+            error,
+            _now(),
+            po_id,
+        )
+        return row is not None
 
     # --- reading ----------------------------------------------------------------------------------
 
@@ -284,41 +220,36 @@ class OrderStore:
             after: the last row of the previous page; 0 for the first page.
             limit: maximum number of orders.
         """
-        rows: list[Any] = await self._database.read(
-            lambda db: db.execute(
+
+        def read(db: apsw.Connection) -> list[Any]:
+            return db.execute(
                 "SELECT seq, po_id, merchant_id, workflow_id FROM po_orders"
                 " WHERE ended_at IS NULL AND seq > ? ORDER BY seq LIMIT ?",
                 (after, limit),
             ).fetchall()
-        )
-        return [(int(row[0]), str(row[1]), str(row[2]), str(row[3])) for row in rows]
+
+        return await self._database.read(read)
 
     async def find_workflow(self, workflow_id: str) -> str | None:
         """Return the id of the order that a task processes; None if there is none."""
-        row = await self._database.read(
-            lambda db: _one(db, "SELECT po_id FROM po_orders WHERE workflow_id = ?", workflow_id)
-        )
-        return str(row[0]) if row else None
+        row = await self._read("SELECT po_id FROM po_orders WHERE workflow_id = ?", workflow_id)
+        return row[0] if row else None
 
     async def find(self, po_id: str, merchant_id: str) -> StoredOrder | None:
         """Read an order of a merchant; None if the merchant has no order of this id."""
         return await self._database.read(lambda db: find_order(db, po_id, merchant_id))
 
+    async def _write(self, sql: str, *values: Any) -> Any:
+        """Run one statement in a transaction, and return its first row, if any."""
+        return await self._database.write(lambda db: db.execute(sql, values).fetchone())
 
-def _one(db: apsw.Connection, sql: str, *values: Any) -> Any:
-    return db.execute(sql, values).fetchone()
-
-
-def _run(db: apsw.Connection, sql: str, *values: Any) -> None:
-    db.execute(sql, values)
-
-
-def _json(value: Any) -> str:
-    return msgspec.json.encode(value).decode()
+    async def _read(self, sql: str, *values: Any) -> Any:
+        return await self._database.read(lambda db: db.execute(sql, values).fetchone())
 
 
-def _text(value: Decimal | None) -> str | None:
-    return None if value is None else decimal_text(value)
+def _json(values: Sequence[Any]) -> str:
+    """Encode values of this package as JSON text, with Decimals as strings."""
+    return msgspec.json.encode(values).decode()
 
 
 def _now() -> str:
