@@ -5,13 +5,13 @@ A change of an order's task is published on the task's own topic and, as ``stage
 are stored with the change in one transaction and published once each, in order.
 """
 
-from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Any, Final, TypedDict, Unpack
 
 import structlog
 
 from ...errors import InvalidField, StreamdError
-from ...tasks import Cause, Message, Publication, Step, StepStatus, Task
+from ...tasks import Cause, Message, Publication, StepStatus, Task
 from .identity import check_merchant
 from .order import STAGES
 
@@ -53,77 +53,76 @@ def present(task: Task, message: Message) -> list[Publication]:
 
 def _report(task: Task, message: Message) -> Iterator[Message]:
     """Yield the merchant's events for a message of an order's task."""
-    ids = {"po_id": order_id_of(task.id), "workflow_id": task.id}
-    match message.cause:
-        case Cause.STEP_STARTED:
-            for step in message.steps:
-                yield stage_event(stage=step.name, message=step.message, **ids)
-        case Cause.STEP_UPDATED:
-            for step in message.steps:
-                yield progress_event(stage=step.name, progress=step.progress, message=step.message, **ids)
-        case Cause.STEP_ENDED:
-            for step in message.steps:
-                yield from _report_end(step, message.data, ids)
-        case Cause.FAILED | Cause.CANCELLED:
-            assert task.error is not None
-            stages = [step.name for step in message.steps]
-            if not stages and task.error.code in _UNREPORTED_CODES:
-                stages = [task.step or STAGES[0]]
-            for stage in stages:
-                yield error_event(stage=stage, error=task.error.detail, **ids)
 
+    def ids(stage: str) -> StageIds:
+        return {"stage": stage, "po_id": order_id_of(task.id), "workflow_id": task.id}
 
-def _report_end(step: Step, fields: dict[str, Any], ids: dict[str, str]) -> Iterator[Message]:
-    if step.status is StepStatus.FAILED:
-        yield error_event(stage=step.name, error=step.error, **ids)
-        return
-    if step.status is StepStatus.SKIPPED:  # a follower expects a completion of every stage, so add the reason
-        yield progress_event(stage=step.name, progress=100, message=f"Skipped: {step.message}", **ids)
-    further: dict[str, Any] = {name: fields[name] for name in _COMPLETION_FIELDS if name in fields}
-    yield completion_event(stage=step.name, further=further, **ids)
+    for step in message.steps:
+        of = ids(step.name)
+        match message.cause, step.status:
+            case Cause.STEP_STARTED, _:
+                yield stage_event(message=step.message, **of)
+            case Cause.STEP_UPDATED, _:
+                yield progress_event(progress=step.progress, message=step.message, **of)
+            case ((Cause.STEP_ENDED | Cause.FAILED | Cause.CANCELLED), StepStatus.FAILED):
+                yield error_event(error=step.error, **of)
+            case Cause.STEP_ENDED, _:
+                if step.status is StepStatus.SKIPPED:  # followers expect a completion: the reason precedes it
+                    yield progress_event(progress=100, message=f"Skipped: {step.message}", **of)
+                further = {name: message.data.get(name) for name in _COMPLETION_FIELDS}
+                yield completion_event(further=further, **of)
+    if task.error is not None and not message.steps and task.error.code in _UNREPORTED_CODES:
+        yield error_event(error=task.error.detail, **ids(task.step or STAGES[0]))
 
 
 # --- the events -----------------------------------------------------------------------------------
 
 
-def stage_event(*, stage: str, po_id: str, workflow_id: str, message: str = "") -> Message:
+class StageIds(TypedDict):
+    """The stage that an event reports."""
+
+    stage: str
+    po_id: str
+    workflow_id: str
+
+
+def stage_event(*, message: str = "", **ids: Unpack[StageIds]) -> Message:
     """Build the event for the start of a stage."""
-    data = {"stage": stage, "poId": po_id, "workflowId": workflow_id, "status": "started", "message": message}
-    return Message("stage", data)
+    return Message("stage", _fields(ids) | {"status": "started", "message": message})
 
 
-def progress_event(
-    *, stage: str, po_id: str, workflow_id: str, progress: float, message: str = ""
-) -> Message:
-    """Build the event for the progress of a stage.
-
-    Args:
-        progress: 0 to 100 within the stage.
+def progress_event(*, progress: float, message: str = "", **ids: Unpack[StageIds]) -> Message:
+    """Build the event for the progress of a stage, 0 to 100.
 
     Raises:
         InvalidField: the progress is out of range.
     """
-    shown = _percent(progress, "progress")
-    data = {"poId": po_id, "workflowId": workflow_id, "stage": stage, "progress": shown, "message": message}
-    return Message("progress", data)
+    fields = _fields(ids)
+    stage = fields.pop("stage")  # the contract has it after the ids
+    return Message(
+        "progress", fields | {"stage": stage, "progress": _percent(progress, "progress"), "message": message}
+    )
 
 
-def completion_event(*, stage: str, po_id: str, workflow_id: str, further: dict[str, Any]) -> Message:
+def completion_event(*, further: Mapping[str, Any], **ids: Unpack[StageIds]) -> Message:
     """Build the event for the completion of a stage, with those of its further fields that are not None.
 
     Raises:
         InvalidField: the confidence is out of range.
     """
-    data: dict[str, Any] = {"stage": stage, "poId": po_id, "workflowId": workflow_id}
-    data |= {name: value for name, value in further.items() if value is not None}
-    if "confidence" in data:
-        data["confidence"] = _percent(data["confidence"], "confidence")
-    return Message("completion", data)
+    fields = _fields(ids) | {name: value for name, value in further.items() if value is not None}
+    if "confidence" in fields:
+        fields["confidence"] = _percent(fields["confidence"], "confidence")
+    return Message("completion", fields)
 
 
-def error_event(*, stage: str, po_id: str, workflow_id: str, error: str) -> Message:
+def error_event(*, error: str, **ids: Unpack[StageIds]) -> Message:
     """Build the event for the failure of a stage; the error is a sentence for clients."""
-    return Message("error", {"stage": stage, "poId": po_id, "workflowId": workflow_id, "error": error})
+    return Message("error", _fields(ids) | {"error": error})
+
+
+def _fields(ids: StageIds) -> dict[str, Any]:
+    return {"stage": ids["stage"], "poId": ids["po_id"], "workflowId": ids["workflow_id"]}
 
 
 def _percent(value: float, field: str) -> float | int:
@@ -149,91 +148,58 @@ class MerchantEvents:
     def __init__(self, publish: Publish) -> None:
         self._publish = publish
 
-    async def publish_stage(
-        self, merchant_id: str, *, stage: str, po_id: str, workflow_id: str, message: str = ""
-    ) -> None:
+    async def publish_stage(self, merchant_id: str, *, message: str = "", **ids: Unpack[StageIds]) -> None:
         """Publish the start of a stage.
 
         Raises:
             InvalidField: the merchant's id is not valid.
         """
-        event = stage_event(stage=stage, po_id=po_id, workflow_id=workflow_id, message=message)
-        await self.send(merchant_id, event)
+        await self.send(merchant_id, stage_event(message=message, **ids))
 
     async def publish_progress(
-        self,
-        merchant_id: str,
-        *,
-        stage: str,
-        po_id: str,
-        workflow_id: str,
-        progress: float,
-        message: str = "",
+        self, merchant_id: str, *, progress: float, message: str = "", **ids: Unpack[StageIds]
     ) -> None:
-        """Publish the progress of a stage.
-
-        Args:
-            merchant_id: the merchant.
-            stage: the stage's name.
-            po_id: the order's id.
-            workflow_id: the id of its processing.
-            progress: 0 to 100 within the stage.
-            message: a sentence for people.
+        """Publish the progress of a stage, 0 to 100 within the stage.
 
         Raises:
             InvalidField: the merchant's id or the progress is not valid.
         """
-        event = progress_event(
-            stage=stage, po_id=po_id, workflow_id=workflow_id, progress=progress, message=message
-        )
-        await self.send(merchant_id, event)
+        await self.send(merchant_id, progress_event(progress=progress, message=message, **ids))
 
     async def publish_completion(
         self,
         merchant_id: str,
         *,
-        stage: str,
-        po_id: str,
-        workflow_id: str,
         line_items: int | None = None,
         confidence: float | None = None,
         purchase_order_id: str | None = None,
         shopify_order_id: str | None = None,
+        **ids: Unpack[StageIds],
     ) -> None:
         """Publish the completion of a stage; values that are None are left out.
 
         Args:
             merchant_id: the merchant.
-            stage: the stage's name.
-            po_id: the order's id.
-            workflow_id: the id of its processing.
             line_items: number of lines that the stage processed.
             confidence: 0 to 100.
             purchase_order_id: the stored order's id.
             shopify_order_id: the shop's id of the order.
+            ids: the stage, the order and its processing.
 
         Raises:
             InvalidField: the merchant's id or the confidence is not valid.
         """
-        further = {
-            "lineItems": line_items,
-            "confidence": confidence,
-            "purchaseOrderId": purchase_order_id,
-            "shopifyOrderId": shopify_order_id,
-        }
-        event = completion_event(stage=stage, po_id=po_id, workflow_id=workflow_id, further=further)
-        await self.send(merchant_id, event)
+        values = (line_items, confidence, purchase_order_id, shopify_order_id)
+        further = dict(zip(_COMPLETION_FIELDS, values, strict=True))
+        await self.send(merchant_id, completion_event(further=further, **ids))
 
-    async def publish_error(
-        self, merchant_id: str, *, stage: str, po_id: str, workflow_id: str, error: str
-    ) -> None:
+    async def publish_error(self, merchant_id: str, *, error: str, **ids: Unpack[StageIds]) -> None:
         """Publish the failure of a stage; the error is a sentence for clients.
 
         Raises:
             InvalidField: the merchant's id is not valid.
         """
-        event = error_event(stage=stage, po_id=po_id, workflow_id=workflow_id, error=error)
-        await self.send(merchant_id, event)
+        await self.send(merchant_id, error_event(error=error, **ids))
 
     async def send(self, merchant_id: str, event: Message) -> None:
         """Publish one event to a merchant."""
