@@ -1,123 +1,14 @@
-"""Synonyms of the columns of a CSV order and the members of a JSON order."""
+"""Names of the columns of a CSV order and the members of a JSON order, with their synonyms."""
 
 import re
-from collections.abc import Mapping
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
-LINE_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
-    "quantity": (
-        "quantity",
-        "qty",
-        "qnty",
-        "quant",
-        "units",
-        "pcs",
-        "pieces",
-        "count",
-        "order quantity",
-        "qty ordered",
-    ),
-    "sku": (
-        "sku",
-        "item sku",
-        "product sku",
-        "item number",
-        "item no",
-        "item code",
-        "item id",
-        "article",
-        "article number",
-        "article no",
-        "product code",
-        "product id",
-        "part number",
-        "part no",
-        "code",
-        "variant sku",
-        "style",
-    ),
-    "description": (
-        "description",
-        "desc",
-        "item description",
-        "product description",
-        "product",
-        "product name",
-        "item",
-        "item name",
-        "name",
-        "title",
-        "product title",
-    ),
-    "unit_price": (
-        "unit price",
-        "price",
-        "unit cost",
-        "cost",
-        "cost price",
-        "price each",
-        "each",
-        "rate",
-        "net price",
-        "price per unit",
-        "cost per unit",
-        "unit price net",
-        "wholesale price",
-    ),
-    "total": (
-        "total",
-        "line total",
-        "amount",
-        "line amount",
-        "extended price",
-        "ext price",
-        "subtotal",
-        "total price",
-        "total cost",
-        "sum",
-        "net amount",
-    ),
-    "currency": ("currency", "ccy", "currency code", "cur"),
-    "image_url": (
-        "image url",
-        "image",
-        "picture",
-        "photo",
-        "image src",
-        "picture url",
-        "photo url",
-        "image link",
-    ),
-}
-"""The fields of a line item with their synonyms, in lower case with single spaces."""
+from ...config import read_toml
 
-ORDER_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
-    "number": (
-        "number",
-        "order number",
-        "po number",
-        "po no",
-        "purchase order",
-        "purchase order number",
-        "order no",
-        "po",
-        "order id",
-        "reference",
-        "order reference",
-        "order",
-    ),
-    "supplier": ("supplier", "vendor", "supplier name", "vendor name", "from"),
-    "currency": LINE_NAMES["currency"],
-    "total": ("total", "order total", "grand total", "total amount", "total price", "amount"),
-    "note": ("note", "notes", "comment", "comments", "remark", "remarks", "message"),
-}
-"""The fields of the order with their synonyms."""
-
-LINES_NAMES: Final = ("lines", "line items", "items", "order lines", "products", "positions")
-"""Synonyms of the member of a JSON order that holds its lines."""
-
-_LINE: Final = {name: field for field, names in LINE_NAMES.items() for name in names}
-_ORDER: Final = {name: field for field, names in ORDER_NAMES.items() for name in names}
+_SYNONYMS: Final[dict[str, Any]] = read_toml(Path(__file__).with_name("data") / "columns.toml")
+_LINE: Final = {name: field for field, names in _SYNONYMS["line"].items() for name in names}
+_ORDER: Final = {name: field for field, names in _SYNONYMS["order"].items() for name in names}
 
 
 def plain_name(name: str) -> str:
@@ -138,4 +29,4 @@ def order_field(name: str) -> str | None:
 
 def is_lines(name: str) -> bool:
     """Return True if the member of that name holds the lines."""
-    return plain_name(name) in LINES_NAMES
+    return plain_name(name) in _SYNONYMS["lines"]
