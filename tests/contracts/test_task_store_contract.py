@@ -39,7 +39,7 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 # --- tasks ----------------------------------------------------------------------------------------
 
 
-async def test_a_task_comes_back_as_it_was_made(store: TaskStore) -> None:
+async def test_a_created_task_is_read_unchanged(store: TaskStore) -> None:
     made = making(
         "t",
         owner="o",
@@ -77,7 +77,7 @@ async def test_each_change_is_stored_with_its_message_text_and_result(store: Tas
     assert (ended.status, ended.ended_at, ended.lease_until) == (Status.COMPLETED, at(3), None)
 
 
-async def test_a_task_may_begin_with_several_changes(store: TaskStore) -> None:
+async def test_a_task_can_be_created_with_several_changes(store: TaskStore) -> None:
     made = making("t")
     await store.create([made, *starting()(made.task)], max_unfinished=1)
     task = await store.get("t")
@@ -85,7 +85,7 @@ async def test_a_task_may_begin_with_several_changes(store: TaskStore) -> None:
     assert await waiting(store) == [("t", 1), ("t", 2)]
 
 
-async def test_several_changes_of_one_operation_are_one_change_of_the_store(store: TaskStore) -> None:
+async def test_several_changes_of_one_operation_are_stored_together(store: TaskStore) -> None:
     await keep_task(store, "t")
     task = await store.change("t", follow_on(starting(), updating(text="x"), completing()))
     assert (task.version, task.status) == (4, Status.COMPLETED)
@@ -122,7 +122,7 @@ async def test_an_operation_that_raises_changes_nothing(
     assert await everything(store) == before
 
 
-async def test_what_is_not_there_is_not_found(store: TaskStore) -> None:
+async def test_a_missing_task_is_not_found(store: TaskStore) -> None:
     for ask in (store.get, store.input, store.snapshot, store.result):
         with pytest.raises(NotFound) as caught:
             await ask("nobody")
@@ -131,7 +131,7 @@ async def test_what_is_not_there_is_not_found(store: TaskStore) -> None:
         await store.change("nobody", lambda _: [])
 
 
-async def test_an_id_is_given_once(store: TaskStore) -> None:
+async def test_an_id_is_used_once(store: TaskStore) -> None:
     await keep_task(store, "t", starting(), updating(text="mine"))
     before = await everything(store)
     with pytest.raises(TaskExists) as caught:
@@ -140,7 +140,7 @@ async def test_an_id_is_given_once(store: TaskStore) -> None:
     assert await everything(store) == before
 
 
-async def test_so_many_tasks_of_a_kind_may_be_unfinished(store: TaskStore) -> None:
+async def test_the_number_of_unfinished_tasks_of_a_kind_is_limited(store: TaskStore) -> None:
     for task_id in ("a", "b"):
         await store.create([making(task_id)], max_unfinished=2)
     await store.change("a", starting())
@@ -169,7 +169,7 @@ async def test_a_claim_takes_the_oldest_pending_task_of_the_kinds(store: TaskSto
     assert (await store.get("x")).status is Status.PENDING
 
 
-async def test_two_claims_at_once_never_get_the_same(store: TaskStore) -> None:
+async def test_concurrent_claims_never_get_the_same_task(store: TaskStore) -> None:
     for n in range(10):
         await keep_task(store, f"t{n}")
     claimed: list[str] = []
@@ -184,7 +184,7 @@ async def test_two_claims_at_once_never_get_the_same(store: TaskStore) -> None:
     assert sorted(claimed) == [f"t{n}" for n in range(10)]
 
 
-async def test_changes_at_once_of_one_task_come_one_after_the_other(store: TaskStore) -> None:
+async def test_concurrent_changes_of_a_task_are_serialized(store: TaskStore) -> None:
     await keep_task(store, "t", starting())
     async with trio.open_nursery() as nursery:
         for n in range(20):
@@ -196,7 +196,7 @@ async def test_changes_at_once_of_one_task_come_one_after_the_other(store: TaskS
     assert (await store.snapshot("t")).text == "".join(said)
 
 
-async def test_tasks_are_found_by_what_they_are_newest_first(store: TaskStore) -> None:
+async def test_tasks_are_found_by_their_fields_newest_first(store: TaskStore) -> None:
     await keep_task(store, "a", owner="o", raw_input=b'"big"')
     await keep_task(store, "b", starting(), kind="j", owner="o")
     await keep_task(store, "c", starting(), failing(), owner="p")
@@ -225,7 +225,7 @@ async def test_tasks_are_counted_by_kind_and_status(store: TaskStore) -> None:
 # --- leases and deadlines -------------------------------------------------------------------------
 
 
-async def test_renewing_lets_running_tasks_be_held_for_longer_without_a_version(store: TaskStore) -> None:
+async def test_renewing_extends_running_leases_without_a_version(store: TaskStore) -> None:
     pending = await keep_task(store, "pending")
     ended = await keep_task(store, "ended", starting(), completing())
     running = await keep_task(store, "running", starting())
@@ -245,7 +245,7 @@ async def test_a_renewed_lease_outlives_the_next_change(store: TaskStore) -> Non
     assert (await store.get("t")).lease_until == at(500)
 
 
-async def test_overdue_is_what_has_no_worker_or_no_time_any_more(store: TaskStore) -> None:
+async def test_overdue_tasks_have_lost_their_lease_or_passed_their_deadline(store: TaskStore) -> None:
     await keep_task(store, "waits", timeout_seconds=100)
     await keep_task(store, "runs", starting(1, lease_seconds=200), timeout_seconds=200)
     await keep_task(store, "silent", starting(1, lease_seconds=9), timeout_seconds=1000)
@@ -263,7 +263,7 @@ async def test_overdue_is_what_has_no_worker_or_no_time_any_more(store: TaskStor
     assert await ids(120) == ["waits"]
 
 
-async def test_held_by_is_running_tasks_by_the_beginning_of_their_workers_name(store: TaskStore) -> None:
+async def test_held_by_selects_running_tasks_by_the_prefix_of_their_worker(store: TaskStore) -> None:
     await keep_task(store, "a", starting(worker="local:1"))
     await keep_task(store, "b", starting(worker="elsewhere"))
     await keep_task(store, "c", starting(worker="LOCAL:1"))
@@ -281,7 +281,7 @@ async def test_held_by_is_running_tasks_by_the_beginning_of_their_workers_name(s
 # --- the outbox -------------------------------------------------------------------------------------
 
 
-async def test_the_outbox_has_every_message_in_the_order_of_their_making(store: TaskStore) -> None:
+async def test_the_outbox_has_every_row_in_the_order_of_creation(store: TaskStore) -> None:
     await keep_task(store, "a")
     await keep_task(store, "b", starting())
     await store.change("a", starting())
@@ -296,7 +296,7 @@ async def test_the_outbox_has_every_message_in_the_order_of_their_making(store: 
     assert all(row.message.data["version"] == row.version for row in rows)
 
 
-async def test_what_is_published_leaves_the_outbox_and_its_place_stays_with_the_task(
+async def test_published_rows_leave_the_outbox_and_their_position_is_kept(
     store: TaskStore,
 ) -> None:
     await keep_task(store, "a", starting(), updating())
@@ -318,7 +318,7 @@ async def test_what_is_published_leaves_the_outbox_and_its_place_stays_with_the_
     assert await store.outbox_depth() == 2
 
 
-async def test_a_message_that_is_published_twice_over_does_no_harm(store: TaskStore) -> None:
+async def test_marking_rows_twice_has_no_effect(store: TaskStore) -> None:
     await keep_task(store, "a", starting())
     published = await publish_all(store)
     await store.mark_published(published)

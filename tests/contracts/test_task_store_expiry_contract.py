@@ -42,7 +42,7 @@ async def expire(store: TaskStore, seconds: float, **values: Any) -> list[str]:
 # --- expiry -------------------------------------------------------------------------------------------
 
 
-async def test_what_ended_too_long_ago_is_forgotten_and_known_to_have_been(store: TaskStore) -> None:
+async def test_tasks_that_ended_too_long_ago_are_deleted_and_gone(store: TaskStore) -> None:
     await keep_task(store, "old", starting(), updating(text="text"), completing(10))
     await keep_task(store, "young", starting(), failing(11))
     await keep_task(store, "running", starting())
@@ -62,7 +62,7 @@ async def test_what_ended_too_long_ago_is_forgotten_and_known_to_have_been(store
     assert [task.id for task in await store.find()] == ["pending", "running", "young"]
 
 
-async def test_too_many_of_a_kind_go_those_that_ended_first_and_never_what_is_unfinished(
+async def test_excess_tasks_are_deleted_in_the_order_of_their_ends(
     store: TaskStore,
 ) -> None:
     for task_id, end in (("a", 30), ("b", 10), ("c", 20)):
@@ -79,7 +79,7 @@ async def test_too_many_of_a_kind_go_those_that_ended_first_and_never_what_is_un
     assert [task.id for task in await store.find()] == ["running", "other"]
 
 
-async def test_bounds_hold_by_kind_and_age_and_number_together(store: TaskStore) -> None:
+async def test_limits_of_age_and_number_apply_together_by_kind(store: TaskStore) -> None:
     for n in range(6):
         await keep_task(store, f"k{n}", starting(), completing(10 + n))
         await keep_task(store, f"j{n}", starting(), completing(10 + n), kind="j")
@@ -111,7 +111,7 @@ async def gone(store: TaskStore, task_id: str) -> bool:
     return isinstance(caught.value, Gone)
 
 
-async def test_that_it_was_there_is_forgotten_in_its_time(store: TaskStore) -> None:
+async def test_tombstones_expire(store: TaskStore) -> None:
     for task_id, seconds in (("a", 100), ("b", 150)):
         await keep_task(store, task_id, starting(), completing(10))
         await publish_all(store)
@@ -123,7 +123,7 @@ async def test_that_it_was_there_is_forgotten_in_its_time(store: TaskStore) -> N
     assert (await store.get("a")).version == 1
 
 
-async def test_of_so_many_it_is_remembered_that_they_were_there(store: TaskStore) -> None:
+async def test_the_number_of_tombstones_is_limited(store: TaskStore) -> None:
     for n in range(5):
         await keep_task(store, f"t{n}", starting(), completing(n))
     await publish_all(store)
@@ -131,7 +131,7 @@ async def test_of_so_many_it_is_remembered_that_they_were_there(store: TaskStore
     assert [await gone(store, f"t{n}") for n in range(5)] == [False, False, False, True, True]
 
 
-async def test_an_id_that_is_used_again_has_nothing_of_what_it_was(store: TaskStore) -> None:
+async def test_a_reused_id_keeps_nothing_of_the_old_task(store: TaskStore) -> None:
     await keep_task(store, "t", starting(), updating(text="old", fields={"x": 1}), completing(10))
     await publish_all(store)
     await expire(store, 900, default=Bounds(1, 0), max_tombstones=0)
@@ -147,7 +147,7 @@ async def test_an_id_that_is_used_again_has_nothing_of_what_it_was(store: TaskSt
 # --- on disk --------------------------------------------------------------------------------------------
 
 
-async def test_a_file_that_is_opened_again_has_everything(tmp_path: Path) -> None:
+async def test_a_reopened_file_has_everything(tmp_path: Path) -> None:
     path = str(tmp_path / "tasks.db")
     async with open_sqlite(path) as store:
         await keep_task(store, "gone", starting(), completing(1))

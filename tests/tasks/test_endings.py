@@ -86,7 +86,7 @@ async def end_one(rig: Rig, task_id: str = "t", how: str = "complete") -> None:
     ("how", "status"),
     [("complete", Status.COMPLETED), ("fail", Status.FAILED), ("cancel", Status.CANCELLED)],
 )
-async def test_every_end_is_told_once_with_the_task_as_it_ended(
+async def test_the_kind_is_called_once_with_the_ended_task(
     autojump_clock: Clock, how: str, status: Status
 ) -> None:
     ledger = Ledger()
@@ -99,7 +99,7 @@ async def test_every_end_is_told_once_with_the_task_as_it_ended(
         assert await rig.store.ending() == []
 
 
-async def test_a_task_that_fails_at_its_deadline_or_with_its_process_has_ended_too(
+async def test_deadlines_and_restarts_are_ends_too(
     autojump_clock: Clock,
 ) -> None:
     ledger, store = Ledger(), MemoryTaskStore()
@@ -119,7 +119,7 @@ async def test_a_task_that_fails_at_its_deadline_or_with_its_process_has_ended_t
     ]
 
 
-async def test_the_end_is_in_the_log_before_the_call_and_the_row_is_kept_until_after_it(
+async def test_the_call_follows_the_log_and_precedes_the_removal_of_the_row(
     autojump_clock: Clock,
 ) -> None:
     ledger = Ledger()
@@ -158,7 +158,7 @@ async def test_a_call_that_raises_is_repeated_until_it_succeeds(
         assert rig.metric("task_outbox_depth") == 0
 
 
-async def test_a_stream_of_a_task_that_is_ending_begins_with_its_end(autojump_clock: Clock) -> None:
+async def test_a_stream_of_an_ending_task_has_its_position(autojump_clock: Clock) -> None:
     ledger = Ledger()
     ledger.failing = {"t"}
     store = MemoryTaskStore()
@@ -172,7 +172,7 @@ async def test_a_stream_of_a_task_that_is_ending_begins_with_its_end(autojump_cl
 
 
 @pytest.mark.parametrize("trouble", ["failing", "hanging"])
-async def test_other_tasks_go_on_while_more_than_a_batch_is_stuck(
+async def test_more_stuck_endings_than_a_batch_delay_no_other_task(
     autojump_clock: Clock, trouble: str
 ) -> None:
     ledger, others = Ledger(), Ledger()
@@ -199,7 +199,7 @@ async def test_other_tasks_go_on_while_more_than_a_batch_is_stuck(
         assert rig.metric("task_outbox_depth") == 0
 
 
-async def test_a_call_that_hangs_is_given_up_and_repeated(autojump_clock: Clock) -> None:
+async def test_a_call_that_hangs_times_out_and_is_repeated(autojump_clock: Clock) -> None:
     ledger = Ledger()
     ledger.hanging = {"t"}
     async with run_rig(kinds=[counted(ledger)]) as rig:
@@ -212,7 +212,7 @@ async def test_a_call_that_hangs_is_given_up_and_repeated(autojump_clock: Clock)
         await rig.drained()
 
 
-async def test_after_a_crash_the_call_is_made_and_the_end_is_not_published_again(tmp_path: Path) -> None:
+async def test_a_crash_during_the_call_repeats_it_and_publishes_nothing(tmp_path: Path) -> None:
     ledger, log = Ledger(), FailingLog()
     ledger.hanging = {"t"}
     path = str(tmp_path / "tasks.db")
@@ -233,7 +233,7 @@ async def test_after_a_crash_the_call_is_made_and_the_end_is_not_published_again
         assert [event.id for event in await rig.published("t")] == [event.id for event in before]
 
 
-async def test_a_crash_between_the_log_and_the_store_makes_the_call_all_the_same(tmp_path: Path) -> None:
+async def test_a_crash_between_log_and_store_leads_to_the_call(tmp_path: Path) -> None:
     ledger, log = Ledger(), FailingLog()
     log.fail_after = 1
     path = str(tmp_path / "tasks.db")
@@ -251,7 +251,7 @@ async def test_a_crash_between_the_log_and_the_store_makes_the_call_all_the_same
         assert len(await rig.published("t")) == 3
 
 
-async def test_a_store_that_could_not_note_the_publishing_makes_one_call(autojump_clock: Clock) -> None:
+async def test_a_failure_to_mark_rows_leads_to_one_call(autojump_clock: Clock) -> None:
     ledger, store = Ledger(), ForgetfulStore()
     async with run_rig(store=store, kinds=[counted(ledger)]) as rig:
         store.fail_marks = 3
@@ -260,7 +260,7 @@ async def test_a_store_that_could_not_note_the_publishing_makes_one_call(autojum
         assert ledger.ids == ["t"]
 
 
-async def test_a_kind_that_is_gone_after_a_restart_leaves_nothing_behind(autojump_clock: Clock) -> None:
+async def test_an_ending_of_a_removed_kind_is_dropped(autojump_clock: Clock) -> None:
     ledger, store = Ledger(), MemoryTaskStore()
     ledger.failing = {"t"}
     async with run_rig(store=store, kinds=[counted(ledger)]) as rig:

@@ -15,7 +15,7 @@ from tests.support.task_rig import SetClock, check_history, make_rig, names, run
 Clock = trio.testing.MockClock
 
 
-async def test_after_a_restart_what_ran_here_has_failed_and_what_waited_runs(autojump_clock: Clock) -> None:
+async def test_a_restart_fails_running_local_tasks_and_runs_pending_ones(autojump_clock: Clock) -> None:
     store: TaskStore = MemoryTaskStore()
     async with run_rig(store=store, kinds=[local(hang)], max_running=2) as rig:
         for task_id in ("a", "b", "c"):
@@ -44,7 +44,7 @@ async def test_after_a_restart_what_ran_here_has_failed_and_what_waited_runs(aut
         }
 
 
-async def test_after_a_restart_workers_elsewhere_get_time_to_come_back(autojump_clock: Clock) -> None:
+async def test_a_restart_extends_the_leases_of_workers_elsewhere(autojump_clock: Clock) -> None:
     store = MemoryTaskStore()
     rig = make_rig(store=store, lease_seconds=30.0)
     for task_id, lease_seconds in (("short", 5), ("long", 600)):
@@ -60,7 +60,7 @@ async def test_after_a_restart_workers_elsewhere_get_time_to_come_back(autojump_
         assert trio.current_time() == pytest.approx(600, abs=2)
 
 
-async def test_a_worker_that_says_nothing_for_too_long_has_lost_its_task(autojump_clock: Clock) -> None:
+async def test_a_task_fails_as_stalled_when_its_lease_runs_out(autojump_clock: Clock) -> None:
     async with run_rig(kinds=[Kind(name="remote")], sweep_seconds=1.0) as rig:
         await rig.tasks.create("remote", id="t", timeout_seconds=1000)
         claimed = await rig.tasks.claim(["remote"], "w", lease_seconds=10)
@@ -78,7 +78,7 @@ async def test_a_worker_that_says_nothing_for_too_long_has_lost_its_task(autojum
         assert rig.metric("task_leases_stalled_total") == 1
 
 
-async def test_what_is_worked_on_here_is_held_for_as_long_as_it_takes(autojump_clock: Clock) -> None:
+async def test_the_leases_of_local_work_are_renewed(autojump_clock: Clock) -> None:
     async def work(progress: Progress) -> Any:
         await trio.sleep(5000)
         return 1
@@ -92,7 +92,7 @@ async def test_what_is_worked_on_here_is_held_for_as_long_as_it_takes(autojump_c
         assert (await rig.ended("t")).status is Status.COMPLETED
 
 
-async def test_a_process_that_was_asleep_keeps_what_it_works_on(autojump_clock: Clock) -> None:
+async def test_a_suspended_process_keeps_its_running_tasks(autojump_clock: Clock) -> None:
     clock = SetClock()
     async with run_rig(kinds=[local(hang)], now=clock, lease_seconds=30.0, sweep_seconds=1.0) as rig:
         await rig.tasks.create("local", id="t", timeout_seconds=10_000)
@@ -105,7 +105,7 @@ async def test_a_process_that_was_asleep_keeps_what_it_works_on(autojump_clock: 
         assert task.lease_until > clock()
 
 
-async def test_the_runner_looks_on_when_one_look_failed(autojump_clock: Clock) -> None:
+async def test_a_failed_sweep_is_followed_by_the_next(autojump_clock: Clock) -> None:
     store = UnsteadyStore(failures=3)
     async with run_rig(store=store) as rig:
         await rig.tasks.create("remote", id="t", timeout_seconds=5)
@@ -115,7 +115,7 @@ async def test_the_runner_looks_on_when_one_look_failed(autojump_clock: Clock) -
 # --- expiry ---
 
 
-async def test_what_ended_is_kept_for_its_time_and_in_its_number(autojump_clock: Clock) -> None:
+async def test_ended_tasks_are_kept_within_age_and_number(autojump_clock: Clock) -> None:
     async def work(progress: Progress) -> Any:
         return 1
 
@@ -137,7 +137,7 @@ async def test_what_ended_is_kept_for_its_time_and_in_its_number(autojump_clock:
         assert sum(rig.metrics.counts.values()) == 0
 
 
-def test_each_runner_is_a_worker_of_its_own() -> None:
+def test_each_runner_has_a_worker_name_of_its_own() -> None:
     rig = make_rig()
     assert Runner(rig.tasks).worker != rig.runner.worker
     assert rig.runner.worker.startswith("local:")

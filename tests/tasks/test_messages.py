@@ -63,7 +63,7 @@ def test_further_fields_never_replace_the_standard_ones(task: Task) -> None:
     )
 
 
-def test_the_snapshot_is_all_that_a_late_follower_needs(task: Task) -> None:
+def test_a_snapshot_has_the_whole_current_state(task: Task) -> None:
     message = make_snapshot(task, "text so far")
     assert message.type == "status"
     assert message.data["snapshot"] is True
@@ -86,7 +86,7 @@ def test_the_snapshot_is_all_that_a_late_follower_needs(task: Task) -> None:
     assert "error" not in message.data
 
 
-def test_the_snapshot_of_a_task_that_failed_says_why(task: Task) -> None:
+def test_the_snapshot_of_a_failed_task_has_the_reason(task: Task) -> None:
     failed = operations.fail(task, NOON, code="no-data", detail="nothing was found").task
     data = make_snapshot(failed, "").data
     assert (data["error"], data["code"], data["status"]) == ("nothing was found", "no-data", "failed")
@@ -106,11 +106,11 @@ def test_a_task_as_json_shows_neither_its_lease_nor_its_input(task: Task) -> Non
 
 
 @pytest.mark.parametrize(("value", "shown"), [(0.0, "0"), (99.96, "100"), (12.34, "12.3"), (50.0, "50")])
-def test_figures_are_written_as_people_do(value: float, shown: str) -> None:
+def test_numbers_have_one_decimal_at_most(value: float, shown: str) -> None:
     assert str(as_number(value)) == shown
 
 
-def test_the_standard_message_is_the_message_itself(task: Task) -> None:
+def test_the_standard_presentation_is_the_message_on_the_own_topic(task: Task) -> None:
     message = Message("progress", {"x": 1})
     [publication] = standard(task, message)
     assert (publication.topics, publication.message) == (("tasks/t",), message)

@@ -136,7 +136,7 @@ async def test_after_a_crash_between_the_log_and_the_store_no_event_is_repeated(
     assert summarize(after) == expected(5) + expected(5, "u")
 
 
-async def test_events_that_a_process_did_not_publish_the_next_one_does(open_store: OpenStore) -> None:
+async def test_the_next_process_publishes_the_remaining_events(open_store: OpenStore) -> None:
     async with open_store() as store:
         await work_through(make_rig(store=store, now=SetClock(), kinds=[SPREAD]))
     async with open_store() as store:

@@ -59,7 +59,7 @@ async def test_every_message_is_published_in_order_under_the_key_of_its_version(
 
 
 @pytest.mark.parametrize("failures", [1, 5])
-async def test_while_the_log_is_away_the_work_goes_on_and_nothing_is_lost(
+async def test_an_unavailable_log_delays_events_and_loses_none(
     autojump_clock: trio.testing.MockClock, failures: int
 ) -> None:
     log = FailingLog()
@@ -76,7 +76,7 @@ async def test_while_the_log_is_away_the_work_goes_on_and_nothing_is_lost(
         assert rig.metric("task_outbox_depth") == await rig.store.outbox_depth() == 0
 
 
-async def test_a_log_whose_answer_is_lost_is_asked_again_and_repeats_nothing(
+async def test_a_lost_answer_of_the_log_repeats_no_event(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     log = FailingLog()
@@ -91,7 +91,7 @@ async def test_a_log_whose_answer_is_lost_is_asked_again_and_repeats_nothing(
         assert rig.metric("task_publish_failures_total") == 4
 
 
-async def test_a_store_that_could_not_note_what_was_published_repeats_nothing(
+async def test_a_failure_to_mark_rows_repeats_no_event(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     store = ForgetfulStore()
@@ -105,7 +105,7 @@ async def test_a_store_that_could_not_note_what_was_published_repeats_nothing(
         assert rig.metric("task_outbox_depth") == 0
 
 
-async def test_after_a_crash_between_the_log_and_the_store_another_publisher_goes_on(tmp_path: Path) -> None:
+async def test_a_crash_between_log_and_store_repeats_no_event(tmp_path: Path) -> None:
     log = FailingLog()
     path = str(tmp_path / "tasks.db")
     log.fail_after = 1
@@ -129,7 +129,7 @@ async def test_after_a_crash_between_the_log_and_the_store_another_publisher_goe
         assert (snapshot.published_version, snapshot.published_id) == (6, before[-1].id)
 
 
-async def test_what_a_process_did_not_publish_the_next_one_does(tmp_path: Path) -> None:
+async def test_the_next_process_publishes_the_remaining_rows(tmp_path: Path) -> None:
     path = str(tmp_path / "tasks.db")
     async with open_sqlite(path) as store:
         await work_through(make_rig(store=store, now=SetClock()), "t")
@@ -140,7 +140,7 @@ async def test_what_a_process_did_not_publish_the_next_one_does(tmp_path: Path) 
             check_history(await rig.published("t"), "t")
 
 
-async def test_more_than_the_hub_lets_ahead_is_published_in_smaller_parts(
+async def test_a_lagging_hub_is_given_smaller_batches(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     rig = make_rig(hub=HubSettings(max_lag_events=10, batch_events=5))
@@ -155,7 +155,7 @@ async def test_more_than_the_hub_lets_ahead_is_published_in_smaller_parts(
 
 
 @pytest.mark.parametrize(("end", "kind_of_end"), [("complete", "complete"), ("fail", "error")])
-async def test_a_message_that_is_too_large_is_published_with_less(
+async def test_a_message_that_is_too_large_is_reduced(
     autojump_clock: trio.testing.MockClock, end: str, kind_of_end: str
 ) -> None:
     def swell(task: Task, message: Message) -> list[Publication]:
@@ -180,7 +180,7 @@ async def test_a_message_that_is_too_large_is_published_with_less(
 
 
 @pytest.mark.parametrize("type", ["heartbeat", "two\nlines"])
-async def test_a_kind_that_names_a_type_which_is_none_does_not_stop_the_outbox(
+async def test_an_invalid_event_type_does_not_stop_the_outbox(
     autojump_clock: trio.testing.MockClock, type: str
 ) -> None:
     kind = Kind(name="remote", present=lambda task, message: own(task, Message(type, message.data)))
@@ -202,7 +202,7 @@ def raise_(task: Task, message: Message) -> list[Publication]:
         lambda *_: None,
     ],
 )
-async def test_a_kind_that_fails_to_present_is_presented_as_it_is(
+async def test_a_kind_that_fails_to_present_gets_the_standard_message(
     autojump_clock: trio.testing.MockClock, present: Any
 ) -> None:
     async with run_rig(kinds=[Kind(name="remote", present=present)]) as rig:
@@ -215,7 +215,7 @@ async def test_a_kind_that_fails_to_present_is_presented_as_it_is(
 # --- ids that are used again --------------------------------------------------------------------------
 
 
-async def test_an_id_that_the_log_still_knows_gets_events_of_its_own(
+async def test_a_reused_id_publishes_its_own_events_despite_known_keys(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     """The store has forgotten that the task was there, by number; the log has not, by age."""
@@ -249,7 +249,7 @@ async def test_an_id_that_the_log_still_knows_gets_events_of_its_own(
         assert (view.position, view.task.version) == (again[-1].id, 8)
 
 
-async def test_limits_for_publishers_do_not_silence_a_task() -> None:
+async def test_limits_of_publishers_leave_room_for_the_end_of_a_task() -> None:
     tiny = EventSettings(max_event_bytes=1, max_topic_bytes=1, max_idempotency_key_bytes=1)
     async with run_rig(limits=tiny) as rig:
         task = await rig.tasks.create("remote", id="x" * 128, worker="w")

@@ -29,7 +29,7 @@ async def report(rig: Rig, lease: str | None = None, **values: Any) -> Any:
     return await rig.tasks.report("t", Report(lease=lease, **values))
 
 
-async def test_all_of_a_report_holds_in_one_transaction(rig: Rig) -> None:
+async def test_a_report_is_applied_in_one_transaction(rig: Rig) -> None:
     task = await report(
         rig,
         step=StepReport("a", "completed", message="done"),
@@ -46,7 +46,7 @@ async def test_all_of_a_report_holds_in_one_transaction(rig: Rig) -> None:
     assert (await rig.tasks.text("t"), await rig.tasks.result("t")) == ("text", {"n": 1})
 
 
-async def test_of_a_report_that_is_refused_nothing_holds(rig: Rig) -> None:
+async def test_a_rejected_report_changes_nothing(rig: Rig) -> None:
     before = await rig.tasks.get("t")
     await refused(InvalidField, "progress", lambda: report(rig, step=StepReport("a"), progress=101))
     await refused(InvalidField, "status", lambda: report(rig, step=StepReport("a"), fields={"status": "x"}))
@@ -62,7 +62,7 @@ async def test_of_a_report_that_is_refused_nothing_holds(rig: Rig) -> None:
     assert await rig.tasks.get("t") == before
 
 
-async def test_a_pending_task_is_nobodys_to_report_on(rig: Rig) -> None:
+async def test_a_report_on_a_pending_task_is_rejected(rig: Rig) -> None:
     await rig.tasks.create("k", id="waits")
     for values in ({"status": "failed", "error": ReportedFailure("no")}, {"status": "cancelled"}, {}):
         with pytest.raises(LeaseLost):
@@ -70,7 +70,7 @@ async def test_a_pending_task_is_nobodys_to_report_on(rig: Rig) -> None:
     assert (await rig.tasks.get("waits")).version == 1
 
 
-async def test_each_report_lets_its_worker_hold_the_task_for_longer(rig: Rig) -> None:
+async def test_each_report_renews_the_lease(rig: Rig) -> None:
     clock = rig.tasks.now
     assert isinstance(clock, SetClock)
     reports: list[tuple[dict[str, Any], float]] = [
@@ -122,7 +122,7 @@ async def test_a_heartbeat_publishes_nothing(rig: Rig, values: dict[str, Any]) -
     assert rig.metrics.counts == dict(await rig.store.counts())
 
 
-def test_the_changes_of_a_report_follow_from_the_task_and_the_time_alone() -> None:
+def test_the_changes_of_a_report_depend_on_task_and_time_alone() -> None:
     task = operations.create(id="t", kind="k", now=NOON, timeout_seconds=60).task
     task = operations.start(task, NOON, worker="w", lease="lease", lease_seconds=30).task
 
@@ -142,14 +142,14 @@ def test_the_changes_of_a_report_follow_from_the_task_and_the_time_alone() -> No
     assert renewed.task == attrs.evolve(task, lease_until=NOON + timedelta(seconds=9))
 
 
-async def test_a_worker_learns_from_its_report_that_its_task_was_cancelled(rig: Rig) -> None:
+async def test_a_report_on_a_cancelled_task_returns_it_unchanged(rig: Rig) -> None:
     lease = (await rig.tasks.get("t")).lease
     cancelled = await rig.tasks.cancel("t")
     for values in LATE_REPORTS:
         assert await report(rig, lease=lease, **values) == cancelled
 
 
-async def test_after_another_end_a_report_is_refused(rig: Rig) -> None:
+async def test_a_report_on_an_ended_task_is_rejected(rig: Rig) -> None:
     lease = (await rig.tasks.get("t")).lease
     await rig.tasks.fail("t", "so it is")
     for values in LATE_REPORTS:

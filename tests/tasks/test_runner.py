@@ -26,7 +26,7 @@ async def run_one(work: Work, *, settings: dict[str, Any] | None = None, **kind:
 # --- results ----------------------------------------------------------------------------------------
 
 
-async def test_work_is_given_its_task_and_its_result_is_kept(autojump_clock: Clock) -> None:
+async def test_work_gets_its_task_and_its_result_is_stored(autojump_clock: Clock) -> None:
     async def work(progress: Progress) -> Any:
         assert (progress.id, progress.owner, progress.input) == ("t", "o", {"n": 4})
         assert progress.task.status is Status.RUNNING
@@ -54,7 +54,7 @@ async def test_work_is_given_its_task_and_its_result_is_kept(autojump_clock: Clo
     assert events[5].value["result"] == {"n": 5}
 
 
-async def test_a_result_that_is_no_json_fails_the_task_and_says_why(autojump_clock: Clock) -> None:
+async def test_a_result_that_is_not_json_fails_the_task_with_a_reason(autojump_clock: Clock) -> None:
     async def work(progress: Progress) -> Any:
         return {"what": object()}
 
@@ -64,7 +64,7 @@ async def test_a_result_that_is_no_json_fails_the_task_and_says_why(autojump_clo
     assert "JSON" in detail
 
 
-async def test_a_result_that_is_too_large_fails_the_task_and_says_why(autojump_clock: Clock) -> None:
+async def test_a_result_that_is_too_large_fails_the_task_with_a_reason(autojump_clock: Clock) -> None:
     async def work(progress: Progress) -> Any:
         return "x" * 1000
 
@@ -75,7 +75,7 @@ async def test_a_result_that_is_too_large_fails_the_task_and_says_why(autojump_c
 
 
 @pytest.mark.parametrize("compress", [True, False, None])
-async def test_a_large_result_is_fetched_and_not_in_the_last_message(
+async def test_a_large_result_is_stored_but_not_in_the_last_message(
     autojump_clock: Clock, compress: bool | None
 ) -> None:
     async def work(progress: Progress) -> Any:
@@ -89,7 +89,7 @@ async def test_a_large_result_is_fetched_and_not_in_the_last_message(
     assert (len(raw) < 1000) is (compress is True)
 
 
-async def test_there_is_no_result_before_the_end_nor_of_a_task_that_failed(autojump_clock: Clock) -> None:
+async def test_unfinished_and_failed_tasks_have_no_result(autojump_clock: Clock) -> None:
     async with run_rig(kinds=[local(hang)]) as rig:
         await rig.tasks.create("local", id="t")
         with pytest.raises(NotReady) as caught:
@@ -113,7 +113,7 @@ async def test_there_is_no_result_before_the_end_nor_of_a_task_that_failed(autoj
         (WorkFailed("a\ud800b"), "failed", "a?b"),
     ],
 )
-async def test_work_says_why_it_cannot_go_on(
+async def test_failed_work_gives_the_reason(
     autojump_clock: Clock, error: Exception, code: str, detail: str
 ) -> None:
     async def work(progress: Progress) -> Any:
@@ -123,7 +123,7 @@ async def test_work_says_why_it_cannot_go_on(
     assert why(task) == (Status.FAILED, code, detail)
 
 
-async def test_what_goes_wrong_by_surprise_is_not_told_to_clients_and_others_go_on(
+async def test_an_unexpected_error_is_hidden_from_clients_and_stops_no_other_task(
     autojump_clock: Clock,
 ) -> None:
     async def work(progress: Progress) -> Any:
@@ -141,7 +141,7 @@ async def test_what_goes_wrong_by_surprise_is_not_told_to_clients_and_others_go_
         assert (await rig.ended("u")).status is Status.COMPLETED
 
 
-async def test_a_kind_that_cannot_present_its_end_ends_all_the_same(autojump_clock: Clock) -> None:
+async def test_a_kind_that_fails_to_present_the_end_still_ends(autojump_clock: Clock) -> None:
     async def work(progress: Progress) -> Any:
         return 1
 
@@ -156,7 +156,7 @@ async def test_a_kind_that_cannot_present_its_end_ends_all_the_same(autojump_clo
 
 
 @pytest.mark.parametrize("fails", [True, False])
-async def test_the_end_of_work_is_stored_once_the_store_takes_it(autojump_clock: Clock, fails: bool) -> None:
+async def test_the_end_of_work_is_retried_until_it_is_stored(autojump_clock: Clock, fails: bool) -> None:
     async def work(progress: Progress) -> Any:
         if fails:
             raise WorkFailed("so it is")
@@ -170,7 +170,7 @@ async def test_the_end_of_work_is_stored_once_the_store_takes_it(autojump_clock:
 # --- how many, and how long -----------------------------------------------------------------------------
 
 
-async def test_so_many_run_at_once_and_the_oldest_first(autojump_clock: Clock) -> None:
+async def test_at_most_max_running_tasks_run_and_the_oldest_start_first(autojump_clock: Clock) -> None:
     running_now: list[str] = []
     begun: list[str] = []
     most = 0
@@ -205,7 +205,7 @@ async def test_so_many_run_at_once_and_the_oldest_first(autojump_clock: Clock) -
         ({}, {"timeout_seconds": 20.0}, 7.5, 7.5),
     ],
 )
-async def test_work_that_takes_too_long_is_cancelled_and_its_task_failed(
+async def test_work_is_cancelled_and_failed_at_its_deadline(
     autojump_clock: Clock,
     settings: dict[str, float],
     kind: dict[str, float],
@@ -229,7 +229,7 @@ async def test_work_that_takes_too_long_is_cancelled_and_its_task_failed(
         check_history(await rig.published("t"), "t")
 
 
-async def test_work_that_breaks_when_its_time_is_over_has_run_out_of_time(autojump_clock: Clock) -> None:
+async def test_work_that_raises_when_cancelled_at_its_deadline_timed_out(autojump_clock: Clock) -> None:
     async def work(progress: Progress) -> None:
         try:
             await trio.sleep_forever()
@@ -240,7 +240,7 @@ async def test_work_that_breaks_when_its_time_is_over_has_run_out_of_time(autoju
     assert why(task)[:2] == (Status.FAILED, "timeout")
 
 
-async def test_work_that_does_not_heed_its_timeout_is_ended_without_it(autojump_clock: Clock) -> None:
+async def test_work_that_ignores_its_timeout_is_failed_by_the_sweep(autojump_clock: Clock) -> None:
     async def work(progress: Progress) -> Any:
         with trio.CancelScope(shield=True):
             await trio.sleep(100)
@@ -254,7 +254,7 @@ async def test_work_that_does_not_heed_its_timeout_is_ended_without_it(autojump_
         check_history(await rig.published("t"), "t")
 
 
-async def test_a_task_that_nobody_takes_up_fails_at_its_deadline(autojump_clock: Clock) -> None:
+async def test_a_pending_task_fails_at_its_deadline(autojump_clock: Clock) -> None:
     async with run_rig(kinds=[Kind(name="remote")], sweep_seconds=1.0) as rig:
         await rig.tasks.create("remote", id="t", timeout_seconds=5)
         assert why(await rig.ended("t"))[:2] == (Status.FAILED, "timeout")

@@ -15,7 +15,7 @@ Clock = trio.testing.MockClock
 
 
 @pytest.mark.parametrize("how", ["cancel", "fail"])
-async def test_a_task_that_is_ended_from_elsewhere_cancels_its_work(autojump_clock: Clock, how: str) -> None:
+async def test_ending_a_task_from_elsewhere_cancels_its_work(autojump_clock: Clock, how: str) -> None:
     seen: list[str] = []
 
     async def work(progress: Progress) -> None:
@@ -47,7 +47,7 @@ async def test_a_task_that_is_ended_from_elsewhere_cancels_its_work(autojump_clo
 
 
 @pytest.mark.parametrize("how", ["returns", "raises", "goes on"])
-async def test_however_work_takes_its_cancellation_the_first_end_holds(
+async def test_the_first_end_stays_whatever_cancelled_work_does(
     autojump_clock: Clock, how: str
 ) -> None:
     async def work(progress: Progress) -> Any:
@@ -72,7 +72,7 @@ async def test_however_work_takes_its_cancellation_the_first_end_holds(
         await rig.ended("u")
 
 
-async def test_a_task_cancelled_while_it_is_being_taken_up_is_not_worked_on(autojump_clock: Clock) -> None:
+async def test_a_task_cancelled_during_its_claim_is_not_run(autojump_clock: Clock) -> None:
     begun: list[str] = []
 
     async def work(progress: Progress) -> Any:
@@ -93,7 +93,7 @@ async def test_a_task_cancelled_while_it_is_being_taken_up_is_not_worked_on(auto
         check_history(await rig.published("t"), "t")
 
 
-async def test_who_ends_the_runner_cancels_the_work_and_leaves_its_task_to_the_next(
+async def test_cancelling_the_runner_cancels_work_and_leaves_its_task_running(
     autojump_clock: Clock,
 ) -> None:
     ended: list[str] = []

@@ -68,7 +68,7 @@ async def steps_said(rig: Rig) -> list[tuple[str, str, float]]:
     ]
 
 
-async def test_a_stage_says_its_beginning_its_progress_and_its_end(autojump_clock: Clock) -> None:
+async def test_a_step_publishes_its_start_progress_and_end(autojump_clock: Clock) -> None:
     async def work(progress: Progress) -> None:
         async with step("parse", weight=3, message="reading") as running:
             assert running.name == "parse"
@@ -92,7 +92,7 @@ async def test_a_stage_says_its_beginning_its_progress_and_its_end(autojump_cloc
     assert task.details == {"lines": 40, "lineItems": 7}
 
 
-async def test_planned_stages_keep_their_weights(autojump_clock: Clock) -> None:
+async def test_planned_steps_keep_their_weights(autojump_clock: Clock) -> None:
     seen: list[float] = []
 
     async def work(progress: Progress) -> None:
@@ -105,7 +105,7 @@ async def test_planned_stages_keep_their_weights(autojump_clock: Clock) -> None:
     assert seen == [10, 60]
 
 
-async def test_a_stage_needs_no_handle_however_deep_it_is(autojump_clock: Clock) -> None:
+async def test_step_finds_its_task_at_any_depth(autojump_clock: Clock) -> None:
     async def read(line: int) -> None:
         async with step(f"line {line}") as running:
             await running.update(50)
@@ -125,7 +125,7 @@ async def test_a_stage_needs_no_handle_however_deep_it_is(autojump_clock: Clock)
     assert len(await steps_said(rig)) == 2 + 3 * 3
 
 
-async def test_stages_of_two_tasks_do_not_meet(autojump_clock: Clock) -> None:
+async def test_steps_of_parallel_tasks_are_separate(autojump_clock: Clock) -> None:
     async def work(progress: Progress) -> None:
         await trio.sleep(1)
         async with step(f"of {progress.id}"):
@@ -138,13 +138,13 @@ async def test_stages_of_two_tasks_do_not_meet(autojump_clock: Clock) -> None:
             assert statuses(await rig.ended(task_id)) == {f"of {task_id}": "completed"}
 
 
-async def test_outside_of_a_task_there_are_no_stages() -> None:
+async def test_step_outside_of_a_task_raises() -> None:
     with pytest.raises(RuntimeError, match="no task is running here"):
         async with step("a"):
             pass
 
 
-async def test_after_the_work_there_are_no_stages(autojump_clock: Clock) -> None:
+async def test_step_after_the_end_of_the_work_is_rejected(autojump_clock: Clock) -> None:
     after: list[str] = []
 
     async def late(done: trio.Event) -> None:
@@ -246,7 +246,7 @@ async def test_a_further_field_may_be_called_cause(autojump_clock: Clock) -> Non
         (ValueError("secret"), "internal", "this step failed"),
     ],
 )
-async def test_what_goes_wrong_in_a_stage_fails_it_and_the_task(
+async def test_an_error_in_a_step_fails_step_and_task(
     autojump_clock: Clock, error: Exception, code: str, said: str
 ) -> None:
     recorder = Recorder()
@@ -264,7 +264,7 @@ async def test_what_goes_wrong_in_a_stage_fails_it_and_the_task(
     assert "secret" not in str(await rig.said("t"))
 
 
-async def test_a_stage_may_fail_alone_and_the_work_goes_on_behind_it(autojump_clock: Clock) -> None:
+async def test_step_failed_fails_the_step_alone(autojump_clock: Clock) -> None:
     recorder = Recorder()
     went_on: list[bool] = []
 
@@ -287,7 +287,7 @@ async def test_a_stage_may_fail_alone_and_the_work_goes_on_behind_it(autojump_cl
     ]
 
 
-async def test_a_failure_that_is_too_long_to_say_fails_its_stage_all_the_same(autojump_clock: Clock) -> None:
+async def test_a_long_reason_is_shortened(autojump_clock: Clock) -> None:
     async def work(progress: Progress) -> None:
         async with step("a"):
             raise WorkFailed("x" * 9000, code="long")
@@ -297,7 +297,7 @@ async def test_a_failure_that_is_too_long_to_say_fails_its_stage_all_the_same(au
     assert (task.error.code, task.steps[0].error) == ("long", "x" * 2000)
 
 
-async def test_a_stage_may_be_skipped_for_a_reason(autojump_clock: Clock) -> None:
+async def test_a_step_is_skipped_with_a_reason(autojump_clock: Clock) -> None:
     recorder = Recorder()
 
     async def work(progress: Progress) -> None:
@@ -313,7 +313,7 @@ async def test_a_stage_may_be_skipped_for_a_reason(autojump_clock: Clock) -> Non
     assert recorder.heard[-2:] == [("step_ended", ("a", "skipped", 0)), ("completed",)]
 
 
-async def test_a_stage_that_is_cancelled_fails_with_its_task(autojump_clock: Clock) -> None:
+async def test_a_cancelled_step_fails_with_its_task(autojump_clock: Clock) -> None:
     async def work(progress: Progress) -> None:
         async with step("a"):
             await trio.sleep_forever()
@@ -326,7 +326,7 @@ async def test_a_stage_that_is_cancelled_fails_with_its_task(autojump_clock: Clo
         assert (cut_off.status, cut_off.error) == (StepStatus.FAILED, "not wanted")
 
 
-async def test_a_stage_that_the_work_itself_gives_up_is_over_when_the_task_is(autojump_clock: Clock) -> None:
+async def test_a_step_that_the_work_cancels_ends_with_the_task(autojump_clock: Clock) -> None:
     async def work(progress: Progress) -> None:
         with trio.move_on_after(1):
             async with step("a"):
@@ -336,7 +336,7 @@ async def test_a_stage_that_the_work_itself_gives_up_is_over_when_the_task_is(au
     assert (task.status, task.steps[0].status.ended) == (Status.COMPLETED, True)
 
 
-async def test_the_same_stage_twice_is_refused(autojump_clock: Clock) -> None:
+async def test_a_step_cannot_start_twice(autojump_clock: Clock) -> None:
     async def work(progress: Progress) -> None:
         async with step("a"):
             pass
@@ -348,7 +348,7 @@ async def test_the_same_stage_twice_is_refused(autojump_clock: Clock) -> None:
     assert task.status is Status.COMPLETED
 
 
-async def test_stages_side_by_side_each_say_their_own(autojump_clock: Clock) -> None:
+async def test_messages_of_parallel_steps_are_about_their_own_step(autojump_clock: Clock) -> None:
     async def fetch(name: str, seconds: float) -> None:
         async with step(name) as running:
             await trio.sleep(seconds)
@@ -371,7 +371,7 @@ async def test_stages_side_by_side_each_say_their_own(autojump_clock: Clock) -> 
     assert all(data["message"].startswith(data["step"]) for data in said if data["step_progress"] == 50)
 
 
-async def test_a_handle_does_what_stages_do(autojump_clock: Clock) -> None:
+async def test_the_handle_runs_steps_like_the_function(autojump_clock: Clock) -> None:
     async def work(progress: Progress) -> None:
         async with progress.step("a", weight=2) as first:
             await first.update(50, "half", n=1)
@@ -395,7 +395,7 @@ async def test_a_handle_does_what_stages_do(autojump_clock: Clock) -> None:
     ]
 
 
-async def test_fields_that_cannot_be_said_fail_the_work_and_its_step(autojump_clock: Clock) -> None:
+async def test_reserved_fields_fail_the_work_and_its_step(autojump_clock: Clock) -> None:
     async def work(progress: Progress) -> None:
         with pytest.raises(InvalidField) as caught:
             await progress.update(status="completed")

@@ -17,7 +17,7 @@ from tests.support.task_stores import open_sqlite
 # --- from the beginning ---------------------------------------------------------------------------
 
 
-async def test_a_follower_gets_the_present_state_then_what_comes_then_the_end() -> None:
+async def test_a_follower_gets_snapshot_changes_and_end() -> None:
     async with run_rig() as rig, trio.open_nursery() as nursery:
         task = await begin(rig)
         await update(rig, task, 0)
@@ -37,7 +37,7 @@ async def test_a_follower_gets_the_present_state_then_what_comes_then_the_end() 
         assert follower.messages[-1].data["result"] == 7
 
 
-async def test_a_pending_task_is_followed_too_and_a_cancelled_one_ends() -> None:
+async def test_the_stream_of_a_pending_task_ends_when_it_is_cancelled() -> None:
     async with run_rig() as rig, trio.open_nursery() as nursery:
         await rig.tasks.create("remote", id="t")
         follower = SourceFollower(rig, "t")
@@ -51,7 +51,7 @@ async def test_a_pending_task_is_followed_too_and_a_cancelled_one_ends() -> None
 
 
 @pytest.mark.parametrize("capacity", [2, 256])
-async def test_followers_who_come_at_any_time_behind_a_fast_worker_miss_nothing(capacity: int) -> None:
+async def test_followers_of_a_fast_worker_miss_nothing_whenever_they_connect(capacity: int) -> None:
     followers: list[SourceFollower] = []
     async with run_rig() as rig, trio.open_nursery() as nursery:
         task = await begin(rig)
@@ -70,7 +70,7 @@ async def test_followers_who_come_at_any_time_behind_a_fast_worker_miss_nothing(
     assert len({follower.versions[0] for follower in followers}) > 10
 
 
-async def test_the_same_with_tasks_on_disk() -> None:
+async def test_followers_of_tasks_in_sqlite_miss_nothing() -> None:
     followers: list[SourceFollower] = []
     async with open_sqlite(MEMORY) as store, run_rig(store=store, now=SetClock()) as rig:
         async with trio.open_nursery() as nursery:
@@ -85,7 +85,7 @@ async def test_the_same_with_tasks_on_disk() -> None:
             check_stream(follower, 123)
 
 
-async def test_what_is_stored_and_not_published_yet_is_waited_for(
+async def test_a_new_stream_waits_for_unpublished_versions(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     log = FailingLog()
@@ -111,7 +111,7 @@ async def test_what_is_stored_and_not_published_yet_is_waited_for(
 # --- resuming ---------------------------------------------------------------------------------------
 
 
-async def test_a_client_goes_on_behind_any_event_it_had_without_a_snapshot() -> None:
+async def test_a_client_resumes_after_any_event_without_a_snapshot() -> None:
     async with run_rig() as rig:
         await run_to_end(rig, 5)
         await rig.ended("t")
@@ -126,7 +126,7 @@ async def test_a_client_goes_on_behind_any_event_it_had_without_a_snapshot() -> 
         assert follower.versions == list(range(1, 9))
 
 
-async def test_a_client_that_has_the_end_is_told_that_there_is_nothing_more() -> None:
+async def test_a_client_with_the_last_event_gets_no_stream() -> None:
     async with run_rig() as rig:
         await run_to_end(rig, 2)
         await rig.ended("t")
@@ -138,7 +138,7 @@ async def test_a_client_that_has_the_end_is_told_that_there_is_nothing_more() ->
         assert not (await follow(rig, "t", before)).refused
 
 
-async def test_who_resumes_while_the_task_runs_hears_its_end() -> None:
+async def test_a_client_that_resumes_gets_the_end() -> None:
     async with run_rig() as rig, trio.open_nursery() as nursery:
         task = await begin(rig)
         await update(rig, task, 0)
@@ -152,7 +152,7 @@ async def test_who_resumes_while_the_task_runs_hears_its_end() -> None:
         assert (follower.versions, follower.ended) == ([3, 4], True)
 
 
-async def test_who_comes_after_the_end_gets_the_last_state_and_the_end() -> None:
+async def test_a_new_client_after_the_end_gets_snapshot_and_end() -> None:
     async with run_rig() as rig:
         await run_to_end(rig, 4)
         await rig.ended("t")
@@ -164,7 +164,7 @@ async def test_who_comes_after_the_end_gets_the_last_state_and_the_end() -> None
         assert (await follow(rig, "t", end.id)).refused
 
 
-async def test_what_is_not_there_cannot_be_followed() -> None:
+async def test_a_missing_task_cannot_be_followed() -> None:
     async with run_rig() as rig:
         with pytest.raises(NotFound):
             await follow(rig, "nobody")
@@ -180,7 +180,7 @@ async def test_what_is_not_there_cannot_be_followed() -> None:
 # --- kinds that present it their own way ------------------------------------------------------------------
 
 
-async def test_a_kind_presents_the_snapshot_and_the_end_as_it_does_all_else() -> None:
+async def test_a_kind_presents_snapshot_and_end_too() -> None:
     def present(task: Task, message: Message) -> list[Publication]:
         shown = Message(f"my-{message.type}", {"v": task.version, "of": task.kind})
         return [Publication((task.topic,), shown)]

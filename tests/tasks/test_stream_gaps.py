@@ -17,7 +17,7 @@ HOUR_MS = 3_600_000
 SHORT_RING = HubSettings(ring_events=3, batch_events=3)  # else it has what the log has dropped
 
 
-async def test_a_client_whose_place_the_log_has_dropped_gets_a_snapshot_for_it() -> None:
+async def test_a_cursor_before_the_kept_events_gets_a_snapshot() -> None:
     log = MemoryLog(LogSettings(topic_max_events=4))
     async with run_rig(log=log, hub=SHORT_RING) as rig, trio.open_nursery() as nursery:
         task = await begin(rig)
@@ -35,7 +35,7 @@ async def test_a_client_whose_place_the_log_has_dropped_gets_a_snapshot_for_it()
         check_stream(follower, 24)
 
 
-async def test_a_client_that_stalls_until_the_log_has_dropped_its_place_is_mended() -> None:
+async def test_a_stalled_client_behind_the_kept_events_gets_a_snapshot() -> None:
     log = MemoryLog(LogSettings(topic_max_events=6))
     async with run_rig(log=log, hub=SHORT_RING) as rig, trio.open_nursery() as nursery:
         task = await begin(rig)
@@ -56,7 +56,7 @@ async def test_a_client_that_stalls_until_the_log_has_dropped_its_place_is_mende
         assert sum(follower.snapshots) == 2
 
 
-async def test_an_end_that_the_log_has_dropped_still_comes() -> None:
+async def test_an_end_that_the_log_has_dropped_is_sent() -> None:
     log = MemoryLog(LogSettings(max_events=3))
     async with run_rig(log=log, hub=SHORT_RING) as rig:
         await run_to_end(rig, 5)
@@ -74,7 +74,7 @@ async def test_an_end_that_the_log_has_dropped_still_comes() -> None:
 
 
 @pytest.mark.parametrize("set_by_ms", [HOUR_MS, 1000, -HOUR_MS])
-async def test_after_a_restart_of_the_log_a_running_task_goes_on_behind_a_snapshot(set_by_ms: int) -> None:
+async def test_after_a_restart_of_the_log_a_stream_resumes_with_a_snapshot(set_by_ms: int) -> None:
     store = MemoryTaskStore()
     rig = make_rig(store=store, now=SetClock())
     async with publishing(rig):
@@ -105,7 +105,7 @@ async def test_after_a_restart_of_the_log_a_running_task_goes_on_behind_a_snapsh
 
 
 @pytest.mark.parametrize("set_by_ms", [HOUR_MS, 1000, -HOUR_MS])
-async def test_after_a_restart_of_the_log_a_task_that_had_ended_says_so_once(set_by_ms: int) -> None:
+async def test_after_a_restart_of_the_log_an_end_is_sent_once(set_by_ms: int) -> None:
     store = MemoryTaskStore()
     rig = make_rig(store=store, now=SetClock())
     async with publishing(rig):
@@ -123,7 +123,7 @@ async def test_after_a_restart_of_the_log_a_task_that_had_ended_says_so_once(set
             assert (await follow(rig, "t", follower.messages[-1].id)).refused
 
 
-async def test_an_id_that_is_used_again_is_followed_to_the_end_of_its_own_task() -> None:
+async def test_the_stream_of_a_reused_id_ends_with_its_own_task() -> None:
     clock = SetClock()
     async with run_rig(store=MemoryTaskStore(), now=clock) as rig, trio.open_nursery() as nursery:
         await run_to_end(rig, 2)

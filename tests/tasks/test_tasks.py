@@ -65,14 +65,14 @@ def make_tasks(**settings: Any) -> Tasks:
         ("lease_seconds", {"worker": "me", "lease_seconds": 3601}),
     ],
 )
-async def test_what_a_task_cannot_be_made_of_is_refused_by_name(field: str, values: dict[str, Any]) -> None:
+async def test_invalid_values_of_a_new_task_are_rejected_by_name(field: str, values: dict[str, Any]) -> None:
     tasks = make_tasks()
     await refused(InvalidField, field, lambda: tasks.create(**{"kind": "k", **values}))
     assert await tasks.list() == []
     assert await tasks.store.outbox_depth() == 0
 
 
-async def test_what_is_too_large_is_refused_by_name() -> None:
+async def test_values_that_are_too_large_are_rejected_by_name() -> None:
     tasks = make_tasks(max_input_bytes=10, max_steps=2)
     await refused(TooLarge, "input", lambda: tasks.create("k", input="x" * 20))
     await refused(TooLarge, "steps", lambda: tasks.create("k", steps=[StepPlan(n) for n in "abc"]))
@@ -88,7 +88,7 @@ async def test_the_size_of_an_input_is_limited_by_kind(kind: str, most: int) -> 
     assert await tasks.input(task.id) == fits
 
 
-async def test_an_input_is_read_by_those_who_ask_for_it() -> None:
+async def test_an_input_is_read_separately_from_its_task() -> None:
     tasks = make_tasks()
     task = await tasks.create("k", id="t", input={"naïve": [1, None]})
     assert "naïve" not in str(task) + str(await tasks.get("t")) + str(await tasks.list())
@@ -100,7 +100,7 @@ async def test_an_input_is_read_by_those_who_ask_for_it() -> None:
     assert await tasks.input((await tasks.create("k")).id) is None
 
 
-async def test_an_id_is_made_up_or_chosen_once() -> None:
+async def test_an_id_is_generated_or_chosen_once() -> None:
     tasks = make_tasks()
     made = [await tasks.create("k") for _ in range(20)]
     assert len({task.id for task in made}) == 20
@@ -110,7 +110,7 @@ async def test_an_id_is_made_up_or_chosen_once() -> None:
 
 
 @pytest.mark.parametrize(("kind", "most"), [("k", 3), ("small", 2)])
-async def test_so_many_of_a_kind_may_be_unfinished(kind: str, most: int) -> None:
+async def test_the_number_of_unfinished_tasks_is_limited_by_kind(kind: str, most: int) -> None:
     rig = make_rig(now=SetClock(), kinds=[Kind(name="small", max_kept=2)], max_per_kind=3)
     made = [await rig.tasks.create(kind) for _ in range(most)]
     with pytest.raises(Unavailable) as caught:
@@ -120,7 +120,7 @@ async def test_so_many_of_a_kind_may_be_unfinished(kind: str, most: int) -> None
     await rig.tasks.create(kind)
 
 
-async def test_a_worker_may_hold_a_task_from_its_making() -> None:
+async def test_a_task_can_be_created_with_its_worker() -> None:
     tasks = make_tasks()
     task = await tasks.create("k", worker="me", lease_seconds=12)
     assert (task.status, task.worker, task.version, bool(task.lease)) == (Status.RUNNING, "me", 2, True)
@@ -131,7 +131,7 @@ async def test_a_worker_may_hold_a_task_from_its_making() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "a b", "x" * 65, "é"])
-def test_a_kind_has_a_name_and_is_known_once(name: str) -> None:
+def test_a_kind_has_a_valid_and_unique_name(name: str) -> None:
     tasks = make_tasks()
     with pytest.raises(InvalidField) as refused:
         tasks.register(Kind(name=name))
@@ -192,7 +192,7 @@ async def test_an_end_is_one_call_of_the_store(end: str) -> None:
     assert store.calls == ["change"]
 
 
-async def test_what_a_task_holds_is_bounded() -> None:
+async def test_text_details_and_steps_of_a_task_are_limited() -> None:
     tasks = make_tasks(max_text_bytes=10, max_details_bytes=50, max_steps=1)
     task = await tasks.create("k", id="t", worker="me", steps=[StepPlan("a")])
 
@@ -215,7 +215,7 @@ async def test_what_a_task_holds_is_bounded() -> None:
 # --- claims ---------------------------------------------------------------------------------------------
 
 
-async def test_a_claim_waits_for_a_task_as_long_as_it_is_told(autojump_clock: Clock) -> None:
+async def test_a_claim_waits_for_a_task_up_to_its_timeout(autojump_clock: Clock) -> None:
     tasks = make_tasks()
     assert await tasks.claim(["k"], "me") is None
     assert await tasks.claim(["k"], "me", wait_seconds=20) is None
@@ -237,7 +237,7 @@ async def test_a_claim_waits_for_a_task_as_long_as_it_is_told(autojump_clock: Cl
     assert sorted(claimed.values()) == ["k1", "k2"]
 
 
-async def test_a_claim_is_refused_what_the_server_works_on_and_leases_out_of_bounds() -> None:
+async def test_a_claim_rejects_local_kinds_and_invalid_leases() -> None:
     tasks = make_tasks()
     for with_tasks in (False, True):
         await refused(InvalidField, "kinds", lambda: tasks.claim(["k", "local"], "me"))
@@ -253,7 +253,7 @@ async def test_a_claim_is_refused_what_the_server_works_on_and_leases_out_of_bou
     assert {task.status for task in await tasks.list()} == {Status.PENDING}
 
 
-async def test_who_gives_up_a_claim_takes_nothing(autojump_clock: Clock) -> None:
+async def test_a_cancelled_claim_claims_nothing(autojump_clock: Clock) -> None:
     tasks = make_tasks()
     with trio.move_on_after(5):
         await tasks.claim(["k"], "me", wait_seconds=100)
@@ -282,7 +282,7 @@ async def counted(rig: Rig) -> dict[tuple[str, Status], int]:
     return dict.fromkeys(rig.metrics.counts, 0) | dict(await rig.store.counts())
 
 
-async def test_what_was_there_is_gone_and_not_unknown(autojump_clock: Clock) -> None:
+async def test_a_deleted_task_is_gone_until_its_tombstone_expires(autojump_clock: Clock) -> None:
     async with run_rig(keep_seconds=10.0, tombstone_seconds=100.0) as rig:
         await rig.tasks.create("k", id="t")
         await rig.tasks.cancel("t")
@@ -292,12 +292,12 @@ async def test_what_was_there_is_gone_and_not_unknown(autojump_clock: Clock) -> 
         await refused(NotFound, "id", lambda: rig.tasks.get("t"))
 
 
-def test_the_defaults_are_what_is_promised() -> None:
+def test_the_defaults_of_retention() -> None:
     settings = TaskSettings()
     assert (settings.keep_seconds, settings.max_per_kind) == (24 * 3600, 1000)
 
 
-async def test_a_result_that_is_null_is_a_result() -> None:
+async def test_null_is_a_result() -> None:
     async with run_rig() as rig:
         task = await rig.tasks.create("remote", worker="w")
         await rig.tasks.complete(task.id, None)
