@@ -16,7 +16,7 @@ from .states import Status, StepStatus
 _CODE_CHARS_MAX = 64
 
 Completion = Callable[[Task, datetime], Change]
-"""Complete a task with a result that is already encoded or still to be."""
+"""Build the change that completes a task with the reported result."""
 
 
 class StepReport(Struct, forbid_unknown_fields=True):
@@ -33,7 +33,7 @@ class StepReport(Struct, forbid_unknown_fields=True):
 class ReportedFailure(Struct, forbid_unknown_fields=True):
     """The reason for a failure."""
 
-    detail: Annotated[str, Meta(description="A plain sentence, shown to whoever follows the task.")]
+    detail: Annotated[str, Meta(description="A plain sentence, shown to the task's followers.")]
     code: str = "failed"
 
 

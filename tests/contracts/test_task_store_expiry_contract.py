@@ -1,4 +1,4 @@
-"""What every store of tasks forgets, and when; and what is in its file when that is opened again."""
+"""The contract of the task store: expiry, tombstones and reopened files."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,15 +13,15 @@ from tests.support.task_stores import (
     STORES,
     at,
     completing,
-    everything,
+    contents_of,
+    creating,
     failing,
-    keep_task,
-    making,
     open_sqlite,
     publish_all,
     starting,
+    store_task,
     updating,
-    waiting,
+    waiting_versions,
 )
 
 PLENTY = Bounds(keep_seconds=10_000, max_kept=10_000)
@@ -34,7 +34,7 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 
 async def expire(store: TaskStore, seconds: float, **values: Any) -> list[str]:
-    """Forget what is old by then; the ids of what went."""
+    """Delete expired tasks at a time, and return their ids."""
     bounds = {"bounds": {}, "default": PLENTY, "tombstone_seconds": 1000.0, "max_tombstones": 100, **values}
     return [task.id for task in await store.expire(at(seconds), **bounds)]
 
@@ -43,10 +43,10 @@ async def expire(store: TaskStore, seconds: float, **values: Any) -> list[str]:
 
 
 async def test_tasks_that_ended_too_long_ago_are_deleted_and_gone(store: TaskStore) -> None:
-    await keep_task(store, "old", starting(), updating(text="text"), completing(10))
-    await keep_task(store, "young", starting(), failing(11))
-    await keep_task(store, "running", starting())
-    await keep_task(store, "pending")
+    await store_task(store, "old", starting(), updating(text="text"), completing(10))
+    await store_task(store, "young", starting(), failing(11))
+    await store_task(store, "running", starting())
+    await store_task(store, "pending")
     await publish_all(store)
     default = Bounds(keep_seconds=90, max_kept=100)
     assert await expire(store, 99.9, default=default) == []
@@ -58,7 +58,7 @@ async def test_tasks_that_ended_too_long_ago_are_deleted_and_gone(store: TaskSto
     with pytest.raises(Gone):
         await store.change("old", lambda _: [])
     with pytest.raises(TaskExists):
-        await store.create([making("old")], max_unfinished=9)
+        await store.create([creating("old")], max_unfinished=9)
     assert [task.id for task in await store.find()] == ["pending", "running", "young"]
 
 
@@ -66,9 +66,9 @@ async def test_excess_tasks_are_deleted_in_the_order_of_their_ends(
     store: TaskStore,
 ) -> None:
     for task_id, end in (("a", 30), ("b", 10), ("c", 20)):
-        await keep_task(store, task_id, starting(), completing(end))
-    await keep_task(store, "other", starting(), completing(5), kind="j")
-    await keep_task(store, "running", starting())
+        await store_task(store, task_id, starting(), completing(end))
+    await store_task(store, "other", starting(), completing(5), kind="j")
+    await store_task(store, "running", starting())
     await publish_all(store)
     bounds = {"k": Bounds(keep_seconds=1000, max_kept=3)}
     assert await expire(store, 50, bounds=bounds) == ["b"]
@@ -81,8 +81,8 @@ async def test_excess_tasks_are_deleted_in_the_order_of_their_ends(
 
 async def test_limits_of_age_and_number_apply_together_by_kind(store: TaskStore) -> None:
     for n in range(6):
-        await keep_task(store, f"k{n}", starting(), completing(10 + n))
-        await keep_task(store, f"j{n}", starting(), completing(10 + n), kind="j")
+        await store_task(store, f"k{n}", starting(), completing(10 + n))
+        await store_task(store, f"j{n}", starting(), completing(10 + n), kind="j")
     await publish_all(store)
     gone = await expire(store, 21, bounds={"j": Bounds(9, 5)}, default=Bounds(1000, 2))
     assert sorted(gone) == ["j0", "j1", "j2", "k0", "k1", "k2", "k3"]
@@ -90,7 +90,7 @@ async def test_limits_of_age_and_number_apply_together_by_kind(store: TaskStore)
 
 
 async def test_a_task_stays_until_its_last_message_is_published(store: TaskStore) -> None:
-    await keep_task(store, "t", starting(), completing(10))
+    await store_task(store, "t", starting(), completing(10))
     assert await expire(store, 900, default=Bounds(1, 0)) == []
     assert (await store.get("t")).status is Status.COMPLETED
     await publish_all(store)
@@ -98,7 +98,7 @@ async def test_a_task_stays_until_its_last_message_is_published(store: TaskStore
 
 
 async def test_a_task_stays_while_its_last_row_is_kept(store: TaskStore) -> None:
-    await keep_task(store, "t", starting(), completing(10))
+    await store_task(store, "t", starting(), completing(10))
     await publish_all(store, keep_last=True)
     assert await expire(store, 900, default=Bounds(1, 0)) == []
     await store.mark_ended("t")
@@ -113,35 +113,35 @@ async def gone(store: TaskStore, task_id: str) -> bool:
 
 async def test_tombstones_expire(store: TaskStore) -> None:
     for task_id, seconds in (("a", 100), ("b", 150)):
-        await keep_task(store, task_id, starting(), completing(10))
+        await store_task(store, task_id, starting(), completing(10))
         await publish_all(store)
         await expire(store, seconds, default=Bounds(1, 0), tombstone_seconds=60.0)
     assert [await gone(store, "a"), await gone(store, "b")] == [True, True]
     await expire(store, 160, tombstone_seconds=60.0)
     assert [await gone(store, "a"), await gone(store, "b")] == [False, True]
-    await store.create([making("a")], max_unfinished=1)
+    await store.create([creating("a")], max_unfinished=1)
     assert (await store.get("a")).version == 1
 
 
 async def test_the_number_of_tombstones_is_limited(store: TaskStore) -> None:
     for n in range(5):
-        await keep_task(store, f"t{n}", starting(), completing(n))
+        await store_task(store, f"t{n}", starting(), completing(n))
     await publish_all(store)
     assert len(await expire(store, 900, default=Bounds(1, 0), max_tombstones=2)) == 5
     assert [await gone(store, f"t{n}") for n in range(5)] == [False, False, False, True, True]
 
 
 async def test_a_reused_id_keeps_nothing_of_the_old_task(store: TaskStore) -> None:
-    await keep_task(store, "t", starting(), updating(text="old", fields={"x": 1}), completing(10))
+    await store_task(store, "t", starting(), updating(text="old", fields={"x": 1}), completing(10))
     await publish_all(store)
     await expire(store, 900, default=Bounds(1, 0), max_tombstones=0)
-    made = making("t", 1000)
+    made = creating("t", 1000)
     await store.create([made], max_unfinished=1)
     snapshot = await store.snapshot("t")
     assert (snapshot.task, snapshot.text, snapshot.end) == (made.task, "", None)
     assert (snapshot.published_version, snapshot.published_id) == (0, None)
     assert await store.result("t") is None
-    assert await waiting(store) == [("t", 1)]
+    assert await waiting_versions(store) == [("t", 1)]
 
 
 # --- on disk --------------------------------------------------------------------------------------------
@@ -150,16 +150,16 @@ async def test_a_reused_id_keeps_nothing_of_the_old_task(store: TaskStore) -> No
 async def test_a_reopened_file_has_everything(tmp_path: Path) -> None:
     path = str(tmp_path / "tasks.db")
     async with open_sqlite(path) as store:
-        await keep_task(store, "gone", starting(), completing(1))
+        await store_task(store, "gone", starting(), completing(1))
         await publish_all(store)
         await expire(store, 900, default=Bounds(1, 0))
-        await keep_task(store, "done", starting(), updating(text="text", fields={"x": 1}), completing(10))
+        await store_task(store, "done", starting(), updating(text="text", fields={"x": 1}), completing(10))
         await publish_all(store)
-        await keep_task(store, "runs", starting(), updating(progress=30))
-        await keep_task(store, "waits", raw_input=b'{"a":1}')
-        before = await everything(store)
+        await store_task(store, "runs", starting(), updating(progress=30))
+        await store_task(store, "waits", raw_input=b'{"a":1}')
+        before = await contents_of(store)
     async with open_sqlite(path) as store:
-        assert await everything(store) == before
+        assert await contents_of(store) == before
         assert await store.input("waits") == b'{"a":1}'
         assert await gone(store, "gone")
         assert (await store.change("runs", completing())).version == 4

@@ -1,4 +1,4 @@
-"""Work for tests of who runs it, and a store that fails it."""
+"""Work for tests of the runner, and stores that count calls or fail."""
 
 import inspect
 from collections.abc import Awaitable, Callable, Collection
@@ -22,7 +22,7 @@ async def hang(progress: Progress) -> None:
     await trio.sleep_forever()
 
 
-def why(task: Task) -> tuple[Status, str, str]:
+def failure_of(task: Task) -> tuple[Status, str, str]:
     assert task.error is not None
     return task.status, task.error.code, task.error.detail
 
@@ -46,7 +46,12 @@ class CountingStore(MemoryTaskStore):
 
 
 class UnsteadyStore(MemoryTaskStore):
-    """Fails the changes that make a task end, so many times; and may have something done at each claim."""
+    """A store that fails the changes that end a task.
+
+    Attributes:
+        failures: number of such changes still to fail.
+        at_claim: called with each task that was claimed.
+    """
 
     def __init__(self, failures: int = 0) -> None:
         super().__init__()

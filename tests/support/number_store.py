@@ -1,4 +1,4 @@
-"""A database of numbers, and ways to have several things asked of it at once."""
+"""A database of numbers, and concurrent writes to it."""
 
 import threading
 from collections.abc import Callable
@@ -33,7 +33,7 @@ def make_database(path: str = MEMORY) -> Database:
 
 
 class Hold:
-    """Keeps the database's thread busy, so that what is asked for meanwhile makes one batch."""
+    """A write that keeps the database's thread busy, so that the writes behind it form one batch."""
 
     def __init__(self) -> None:
         self.begun = trio.Event()
@@ -49,7 +49,7 @@ class Hold:
 
 
 class Writes:
-    """Writes that are asked for together, and what became of each."""
+    """Concurrent writes and their outcomes: the result, or the class of the error."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -58,7 +58,7 @@ class Writes:
     async def write(self, index: int, work: Callable[[apsw.Connection], Any]) -> None:
         try:
             self.outcomes[index] = await self.database.write(work)
-        except Exception as error:  # noqa: BLE001 - that is what the test looks at
+        except Exception as error:  # noqa: BLE001 - the test checks which one
             self.outcomes[index] = type(error)
 
     async def together(self, *works: Callable[[apsw.Connection], Any]) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Tasks with a store, a log and a hub, run by their runner; and a log and a store that fail when told to."""
+"""Tasks with store, log, hub and runner; and a log and a store that fail on request."""
 
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -28,12 +28,12 @@ NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
 
 def trio_now() -> datetime:
-    """A wall clock that goes as trio's does, for stores that stay in trio's thread."""
+    """Return a wall clock's time that follows trio's clock, for stores that stay in trio's thread."""
     return NOON + timedelta(seconds=trio.current_time())
 
 
 class SetClock:
-    """A wall clock that moves when it is told to."""
+    """A wall clock that a test sets."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -43,10 +43,12 @@ class SetClock:
 
 
 class FailingLog(MemoryLog):
-    """A log whose next appends fail: before it took anything, or when it had taken everything.
+    """A log whose next appends fail, before or after they took effect.
 
     Attributes:
-        fail_before, fail_after: so many of the next appends do (count).
+        fail_before: number of appends to fail without effect.
+        fail_after: number of appends to fail after they took effect.
+        refused: number of appends that failed.
     """
 
     def __init__(self, settings: LogSettings | None = None) -> None:
@@ -63,15 +65,15 @@ class FailingLog(MemoryLog):
         if self.fail_after:
             self.fail_after -= 1
             self.refused += 1
-            raise Unavailable("the log took it, and its answer was lost")
+            raise Unavailable("the answer of the log was lost")
         return receipts
 
 
 class ForgetfulStore(MemoryTaskStore):
-    """A store that cannot note the next few publishings.
+    """A store whose next calls of ``mark_published`` fail.
 
     Attributes:
-        fail_marks: so many (count).
+        fail_marks: number of calls to fail.
     """
 
     def __init__(self) -> None:
@@ -87,7 +89,7 @@ class ForgetfulStore(MemoryTaskStore):
 
 @attrs.frozen(eq=False)
 class Rig:
-    """Parts that belong together."""
+    """The parts of a runtime that tasks need."""
 
     log: MemoryLog
     hub: Hub
@@ -117,12 +119,12 @@ class Rig:
             idempotency_key=idempotency_key,
         )
 
-    async def said(self, task_id: str) -> list[dict[str, Any]]:
-        """The data of these."""
+    async def data_of(self, task_id: str) -> list[dict[str, Any]]:
+        """Return the data of the events of a task's own topic, in log order."""
         return [event.value for event in await self.published(task_id)]
 
     async def ended(self, task_id: str) -> Task:
-        """Wait for the task's last message in the log; the task then."""
+        """Wait until the task's last message is in the log, and return the task."""
         await self.until(task_id, lambda event: event.type in ("complete", "error"))
         return await self.tasks.get(task_id)
 
@@ -158,7 +160,7 @@ def make_rig(
     hub: HubSettings | None = None,
     **settings: Any,
 ) -> Rig:
-    """Parts that do not run yet; ``settings`` are those of tasks."""
+    """Build the parts without running them; ``settings`` are those of tasks."""
     store, log = store or MemoryTaskStore(), log or MemoryLog(LogSettings())
     limits = limits or EventSettings()
     metrics = Metrics(max_type_labels=10)
@@ -198,7 +200,7 @@ async def publishing(rig: Rig) -> AsyncIterator[None]:
 
 
 def check_history(events: Sequence[Event], task_id: str) -> None:
-    """One task's events: versions without hole or repeat, progress that never falls, one end, the last."""
+    """Check a task's events: every version once, progress never falls, and one end, which is the last."""
     said = [event.value for event in events]
     assert [data["version"] for data in said] == list(range(1, len(said) + 1))
     assert {data["taskId"] for data in said} == {task_id}
@@ -210,7 +212,7 @@ def check_history(events: Sequence[Event], task_id: str) -> None:
     assert over == [False] * (len(said) - 1) + [True]
 
 
-async def refused(error: type[RequestError], field: str, *requests: Callable[[], Any]) -> None:
+async def check_rejected(error: type[RequestError], field: str, *requests: Callable[[], Any]) -> None:
     """Check that each request is rejected with an error of a class that names a field."""
     for request in requests:
         with pytest.raises(error) as caught:

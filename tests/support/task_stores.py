@@ -1,4 +1,4 @@
-"""The implementations of the store of tasks, each as a block that has one open; and tasks to put in it."""
+"""The implementations of the task store, each opened by a context manager; and tasks to put in."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -23,13 +23,13 @@ NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
 
 def at(seconds: float) -> datetime:
-    """So many seconds after noon."""
+    """Return the time some seconds after noon."""
     return NOON + timedelta(seconds=seconds)
 
 
 @asynccontextmanager
 async def open_database(database: Database) -> AsyncIterator[Database]:
-    """A database that runs for as long as the block lasts."""
+    """Run a database for as long as the block lasts."""
     async with trio.open_nursery() as nursery:
         await nursery.start(database.run)
         yield database
@@ -68,11 +68,11 @@ STORES: dict[str, OpenStore] = {
 }
 
 
-# --- what is done with tasks --------------------------------------------------------------------
+# --- operations --------------------------------------------------------------------
 
 
-def making(task_id: str, seconds: float = 0, **fields: Any) -> Change:
-    """The making of a task, so many seconds after noon; it has a minute."""
+def creating(task_id: str, seconds: float = 0, **fields: Any) -> Change:
+    """Create a task some seconds after noon, with a minute to its deadline."""
     known = {"kind": "k", "timeout_seconds": 60.0}
     return operations.create(id=task_id, now=at(seconds), **{**known, **fields})
 
@@ -97,18 +97,18 @@ def failing(seconds: float = 3) -> Operation:
     return lambda task: [operations.fail(task, at(seconds), code="failed", detail="it broke")]
 
 
-async def keep_task(
+async def store_task(
     store: TaskStore, task_id: str, *operations: Operation, raw_input: bytes = b"null", **fields: Any
 ) -> Task:
-    """Make a task in the store, and do some things with it."""
-    await store.create([making(task_id, **fields)], raw_input=raw_input, max_unfinished=1000)
+    """Create a task in the store, and apply operations to it."""
+    await store.create([creating(task_id, **fields)], raw_input=raw_input, max_unfinished=1000)
     for operation in operations:
         await store.change(task_id, operation)
     return await store.get(task_id)
 
 
 def follow_on(*operations: Operation) -> Operation:
-    """Several operations in one transaction."""
+    """Combine operations into one transaction."""
 
     def perform(task: Task) -> Sequence[Change]:
         changes: list[Change] = []
@@ -119,7 +119,7 @@ def follow_on(*operations: Operation) -> Operation:
     return perform
 
 
-# --- what is seen of a store ---------------------------------------------------------------------
+# --- contents of a store ---------------------------------------------------------------------
 
 
 async def publish_all(store: TaskStore, *, keep_last: bool = False) -> list[PublishedRow]:
@@ -139,12 +139,12 @@ async def publish_all(store: TaskStore, *, keep_last: bool = False) -> list[Publ
     return published
 
 
-async def waiting(store: TaskStore) -> list[tuple[str, int]]:
+async def waiting_versions(store: TaskStore) -> list[tuple[str, int]]:
     return [(row.task_id, row.version) for row in await store.unpublished(10_000)]
 
 
-async def everything(store: TaskStore) -> list[Any]:
-    """All that can be seen of a store."""
+async def contents_of(store: TaskStore) -> list[Any]:
+    """Read everything that a store shows."""
     tasks = await store.find(limit=1000)
     snapshots = [await store.snapshot(task.id) for task in tasks]
     results = [await store.result(task.id) for task in tasks]

@@ -1,4 +1,4 @@
-"""An application for ``streamd serve --app``, with work of its own."""
+"""An application for ``streamd serve --app`` with a task kind of its own."""
 
 import trio
 from quart_trio import QuartTrio
@@ -12,7 +12,7 @@ COUNTING = "counting"
 
 
 async def count(progress: Progress) -> int:
-    """Count up to the input, one version a number; a millisecond apart, or the end would be there at once."""
+    """Count up to the input, one version per number, with pauses so that the task can be followed."""
     for number in range(progress.input):
         await progress.update(progress=100 * number / progress.input, message=str(number), text=f"{number} ")
         await trio.sleep(0.001)

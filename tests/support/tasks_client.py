@@ -1,4 +1,4 @@
-"""What the tests of ``/tasks`` share: a server, and a client who makes tasks and reports on them."""
+"""A server and an HTTP client that creates tasks and reports on them."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

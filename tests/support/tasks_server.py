@@ -1,4 +1,4 @@
-"""A server with tasks whose work does what a test tells it, one step at a time."""
+"""A server with tasks whose work a test controls, one action at a time."""
 
 import os
 import pty
@@ -24,7 +24,7 @@ Step = Callable[[Progress], Awaitable[Any]]
 
 
 class Job:
-    """One task of a kind that works here: what it does next is for the test to say."""
+    """One task of a local kind, whose next action the test chooses."""
 
     def __init__(self, tasks: Tasks, task_id: str) -> None:
         self.id = task_id
@@ -32,7 +32,7 @@ class Job:
         self._steps, self._work = trio.open_memory_channel[tuple[Step, trio.Event]](0)
 
     async def do(self, step: Step) -> None:
-        """Let the work do this, and wait until it is done."""
+        """Let the work perform an action, and wait until it is done."""
         done = trio.Event()
         await self._steps.send((step, done))
         await done.wait()
@@ -55,7 +55,7 @@ class Job:
         await self.ended()
 
     async def ended(self) -> Task:
-        """Wait for its end to be stored, which is after its work has returned, and told by nothing else."""
+        """Wait until the end is stored, which follows the return of the work and is announced by nothing."""
         while not (task := await self._tasks.get(self.id)).status.ended:  # noqa: ASYNC110
             await trio.sleep(0.005)
         return task
@@ -79,7 +79,7 @@ class _Return(Exception):
 
 @attrs.frozen
 class TasksServer:
-    """A server that knows the kinds `job`, `odd` and `mute`; the latter two have shapes of their own."""
+    """A server with the kinds `job`, `odd` and `mute`; the latter two have shapes of their own."""
 
     server: RunningServer
     works: dict[str, Job]
@@ -95,7 +95,7 @@ class TasksServer:
     async def job(
         self, *, id: str | None = None, kind: str = "job", steps: tuple[str, ...] = (), owner: str = ""
     ) -> Job:
-        """A new task that runs."""
+        """Create a task, which starts at once."""
         job = Job(self.tasks, id or f"task{len(self.works)}")
         self.works[job.id] = job
         await self.tasks.create(kind, id=job.id, steps=[StepPlan(name) for name in steps], owner=owner)
@@ -127,7 +127,7 @@ async def restartable(settings: Settings) -> AsyncIterator["Restartable"]:
 
 
 class Restartable:
-    """Made by :func:`restartable`; does not run yet."""
+    """A server that :func:`restartable` makes; it does not run yet."""
 
     def __init__(self, settings: Settings, nursery: trio.Nursery) -> None:
         self._settings = settings
@@ -142,7 +142,7 @@ class Restartable:
         return server
 
     async def stop(self) -> None:
-        """As on SIGTERM; returns when nothing of it is left."""
+        """Shut the server down gracefully, as SIGTERM does, and wait until it has stopped."""
         self._stop.set()
         await self._ended.wait()
 
@@ -161,7 +161,7 @@ def _mutely(task: Task, message: Message) -> list[Publication]:
 
 
 def _oddly(task: Task, message: Message) -> list[Publication]:
-    """Without version, snapshot and last type; also the last message is of type `progress`."""
+    """Publish few fields, without version and snapshot; the last message has the type `progress` too."""
     names = ("status", "progress", "stage", "message")
     data = {name: message.data[name] for name in names}
     if task.status is Status.COMPLETED:
@@ -170,23 +170,23 @@ def _oddly(task: Task, message: Message) -> list[Publication]:
 
 
 class Terminal:
-    """A terminal of 100 columns, and what is shown on it."""
+    """A terminal of 100 columns, and the text shown on it."""
 
     def __init__(self, ours: int) -> None:
         self.shown = ""
         self._ours = ours
 
     async def until(self, text: str) -> str:
-        """Wait for a text; returns what was shown up to it and since the last one that was waited for."""
+        """Wait for a text, and return the text shown before it, since the one waited for last."""
         while text not in self.shown:
             data = await self._read()
-            assert data, f"the terminal is left, and shows {self.shown!r}"
+            assert data, f"the program has ended; the terminal shows {self.shown!r}"
             self.shown += data
         before, _, self.shown = self.shown.partition(text)
         return before
 
     async def rest(self) -> str:
-        """All that is left until the program leaves the terminal."""
+        """Return the rest of the text, up to the end of the program."""
         while data := await self._read():
             self.shown += data
         return self.shown
@@ -195,7 +195,7 @@ class Terminal:
         await trio.lowlevel.wait_readable(self._ours)
         try:
             return os.read(self._ours, 65_536).decode(errors="replace")
-        except OSError:  # EIO: nobody has it open any more
+        except OSError:  # EIO: no program has it open
             return ""
 
 

@@ -1,4 +1,4 @@
-"""Restarts, leases and expiry: what the runner makes of tasks that nobody works on any more."""
+"""Restarts, leases and expiry: tasks that have lost their worker or their use."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ import trio.testing
 from streamd.tasks import Kind, Progress, Runner, Status
 from streamd.tasks.store.memory import MemoryTaskStore
 from streamd.tasks.store.port import TaskStore
-from tests.support.local_work import UnsteadyStore, hang, local, why
+from tests.support.local_work import UnsteadyStore, failure_of, hang, local
 from tests.support.task_rig import SetClock, check_history, make_rig, names, run_rig, running
 
 Clock = trio.testing.MockClock
@@ -29,7 +29,7 @@ async def test_a_restart_fails_running_local_tasks_and_runs_pending_ones(autojum
     rig = make_rig(store=store, log=rig.log, kinds=[local(work)])
     async with running(rig):
         for task_id in ("a", "b"):
-            status, code, detail = why(await rig.ended(task_id))
+            status, code, detail = failure_of(await rig.ended(task_id))
             assert (status, code) == (Status.FAILED, "stalled")
             assert "restarted" in detail
         assert (await rig.ended("c")).status is Status.COMPLETED
@@ -71,7 +71,7 @@ async def test_a_task_fails_as_stalled_when_its_lease_runs_out(autojump_clock: C
             await rig.store.renew(["t"], rig.tasks.now() + (task.lease_until - task.started_at))  # type: ignore[operator]
         assert (await rig.tasks.get("t")).status is Status.RUNNING
         failed = await rig.ended("t")
-        assert why(failed)[:2] == (Status.FAILED, "stalled")
+        assert failure_of(failed)[:2] == (Status.FAILED, "stalled")
         assert trio.current_time() == pytest.approx(50, abs=2)
         assert failed.worker == "w"
         check_history(await rig.published("t"), "t")
@@ -97,7 +97,7 @@ async def test_a_suspended_process_keeps_its_running_tasks(autojump_clock: Clock
     async with run_rig(kinds=[local(hang)], now=clock, lease_seconds=30.0, sweep_seconds=1.0) as rig:
         await rig.tasks.create("local", id="t", timeout_seconds=10_000)
         await trio.sleep(1.5)
-        clock.seconds += 100  # the wall clock went on, and nothing was renewed
+        clock.seconds += 100  # as if the process had been suspended: no lease was renewed
         await trio.sleep(20)
         task = await rig.tasks.get("t")
         assert task.status is Status.RUNNING
@@ -109,7 +109,7 @@ async def test_a_failed_sweep_is_followed_by_the_next(autojump_clock: Clock) -> 
     store = UnsteadyStore(failures=3)
     async with run_rig(store=store) as rig:
         await rig.tasks.create("remote", id="t", timeout_seconds=5)
-        assert why(await rig.ended("t"))[1] == "timeout"
+        assert failure_of(await rig.ended("t"))[1] == "timeout"
 
 
 # --- expiry ---

@@ -1,4 +1,4 @@
-"""What is said of a task: the standard fields, the snapshot, and a task as JSON."""
+"""The standard message, the snapshot, and a task as JSON."""
 
 from datetime import UTC, datetime, timedelta
 

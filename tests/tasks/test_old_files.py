@@ -8,9 +8,9 @@ import msgspec
 
 from streamd.database import Database
 from streamd.tasks import Status, Step, StepStatus
-from streamd.tasks.store.sqlite import COMPONENT, MIGRATIONS
+from streamd.tasks.store.schema import COMPONENT, MIGRATIONS
 from tests.support.task_rig import SetClock, check_history, make_rig, publishing, running
-from tests.support.task_stores import completing, everything, open_database, open_sqlite
+from tests.support.task_stores import completing, contents_of, open_database, open_sqlite
 
 STEP = {"name": "a", "status": "running", "weight": 2.0, "progress": 50.0, "message": "half", "error": ""}
 LEASE_END_MS = 1_767_355_230_000
@@ -112,9 +112,9 @@ async def test_a_file_of_the_first_schema_keeps_everything(tmp_path: Path) -> No
             ("runs", 3, 0, ("tasks/runs",), False, False),
         ]
         assert {row.kind for row in rows} == {"remote"}
-        before = await everything(store)
+        before = await contents_of(store)
     async with open_sqlite(path) as store:  # the migration is applied once
-        assert await everything(store) == before
+        assert await contents_of(store) == before
         assert (await store.change("runs", completing())).version == 4
         assert [row.version for row in await store.unpublished(99)] == [2, 2, 3, 3, 4]
 

@@ -1,4 +1,4 @@
-"""Whatever is done with tasks, whoever fails meanwhile: each ends once, with no version lost or repeated."""
+"""Random operations, failures and restarts: each task ends once, and no version is lost or repeated."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -40,7 +40,7 @@ INSTRUCTIONS = st.sampled_from(
 
 
 async def work(progress: Progress) -> Any:
-    """Does what its input says."""
+    """Follow the instructions in the input."""
     for instruction in progress.input:
         match instruction.split():
             case ["say", figure]:
@@ -70,7 +70,7 @@ def publish_twice(task: Task, message: Message) -> list[Publication]:
 
 
 class World:
-    """Tasks by number, and all that may be done with them. What is refused is refused, and nothing worse."""
+    """A system with numbered tasks, and the actions on them. An action may be rejected, and nothing worse."""
 
     def __init__(self, store: TaskStore) -> None:
         self.log = FailingLog()
@@ -97,7 +97,7 @@ class World:
         self.noted[task.id] = self.noted.get(task.id, 0) + 1
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Run what there is, and after each restart what takes over the store and the log."""
+        """Run the system; after each restart, a new one with the same store and log."""
         while True:
             self.restart = trio.Event()
             async with running(self.rig):
@@ -217,7 +217,7 @@ async def do(world: World, action: Action) -> None:
     try:
         await action(world)
     except StreamdError:
-        pass  # refused, as it may be: the task or the step does not allow it
+        pass  # rejected, because the state of the task or the step does not allow it
 
 
 async def live(store: TaskStore, rounds: Sequence[Sequence[Action]]) -> None:
@@ -225,11 +225,11 @@ async def live(store: TaskStore, rounds: Sequence[Sequence[Action]]) -> None:
     async with trio.open_nursery() as outer:
         await outer.start(world.run)
         for actions in rounds:
-            async with trio.open_nursery() as nursery:  # those of one round at once
+            async with trio.open_nursery() as nursery:  # the actions of one round are concurrent
                 for action in actions:
                     nursery.start_soon(do, world, action)
         world.log.fail_before = world.log.fail_after = 0
-        world.clock.seconds += 3600  # every deadline is over
+        world.clock.seconds += 3600  # every deadline has passed
         for task_id in world.ids:
             await world.rig.ended(task_id)
         await world.rig.drained()
@@ -271,5 +271,5 @@ def test_each_task_ends_once_in_sqlite(rounds: Sequence[Sequence[Action]]) -> No
         async with open_sqlite(MEMORY) as store:
             await live(store, rounds)
 
-    # Whoever waits for the database's thread does not stand still: the clock jumps when it does for longer.
+    # A short wait for the database's thread must not let the clock jump.
     trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0.005))

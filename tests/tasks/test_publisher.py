@@ -1,4 +1,4 @@
-"""From the store to the log: each message once, in order, whatever fails in between."""
+"""From the outbox to the log: each event once and in order, across failures and restarts."""
 
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ def own(task: Task, message: Message) -> list[Publication]:
 
 
 async def work_through(rig: Rig, task_id: str, updates: int = 3) -> Task:
-    """A task from its making to its end, as a worker elsewhere would."""
+    """Create, update and complete a task as a worker elsewhere does."""
     task = await rig.tasks.create("remote", id=task_id, worker="w")
     for n in range(updates):
         await rig.tasks.perform(task_id, updating(rig, progress=min(n, 100), text=f"{n} "), lease=task.lease)
@@ -112,7 +112,7 @@ async def test_a_crash_between_log_and_store_repeats_no_event(tmp_path: Path) ->
     async with open_sqlite(path) as store:
         rig = make_rig(store=store, log=log, now=SetClock())
         await work_through(rig, "t")
-        async with publishing(rig):  # ended as soon as the log has all of it, and before the store knows
+        async with publishing(rig):  # cancelled after the log has all events, and before the store knows
             await rig.until("t", lambda event: event.type == "complete")
         assert await store.outbox_depth() == 6
     before = await rig.published("t")
@@ -218,7 +218,7 @@ async def test_a_kind_that_fails_to_present_gets_the_standard_message(
 async def test_a_reused_id_publishes_its_own_events_despite_known_keys(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    """The store has forgotten that the task was there, by number; the log has not, by age."""
+    """Reuse the id of a task that the store has forgotten, while the log still knows its keys."""
     log, store = FailingLog(), ForgetfulStore()
     async with run_rig(log=log, store=store, max_tombstones=1) as rig:
         await work_through(rig, "t")
@@ -231,7 +231,7 @@ async def test_a_reused_id_publishes_its_own_events_despite_known_keys(
         gone = await store.expire(rig.tasks.now(), {}, Bounds(0, 0), **none)  # type: ignore[arg-type]
         assert [task.id for task in gone] == ["t"]
 
-        # Others are published with it, and what is published of them is not known to have been.
+        # Rows of other tasks are in the same batch, and are repeated after the failure.
         await trio.sleep(10)
         await rig.tasks.create("remote", id="other", worker="w")
         log.fail_after = 2

@@ -12,7 +12,7 @@ from streamd.tasks import Cause, Status, StepPlan, StepStatus, Task, operations
 from streamd.tasks.model import Change
 from streamd.tasks.reports import Report, ReportedFailure, StepReport
 from tests.support.local_work import CountingStore
-from tests.support.task_rig import NOON, Rig, SetClock, make_rig, refused
+from tests.support.task_rig import NOON, Rig, SetClock, check_rejected, make_rig
 
 LATE_REPORTS: list[dict[str, Any]] = [{}, {"progress": 50}, {"status": "completed", "result": 1}]
 
@@ -48,17 +48,19 @@ async def test_a_report_is_applied_in_one_transaction(rig: Rig) -> None:
 
 async def test_a_rejected_report_changes_nothing(rig: Rig) -> None:
     before = await rig.tasks.get("t")
-    await refused(InvalidField, "progress", lambda: report(rig, step=StepReport("a"), progress=101))
-    await refused(InvalidField, "status", lambda: report(rig, step=StepReport("a"), fields={"status": "x"}))
-    await refused(InvalidField, "error", lambda: report(rig, progress=50, status="failed"))
-    await refused(InvalidField, "error", lambda: report(rig, progress=50, error=ReportedFailure("no")))
-    await refused(InvalidField, "result", lambda: report(rig, progress=50, result=1))
-    await refused(
+    await check_rejected(InvalidField, "progress", lambda: report(rig, step=StepReport("a"), progress=101))
+    await check_rejected(
+        InvalidField, "status", lambda: report(rig, step=StepReport("a"), fields={"status": "x"})
+    )
+    await check_rejected(InvalidField, "error", lambda: report(rig, progress=50, status="failed"))
+    await check_rejected(InvalidField, "error", lambda: report(rig, progress=50, error=ReportedFailure("no")))
+    await check_rejected(InvalidField, "result", lambda: report(rig, progress=50, result=1))
+    await check_rejected(
         InvalidField, "error.code", lambda: report(rig, status="failed", error=ReportedFailure("no", code=""))
     )
-    await refused(InvalidField, "lease_seconds", lambda: report(rig, progress=1, lease_seconds=0))
-    await refused(LeaseLost, "lease", lambda: report(rig, lease="another", progress=50))
-    await refused(LeaseLost, "lease", lambda: report(rig, lease="", status="completed"))
+    await check_rejected(InvalidField, "lease_seconds", lambda: report(rig, progress=1, lease_seconds=0))
+    await check_rejected(LeaseLost, "lease", lambda: report(rig, lease="another", progress=50))
+    await check_rejected(LeaseLost, "lease", lambda: report(rig, lease="", status="completed"))
     assert await rig.tasks.get("t") == before
 
 
@@ -153,7 +155,7 @@ async def test_a_report_on_an_ended_task_is_rejected(rig: Rig) -> None:
     lease = (await rig.tasks.get("t")).lease
     await rig.tasks.fail("t", "so it is")
     for values in LATE_REPORTS:
-        await refused(InvalidTransition, "status", partial(report, rig, lease, **values))
+        await check_rejected(InvalidTransition, "status", partial(report, rig, lease, **values))
 
 
 async def test_steps_are_reported_by_their_status(rig: Rig) -> None:
@@ -165,4 +167,4 @@ async def test_steps_are_reported_by_their_status(rig: Rig) -> None:
     assert (task.steps[0].status, task.steps[0].error) == (StepStatus.FAILED, "no answer")
     task = await report(rig, step=StepReport("new", weight=4))
     assert (task.steps[2].status, task.steps[2].weight) == (StepStatus.RUNNING, 4)
-    await refused(InvalidTransition, "step", lambda: report(rig, step=StepReport("a")))
+    await check_rejected(InvalidTransition, "step", lambda: report(rig, step=StepReport("a")))

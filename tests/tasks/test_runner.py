@@ -1,4 +1,4 @@
-"""Work in this process: its limit, its ends, its cancellation, and what a restart makes of it."""
+"""Work in this process: results, failures, the limit of running tasks, and deadlines."""
 
 from typing import Any
 
@@ -8,14 +8,14 @@ import trio.testing
 
 from streamd.errors import NoResult, NotReady
 from streamd.tasks import Kind, Message, Progress, Publication, Status, Task, WorkFailed
-from tests.support.local_work import UnsteadyStore, Work, hang, local, why
+from tests.support.local_work import UnsteadyStore, Work, failure_of, hang, local
 from tests.support.task_rig import Rig, check_history, run_rig
 
 Clock = trio.testing.MockClock
 
 
 async def run_one(work: Work, *, settings: dict[str, Any] | None = None, **kind: Any) -> tuple[Rig, Task]:
-    """One task of a kind, to its end."""
+    """Run one task of a kind to its end."""
     async with run_rig(kinds=[local(work, **kind)], **(settings or {})) as rig:
         task = await rig.tasks.create("local", id="t", owner="o", input={"n": 4})
         task = await rig.ended(task.id)
@@ -59,7 +59,7 @@ async def test_a_result_that_is_not_json_fails_the_task_with_a_reason(autojump_c
         return {"what": object()}
 
     _, task = await run_one(work)
-    status, code, detail = why(task)
+    status, code, detail = failure_of(task)
     assert (status, code) == (Status.FAILED, "internal")
     assert "JSON" in detail
 
@@ -69,7 +69,7 @@ async def test_a_result_that_is_too_large_fails_the_task_with_a_reason(autojump_
         return "x" * 1000
 
     _, task = await run_one(work, settings={"max_result_bytes": 1000})
-    status, code, detail = why(task)
+    status, code, detail = failure_of(task)
     assert (status, code) == (Status.FAILED, "internal")
     assert "1000 bytes" in detail
 
@@ -83,7 +83,7 @@ async def test_a_large_result_is_stored_but_not_in_the_last_message(
 
     rig, _ = await run_one(work, settings={"max_event_result_bytes": 100}, compress_results=compress)
     assert await rig.tasks.result("t") == "x" * 5000
-    assert "result" not in (await rig.said("t"))[-1]
+    assert "result" not in (await rig.data_of("t"))[-1]
     raw = await rig.store.result("t")
     assert raw is not None
     assert (len(raw) < 1000) is (compress is True)
@@ -120,7 +120,7 @@ async def test_failed_work_gives_the_reason(
         raise error
 
     _, task = await run_one(work)
-    assert why(task) == (Status.FAILED, code, detail)
+    assert failure_of(task) == (Status.FAILED, code, detail)
 
 
 async def test_an_unexpected_error_is_hidden_from_clients_and_stops_no_other_task(
@@ -133,10 +133,10 @@ async def test_an_unexpected_error_is_hidden_from_clients_and_stops_no_other_tas
 
     async with run_rig(kinds=[local(work)]) as rig:
         await rig.tasks.create("local", id="t")
-        status, code, detail = why(await rig.ended("t"))
+        status, code, detail = failure_of(await rig.ended("t"))
         assert (status, code) == (Status.FAILED, "internal")
         assert detail
-        assert "hunter2" not in str(await rig.said("t"))
+        assert "hunter2" not in str(await rig.data_of("t"))
         await rig.tasks.create("local", id="u")
         assert (await rig.ended("u")).status is Status.COMPLETED
 
@@ -152,7 +152,7 @@ async def test_a_kind_that_fails_to_present_the_end_still_ends(autojump_clock: C
 
     rig, task = await run_one(work, present=present)
     assert task.status is Status.COMPLETED
-    assert (await rig.said("t"))[-1]["result"] == 1
+    assert (await rig.data_of("t"))[-1]["result"] == 1
 
 
 @pytest.mark.parametrize("fails", [True, False])
@@ -222,7 +222,7 @@ async def test_work_is_cancelled_and_failed_at_its_deadline(
 
     async with run_rig(kinds=[local(work, **kind)], **settings) as rig:
         await rig.tasks.create("local", id="t", timeout_seconds=asked)
-        status, code, detail = why(await rig.ended("t"))
+        status, code, detail = failure_of(await rig.ended("t"))
         assert (status, code) == (Status.FAILED, "timeout")
         assert cancelled_at == [pytest.approx(seconds)]
         assert f"{seconds:g} s" in detail
@@ -237,7 +237,7 @@ async def test_work_that_raises_when_cancelled_at_its_deadline_timed_out(autojum
             raise ValueError("torn down")
 
     _, task = await run_one(work, timeout_seconds=5)
-    assert why(task)[:2] == (Status.FAILED, "timeout")
+    assert failure_of(task)[:2] == (Status.FAILED, "timeout")
 
 
 async def test_work_that_ignores_its_timeout_is_failed_by_the_sweep(autojump_clock: Clock) -> None:
@@ -248,7 +248,7 @@ async def test_work_that_ignores_its_timeout_is_failed_by_the_sweep(autojump_clo
 
     async with run_rig(kinds=[local(work)], sweep_seconds=1.0) as rig:
         await rig.tasks.create("local", id="t", timeout_seconds=5)
-        assert why(await rig.ended("t"))[:2] == (Status.FAILED, "timeout")
+        assert failure_of(await rig.ended("t"))[:2] == (Status.FAILED, "timeout")
         assert trio.current_time() < 10
         await trio.sleep(200)
         check_history(await rig.published("t"), "t")
@@ -257,6 +257,6 @@ async def test_work_that_ignores_its_timeout_is_failed_by_the_sweep(autojump_clo
 async def test_a_pending_task_fails_at_its_deadline(autojump_clock: Clock) -> None:
     async with run_rig(kinds=[Kind(name="remote")], sweep_seconds=1.0) as rig:
         await rig.tasks.create("remote", id="t", timeout_seconds=5)
-        assert why(await rig.ended("t"))[:2] == (Status.FAILED, "timeout")
+        assert failure_of(await rig.ended("t"))[:2] == (Status.FAILED, "timeout")
         assert trio.current_time() == pytest.approx(5, abs=1)
         assert rig.metric("task_timeouts_total") == 1

@@ -1,4 +1,4 @@
-"""Work whose task is ended from elsewhere, before, while and after it runs."""
+"""Work whose task is ended from elsewhere: before, during and after its run."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ import trio.testing
 
 from streamd.errors import InvalidTransition
 from streamd.tasks import Progress, Status, Task, WorkFailed
-from tests.support.local_work import UnsteadyStore, local, why
+from tests.support.local_work import UnsteadyStore, failure_of, local
 from tests.support.task_rig import check_history, run_rig
 
 Clock = trio.testing.MockClock
@@ -39,7 +39,7 @@ async def test_ending_a_task_from_elsewhere_cancels_its_work(autojump_clock: Clo
         await trio.testing.wait_all_tasks_blocked()
         assert seen == ["cancelled"]
         task = await rig.ended("t")
-        assert why(task)[1:] == ("cancelled", "not wanted")
+        assert failure_of(task)[1:] == ("cancelled", "not wanted")
         assert task.progress == 10
         check_history(await rig.published("t"), "t")
         with pytest.raises(InvalidTransition):
@@ -47,9 +47,7 @@ async def test_ending_a_task_from_elsewhere_cancels_its_work(autojump_clock: Clo
 
 
 @pytest.mark.parametrize("how", ["returns", "raises", "goes on"])
-async def test_the_first_end_stays_whatever_cancelled_work_does(
-    autojump_clock: Clock, how: str
-) -> None:
+async def test_the_first_end_stays_whatever_cancelled_work_does(autojump_clock: Clock, how: str) -> None:
     async def work(progress: Progress) -> Any:
         try:
             await trio.sleep_forever()
@@ -68,7 +66,7 @@ async def test_the_first_end_stays_whatever_cancelled_work_does(
         await trio.sleep(100)
         assert (await rig.tasks.get("t")).status is Status.CANCELLED
         check_history(await rig.published("t"), "t")
-        await rig.tasks.create("local", id="u", timeout_seconds=1)  # and the runner goes on
+        await rig.tasks.create("local", id="u", timeout_seconds=1)  # the runner still runs others
         await rig.ended("u")
 
 

@@ -1,71 +1,23 @@
 """Steps: inside and outside of a task, nested calls, messages, skips, failures, parallel steps."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any
-
 import pytest
 import trio
 import trio.testing
 
 from streamd.errors import InvalidField, InvalidTransition
 from streamd.tasks import (
-    Cause,
     Kind,
-    Message,
     Progress,
-    Publication,
     Status,
-    StepFailed,
     StepPlan,
     StepStatus,
-    Task,
     WorkFailed,
     step,
 )
-from tests.support.task_rig import Rig, check_history, run_rig
+from tests.support.step_work import Recorder, lose, perform, statuses, steps_said
+from tests.support.task_rig import run_rig
 
-Work = Callable[[Progress], Awaitable[Any]]
 Clock = trio.testing.MockClock
-
-
-class Recorder:
-    """A kind's ``present`` that records the cause and the changed steps of each message."""
-
-    def __init__(self) -> None:
-        self.heard: list[tuple[Any, ...]] = []
-
-    def __call__(self, task: Task, message: Message) -> list[Publication]:
-        if message.cause is not Cause.SNAPSHOT:
-            steps = [(step.name, step.status.value, step.progress) for step in message.steps]
-            self.heard.append((message.cause.value, *steps))
-        return [Publication((task.topic,), message)]
-
-
-async def perform(work: Work, steps: tuple[StepPlan, ...] = (), **kind: Any) -> tuple[Rig, Task]:
-    """One task's work, to its end."""
-    async with run_rig(kinds=[Kind(name="local", work=work, **kind)]) as rig:
-        await rig.tasks.create("local", id="t", steps=steps)
-        task = await rig.ended("t")
-        check_history(await rig.published("t"), "t")
-        return rig, task
-
-
-def lose(why: str) -> None:
-    """Fail the step that this stands in."""
-    raise StepFailed(why)
-
-
-def statuses(task: Task) -> dict[str, str]:
-    return {step.name: step.status.value for step in task.steps}
-
-
-async def steps_said(rig: Rig) -> list[tuple[str, str, float]]:
-    """Name, status and progress of the step in each message that speaks of one."""
-    return [
-        (data["step"], data["step_status"], data["step_progress"])
-        for data in await rig.said("t")
-        if "step_status" in data
-    ]
 
 
 async def test_a_step_publishes_its_start_progress_and_end(autojump_clock: Clock) -> None:
@@ -86,7 +38,7 @@ async def test_a_step_publishes_its_start_progress_and_end(autojump_clock: Clock
         ("store", "running", 0),
         ("store", "completed", 100),
     ]
-    said = await rig.said("t")
+    said = await rig.data_of("t")
     assert [data.get("lineItems") for data in said if "lineItems" in data] == [7]
     assert (said[3]["message"], said[3]["lines"]) == ("40 lines", 40)
     assert task.details == {"lines": 40, "lineItems": 7}
@@ -165,80 +117,6 @@ async def test_step_after_the_end_of_the_work_is_rejected(autojump_clock: Clock)
     assert after == ["refused"]
 
 
-async def test_a_message_names_its_cause_and_the_steps_that_changed(autojump_clock: Clock) -> None:
-    recorder = Recorder()
-
-    async def work(progress: Progress) -> None:
-        await progress.update(progress=1)
-        async with step("a", message="go") as running:
-            await running.update(30, "on")
-            await running.update(10, "on")
-            await running.update(message="no figure")
-            running.complete(n=1)
-        async with step("b") as running:
-            await running.skip("not needed")
-        with trio.move_on_after(1):
-            async with step("c"):
-                await trio.sleep_forever()
-
-    await perform(work, present=recorder)
-    assert recorder.heard == [
-        ("created",),
-        ("started",),
-        ("updated",),
-        ("step_started", ("a", "running", 0)),
-        ("step_updated", ("a", "running", 30)),
-        ("step_updated", ("a", "running", 30)),
-        ("step_updated", ("a", "running", 30)),
-        ("step_ended", ("a", "completed", 100)),
-        ("step_started", ("b", "running", 0)),
-        ("step_ended", ("b", "skipped", 0)),
-        ("step_started", ("c", "running", 0)),
-        ("completed", ("c", "completed", 100)),
-    ]
-
-
-@pytest.mark.parametrize(("end", "cause"), [("fail", "failed"), ("cancel", "cancelled")])
-async def test_the_end_of_a_task_names_the_steps_that_it_cut_off(
-    autojump_clock: Clock, end: str, cause: str
-) -> None:
-    recorder = Recorder()
-
-    async def work(progress: Progress) -> None:
-        async with step("done"):
-            pass
-        async with step("cut off") as running:
-            await running.update(40)
-            await trio.sleep_forever()
-
-    async with run_rig(kinds=[Kind(name="local", work=work, present=recorder)]) as rig:
-        await rig.tasks.create("local", id="t")
-        await rig.until("t", lambda event: event.value.get("step_progress") == 40)
-        await (rig.tasks.fail("t", "so it is") if end == "fail" else rig.tasks.cancel("t"))
-        await rig.ended("t")
-    assert recorder.heard[-1] == (cause, ("cut off", "failed", 40))
-
-
-async def test_causes_and_changed_steps_are_not_published(autojump_clock: Clock) -> None:
-    async def work(progress: Progress) -> None:
-        async with step("a"):
-            pass
-
-    rig, _ = await perform(work)
-    for data in await rig.said("t"):
-        assert "cause" not in data
-        assert "steps" not in data
-
-
-async def test_a_further_field_may_be_called_cause(autojump_clock: Clock) -> None:
-    async def work(progress: Progress) -> None:
-        await progress.update(cause="rain")
-
-    rig, task = await perform(work)
-    assert task.details == {"cause": "rain"}
-    assert [data["cause"] for data in await rig.said("t") if "cause" in data] == ["rain"]
-
-
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [
@@ -261,7 +139,7 @@ async def test_an_error_in_a_step_fails_step_and_task(
     [failed] = task.steps
     assert (failed.status, failed.error) == (StepStatus.FAILED, said)
     assert recorder.heard[-2:] == [("step_ended", ("a", "failed", 0)), ("failed",)]
-    assert "secret" not in str(await rig.said("t"))
+    assert "secret" not in str(await rig.data_of("t"))
 
 
 async def test_step_failed_fails_the_step_alone(autojump_clock: Clock) -> None:
@@ -282,7 +160,7 @@ async def test_step_failed_fails_the_step_alone(autojump_clock: Clock) -> None:
     [a, _] = task.steps
     assert a.error == "the source is away"
     assert ("step_ended", ("a", "failed", 0)) in recorder.heard
-    assert [data["step_error"] for data in await rig.said("t") if "step_error" in data] == [
+    assert [data["step_error"] for data in await rig.data_of("t") if "step_error" in data] == [
         "the source is away"
     ]
 
@@ -361,7 +239,7 @@ async def test_messages_of_parallel_steps_are_about_their_own_step(autojump_cloc
             nursery.start_soon(fetch, "fast", 1)
 
     rig, _ = await perform(work, (StepPlan("slow"), StepPlan("fast")))
-    said = [data for data in await rig.said("t") if "step_status" in data]
+    said = [data for data in await rig.data_of("t") if "step_status" in data]
     assert {(data["step"], data["step_status"], data["progress"]) for data in said[2:]} == {
         ("fast", "running", 25),
         ("fast", "completed", 50),

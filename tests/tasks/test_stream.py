@@ -1,4 +1,4 @@
-"""The stream of one task: a snapshot, the versions behind it without hole or repeat, and one end."""
+"""The stream of one task: a snapshot, every later version once, and one end."""
 
 import pytest
 import trio

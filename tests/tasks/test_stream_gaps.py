@@ -1,4 +1,4 @@
-"""Streams of a task across what the log has dropped, and across a new log."""
+"""Streams of a task over events that the log has dropped, and over a restart of the log."""
 
 import pytest
 import trio
@@ -14,7 +14,7 @@ from tests.support.stream_follower import SourceFollower, begin, check_stream, f
 from tests.support.task_rig import SetClock, make_rig, publishing, run_rig, running
 
 HOUR_MS = 3_600_000
-SHORT_RING = HubSettings(ring_events=3, batch_events=3)  # else it has what the log has dropped
+SHORT_RING = HubSettings(ring_events=3, batch_events=3)  # otherwise it still has the dropped events
 
 
 async def test_a_cursor_before_the_kept_events_gets_a_snapshot() -> None:

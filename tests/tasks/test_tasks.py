@@ -1,4 +1,4 @@
-"""Making, finding, claiming and reporting on tasks: what is refused, by name, and what is counted."""
+"""Creating, finding, claiming and ending tasks: rejected values, limits and counters."""
 
 from collections.abc import Callable
 from functools import partial
@@ -20,7 +20,7 @@ from streamd.errors import (
 from streamd.tasks import Kind, Progress, Status, StepPlan, Tasks, operations
 from streamd.tasks.settings import TaskSettings
 from tests.support.local_work import CountingStore
-from tests.support.task_rig import Rig, SetClock, make_rig, names, refused, run_rig
+from tests.support.task_rig import Rig, SetClock, check_rejected, make_rig, names, run_rig
 
 Clock = trio.testing.MockClock
 
@@ -67,15 +67,15 @@ def make_tasks(**settings: Any) -> Tasks:
 )
 async def test_invalid_values_of_a_new_task_are_rejected_by_name(field: str, values: dict[str, Any]) -> None:
     tasks = make_tasks()
-    await refused(InvalidField, field, lambda: tasks.create(**{"kind": "k", **values}))
+    await check_rejected(InvalidField, field, lambda: tasks.create(**{"kind": "k", **values}))
     assert await tasks.list() == []
     assert await tasks.store.outbox_depth() == 0
 
 
 async def test_values_that_are_too_large_are_rejected_by_name() -> None:
     tasks = make_tasks(max_input_bytes=10, max_steps=2)
-    await refused(TooLarge, "input", lambda: tasks.create("k", input="x" * 20))
-    await refused(TooLarge, "steps", lambda: tasks.create("k", steps=[StepPlan(n) for n in "abc"]))
+    await check_rejected(TooLarge, "input", lambda: tasks.create("k", input="x" * 20))
+    await check_rejected(TooLarge, "steps", lambda: tasks.create("k", steps=[StepPlan(n) for n in "abc"]))
 
 
 @pytest.mark.parametrize(("kind", "most"), [("k", 10), ("large", 30), ("small", 5)])
@@ -83,7 +83,7 @@ async def test_the_size_of_an_input_is_limited_by_kind(kind: str, most: int) -> 
     kinds = [Kind(name="large", max_input_bytes=30), Kind(name="small", max_input_bytes=5)]
     tasks = make_rig(now=SetClock(), kinds=kinds, max_input_bytes=10).tasks
     fits = "x" * (most - 2)  # with its quotes
-    await refused(TooLarge, "input", lambda: tasks.create(kind, input=fits + "x"))
+    await check_rejected(TooLarge, "input", lambda: tasks.create(kind, input=fits + "x"))
     task = await tasks.create(kind, input=fits)
     assert await tasks.input(task.id) == fits
 
@@ -93,7 +93,9 @@ async def test_an_input_is_read_separately_from_its_task() -> None:
     task = await tasks.create("k", id="t", input={"naïve": [1, None]})
     assert "naïve" not in str(task) + str(await tasks.get("t")) + str(await tasks.list())
     assert await tasks.input("t") == await tasks.input("t", kind="k") == {"naïve": [1, None]}
-    await refused(NotFound, "id", lambda: tasks.input("nobody"), lambda: tasks.input("t", kind="other"))
+    await check_rejected(
+        NotFound, "id", lambda: tasks.input("nobody"), lambda: tasks.input("t", kind="other")
+    )
     claimed = await tasks.claim(["k"], "me")
     assert claimed is not None
     assert claimed.raw_input == '{"naïve":[1,null]}'.encode()
@@ -106,7 +108,7 @@ async def test_an_id_is_generated_or_chosen_once() -> None:
     assert len({task.id for task in made}) == 20
     task = await tasks.create("k", id="A.task_of-mine~1")
     assert (await tasks.get("A.task_of-mine~1")) == task
-    await refused(TaskExists, "id", lambda: tasks.create("other", id=task.id))
+    await check_rejected(TaskExists, "id", lambda: tasks.create("other", id=task.id))
 
 
 @pytest.mark.parametrize(("kind", "most"), [("k", 3), ("small", 2)])
@@ -148,8 +150,8 @@ async def test_a_task_of_another_kind_is_not_found() -> None:
     await tasks.create("k", id="t")
     assert (await tasks.get("t", kind="k")).id == "t"
     for ask in (tasks.get, tasks.result):
-        await refused(NotFound, "id", partial(ask, "t", kind="other"))
-    await refused(NotFound, "id", lambda: tasks.get("nobody"), lambda: tasks.cancel("nobody"))
+        await check_rejected(NotFound, "id", partial(ask, "t", kind="other"))
+    await check_rejected(NotFound, "id", lambda: tasks.get("nobody"), lambda: tasks.cancel("nobody"))
 
 
 async def test_tasks_are_listed_newest_first() -> None:
@@ -172,9 +174,9 @@ async def test_a_task_ends_once() -> None:
         lambda: tasks.fail("t", "no"),
         lambda: tasks.cancel("t"),
     ]
-    await refused(InvalidTransition, "status", *again)
+    await check_rejected(InvalidTransition, "status", *again)
     assert await tasks.result("t") == 1
-    await refused(InvalidField, "result", lambda: tasks.complete("t", object()))
+    await check_rejected(InvalidField, "result", lambda: tasks.complete("t", object()))
 
 
 @pytest.mark.parametrize("end", ["complete", "fail", "cancel"])
@@ -200,10 +202,10 @@ async def test_text_details_and_steps_of_a_task_are_limited() -> None:
         await tasks.perform("t", lambda task: [operations.update(task, tasks.now(), **values)])
 
     await update(text="x" * 9)
-    await refused(TooLarge, "text", lambda: update(text="éé"))
+    await check_rejected(TooLarge, "text", lambda: update(text="éé"))
     await update(fields={"a": "x" * 30})
-    await refused(TooLarge, "fields", lambda: update(fields={"b": "x" * 30}))
-    await refused(
+    await check_rejected(TooLarge, "fields", lambda: update(fields={"b": "x" * 30}))
+    await check_rejected(
         TooLarge,
         "step",
         lambda: tasks.perform("t", lambda task: [operations.start_step(task, tasks.now(), "b")]),
@@ -240,9 +242,9 @@ async def test_a_claim_waits_for_a_task_up_to_its_timeout(autojump_clock: Clock)
 async def test_a_claim_rejects_local_kinds_and_invalid_leases() -> None:
     tasks = make_tasks()
     for with_tasks in (False, True):
-        await refused(InvalidField, "kinds", lambda: tasks.claim(["k", "local"], "me"))
+        await check_rejected(InvalidField, "kinds", lambda: tasks.claim(["k", "local"], "me"))
         for seconds in (0, -1, 3601, float("nan")):
-            await refused(
+            await check_rejected(
                 InvalidField,
                 "lease_seconds",
                 partial(tasks.claim, ["k"], "me", lease_seconds=seconds),
@@ -278,7 +280,7 @@ async def test_tasks_are_counted_by_kind_and_status(autojump_clock: Clock) -> No
 
 
 async def counted(rig: Rig) -> dict[tuple[str, Status], int]:
-    """What the store has, with the nothing that the counter remembers."""
+    """Count the store's tasks, including the zeros that the counter remembers."""
     return dict.fromkeys(rig.metrics.counts, 0) | dict(await rig.store.counts())
 
 
@@ -287,9 +289,9 @@ async def test_a_deleted_task_is_gone_until_its_tombstone_expires(autojump_clock
         await rig.tasks.create("k", id="t")
         await rig.tasks.cancel("t")
         await trio.sleep(20)
-        await refused(Gone, "id", lambda: rig.tasks.get("t"), lambda: rig.tasks.cancel("t"))
+        await check_rejected(Gone, "id", lambda: rig.tasks.get("t"), lambda: rig.tasks.cancel("t"))
         await trio.sleep(100)
-        await refused(NotFound, "id", lambda: rig.tasks.get("t"))
+        await check_rejected(NotFound, "id", lambda: rig.tasks.get("t"))
 
 
 def test_the_defaults_of_retention() -> None:

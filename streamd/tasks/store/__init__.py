@@ -4,6 +4,7 @@
 ``port``    :class:`TaskStore`: tasks, their outbox and their expiry
 ``memory``  the store in this process's memory
 ``sqlite``  the store in a SQLite database
+``schema``  its tables, as migrations
 ==========  =====================================================================
 
 Every implementation passes the contract suite in ``tests/contracts/``.

@@ -114,7 +114,7 @@ class TaskStore(Protocol):
 
     @property
     def durability(self) -> str:
-        """What an acknowledged change survives, as a sentence for people."""
+        """The guarantee for an acknowledged change, as a sentence for people."""
 
     async def create(
         self, changes: Sequence[Change], *, raw_input: bytes = b"null", max_unfinished: int
