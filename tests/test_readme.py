@@ -37,7 +37,7 @@ def load_app(name: str) -> QuartTrio:
 
 
 async def run_until(arguments: list[str], enough: bytes) -> bytes:
-    """What a program prints until `enough` is in it, or until it ends."""
+    """Run a program until its output contains `enough`, or until it ends; return the output."""
     process = await trio.lowlevel.open_process(arguments, stdout=subprocess.PIPE, cwd=ROOT)
     output = b""
     assert process.stdout is not None

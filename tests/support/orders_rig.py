@@ -1,4 +1,4 @@
-"""A server with the purchase orders, and a client of it."""
+"""A server with the purchase orders service, and a client."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -33,12 +33,12 @@ COMPLETION_MORE = {"lineItems", "confidence", "purchaseOrderId", "shopifyOrderId
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 100
 CUT_OFF = respond(201, b'{"id": 4', content_length=100)
-"""The answer of a shop whose connection is lost in its middle."""
+"""The answer of a shop whose connection breaks in the body."""
 
 
 @attrs.frozen
 class Rig:
-    """A server, and a client of it."""
+    """A server and a client."""
 
     client: httpx.AsyncClient
     url: str
@@ -60,14 +60,14 @@ class Rig:
     async def accept(
         self, body: str | bytes | Any, content_type: str = "text/csv", merchant: str = "shop"
     ) -> dict[str, str]:
-        """Send an order that is taken; what was answered."""
+        """Send an order that is accepted; return the answer."""
         answer = await self.send(body, content_type, merchant)
         assert answer.status_code == 202, answer.text
         accepted: dict[str, str] = answer.json()
         return accepted
 
     async def order(self, accepted: dict[str, str]) -> dict[str, Any]:
-        """The order as it is now."""
+        """Return the order as it is now."""
         answer = await self.client.get(accepted["statusUrl"])
         assert answer.status_code == 200, answer.text
         found: dict[str, Any] = answer.json()
@@ -75,17 +75,17 @@ class Rig:
 
     @asynccontextmanager
     async def follow(self, merchant: str = "shop", after: str | None = None) -> AsyncIterator[StreamReader]:
-        """The events of a merchant."""
+        """Follow the events of a merchant."""
         async with open_stream(self.url, path=REALTIME, last_event_id=after, merchantId=merchant) as reader:
             yield reader
 
     async def events_of(self, accepted: dict[str, str]) -> list[tuple[str, dict[str, Any]]]:
-        """All events of an order, from its own URL: to its end, or to the error that ends it."""
+        """Return all events of an order, up to its end or the error that ends it."""
         async with open_stream(self.url, path=accepted["eventsUrl"]) as reader:
             return [(event.type, data_of(event)) for event in await read_order(reader, accepted["poId"])]
 
     async def ended(self, accepted: dict[str, str]) -> dict[str, Any]:
-        """The order, once its task has ended."""
+        """Wait for the end of the order's task and return the order."""
         async with open_stream(self.url, path=f"/tasks/{accepted['workflowId']}/events") as reader:
             while await reader.next_event() is not None:
                 pass
@@ -93,7 +93,7 @@ class Rig:
 
 
 async def read_order(reader: StreamReader, po_id: str) -> list[ServerSentEvent]:
-    """The events of one order, up to the end of its last stage, or the error that ends it."""
+    """Read the events of one order, up to the end of its last stage or the error that ends it."""
     events = []
     while (event := await reader.next_event()) is not None:
         data = data_of(event)
@@ -109,7 +109,7 @@ async def read_order(reader: StreamReader, po_id: str) -> list[ServerSentEvent]:
 
 
 def check_payload(type: str, data: dict[str, Any]) -> None:
-    """Exactly the fields of the contract."""
+    """Check that an event has exactly the fields of the contract."""
     if type == "completion":
         assert COMPLETION <= set(data) <= COMPLETION | COMPLETION_MORE, data
     else:
@@ -122,7 +122,7 @@ def check_payload(type: str, data: dict[str, Any]) -> None:
 
 @asynccontextmanager
 async def orders(settings: Settings | None = None, **options: Any) -> AsyncIterator[Rig]:
-    """A running server; ``options`` are of the section ``purchase_orders``."""
+    """Run a server; ``options`` are settings of the section ``purchase_orders``."""
     quick = {"retry": RetrySettings(attempts=4, backoff_seconds=0.01), **options}
     settings = attrs.evolve(settings or Settings(), purchase_orders=PurchaseOrderSettings(**quick))
     app = create_app(settings)

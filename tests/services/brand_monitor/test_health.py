@@ -1,4 +1,4 @@
-"""How the streams of the brand monitor do: healthy, unhealthy after 30 s, stale and let go after 2 min."""
+"""Health of the brand monitor's streams: unhealthy after 30 s without progress, reaped after 2 min."""
 
 import attrs
 import pytest
@@ -19,7 +19,7 @@ SETTINGS = Settings()
 
 
 class Stuck:
-    """A wire whose peer takes nothing."""
+    """A wire whose peer reads nothing."""
 
     async def write(self, batch: Batch) -> int:
         await trio.sleep_forever()
@@ -33,7 +33,7 @@ class Stuck:
 
 
 class Broken(Stuck):
-    """A wire whose peer is gone."""
+    """A wire whose peer has disconnected."""
 
     async def write(self, batch: Batch) -> int:
         await trio.lowlevel.checkpoint()
@@ -46,7 +46,7 @@ def batch() -> Batch:
 
 @attrs.frozen
 class Streams:
-    """Places for streams, and who looks after them, by the default settings."""
+    """A group of streams with a registry and its sweeper, with the default settings."""
 
     group: Group = attrs.field(factory=lambda: Group("the brand monitor"))
     registry: Registry = attrs.field(
@@ -64,7 +64,7 @@ class Streams:
         return fields["status"], fields["connectionHealth"]
 
 
-async def test_a_stream_is_unhealthy_after_30_s_without_progress_and_let_go_after_2_min(
+async def test_a_stream_is_unhealthy_after_30_s_without_progress_and_reaped_after_2_min(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     streams = Streams()
@@ -84,7 +84,7 @@ async def test_a_stream_is_unhealthy_after_30_s_without_progress_and_let_go_afte
             assert aborted == []
             await trio.sleep(1.5)
             assert len(aborted) >= 1
-            assert 120 <= aborted[0] <= 121.1  # at the next look, which is once a second
+            assert 120 <= aborted[0] <= 121.1  # at the next sweep, once a second
             assert not well.is_disconnected
             nursery.cancel_scope.cancel()
     fields = health_fields(streams.group.statistics())
@@ -94,7 +94,7 @@ async def test_a_stream_is_unhealthy_after_30_s_without_progress_and_let_go_afte
     assert fields["status"] == "healthy"
 
 
-async def test_a_stream_that_is_stale_is_shown_as_such_until_it_is_let_go(
+async def test_a_stale_stream_is_reported_until_it_is_reaped(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     streams = Streams()
@@ -106,14 +106,16 @@ async def test_a_stream_that_is_stale_is_shown_as_such_until_it_is_let_go(
             nursery.cancel_scope.cancel()
 
 
-async def test_a_write_that_fails_makes_a_stream_unhealthy_and_is_counted() -> None:
+async def test_a_failed_write_makes_a_stream_unhealthy_and_is_counted() -> None:
     streams = Streams()
     with streams.admit() as connection:
         with pytest.raises(trio.BrokenResourceError):
             await connection.write(Broken(), batch())
         assert streams.health() == ("degraded", {"healthy": 0, "unhealthy": 1, "stale": 0})
         assert health_fields(streams.group.statistics())["connectionErrors"] == 1
-    assert health_fields(streams.group.statistics())["connectionErrors"] == 1  # also when it is gone
+    assert (
+        health_fields(streams.group.statistics())["connectionErrors"] == 1
+    )  # errors of released connections are counted too
 
 
 async def test_health_ignores_streams_of_other_services() -> None:

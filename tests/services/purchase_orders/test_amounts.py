@@ -1,4 +1,4 @@
-"""Amounts as people write them: every spelling to the digit, and nothing guessed."""
+"""Parsing of amounts: every accepted spelling is exact, and ambiguous ones are refused."""
 
 from decimal import Decimal
 
@@ -47,7 +47,7 @@ from streamd.services.purchase_orders.amounts import (
         ("¥ 500", "500", "JPY"),
     ],
 )
-def test_spellings(text: str, value: str, currency: str) -> None:
+def test_accepted_spellings_of_amounts(text: str, value: str, currency: str) -> None:
     amount = parse_amount(text)
     assert str(amount.value) == value
     assert amount.currency == currency
@@ -60,12 +60,12 @@ def test_spellings(text: str, value: str, currency: str) -> None:
         *("NaN", "0x10", "--3", "4..5", ".5", "5.", "٣", "1.1234567", "1" * 41, "9999999999999"),
     ],
 )
-def test_what_is_no_amount(text: str) -> None:
+def test_invalid_amounts_are_refused(text: str) -> None:
     with pytest.raises(AmountError):
         parse_amount(text)
 
 
-def test_three_digits_behind_a_lone_separator_are_not_guessed() -> None:
+def test_an_ambiguous_separator_is_refused() -> None:
     with pytest.raises(AmountError, match=r"1234 or 1\.234"):
         parse_amount("1.234")
     assert parse_amount("1.234", ".").value == Decimal("1.234")
@@ -73,7 +73,7 @@ def test_three_digits_behind_a_lone_separator_are_not_guessed() -> None:
     assert parse_amount("1,234", ".").value == 1234
 
 
-def test_other_amounts_of_the_document_decide() -> None:
+def test_other_amounts_decide_the_decimal_mark() -> None:
     assert decimal_mark(["1.234", "4,50"]) == ","
     assert decimal_mark(["1,234", "4.5"]) == "."
     assert decimal_mark(["1.234.567"]) == ","
@@ -85,7 +85,7 @@ AMOUNTS = st.decimals(0, MAX_AMOUNT - 1, places=2, allow_nan=False, allow_infini
 
 
 @given(AMOUNTS, st.sampled_from([(",", "."), (".", ","), ("'", "."), (" ", ",")]))
-def test_grouped_amounts_come_back_to_the_digit(value: Decimal, marks: tuple[str, str]) -> None:
+def test_grouped_amounts_round_trip(value: Decimal, marks: tuple[str, str]) -> None:
     group, mark = marks
     text = f"{value:,.2f}".replace(",", "G").replace(".", mark).replace("G", group)
     assert parse_amount(text).value == value
@@ -93,12 +93,12 @@ def test_grouped_amounts_come_back_to_the_digit(value: Decimal, marks: tuple[str
 
 
 @given(st.decimals(0, 10**6, places=4, allow_nan=False, allow_infinity=False))
-def test_plain_amounts_come_back_to_the_digit(value: Decimal) -> None:
+def test_plain_amounts_round_trip(value: Decimal) -> None:
     assert parse_amount(f"{value:f}", ".").value == value
 
 
 @given(st.text(max_size=50))
-def test_any_text_is_an_amount_or_refused(text: str) -> None:
+def test_any_text_is_parsed_or_refused(text: str) -> None:
     try:
         value = parse_amount(text).value
     except AmountError:
@@ -107,7 +107,7 @@ def test_any_text_is_an_amount_or_refused(text: str) -> None:
     assert abs(value) <= MAX_AMOUNT
 
 
-def test_bounds() -> None:
+def test_limits_of_amounts() -> None:
     assert bounded(Decimal("1.123456"))
     assert bounded(Decimal("1.50000000")), "zeros at the end are no decimals"
     for value in (
@@ -124,25 +124,25 @@ def test_bounds() -> None:
             bounded(Decimal(value))
 
 
-def test_a_zero_is_short_whatever_its_exponent() -> None:
+def test_a_zero_with_any_exponent_is_formatted_short() -> None:
     for value in ("0", "-0", "0e9999999", "0e-9999999", "0e-999999999999"):
         assert decimal_text(bounded(Decimal(value))) == "0"
 
 
-def test_counts_are_whole_and_above_zero() -> None:
+def test_quantities_are_positive_integers() -> None:
     assert whole(Decimal("12.00")) == 12
     for value in ("0", "-1", "2.5", "1e10"):
         with pytest.raises(AmountError):
             whole(Decimal(value))
 
 
-def test_currencies() -> None:
+def test_codes_and_symbols_of_currencies() -> None:
     assert currency_of("eur") == "EUR"
     assert currency_of(" € ") == "EUR"
     assert currency_of("ABC") is None
 
 
-def test_sums_are_rounded_half_up_to_what_can_be_paid() -> None:
+def test_totals_are_rounded_half_up_to_the_minor_unit() -> None:
     assert str(to_minor(Decimal("2.345"), "EUR")) == "2.35"
     assert str(to_minor(Decimal("2.5"), "JPY")) == "3"
     assert str(to_minor(Decimal("2.3455"), "KWD")) == "2.346"

@@ -1,4 +1,4 @@
-"""CSV and JSON orders: whole, in every spelling, and each wrong cell by its place."""
+"""Reading of CSV and JSON orders; each invalid cell is named by its location."""
 
 import contextlib
 import csv
@@ -34,7 +34,7 @@ def refusal(text: str, format: Format = Format.CSV) -> RequestError:
 # --- CSV ----------------------------------------------------------------------------------------
 
 
-def test_a_table_with_everything() -> None:
+def test_a_complete_csv_order_is_read() -> None:
     order = read(
         "SKU,Description,Qty,Unit Price,Total,Currency,Image URL\r\n"
         'BM-1,"Mug, blue",12,4.50,54.00,EUR,https://x.example/a.png\r\n'
@@ -66,7 +66,7 @@ def test_a_table_with_everything() -> None:
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
-def test_the_delimiter_is_found(delimiter: str) -> None:
+def test_the_delimiter_is_detected(delimiter: str) -> None:
     order = read(f"Item No.{delimiter}Quantity{delimiter}Cost\nA{delimiter}3{delimiter}4.5\n")
     assert (order.lines[0].sku, order.lines[0].quantity) == ("A", 3)
     assert order.lines[0].unit_price == Decimal("4.5")
@@ -81,23 +81,23 @@ def test_the_delimiter_is_found(delimiter: str) -> None:
         ("Pcs", "quantity"),
     ],
 )
-def test_headers_have_synonyms(header: str, field: str) -> None:
+def test_column_names_have_synonyms(header: str, field: str) -> None:
     assert getattr(read(f"sku,{header}\nA,7\n").lines[0], field) == 7
 
 
-def test_item_is_the_sku_beside_a_description() -> None:
+def test_item_is_the_sku_if_there_is_a_description() -> None:
     line = read("Item,Description,Qty\nA1,Mug,1\n").lines[0]
     assert (line.sku, line.description) == ("A1", "Mug")
     assert read("Item,Qty\nMug,1\n").lines[0].description == "Mug"
 
 
-def test_decimal_commas_decide_what_is_ambiguous() -> None:
+def test_decimal_commas_decide_ambiguous_cells() -> None:
     lines = read("sku;qty;price\nA;1.000;4,50\nB;2;1.234\n").lines
     assert [line.quantity for line in lines] == [1000, 2]
     assert lines[1].unit_price == 1234
 
 
-def test_a_quoted_line_break_and_the_byte_order_mark() -> None:
+def test_quoted_line_breaks_and_a_byte_order_mark_are_read() -> None:
     text = decode_text(b'\xef\xbb\xbfsku,name,qty\nA,"Blue\n Mug",2\nB,x,-1\n')
     refused = refusal(text)
     assert refused.field == "line 4, column qty"
@@ -135,7 +135,7 @@ def test_a_quoted_line_break_and_the_byte_order_mark() -> None:
         (",".join(["sku"] * 65) + "\n", "line 1", "more than 64 columns"),
     ],
 )
-def test_each_wrong_cell_is_named(text: str, field: str, says: str) -> None:
+def test_each_invalid_cell_is_named(text: str, field: str, says: str) -> None:
     refused = refusal(text)
     assert refused.field == field
     assert says in refused.detail
@@ -151,9 +151,7 @@ ROWS = st.lists(
 
 
 @given(ROWS, st.sampled_from([",", ";", "\t", "|"]), st.sampled_from(["\n", "\r\n"]))
-def test_what_is_written_as_csv_is_read_back(
-    rows: list[tuple[str, str, int, Decimal]], delimiter: str, end: str
-) -> None:
+def test_csv_orders_round_trip(rows: list[tuple[str, str, int, Decimal]], delimiter: str, end: str) -> None:
     out = io.StringIO()
     writer = csv.writer(out, delimiter=delimiter, lineterminator=end)
     writer.writerow(["SKU", "Description", "Quantity", "Unit price"])
@@ -170,7 +168,7 @@ def unicode_form(text: str) -> str:
 
 
 @given(st.text(max_size=200))
-def test_any_text_is_read_or_refused(text: str) -> None:
+def test_any_csv_is_read_or_refused(text: str) -> None:
     for format in (Format.CSV, Format.JSON):
         with contextlib.suppress(RequestError):
             assert read(text, format).lines
@@ -183,7 +181,7 @@ def read_json(document: Any) -> Order:
     return read(msgspec.json.encode(document).decode(), Format.JSON)
 
 
-def test_an_object_with_everything() -> None:
+def test_a_complete_json_order_is_read() -> None:
     order = read_json(
         {
             "orderNumber": "PO-7",
@@ -201,7 +199,7 @@ def test_an_object_with_everything() -> None:
     assert (line.location, line.image_url) == ("lineItems[0]", "http://x/a")
 
 
-def test_an_array_of_lines_will_do() -> None:
+def test_an_array_of_lines_is_accepted() -> None:
     assert [
         line.quantity for line in read_json([{"sku": "A", "qty": 1}, {"name": "B", "qty": "2"}]).lines
     ] == [
@@ -210,7 +208,7 @@ def test_an_array_of_lines_will_do() -> None:
     ]
 
 
-def test_numbers_are_read_to_the_digit() -> None:
+def test_json_numbers_are_exact() -> None:
     text = (
         '[{"sku": "A", "quantity": 1e1, "unitPrice": 0.1000}, {"sku": "B", "quantity": 3.0, "price": 1.234}]'
     )
@@ -251,14 +249,14 @@ def test_numbers_are_read_to_the_digit() -> None:
         ("[" + ",".join(['{"sku": "A", "qty": 1}'] * 21) + "]", "lines", "more than 20"),
     ],
 )
-def test_each_wrong_value_is_named(text: str, field: str, says: str) -> None:
+def test_each_invalid_value_is_named(text: str, field: str, says: str) -> None:
     refused = refusal(text, Format.JSON)
     assert says in refused.detail
     assert refused.field == field
 
 
 @given(ROWS)
-def test_what_is_written_as_json_is_read_back(rows: list[tuple[str, str, int, Decimal]]) -> None:
+def test_json_orders_round_trip(rows: list[tuple[str, str, int, Decimal]]) -> None:
     encoder = msgspec.json.Encoder(decimal_format="number")
     document = [
         {"sku": sku, "description": name, "quantity": quantity, "unitPrice": price}
@@ -273,7 +271,7 @@ def test_what_is_written_as_json_is_read_back(rows: list[tuple[str, str, int, De
 # --- bytes --------------------------------------------------------------------------------------
 
 
-def test_charsets() -> None:
+def test_supported_charsets() -> None:
     assert decode_text("é".encode("latin-1"), "ISO-8859-1") == "é"
     assert decode_text("é".encode()) == "é"
     with pytest.raises(UnsupportedMediaType):
@@ -283,19 +281,19 @@ def test_charsets() -> None:
 
 
 @pytest.mark.parametrize("document", [b"", b" \n ", b"\xef\xbb\xbf", b"a\0b"])
-def test_empty_and_binary_bodies(document: bytes) -> None:
+def test_empty_and_binary_bodies_are_refused(document: bytes) -> None:
     with pytest.raises(InvalidBody) as refused:
         decode_text(document)
     assert refused.value.field == "body"
 
 
-def test_a_megabyte_of_combining_marks_does_not_hold_up_the_process() -> None:
-    began = time.thread_time()  # normalizing it would take minutes
+def test_a_megabyte_of_combining_marks_is_refused_quickly() -> None:
+    began = time.thread_time()  # NFC normalization would take minutes
     document = '[{"qty": 1, "sku": "A' + "\u0301\u0316" * 250_000 + '"}]'
     assert refusal(document, Format.JSON).field == "lines[0].sku"
     assert time.thread_time() - began < 2.0
 
 
-def test_the_error_classes_say_whose_fault_it_is() -> None:
+def test_errors_have_the_status_of_their_cause() -> None:
     assert isinstance(refusal("sku,qty\nA,x\n"), InvalidField)
     assert isinstance(refusal("sku,qty\n" + "A,1\n" * 21), TooLarge)

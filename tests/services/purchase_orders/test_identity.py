@@ -1,4 +1,4 @@
-"""Whose orders a request is about."""
+"""The merchant of a request, in open mode and by a token's claim."""
 
 from typing import Any
 
@@ -41,14 +41,14 @@ def test_the_query_names_the_merchant() -> None:
         ["a", "a"],
     ],
 )
-def test_what_names_no_merchant(merchants: list[str]) -> None:
+def test_a_query_without_a_valid_merchant_is_refused(merchants: list[str]) -> None:
     with pytest.raises(InvalidField) as refused:
         OpenMerchant().merchant(Request(*merchants))
     assert refused.value.field == "merchantId"
 
 
 @given(st.text(max_size=130), st.text(max_size=130))
-def test_no_merchants_topics_are_selected_by_anothers(one: str, other: str) -> None:
+def test_no_merchant_id_selects_topics_of_another(one: str, other: str) -> None:
     try:
         check_merchant(one)
         check_merchant(other)
@@ -88,7 +88,7 @@ def test_a_claim_names_the_merchant(claims: dict[str, Any], merchant: str) -> No
         "*",
     ],
 )
-def test_a_claim_that_names_none(value: object) -> None:
+def test_a_claim_without_a_valid_merchant_is_refused(value: object) -> None:
     with pytest.raises(Forbidden) as refused:
         ClaimMerchant("dest").merchant_of({"dest": value, "sub": "shop"})
     assert refused.value.field == "dest"

@@ -1,4 +1,4 @@
-"""Looking at pictures: only where it may, only so much, and never with an exception."""
+"""Verification of image URLs: guarded addresses, bounded bytes, failures as results."""
 
 import hashlib
 from collections.abc import AsyncIterator
@@ -32,7 +32,7 @@ def image(url: str) -> Image:
     return Image(line=1, url=url)
 
 
-async def test_a_picture_is_measured() -> None:
+async def test_an_image_is_measured() -> None:
     async with looking(PICTURE) as (looker, server):
         seen = await looker.verify(image(f"{server.url}/a.png?x=1#y"))
         assert (seen.status, seen.media_type, seen.size) == ("verified", "image/png", len(PNG))
@@ -44,7 +44,7 @@ async def test_a_picture_is_measured() -> None:
         assert server.requests[0].headers["host"] == server.url.removeprefix("http://")
 
 
-async def test_the_name_stays_when_the_address_is_asked() -> None:
+async def test_the_host_name_is_kept_in_the_request() -> None:
     async with looking(PICTURE) as (looker, server):
         url = server.url.replace("127.0.0.1", "localhost")
         assert (await looker.verify(image(url))).status == "verified"
@@ -73,14 +73,14 @@ async def test_the_name_stays_when_the_address_is_asked() -> None:
         ([raw(b"nonsense\r\n\r\n")], "broke off"),
     ],
 )
-async def test_what_is_no_picture(answers: list[Answer], reason: str) -> None:
+async def test_an_unusable_image_fails_with_a_reason(answers: list[Answer], reason: str) -> None:
     async with looking(*answers) as (looker, server):
         seen = await looker.verify(image(server.url))
     assert seen.status == "failed"
     assert reason in seen.reason
 
 
-async def test_a_server_that_knows_no_head_is_asked_all_the_same() -> None:
+async def test_a_server_that_rejects_head_gets_get() -> None:
     async with looking(respond(405), respond(200, PNG)) as (looker, server):
         assert (await looker.verify(image(server.url))).status == "verified"
 
@@ -91,14 +91,14 @@ async def test_a_redirect_is_followed_and_checked() -> None:
         assert [request.target for request in server.requests] == ["/", "/there", "/there"]
 
 
-async def test_a_slow_server_is_given_up() -> None:
+async def test_a_slow_server_times_out() -> None:
     async with fake_server(hang) as server, httpx.AsyncClient(timeout=None, trust_env=False) as client:
         looker = ImageVerifier(client, timeout_seconds=0.05, max_bytes=1000, allow_private=True)
         seen = await looker.verify(image(server.url))
     assert (seen.status, seen.reason) == ("failed", "no answer within 0.05 s")
 
 
-async def test_nobody_there() -> None:
+async def test_an_unreachable_server_fails_with_a_reason() -> None:
     async with looking(PICTURE) as (looker, server):
         url = server.url
     async with httpx.AsyncClient(trust_env=False) as client:
@@ -109,7 +109,7 @@ async def test_nobody_there() -> None:
 @pytest.mark.parametrize(
     "host", ["127.0.0.1", "localhost", "[::1]", "2130706433", "0x7f000001", "127.1", "0.0.0.0"]
 )
-async def test_private_addresses_are_not_asked(host: str) -> None:
+async def test_private_addresses_are_not_requested(host: str) -> None:
     async with looking(PICTURE, allow=False) as (looker, server):
         port = server.url.rpartition(":")[2]
         seen = await looker.verify(image(f"http://{host}:{port}/a.png"))
@@ -126,7 +126,7 @@ async def test_private_addresses_are_not_asked(host: str) -> None:
         *("::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::"),
     ],
 )
-def test_addresses_that_are_not_public(address: str) -> None:
+def test_non_public_addresses(address: str) -> None:
     assert not is_public(address)
 
 
@@ -139,12 +139,12 @@ def test_public_addresses(address: str) -> None:
     "url",
     ["", "a", "/a", "file:///etc/passwd", "ftp://x/a", "http://", "http://u:p@x/", "http://x" + "a" * 2000],
 )
-def test_urls_that_are_not_asked(url: str) -> None:
+def test_unacceptable_urls_are_refused(url: str) -> None:
     with pytest.raises(ImageRefused):
         check_url(url)
 
 
-def test_types_by_their_first_bytes() -> None:
+def test_media_types_by_signature() -> None:
     assert media_type_of(b"\xff\xd8\xff\xe0") == "image/jpeg"
     assert media_type_of(b"RIFF1234WEBPVP8 ") == "image/webp"
     assert media_type_of(b"\x00\x00\x00 ftypavif") == "image/avif"

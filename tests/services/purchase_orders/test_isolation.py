@@ -1,4 +1,4 @@
-"""One merchant never hears of another; and none misses or repeats anything, also when it reconnects."""
+"""Isolation of merchants: each receives its own events only, without loss or repeats."""
 
 from collections import defaultdict
 from typing import Any
@@ -16,7 +16,7 @@ STREAMS = 100
 ORDERS_EACH = 2
 
 
-async def test_a_hundred_streams_at_once_get_each_event_of_their_merchant_once_and_no_other() -> None:
+async def test_a_hundred_streams_get_only_their_merchants_events_each_once() -> None:
     sent: dict[str, list[str]] = defaultdict(list)
     got: list[tuple[str, list[tuple[str, str, dict[str, Any]]]]] = []
     all_sent = trio.Event()
@@ -61,12 +61,12 @@ async def test_a_hundred_streams_at_once_get_each_event_of_their_merchant_once_a
         for po_id in sent[merchant]:
             events = [(type, data) for _, type, data in seen if data["poId"] == po_id]
             shown = outline(events)
-            # Which of the two orders drafts the product is open.
+            # Either of the two orders may draft the product.
             expected = [usual(po_id, lines=2, shop_id=None, drafts=drafts, images=False) for drafts in (0, 1)]
             assert shown in expected
 
 
-async def test_anothers_order_is_not_there() -> None:
+async def test_the_order_of_another_merchant_is_404() -> None:
     async with orders() as rig:
         accepted = await rig.accept(CSV, merchant="a")
         await rig.ended(accepted)
@@ -88,7 +88,7 @@ async def test_a_merchant_cannot_be_a_pattern(merchant: str) -> None:
             assert answer.json()["field"] == "merchantId"
 
 
-async def test_topics_in_the_query_change_nothing() -> None:
+async def test_topics_in_the_query_are_ignored() -> None:
     async with orders() as rig:
         async with open_stream(
             rig.url,
@@ -124,7 +124,7 @@ async def take(reader: StreamReader, most: int, left: int) -> list[tuple[str, st
     return [(event.last_event_id, event.data) for event in await reader.take(min(most, left))]
 
 
-async def test_a_default_merchant_is_whose_the_orders_are() -> None:
+async def test_the_default_merchant_owns_orders_without_one() -> None:
     async with orders(default_merchant="mine") as rig:
         accepted = await rig.accept(CSV, merchant="")
         assert "merchantId" not in accepted["statusUrl"] + accepted["eventsUrl"]

@@ -1,4 +1,4 @@
-"""Plain text orders: what the patterns find, and what is made of a model's answer."""
+"""Orders in plain text: the patterns, and the validation of a model's answer."""
 
 import threading
 from collections.abc import AsyncIterator, Iterable
@@ -47,7 +47,7 @@ RULES = RuleGenerator({**parsing.RULES, **enrich.RULES})
         ("1,000 units Gadget @ 1.5", ("1,000", "", "Gadget", "1.5")),
     ],
 )
-def test_items(line: str, item: tuple[str, str, str, str]) -> None:
+def test_line_items_in_every_notation(line: str, item: tuple[str, str, str, str]) -> None:
     [found] = find_items(line, 10)["lines"]
     names = ("quantity", "sku", "description", "unitPrice")
     assert tuple(found.get(name, "") for name in names) == item
@@ -66,18 +66,18 @@ def test_items(line: str, item: tuple[str, str, str, str]) -> None:
         *("> 99 x Old Thing @ 1", "", "Order of 3 March", "x" * 1000),
     ],
 )
-def test_prose_is_no_item(line: str) -> None:
+def test_prose_contains_no_items(line: str) -> None:
     assert find_items(line, 10) == {"fields": {}, "lines": [], "unread": []}
 
 
 @pytest.mark.parametrize("line", ["10 x", "20 @ 3.50", "12 x ??? @ 4.50", "Mug 3 pcs or rather 4"])
-def test_what_looks_like_an_item_is_counted_as_unread(line: str) -> None:
+def test_a_line_that_only_looks_like_an_item_is_unread(line: str) -> None:
     found = find_items(line, 10)
     assert not found["lines"]
     assert found["unread"] == [line]
 
 
-def test_fields_of_the_order() -> None:
+def test_fields_of_the_order_are_found() -> None:
     text = "From: jane@x.example\nPO number: 4711\nCurrency: EUR\nSupplier: Acme\n1 x Mug\nGrand total: 5,00"
     assert find_items(text, 10)["fields"] == {
         "orderNumber": "4711",
@@ -103,7 +103,7 @@ ITEMS = st.tuples(
     st.lists(ITEMS, min_size=1, max_size=20),
     st.sampled_from(["{q} x {d}{s} @ {p}", "{d}{s} x {q} at {p} EUR"]),
 )
-def test_items_written_in_words_are_read_back(items: list[tuple[Any, ...]], pattern: str) -> None:
+def test_items_in_prose_round_trip(items: list[tuple[Any, ...]], pattern: str) -> None:
     text = "\n".join(
         pattern.format(q=quantity, d=words, s=f" ({sku})" if sku else "", p=f"{price:f}")
         for quantity, words, sku, price in items
@@ -116,7 +116,7 @@ def test_items_written_in_words_are_read_back(items: list[tuple[Any, ...]], patt
 
 
 @given(st.text(max_size=300))
-def test_any_text_is_looked_at_without_an_error(text: str) -> None:
+def test_any_text_is_searched_without_an_error(text: str) -> None:
     found = find_items(text, 10)
     assert all({"quantity"} < set(line) for line in found["lines"])
 
@@ -125,7 +125,7 @@ def test_any_text_is_looked_at_without_an_error(text: str) -> None:
 
 
 class Model:
-    """A generator that answers what it is told, in pieces, and keeps what it was asked."""
+    """A text generator with scripted answers in pieces; it records its prompts."""
 
     name = "model"
 
@@ -162,7 +162,7 @@ async def read(generator: TextGenerator, text: str, limits: OrderLimits = LIMITS
 MAIL = "Hello,\nPO no. 88\n12 x Blue Mug (BM-1) @ 4.50 EUR\n2 x Chair @ 10.00 EUR\nBye"
 
 
-async def test_the_rules_read_a_mail() -> None:
+async def test_the_rules_parse_a_mail() -> None:
     order = await read(RULES, MAIL)
     assert order.number == "88"
     assert [(line.quantity, line.sku, line.description, line.unit_price) for line in order.lines] == [
@@ -173,7 +173,7 @@ async def test_the_rules_read_a_mail() -> None:
 
 
 class LongText(str):
-    """Takes until it is told to be read; a text that takes the patterns half a minute, in short."""
+    """Blocks until released, in place of a text that keeps the patterns busy for half a minute."""
 
     __slots__ = ()
     release = threading.Event()
@@ -185,7 +185,7 @@ class LongText(str):
         return super().splitlines(keepends)
 
 
-async def test_reading_is_not_waited_for_when_cancelled() -> None:
+async def test_cancelling_does_not_wait_for_the_patterns() -> None:
     try:
         with trio.move_on_after(0.1) as scope:
             await read(RuleGenerator(parsing.RULES), LongText(MAIL))
@@ -195,19 +195,19 @@ async def test_reading_is_not_waited_for_when_cancelled() -> None:
         LongText.release.set()
 
 
-async def test_a_text_without_items_says_how_to_write_one() -> None:
+async def test_a_text_without_items_fails_with_an_example() -> None:
     with pytest.raises(UnreadableOrder, match="12 x Blue Mug"):
         await read(RULES, "Hello, how are you?")
 
 
-async def test_a_wrong_item_is_named() -> None:
+async def test_an_invalid_item_is_named() -> None:
     with pytest.raises(InvalidField, match="whole number"):
         await read(RULES, "2.5 x Flour @ 3.00")
     with pytest.raises(TooLarge, match="more than 2 lines"):
         await read(RULES, "1 x Mug\n" * 50, OrderLimits(2, 100))
 
 
-async def test_a_models_answer_is_cut_out_of_its_fence() -> None:
+async def test_the_answer_is_cut_out_of_a_code_fence() -> None:
     model = Model(
         ['Sure!\n```json\n{"lines": [{"quantity": "12", "sku": "BM-1", "unitPrice": "4.50"}]}\n```\n']
     )
@@ -218,7 +218,7 @@ async def test_a_models_answer_is_cut_out_of_its_fence() -> None:
     assert model.prompts[0].purpose == "orders.parse"
 
 
-async def test_an_unusable_answer_is_asked_for_again_with_what_was_wrong() -> None:
+async def test_an_invalid_answer_is_retried_once_with_the_error() -> None:
     model = Model(['{"lines": [{"quantity": "-1", "sku": "A"}]}', '[{"quantity": 12, "sku": "BM-1"}]'])
     assert (await read(model, MAIL)).lines[0].quantity == 12
     assert "greater than 0" in model.prompts[1].user
@@ -227,22 +227,22 @@ async def test_an_unusable_answer_is_asked_for_again_with_what_was_wrong() -> No
 @pytest.mark.parametrize(
     "answer", ["no idea", '{"lines": "none"}', '{"lines": [{"sku": "A"}]}', "", "}{", "[" * 9999]
 )
-async def test_two_unusable_answers_are_refused(answer: str) -> None:
+async def test_two_invalid_answers_fail_the_order(answer: str) -> None:
     with pytest.raises(UnreadableOrder, match="is not a valid order"):
         await read(Model([answer, answer]), MAIL)
 
 
-async def test_a_model_that_finds_nothing_is_believed() -> None:
+async def test_an_empty_answer_of_a_model_is_accepted() -> None:
     with pytest.raises(UnreadableOrder, match="no line item"):
         await read(Model(['{"lines": []}']), "Hello")
 
 
-async def test_a_generator_that_fails_is_said() -> None:
+async def test_a_failed_generator_is_reported() -> None:
     with pytest.raises(GenerationFailed):
         await read(Model([GenerationFailed("no connection")]), MAIL)
 
 
-def test_json_is_cut_out() -> None:
+def test_cut_json_removes_surrounding_text() -> None:
     assert cut_json('x {"a": [1]} y') == '{"a": [1]}'
     assert cut_json("[1] and") == "[1]"
     assert cut_json("nothing") == "nothing"
@@ -258,7 +258,7 @@ def line(number: int = 1, **fields: Any) -> OrderLine:
     )
 
 
-def test_invented_figures_are_noticed() -> None:
+def test_figures_missing_in_the_text_are_ungrounded() -> None:
     good = line(1, unit_price=Decimal("4.50"))
     order = Order(
         lines=(good, line(2, quantity=13), line(3, sku="ZZ-9"), line(4, unit_price=Decimal("4.51")))
@@ -267,7 +267,7 @@ def test_invented_figures_are_noticed() -> None:
     assert ungrounded_lines(Order(lines=(line(1, quantity=1200),)), "1.200 pcs BM-1") == frozenset()
 
 
-def test_confidence_is_computed_from_what_was_found() -> None:
+def test_confidence_by_the_parts_of_the_lines() -> None:
     full = line(1, description="Mug", unit_price=Decimal("4.50"))
     assert confidence_of(Order(lines=(full,))) == 100
     assert confidence_of(Order(lines=(line(1),))) == 60
@@ -279,7 +279,7 @@ def test_confidence_is_computed_from_what_was_found() -> None:
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans(), st.booleans()), min_size=1), st.integers(0, 50))
-def test_confidence_lies_between_0_and_100(found: list[tuple[bool, bool, bool]], unread: int) -> None:
+def test_confidence_is_between_0_and_100(found: list[tuple[bool, bool, bool]], unread: int) -> None:
     lines = tuple(
         line(
             number,
@@ -305,7 +305,7 @@ async def test_the_rules_describe_goods() -> None:
     assert set(found) == {1, 2, 3}
 
 
-def test_of_a_models_answer_only_what_is_usable_is_taken() -> None:
+def test_only_valid_entries_of_an_answer_are_used() -> None:
     answer = (
         'Here: {"lines": [{"line": 1, "category": " Mugs\\n", "tags": ["Blue", "blue", "", "x"],'
         ' "description": "A"}, {"line": 1, "category": "Again"}, {"line": 9, "category": "Unknown line"},'

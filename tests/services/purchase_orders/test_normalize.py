@@ -1,4 +1,4 @@
-"""One spelling, one currency, totals that add up: and never a float."""
+"""Normalization of orders: SKUs, one currency, exact totals."""
 
 from decimal import Decimal
 from typing import Any
@@ -22,7 +22,7 @@ def order(*lines: dict[str, Any], **fields: Any) -> Order:
     )
 
 
-def test_skus_have_one_spelling() -> None:
+def test_skus_are_normalized() -> None:
     assert normalize_sku("  bm  1 ") == "BM-1"
     assert normalize_sku("ＢＭ-1") == "BM-1"
 
@@ -42,7 +42,7 @@ def test_totals_are_computed() -> None:
     assert made.warnings == ()
 
 
-def test_a_price_that_a_total_makes_exactly_is_taken() -> None:
+def test_an_exact_price_is_derived_from_the_total() -> None:
     exact, not_exact = normalize_order(
         order({"quantity": 12, "total": Decimal(54)}, {"quantity": 3, "total": Decimal(10)}), "EUR"
     ).order.lines
@@ -50,7 +50,7 @@ def test_a_price_that_a_total_makes_exactly_is_taken() -> None:
     assert (not_exact.unit_price, str(not_exact.total)) == (None, "10.00")
 
 
-def test_wrong_totals_are_warned_of_and_not_kept() -> None:
+def test_wrong_totals_are_replaced_with_a_warning() -> None:
     made = normalize_order(
         order({"quantity": 2, "unit_price": Decimal(5), "total": Decimal(11)}, total=Decimal(12)), "EUR"
     )
@@ -59,7 +59,7 @@ def test_wrong_totals_are_warned_of_and_not_kept() -> None:
     assert [warning.field for warning in made.warnings] == ["line 1, total", "total"]
 
 
-def test_a_cent_of_rounding_is_no_wrong_total() -> None:
+def test_a_rounding_difference_is_no_warning() -> None:
     lines = {"quantity": 3, "unit_price": Decimal("3.33"), "total": Decimal("10.00")}
     assert normalize_order(order(lines), "EUR").warnings == ()
 
@@ -77,7 +77,9 @@ def test_a_cent_of_rounding_is_no_wrong_total() -> None:
         ("$", ["CAD"], "EUR", "CAD"),
     ],
 )
-def test_the_currency_of_an_order(named: str, of_lines: list[str], default: str, chosen: str) -> None:
+def test_the_currency_is_chosen_from_all_amounts(
+    named: str, of_lines: list[str], default: str, chosen: str
+) -> None:
     lines = [{"currency": currency} for currency in of_lines] or [{}]
     made = normalize_order(order(*lines, currency=named), default).order
     assert made.currency == chosen
@@ -106,7 +108,7 @@ PRICES = st.none() | st.decimals(0, 10**6, places=4, allow_nan=False, allow_infi
     st.lists(st.tuples(st.integers(1, 10**6), PRICES, PRICES), min_size=1, max_size=10),
     st.sampled_from(["EUR", "JPY", "KWD"]),
 )
-def test_normalizing_again_changes_nothing(rows: list[tuple[Any, ...]], currency: str) -> None:
+def test_normalizing_is_idempotent(rows: list[tuple[Any, ...]], currency: str) -> None:
     lines = [{"quantity": quantity, "unit_price": price, "total": total} for quantity, price, total in rows]
     once = normalize_order(order(*lines), currency).order
     again = normalize_order(once, currency)

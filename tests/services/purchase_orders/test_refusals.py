@@ -1,4 +1,4 @@
-"""Every bad order is refused before it is taken, by its place; and nothing stays of it."""
+"""An invalid order is refused before it is stored, with its location, and leaves nothing behind."""
 
 from typing import Any
 
@@ -48,7 +48,7 @@ GOOD = "sku,qty\nA,1\n"
         ("text/csv; charset=utf-7", GOOD, 415, "unsupported-media-type", "Content-Type"),
     ],
 )
-async def test_a_bad_order_is_refused(
+async def test_an_invalid_order_is_refused_with_its_location(
     content_type: str, body: Any, status: int, code: str, field: str
 ) -> None:
     async with orders(max_lines=5, max_body_bytes=2000) as rig:
@@ -70,13 +70,13 @@ async def test_a_merchant_must_be_named() -> None:
             assert answer.json()["field"] == "merchantId"
 
 
-async def test_a_body_in_another_charset_is_read() -> None:
+async def test_a_body_in_latin_1_is_read() -> None:
     async with orders() as rig:
         accepted = await rig.accept("name,qty\nCafé,1\n".encode("latin-1"), "text/csv; charset=ISO-8859-1")
         assert (await rig.ended(accepted))["lines"][0]["description"] == "Café"
 
 
-async def test_a_full_store_takes_no_more() -> None:
+async def test_orders_over_the_limit_get_503() -> None:
     async with orders(max_orders=2) as rig:
         for _ in range(2):
             await rig.accept(GOOD)
@@ -85,12 +85,12 @@ async def test_a_full_store_takes_no_more() -> None:
     assert answer.headers["retry-after"] == "60"
 
 
-async def test_too_many_at_once_leave_no_order_behind() -> None:
+async def test_a_refused_task_leaves_no_order() -> None:
     settings = Settings()
     settings = attrs.evolve(settings, tasks=attrs.evolve(settings.tasks, max_per_kind=1, max_running=1))
     async with fake_server(hang) as shop, orders(settings, sync_url=shop.url, max_orders=2) as rig:
         await rig.accept(GOOD)
-        for _ in range(3):  # more than there are places, were they not given back
+        for _ in range(3):  # more than the limit, so that a leaked slot would show
             answer = await rig.send(GOOD)
             assert answer.status_code == 503
             assert "purchase-order" in answer.json()["detail"]
@@ -110,7 +110,7 @@ async def test_too_many_at_once_leave_no_order_behind() -> None:
         ("merchant_currencies", ["a/b=EUR"]),
     ],
 )
-def test_settings_that_cannot_be_used_are_said_at_the_start(name: str, value: Any) -> None:
+def test_invalid_settings_stop_the_start(name: str, value: Any) -> None:
     with pytest.raises(ConfigError) as refused:
         create_app(Settings(purchase_orders=PurchaseOrderSettings(**{name: value})))
     assert refused.value.field == f"purchase_orders.{name}"

@@ -1,4 +1,4 @@
-"""Orders from end to end, over real sockets: every event in order, and the order as it is kept."""
+"""Orders from end to end, over real sockets: every event in order, and the stored order."""
 
 import sqlite3
 from pathlib import Path
@@ -33,7 +33,7 @@ def of_sync(events: Events, type: str) -> list[dict[str, Any]]:
     return [data for kind, data in events if (kind, data["stage"]) == (type, "shopify_sync")]
 
 
-async def test_an_order_goes_all_the_way() -> None:
+async def test_an_order_passes_all_stages() -> None:
     async with (
         fake_server(TAKEN) as shop,
         fake_server(respond(200, PNG)) as pictures,
@@ -69,7 +69,7 @@ async def test_an_order_goes_all_the_way() -> None:
     assert b'"sku":"BM-1","title":"Blue Mug","quantity":12,"price":"4.50"' in sent.body
 
 
-async def test_without_a_shop_and_pictures_these_stages_are_skipped_with_a_reason() -> None:
+async def test_stages_without_shop_and_images_are_skipped_with_a_reason() -> None:
     async with orders() as rig:
         accepted = await rig.accept(CSV)
         events = await rig.events_of(accepted)
@@ -82,7 +82,7 @@ async def test_without_a_shop_and_pictures_these_stages_are_skipped_with_a_reaso
     assert "no URL is configured" in skipped["shopify_sync"]
     said = [data["message"] for data in of_sync(events, "progress")]
     assert said == [f"Skipped: {skipped['shopify_sync']}"]
-    # By now its SKU is a known product.
+    # Its SKU is a known product now.
     assert outline(events_again) == usual(again["poId"], lines=2, shop_id=None, drafts=0, images=False)
 
 
@@ -100,7 +100,7 @@ JSON = {
 @pytest.mark.parametrize(
     ("body", "content_type"), [(MAIL, "text/plain; charset=utf-8"), (JSON, "application/json")]
 )
-async def test_a_mail_and_json_say_the_same(body: Any, content_type: str) -> None:
+async def test_a_mail_and_json_give_the_same_order(body: Any, content_type: str) -> None:
     async with orders() as rig:
         accepted = await rig.accept(body, content_type)
         events = await rig.events_of(accepted)
@@ -110,7 +110,7 @@ async def test_a_mail_and_json_say_the_same(body: Any, content_type: str) -> Non
     assert [line["description"] for line in order["lines"]] == ["Blue Mug", "Chair"]
 
 
-async def test_wrong_totals_are_warnings() -> None:
+async def test_wrong_totals_are_warnings_of_the_order() -> None:
     async with orders(merchant_currencies=["shop=GBP"]) as rig:
         accepted = await rig.accept("sku,qty,price,total\nA,2,5,11\n")
         order = await rig.ended(accepted)
@@ -149,7 +149,7 @@ async def take_late(exchange: Exchange) -> None:
         ([hang_up, respond(429, headers={"Retry-After": "0"}), TAKEN], 3),
     ],
 )
-async def test_a_shop_that_takes_it_in_the_end(answers: list[Answer], tries: int) -> None:
+async def test_a_sync_succeeds_after_retries(answers: list[Answer], tries: int) -> None:
     async with fake_server(*answers) as shop, orders(sync_url=shop.url) as rig:
         accepted = await rig.accept(CSV)
         events = await rig.events_of(accepted)
@@ -162,7 +162,7 @@ async def test_a_shop_that_takes_it_in_the_end(answers: list[Answer], tries: int
 
 
 @pytest.mark.parametrize(("answer", "tries"), [(respond(500), 3), (respond(422), 1)])
-async def test_an_order_that_the_shop_does_not_take_stays_saved(answer: Answer, tries: int) -> None:
+async def test_an_order_rejected_by_the_shop_stays_saved(answer: Answer, tries: int) -> None:
     retry = RetrySettings(attempts=3, backoff_seconds=0.01)
     async with fake_server(answer) as shop, orders(sync_url=shop.url, retry=retry) as rig:
         accepted = await rig.accept(CSV)
@@ -183,7 +183,7 @@ async def test_an_order_that_the_shop_does_not_take_stays_saved(answer: Answer, 
     assert "the order is saved, but" in order["workflow"]["error"]
 
 
-async def test_drafts_are_made_of_what_is_new_to_the_merchant() -> None:
+async def test_products_are_drafted_for_new_skus_only() -> None:
     def made(events: Events) -> Any:
         [entry] = [data for type, data in events if type == "completion" and "draft" in data["stage"]]
         return entry.get("lineItems")
@@ -195,7 +195,7 @@ async def test_drafts_are_made_of_what_is_new_to_the_merchant() -> None:
     assert (counts, other) == ([1, 1, None], 2)
 
 
-async def test_an_order_lacks_nothing_without_descriptions() -> None:
+async def test_a_failed_enrichment_does_not_fail_the_order() -> None:
     async with fake_server(respond(400)) as model:
         text = TextSettings(url=model.url, model="m", retry=RetrySettings(attempts=1))
         async with orders(attrs.evolve(Settings(), text=text)) as rig:
@@ -210,7 +210,7 @@ async def test_an_order_lacks_nothing_without_descriptions() -> None:
     assert [data["stage"] for data in errors] == ["ai_parsing"], "a text cannot be read without it"
 
 
-async def test_a_bad_picture_never_fails_the_order() -> None:
+async def test_an_unusable_image_does_not_fail_the_order() -> None:
     async with orders() as rig:
         accepted = await rig.accept("sku,qty,image\nA,1,http://127.0.0.1:9/x.png\nB,1,javascript:alert(1)\n")
         order = await rig.ended(accepted)
@@ -229,7 +229,7 @@ async def until_sync(rig: Rig, accepted: dict[str, str]) -> None:
                 return
 
 
-async def test_a_cancelled_order_says_so_and_keeps_its_lines() -> None:
+async def test_a_cancelled_order_keeps_its_lines() -> None:
     async with fake_server(hang) as shop, orders(sync_url=shop.url) as rig:
         accepted = await rig.accept(CSV)
         await until_sync(rig, accepted)
@@ -273,7 +273,7 @@ async def test_a_stage_whose_task_has_ended_reports_nothing_more() -> None:
     assert (order["status"], order["error"]) == ("cancelled", "not wanted")
 
 
-async def test_an_order_that_takes_too_long_fails() -> None:
+async def test_an_order_past_its_deadline_fails() -> None:
     async with fake_server(hang) as shop, orders(sync_url=shop.url, timeout_seconds=0.5) as rig:
         accepted = await rig.accept(CSV)
         async with rig.follow(after="earliest") as reader:
@@ -290,7 +290,7 @@ async def next_error(reader: Any) -> dict[str, Any]:
     raise EOFError
 
 
-async def test_an_order_that_a_restart_cut_off_is_ended_by_the_next_process(tmp_path: Path) -> None:
+async def test_an_order_interrupted_by_a_restart_fails(tmp_path: Path) -> None:
     settings = Settings(store=StoreSettings(url=f"sqlite:{tmp_path / 'db'}"))
     async with fake_server(hang) as shop, orders(settings, sync_url=shop.url) as rig:
         accepted = await rig.accept(CSV)
@@ -310,7 +310,7 @@ async def test_an_order_that_a_restart_cut_off_is_ended_by_the_next_process(tmp_
     db.close()
 
 
-async def test_a_task_of_this_kind_without_an_order_fails_plainly() -> None:
+async def test_a_task_without_an_order_fails_with_a_code() -> None:
     async with orders() as rig:
         accepted = await rig.accept(CSV)
         await rig.ended(accepted)
@@ -337,7 +337,7 @@ async def test_programs_publish_to_merchants() -> None:
         assert [event.type for event in await reader.take(2)] == ["error", "stage"]
 
 
-async def test_streams_are_bounded() -> None:
+async def test_streams_over_the_limit_get_503() -> None:
     async with orders(stream=LimitedStreamSettings(max_connections=1)) as rig, rig.follow():
         with pytest.raises(StreamRefused) as refused:
             async with rig.follow("other"):
@@ -346,7 +346,7 @@ async def test_streams_are_bounded() -> None:
     assert int(refused.value.headers["retry-after"]) > 0
 
 
-async def test_a_quiet_stream_has_heartbeats() -> None:
+async def test_a_quiet_stream_receives_heartbeats() -> None:
     async with orders(stream=LimitedStreamSettings(heartbeat_seconds=0.1)) as rig, rig.follow() as reader:
         assert (await reader.next_control("connected"))["heartbeat_seconds"] == 0.1
         await reader.next_control("heartbeat")

@@ -1,4 +1,4 @@
-"""Sending an order to the shop, over real sockets: what is tried again, and what is not."""
+"""Sending an order to the shop, over real sockets: retries and final rejections."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -61,7 +61,7 @@ async def test_an_order_is_posted_once_with_its_token_and_key() -> None:
         raw(b"x\r\n"),
     ],
 )
-async def test_what_may_pass_is_tried_again_with_the_same_key(passing: Answer) -> None:
+async def test_transient_failures_are_retried_with_the_same_key(passing: Answer) -> None:
     async with shop(passing, passing, TAKEN) as made:
         assert await send(made) == "4711"
         requests = made[1].requests
@@ -71,28 +71,28 @@ async def test_what_may_pass_is_tried_again_with_the_same_key(passing: Answer) -
 
 
 @pytest.mark.parametrize("status", [301, 400, 401, 404, 409, 422])
-async def test_a_refusal_is_final(status: int) -> None:
+async def test_a_rejection_is_not_retried(status: int) -> None:
     async with shop(respond(status, headers={"Location": "/in"}), TAKEN) as made:
         with pytest.raises(SyncFailed, match=f"refused it with {status}"):
             await send(made)
         assert len(made[1].requests) == 1
 
 
-async def test_the_tries_are_bounded() -> None:
+async def test_attempts_are_bounded() -> None:
     async with shop(respond(500)) as made:
         with pytest.raises(SyncFailed, match="in 4 tries: the shop answered 500"):
             await send(made)
         assert len(made[1].requests) == 4
 
 
-async def test_a_shop_that_says_nothing_is_given_up() -> None:
+async def test_a_silent_shop_times_out() -> None:
     async with shop(hang, sync_timeout_seconds=0.05, retry=attrs.evolve(QUICK_RETRY, attempts=2)) as made:
         with pytest.raises(SyncFailed, match=r"in 2 tries: no answer within 0\.05 s"):
             await send(made)
         assert len(made[1].requests) == 2
 
 
-async def test_nobody_there_is_tried_again_too() -> None:
+async def test_an_unreachable_shop_is_retried() -> None:
     async with fake_server(TAKEN) as server:
         url = server.url
     async with httpx.AsyncClient() as client:
@@ -101,7 +101,7 @@ async def test_nobody_there_is_tried_again_too() -> None:
             await send((Shop(client, settings), server, []))
 
 
-async def test_retry_after_is_waited_for() -> None:
+async def test_retry_after_is_honoured() -> None:
     moments: list[float] = []
 
     async def busy(exchange: Exchange) -> None:
@@ -114,14 +114,14 @@ async def test_retry_after_is_waited_for() -> None:
     assert moments[1] - moments[0] >= 1
 
 
-async def test_a_longer_retry_after_than_allowed_ends_it() -> None:
+async def test_a_too_long_retry_after_ends_the_retries() -> None:
     async with shop(respond(503, headers={"Retry-After": "31"}), TAKEN) as made:
         with pytest.raises(SyncFailed, match="asks to wait 31 s"):
             await send(made)
         assert len(made[1].requests) == 1
 
 
-async def test_a_huge_answer_is_not_taken() -> None:
+async def test_an_oversized_answer_is_refused() -> None:
     async with shop(respond(200, b"x" * 2000), sync_max_answer_bytes=1000) as made:
         with pytest.raises(SyncFailed, match="larger than 1000 bytes"):
             await send(made)
@@ -143,7 +143,7 @@ async def test_a_huge_answer_is_not_taken() -> None:
         (b"[" * 100_000, None),
     ],
 )
-def test_the_id_of_an_answer(body: bytes, found: str | None) -> None:
+def test_the_order_id_of_an_answer(body: bytes, found: str | None) -> None:
     assert read_order_id(body) == found
 
 
