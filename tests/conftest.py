@@ -1,10 +1,10 @@
-"""Fixtures and rules of all tests."""
+"""Plugins and Hypothesis settings of all tests."""
 
 from hypothesis import settings
 
 pytest_plugins = ["tests.support.skips", "streamd.testing"]
 
-# A shared machine is slow now and then, and a slow example is no wrong one; pytest-timeout ends what hangs.
-# The blob lets a failure found elsewhere be replayed here.
+# Examples have no deadline, because a shared machine is slow at times; pytest-timeout ends a test that hangs.
+# The blob reproduces a failure on another machine.
 settings.register_profile("streamd", deadline=None, print_blob=True)
 settings.load_profile("streamd")

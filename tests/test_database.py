@@ -111,7 +111,7 @@ async def test_cancelling_a_queued_write_discards_it(database: Database) -> None
         with trio.move_on_after(0.01) as scope:
             await database.write(insert(1))
         assert scope.cancelled_caught
-        hold.let_go()
+        hold.release()
     await database.write(insert(2))
     assert await numbers(database) == [2]
 
@@ -138,7 +138,7 @@ async def test_a_write_that_has_begun_is_committed_and_returns_when_cancelled(
         scope.cancel()
         await trio.testing.wait_all_tasks_blocked()
         assert results == []
-        hold.let_go()
+        hold.release()
     assert (results, await numbers(database)) == ([1], [1])
 
 
@@ -160,7 +160,7 @@ async def test_queued_writes_are_committed_at_shutdown(tmp_path: Path) -> None:
                 writers.start_soon(write, n)
             await trio.testing.wait_all_tasks_blocked()
             nursery.cancel_scope.cancel()
-            hold.let_go()
+            hold.release()
     assert sorted(results) == list(range(600))
     async with open_database(make_database(path)) as database:
         assert await numbers(database) == list(range(600))

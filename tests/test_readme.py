@@ -1,4 +1,4 @@
-"""The README's blocks, run as they stand there; only the port differs."""
+"""The code blocks of the README, run unchanged but for the port."""
 
 import json
 import re
@@ -54,7 +54,7 @@ async def run_until(arguments: list[str], enough: bytes) -> bytes:
     return output
 
 
-async def test_the_curl_commands_publish_and_read_the_same_event() -> None:
+async def test_curl_commands_publish_and_read_the_same_event() -> None:
     publish, stream, poll = blocks("curl")
     async with run_server() as server:
 
@@ -67,7 +67,7 @@ async def test_the_curl_commands_publish_and_read_the_same_event() -> None:
         assert event_id.encode() in await run_until(command(poll), b'"gap":null}')
 
 
-async def test_the_task_commands_make_a_task_and_follow_it() -> None:
+async def test_task_commands_create_and_follow_a_task() -> None:
     make, follow = blocks("task")
     async with run_server() as server:
         made = await run_until(["bash", "-c", make.replace(DEFAULT_URL, server.url)], b'"lease_until"')
@@ -77,7 +77,7 @@ async def test_the_task_commands_make_a_task_and_follow_it() -> None:
         assert b'"message":"half of the file"' in await run_until(stream, b'"snapshot":true')
 
 
-async def test_the_library_example_streams_what_its_view_publishes() -> None:
+async def test_library_example_streams_the_events_of_its_view() -> None:
     async with run_server(app=load_app("library")) as server, httpx.AsyncClient() as http:
         async with open_stream(server.url, path="/orders/7/events") as reader:
             answer = await http.post(f"{server.url}/orders/7/packed")
@@ -87,21 +87,21 @@ async def test_the_library_example_streams_what_its_view_publishes() -> None:
             assert event.last_event_id == answer.json()["id"]
 
 
-async def test_the_generator_example_counts_down_and_ends() -> None:
+async def test_generator_example_counts_down_and_ends() -> None:
     async with run_server(app=load_app("generator")) as server:
         async with open_stream(server.url, path="/countdown") as reader:
             assert [event.data for event in await reader.take(3)] == [f'{{"number":{n}}}' for n in (3, 2, 1)]
             assert await reader.next_event() is None
 
 
-async def test_the_client_example_prints_the_event_it_published() -> None:
+async def test_client_example_prints_its_own_event() -> None:
     async with run_server() as server:
         script = blocks("client")[0].replace(DEFAULT_URL, server.url)
         output = await run_until([sys.executable, "-c", script], b"\n")
         assert b'{"stage":"shipped"}' in output
 
 
-async def test_the_service_is_the_example_and_imports_a_file() -> None:
+async def test_service_block_is_the_example_and_imports_a_file() -> None:
     source, serve, post = blocks("service")
     example = ROOT / "conf" / "examples" / "csv_import.py"
     assert example.read_text().endswith(source)
@@ -116,7 +116,7 @@ async def test_the_service_is_the_example_and_imports_a_file() -> None:
             assert '"result":{"rows":2}' in stream.text
 
 
-async def test_the_configuration_in_the_repository_is_fine() -> None:
+async def test_configuration_in_the_repository_is_valid() -> None:
     [command] = blocks("config")
     arguments = [sys.executable, "-m", *command.split()]
     assert (await trio.run_process(arguments, cwd=ROOT, capture_stdout=True)).returncode == 0
@@ -125,10 +125,10 @@ async def test_the_configuration_in_the_repository_is_fine() -> None:
 @pytest.mark.parametrize(
     "target", sorted(set(re.findall(r"\bmake ([a-z]+)`|^make ([a-z]+)$", README, re.MULTILINE)))
 )
-def test_every_make_target_that_is_named_exists(target: tuple[str, str]) -> None:
+def test_named_make_targets_exist(target: tuple[str, str]) -> None:
     assert re.search(rf"^{''.join(target)}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
 
-def test_the_examples_are_short() -> None:
+def test_examples_are_short() -> None:
     for name in ("library", "generator"):
         assert len(blocks(name)[0].strip().splitlines()) < 15

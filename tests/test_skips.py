@@ -1,4 +1,4 @@
-"""The gate that fails skipped tests is itself worth nothing if it lets one through."""
+"""The plugin that fails unlisted skips, run by pytest in small projects."""
 
 import subprocess
 import sys
@@ -24,7 +24,7 @@ def test_expected_to_fail(): assert False
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A small project with the gate, and an empty list."""
+    """Make a small project with the plugin and an empty list."""
     (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = -p no:cacheprovider\n")
     (tmp_path / "conftest.py").write_text('pytest_plugins = ["tests.support.skips"]\n')
     (tmp_path / "conf").mkdir()
@@ -44,14 +44,14 @@ def run(project: Path, *arguments: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-def test_a_skip_passes_when_nobody_asks(project: Path) -> None:
+def test_skips_pass_without_the_option(project: Path) -> None:
     (project / "test_it.py").write_text(SKIPPING)
     status, output = run(project)
     assert status == 0
     assert "1 passed, 2 skipped, 1 xfailed" in output
 
 
-def test_an_unlisted_skip_fails_by_mark_and_from_inside(project: Path) -> None:
+def test_unlisted_skip_fails_by_mark_and_by_call(project: Path) -> None:
     (project / "test_it.py").write_text(SKIPPING)
     status, output = run(project, "--no-unlisted-skips")
     assert status == 1
@@ -61,7 +61,7 @@ def test_an_unlisted_skip_fails_by_mark_and_from_inside(project: Path) -> None:
     assert " skipped" not in output.splitlines()[-1]
 
 
-def test_a_listed_skip_passes(project: Path) -> None:
+def test_listed_skip_passes(project: Path) -> None:
     (project / "test_it.py").write_text(SKIPPING)
     (project / "conf/allowed-skips.txt").write_text(
         "test_it.py::test_marked  # there is no browser\ntest_it.py::test_inside  # nor that\n"
@@ -71,14 +71,14 @@ def test_a_listed_skip_passes(project: Path) -> None:
     assert "2 skipped" in output
 
 
-def test_a_skipped_module_fails(project: Path) -> None:
+def test_unlisted_skip_of_a_module_fails(project: Path) -> None:
     (project / "test_it.py").write_text('import pytest\npytest.importorskip("no_such_module_anywhere")\n')
     status, output = run(project, "--no-unlisted-skips")
     assert status not in (0, 5)
     assert "test_it.py was skipped and is not named" in output
 
 
-def test_a_listed_skip_needs_its_reason(project: Path) -> None:
+def test_listed_skip_needs_a_reason(project: Path) -> None:
     (project / "test_it.py").write_text(SKIPPING)
     (project / "conf/allowed-skips.txt").write_text("test_it.py::test_marked\n")
     status, output = run(project, "--no-unlisted-skips")

@@ -1,4 +1,4 @@
-"""A real server inside a test."""
+"""A running server inside a test."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

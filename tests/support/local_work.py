@@ -15,10 +15,12 @@ Work = Callable[[Progress], Awaitable[Any]]
 
 
 def local(work: Work, **fields: Any) -> Kind:
+    """Make the kind ``local``, whose tasks run this work here."""
     return Kind(name="local", work=work, **fields)
 
 
 async def hang(progress: Progress) -> None:
+    """Work until it is cancelled."""
     await trio.sleep_forever()
 
 

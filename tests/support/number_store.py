@@ -15,6 +15,8 @@ INSERT = "INSERT INTO numbers VALUES (?, ?)"
 
 
 def insert(n: int, padding: int = 0) -> Callable[[apsw.Connection], int]:
+    """Make a write that inserts a number with zero bytes beside it, and returns the number."""
+
     def work(db: apsw.Connection) -> int:
         db.execute(INSERT, (n, bytes(padding)))
         return n
@@ -23,10 +25,12 @@ def insert(n: int, padding: int = 0) -> Callable[[apsw.Connection], int]:
 
 
 async def numbers(database: Database) -> list[int]:
+    """Read all numbers."""
     return await database.read(lambda db: [row[0] for row in db.execute("SELECT n FROM numbers ORDER BY n")])
 
 
 def make_database(path: str = MEMORY) -> Database:
+    """Make a database with the table, which does not run yet."""
     database = Database(path)
     database.require("test", [TABLE])
     return database
@@ -44,7 +48,8 @@ class Hold:
         self._token.run_sync_soon(self.begun.set)
         assert self._may_end.wait(30)
 
-    def let_go(self) -> None:
+    def release(self) -> None:
+        """Let the thread go on."""
         self._may_end.set()
 
 
@@ -56,12 +61,14 @@ class Writes:
         self.outcomes: dict[int, Any] = {}
 
     async def write(self, index: int, work: Callable[[apsw.Connection], Any]) -> None:
+        """Write, and record the outcome."""
         try:
             self.outcomes[index] = await self.database.write(work)
         except Exception as error:  # noqa: BLE001 - the test checks which one
             self.outcomes[index] = type(error)
 
     async def together(self, *works: Callable[[apsw.Connection], Any]) -> list[Any]:
+        """Run writes in one batch, and return their outcomes in order."""
         hold = Hold()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.database.write, hold)
@@ -69,5 +76,5 @@ class Writes:
             for index, work in enumerate(works):
                 nursery.start_soon(self.write, index, work)
                 await trio.testing.wait_all_tasks_blocked()
-            hold.let_go()
+            hold.release()
         return [self.outcomes[index] for index in range(len(works))]

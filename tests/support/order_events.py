@@ -9,7 +9,7 @@ Events = list[tuple[str, dict[str, Any]]]
 
 
 def outline(events: Events) -> list[tuple[Any, ...]]:
-    """Type and stage of each event, and what a progress or a completion says."""
+    """Reduce events to type and stage, with a progress's figure and a completion's further fields."""
     shown: list[tuple[Any, ...]] = []
     for type, data in events:
         further: list[Any] = []
@@ -22,6 +22,7 @@ def outline(events: Events) -> list[tuple[Any, ...]]:
 
 
 def stage(name: str, *progress: float, **completion: Any) -> list[tuple[Any, ...]]:
+    """Build the outline of one stage."""
     return [
         ("stage", name),
         *(("progress", name, figure) for figure in progress),
@@ -30,7 +31,7 @@ def stage(name: str, *progress: float, **completion: Any) -> list[tuple[Any, ...
 
 
 def usual(po_id: str, *, lines: int, shop_id: str | None, drafts: int, images: bool) -> list[tuple[Any, ...]]:
-    """Every event of an order that goes well."""
+    """Build the outline of an order without failures."""
     ids = {"purchaseOrderId": po_id}
     shop = ids | {"shopifyOrderId": shop_id}
     pictures = {"lineItems": 1} if images else {}

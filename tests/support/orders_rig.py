@@ -126,7 +126,7 @@ async def orders(settings: Settings | None = None, **options: Any) -> AsyncItera
     quick = {"retry": RetrySettings(attempts=4, backoff_seconds=0.01), **options}
     settings = attrs.evolve(settings or Settings(), purchase_orders=PurchaseOrderSettings(**quick))
     app = create_app(settings)
-    with trio.fail_after(DEADLINE_SECONDS):  # a test that waits for what never comes fails, and does not hang
+    with trio.fail_after(DEADLINE_SECONDS):  # fails a test that would hang
         async with (
             run_server(settings, app=app) as server,
             httpx.AsyncClient(base_url=server.url, timeout=DEADLINE_SECONDS) as client,

@@ -1,4 +1,4 @@
-"""Settings for tests that are not about the services, whose background work would be in their way."""
+"""Settings without the services, for tests that their background work would disturb."""
 
 from typing import Any, Final
 

@@ -1,4 +1,4 @@
-"""A `streamd` command as a process of its own, with its pipes at hand."""
+"""A `streamd` command in a process, with its pipes."""
 
 import os
 import signal
@@ -10,11 +10,11 @@ from pathlib import Path
 
 import trio
 
-SECONDS = 60  # what hangs fails
+SECONDS = 60  # timeout of a command
 
 
 class Program:
-    """Made by :func:`started` and :func:`started_on`."""
+    """A running command, made by :func:`started` and :func:`started_on`."""
 
     def __init__(self, process: trio.Process) -> None:
         self.process = process
@@ -29,12 +29,12 @@ class Program:
         await self.process.stdin.aclose()
 
     async def line(self, fd: int = 1) -> str:
-        """The next line of standard output (1) or error (2)."""
+        """Return the next line of standard output (1) or error (2)."""
         stream = self.process.stdout if fd == 1 else self.process.stderr
         assert stream is not None
         while b"\n" not in self._rest[fd]:
             data = await stream.receive_some()
-            assert data, f"no further line; so far {self._rest[fd]!r}"
+            assert data, f"the output ended without a further line, after {self._rest[fd]!r}"
             self._rest[fd] += data
         line, _, self._rest[fd] = self._rest[fd].partition(b"\n")
         return line.decode()
@@ -49,7 +49,7 @@ class Program:
         return line
 
     async def rest(self, fd: int = 1) -> str:
-        """All that is left of an output until it is closed."""
+        """Return the rest of an output, up to its end."""
         stream = self.process.stdout if fd == 1 else self.process.stderr
         assert stream is not None
         data = self._rest[fd] + b"".join([bytes(chunk) async for chunk in stream])
@@ -67,15 +67,15 @@ def command(*arguments: str) -> list[str]:
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """Ours, with warnings as errors, and nothing of the machine's that would change what is shown."""
+    """Return this process's environment with warnings as errors, and without settings of streamd."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith("STREAMD_")}
     ours |= {"PYTHONWARNINGS": "error", "PYTHONPATH": str(Path.cwd()), "TERM": "xterm"}
-    # A server that keeps tasks keeps them in memory, not in a file where the tests happen to run.
+    # Tasks stay in memory: the default is a file in the working directory.
     return {**ours, "STREAMD_STORE__URL": "memory:", **variables}
 
 
 def started(*arguments: str, **variables: str) -> AbstractAsyncContextManager[Program]:
-    """Run a command on pipes, with further environment variables."""
+    """Run a command on pipes while the block lasts, with further environment variables."""
     return started_on(*arguments, variables=variables)
 
 
@@ -88,7 +88,7 @@ async def started_on(
     variables: Mapping[str, str] | None = None,
     seconds: float = SECONDS,
 ) -> AsyncIterator[Program]:
-    """Run a command for at most ``seconds``; at the end of the block it is killed, if it has not ended."""
+    """Run a command while the block lasts, for at most ``seconds``. Its end kills the command."""
     env = environment(**(variables or {}))
     with trio.fail_after(seconds):
         process = await trio.lowlevel.open_process(

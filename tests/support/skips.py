@@ -1,6 +1,6 @@
-"""With ``--no-unlisted-skips`` a skipped test fails, unless conf/allowed-skips.txt names it and says why.
+"""A pytest plugin: ``--no-unlisted-skips`` fails a skipped test that conf/allowed-skips.txt does not name.
 
-A skip is silent in a green run, and that is how a missing browser hides a broken page.
+Skips are silent in a green run, so that a missing browser would hide a broken page.
 """
 
 from collections.abc import Generator
@@ -36,7 +36,7 @@ def _read(path: Path) -> Generator[str]:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    # A test that is expected to fail counts as skipped too; its reason stands beside it, and it is strict.
+    # A test that fails as expected counts as skipped, too. Its mark gives the reason, and is strict.
     if report.skipped and not hasattr(report, "wasxfail"):
         _fail_unlisted(item.config, report)
     return report

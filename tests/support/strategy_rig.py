@@ -1,4 +1,4 @@
-"""The strategy service under test: a running server with a client, and a model under the test's control."""
+"""The strategy service under test: a running server and a client."""
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -20,7 +20,7 @@ from tests.support.fake_server import Answer, FakeServer, fake_server
 from tests.support.messages import StreamMessage, read_to_end
 from tests.support.model_server import text_settings
 
-SECONDS = 30  # deadline of a test; none takes this long unless it fails
+SECONDS = 30  # timeout of a test
 PROFILE: dict[str, Any] = {
     "business": "Handmade ceramic tableware, sold online and in a studio",
     "audience": "Young families in German cities",

@@ -129,7 +129,7 @@ class Rig:
         return await self.tasks.get(task_id)
 
     async def until(self, task_id: str, wanted: Callable[[Event], bool]) -> Event:
-        """Wait for an event of the task in the log."""
+        """Wait for an event of a task in the log, and return it."""
         while True:
             head = self.log.head
             for event in await self.published(task_id):
@@ -147,6 +147,7 @@ class Rig:
         await self.drained(poll_seconds=0.002)
 
     def metric(self, name: str) -> float:
+        """Return the value of a metric; 0 when it has none."""
         return self.hub.metrics.registry.get_sample_value(f"streamd_{name}") or 0.0
 
 
@@ -221,4 +222,5 @@ async def check_rejected(error: type[RequestError], field: str, *requests: Calla
 
 
 def names(tasks: Collection[Task]) -> list[str]:
+    """Return the ids of tasks."""
     return [task.id for task in tasks]

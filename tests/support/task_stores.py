@@ -38,6 +38,7 @@ async def open_database(database: Database) -> AsyncIterator[Database]:
 
 @asynccontextmanager
 async def open_sqlite(path: str) -> AsyncIterator[SQLiteTaskStore]:
+    """Run a store on SQLite while the block lasts."""
     database = Database(path)
     store = SQLiteTaskStore(database)
     async with open_database(database):

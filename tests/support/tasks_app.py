@@ -20,6 +20,7 @@ async def count(progress: Progress) -> int:
 
 
 def make(settings: Settings) -> QuartTrio:
+    """Make the application."""
     app = create_app(settings)
     app.extensions[EXTENSION].tasks.register(Kind(name=COUNTING, work=count))
     return app

@@ -16,6 +16,8 @@ SECONDS = 30
 
 @attrs.frozen
 class Api:
+    """A server and a client."""
+
     server: RunningServer
     http: httpx.AsyncClient
 
@@ -23,12 +25,14 @@ class Api:
         return await self.http.post(path, json=body)
 
     async def create(self, **body: Any) -> dict[str, Any]:
+        """Create a task, and return its document."""
         answer = await self.post("/tasks", **{"kind": "import", **body})
         assert answer.status_code == 201, answer.text
         fields: dict[str, Any] = answer.json()
         return fields
 
     async def report(self, task: dict[str, Any], **report: Any) -> dict[str, Any]:
+        """Send a report of a task's worker, and return the task's document."""
         answer = await self.http.patch(f"/tasks/{task['id']}", json={"lease": task["lease"], **report})
         assert answer.status_code == 200, answer.text
         fields: dict[str, Any] = answer.json()
@@ -37,12 +41,14 @@ class Api:
 
 @asynccontextmanager
 async def serving(**settings: Any) -> AsyncIterator[Api]:
+    """Run a server while the block lasts; ``settings`` are of the section ``tasks``."""
     async with run_server(Settings(tasks=TaskSettings(**settings))) as server:
         async with httpx.AsyncClient(base_url=server.url, timeout=SECONDS) as http:
             yield Api(server, http)
 
 
 def check_problem(answer: httpx.Response, status: int, code: str, field: str | None = None) -> None:
+    """Check that an answer is a problem document (RFC 9457) with these members."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     problem = answer.json()

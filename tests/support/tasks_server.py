@@ -104,6 +104,7 @@ class TasksServer:
 
 @asynccontextmanager
 async def tasks_server(settings: Settings = QUICKLY) -> AsyncIterator[TasksServer]:
+    """Run a server while the block lasts."""
     works: dict[str, Job] = {}
 
     async def work(progress: Progress) -> Any:
@@ -120,7 +121,7 @@ async def tasks_server(settings: Settings = QUICKLY) -> AsyncIterator[TasksServe
 
 @asynccontextmanager
 async def restartable(settings: Settings) -> AsyncIterator["Restartable"]:
-    """A server that can be stopped and started again on its port."""
+    """Make a server that can be stopped and started again on its port while the block lasts."""
     async with trio.open_nursery() as nursery:
         yield Restartable(settings, nursery)
         nursery.cancel_scope.cancel()
@@ -137,6 +138,7 @@ class Restartable:
         self._ended = trio.Event()
 
     async def start(self) -> RunningServer:
+        """Start the server, again on the port that it had."""
         server: RunningServer = await self._nursery.start(self._run)
         self._bind = f"127.0.0.1:{server.port}"
         return server
@@ -201,7 +203,7 @@ class Terminal:
 
 @asynccontextmanager
 async def started_on_terminal(*arguments: str, **variables: str) -> AsyncIterator[tuple[Program, Terminal]]:
-    """Run a command whose output is a terminal."""
+    """Run a command with a terminal as its standard streams while the block lasts."""
     size = {"COLUMNS": "100", "LINES": "40", **variables}
     ours, theirs = pty.openpty()
     try:
