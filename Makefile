@@ -46,7 +46,7 @@ format: install-test ## put imports and layout in order
 
 bench: install-test ## measure streamd and its peers (hours; ARGS="--quick" for a smoke test)
 	@conf/setup/debian.sh $(DEBIAN_PACKAGES) $(BENCH_PACKAGES)
-	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint conf/constraints.txt --editable '.[bench]'
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint conf/setup/constraints.txt --editable '.[bench]'
 	@$(BIN)/python -m bench install
 	@$(BIN)/python -m bench run $(ARGS)
 

@@ -27,8 +27,8 @@ def project(tmp_path: Path) -> Path:
     """Make a small project with the plugin and an empty list."""
     (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = -p no:cacheprovider\n")
     (tmp_path / "conftest.py").write_text('pytest_plugins = ["tests.support.skips"]\n')
-    (tmp_path / "conf").mkdir()
-    (tmp_path / "conf/allowed-skips.txt").write_text("# nothing\n")
+    (tmp_path / "conf/setup").mkdir(parents=True)
+    (tmp_path / "conf/setup/allowed-skips.txt").write_text("# nothing\n")
     return tmp_path
 
 
@@ -63,7 +63,7 @@ def test_unlisted_skip_fails_by_mark_and_by_call(project: Path) -> None:
 
 def test_listed_skip_passes(project: Path) -> None:
     (project / "test_it.py").write_text(SKIPPING)
-    (project / "conf/allowed-skips.txt").write_text(
+    (project / "conf/setup/allowed-skips.txt").write_text(
         "test_it.py::test_marked  # there is no browser\ntest_it.py::test_inside  # nor that\n"
     )
     status, output = run(project, "--no-unlisted-skips")
@@ -80,7 +80,7 @@ def test_unlisted_skip_of_a_module_fails(project: Path) -> None:
 
 def test_listed_skip_needs_a_reason(project: Path) -> None:
     (project / "test_it.py").write_text(SKIPPING)
-    (project / "conf/allowed-skips.txt").write_text("test_it.py::test_marked\n")
+    (project / "conf/setup/allowed-skips.txt").write_text("test_it.py::test_marked\n")
     status, output = run(project, "--no-unlisted-skips")
     assert status == pytest.ExitCode.USAGE_ERROR
     assert "allowed-skips.txt:1" in output

@@ -18,7 +18,7 @@ exec 9<pyproject.toml
 flock 9
 
 # The place is part of the digest because a virtual environment cannot be moved or copied.
-digest=$({ "$python" -VV 2>&1 || true; pwd; cat pyproject.toml conf/constraints.txt; } | sha256sum)
+digest=$({ "$python" -VV 2>&1 || true; pwd; cat pyproject.toml conf/setup/constraints.txt; } | sha256sum)
 
 # What the tests need includes what running needs.
 is_done() {
@@ -59,7 +59,7 @@ extra=
 [ "$profile" = test ] && extra='[test]'
 echo "Installing streamd$extra and what it needs into $venv"
 "$venv/bin/python" -m pip install --disable-pip-version-check --progress-bar off \
-    --constraint conf/constraints.txt --editable ".$extra"
+    --constraint conf/setup/constraints.txt --editable ".$extra"
 
 echo "$digest" >"$venv/.installed-$profile"
 rm "$venv/.installing"

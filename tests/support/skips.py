@@ -1,6 +1,6 @@
-"""A pytest plugin: ``--no-unlisted-skips`` fails a skipped test that conf/allowed-skips.txt does not name.
+"""A pytest plugin that fails skipped tests which conf/setup/allowed-skips.txt does not name.
 
-Skips are silent in a green run, so that a missing browser would hide a broken page.
+Its option is ``--no-unlisted-skips``. Without it, a missing browser would hide a broken page in a green run.
 """
 
 from collections.abc import Generator
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-_LIST = Path("conf/allowed-skips.txt")
+_LIST = Path("conf/setup/allowed-skips.txt")
 _allowed = pytest.StashKey[frozenset[str]]()
 
 
