@@ -24,7 +24,7 @@ EXACT = Backoff(initial_seconds=1, jitter=0)
 
 
 def keys(server: FakeStreamd) -> list[list[str]]:
-    """The idempotency keys of each request."""
+    """Return the idempotency keys of each request."""
     decode = msgspec.json.decode
     return [
         [decode(line)["idempotency_key"] for line in request.body.splitlines()] for request in server.requests

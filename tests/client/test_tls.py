@@ -18,7 +18,7 @@ from streamd.client.subscription import Transport
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
-    """A minimal streamd: one event over each transport, and an id for a published event."""
+    """Serve a minimal streamd: one event over each transport, and an id for a published event."""
     event = b'{"id":"1700000000000-000001","type":"message","topics":["t"],"data":"HTTP/%b"}'
     event %= scope.get("http_version", "").encode()
     if scope["type"] == "lifespan":

@@ -63,7 +63,7 @@ class Nic:
 
 @pytest.fixture
 def nics(monkeypatch: pytest.MonkeyPatch) -> dict[str, Nic]:
-    """The kernel's interface counters, set by the test."""
+    """Replace the kernel's interface counters by ones that the test sets."""
     counters: dict[str, Nic] = {"lo": Nic(0, 0), "eth0": Nic(1_000, 500)}
     monkeypatch.setattr(psutil, "net_io_counters", lambda pernic: dict(counters))
     return counters

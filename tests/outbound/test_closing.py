@@ -13,6 +13,7 @@ import trio
 from trio.testing import MockClock
 
 from streamd.outbound import ResponseTooLarge, StreamedResponse, fetch, open_response, with_body
+from tests.support.fake_server import Exchange, fake_server, respond
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"
 
@@ -45,7 +46,11 @@ class Connection:
 
 @asynccontextmanager
 async def connection(answer: bytes) -> AsyncIterator[tuple[Connection, int]]:
-    """A server for one connection, and its port."""
+    """Run a server for one connection, and yield both with its port.
+
+    It speaks TCP, because the fake HTTP server would wait for a whole request, and a client may be cancelled
+    in its TLS handshake.
+    """
     one = Connection(answer)
     async with trio.open_nursery() as nursery:
         [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
@@ -161,18 +166,14 @@ async def test_a_body_beyond_its_limit_is_left(client: httpx.AsyncClient, clock:
 async def test_a_response_read_to_its_end_leaves_its_connection_for_the_next(
     client: httpx.AsyncClient, clock: MockClock
 ) -> None:
-    ports: set[int] = set()
+    ports: list[int] = []
 
-    async def serve(stream: trio.SocketStream) -> None:
-        ports.add(stream.socket.getpeername()[1])
-        while await stream.receive_some():
-            await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine")
+    async def answer(exchange: Exchange) -> None:
+        ports.append(exchange.stream.socket.getpeername()[1])
+        await respond(200, b"fine")(exchange)
 
-    async with trio.open_nursery() as nursery:
-        [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        nursery.start_soon(trio.serve_listeners, serve, [listener])
+    async with fake_server(answer) as server:
         for _ in range(3):
-            request = client.build_request("GET", f"http://127.0.0.1:{listener.socket.getsockname()[1]}/")
-            assert await fetch(client, request, read) == b"fine"
-        nursery.cancel_scope.cancel()
-    assert len(ports) == 1
+            assert await fetch(client, client.build_request("GET", server.url), read) == b"fine"
+    assert len(ports) == 3
+    assert len(set(ports)) == 1

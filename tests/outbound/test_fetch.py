@@ -44,7 +44,7 @@ RETRY = RetryPolicy(attempts=4, backoff=EXACT)
 async def serving(
     client: httpx.AsyncClient, *answers: Answer
 ) -> AsyncIterator[tuple[FakeServer, httpx.Request]]:
-    """A server with these answers, and a request to it."""
+    """Run a server with these answers, and make a request to it."""
     async with fake_server(*answers) as server:
         yield server, client.build_request("GET", server.url + "/data")
 

@@ -55,7 +55,7 @@ Live = LiveConnections[ServerConnection]
 
 @pytest.fixture
 def live(monkeypatch: pytest.MonkeyPatch) -> Live:
-    """The connections of the test's server."""
+    """Return the connections of the test's server."""
     connections = Live()
     # By name, because the package also has a function called `serve`.
     module = importlib.import_module("streamd.server.serve")

@@ -15,7 +15,7 @@ INSERT = "INSERT INTO numbers VALUES (?, ?)"
 
 
 def insert(n: int, padding: int = 0) -> Callable[[apsw.Connection], int]:
-    """Make a write that inserts a number with zero bytes beside it, and returns the number."""
+    """Make a write that inserts a number with padding of zero bytes, and returns the number."""
 
     def work(db: apsw.Connection) -> int:
         db.execute(INSERT, (n, bytes(padding)))

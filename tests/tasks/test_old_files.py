@@ -17,7 +17,7 @@ LEASE_END_MS = 1_767_355_230_000
 
 
 def body(task_id: str, **fields: Any) -> bytes:
-    """A task as the first schema stored it: with ``stage``, and with an empty ``raw_input``."""
+    """Encode a task as the first schema stored it: with ``stage``, and with an empty ``raw_input``."""
     known: dict[str, Any] = {
         "id": task_id,
         "kind": "remote",

@@ -45,7 +45,7 @@ SPREAD = Kind(name="remote", present=spread)
 
 @pytest.fixture(params=["memory", "sqlite"])
 def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> OpenStore:
-    """A store that can be opened again with what it had."""
+    """Return a function that opens a store, each time with the same tasks."""
     kept = MemoryTaskStore()
 
     @asynccontextmanager
@@ -69,7 +69,7 @@ async def work_through(rig: Rig, task_id: str = "t", updates: int = 2) -> Task:
 
 
 def summarize(events: list[Event]) -> list[tuple[str, int]]:
-    """The canonical topic and the version of each event."""
+    """Return the canonical topic and the version of each event."""
     versions = [
         event.value.get("version") or event.value.get("v") or event.value["audited"] for event in events
     ]

@@ -196,12 +196,9 @@ async def test_the_key_is_in_no_error_and_no_log(logged: list[Any]) -> None:
 
 
 async def test_an_absent_server_is_a_failure() -> None:
-    [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    port = listener.socket.getsockname()[1]
-    await listener.aclose()
-    retry = RetrySettings(backoff_seconds=0.01)
-    settings = TextSettings(url=f"http://127.0.0.1:{port}/v1", model="m", retry=retry)
-    assert (await fails(settings)).detail == "the text service could not be reached"
+    async with fake_server(hang) as server:
+        pass
+    assert (await fails(text_settings(server))).detail == "the text service could not be reached"
 
 
 async def test_a_connection_lost_before_the_head_is_retried() -> None:

@@ -226,7 +226,7 @@ class OrderJob:
         await store.save_lines(self._po_id, order.lines)
         await stage.update(60, "Its lines are written")
         if not await store.holds(self._po_id, order):
-            raise WorkFailed("what was saved is not what was read", code="save-failed")
+            raise WorkFailed("the stored order differs from the parsed order", code="save-failed")
         await stage.update(90, "Read back and compared")
         await store.mark_saved(self._po_id)
         await stage.update(100, "Saved")
