@@ -1,17 +1,15 @@
 """Kinds of work: the properties that all tasks of one kind share."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 
 from .messages import standard
 from .model import Message, Publication, Task
+from .progress import Progress
 
-if TYPE_CHECKING:
-    from .progress import Progress
-
-Work = Callable[["Progress"], Awaitable[Any]]
+Work = Callable[[Progress], Awaitable[Any]]
 """Run one task: report through the handle, and return the result, a JSON value."""
 
 Present = Callable[[Task, Message], Sequence[Publication]]

@@ -19,7 +19,7 @@ from .metrics import TaskMetrics
 from .model import Message
 from .positions import TaskPositions
 from .states import Status
-from .store.port import Outgoing, PublishedRow, TaskStore
+from .store.port import Outgoing, PublishedMessage, TaskStore
 
 PUBLISHER: Final = "tasks"
 _BATCH_ROWS: Final = 256  # as many as the fan-out takes in one turn
@@ -130,7 +130,7 @@ class OutboxPublisher:
             if row.is_own and position is not None:
                 self.positions.add(row, position)
             published.append(
-                PublishedRow(
+                PublishedMessage(
                     task_id=row.task_id,
                     version=row.version,
                     part=row.part,

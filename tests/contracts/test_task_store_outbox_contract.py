@@ -10,7 +10,7 @@ from streamd.events import EventId
 from streamd.tasks import Message, Publication, Task
 from streamd.tasks.model import Change
 from streamd.tasks.operations import Operation
-from streamd.tasks.store.port import Outgoing, PublishedRow, TaskStore
+from streamd.tasks.store.port import Outgoing, PublishedMessage, TaskStore
 from tests.support.task_stores import (
     STORES,
     completing,
@@ -53,8 +53,8 @@ async def test_published_rows_leave_the_outbox_and_their_position_is_kept(
     first, second = EventId("0000000000001-000000"), EventId("0000000000002-000000")
     await store.mark_published(
         [
-            PublishedRow(task_id="a", version=1, id=first),
-            PublishedRow(task_id="a", version=2, id=second),
+            PublishedMessage(task_id="a", version=1, id=first),
+            PublishedMessage(task_id="a", version=2, id=second),
         ]
     )
     assert await waiting_versions(store) == [("a", 3), ("b", 1)]
@@ -96,8 +96,8 @@ def spread(change: Change) -> tuple[Publication, ...]:
     )
 
 
-def marked(row: Outgoing, id: EventId | None, *, keep: bool = False) -> PublishedRow:
-    return PublishedRow(task_id=row.task_id, version=row.version, part=row.part, id=id, keep=keep)
+def marked(row: Outgoing, id: EventId | None, *, keep: bool = False) -> PublishedMessage:
+    return PublishedMessage(task_id=row.task_id, version=row.version, part=row.part, id=id, keep=keep)
 
 
 async def test_rows_of_one_change_come_back_in_order_with_topics_and_parts(store: TaskStore) -> None:

@@ -22,7 +22,7 @@ from streamd.tasks import Kind, Runner, Task, Tasks, topic_of
 from streamd.tasks.metrics import TaskMetrics
 from streamd.tasks.settings import TaskSettings
 from streamd.tasks.store.memory import MemoryTaskStore
-from streamd.tasks.store.port import PublishedRow, TaskStore
+from streamd.tasks.store.port import PublishedMessage, TaskStore
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
@@ -80,7 +80,7 @@ class ForgetfulStore(MemoryTaskStore):
         super().__init__()
         self.fail_marks = 0
 
-    async def mark_published(self, published: Sequence[PublishedRow]) -> None:
+    async def mark_published(self, published: Sequence[PublishedMessage]) -> None:
         if self.fail_marks:
             self.fail_marks -= 1
             raise Unavailable("the disk is away")

@@ -14,7 +14,7 @@ from streamd.tasks import Task, operations
 from streamd.tasks.model import Change
 from streamd.tasks.operations import Operation
 from streamd.tasks.store.memory import MemoryTaskStore
-from streamd.tasks.store.port import PublishedRow, TaskStore
+from streamd.tasks.store.port import PublishedMessage, TaskStore
 from streamd.tasks.store.sqlite import SQLiteTaskStore
 
 OpenStore = Callable[[Path], AbstractAsyncContextManager[TaskStore]]
@@ -123,11 +123,11 @@ def follow_on(*operations: Operation) -> Operation:
 # --- contents of a store ---------------------------------------------------------------------
 
 
-async def publish_all(store: TaskStore, *, keep_last: bool = False) -> list[PublishedRow]:
+async def publish_all(store: TaskStore, *, keep_last: bool = False) -> list[PublishedMessage]:
     """Mark all rows as published, as the publisher would; the last of a task may be kept."""
     rows = await store.unpublished(10_000)
     published = [
-        PublishedRow(
+        PublishedMessage(
             task_id=row.task_id,
             version=row.version,
             part=row.part,

@@ -17,7 +17,7 @@ from .port import (
     Bounds,
     ClaimedTask,
     Outgoing,
-    PublishedRow,
+    PublishedMessage,
     Snapshot,
     is_overdue,
     missing,
@@ -148,7 +148,7 @@ class MemoryTaskStore:
         await trio.lowlevel.checkpoint()
         return list(islice(self._outbox.values(), limit))
 
-    async def mark_published(self, published: Sequence[PublishedRow]) -> None:
+    async def mark_published(self, published: Sequence[PublishedMessage]) -> None:
         await trio.lowlevel.checkpoint()
         for row in published:
             waiting = self._outbox.pop((row.task_id, row.version, row.part), None)

@@ -44,12 +44,12 @@ class Outgoing:
 
 
 @attrs.frozen(kw_only=True)
-class PublishedRow:
-    """A row of the outbox that needs no more publishing.
+class PublishedMessage:
+    """A row of the outbox whose message is published, or was dropped.
 
     Args:
         task_id, version, part: the row.
-        id: its event in the log; None for one that could not be an event and was dropped.
+        id: its event in the log; None for a message that could not be an event and was dropped.
         keep: leave the row in the outbox until :meth:`TaskStore.mark_ended`.
     """
 
@@ -200,7 +200,7 @@ class TaskStore(Protocol):
     async def unpublished(self, limit: int) -> list[Outgoing]:
         """Return the oldest rows to be published, those of one task in the order of their creation."""
 
-    async def mark_published(self, published: Sequence[PublishedRow]) -> None:
+    async def mark_published(self, published: Sequence[PublishedMessage]) -> None:
         """Remove rows from the outbox, and record the positions of the tasks' own events.
 
         A row with ``keep`` stays, though :meth:`unpublished` no longer returns it: its task is ending.

@@ -21,7 +21,7 @@ from .port import (
     Bounds,
     ClaimedTask,
     Outgoing,
-    PublishedRow,
+    PublishedMessage,
     Snapshot,
     missing,
     outgoing_rows,
@@ -197,7 +197,7 @@ class SQLiteTaskStore:
 
         return await self._database.read(unpublished)
 
-    async def mark_published(self, published: Sequence[PublishedRow]) -> None:
+    async def mark_published(self, published: Sequence[PublishedMessage]) -> None:
         done = [(row.task_id, row.version, row.part) for row in published if not row.keep]
         kept = [(row.task_id, row.version, row.part) for row in published if row.keep]
         positions = [(row.version, row.id, row.task_id) for row in published if row.part == 0]
