@@ -141,7 +141,7 @@ class _Gathered:
     def add_environment(self, environ: Mapping[str, str]) -> None:
         by_variable = {each.variable: each for each in self.known.values()}
         for variable, text in sorted(environ.items()):
-            # Without the double underscore it is somebody else's: Kubernetes sets STREAMD_PORT and the like.
+            # Variables without a double underscore are not ours: Kubernetes sets STREAMD_PORT and the like.
             if not variable.startswith(_PREFIX) or "__" not in variable:
                 continue
             origin = f"from {variable}"
