@@ -1,4 +1,7 @@
-"""TLS and HTTP/2 against Hypercorn: certificates are verified, over every transport."""
+"""TLS and HTTP/2: certificates are verified, over every transport.
+
+The server is Hypercorn, because the fake server of the other tests has neither.
+"""
 
 import ssl
 from collections.abc import AsyncIterator
@@ -9,12 +12,12 @@ from typing import Any, cast
 
 import pytest
 import trio
-import trustme
 from hypercorn.config import Config
 from hypercorn.trio import serve
 
 from streamd.client import Connected, Publisher, ReceivedEvent, Untrusted, subscribe
 from streamd.client.subscription import Transport
+from tests.support.certificates import write_authority, write_certificate
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -49,12 +52,12 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 
 
 @asynccontextmanager
-async def serving(certificates: Path | None = None) -> AsyncIterator[str]:
+async def serving(certificate: str | None = None) -> AsyncIterator[str]:
     config = Config()
     config.bind = ["127.0.0.1:0"]
     config.errorlog = config.accesslog = None
-    if certificates is not None:
-        config.certfile = config.keyfile = str(certificates)
+    if certificate is not None:
+        config.certfile = config.keyfile = certificate
         config.alpn_protocols = ["h2", "http/1.1"]
     async with trio.open_nursery() as nursery:
         stop = trio.Event()
@@ -64,21 +67,13 @@ async def serving(certificates: Path | None = None) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-def authority() -> trustme.CA:
-    return trustme.CA()
+def certificate(tmp_path: Path) -> str:
+    return write_certificate(tmp_path, "localhost")
 
 
 @pytest.fixture
-def certificates(authority: trustme.CA, tmp_path: Path) -> Path:
-    path = tmp_path / "server.pem"
-    authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(str(path))
-    return path
-
-
-@pytest.fixture
-def trusted(authority: trustme.CA, tmp_path: Path) -> str:
-    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    return str(tmp_path / "ca.pem")
+def trusted(tmp_path: Path) -> str:
+    return write_authority(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -91,9 +86,9 @@ def trusted(authority: trustme.CA, tmp_path: Path) -> str:
     ],
 )
 async def test_every_transport_works_over_tls(
-    certificates: Path, trusted: str, transport: Transport, http2: bool, data: str
+    certificate: str, trusted: str, transport: Transport, http2: bool, data: str
 ) -> None:
-    async with serving(certificates) as url:
+    async with serving(certificate) as url:
         with trio.fail_after(30):
             async with subscribe(
                 url, topics=["t"], after="earliest", transport=transport, verify=trusted, http2=http2
@@ -105,8 +100,8 @@ async def test_every_transport_works_over_tls(
 
 
 @pytest.mark.parametrize("http2", [False, True])
-async def test_publishing_works_over_tls(certificates: Path, trusted: str, http2: bool) -> None:
-    async with serving(certificates) as url:
+async def test_publishing_works_over_tls(certificate: str, trusted: str, http2: bool) -> None:
+    async with serving(certificate) as url:
         with trio.fail_after(30):
             async with Publisher(url, verify=trusted, http2=http2) as publisher:
                 assert await publisher.publish("t") == ("HTTP/2" if http2 else "HTTP/1.1")
@@ -120,8 +115,8 @@ async def test_http2_without_tls_is_by_prior_knowledge() -> None:
 
 
 @pytest.mark.parametrize("transport", ["sse", "websocket", "poll"])
-async def test_an_untrusted_certificate_is_final(certificates: Path, transport: Transport) -> None:
-    async with serving(certificates) as url:
+async def test_an_untrusted_certificate_is_final(certificate: str, transport: Transport) -> None:
+    async with serving(certificate) as url:
         with trio.fail_after(30):
             async with subscribe(url, topics=["t"], transport=transport) as subscription:
                 with pytest.raises(Untrusted, match="CERTIFICATE_VERIFY_FAILED"):
@@ -131,11 +126,11 @@ async def test_an_untrusted_certificate_is_final(certificates: Path, transport: 
                     await publisher.publish("t")
 
 
-async def test_a_context_or_no_verification_may_be_given(certificates: Path) -> None:
+async def test_a_context_or_no_verification_may_be_given(certificate: str) -> None:
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    async with serving(certificates) as url:
+    async with serving(certificate) as url:
         for verify in (context, False):
             with trio.fail_after(30):
                 async with Publisher(url, verify=verify) as publisher:

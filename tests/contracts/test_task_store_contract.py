@@ -11,9 +11,9 @@ import trio
 from streamd.errors import InvalidField, InvalidTransition, NotFound, TaskExists, Unavailable
 from streamd.tasks import Status, StepPlan, Task, operations
 from streamd.tasks.store.port import TaskStore
+from tests.support.clocks import at
 from tests.support.task_stores import (
     STORES,
-    at,
     completing,
     contents_of,
     creating,

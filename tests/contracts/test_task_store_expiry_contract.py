@@ -9,9 +9,9 @@ import pytest
 from streamd.errors import Gone, NotFound, TaskExists
 from streamd.tasks import Status
 from streamd.tasks.store.port import Bounds, TaskStore
+from tests.support.clocks import at
 from tests.support.task_stores import (
     STORES,
-    at,
     completing,
     contents_of,
     creating,

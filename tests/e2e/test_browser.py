@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import trustme
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 from tests.support.browser import TIMEOUT_MS, chromium
+from tests.support.certificates import write_certificate
 from tests.support.program import environment
 
 
@@ -60,10 +60,8 @@ def followed(tmp_path: Path) -> Path:
 def server(protocol: str, followed: Path, tmp_path: Path) -> Iterator[DemoServer]:
     tls: list[str] = []
     if protocol == "h2":
-        certificate = trustme.CA().issue_cert("127.0.0.1")
-        pem = tmp_path / "server.pem"
-        certificate.private_key_and_cert_chain_pem.write_to_path(str(pem))
-        tls = ["--certfile", str(pem), "--keyfile", str(pem)]
+        pem = write_certificate(tmp_path)
+        tls = ["--certfile", pem, "--keyfile", pem]
     server = DemoServer(followed, *tls)
     server.start()
     try:

@@ -1,41 +1,37 @@
 """HTTP/2 over TLS and by prior knowledge: many streams on one connection."""
 
-import ssl
 from collections.abc import AsyncIterator
+from pathlib import Path
 
-import attrs
 import pytest
 import trio
-import trustme
 
+from streamd.server.settings import ServerSettings
 from streamd.settings import Settings
 from streamd.testing import RunningServer, run_server
+from tests.support.certificates import trusting, write_certificate
 from tests.support.http2_client import ManualHTTP2Client
+from tests.support.sockets import connect
 
 STREAMS = 50
 
 
 @pytest.fixture(params=["h2c", "tls"])
-async def connected(request: pytest.FixtureRequest) -> AsyncIterator[tuple[RunningServer, ManualHTTP2Client]]:
+async def connected(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> AsyncIterator[tuple[RunningServer, ManualHTTP2Client]]:
     if request.param == "h2c":
         async with run_server() as server:
             async with await trio.open_tcp_stream(server.host, server.port) as tcp:
                 yield server, ManualHTTP2Client(tcp)
         return
-    authority = trustme.CA()
-    context = ssl.create_default_context()
-    context.set_alpn_protocols(["h2"])
-    authority.configure_trust(context)
-    with authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.tempfile() as pem:
-        defaults = Settings()
-        settings = attrs.evolve(defaults, server=attrs.evolve(defaults.server, certfile=pem, keyfile=pem))
-        async with run_server(settings) as server:
-            tcp = await trio.open_tcp_stream(server.host, server.port)
-            tls = trio.SSLStream(tcp, context, server_hostname="127.0.0.1", https_compatible=True)
-            async with tls:
-                await tls.do_handshake()
-                assert tls.selected_alpn_protocol() == "h2"
-                yield server, ManualHTTP2Client(tls)
+    pem = write_certificate(tmp_path)
+    async with run_server(Settings(server=ServerSettings(certfile=pem, keyfile=pem))) as server:
+        tls = await connect(server.url, tls=trusting("h2"))
+        async with tls:
+            assert isinstance(tls, trio.SSLStream)
+            assert tls.selected_alpn_protocol() == "h2"
+            yield server, ManualHTTP2Client(tls)
 
 
 async def test_many_streams_of_one_connection_receive_their_events(

@@ -1,17 +1,17 @@
 """Clients that never read are bounded and reaped, and disturb no other client."""
 
 import signal
-import socket
-import ssl
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 import pytest
 import trio
-import trustme
 
 from streamd.testing import open_stream
+from tests.support.certificates import trusting, write_certificate
 from tests.support.server_process import ServerProcess, server_process
+from tests.support.sockets import connect
 
 GET = b"GET /events?topic=big HTTP/1.1\r\nHost: x\r\n\r\n"
 UPGRADE = (
@@ -22,11 +22,8 @@ PUBLISHED = 150
 EVENT_BYTES = 200_000  # 30 MB in total, far more than the buffers in between
 
 
-async def connect_and_never_read(server: ServerProcess, request: bytes) -> trio.SocketStream:
-    sock = trio.socket.socket()
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    await sock.connect(("127.0.0.1", server.port))
-    stream = trio.SocketStream(sock)
+async def connect_and_never_read(server: ServerProcess, request: bytes) -> trio.abc.Stream:
+    stream = await connect(server.url, receive_buffer_bytes=4096)
     await stream.send_all(request)
     return stream
 
@@ -88,22 +85,17 @@ async def test_stalled_clients_do_not_delay_shutdown() -> None:
                 await stream.aclose()
 
 
-async def test_a_stalled_client_over_tls_does_not_delay_shutdown() -> None:
-    authority = trustme.CA()
-    certificate = authority.issue_cert("127.0.0.1")
-    with certificate.private_key_and_cert_chain_pem.tempfile() as pem:
-        options = ("--certfile", pem, "--keyfile", pem)
-        quick = {"server__drain_seconds": 0.5, "tuning__server__grace_seconds": 0.5}
-        async with server_process(*options, **quick) as server:
-            context = ssl.create_default_context()
-            authority.configure_trust(context)
-            tcp = await trio.open_tcp_stream("127.0.0.1", server.port)
-            tls = trio.SSLStream(tcp, context, server_hostname="127.0.0.1")
-            await tls.send_all(GET)
-            await tls.receive_some()  # the head of the answer, and nothing after it
-            async with httpx.AsyncClient(verify=context) as http:
-                for _ in range(50):
-                    await publish(http, server, "big", "x" * EVENT_BYTES)
-            server.program.signal(signal.SIGTERM)
-            assert await server.exit_status(10) == 0
-            await trio.aclose_forcefully(tls)
+async def test_a_stalled_client_over_tls_does_not_delay_shutdown(tmp_path: Path) -> None:
+    pem, context = write_certificate(tmp_path), trusting()
+    options = ("--certfile", pem, "--keyfile", pem)
+    quick = {"server__drain_seconds": 0.5, "tuning__server__grace_seconds": 0.5}
+    async with server_process(*options, **quick) as server:
+        stalled = await connect(server.url, tls=context)
+        await stalled.send_all(GET)
+        await stalled.receive_some()  # the head of the answer, and nothing after it
+        async with httpx.AsyncClient(verify=context) as http:
+            for _ in range(50):
+                await publish(http, server, "big", "x" * EVENT_BYTES)
+        server.program.signal(signal.SIGTERM)
+        assert await server.exit_status(10) == 0
+        await trio.aclose_forcefully(stalled)

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 import trio
-import trustme
 from trio_websocket import ConnectionRejected, wrap_client_stream
 
 from streamd.server.settings import ServerSettings
 from streamd.settings import Settings
 from streamd.testing import RunningServer, run_server
+from tests.support.certificates import trusting, write_certificate
 
 ALLOWED = "https://app.example"
 SECONDS = 30
@@ -129,12 +129,8 @@ async def test_other_origins_are_rejected_before_the_handshake(origins: list[str
 
 
 async def test_with_tls_only_https_origins_are_the_servers_own(tmp_path: Path) -> None:
-    authority = trustme.CA()
-    pem = tmp_path / "server.pem"
-    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(pem))
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
-    async with run_server(allowing(certfile=str(pem), keyfile=str(pem))) as server:
+    pem, context = write_certificate(tmp_path), trusting()
+    async with run_server(allowing(certfile=pem, keyfile=pem)) as server:
         await check_rejected(server, context=context, host="app.example", Origin="http://app.example")
         await check_admitted(server, context=context, host="app.example", Origin="https://app.example")
 

@@ -2,7 +2,6 @@
 
 import gc
 import socket
-import ssl
 import weakref
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -13,13 +12,13 @@ import h11
 import pytest
 import trio
 import trio.testing
-import trustme
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
 
 from streamd.server import tune_collector
 from streamd.server.settings import ServerSettings
 from streamd.settings import Settings
 from streamd.testing import RunningServer, open_stream, run_server
+from tests.support.certificates import trusting, write_certificate
 from tests.support.http2_client import ManualHTTP2Client
 from tests.support.sockets import connect
 
@@ -264,11 +263,7 @@ async def test_the_collector_frees_objects_that_exceptions_hold(visit: Visit) ->
 
 @pytest.mark.usefixtures("collector_off")
 async def test_connections_over_tls_are_freed_without_the_collector(tmp_path: Path) -> None:
-    authority = trustme.CA()
-    pem = str(tmp_path / "server.pem")
-    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(pem)
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
+    pem, context = write_certificate(tmp_path), trusting()
 
     async def follow_by_tls(server: RunningServer) -> None:
         async with open_stream(server.url, topics=["a"], tls=context) as reader:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 import trio
-import trustme
 
 from streamd.connections.settings import ConnectionSettings
 from streamd.server.settings import ServerSettings
 from streamd.settings import Settings
 from streamd.testing import RunningServer, StreamReader, open_stream, run_server
+from tests.support.certificates import trusting, write_certificate
 from tests.support.http2_client import ManualHTTP2Client
 from tests.support.sockets import connect
 
@@ -25,23 +25,14 @@ EVENT_BYTES = 100_000  # 4 MB in total, far more than the buffers between server
 REAPED = "streamd_connections_reaped_total"
 
 
-@pytest.fixture
-def authority() -> trustme.CA:
-    return trustme.CA()
+@pytest.fixture(name="trusting")
+def make_trusting() -> ssl.SSLContext:
+    return trusting()
 
 
 @pytest.fixture
-def trusting(authority: trustme.CA) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
-    return context
-
-
-@pytest.fixture
-def certificate(authority: trustme.CA, tmp_path: Path) -> str:
-    path = tmp_path / "server.pem"
-    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(path))
-    return str(path)
+def certificate(tmp_path: Path) -> str:
+    return write_certificate(tmp_path)
 
 
 @asynccontextmanager

@@ -1,6 +1,16 @@
-"""Virtual clocks for tests with real sockets."""
+"""Times of tests, and virtual clocks for tests with real sockets."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
 import trio.testing
+
+NOON: Final = datetime(2026, 1, 2, 12, tzinfo=UTC)
+
+
+def at(seconds: float) -> datetime:
+    """Return the time some seconds after noon."""
+    return NOON + timedelta(seconds=seconds)
 
 
 def socket_clock() -> trio.testing.MockClock:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import attrs
 import trio
-import trustme
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from streamd.connections.settings import ConnectionSettings
@@ -19,6 +18,7 @@ from streamd.events.settings import EventSettings
 from streamd.server.settings import ServerSettings
 from streamd.settings import Settings
 from streamd.testing import RunningServer, run_server
+from tests.support.certificates import trusting, write_certificate
 from tests.support.http2_client import ManualHTTP2Client
 from tests.support.sockets import connect
 
@@ -67,11 +67,7 @@ async def serving(folder: Path, *, tls: bool) -> AsyncIterator[TimedServer]:
     """Run a server for the block; its certificate is written to ``folder``."""
     context, settings = None, SETTINGS
     if tls:
-        authority = trustme.CA()
-        pem = str(folder / "server.pem")
-        authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(pem)
-        context = ssl.create_default_context()
-        authority.configure_trust(context)
+        pem, context = write_certificate(folder), trusting()
         settings = attrs.evolve(settings, server=attrs.evolve(settings.server, certfile=pem, keyfile=pem))
     with trio.fail_after(LIMIT_SECONDS) as limit:
         async with run_server(settings) as server:

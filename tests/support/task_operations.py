@@ -1,17 +1,10 @@
 """Tasks built by operations alone, without a store or a clock."""
 
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from streamd.tasks import Message, StepPlan, Task, operations
 from streamd.tasks.model import Change
-
-NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
-
-
-def at(seconds: float) -> datetime:
-    """Return the time some seconds after noon."""
-    return NOON + timedelta(seconds=seconds)
+from tests.support.clocks import NOON, at
 
 
 def create(**values: Any) -> Change:

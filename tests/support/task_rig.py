@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import attrs
@@ -23,8 +23,7 @@ from streamd.tasks.metrics import TaskMetrics
 from streamd.tasks.settings import TaskSettings
 from streamd.tasks.store.memory import MemoryTaskStore
 from streamd.tasks.store.port import PublishedMessage, TaskStore
-
-NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+from tests.support.clocks import NOON
 
 
 def trio_now() -> datetime:

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +15,9 @@ from streamd.tasks.operations import Operation
 from streamd.tasks.store.memory import MemoryTaskStore
 from streamd.tasks.store.port import PublishedMessage, TaskStore
 from streamd.tasks.store.sqlite import SQLiteTaskStore
+from tests.support.clocks import at
 
 OpenStore = Callable[[Path], AbstractAsyncContextManager[TaskStore]]
-
-NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
-
-
-def at(seconds: float) -> datetime:
-    """Return the time some seconds after noon."""
-    return NOON + timedelta(seconds=seconds)
 
 
 @asynccontextmanager

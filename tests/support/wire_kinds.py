@@ -1,8 +1,6 @@
 """All kinds of wires, settings of a server for each, and subscribers on it."""
 
-import functools
 import socket
-import ssl
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,12 +11,12 @@ from urllib.parse import urlencode
 import attrs
 import pytest
 import trio
-import trustme
 
 from streamd.hub import Subscription
 from streamd.server.settings import ServerSettings
 from streamd.settings import Settings
 from streamd.testing import RunningServer
+from tests.support.certificates import trusting, write_certificate
 from tests.support.plain import NO_SERVICES
 from tests.support.sockets import connect
 from tests.support.wire_clients import HTTP2Client, HTTP10Client, HTTP11Client, WebSocketClient, WireClient
@@ -47,17 +45,11 @@ WIRES = (
 on_each_wire = pytest.mark.parametrize("wire", WIRES, ids=lambda wire: wire.name)
 
 
-@functools.cache
-def _authority() -> trustme.CA:
-    return trustme.CA()
-
-
 def settings_for(wire: WireKind, folder: Path, server: ServerSettings, **sections: Any) -> Settings:
     """Build the settings of a server for a wire; its certificate is written to ``folder``."""
     if wire.tls:
-        pem = folder / "server.pem"
-        _authority().issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(pem))
-        server = attrs.evolve(server, certfile=str(pem), keyfile=str(pem))
+        pem = write_certificate(folder)
+        server = attrs.evolve(server, certfile=pem, keyfile=pem)
     return Settings(server=server, **NO_SERVICES, **sections)
 
 
@@ -67,10 +59,8 @@ async def connect_to(
     """Open a connection, and agree on the wire's protocol."""
     if not wire.tls:
         return await connect(server.url, receive_buffer_bytes=receive_buffer_bytes)
-    context = ssl.create_default_context()
-    _authority().configure_trust(context)
-    context.set_alpn_protocols([wire.client.alpn])
-    stream = await connect(server.url, tls=context, receive_buffer_bytes=receive_buffer_bytes)
+    tls = trusting(wire.client.alpn)
+    stream = await connect(server.url, tls=tls, receive_buffer_bytes=receive_buffer_bytes)
     assert isinstance(stream, trio.SSLStream)
     assert stream.selected_alpn_protocol() == wire.client.alpn
     return stream

@@ -1,14 +1,14 @@
 """The standard message, the snapshot, and a task as JSON."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import msgspec
 import pytest
 
 from streamd.tasks import Message, StepPlan, Task, make_message, operations, standard, task_fields
 from streamd.tasks.messages import RESERVED_FIELDS, as_number, make_snapshot
+from tests.support.clocks import NOON
 
-NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 STANDARD = {
     "taskId",
     "version",

@@ -10,7 +10,8 @@ from streamd.errors import InvalidField
 from streamd.tasks import Status, Step, StepPlan, StepStatus, Task, operations
 from streamd.tasks.messages import RESERVED_FIELDS
 from streamd.tasks.model import Change
-from tests.support.task_operations import NOON, at, create, message, running, start
+from tests.support.clocks import NOON, at
+from tests.support.task_operations import create, message, running, start
 
 NOT_A_PERCENTAGE = [-0.1, 100.1, float("nan"), float("inf"), "50", True]
 

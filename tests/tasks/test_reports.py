@@ -11,8 +11,9 @@ from streamd.errors import InvalidField, InvalidTransition, LeaseLost
 from streamd.tasks import Cause, Status, StepPlan, StepStatus, Task, operations
 from streamd.tasks.model import Change
 from streamd.tasks.reports import Report, ReportedFailure, StepReport
+from tests.support.clocks import NOON
 from tests.support.local_work import CountingStore
-from tests.support.task_rig import NOON, Rig, SetClock, check_rejected, make_rig
+from tests.support.task_rig import Rig, SetClock, check_rejected, make_rig
 
 LATE_REPORTS: list[dict[str, Any]] = [{}, {"progress": 50}, {"status": "completed", "result": 1}]
 

@@ -17,7 +17,8 @@ from streamd.tasks.states import (
     next_status,
     next_step_status,
 )
-from tests.support.task_operations import at, create, message, running, start
+from tests.support.clocks import at
+from tests.support.task_operations import create, message, running, start
 
 TASK_PAIRS = [(status, event) for status in Status for event in TaskEvent]
 STEP_PAIRS = [(status, event) for status in StepStatus for event in StepEvent]

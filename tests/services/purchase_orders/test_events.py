@@ -1,7 +1,7 @@
 """The events of a merchant: their fields, their derivation from a task's messages, their publication."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -24,11 +24,11 @@ from streamd.services.purchase_orders.order import STAGES
 from streamd.tasks import Cause, Kind, Progress, StepFailed, StepPlan, StepStatus, Task, WorkFailed
 from streamd.tasks import operations as ops
 from streamd.tasks.model import Change
+from tests.support.clocks import NOON
 from tests.support.orders_rig import check_payload
 from tests.support.task_rig import FailingLog, make_rig, running
 
 IDS: dict[str, Any] = {"stage": "ai_parsing", "po_id": "po-1", "workflow_id": "w-1"}
-NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
 
 class Published:
