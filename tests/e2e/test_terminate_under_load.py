@@ -118,7 +118,7 @@ async def follow_websocket(load: Load, task_status: trio.TaskStatus[None]) -> No
 
 
 async def follow_streams(load: Load, task_status: trio.TaskStatus[None]) -> None:
-    """Follow twenty streams on one HTTP/2 connection."""
+    """Follow twenty streams on one HTTP/2 connection, and decode each as its bytes arrive."""
     http = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
     http.initiate_connection()
     received: dict[int, Received] = {}

@@ -1,4 +1,7 @@
-"""An HTTP/2 client that opens flow-control windows only where a test asks for it."""
+"""An HTTP/2 client that opens flow-control windows only where a test asks for it.
+
+It keeps the body of each stream as bytes. :mod:`streamd.testing` reads events, over HTTP/1.1 alone.
+"""
 
 import h2.config
 import h2.connection

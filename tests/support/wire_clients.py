@@ -1,7 +1,7 @@
 """Clients that parse each wire by hand, in pieces of any size, and check all of its framing.
 
 A client reads only inside :meth:`WireClient.read`: unread bytes stay in the kernel. Any deviation from the
-exact framing fails an assertion.
+exact framing fails an assertion, where the reader of :mod:`streamd.testing` accepts all that h11 accepts.
 """
 
 import json
