@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from streamd.services.research.query import ResearchQuery
 from streamd.services.research.roles import Field, Level, read_role
-from streamd.services.research.rules import Conclusions, Insight, Recommendation, derive
-from streamd.services.research.rules.engine import names
+from streamd.services.research.rules import Conclusions, Insight, Recommendation, derive, engine, sentences
+from streamd.services.research.rules.sentences import names
 from streamd.services.research.shapes import (
     SHAPES,
     ComplianceStatus,
@@ -359,6 +359,10 @@ def values_of(type_: Any) -> st.SearchStrategy[Any]:
         case msgspec.inspect.NoneType():
             return st.none()
     raise AssertionError(f"no values for {info}")
+
+
+def test_every_table_of_sentences_belongs_to_a_rule() -> None:
+    assert sentences.SENTENCES.keys() == {function.__name__ for _, _, function in engine.RULES} | {"coverage"}
 
 
 @given(st.lists(st.sampled_from(sorted(SHAPES)), unique=True, max_size=5), st.data())

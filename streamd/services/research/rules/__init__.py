@@ -5,7 +5,7 @@
 ``people``      decision makers, their levels and fields, and their contact data
 ``figures``     growth, margins, hiring, and the concentration of the revenue
 ``market``      peers, tools, news, compliance, and the caller's own company
-``advice``      advice by the caller's field of work, from ``data/advice.toml``
+``sentences``   the sentences and the advice in them, from ``data/``
 ==============  ===================================================================================
 
 The rules are pure: the same findings, role and company give the same conclusions, word for word.

@@ -1,6 +1,6 @@
 """The engine of the rules: each rule reads some shapes, and concludes what they mean for the caller."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import attrs
@@ -8,29 +8,25 @@ import msgspec
 
 from ..query import ResearchQuery
 from ..roles import Role, read_role
-from ..shapes import ResearchProfile, Shape
-
-# A sentence names only this many; the finding has them all.
-_NAMES_SHOWN: Final = 5
-# Data from elsewhere may hold anything in place of a name.
-_NAME_CHARS: Final = 80
+from ..shapes import SHAPE_NAMES, ResearchProfile, Shape
+from .sentences import clip, write_sentence
 
 
 class Insight(msgspec.Struct, frozen=True, kw_only=True):
     """A conclusion, and the datasets that it is based on."""
 
-    rule: str = ""  # as datasets, set by the engine
+    rule: str
     text: str
-    datasets: list[str] = []
-    figures: dict[str, Any] = {}  # the values in the sentence, for programs
+    datasets: list[str]
+    figures: dict[str, Any]  # the values in the sentence, for programs
 
 
 class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
     """An action for the caller, and the datasets that it is based on."""
 
-    rule: str = ""
+    rule: str
     text: str
-    datasets: list[str] = []
+    datasets: list[str]
     priority: Literal["high", "normal"]
 
 
@@ -44,41 +40,53 @@ class Conclusions(msgspec.Struct, frozen=True, kw_only=True):
 Conclusion = Insight | Recommendation
 
 
-def insight(text: str, **figures: Any) -> Insight:
-    """Make an insight."""
-    return Insight(text=_join_lines(text), figures=figures)
-
-
-def recommend(text: str, *, urgent: bool = False) -> Recommendation:
-    """Make a recommendation."""
-    return Recommendation(text=_join_lines(text), priority="high" if urgent else "normal")
-
-
 @attrs.frozen
 class Case:
-    """The caller and the company, as rules see them."""
+    """The caller and the company, as a rule sees them; writes the rule's conclusions.
+
+    ``data/sentences.toml`` has the sentences of each rule.
+    """
 
     query: ResearchQuery
     role: Role  # of the caller
     company: str  # its name in sentences
+    data: Mapping[str, Shape]  # by the names of the shapes
+    rule: str = ""
+    datasets: Sequence[str] = ()  # of the shapes that the rule reads
 
-    @property
-    def caller(self) -> str:
-        """The caller in a sentence: ``Head of Sales at Corvane Cloud``."""
-        return f"{clip(self.query.user_role)} at {clip(self.query.user_company)}"
+    def insight(self, sentence: str, facts: Mapping[str, Any] | None = None, **figures: Any) -> Insight:
+        """Make an insight from a sentence, its figures, and facts that it has beside them."""
+        text = self._write(sentence, {**figures, **(facts or {})})
+        return Insight(rule=self.rule, text=text, datasets=list(self.datasets), figures=figures)
+
+    def recommend(self, sentence: str, *, urgent: bool = False, **facts: Any) -> Recommendation:
+        """Make a recommendation from a sentence and its facts."""
+        text = self._write(sentence, facts)
+        priority: Literal["high", "normal"] = "high" if urgent else "normal"
+        return Recommendation(rule=self.rule, text=text, datasets=list(self.datasets), priority=priority)
+
+    def _write(self, sentence: str, facts: Mapping[str, Any]) -> str:
+        caller_company = clip(self.query.user_company)
+        about_case = {
+            "company": self.company,
+            "caller": f"{clip(self.query.user_role)} at {caller_company}",
+            "caller_company": caller_company,
+            "data": self.data,
+        }
+        return write_sentence(self.rule, sentence, self.role, {**about_case, **facts})
 
 
 Rule = Callable[..., Iterable[Conclusion]]
 """Takes the case and an argument for each shape; of the shapes in ``also``, missing ones are None."""
 
-_RULES: Final[list[tuple[str, tuple[type[Shape], ...], tuple[type[Shape], ...], Rule]]] = []
+RULES: Final[list[tuple[tuple[type[Shape], ...], tuple[type[Shape], ...], Rule]]] = []
 
 
 def rule(*needs: type[Shape], also: tuple[type[Shape], ...] = ()) -> Callable[[Rule], Rule]:
     """Register a rule, which is applied if all the shapes that it needs were found."""
 
     def add(function: Rule) -> Rule:
-        _RULES.append((function.__name__, needs, also, function))
+        RULES.append((needs, also, function))
         return function
 
     return add
@@ -95,67 +103,24 @@ def derive(
         failed: the reason of the failure by dataset.
     """
     shaped = {type(shape): (name, shape) for name, shape in found.items() if shape is not None}
-    profile = shaped.get(ResearchProfile)
-    name = profile[1].name if profile and isinstance(profile[1], ResearchProfile) else query.company_id
-    case = Case(query, read_role(query.user_role), clip(name))
-    insights: list[Insight] = []
-    recommendations: list[Recommendation] = []
-    for rule_name, needs, also, function in _RULES:
-        if any(shape not in shaped for shape in needs):
-            continue
-        arguments = [shaped.get(shape, ("", None)) for shape in (*needs, *also)]
-        datasets = [dataset for dataset, _ in arguments if dataset]
-        for one in function(case, *(shape for _, shape in arguments)):
-            completed = msgspec.structs.replace(one, rule=rule_name, datasets=datasets)
-            if isinstance(completed, Insight):
-                insights.append(completed)
-            else:
-                recommendations.append(completed)
+    _, profile = shaped.get(ResearchProfile, ("", None))
+    company = profile.name if isinstance(profile, ResearchProfile) else query.company_id
+    data = {SHAPE_NAMES[type_]: shape for type_, (_, shape) in shaped.items()}
+    case = Case(query, read_role(query.user_role), clip(company), data)
+    conclusions: list[Conclusion] = []
+    for needs, also, function in RULES:
+        if all(shape in shaped for shape in needs):
+            arguments = [shaped.get(shape, ("", None)) for shape in (*needs, *also)]
+            datasets = [dataset for dataset, _ in arguments if dataset]
+            of_rule = attrs.evolve(case, rule=function.__name__, datasets=datasets)
+            conclusions += function(of_rule, *(shape for _, shape in arguments))
     rank = {name: index for index, name in enumerate(found)}
-    insights.sort(key=lambda entry: rank[entry.datasets[0]])
-    recommendations.sort(key=lambda entry: (entry.priority != "high", rank[entry.datasets[0]]))
+    conclusions.sort(key=lambda entry: rank[entry.datasets[0]])
+    recommendations = [entry for entry in conclusions if isinstance(entry, Recommendation)]
+    recommendations.sort(key=lambda entry: entry.priority != "high")
+    insights = [entry for entry in conclusions if isinstance(entry, Insight)]
     if failed:
+        coverage = attrs.evolve(case, rule="coverage", datasets=list(failed))
         total = len(found) + len(failed)
-        insights.append(
-            Insight(
-                rule="coverage",
-                text=f"This rests on {len(found)} of {total} datasets;"
-                f" there is no data from {names(failed)}.",
-                datasets=list(failed),
-                figures={"found": len(found), "datasets": total},
-            )
-        )
+        insights.append(coverage.insight("missing", {"failed": failed}, found=len(found), datasets=total))
     return Conclusions(insights=insights, recommendations=recommendations)
-
-
-# --- parts of sentences -------------------------------------------------------------------------
-
-
-def clip(text: str) -> str:
-    """Shorten a text from the data to the length of a name."""
-    text = _join_lines(text)
-    return text if len(text) <= _NAME_CHARS else text[: _NAME_CHARS - 1] + "…"
-
-
-def _join_lines(text: str) -> str:
-    return " ".join(text.split())
-
-
-def names(all: Iterable[str]) -> str:
-    """Write ``A, B and C``; of many names the first ones, and the number of the others."""
-    shown = [clip(name) for name in all]
-    if len(shown) > _NAMES_SHOWN:
-        shown[_NAMES_SHOWN:] = [f"{len(shown) - _NAMES_SHOWN} more"]
-    if len(shown) < 2:
-        return "".join(shown)
-    return f"{', '.join(shown[:-1])} and {shown[-1]}"
-
-
-def be(number: int) -> str:
-    """Return ``is`` for one, ``are`` for any other number."""
-    return "is" if number == 1 else "are"
-
-
-def count(number: int, one: str, many: str = "") -> str:
-    """Write ``1 person`` or ``3 people``."""
-    return f"{number} {one if number == 1 else many or one + 's'}"

@@ -6,7 +6,7 @@ from typing import Final
 
 from ..roles import Field, Level, Role, read_role
 from ..shapes import ContactCompleteness, HiringTrend, People, Person
-from .engine import Case, Conclusion, be, clip, count, insight, names, recommend, rule
+from .engine import Case, Conclusion, rule
 
 _NEW: Final = timedelta(days=365)
 _FEW_REACHABLE_PERCENT: Final = 75.0
@@ -15,6 +15,10 @@ _DECIDING_FIELDS: Final = (Field.FINANCE, Field.TECHNOLOGY, Field.OPERATIONS, Fi
 
 def _read(people: People) -> list[tuple[Person, Role]]:
     return [(person, read_role(person.title)) for person in people.people]
+
+
+def _highest_first(entry: tuple[Person, Role]) -> tuple[int, str]:
+    return -entry[1].level, entry[0].name
 
 
 def best_counterparts(caller: Role, people: People) -> list[tuple[Person, Role]]:
@@ -27,8 +31,7 @@ def best_counterparts(caller: Role, people: People) -> list[tuple[Person, Role]]
         key=lambda entry: (
             abs(entry[1].level - caller.level),
             entry[1].field is not caller.field,
-            -entry[1].level,
-            entry[0].name,
+            *_highest_first(entry),
         ),
     )
 
@@ -37,40 +40,20 @@ def best_counterparts(caller: Role, people: People) -> list[tuple[Person, Role]]
 def counterparts(case: Case, people: People) -> Iterator[Conclusion]:
     """Find people at the caller's level."""
     if not people.people:
-        yield insight(f"No decision maker of {case.company} is known.", known=0, at_level=0)
+        yield case.insight("nobody", known=0, at_level=0)
         return
     ranked = best_counterparts(case.role, people)
+    person, role = ranked[0]
     level = case.role.level
     equal = [person for person, role in ranked if role.level is level]
-    known = count(len(ranked), "person known", "people known")
-    if equal:
-        yield insight(
-            f"Of {known} at {case.company}, {len(equal)} {be(len(equal))} at your level ({level.words}): "
-            f"{names(person.name for person in equal)}.",
-            known=len(ranked),
-            at_level=len(equal),
-            level=level.words,
-        )
-    else:
-        yield insight(
-            f"Of {known} at {case.company}, none is at your level ({level.words}); "
-            f"{clip(ranked[0][0].name)} is nearest ({ranked[0][1].level.words}).",
-            known=len(ranked),
-            at_level=0,
-            level=level.words,
-        )
-    first, role = ranked[0]
-    reasons = [
-        f"at your level ({role.level.words})"
-        if role.level is level
-        else f"nearest to your level ({role.level.words})"
-    ]
-    if role.field is case.role.field:
-        reasons.append(f"in your field ({role.field})")
-    yield recommend(
-        f"As {case.caller}, begin with {clip(first.name)}, {clip(first.title)}: {' and '.join(reasons)}.",
-        urgent=role.level is level,
+    yield case.insight(
+        "at_level" if equal else "none_at_level",
+        {"equal": equal, "nearest": person, "role": role},
+        known=len(ranked),
+        at_level=len(equal),
+        level=level.words,
     )
+    yield case.recommend("begin_with", urgent=role.level is level, person=person, role=role)
 
 
 @rule(People)
@@ -79,20 +62,12 @@ def same_field(case: Case, people: People) -> Iterator[Conclusion]:
     alike = [entry for entry in _read(people) if entry[1].field is case.role.field]
     if not alike or case.role.field is Field.GENERAL:  # also the field of unknown titles
         return
-    alike.sort(key=lambda entry: (-entry[1].level, entry[0].name))
-    yield insight(
-        f"{count(len(alike), 'person', 'people')} at {case.company} "
-        f"{'works' if len(alike) == 1 else 'work'} in {case.role.field}, as you do: "
-        f"{names(person.name for person, _ in alike)}.",
-        field=str(case.role.field),
-        people=len(alike),
-    )
+    alike.sort(key=_highest_first)
+    facts = {"alike": [person for person, _ in alike]}
+    yield case.insight("alike", facts, field=str(case.role.field), people=len(alike))
     top, role = alike[0]
     if role.level - case.role.level >= 2:
-        yield recommend(
-            f"{clip(top.name)} ({clip(top.title)}) decides in your field, and stands well above you: take a "
-            f"{Level(role.level - 1).words} or somebody higher of {clip(case.query.user_company)} along."
-        )
+        yield case.recommend("take_along", top=top, companion=Level(role.level - 1))
 
 
 @rule(People)
@@ -102,29 +77,20 @@ def missing_fields(case: Case, people: People) -> Iterator[Conclusion]:
     missing = [field for field in _DECIDING_FIELDS if field not in covered]
     if not people.people or not missing:
         return
-    yield insight(
-        f"Nobody from director upwards is known at {case.company} in {names(missing)}.",
-        fields=[str(field) for field in missing],
-    )
+    yield case.insight("nobody", fields=[str(field) for field in missing])
     if Field.FINANCE in missing:
-        yield recommend(f"Find out who decides about money at {case.company} before you speak of a price.")
+        yield case.recommend("finance")
 
 
 @rule(People)
-def newcomers(_case: Case, people: People) -> Iterator[Conclusion]:
+def newcomers(case: Case, people: People) -> Iterator[Conclusion]:
     """Find people who took their position within a year before the date of the data."""
     new = [person for person in people.people if person.since and people.as_of - person.since <= _NEW]
     if not new:
         return
     new.sort(key=lambda person: (-(person.since or people.as_of).toordinal(), person.name))
-    yield insight(
-        f"New in their position within the year before {people.as_of}: {names(p.name for p in new)}.",
-        people=len(new),
-    )
-    yield recommend(
-        f"Ask {clip(new[0].name)} ({clip(new[0].title)}, since {new[0].since}) what is to change: those who "
-        "are new look at suppliers afresh."
-    )
+    yield case.insight("new", {"new": new}, people=len(new))
+    yield case.recommend("ask", latest=new[0])
 
 
 @rule(ContactCompleteness, also=(People,))
@@ -132,21 +98,12 @@ def contact_gaps(case: Case, contacts: ContactCompleteness, people: People | Non
     """Find people without contact data, above all the best counterpart."""
     if not contacts.people:
         return
-    yield insight(
-        f"{contacts.percent:g}% of the {count(contacts.people, 'person', 'people')} known at {case.company}"
-        f" can be reached: {contacts.with_email} by e-mail, {contacts.with_phone} by telephone.",
-        percent=contacts.percent,
-        unreachable=len(contacts.unreachable),
-    )
+    yield case.insight("reachable", percent=contacts.percent, unreachable=len(contacts.unreachable))
     best = best_counterparts(case.role, people)[0][0] if people and people.people else None
     if best is not None and best.name in contacts.unreachable:
-        yield recommend(
-            f"Find an address or a number of {clip(best.name)} first: the best to begin with, and not to be "
-            "reached with what is known.",
-            urgent=True,
-        )
+        yield case.recommend("best_unreachable", urgent=True, best=best)
     elif contacts.percent < _FEW_REACHABLE_PERCENT:
-        yield recommend(f"Complete the contacts of {names(contacts.unreachable)}.")
+        yield case.recommend("complete")
 
 
 @rule(People, HiringTrend)
@@ -156,16 +113,12 @@ def growing_team(case: Case, people: People, trend: HiringTrend) -> Iterator[Con
         return
     department = next(iter(trend.departments))
     field = read_role(department).field
-    leading = sorted(
-        (entry for entry in _read(people) if entry[1].field is field and entry[1].level >= Level.MANAGER),
-        key=lambda entry: (-entry[1].level, entry[0].name),
-    )
+    leading = [
+        entry for entry in _read(people) if entry[1].field is field and entry[1].level >= Level.MANAGER
+    ]
     if field is Field.GENERAL or not leading:
         return
-    person = leading[0][0]
-    yield insight(
-        f"{clip(person.name)} ({clip(person.title)}) leads where {case.company} hires most: "
-        f"{trend.departments[department]} of {trend.openings} openings are in {clip(department)}.",
-        department=department,
-        openings=trend.departments[department],
+    person, _ = min(leading, key=_highest_first)
+    yield case.insight(
+        "leads", {"person": person}, department=department, openings=trend.departments[department]
     )
