@@ -140,16 +140,23 @@ def identify(request: RequestLike) -> Identity:
     return Identity(address=request.remote_addr or "")
 
 
-async def read_body(*, max_bytes: int | None = None) -> bytes:
+async def read_body(*, max_bytes: int | None = None, media_type: str | None = None) -> bytes:
     """Read the body of the current request.
 
     Args:
         max_bytes: the maximum size of the body (bytes); None for ``events.max_body_bytes``.
+        media_type: the only media type that is read; None for any.
 
     Raises:
+        UnsupportedMediaType: the ``Content-Type`` is not ``media_type``.
         TooLarge: the body is larger.
         InvalidBody: the body did not arrive within ``tuning.events.body_timeout_seconds``.
     """
+    if media_type is not None and request.mimetype != media_type:
+        raise UnsupportedMediaType(
+            f"Content-Type must be {media_type} ({request.mimetype or 'none'} was sent)",
+            field="Content-Type",
+        )
     limits = current_runtime().broker.settings.events
     max_bytes = max_bytes or limits.max_body_bytes
     if (request.content_length or 0) > max_bytes:
@@ -177,12 +184,7 @@ async def read_json(type: type[T], *, max_bytes: int | None = None) -> T:
         TooLarge: the body is larger.
         InvalidBody: the body did not arrive in time, is not JSON, or does not have the type's shape.
     """
-    if request.mimetype != JSON:
-        raise UnsupportedMediaType(
-            f"Content-Type must be {JSON} ({request.mimetype or 'none'} was sent)",
-            field="Content-Type",
-        )
-    return decode_json(await read_body(max_bytes=max_bytes), type)
+    return decode_json(await read_body(max_bytes=max_bytes, media_type=JSON), type)
 
 
 def _too_large(max_bytes: int) -> TooLarge:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, NoReturn
 
-import attrs
 import structlog
 import trio
 
@@ -16,7 +15,7 @@ from ...events import EventLimits
 from ...text import load_vader, score_text
 from .feed import Feed, FeedPublisher
 from .items import Item, read_items
-from .models import SentimentMetrics
+from .models import AcceptedItems, SentimentMetrics
 from .scoring import Scorer
 from .settings import SentimentSettings
 from .store import ItemStore
@@ -34,14 +33,6 @@ _log = structlog.get_logger(__name__)
 def wall_clock_ms() -> int:
     """Return the wall clock's time in milliseconds since 1970."""
     return time.time_ns() // 1_000_000
-
-
-@attrs.frozen
-class StoredItems:
-    """Result of one request with items."""
-
-    ids: Sequence[str]  # of all items of the request, in request order
-    new: int  # number of ids that were unknown
 
 
 class Dashboard:
@@ -114,7 +105,7 @@ class Dashboard:
         """Return the exact metrics of this moment."""
         return self._totals.metrics(self._now_ms())
 
-    async def store_items(self, body: bytes) -> StoredItems:
+    async def store_items(self, body: bytes) -> AcceptedItems:
         """Store the items of a request, all or none; items with a known id change nothing.
 
         Cancelling takes effect before the items are stored, or not at all.
@@ -137,7 +128,7 @@ class Dashboard:
         for item in inserted.new:
             self._totals.add(item.timestamp_ms, item.ticker, item.sentiment)
         self._feed.put([item.draft for item in inserted.new])
-        return StoredItems([item.id for item in items], len(inserted.new))
+        return AcceptedItems(accepted=len(inserted.new), item_ids=[item.id for item in items])
 
     async def _read(self, body: bytes, now_ms: int) -> list[Item]:
         read = partial(read_items, body, now_ms, self._settings, self._limits)

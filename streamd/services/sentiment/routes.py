@@ -8,7 +8,6 @@ from quart_schema import document_headers, document_request, document_response
 from quart_trio.wrappers import TrioResponse
 
 from ...connections import Group
-from ...errors import UnsupportedMediaType
 from ...events import UnloggedEvent
 from ...http import (
     JSON,
@@ -86,12 +85,7 @@ def make_blueprint(dashboard: Dashboard, group: Group, settings: SentimentSettin
     @document_problems(400, 413, 415, 503)
     async def take_items() -> TrioResponse:
         """Store items, all or none. Items without a score are scored; known ids change nothing."""
-        if request.mimetype != JSON:
-            raise UnsupportedMediaType(
-                f"Content-Type must be {JSON} ({request.mimetype or 'none'} was sent)",
-                field="Content-Type",
-            )
-        stored = await dashboard.store_items(await read_body(max_bytes=settings.max_body_bytes))
-        return json_response({"accepted": stored.new, "item_ids": list(stored.ids)}, 202)
+        body = await read_body(max_bytes=settings.max_body_bytes, media_type=JSON)
+        return json_response(await dashboard.store_items(body), 202)
 
     return blueprint

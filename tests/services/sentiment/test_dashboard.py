@@ -65,7 +65,7 @@ class Rig:
 
     async def take(self, *items: dict[str, Any]) -> tuple[int, list[str]]:
         taken = await self.dashboard.store_items(json.dumps({"items": items}).encode())
-        return taken.new, list(taken.ids)
+        return taken.accepted, taken.item_ids
 
     async def rows(self) -> list[str]:
         def read(connection: apsw.Connection) -> list[Any]:
