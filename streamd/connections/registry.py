@@ -9,7 +9,14 @@ from typing import Any, Final
 
 import trio
 
-from ..errors import InvalidField, NotFound, ShuttingDown, StreamdError, TooManyConnections, TooManyForCaller
+from ..errors import (
+    NotFound,
+    ShuttingDown,
+    StreamdError,
+    TooManyConnections,
+    TooManyForCaller,
+    check_printable,
+)
 from ..events import Control
 from ..hub import SendQueue
 from ..metrics import Metrics
@@ -83,7 +90,7 @@ class Registry:
         """
         id = secrets.token_hex(16)
         if client_id is not None:
-            _check_client_id(client_id, MAX_CLIENT_ID_CHARS)
+            check_printable(client_id, "client_id", MAX_CLIENT_ID_CHARS)
         return Connection(
             id=id,
             client_id=client_id or id,
@@ -225,10 +232,3 @@ class Registry:
             await self._empty.wait()
         for connection in self:
             connection.abort()
-
-
-def _check_client_id(client_id: str, max_chars: int) -> None:
-    if not client_id or not client_id.isprintable() or len(client_id) > max_chars:
-        raise InvalidField(
-            f"client_id must be printable text of 1 to {max_chars} characters", field="client_id"
-        )

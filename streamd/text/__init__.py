@@ -9,7 +9,7 @@
     completion.py  Completion: the codec of its stream, without I/O
     choose.py      make_generator(): the implementation that the settings select
     settings.py    TextSettings
-    vader.py       score_text(): the sentiment of a text
+    vader.py       score_text(): the score of a text; sentiment_of(): the sentiment of a score
 
 ::
 
@@ -28,7 +28,7 @@ from .choose import make_generator
 from .port import GenerationFailed, Prompt, Rules, TextGenerator, generate_text
 from .rules import RuleGenerator
 from .settings import TextSettings
-from .vader import load_vader, score_text
+from .vader import load_vader, score_text, sentiment_of
 
 __all__ = [
     "GenerationFailed",
@@ -41,4 +41,5 @@ __all__ = [
     "load_vader",
     "make_generator",
     "score_text",
+    "sentiment_of",
 ]

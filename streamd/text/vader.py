@@ -6,11 +6,13 @@ text (ICWSM 2014).
 
 import threading
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import trio
 
 PASSAGE_COST: Final = 500  # longest text scored in one piece; VADER was made for tweets
+POSITIVE_FROM: Final = 0.05  # the thresholds of VADER's authors for the compound score
+NEGATIVE_TO: Final = -0.05
 _EMOJI_FROM: Final = "\u2190"
 _EMOJI_COST: Final = 10  # VADER replaces a pictogram by words of about this many letters
 
@@ -61,6 +63,13 @@ def score_text(text: str) -> float:
         sum_of_scores += score(passage) * len(passage)
         letters += len(passage)
     return round(sum_of_scores / letters, 4) + 0.0 if letters else 0.0
+
+
+def sentiment_of(score: float) -> Literal["positive", "neutral", "negative"]:
+    """Classify a score: positive from 0.05, negative up to -0.05, else neutral (VADER's documentation)."""
+    if score >= POSITIVE_FROM:
+        return "positive"
+    return "negative" if score <= NEGATIVE_TO else "neutral"
 
 
 def _passages(text: str) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import UNSET, Meta
 
-from ...errors import InvalidField
+from ...errors import InvalidField, check_printable
 from ...events import decode_json
 from .models import Analysis, AnalysisBody, Mention, MentionBody
 from .names import key_of
@@ -57,11 +57,7 @@ def parse_analysis(raw: bytes, settings: BrandMonitorSettings) -> tuple[str | No
 
 
 def _check_name(name: str, field: str, settings: BrandMonitorSettings) -> str:
-    name = name.strip()
-    if not name or not name.isprintable() or len(name) > settings.max_name_chars:
-        raise InvalidField(
-            f"{field} must be printable text of 1 to {settings.max_name_chars} characters", field=field
-        )
+    name = check_printable(name.strip(), field, settings.max_name_chars)
     if not key_of(name):
         raise InvalidField(f"{field} needs a letter or a digit", field=field)
     return name
@@ -72,12 +68,7 @@ def _check(mention: MentionBody, field: str, settings: BrandMonitorSettings) -> 
         raise InvalidField(
             f"{field}.text must be text of 1 to {settings.max_text_chars} characters", field=f"{field}.text"
         )
-    source = mention.source.strip()
-    if not source or not source.isprintable() or len(source) > settings.max_name_chars:
-        raise InvalidField(
-            f"{field}.source must be printable text of 1 to {settings.max_name_chars} characters",
-            field=f"{field}.source",
-        )
+    source = check_printable(mention.source.strip(), f"{field}.source", settings.max_name_chars)
     return Mention(mention.text, source, _parse_time(mention.time, f"{field}.time"))
 
 

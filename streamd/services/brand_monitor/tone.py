@@ -1,40 +1,37 @@
 """Sentiment of the mentions that name the brand, by source and by day."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC
 from typing import Any, Final
 
+from ...text import sentiment_of
 from .models import Mention
-
-POSITIVE_FROM: Final = 0.05  # the thresholds of VADER's authors for the compound score
-NEGATIVE_TO: Final = -0.05
 
 
 class ToneTally:
     """Counters of the scores of some mentions."""
 
-    __slots__ = ("mentions", "negative", "positive", "total")
-
     def __init__(self) -> None:
-        self.mentions = self.positive = self.negative = 0
-        self.total = 0.0
+        self._counts: Final[Counter[str]] = Counter()
+        self._total = 0.0
+
+    @property
+    def mentions(self) -> int:
+        return self._counts.total()
 
     def add(self, score: float) -> None:
         """Count one score (-1 to 1)."""
-        self.mentions += 1
-        self.positive += score >= POSITIVE_FROM
-        self.negative += score <= NEGATIVE_TO
-        self.total += score
+        self._counts[sentiment_of(score)] += 1
+        self._total += score
 
     def fields(self) -> dict[str, Any]:
         """Return the counters as JSON; the average is null without mentions."""
         return {
             "mentions": self.mentions,
-            "positive": self.positive,
-            "neutral": self.mentions - self.positive - self.negative,
-            "negative": self.negative,
+            **{sentiment: self._counts[sentiment] for sentiment in ("positive", "neutral", "negative")},
             # `+ 0.0` turns a rounded `-0.0` into `0.0`
-            "averageScore": round(self.total / self.mentions, 4) + 0.0 if self.mentions else None,
+            "averageScore": round(self._total / self.mentions, 4) + 0.0 if self.mentions else None,
         }
 
 

@@ -14,10 +14,10 @@ from typing import Any, Final, NoReturn
 import attrs
 import msgspec
 
-from ...errors import InvalidBody, InvalidField, RequestError, TooLarge
+from ...errors import InvalidBody, InvalidField, RequestError, TooLarge, check_printable
 from ...events import Draft, EventLimits, decode_json, format_time
+from ...text import sentiment_of
 from .models import ItemBody, ItemsBody, Sentiment
-from .scoring import sentiment_of
 from .settings import SentimentSettings
 
 ITEMS_TOPIC: Final = "sentiment/items"
@@ -125,8 +125,8 @@ def _check(index: int, item: ItemBody, now_ms: int, settings: SentimentSettings)
             field=field,
         )
     id = item.item_id
-    if id is not None and not (0 < len(id) <= settings.max_item_id_chars and id.isprintable()):
-        refuse("item_id", f"be printable text of 1 to {settings.max_item_id_chars} characters")
+    if id is not None:
+        check_printable(id, f"items[{index}].item_id", settings.max_item_id_chars)
     if item.score is not None and not -1 <= item.score <= 1:
         refuse("score", f"be a number from -1 to 1, got {item.score}")
     timestamp_ms = now_ms if item.timestamp is None else (item.timestamp - _EPOCH) // _MS
@@ -150,7 +150,7 @@ def _finish(index: int, item: ItemBody, limits: EventLimits, score_of: Callable[
     assert item.item_id is not None
     assert item.timestamp is not None
     score = item.score if item.score is not None else score_of(item.text)
-    sentiment = item.sentiment or sentiment_of(score)
+    sentiment = item.sentiment or Sentiment(sentiment_of(score))
     data = {
         "item_id": item.item_id,
         "ticker": item.ticker,

@@ -1,4 +1,4 @@
-"""Scoring of texts in a worker thread, and the sentiment of a score."""
+"""Scoring of texts in a worker thread."""
 
 import time
 from typing import Final
@@ -6,21 +6,9 @@ from typing import Final
 import trio
 
 from ...text import score_text
-from .models import Sentiment
 
-POSITIVE_FROM: Final = 0.05  # the thresholds of VADER's authors for the compound score
-NEGATIVE_TO: Final = -0.05
 _WORK_SECONDS: Final = 0.001  # computing time between two pauses
 _PAUSE_SECONDS: Final = 0.0002  # long enough for the event loop to take the interpreter
-
-
-def sentiment_of(score: float) -> Sentiment:
-    """Classify a score: positive from 0.05, negative up to -0.05, else neutral (VADER's documentation)."""
-    if score >= POSITIVE_FROM:
-        return Sentiment.POSITIVE
-    if score <= NEGATIVE_TO:
-        return Sentiment.NEGATIVE
-    return Sentiment.NEUTRAL
 
 
 class Scorer:

@@ -16,9 +16,8 @@ from streamd.errors import StreamdError, TooLarge
 from streamd.events.settings import EventSettings
 from streamd.services.sentiment.items import Item, read_items
 from streamd.services.sentiment.models import Sentiment
-from streamd.services.sentiment.scoring import sentiment_of
 from streamd.services.sentiment.settings import SentimentSettings
-from streamd.text import vader
+from streamd.text import sentiment_of, vader
 from streamd.text.vader import score_text
 
 NOW_MS = 1_700_000_000_123
