@@ -23,7 +23,7 @@ from .json import JSON, json_response
 from .problems import document_problems
 from .requests import read_body, read_json
 from .responses import EventStream, EventStreamHTTPConnection
-from .schema import AnyJson, EventStreamText, MediaTypes, Nothing, ResumeHeaders
+from .schema import AnyJson, EventStreamText, MediaTypes, Nothing, ResumeHeaders, StepSchema
 from .task_routes import CancelRoute, EventsRoute, ResultRoute, StatusRoute, TaskRoutes, task_routes
 from .task_stream import task_headers, task_stream
 
@@ -40,6 +40,7 @@ __all__ = [
     "ResultRoute",
     "ResumeHeaders",
     "StatusRoute",
+    "StepSchema",
     "TaskRoutes",
     "document_problems",
     "json_response",

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import attrs
 import msgspec
 import structlog
 import trio
@@ -66,27 +67,19 @@ class ResearchJob:
         return msgspec.to_builtins(result)
 
 
+@attrs.define
 class SessionRun:
     """One run of a session, and the data found so far."""
 
-    def __init__(
-        self,
-        progress: Progress,
-        area: Area,
-        query: ResearchQuery,
-        settings: ResearchSettings,
-        max_data_bytes: int,
-    ) -> None:
-        self._progress = progress
-        self._area = area
-        self._query = query
-        self._bytes_left = max_data_bytes
-        self._stall_seconds = settings.stall_seconds
-        self._slots = trio.Semaphore(settings.parallel_datasets)
-        self._stall_scope = trio.CancelScope()
-        self._findings: dict[str, dict[str, Any]] = {}
-        self._shapes: dict[str, Shape | None] = {}
-        self._failed: dict[str, str] = {}
+    _progress: Progress
+    _area: Area
+    _query: ResearchQuery
+    _settings: ResearchSettings
+    _bytes_left: int  # of the result, for data
+    _stall_scope: trio.CancelScope = attrs.field(init=False, factory=trio.CancelScope)
+    _findings: dict[str, dict[str, Any]] = attrs.field(init=False, factory=dict)
+    _shapes: dict[str, Shape | None] = attrs.field(init=False, factory=dict)
+    _failed: dict[str, str] = attrs.field(init=False, factory=dict)
 
     async def fetch_all(self) -> None:
         """Fetch all datasets.
@@ -94,16 +87,17 @@ class SessionRun:
         Raises:
             WorkFailed: see :class:`ResearchJob`.
         """
+        slots = trio.Semaphore(self._settings.parallel_datasets)
         self._restart_stall_timeout()
         with self._stall_scope:
             async with trio.open_nursery() as nursery:
                 for dataset in self._area.datasets:
                     # Acquired here and not in the trio task, so that datasets begin in the area's order.
-                    await self._slots.acquire()
-                    nursery.start_soon(self._run_step, dataset)
+                    await slots.acquire()
+                    nursery.start_soon(self._run_step, dataset, slots)
         if self._stall_scope.cancelled_caught:
             raise WorkFailed(
-                f"no dataset has given a sign of life for {self._stall_seconds:g} s", code=STALLED
+                f"no dataset has given a sign of life for {self._settings.stall_seconds:g} s", code=STALLED
             )
         if not self._findings:
             raise WorkFailed(_describe_failures(self._failed), code=ALL_FAILED)
@@ -127,7 +121,7 @@ class SessionRun:
             recommendations=msgspec.to_builtins(conclusions.recommendations),
         )
 
-    async def _run_step(self, dataset: Dataset) -> None:
+    async def _run_step(self, dataset: Dataset, slots: trio.Semaphore) -> None:
         try:
             async with self._progress.step(dataset.name) as step:
                 try:
@@ -138,7 +132,7 @@ class SessionRun:
                     _log.error("dataset_failed", dataset=dataset.name, exc_info=error)
                     self._fail(dataset, "something went wrong in its source", error)
         finally:
-            self._slots.release()
+            slots.release()
 
     def _fail(self, dataset: Dataset, reason: str, error: Exception) -> None:
         self._restart_stall_timeout()
@@ -170,7 +164,7 @@ class SessionRun:
         await report("found")
 
     def _restart_stall_timeout(self) -> None:
-        self._stall_scope.deadline = trio.current_time() + self._stall_seconds
+        self._stall_scope.deadline = trio.current_time() + self._settings.stall_seconds
 
 
 def _describe_failures(failed: Mapping[str, str]) -> str:

@@ -4,6 +4,7 @@ The data of a dataset with a shape is checked against it when it is fetched. Fie
 have stay in the finding, and are ignored by the rules.
 """
 
+import re
 from datetime import date
 from typing import Annotated, Any, Final
 
@@ -17,13 +18,17 @@ Month = Annotated[str, Meta(pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])$")]
 
 
 class Shape(Struct, frozen=True, kw_only=True):
-    """Base of all shapes."""
+    """Base of all shapes, and of their parts."""
+
+
+class DatasetShape(Shape, frozen=True, kw_only=True):
+    """Base of the shapes that a dataset may have. Their names in the configuration follow their classes'."""
 
 
 # --- shapes of data from files and endpoints -----------------------------------------------------
 
 
-class ResearchProfile(Shape, frozen=True, kw_only=True):
+class ResearchProfile(DatasetShape, frozen=True, kw_only=True):
     """A company."""
 
     name: Name
@@ -45,7 +50,7 @@ class Person(Shape, frozen=True, kw_only=True):
     since: date | None = None  # in this position
 
 
-class People(Shape, frozen=True, kw_only=True):
+class People(DatasetShape, frozen=True, kw_only=True):
     """The decision makers of a company."""
 
     as_of: date
@@ -60,7 +65,7 @@ class Year(Shape, frozen=True, kw_only=True):
     operating_profit: float | None = None
 
 
-class Financials(Shape, frozen=True, kw_only=True):
+class Financials(DatasetShape, frozen=True, kw_only=True):
     """The financial figures of a company by year."""
 
     currency: Name
@@ -74,7 +79,7 @@ class Openings(Shape, frozen=True, kw_only=True):
     departments: dict[str, Count]
 
 
-class Hiring(Shape, frozen=True, kw_only=True):
+class Hiring(DatasetShape, frozen=True, kw_only=True):
     """The open positions of a company by month."""
 
     months: list[Openings]
@@ -88,7 +93,7 @@ class Tool(Shape, frozen=True, kw_only=True):
     since: int | None = None  # a year
 
 
-class Technology(Shape, frozen=True, kw_only=True):
+class Technology(DatasetShape, frozen=True, kw_only=True):
     """The tools that a company uses."""
 
     tools: list[Tool]
@@ -103,7 +108,7 @@ class Product(Shape, frozen=True, kw_only=True):
     share_of_revenue: Percent | None = None
 
 
-class Products(Shape, frozen=True, kw_only=True):
+class Products(DatasetShape, frozen=True, kw_only=True):
     """The products of a company."""
 
     products: list[Product]
@@ -116,7 +121,7 @@ class Customer(Shape, frozen=True, kw_only=True):
     share_of_revenue: Percent | None = None
 
 
-class Customers(Shape, frozen=True, kw_only=True):
+class Customers(DatasetShape, frozen=True, kw_only=True):
     """The customers of a company."""
 
     customers: list[Customer]
@@ -130,7 +135,7 @@ class Partner(Shape, frozen=True, kw_only=True):
     since: int | None = None  # a year
 
 
-class Partnerships(Shape, frozen=True, kw_only=True):
+class Partnerships(DatasetShape, frozen=True, kw_only=True):
     """The partners of a company."""
 
     partners: list[Partner]
@@ -144,7 +149,7 @@ class NewsItem(Shape, frozen=True, kw_only=True):
     topic: Name
 
 
-class News(Shape, frozen=True, kw_only=True):
+class News(DatasetShape, frozen=True, kw_only=True):
     """The reports about a company."""
 
     as_of: date
@@ -166,7 +171,7 @@ class Incident(Shape, frozen=True, kw_only=True):
     open: bool = False
 
 
-class Compliance(Shape, frozen=True, kw_only=True):
+class Compliance(DatasetShape, frozen=True, kw_only=True):
     """The certificates and incidents of a company."""
 
     as_of: date
@@ -186,7 +191,7 @@ class Peer(Shape, frozen=True, kw_only=True):
     country: str
 
 
-class Peers(Shape, frozen=True, kw_only=True):
+class Peers(DatasetShape, frozen=True, kw_only=True):
     """The peers of a company in its industry, the largest first."""
 
     industry: str
@@ -194,7 +199,7 @@ class Peers(Shape, frozen=True, kw_only=True):
     rank_by_employees: int | None  # 1 is the largest; None if the company's size is unknown
 
 
-class PeerGrowth(Shape, frozen=True, kw_only=True):
+class PeerGrowth(DatasetShape, frozen=True, kw_only=True):
     """The growth of revenue in the last known year, compared with peers."""
 
     year: int
@@ -203,7 +208,7 @@ class PeerGrowth(Shape, frozen=True, kw_only=True):
     peers: dict[str, float]  # percent, by name
 
 
-class ContactCompleteness(Shape, frozen=True, kw_only=True):
+class ContactCompleteness(DatasetShape, frozen=True, kw_only=True):
     """The share of known people with contact data."""
 
     people: int
@@ -213,7 +218,7 @@ class ContactCompleteness(Shape, frozen=True, kw_only=True):
     unreachable: list[str]
 
 
-class HiringTrend(Shape, frozen=True, kw_only=True):
+class HiringTrend(DatasetShape, frozen=True, kw_only=True):
     """The open positions of the last three known months, compared with the three months before."""
 
     from_month: Month
@@ -232,7 +237,7 @@ class PeerGap(Shape, frozen=True, kw_only=True):
     peers: int
 
 
-class TechnologyGaps(Shape, frozen=True, kw_only=True):
+class TechnologyGaps(DatasetShape, frozen=True, kw_only=True):
     """The categories of tools, compared with peers."""
 
     categories: list[str]
@@ -240,7 +245,7 @@ class TechnologyGaps(Shape, frozen=True, kw_only=True):
     only_here: list[str]
 
 
-class Concentration(Shape, frozen=True, kw_only=True):
+class Concentration(DatasetShape, frozen=True, kw_only=True):
     """The shares of the largest customers in the revenue."""
 
     largest: str
@@ -257,7 +262,7 @@ class Expiring(Shape, frozen=True, kw_only=True):
     days: int
 
 
-class ComplianceStatus(Shape, frozen=True, kw_only=True):
+class ComplianceStatus(DatasetShape, frozen=True, kw_only=True):
     """The open points of a company's compliance."""
 
     expiring: list[Expiring]
@@ -265,7 +270,7 @@ class ComplianceStatus(Shape, frozen=True, kw_only=True):
     open_incidents: list[str]
 
 
-class Relation(Shape, frozen=True, kw_only=True):
+class Relation(DatasetShape, frozen=True, kw_only=True):
     """The relation between the caller's company and the company of the query."""
 
     caller: str
@@ -277,25 +282,9 @@ class Relation(Shape, frozen=True, kw_only=True):
     size_ratio: float | None  # employees of the company, divided by those of the caller's company
 
 
-SHAPES: Final[dict[str, type[Shape]]] = {
-    "profile": ResearchProfile,
-    "people": People,
-    "financials": Financials,
-    "hiring": Hiring,
-    "technology": Technology,
-    "products": Products,
-    "customers": Customers,
-    "partnerships": Partnerships,
-    "news": News,
-    "compliance": Compliance,
-    "peers": Peers,
-    "peer_growth": PeerGrowth,
-    "contact_completeness": ContactCompleteness,
-    "hiring_trend": HiringTrend,
-    "technology_gaps": TechnologyGaps,
-    "concentration": Concentration,
-    "compliance_status": ComplianceStatus,
-    "relation": Relation,
+SHAPES: Final = {
+    re.sub(r"(?<!^)(?=[A-Z])", "_", shape.__name__.removeprefix("Research")).lower(): shape
+    for shape in DatasetShape.__subclasses__()
 }
 """The shapes by their names in the configuration."""
 

@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from ...http import StepSchema
+
 Time = Annotated[str, Meta(description="RFC 3339, in UTC.")]
 State = Literal["pending", "running", "completed", "failed", "cancelled"]
 
@@ -47,17 +49,6 @@ class EducationalPiece(Struct):
     text: str
 
 
-class StrategyStep(Struct):
-    """The state of one section, which is a step of the task."""
-
-    name: str
-    status: Literal["pending", "running", "completed", "failed", "skipped"]
-    progress: float
-    weight: float
-    message: str
-    error: str
-
-
 class StrategyStatus(Struct):
     """The current state, equal to the first message of a stream."""
 
@@ -71,7 +62,7 @@ class StrategyStatus(Struct):
     message: str
     eta_seconds: float | None
     timestamp: Time
-    steps: list[StrategyStep]
+    steps: list[StepSchema]
     text: Annotated[str, Meta(description="The text so far, as Markdown.")]
     deadline: Time
     created_at: Time

@@ -5,6 +5,7 @@ phases. Nothing is random.
 """
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any, Final
 
 import attrs
@@ -260,12 +261,12 @@ def _make_measures(
 def _make_phases(weeks: int, cents: int) -> tuple[Phase, ...]:
     lengths = divide(weeks, [length for _, length, _ in PHASES])
     parts = divide(cents, [part for _, _, part in PHASES])
-    phases = []
-    week = 0
-    for (name, _, _), length, part in zip(PHASES, lengths, parts, strict=True):
-        phases.append(Phase(name, week + 1, week + length, part))
-        week += length
-    return tuple(phases)
+    return tuple(
+        Phase(name, last_week - length + 1, last_week, part)
+        for (name, _, _), length, last_week, part in zip(
+            PHASES, lengths, accumulate(lengths), parts, strict=True
+        )
+    )
 
 
 def _make_milestones(goals: Sequence[Goal], phases: Sequence[Phase]) -> list[Milestone]:
