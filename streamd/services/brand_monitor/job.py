@@ -1,15 +1,14 @@
 """The job of one analysis: share of voice, sentiment and terms, in slices of mentions in a worker thread."""
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import msgspec
 import trio
 
 from ...events import format_time
-from ...tasks import Progress, StepPlan, StepProgress, WorkFailed
+from ...tasks import Progress, Slices, StepPlan, WorkFailed
 from ...text import load_vader, score_text
 from .folding import prepare
 from .models import Analysis, Mention
@@ -28,23 +27,18 @@ STEPS: Final = (
     StepPlan("terms", 3.0),
 )
 
-T = TypeVar("T")
-
 
 class AnalysisJob:
     """The job of any analysis.
-
-    Worker threads compute slices of mentions. Between two slices the job reports its progress, and a
-    cancelled or overdue task ends. Cancelling abandons the current slice, because a single mention may take
-    seconds; the thread keeps its slot until the slice is done.
 
     Args:
         settings: limits and slice sizes.
     """
 
     def __init__(self, settings: BrandMonitorSettings) -> None:
-        self._settings: Final = settings
-        self._limiter: Final = trio.CapacityLimiter(settings.threads)
+        self._slices: Final = Slices(
+            trio.CapacityLimiter(settings.threads), settings.slice_mentions, settings.slice_seconds
+        )
 
     async def __call__(self, progress: Progress) -> dict[str, Any]:
         """Analyse the mentions in a task's input and return the result.
@@ -52,7 +46,7 @@ class AnalysisJob:
         Raises:
             WorkFailed: the input is no analysis.
         """
-        analysis = await self._compute(partial(_decode, progress.raw_input))
+        analysis = await self._slices.compute(partial(_decode, progress.raw_input))
         names, mentions = [analysis.brand, *analysis.competitors], analysis.mentions
         found, voice = await self._count_names(progress, names, mentions)
         of_brand = [index for index, matches in enumerate(found) if 0 in matches.counts]
@@ -74,7 +68,7 @@ class AnalysisJob:
                 },
             }
 
-        return await self._compute(summarize)
+        return await self._slices.compute(summarize)
 
     async def _count_names(
         self, progress: Progress, names: Sequence[str], mentions: Sequence[Mention]
@@ -82,13 +76,13 @@ class AnalysisJob:
         found: list[NameMatches] = []
         voice = Voice(names)
         async with progress.step("share_of_voice", message="Looking for who is named") as step:
-            matcher = await self._compute(partial(Matcher, names))
+            matcher = await self._slices.compute(partial(Matcher, names))
 
             def count(mention: Mention) -> None:
                 found.append(matcher.find(mention.text))
                 voice.add(found[-1])
 
-            await self._each(step, mentions, count, "Looked for names in {} of {} mentions")
+            await self._slices.each(step, mentions, count, "Looked for names in {} of {} mentions")
         return found, voice
 
     async def _score(self, progress: Progress, mentions: Sequence[Mention]) -> Tone:
@@ -98,7 +92,7 @@ class AnalysisJob:
                 await step.skip("No mention names the brand")
                 return tone
             await load_vader()
-            await self._each(step, mentions, tone.add, "Scored {} of {} mentions of the brand")
+            await self._slices.each(step, mentions, tone.add, "Scored {} of {} mentions of the brand")
         return tone
 
     async def _count_terms(
@@ -115,30 +109,8 @@ class AnalysisJob:
 
         async with progress.step("terms", message="Counting words") as step:
             pairs = list(zip(mentions, found, strict=True))
-            await self._each(step, pairs, count, "Counted the words of {} of {} mentions")
+            await self._slices.each(step, pairs, count, "Counted the words of {} of {} mentions")
         return everywhere, with_brand
-
-    async def _each(
-        self, step: StepProgress, items: Sequence[T], do: Callable[[T], None], message: str
-    ) -> None:
-        """Apply a function to each item, slice by slice, and report the progress of the step."""
-        done = 0
-        while done < len(items):
-            done = await self._compute(partial(self._do_slice, items, do, done))
-            await step.update(100.0 * done / len(items), message.format(f"{done:,}", f"{len(items):,}"))
-
-    def _do_slice(self, items: Sequence[T], do: Callable[[T], None], begin: int) -> int:
-        """Compute one slice, bounded by items and time, but at least one item. Runs in a worker thread."""
-        stop = min(len(items), begin + self._settings.slice_mentions)
-        until = time.perf_counter() + self._settings.slice_seconds
-        for index in range(begin, stop):
-            do(items[index])
-            if time.perf_counter() >= until:
-                return index + 1
-        return stop
-
-    async def _compute(self, do: Callable[[], T]) -> T:
-        return await trio.to_thread.run_sync(do, limiter=self._limiter, abandon_on_cancel=True)
 
 
 def _decode(raw_input: bytes) -> Analysis:

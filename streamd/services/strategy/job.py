@@ -1,12 +1,12 @@
 """The work on one strategy: section after section, each streamed while it is generated."""
 
+from functools import partial
 from typing import Any, Final
 
 import msgspec
-import trio
 
 from ...errors import TooLarge
-from ...tasks import Progress, WorkFailed
+from ...tasks import Progress, TextStream, WorkFailed
 from ...text import GenerationFailed, Prompt, TextGenerator
 from .catalogue import SECTIONS, Section
 from .content import EducationalContent
@@ -46,7 +46,7 @@ class StrategyJob:
             WorkFailed: the generator failed, or the text exceeds the maximum size of a task's text.
         """
         plan = make_plan(StrategyProfile.from_json(progress.input))
-        stream = StrategyTextStream(progress, self._text_seconds)
+        stream = TextStream(progress, self._text_seconds)
         sections = []
         for section in SECTIONS:
             async with progress.step(section.name, message=section.doing):
@@ -63,17 +63,19 @@ class StrategyJob:
             "generator": self._generator.name,
         }
 
-    async def _write(self, section: Section, plan: StrategyPlan, stream: "StrategyTextStream") -> str:
+    async def _write(self, section: Section, plan: StrategyPlan, stream: TextStream) -> str:
         """Generate and stream one section; return its text without the heading."""
         prompt = make_prompt(section, plan, stream.text)
+        stream.describe = partial(describe_progress, section, len(stream.text))
         try:
-            await stream.begin(section)
+            await stream.add(f"## {section.title}\n\n")
             start = len(stream.text)
             async with self._generator.generate(prompt) as pieces:
                 async for piece in pieces:
                     await stream.add(piece)
             text = stream.text[start:]
-            await stream.end()
+            await stream.add("\n" if stream.text.endswith("\n") else "\n\n")
+            await stream.flush()
         except GenerationFailed as failed:
             await stream.flush()  # the text up to here is worth reading, and stays in the snapshot
             raise WorkFailed(failed.detail, code=failed.code) from failed
@@ -105,63 +107,16 @@ def make_prompt(section: Section, plan: StrategyPlan, preceding_text: str) -> Pr
     )
 
 
-class StrategyTextStream:
-    """The text of one strategy, streamed as progress of its task.
+def describe_progress(section: Section, start: int, text: str) -> dict[str, Any]:
+    """Estimate the progress of the whole work from the expected length of the current section.
 
-    A model sends a word or a part of one at a time, fifty times a second and more. Each event is stored,
-    logged and sent to all subscribers, so pieces are collected: the first goes out at once; each later piece
-    sends the collected ones if the last event is at least ``text_seconds`` old; the end of a section sends
-    the rest. No timer is needed, and unsent pieces are at most those that arrived within ``text_seconds``.
-
-    Attributes:
-        text: everything added so far, including pieces that are not sent yet.
+    Args:
+        section: the section.
+        start: index of its heading in the text.
+        text: all sections so far.
     """
-
-    def __init__(self, progress: Progress, text_seconds: float) -> None:
-        self.text = ""
-        self._progress = progress
-        self._text_seconds = text_seconds
-        self._unsent: list[str] = []
-        self._sent_at = float("-inf")  # trio's clock (s)
-        self._section = SECTIONS[0]
-        self._section_chars = 0
-        self._preceding_weight = 0.0  # of the sections before this one
-
-    async def begin(self, section: Section) -> None:
-        """Begin a section with its heading."""
-        self._preceding_weight = sum(one.weight for one in SECTIONS[: SECTIONS.index(section)])
-        self._section = section
-        self._section_chars = 0
-        await self.add(f"## {section.title}\n\n")
-
-    async def add(self, piece: str) -> None:
-        """Append a piece, and send the collected ones if the interval has passed."""
-        self.text += piece
-        self._section_chars += len(piece)
-        self._unsent.append(piece)
-        if trio.current_time() - self._sent_at >= self._text_seconds:
-            await self.flush()
-
-    async def end(self) -> None:
-        """End a section with a blank line, and send the collected pieces."""
-        await self.add("\n\n" if not self.text.endswith("\n") else "\n")
-        await self.flush()
-
-    async def flush(self) -> None:
-        """Send the collected pieces.
-
-        Raises:
-            TooLarge: the text exceeds the maximum size of a task's text.
-        """
-        text = "".join(self._unsent)
-        self._unsent.clear()
-        if text:
-            self._sent_at = trio.current_time()
-            await self._progress.update(text=text, step=self._section.name, progress=self._percent())
-
-    def _percent(self) -> float:
-        """Estimate the progress of the whole work from the expected length of the section."""
-        expected = self._section.words * _CHARS_PER_WORD
-        within = min(self._section_chars / expected, _PERCENT_UNTIL_DONE / 100)
-        total = sum(one.weight for one in SECTIONS)
-        return 100 * (self._preceding_weight + self._section.weight * within) / total
+    expected = section.words * _CHARS_PER_WORD
+    within = min((len(text) - start) / expected, _PERCENT_UNTIL_DONE / 100)
+    preceding = sum(one.weight for one in SECTIONS[: SECTIONS.index(section)])
+    total = sum(one.weight for one in SECTIONS)
+    return {"step": section.name, "progress": 100 * (preceding + section.weight * within) / total}

@@ -1,7 +1,6 @@
 """An analysis from request to result, over real sockets."""
 
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -12,8 +11,6 @@ import trio
 
 from streamd.events.sse import ServerSentEvent
 from streamd.services.brand_monitor import folding, names, terms, tone, voice
-from streamd.services.brand_monitor.job import AnalysisJob
-from streamd.services.brand_monitor.settings import BrandMonitorSettings
 from streamd.testing import StreamRefused, open_stream
 from streamd.text import vader
 from tests.support.brand_rig import ERROR_KEYS, MENTIONS, PREFIX, PROGRESS_KEYS, REQUEST, many, rig
@@ -27,17 +24,6 @@ def row(text: str, verdict: str, **of: str) -> dict[str, Any]:
     """Build the row of a table for one mention."""
     counts = {"mentions": 1, "positive": 0, "neutral": 0, "negative": 0} | {verdict: 1}
     return of | counts | {"averageScore": vader.score(text)}
-
-
-async def test_cancelling_does_not_wait_for_the_thread() -> None:
-    job = AnalysisJob(BrandMonitorSettings())
-    release = threading.Event()
-    try:
-        with trio.move_on_after(0.1) as scope:
-            await job._compute(lambda: release.wait(10))
-        assert scope.cancelled_caught
-    finally:
-        release.set()
 
 
 async def test_an_analysis_runs_from_request_to_result() -> None:
