@@ -23,7 +23,7 @@ from .json import JSON, json_response
 from .problems import document_problems
 from .requests import read_body, read_json
 from .responses import EventStream, EventStreamHTTPConnection
-from .schema import AnyJson, EventStreamText, MediaTypes, Nothing, ResumeHeaders, StepSchema
+from .schema import AnyJson, EventStreamText, MediaTypes, Nothing, ResumeHeaders, SnapshotSchema
 from .task_routes import CancelRoute, EventsRoute, ResultRoute, StatusRoute, TaskRoutes, task_routes
 from .task_stream import task_headers, task_stream
 
@@ -39,8 +39,8 @@ __all__ = [
     "Nothing",
     "ResultRoute",
     "ResumeHeaders",
+    "SnapshotSchema",
     "StatusRoute",
-    "StepSchema",
     "TaskRoutes",
     "document_problems",
     "json_response",

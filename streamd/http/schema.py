@@ -33,6 +33,7 @@ Overflow = Annotated[
 ClientId = Annotated[str, Meta(description="A name; a second connection with it replaces the first.")]
 Retry = Annotated[int, Meta(description="Reconnection delay for clients (ms).")]
 
+Time = Annotated[str, Meta(description="RFC 3339, in UTC.")]
 
 Status = Literal["pending", "running", "completed", "failed", "cancelled"]
 
@@ -305,6 +306,30 @@ class TaskSchema(Struct):
     )
     lease_until: str | UnsetType = UNSET
     input: Any | UnsetType = UNSET
+
+
+class SnapshotSchema(Struct, kw_only=True):
+    """The first message of a task's stream: its current state."""
+
+    taskId: str  # noqa: N815 - the spelling of the messages
+    version: int
+    status: Status
+    step: str
+    stage: str
+    progress: Annotated[float, Meta(description="0 to 100; never decreases.")]
+    message: str
+    eta_seconds: float | None
+    timestamp: Time
+    steps: list[StepSchema]
+    text: Annotated[str, Meta(description="The text so far.")]
+    deadline: Time
+    created_at: Time
+    started_at: Time | None
+    ended_at: Time | None
+    error: Annotated[str, Meta(description="The reason if the task failed or was cancelled.")] | UnsetType = (
+        UNSET
+    )
+    code: str | UnsetType = UNSET
 
 
 class TasksSchema(Struct):

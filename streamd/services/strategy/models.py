@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from ...http import StepSchema
+from ...http import SnapshotSchema
 
 Time = Annotated[str, Meta(description="RFC 3339, in UTC.")]
 State = Literal["pending", "running", "completed", "failed", "cancelled"]
@@ -49,30 +49,12 @@ class EducationalPiece(Struct):
     text: str
 
 
-class StrategyStatus(Struct):
+class StrategyStatus(SnapshotSchema, kw_only=True):
     """The current state, equal to the first message of a stream."""
 
     strategyId: str  # noqa: N815
-    taskId: str  # noqa: N815
-    version: int
-    status: State
-    step: str
-    stage: str
-    progress: Annotated[float, Meta(description="0 to 100; never decreases.")]
-    message: str
-    eta_seconds: float | None
-    timestamp: Time
-    steps: list[StepSchema]
     text: Annotated[str, Meta(description="The text so far, as Markdown.")]
-    deadline: Time
-    created_at: Time
-    started_at: Time | None
-    ended_at: Time | None
     educational_content: EducationalPiece | UnsetType = UNSET
-    error: Annotated[str, Meta(description="The reason if the task failed or was cancelled.")] | UnsetType = (
-        UNSET
-    )
-    code: str | UnsetType = UNSET
 
 
 class WrittenSection(Struct):
