@@ -45,7 +45,7 @@ class StrategyJob:
         Raises:
             WorkFailed: the generator failed, or the text exceeds the maximum size of a task's text.
         """
-        plan = make_plan(StrategyProfile.from_json(progress.input))
+        plan = make_plan(msgspec.convert(progress.input, StrategyProfile))
         stream = TextStream(progress, self._text_seconds)
         sections = []
         for section in SECTIONS:
@@ -56,7 +56,7 @@ class StrategyJob:
                 await progress.educate(piece)
         return {
             "strategyId": progress.id,
-            "profile": plan.profile.to_json(),
+            "profile": msgspec.to_builtins(plan.profile),
             **plan.to_json(),
             "sections": sections,
             "text": stream.text,
@@ -93,7 +93,7 @@ def make_prompt(section: Section, plan: StrategyPlan, preceding_text: str) -> Pr
         preceding_text: the sections that are complete; a model is given the end of it.
     """
     facts = {
-        "profile": plan.profile.to_json(),
+        "profile": msgspec.to_builtins(plan.profile),
         "plan": plan.to_json(),
         "written_before": preceding_text[-_CONTEXT_CHARS:],
     }

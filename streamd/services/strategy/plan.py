@@ -11,7 +11,7 @@ from typing import Any, Final
 import attrs
 
 from .catalogue import AUDIENCES, CHANNELS, GOALS, AudienceKind, ChannelKind, GoalKind
-from .money import divide, format_money, from_cents, shares
+from .money import divide, from_cents, shares
 from .profile import StrategyProfile
 from .targets import WEEKS_DEFAULT, Target, read_figures
 
@@ -128,17 +128,13 @@ class StrategyPlan:
         """The channels whose share is too small for a judgement."""
         return [channel for channel in self.channels if channel.share < _SHARE_SMALL_PERCENT]
 
-    def money(self, cents: int) -> str:
-        """Format an amount in the currency of the budget."""
-        return format_money(cents, self.profile.currency)
-
     def to_json(self) -> dict[str, Any]:
         """Return the plan's fields of the result, as JSON values."""
         return {
             "weeks": self.weeks,
             "budget": {
-                "amount": from_cents(self.profile.budget_cents),
-                "currency": self.profile.currency or None,
+                "amount": self.profile.budget.amount,
+                "currency": self.profile.budget.currency,
                 "by_channel": [
                     {
                         "channel": one.name,

@@ -1,9 +1,9 @@
 """The profile that a strategy is written for, and the validation of a requested one."""
 
 import unicodedata
-from typing import Any, Final
+from typing import Final
 
-import attrs
+import msgspec
 
 from ...errors import InvalidField
 from .models import BudgetBody, ProfileBody
@@ -16,44 +16,29 @@ _MAX_CHANNELS: Final = 20
 _CURRENCY_LETTERS: Final = 3  # ISO 4217
 
 
-@attrs.frozen
-class StrategyProfile:
-    """A valid profile."""
+class ProfileBudget(msgspec.Struct, frozen=True):
+    """An amount of money."""
+
+    amount: int | float  # see :mod:`.money`
+    currency: str | None  # ISO 4217
+
+
+class StrategyProfile(msgspec.Struct, frozen=True):
+    """A valid profile. Its JSON is the task's input, and a part of its result."""
 
     business: str
     audience: str
     goals: tuple[str, ...]  # at least one, no two alike
     channels: tuple[str, ...]  # at least one, no two alike
-    budget_cents: int
-    currency: str  # ISO 4217; empty if not given
+    budget: ProfileBudget
 
     @property
-    def budget(self) -> str:
-        """The budget in words, such as ``12,500.50 EUR``."""
-        return format_money(self.budget_cents, self.currency)
+    def budget_cents(self) -> int:
+        return to_cents(self.budget.amount)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the profile as JSON values, for the task's input and its result."""
-        return {
-            "business": self.business,
-            "audience": self.audience,
-            "goals": list(self.goals),
-            "channels": list(self.channels),
-            "budget": {"amount": from_cents(self.budget_cents), "currency": self.currency or None},
-        }
-
-    @classmethod
-    def from_json(cls, fields: Any) -> "StrategyProfile":
-        """Restore a profile from :meth:`to_json`."""
-        budget = fields["budget"]
-        return cls(
-            fields["business"],
-            fields["audience"],
-            tuple(fields["goals"]),
-            tuple(fields["channels"]),
-            to_cents(budget["amount"]),
-            budget["currency"] or "",
-        )
+    def money(self, cents: int) -> str:
+        """Format an amount in the currency of the budget, such as ``12,500.50 EUR``."""
+        return format_money(cents, self.budget.currency or "")
 
 
 def check_profile(body: ProfileBody) -> StrategyProfile:
@@ -74,8 +59,7 @@ def check_profile(body: ProfileBody) -> StrategyProfile:
         _read_text(body.audience, "audience"),
         _read_list(body.goals, "goals", _MAX_GOALS),
         _read_list(body.channels, "channels", _MAX_CHANNELS),
-        cents,
-        currency,
+        ProfileBudget(from_cents(cents), currency or None),
     )
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+import msgspec
 from quart import Blueprint
 from quart_schema import document_request, document_response
 from quart_trio.wrappers import TrioResponse
@@ -42,7 +43,10 @@ def make_blueprint(streamd: Streamd, settings: StrategySettings) -> Blueprint:
         body = await read_json(ProfileBody, max_bytes=settings.max_body_bytes)
         profile = check_profile(body)
         task = await tasks.create(
-            KIND, input=profile.to_json(), steps=STEPS, message="The strategy is about to be written"
+            KIND,
+            input=msgspec.to_builtins(profile),
+            steps=STEPS,
+            message="The strategy is about to be written",
         )
         urls = routes.urls(task.id)
         accepted = {

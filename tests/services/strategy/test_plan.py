@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from streamd.services.strategy.catalogue import CHANNELS, SECTIONS
 from streamd.services.strategy.compose import make_rules
 from streamd.services.strategy.job import make_prompt
-from streamd.services.strategy.money import to_cents
+from streamd.services.strategy.money import from_cents, to_cents
 from streamd.services.strategy.plan import StrategyPlan, make_plan
-from streamd.services.strategy.profile import StrategyProfile
+from streamd.services.strategy.profile import ProfileBudget, StrategyProfile
 from tests.support.strategy_rig import PROFILE, read_profile
 
 
@@ -34,7 +34,8 @@ WISHES = ["Win 500 leads", "Sell more", "Be known", "Keep 90% of members", "Hire
     st.lists(st.sampled_from(WISHES), min_size=1, max_size=7, unique=True),
 )
 def test_every_sum_is_the_budget(cents: int, channels: list[str], goals: list[str]) -> None:
-    plan = make_plan(StrategyProfile("b", "a", tuple(goals), tuple(channels), cents, "EUR"))
+    budget = ProfileBudget(from_cents(cents), "EUR")
+    plan = make_plan(StrategyProfile("b", "a", tuple(goals), tuple(channels), budget))
     assert sum(one.cents for one in plan.channels) == cents
     assert sum(one.cents for one in plan.goals) == cents
     assert sum(one.cents for one in plan.phases) == cents
@@ -118,7 +119,8 @@ def test_bars_in_the_profile_do_not_break_tables() -> None:
     st.integers(0, 10**14),
 )
 def test_any_profile_can_be_composed(words: list[str], text: str, cents: int) -> None:
-    plan = make_plan(StrategyProfile(text, text, tuple(words), tuple(words), cents, ""))
+    budget = ProfileBudget(from_cents(cents), None)
+    plan = make_plan(StrategyProfile(text, text, tuple(words), tuple(words), budget))
     assert all(compose(plan).values())
 
 
@@ -126,7 +128,7 @@ def test_prompt_contains_the_figures_and_the_preceding_text() -> None:
     plan = plan_of()
     prompt = make_prompt(SECTIONS[3], plan, "x" * 10_000 + "the end")
     told = msgspec.json.decode(prompt.user)
-    assert told["profile"] == plan.profile.to_json()
+    assert told["profile"] == msgspec.json.decode(msgspec.json.encode(plan.profile))
     assert told["plan"]["budget"] == plan.to_json()["budget"]
     assert told["written_before"].endswith("the end")
     assert len(told["written_before"]) <= 6000

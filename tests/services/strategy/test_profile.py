@@ -15,8 +15,8 @@ from tests.support.strategy_rig import PROFILE, read_profile
 def test_profile_is_normalized_and_survives_json() -> None:
     profile = read_profile(business="  Handmade \n ceramics ", budget={"amount": 0.1, "currency": "eur"})
     assert profile.business == "Handmade ceramics"
-    assert (profile.budget_cents, profile.currency, profile.budget) == (10, "EUR", "0.10 EUR")
-    assert StrategyProfile.from_json(msgspec.json.decode(msgspec.json.encode(profile.to_json()))) == profile
+    assert (profile.budget_cents, profile.budget.currency, profile.money(10)) == (10, "EUR", "0.10 EUR")
+    assert msgspec.json.decode(msgspec.json.encode(profile), type=StrategyProfile) == profile
 
 
 @pytest.mark.parametrize("budget", [0, 0.0, 99, 1234.56, 1_000_000_000_000, {"amount": 7}])
