@@ -21,13 +21,8 @@ async def sweep_connections(registry: Registry, settings: ConnectionSettings, me
     """Sweep over all connections every ``sweep_seconds`` until cancelled."""
     while True:
         await trio.sleep(settings.sweep_seconds)
-        sweep = _Sweep(settings, metrics)
-        turn_ends = time.perf_counter() + _TURN_SECONDS
-        for connection in registry:
-            sweep.visit(connection, trio.current_time())
-            if time.perf_counter() > turn_ends:
-                await trio.lowlevel.checkpoint()
-                turn_ends = time.perf_counter() + _TURN_SECONDS
+        # A loop here would keep its last connection in this frame until a later sweep finds another one.
+        await _Sweep(settings, metrics).visit_all(registry)
 
 
 class _Sweep:
@@ -40,7 +35,16 @@ class _Sweep:
         self._of_group: dict[GroupAccount, Control] = {}  # heartbeats with a group's own fields
         self._move: CursorMove | None = None  # shared by all level connections
 
-    def visit(self, connection: Connection, now: float) -> None:
+    async def visit_all(self, registry: Registry) -> None:
+        """Visit each connection, with checkpoints in between."""
+        turn_ends = time.perf_counter() + _TURN_SECONDS
+        for connection in registry:
+            self._visit(connection, trio.current_time())
+            if time.perf_counter() > turn_ends:
+                await trio.lowlevel.checkpoint()
+                turn_ends = time.perf_counter() + _TURN_SECONDS
+
+    def _visit(self, connection: Connection, now: float) -> None:
         """Abort a stale connection, end one at the end of its lifetime, or send a heartbeat that is due."""
         if connection.health is Health.STALE:
             self._metrics.reaped.inc()

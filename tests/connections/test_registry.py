@@ -1,5 +1,6 @@
 """Admission, the operations of programs, graceful shutdown, and the sweeper."""
 
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -229,4 +230,18 @@ async def test_a_lifetime_ends_with_closing_within_its_jitter(
             assert reason(connection) is None
             await trio.sleep(23)
             assert reason(connection) == "lifetime"
+        nursery.cancel_scope.cancel()
+
+
+async def test_the_sweeper_keeps_no_connection_between_sweeps(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    settings = ConnectionSettings()
+    async with trio.open_nursery() as nursery:
+        registry = Swept(settings, nursery).registry
+        with admit(registry) as connection:
+            await trio.sleep(1.5 * settings.sweep_seconds)
+            released = weakref.ref(connection)
+        del connection
+        assert released() is None  # freed without the collector: it is part of no cycle
         nursery.cancel_scope.cancel()
