@@ -8,6 +8,7 @@ the task cannot take the order for delivered.
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
@@ -16,12 +17,12 @@ import msgspec
 import trio
 
 from ...errors import InvalidTransition, LeaseLost, StreamdError
-from ...tasks import Progress, Status, StepFailed, StepPlan, StepProgress, Task, WorkFailed, step
+from ...tasks import Progress, Status, StepFailed, StepPlan, StepProgress, StepStatus, Task, WorkFailed, step
 from ...text import TextGenerator
 from .documents import decode_text, read_sheet
 from .enrich import enrich_lines
 from .images import ImageVerifier
-from .merchant_events import order_id_of
+from .merchant_events import ENDS_FROM_OUTSIDE, order_id_of
 from .normalize import normalize_order, without_price
 from .order import STAGES, Format, Image, Notice, Order, OrderLimits, OrderLine, OrderStatus, ReceivedOrder
 from .parsing import confidence_of, describe_ungrounded, read_mail, ungrounded_lines
@@ -33,11 +34,6 @@ from .store import OrderStore
 KIND: Final = "purchase-order"
 _WEIGHTS: Final = {"ai_parsing": 4.0, "database_save": 2.0, "ai_enrichment": 3.0, "shopify_sync": 3.0}
 _ENRICH_LINES_MAX: Final = 25  # lines in one prompt: an answer of this size stays reliable
-_STATUS_OF: Final = {
-    Status.COMPLETED: OrderStatus.COMPLETED,
-    Status.FAILED: OrderStatus.FAILED,
-    Status.CANCELLED: OrderStatus.CANCELLED,
-}
 _IMAGES_AT_ONCE: Final = 4  # concurrent image checks of one order
 
 STEPS: Final = tuple(StepPlan(stage, _WEIGHTS.get(stage, 1.0)) for stage in STAGES)
@@ -69,14 +65,32 @@ class OrderEnd:
     """The end of an order."""
 
     status: OrderStatus
-    stage: str  # the stage that failed; empty without an error
-    error: str
+    at: datetime
+    stage: str = ""  # the stage that failed; empty without an error
+    error: str = ""
 
 
-def end_of(task: Task) -> OrderEnd:
-    """Derive the end of an order from its ended task, for a task that ended before its job did."""
-    error = task.error.detail if task.error is not None else ""
-    return OrderEnd(_STATUS_OF[task.status], (task.step or STAGES[0]) if error else "", error)
+def end_of(task: Task) -> OrderEnd | None:
+    """Derive the end of an order from its task; None while the order is being processed.
+
+    An order has no other end than that of its task, so that it always agrees with the merchant's events. An
+    order whose last stage has reported 100 % has ended a moment before its task.
+    """
+    at = task.ended_at or task.updated_at
+    error = task.error
+    if error is not None and error.code != SyncFailed.code:
+        status = OrderStatus.CANCELLED if task.status is Status.CANCELLED else OrderStatus.FAILED
+        stage = task.step or STAGES[0]
+        step = task.find_step(stage)
+        # The stage's own error, as its event reports it, unless an end from outside the job followed.
+        reported = "" if step is None or error.code in ENDS_FROM_OUTSIDE else step.error
+        return OrderEnd(status, at, stage, reported or error.detail)
+    last, sync = task.find_step(STAGES[-1]), task.find_step("shopify_sync")
+    if not task.status.ended and (last is None or last.progress < 100):
+        return None
+    if sync is not None and sync.status is StepStatus.FAILED:
+        return OrderEnd(OrderStatus.SYNC_FAILED, at, sync.name, sync.error)
+    return OrderEnd(OrderStatus.COMPLETED, at)
 
 
 async def process_order(tools: OrderTools, progress: Progress) -> dict[str, Any]:
@@ -104,7 +118,6 @@ class OrderJob:
         self._store = tools.store
         self._received = received
         self._po_id = received.po_id
-        self._stage = ""
         self._default_currency = ""
         self._order = Order(lines=())
         self._confidence = 0.0
@@ -119,7 +132,7 @@ class OrderJob:
         Raises:
             WorkFailed: the order cannot be parsed or saved, or the shop rejected it.
 
-        Cancelling keeps the saved parts; the end of the task then ends the order.
+        Cancelling keeps the saved parts. The end of the task ends the order; see :func:`end_of`.
         """
         stages = {
             "merchant_config": self._merchant_config,
@@ -135,16 +148,9 @@ class OrderJob:
             "status_update": self._status_update,
         }
         await self._store.begin(self._po_id)
-        try:
-            for name in STAGES:
-                async with self._run_stage(name) as stage:
-                    await stages[name](stage)
-        except (InvalidTransition, LeaseLost):
-            raise  # the task has ended already, and its end ends the order
-        except Exception as error:
-            detail = error.detail if isinstance(error, WorkFailed) else "this stage failed"
-            await self._store.end(self._po_id, OrderStatus.FAILED, stage=self._stage, error=detail)
-            raise
+        for name in STAGES:
+            async with self._run_stage(name) as stage:
+                await stages[name](stage)
         if self._sync_failed is not None:
             raise WorkFailed(f"the order is saved, but {self._sync_failed}", code=SyncFailed.code)
         return {
@@ -158,7 +164,6 @@ class OrderJob:
     @asynccontextmanager
     async def _run_stage(self, name: str) -> AsyncIterator[StepProgress]:
         """Run a stage as a step; an error with a detail for clients fails the task with that detail."""
-        self._stage = name
         async with step(name, message=_STAGE_MESSAGES[name]) as stage:
             try:
                 yield stage
@@ -331,8 +336,6 @@ class OrderJob:
 
     async def _status_update(self, stage: StepProgress) -> None:
         status = OrderStatus.COMPLETED if self._sync_failed is None else OrderStatus.SYNC_FAILED
-        at = "" if self._sync_failed is None else "shopify_sync"
-        await self._store.end(self._po_id, status, stage=at, error=self._sync_failed or "")
         await stage.update(100, f"The order is {status.value}")
         stage.complete(
             lineItems=len(self._order.lines), purchaseOrderId=self._po_id, **_with_shop_id(self._shop_id)

@@ -16,9 +16,11 @@ from .identity import check_merchant
 from .order import STAGES
 
 TYPES: Final = ("stage", "progress", "completion", "error")
+
+ENDS_FROM_OUTSIDE: Final = frozenset({"cancelled", "stalled", "timeout"})
+"""Codes of ends that come from outside the job, so that no stage has reported them."""
+
 _COMPLETION_FIELDS: Final = ("lineItems", "confidence", "purchaseOrderId", "shopifyOrderId")
-# Ends that come from outside the work, so that no stage has reported them.
-_UNREPORTED_CODES: Final = frozenset({"cancelled", "stalled", "timeout"})
 
 _log = structlog.get_logger(__name__)
 
@@ -71,7 +73,7 @@ def _report(task: Task, message: Message) -> Iterator[Message]:
                     yield progress_event(progress=100, message=f"Skipped: {step.message}", **of)
                 further = {name: message.data.get(name) for name in _COMPLETION_FIELDS}
                 yield completion_event(further=further, **of)
-    if task.error is not None and not message.steps and task.error.code in _UNREPORTED_CODES:
+    if task.error is not None and not message.steps and task.error.code in ENDS_FROM_OUTSIDE:
         yield error_event(error=task.error.detail, **ids(task.step or STAGES[0]))
 
 

@@ -13,6 +13,7 @@ from quart_trio.wrappers import TrioResponse
 from ... import Streamd
 from ...connections import Group
 from ...errors import Gone, NotFound, TooLarge, UnsupportedMediaType
+from ...events import format_time
 from ...http import EventStream, EventStreamText, ResumeHeaders, document_problems, json_response, read_body
 from ...tasks import Task
 from . import models
@@ -108,10 +109,11 @@ class OrderRoutes:
         if stored is None:
             raise NotFound(f"there is no purchase order {po_id[:128]!r}", field="poId")
         task = await self._task(stored.workflow_id)
-        if task is not None and task.status.ended and not stored.status.ended:
-            # The task's end is published a moment before it is recorded with the order.
-            end = end_of(task)
-            stored = attrs.evolve(stored, status=end.status, stage=end.stage, error=end.error)
+        end = end_of(task) if task is not None and not stored.status.ended else None
+        if end is not None:  # it is published a moment before it is recorded with the order
+            stored = attrs.evolve(
+                stored, status=end.status, stage=end.stage, error=end.error, ended_at=format_time(end.at)
+            )
         return json_response(models.answer_order(stored, task))
 
     async def _task(self, workflow_id: str) -> Task | None:

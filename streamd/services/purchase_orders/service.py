@@ -1,6 +1,7 @@
 """Assembly of the purchase orders service: store, HTTP clients, task kind, routes and recovery."""
 
 import ssl
+from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
@@ -102,11 +103,10 @@ def make(streamd: Streamd, settings: PurchaseOrderSettings) -> Service:
 
 
 async def _end_order(store: OrderStore, task: Task) -> None:
-    """End the order of an ended task, unless its job did: the task was cancelled, timed out or stalled."""
-    po_id = await store.find_workflow(task.id)
-    if po_id is not None:
-        end = end_of(task)
-        await store.end(po_id, end.status, stage=end.stage, error=end.error)
+    """End the order of an ended task."""
+    po_id, end = await store.find_workflow(task.id), end_of(task)
+    if po_id is not None and end is not None:
+        await store.end(po_id, end.status, end.at, stage=end.stage, error=end.error)
 
 
 async def _recover(streamd: Streamd, store: OrderStore, events: MerchantEvents) -> None:
@@ -139,9 +139,9 @@ async def _interrupt(
     po_id: str, merchant_id: str, workflow_id: str, store: OrderStore, events: MerchantEvents
 ) -> None:
     stage = STAGES[0]
-    if await store.end(po_id, OrderStatus.FAILED, stage=stage, error=_INTERRUPTED):
-        event = error_event(stage=stage, error=_INTERRUPTED, po_id=po_id, workflow_id=workflow_id)
-        await events.send(merchant_id, event)
+    await store.end(po_id, OrderStatus.FAILED, datetime.now(UTC), stage=stage, error=_INTERRUPTED)
+    event = error_event(stage=stage, error=_INTERRUPTED, po_id=po_id, workflow_id=workflow_id)
+    await events.send(merchant_id, event)
 
 
 async def _find_task(streamd: Streamd, workflow_id: str) -> Task | None:

@@ -10,6 +10,7 @@ import msgspec
 
 from ...database import Database
 from ...errors import Unavailable
+from ...events import format_time
 from .order import Format, Image, Notice, Order, OrderLine, OrderStatus, ReceivedOrder
 from .stored import StoredOrder, find_order, read_order
 from .tables import COMPONENT, MIGRATIONS
@@ -194,22 +195,23 @@ class OrderStore:
             "INSERT OR REPLACE INTO po_stages VALUES (?, ?, ?, ?)", po_id, stage, outcome, reason
         )
 
-    async def end(self, po_id: str, status: OrderStatus, *, stage: str = "", error: str = "") -> bool:
-        """Record the final status of an order; return False if it had one already.
+    async def end(
+        self, po_id: str, status: OrderStatus, at: datetime, *, stage: str = "", error: str = ""
+    ) -> None:
+        """Record the final status of an order, unless it has one already.
 
         The document is deleted if its content is stored.
         """
-        row = await self._write(
+        await self._write(
             "UPDATE po_orders SET status = ?, stage = ?, error = ?, ended_at = ?,"
             " document = CASE WHEN saved_at IS NULL THEN document END"
-            " WHERE po_id = ? AND ended_at IS NULL RETURNING 1",
+            " WHERE po_id = ? AND ended_at IS NULL",
             status.value,
             stage,
             error,
-            _now(),
+            format_time(at),
             po_id,
         )
-        return row is not None
 
     # --- reading ----------------------------------------------------------------------------------
 
@@ -253,4 +255,4 @@ def _json(values: Sequence[Any]) -> str:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return format_time(datetime.now(UTC))

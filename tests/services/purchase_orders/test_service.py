@@ -273,6 +273,32 @@ async def test_a_stage_whose_task_has_ended_reports_nothing_more() -> None:
     assert (order["status"], order["error"]) == ("cancelled", "not wanted")
 
 
+async def test_an_order_ends_as_its_task_also_when_cancelled_after_its_last_progress() -> None:
+    async with orders() as rig:
+        tasks = rig.runtime.tasks
+        perform = tasks.perform
+
+        async def perform_and_cancel(task_id: str, operation: Any, **options: Any) -> Task:
+            task = await perform(task_id, operation, **options)
+            step = task.find_step("status_update")
+            if step is not None and step.progress == 100 and not task.status.ended:
+                await tasks.cancel(task_id, message="not wanted")
+            return task
+
+        tasks.perform = perform_and_cancel  # type: ignore[method-assign]
+        accepted = await rig.accept(CSV)
+        async with rig.follow(after="earliest") as reader:
+            error = await next_error(reader)
+        order = await rig.ended(accepted)
+    assert (error["stage"], error["error"]) == ("status_update", "not wanted")
+    assert (order["status"], order["failedStage"], order["error"]) == (
+        "cancelled",
+        "status_update",
+        "not wanted",
+    )
+    assert order["endedAt"] == order["workflow"]["endedAt"]
+
+
 async def test_an_order_past_its_deadline_fails() -> None:
     async with fake_server(hang) as shop, orders(sync_url=shop.url, timeout_seconds=0.5) as rig:
         accepted = await rig.accept(CSV)
