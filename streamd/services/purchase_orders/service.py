@@ -20,7 +20,7 @@ from .amounts import CURRENCIES
 from .identity import OpenMerchant, check_merchant
 from .images import ImageVerifier
 from .job import KIND, OrderTools, end_of, process_order
-from .merchant_events import MerchantEvents, error_event, present
+from .merchant_events import MerchantEvents, error_event, present, topic_of
 from .order import STAGES, OrderStatus
 from .routes import OrderRoutes, make_blueprint
 from .settings import PurchaseOrderSettings
@@ -89,7 +89,7 @@ def make(streamd: Streamd, settings: PurchaseOrderSettings) -> Service:
 
     async def run() -> None:
         try:
-            await _recover(streamd, store, events)
+            await _recover(streamd, store)
             await trio.sleep_forever()
         finally:
             with trio.move_on_after(1, shield=True):
@@ -109,7 +109,7 @@ async def _end_order(store: OrderStore, task: Task) -> None:
         await store.end(po_id, end.status, end.at, stage=end.stage, error=end.error)
 
 
-async def _recover(streamd: Streamd, store: OrderStore, events: MerchantEvents) -> None:
+async def _recover(streamd: Streamd, store: OrderStore) -> None:
     """End the orders that a process before this one left without a task.
 
     A process that dies between storing an order and creating its task leaves such an order. An order with a
@@ -126,7 +126,7 @@ async def _recover(streamd: Streamd, store: OrderStore, events: MerchantEvents) 
                     continue
                 task = await _find_task(streamd, workflow_id)
                 if task is None:
-                    await _interrupt(po_id, merchant_id, workflow_id, store, events)
+                    await _interrupt(streamd, store, po_id, merchant_id, workflow_id)
                 elif task.status.ended:
                     await _end_order(store, task)
             last = orders[-1][0]
@@ -136,12 +136,14 @@ async def _recover(streamd: Streamd, store: OrderStore, events: MerchantEvents) 
 
 
 async def _interrupt(
-    po_id: str, merchant_id: str, workflow_id: str, store: OrderStore, events: MerchantEvents
+    streamd: Streamd, store: OrderStore, po_id: str, merchant_id: str, workflow_id: str
 ) -> None:
-    stage = STAGES[0]
-    await store.end(po_id, OrderStatus.FAILED, datetime.now(UTC), stage=stage, error=_INTERRUPTED)
-    event = error_event(stage=stage, error=_INTERRUPTED, po_id=po_id, workflow_id=workflow_id)
-    await events.send(merchant_id, event)
+    """Report and end an order without a task. A crash in between repeats the event, and loses none."""
+    event = error_event(stage=STAGES[0], error=_INTERRUPTED, po_id=po_id, workflow_id=workflow_id)
+    await streamd.publish(
+        topic_of(merchant_id, event.type), event.data, type=event.type, idempotency_key=f"{po_id}:interrupted"
+    )
+    await store.end(po_id, OrderStatus.FAILED, datetime.now(UTC), stage=STAGES[0], error=_INTERRUPTED)
 
 
 async def _find_task(streamd: Streamd, workflow_id: str) -> Task | None:

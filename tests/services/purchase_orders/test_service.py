@@ -336,6 +336,33 @@ async def test_an_order_interrupted_by_a_restart_fails(tmp_path: Path) -> None:
     db.close()
 
 
+async def test_an_order_stored_without_a_task_fails_and_its_merchant_learns_of_it(tmp_path: Path) -> None:
+    settings = Settings(store=StoreSettings(url=f"sqlite:{tmp_path / 'db'}"))
+    async with orders(settings) as rig:
+        accepted = await rig.accept(CSV)
+        await rig.ended(accepted)
+    with sqlite3.connect(tmp_path / "db") as db:  # as a kill leaves it between the two
+        db.execute("DELETE FROM tasks")
+        db.execute("UPDATE po_orders SET status = 'received', ended_at = NULL")
+    db.close()
+    async with orders(settings) as rig:
+        async with rig.follow(after="earliest") as reader:
+            error = await next_error(reader)
+        while (order := await rig.order(accepted))["endedAt"] is None:
+            pass
+    assert error == {
+        "stage": "merchant_config",
+        "poId": accepted["poId"],
+        "workflowId": accepted["workflowId"],
+        "error": "its processing was interrupted",
+    }
+    assert (order["status"], order["failedStage"], order["error"]) == (
+        "failed",
+        error["stage"],
+        error["error"],
+    )
+
+
 async def test_a_task_without_an_order_fails_with_a_code() -> None:
     async with orders() as rig:
         accepted = await rig.accept(CSV)
