@@ -32,6 +32,7 @@ MAX_PAUSE_SECONDS = 0.02  # maximum time from the last of them to the kill
 MERCHANTS = ("acme", "globex", "initech")
 CLIENTS = 6  # each processes one order at a time
 RUNNING = 4  # tasks at once, so that a kill also finds some that are pending
+DRAIN_SECONDS = 20  # maximum time for the last process to empty the outbox
 SECONDS = 220  # for all processes
 
 CSV = "SKU,Name,Qty,Unit cost\nA-{0},Blue Mug,12,4.50\n,Chair,2,10.00\n"
@@ -161,8 +162,9 @@ class Soak:
             url = await url_of(program)
             async with httpx.AsyncClient(base_url=url, timeout=60) as http:
                 orders = [await self._end(http, *row) for row in stored]
-                while "\nstreamd_task_outbox_depth 0.0\n" not in (await http.get("/metrics")).text:
-                    pass
+                with trio.move_on_after(DRAIN_SECONDS):  # a row that is lost is found by the checks
+                    while "\nstreamd_task_outbox_depth 0.0\n" not in (await http.get("/metrics")).text:
+                        pass
                 return orders
 
     async def _end(self, http: httpx.AsyncClient, po_id: str, merchant: str, task_id: str) -> Order:
