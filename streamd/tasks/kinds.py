@@ -20,8 +20,9 @@ changed. It may run in another thread, must not block, and must not change its a
 
 Exactly one of its publications has the task's own topic (``task.topic``), as its first topic: that event
 belongs to the task's stream. The others go to any other topics. All of them are stored with the change in one
-transaction, and published once each, in the order of the sequence. For a snapshot (``Cause.SNAPSHOT``) only
-the publication on the task's own topic is used.
+transaction and published in the order of the sequence, each at least once; see
+:class:`~streamd.tasks.publisher.OutboxPublisher`. For a snapshot (``Cause.SNAPSHOT``) only the publication on
+the task's own topic is used.
 
 If the function raises or returns anything else, the standard message is published instead, and the failure is
 logged.

@@ -1,4 +1,4 @@
-"""The way from the store's outbox to the log: every event once, those of a task in order."""
+"""The way from the store's outbox to the log: no event is lost, and those of a task keep their order."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -54,9 +54,11 @@ class OutboxPublisher:
     """The publisher of the store's outbox.
 
     Each row has the idempotency key ``{task}:{version}``, or ``{task}:{version}:{part}`` for events on other
-    topics than the task's own. A crash after the log has taken an event and before the store has recorded
-    that therefore repeats nothing. Rows that cannot be published now stay in the outbox and are retried with
-    exponential backoff; the work they report goes on.
+    topics than the task's own. After a crash, events that the log had taken and the store had not yet
+    recorded as published are published again with the same key: a log that kept the key takes them once, one
+    that starts empty (``log.memory``) has not got them. Clients that followed across the crash may therefore
+    receive such an event a second time. Rows that cannot be published now stay in the outbox and are retried
+    with exponential backoff; the work they report goes on.
 
     Args:
         store: the store with the outbox.

@@ -2,7 +2,7 @@
 
 A change of an order's task is published on the task's own topic and, as ``stage``, ``progress``,
 ``completion`` or ``error``, on ``merchant:{merchantId}:{type}``. :func:`present` builds both, so that they
-are stored with the change in one transaction and published once each, in order.
+are stored with the change in one transaction and published in order, each at least once.
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
