@@ -10,7 +10,7 @@
 
 A service imports public names of streamd only, as a service outside this repository would: from
 ``streamd`` itself, ``streamd.tasks``, ``streamd.http``, ``streamd.outbound``, ``streamd.text``,
-``streamd.connections``, ``streamd.database``, ``streamd.config``, ``streamd.errors``,
+``streamd.connections``, ``streamd.database``, ``streamd.config``, ``streamd.division``, ``streamd.errors``,
 ``streamd.events`` and ``streamd.metrics``. No service imports another.
 
 Each package has the same modules:

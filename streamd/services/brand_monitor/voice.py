@@ -3,25 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
+from ...division import percentages
 from .names import NameMatches
-
-_TENTHS: Final = 1000  # tenths of a percent in 100 %: shares have one decimal
-
-
-def share_out(counts: Sequence[int]) -> list[float] | None:
-    """Divide 100 % by the counts, to a tenth of a percent; None if all counts are 0.
-
-    Uses the largest remainder method: the tenths that rounding down leaves over go to the largest remainders,
-    and among equal ones to the first.
-    """
-    total = sum(counts)
-    if not total:
-        return None
-    shares = [divmod(count * _TENTHS, total) for count in counts]
-    left_over = _TENTHS - sum(tenths for tenths, _ in shares)
-    by_remainder = sorted(range(len(shares)), key=lambda index: -shares[index][1])
-    rounded_up = set(by_remainder[:left_over])
-    return [(tenths + (index in rounded_up)) / 10 for index, (tenths, _) in enumerate(shares)]
 
 
 class Voice:
@@ -47,8 +30,11 @@ class Voice:
             self._occurrences[name] += occurrences
 
     def table(self) -> list[dict[str, Any]]:
-        """Return a row per name, in the order given. Shares refer to the mentions with at least one name."""
-        shares = share_out(self._mentions)
+        """Return a row per name, in the order given.
+
+        The shares divide 100 % in proportion to the mentions; they are null if no mention has a name.
+        """
+        shares = percentages(self._mentions) if any(self._mentions) else None
         return [
             {
                 "name": name,

@@ -8,7 +8,7 @@
 ``plan``         the arithmetic: budget by channel, goal and phase, milestones, measures
 ``catalogue``    channels, goals, audiences and sections, from ``data/``
 ``targets``      figures in the text of a goal
-``money``        amounts and their division
+``money``        amounts of money
 ``compose``      the embedded rules: templates of ``data/`` for the sections
 ``content``      the educational content between the steps (``conf/strategy.toml``)
 ===============  ==================================================================================

@@ -10,8 +10,9 @@ from typing import Any, Final
 
 import attrs
 
+from ...division import divide, percentages
 from .catalogue import AUDIENCES, CHANNELS, GOALS, AudienceKind, ChannelKind, GoalKind
-from .money import divide, from_cents, shares
+from .money import from_cents
 from .profile import StrategyProfile
 from .targets import WEEKS_DEFAULT, Target, read_figures
 
@@ -179,7 +180,7 @@ def make_plan(profile: StrategyProfile) -> StrategyPlan:
     channel_kinds = [CHANNELS.recognise(name) for name in profile.channels]
     cells = _divide_budget(profile.budget_cents, goal_kinds, channel_kinds)
     effort = _divide_budget(_EFFORT_TOTAL, goal_kinds, channel_kinds)
-    goal_shares = shares([sum(row) for row in (cells if profile.budget_cents else effort)])
+    goal_shares = percentages([sum(row) for row in (cells if profile.budget_cents else effort)])
     goals = tuple(
         Goal(text, kind, figure.target, sum(row), share)
         for text, kind, figure, row, share in zip(
@@ -192,7 +193,7 @@ def make_plan(profile: StrategyProfile) -> StrategyPlan:
             profile.channels,
             channel_kinds,
             zip(*cells, strict=True),
-            shares([sum(column) for column in zip(*effort, strict=True)]),
+            percentages([sum(column) for column in zip(*effort, strict=True)]),
             strict=True,
         )
     )

@@ -1,53 +1,16 @@
-"""Shares of voice, and sentiment by source and by day."""
+"""Share of voice, and sentiment by source and by day."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 import trio
-from hypothesis import given
-from hypothesis import strategies as st
 
 from streamd.services.brand_monitor.models import Mention
 from streamd.services.brand_monitor.names import Matcher
 from streamd.services.brand_monitor.tone import Tone
-from streamd.services.brand_monitor.voice import Voice, share_out
+from streamd.services.brand_monitor.voice import Voice
 from streamd.text import vader
-
-
-def tenths(shares: list[float]) -> list[int]:
-    return [round(share * 10) for share in shares]
-
-
-@pytest.mark.parametrize(
-    ("counts", "expected"),
-    [
-        ([1], [100.0]),
-        ([1, 1, 1], [33.4, 33.3, 33.3]),  # equal remainders: the first
-        ([2, 1], [66.7, 33.3]),
-        ([0, 5], [0.0, 100.0]),
-        ([1, 1, 1, 1, 1, 1], [16.7, 16.7, 16.7, 16.7, 16.6, 16.6]),
-        ([1, 1999], [0.1, 99.9]),  # equal remainders of 0.05: the first
-    ],
-)
-def test_shares_use_the_largest_remainder(counts: list[int], expected: list[float]) -> None:
-    assert share_out(counts) == expected
-
-
-@pytest.mark.parametrize("counts", [[], [0], [0, 0, 0]])
-def test_zero_counts_have_no_shares(counts: list[int]) -> None:
-    assert share_out(counts) is None
-
-
-@given(st.lists(st.integers(0, 10_000), min_size=1, max_size=51).filter(any))
-def test_shares_sum_to_100_within_a_tenth_of_the_exact_value(counts: list[int]) -> None:
-    shares = share_out(counts)
-    assert shares is not None
-    assert sum(tenths(shares)) == 1000
-    for count, share in zip(counts, tenths(shares), strict=True):
-        assert abs(share - 1000 * count / sum(counts)) < 1
-    by_count = [share for _, share in sorted(zip(counts, tenths(shares), strict=True))]
-    assert by_count == sorted(by_count)  # fewer mentions never have a larger share
 
 
 def test_mentions_and_occurrences_are_counted() -> None:
