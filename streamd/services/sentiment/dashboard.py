@@ -21,7 +21,7 @@ from .settings import SentimentSettings
 from .store import ItemStore
 from .totals import Totals
 
-_WINDOW_SECONDS: Final = 86_400  # of the totals: the field rate_last_24h names it
+_WINDOW_MS: Final = 86_400_000  # of the totals: the field rate_last_24h names it
 _IN_PLACE_BYTES: Final = 1024  # for a smaller body a thread hop costs more than the scoring
 _PURGE_SECONDS: Final = 30.0
 _RETRY_SECONDS: Final = 1.0  # Retry-After of a condition that passes quickly
@@ -57,10 +57,9 @@ class Dashboard:
         self._settings = settings
         self._limits = limits
         self._now_ms = now_ms
-        self._window_ms = 1000 * _WINDOW_SECONDS
         # An item whose timestamp is ahead of the clock counts longer, so its id must be known longer.
-        self._store = ItemStore(database, self._window_ms + round(1000 * settings.max_ahead_seconds))
-        self._totals = Totals(self._window_ms)
+        self._store = ItemStore(database, _WINDOW_MS + round(1000 * settings.max_ahead_seconds))
+        self._totals = Totals(_WINDOW_MS)
         self._feed = Feed(publisher, self._totals, settings, now_ms)
         self._loaded = trio.Event()
         self._kept = 0  # items in the store
@@ -162,7 +161,7 @@ class Dashboard:
             pass
         now_ms, row = self._now_ms(), 0
         self._totals.expire(now_ms)  # items older than an hour then skip the heap of the last hour
-        while page := await self._store.read_page(now_ms - self._window_ms, row):
+        while page := await self._store.read_page(now_ms - _WINDOW_MS, row):
             for row, timestamp_ms, ticker, sentiment in page:  # noqa: B007 - the next page begins after it
                 self._totals.add(timestamp_ms, ticker, sentiment)
         self._kept = await self._store.count()

@@ -28,7 +28,9 @@ _MS: Final = timedelta(milliseconds=1)
 _TICKER: Final = re.compile(r"[A-Za-z0-9^][A-Za-z0-9.=^_-]*", re.ASCII)
 _TICKER_CHARS_MAX: Final = 16  # the longest symbols in use have 12
 _QUOTED_CHARS_MAX: Final = 64  # of a value quoted in an error message; the value may be as long as the body
+# Many JSON writers emit these, although RFC 8259 section 6 has neither.
 _NON_FINITE: Final = re.compile(rb"NaN|Infinity")
+_PLACEHOLDER: Final = object()  # of such a value
 
 
 @attrs.frozen
@@ -85,19 +87,15 @@ def _decode(body: bytes) -> ItemsBody:
         raise
 
 
-class _NonFinite:
-    """A placeholder for NaN and Infinity, which many JSON writers emit (RFC 8259 section 6 has neither)."""
-
-
 def _find_non_finite(body: bytes) -> str | None:
     try:
-        value: Any = json.loads(body, parse_constant=lambda _: _NonFinite)
+        value: Any = json.loads(body, parse_constant=lambda _: _PLACEHOLDER)
     except (ValueError, RecursionError):
         return None
     items = value.get("items") if isinstance(value, dict) else None
     for index, item in enumerate(items if isinstance(items, list) else ()):
         for name, found in item.items() if isinstance(item, dict) else ():
-            if found is _NonFinite:
+            if found is _PLACEHOLDER:
                 return f"items[{index}].{name}"[:_QUOTED_CHARS_MAX]
     return None
 

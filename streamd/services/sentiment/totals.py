@@ -97,13 +97,14 @@ class Totals:
         self._left = max(self._left, now_ms - self._window_ms)
         self._left_hour = max(self._left_hour, now_ms - HOUR_MS)
         room = len(self._heap) + len(self._hour) if limit is None else limit
-        room -= self._expire_hour(room)
-        threshold = self._left << _CODE_BITS | _CODE_MASK
-        heap = self._heap
-        while room and _has_left(heap, threshold):
-            self._forget(heappop(heap) & _CODE_MASK)
+        while room and _has_left(self._hour, self._left_hour):
+            heappop(self._hour)
+            self.version += 1
             room -= 1
-        return not _has_left(heap, threshold) and not _has_left(self._hour, self._hour_threshold)
+        while room and _has_left(self._heap, self._left):
+            self._forget(heappop(self._heap) & _CODE_MASK)
+            room -= 1
+        return not _has_left(self._hour, self._left_hour) and not _has_left(self._heap, self._left)
 
     def metrics(self, now_ms: int) -> SentimentMetrics:
         """Return the exact metrics at ``now_ms``."""
@@ -118,18 +119,6 @@ class Totals:
             rate_last_hour=float(len(self._hour)),
             rate_last_24h=len(self._heap) / (self._window_ms / HOUR_MS),
         )
-
-    @property
-    def _hour_threshold(self) -> int:
-        return self._left_hour << _CODE_BITS | _CODE_MASK
-
-    def _expire_hour(self, room: int) -> int:
-        hour, threshold, gone = self._hour, self._hour_threshold, 0
-        while gone < room and _has_left(hour, threshold):
-            heappop(hour)
-            gone += 1
-        self.version += gone
-        return gone
 
     def _code(self, ticker: str) -> int:
         code = self._codes.get(ticker)
@@ -154,5 +143,6 @@ class Totals:
         self.version += 1
 
 
-def _has_left(heap: list[int], threshold: int) -> bool:
-    return bool(heap) and heap[0] <= threshold
+def _has_left(heap: list[int], left_ms: int) -> bool:
+    """Return True if the earliest entry of a heap has a timestamp up to ``left_ms``."""
+    return bool(heap) and heap[0] >> _CODE_BITS <= left_ms
