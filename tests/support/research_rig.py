@@ -121,6 +121,10 @@ def rig_settings(
     )
 
 
+async def no_report(message: str, progress: float | None = None) -> None:
+    """Ignore the report."""
+
+
 def query_of(company_id: str, area_id: str = "risk") -> ResearchQuery:
     """Make a query of a caller without role and company."""
     return ResearchQuery(area_id, company_id, "", "")

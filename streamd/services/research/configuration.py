@@ -16,7 +16,7 @@ from ...errors import ConfigError
 from . import functions  # noqa: F401 - registers the functions that come with streamd
 from .endpoints import HttpSource
 from .files import FileSource, static_folder
-from .reader import FunctionSource, registered_sources
+from .reader import SOURCES, FunctionSource
 from .settings import ResearchSettings
 from .shapes import SHAPE_NAMES, SHAPES
 from .sources import Area, Dataset, DataSource
@@ -76,7 +76,7 @@ class FunctionTable(DatasetTable, kw_only=True):
 class AreaTable(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """``[areas.NAME]``."""
 
-    datasets: list[str]
+    datasets: Annotated[list[str], Meta(min_length=1)]
     title: str = ""
 
 
@@ -233,9 +233,8 @@ class _AreasFile:
     def _make_function(
         self, key: str, table: FunctionTable, title: str, timeout_seconds: float
     ) -> FunctionSource:
-        registered = registered_sources()
-        if (function := registered.get(table.function)) is None:
-            known = ", ".join(sorted(registered))
+        if (function := SOURCES.get(table.function)) is None:
+            known = ", ".join(sorted(SOURCES))
             raise _Mistake(f"{key}.function", f"{table.function!r} is not registered; there are {known}")
         uses = []
         for used in table.uses:
@@ -252,8 +251,6 @@ class _AreasFile:
     def _make_area(self, key: str, value: Any, known: Mapping[str, Any]) -> Area:
         table = _convert(key, value, AreaTable)
         with _at(f"{key}.datasets"):
-            if not table.datasets:
-                raise ValueError("name at least one dataset")
             if len(set(table.datasets)) < len(table.datasets):
                 raise ValueError("a dataset is named twice")
             for used in table.datasets:

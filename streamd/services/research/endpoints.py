@@ -3,7 +3,7 @@
 import ssl
 from collections.abc import Mapping
 from functools import cache, partial
-from http import HTTPStatus
+from http.client import responses
 from typing import Any, Final
 
 import attrs
@@ -111,13 +111,12 @@ class HttpSource:
 
     def _check_head(self, response: StreamedResponse, query: ResearchQuery) -> None:
         status = response.status
-        phrase = HTTPStatus(status).phrase if status in _STATUSES else ""
-        sentence = f"answered {status} {phrase}".rstrip()
+        sentence = f"answered {status} {responses.get(status, '')}".rstrip()
         if status in _RETRIED_STATUSES:
             raise AttemptFailed(sentence, retry_after_seconds=response.retry_after_seconds)
         if status in _UNKNOWN_STATUSES:
             raise NothingKnown(query)
-        if status != HTTPStatus.OK:
+        if status != 200:
             raise SourceFailed(f"{self.label} {sentence}")
         if response.is_encoded:
             raise SourceFailed(f"{self.label} answered compressed, which was not asked for")
@@ -133,9 +132,6 @@ class HttpSource:
                 return "cut its answer off"
             case _:
                 return "cannot be reached"
-
-
-_STATUSES: Final = frozenset(HTTPStatus)
 
 
 @cache

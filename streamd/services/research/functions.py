@@ -3,6 +3,7 @@
 They use the dates in the data, never today's date: the same files give the same answer.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from datetime import timedelta
 from statistics import median
@@ -121,11 +122,10 @@ async def hiring_trend(_query: ResearchQuery, reader: Reader) -> HiringTrend:
     if len(months) < 2 * _TREND_MONTHS:
         raise SourceFailed(f"there are figures for {len(months)} months; a trend takes {2 * _TREND_MONTHS}")
     recent = months[-_TREND_MONTHS:]
-    departments: dict[str, int] = {}
+    departments: Counter[str] = Counter()
     for entry in recent:
-        for department, openings in entry.departments.items():
-            departments[department] = departments.get(department, 0) + openings
-    openings = sum(departments.values())
+        departments.update(entry.departments)
+    openings = departments.total()
     before = sum(sum(entry.departments.values()) for entry in months[-2 * _TREND_MONTHS : -_TREND_MONTHS])
     return HiringTrend(
         from_month=recent[0].month,

@@ -19,10 +19,6 @@ from .settings import ResearchSettings
 from .shapes import Shape
 from .sources import Area, Dataset, SourceFailed
 
-ALL_FAILED: Final = "all-datasets-failed"
-STALLED: Final = "stalled"
-AREA_GONE: Final = "area-gone"
-
 # A registered function may report any text.
 _MESSAGE_CHARS: Final = 500
 # Part of the maximum size of a result that is kept for everything but the data.
@@ -56,7 +52,7 @@ class ResearchJob:
         query = msgspec.convert(progress.input, ResearchQuery)
         area = self._areas.get(query.area_id)
         if area is None:
-            raise WorkFailed(f"the area {query.area_id} is not served any more", code=AREA_GONE)
+            raise WorkFailed(f"the area {query.area_id} is not served any more", code="area-gone")
         run = SessionRun(progress, area, query, self._settings, self._max_data_bytes)
         await run.fetch_all()
         result = run.make_result()
@@ -97,10 +93,10 @@ class SessionRun:
                     nursery.start_soon(self._run_step, dataset, slots)
         if self._stall_scope.cancelled_caught:
             raise WorkFailed(
-                f"no dataset has given a sign of life for {self._settings.stall_seconds:g} s", code=STALLED
+                f"no dataset has given a sign of life for {self._settings.stall_seconds:g} s", code="stalled"
             )
         if not self._findings:
-            raise WorkFailed(_describe_failures(self._failed), code=ALL_FAILED)
+            raise WorkFailed(_describe_failures(self._failed), code="all-datasets-failed")
 
     def make_result(self) -> ResearchResult:
         """Build the result: the findings in the area's order, and the conclusions from them."""

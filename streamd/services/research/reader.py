@@ -9,7 +9,7 @@ import msgspec
 from .files import FileSource, select
 from .query import ResearchQuery
 from .shapes import Shape
-from .sources import QUOTED_CHARS, Dataset, SourceFailed, SourceReport, no_report, time_limit, to_shape
+from .sources import QUOTED_CHARS, Dataset, SourceFailed, SourceReport, time_limit, to_shape
 
 S = TypeVar("S", bound=Shape)
 
@@ -23,9 +23,7 @@ class Reader:
         report: reports the progress of the function.
     """
 
-    def __init__(
-        self, query: ResearchQuery, datasets: tuple[Dataset, ...], report: SourceReport = no_report
-    ) -> None:
+    def __init__(self, query: ResearchQuery, datasets: tuple[Dataset, ...], report: SourceReport) -> None:
         self._query = query
         self._datasets = {dataset.shape: dataset for dataset in datasets if dataset.shape is not None}
         self.report: Final = report
@@ -75,7 +73,8 @@ class RegisteredFunction:
     needs: tuple[type[Shape], ...]  # shapes that the dataset must list in ``uses``
 
 
-_REGISTERED: Final[dict[str, RegisteredFunction]] = {}
+SOURCES: Final[dict[str, RegisteredFunction]] = {}
+"""The registered functions by their names."""
 
 F = TypeVar("F", bound=SourceFunction)
 
@@ -93,17 +92,12 @@ def register_source(name: str, *, needs: tuple[type[Shape], ...] = ()) -> Callab
     """
 
     def register(function: F) -> F:
-        if name in _REGISTERED:
+        if name in SOURCES:
             raise ValueError(f"there is a source {name!r} already")
-        _REGISTERED[name] = RegisteredFunction(name, function, needs)
+        SOURCES[name] = RegisteredFunction(name, function, needs)
         return function
 
     return register
-
-
-def registered_sources() -> Mapping[str, RegisteredFunction]:
-    """Return the registered functions by their names."""
-    return _REGISTERED
 
 
 @attrs.frozen

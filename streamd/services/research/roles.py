@@ -2,7 +2,7 @@
 
 import re
 from enum import IntEnum, StrEnum
-from typing import Final, TypeVar
+from typing import Final
 
 import attrs
 
@@ -75,23 +75,16 @@ _FIELDS: Final = (
 )
 
 
-K = TypeVar("K")
-
-
-def _compile(table: tuple[tuple[K, str], ...]) -> tuple[tuple[K, re.Pattern[str]], ...]:
-    return tuple((key, re.compile(rf"\b(?:{words})\b")) for key, words in table)
-
-
-_LEVEL_WORDS: Final = _compile(_LEVELS)
-_FIELD_WORDS: Final = _compile(_FIELDS)
-
-
 def read_role(title: str) -> Role:
     """Read a job title, such as ``Head of Sales``.
 
     A title without a known word is that of a specialist in general management, the weakest assumption.
     """
-    words = " ".join(title.casefold().split())
-    level = next((key for key, pattern in _LEVEL_WORDS if pattern.search(words)), Level.SPECIALIST)
-    field = next((key for key, pattern in _FIELD_WORDS if pattern.search(words)), Field.GENERAL)
+    text = " ".join(title.casefold().split())
+    level = next((level for level, words in _LEVELS if _mentions(text, words)), Level.SPECIALIST)
+    field = next((field for field, words in _FIELDS if _mentions(text, words)), Field.GENERAL)
     return Role(level, field)
+
+
+def _mentions(text: str, words: str) -> bool:
+    return re.search(rf"\b(?:{words})\b", text) is not None

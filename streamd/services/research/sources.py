@@ -35,10 +35,6 @@ class SourceReport(Protocol):
         """Report a message, and the progress within the dataset (0 to 100) if it is known."""
 
 
-async def no_report(message: str, progress: float | None = None) -> None:
-    """Ignore the report."""
-
-
 class DataSource(Protocol):
     """The origin of a dataset."""
 
@@ -83,7 +79,7 @@ class Dataset:
     shape: type[Shape] | None = None  # None: any JSON, which no rule reads
     max_bytes: int = 4_194_304
 
-    async def fetch(self, query: ResearchQuery, report: SourceReport = no_report) -> tuple[Any, Shape | None]:
+    async def fetch(self, query: ResearchQuery, report: SourceReport) -> tuple[Any, Shape | None]:
         """Return the data, and the same as its shape if the dataset has one.
 
         Raises:

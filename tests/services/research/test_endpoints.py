@@ -7,9 +7,10 @@ import trio
 
 from streamd.services.research.endpoints import HttpSource
 from streamd.services.research.query import ResearchQuery
-from streamd.services.research.sources import NothingKnown, SourceFailed, SourceReport, no_report
+from streamd.services.research.sources import NothingKnown, SourceFailed, SourceReport
 from streamd.services.research.templates import UrlTemplate
 from tests.support.fake_server import Exchange, FakeServer, fake_server, hang, respond
+from tests.support.research_rig import no_report
 
 QUERY = ResearchQuery("decision_makers", "acme", "Head of Sales", "Corvane Cloud")
 OK = respond(200, b'{"people": 3}')

@@ -12,7 +12,7 @@ from streamd.services.research.query import ResearchQuery
 from streamd.services.research.reader import Reader, register_source
 from streamd.services.research.settings import ResearchSettings
 from streamd.services.research.sources import NothingKnown, SourceFailed
-from tests.support.research_rig import query_of
+from tests.support.research_rig import no_report, query_of
 
 DATASETS = {
     "peers": ("peers_in_industry", ["profile"]),
@@ -39,7 +39,7 @@ async def compute(folder: Path, shape: str, data: dict[str, dict[str, Any]], que
     text += '[areas.a]\ndatasets = ["x"]\n'
     (folder / "areas.toml").write_text(text)
     [dataset] = load_areas(folder / "areas.toml", ResearchSettings(), {})["a"].datasets
-    return (await dataset.fetch(query))[0]
+    return (await dataset.fetch(query, no_report))[0]
 
 
 def profile(name: str, industry: str = "tools", employees: int | None = None) -> dict[str, Any]:
@@ -239,9 +239,9 @@ async def test_peers_need_one_file_for_all_companies(tmp_path: Path) -> None:
         '[datasets.x]\nfunction = "peers_in_industry"\nuses = ["each"]\n[areas.a]\ndatasets = ["x", "each"]\n'
     )
     computed, each = load_areas(tmp_path / "areas.toml", ResearchSettings(), {})["a"].datasets
-    assert (await each.fetch(OWN))[0] == PROFILES["own"]
+    assert (await each.fetch(OWN, no_report))[0] == PROFILES["own"]
     with pytest.raises(SourceFailed, match="each is not one file with an entry for each company"):
-        await computed.fetch(OWN)
+        await computed.fetch(OWN, no_report)
 
 
 def test_function_name_is_unique() -> None:
@@ -270,4 +270,4 @@ async def test_return_value_of_a_function_is_checked(tmp_path: Path, name: str, 
     (tmp_path / "areas.toml").write_text(f'[datasets.x]\nfunction = "{name}"\n[areas.a]\ndatasets = ["x"]\n')
     [dataset] = load_areas(tmp_path / "areas.toml", ResearchSettings(), {})["a"].datasets
     with pytest.raises(SourceFailed, match=message):
-        await attrs.evolve(dataset, max_bytes=101).fetch(OWN)
+        await attrs.evolve(dataset, max_bytes=101).fetch(OWN, no_report)
