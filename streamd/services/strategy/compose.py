@@ -5,13 +5,14 @@ always gives the same text.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, Final
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from ...text import Rules
-from .catalogue import DATA, SECTIONS, Section
+from .catalogue import DATA, SECTIONS
 
 
 def make_rules() -> Rules:
@@ -20,16 +21,14 @@ def make_rules() -> Rules:
     Raises:
         jinja2.TemplateError: a section has no template, or its template has a syntax error.
     """
-    return {section.purpose: _make_rule(section) for section in SECTIONS}
+    return {
+        section.purpose: partial(_compose, _TEMPLATES.get_template(f"{section.name}.md"))
+        for section in SECTIONS
+    }
 
 
-def _make_rule(section: Section) -> Callable[[Mapping[str, Any]], str]:
-    template = _TEMPLATES.get_template(f"{section.name}.md")
-
-    def compose(facts: Mapping[str, Any]) -> str:
-        return template.render(facts).rstrip("\n")
-
-    return compose
+def _compose(template: Template, facts: Mapping[str, Any]) -> str:
+    return template.render(facts).rstrip("\n")
 
 
 def end_sentence(text: str) -> str:

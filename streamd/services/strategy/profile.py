@@ -11,8 +11,7 @@ from .money import format_money, from_cents, to_cents
 
 # A profile is read by a person, and every one of its texts goes into prompts: these are generous.
 _MAX_FIELD_CHARS: Final = 2000
-_MAX_GOALS: Final = 20
-_MAX_CHANNELS: Final = 20
+_MAX_ITEMS: Final = 20  # goals, or channels
 _CURRENCY_LETTERS: Final = 3  # ISO 4217
 
 
@@ -57,8 +56,8 @@ def check_profile(body: ProfileBody) -> StrategyProfile:
     return StrategyProfile(
         _read_text(body.business, "business"),
         _read_text(body.audience, "audience"),
-        _read_list(body.goals, "goals", _MAX_GOALS),
-        _read_list(body.channels, "channels", _MAX_CHANNELS),
+        _read_list(body.goals, "goals"),
+        _read_list(body.channels, "channels"),
         ProfileBudget(from_cents(cents), currency or None),
     )
 
@@ -76,11 +75,11 @@ def _read_text(text: str, field: str) -> str:
     return text
 
 
-def _read_list(texts: list[str], field: str, max_items: int) -> tuple[str, ...]:
+def _read_list(texts: list[str], field: str) -> tuple[str, ...]:
     if not texts:
         raise InvalidField(f"{field} must name at least one", field=field)
-    if len(texts) > max_items:
-        raise InvalidField(f"{field} may name at most {max_items}, got {len(texts)}", field=field)
+    if len(texts) > _MAX_ITEMS:
+        raise InvalidField(f"{field} may name at most {_MAX_ITEMS}, got {len(texts)}", field=field)
     checked: dict[str, str] = {}
     for index, text in enumerate(texts):
         name = f"{field}[{index}]"

@@ -57,7 +57,8 @@ def read_figures(goal: str) -> GoalFigures:
     for match in _NUMBER.finditer(goal):
         if match["unit"]:
             if weeks is None:
-                weeks = _within_bounds(_value(match) * _WEEKS[match["unit"].lower()])
+                stated = round(_value(match) * _WEEKS[match["unit"].lower()])
+                weeks = min(max(stated, WEEKS_MIN), WEEKS_MAX)
         elif not _is_year(match):
             is_level = bool(_LEVEL.search(goal[: match.start()]))
             targets.append(Target(_value(match), bool(match["percent"]), is_level))
@@ -73,7 +74,3 @@ def _value(match: re.Match[str]) -> float:
 def _is_year(match: re.Match[str]) -> bool:
     bare = match["number"].isdigit() and not (match["decimals"] or match["scale"] or match["percent"])
     return bare and 1900 <= int(match["number"]) <= 2100
-
-
-def _within_bounds(weeks: float) -> int:
-    return min(max(round(weeks), WEEKS_MIN), WEEKS_MAX)
