@@ -9,6 +9,7 @@ vowels.
 import itertools
 import unicodedata
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 import attrs
@@ -84,19 +85,7 @@ class Folded:
         return (start, end) if self.offsets is None else (self.offsets[start], self.offsets[end - 1] + 1)
 
 
-class _Table(dict[str, str]):
-    """The folded form of each character, computed on first use."""
-
-    def __missing__(self, character: str) -> str:
-        folded = _fold_character(character)
-        if len(self) < _CACHED_MAX:
-            self[character] = folded
-        return folded
-
-
-_table: Final = _Table()
-
-
+@lru_cache(_CACHED_MAX)
 def _fold_character(character: str) -> str:
     if character in _APOSTROPHES:
         return "'"
@@ -118,7 +107,7 @@ def fold(prepared: str) -> Folded:
     """Remove case and accents from prepared text, and keep the mapping back to it."""
     if prepared.isascii():
         return Folded(prepared.lower())
-    parts = [_table[character] for character in prepared]
+    parts = list(map(_fold_character, prepared))
     folded = "".join(parts)
     if len(folded) == len(parts) and all(map(len, parts)):
         return Folded(folded)

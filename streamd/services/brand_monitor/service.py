@@ -27,12 +27,10 @@ _MIGRATIONS: Final = (
 def make(streamd: Streamd, settings: BrandMonitorSettings) -> Service:
     """Build the service."""
     streamd.database.require("brand_monitor", _MIGRATIONS)
-    connections = streamd.settings.connections
     group = Group(
         "the brand monitor",
         max_lifetime_seconds=settings.stream.max_lifetime_seconds,
-        lifetime_jitter=connections.lifetime_jitter,
-        retry_after_seconds=connections.retry_after_seconds,
+        lifetime_jitter=streamd.settings.connections.lifetime_jitter,
     )
     kind = Kind(
         name=KIND,
