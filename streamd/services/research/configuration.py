@@ -76,7 +76,7 @@ class FunctionTable(DatasetTable, kw_only=True):
 class AreaTable(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """``[areas.NAME]``."""
 
-    datasets: Annotated[list[str], Meta(min_length=1)]
+    datasets: list[str]
     title: str = ""
 
 
@@ -251,6 +251,8 @@ class _AreasFile:
     def _make_area(self, key: str, value: Any, known: Mapping[str, Any]) -> Area:
         table = _convert(key, value, AreaTable)
         with _at(f"{key}.datasets"):
+            if not table.datasets:
+                raise ValueError("name at least one dataset")
             if len(set(table.datasets)) < len(table.datasets):
                 raise ValueError("a dataset is named twice")
             for used in table.datasets:

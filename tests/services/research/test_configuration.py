@@ -174,7 +174,7 @@ MISTAKES = [
     ),
     # areas
     ('[areas.x]\ndatasets = ["nope"]\n', "areas.x.datasets: there is no dataset 'nope'"),
-    ("[areas.x]\ndatasets = []\n", "areas.x.datasets: Expected `array` of length >= 1"),
+    ("[areas.x]\ndatasets = []\n", "areas.x.datasets: name at least one"),
     ('[areas.x]\ntitle = "X"\n', "areas.x.datasets: this key is required"),
     ('[areas.x]\ndatasets = ["profile", "profile"]\n', "areas.x.datasets: a dataset is named twice"),
     (

@@ -30,8 +30,8 @@ def test_content_is_read_from_another_file(tmp_path: Path) -> None:
         ("content = [", "end of document"),
         ("contents = []", "contents"),
         (GOOD.replace("analysis", "measures"), "content[0].after must be one of analysis"),
-        (GOOD + GOOD.replace('"T"', '" "'), "`$.content[1].title`"),
-        (GOOD.replace("Read.", "x" * 4001), "length <= 4000 - at `$.content[0].text`"),
+        (GOOD + GOOD.replace('"T"', '" "'), "content[1].title must not be empty"),
+        (GOOD.replace("Read.", "x" * 4001), "content[0].text may have at most 4000"),
         (GOOD.replace("title", "titel"), "titel"),
     ],
 )
