@@ -19,6 +19,7 @@ import trio
 from ...errors import InvalidTransition, LeaseLost, StreamdError
 from ...tasks import Progress, Status, StepFailed, StepPlan, StepProgress, StepStatus, Task, WorkFailed, step
 from ...text import TextGenerator
+from .amounts import decimal_text
 from .documents import decode_text, read_sheet
 from .enrich import enrich_lines
 from .images import ImageVerifier
@@ -186,24 +187,24 @@ class OrderJob:
         number = await self._store.count_order(merchant_id, self._po_id)
         self._default_currency = self._tools.currency_of(merchant_id)
         await stage.update(
-            100, f"Order {number} of this merchant; without a currency it is in {self._default_currency}"
+            100, f"Order {number} of this merchant, in {self._default_currency} unless it names a currency"
         )
 
     async def _ai_parsing(self, stage: StepProgress) -> None:
         document, limits = self._received.document, self._tools.limits
-        await stage.update(5, f"{len(document)} bytes of {self._received.format.value}")
+        await stage.update(5, f"Received {_count(len(document), 'byte')} of {self._received.format.value}")
         text = decode_text(document)
-        await stage.update(10, f"{len(text)} characters")
+        await stage.update(10, f"Decoded {_count(len(text), 'character')}")
         ungrounded: frozenset[int] = frozenset()
         if self._received.format is Format.TEXT:
-            begun = partial(stage.update, 30, f"Reading it ({self._tools.generator.name})")
+            begun = partial(stage.update, 30, "Extracting line items")
             order = await read_mail(self._tools.generator, text, limits, begun)
             ungrounded = await trio.to_thread.run_sync(ungrounded_lines, order, text)
         else:
             sheet = await trio.to_thread.run_sync(read_sheet, text, self._received.format, limits)
-            await stage.update(30, f"{len(sheet.rows)} rows found")
+            await stage.update(30, f"Found {_count(len(sheet.rows), 'row')}")
             order = await trio.to_thread.run_sync(make_order, sheet, limits)
-        await stage.update(90, f"{_count(len(order.lines), 'line')} read")
+        await stage.update(90, f"Parsed {_count(len(order.lines), 'line item')}")
         self._order = order
         self._confidence = confidence_of(order, ungrounded)
         self._warnings = tuple(_parsing_warnings(order, ungrounded))
@@ -214,27 +215,29 @@ class OrderJob:
         normalized = normalize_order(self._order, self._default_currency)
         self._order = normalized.order
         self._warnings += normalized.warnings
-        unpriced = without_price(self._order.lines)
+        unpriced, total = without_price(self._order.lines), self._order.total
         await stage.update(
             100,
-            f"{self._order.total} {self._order.currency} in all"
-            + (f", {_count(unpriced, 'line')} without a price" if unpriced else "")
-            + (f"; {_count(len(self._warnings), 'warning')}" if self._warnings else ""),
+            f"Normalized {_count(len(self._order.lines), 'line item')}"
+            + (f", {decimal_text(total)} {self._order.currency} in total" if total is not None else "")
+            + (f", {unpriced} without a price" if unpriced else "")
+            + (f", {_count(len(self._warnings), 'warning')}" if self._warnings else ""),
         )
         stage.complete(lineItems=len(self._order.lines))
 
     async def _database_save(self, stage: StepProgress) -> None:
         store, order = self._store, self._order
-        await stage.update(10, f"{_count(len(order.lines), 'line')} to save")
+        await stage.update(10, "Saving order header")
         await store.save_header(self._po_id, order, self._confidence, self._warnings)
-        await stage.update(30, "The order is written")
+        await stage.update(30, "Validating AI results")
         await store.save_lines(self._po_id, order.lines)
-        await stage.update(60, "Its lines are written")
         if not await store.holds(self._po_id, order):
             raise WorkFailed("the stored order differs from the parsed order", code="save-failed")
-        await stage.update(90, "Read back and compared")
+        # Also for one: existing frontends match this sentence.
+        await stage.update(60, f"Saved {len(order.lines)} line items")
         await store.mark_saved(self._po_id)
-        await stage.update(100, "Saved")
+        await stage.update(90, "Marked order as saved")
+        await stage.update(100, "Saved to database")
         stage.complete(lineItems=len(order.lines), purchaseOrderId=self._po_id)
 
     async def _ai_enrichment(self, stage: StepProgress) -> None:
@@ -257,11 +260,11 @@ class OrderJob:
                 )
             done = len(enriched)
             if done < len(lines):
-                await stage.update(100 * done / len(lines), f"{done} of {len(lines)} lines")
+                await stage.update(100 * done / len(lines), f"Enriched {done} of {len(lines)} line items")
         await self._store.save_lines(self._po_id, enriched)
         self._order = attrs.evolve(self._order, lines=tuple(enriched))
         described = sum(bool(line.category) for line in enriched)
-        await stage.update(100, f"{described} of {len(lines)} lines described")
+        await stage.update(100, f"Enriched {described} of {len(lines)} line items")
         stage.complete(lineItems=described)
 
     async def _product_draft_creation(self, stage: StepProgress) -> None:
@@ -273,14 +276,14 @@ class OrderJob:
         if not made:
             await self._skip(stage, "all SKUs are known products")
             return
-        await stage.update(100, f"{_count(made, 'product draft')} made")
+        await stage.update(100, f"Created {_count(made, 'product draft')}")
         stage.complete(lineItems=made)
 
     async def _shopify_payload(self, stage: StepProgress) -> None:
         payload = make_payload(self._po_id, self._received.merchant_id, self._order)
         encoded = msgspec.json.encode(payload)
         await self._store.save_payload(self._po_id, encoded)
-        await stage.update(100, f"{len(encoded)} bytes for {_count(len(self._order.lines), 'line')}")
+        await stage.update(100, f"Prepared {_count(len(self._order.lines), 'line item')}")
         stage.complete(lineItems=len(self._order.lines))
 
     async def _shopify_sync(self, stage: StepProgress) -> None:
@@ -289,18 +292,18 @@ class OrderJob:
             return
         payload = await self._store.payload(self._po_id)
         assert payload is not None, "stored by the stage before"
-        await stage.update(10, "Sending it to the shop")
+        await stage.update(10, "Sending order to Shopify")
         try:
             answer = await self._tools.shop.send(payload, self._po_id, partial(stage.update, 10))
         except SyncFailed as failed:
             self._sync_failed = failed.detail
             raise StepFailed(failed.detail) from failed
-        await stage.update(50, f"The shop answered {answer.status}")
+        await stage.update(50, f"Shopify answered with status {answer.status}")
         self._shop_id = read_order_id(answer.body)
         assert self._shop_id is not None, "Shop.send checks the answer"
-        await stage.update(90, f"The shop calls it {self._shop_id}")
+        await stage.update(90, f"Created Shopify order {self._shop_id}")
         await self._store.save_shop_id(self._po_id, self._shop_id)
-        await stage.update(100, "Kept with the order")
+        await stage.update(100, "Synced to Shopify")
         stage.complete(purchaseOrderId=self._po_id, shopifyOrderId=self._shop_id)
 
     async def _image_attachment(self, stage: StepProgress) -> None:
@@ -311,7 +314,7 @@ class OrderJob:
             await self._skip(stage, "no line has an image")
             return
         await self._store.save_images(self._po_id, self._images)
-        await stage.update(100, f"{_count(len(self._images), 'image')} attached")
+        await stage.update(100, f"Attached {_count(len(self._images), 'image')}")
         stage.complete(lineItems=len(self._images))
 
     async def _background_image_processing(self, stage: StepProgress) -> None:
@@ -331,29 +334,30 @@ class OrderJob:
             for image in self._images:
                 nursery.start_soon(verify, image)
         good = sum(image.status == "verified" for image in seen)
-        await stage.update(100, f"{good} of {_count(len(seen), 'image')} verified")
+        await stage.update(100, f"Verified {good} of {_count(len(seen), 'image')}")
         stage.complete(lineItems=good)
 
     async def _status_update(self, stage: StepProgress) -> None:
         status = OrderStatus.COMPLETED if self._sync_failed is None else OrderStatus.SYNC_FAILED
-        await stage.update(100, f"The order is {status.value}")
+        await stage.update(100, f"Order status is {status.value}")
         stage.complete(
             lineItems=len(self._order.lines), purchaseOrderId=self._po_id, **_with_shop_id(self._shop_id)
         )
 
 
+# As existing frontends show them.
 _STAGE_MESSAGES: Final = {
-    "merchant_config": "Looking up the merchant",
-    "ai_parsing": "Reading the order",
-    "data_normalization": "Checking SKUs, currencies and totals",
-    "database_save": "Saving the order",
-    "ai_enrichment": "Describing the goods",
-    "product_draft_creation": "Drafting products that are new",
-    "shopify_payload": "Preparing it for the shop",
-    "shopify_sync": "Sending it to the shop",
+    "merchant_config": "Loading merchant configuration",
+    "ai_parsing": "AI parsing started",
+    "data_normalization": "Normalizing data",
+    "database_save": "Saving to database",
+    "ai_enrichment": "AI enrichment started",
+    "product_draft_creation": "Creating product drafts",
+    "shopify_payload": "Preparing Shopify payload",
+    "shopify_sync": "Syncing to Shopify",
     "image_attachment": "Attaching images",
-    "background_image_processing": "Looking at the images",
-    "status_update": "Recording the end",
+    "background_image_processing": "Processing images",
+    "status_update": "Updating order status",
 }
 
 

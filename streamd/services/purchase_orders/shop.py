@@ -113,8 +113,8 @@ class Shop:
 
         async def on_retry(notice: RetryNotice) -> None:
             await announce(
-                f"Try {notice.attempts} of {settings.retry.attempts}: {notice.failure.detail}; "
-                f"next in {notice.wait_seconds:.3g} s"
+                f"Attempt {notice.attempts} of {settings.retry.attempts} failed: {notice.failure.detail}; "
+                f"retrying in {notice.wait_seconds:.3g} s"
             )
 
         try:

@@ -67,7 +67,7 @@ async def test_transient_failures_are_retried_with_the_same_key(passing: Answer)
         requests = made[1].requests
     assert len(requests) == 3
     assert {request.headers["idempotency-key"] for request in requests} == {"po-1"}
-    assert [why.partition(":")[0] for why in made[2]] == ["Try 1 of 4", "Try 2 of 4"]
+    assert [why.partition(":")[0] for why in made[2]] == ["Attempt 1 of 4 failed", "Attempt 2 of 4 failed"]
 
 
 @pytest.mark.parametrize("status", [301, 400, 401, 404, 409, 422])
