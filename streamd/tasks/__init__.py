@@ -31,7 +31,19 @@ begins with a snapshot of one version and continues with the next.
 """
 
 from .kinds import Ended, Kind, Present, Work
-from .messages import as_number, make_message, make_snapshot, standard, step_fields, task_fields
+from .messages import (
+    COMPLETE,
+    EDUCATIONAL,
+    ERROR,
+    PROGRESS,
+    STATUS,
+    as_number,
+    make_message,
+    make_snapshot,
+    standard,
+    step_fields,
+    task_fields,
+)
 from .model import (
     Cause,
     Message,
@@ -52,6 +64,11 @@ from .tasks import Tasks, TaskView
 from .text_stream import TextStream
 
 __all__ = [
+    "COMPLETE",
+    "EDUCATIONAL",
+    "ERROR",
+    "PROGRESS",
+    "STATUS",
     "Cause",
     "ClaimedTask",
     "Ended",

@@ -20,7 +20,7 @@ from .checks import check_kind, check_lease_seconds, check_size, encode_json
 from .kinds import Kind
 from .messages import standard
 from .metrics import TaskMetrics
-from .model import Change, Message, Publication, Task
+from .model import Cause, Change, Message, Publication, Task
 from .operations import Operation
 from .publisher import OutboxPublisher
 from .reports import Completion
@@ -233,23 +233,32 @@ class TaskEngine:
     def present(self, task: Task, message: Message) -> tuple[Publication, ...]:
         """Build the events that publish a message, as the task's kind presents it.
 
-        If the kind fails, or its events cannot be published, the standard message is published.
+        If the kind fails, or its events cannot be published, the standard message is published under the
+        kind's event types; one that has its own types is then left without the snapshot of an ended task.
         """
         known = self.kinds.get(task.kind)
         if known is None or known.present is standard:
             return standard(task, message)
         try:
             publications = tuple(known.present(task, message))
-            _check_publications(task, publications)
+            if publications or not _is_last_snapshot(task, message):
+                _check_publications(task, publications)
         except Exception:  # noqa: BLE001 - a failure to present must not stop the work
             _log.exception("task_message_not_presented", task=task.id, kind=task.kind, type=message.type)
-            return standard(task, message)
+            if known.event_types and _is_last_snapshot(task, message):
+                return ()  # under a type of the kind's it might be taken for the last message
+            return standard(task, known.rename(message))
         return publications
 
-    def present_own(self, task: Task, message: Message) -> Message:
-        """Build a message for the task's own topic alone, as the task's kind presents it."""
-        [own] = [row.message for row in self.present(task, message) if row.topics[0] == task.topic]
-        return own
+    def present_snapshot(self, task: Task, message: Message) -> Message | None:
+        """Build the snapshot of a task as its kind presents it; None if the kind leaves it out."""
+        own = [row.message for row in self.present(task, message) if row.topics[0] == task.topic]
+        return own[0] if own else None
+
+    def present_end(self, task: Task, message: Message | None) -> Message | None:
+        """Return a stored last message under its kind's event types; an older streamd may have stored it."""
+        known = self.kinds.get(task.kind)
+        return message if known is None or message is None else known.rename(message)
 
     def bounds(self) -> tuple[Mapping[str, Bounds], Bounds]:
         """Return the limits for tasks that are kept: those by kind, and those of all other kinds."""
@@ -288,6 +297,11 @@ class TaskEngine:
         self.outbox.wake()
         if task.status.ended:
             self.on_end(task.id)
+
+
+def _is_last_snapshot(task: Task, message: Message) -> bool:
+    """Return True for the snapshot of an ended task, after which its last message follows."""
+    return message.cause is Cause.SNAPSHOT and task.status.ended
 
 
 def _check_publications(task: Task, publications: Sequence[Publication]) -> None:

@@ -1,6 +1,6 @@
 """Kinds of work: the properties that all tasks of one kind share."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -22,10 +22,10 @@ Exactly one of its publications has the task's own topic (``task.topic``), as it
 belongs to the task's stream. The others go to any other topics. All of them are stored with the change in one
 transaction and published in the order of the sequence, each at least once; see
 :class:`~streamd.tasks.publisher.OutboxPublisher`. For a snapshot (``Cause.SNAPSHOT``) only the publication on
-the task's own topic is used.
+the task's own topic is used. Without one for an ended task, a new stream has the task's last message alone.
 
-If the function raises or returns anything else, the standard message is published instead, and the failure is
-logged.
+If the function raises or returns anything else, the standard message is published instead under
+:attr:`Kind.event_types`, and the failure is logged.
 """
 
 Ended = Callable[[Task], Awaitable[None]]
@@ -51,6 +51,8 @@ class Kind:
             ``tuning.tasks.max_input_bytes``.
         compress_results: store results compressed; None for ``tasks.compress_results``.
         present: builds the events that publish a change.
+        event_types: the event types of the kind's streams, by the standard type that each replaces. Messages
+            that ``present`` did not build have them too, so that clients receive no other types.
         ended: acts on the end of a task.
         private: only this process creates tasks of the kind and checks their input; ``POST /tasks`` rejects
             them.
@@ -64,5 +66,10 @@ class Kind:
     max_input_bytes: int | None = None
     compress_results: bool | None = None
     present: Present = standard
+    event_types: Mapping[str, str] = attrs.field(factory=dict)
     ended: Ended | None = None
     private: bool = False
+
+    def rename(self, message: Message) -> Message:
+        """Return a message with the kind's event type in place of a standard one."""
+        return attrs.evolve(message, type=self.event_types.get(message.type, message.type))

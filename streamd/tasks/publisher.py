@@ -84,6 +84,7 @@ class OutboxPublisher:
         self._hub = hub
         self._limits = TaskEventLimits.of(limits)
         self._metrics = metrics
+        self._kinds = kinds
         self._endings = TaskEndings(store, kinds, metrics)
         self._wanted = trio.Event()
 
@@ -182,7 +183,9 @@ class OutboxPublisher:
                 return None
             given = row.message.data
             data = {name: given[name] for name in _REDUCED_FIELDS if name in given}
-            return self._make_draft(row, row.topics[:1], Message(_plain_type(row), data))
+            reduced = Message(_plain_type(row), data)
+            known = self._kinds.get(row.kind)
+            return self._make_draft(row, row.topics[:1], known.rename(reduced) if known else reduced)
 
     def _make_draft(self, row: Outgoing, topics: Sequence[str], message: Message) -> Draft:
         key = f"{row.task_id}:{row.version}"

@@ -34,7 +34,7 @@ class TaskSource:
         ENDING ─── last version sent, or cursor past it ──▶ OVER
            └──────── gap: snapshot of an ended task ─────────▲
 
-    The snapshot of an ended task is sent together with the task's last message.
+    The snapshot of an ended task is sent together with the task's last message, or left out by its kind.
 
     Coupling rules:
 
@@ -147,7 +147,9 @@ class TaskSource:
             self._over = True
 
     def _frames_of(self, view: TaskView) -> list[Frame]:
-        frames: list[Frame] = [UnloggedEvent(view.message.data, view.message.type, id=view.position)]
+        frames: list[Frame] = []
+        if view.message is not None:
+            frames.append(UnloggedEvent(view.message.data, view.message.type, id=view.position))
         if view.end is not None:
             self._over = True
             text, is_json = encode_data(view.end.data)

@@ -42,14 +42,14 @@ class TaskView:
 
     Args:
         task: the task.
-        message: its snapshot message.
+        message: its snapshot message; None if its kind leaves it out for an ended task.
         position: the snapshot's position in the log: all later events are not part of it.
         end: the message of its last version, once it has ended.
         published_id: the event of the task's version, which an earlier log may have given out.
     """
 
     task: Task
-    message: Message
+    message: Message | None
     position: EventId
     end: Message | None
     published_id: EventId
@@ -261,9 +261,9 @@ class Tasks(TaskEngine):
                     # An earlier log may have given out the position, also one whose clock was ahead.
                     return TaskView(
                         task=task,
-                        message=self.present_own(task, message),
+                        message=self.present_snapshot(task, message),
                         position=position if log.epoch <= position <= log.head else log.epoch,
-                        end=snapshot.end,
+                        end=self.present_end(task, snapshot.end),
                         published_id=position,
                     )
         raise Unavailable("the task's events are not published yet", retry_after_seconds=1)

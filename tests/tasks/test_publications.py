@@ -13,6 +13,7 @@ from streamd.events.settings import EventSettings
 from streamd.tasks import Cause, Kind, Message, Publication, Task, operations
 from streamd.tasks.store.memory import MemoryTaskStore
 from streamd.tasks.store.port import TaskStore
+from tests.support.stream_follower import follow
 from tests.support.task_rig import (
     FailingLog,
     ForgetfulStore,
@@ -240,8 +241,41 @@ async def test_a_kind_that_presents_wrongly_is_presented_by_the_standard(
         await rig.drained()
         check_history(await rig.published("t"), "t")
         assert await rig.published_on("audit:all") == []
-        view = await rig.tasks.view("t")
+        await rig.tasks.create("remote", id="unfinished")
+        view = await rig.tasks.view("unfinished")
+        assert view.message is not None
         assert (view.message.type, view.message.data["snapshot"]) == ("status", True)
+
+
+EVENT_TYPES = {"complete": "progress", "status": "progress", "educational": "progress"}
+
+
+@pytest.mark.parametrize("present", [_raising, lambda *_: [], lambda *_: None])
+async def test_a_kind_that_presents_wrongly_keeps_its_event_types(
+    autojump_clock: Clock, present: Any
+) -> None:
+    kind = Kind(name="remote", present=present, event_types=EVENT_TYPES)
+    async with run_rig(kinds=[kind]) as rig:
+        await work_through(rig)
+        await rig.drained()
+        assert {event.type for event in await rig.published("t")} == {"progress"}
+        view = await rig.tasks.view("t")
+        assert view.message is None, "the last message has the same type, and alone has the result"
+        assert view.end is not None
+        assert (view.end.type, view.end.data["result"]) == ("progress", {"n": 1})
+
+
+async def test_the_snapshot_of_an_ended_task_may_be_left_out(autojump_clock: Clock) -> None:
+    def present(task: Task, message: Message) -> list[Publication]:
+        if message.cause is Cause.SNAPSHOT and task.status.ended:
+            return []
+        return [Publication((task.topic,), message)]
+
+    async with run_rig(kinds=[Kind(name="remote", present=present)]) as rig:
+        await work_through(rig)
+        follower = await follow(rig, "t")
+        assert [message.type for message in follower.messages] == ["complete"]
+        assert follower.ended
 
 
 @pytest.mark.parametrize(

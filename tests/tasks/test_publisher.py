@@ -179,6 +179,22 @@ async def test_a_message_that_is_too_large_is_reduced(
         assert rig.metric("task_messages_reduced_total") == 4
 
 
+async def test_a_reduced_message_has_the_event_type_of_its_kind(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    def swell(task: Task, message: Message) -> list[Publication]:
+        return own(task, Message("progress", message.data | {"padding": "x" * 2000}))
+
+    kind = Kind(name="remote", present=swell, event_types={"complete": "progress"})
+    async with run_rig(kinds=[kind], limits=EventSettings(max_event_bytes=1000)) as rig:
+        await rig.tasks.create("remote", id="t", worker="w")
+        await rig.tasks.complete("t", {"n": 1})
+        await rig.drained()
+        events = await rig.published("t")
+        assert [event.type for event in events] == ["progress"] * 3
+        assert events[-1].value["status"] == "completed"
+
+
 @pytest.mark.parametrize("type", ["heartbeat", "two\nlines"])
 async def test_an_invalid_event_type_does_not_stop_the_outbox(
     autojump_clock: trio.testing.MockClock, type: str
@@ -209,7 +225,9 @@ async def test_a_kind_that_fails_to_present_gets_the_standard_message(
         await work_through(rig, "t")
         await rig.ended("t")
         check_history(await rig.published("t"), "t")
-        assert (await rig.tasks.view("t")).message.data["snapshot"] is True
+        view = await rig.tasks.view("t")
+        assert view.message is not None
+        assert view.message.data["snapshot"] is True
 
 
 # --- ids that are used again --------------------------------------------------------------------------
@@ -246,6 +264,7 @@ async def test_a_reused_id_publishes_its_own_events_despite_known_keys(
         assert len(again) == 8
         check_history(await rig.published("other"), "other")
         view = await rig.tasks.view("t")
+        assert view.message is not None
         assert (view.position, view.task.version) == (again[-1].id, 8)
 
 

@@ -1,10 +1,17 @@
 """The messages of an analysis: the standard messages in this service's shape."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
-from ...tasks import Cause, Message, Publication, Status, Task
+from ...tasks import COMPLETE, EDUCATIONAL, PROGRESS, STATUS, Cause, Message, Publication, Status, Task
 
 PREFIX: Final = "/api/brand-monitor"
+EVENT_TYPES: Final[Mapping[str, str]] = {
+    COMPLETE: PROGRESS,
+    EDUCATIONAL: PROGRESS,
+    STATUS: PROGRESS,
+}
+"""The service's event types for the standard ones; see :attr:`streamd.tasks.Kind.event_types`."""
 
 _PROGRESS_FIELDS: Final = ("taskId", "status", "progress", "stage", "message", "eta_seconds", "timestamp")
 _ERROR_FIELDS: Final = ("taskId", "status", "error", "code", "progress", "stage", "message", "timestamp")
@@ -13,16 +20,16 @@ _ERROR_FIELDS: Final = ("taskId", "status", "error", "code", "progress", "stage"
 def present(task: Task, message: Message) -> list[Publication]:
     """Publish each message as ``progress`` or ``error``, on the task's own topic.
 
-    The snapshot of an ended analysis is a ``status`` event. Its last message follows at once, so a client
-    that stops at the first ``progress`` with the status ``completed`` finds the result there.
+    An ended analysis has no snapshot: its last message alone says how it ended, so a client that stops at the
+    first ``progress`` with the status ``completed`` finds the result there.
     """
+    if message.cause is Cause.SNAPSHOT and task.status.ended:
+        return []
     return [Publication((task.topic,), _shape(task, message))]
 
 
 def _shape(task: Task, message: Message) -> Message:
     data = message.data
-    if message.cause is Cause.SNAPSHOT:
-        return Message("status" if task.status.ended else "progress", _pick(data, _PROGRESS_FIELDS))
     if task.status in (Status.FAILED, Status.CANCELLED):
         return Message("error", _pick(data, _ERROR_FIELDS))
     fields = _pick(data, _PROGRESS_FIELDS)

@@ -6,7 +6,7 @@ from ... import Service, Streamd
 from ...connections import Group
 from ...tasks import Kind
 from .job import KIND, AnalysisJob
-from .messages import present
+from .messages import EVENT_TYPES, present
 from .routes import make_blueprint
 from .settings import BrandMonitorSettings
 
@@ -38,6 +38,7 @@ def make(streamd: Streamd, settings: BrandMonitorSettings) -> Service:
         timeout_seconds=settings.timeout_seconds,
         max_input_bytes=settings.max_body_bytes,
         present=present,
+        event_types=EVENT_TYPES,
         private=True,
     )
     return Service(make_blueprint(streamd, settings, group), [kind])
