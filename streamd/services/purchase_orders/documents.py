@@ -56,7 +56,7 @@ def read_sheet(text: str, format: Format, limits: OrderLimits) -> Sheet:
     return read_csv(text, limits) if format is Format.CSV else read_json_order(text, limits)
 
 
-def read_json_order(text: str | bytes, limits: OrderLimits) -> Sheet:
+def read_json_order(text: str, limits: OrderLimits) -> Sheet:
     """Read a JSON order, ``{"currency": …, "lines": [{"sku": …, "quantity": …}]}``, or an array of lines.
 
     Names may be any synonyms accepted in CSV headers (``unitPrice``, ``unit_price``, ``Unit cost``).

@@ -37,17 +37,15 @@ class Sheet:
 
     rows: Sequence[Row]
     fields: Mapping[str, Cell] = attrs.field(factory=dict)  # of the whole order
-    unread: int = 0  # see :attr:`.order.Order.unread`
 
 
 def make_order(sheet: Sheet, limits: OrderLimits) -> Order:
     """Parse every cell of a sheet into an order.
 
     Raises:
+        InvalidBody: there are no lines.
         InvalidField: a value is invalid or missing; ``field`` is its location.
-        TooLarge: there are more lines than ``limits.max_lines``.
     """
-    check_count(len(sheet.rows), limits)
     if not sheet.rows:
         raise InvalidBody("the order has no lines", field="lines")
     mark = decimal_mark(
@@ -65,7 +63,6 @@ def make_order(sheet: Sheet, limits: OrderLimits) -> Order:
         currency=header.currency() or (total.currency if total else ""),
         total=total.value if total else None,
         note=header.text("note"),
-        unread=sheet.unread,
     )
 
 
@@ -83,10 +80,7 @@ def _make_line(number: int, row: Row, mark: str | None, limits: OrderLimits) -> 
     cells = _Cells(row.cells, mark, limits)
     sku, description = cells.text("sku"), cells.text("description")
     if not sku and not description:
-        raise InvalidField(
-            f"{row.location} needs a sku or a description",
-            field=f"{row.location}, sku" if row.location else "sku",
-        )
+        raise InvalidField(f"{row.location} needs a sku or a description", field=f"{row.location}, sku")
     price, total = cells.amount("unit_price"), cells.amount("total")
     currencies = {cells.currency(), *(amount.currency for amount in (price, total) if amount)} - {""}
     if len(currencies) > 1:
@@ -144,19 +138,16 @@ class _Cells:
         cell = self.cells[field]
         try:
             amount = self._read(cell)
+            if amount.value < 0:
+                raise AmountError(f"must not be negative, got {shown(cell.text)}")
+            return amount
         except AmountError as error:
             raise InvalidField(f"{cell.location} {error}", field=cell.location) from error
-        if amount.value < 0:
-            raise InvalidField(
-                f"{cell.location} must not be negative, got {shown(cell.text)}", field=cell.location
-            )
-        return amount
 
     def quantity(self, location: str) -> int:
+        cell = self.cells["quantity"]  # the readers refuse a row without one
         if not self.text("quantity"):
-            where = self.cells["quantity"].location if "quantity" in self.cells else f"{location}, quantity"
-            raise InvalidField(f"{location} has no quantity", field=where)
-        cell = self.cells["quantity"]
+            raise InvalidField(f"{location} has no quantity", field=cell.location)
         try:
             amount = self._read(cell)
             if amount.currency:
