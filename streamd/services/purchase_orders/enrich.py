@@ -39,15 +39,6 @@ _SMALL_WORDS: Final = frozenset(_GOODS["small_words"])
 _WORD: Final = re.compile(r"[^\W\d_]{2,}")
 
 
-@attrs.frozen
-class Enrichment:
-    """The enrichment of one line."""
-
-    category: str
-    tags: tuple[str, ...]
-    description: str
-
-
 class _EnrichedLine(msgspec.Struct):
     line: int
     category: str
@@ -59,8 +50,8 @@ class _EnrichedLines(msgspec.Struct):
     lines: list[_EnrichedLine]
 
 
-async def enrich_lines(generator: TextGenerator, lines: Sequence[OrderLine]) -> dict[int, Enrichment]:
-    """Enrich some lines with one prompt; return the valid enrichments by line number.
+async def enrich_lines(generator: TextGenerator, lines: Sequence[OrderLine]) -> list[OrderLine]:
+    """Enrich some lines with one prompt; a line without a valid entry in the answer stays as it is.
 
     Raises:
         GenerationFailed: the generator gave no answer.
@@ -71,11 +62,11 @@ async def enrich_lines(generator: TextGenerator, lines: Sequence[OrderLine]) -> 
     answer = await generate_text(
         generator, Prompt(purpose=PURPOSE, system=_SYSTEM, user=user, facts={"lines": facts})
     )
-    return read_answer(answer, {line.number for line in lines})
+    return read_answer(answer, lines)
 
 
-def read_answer(text: str, numbers: set[int]) -> dict[int, Enrichment]:
-    """Parse an answer about the lines of these numbers; the first entry per line wins, long texts are cut.
+def read_answer(text: str, lines: Sequence[OrderLine]) -> list[OrderLine]:
+    """Enrich lines by an answer about them; the first entry per line wins, long texts are cut.
 
     Raises:
         InvalidBody: the answer is not JSON of the expected shape.
@@ -84,15 +75,17 @@ def read_answer(text: str, numbers: set[int]) -> dict[int, Enrichment]:
         answer = msgspec.json.decode(cut_json(text), type=_EnrichedLines)
     except (msgspec.DecodeError, RecursionError) as error:
         raise InvalidBody(f"the text generator's answer is not valid: {error}") from error
-    found: dict[int, Enrichment] = {}
-    for line in answer.lines:
-        category = _tidy(line.category, _MAX_CATEGORY_CHARS)
-        if line.line in numbers and line.line not in found and category:
-            tags = dict.fromkeys(filter(None, (_tidy(tag, _MAX_TAG_CHARS).lower() for tag in line.tags)))
-            found[line.line] = Enrichment(
-                category, tuple(tags)[:_MAX_TAGS], _tidy(line.description, _MAX_DESCRIPTION_CHARS)
-            )
-    return found
+    found: dict[int, dict[str, Any]] = {}
+    for entry in answer.lines:
+        category = _tidy(entry.category, _MAX_CATEGORY_CHARS)
+        if entry.line not in found and category:
+            tags = dict.fromkeys(filter(None, (_tidy(tag, _MAX_TAG_CHARS).lower() for tag in entry.tags)))
+            found[entry.line] = {
+                "category": category,
+                "tags": tuple(tags)[:_MAX_TAGS],
+                "short_description": _tidy(entry.description, _MAX_DESCRIPTION_CHARS),
+            }
+    return [attrs.evolve(line, **found.get(line.number, {})) for line in lines]
 
 
 def _tidy(text: str, chars: int) -> str:

@@ -246,18 +246,9 @@ class OrderJob:
         for start in range(0, len(lines), _ENRICH_LINES_MAX):
             part = lines[start : start + _ENRICH_LINES_MAX]
             try:
-                found = await enrich_lines(self._tools.generator, part)
+                enriched += await enrich_lines(self._tools.generator, part)
             except StreamdError as error:
                 raise StepFailed(f"no descriptions were found: {error.detail}") from error
-            for line in part:
-                about = found.get(line.number)
-                enriched.append(
-                    line
-                    if about is None
-                    else attrs.evolve(
-                        line, category=about.category, tags=about.tags, short_description=about.description
-                    )
-                )
             done = len(enriched)
             if done < len(lines):
                 await stage.update(100 * done / len(lines), f"Enriched {done} of {len(lines)} line items")

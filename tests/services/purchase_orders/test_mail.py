@@ -297,12 +297,12 @@ def test_confidence_is_between_0_and_100(found: list[tuple[bool, bool, bool]], u
 
 async def test_the_rules_describe_goods() -> None:
     lines = [line(1, description="Blue ceramic mugs"), line(2, description="Zorbl"), line(3, sku="CHAIR-1")]
-    found = await enrich.enrich_lines(RULES, lines)
-    assert found[1].category == "Kitchen & Dining"
-    assert found[1].tags == ("blue", "ceramic", "mugs")
-    assert "blue" in found[1].description
-    assert found[2].category == "Other"
-    assert set(found) == {1, 2, 3}
+    mugs, unknown, chair = await enrich.enrich_lines(RULES, lines)
+    assert mugs.category == "Kitchen & Dining"
+    assert mugs.tags == ("blue", "ceramic", "mugs")
+    assert "blue" in mugs.short_description
+    assert unknown.category == "Other"
+    assert (chair.number, chair.sku, bool(chair.category)) == (3, "CHAIR-1", True)
 
 
 def test_only_valid_entries_of_an_answer_are_used() -> None:
@@ -311,6 +311,9 @@ def test_only_valid_entries_of_an_answer_are_used() -> None:
         ' "description": "A"}, {"line": 1, "category": "Again"}, {"line": 9, "category": "Unknown line"},'
         ' {"line": 2, "category": ""}]}'
     )
-    found = enrich.read_answer(answer, {1, 2})
-    assert set(found) == {1}
-    assert found[1] == enrich.Enrichment("Mugs", ("blue", "x"), "A")
+    lines = [line(1), line(2), line(3)]
+    assert enrich.read_answer(answer, lines) == [
+        line(1, category="Mugs", tags=("blue", "x"), short_description="A"),
+        line(2),
+        line(3),
+    ]
