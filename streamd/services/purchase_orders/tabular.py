@@ -28,6 +28,7 @@ def read_csv(text: str, limits: OrderLimits) -> Sheet:
     records = _records(text, delimiter)
     header_line, header = next(records, (1, []))
     fields = _read_header(header, f"line {header_line}", delimiter)
+    names = _names(header)
     rows: list[Row] = []
     for number, record in records:
         check_count(len(rows) + 1, limits)
@@ -38,15 +39,11 @@ def read_csv(text: str, limits: OrderLimits) -> Sheet:
                 + (" (is a value with a delimiter in it not quoted?)" if len(record) > len(header) else ""),
                 field=location,
             )
-        rows.append(
-            Row(
-                location,
-                {
-                    field: Cell(value, f"{location}, column {name}")
-                    for field, name, value in zip(fields, _names(header), record, strict=True)
-                },
-            )
-        )
+        cells = {
+            field: Cell(value, f"{location}, column {name}")
+            for field, name, value in zip(fields, names, record, strict=True)
+        }
+        rows.append(Row(location, cells))
     if not rows:
         raise InvalidBody("the CSV has a header and no lines below it", field="lines")
     return Sheet(rows)
