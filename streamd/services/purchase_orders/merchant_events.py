@@ -11,7 +11,7 @@ from typing import Any, Final, TypedDict, Unpack
 import structlog
 
 from ...errors import InvalidField, StreamdError
-from ...tasks import Cause, Message, Publication, StepStatus, Task
+from ...tasks import Cause, Message, Publication, StepStatus, Task, as_number
 from .identity import check_merchant
 from .order import STAGES
 
@@ -127,12 +127,11 @@ def _fields(ids: StageIds) -> dict[str, Any]:
     return {"stage": ids["stage"], "poId": ids["po_id"], "workflowId": ids["workflow_id"]}
 
 
-def _percent(value: float, field: str) -> float | int:
+def _percent(value: float, field: str) -> float:
     """Round a value from 0 to 100 to a tenth, and to an integer if it is whole."""
     if isinstance(value, bool) or not 0 <= value <= 100:
         raise InvalidField(f"{field} must be a number from 0 to 100, got {value!r}", field=field)
-    rounded = round(float(value), 1)
-    return int(rounded) if rounded.is_integer() else rounded
+    return as_number(float(value))
 
 
 # --- for programs -----------------------------------------------------------------------------------

@@ -1,16 +1,14 @@
 """The JSON bodies and answers of the purchase orders API, as ``/openapi.json`` shows them."""
 
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from ...events import format_time
 from ...http import MediaTypes
-from ...tasks import Task, as_number
+from ...tasks import Task, as_number, format_optional
 from .amounts import decimal_text
-from .order import STAGES, Format, Image, OrderLine
+from .order import STAGES, Format, Image, Order, OrderLine
 from .stored import StoredOrder
 
 Money = Annotated[str, Meta(description="An amount as text, exact to the digit.")]
@@ -151,7 +149,7 @@ def answer_order(stored: StoredOrder, task: Task | None) -> OrderAnswer:
         stored: the order.
         task: the task that processes it; None after its deletion.
     """
-    order = stored.order
+    order = stored.order or Order(lines=())
     images = {image.line: image for image in stored.images}
     return OrderAnswer(
         po_id=stored.po_id,
@@ -160,13 +158,13 @@ def answer_order(stored: StoredOrder, task: Task | None) -> OrderAnswer:
         status=stored.status.value,
         failed_stage=stored.stage or None,
         error=stored.error or None,
-        order_number=order.number if order else "",
-        supplier=order.supplier if order else "",
-        currency=order.currency if order else "",
-        total=None if order is None or order.total is None else decimal_text(order.total),
-        note=order.note if order else "",
+        order_number=order.number,
+        supplier=order.supplier,
+        currency=order.currency,
+        total=None if order.total is None else decimal_text(order.total),
+        note=order.note,
         confidence=None if stored.confidence is None else as_number(stored.confidence),
-        lines=[_answer_line(line, images.get(line.number)) for line in (order.lines if order else ())],
+        lines=[_answer_line(line, images.get(line.number)) for line in order.lines],
         warnings=[WarningAnswer(warning.field, warning.message) for warning in stored.warnings],
         skipped=_answer_stages(stored.skipped),
         failed=_answer_stages(stored.failed),
@@ -214,10 +212,6 @@ def _answer_workflow(task: Task | None) -> WorkflowAnswer:
         stage=task.step,
         message=task.message,
         error=task.error.detail if task.error else None,
-        started_at=_format(task.started_at),
-        ended_at=_format(task.ended_at),
+        started_at=format_optional(task.started_at),
+        ended_at=format_optional(task.ended_at),
     )
-
-
-def _format(moment: datetime | None) -> str | None:
-    return None if moment is None else format_time(moment)

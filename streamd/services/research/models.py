@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from ...events import format_time
-from ...tasks import Status, StepStatus, Task
+from ...tasks import Status, StepStatus, Task, format_optional
 from .query import ResearchQuery
 from .sources import Area
 
@@ -125,7 +125,7 @@ def present_session(task: Task, query: ResearchQuery) -> ResearchSession:
         **msgspec.structs.asdict(query),
         datasets=[step.name for step in task.steps],
         start_time=format_time(task.created_at),
-        end_time=format_time(task.ended_at) if task.ended_at is not None else None,
+        end_time=format_optional(task.ended_at),
         deadline=format_time(task.deadline),
         progress=round(task.progress, 1),
         message=task.message,
