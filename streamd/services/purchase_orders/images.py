@@ -16,6 +16,7 @@ import trio
 
 from ...outbound import FetchFailed, ResponseTooLarge, StreamedResponse, open_response
 from .order import Image
+from .settings import PurchaseOrderSettings
 
 MAX_URL_CHARS: Final = 2000
 _MAX_REDIRECTS: Final = 3
@@ -35,26 +36,24 @@ class ImageVerifier:
 
     Args:
         http: an HTTP client that does not follow redirects.
-        timeout_seconds: timeout for one image, all requests included (s).
-        max_bytes: maximum size of an image (bytes).
-        allow_private: also request private and loopback addresses.
+        settings: the timeout for one image, all requests included; the maximum size of an image; and the
+            permission to request private and loopback addresses.
     """
 
     http: httpx.AsyncClient
-    timeout_seconds: float
-    max_bytes: int
-    allow_private: bool = False
+    settings: PurchaseOrderSettings
 
     async def verify(self, image: Image) -> Image:
         """Return the image as verified, or as failed with the reason. Raises only when cancelled."""
-        reason = f"no answer within {self.timeout_seconds:g} s"
-        with trio.move_on_after(self.timeout_seconds):
+        settings = self.settings
+        reason = f"no answer within {settings.image_timeout_seconds:g} s"
+        with trio.move_on_after(settings.image_timeout_seconds):
             try:
                 return await self._verify(image)
             except ImageRefused as refused:
                 reason = str(refused)
             except ResponseTooLarge:
-                reason = f"larger than {self.max_bytes} bytes"
+                reason = f"larger than {settings.image_max_bytes} bytes"
             except FetchFailed as error:
                 reason = f"the server cannot be reached or broke off ({type(error.__cause__).__name__})"
             except httpx.InvalidURL:
@@ -81,7 +80,7 @@ class ImageVerifier:
         if response.status >= 400 and response.status not in _NO_HEAD:
             raise ImageRefused(f"the server answered {response.status}")
         if 200 <= response.status < 300:
-            response.check_length(self.max_bytes)
+            response.check_length(self.settings.image_max_bytes)
 
     async def _measure(self, image: Image, url: httpx.URL) -> Image:
         """Read an image, and return it with its type, size and digest."""
@@ -90,7 +89,7 @@ class ImageVerifier:
             if response.status != 200:
                 raise ImageRefused(f"the server answered {response.status}")
             digest, size, head = hashlib.sha256(), 0, b""
-            async for piece in response.pieces(max_bytes=self.max_bytes):
+            async for piece in response.pieces(max_bytes=self.settings.image_max_bytes):
                 size += len(piece)
                 if len(head) < _HEAD_BYTES:
                     head += piece[:_HEAD_BYTES]
@@ -125,7 +124,7 @@ class ImageVerifier:
         except (OSError, UnicodeError) as error:
             raise ImageRefused("its host is not known") from error
         addresses = [str(entry[4][0]) for entry in found]
-        if not self.allow_private and not all(is_public(address) for address in addresses):
+        if not self.settings.image_allow_private and not all(is_public(address) for address in addresses):
             raise ImageRefused("its host has a private or reserved address, which is not asked")
         return addresses[0].partition("%")[0]
 

@@ -58,12 +58,7 @@ def make(streamd: Streamd, settings: PurchaseOrderSettings) -> Service:
         store=store,
         generator=make_generator(streamd.settings.text, {**parsing.RULES, **enrich.RULES}),
         shop=Shop(to_shop, settings),
-        images=ImageVerifier(
-            to_images,
-            timeout_seconds=settings.image_timeout_seconds,
-            max_bytes=settings.image_max_bytes,
-            allow_private=settings.image_allow_private,
-        ),
+        images=ImageVerifier(to_images, settings),
         currencies=_read_currencies(settings),
     )
     kind = Kind(

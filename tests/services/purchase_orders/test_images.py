@@ -15,6 +15,7 @@ from streamd.services.purchase_orders.images import (
     media_type_of,
 )
 from streamd.services.purchase_orders.order import Image
+from streamd.services.purchase_orders.settings import PurchaseOrderSettings
 from tests.support.fake_server import Answer, FakeServer, fake_server, hang, raw, respond
 from tests.support.orders_rig import PNG
 
@@ -25,7 +26,8 @@ PICTURE = respond(200, PNG)
 @asynccontextmanager
 async def looking(*answers: Answer, allow: bool = True) -> AsyncIterator[tuple[ImageVerifier, FakeServer]]:
     async with fake_server(*answers) as server, httpx.AsyncClient(timeout=None, trust_env=False) as client:
-        yield ImageVerifier(client, timeout_seconds=5, max_bytes=1000, allow_private=allow), server
+        settings = PurchaseOrderSettings(image_max_bytes=1000, image_allow_private=allow)
+        yield ImageVerifier(client, settings), server
 
 
 def image(url: str) -> Image:
@@ -93,7 +95,8 @@ async def test_a_redirect_is_followed_and_checked() -> None:
 
 async def test_a_slow_server_times_out() -> None:
     async with fake_server(hang) as server, httpx.AsyncClient(timeout=None, trust_env=False) as client:
-        looker = ImageVerifier(client, timeout_seconds=0.05, max_bytes=1000, allow_private=True)
+        settings = PurchaseOrderSettings(image_timeout_seconds=0.05, image_allow_private=True)
+        looker = ImageVerifier(client, settings)
         seen = await looker.verify(image(server.url))
     assert (seen.status, seen.reason) == ("failed", "no answer within 0.05 s")
 
@@ -102,7 +105,7 @@ async def test_an_unreachable_server_fails_with_a_reason() -> None:
     async with looking(PICTURE) as (looker, server):
         url = server.url
     async with httpx.AsyncClient(trust_env=False) as client:
-        looker = ImageVerifier(client, timeout_seconds=5, max_bytes=1000, allow_private=True)
+        looker = ImageVerifier(client, PurchaseOrderSettings(image_allow_private=True))
         assert "cannot be reached" in (await looker.verify(image(url))).reason
 
 
