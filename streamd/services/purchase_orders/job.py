@@ -29,7 +29,7 @@ from .order import STAGES, Format, Image, Notice, Order, OrderLimits, OrderLine,
 from .parsing import confidence_of, describe_ungrounded, read_mail, ungrounded_lines
 from .settings import PurchaseOrderSettings
 from .sheet import make_order
-from .shop import Shop, SyncFailed, make_payload, read_order_id
+from .shop import Shop, SyncFailed, make_payload
 from .store import OrderStore
 
 KIND: Final = "purchase-order"
@@ -124,6 +124,7 @@ class OrderJob:
         self._confidence = 0.0
         self._warnings: tuple[Notice, ...] = ()
         self._images: tuple[Image, ...] = ()
+        self._payload = b""
         self._shop_id: str | None = None
         self._sync_failed: str | None = None
 
@@ -272,8 +273,8 @@ class OrderJob:
 
     async def _shopify_payload(self, stage: StepProgress) -> None:
         payload = make_payload(self._po_id, self._received.merchant_id, self._order)
-        encoded = msgspec.json.encode(payload)
-        await self._store.save_payload(self._po_id, encoded)
+        self._payload = msgspec.json.encode(payload)
+        await self._store.save_payload(self._po_id, self._payload)
         await stage.update(100, f"Prepared {_count(len(self._order.lines), 'line item')}")
         stage.complete(lineItems=len(self._order.lines))
 
@@ -281,17 +282,14 @@ class OrderJob:
         if not self._tools.settings.sync_url:
             await self._skip(stage, "no URL is configured to send orders to")
             return
-        payload = await self._store.payload(self._po_id)
-        assert payload is not None, "stored by the stage before"
         await stage.update(10, "Sending order to Shopify")
         try:
-            answer = await self._tools.shop.send(payload, self._po_id, partial(stage.update, 10))
+            answer = await self._tools.shop.send(self._payload, self._po_id, partial(stage.update, 10))
         except SyncFailed as failed:
             self._sync_failed = failed.detail
             raise StepFailed(failed.detail) from failed
         await stage.update(50, f"Shopify answered with status {answer.status}")
-        self._shop_id = read_order_id(answer.body)
-        assert self._shop_id is not None, "Shop.send checks the answer"
+        self._shop_id = answer.order_id
         await stage.update(90, f"Created Shopify order {self._shop_id}")
         await self._store.save_shop_id(self._po_id, self._shop_id)
         await stage.update(100, "Synced to Shopify")

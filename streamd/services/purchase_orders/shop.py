@@ -81,7 +81,7 @@ class ShopAnswer:
     """The answer of a shop that took the order."""
 
     status: int
-    body: bytes
+    order_id: str
 
 
 @attrs.frozen
@@ -159,9 +159,10 @@ class Shop:
         body = await response.read(max_bytes=self.settings.sync_max_answer_bytes)
         status = response.status
         if 200 <= status < 300:
-            if read_order_id(body) is None:
+            order_id = read_order_id(body)
+            if order_id is None:
                 raise AttemptFailed("the shop's answer has no order id")
-            return ShopAnswer(status, body)
+            return ShopAnswer(status, order_id)
         if status in _RETRIED_STATUSES or status >= 500:
             raise AttemptFailed(
                 f"the shop answered {status}", retry_after_seconds=response.retry_after_seconds

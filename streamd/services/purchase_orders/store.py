@@ -169,11 +169,6 @@ class OrderStore:
         """Save the shop's request."""
         await self._write("UPDATE po_orders SET payload = ? WHERE po_id = ?", payload, po_id)
 
-    async def payload(self, po_id: str) -> bytes | None:
-        """Read the shop's request; None if there is none yet."""
-        row = await self._read("SELECT payload FROM po_orders WHERE po_id = ?", po_id)
-        return row[0] if row else None
-
     async def save_shop_id(self, po_id: str, shopify_order_id: str) -> None:
         """Save the shop's id of an accepted order."""
         await self._write(
