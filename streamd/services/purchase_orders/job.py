@@ -19,14 +19,14 @@ import trio
 from ...errors import InvalidTransition, LeaseLost, StreamdError
 from ...tasks import Progress, Status, StepFailed, StepPlan, StepProgress, StepStatus, Task, WorkFailed, step
 from ...text import TextGenerator
-from .amounts import decimal_text
+from .amounts import decimal_text, shown
 from .documents import decode_text, read_sheet
 from .enrich import enrich_lines
 from .images import ImageVerifier
 from .merchant_events import ENDS_FROM_OUTSIDE, order_id_of
-from .normalize import normalize_order, without_price
+from .normalize import normalize_order
 from .order import STAGES, Format, Image, Notice, Order, OrderLimits, OrderLine, OrderStatus, ReceivedOrder
-from .parsing import confidence_of, describe_ungrounded, read_mail, ungrounded_lines
+from .parsing import confidence_of, read_mail, ungrounded_lines
 from .settings import PurchaseOrderSettings
 from .sheet import make_order
 from .shop import Shop, SyncFailed, make_payload
@@ -119,7 +119,6 @@ class OrderJob:
         self._store = tools.store
         self._received = received
         self._po_id = received.po_id
-        self._default_currency = ""
         self._order = Order(lines=())
         self._confidence = 0.0
         self._warnings: tuple[Notice, ...] = ()
@@ -186,10 +185,8 @@ class OrderJob:
     async def _merchant_config(self, stage: StepProgress) -> None:
         merchant_id = self._received.merchant_id
         number = await self._store.count_order(merchant_id, self._po_id)
-        self._default_currency = self._tools.currency_of(merchant_id)
-        await stage.update(
-            100, f"Order {number} of this merchant, in {self._default_currency} unless it names a currency"
-        )
+        currency = self._tools.currency_of(merchant_id)
+        await stage.update(100, f"Order {number} of this merchant, in {currency} unless it names a currency")
 
     async def _ai_parsing(self, stage: StepProgress) -> None:
         document, limits = self._received.document, self._tools.limits
@@ -213,10 +210,10 @@ class OrderJob:
         stage.complete(lineItems=len(order.lines), confidence=self._confidence)
 
     async def _data_normalization(self, stage: StepProgress) -> None:
-        normalized = normalize_order(self._order, self._default_currency)
+        normalized = normalize_order(self._order, self._tools.currency_of(self._received.merchant_id))
         self._order = normalized.order
         self._warnings += normalized.warnings
-        unpriced, total = without_price(self._order.lines), self._order.total
+        unpriced, total = sum(line.unit_price is None for line in self._order.lines), self._order.total
         await stage.update(
             100,
             f"Normalized {_count(len(self._order.lines), 'line item')}"
@@ -329,9 +326,9 @@ class OrderJob:
     async def _status_update(self, stage: StepProgress) -> None:
         status = OrderStatus.COMPLETED if self._sync_failed is None else OrderStatus.SYNC_FAILED
         await stage.update(100, f"Order status is {status.value}")
-        stage.complete(
-            lineItems=len(self._order.lines), purchaseOrderId=self._po_id, **_with_shop_id(self._shop_id)
-        )
+        stage.complete(lineItems=len(self._order.lines), purchaseOrderId=self._po_id)
+        if self._shop_id is not None:
+            stage.complete(shopifyOrderId=self._shop_id)
 
 
 # As existing frontends show them.
@@ -350,16 +347,13 @@ _STAGE_MESSAGES: Final = {
 }
 
 
-def _with_shop_id(shop_id: str | None) -> dict[str, str]:
-    return {} if shop_id is None else {"shopifyOrderId": shop_id}
-
-
 def _parsing_warnings(order: Order, ungrounded: frozenset[int]) -> Iterable[Notice]:
     if order.unread:
         yield Notice(field="body", message=f"{_count(order.unread, 'line')} of the text could not be read")
     for line in order.lines:
         if line.number in ungrounded:
-            yield Notice(field=line.location, message=describe_ungrounded(line))
+            named = shown(line.sku or line.description)
+            yield Notice(field=line.location, message=f"{named} has a figure that the text does not contain")
 
 
 def _count(number: int, noun: str) -> str:

@@ -1,7 +1,6 @@
 """Normalization of an order: SKUs, one currency, payable totals."""
 
 import unicodedata
-from collections.abc import Iterable
 from decimal import Decimal
 
 import attrs
@@ -114,8 +113,3 @@ def _tidy_price(price: Decimal, currency: str) -> Decimal:
     """Format a price with the currency's decimals, and with more only if they are not zero."""
     payable = to_minor(price, currency)
     return payable if payable == price else price.normalize()
-
-
-def without_price(lines: Iterable[OrderLine]) -> int:
-    """Count the lines without a price."""
-    return sum(line.unit_price is None for line in lines)

@@ -15,7 +15,7 @@ import trio
 
 from ...errors import RequestError, StreamdError
 from ...text import Prompt, Rules, TextGenerator
-from .amounts import AmountError, minor_unit, parse_amount, shown
+from .amounts import AmountError, minor_unit, parse_amount
 from .documents import read_json_order
 from .mail import NUMBER, compose_items, find_items
 from .order import Order, OrderLimits, OrderLine
@@ -168,8 +168,3 @@ def total_agrees(line: OrderLine, currency: str) -> bool:
     if line.total is None or line.unit_price is None:
         return True
     return abs(line.quantity * line.unit_price - line.total) <= minor_unit(currency)
-
-
-def describe_ungrounded(line: OrderLine) -> str:
-    """Build the warning about an ungrounded line."""
-    return f"{shown(line.sku or line.description)} has a figure that the text does not contain"
