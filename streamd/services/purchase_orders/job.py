@@ -25,7 +25,18 @@ from .enrich import enrich_lines
 from .images import ImageVerifier
 from .merchant_events import ENDS_FROM_OUTSIDE, order_id_of
 from .normalize import normalize_order
-from .order import STAGES, Format, Image, Notice, Order, OrderLimits, OrderLine, OrderStatus, ReceivedOrder
+from .order import (
+    STAGE_MESSAGES,
+    STAGES,
+    Format,
+    Image,
+    Notice,
+    Order,
+    OrderLimits,
+    OrderLine,
+    OrderStatus,
+    ReceivedOrder,
+)
 from .parsing import confidence_of, read_mail, ungrounded_lines
 from .settings import PurchaseOrderSettings
 from .sheet import make_order
@@ -165,7 +176,7 @@ class OrderJob:
     @asynccontextmanager
     async def _run_stage(self, name: str) -> AsyncIterator[StepProgress]:
         """Run a stage as a step; an error with a detail for clients fails the task with that detail."""
-        async with step(name, message=_STAGE_MESSAGES[name]) as stage:
+        async with step(name, message=STAGE_MESSAGES[name]) as stage:
             try:
                 yield stage
             except StepFailed as failed:
@@ -329,22 +340,6 @@ class OrderJob:
         stage.complete(lineItems=len(self._order.lines), purchaseOrderId=self._po_id)
         if self._shop_id is not None:
             stage.complete(shopifyOrderId=self._shop_id)
-
-
-# As existing frontends show them.
-_STAGE_MESSAGES: Final = {
-    "merchant_config": "Loading merchant configuration",
-    "ai_parsing": "AI parsing started",
-    "data_normalization": "Normalizing data",
-    "database_save": "Saving to database",
-    "ai_enrichment": "AI enrichment started",
-    "product_draft_creation": "Creating product drafts",
-    "shopify_payload": "Preparing Shopify payload",
-    "shopify_sync": "Syncing to Shopify",
-    "image_attachment": "Attaching images",
-    "background_image_processing": "Processing images",
-    "status_update": "Updating order status",
-}
 
 
 def _parsing_warnings(order: Order, ungrounded: frozenset[int]) -> Iterable[Notice]:

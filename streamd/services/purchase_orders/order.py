@@ -6,21 +6,24 @@ from typing import Final
 
 import attrs
 
-STAGES: Final = (
-    "merchant_config",
-    "ai_parsing",
-    "data_normalization",
-    "database_save",
-    "ai_enrichment",
-    "product_draft_creation",
-    "shopify_payload",
-    "shopify_sync",
-    "image_attachment",
-    "background_image_processing",
-    "status_update",
-)
-"""The stages in running order: merchant, parsing and saving; then the shop; then the images, which the shop
-does not need; then the final status."""
+STAGE_MESSAGES: Final = {
+    "merchant_config": "Loading merchant configuration",
+    "ai_parsing": "AI parsing started",
+    "data_normalization": "Normalizing data",
+    "database_save": "Saving to database",
+    "ai_enrichment": "AI enrichment started",
+    "product_draft_creation": "Creating product drafts",
+    "shopify_payload": "Preparing Shopify payload",
+    "shopify_sync": "Syncing to Shopify",
+    "image_attachment": "Attaching images",
+    "background_image_processing": "Processing images",
+    "status_update": "Updating order status",
+}
+"""The message of each stage's start, in running order: merchant, parsing and saving; then the shop; then the
+images, which the shop does not need; then the final status."""
+
+STAGES: Final = tuple(STAGE_MESSAGES)
+"""The names of the stages in running order."""
 
 
 class Format(StrEnum):
