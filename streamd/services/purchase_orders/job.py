@@ -8,7 +8,6 @@ the task cannot take the order for delivered.
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
@@ -32,6 +31,7 @@ from .order import (
     Image,
     Notice,
     Order,
+    OrderEnd,
     OrderLimits,
     OrderLine,
     OrderStatus,
@@ -70,16 +70,6 @@ class OrderTools:
     def limits(self) -> OrderLimits:
         """The limits on one order."""
         return OrderLimits(self.settings.max_lines, self.settings.max_field_chars)
-
-
-@attrs.frozen
-class OrderEnd:
-    """The end of an order."""
-
-    status: OrderStatus
-    at: datetime
-    stage: str = ""  # the stage that failed; empty without an error
-    error: str = ""
 
 
 def end_of(task: Task) -> OrderEnd | None:

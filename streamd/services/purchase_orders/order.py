@@ -1,5 +1,6 @@
 """The order and its parts, as the stages pass them on."""
 
+from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Final
@@ -103,15 +104,25 @@ class Notice:
     message: str
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen
 class ReceivedOrder:
     """A received order document."""
 
     po_id: str
     merchant_id: str
     workflow_id: str
-    format: Format
+    format: Format = attrs.field(converter=Format)
     document: bytes
+
+
+@attrs.frozen
+class OrderEnd:
+    """The end of an order."""
+
+    status: OrderStatus
+    at: datetime
+    stage: str = ""  # the stage that failed; empty without an error
+    error: str = ""
 
 
 @attrs.frozen(kw_only=True)

@@ -21,7 +21,7 @@ from .identity import OpenMerchant, check_merchant
 from .images import ImageVerifier
 from .job import KIND, OrderTools, end_of, process_order
 from .merchant_events import MerchantEvents, error_event, present, topic_of
-from .order import STAGES, OrderStatus
+from .order import STAGES, OrderEnd, OrderStatus
 from .routes import OrderRoutes, make_blueprint
 from .settings import PurchaseOrderSettings
 from .shop import Shop
@@ -99,9 +99,9 @@ def make(streamd: Streamd, settings: PurchaseOrderSettings) -> Service:
 
 async def _end_order(store: OrderStore, task: Task) -> None:
     """End the order of an ended task."""
-    po_id, end = await store.find_workflow(task.id), end_of(task)
-    if po_id is not None and end is not None:
-        await store.end(po_id, end.status, end.at, stage=end.stage, error=end.error)
+    end = end_of(task)
+    if end is not None:
+        await store.end(task.id, end)
 
 
 async def _recover(streamd: Streamd, store: OrderStore) -> None:
@@ -138,7 +138,7 @@ async def _interrupt(
     await streamd.publish(
         topic_of(merchant_id, event.type), event.data, type=event.type, idempotency_key=f"{po_id}:interrupted"
     )
-    await store.end(po_id, OrderStatus.FAILED, datetime.now(UTC), stage=STAGES[0], error=_INTERRUPTED)
+    await store.end(workflow_id, OrderEnd(OrderStatus.FAILED, datetime.now(UTC), STAGES[0], _INTERRUPTED))
 
 
 async def _find_task(streamd: Streamd, workflow_id: str) -> Task | None:

@@ -11,7 +11,7 @@ import msgspec
 from ...database import Database
 from ...errors import Unavailable
 from ...events import format_time
-from .order import Format, Image, Notice, Order, OrderLine, OrderStatus, ReceivedOrder
+from .order import Image, Notice, Order, OrderEnd, OrderLine, ReceivedOrder
 from .stored import StoredOrder, find_order, read_order
 from .tables import COMPONENT, MIGRATIONS
 
@@ -72,20 +72,11 @@ class OrderStore:
     async def document(self, po_id: str) -> ReceivedOrder | None:
         """Read the document of an order; None if it is not stored, or no longer."""
         row = await self._read(
-            "SELECT merchant_id, workflow_id, format, document FROM po_orders"
+            "SELECT po_id, merchant_id, workflow_id, format, document FROM po_orders"
             " WHERE po_id = ? AND document IS NOT NULL",
             po_id,
         )
-        if row is None:
-            return None
-        merchant_id, workflow_id, format, document = row
-        return ReceivedOrder(
-            po_id=po_id,
-            merchant_id=merchant_id,
-            workflow_id=workflow_id,
-            format=Format(format),
-            document=document,
-        )
+        return None if row is None else ReceivedOrder(*row)
 
     # --- merchants and their products -------------------------------------------------------------
 
@@ -190,22 +181,20 @@ class OrderStore:
             "INSERT OR REPLACE INTO po_stages VALUES (?, ?, ?, ?)", po_id, stage, outcome, reason
         )
 
-    async def end(
-        self, po_id: str, status: OrderStatus, at: datetime, *, stage: str = "", error: str = ""
-    ) -> None:
-        """Record the final status of an order, unless it has one already.
+    async def end(self, workflow_id: str, end: OrderEnd) -> None:
+        """Record the end of the order that a task processes, unless there is none, or it has ended already.
 
         The document is deleted if its content is stored.
         """
         await self._write(
             "UPDATE po_orders SET status = ?, stage = ?, error = ?, ended_at = ?,"
             " document = CASE WHEN saved_at IS NULL THEN document END"
-            " WHERE po_id = ? AND ended_at IS NULL",
-            status.value,
-            stage,
-            error,
-            format_time(at),
-            po_id,
+            " WHERE workflow_id = ? AND ended_at IS NULL",
+            end.status.value,
+            end.stage,
+            end.error,
+            format_time(end.at),
+            workflow_id,
         )
 
     # --- reading ----------------------------------------------------------------------------------
@@ -226,11 +215,6 @@ class OrderStore:
             ).fetchall()
 
         return await self._database.read(read)
-
-    async def find_workflow(self, workflow_id: str) -> str | None:
-        """Return the id of the order that a task processes; None if there is none."""
-        row = await self._read("SELECT po_id FROM po_orders WHERE workflow_id = ?", workflow_id)
-        return row[0] if row else None
 
     async def find(self, po_id: str, merchant_id: str) -> StoredOrder | None:
         """Read an order of a merchant; None if the merchant has no order of this id."""
