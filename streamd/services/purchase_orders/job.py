@@ -15,7 +15,8 @@ import attrs
 import msgspec
 import trio
 
-from ...errors import InvalidTransition, LeaseLost, StreamdError
+from ... import Streamd
+from ...errors import Gone, InvalidTransition, LeaseLost, NotFound, StreamdError
 from ...tasks import Progress, Status, StepFailed, StepPlan, StepProgress, StepStatus, Task, WorkFailed, step
 from ...text import TextGenerator
 from .amounts import decimal_text, shown
@@ -70,6 +71,14 @@ class OrderTools:
     def limits(self) -> OrderLimits:
         """The limits on one order."""
         return OrderLimits(self.settings.max_lines, self.settings.max_field_chars)
+
+
+async def find_task(streamd: Streamd, workflow_id: str) -> Task | None:
+    """Return the task that processes an order; None if it was deleted, or never created."""
+    try:
+        return await streamd.tasks.get(workflow_id, kind=KIND)
+    except (NotFound, Gone):
+        return None
 
 
 def end_of(task: Task) -> OrderEnd | None:

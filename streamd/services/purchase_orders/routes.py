@@ -12,128 +12,36 @@ from quart_trio.wrappers import TrioResponse
 
 from ... import Streamd
 from ...connections import Group
-from ...errors import Gone, NotFound, TooLarge, UnsupportedMediaType
+from ...errors import NotFound, TooLarge, UnsupportedMediaType
 from ...events import format_time
 from ...http import EventStream, EventStreamText, ResumeHeaders, document_problems, json_response, read_body
-from ...tasks import Task
 from . import models
 from .documents import decode_text, read_sheet
 from .identity import PARAMETER, MerchantIdentity
-from .job import KIND, STEPS, OrderTools, end_of
+from .job import KIND, STEPS, OrderTools, end_of, find_task
 from .merchant_events import order_id_of, topics_of
 from .normalize import normalize_order
 from .order import Format, OrderLimits, ReceivedOrder
 from .sheet import make_order
+from .store import OrderStore
 
 _TEXT_LINES_PER_ITEM: Final = 4  # lines of a plain text per line item: greetings and blank lines included
 _ID_BYTES: Final = 12
 
 
-@attrs.frozen
-class OrderRoutes:
-    """The views of the service, and the parts they use."""
+def make_blueprint(
+    streamd: Streamd, tools: OrderTools, identity: MerchantIdentity, group: Group
+) -> Blueprint:
+    """Build the routes of the service.
 
-    streamd: Streamd
-    tools: OrderTools
-    identity: MerchantIdentity
-    group: Group
-
-    async def receive(self) -> TrioResponse:
-        """Store an order and start its job. An order that is plainly invalid is refused first."""
-        settings = self.tools.settings
-        merchant_id = self.identity.merchant(request)
-        format = _parse_format(request.mimetype)
-        body = await read_body(max_bytes=settings.max_body_bytes)
-        text = decode_text(body, request.mimetype_params.get("charset", ""))
-        await self._check(text, format, merchant_id)
-        workflow_id = secrets.token_hex(_ID_BYTES)
-        received = ReceivedOrder(
-            po_id=order_id_of(workflow_id),
-            merchant_id=merchant_id,
-            workflow_id=workflow_id,
-            format=format,
-            document=text.encode(),
-        )
-        cursor = self.streamd.head
-        with trio.CancelScope(shield=True):  # an order must not be stored without its task
-            await self._start(received)
-        query = {PARAMETER: merchant_id} if PARAMETER in request.args else {}
-        status_url = f"/api/purchase-orders/{received.po_id}"
-        accepted = models.AcceptedOrder(
-            po_id=received.po_id,
-            workflow_id=received.workflow_id,
-            status_url=status_url + (f"?{urlencode(query)}" if query else ""),
-            events_url=f"/api/realtime/events?{urlencode({**query, 'last_event_id': cursor})}",
-        )
-        return json_response(accepted, 202, {"Location": accepted.status_url})
-
-    async def _check(self, text: str, format: Format, merchant_id: str) -> None:
-        """Refuse an order that cannot be parsed.
-
-        Raises:
-            InvalidBody, InvalidField, TooLarge: the reason; ``field`` is the location.
-        """
-        limits = self.tools.limits
-        if format is Format.TEXT:
-            max_lines = _TEXT_LINES_PER_ITEM * limits.max_lines
-            if text.count("\n") > max_lines:
-                raise TooLarge(f"the text may have at most {max_lines} lines", field="body")
-            return
-        currency = self.tools.currency_of(merchant_id)
-        await trio.to_thread.run_sync(_parse_all, text, format, limits, currency)
-
-    async def _start(self, received: ReceivedOrder) -> None:
-        store = self.tools.store
-        store.starting.add(received.po_id)
-        try:
-            await store.receive(received)
-            try:
-                await self.streamd.tasks.create(
-                    KIND,
-                    id=received.workflow_id,
-                    owner=received.merchant_id,
-                    input={"poId": received.po_id},
-                    steps=STEPS,
-                    message="The order is received",
-                )
-            except BaseException:
-                await store.forget(received.po_id)
-                raise
-        finally:
-            store.starting.discard(received.po_id)
-
-    async def show(self, po_id: str) -> TrioResponse:
-        """Return an order of the caller's merchant."""
-        merchant_id = self.identity.merchant(request)
-        stored = await self.tools.store.find(po_id, merchant_id)
-        if stored is None:
-            raise NotFound(f"there is no purchase order {po_id[:128]!r}", field="poId")
-        task = await self._task(stored.workflow_id)
-        end = end_of(task) if task is not None and not stored.status.ended else None
-        if end is not None:  # it is published a moment before it is recorded with the order
-            stored = attrs.evolve(
-                stored, status=end.status, stage=end.stage, error=end.error, ended_at=format_time(end.at)
-            )
-        return json_response(models.answer_order(stored, task))
-
-    async def _task(self, workflow_id: str) -> Task | None:
-        try:
-            return await self.streamd.tasks.get(workflow_id, kind=KIND)
-        except (NotFound, Gone):
-            return None
-
-    def follow(self) -> EventStream:
-        """Stream the events of the caller's merchant only."""
-        return EventStream(
-            topics_of(self.identity.merchant(request)),
-            heartbeat_seconds=self.tools.settings.stream.heartbeat_seconds,
-            group=self.group,
-        )
-
-
-def make_blueprint(views: OrderRoutes) -> Blueprint:
-    """Build the routes of the service."""
+    Args:
+        streamd: creates and finds the tasks.
+        tools: the parts that the routes share with the jobs.
+        identity: identifies the merchant of a request.
+        group: admits the streams.
+    """
     blueprint = Blueprint("streamd_purchase_orders", __name__)
+    settings, store = tools.settings, tools.store
 
     @blueprint.post("/api/purchase-orders")
     @document_querystring(models.MerchantQuery)
@@ -142,7 +50,31 @@ def make_blueprint(views: OrderRoutes) -> Blueprint:
     @document_problems(400, 413, 415, 503)
     async def receive_order() -> TrioResponse:
         """Send an order as CSV, JSON or plain text; its stages are events of its merchant."""
-        return await views.receive()
+        merchant_id = identity.merchant(request)
+        format = _parse_format(request.mimetype)
+        body = await read_body(max_bytes=settings.max_body_bytes)
+        text = decode_text(body, request.mimetype_params.get("charset", ""))
+        await _check(text, format, tools.limits, tools.currency_of(merchant_id))
+        workflow_id = secrets.token_hex(_ID_BYTES)
+        received = ReceivedOrder(
+            po_id=order_id_of(workflow_id),
+            merchant_id=merchant_id,
+            workflow_id=workflow_id,
+            format=format,
+            document=text.encode(),
+        )
+        cursor = streamd.head
+        with trio.CancelScope(shield=True):  # an order must not be stored without its task
+            await _start(streamd, store, received)
+        query = {PARAMETER: merchant_id} if PARAMETER in request.args else {}
+        status_url = f"/api/purchase-orders/{received.po_id}"
+        accepted = models.AcceptedOrder(
+            po_id=received.po_id,
+            workflow_id=workflow_id,
+            status_url=status_url + (f"?{urlencode(query)}" if query else ""),
+            events_url=f"/api/realtime/events?{urlencode({**query, 'last_event_id': cursor})}",
+        )
+        return json_response(accepted, 202, {"Location": accepted.status_url})
 
     @blueprint.get("/api/purchase-orders/<po_id>")
     @document_querystring(models.MerchantQuery)
@@ -150,7 +82,16 @@ def make_blueprint(views: OrderRoutes) -> Blueprint:
     @document_problems(400, 404)
     async def show_order(po_id: str) -> TrioResponse:
         """Return an order with its lines and its status."""
-        return await views.show(po_id)
+        stored = await store.find(po_id, identity.merchant(request))
+        if stored is None:
+            raise NotFound(f"there is no purchase order {po_id[:128]!r}", field="poId")
+        task = await find_task(streamd, stored.workflow_id)
+        end = end_of(task) if task is not None and not stored.status.ended else None
+        if end is not None:  # it is published a moment before it is recorded with the order
+            stored = attrs.evolve(
+                stored, status=end.status, stage=end.stage, error=end.error, ended_at=format_time(end.at)
+            )
+        return json_response(models.answer_order(stored, task))
 
     @blueprint.get("/api/realtime/events")
     @document_querystring(models.StreamQuery)
@@ -159,9 +100,48 @@ def make_blueprint(views: OrderRoutes) -> Blueprint:
     @document_problems(400, 429, 503)
     async def follow_merchant() -> EventStream:
         """Stream the events of a merchant's orders: `stage`, `progress`, `completion`, `error`."""
-        return views.follow()
+        return EventStream(
+            topics_of(identity.merchant(request)),
+            heartbeat_seconds=settings.stream.heartbeat_seconds,
+            group=group,
+        )
 
     return blueprint
+
+
+async def _check(text: str, format: Format, limits: OrderLimits, currency: str) -> None:
+    """Refuse an order that is plainly invalid, before it is stored.
+
+    Raises:
+        InvalidBody, InvalidField, TooLarge: the reason; ``field`` is the location.
+    """
+    if format is not Format.TEXT:
+        await trio.to_thread.run_sync(_parse_all, text, format, limits, currency)
+        return
+    max_lines = _TEXT_LINES_PER_ITEM * limits.max_lines
+    if text.count("\n") > max_lines:
+        raise TooLarge(f"the text may have at most {max_lines} lines", field="body")
+
+
+async def _start(streamd: Streamd, store: OrderStore, received: ReceivedOrder) -> None:
+    """Store an order and create its task, or neither."""
+    store.starting.add(received.po_id)
+    try:
+        await store.receive(received)
+        try:
+            await streamd.tasks.create(
+                KIND,
+                id=received.workflow_id,
+                owner=received.merchant_id,
+                input={"poId": received.po_id},
+                steps=STEPS,
+                message="The order is received",
+            )
+        except BaseException:
+            await store.forget(received.po_id)
+            raise
+    finally:
+        store.starting.discard(received.po_id)
 
 
 def _parse_format(mimetype: str) -> Format:

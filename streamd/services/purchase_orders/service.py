@@ -12,17 +12,17 @@ from quart.blueprints import BlueprintSetupState
 
 from ... import Service, Streamd
 from ...connections import Group
-from ...errors import ConfigError, Gone, InvalidField, NotFound, StreamdError
+from ...errors import ConfigError, InvalidField, StreamdError
 from ...tasks import Kind, Task
 from ...text import make_generator
 from . import enrich, parsing
 from .amounts import CURRENCIES
 from .identity import OpenMerchant, check_merchant
 from .images import ImageVerifier
-from .job import KIND, OrderTools, end_of, process_order
+from .job import KIND, OrderTools, end_of, find_task, process_order
 from .merchant_events import MerchantEvents, error_event, present, topic_of
 from .order import STAGES, OrderEnd, OrderStatus
-from .routes import OrderRoutes, make_blueprint
+from .routes import make_blueprint
 from .settings import PurchaseOrderSettings
 from .shop import Shop
 from .store import OrderStore
@@ -74,8 +74,7 @@ def make(streamd: Streamd, settings: PurchaseOrderSettings) -> Service:
         max_connections=settings.stream.max_connections,
         max_lifetime_seconds=settings.stream.max_lifetime_seconds,
     )
-    routes = OrderRoutes(streamd, tools, OpenMerchant(settings.default_merchant), group)
-    blueprint = make_blueprint(routes)
+    blueprint = make_blueprint(streamd, tools, OpenMerchant(settings.default_merchant), group)
 
     def offer_events(state: BlueprintSetupState) -> None:
         state.app.extensions[MERCHANT_EVENTS] = events
@@ -119,7 +118,7 @@ async def _recover(streamd: Streamd, store: OrderStore) -> None:
             for _, po_id, merchant_id, workflow_id in orders:
                 if po_id in store.starting:  # received by this process; its task is being created
                     continue
-                task = await _find_task(streamd, workflow_id)
+                task = await find_task(streamd, workflow_id)
                 if task is None:
                     await _interrupt(streamd, store, po_id, merchant_id, workflow_id)
                 elif task.status.ended:
@@ -139,13 +138,6 @@ async def _interrupt(
         topic_of(merchant_id, event.type), event.data, type=event.type, idempotency_key=f"{po_id}:interrupted"
     )
     await store.end(workflow_id, OrderEnd(OrderStatus.FAILED, datetime.now(UTC), STAGES[0], _INTERRUPTED))
-
-
-async def _find_task(streamd: Streamd, workflow_id: str) -> Task | None:
-    try:
-        return await streamd.tasks.get(workflow_id)
-    except (NotFound, Gone):
-        return None
 
 
 # --- settings -----------------------------------------------------------------------------------
