@@ -20,8 +20,8 @@ STAGE_MESSAGES: Final = {
     "background_image_processing": "Processing images",
     "status_update": "Updating order status",
 }
-"""The message of each stage's start, in running order: merchant, parsing and saving; then the shop; then the
-images, which the shop does not need; then the final status."""
+"""The message of each stage's start, as existing frontends show it, in running order: merchant, parsing and
+saving; then the shop; then the images, which the shop does not need; then the final status."""
 
 STAGES: Final = tuple(STAGE_MESSAGES)
 """The names of the stages in running order."""
