@@ -135,7 +135,7 @@ class NoResult(RequestError):
 
 
 class IdempotencyConflict(RequestError):
-    """The same publisher has used the idempotency key with other content."""
+    """The idempotency key was used before with other content."""
 
     code = "idempotency-conflict"
     status = 409

@@ -15,6 +15,7 @@ import trio
 from ..errors import InvalidField, LeaseLost
 from ..events import EventSettings
 from ..hub import Hub
+from ..idempotency import IdempotencyKey
 from . import operations
 from .checks import check_kind, check_lease_seconds, check_size, encode_json
 from .kinds import Kind
@@ -176,14 +177,18 @@ class TaskEngine:
         self._note(before[0], made)
         return task
 
-    async def store_new(self, changes: Sequence[Change], raw_input: bytes) -> Task:
-        """Store a new task, and wake the claims that wait for one.
+    async def store_new(
+        self, changes: Sequence[Change], raw_input: bytes, key: IdempotencyKey | None = None
+    ) -> Task:
+        """Store a new task, and wake the claims that wait for one; or return the task of its key.
 
         Args:
             changes: the task's creation, and any changes that follow it at once.
             raw_input: the task's input, JSON.
+            key: the idempotency key, if it has one.
 
         Raises:
+            IdempotencyConflict: the task of the key was made from other content.
             TaskExists: the id is taken.
             Unavailable: the kind has the maximum number of unfinished tasks.
         """
@@ -191,12 +196,15 @@ class TaskEngine:
         task = changes[-1].task
         known = self.kinds.get(task.kind)
         began = time.perf_counter()
-        await self.store.create(
+        stored = await self.store.create(
             changes,
             raw_input=raw_input,
             max_unfinished=(known and known.max_kept) or self.settings.max_per_kind,
+            key=key,
         )
         self.metrics.store_seconds.observe(time.perf_counter() - began)
+        if stored is not None:
+            return stored
         self.outbox.positions.forget(task.id)
         self._note(None, changes)
         if task.status is Status.PENDING:

@@ -12,6 +12,7 @@ import trio
 
 from ..errors import InvalidField, NoResult, NotFound, NotReady, Unavailable
 from ..events import EventId
+from ..idempotency import IdempotencyKey
 from . import operations
 from .checks import (
     check_id,
@@ -70,8 +71,14 @@ class Tasks(TaskEngine):
         message: str = "",
         worker: str | None = None,
         lease_seconds: float | None = None,
+        idempotency_key: str | None = None,
     ) -> Task:
         """Create a task. The runner starts it if its kind works in this process.
+
+        A call with the key of a task that is kept returns that task, as it is now, also while the kind has
+        the maximum number of tasks. A key belongs to its owner and, for a private kind, to the kind; all
+        other kinds share their keys. The content that must be the same is the chosen id and the input, which
+        a private kind makes from the request; for other kinds it is every argument.
 
         Args:
             kind: the name of its kind.
@@ -84,11 +91,14 @@ class Tasks(TaskEngine):
             worker: the name of the caller, who starts the task at once and reports by its lease; None leaves
                 it pending.
             lease_seconds: the duration of that lease (s).
+            idempotency_key: marks retries of one request, see :mod:`streamd.idempotency`; None: every call
+                creates a task.
 
         Raises:
             InvalidField: a value is invalid.
             TooLarge: a value exceeds a limit.
             TaskExists: the id is taken.
+            IdempotencyConflict: a task was created under the key with other content.
             Unavailable: the kind has the maximum number of unfinished tasks.
         """
         known = self.kinds.get(check_kind(kind))
@@ -111,11 +121,18 @@ class Tasks(TaskEngine):
         if max_input_bytes is None:
             max_input_bytes = self.settings.max_input_bytes
         raw_input = encode_json(input, "input", max_input_bytes)
+        key = None
+        if idempotency_key is not None:
+            content: tuple[Any, ...] = (id, input)
+            if known is None or not known.private:
+                content += (kind, steps, timeout_seconds, message, worker, lease_seconds)
+            scope = kind if known is not None and known.private else ""
+            key = IdempotencyKey.create(idempotency_key, content, scope=f"{scope}/{owner}")
         changes = [created]
         if worker is not None:
             lease = self.new_lease(worker, lease_seconds)
             changes.append(operations.start(created.task, self.now(), **lease))
-        return await self.store_new(changes, raw_input)
+        return await self.store_new(changes, raw_input, key)
 
     async def get(self, task_id: str, *, kind: str | None = None) -> Task:
         """Return a task.

@@ -145,3 +145,15 @@ async def test_a_task_of_the_first_schema_goes_on(tmp_path: Path) -> None:
             await rig.tasks.complete(task.id, 1)
             await rig.ended(task.id)
             check_history(await rig.published(task.id), task.id)
+
+
+async def test_a_file_of_the_schema_before_takes_idempotency_keys(tmp_path: Path) -> None:
+    path = str(tmp_path / "tasks.db")
+    before = Database(path)
+    before.require(COMPONENT, MIGRATIONS[:2])
+    async with open_database(before):
+        pass
+    async with open_sqlite(path) as store:
+        rig = make_rig(store=store, now=SetClock())
+        task = await rig.tasks.create("k", idempotency_key="key")
+        assert await rig.tasks.create("k", idempotency_key="key") == task

@@ -10,6 +10,7 @@ import attrs
 import trio
 
 from ...events import EventId
+from ...idempotency import IdempotencyKey
 from ..model import Change, Message, Task
 from ..operations import Operation
 from ..states import Status
@@ -33,6 +34,7 @@ class _Record:
 
     task: Task
     raw_input: bytes
+    key: IdempotencyKey | None = None
     text: list[str] = attrs.field(factory=list)
     result: bytes | None = None
     published_version: int = 0
@@ -47,15 +49,25 @@ class MemoryTaskStore:
 
     def __init__(self) -> None:
         self._records: dict[str, _Record] = {}
+        self._keys: dict[tuple[str, str], tuple[bytes, _Record]] = {}  # fingerprint and record, by key
         self._outbox: dict[tuple[str, int, int], Outgoing] = {}  # by task, version and part
         self._ending: dict[str, None] = {}  # tasks whose last row is published and kept
         self._tombstones: OrderedDict[str, datetime] = OrderedDict()  # deleted tasks, by time of deletion
 
     async def create(
-        self, changes: Sequence[Change], *, raw_input: bytes = b"null", max_unfinished: int
-    ) -> None:
+        self,
+        changes: Sequence[Change],
+        *,
+        raw_input: bytes = b"null",
+        max_unfinished: int,
+        key: IdempotencyKey | None = None,
+    ) -> Task | None:
         await trio.lowlevel.checkpoint()
         task = changes[0].task
+        if key is not None and (key.scope, key.text) in self._keys:
+            fingerprint, record = self._keys[key.scope, key.text]
+            key.check(fingerprint)
+            return record.task
         if task.id in self._records or task.id in self._tombstones:
             raise taken(task.id)
         unfinished = sum(
@@ -64,8 +76,11 @@ class MemoryTaskStore:
         )
         if unfinished >= max_unfinished:
             raise too_many(task.kind, max_unfinished)
-        self._records[task.id] = _Record(task, raw_input)
-        self._apply(self._records[task.id], changes)
+        record = self._records[task.id] = _Record(task, raw_input, key)
+        if key is not None:
+            self._keys[key.scope, key.text] = key.fingerprint, record
+        self._apply(record, changes)
+        return None
 
     async def change(self, task_id: str, operation: Operation) -> Task:
         await trio.lowlevel.checkpoint()
@@ -197,7 +212,9 @@ class MemoryTaskStore:
                     expired.append(task)
                     kept -= 1
         for task in expired:
-            del self._records[task.id]
+            key = self._records.pop(task.id).key
+            if key is not None:
+                del self._keys[key.scope, key.text]
             self._tombstones[task.id] = now
         while self._tombstones and (
             len(self._tombstones) > max_tombstones

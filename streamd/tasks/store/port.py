@@ -8,6 +8,7 @@ import attrs
 
 from ...errors import Gone, NotFound, TaskExists, Unavailable
 from ...events import EventId
+from ...idempotency import IdempotencyKey
 from ..model import Change, Message, Task
 from ..operations import Operation
 from ..states import Status
@@ -117,16 +118,27 @@ class TaskStore(Protocol):
         """The guarantee for an acknowledged change, as a sentence for people."""
 
     async def create(
-        self, changes: Sequence[Change], *, raw_input: bytes = b"null", max_unfinished: int
-    ) -> None:
-        """Store a new task.
+        self,
+        changes: Sequence[Change],
+        *,
+        raw_input: bytes = b"null",
+        max_unfinished: int,
+        key: IdempotencyKey | None = None,
+    ) -> Task | None:
+        """Store a new task, unless there is one of its idempotency key.
 
         Args:
             changes: the task's creation, and any changes that follow it at once.
             raw_input: the task's input, JSON.
             max_unfinished: maximum number of pending and running tasks of this kind.
+            key: stored with the task, and deleted with it; None for a task without a key.
+
+        Returns:
+            The task that was stored under the key before, in its current state; nothing is changed, and the
+            checks of a new task do not apply. None if the task was stored.
 
         Raises:
+            IdempotencyConflict: the task of the key was made from other content.
             TaskExists: the id is taken.
             Unavailable: the kind has the maximum number of unfinished tasks.
         """

@@ -77,4 +77,14 @@ MIGRATIONS: Final = (
         '$.stage', '$.raw_input'
     ) AS BLOB);
     """,
+    # The idempotency keys of the requests that created tasks.
+    """
+    CREATE TABLE task_keys (
+        task INTEGER PRIMARY KEY REFERENCES tasks (seq) ON DELETE CASCADE,
+        scope TEXT NOT NULL,                -- kind and owner, see Tasks.create
+        key TEXT NOT NULL,
+        fingerprint BLOB NOT NULL,          -- of the request's content
+        UNIQUE (scope, key)
+    );
+    """,
 )

@@ -14,6 +14,7 @@ import msgspec
 
 from ...database import Database
 from ...events import EventId
+from ...idempotency import IdempotencyKey
 from ..model import Change, Message, Task, topic_of
 from ..operations import Operation
 from ..states import Status
@@ -60,11 +61,18 @@ class SQLiteTaskStore:
         database.require(COMPONENT, MIGRATIONS)
 
     async def create(
-        self, changes: Sequence[Change], *, raw_input: bytes = b"null", max_unfinished: int
-    ) -> None:
+        self,
+        changes: Sequence[Change],
+        *,
+        raw_input: bytes = b"null",
+        max_unfinished: int,
+        key: IdempotencyKey | None = None,
+    ) -> Task | None:
         task = changes[0].task
 
-        def create(db: apsw.Connection) -> None:
+        def create(db: apsw.Connection) -> Task | None:
+            if key is not None and (stored := _find_by_key(db, key)) is not None:
+                return stored
             known = "SELECT 1 FROM tasks WHERE id = ? UNION ALL SELECT 1 FROM tasks_gone WHERE id = ?"
             if _one(db, known, task.id, task.id):
                 raise taken(task.id)
@@ -80,9 +88,14 @@ class SQLiteTaskStore:
             )
             seq = db.last_insert_rowid()
             db.execute("INSERT INTO task_inputs VALUES (?, ?)", (seq, raw_input))
+            if key is not None:
+                db.execute(
+                    "INSERT INTO task_keys VALUES (?, ?, ?, ?)", (seq, key.scope, key.text, key.fingerprint)
+                )
             _apply(db, seq, changes)
+            return None
 
-        await self._database.write(create)
+        return await self._database.write(create)
 
     async def change(self, task_id: str, operation: Operation) -> Task:
         def change(db: apsw.Connection) -> Task:
@@ -285,6 +298,20 @@ def _find(db: apsw.Connection, task_id: str) -> tuple[int, Task]:
         gone = _one(db, "SELECT 1 FROM tasks_gone WHERE id = ?", task_id)
         raise missing(task_id, was_there=gone is not None)
     return row[0], _task(row)
+
+
+def _find_by_key(db: apsw.Connection, key: IdempotencyKey) -> Task | None:
+    row = _one(
+        db,
+        f"SELECT fingerprint, {_COLUMNS} FROM task_keys JOIN tasks ON tasks.seq = task_keys.task"
+        " WHERE scope = ? AND key = ?",
+        key.scope,
+        key.text,
+    )
+    if row is None:
+        return None
+    key.check(row[0])
+    return _task(row[1:])
 
 
 def _input(db: apsw.Connection, seq: int) -> bytes:
