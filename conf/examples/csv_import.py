@@ -16,7 +16,7 @@ from quart_trio import QuartTrio
 from quart_trio.wrappers import TrioResponse
 
 from streamd import Service, Settings, Streamd
-from streamd.http import read_body, task_routes
+from streamd.http import idempotency_key, read_body, task_routes
 from streamd.tasks import Kind, Progress, StepPlan, WorkFailed
 
 KIND = "csv-import"
@@ -39,7 +39,9 @@ def make_service(streamd: Streamd) -> Service:
     async def start_import() -> TrioResponse:
         text = (await read_body()).decode("utf-8-sig", errors="replace")
         steps = [StepPlan("read"), StepPlan("store", weight=4)]
-        return await routes.accepted(await streamd.tasks.create(KIND, input=text, steps=steps))
+        key = idempotency_key()
+        task = await streamd.tasks.create(KIND, input=text, steps=steps, idempotency_key=key)
+        return await routes.accepted(task)
 
     async def import_rows(progress: Progress) -> dict[str, int]:
         """Run one import. Each step and update is stored, and sent to every follower of the task."""

@@ -7,6 +7,7 @@
 ``json``           JSON responses
 ``requests``       query parameters, headers and bodies, checked
 ``problems``       errors as ``application/problem+json``
+``idempotency``    the ``Idempotency-Key`` header
 ``schema``         the structs that ``/openapi.json`` shows
 ``openapi``        the document itself
 ``routes``         ``/events``, ``/tasks``, health, metrics and connections, the page
@@ -19,6 +20,7 @@
 Imports transports and the layers below; no service.
 """
 
+from .idempotency import document_idempotency, idempotency_key
 from .json import JSON, json_response
 from .problems import document_problems
 from .requests import read_body, read_json
@@ -42,7 +44,9 @@ __all__ = [
     "SnapshotSchema",
     "StatusRoute",
     "TaskRoutes",
+    "document_idempotency",
     "document_problems",
+    "idempotency_key",
     "json_response",
     "read_body",
     "read_json",

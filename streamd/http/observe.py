@@ -8,6 +8,7 @@ from quart import Quart, g, request
 from quart.wrappers import Response, Websocket
 
 from ..errors import Forbidden
+from ..idempotency import IDEMPOTENCY_KEY
 from ..metrics import Metrics
 from .requests import LAST_EVENT_ID
 from .responses import EventStream
@@ -69,7 +70,9 @@ def allow_origins(app: Quart, origins: Sequence[str]) -> None:
             response.headers.add(name, value)
         if request.method == "OPTIONS" and origin is not None and _is_allowed(origins, origin):
             response.headers["Access-Control-Allow-Methods"] = "GET, HEAD, POST, PATCH, OPTIONS"
-            response.headers["Access-Control-Allow-Headers"] = f"Content-Type, {LAST_EVENT_ID}"
+            response.headers["Access-Control-Allow-Headers"] = (
+                f"Content-Type, {LAST_EVENT_ID}, {IDEMPOTENCY_KEY}"
+            )
             response.headers["Access-Control-Max-Age"] = "600"
         return response
 

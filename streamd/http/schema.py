@@ -73,6 +73,21 @@ class ResumeHeaders(Struct):
     last_event_id: Cursor | UnsetType = field(default=UNSET, name="Last-Event-ID")
 
 
+class IdempotencyHeaders(Struct):
+    """The key of a request that creates a resource."""
+
+    idempotency_key: (
+        Annotated[
+            str,
+            Meta(
+                pattern=r'^([!#-+\--~]{1,255}|"[!#-\[\]-~]{1,255}")$',
+                description="Marks retries: the same key with the same content creates one resource.",
+            ),
+        ]
+        | UnsetType
+    ) = field(default=UNSET, name="Idempotency-Key")
+
+
 class ConnectionsQuery(Struct):
     """The connections to list."""
 

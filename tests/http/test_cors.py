@@ -177,6 +177,7 @@ def preflight(origin: str, method: str, headers: str = "") -> dict[str, str]:
         ("/events", "GET", "last-event-id"),
         ("/events", "GET", "content-type,last-event-id"),
         ("/events", "GET", ""),
+        ("/tasks", "POST", "content-type,idempotency-key"),
         ("/events/poll", "GET", "last-event-id"),
         ("/connections", "GET", ""),
     ],

@@ -3,21 +3,31 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
+import attrs
 import msgspec
 from quart import Blueprint, current_app, request, websocket
 from quart_schema import document_headers, document_querystring, document_request, document_response
 from quart_trio.wrappers import TrioResponse
 
 from ...broker import Broker
-from ...errors import IdempotencyConflict, StreamdError, TooLarge, Unavailable, UnsupportedMediaType
+from ...errors import (
+    IdempotencyConflict,
+    InvalidField,
+    StreamdError,
+    TooLarge,
+    Unavailable,
+    UnsupportedMediaType,
+)
 from ...events import Draft, EventSettings
 from ...events.bodies import decode_draft, decode_drafts
+from ...idempotency import IDEMPOTENCY_KEY
 from ...transports import open_stream
 from ...transports.asgi import bind_abort
 from ...transports.longpoll import poll
 from ...transports.websocket import serve_websocket
 from .. import schema
 from ..current import current_runtime
+from ..idempotency import document_idempotency, idempotency_key
 from ..json import JSON, json_response
 from ..observe import CORS_ORIGINS, check_websocket_origin
 from ..problems import document_problems, problem_fields
@@ -74,12 +84,15 @@ async def poll_events() -> TrioResponse:
 @document_request(schema.PublishSchema)
 @document_response(schema.PublishedLine, 200)
 @document_response(schema.PublishedSchema, 201)
-@document_problems(400, 409, 413, 415, 503)
+@document_problems(400, 413, 415, 503)
+@document_idempotency
 async def publish() -> TrioResponse:
     """Publish one event, an array of them (all or none), or NDJSON (answered line by line)."""
     broker = current_runtime().broker
     limits = broker.settings.events
+    key = idempotency_key()
     if request.mimetype == schema.NDJSON:
+        _reject_key(key)
         response = TrioResponse(_publish_lines(broker, request.body), content_type=schema.NDJSON)
         response.timeout = None
         return response
@@ -90,11 +103,52 @@ async def publish() -> TrioResponse:
         )
     body = await read_body()
     if body.lstrip()[:1] == b"[":
+        _reject_key(key)
         drafts = decode_drafts(body, limits, max_events=limits.max_batch_events)
         receipts = await broker.hub.publish_drafts(drafts)
         return json_response({"ids": [receipt.id for receipt in receipts]}, 201)
-    [receipt] = await broker.hub.publish_drafts([decode_draft(body, limits)])
+    draft = decode_draft(body, limits)
+    if key is not None:
+        draft = _with_key(draft, key, limits)
+    try:
+        [receipt] = await broker.hub.publish_drafts([draft])
+    except IdempotencyConflict as conflict:
+        if key is None:
+            raise
+        raise IdempotencyConflict(conflict.detail, field=IDEMPOTENCY_KEY) from conflict
     return json_response({"id": receipt.id}, 201)
+
+
+def _reject_key(key: str | None) -> None:
+    """Reject the header for several events: each of them has its own ``idempotency_key``.
+
+    Raises:
+        InvalidField: the request has the header.
+    """
+    if key is not None:
+        raise InvalidField(
+            f"{IDEMPOTENCY_KEY} is for one event; each event of an array or of NDJSON has its own"
+            " 'idempotency_key'",
+            field=IDEMPOTENCY_KEY,
+        )
+
+
+def _with_key(draft: Draft, key: str, limits: EventSettings) -> Draft:
+    """Return the event with the key of the header, as if its body had it.
+
+    Raises:
+        InvalidField: the key is too long for an event, or the body has another one.
+    """
+    if len(key) > limits.max_idempotency_key_bytes:
+        raise InvalidField(
+            f"{IDEMPOTENCY_KEY} may have at most {limits.max_idempotency_key_bytes} bytes",
+            field=IDEMPOTENCY_KEY,
+        )
+    if draft.idempotency_key not in (None, key):
+        raise InvalidField(
+            f"{IDEMPOTENCY_KEY} and the event's 'idempotency_key' must be the same", field=IDEMPOTENCY_KEY
+        )
+    return attrs.evolve(draft, idempotency_key=key)
 
 
 async def _publish_lines(broker: Broker, body: Any) -> AsyncIterator[bytes]:

@@ -13,6 +13,7 @@ from ...tasks.messages import format_optional
 from ...tasks.reports import Report
 from .. import schema
 from ..current import current_runtime
+from ..idempotency import document_idempotency, idempotency_key
 from ..json import json_response
 from ..problems import document_problems
 from ..requests import parse_limit, read_json
@@ -57,11 +58,13 @@ class Cancel(msgspec.Struct, forbid_unknown_fields=True):
 @tasks.post("/tasks")
 @document_request(NewTask)
 @document_response(schema.TaskSchema, 201)
-@document_problems(400, 409, 413, 415, 503)
+@document_problems(400, 413, 415, 503)
+@document_idempotency
 async def create_task() -> TrioResponse:
     """Create a task; the server starts it if it works on the kind itself."""
     runtime = current_runtime()
     settings = runtime.settings
+    key = idempotency_key()
     body = await read_json(NewTask, max_bytes=settings.tasks.max_body_bytes)
     known = runtime.tasks.kinds.get(body.kind)
     if known is not None and known.private:
@@ -78,6 +81,7 @@ async def create_task() -> TrioResponse:
         message=body.message,
         worker=_check_worker(body.worker) if body.worker is not None else None,
         lease_seconds=body.lease_seconds,
+        idempotency_key=key,
     )
     return _answer(task, 201, lease=body.worker is not None, Location=f"/tasks/{task.id}")
 

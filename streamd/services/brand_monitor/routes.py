@@ -13,7 +13,9 @@ from ...http import (
     CancelRoute,
     EventsRoute,
     ResultRoute,
+    document_idempotency,
     document_problems,
+    idempotency_key,
     json_response,
     read_json,
     task_routes,
@@ -46,9 +48,11 @@ def make_blueprint(streamd: Streamd, settings: BrandMonitorSettings, group: Grou
     @blueprint.post("/analyses")
     @document_request(AnalysisBody)
     @document_response(AcceptedAnalysis, 202)
-    @document_problems(400, 409, 413, 415, 503)
+    @document_problems(400, 413, 415, 503)
+    @document_idempotency
     async def start() -> TrioResponse:
         """Start an analysis of mentions of a brand: share of voice, sentiment and terms."""
+        key = idempotency_key()
         raw = await read_json(msgspec.Raw, max_bytes=settings.max_body_bytes)
 
         def parse() -> tuple[str | None, bytes]:
@@ -59,7 +63,12 @@ def make_blueprint(streamd: Streamd, settings: BrandMonitorSettings, group: Grou
         chosen_id, encoded = await trio.to_thread.run_sync(parse)
         try:
             task = await streamd.tasks.create(
-                KIND, id=chosen_id, input=msgspec.Raw(encoded), steps=STEPS, message="Waiting to begin"
+                KIND,
+                id=chosen_id,
+                input=msgspec.Raw(encoded),
+                steps=STEPS,
+                message="Waiting to begin",
+                idempotency_key=key,
             )
         except (InvalidField, TaskExists) as error:
             if error.field != "id":

@@ -15,7 +15,9 @@ from ...http import (
     EventsRoute,
     ResultRoute,
     StatusRoute,
+    document_idempotency,
     document_problems,
+    idempotency_key,
     json_response,
     read_json,
     task_routes,
@@ -43,8 +45,10 @@ def make_blueprint(streamd: Streamd, settings: ResearchSettings, areas: Mapping[
     @document_request(ResearchQuery)
     @document_response(StartedSession, 202)
     @document_problems(400, 413, 415, 503)
+    @document_idempotency
     async def start() -> TrioResponse:
         """Start a session: collect an area's datasets about a company."""
+        key = idempotency_key()
         body = await read_json(ResearchQuery, max_bytes=settings.max_body_bytes)
         query = check_query(body, areas, settings.max_field_chars)
         task = await streamd.tasks.create(
@@ -52,6 +56,7 @@ def make_blueprint(streamd: Streamd, settings: ResearchSettings, areas: Mapping[
             input=msgspec.to_builtins(query),
             steps=[StepPlan(dataset.name) for dataset in areas[query.area_id].datasets],
             message="waiting to begin",
+            idempotency_key=key,
         )
         # Initiated, even if work on it has begun by now.
         fields = {"researchSessionId": task.id, "status": "initiated", **routes.urls(task.id)}

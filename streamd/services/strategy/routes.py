@@ -15,7 +15,9 @@ from ...http import (
     EventsRoute,
     ResultRoute,
     StatusRoute,
+    document_idempotency,
     document_problems,
+    idempotency_key,
     json_response,
     read_json,
     task_routes,
@@ -38,8 +40,10 @@ def make_blueprint(streamd: Streamd, settings: StrategySettings) -> Blueprint:
     @document_request(ProfileBody)
     @document_response(AcceptedStrategy, 202)
     @document_problems(400, 413, 415, 503)
+    @document_idempotency
     async def create_strategy() -> TrioResponse:
         """Start writing a strategy for a profile."""
+        key = idempotency_key()
         body = await read_json(ProfileBody, max_bytes=settings.max_body_bytes)
         profile = check_profile(body)
         task = await tasks.create(
@@ -47,6 +51,7 @@ def make_blueprint(streamd: Streamd, settings: StrategySettings) -> Blueprint:
             input=msgspec.to_builtins(profile),
             steps=STEPS,
             message="The strategy is about to be written",
+            idempotency_key=key,
         )
         urls = routes.urls(task.id)
         accepted = {
