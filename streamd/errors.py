@@ -160,7 +160,7 @@ class TooManyConnections(Unavailable):
 
 
 class TooManyForCaller(Unavailable):
-    """The user or address has its maximum number of connections."""
+    """The address has its maximum number of connections."""
 
     code = "too-many-for-caller"
     status = 429

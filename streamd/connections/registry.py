@@ -35,7 +35,7 @@ class Registry:
     """All connections of one streamd. Admission and release are one context manager.
 
     Args:
-        settings: limits in all, per user and per address, and the lifetime.
+        settings: limits in all and per address, and the lifetime.
         metrics: counts rejected connections.
 
     Attributes:
@@ -53,7 +53,6 @@ class Registry:
             retry_after_seconds=settings.retry_after_seconds,
         )
         self._by_client: dict[tuple[str, str], Connection] = {}
-        self._per_user: Counter[str] = Counter()
         self._per_address: Counter[str] = Counter()
         self._empty = trio.Event()
         self._empty.set()
@@ -113,7 +112,6 @@ class Registry:
             self._metrics.refused.labels(error.code).inc()
             raise
         identity = connection.identity
-        self._per_user[identity.user] += 1
         self._per_address[identity.address] += 1
         key = (identity.user, connection.client_id)
         before = self._by_client.get(key)
@@ -123,22 +121,17 @@ class Registry:
         self._empty = self._empty if not self._empty.is_set() else trio.Event()
 
     def _take_slots(self, connection: Connection) -> None:
-        """Check the limits per user and address, and take a slot in all and in the group, or none."""
+        """Check the limit per address, and take a slot in all and in the group, or none."""
         settings, identity = self._settings, connection.identity
         retry_after = settings.retry_after_seconds
-        per_user = settings.max_per_user if identity.user else 0
         per_address = settings.max_per_address if identity.address else 0
         if self.draining:
             raise ShuttingDown("the server is shutting down", retry_after_seconds=retry_after)
-        for count, limit, owner in (
-            (self._per_user[identity.user], per_user, "user"),
-            (self._per_address[identity.address], per_address, "address"),
-        ):
-            if limit and count >= limit:
-                raise TooManyForCaller(
-                    f"this {owner} already has the maximum of {limit} connections",
-                    retry_after_seconds=retry_after,
-                )
+        if per_address and self._per_address[identity.address] >= per_address:
+            raise TooManyForCaller(
+                f"this address already has the maximum of {per_address} connections",
+                retry_after_seconds=retry_after,
+            )
         self._all.enter(connection)
         if connection.group is not None:
             try:
@@ -157,10 +150,9 @@ class Registry:
         key = (identity.user, connection.client_id)
         if self._by_client.get(key) is connection:
             del self._by_client[key]
-        for counter, name in ((self._per_user, identity.user), (self._per_address, identity.address)):
-            counter[name] -= 1
-            if not counter[name]:
-                del counter[name]
+        self._per_address[identity.address] -= 1
+        if not self._per_address[identity.address]:
+            del self._per_address[identity.address]
         if not self._all:
             self._empty.set()
 

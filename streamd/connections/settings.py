@@ -13,6 +13,7 @@ class ConnectionSettings:
     """Connections: limits, heartbeats, health and lifetime."""
 
     removed: ClassVar = {
+        "max_per_user": "streamd knows no users yet, so it limited nobody; max_per_address limits clients",
         "replaced_retry_ms": "a replaced client is always told to stay away for a day",
         "max_client_id_chars": "a client id has at most 128 characters",
         "max_listed": "/connections lists at most 1000",
@@ -22,9 +23,6 @@ class ConnectionSettings:
         10_000,
         "Maximum number of connections (count). Further ones get 503 with Retry-After.",
         positive,
-    )
-    max_per_user: int = setting(
-        0, "Maximum number of connections of one user (count; 0: unlimited).", not_negative
     )
     max_per_address: int = setting(
         0, "Maximum number of connections from one address (count; 0: unlimited).", not_negative

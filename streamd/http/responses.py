@@ -35,7 +35,7 @@ class EventStream(TrioResponse):
             None to receive only new events. A client that sends the header resumes there.
         overflow: the policy for a slow consumer, see :class:`~streamd.hub.Overflow`.
         client_id: a name for the client; a second connection with it replaces the first.
-        user: the user's name, for the limit per user and for programs that address clients.
+        user: the user's name, for programs that address clients.
         heartbeat_seconds: interval of heartbeats on a quiet stream (s); None for
             ``connections.heartbeat_seconds``.
         heartbeat_always: True to send heartbeats on a busy stream too.

@@ -16,9 +16,7 @@ from streamd.hub import SendQueue
 from streamd.metrics import Metrics
 
 HEAD = EventId("1700000000000-000007")
-SETTINGS = ConnectionSettings(
-    max_connections=3, max_per_user=2, max_per_address=2, unhealthy_seconds=30, stale_seconds=120
-)
+SETTINGS = ConnectionSettings(max_connections=3, max_per_address=2, unhealthy_seconds=30, stale_seconds=120)
 
 
 def make(settings: ConnectionSettings = SETTINGS) -> tuple[Registry, Metrics]:
@@ -67,15 +65,14 @@ async def test_slots_are_limited_and_free_again_at_once() -> None:
     )
 
 
-@pytest.mark.parametrize("caller", [{"user": "ann"}, {"address": "10.0.0.1"}])
-async def test_a_user_and_an_address_have_limits_of_their_own(caller: dict[str, str]) -> None:
+async def test_an_address_has_a_limit_of_its_own() -> None:
     registry, _ = make()
-    with admit(registry, **caller), admit(registry, **caller):
-        with pytest.raises(TooManyForCaller), admit(registry, **caller):
+    with admit(registry, address="10.0.0.1"), admit(registry, address="10.0.0.1"):
+        with pytest.raises(TooManyForCaller), admit(registry, address="10.0.0.1"):
             pass
-        with admit(registry, user="bob"):
+        with admit(registry, address="10.0.0.2"):
             pass
-    with admit(registry, **caller):
+    with admit(registry, address="10.0.0.1"):
         pass
 
 
