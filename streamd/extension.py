@@ -172,6 +172,17 @@ class Streamd:
                     nursery.cancel_scope.cancel()
             outer.cancel_scope.cancel()
 
+    async def drain(self, seconds: float) -> None:
+        """Shut down gracefully: reject new connections and claims, and wait until the present ones are gone.
+
+        Workers that wait for a task are answered at once. No further task is started in this process.
+
+        Args:
+            seconds: deadline for the connections, see :meth:`streamd.connections.Registry.drain` (s).
+        """
+        self.tasks.close_claims(self.settings.connections.retry_after_seconds)
+        await self.connections.drain(seconds)
+
     @property
     def is_running(self) -> bool:
         """True inside :meth:`running`."""

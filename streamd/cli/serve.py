@@ -85,7 +85,7 @@ async def _run(app: Any, settings: Settings) -> None:
                 settings.server,
                 max_message_bytes=settings.connections.max_message_bytes,
                 wait_for_shutdown=stopped.wait,
-                drain=streamd.connections.drain,
+                drain=streamd.drain,
                 metrics=streamd.metrics,
             )
         )

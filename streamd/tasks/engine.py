@@ -12,7 +12,7 @@ import msgspec
 import structlog
 import trio
 
-from ..errors import InvalidField, LeaseLost
+from ..errors import InvalidField, LeaseLost, ShuttingDown
 from ..events import EventSettings
 from ..hub import Hub
 from ..idempotency import IdempotencyKey
@@ -74,7 +74,8 @@ class TaskEngine:
         self.outbox: Final = OutboxPublisher(store, hub, limits, metrics, self.kinds)
         self.on_end: Callable[[str], None] = lambda _: None
         self.log = hub.log
-        self._offered = trio.Event()  # set when there is a task to claim
+        self._offered = trio.Event()  # set when there is a task to claim, and when claims are closed
+        self._closed_for_seconds: float | None = None  # Retry-After of claims, once they are closed
 
     def register(self, kind: Kind) -> None:
         """Register a kind of work; call this before the runtime runs.
@@ -112,6 +113,7 @@ class TaskEngine:
 
         Raises:
             InvalidField: the lease is out of bounds, or a kind runs in this process.
+            ShuttingDown: claims are closed, or were closed during the wait.
         """
         check_lease_seconds(lease_seconds, self.settings)
         if not worker.startswith(LOCAL):
@@ -129,6 +131,10 @@ class TaskEngine:
 
         with trio.move_on_after(wait_seconds):
             while True:
+                if self._closed_for_seconds is not None:
+                    raise ShuttingDown(
+                        "the server is shutting down", retry_after_seconds=self._closed_for_seconds
+                    )
                 if self._offered.is_set():
                     self._offered = trio.Event()
                 offered = self._offered
@@ -139,6 +145,17 @@ class TaskEngine:
                     return claimed
                 await offered.wait()
         return None
+
+    def close_claims(self, retry_after_seconds: float) -> None:
+        """Reject all claims from now on, those that wait for a task included.
+
+        Pending tasks stay pending, so that the next process can start them.
+
+        Args:
+            retry_after_seconds: ``Retry-After`` of the rejected claims (s).
+        """
+        self._closed_for_seconds = retry_after_seconds
+        self._offered.set()
 
     async def perform(self, task_id: str, operation: Operation, *, lease: str | None = None) -> Task:
         """Apply an operation to a task, publish its changes, and return the task after them.

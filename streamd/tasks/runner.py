@@ -9,7 +9,7 @@ from typing import Final, NoReturn
 import structlog
 import trio
 
-from ..errors import InvalidField, InvalidTransition, LeaseLost, TooLarge, Unavailable
+from ..errors import InvalidField, InvalidTransition, LeaseLost, ShuttingDown, TooLarge, Unavailable
 from . import operations
 from .checks import deadline_sentence
 from .engine import LOCAL
@@ -47,8 +47,8 @@ class Runner:
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
         """Fail the tasks that an earlier process left running, then run work until cancelled.
 
-        Runs at most ``tasks.max_running`` tasks at once. Cancelling cancels their work; the tasks stay
-        running, and fail when the store is next opened.
+        Runs at most ``tasks.max_running`` tasks at once, and starts none once claims are closed. Cancelling
+        cancels their work; the tasks stay running, and fail when the store is next opened.
 
         Raises:
             Unavailable: the store could not be read or written to at the start.
@@ -91,6 +91,8 @@ class Runner:
             await slots.acquire()
             try:
                 claimed = await self._tasks.claim(kinds, self.worker, wait_seconds=float("inf"))
+            except ShuttingDown:
+                await trio.sleep_forever()
             except Unavailable:
                 _log.exception("task_claim_failed")
                 slots.release()

@@ -69,7 +69,7 @@ async def run_server(
                 settings.server,
                 max_message_bytes=settings.connections.max_message_bytes,
                 wait_for_shutdown=stop.wait,
-                drain=streamd.connections.drain,
+                drain=streamd.drain,
                 metrics=streamd.metrics,
             )
         )

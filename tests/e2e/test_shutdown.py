@@ -2,6 +2,7 @@
 
 import json
 import signal
+from pathlib import Path
 
 import httpx
 import pytest
@@ -104,6 +105,45 @@ async def test_readiness_is_false_while_draining() -> None:
                 answer = await read_answer(asking)
             assert b" 503 " in answer
         assert await server.exit_status(15) == 0
+
+
+@pytest.mark.parametrize("store", ["memory:", "sqlite:{}/tasks.db"])
+async def test_waiting_claims_are_answered_503_with_retry_after(store: str, tmp_path: Path) -> None:
+    answers: list[httpx.Response] = []
+    url = store.format(tmp_path)
+    async with server_process("--store", url) as server, httpx.AsyncClient(timeout=60) as http:
+
+        async def claim(worker: str, task_status: trio.TaskStatus[None]) -> None:
+            body = {"kinds": ["import"], "worker": worker, "wait_seconds": 50}
+            async with httpx.AsyncClient(base_url=server.url, timeout=60) as own:
+                await own.get("/health/live")  # its connection is accepted
+                task_status.started()
+                answers.append(await own.post("/tasks/claim", json=body))
+
+        async with trio.open_nursery() as nursery:
+            for number in range(3):
+                await nursery.start(claim, f"w{number}")
+            created = {"kind": "import", "id": "one"}
+            while not answers:  # until one claim waits, and gets this task
+                await http.post(f"{server.url}/tasks", json=created)
+            server.program.signal(signal.SIGTERM)
+        assert await server.exit_status(5) == 0
+    assert sorted(answer.status_code for answer in answers) == [200, 503, 503]
+    for answer in answers:
+        if answer.status_code == 503:
+            assert int(answer.headers["Retry-After"]) > 0
+            assert answer.json()["code"] == "shutting-down"
+
+
+async def test_a_graceful_shutdown_leaves_pending_tasks_to_the_next_process(tmp_path: Path) -> None:
+    options = ("--store", f"sqlite:{tmp_path / 'tasks.db'}")
+    async with server_process(*options) as server, httpx.AsyncClient(base_url=server.url) as http:
+        await http.post("/tasks", json={"kind": "import", "id": "one"})
+        server.program.signal(signal.SIGTERM)
+        assert await server.exit_status(5) == 0
+    async with server_process(*options) as server, httpx.AsyncClient(base_url=server.url) as http:
+        claimed = await http.post("/tasks/claim", json={"kinds": ["import"], "worker": "w"})
+        assert claimed.json()["id"] == "one"
 
 
 async def test_more_connections_than_open_files_are_rejected_with_the_possible_maximum() -> None:

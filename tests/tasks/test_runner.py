@@ -170,6 +170,25 @@ async def test_the_end_of_work_is_retried_until_it_is_stored(autojump_clock: Clo
 # --- how many, and how long -----------------------------------------------------------------------------
 
 
+async def test_no_task_starts_once_claims_are_closed(autojump_clock: Clock) -> None:
+    begun: list[str] = []
+
+    async def work(progress: Progress) -> str:
+        begun.append(progress.id)
+        await trio.sleep(5)
+        return "done"
+
+    async with run_rig(kinds=[local(work)]) as rig:
+        await rig.tasks.create("local", id="before")
+        await trio.sleep(1)
+        rig.tasks.close_claims(retry_after_seconds=1)
+        await rig.tasks.create("local", id="after")
+        assert (await rig.ended("before")).status is Status.COMPLETED
+        await trio.sleep(100)
+        assert begun == ["before"]
+        assert (await rig.tasks.get("after")).status is Status.PENDING
+
+
 async def test_at_most_max_running_tasks_run_and_the_oldest_start_first(autojump_clock: Clock) -> None:
     running_now: list[str] = []
     begun: list[str] = []

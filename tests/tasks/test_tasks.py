@@ -13,6 +13,7 @@ from streamd.errors import (
     InvalidField,
     InvalidTransition,
     NotFound,
+    ShuttingDown,
     TaskExists,
     TooLarge,
     Unavailable,
@@ -237,6 +238,27 @@ async def test_a_claim_waits_for_a_task_up_to_its_timeout(autojump_clock: Clock)
             await tasks.create(kind, id=task_id)
     assert claimed.pop("b") == "j1"
     assert sorted(claimed.values()) == ["k1", "k2"]
+
+
+async def test_closing_claims_rejects_those_that_wait_and_those_that_come(autojump_clock: Clock) -> None:
+    tasks = make_tasks()
+    rejected: list[ShuttingDown] = []
+
+    async def claim() -> None:
+        with pytest.raises(ShuttingDown) as caught:
+            await tasks.claim(["k"], "w", wait_seconds=100)
+        rejected.append(caught.value)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(claim)
+        await trio.testing.wait_all_tasks_blocked()
+        tasks.close_claims(retry_after_seconds=7)
+    await tasks.create("k", id="t")
+    await claim()
+    assert trio.current_time() == 0
+    assert [error.retry_after_seconds for error in rejected] == [7] * 4
+    assert (await tasks.get("t")).status is Status.PENDING
 
 
 async def test_a_claim_rejects_local_kinds_and_invalid_leases() -> None:

@@ -24,7 +24,7 @@ async def main() -> None:
         async with running(app) as streamd, trio.open_nursery() as nursery:
             wait = partial(anext, signals)
             addresses = await nursery.start(
-                partial(serve, app, settings.server, wait_for_shutdown=wait, drain=streamd.connections.drain)
+                partial(serve, app, settings.server, wait_for_shutdown=wait, drain=streamd.drain)
             )
             tune_collector(settings.server)
             print(f"listening on {addresses[0]}", flush=True)

@@ -155,7 +155,7 @@ async def report_on_task(task_id: str) -> TrioResponse:
 @document_request(Claim)
 @document_response(schema.TaskSchema, 200)
 @document_response(schema.Nothing, 204)
-@document_problems(400, 413, 415)
+@document_problems(400, 413, 415, 503)
 async def claim_task() -> TrioResponse:
     """Claim the oldest pending task; the worker reports by the `lease` of the answer."""
     runtime = current_runtime()
