@@ -25,6 +25,7 @@ EVENT = {"topic": "a", "data": {"n": 1}}
 
 CREATING = {
     "POST /api/brand-monitor/analyses",
+    "POST /api/purchase-orders",
     "POST /api/strategy",
     "POST /events",
     "POST /research/stream",

@@ -11,6 +11,7 @@
 ===================  ============================================================================
 ``service``          ``make``: builds the service; recovery after a crash
 ``routes``           the HTTP routes                 ``models``   their JSON bodies and answers
+``receiving``        an order and its task, once for each idempotency key
 ``job``              the stages of one order
 ``merchant_events``  the merchant's events, and their publication with the task
 ``order``            the order, its lines, the names of the stages

@@ -116,6 +116,15 @@ class ReceivedOrder:
 
 
 @attrs.frozen
+class OrderReceipt:
+    """The receipt of a stored order."""
+
+    po_id: str
+    workflow_id: str
+    cursor: str  # the newest event before the order, after which its followers begin
+
+
+@attrs.frozen
 class OrderEnd:
     """The end of an order."""
 

@@ -14,16 +14,26 @@ from ... import Streamd
 from ...connections import Group
 from ...errors import NotFound, TooLarge, UnsupportedMediaType
 from ...events import format_time
-from ...http import EventStream, EventStreamText, ResumeHeaders, document_problems, json_response, read_body
+from ...http import (
+    EventStream,
+    EventStreamText,
+    ResumeHeaders,
+    document_idempotency,
+    document_problems,
+    idempotency_key,
+    json_response,
+    read_body,
+)
+from ...idempotency import IdempotencyKey
 from . import models
 from .documents import decode_text, read_sheet
 from .identity import PARAMETER, MerchantIdentity
-from .job import KIND, STEPS, OrderTools, end_of, find_task
+from .job import OrderTools, end_of, find_task
 from .merchant_events import order_id_of, topics_of
 from .normalize import normalize_order
 from .order import Format, OrderLimits, ReceivedOrder
+from .receiving import start_order
 from .sheet import make_order
-from .store import OrderStore
 
 _TEXT_LINES_PER_ITEM: Final = 4  # lines of a plain text per line item: greetings and blank lines included
 _ID_BYTES: Final = 12
@@ -48,13 +58,18 @@ def make_blueprint(
     @document_request(models.NewOrder)
     @document_response(models.AcceptedOrder, 202)
     @document_problems(400, 413, 415, 503)
+    @document_idempotency
     async def receive_order() -> TrioResponse:
         """Send an order as CSV, JSON or plain text; its stages are events of its merchant."""
+        key_text = idempotency_key()
         merchant_id = identity.merchant(request)
         format = _parse_format(request.mimetype)
         body = await read_body(max_bytes=settings.max_body_bytes)
         text = decode_text(body, request.mimetype_params.get("charset", ""))
         await _check(text, format, tools.limits, tools.currency_of(merchant_id))
+        key = None
+        if key_text is not None:
+            key = IdempotencyKey.create(key_text, (format, text), scope=merchant_id)
         workflow_id = secrets.token_hex(_ID_BYTES)
         received = ReceivedOrder(
             po_id=order_id_of(workflow_id),
@@ -63,16 +78,15 @@ def make_blueprint(
             format=format,
             document=text.encode(),
         )
-        cursor = streamd.head
         with trio.CancelScope(shield=True):  # an order must not be stored without its task
-            await _start(streamd, store, received)
+            receipt = await start_order(streamd, store, received, key)
         query = {PARAMETER: merchant_id} if PARAMETER in request.args else {}
-        status_url = f"/api/purchase-orders/{received.po_id}"
+        status_url = f"/api/purchase-orders/{receipt.po_id}"
         accepted = models.AcceptedOrder(
-            po_id=received.po_id,
-            workflow_id=workflow_id,
+            po_id=receipt.po_id,
+            workflow_id=receipt.workflow_id,
             status_url=status_url + (f"?{urlencode(query)}" if query else ""),
-            events_url=f"/api/realtime/events?{urlencode({**query, 'last_event_id': cursor})}",
+            events_url=f"/api/realtime/events?{urlencode({**query, 'last_event_id': receipt.cursor})}",
         )
         return json_response(accepted, 202, {"Location": accepted.status_url})
 
@@ -121,27 +135,6 @@ async def _check(text: str, format: Format, limits: OrderLimits, currency: str) 
     max_lines = _TEXT_LINES_PER_ITEM * limits.max_lines
     if text.count("\n") > max_lines:
         raise TooLarge(f"the text may have at most {max_lines} lines", field="body")
-
-
-async def _start(streamd: Streamd, store: OrderStore, received: ReceivedOrder) -> None:
-    """Store an order and create its task, or neither."""
-    store.starting.add(received.po_id)
-    try:
-        await store.receive(received)
-        try:
-            await streamd.tasks.create(
-                KIND,
-                id=received.workflow_id,
-                owner=received.merchant_id,
-                input={"poId": received.po_id},
-                steps=STEPS,
-                message="The order is received",
-            )
-        except BaseException:
-            await store.forget(received.po_id)
-            raise
-    finally:
-        store.starting.discard(received.po_id)
 
 
 def _parse_format(mimetype: str) -> Format:

@@ -12,7 +12,7 @@ from quart.blueprints import BlueprintSetupState
 
 from ... import Service, Streamd
 from ...connections import Group
-from ...errors import ConfigError, InvalidField, StreamdError
+from ...errors import ConfigError, InvalidField, StreamdError, TaskExists
 from ...tasks import Kind, Task
 from ...text import make_generator
 from . import enrich, parsing
@@ -22,6 +22,7 @@ from .images import ImageVerifier
 from .job import KIND, OrderTools, end_of, find_task, process_order
 from .merchant_events import MerchantEvents, error_event, present, topic_of
 from .order import STAGES, OrderEnd, OrderStatus
+from .receiving import create_task
 from .routes import make_blueprint
 from .settings import PurchaseOrderSettings
 from .shop import Shop
@@ -104,10 +105,11 @@ async def _end_order(store: OrderStore, task: Task) -> None:
 
 
 async def _recover(streamd: Streamd, store: OrderStore) -> None:
-    """End the orders that a process before this one left without a task.
+    """Resume or end the orders that a process before this one left without a task.
 
-    A process that dies between storing an order and creating its task leaves such an order. An order with a
-    task ends with that task.
+    A process that dies between storing an order and creating its task leaves such an order. With an
+    idempotency key it is processed now, because the request that is sent again returns it. Without one it
+    fails, because that request makes another order. An order with a task ends with that task.
     """
     last = 0
     while True:
@@ -115,12 +117,14 @@ async def _recover(streamd: Streamd, store: OrderStore) -> None:
             orders = await store.open_orders(last, _PAGE_ORDERS)
             if not orders:
                 return
-            for _, po_id, merchant_id, workflow_id in orders:
+            for _, merchant_id, po_id, workflow_id, has_key in orders:
                 if po_id in store.starting:  # received by this process; its task is being created
                     continue
                 task = await find_task(streamd, workflow_id)
-                if task is None:
-                    await _interrupt(streamd, store, po_id, merchant_id, workflow_id)
+                if task is None and has_key:
+                    await _resume(streamd, store, merchant_id, po_id, workflow_id)
+                elif task is None:
+                    await _interrupt(streamd, store, merchant_id, po_id, workflow_id)
                 elif task.status.ended:
                     await _end_order(store, task)
             last = orders[-1][0]
@@ -129,8 +133,18 @@ async def _recover(streamd: Streamd, store: OrderStore) -> None:
             await trio.sleep(_RETRY_SECONDS)
 
 
+async def _resume(
+    streamd: Streamd, store: OrderStore, merchant_id: str, po_id: str, workflow_id: str
+) -> None:
+    """Create the task of an order; end the order if its task was deleted."""
+    try:
+        await create_task(streamd, merchant_id, po_id, workflow_id)
+    except TaskExists:
+        await _interrupt(streamd, store, merchant_id, po_id, workflow_id)
+
+
 async def _interrupt(
-    streamd: Streamd, store: OrderStore, po_id: str, merchant_id: str, workflow_id: str
+    streamd: Streamd, store: OrderStore, merchant_id: str, po_id: str, workflow_id: str
 ) -> None:
     """Report and end an order without a task. A crash in between repeats the event, and loses none."""
     event = error_event(stage=STAGES[0], error=_INTERRUPTED, po_id=po_id, workflow_id=workflow_id)

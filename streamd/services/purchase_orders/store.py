@@ -7,11 +7,13 @@ from typing import Any, Final
 import apsw
 import attrs
 import msgspec
+import trio
 
 from ...database import Database
 from ...errors import Unavailable
 from ...events import format_time
-from .order import Image, Notice, Order, OrderEnd, OrderLine, ReceivedOrder
+from ...idempotency import IdempotencyKey
+from .order import Image, Notice, Order, OrderEnd, OrderLine, OrderReceipt, ReceivedOrder
 from .stored import StoredOrder, find_order, read_order
 from .tables import COMPONENT, MIGRATIONS
 
@@ -26,25 +28,39 @@ class OrderStore:
         max_orders: maximum number of stored orders.
 
     Attributes:
-        starting: ids of orders that are stored while their task is being created.
+        starting: orders that are stored while their task is being created, by id; each event is set when the
+            order has its task, or was forgotten.
     """
 
     def __init__(self, database: Database, *, max_orders: int) -> None:
         self._database = database
         self._max_orders = max_orders
-        self.starting: Final[set[str]] = set()
+        self.starting: Final[dict[str, trio.Event]] = {}
         database.require(COMPONENT, MIGRATIONS)
 
     # --- receiving ------------------------------------------------------------------------------
 
-    async def receive(self, received: ReceivedOrder) -> None:
-        """Store a document before its processing.
+    async def receive(
+        self, received: ReceivedOrder, cursor: str, key: IdempotencyKey | None = None
+    ) -> OrderReceipt | None:
+        """Store a document before its processing, unless there is an order of its idempotency key.
+
+        Args:
+            received: the order.
+            cursor: the newest event before it.
+            key: stored with the order; its scope is the merchant.
+
+        Returns:
+            The receipt of the order that was stored under the key before; None if this one was stored.
 
         Raises:
+            IdempotencyConflict: the order of the key has another document.
             Unavailable: the limit of stored orders is reached.
         """
 
-        def receive(db: apsw.Connection) -> None:
+        def receive(db: apsw.Connection) -> OrderReceipt | None:
+            if key is not None and (known := _find_receipt(db, key)) is not None:
+                return known
             if db.execute("SELECT count(*) FROM po_orders").get >= self._max_orders:
                 raise Unavailable(
                     f"the limit of {self._max_orders} stored orders is reached",
@@ -56,8 +72,14 @@ class OrderStore:
                 " VALUES (:po_id, :merchant_id, :workflow_id, 'received', :format, :document, :now)",
                 attrs.asdict(received) | {"format": received.format.value, "now": _now()},
             )
+            if key is not None:
+                db.execute(
+                    "INSERT INTO po_keys VALUES (?, ?, ?, ?, ?)",
+                    (received.po_id, key.scope, key.text, key.fingerprint, cursor),
+                )
+            return None
 
-        await self._database.write(receive)
+        return await self._database.write(receive)
 
     async def forget(self, po_id: str) -> None:
         """Delete a received order whose task could not be created."""
@@ -199,8 +221,8 @@ class OrderStore:
 
     # --- reading ----------------------------------------------------------------------------------
 
-    async def open_orders(self, after: int, limit: int) -> list[tuple[int, str, str, str]]:
-        """List unfinished orders, oldest first: row, order id, merchant and workflow id.
+    async def open_orders(self, after: int, limit: int) -> list[tuple[int, str, str, str, bool]]:
+        """List unfinished orders, oldest first: row, merchant, order id, workflow id, and if it has a key.
 
         Args:
             after: the last row of the previous page; 0 for the first page.
@@ -209,7 +231,8 @@ class OrderStore:
 
         def read(db: apsw.Connection) -> list[Any]:
             return db.execute(
-                "SELECT seq, po_id, merchant_id, workflow_id FROM po_orders"
+                "SELECT seq, merchant_id, po_id, workflow_id,"
+                " EXISTS (SELECT 1 FROM po_keys WHERE po_keys.po_id = po_orders.po_id) FROM po_orders"
                 " WHERE ended_at IS NULL AND seq > ? ORDER BY seq LIMIT ?",
                 (after, limit),
             ).fetchall()
@@ -226,6 +249,18 @@ class OrderStore:
 
     async def _read(self, sql: str, *values: Any) -> Any:
         return await self._database.read(lambda db: db.execute(sql, values).fetchone())
+
+
+def _find_receipt(db: apsw.Connection, key: IdempotencyKey) -> OrderReceipt | None:
+    row = db.execute(
+        "SELECT fingerprint, po_id, workflow_id, cursor FROM po_keys JOIN po_orders USING (po_id)"
+        " WHERE po_keys.merchant_id = ? AND key = ?",
+        (key.scope, key.text),
+    ).fetchone()
+    if row is None:
+        return None
+    key.check(row[0])
+    return OrderReceipt(*row[1:])
 
 
 def _json(values: Sequence[Any]) -> str:

@@ -83,5 +83,16 @@ MIGRATIONS: Final = (
         PRIMARY KEY (po_id, stage)
     ) WITHOUT ROWID;
     """,
+    # The idempotency keys of orders, with the receipts that their requests get again.
+    """
+    CREATE TABLE po_keys (
+        po_id TEXT PRIMARY KEY REFERENCES po_orders (po_id) ON DELETE CASCADE,
+        merchant_id TEXT NOT NULL,
+        key TEXT NOT NULL,
+        fingerprint BLOB NOT NULL,          -- of media type and document
+        cursor TEXT NOT NULL,               -- the newest event before the order
+        UNIQUE (merchant_id, key)
+    ) WITHOUT ROWID;
+    """,
 )
 """Applied in order. Append only: released migrations never change."""
