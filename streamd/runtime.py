@@ -17,6 +17,7 @@ from .database import MEMORY, Database, StoreSettings
 from .errors import ConfigError
 from .log.memory import MemoryLog
 from .log.port import Log
+from .logs import report_suppressed_lines
 from .tasks import Runner, Tasks, TaskSettings
 from .tasks.metrics import TaskMetrics
 from .tasks.store.memory import MemoryTaskStore
@@ -94,6 +95,7 @@ class Runtime:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(broker.log.run)
                 nursery.start_soon(broker.hub.run)
+                nursery.start_soon(report_suppressed_lines)
                 nursery.start_soon(
                     sweep_connections, broker.connections, broker.settings.connections, broker.metrics
                 )

@@ -33,6 +33,11 @@ DEFAULT_STORE: Final = "sqlite:streamd.db"
 @click.option("--certfile", metavar="FILE", help="TLS certificate chain (PEM); needs --keyfile.")
 @click.option("--keyfile", metavar="FILE", help="TLS private key (PEM).")
 @click.option("--app", metavar="MODULE:NAME", help="Serve your own application, such as shop:app.")
+@click.option(
+    "--log-level",
+    metavar="LEVELS",
+    help="Minimum severity of log lines, such as warning, or by area: connections=debug,*=info.",
+)
 @click.option("--demo", is_flag=True, help="Publish this machine's figures on host/metrics.")
 @click.option(
     "--follow", multiple=True, metavar="PATH", help="Publish the lines of a file; repeat for several."
@@ -45,6 +50,7 @@ def serve(
     certfile: str | None,
     keyfile: str | None,
     app: str | None,
+    log_level: str | None,
     demo: bool,
     follow: tuple[str, ...],
 ) -> None:
@@ -58,6 +64,7 @@ def serve(
         "store.url": store,
         "server.certfile": certfile,
         "server.keyfile": keyfile,
+        "logging.level": log_level,
         "demo.enabled": True if demo else None,
         "demo.follow": list(follow) or None,
     }
@@ -65,7 +72,7 @@ def serve(
     if not settings.store.url and app is None:
         settings = attrs.evolve(settings, store=attrs.evolve(settings.store, url=DEFAULT_STORE))
     check_open_files(settings.connections.max_connections, raise_open_files())
-    configure_logging(settings.logging)
+    configure_logging(settings.logging, os.environ)
     made = (create_app(settings), settings) if app is None else import_app(app, settings)
     try:
         trio.run(_run, *made)

@@ -41,16 +41,25 @@ Coupling rules:
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Protocol, Self
+from typing import Any, Final, Protocol, Self
 
 import attrs
 import trio
 
 from ..events import Batch, Control, ControlName, EventId
 from ..events.control import format_time
-from ..hub import DeliveryRecord, SendQueue, Wire
+from ..hub import DeliveryRecord, SendQueue, Subscription, Wire
 from .health import Health, health_of
 from .settings import ConnectionSettings
+
+DISCONNECTED: Final = "disconnected"
+"""The reason of a connection that the client, or the network, has ended."""
+ABORTED: Final = "aborted"
+"""The reason of a connection that a program has aborted."""
+STALE: Final = "stale"
+"""The reason of a connection that is aborted because the client takes no bytes."""
+TOPICS_SHOWN: Final = 10  # of a connection, in lists and log lines
+TOPIC_CHARS_SHOWN: Final = 200
 
 
 class CloseReason(StrEnum):
@@ -123,8 +132,8 @@ class Connection:
     stalled_since: float | None = None  # start of the write under way
     errors: int = 0
     closing: Control | None = None  # the frame that tells the client; set by the first close
-    level_cursor: Callable[[], EventId | None] = _do_nothing  # of its subscription, if it has one
-    leave_hub: Callable[[], None] = _do_nothing  # closes its subscription, if it has one
+    end_reason: str = ""  # set by the first event that ends it; see `reason`
+    subscription: Subscription | None = None  # None: its source is not the hub
     abort_transport: Callable[[], None] = _do_nothing  # closes the socket, where the server can
     is_disconnected: bool = False  # nothing can be written any more
     stream_scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)  # around the loop that writes
@@ -136,7 +145,8 @@ class Connection:
     def __exit__(self, *_: object) -> None:
         self.admission.leave(self)
         # These refer back to this object. Without the cycle it is freed without the garbage collector.
-        self.level_cursor = self.leave_hub = self.abort_transport = _do_nothing
+        self.subscription = None
+        self.abort_transport = _do_nothing
 
     async def write(self, wire: Wire, batch: Batch) -> None:
         """Write frames and count them; the connection is stalled while it lasts.
@@ -169,18 +179,40 @@ class Connection:
         """
         if self.closing is None:
             self.closing = Control(ControlName.CLOSING, {"reason": str(reason)}, retry_ms)
+            self.end_reason = self.end_reason or str(reason)
             self.stream_scope.cancel()
 
     def mark_disconnected(self) -> None:
         """Leave the hub at once and write nothing more, because the client is gone."""
+        self.end_reason = self.end_reason or DISCONNECTED
         self.is_disconnected = True
-        self.leave_hub()
+        if self.subscription is not None:
+            self.subscription.close()
         self.stream_scope.cancel()
 
-    def abort(self) -> None:
-        """End the connection at once, in the middle of a write, and close its socket."""
+    def abort(self, reason: str = ABORTED) -> None:
+        """End the connection at once, in the middle of a write, and close its socket.
+
+        Args:
+            reason: for the log; the client is not told.
+        """
+        self.end_reason = self.end_reason or reason
         self.mark_disconnected()
         self.abort_transport()
+
+    @property
+    def cursor(self) -> EventId | None:
+        """The position in the log of its subscription; None without one."""
+        return None if self.subscription is None else self.subscription.cursor
+
+    @property
+    def topics(self) -> list[str]:
+        """The topics and patterns of its subscription, sorted, at most `TOPICS_SHOWN`."""
+        if self.subscription is None:
+            return []
+        selectors = self.subscription.selectors
+        texts = sorted([*selectors.topics, *(pattern.text for pattern in selectors.patterns)])
+        return [text[:TOPIC_CHARS_SHOWN] for text in texts[:TOPICS_SHOWN]]
 
     @property
     def stalled_seconds(self) -> float:
@@ -191,6 +223,26 @@ class Connection:
     def health(self) -> Health:
         return health_of(self.stalled_seconds, self.errors, self.settings)
 
+    def identify(self) -> dict[str, Any]:
+        """Return the fields that name the connection in log lines."""
+        return {
+            "connection": self.id,
+            "client_id": self.client_id,
+            "transport": self.transport,
+            "topics": self.topics,
+            "user": self.identity.user,
+            "address": self.identity.address,
+        }
+
+    def account(self) -> dict[str, Any]:
+        """Return the totals of the connection for the log line of its end."""
+        return {
+            "seconds": round(trio.current_time() - self.opened, 3),
+            "bytes": self.sent.bytes,
+            "events": dict(self.sent.types),
+            "reason": self.end_reason or DISCONNECTED,
+        }
+
     def status(self) -> dict[str, Any]:
         """Return the connection's state for programs and operators, as JSON values."""
         return {
@@ -199,6 +251,7 @@ class Connection:
             "user": self.identity.user,
             "address": self.identity.address,
             "transport": self.transport,
+            "topics": self.topics,
             "opened_at": format_time(self.opened_at),
             "age_seconds": round(trio.current_time() - self.opened, 3),
             "health": self.health.value,

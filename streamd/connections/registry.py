@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+import structlog
 import trio
 
 from ..errors import (
@@ -19,11 +20,13 @@ from ..errors import (
 )
 from ..events import Control
 from ..hub import SendQueue
+from ..logs import LimitedLog
 from ..metrics import Metrics
 from .connection import CloseReason, Connection, Identity
 from .group import Group
 from .settings import ConnectionSettings
 
+_log = LimitedLog(structlog.get_logger(__name__))
 MAX_CLIENT_ID_CHARS: Final = 128
 """Longest client id; enough for a UUID with a prefix, and short in every list of connections."""
 REPLACED_RETRY_MS: Final = 86_400_000
@@ -110,6 +113,7 @@ class Registry:
             self._take_slots(connection)
         except StreamdError as error:
             self._metrics.refused.labels(error.code).inc()
+            _log.info("connection_rejected", **connection.identify(), code=error.code)
             raise
         identity = connection.identity
         self._per_address[identity.address] += 1
@@ -119,6 +123,7 @@ class Registry:
         if before is not None:
             before.close(CloseReason.REPLACED, retry_ms=REPLACED_RETRY_MS)
         self._empty = self._empty if not self._empty.is_set() else trio.Event()
+        self._log_of(connection)("connection_opened", **connection.identify())
 
     def _take_slots(self, connection: Connection) -> None:
         """Check the limit per address, and take a slot in all and in the group, or none."""
@@ -155,6 +160,12 @@ class Registry:
             del self._per_address[identity.address]
         if not self._all:
             self._empty.set()
+        self._log_of(connection)("connection_closed", **connection.identify(), **connection.account())
+
+    @staticmethod
+    def _log_of(connection: Connection) -> Callable[..., None]:
+        """Return the function that logs a connection's start and end: a poll is one of many of its client."""
+        return _log.debug if connection.transport == "poll" else _log.info
 
     # --- operations ---------------------------------------------------------------------------
 
@@ -223,4 +234,4 @@ class Registry:
         with trio.move_on_after(seconds):
             await self._empty.wait()
         for connection in self:
-            connection.abort()
+            connection.abort(CloseReason.SHUTDOWN)

@@ -4,16 +4,19 @@ import time
 from datetime import UTC, datetime
 from typing import NoReturn
 
+import structlog
 import trio
 
 from ..events import Control, ControlName, CursorMove
 from ..events.control import heartbeat
+from ..logs import LimitedLog
 from ..metrics import Metrics
-from .connection import CloseReason, Connection, GroupAccount
+from .connection import STALE, CloseReason, Connection, GroupAccount
 from .health import Health
 from .registry import Registry
 from .settings import ConnectionSettings
 
+_log = LimitedLog(structlog.get_logger(__name__))
 _TURN_SECONDS = 0.002  # between checkpoints: a sweep over thousands must not delay the fan-out
 
 
@@ -48,7 +51,9 @@ class _Sweep:
         """Abort a stale connection, end one at the end of its lifetime, or send a heartbeat that is due."""
         if connection.health is Health.STALE:
             self._metrics.reaped.inc()
-            connection.abort()
+            stalled_seconds = round(connection.stalled_seconds, 3)
+            _log.warning("connection_reaped", **connection.identify(), stalled_seconds=stalled_seconds)
+            connection.abort(STALE)
         elif now >= connection.expires:
             connection.close(CloseReason.LIFETIME, retry_ms=self._settings.retry_ms)
         elif connection.heartbeat_seconds and connection.stalled_since is None:
@@ -62,7 +67,8 @@ class _Sweep:
         if now - quiet_since < connection.heartbeat_seconds:
             return
         connection.last_heartbeat = now
-        cursor = connection.level_cursor()
+        _log.debug("heartbeat_sent", connection=connection.id)
+        cursor = None if connection.subscription is None else connection.subscription.level_cursor()
         group = connection.group
         connection.send(self._heartbeat if group is None else self._heartbeat_of(group))
         if cursor is not None and cursor != connection.sent.cursor:

@@ -66,6 +66,11 @@ class Batch:
         return Counter([event.type for event in self.events])
 
     @cached_property
+    def type_counts(self) -> Sequence[tuple[str, int]]:
+        """The items of :attr:`types`, for a loop that runs once per receiver."""
+        return tuple(self.types.items())
+
+    @cached_property
     def published_seconds(self) -> float:
         """Time of publishing of the newest event (s since 1970, to the millisecond); 0 without one."""
         return split_event_id(self.events[-1].id)[0] / 1000 if self.events else 0.0

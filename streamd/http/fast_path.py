@@ -18,7 +18,7 @@ from ..errors import StreamdError
 from ..transports import open_stream
 from ..transports.asgi import Receive, Scope, Send, find_transport
 from ..transports.sse import HEADERS, serve_sse
-from .observe import cors_headers
+from .observe import cors_headers, log_request
 from .problems import problem_response
 from .requests import parse_stream_request
 
@@ -127,6 +127,7 @@ class EventsFastPath:
             seconds = time.perf_counter() - began
             labels = (scope["method"], PATH, response.status_code)
             self._broker.metrics.request_seconds.labels(*labels).observe(seconds)
+            log_request(*labels, seconds)
 
 
 async def _cancel_on_disconnect(receive: Receive, serving: trio.CancelScope) -> None:

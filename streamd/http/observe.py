@@ -4,16 +4,21 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
+import structlog
 from quart import Quart, g, request
 from quart.wrappers import Response, Websocket
 
 from ..errors import Forbidden
 from ..idempotency import IDEMPOTENCY_KEY
+from ..logs import LimitedLog
 from ..metrics import Metrics
 from .requests import LAST_EVENT_ID
 from .responses import EventStream
 
+_log = LimitedLog(structlog.get_logger(__name__))
 UNKNOWN_ROUTE = "unknown"
+_UNLOGGED_ROUTES: Final = frozenset({"/health/live", "/health/ready", "/metrics"})
+_METHOD_CHARS: Final = 20  # a method is any token that the client chooses
 EXPOSED_HEADERS: Final = "Retry-After, ETag, Location, Task-Status, Task-Progress"
 """Headers that pages of other origins may read, in addition to the safelisted ones (WHATWG Fetch)."""
 CORS_ORIGINS: Final = "STREAMD_CORS_ORIGINS"
@@ -34,10 +39,18 @@ def observe_requests(app: Quart, metrics: Metrics) -> None:
             method = request.method if request.url_rule is not None else UNKNOWN_ROUTE
             seconds = time.perf_counter() - g.get("streamd_began", time.perf_counter())
             metrics.request_seconds.labels(method, route, response.status_code).observe(seconds)
+            log_request(request.method, route, response.status_code, seconds)
         return response
 
     app.before_request(begin)
     app.after_request(end)
+
+
+def log_request(method: str, route: str, status: int, seconds: float) -> None:
+    """Log one answered request; at ``warning`` if the server failed. Probes and scrapes are left out."""
+    if route not in _UNLOGGED_ROUTES:
+        write = _log.warning if status >= 500 else _log.info
+        write("request", method=method[:_METHOD_CHARS], route=route, status=status, seconds=round(seconds, 4))
 
 
 def cors_headers(origins: Sequence[str], origin: str | None) -> list[tuple[str, str]]:

@@ -224,6 +224,7 @@ class ConnectionStatus(Struct):
     user: str
     address: str
     transport: str
+    topics: Annotated[list[str], Meta(description="Topics and patterns, at most 10 of them.")]
     opened_at: str
     age_seconds: float
     health: Literal["healthy", "unhealthy", "stale"]

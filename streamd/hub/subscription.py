@@ -171,6 +171,11 @@ class Subscription:
                 sent.at = self._live_set.now
                 sent.events += batch.count
                 sent.bytes += written
+                for type, count in batch.type_counts:
+                    try:
+                        sent.types[type] += count
+                    except KeyError:
+                        sent.add_type(type, count)
                 return True
         for event in batch.events:
             if not self._queue.put_nowait(event):

@@ -16,6 +16,7 @@ from ..errors import InvalidField, LeaseLost, ShuttingDown
 from ..events import EventSettings
 from ..hub import Hub
 from ..idempotency import IdempotencyKey
+from ..logs import LimitedLog
 from . import operations
 from .checks import check_kind, check_lease_seconds, check_size, encode_json
 from .kinds import Kind
@@ -33,6 +34,7 @@ LOCAL: Final = "local:"
 """The reserved prefix of the names of workers in this process."""
 
 _log = structlog.get_logger(__name__)
+_failures: Final = LimitedLog(_log)
 
 
 def utc_now() -> datetime:
@@ -321,12 +323,29 @@ class TaskEngine:
         self.metrics.outbox_depth.inc(rows)
         self.outbox.wake()
         if task.status.ended:
+            if task.status is Status.FAILED:
+                _log_failure(task)
             self.on_end(task.id)
 
 
 def _is_last_snapshot(task: Task, message: Message) -> bool:
     """Return True for the snapshot of an ended task, after which its last message follows."""
     return message.cause is Cause.SNAPSHOT and task.status.ended
+
+
+def _log_failure(task: Task) -> None:
+    """Log a task that has failed: ``task_stalled`` if its worker was lost, else ``task_failed``."""
+    assert task.error is not None
+    event = "task_stalled" if task.error.code == operations.STALLED else "task_failed"
+    _failures.warning(
+        event,
+        task=task.id,
+        kind=task.kind,
+        worker=task.worker,
+        step=task.step,
+        code=task.error.code,
+        detail=task.error.detail,
+    )
 
 
 def _check_publications(task: Task, publications: Sequence[Publication]) -> None:

@@ -228,9 +228,8 @@ def _describe_error(error: Exception, task: Task) -> tuple[str, str]:
     """Build code and detail for clients. An unexpected error is logged, and not shown to them."""
     failed = _find_failure(error)
     if failed is not None:
-        _log.info("task_failed", task=task.id, kind=task.kind, code=failed.code, detail=failed.detail)
         return failed.code, failed.detail
-    _log.error("task_failed", task=task.id, kind=task.kind, exc_info=error)
+    _log.error("task_work_raised", task=task.id, kind=task.kind, exc_info=error)
     return operations.INTERNAL, _INTERNAL
 
 

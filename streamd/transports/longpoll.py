@@ -36,6 +36,7 @@ async def poll(broker: Broker, request: StreamRequest, wait_seconds: float, scop
         batch = Batch(frames[: broker.settings.poll.max_events])
         answer = _encode(batch.frames, _next_cursor(batch, subscription))
         connection.sent.add(batch, len(answer), trio.current_time())
+        connection.end_reason = connection.end_reason or "answered"
     observe_delivery(broker.metrics, batch)
     return answer
 

@@ -32,8 +32,10 @@ from ..hub import (
     Wire,
     observe_delivery,
 )
+from ..logs import LimitedLog
 
 _log = structlog.get_logger(__name__)
+_debug: Final = LimitedLog(_log)
 CLOSING_TIMEOUT_SECONDS: Final = 60
 """Time for the closing notice; a shorter write timeout of the server aborts the connection before that."""
 PEER_GONE = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
@@ -126,8 +128,7 @@ class _OpenStream:
             overflow=request.overflow,
             on_disconnect=partial(connection.close, CloseReason.OVERFLOW),
         )
-        connection.level_cursor = subscription.level_cursor
-        connection.leave_hub = subscription.close
+        connection.subscription = subscription
 
     def __enter__(self) -> tuple[Connection, Subscription]:
         self._connection.__enter__()
@@ -185,6 +186,7 @@ async def run_stream(
     """
     try:
         with connection.stream_scope:
+            _debug.debug("stream_started", connection=connection.id, after=connection.cursor)
             await connection.write(wire, Batch([greeting, *opening()]))
             del greeting, opening  # the stream may last for hours: do not keep them in memory
             source.write_through(wire, connection.sent)
@@ -197,7 +199,7 @@ async def run_stream(
     except PEER_GONE:
         return
     except RequestError as error:
-        _log.info("stream_refused", connection=connection.id, code=error.code, detail=error.detail)
+        _log.info("stream_rejected", connection=connection.id, code=error.code, detail=error.detail)
         connection.close(CloseReason.ERROR)
     except Exception:  # noqa: BLE001 - one stream's failure must not reach the others
         _log.exception("stream_failed", connection=connection.id, transport=connection.transport)
@@ -212,6 +214,7 @@ async def _send_closing(connection: Connection, wire: Wire) -> None:
     """Write the ``closing`` frame, if there is one and the client is still there."""
     if connection.closing is None or connection.is_disconnected:
         return
+    _debug.debug("closing_sent", connection=connection.id, reason=connection.end_reason)
     with trio.move_on_after(CLOSING_TIMEOUT_SECONDS):
         try:
             await connection.write(wire, Batch([connection.closing]))

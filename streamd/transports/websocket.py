@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Final, NoReturn
 
+import structlog
 import trio
 
 from ..broker import Broker
@@ -10,8 +11,11 @@ from ..connections import CloseReason, Connection
 from ..errors import InvalidField, StreamdError
 from ..events import Control, EventId, messages
 from ..hub import Subscription
+from ..logs import LimitedLog
 from .asgi import ASGIWebSocketWire, Scope, lease_wire
 from .stream import connected, parse_selectors, run_stream
+
+_log = LimitedLog(structlog.get_logger(__name__))
 
 Receive = Callable[[], Awaitable[str | bytes]]
 
@@ -73,6 +77,7 @@ class _MessageListener:
         """Answer messages until cancelled."""
         while True:
             text = await self._receive()
+            _log.debug("client_message", connection=self._connection.id, chars=len(text))
             try:
                 answer = self._follow(messages.decode_client_message(text))
             except StreamdError as problem:

@@ -3,7 +3,7 @@
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import trio
@@ -11,8 +11,8 @@ import trio
 from streamd.connections import Connection, Health, Identity, Registry, sweep_connections
 from streamd.connections.settings import ConnectionSettings
 from streamd.errors import InvalidField, NotFound, ShuttingDown, TooManyConnections, TooManyForCaller
-from streamd.events import Batch, Control, CursorMove, EventId, Frame
-from streamd.hub import SendQueue
+from streamd.events import Batch, Control, CursorMove, EventId, Frame, Selectors
+from streamd.hub import SendQueue, Subscription
 from streamd.metrics import Metrics
 
 HEAD = EventId("1700000000000-000007")
@@ -144,6 +144,15 @@ async def test_a_drain_tells_all_connections_waits_and_aborts_those_that_stay(
     assert aborted == ["stays", "leaves"]
 
 
+class LevelSubscription:
+    """A subscription that has read everything up to ``HEAD``."""
+
+    selectors = Selectors()
+
+    def level_cursor(self) -> EventId:
+        return HEAD
+
+
 class Swept:
     """A registry with a running sweeper."""
 
@@ -158,7 +167,7 @@ async def test_quiet_connections_get_heartbeats_and_the_position_they_have_read_
     async with trio.open_nursery() as nursery:
         registry = Swept(ConnectionSettings(), nursery).registry
         with admit(registry, heartbeat_seconds=15) as quiet, admit(registry, heartbeat_seconds=15) as busy:
-            quiet.level_cursor = lambda: HEAD
+            quiet.subscription = cast(Subscription, LevelSubscription())
             for _ in range(4):
                 await trio.sleep(5)
                 busy.sent.add(Batch([]), 10, trio.current_time())

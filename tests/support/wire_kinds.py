@@ -89,8 +89,7 @@ async def subscribed(
 
 def subscription_of(server: RunningServer, client_id: str) -> Subscription:
     """Return the subscription of a connected client."""
-    leave_hub: Any = server.streamd.connections.find(client_id).leave_hub
-    subscription = leave_hub.__self__
+    subscription: Any = server.streamd.connections.find(client_id).subscription
     assert isinstance(subscription, Subscription)
     return subscription
 

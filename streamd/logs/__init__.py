@@ -1,0 +1,18 @@
+"""The log on standard error: one line an event, through structlog and the standard library's logging.
+
+============  ===================================================================================
+``levels``    levels by area, such as ``connections=debug,*=info``; the areas
+``settings``  the section ``[logging]``
+``configure`` sends all lines to standard error, for a console or as JSON
+``limited``   lines that clients cause: bounded per second, with a count of the suppressed ones
+============  ===================================================================================
+
+An area is a package of streamd; its name is the beginning of its loggers' names. May import
+``streamd.config``, structlog and trio.
+"""
+
+from .configure import configure_logging
+from .limited import LimitedLog, report_suppressed_lines
+from .settings import LoggingSettings
+
+__all__ = ["LimitedLog", "LoggingSettings", "configure_logging", "report_suppressed_lines"]

@@ -1,0 +1,79 @@
+"""Configuration of structlog and the standard library's logging."""
+
+import logging
+import sys
+from collections.abc import Mapping
+from typing import Final
+
+import structlog
+
+from .levels import EVERYWHERE, LIBRARIES, PACKAGES, debugged_areas, parse_levels
+from .limited import LimitedLog
+from .settings import LoggingSettings
+
+_ROOT: Final = __name__.partition(".")[0]
+_NO_VARIABLES: Final[Mapping[str, str]] = {}
+
+
+def configure_logging(settings: LoggingSettings, environ: Mapping[str, str] = _NO_VARIABLES) -> None:
+    """Send the log of streamd and of its libraries to standard error, for a console or as JSON lines.
+
+    It may be called again while the program runs: the levels, the format and the bound are replaced.
+
+    Args:
+        settings: the section ``[logging]``.
+        environ: the environment; ``DEBUG=sse:*`` sets connections and transports to ``debug``.
+    """
+    _set_levels(settings, environ)
+    LimitedLog.max_lines_per_second = settings.max_lines_per_second
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    renderer: list[structlog.typing.Processor] = (
+        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        if settings.format == "json"
+        else [
+            structlog.dev.ConsoleRenderer(
+                sort_keys=False,
+                colors=sys.stderr.isatty(),
+                exception_formatter=structlog.dev.plain_traceback,  # without variables, which may be secret
+            )
+        ]
+    )
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
+        )
+    )
+    logging.basicConfig(handlers=[handler], force=True)
+
+
+def _set_levels(settings: LoggingSettings, environ: Mapping[str, str]) -> None:
+    """Set the level of each area's logger; those without a level of their own take that of ``*``."""
+    levels = parse_levels(settings.level)
+    levels |= dict.fromkeys(debugged_areas(environ), "debug")
+    numbers = logging.getLevelNamesMapping()
+    everywhere = numbers[levels[EVERYWHERE].upper()]
+    libraries = levels.get(LIBRARIES)
+    logging.getLogger().setLevel(
+        max(everywhere, logging.WARNING) if libraries is None else numbers[libraries.upper()]
+    )
+    logging.getLogger(_ROOT).setLevel(everywhere)
+    for area in PACKAGES:
+        level = numbers[levels[area].upper()] if area in levels else logging.NOTSET
+        logging.getLogger(f"{_ROOT}.{area}").setLevel(level)

@@ -1,0 +1,116 @@
+"""The log of `streamd serve`: lines about requests, connections and tasks, and levels by area."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+from streamd.testing import open_stream
+from tests.support.program import run, started_on
+from tests.support.server_process import ADDRESS, ServerProcess
+
+SERVE = ("serve", "--bind", "127.0.0.1:0")
+
+
+@asynccontextmanager
+async def logging_server(
+    level: str = "info", debug: str = "", **settings: object
+) -> AsyncIterator[ServerProcess]:
+    """Run a server that logs JSON lines."""
+    options = {"logging__format": "json", "logging__level": level, **settings}
+    variables = {f"STREAMD_{name.upper()}": str(value) for name, value in options.items()}
+    async with started_on(*SERVE, variables={**variables, "DEBUG": debug}) as program:
+        line = await program.line()
+        yield ServerProcess(line.removeprefix(ADDRESS).split()[0], program)
+
+
+async def logged(server: ServerProcess, event: str, **fields: object) -> dict[str, Any]:
+    """Wait for the next line of an event with these fields."""
+    while True:
+        entry: dict[str, Any] = json.loads(await server.program.line(2))
+        if entry["event"] == event and fields.items() <= entry.items():
+            return entry
+
+
+async def stream_once(server: ServerProcess, topic: str) -> None:
+    """Open a stream, read its first event, and leave."""
+    async with open_stream(server.url, topics=[topic], last_event_id="earliest") as stream:
+        await stream.take(1)
+
+
+async def test_requests_connections_and_failed_tasks_are_one_line_each() -> None:
+    async with logging_server() as server, httpx.AsyncClient(base_url=server.url) as client:
+        for path in ("/health/live", "/health/ready", "/metrics"):
+            await client.get(path)
+        await client.post("/events", json={"topic": "a", "type": "stage", "data": 1})
+        request = await logged(server, "request")
+        assert request["route"] == "/events", "health and metrics leave no line"
+        assert (request["method"], request["status"], request["level"]) == ("POST", 201, "info")
+        assert 0 < request["seconds"] < 10
+        await client.get("/tasks/none/events")
+        assert (await logged(server, "request", status=404))["route"] == "/tasks/<task_id>/events"
+        await client.get("/events")
+        assert (await logged(server, "request", status=400))["route"] == "/events"
+        await stream_once(server, "a")
+        opened = await logged(server, "connection_opened")
+        closed = await logged(server, "connection_closed", connection=opened["connection"])
+        assert (opened["topics"], opened["transport"]) == (["a"], "sse")
+        assert closed["events"] == {"stage": 1}
+        assert closed["bytes"] > 0
+        assert closed["reason"] == "disconnected"
+        task = (await client.post("/tasks", json={"kind": "k", "worker": "w"})).json()
+        await client.patch(
+            f"/tasks/{task['id']}",
+            json={"lease": task["lease"], "status": "failed", "error": {"code": "e", "detail": "no file"}},
+        )
+        failed = await logged(server, "task_failed", task=task["id"])
+        assert (failed["level"], failed["code"], failed["detail"]) == ("warning", "e", "no file")
+
+
+async def test_lines_about_requests_are_bounded_and_counted() -> None:
+    async with (
+        logging_server(tuning__logging__max_lines_per_second=5) as server,
+        httpx.AsyncClient(base_url=server.url) as client,
+    ):
+        for _ in range(200):
+            await client.get("/tasks")
+        line = await logged(server, "lines_suppressed")
+        assert line["suppressed"] == "request"
+        assert line["count"] > 0
+
+
+async def test_levels_hold_for_their_area() -> None:
+    async with (
+        logging_server(level="connections=info,*=error") as server,
+        httpx.AsyncClient(base_url=server.url) as client,
+    ):
+        await client.post("/events", json={"topic": "a", "data": 1})
+        await stream_once(server, "a")
+        entry = json.loads(await server.program.line(2))
+        assert entry["event"] == "connection_opened", "requests leave no line below error"
+
+
+async def test_debug_means_connections_and_transports_only() -> None:
+    async with (
+        logging_server(level="error", debug="sse:*") as server,
+        httpx.AsyncClient(base_url=server.url) as client,
+    ):
+        await client.post("/events", json={"topic": "a", "data": 1})
+        await stream_once(server, "a")
+        entries = [json.loads(await server.program.line(2)) for _ in range(3)]
+    assert [entry["event"] for entry in entries] == [
+        "connection_opened",
+        "stream_started",
+        "connection_closed",
+    ]
+
+
+@pytest.mark.parametrize("level", ["conections=debug", "loud", "tasks=debug,tasks=info"])
+async def test_an_invalid_level_is_refused_with_the_areas(level: str) -> None:
+    done = await run("serve", "--bind", "127.0.0.1:0", "--log-level", level)
+    assert done.returncode != 0
+    assert "logging.level" in done.stderr
+    assert "connections" in done.stderr
