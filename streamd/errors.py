@@ -33,7 +33,10 @@ class StreamdError(Exception):
 
 
 class ConfigError(StreamdError):
-    """The configuration is invalid. ``field`` is the path of the setting."""
+    """The configuration is invalid. ``field`` is the path of the setting.
+
+    The detail is for the operator, and may name files and addresses; clients never see it.
+    """
 
     code = "config"
 
@@ -177,6 +180,13 @@ class ShuttingDown(Unavailable):
 
     code = "shutting-down"
     websocket_close = 1012
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """Return the first error of a chain of causes, for the log; an error without a cause is its own."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
 # --- checks that raise them -------------------------------------------------------------------

@@ -6,15 +6,18 @@ from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
 import msgspec
-from quart import Quart
+import structlog
+from quart import Quart, request
 from quart_schema import document_response
 from quart_trio.wrappers import TrioResponse
 from werkzeug.exceptions import HTTPException
 
-from ..errors import StreamdError
+from ..errors import ConfigError, StreamdError
 from . import schema
 from .schema import PROBLEM_JSON
 
+_UNEXPECTED: Final = StreamdError("something went wrong in the server")
+_log = structlog.get_logger(__name__)
 _RETRYABLE: Final = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -58,7 +61,10 @@ def problem_response(error: StreamdError) -> TrioResponse:
 
 
 async def handle_streamd_error(error: StreamdError) -> TrioResponse:
-    """Answer an error that streamd raised."""
+    """Answer an error that streamd raised; one of the configuration is logged for the operator instead."""
+    if isinstance(error, ConfigError):
+        _log.error("request_failed", path=request.path, exc_info=error)
+        return problem_response(_UNEXPECTED)
     return problem_response(error)
 
 
@@ -81,7 +87,7 @@ async def handle_http_exception(error: HTTPException) -> TrioResponse:
 
 async def handle_unexpected(_error: Exception) -> TrioResponse:
     """Answer 500 to a bug, without details for the client; Quart has logged them."""
-    return problem_response(StreamdError("something went wrong in the server"))
+    return problem_response(_UNEXPECTED)
 
 
 def use_problems(app: Quart) -> None:

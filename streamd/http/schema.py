@@ -306,7 +306,7 @@ class TaskSchema(Struct):
     ]
     eta_seconds: float | None
     error: TaskErrorSchema | None
-    worker: str
+    worker: Annotated[str, Meta(description="Empty for none, and for one inside the server.")]
     created_at: str
     started_at: str | None
     updated_at: str

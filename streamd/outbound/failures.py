@@ -56,9 +56,10 @@ class AttemptFailed(FetchFailed):
 
 def failure_of(error: httpx.HTTPError | httpx.StreamError) -> FetchFailed:
     """Return the error to raise from an exception of httpx."""
-    detail = f"the connection failed ({type(error).__name__})"
     if isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol):
-        return UnsendableRequest(f"the request cannot be sent ({type(error).__name__})")
+        return UnsendableRequest("the request cannot be sent")
     if isinstance(error, httpx.RemoteProtocolError | httpx.DecodingError):
-        return ResponseBroken(detail)
-    return ConnectionFailed(detail)
+        return ResponseBroken("the answer was cut off or cannot be read")
+    if isinstance(error, httpx.ConnectError):
+        return ConnectionFailed("no connection could be made")
+    return ConnectionFailed("the connection was lost")

@@ -22,16 +22,13 @@ from .checks import check_kind, check_lease_seconds, check_size, encode_json
 from .kinds import Kind
 from .messages import standard
 from .metrics import TaskMetrics
-from .model import Cause, Change, Message, Publication, Task
+from .model import LOCAL, Cause, Change, Message, Publication, Task
 from .operations import Operation
 from .publisher import OutboxPublisher
 from .reports import Completion
 from .settings import TaskSettings
 from .states import Status
 from .store.port import Bounds, ClaimedTask, TaskStore
-
-LOCAL: Final = "local:"
-"""The reserved prefix of the names of workers in this process."""
 
 _log = structlog.get_logger(__name__)
 _failures: Final = LimitedLog(_log)

@@ -137,7 +137,7 @@ def task_fields(task: Task) -> dict[str, Any]:
         "details": task.details,
         "eta_seconds": task.eta_seconds,
         "error": {"code": task.error.code, "detail": task.error.detail} if task.error else None,
-        "worker": task.worker,
+        "worker": task.public_worker,
         "created_at": format_time(task.created_at),
         "started_at": format_optional(task.started_at),
         "updated_at": format_time(task.updated_at),

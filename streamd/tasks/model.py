@@ -2,11 +2,14 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
 from .states import Status, StepStatus
+
+LOCAL: Final = "local:"
+"""The reserved prefix of the names of workers in this process."""
 
 
 @attrs.frozen
@@ -88,6 +91,11 @@ class Task:
     def topic(self) -> str:
         """The topic of its stream."""
         return topic_of(self.id)
+
+    @property
+    def public_worker(self) -> str:
+        """The worker's name for clients; empty for a worker in this process, whose name is internal."""
+        return "" if self.worker.startswith(LOCAL) else self.worker
 
     def find_step(self, name: str) -> Step | None:
         """Return the step of a name; None if there is none."""

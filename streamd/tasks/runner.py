@@ -12,8 +12,7 @@ import trio
 from ..errors import InvalidField, InvalidTransition, LeaseLost, ShuttingDown, TooLarge, Unavailable
 from . import operations
 from .checks import deadline_sentence
-from .engine import LOCAL
-from .model import Change, Task
+from .model import LOCAL, Change, Task
 from .progress import Progress, WorkFailed, running
 from .reports import Completion
 from .store.port import ClaimedTask, is_overdue

@@ -3,6 +3,7 @@
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import PurePath
 from typing import Final, NoReturn, Self
 
 import httpx
@@ -43,11 +44,11 @@ class OpenAIGenerator:
         settings: the ``text`` section, with a URL and a model, as :func:`~.choose.make_generator` checks it.
 
     Attributes:
-        name: the model's name.
+        name: the model's name, without the folders of a model that is named by its path.
     """
 
     def __init__(self, settings: TextSettings) -> None:
-        self.name: Final = settings.model
+        self.name: Final = PurePath(settings.model).name if _is_path(settings.model) else settings.model
         self._settings = settings
         base = httpx.URL(settings.url)
         self._url = base.copy_with(path=base.path.rstrip("/") + "/chat/completions")
@@ -104,6 +105,11 @@ class OpenAIGenerator:
             ],
         }
         return with_body(client.build_request("POST", self._url, headers=headers), msgspec.json.encode(body))
+
+
+def _is_path(model: str) -> bool:
+    """Return True for a path on the API's machine, as some servers name models; not for ``owner/model``."""
+    return model.startswith(("/", "./", "../", "~"))
 
 
 class _TextStream:

@@ -227,7 +227,7 @@ async def test_an_error_names_its_reason_without_the_address(
         with pytest.raises(RetriesExhausted) as caught:
             await fetch(client, client.build_request("GET", url), read)
         assert isinstance(caught.value.failure, ConnectionFailed)
-        assert str(caught.value) == "the connection failed (ConnectError)"
+        assert str(caught.value) == "no connection could be made"
         assert isinstance(caught.value.failure.__cause__, httpx.ConnectError)
 
 
@@ -236,7 +236,7 @@ async def test_a_cut_off_response_is_broken_and_not_short(
     client: httpx.AsyncClient, clock: MockClock, answer: Answer
 ) -> None:
     async with serving(client, answer) as (_, request):
-        with pytest.raises(RetriesExhausted, match=r"\(RemoteProtocolError\)") as caught:
+        with pytest.raises(RetriesExhausted, match="cut off or cannot be read") as caught:
             await fetch(client, request, read)
     assert isinstance(caught.value.failure, ResponseBroken)
 

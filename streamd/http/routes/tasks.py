@@ -10,6 +10,7 @@ from quart_trio.wrappers import TrioResponse
 from ...errors import InvalidField
 from ...tasks import Status, StepPlan, Task, task_fields
 from ...tasks.messages import format_optional
+from ...tasks.model import LOCAL
 from ...tasks.reports import Report
 from .. import schema
 from ..current import current_runtime
@@ -204,14 +205,9 @@ def _parse_status(text: str | None) -> Status | None:
 
 
 def _check_worker(worker: str) -> str:
-    if (
-        not worker
-        or len(worker) > _WORKER_CHARS_MAX
-        or not worker.isprintable()
-        or worker.startswith("local:")
-    ):
+    if not worker or len(worker) > _WORKER_CHARS_MAX or not worker.isprintable() or worker.startswith(LOCAL):
         raise InvalidField(
-            f"worker must be 1 to {_WORKER_CHARS_MAX} printable characters, and not begin with 'local:'",
+            f"worker must be 1 to {_WORKER_CHARS_MAX} printable characters, and not begin with {LOCAL!r}",
             field="worker",
         )
     return worker

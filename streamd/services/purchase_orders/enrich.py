@@ -74,7 +74,7 @@ def read_answer(text: str, lines: Sequence[OrderLine]) -> list[OrderLine]:
     try:
         answer = msgspec.json.decode(cut_json(text), type=_EnrichedLines)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise InvalidBody(f"the text generator's answer is not valid: {error}") from error
+        raise InvalidBody("the text generator's answer is not valid") from error
     found: dict[int, dict[str, Any]] = {}
     for entry in answer.lines:
         category = _tidy(entry.category, _MAX_CATEGORY_CHARS)

@@ -55,7 +55,7 @@ class ImageVerifier:
             except ResponseTooLarge:
                 reason = f"larger than {settings.image_max_bytes} bytes"
             except FetchFailed as error:
-                reason = f"the server cannot be reached or broke off ({type(error.__cause__).__name__})"
+                reason = f"the image could not be fetched: {error.detail}"
             except httpx.InvalidURL:
                 reason = "the address, or one that it leads to, is no URL"
         return attrs.evolve(image, status="failed", reason=reason)

@@ -13,10 +13,11 @@ from typing import Any, Final
 
 import attrs
 import msgspec
+import structlog
 import trio
 
 from ... import Streamd
-from ...errors import Gone, InvalidTransition, LeaseLost, NotFound, StreamdError
+from ...errors import Gone, InvalidTransition, LeaseLost, NotFound, StreamdError, root_cause
 from ...tasks import Progress, Status, StepFailed, StepPlan, StepProgress, StepStatus, Task, WorkFailed, step
 from ...text import TextGenerator
 from .amounts import decimal_text, shown
@@ -48,6 +49,8 @@ KIND: Final = "purchase-order"
 _WEIGHTS: Final = {"ai_parsing": 4.0, "database_save": 2.0, "ai_enrichment": 3.0, "shopify_sync": 3.0}
 _ENRICH_LINES_MAX: Final = 25  # lines in one prompt: an answer of this size stays reliable
 _IMAGES_AT_ONCE: Final = 4  # concurrent image checks of one order
+
+_log = structlog.get_logger(__name__)
 
 STEPS: Final = tuple(StepPlan(stage, _WEIGHTS.get(stage, 1.0)) for stage in STAGES)
 
@@ -256,6 +259,7 @@ class OrderJob:
             try:
                 enriched += await enrich_lines(self._tools.generator, part)
             except StreamdError as error:
+                _log.warning("enrichment_failed", order=self._po_id, cause=repr(root_cause(error)))
                 raise StepFailed(f"no descriptions were found: {error.detail}") from error
             done = len(enriched)
             if done < len(lines):
@@ -293,6 +297,8 @@ class OrderJob:
         try:
             answer = await self._tools.shop.send(self._payload, self._po_id, partial(stage.update, 10))
         except SyncFailed as failed:
+            cause = repr(root_cause(failed))  # not for clients: it may name the shop's host
+            _log.warning("shop_sync_failed", order=self._po_id, reason=failed.detail, cause=cause)
             self._sync_failed = failed.detail
             raise StepFailed(failed.detail) from failed
         await stage.update(50, f"Shopify answered with status {answer.status}")

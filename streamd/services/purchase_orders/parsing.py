@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import attrs
 import msgspec
+import structlog
 import trio
 
 from ...errors import RequestError, StreamdError
@@ -23,6 +24,8 @@ from .sheet import make_order
 
 PURPOSE: Final = "orders.parse"
 RULES: Final[Rules] = {PURPOSE: compose_items}
+
+_log = structlog.get_logger(__name__)
 
 _SYSTEM: Final = (
     "You read purchase orders. Answer with one JSON object and nothing else: "
@@ -79,7 +82,8 @@ async def read_mail(
             continue
         unread = max(0, len(items["lines"]) + len(items["unread"]) - len(order.lines))
         return attrs.evolve(order, unread=unread)
-    raise UnreadableOrder(f"the text generator's answer is not a valid order: {problem}")
+    _log.warning("generated_order_invalid", generator=generator.name, problem=problem)
+    raise UnreadableOrder("the text generator's answer is not a valid order")
 
 
 async def _ask(generator: TextGenerator, prompt: Prompt, begun: Callable[[], Awaitable[None]] | None) -> str:

@@ -133,7 +133,7 @@ class Shop:
                 f"the shop's answer is larger than {settings.sync_max_answer_bytes} bytes"
             ) from error
         except FetchFailed as error:
-            raise SyncFailed(error.detail) from error
+            raise SyncFailed(f"the order could not be sent: {error.detail}") from error
 
     def _make_policy(self) -> RetryPolicy:
         settings = self.settings
@@ -167,15 +167,15 @@ class Shop:
             raise AttemptFailed(
                 f"the shop answered {status}", retry_after_seconds=response.retry_after_seconds
             )
-        raise SyncFailed(f"the shop refused it with {status}")
+        raise SyncFailed(f"the shop refused the order with status {status}")
 
 
 def _sync_failed(exhausted: RetriesExhausted) -> SyncFailed:
     if exhausted.bound is RetryBound.WAIT:
         return SyncFailed(
-            f"{exhausted.detail}, and asks to wait {exhausted.retry_after_seconds:g} s, which is too long"
+            f"{exhausted.detail} and asked to wait {exhausted.retry_after_seconds:g} s, which is too long"
         )
-    return SyncFailed(f"the shop did not take it in {exhausted.attempts} tries: {exhausted.detail}")
+    return SyncFailed(f"the shop did not take the order in {exhausted.attempts} attempts: {exhausted.detail}")
 
 
 def read_order_id(body: bytes) -> str | None:

@@ -195,10 +195,11 @@ class _AreasFile:
             entry = tuple(Template.parse(text, IDS) for text in table.entry)
         if isinstance(table, FileTable):
             with _at(f"{key}.file"):
-                return FileSource(*self._locate(table.file), entry, timeout)
+                return FileSource(title, *self._locate(table.file), entry, timeout)
         with _at(f"{key}.url"):
             url = UrlTemplate.parse(table.url)
         return HttpSource(
+            title,
             url,
             entry,
             self._make_headers(key, table),

@@ -41,6 +41,7 @@ _UNKNOWN_STATUSES: Final = frozenset({204, 404, 410})
 class HttpSource:
     """An HTTP endpoint that answers GET with JSON. Redirects are not followed."""
 
+    title: str  # of the dataset
     url: UrlTemplate
     entry: tuple[Template, ...] = ()  # names of members that lead to the data, each inside the one before
     headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)  # may hold keys
@@ -53,11 +54,15 @@ class HttpSource:
 
     @property
     def label(self) -> str:
-        return self.url.host  # the path or query may reveal more than clients should see
+        return f"the source of {self.title!r}"
+
+    @property
+    def origin(self) -> str:
+        return self.url.host
 
     async def fetch(self, query: ResearchQuery, max_bytes: int, report: SourceReport) -> Any:
         """See :meth:`.sources.DataSource.fetch`. Cancelling closes the connection."""
-        await report(f"asking {self.label}")
+        await report(f"requesting {self.title}")
         content = await self._get(query, max_bytes, report)
         return select(decode_json(content, f"the answer of {self.label}"), self.entry, query)
 
@@ -106,7 +111,7 @@ class HttpSource:
             if len(content) - reported_bytes >= _REPORT_BYTES or now - reported_at >= _REPORT_SECONDS:
                 reported_bytes, reported_at = len(content), now
                 percent = 100 * len(content) / length if length else None
-                await report(f"{len(content)} bytes from {self.label}", percent)
+                await report(f"{len(content)} bytes of {self.title}", percent)
         return bytes(content)
 
     def _check_head(self, response: StreamedResponse, query: ResearchQuery) -> None:

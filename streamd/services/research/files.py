@@ -17,6 +17,7 @@ from .templates import IDS, Template
 class FileSource:
     """A JSON file, and the members that lead to the data in it."""
 
+    title: str  # of the dataset
     folder: Path  # which the path never leaves, whatever the values of its fields are
     path: Template
     entry: tuple[Template, ...] = ()  # names of members, each inside the one before
@@ -26,12 +27,16 @@ class FileSource:
 
     @property
     def label(self) -> str:
-        return f"{self.folder.name}/{self.path.text}"
+        return f"the file of {self.title!r}"
+
+    @property
+    def origin(self) -> str:
+        return str(self.folder / self.path.text)
 
     async def fetch(self, query: ResearchQuery, max_bytes: int, report: SourceReport) -> Any:
         """See :meth:`.sources.DataSource.fetch`."""
         with time_limit(self, self.timeout_seconds):
-            await report(f"reading {self.label}")
+            await report(f"reading {self.title}")
             return select(await self.read(query, max_bytes), self.entry, query)
 
     async def read(self, query: ResearchQuery, max_bytes: int) -> Any:
@@ -65,10 +70,10 @@ class FileSource:
         except FileNotFoundError as error:
             if self.path.fields:
                 raise NothingKnown(query) from error
-            raise SourceFailed(f"the file {self.label} is missing") from error
+            raise SourceFailed(f"{self.label} is missing") from error
         except OSError as error:
-            raise SourceFailed(f"the file {self.label} cannot be read: {error.strerror or error}") from error
-        return decode_json(content, f"the file {self.label}")
+            raise SourceFailed(f"{self.label} cannot be read") from error
+        return decode_json(content, self.label)
 
 
 def static_folder(base: Path, path: Template) -> tuple[Path, Template]:
@@ -112,7 +117,7 @@ def _read_bytes(path: Path, max_bytes: int) -> bytes:
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise SourceFailed("the path of the data does not name a regular file")
+            raise SourceFailed("the data is not in a regular file")
         content = file.read(max_bytes + 1)
     if len(content) > max_bytes:
         raise SourceFailed(f"the file is larger than {max_bytes} bytes")

@@ -9,7 +9,7 @@ import msgspec
 import structlog
 import trio
 
-from ...errors import Unavailable
+from ...errors import Unavailable, root_cause
 from ...events import format_time
 from ...tasks import Progress, StepFailed, StepProgress, WorkFailed
 from .models import ResearchResult
@@ -17,7 +17,7 @@ from .query import ResearchQuery
 from .rules import derive
 from .settings import ResearchSettings
 from .shapes import Shape
-from .sources import Area, Dataset, SourceFailed
+from .sources import Area, Dataset, NothingKnown, SourceFailed
 
 # A registered function may report any text.
 _MESSAGE_CHARS: Final = 500
@@ -123,12 +123,26 @@ class SessionRun:
                 try:
                     await self._fetch(dataset, step)
                 except SourceFailed as failed:
+                    self._log_failure(dataset, failed)
                     self._fail(dataset, str(failed)[:_MESSAGE_CHARS], failed)
                 except Exception as error:  # noqa: BLE001 - a bug of one source must not stop the others
-                    _log.error("dataset_failed", dataset=dataset.name, exc_info=error)
+                    _log.error("dataset_failed", task=self._progress.id, dataset=dataset.name, exc_info=error)
                     self._fail(dataset, "something went wrong in its source", error)
         finally:
             slots.release()
+
+    def _log_failure(self, dataset: Dataset, failed: SourceFailed) -> None:
+        """Log what clients are not told: the origin of the data, and the error below the sentence."""
+        if not isinstance(failed, NothingKnown):
+            cause = root_cause(failed)
+            _log.warning(
+                "dataset_failed",
+                task=self._progress.id,
+                dataset=dataset.name,
+                origin=dataset.source.origin,
+                reason=str(failed),
+                cause=None if cause is failed else repr(cause),
+            )
 
     def _fail(self, dataset: Dataset, reason: str, error: Exception) -> None:
         self._restart_stall_timeout()
@@ -153,7 +167,7 @@ class SessionRun:
         self._findings[dataset.name] = {
             "dataset": dataset.name,
             "title": dataset.title,
-            "source": {"kind": dataset.source.kind, "name": dataset.source.label},
+            "source": {"kind": dataset.source.kind, "name": dataset.title},
             "time": _now(),
             "data": data,
         }

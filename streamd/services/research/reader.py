@@ -9,7 +9,7 @@ import msgspec
 from .files import FileSource, select
 from .query import ResearchQuery
 from .shapes import Shape
-from .sources import QUOTED_CHARS, Dataset, SourceFailed, SourceReport, time_limit, to_shape
+from .sources import Dataset, SourceFailed, SourceReport, time_limit, to_shape
 
 S = TypeVar("S", bound=Shape)
 
@@ -113,6 +113,10 @@ class FunctionSource:
 
     @property
     def label(self) -> str:
+        return f"the computation of {self.title!r}"
+
+    @property
+    def origin(self) -> str:
         return self.function.name
 
     async def fetch(self, query: ResearchQuery, max_bytes: int, report: SourceReport) -> Any:
@@ -123,9 +127,7 @@ class FunctionSource:
         try:
             encoded = msgspec.json.encode(value)
         except (TypeError, ValueError, RecursionError) as error:
-            raise SourceFailed(
-                f"the value of {self.label} is not JSON: {str(error)[:QUOTED_CHARS]}"
-            ) from error
+            raise SourceFailed(f"the value of {self.label} is not JSON") from error
         if len(encoded) > max_bytes:
             raise SourceFailed(f"{self.label} returned more than {max_bytes} bytes")
         return msgspec.json.decode(encoded)

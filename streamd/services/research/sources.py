@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import attrs
 import msgspec
@@ -13,12 +13,13 @@ from .shapes import SHAPE_NAMES, Shape
 
 S = TypeVar("S", bound=Shape)
 
-QUOTED_CHARS: Final = 200
-"""Maximum length of an error of msgspec in a sentence. It may quote the data, which has any length."""
-
 
 class SourceFailed(Exception):
-    """A source has no data. The text is a plain sentence for the client, without a full stop."""
+    """A source has no data.
+
+    The text is a plain sentence for the client, without a full stop. It names no host, path or exception:
+    these are the ``__cause__``, which is logged.
+    """
 
 
 class NothingKnown(SourceFailed):
@@ -42,8 +43,18 @@ class DataSource(Protocol):
     def kind(self) -> Literal["file", "http", "function"]: ...
 
     @property
+    def title(self) -> str:
+        """The title of its dataset."""
+        ...
+
+    @property
     def label(self) -> str:
-        """The name of the source in messages and findings."""
+        """The subject of sentences for clients, such as ``the file of 'People'``; never a host or a path."""
+        ...
+
+    @property
+    def origin(self) -> str:
+        """The host, the path or the name of the function, for the operator's log."""
         ...
 
     async def fetch(self, query: ResearchQuery, max_bytes: int, report: SourceReport) -> Any:
@@ -109,7 +120,7 @@ def to_shape(data: Any, shape: type[S]) -> S:
         return msgspec.convert(data, shape)
     except (msgspec.ValidationError, RecursionError) as error:
         name = SHAPE_NAMES.get(shape, shape.__name__)
-        raise SourceFailed(f"the data does not have the shape {name}: {str(error)[:QUOTED_CHARS]}") from error
+        raise SourceFailed(f"the data does not have the shape {name}") from error
 
 
 def decode_json(content: bytes, label: str) -> Any:
@@ -121,4 +132,4 @@ def decode_json(content: bytes, label: str) -> Any:
     try:
         return msgspec.json.decode(content)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise SourceFailed(f"{label} is not JSON: {str(error)[:QUOTED_CHARS]}") from error
+        raise SourceFailed(f"{label} is not JSON") from error

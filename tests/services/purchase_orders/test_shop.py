@@ -73,21 +73,21 @@ async def test_transient_failures_are_retried_with_the_same_key(passing: Answer)
 @pytest.mark.parametrize("status", [301, 400, 401, 404, 409, 422])
 async def test_a_rejection_is_not_retried(status: int) -> None:
     async with shop(respond(status, headers={"Location": "/in"}), TAKEN) as made:
-        with pytest.raises(SyncFailed, match=f"refused it with {status}"):
+        with pytest.raises(SyncFailed, match=f"refused the order with status {status}"):
             await send(made)
         assert len(made[1].requests) == 1
 
 
 async def test_attempts_are_bounded() -> None:
     async with shop(respond(500)) as made:
-        with pytest.raises(SyncFailed, match="in 4 tries: the shop answered 500"):
+        with pytest.raises(SyncFailed, match="in 4 attempts: the shop answered 500"):
             await send(made)
         assert len(made[1].requests) == 4
 
 
 async def test_a_silent_shop_times_out() -> None:
     async with shop(hang, sync_timeout_seconds=0.05, retry=attrs.evolve(QUICK_RETRY, attempts=2)) as made:
-        with pytest.raises(SyncFailed, match=r"in 2 tries: no answer within 0\.05 s"):
+        with pytest.raises(SyncFailed, match=r"in 2 attempts: no answer within 0\.05 s"):
             await send(made)
         assert len(made[1].requests) == 2
 
@@ -97,7 +97,7 @@ async def test_an_unreachable_shop_is_retried() -> None:
         url = server.url
     async with httpx.AsyncClient() as client:
         settings = PurchaseOrderSettings(sync_url=url, retry=attrs.evolve(QUICK_RETRY, attempts=2))
-        with pytest.raises(SyncFailed, match="connection failed"):
+        with pytest.raises(SyncFailed, match="no connection could be made"):
             await send((Shop(client, settings), server, []))
 
 
@@ -116,7 +116,7 @@ async def test_retry_after_is_honoured() -> None:
 
 async def test_a_too_long_retry_after_ends_the_retries() -> None:
     async with shop(respond(503, headers={"Retry-After": "31"}), TAKEN) as made:
-        with pytest.raises(SyncFailed, match="asks to wait 31 s"):
+        with pytest.raises(SyncFailed, match="asked to wait 31 s"):
             await send(made)
         assert len(made[1].requests) == 1
 

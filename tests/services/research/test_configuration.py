@@ -82,7 +82,8 @@ datasets = ["profile", "register", "own", "peers"]
     assert isinstance(register.source, HttpSource)
     assert register.source.headers == {"Accept-Language": "en", "Authorization": "Bearer 1"}
     assert (register.source.timeout_seconds, register.source.attempts) == (9.0, 7)
-    assert register.source.label == "register.example"
+    assert register.source.origin == "register.example"
+    assert "register.example" not in register.source.label
     assert isinstance(own.source, HttpSource)
     assert (own.source.timeout_seconds, own.source.attempts, own.source.retry_seconds) == (2, 1, 0.25)
     assert (own.title, own.max_bytes) == ("Own bounds", 77)

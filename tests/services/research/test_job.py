@@ -134,7 +134,7 @@ async def test_slow_dataset_fails_alone(tmp_path: Path, autojump_clock: trio.tes
     assert task.status == "completed"
     assert took == pytest.approx(200, abs=0.2)
     assert result["missing"] == [
-        {"dataset": "d1", "title": "d1", "reason": "job_test_silent took longer than 20 s"}
+        {"dataset": "d1", "title": "d1", "reason": "the computation of 'd1' took longer than 20 s"}
     ]
 
 

@@ -82,8 +82,8 @@ async def test_stream_status_and_result_agree(
     datasets = ["profile", "people", "contact_completeness", "hiring_trend"]
     assert [finding["dataset"] for finding in result["findings"]] == datasets
     assert result["findings"][0]["data"]["name"] == "Corvane Cloud"
-    assert result["findings"][0]["source"] == {"kind": "file", "name": "research/companies.json"}
-    assert result["findings"][3]["source"] == {"kind": "function", "name": "hiring_trend"}
+    assert result["findings"][0]["source"] == {"kind": "file", "name": "Company profile"}
+    assert result["findings"][3]["source"] == {"kind": "function", "name": result["findings"][3]["title"]}
     assert all(finding["time"].endswith("Z") for finding in result["findings"])
     assert "As Head of Sales at Eastholt Freight, begin with Jan Oelschner" in str(result["recommendations"])
     status = await session.status()
@@ -231,7 +231,7 @@ datasets = ["register"]
     assert targets == ["/v1?company=corvane-cloud&for=Eastholt%20Freight"] * 2
     [finding] = result["findings"]
     assert finding["data"] == {"name": "Corvane", "industry": "software", "x": 1}
-    assert finding["source"] == {"kind": "http", "name": server.url.removeprefix("http://")}
+    assert finding["source"] == {"kind": "http", "name": "register"}
 
 
 async def test_compressed_result_on_disk_reads_the_same(tmp_path: Path) -> None:
