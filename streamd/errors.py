@@ -187,22 +187,3 @@ def root_cause(error: BaseException) -> BaseException:
     while error.__cause__ is not None:
         error = error.__cause__
     return error
-
-
-# --- checks that raise them -------------------------------------------------------------------
-
-
-def check_printable(text: str, field: str, max_chars: int) -> str:
-    """Return a text of the caller if it is printable and neither empty nor too long.
-
-    Args:
-        text: the text.
-        field: the name of the input.
-        max_chars: maximum length (count of characters).
-
-    Raises:
-        InvalidField: it is not such a text.
-    """
-    if not text or not text.isprintable() or len(text) > max_chars:
-        raise InvalidField(f"{field} must be printable text of 1 to {max_chars} characters", field=field)
-    return text

@@ -100,3 +100,19 @@ def test_no_docstring_begins_with_a_question_word() -> None:
         if (first_lines := list(headless_docstrings(parse(path))))
     }
     assert found == {}, "begin with a verb, or name the thing"
+
+
+def called_names(tree: ast.Module) -> Iterator[str]:
+    """Yield the name of every function or method that is called or referred to."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.Name):
+            yield node.id
+
+
+def test_one_module_decides_the_validity_of_text() -> None:
+    places = {
+        relative(path) for path in python_files("streamd") if "isprintable" in called_names(parse(path))
+    }
+    assert places == {"streamd/characters.py"}, "str.isprintable is no check of validity: use find_invalid"

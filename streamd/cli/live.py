@@ -11,6 +11,8 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
+from ..characters import replace_invalid
+
 REFRESH_SECONDS: Final = 0.25
 
 
@@ -85,7 +87,12 @@ class StatusLine:
 
 
 def printable(text: str) -> str:
-    """Escape control characters, so that text cannot control the terminal; line ends and tabs stay."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
+    """Escape control characters and bidirectional overrides; line ends and tabs stay.
+
+    A terminal would obey the former, and show the latter's text in another order than it has.
+    """
+    return replace_invalid(text, _escape)
+
+
+def _escape(character: str) -> str:
+    return character if character in "\n\t" else repr(character)[1:-1]

@@ -10,13 +10,13 @@ from typing import Any, Final
 import structlog
 import trio
 
+from ..characters import check_text
 from ..errors import (
     NotFound,
     ShuttingDown,
     StreamdError,
     TooManyConnections,
     TooManyForCaller,
-    check_printable,
 )
 from ..events import Control
 from ..hub import SendQueue
@@ -92,7 +92,7 @@ class Registry:
         """
         id = secrets.token_hex(16)
         if client_id is not None:
-            check_printable(client_id, "client_id", MAX_CLIENT_ID_CHARS)
+            check_text(client_id, "client_id", max_chars=MAX_CLIENT_ID_CHARS)
         return Connection(
             id=id,
             client_id=client_id or id,

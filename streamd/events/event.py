@@ -7,6 +7,7 @@ from typing import Any, Final, Protocol
 import attrs
 import msgspec
 
+from ..characters import check_text
 from ..errors import InvalidField, TooLarge
 from .control import RESERVED_TYPES
 from .ids import EventId
@@ -206,8 +207,9 @@ def _validate_topics(topics: str | Sequence[str], limits: EventLimits) -> tuple[
 def _validate_type(type: object) -> str:
     if type is None or type == "":
         return DEFAULT_TYPE
-    if not isinstance(type, str) or not type.isprintable():
-        raise InvalidField("type must be printable text without line breaks", field="type")
+    if not isinstance(type, str):
+        raise InvalidField(f"type must be printable text, got {type!r}", field="type")
+    check_text(type, "type")
     if type in RESERVED_TYPES:
         raise InvalidField(f"type {type!r} is reserved for streamd's own control frames", field="type")
     return type

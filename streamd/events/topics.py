@@ -1,9 +1,10 @@
 """Topics, patterns, and the matcher of subscriptions and grants.
 
-A topic is any printable text; ``/`` and ``:`` separate its segments. An exact selector is compared, never
-parsed, so a topic may contain a ``*``. In a pattern a segment ``*`` matches one segment that is not
-empty, and a last segment ``**`` the rest of the topic (at least one character). Everything else in it,
-the separators included, matches itself. The pattern ``*`` alone matches every topic.
+A topic is any identifier (:mod:`streamd.characters`); ``/`` and ``:`` separate its segments. Topics are equal
+if their code points are: neither case nor outer spaces nor Unicode's normal forms are folded. An exact
+selector is compared, never parsed, so a topic may contain a ``*``. In a pattern a segment ``*`` matches one
+segment that is not empty, and a last segment ``**`` the rest of the topic (at least one character).
+Everything else in it, the separators included, matches itself. The pattern ``*`` alone matches every topic.
 """
 
 import re
@@ -12,6 +13,7 @@ from typing import Any, Final
 
 import attrs
 
+from ..characters import check_text
 from ..errors import InvalidField
 
 _SEPARATOR: Final = re.compile(r"([/:])")
@@ -19,7 +21,7 @@ EVERYTHING: Final = "*"
 
 
 def validate_topic(text: object, max_bytes: int, *, field: str = "topic") -> str:
-    """Check that a topic is printable, not empty, and has at most ``max_bytes`` in UTF-8; return it.
+    """Check that a topic is an identifier, and has at most ``max_bytes`` in UTF-8; return it unchanged.
 
     Raises:
         InvalidField: it is invalid; the error names ``field``.
@@ -28,10 +30,7 @@ def validate_topic(text: object, max_bytes: int, *, field: str = "topic") -> str
         raise InvalidField(f"{field} must be text, got {type(text).__name__}", field=field)
     if not text:
         raise InvalidField(f"{field} must not be empty", field=field)
-    if not text.isprintable():
-        raise InvalidField(
-            f"{field} must be printable text without control characters or line breaks", field=field
-        )
+    check_text(text, field)
     if len(text) > max_bytes or len(text.encode()) > max_bytes:
         raise InvalidField(f"{field} is longer than {max_bytes} bytes", field=field)
     return text

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from ..characters import check_text
 from ..errors import InvalidField, TooLarge
 from .model import StepPlan, Task
 from .operations import fit
@@ -41,11 +42,7 @@ def check_id(id: str) -> str:
 
 def check_owner(owner: str) -> str:
     """Check the owner of a task, and return it."""
-    if len(owner) > _OWNER_CHARS_MAX or not owner.isprintable():
-        raise InvalidField(
-            f"owner must be printable text of at most {_OWNER_CHARS_MAX} characters", field="owner"
-        )
-    return owner
+    return check_text(owner, "owner", max_chars=_OWNER_CHARS_MAX) if owner else owner
 
 
 def check_steps(steps: Sequence[StepPlan], maximum: int) -> Sequence[StepPlan]:
@@ -54,8 +51,7 @@ def check_steps(steps: Sequence[StepPlan], maximum: int) -> Sequence[StepPlan]:
         raise TooLarge(f"a task may have at most {maximum} steps", field="steps")
     names = [step.name for step in steps]
     for index, name in enumerate(names):
-        if not name or not name.isprintable():
-            raise InvalidField("a step needs a name of printable text", field=f"steps[{index}].name")
+        check_text(name, f"steps[{index}].name")
         if fit(name) != name:
             raise InvalidField("the name of a step is too long", field=f"steps[{index}].name")
         if name in names[:index]:

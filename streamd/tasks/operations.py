@@ -11,6 +11,7 @@ from typing import Any, Final
 import attrs
 import msgspec
 
+from ..characters import check_text
 from ..errors import InvalidField, InvalidTransition
 from .messages import COMPLETE, EDUCATIONAL, ERROR, PROGRESS, RESERVED_FIELDS, STATUS, as_number, message_of
 from .model import Cause, Change, Step, StepPlan, Task, TaskError
@@ -208,8 +209,7 @@ def start_step(
         InvalidField: the name, the weight or the message is invalid.
     """
     next_status(task.status, TaskEvent.MOVE_STEP)
-    if not _check_sentence(name, "step") or not name.isprintable():
-        raise InvalidField("a step needs a name of printable text", field="step")
+    check_text(_check_sentence(name, "step"), "step")
     known = task.find_step(name)
     step = known or Step(name)
     if weight is not None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import attrs
 from msgspec import Meta, Struct, structs
 
+from ..characters import check_text
 from ..errors import InvalidField, InvalidTransition
 from . import operations
 from .messages import PROGRESS
@@ -67,12 +68,8 @@ class Report(Struct, forbid_unknown_fields=True):
             raise InvalidField("an error is only said of a task with status failed", field="error")
         if self.result is not None and self.status != "completed":
             raise InvalidField("a result is only said of a task with status completed", field="result")
-        if self.error is not None and not (
-            0 < len(self.error.code) <= _CODE_CHARS_MAX and self.error.code.isprintable()
-        ):
-            raise InvalidField(
-                f"a code is printable text of 1 to {_CODE_CHARS_MAX} characters", field="error.code"
-            )
+        if self.error is not None:
+            check_text(self.error.code, "error.code", max_chars=_CODE_CHARS_MAX)
 
     def changes(self, task: Task, now: datetime, completion: Completion) -> Sequence[Change]:
         """Build the changes that this report makes to a task: step, then update, then end.

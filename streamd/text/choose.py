@@ -1,5 +1,6 @@
 """Choose the text generator by the settings."""
 
+import re
 from typing import Final
 
 import httpx
@@ -10,6 +11,7 @@ from .port import Rules, TextGenerator
 from .rules import RuleGenerator
 from .settings import TextSettings
 
+_KEY: Final = re.compile(r"[!-~]*")  # visible ASCII: it is part of a header
 _EXAMPLE: Final = "such as https://api.example/v1"
 
 
@@ -35,7 +37,6 @@ def make_generator(settings: TextSettings, rules: Rules) -> TextGenerator:
         raise ConfigError("text.url must not contain a password: set text.api_key", field="text.url")
     if not settings.model:
         raise ConfigError("text.model must be set together with text.url", field="text.model")
-    key = settings.api_key
-    if not (key.isascii() and key.isprintable()) or " " in key:
+    if not _KEY.fullmatch(settings.api_key):
         raise ConfigError("text.api_key must be printable ASCII without spaces", field="text.api_key")
     return OpenAIGenerator(settings)

@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamd.characters import find_invalid
 from streamd.cli.task_screen import window
 from streamd.cli.task_state import FollowedTask
 from streamd.cli.task_text import columns, description, duration, one_line, percent, seconds_between
 from streamd.client.tasks import ENDED, STATUSES, TaskState
 from streamd.tasks import Status
+from tests.support.odd_texts import VALID_IDENTIFIERS
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -60,8 +62,8 @@ def test_any_message_is_accepted_and_no_line_has_escape_sequences(said: list[dic
         assert reached <= task.progress <= 100
         reached = task.progress
         assert task.status in STATUSES
-        assert task.line(0.0).isprintable()
-        assert task.note.isprintable()
+        assert find_invalid(task.line(0.0)) is None
+        assert find_invalid(task.note) is None
 
 
 @given(st.text(), st.text(), st.text(), values)
@@ -72,7 +74,7 @@ def test_no_table_or_description_has_escape_sequences(a: str, b: str, c: str, de
     task = msgspec.convert(fields, TaskState)
     assert columns([task, task]).count("\n") == 3
     for text in (columns([task]), description(task, details)):
-        assert all(character.isprintable() or character in "\n\t" for character in text)
+        assert find_invalid(text.replace("\n", "").replace("\t", "")) is None
 
 
 def test_messages_update_the_state() -> None:
@@ -125,6 +127,12 @@ def test_percent_is_100_only_when_it_is_reached() -> None:
 
 def test_one_line_joins_lines_and_escapes_control_characters() -> None:
     assert one_line(" a\n\tb\x1b[1m \u202e ") == r"a b\x1b[1m \u202e"
+    assert one_line("\r\x9b\x7f\u2028\u2066\ud800") == r"\x9b\x7f \u2066\ud800"
+
+
+@pytest.mark.parametrize("text", VALID_IDENTIFIERS)
+def test_one_line_shows_joiners_and_other_scripts_as_they_are(text: str) -> None:
+    assert one_line(text) == " ".join(text.split())
 
 
 def test_an_invalid_time_has_no_distance() -> None:

@@ -10,6 +10,7 @@ import pytest
 import trio
 from click.testing import CliRunner
 
+from streamd.characters import find_invalid
 from streamd.cli import main
 from streamd.cli.task_text import SHOWN_CHARS_MAX
 from streamd.tasks.store.port import Bounds
@@ -162,7 +163,7 @@ def error_line(stderr: str) -> str:
     """Return the one line of an error."""
     [line] = stderr.splitlines()
     assert line.startswith("Error: ")
-    assert line.isprintable()
+    assert find_invalid(line) is None
     return line.removeprefix("Error: ")
 
 

@@ -14,6 +14,7 @@ from streamd.errors import InvalidField, NotFound, ShuttingDown, TooManyConnecti
 from streamd.events import Batch, Control, CursorMove, EventId, Frame, Selectors
 from streamd.hub import SendQueue, Subscription
 from streamd.metrics import Metrics
+from tests.support.odd_texts import INVALID_IDENTIFIERS, VALID_IDENTIFIERS
 
 HEAD = EventId("1700000000000-000007")
 SETTINGS = ConnectionSettings(max_connections=3, max_per_address=2, unhealthy_seconds=30, stale_seconds=120)
@@ -90,8 +91,15 @@ async def test_a_second_connection_with_a_client_id_replaces_the_first_which_is_
         registry.find("tab")
 
 
-@pytest.mark.parametrize("client_id", ["", "a\nb", "x" * 129])
-async def test_a_client_id_must_be_short_printable_text(client_id: str) -> None:
+@pytest.mark.parametrize("client_id", VALID_IDENTIFIERS)
+async def test_a_client_id_may_be_any_identifier(client_id: str) -> None:
+    registry, _ = make()
+    with admit(registry, client_id=client_id):
+        assert registry.find(client_id).client_id == client_id
+
+
+@pytest.mark.parametrize("client_id", ["", "x" * 129, *INVALID_IDENTIFIERS])
+async def test_a_client_id_must_be_a_short_identifier(client_id: str) -> None:
     registry, _ = make()
     with pytest.raises(InvalidField) as rejected, admit(registry, client_id=client_id):
         pass

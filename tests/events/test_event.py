@@ -13,6 +13,7 @@ from streamd.errors import InvalidField, TooLarge
 from streamd.events import ControlName, Draft, Event, EventId
 from streamd.events.event import RETRY_MS_MAX
 from streamd.events.settings import EventSettings
+from tests.support.odd_texts import INVALID_IDENTIFIERS, VALID_IDENTIFIERS
 from tests.support.strategies import LIMITS, drafts, events, hostile_texts, ids, json_values, texts
 
 ID = EventId("1700000000000-000001")
@@ -73,7 +74,11 @@ class TestType:
     def test_the_default_type_is_message(self, type: str | None) -> None:
         assert draft(type=type).type == "message"
 
-    @pytest.mark.parametrize("text", ["a\nb", "\r", "\r\n", "a\0", "\t", "\u2028", "\ud800", "\x7f"])
+    @pytest.mark.parametrize("text", VALID_IDENTIFIERS)
+    def test_any_identifier_is_a_type(self, text: str) -> None:
+        assert draft(type=text).type == text
+
+    @pytest.mark.parametrize("text", ["\r\n", "\ud800", *INVALID_IDENTIFIERS])
     def test_a_line_break_nul_or_other_control_is_rejected(self, text: str) -> None:
         with pytest.raises(InvalidField, match="type must be printable") as rejected:
             draft(type=text)
@@ -118,8 +123,12 @@ class TestIdempotencyKey:
             draft(limits=limits, idempotency_key="ééé")
         assert rejected.value.field == "idempotency_key"
 
-    @pytest.mark.parametrize("value", ["", "a\n", "\ud800", 5, b"key"])
-    def test_a_key_is_printable_text(self, value: Any) -> None:
+    @pytest.mark.parametrize("text", VALID_IDENTIFIERS)
+    def test_any_identifier_is_a_key(self, text: str) -> None:
+        assert draft(idempotency_key=text).idempotency_key == text
+
+    @pytest.mark.parametrize("value", ["", "\ud800", *INVALID_IDENTIFIERS, 5, b"key"])
+    def test_a_key_is_an_identifier(self, value: Any) -> None:
         with pytest.raises(InvalidField) as rejected:
             draft(idempotency_key=value)
         assert rejected.value.field == "idempotency_key"

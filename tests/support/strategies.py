@@ -9,21 +9,23 @@ from streamd.events.control import RESERVED_TYPES
 from streamd.events.event import RETRY_MS_MAX
 from streamd.events.ids import SEQUENCE_MAX, make_event_id
 from streamd.events.settings import EventSettings
+from tests.support.odd_texts import BIDI
 
 LIMITS = EventSettings()
 
 texts = st.text(max_size=60)
 """Any text that UTF-8 can encode, line ends and control characters included."""
 
-printable = st.text(
-    st.characters(codec="utf-8", exclude_categories=["C", "Z"], include_characters=" "),
+identifiers = st.text(
+    st.characters(codec="utf-8", exclude_categories=["Cc", "Zl", "Zp"], exclude_characters=BIDI),
     min_size=1,
     max_size=30,
 )
+"""Any topic, event type or name."""
 
 ids = st.builds(make_event_id, st.integers(0, 10**13 - 1), st.integers(0, SEQUENCE_MAX))
 retries = st.none() | st.integers(0, RETRY_MS_MAX)
-types = st.none() | printable.filter(lambda text: text not in RESERVED_TYPES)
+types = st.none() | identifiers.filter(lambda text: text not in RESERVED_TYPES)
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts,
@@ -57,7 +59,7 @@ hostile_texts = st.lists(
 def drafts(data: st.SearchStrategy[Any] = texts | json_values) -> st.SearchStrategy[Draft]:
     return st.builds(
         Draft.create,
-        printable | st.lists(printable, min_size=1, max_size=4),
+        identifiers | st.lists(identifiers, min_size=1, max_size=4),
         data,
         limits=st.just(LIMITS),
         type=types,

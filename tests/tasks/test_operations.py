@@ -11,6 +11,7 @@ from streamd.tasks import Status, Step, StepPlan, StepStatus, Task, operations
 from streamd.tasks.messages import RESERVED_FIELDS
 from streamd.tasks.model import Change
 from tests.support.clocks import NOON, at
+from tests.support.odd_texts import INVALID_IDENTIFIERS, VALID_IDENTIFIERS
 from tests.support.task_operations import create, message, running, start
 
 NOT_A_PERCENTAGE = [-0.1, 100.1, float("nan"), float("inf"), "50", True]
@@ -229,9 +230,14 @@ def test_streamed_text_is_encodable_text(text: Any) -> None:
     check_rejected("text", lambda: operations.update(running(), NOON, text=text))
 
 
-@pytest.mark.parametrize("name", ["", "two\nlines", "\x00"])
-def test_a_step_needs_a_printable_name(name: str) -> None:
+@pytest.mark.parametrize("name", ["", *INVALID_IDENTIFIERS])
+def test_the_name_of_a_step_is_an_identifier(name: str) -> None:
     check_rejected("step", lambda: operations.start_step(running(), NOON, name))
+
+
+@pytest.mark.parametrize("name", VALID_IDENTIFIERS)
+def test_any_identifier_names_a_step(name: str) -> None:
+    assert operations.start_step(running(), NOON, name).task.find_step(name)
 
 
 @pytest.mark.parametrize("type", ["complete", "error", "message", ""])

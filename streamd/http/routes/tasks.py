@@ -7,6 +7,7 @@ from quart import Blueprint, request
 from quart_schema import document_headers, document_querystring, document_request, document_response
 from quart_trio.wrappers import TrioResponse
 
+from ...characters import check_text
 from ...errors import InvalidField
 from ...tasks import Status, StepPlan, Task, task_fields
 from ...tasks.messages import format_optional
@@ -205,9 +206,6 @@ def _parse_status(text: str | None) -> Status | None:
 
 
 def _check_worker(worker: str) -> str:
-    if not worker or len(worker) > _WORKER_CHARS_MAX or not worker.isprintable() or worker.startswith(LOCAL):
-        raise InvalidField(
-            f"worker must be 1 to {_WORKER_CHARS_MAX} printable characters, and not begin with {LOCAL!r}",
-            field="worker",
-        )
-    return worker
+    if worker.startswith(LOCAL):
+        raise InvalidField(f"worker must not begin with {LOCAL!r}", field="worker")
+    return check_text(worker, "worker", max_chars=_WORKER_CHARS_MAX)

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import UNSET, Meta
 
-from ...errors import InvalidField, check_printable
+from ...characters import TextKind, check_text
+from ...errors import InvalidField
 from ...events import decode_json
 from .models import Analysis, AnalysisBody, Mention, MentionBody
 from .names import key_of
@@ -57,7 +58,7 @@ def parse_analysis(raw: bytes, settings: BrandMonitorSettings) -> tuple[str | No
 
 
 def _check_name(name: str, field: str, settings: BrandMonitorSettings) -> str:
-    name = check_printable(name.strip(), field, settings.max_name_chars)
+    name = check_text(name.strip(), field, max_chars=settings.max_name_chars)
     if not key_of(name):
         raise InvalidField(f"{field} needs a letter or a digit", field=field)
     return name
@@ -68,7 +69,8 @@ def _check(mention: MentionBody, field: str, settings: BrandMonitorSettings) -> 
         raise InvalidField(
             f"{field}.text must be text of 1 to {settings.max_text_chars} characters", field=f"{field}.text"
         )
-    source = check_printable(mention.source.strip(), f"{field}.source", settings.max_name_chars)
+    check_text(mention.text, f"{field}.text", TextKind.TEXT)
+    source = check_text(mention.source.strip(), f"{field}.source", max_chars=settings.max_name_chars)
     return Mention(mention.text, source, _parse_time(mention.time, f"{field}.time"))
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 import attrs
 import msgspec
 
+from ...characters import TextKind, replace_invalid
 from ...config import read_toml
 from ...errors import InvalidBody
 from ...text import Prompt, Rules, TextGenerator, generate_text
@@ -89,7 +90,7 @@ def read_answer(text: str, lines: Sequence[OrderLine]) -> list[OrderLine]:
 
 
 def _tidy(text: str, chars: int) -> str:
-    plain = "".join(character if character.isprintable() else " " for character in text)
+    plain = replace_invalid(text, lambda _: " ", TextKind.LINE)
     return " ".join(plain.split())[:chars].rstrip()
 
 

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import attrs
 
+from ...characters import check_text
 from ...errors import Forbidden, InvalidField
 
 PARAMETER: Final = "merchantId"
@@ -38,15 +39,14 @@ class MerchantIdentity(Protocol):
 
 
 def check_merchant(text: str, *, field: str = PARAMETER) -> str:
-    """Validate a merchant's id: printable, without the separators of topics.
+    """Validate a merchant's id: an identifier without outer spaces and the separators of topics.
 
     Raises:
         InvalidField: the id is not valid.
     """
-    if not 0 < len(text) <= MAX_MERCHANT_CHARS:
-        raise InvalidField(f"{field} must have 1 to {MAX_MERCHANT_CHARS} characters", field=field)
-    if not text.isprintable() or text != text.strip() or any(character in text for character in _SEPARATORS):
-        raise InvalidField(f"{field} must be printable, without ':', '/', '*' and outer spaces", field=field)
+    check_text(text, field, max_chars=MAX_MERCHANT_CHARS)
+    if text != text.strip() or any(character in text for character in _SEPARATORS):
+        raise InvalidField(f"{field} must be without ':', '/', '*' and outer spaces", field=field)
     return text
 
 

@@ -7,11 +7,13 @@ from typing import Final
 
 import attrs
 
+from ...characters import TextKind, check_text
 from ...errors import InvalidBody, InvalidField, TooLarge
 from .amounts import Amount, AmountError, bounded, currency_of, decimal_mark, parse_amount, shown, whole
 from .order import Order, OrderLimits, OrderLine
 
 _AMOUNT_FIELDS: Final = ("quantity", "unit_price", "total")
+_PROSE_FIELDS: Final = ("description", "note")  # the others are names and numbers
 
 
 @attrs.frozen
@@ -113,8 +115,9 @@ class _Cells:
         text = " ".join(cell.text.split())
         if len(text) <= self.limits.max_field_chars:  # quadratic in a run of combining marks
             text = unicodedata.normalize("NFC", text)
-        if not text.isprintable():
-            raise InvalidField(f"{cell.location} has non-printable characters", field=cell.location)
+        if text:
+            kind = TextKind.LINE if field in _PROSE_FIELDS else TextKind.IDENTIFIER
+            check_text(text, cell.location, kind)
         if len(text) > self.limits.max_field_chars:
             raise InvalidField(
                 f"{cell.location} may have at most {self.limits.max_field_chars} characters",

@@ -13,6 +13,7 @@ import attrs
 import httpx
 import msgspec
 
+from ...characters import find_invalid
 from ...errors import StreamdError
 from ...outbound import (
     AttemptFailed,
@@ -190,4 +191,4 @@ def read_order_id(body: bytes) -> str | None:
     if isinstance(found, bool) or not isinstance(found, str | int):
         return None
     text = str(found)
-    return text if 0 < len(text) <= _MAX_ID_CHARS and text.isprintable() else None
+    return text if 0 < len(text) <= _MAX_ID_CHARS and not find_invalid(text) else None

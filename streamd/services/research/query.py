@@ -1,13 +1,13 @@
 """The query of a session: the area, the company and the caller; and the validation of a requested query."""
 
 import re
-import unicodedata
 from collections.abc import Collection
 from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
 
+from ...characters import check_text
 from ...errors import InvalidField
 
 COMPANY_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
@@ -37,7 +37,7 @@ def check_query(query: ResearchQuery, areas: Collection[str], max_chars: int) ->
     """
     query = ResearchQuery(
         *(
-            _check_text(field.encode_name, getattr(query, field.name), max_chars)
+            check_text(getattr(query, field.name).strip(), field.encode_name, max_chars=max_chars)
             for field in msgspec.structs.fields(query)
         )
     )
@@ -51,14 +51,3 @@ def check_query(query: ResearchQuery, areas: Collection[str], max_chars: int) ->
             field="companyId",
         )
     return query
-
-
-def _check_text(field: str, value: str, max_chars: int) -> str:
-    value = value.strip()
-    if not value:
-        raise InvalidField(f"{field} is empty", field=field)
-    if len(value) > max_chars:
-        raise InvalidField(f"{field} may have at most {max_chars} characters", field=field)
-    if any(unicodedata.category(char) == "Cc" for char in value):
-        raise InvalidField(f"{field} must be one line of text", field=field)
-    return value

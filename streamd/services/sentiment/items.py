@@ -14,7 +14,8 @@ from typing import Any, Final, NoReturn
 import attrs
 import msgspec
 
-from ...errors import InvalidBody, InvalidField, RequestError, TooLarge, check_printable
+from ...characters import TextKind, check_text
+from ...errors import InvalidBody, InvalidField, RequestError, TooLarge
 from ...events import Draft, EventLimits, decode_json, format_time
 from ...text import sentiment_of
 from .models import ItemBody, ItemsBody, Sentiment
@@ -122,9 +123,10 @@ def _check(index: int, item: ItemBody, now_ms: int, settings: SentimentSettings)
             f"{field} may have at most {settings.max_text_chars} characters, got {len(item.text)}",
             field=field,
         )
+    check_text(item.text, f"items[{index}].text", TextKind.TEXT)
     id = item.item_id
     if id is not None:
-        check_printable(id, f"items[{index}].item_id", settings.max_item_id_chars)
+        check_text(id, f"items[{index}].item_id", max_chars=settings.max_item_id_chars)
     if item.score is not None and not -1 <= item.score <= 1:
         refuse("score", f"be a number from -1 to 1, got {item.score}")
     timestamp_ms = now_ms if item.timestamp is None else (item.timestamp - _EPOCH) // _MS

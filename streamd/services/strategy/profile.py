@@ -1,10 +1,10 @@
 """The profile that a strategy is written for, and the validation of a requested one."""
 
-import unicodedata
 from typing import Final
 
 import msgspec
 
+from ...characters import TextKind, check_text
 from ...errors import InvalidField
 from .models import BudgetBody, ProfileBody
 from .money import format_money, from_cents, to_cents
@@ -70,9 +70,7 @@ def _read_text(text: str, field: str) -> str:
     text = " ".join(text.split())
     if not text:
         raise InvalidField(f"{field} must not be empty", field=field)
-    if any(unicodedata.category(char) == "Cc" for char in text):
-        raise InvalidField(f"{field} holds control characters", field=field)
-    return text
+    return check_text(text, field, TextKind.LINE)
 
 
 def _read_list(texts: list[str], field: str) -> tuple[str, ...]:

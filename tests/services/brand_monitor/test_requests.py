@@ -38,6 +38,16 @@ def test_a_valid_request_is_parsed_with_times_in_utc() -> None:
     assert msgspec.json.decode(msgspec.json.encode(analysis), type=Analysis) == analysis
 
 
+def test_texts_may_have_lines_and_names_any_script() -> None:
+    text, persian = "one\ntwo\tthree\u202a", "می\u200cخواهم"
+    raw = body(
+        brand=persian, competitors=["a\u3000b"], mentions=[MENTION | {"text": text, "source": persian}]
+    )
+    _, analysis = parse_analysis(raw, SETTINGS)
+    assert (analysis.brand, analysis.competitors) == (persian, ["a\u3000b"])
+    assert (analysis.mentions[0].text, analysis.mentions[0].source) == (text, persian)
+
+
 def test_competitors_are_optional_and_mentions_may_be_empty() -> None:
     task_id, analysis = parse_analysis(body(competitors=None, mentions=[]), SETTINGS)
     assert (analysis.competitors, analysis.mentions, task_id) == ([], [], None)
@@ -67,6 +77,11 @@ def test_rfc_3339_times_are_accepted(time: str, expected: datetime) -> None:
         (body(brand=" \t"), "brand"),
         (body(brand="x" * 11), "brand"),
         (body(brand="a\nb"), "brand"),
+        (body(brand="a\u202eb"), "brand"),
+        (body(competitors=["a\u2066b"]), "competitors[0]"),
+        (with_mention(source="a\x1bb"), "mentions[2].source"),
+        (with_mention(text="a\0b"), "mentions[2].text"),
+        (with_mention(text="a\x92s"), "mentions[2].text"),
         (body(brand="&!"), "brand"),
         (body(brand=7), "brand"),
         (body(competitors=["Globex", ""]), "competitors[1]"),

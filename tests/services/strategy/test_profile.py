@@ -33,6 +33,7 @@ def test_valid_budgets(budget: Any) -> None:
         ({"business": " \n "}, "business"),
         ({"business": "x" * 2001}, "business"),
         ({"business": "a\u0000b"}, "business"),
+        ({"goals": ["a", "\u001b[1m"]}, "goals[1]"),
         ({"audience": None}, "audience"),
         ({"audience": ""}, "audience"),
         ({"goals": "more"}, "goals"),
