@@ -9,6 +9,7 @@
     completion.py  Completion: the codec of its stream, without I/O
     choose.py      make_generator(): the implementation that the settings select
     settings.py    TextSettings
+    normalize.py   normalize_text(): plain punctuation, no entities or invisible characters
     vader.py       score_text(): the score of a text; sentiment_of(): the sentiment of a score
 
 ::
@@ -25,6 +26,7 @@ structlog.
 """
 
 from .choose import make_generator
+from .normalize import normalize_text
 from .port import GenerationFailed, Prompt, Rules, TextGenerator, generate_text
 from .rules import RuleGenerator
 from .settings import TextSettings
@@ -40,6 +42,7 @@ __all__ = [
     "generate_text",
     "load_vader",
     "make_generator",
+    "normalize_text",
     "score_text",
     "sentiment_of",
 ]

@@ -10,6 +10,8 @@ from typing import Any, Final, Literal
 
 import trio
 
+from .normalize import normalize_text
+
 PASSAGE_COST: Final = 500  # longest text scored in one piece; VADER was made for tweets
 POSITIVE_FROM: Final = 0.05  # the thresholds of VADER's authors for the compound score
 NEGATIVE_TO: Final = -0.05
@@ -51,10 +53,11 @@ def score(text: str) -> float:
 def score_text(text: str) -> float:
     """Return VADER's compound score of a text, from -1 (negative) to 1 (positive).
 
-    A long text is scored by passages and averaged by length, as VADER's documentation recommends for several
-    sentences. This bounds the time, which is quadratic in one passage: ten thousand pictograms in one would
-    take half a minute.
+    The text is normalized first, see :func:`.normalize.normalize_text`. A long text is scored by passages and
+    averaged by length, as VADER's documentation recommends for several sentences. This bounds the time, which
+    is quadratic in one passage: ten thousand pictograms in one would take half a minute.
     """
+    text = normalize_text(text)
     if len(text) <= PASSAGE_COST and text.isascii():
         return score(text)
     sum_of_scores = 0.0

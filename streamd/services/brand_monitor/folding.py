@@ -14,6 +14,8 @@ from typing import Final
 
 import attrs
 
+from ...text import normalize_text
+
 _CACHED_MAX: Final = 20_000  # code points: more than one language uses, and a bound on hostile text
 
 
@@ -54,23 +56,13 @@ NAME_BEGINS: Final = rf"(?:(?=[{_UNSPACED}])|(?<!(?![_{_UNSPACED}])[{_WORD}]))"
 NAME_ENDS: Final = rf"(?:(?<=[{_UNSPACED}{_HANGUL}])|(?!(?![_{_UNSPACED}{_HANGUL}])[{_WORD}]))"
 """End boundary of a name: not before a letter, with the same exception and one for Korean particles."""
 
-# Trade mark signs and invisible characters are not part of a name.
-_SIGNS: Final[dict[int, str | None]] = dict.fromkeys(map(ord, "™℠®©"), " ")
-_INVISIBLE: Final = [0xAD, 0x61C, 0x180E, *range(0x200B, 0x2010), *range(0x202A, 0x202F)]
-_INVISIBLE_TOO: Final = [*range(0x2060, 0x206A), *range(0xFE00, 0xFE10), 0xFEFF]
-_BEFORE: Final[dict[int, str | None]] = (
-    _SIGNS | dict.fromkeys(map(ord, "`´"), "'") | dict.fromkeys([*_INVISIBLE, *_INVISIBLE_TOO])
-)
 # Letters that Unicode does not decompose, although people write them without their strokes.
 _PLAIN: Final = {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "æ": "ae", "œ": "oe", "ı": "i", "ħ": "h", "ŧ": "t"}
-_APOSTROPHES: Final = "'‘’‛ʻʼʹ′"
 
 
 def prepare(text: str) -> str:
-    """Normalize text to NFKC, without trade mark signs and invisible characters."""
-    if text.isascii():
-        return text.replace("`", "'")
-    return unicodedata.normalize("NFKC", text.translate(_BEFORE))
+    """Normalize text as for every judgement: the spans of names and words are those of the result."""
+    return normalize_text(text)
 
 
 @attrs.frozen
@@ -87,8 +79,6 @@ class Folded:
 
 @lru_cache(_CACHED_MAX)
 def _fold_character(character: str) -> str:
-    if character in _APOSTROPHES:
-        return "'"
     if unicodedata.category(character) == "Pd":
         return "-"
     parts = unicodedata.normalize("NFKD", character.casefold())

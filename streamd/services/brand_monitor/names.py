@@ -10,11 +10,10 @@ import attrs
 from .folding import NAME_BEGINS, NAME_ENDS, fold, fold_text, prepare
 
 _SEPARATORS: Final = re.compile(r"[\s\-]+")
-_AMPERSAND: Final = re.compile(r"\s*&(?:amp;)?\s*")
+_AMPERSAND: Final = re.compile(r"\s*&\s*")
 # Possessive quantifiers: a run of spaces is matched once, so that backtracking stays linear.
 _SPACES: Final = r"\s*+"
 _BETWEEN_WORDS: Final = r"[\s\-]++"
-_AND: Final = "&(?:amp;)?"  # text copied from pages may contain the entity
 
 
 def key_of(name: str) -> str:
@@ -88,7 +87,7 @@ def _atoms(key: str) -> tuple[str, ...]:
             atoms.append(_BETWEEN_WORDS)
         else:
             is_free = before != " " and "&" in (before, character)
-            atoms.append((_SPACES if is_free else "") + (_AND if character == "&" else re.escape(character)))
+            atoms.append((_SPACES if is_free else "") + re.escape(character))
     return tuple(atoms)
 
 

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from .folding import LETTER, fold, fold_text
 
-_WORD: Final = re.compile(rf"(?:{LETTER})+(?:['’\-‐](?:{LETTER})+)*")
+_WORD: Final = re.compile(rf"(?:{LETTER})+(?:['\-](?:{LETTER})+)*")
 _CHUNK: Final = re.compile(r"\S+")
-_POSSESSIVE: Final = re.compile(r"['’]s$", re.IGNORECASE)
+_POSSESSIVE: Final = re.compile(r"'s$", re.IGNORECASE)
 _WORD_CHARS_MAX: Final = 40  # longer matches are identifiers, or text of scripts without spaces
 _PAIRS_MIN: Final = 2  # a pair that occurs once is noise
 

@@ -15,7 +15,7 @@ import msgspec
 from ...characters import TextKind, replace_invalid
 from ...config import read_toml
 from ...errors import InvalidBody
-from ...text import Prompt, Rules, TextGenerator, generate_text
+from ...text import Prompt, Rules, TextGenerator, generate_text, normalize_text
 from .order import OrderLine
 from .parsing import cut_json
 
@@ -107,7 +107,7 @@ RULES: Final[Rules] = {PURPOSE: describe_lines}
 
 def _describe(line: Mapping[str, Any]) -> dict[str, Any]:
     name = line["description"] or line["sku"]
-    words = [word for word in _WORD.findall(name.lower()) if word not in _SMALL_WORDS]
+    words = [word for word in _WORD.findall(normalize_text(name).lower()) if word not in _SMALL_WORDS]
     category = next((found for word in reversed(words) if (found := _category_of(word))), OTHER)
     traits: dict[str, list[str]] = {}
     for word in dict.fromkeys(words):

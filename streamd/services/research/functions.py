@@ -9,6 +9,7 @@ from datetime import timedelta
 from statistics import median
 from typing import Final
 
+from ...text import normalize_text
 from .query import ResearchQuery
 from .reader import Reader, register_source
 from .shapes import (
@@ -243,7 +244,8 @@ async def relation_to_caller(query: ResearchQuery, reader: Reader) -> Relation:
 
 def _plain(name: str) -> str:
     """Normalize a company's name: letters and digits in lower case, without the legal form."""
-    words = "".join(char if char.isalnum() else " " for char in name.casefold()).split()
+    name = normalize_text(name).casefold()
+    words = "".join(char if char.isalnum() else " " for char in name).split()
     while len(words) > 1 and words[-1] in _LEGAL_FORMS:
         words.pop()
     return " ".join(words)

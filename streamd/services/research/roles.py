@@ -6,6 +6,8 @@ from typing import Final
 
 import attrs
 
+from ...text import normalize_text
+
 
 class Level(IntEnum):
     """The level in the hierarchy. People of adjacent levels talk to each other most easily."""
@@ -80,7 +82,7 @@ def read_role(title: str) -> Role:
 
     A title without a known word is that of a specialist in general management, the weakest assumption.
     """
-    text = " ".join(title.casefold().split())
+    text = " ".join(normalize_text(title).casefold().split())
     level = next((level for level, words in _LEVELS if _mentions(text, words)), Level.SPECIALIST)
     field = next((field for field, words in _FIELDS if _mentions(text, words)), Field.GENERAL)
     return Role(level, field)

@@ -13,6 +13,7 @@ from msgspec import Meta
 from ...config import load_tables
 from ...errors import ConfigError
 from ...tasks import StepPlan
+from ...text import normalize_text
 
 DATA: Final = Path(__file__).with_name("data")
 
@@ -35,8 +36,8 @@ class RecognisedEntry(Entry, frozen=True, kw_only=True):
     words: tuple[Word, ...]
 
     def find(self, text: str) -> int | None:
-        """Return the index of the first word in ``text`` that begins with one of these words, if any."""
-        match = _pattern(self.words).search(text.casefold()) if self.words else None
+        """Find the first word that begins with one of these words; return its index in normalized text."""
+        match = _pattern(self.words).search(normalize_text(text).casefold()) if self.words else None
         return match.start() if match else None
 
 

@@ -28,6 +28,10 @@ def named(text: str, *names: str) -> dict[str, int]:
         ("Apple", "Ap\u200bple and Ap\u00adple"),  # a space of no width, a soft hyphen
         ("Apple", "Apple™"),
         ("AT&T", "at&t AT & T AT&amp;T"),
+        ("AT&amp;T", "AT&T"),
+        ("Acme", "Acme&trade; Acme&reg;'s"),
+        ("McDonald's", "McDonald&#39;s McDonald&rsquo;s McDonald&amp;#x27;s"),
+        ("Apple", "Samsung—Apple"),
         ("H&M", "H&M's shop"),
         ("Johnson & Johnson", "johnson&johnson"),
         ("B&", "by b& and others"),

@@ -10,7 +10,7 @@ from streamd.services.brand_monitor.models import Mention
 from streamd.services.brand_monitor.names import Matcher
 from streamd.services.brand_monitor.tone import Tone
 from streamd.services.brand_monitor.voice import Voice
-from streamd.text import vader
+from streamd.text import score_text, vader
 
 
 def test_mentions_and_occurrences_are_counted() -> None:
@@ -38,6 +38,16 @@ def test_shares_are_null_without_names() -> None:
 def given_scores(*scores: float) -> Callable[[str], float]:
     """Build a tone whose scores are the texts, read as numbers."""
     return lambda text: scores[int(text)]
+
+
+@pytest.mark.parametrize(
+    "text", ["I don't like Acme", "I don’t like Acme", "I don&#39;t like Acme", "I don&amp;rsquo;t like Acme"]
+)
+def test_typographic_and_escaped_negations_are_negative(text: str) -> None:
+    tone = Tone(score_text)
+    tone.add(Mention(text, "blog", datetime(2026, 3, 1, tzinfo=UTC)))
+    overall = tone.tables()["overall"]
+    assert (overall["negative"], overall["averageScore"]) == (1, -0.2755)
 
 
 def test_sources_are_sorted_by_mentions_and_scores_use_vaders_thresholds() -> None:

@@ -32,6 +32,9 @@ def tables(*texts: str, most: int = 10) -> dict[str, Any]:
     [
         ("The battery and the screen", ["battery", "screen"]),
         ("Don’t you think it's slow?", ["think", "slow"]),
+        ("Don&#39;t you think it&rsquo;s slow?", ["think", "slow"]),
+        ("It isn&amp;#39;t &quot;cheap&quot;&nbsp;&hellip;", ["cheap"]),
+        ("bat\u00adtery&shy;life, ｓｃｒｅｅｎ—glass", ["batterylife", "screen", "glass"]),
         ("the phone's BATTERY", ["phone", "battery"]),
         ("a state-of-the-art e-reader", ["state-of-the-art", "e-reader"]),
         ("b2b 2024 3.5 x", ["b2b"]),

@@ -57,6 +57,8 @@ def texts(conclusions: Conclusions, rule: str) -> list[str]:
         ("Managing Director", Level.EXECUTIVE, Field.GENERAL),
         ("Vice President of Sales", Level.VICE_PRESIDENT, Field.SALES),
         ("SVP Marketing", Level.VICE_PRESIDENT, Field.MARKETING),
+        ("Vice\u2011President&nbsp;of Sales", Level.VICE_PRESIDENT, Field.SALES),
+        ("Ｈｅａｄ\u200b of IT", Level.DIRECTOR, Field.TECHNOLOGY),
         ("Head of  IT", Level.DIRECTOR, Field.TECHNOLOGY),
         ("Director of Procurement", Level.DIRECTOR, Field.PURCHASING),
         ("HR Manager", Level.MANAGER, Field.PEOPLE),

@@ -30,6 +30,9 @@ from streamd.services.strategy.catalogue import (
         ("PR", "press"),
         ("Print", "print and outdoor"),
         ("E-Mail", "email"),
+        ("E\u2011Mail", "email"),  # a non-breaking hyphen
+        ("Ｇｏｏｇｌｅ&nbsp;Ads", "search advertising"),
+        ("Linked\u00adIn", "professional network"),
         ("Carrier pigeons", "other"),
     ],
 )
