@@ -10,7 +10,8 @@
     choose.py      make_generator(): the implementation that the settings select
     settings.py    TextSettings
     normalize.py   normalize_text(): plain punctuation, no entities or invisible characters
-    vader.py       score_text(): the score of a text; sentiment_of(): the sentiment of a score
+    vader.py       score_text(): the score of a text; sentiment_of(): the sentiment of a score;
+                   limit_score(): the nearest score of a sentiment
 
 ::
 
@@ -30,7 +31,7 @@ from .normalize import normalize_text
 from .port import GenerationFailed, Prompt, Rules, TextGenerator, generate_text
 from .rules import RuleGenerator
 from .settings import TextSettings
-from .vader import load_vader, score_text, sentiment_of
+from .vader import limit_score, load_vader, score_text, sentiment_of
 
 __all__ = [
     "GenerationFailed",
@@ -40,6 +41,7 @@ __all__ = [
     "TextGenerator",
     "TextSettings",
     "generate_text",
+    "limit_score",
     "load_vader",
     "make_generator",
     "normalize_text",

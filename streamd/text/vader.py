@@ -6,7 +6,7 @@ text (ICWSM 2014).
 
 import threading
 from collections.abc import Iterator
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 
 import trio
 
@@ -15,8 +15,11 @@ from .normalize import normalize_text
 PASSAGE_COST: Final = 500  # longest text scored in one piece; VADER was made for tweets
 POSITIVE_FROM: Final = 0.05  # the thresholds of VADER's authors for the compound score
 NEGATIVE_TO: Final = -0.05
+_NEUTRAL_MAX: Final = 0.0499  # the largest neutral score: VADER rounds to four digits
 _EMOJI_FROM: Final = "\u2190"
 _EMOJI_COST: Final = 10  # VADER replaces a pictogram by words of about this many letters
+
+SentimentName: TypeAlias = Literal["positive", "neutral", "negative"]
 
 _loading: Final = threading.Lock()
 _analyzer: Any = None
@@ -68,11 +71,20 @@ def score_text(text: str) -> float:
     return round(sum_of_scores / letters, 4) + 0.0 if letters else 0.0
 
 
-def sentiment_of(score: float) -> Literal["positive", "neutral", "negative"]:
+def sentiment_of(score: float) -> SentimentName:
     """Classify a score: positive from 0.05, negative up to -0.05, else neutral (VADER's documentation)."""
     if score >= POSITIVE_FROM:
         return "positive"
     return "negative" if score <= NEGATIVE_TO else "neutral"
+
+
+def limit_score(score: float, sentiment: SentimentName) -> float:
+    """Return the score nearest to ``score`` for which :func:`sentiment_of` returns ``sentiment``."""
+    if sentiment_of(score) == sentiment:
+        return score
+    if sentiment == "neutral":
+        return _NEUTRAL_MAX if score > 0 else -_NEUTRAL_MAX
+    return POSITIVE_FROM if sentiment == "positive" else NEGATIVE_TO
 
 
 def _passages(text: str) -> Iterator[str]:

@@ -17,9 +17,13 @@ The way of an item: ``POST /items`` - validated and scored - stored - counted - 
 Guarantees:
 
 - The totals cover ``now - window < timestamp``. A late item counts for the rest of its time; an item older
-  than the window is stored and published, but not counted. An item ahead of this clock counts at once, and is
-  refused beyond ``max_ahead_seconds``. Timestamps have millisecond precision.
-- ``rate_last_hour`` and ``rate_last_24h`` are items per hour, over the last hour and over the window.
+  than the window is stored and published, but not counted: the answer lists it in ``outside_window``. An item
+  ahead of this clock counts at once, and is refused beyond ``max_ahead_seconds``. Timestamps have millisecond
+  precision.
+- ``rate_last_hour`` and ``rate_last_24h`` are the numbers of items in the last hour and in the last 24 hours.
+- An item's sentiment always agrees with its score, by VADER's thresholds. A request in which a sentiment
+  contradicts a score is refused. A score without a sentiment decides it. A sentiment without a score is kept,
+  and the text's score is limited to that sentiment's range.
 - An ``item_id`` is known for the window's length after its receipt, across restarts. During that time the
   same id changes nothing, whatever the other fields say. ``accepted`` counts the new ids.
 - Streams use the overflow policy ``latest``, which keeps the newest ``metrics`` for a slow client. Each

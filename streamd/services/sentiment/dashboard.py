@@ -8,6 +8,7 @@ from typing import Final, NoReturn
 
 import structlog
 import trio
+from msgspec import UNSET
 
 from ...database import Database
 from ...errors import Unavailable
@@ -127,7 +128,10 @@ class Dashboard:
         for item in inserted.new:
             self._totals.add(item.timestamp_ms, item.ticker, item.sentiment)
         self._feed.put([item.draft for item in inserted.new])
-        return AcceptedItems(accepted=len(inserted.new), item_ids=[item.id for item in items])
+        begin_ms = now_ms - _WINDOW_MS
+        stored = zip(items, inserted.timestamps_ms, strict=True)
+        outside = dict.fromkeys(item.id for item, timestamp_ms in stored if timestamp_ms <= begin_ms)
+        return AcceptedItems(len(inserted.new), [item.id for item in items], list(outside) or UNSET)
 
     async def _read(self, body: bytes, now_ms: int) -> list[Item]:
         read = partial(read_items, body, now_ms, self._settings, self._limits)

@@ -1,7 +1,6 @@
 """The body of ``POST /api/v2/items``: decode it, validate it as a whole, score the texts without a score.
 
-A sentiment given by the caller is kept with any score, given or computed, even if the two disagree: the
-caller's model may use other thresholds.
+Of every item the sentiment is that of its score, by the thresholds of :func:`streamd.text.sentiment_of`.
 """
 
 import json
@@ -17,7 +16,7 @@ import msgspec
 from ...characters import TextKind, check_text
 from ...errors import InvalidBody, InvalidField, RequestError, TooLarge
 from ...events import Draft, EventLimits, decode_json, format_time
-from ...text import sentiment_of
+from ...text import limit_score, sentiment_of
 from .models import ItemBody, ItemsBody, Sentiment
 from .settings import SentimentSettings
 
@@ -129,6 +128,12 @@ def _check(index: int, item: ItemBody, now_ms: int, settings: SentimentSettings)
         check_text(id, f"items[{index}].item_id", max_chars=settings.max_item_id_chars)
     if item.score is not None and not -1 <= item.score <= 1:
         refuse("score", f"be a number from -1 to 1, got {item.score}")
+    if item.sentiment is not None and item.score is not None and item.sentiment != sentiment_of(item.score):
+        refuse(
+            "sentiment",
+            f"agree with items[{index}].score: {item.score} is {sentiment_of(item.score)}, not"
+            f" {item.sentiment} (positive from 0.05, negative up to -0.05, neutral between them)",
+        )
     timestamp_ms = now_ms if item.timestamp is None else (item.timestamp - _EPOCH) // _MS
     if timestamp_ms < 0:
         refuse("timestamp", "not be before 1970")
@@ -149,8 +154,9 @@ def _check(index: int, item: ItemBody, now_ms: int, settings: SentimentSettings)
 def _finish(index: int, item: ItemBody, limits: EventLimits, score_of: Callable[[str], float]) -> Item:
     assert item.item_id is not None
     assert item.timestamp is not None
-    score = item.score if item.score is not None else score_of(item.text)
+    score = score_of(item.text) if item.score is None else item.score + 0.0  # turns -0.0 into 0.0
     sentiment = item.sentiment or Sentiment(sentiment_of(score))
+    score = limit_score(score, sentiment.value)
     data = {
         "item_id": item.item_id,
         "ticker": item.ticker,

@@ -5,15 +5,21 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 
 class Sentiment(StrEnum):
-    """The tone of an item about its share."""
+    """The tone of an item about its share; callers may write it in any letter case."""
 
     POSITIVE = "positive"
     NEUTRAL = "neutral"
     NEGATIVE = "negative"
+
+    @classmethod
+    def _missing_(cls, value: object) -> "Sentiment | None":
+        """Find the member for another letter case; None makes the value invalid."""
+        lower = value.lower() if isinstance(value, str) else value
+        return next((sentiment for sentiment in cls if sentiment.value == lower), None)
 
 
 class ItemBody(Struct, frozen=True, forbid_unknown_fields=True):
@@ -22,8 +28,16 @@ class ItemBody(Struct, frozen=True, forbid_unknown_fields=True):
     ticker: str
     text: str
     item_id: str | None = None  # a known id is acknowledged and changes nothing
-    sentiment: Sentiment | None = None  # default: derived from the score
-    score: float | None = None  # -1 to 1; default: the text is scored
+    sentiment: Annotated[
+        Sentiment | None, Meta(description="Must agree with the score; by default it follows from it.")
+    ] = None
+    score: Annotated[
+        float | None,
+        Meta(
+            description="From -1 to 1; positive from 0.05, negative up to -0.05. By default the text is"
+            " scored, and the score limited to the range of a given sentiment."
+        ),
+    ] = None
     timestamp: Annotated[datetime, Meta(tz=True)] | None = None  # default: now
 
 
@@ -34,10 +48,19 @@ class ItemsBody(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AcceptedItems(Struct):
-    """All items of the request are stored."""
+    """All items of the request are stored. Known ids change nothing, whatever their other fields say."""
 
-    accepted: Annotated[int, Meta(description="Number of items with a new id; known ids change nothing.")]
+    accepted: Annotated[int, Meta(description="Number of items with a new id.")]
     item_ids: Annotated[list[str], Meta(description="Ids of all items of the request, in request order.")]
+    outside_window: (
+        Annotated[
+            list[str],
+            Meta(
+                description="Ids of the items that are 24 h old or older: they are stored, and not counted."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET  # absent without such items
 
 
 class SentimentMetrics(Struct, frozen=True):
@@ -48,8 +71,8 @@ class SentimentMetrics(Struct, frozen=True):
     neutral: int
     negative: int
     by_tag: Mapping[str, int]  # number of items per ticker with at least one item
-    rate_last_hour: float  # items per hour over the last hour
-    rate_last_24h: float  # items per hour over the window
+    rate_last_hour: int  # number of items in the last hour
+    rate_last_24h: int  # number of items in the last 24 hours, which are the window
 
 
 class StreamStatus(Struct):

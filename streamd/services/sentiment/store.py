@@ -35,6 +35,7 @@ class Inserted:
 
     new: Sequence[Item]  # the items with an unknown id, in request order
     rows: int  # number of rows added
+    timestamps_ms: Sequence[int]  # the timestamp that is stored for each id, in request order
 
 
 class ItemStore:
@@ -60,12 +61,13 @@ class ItemStore:
         """
 
         def insert(connection: apsw.Connection) -> Inserted:
-            new, rows = [], 0
+            new, rows, timestamps_ms = [], 0, []
             for item in items:
                 known = connection.execute(
-                    "SELECT received_ms FROM sentiment_items WHERE item_id = ?", (item.id,)
+                    "SELECT received_ms, timestamp_ms FROM sentiment_items WHERE item_id = ?", (item.id,)
                 ).fetchone()
                 if known is not None and known[0] > now_ms - self._keep_ms:
+                    timestamps_ms.append(known[1])
                     continue
                 connection.execute(
                     "INSERT OR REPLACE INTO sentiment_items VALUES (?, ?, ?, ?, ?, ?)",
@@ -73,7 +75,8 @@ class ItemStore:
                 )
                 rows += known is None
                 new.append(item)
-            return Inserted(new, rows)
+                timestamps_ms.append(item.timestamp_ms)
+            return Inserted(new, rows, timestamps_ms)
 
         return await self._database.write(insert)
 

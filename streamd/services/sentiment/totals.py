@@ -116,8 +116,8 @@ class Totals:
             neutral=neutral,
             negative=negative,
             by_tag=dict(sorted(self._by_ticker.items())),
-            rate_last_hour=float(len(self._hour)),
-            rate_last_24h=len(self._heap) / (self._window_ms / HOUR_MS),
+            rate_last_hour=len(self._hour),
+            rate_last_24h=len(self._heap),
         )
 
     def _code(self, ticker: str) -> int:

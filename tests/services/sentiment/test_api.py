@@ -80,14 +80,17 @@ async def test_items_are_taken_scored_and_counted() -> None:
         body = answer.json()
         assert body["accepted"] == len(body["item_ids"]) == 5
         assert body["item_ids"][1] == "mine"
-        assert await api.metrics() == {
+        assert body["outside_window"] == body["item_ids"][4:]
+        metrics = await api.metrics()
+        assert type(metrics["rate_last_hour"]) is type(metrics["rate_last_24h"]) is int
+        assert metrics == {
             "total": 4,
             "positive": 1,
             "neutral": 1,
             "negative": 2,
             "by_tag": {"AAPL": 1, "TSLA": 3},
             "rate_last_hour": 3,
-            "rate_last_24h": 4 / 24,
+            "rate_last_24h": 4,
         }
 
 
@@ -101,6 +104,42 @@ async def test_a_known_item_id_is_acknowledged_and_changes_nothing() -> None:
         assert again.json() == {"accepted": 0, "item_ids": ["a", "b", "a"]}
         assert await api.metrics() == before
         assert await api.stored() == 2
+
+
+async def test_items_outside_the_window_are_reported(store_url: str) -> None:
+    day = {"hours": 24, "milliseconds": 1}
+    async with serving(store=store_url) as api:
+        old = ITEM | {"item_id": "old", "timestamp": ago(**day)}
+        new = ITEM | {"item_id": "new", "timestamp": ago(hours=23)}
+        reported = {"accepted": 2, "item_ids": ["old", "new", "old"], "outside_window": ["old"]}
+        assert (await api.post(old, new, old)).json() == reported
+        assert await api.stored() == 2
+        assert (await api.metrics())["total"] == 1
+        assert (await api.post(old, new, old)).json() == reported | {"accepted": 0}
+        # The report is about the stored items: a known id changes nothing, its timestamp included.
+        swapped = [old | {"timestamp": ago()}, new | {"timestamp": ago(days=2)}]
+        assert (await api.post(*swapped)).json() == {
+            "accepted": 0,
+            "item_ids": ["old", "new"],
+            "outside_window": ["old"],
+        }
+        assert (await api.metrics())["total"] == 1
+        assert (await api.post(ITEM | {"item_id": "now"})).json() == {"accepted": 1, "item_ids": ["now"]}
+
+
+async def test_contradictions_and_invalid_texts_are_refused_on_both_stores(store_url: str) -> None:
+    async with serving(store=store_url) as api:
+        answer = await api.post(ITEM, ITEM | {"sentiment": "Negative", "score": 0.9})
+        told = answer.json()
+        assert (answer.status_code, told["field"]) == (400, "items[1].sentiment")
+        assert "items[1].score" in told["detail"]
+        for field in ("text", "item_id"):
+            answer = await api.post(ITEM, ITEM | {field: "a\x1b[1m"})
+            assert (answer.status_code, answer.json()["field"]) == (400, f"items[1].{field}")
+        assert await api.stored() == 0
+        answer = await api.post(ITEM | {"item_id": "می\u200cخواهم", "sentiment": "POSITIVE", "score": 0.9})
+        assert answer.json() == {"accepted": 1, "item_ids": ["می\u200cخواهم"]}
+        assert (await api.metrics())["positive"] == 1
 
 
 async def test_an_unchanged_metrics_poll_gets_304() -> None:
@@ -212,9 +251,12 @@ async def test_stream_status_without_streams() -> None:
         assert status == {"connections": 0, "max_connections": 100}
 
 
-async def test_openapi_lists_the_routes() -> None:
+async def test_openapi_lists_the_routes_and_types_of_counts() -> None:
     async with serving() as api:
-        paths = (await api.http.get("/openapi.json")).json()["paths"]
+        described = (await api.http.get("/openapi.json")).json()
+        paths = described["paths"]
+        metrics = described["components"]["schemas"]["SentimentMetrics"]["properties"]
+        assert metrics["rate_last_hour"]["type"] == metrics["rate_last_24h"]["type"] == "integer"
         assert {path for path in paths if path.startswith("/api/v2")} == {
             "/api/v2/stream",
             "/api/v2/stream/status",

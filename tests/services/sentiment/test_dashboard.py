@@ -175,6 +175,26 @@ async def test_an_item_older_than_the_window_is_stored_and_published_but_not_cou
         assert await rig.rows() == await rig.published(2) == ["a", "b"]
 
 
+async def test_the_window_begins_exactly_24_hours_ago() -> None:
+    clock = Clock()
+    async with running(clock) as rig:
+
+        async def outside(**ages_ms: int) -> Any:
+            items = [item(id, timestamp=ago(age_ms)) for id, age_ms in ages_ms.items()]
+            return (await rig.dashboard.store_items(json.dumps({"items": items}).encode())).outside_window
+
+        assert await outside(old=DAY_MS, edge=DAY_MS - 1) == ["old"]
+        metrics = rig.dashboard.metrics()
+        assert (metrics.total, metrics.rate_last_24h, metrics.rate_last_hour) == (1, 1, 0)
+        assert await outside(hour=HOUR_MS, now=HOUR_MS - 1) is msgspec.UNSET
+        metrics = rig.dashboard.metrics()
+        assert (metrics.total, metrics.rate_last_24h, metrics.rate_last_hour) == (3, 3, 1)
+        clock.ms += 1
+        assert await outside(edge=DAY_MS - 1) == ["edge"]
+        metrics = rig.dashboard.metrics()
+        assert (metrics.total, metrics.rate_last_24h, metrics.rate_last_hour) == (2, 2, 0)
+
+
 @pytest.mark.parametrize("wrong", [{"ticker": "?"}, {"score": 2}, {"sentiment": "fine"}, {"text": ""}])
 async def test_a_refused_request_stores_nothing(wrong: dict[str, Any]) -> None:
     async with running(Clock()) as rig:

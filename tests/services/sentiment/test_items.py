@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer  # type: ignore[import-untyped]
 
-from streamd.errors import StreamdError, TooLarge
+from streamd.errors import InvalidField, StreamdError, TooLarge
 from streamd.events.settings import EventSettings
 from streamd.services.sentiment.items import Item, read_items
 from streamd.services.sentiment.models import Sentiment
 from streamd.services.sentiment.settings import SentimentSettings
-from streamd.text import sentiment_of, vader
+from streamd.text import normalize_text, sentiment_of, vader
 from streamd.text.vader import score_text
 
 NOW_MS = 1_700_000_000_123
@@ -72,13 +72,25 @@ def test_omitted_fields_get_their_defaults() -> None:
         ({"text": BAD, "score": 0.0499}, "neutral", 0.0499),
         ({"score": 1}, "positive", 1.0),
         ({"score": -1}, "negative", -1.0),
-        (
-            {"text": GOOD, "sentiment": "negative"},
-            "negative",
-            GOOD_SCORE,
-        ),  # a given sentiment is kept, only the score is computed
-        ({"sentiment": "positive", "score": -0.9}, "positive", -0.9),  # a contradiction of the caller is kept
+        # A given sentiment is kept, and the computed score limited to its range.
+        ({"text": GOOD, "sentiment": "positive"}, "positive", GOOD_SCORE),
+        ({"text": GOOD, "sentiment": "negative"}, "negative", -0.05),
+        ({"text": GOOD, "sentiment": "neutral"}, "neutral", 0.0499),
+        ({"text": BAD, "sentiment": "neutral"}, "neutral", -0.0499),
+        ({"text": BAD, "sentiment": "positive"}, "positive", 0.05),
+        # A given score is kept.
+        ({"text": BAD, "sentiment": "positive", "score": 0.05}, "positive", 0.05),
+        ({"text": BAD, "sentiment": "neutral", "score": 0.04999}, "neutral", 0.04999),
+        ({"text": GOOD, "sentiment": "negative", "score": -0.05}, "negative", -0.05),
+        ({"sentiment": "neutral", "score": -0.0}, "neutral", 0.0),
         ({"text": BAD, "sentiment": None, "score": None}, "negative", BAD_SCORE),
+        # Any letter case is accepted, and the published one is lower case.
+        ({"sentiment": "Positive", "score": 0.9}, "positive", 0.9),
+        ({"sentiment": "NEGATIVE", "score": -0.9}, "negative", -0.9),
+        ({"sentiment": "nEutrAl"}, "neutral", 0.0),
+        # Typographic text is judged as the plain one.
+        ({"text": "I don’t like it"}, "negative", -0.2755),
+        ({"text": "That isn&#39;t good"}, "negative", -0.3412),
     ],
 )
 def test_given_values_are_kept_and_missing_ones_are_computed(
@@ -108,6 +120,55 @@ def test_timestamps_in_any_zone(timestamp: str, ms: int) -> None:
     assert datetime.fromisoformat(told) == datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)
 
 
+@pytest.mark.parametrize(
+    ("sentiment", "score"),
+    [
+        ("positive", -0.9),
+        ("Positive", 0.04999),
+        ("positive", 0),
+        ("neutral", 0.05),
+        ("NEUTRAL", -0.05),
+        ("neutral", -1),
+        ("negative", -0.04999),
+        ("negative", 1),
+    ],
+)
+def test_a_sentiment_that_contradicts_the_score_is_refused(sentiment: str, score: float) -> None:
+    with pytest.raises(InvalidField) as refused:
+        read(item(), item(sentiment=sentiment, score=score))
+    assert refused.value.field == "items[1].sentiment"
+    assert "items[1].sentiment" in refused.value.detail
+    assert "items[1].score" in refused.value.detail
+
+
+@given(
+    st.sampled_from([GOOD, BAD, "It is a company."]),
+    st.none() | st.sampled_from(["positive", "Neutral", "NEGATIVE"]),
+    st.none() | st.floats(-1, 1) | st.sampled_from([0.05, 0.049_999, -0.05, -0.049_999]),
+)
+def test_the_sentiment_of_every_item_is_that_of_its_score(
+    text: str, sentiment: str | None, score: float | None
+) -> None:
+    try:
+        [read_one] = read(item(text=text, sentiment=sentiment, score=score))
+    except InvalidField:
+        assert sentiment is not None
+        assert score is not None
+        assert sentiment_of(score) != sentiment.lower()
+        return
+    assert read_one.sentiment == sentiment_of(read_one.score)
+    assert sentiment is None or read_one.sentiment == sentiment.lower()
+    assert score is None or read_one.score == score
+
+
+@pytest.mark.parametrize(
+    "text", ["two\nlines\tand\r\na tab", "می\u200cخواهم", "co\u00adop", "a\u3000b", "👩\u200d💻"]
+)
+def test_a_text_may_have_lines_joiners_and_wide_spaces(text: str) -> None:
+    [read_one] = read(item(text=text, item_id=text[-2:]))
+    assert read_one.id == text[-2:]
+
+
 LATE = (NOW + timedelta(milliseconds=60_001)).isoformat()
 
 
@@ -120,10 +181,13 @@ LATE = (NOW + timedelta(milliseconds=60_001)).isoformat()
             (item(ticker=ticker), "items[1].ticker")
             for ticker in ("", " ", "A B", "Ä", "ß", "A" * 17, "<b>", "$A", 7)
         ],
-        *[(item(text=text), "items[1].text") for text in ("", " \n", None, 3)],
+        *[(item(text=text), "items[1].text") for text in ("", " \n", None, 3, "a\0", "\x1b[1m", "a\x92s")],
         (item(text="x" * 51), "items[1].text"),
-        *[(item(item_id=id), "items[1].item_id") for id in ("", "a\nb", "x" * 9, 5)],
-        *[(item(sentiment=named), "items[1].sentiment") for named in ("good", "Positive", "", 1)],
+        *[
+            (item(item_id=id), "items[1].item_id")
+            for id in ("", "a\nb", "x" * 9, 5, "a\u202eb", "\u2066a", "a\u2028", "a\x85")
+        ],
+        *[(item(sentiment=named), "items[1].sentiment") for named in ("good", "Positivе", "", 1, True)],
         *[(item(score=score), "items[1].score") for score in (1.0001, -2, 1e308, "0.5", True)],
         *[(item(score=float(no_number)), "items[1].score") for no_number in ("nan", "inf", "-inf")],
         *[
@@ -181,9 +245,10 @@ def test_sentiment_thresholds(score: float) -> None:
     assert sentiment_of(score) == expected
 
 
-@given(st.text(max_size=vader.PASSAGE_COST // 10))
+@given(st.text(max_size=vader.PASSAGE_COST // 10).filter(lambda text: len(normalize_text(text)) <= 50))
 def test_a_short_text_gets_vaders_own_score(text: str) -> None:
-    assert score_text(text) == SentimentIntensityAnalyzer().polarity_scores(text)["compound"]
+    expected = SentimentIntensityAnalyzer().polarity_scores(normalize_text(text))["compound"]
+    assert score_text(text) == expected
 
 
 LONG_TEXTS = st.builds(

@@ -109,8 +109,9 @@ async def test_a_stream_starts_with_the_metrics_and_continues_live() -> None:
                 "negative": 0,
                 "by_tag": {"AAPL": 1, "TSLA": 1},
                 "rate_last_hour": 2,
-                "rate_last_24h": 2 / 24,
+                "rate_last_24h": 2,
             }
+            assert type(metrics["rate_last_hour"]) is type(metrics["rate_last_24h"]) is int
             assert metrics == (await rig.http.get("/api/v2/metrics")).json()
 
 

@@ -51,8 +51,8 @@ def naive(items: list[tuple[int, str, Sentiment]], now_ms: int, window_ms: int) 
         neutral=kinds[Sentiment.NEUTRAL],
         negative=kinds[Sentiment.NEGATIVE],
         by_tag=dict(Counter(ticker for _, ticker, _ in inside)),
-        rate_last_hour=float(sum(timestamp > now_ms - HOUR_MS for timestamp, _, _ in items)),
-        rate_last_24h=len(inside) / (window_ms / HOUR_MS),
+        rate_last_hour=sum(timestamp > now_ms - HOUR_MS for timestamp, _, _ in items),
+        rate_last_24h=len(inside),
     )
 
 
@@ -117,7 +117,8 @@ def test_an_item_as_old_as_the_window_no_longer_counts(age_ms: int, total: int, 
     metrics = totals.metrics(NOW)
     assert (metrics.total, metrics.negative, metrics.rate_last_hour) == (total, total, last_hour)
     assert metrics.by_tag == ({"AAPL": 1} if total else {})
-    assert metrics.rate_last_24h == total / 24
+    assert metrics.rate_last_24h == total
+    assert type(metrics.rate_last_hour) is type(metrics.rate_last_24h) is int
 
 
 def test_setting_the_clock_back_restores_no_item() -> None:
