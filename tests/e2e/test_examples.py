@@ -58,3 +58,13 @@ async def test_csv_import_without_rows_fails_with_its_code(tmp_path: Path) -> No
         type, last = (await follow(client, accepted.json()["id"]))[-1]
         assert (type, last["code"]) == ("error", "no-rows")
         assert (await client.get(f"/imports/{last['taskId']}/result")).status_code == 409
+
+
+async def test_csv_import_sent_again_is_one_import(tmp_path: Path) -> None:
+    key = {"Idempotency-Key": "k"}
+    async with example("csv_import:make", tmp_path / "streamd.db") as client:
+        first, again = [await client.post("/imports", content=b"name\nmug\n", headers=key) for _ in range(2)]
+        assert (first.status_code, again.status_code) == (202, 202)
+        assert again.json()["id"] == first.json()["id"]
+        other = await client.post("/imports", content=b"name\ncup\n", headers=key)
+        assert (other.status_code, other.json()["field"]) == (409, "Idempotency-Key")
