@@ -36,6 +36,11 @@ class Batch:
         return b"%x\r\n%b\r\n" % (len(self.sse), self.sse)
 
     @cached_property
+    def with_topics(self) -> "Batch":
+        """The same frames, whose event stream blocks have the topics of the events."""
+        return Batch([_EventWithTopics(f) if isinstance(f, Event) else f for f in self.frames])
+
+    @cached_property
     def websocket(self) -> bytes:
         """Unmasked WebSocket text frames, one JSON object each (RFC 6455 section 5.2)."""
         return b"".join([encode_text_frame(frame.json) for frame in self.frames])
@@ -82,6 +87,25 @@ class Batch:
             if isinstance(frame, Event | CursorMove):
                 return frame.id
         return None
+
+
+@attrs.frozen(eq=False)
+class _EventWithTopics:
+    """An event for a client that asked for the topics, which an event stream does not carry otherwise."""
+
+    event: Event
+
+    @property
+    def sse(self) -> bytes:
+        return self.event.sse_with_topics
+
+    @property
+    def json(self) -> bytes:
+        return self.event.json
+
+    @property
+    def text(self) -> str:
+        return self.event.text
 
 
 Encoding = Callable[[Batch], bytes]

@@ -136,8 +136,18 @@ class Event:
     @cached_property
     def sse(self) -> bytes:
         """One block of an event stream, without an ``event:`` field for the default type."""
+        return self._block(())
+
+    @cached_property
+    def sse_with_topics(self) -> bytes:
+        """The same block with a ``topic:`` field for each topic, the canonical one first."""
+        return self._block(self.topics)
+
+    def _block(self, topics: Sequence[str]) -> bytes:
         shown_type = "" if self.type == DEFAULT_TYPE else self.type
-        return encode_block(id=self.id, type=shown_type, data=self.data, retry_ms=self.retry_ms)
+        return encode_block(
+            id=self.id, type=shown_type, topics=topics, data=self.data, retry_ms=self.retry_ms
+        )
 
     @cached_property
     def json(self) -> bytes:

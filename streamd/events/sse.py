@@ -7,6 +7,7 @@ events with :meth:`Decoder.next_event` until it returns None.
 import codecs
 import re
 from collections import deque
+from collections.abc import Sequence
 from typing import Final
 
 import attrs
@@ -20,21 +21,28 @@ _RETRY_DIGITS_MAX: Final = 15  # 31,000 years in milliseconds; int() rejects ver
 
 
 def encode_block(
-    *, id: str = "", type: str = "", data: str | None = None, retry_ms: int | None = None
+    *,
+    id: str = "",
+    type: str = "",
+    topics: Sequence[str] = (),
+    data: str | None = None,
+    retry_ms: int | None = None,
 ) -> bytes:
     """Encode one block of an event stream, with its blank line.
 
     Args:
         id: becomes the client's last event id; omitted when empty.
         type: the event type; omitted when empty (the client then dispatches ``message``).
+        topics: each becomes a ``topic`` field, which is streamd's own, and which clients ignore unless they
+            know it (section 9.2.6).
         data: omitted when None, and the block then dispatches no event. Each line end in it (CR, LF or
             CRLF) starts a new ``data:`` line, which the client reads as LF.
         retry_ms: reconnection time (ms).
 
     Raises:
-        ValueError: ``id`` or ``type`` holds a line break or NUL, which would forge other fields.
+        ValueError: ``id``, ``type`` or a topic holds a line break or NUL, which would forge other fields.
     """
-    for name, value in (("id", id), ("type", type)):
+    for name, value in (("id", id), ("type", type), *(("topic", topic) for topic in topics)):
         if value and _FORGING.search(value):
             raise ValueError(f"{name} must not contain a line break or NUL")
     lines = []
@@ -42,6 +50,7 @@ def encode_block(
         lines.append(f"id: {id}\n")
     if type:
         lines.append(f"event: {type}\n")
+    lines.extend([f"topic: {topic}\n" for topic in topics])
     if retry_ms is not None:
         lines.append(f"retry: {retry_ms}\n")
     if data is not None:

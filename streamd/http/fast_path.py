@@ -115,7 +115,15 @@ class EventsFastPath:
             scope["headers"].clear()
             with open_stream(self._broker, "sse", stream_request) as (connection, subscription):
                 headers = [*_HEAD, *((name.lower().encode(), value.encode()) for name, value in cors)]
-                await serve_sse(self._broker, connection, subscription, scope, send, headers)
+                await serve_sse(
+                    self._broker,
+                    connection,
+                    subscription,
+                    scope,
+                    send,
+                    headers,
+                    include_topics=stream_request.include_topics,
+                )
         except StreamdError as rejection:  # raised before the head is sent; later errors end in the stream
             response = problem_response(rejection)
             for name, value in cors:

@@ -18,6 +18,7 @@ from .current import current_runtime
 from .json import JSON
 
 LAST_EVENT_ID: Final = "Last-Event-ID"
+_TOPICS: Final = "topics"
 _DEFAULT_LIMIT: Final = 100  # entries of a list without ``limit``: a page that people can read
 
 T = TypeVar("T")
@@ -58,6 +59,7 @@ def parse_stream_request(
         selectors=selectors,
         after=parse_cursor(request, cursor_parameter),
         overflow=parse_overflow(request.args.get("overflow")),
+        include_topics=_parse_include(request.args.getlist("include")),
         client_id=request.args.get("client_id"),
         heartbeat_seconds=_parse_heartbeat(request, broker),
         identity=identify(request),
@@ -88,6 +90,14 @@ def parse_overflow(text: str | None) -> Overflow:
     except ValueError:
         known = ", ".join(policy.value for policy in Overflow)
         raise InvalidField(f"overflow must be one of {known}; got {text!r}", field="overflow") from None
+
+
+def _parse_include(names: list[str]) -> bool:
+    """Return True if the client asks for the topics of each event, the only part there is to include."""
+    for name in names:
+        if name != _TOPICS:
+            raise InvalidField(f"include must be {_TOPICS}; got {name[:64]!r}", field="include")
+    return bool(names)
 
 
 def _parse_heartbeat(request: RequestLike, broker: Broker) -> float | None:

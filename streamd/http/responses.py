@@ -126,7 +126,16 @@ class EventStream(TrioResponse):
     async def _serve_log(self, scope: Scope, send: Send) -> None:
         with open_stream(self._broker, "sse", self._request) as (connection, subscription):
             headers = encode_headers(self.headers)
-            await serve_sse(self._broker, connection, subscription, scope, send, headers, self._opening)
+            await serve_sse(
+                self._broker,
+                connection,
+                subscription,
+                scope,
+                send,
+                headers,
+                self._opening,
+                include_topics=self._request.include_topics,
+            )
 
     async def _serve_generator(self, generator: AsyncIterator[Any], scope: Scope, send: Send) -> None:
         hub = self._broker.settings.hub

@@ -47,6 +47,13 @@ class SubscribeQuery(Struct):
     topic: Topics = []
     pattern: Patterns = []
     last_event_id: Cursor | UnsetType = UNSET
+    include: (
+        Annotated[
+            Literal["topics"],
+            Meta(description="Adds a `topic` field for each topic of an event, which EventSource ignores."),
+        ]
+        | UnsetType
+    ) = UNSET
     overflow: Overflow = "catch-up"
     client_id: ClientId | UnsetType = UNSET
     heartbeat: Annotated[float, Meta(description="Heartbeat interval of a quiet stream (s).")] | UnsetType = (

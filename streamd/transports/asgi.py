@@ -56,6 +56,28 @@ def bind_abort(connection: Connection, scope: Scope) -> None:
         connection.abort_transport = transport.abort
 
 
+class TopicsWire:
+    """A wire of an event stream whose client asked for the topics of each event.
+
+    Args:
+        wire: the wire to write to.
+    """
+
+    __slots__ = ("_wire",)
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+
+    def write_nowait(self, batch: Batch) -> int:
+        return self._wire.write_nowait(batch.with_topics)
+
+    async def write(self, batch: Batch) -> int:
+        return await self._wire.write(batch.with_topics)
+
+    def release(self) -> None:
+        self._wire.release()
+
+
 class ASGIEventStreamWire:
     """A wire that sends event stream blocks as parts of an ASGI response body; never writes directly."""
 

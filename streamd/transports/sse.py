@@ -7,7 +7,7 @@ import trio
 
 from ..broker import Broker
 from ..connections import Connection
-from .asgi import ASGIEventStreamWire, Scope, Send, bind_abort, find_transport, lease_wire
+from .asgi import ASGIEventStreamWire, Scope, Send, TopicsWire, bind_abort, find_transport, lease_wire
 from .stream import Opening, Source, connected, no_opening, run_stream
 
 HEADERS: Final = {
@@ -25,11 +25,23 @@ async def serve_sse(
     send: Send,
     headers: Iterable[tuple[bytes, bytes]],
     opening: Opening = no_opening,
+    *,
+    include_topics: bool = False,
 ) -> None:
     """Answer 200 and stream until the source or the connection ends, then end the body.
 
     The stream begins with ``connected``, followed by ``opening``. When the client is gone or the connection
     was aborted, the response is left unfinished.
+
+    Args:
+        broker: the parts every stream needs.
+        connection: the admitted client.
+        source: the origin of the frames.
+        scope: of the request.
+        send: sends ASGI messages.
+        headers: of the response.
+        opening: makes the first frames after ``connected``.
+        include_topics: write the topics of each event as ``topic`` fields.
     """
     bind_abort(connection, scope)
     transport = find_transport(scope)
@@ -38,6 +50,8 @@ async def serve_sse(
     await send({"type": "http.response.start", "status": 200, "headers": list(headers)})
     if scope["method"] != "HEAD":
         wire = lease_wire(scope, connection, broker.hub.defer, ASGIEventStreamWire(send))
+        if include_topics:
+            wire = TopicsWire(wire)
         try:
             greeting = connected(broker, connection)
             await run_stream(broker, connection, source, wire, greeting, opening)

@@ -48,6 +48,7 @@ class StreamRequest:
     selectors: Selectors
     after: EventId | None = None  # the cursor to resume from; None: new events only
     overflow: Overflow = Overflow.CATCH_UP
+    include_topics: bool = False  # over SSE; the other transports always carry the topics
     client_id: str | None = None
     heartbeat_seconds: float | None = None  # None: as configured; 0: none
     heartbeat_always: bool = False

@@ -181,3 +181,14 @@ def test_the_time_of_publishing_is_of_the_newest_event() -> None:
     older = event(make_event_id(1_600_000_000_000, 0))
     assert Batch([older, event(FIRST), Control("heartbeat")]).published_seconds == 1_700_000_000.123
     assert Batch([Control("heartbeat")]).published_seconds == 0
+
+
+def test_a_batch_with_topics_differs_in_the_blocks_of_its_events_only() -> None:
+    named = Event.from_draft(Draft.create(["a/1", "b"], {"n": 1}, limits=LIMITS, type="stage"), FIRST)
+    heartbeat, move = Control("heartbeat"), CursorMove(SECOND)
+    batch = Batch([heartbeat, named, move])
+    block = b'id: %b\nevent: stage\ntopic: a/1\ntopic: b\ndata: {"n":1}\n\n' % FIRST.encode()
+    assert batch.with_topics.sse == heartbeat.sse + block + move.sse
+    assert batch.with_topics.websocket == batch.websocket
+    assert batch.with_topics is batch.with_topics  # encoded once for all clients that ask for it
+    assert b"topic: " not in batch.sse

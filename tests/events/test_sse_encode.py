@@ -40,6 +40,7 @@ def seen(event: Event) -> ServerSentEvent:
             encode_block(id="7", type="tick", data="é", retry_ms=1500),
             "id: 7\nevent: tick\nretry: 1500\ndata: é\n\n".encode(),
         ),
+        (encode_block(id="7", topics=["a", "b:c"], data="d"), b"id: 7\ntopic: a\ntopic: b:c\ndata: d\n\n"),
         (encode_comment(), b": \n\n"),
         (encode_comment("hello"), b": hello\n\n"),
         (encode_comment("a\nb\r\nc"), b": a\n: b\n: c\n\n"),
@@ -51,12 +52,14 @@ def test_a_block_has_exactly_these_bytes(block: bytes, expected: bytes) -> None:
 
 @pytest.mark.parametrize("breaker", ["\n", "\r", "\r\n", "\0"])
 @pytest.mark.parametrize("form", ["{}", "a{}b", "a{}", "{}data: forged"])
-def test_a_line_break_or_nul_is_rejected_in_id_and_type(breaker: str, form: str) -> None:
+def test_a_line_break_or_nul_is_rejected_in_id_type_and_topics(breaker: str, form: str) -> None:
     text = form.format(breaker)
     with pytest.raises(ValueError, match=r"^id must not contain a line break or NUL"):
         encode_block(id=text, data="x")
     with pytest.raises(ValueError, match=r"^type must not contain a line break or NUL"):
         encode_block(type=text, data="x")
+    with pytest.raises(ValueError, match=r"^topic must not contain a line break or NUL"):
+        encode_block(topics=["a", text], data="x")
 
 
 def test_text_that_utf8_cannot_encode_is_rejected() -> None:

@@ -23,6 +23,7 @@ QUERIES = [
     "/events?topic=",
     "/events?topic=a&overflow=never",
     "/events?topic=a&heartbeat=soon",
+    "/events?topic=a&include=nothing",
     "/events?topic=a&last_event_id=yesterday",
     "/events?pattern=a/**/b",
     "/events?topic=a&client_id=",
