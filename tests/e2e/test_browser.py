@@ -1,8 +1,5 @@
-"""The page at / in Chromium: native EventSource over HTTP/1.1 and HTTP/2, through a restart of the server."""
+"""The page at / in Chromium over HTTP/1.1 and HTTP/2, through a restart of the server."""
 
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,37 +8,13 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 from tests.support.browser import TIMEOUT_MS, chromium
 from tests.support.certificates import write_certificate
-from tests.support.program import environment
+from tests.support.page_server import PageServer, page_server
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with chromium() as browser:
         yield browser
-
-
-class DemoServer:
-    """streamd with its demo source, which can be restarted on the same port."""
-
-    def __init__(self, followed: Path, *tls: str) -> None:
-        self._options = ["--demo", "--follow", str(followed), *tls]
-        self._process: subprocess.Popen[str] | None = None
-        self.url = ""
-
-    def start(self) -> None:
-        bind = self.url.rpartition("//")[2] or "127.0.0.1:0"
-        command = [sys.executable, "-m", "streamd", "serve", "--bind", bind, *self._options]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment())
-        assert self._process.stdout is not None
-        self.url = self._process.stdout.readline().split()[-1]
-
-    def stop(self) -> int:
-        assert self._process is not None
-        assert self._process.stdout is not None
-        self._process.send_signal(signal.SIGTERM)
-        status = self._process.wait(30)
-        self._process.stdout.close()
-        return status
 
 
 @pytest.fixture(params=["http/1.1", "h2"])
@@ -57,17 +30,13 @@ def followed(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def server(protocol: str, followed: Path, tmp_path: Path) -> Iterator[DemoServer]:
+def server(protocol: str, followed: Path, tmp_path: Path) -> Iterator[PageServer]:
     tls: list[str] = []
     if protocol == "h2":
         pem = write_certificate(tmp_path)
         tls = ["--certfile", pem, "--keyfile", pem]
-    server = DemoServer(followed, *tls)
-    server.start()
-    try:
+    with page_server("--demo", "--follow", str(followed), *tls) as server:
         yield server
-    finally:
-        assert server.stop() == 0
 
 
 @pytest.fixture
@@ -80,7 +49,7 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 def test_the_page_shows_figures_and_log_lines_and_survives_a_restart(
-    page: Page, server: DemoServer, protocol: str, followed: Path
+    page: Page, server: PageServer, protocol: str, followed: Path
 ) -> None:
     errors: list[str] = []
     foreign: list[str] = []
@@ -129,7 +98,7 @@ def test_the_page_shows_figures_and_log_lines_and_survives_a_restart(
     assert [url for url in foreign if not url.startswith("data:")] == []
 
 
-def test_a_phone_needs_no_horizontal_scrolling(browser: Browser, server: DemoServer) -> None:
+def test_a_phone_needs_no_horizontal_scrolling(browser: Browser, server: PageServer) -> None:
     context = browser.new_context(ignore_https_errors=True, viewport={"width": 400, "height": 800})
     page = context.new_page()
     page.goto(server.url)

@@ -43,6 +43,7 @@ export class Figures {
   #cards = Object.entries(CARDS).map(([id, card]) => new Card(document.getElementById(id), card));
   #note = document.getElementById("figures-note");
   #charts = document.getElementById("charts");
+  #hint = document.getElementById("demo-hint");
   #lastTime = null;
   #uptime = "";
   #clockOffset = -Infinity; // the server's clock minus the browser's, from the event with the least delay
@@ -64,9 +65,11 @@ export class Figures {
     for (const card of this.#cards) card.push(t, figures);
   }
 
-  draw(connected) {
+  // overdue: the stream is open, and a running demo source would have published by now
+  draw(connected, overdue) {
+    this.#hint.hidden = this.#lastTime !== null || !overdue;
     if (this.#lastTime === null) {
-      this.#note.textContent = connected ? "Nothing is published on host/metrics" : "Waiting for the stream";
+      this.#note.textContent = connected ? "No figures yet" : "Waiting for the stream";
       return;
     }
     const now = this.#now;

@@ -19,7 +19,7 @@ export class LogList {
     this.#list.addEventListener("scroll", () => this.#atEnd && this.#setUnseen(0), { passive: true });
   }
 
-  // row: {id, type, data, topics?}
+  // row: {id, type, data, topics}; a message to this connection alone has neither id nor topics
   add(row) {
     this.#enqueue({ order: row.id, make: () => eventRow(row) });
   }
@@ -57,7 +57,7 @@ export class LogList {
     else this.#setUnseen(this.#unseen + added);
   }
 
-  // Insert by id, nearly always at the end: discovered events belong before later ones. Skip duplicates.
+  // Insert by id, nearly always at the end. Skip duplicates.
   #insert(order, make) {
     let before = this.#list.lastElementChild;
     for (let row = before; order !== null && row; row = row.previousElementSibling) {
@@ -94,17 +94,24 @@ export class LogList {
 }
 
 function eventRow({ id, type, data, topics }) {
-  const row = element("li", "row", { testid: "log-row", id, type });
+  const row = element("li", "row", { testid: "log-row", id: id ?? "", type });
   const time = element("time", "time");
-  time.textContent = preciseClock(idTime(id));
-  time.title = id;
-  const kind = element("span", "type");
-  kind.textContent = type;
-  if (topics) kind.title = topics.join(", ");
+  time.textContent = preciseClock(id ? idTime(id) : Date.now());
+  time.title = id ?? "";
+  const topic = cell("topic", topics[0] ?? "this page only", topics.join("\n"));
+  topic.dataset.testid = "log-topic";
   const text = element("span", "text");
   text.textContent = data;
-  row.append(time, kind, text);
+  row.append(time, topic, cell("type", type, type), text);
   return row;
+}
+
+// A cell that cuts off a long text, with all of it in its title.
+function cell(className, text, title) {
+  const made = element("span", className);
+  made.textContent = text;
+  made.title = title;
+  return made;
 }
 
 function noticeRow(kind, words) {

@@ -1,6 +1,5 @@
 // The page: one stream for everything, and the parts that show it.
 
-import { Discovery } from "./discover.js";
 import { Figures } from "./figures.js";
 import * as format from "./format.js";
 import { LogList } from "./log.js";
@@ -11,36 +10,28 @@ import { Stream } from "./stream.js";
 import { TryIt } from "./tryit.js";
 
 const HISTORY_MS = 600_000; // ten minutes: enough to fill the charts and to begin the log
-const SETTLED_MS = 700; // after connecting: by then the history has arrived and GET /connections lists this connection
-const FIGURES_TYPE = "metrics";
-// Event types with a listener from the start; js/discover.js finds others.
-const TYPES = [FIGURES_TYPE, "line", "log", "progress", "state", "result"];
+const FIGURES_WAIT_MS = 5000; // after connecting; by then a running demo source has published
+const UPDATE_MS = 500;
 
 let selection = fromQuery(location.search);
 let openings = 0;
-let settling = null;
 
 const figures = new Figures();
 const log = new LogList();
 const tryIt = new TryIt();
-const stream = new Stream(TYPES, {
+const stream = new Stream({
   state: () => showState(),
   event: take,
   gap: ({ requested, resumed_after: resumed }) => log.notice("gap", gapText(requested, resumed)),
   resumed: (seconds) => log.notice("resumed", `Reconnected ${format.duration(seconds)} after the last message from the server`),
-  closing: (reason) => log.notice("closing", `The server closed the stream: ${reason}`),
+  closing: (reason) => log.notice("closing", `The server ends this connection: ${reason}`),
 });
 const panel = new StreamPanel(stream);
-const discovery = new Discovery(stream, (event) => {
-  stream.countUnseen(1);
-  take({ ...event, data: typeof event.data === "string" ? event.data : JSON.stringify(event.data) });
-});
-const server = new Server(() => stream.connectionId, (answer) => discovery.check(answer.connections));
+const server = new Server();
 
 function take(event) {
-  const isFigures = event.type === FIGURES_TYPE;
-  if (isFigures) figures.push(event.id, event.data);
-  if (!isFigures || selects(selection, FIGURES_TOPIC)) log.add(event);
+  if (event.topics.includes(FIGURES_TOPIC)) figures.push(event.id, event.data);
+  if (!event.topics.length || event.topics.some((topic) => selects(selection, topic))) log.add(event);
 }
 
 function gapText(requested, resumed) {
@@ -58,22 +49,26 @@ async function open() {
   const now = (await server.ask()) ?? Date.now();
   if (opening !== openings) return;
   const start = format.idAt(now - HISTORY_MS);
-  discovery.reset(selection, start);
   stream.open(withFigures(selection), start);
 }
 
 function showState() {
   panel.showState();
-  clearTimeout(settling);
-  if (stream.state === "connected") settling = setTimeout(() => server.ask(), SETTLED_MS);
-  log.emptyText = stream.state === "connected" ? `Nothing was published on “${toText(selection)}” in the last ten minutes` : "Waiting for the stream";
+  log.emptyText = emptyText();
+}
+
+function emptyText() {
+  if (stream.state === "rejected") return `The server rejected this selection: ${stream.reason}`;
+  if (stream.state === "connected") return `Nothing was published on “${toText(selection)}” in the last ten minutes`;
+  return "Waiting for the stream";
 }
 
 function tick() {
   stream.watch();
   if (document.hidden) return;
   panel.showFigures();
-  figures.draw(stream.state === "connected");
+  const connected = stream.state === "connected";
+  figures.draw(connected, connected && Date.now() - stream.stateSince > FIGURES_WAIT_MS);
 }
 
 document.getElementById("follow").addEventListener("submit", (event) => {
@@ -92,5 +87,5 @@ addEventListener("pageshow", (event) => event.persisted && stream.resume());
 document.addEventListener("visibilitychange", tick);
 
 document.getElementById("host").textContent = location.host;
-setInterval(tick, 500);
+setInterval(tick, UPDATE_MS);
 open();

@@ -8,6 +8,7 @@ const STATES = {
   reconnecting: "Reconnecting",
   waiting: "Disconnected",
   closing: "Closing",
+  rejected: "Rejected",
 };
 
 export class StreamPanel {
@@ -36,8 +37,8 @@ export class StreamPanel {
     const stream = this.#stream;
     put("state-detail", this.#detail());
     put("protocol", format.protocol(this.#protocol));
-    put("connection-id", stream.connectionId ?? "–");
-    put("last-event-id", stream.lastEventId ?? "–");
+    putId("connection-id", stream.connectionId);
+    putId("last-event-id", stream.lastEventId);
     put("received-count", format.count(stream.received));
     put("event-rate", format.rate(stream.state === "connected" ? stream.rate : null));
     put("last-heard", stream.lastHeard ? `${format.duration((Date.now() - stream.lastHeard) / 1000)} ago` : "–");
@@ -51,10 +52,9 @@ export class StreamPanel {
     const { state, reason, stateSince, retryAt } = this.#stream;
     const seconds = Math.max(0, Math.ceil((retryAt - Date.now()) / 1000));
     if (state === "connected") return `since ${format.clock(stateSince)}`;
-    if (state === "waiting") return `retry in ${seconds}\u00a0s`;
-    if (state === "closing") return `reason: ${reason}`;
-    if (state === "reconnecting") return reason ? `after ${reason}` : `since ${format.clock(stateSince)}`;
-    return "";
+    if (state === "waiting") return `${reason}, retry in ${seconds}\u00a0s`;
+    if (state === "connecting") return "";
+    return reason || `since ${format.clock(stateSince)}`;
   }
 
   #noteProtocol(entry) {
@@ -64,6 +64,12 @@ export class StreamPanel {
 
 function put(id, text) {
   setText(document.getElementById(id), text);
+}
+
+// An id stays on one line. A narrow screen cuts it off, and its title has all of it.
+function putId(id, text) {
+  put(id, text ?? "–");
+  document.getElementById(id).title = text ?? "";
 }
 
 // Write changes only: otherwise a live region is announced again, and a text selection is lost.

@@ -4,18 +4,13 @@ import * as format from "./format.js";
 
 const PERIOD_MS = 5000;
 const TIMEOUT_MS = 4000;
+const TRANSPORTS = { sse: "over SSE", websocket: "over WebSocket", poll: "by long polling" };
 
 export class Server {
   #lastAnswer = null;
   #timer = null;
-  #ownId;
-  #onAnswer;
 
-  // ownId returns the id of this page's connection, the only one to list; onAnswer receives the answer of
-  // GET /connections
-  constructor(ownId, onAnswer) {
-    this.#ownId = ownId;
-    this.#onAnswer = onAnswer;
+  constructor() {
     document.addEventListener("visibilitychange", () => this.ask());
   }
 
@@ -25,12 +20,11 @@ export class Server {
     if (document.hidden) return null;
     this.#timer = setTimeout(() => this.ask(), PERIOD_MS);
     try {
-      const response = await fetch(new URL(`connections?id=${this.#ownId() ?? ""}`, document.baseURI), { signal: AbortSignal.timeout(TIMEOUT_MS) });
+      const response = await fetch(new URL("connections?limit=0", document.baseURI), { signal: AbortSignal.timeout(TIMEOUT_MS) });
       if (!response.ok) throw new Error(`status ${response.status}`);
       const answer = await response.json();
       this.#lastAnswer = Date.now();
       this.#show(answer);
-      this.#onAnswer(answer);
       return Date.parse(response.headers.get("Date")) || null;
     } catch {
       this.#showSilence();
@@ -41,7 +35,7 @@ export class Server {
   #show(answer) {
     put("note", "");
     put("connections", `${format.count(answer.active)} of at most ${format.count(answer.max_connections)}`);
-    put("transports", parts(answer.by_transport));
+    put("transports", parts(answer.by_transport, TRANSPORTS));
     put("health", parts(answer.by_health));
     put("average", format.duration(answer.average_connection_seconds));
     put("events", format.count(answer.events_sent));
@@ -58,8 +52,8 @@ function put(name, text) {
   document.getElementById(`server-${name}`).textContent = text;
 }
 
-// Write the non-zero counts, largest first: "3 sse, 1 websocket".
-function parts(counts = {}) {
+// Write the non-zero counts, largest first: "3 over SSE, 1 over WebSocket".
+function parts(counts = {}, names = {}) {
   const present = Object.entries(counts).filter(([, number]) => number > 0).sort((a, b) => b[1] - a[1]);
-  return present.map(([name, number]) => `${format.count(number)} ${name}`).join(", ") || "none";
+  return present.map(([name, number]) => `${format.count(number)} ${names[name] ?? name}`).join(", ") || "none";
 }

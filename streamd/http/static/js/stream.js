@@ -1,46 +1,49 @@
-// One native EventSource that is kept connected: its state, its cursor, and its counters.
+// One event stream that is kept connected: its state, its cursor, and its counters.
 //
-// EventSource reconnects by itself after a lost connection, with the Last-Event-ID header. It never reconnects after a
-// response like 503 or 204, and it does not detect a connection that died silently. In both cases this class opens a
-// new EventSource at the last id seen (WHATWG HTML section 9.2).
+// It is read by fetch, because a native EventSource drops events whose type has no listener, reports no reason for a
+// rejection, and stops for good after a response like 503. It resumes by Last-Event-ID, waits for the reconnection time
+// that the server asks for (`retry`, Retry-After), longer after each failure, and detects a connection that died silently.
 
 import { toQuery } from "./selection.js";
+import { EventStreamParser } from "./sse.js";
 
-const CONTROLS = ["connected", "heartbeat", "gap", "token-expiring", "closing"];
-const FIRST_RETRY_MS = 1000;
-const LAST_RETRY_MS = 30_000;
+const RETRY_MS = 1000; // until the server sends its own
+const MAX_BACKOFF_MS = 30_000;
+const MAX_TIMER_MS = 2 ** 31 - 1;
+const CONNECT_TIMEOUT_MS = 15_000; // for `connected`; a proxy that buffers the stream never passes it on
 const RATE_WINDOW_MS = 10_000;
+const WORTH_RETRYING = new Set([408, 425, 429]); // of the statuses below 500
 
 export class Stream {
-  // states: connecting, connected, reconnecting (by EventSource), waiting (for this class's timer), closing
+  // states: connecting (the first time), connected, closing (the server said so), waiting (for the timer), reconnecting,
+  // rejected (the request is wrong, and a retry would fail too)
   state = "connecting";
-  reason = ""; // from the server's closing frame
+  reason = ""; // of the last closing frame, failure or rejection
   stateSince = Date.now();
   retryAt = null;
   connectionId = null;
   heartbeatSeconds = null;
   lastEventId = null;
   received = 0;
-  receivedOnConnection = 0;
   reconnects = 0;
   gaps = 0;
   lastHeard = null;
   latencyMs = null;
 
-  #source = null;
+  #attempt = null; // the AbortController of the present connection
   #selectors = null;
   #start = null; // the cursor before the first event
   #head = null; // the newest id when the connection opened: events up to it are history
-  #types = new Set(["message", "error"]); // EventSource reports its own failures as "error" too: see #onError
   #everConnected = false;
-  #retryMs = FIRST_RETRY_MS;
+  #retryMs = RETRY_MS;
+  #failures = 0; // attempts since the last `connected`
   #timer = null;
   #arrivals = [];
   #handlers;
 
-  // handlers: state(), event({id, type, data}), gap({requested, resumed_after}), resumed(secondsAway), closing(reason)
-  constructor(types, handlers) {
-    types.forEach((type) => this.#types.add(type));
+  // handlers: state(), event({id, type, data, topics}), gap({requested, resumed_after}), resumed(secondsAway),
+  // closing(reason). An event without an id is a message to this connection alone.
+  constructor(handlers) {
     this.#handlers = handlers;
     addEventListener("online", () => this.retryAt && this.#connect());
   }
@@ -51,21 +54,19 @@ export class Stream {
     this.#start = start;
     this.lastEventId = null;
     this.#everConnected = false;
+    this.#failures = 0;
     this.#connect();
   }
 
   close() {
     clearTimeout(this.#timer);
     this.retryAt = null;
-    this.#source?.close();
+    this.#attempt?.abort();
+    this.#attempt = null;
   }
 
   resume() {
     if (this.#selectors) this.#connect();
-  }
-
-  get cursor() {
-    return this.lastEventId ?? this.#start;
   }
 
   get rate() {
@@ -75,122 +76,161 @@ export class Stream {
     return this.#arrivals.length / seconds;
   }
 
-  knows(type) {
-    return this.#types.has(type);
-  }
-
-  // EventSource delivers only types that have a listener; add one for a new type.
-  learn(type) {
-    if (this.#types.has(type) || CONTROLS.includes(type)) return;
-    this.#types.add(type);
-    this.#source?.addEventListener(type, this.#onEvent);
-  }
-
-  // Reconnect after a silent failure. Call it about once a second: no other code detects one.
+  // Give up a connection that died silently. Call it about once a second.
   watch() {
-    const silentMs = Date.now() - this.lastHeard;
-    if (this.state === "connected" && this.heartbeatSeconds && silentMs > 2000 * this.heartbeatSeconds + 5000) {
+    const silentMs = Date.now() - Math.max(this.lastHeard, this.stateSince);
+    if (["connecting", "reconnecting"].includes(this.state) && this.#attempt && silentMs > CONNECT_TIMEOUT_MS) {
+      this.#retryLater("no answer");
+    } else if (this.state === "connected" && this.heartbeatSeconds && silentMs > 2000 * this.heartbeatSeconds + 5000) {
       this.#connect();
     }
   }
 
-  countUnseen(events) {
-    this.received += events;
-    this.receivedOnConnection += events;
+  async #connect() {
+    this.close();
+    const attempt = new AbortController();
+    this.#attempt = attempt;
+    this.#enter(this.#everConnected ? "reconnecting" : "connecting");
+    let failure = "the server cannot be reached";
+    let leastMs = 0;
+    try {
+      const response = await fetch(new URL(`events?${toQuery(this.#selectors)}&include=topics`, document.baseURI), {
+        headers: { Accept: "text/event-stream", "Last-Event-ID": this.lastEventId ?? this.#start },
+        cache: "no-store",
+        signal: attempt.signal,
+      });
+      failure = "the connection was lost";
+      if (response.status === 200 && isEventStream(response)) {
+        await this.#read(response.body, attempt);
+      } else {
+        failure = await rejection(response);
+        if (attempt !== this.#attempt) return;
+        if (response.status < 500 && response.status !== 200 && !WORTH_RETRYING.has(response.status)) return this.#reject(failure);
+        leastMs = 1000 * (Number(response.headers.get("Retry-After")) || 0);
+      }
+    } catch (error) {
+      if (!(error instanceof TypeError)) failure = error.message; // a TypeError is the network's
+    }
+    if (attempt === this.#attempt) this.#retryLater(this.state === "closing" ? this.reason : failure, leastMs);
   }
 
-  #connect() {
+  // Take the blocks of a response until it ends; a later connection makes it stop.
+  async #read(body, attempt) {
+    const parser = new EventStreamParser();
+    const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+    for (let part = await reader.read(); !part.done; part = await reader.read()) {
+      for (const block of parser.receive(part.value)) {
+        if (attempt !== this.#attempt) return;
+        this.#take(block);
+      }
+    }
+  }
+
+  #retryLater(reason, leastMs = 0) {
     this.close();
-    const query = `${toQuery(this.#selectors)}&last_event_id=${this.cursor}`;
-    const source = new EventSource(new URL(`events?${query}`, document.baseURI));
-    this.#source = source;
-    source.addEventListener("connected", this.#onConnected);
-    source.addEventListener("heartbeat", this.#heard);
-    source.addEventListener("gap", this.#onGap);
-    source.addEventListener("closing", this.#onClosing);
-    source.addEventListener("error", this.#onError);
-    this.#types.forEach((type) => type !== "error" && source.addEventListener(type, this.#onEvent));
-    this.#enter(this.#everConnected ? "reconnecting" : "connecting");
+    this.reason = reason;
+    const backoffMs = Math.max(this.#retryMs, Math.min(this.#retryMs * 2 ** this.#failures, MAX_BACKOFF_MS));
+    this.#failures += 1;
+    const waitMs = Math.max(backoffMs, leastMs) * (1 + 0.25 * Math.random()); // jitter, so that not all pages come at once
+    this.retryAt = Date.now() + waitMs;
+    this.#timer = setTimeout(() => this.#connect(), Math.min(waitMs, MAX_TIMER_MS));
+    this.#enter("waiting");
+  }
+
+  #reject(reason) {
+    this.close();
+    this.reason = reason;
+    this.#enter("rejected");
   }
 
   #enter(state) {
     const changed = state !== this.state;
     this.state = state;
-    if (changed) this.stateSince = Date.now();
+    if (changed || state === "connecting") this.stateSince = Date.now();
     this.#handlers.state();
   }
 
-  #heard = (event) => {
+  #take({ id, type, data, topics, retry }) {
+    const heardBefore = this.lastHeard;
     this.lastHeard = Date.now();
-    // Control frames report the cursor too, which blocks with an id alone also move.
-    if (event.lastEventId) this.lastEventId = event.lastEventId;
-  };
-
-  #onConnected = (event) => {
-    const secondsAway = (Date.now() - this.lastHeard) / 1000;
-    this.#heard(event);
-    const greeting = parse(event.data);
-    this.connectionId = greeting.connection_id ?? null;
-    this.heartbeatSeconds = greeting.heartbeat_seconds ?? null;
-    this.#head = greeting.head ?? null;
-    this.receivedOnConnection = 0;
-    this.#arrivals = [];
-    this.#retryMs = FIRST_RETRY_MS;
-    if (this.#everConnected) {
-      this.reconnects += 1;
-      this.#handlers.resumed(secondsAway);
-    }
-    this.#everConnected = true;
-    this.reason = "";
-    this.#enter("connected");
-  };
-
-  #onEvent = (event) => {
-    this.#heard(event);
-    this.received += 1;
-    this.receivedOnConnection += 1;
-    if (!this.#head || event.lastEventId > this.#head) this.#arrivals.push(this.lastHeard);
-    this.#measure(event.lastEventId);
-    this.#handlers.event({ id: event.lastEventId, type: event.type, data: event.data });
-  };
-
-  #measure(id) {
-    const sent = Number(id.split("-")[0]);
-    if (sent && this.#head && id > this.#head) this.latencyMs = this.lastHeard - sent;
+    if (retry !== null) this.#retryMs = retry;
+    if (id) this.lastEventId = id;
+    if (data === null) return;
+    if (Object.hasOwn(this.#controls, type)) this.#controls[type](parse(data), heardBefore);
+    else this.#takeEvent({ id, type, data, topics });
   }
 
-  #onGap = (event) => {
-    this.#heard(event);
-    const gap = parse(event.data);
-    if (gap.requested === this.#start) return; // the request was for more history than the log keeps: nothing is missing
-    this.gaps += 1;
-    this.#handlers.gap(gap);
-    this.#handlers.state();
+  // By type, the control frames of the server.
+  #controls = {
+    connected: (greeting, heardBefore) => {
+      this.connectionId = greeting.connection_id ?? null;
+      this.heartbeatSeconds = greeting.heartbeat_seconds ?? null;
+      this.#head = greeting.head ?? null;
+      this.#arrivals = [];
+      this.#failures = 0;
+      this.reason = "";
+      if (this.#everConnected) {
+        this.reconnects += 1;
+        this.#handlers.resumed((Date.now() - heardBefore) / 1000);
+      }
+      this.#everConnected = true;
+      this.#enter("connected");
+    },
+    heartbeat: () => {},
+    "token-expiring": () => {},
+    gap: (gap) => {
+      if (gap.requested === this.#start) return; // the request was for more history than the log keeps: nothing is missing
+      this.gaps += 1;
+      this.#handlers.gap(gap);
+      this.#handlers.state();
+    },
+    closing: ({ reason }) => {
+      this.reason = closingText(reason);
+      this.#handlers.closing(this.reason);
+      this.#enter("closing");
+    },
   };
 
-  #onClosing = (event) => {
-    this.#heard(event);
-    this.reason = parse(event.data).reason ?? "closed";
-    this.#handlers.closing(this.reason);
-    this.#enter("closing");
-  };
-
-  #onError = (event) => {
-    // An event published with the type "error" arrives here as well.
-    if (event instanceof MessageEvent) return this.#onEvent(event);
-    if (event.target !== this.#source) return undefined;
-    if (this.#source.readyState === EventSource.CONNECTING) return this.#enter("reconnecting");
-    const waitMs = this.#retryMs * (0.8 + 0.4 * Math.random()); // jitter, so that not all pages reconnect at once
-    this.#retryMs = Math.min(2 * this.#retryMs, LAST_RETRY_MS);
-    this.retryAt = Date.now() + waitMs;
-    this.#timer = setTimeout(() => this.#connect(), waitMs);
-    return this.#enter("waiting");
-  };
+  #takeEvent(event) {
+    this.received += 1;
+    if (!event.id || !this.#head || event.id > this.#head) {
+      this.#arrivals.push(this.lastHeard);
+      const sent = Number(event.id?.split("-")[0]);
+      if (sent && this.#head) this.latencyMs = this.lastHeard - sent;
+    }
+    this.#handlers.event(event);
+  }
 }
+
+const isEventStream = (response) => (response.headers.get("Content-Type") ?? "").startsWith("text/event-stream");
+
+// Return the reason of a response that is no event stream: the detail of its problem (RFC 9457), if it has one.
+async function rejection(response) {
+  try {
+    const problem = await response.json();
+    if (typeof problem.detail === "string") return problem.detail;
+  } catch {
+    // not JSON: the response of a proxy
+  }
+  return response.status === 200 ? "the answer is no event stream" : `the server answered ${response.status}`;
+}
+
+const CLOSING = {
+  shutdown: "the server is restarting",
+  lifetime: "the connection has reached its maximum lifetime",
+  replaced: "another connection has taken over",
+  overflow: "this page was too slow",
+  closed: "an operator has closed it",
+  ended: "there is nothing more to send",
+  error: "the server had an error",
+};
+
+const closingText = (reason) => (Object.hasOwn(CLOSING, reason) ? CLOSING[reason] : String(reason ?? "closed"));
 
 function parse(text) {
   try {
-    return JSON.parse(text) ?? {};
+    const fields = JSON.parse(text);
+    return typeof fields === "object" && fields ? fields : {};
   } catch {
     return {};
   }

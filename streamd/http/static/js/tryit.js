@@ -54,7 +54,7 @@ function commands(topic) {
     ["Follow with curl", `curl -N ${quote(`${base}/events?topic=${query}`)}`],
     ["Publish with curl", `curl ${quote(`${base}/events`)} -H 'Content-Type: application/json' -d ${quote(body)}`],
     ["Follow with streamd", `streamd subscribe --url ${quote(base)} --topic ${quote(topic)}`],
-    ["Publish each line of a file", `tail -f some.log | streamd publish --url ${quote(base)} --topic ${quote(topic)}`],
+    ["Publish a program's lines", `while date; do sleep 1; done | streamd publish --url ${quote(base)} --topic ${quote(topic)}`],
   ];
 }
 

@@ -1,0 +1,62 @@
+"""A server process for tests of the page, which can be restarted on the same port."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+
+from tests.support.program import environment
+
+
+class PageServer:
+    """``streamd serve`` with everything in memory.
+
+    Args:
+        options: further arguments of the command.
+
+    Attributes:
+        url: of the server, once it has started.
+    """
+
+    def __init__(self, *options: str) -> None:
+        self._options = options
+        self._process: subprocess.Popen[str] | None = None
+        self.url = ""
+
+    def start(self) -> None:
+        """Start the server; again after :meth:`stop`, on the same port and with an empty log."""
+        bind = self.url.rpartition("//")[2] or "127.0.0.1:0"
+        options = ["--bind", bind, "--store", "memory:", *self._options]
+        command = [sys.executable, "-m", "streamd", "serve", *options]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment())
+        assert self._process.stdout is not None
+        self.url = self._process.stdout.readline().split()[-1]
+
+    def stop(self) -> int:
+        """Shut the server down gracefully, and return its exit status."""
+        assert self._process is not None
+        assert self._process.stdout is not None
+        self._process.send_signal(signal.SIGTERM)
+        status = self._process.wait(30)
+        self._process.stdout.close()
+        return status
+
+    def publish(self, topic: str, data: Any, type: str = "") -> None:
+        """Publish one event."""
+        event = {"topic": topic, "data": data} | ({"type": type} if type else {})
+        httpx.post(f"{self.url}/events", json=event).raise_for_status()
+
+
+@contextmanager
+def page_server(*options: str) -> Iterator[PageServer]:
+    """Run a server while the block lasts."""
+    server = PageServer(*options)
+    server.start()
+    try:
+        yield server
+    finally:
+        assert server.stop() == 0
