@@ -84,3 +84,12 @@ def replace_invalid(text: str, replace: Callable[[str], str], kind: TextKind = T
     if find_invalid(text, kind) is None:
         return text
     return _INVALID[kind].sub(lambda match: replace(match[0]), text)
+
+
+def escape_invalid(text: str, *, keep: str = "") -> str:
+    """Escape the characters that are not valid in an identifier, as Python's literals do, but for ``keep``.
+
+    The result is safe to write to a terminal, which would obey control characters, and would show the text
+    after a bidirectional override in another order.
+    """
+    return replace_invalid(text, lambda character: character if character in keep else repr(character)[1:-1])

@@ -11,6 +11,8 @@ import attrs
 import click
 import trio
 
+from .live import printable
+
 SESSION_SECONDS: Final = 120
 _SESSION: Final = re.compile(
     r"<!-- session: (?P<name>[\w-]+) -->\n```sh\n(?P<script>.*?)```\n\n```\n(?P<wanted>.*?)```", re.DOTALL
@@ -112,4 +114,4 @@ def check_services(url: str, only: tuple[str, ...], verbose: bool) -> None:
 
 
 def _indented(text: str) -> str:
-    return "\n".join(f"    {line[:500]}" for line in text.splitlines())
+    return "\n".join(f"    {printable(line[:500])}" for line in text.splitlines())

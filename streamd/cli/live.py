@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-from ..characters import replace_invalid
+from ..characters import escape_invalid
 
 REFRESH_SECONDS: Final = 0.25
 
@@ -87,12 +87,5 @@ class StatusLine:
 
 
 def printable(text: str) -> str:
-    """Escape control characters and bidirectional overrides; line ends and tabs stay.
-
-    A terminal would obey the former, and show the latter's text in another order than it has.
-    """
-    return replace_invalid(text, _escape)
-
-
-def _escape(character: str) -> str:
-    return character if character in "\n\t" else repr(character)[1:-1]
+    """Escape control characters and bidirectional overrides; line ends and tabs stay."""
+    return escape_invalid(text, keep="\n\t")

@@ -1,12 +1,14 @@
 """Configuration of structlog and the standard library's logging."""
 
+import io
 import logging
 import sys
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final, TextIO
 
 import structlog
 
+from ..characters import escape_invalid
 from .levels import EVERYWHERE, LIBRARIES, PACKAGES, debugged_areas, parse_levels
 from .limited import LimitedLog
 from .settings import LoggingSettings
@@ -36,11 +38,10 @@ def configure_logging(settings: LoggingSettings, environ: Mapping[str, str] = _N
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
         if settings.format == "json"
         else [
+            escape_values,
             structlog.dev.ConsoleRenderer(
-                sort_keys=False,
-                colors=sys.stderr.isatty(),
-                exception_formatter=structlog.dev.plain_traceback,  # without variables, which may be secret
-            )
+                sort_keys=False, colors=sys.stderr.isatty(), exception_formatter=_format_traceback
+            ),
         ]
     )
     structlog.configure(
@@ -61,6 +62,20 @@ def configure_logging(settings: LoggingSettings, environ: Mapping[str, str] = _N
         )
     )
     logging.basicConfig(handlers=[handler], force=True)
+
+
+def escape_values(_logger: object, _method: str, fields: structlog.typing.EventDict) -> Mapping[str, Any]:
+    """Escape the texts of a log line, which may be a client's, for the terminal that shows it."""
+    return {
+        name: escape_invalid(value) if isinstance(value, str) else value for name, value in fields.items()
+    }
+
+
+def _format_traceback(out: TextIO, exc_info: structlog.typing.ExcInfo) -> None:
+    """Write a traceback without variables, which may be secret."""
+    traceback = io.StringIO()
+    structlog.dev.plain_traceback(traceback, exc_info)
+    out.write(escape_invalid(traceback.getvalue(), keep="\n\t"))
 
 
 def _set_levels(settings: LoggingSettings, environ: Mapping[str, str]) -> None:
