@@ -101,21 +101,17 @@ def _find_non_finite(body: bytes) -> str | None:
 
 
 def _check(index: int, item: ItemBody, now_ms: int, settings: SentimentSettings) -> ItemBody:
-    """Return the item with its ticker, id and time (UTC, whole milliseconds) in the form that is stored."""
-
-    def refuse(name: str, must: str) -> NoReturn:
-        field = f"items[{index}].{name}"
-        raise InvalidField(f"{field} must {must}", field=field)
-
+    """Return the item with its fields in the form that is stored: its time in UTC and whole milliseconds."""
     ticker = item.ticker.strip()
     if len(ticker) > _TICKER_CHARS_MAX or not _TICKER.fullmatch(ticker):
-        refuse(
+        _refuse(
+            index,
             "ticker",
             f"be 1 to {_TICKER_CHARS_MAX} letters, digits and . = ^ _ -,"
             f" got {item.ticker[:_QUOTED_CHARS_MAX]!r}",
         )
     if not item.text.strip():
-        refuse("text", "not be empty")
+        _refuse(index, "text", "not be empty")
     if len(item.text) > settings.max_text_chars:
         field = f"items[{index}].text"
         raise TooLarge(
@@ -126,19 +122,12 @@ def _check(index: int, item: ItemBody, now_ms: int, settings: SentimentSettings)
     id = item.item_id
     if id is not None:
         check_text(id, f"items[{index}].item_id", max_chars=settings.max_item_id_chars)
-    if item.score is not None and not -1 <= item.score <= 1:
-        refuse("score", f"be a number from -1 to 1, got {item.score}")
-    if item.sentiment is not None and item.score is not None and item.sentiment != sentiment_of(item.score):
-        refuse(
-            "sentiment",
-            f"agree with items[{index}].score: {item.score} is {sentiment_of(item.score)}, not"
-            f" {item.sentiment} (positive from 0.05, negative up to -0.05, neutral between them)",
-        )
     timestamp_ms = now_ms if item.timestamp is None else (item.timestamp - _EPOCH) // _MS
     if timestamp_ms < 0:
-        refuse("timestamp", "not be before 1970")
+        _refuse(index, "timestamp", "not be before 1970")
     if timestamp_ms - now_ms > 1000 * settings.max_ahead_seconds:
-        refuse(
+        _refuse(
+            index,
             "timestamp",
             f"not be more than {settings.max_ahead_seconds:g} s ahead of this server's clock, which says"
             f" {format_time(_EPOCH + now_ms * _MS)}",
@@ -147,15 +136,43 @@ def _check(index: int, item: ItemBody, now_ms: int, settings: SentimentSettings)
         item,
         ticker=ticker.upper(),
         item_id=secrets.token_hex(16) if id is None else id,
+        sentiment=_check_sentiment(index, item.sentiment, item.score),
         timestamp=_EPOCH + timestamp_ms * _MS,
     )
+
+
+def _check_sentiment(index: int, given: str | None, score: float | None) -> str | None:
+    """Return the given sentiment in lower case; it and the score must be valid and agree."""
+    if score is not None and not -1 <= score <= 1:
+        _refuse(index, "score", f"be a number from -1 to 1, got {score}")
+    if given is None:
+        return None
+    sentiment = given.lower()
+    if sentiment not in tuple(Sentiment):
+        known = ", ".join(Sentiment)
+        _refuse(
+            index, "sentiment", f"be one of {known}, in any letter case; got {given[:_QUOTED_CHARS_MAX]!r}"
+        )
+    if score is not None and sentiment != sentiment_of(score):
+        _refuse(
+            index,
+            "sentiment",
+            f"agree with items[{index}].score: {score} is {sentiment_of(score)}, not {sentiment}"
+            " (positive from 0.05, negative up to -0.05, neutral between them)",
+        )
+    return sentiment
+
+
+def _refuse(index: int, name: str, must: str) -> NoReturn:
+    field = f"items[{index}].{name}"
+    raise InvalidField(f"{field} must {must}", field=field)
 
 
 def _finish(index: int, item: ItemBody, limits: EventLimits, score_of: Callable[[str], float]) -> Item:
     assert item.item_id is not None
     assert item.timestamp is not None
     score = score_of(item.text) if item.score is None else item.score + 0.0  # turns -0.0 into 0.0
-    sentiment = item.sentiment or Sentiment(sentiment_of(score))
+    sentiment = Sentiment(item.sentiment or sentiment_of(score))
     score = limit_score(score, sentiment.value)
     data = {
         "item_id": item.item_id,

@@ -9,17 +9,11 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 
 class Sentiment(StrEnum):
-    """The tone of an item about its share; callers may write it in any letter case."""
+    """The tone of an item about its share."""
 
     POSITIVE = "positive"
     NEUTRAL = "neutral"
     NEGATIVE = "negative"
-
-    @classmethod
-    def _missing_(cls, value: object) -> "Sentiment | None":
-        """Find the member for another letter case; None makes the value invalid."""
-        lower = value.lower() if isinstance(value, str) else value
-        return next((sentiment for sentiment in cls if sentiment.value == lower), None)
 
 
 class ItemBody(Struct, frozen=True, forbid_unknown_fields=True):
@@ -29,7 +23,11 @@ class ItemBody(Struct, frozen=True, forbid_unknown_fields=True):
     text: str
     item_id: str | None = None  # a known id is acknowledged and changes nothing
     sentiment: Annotated[
-        Sentiment | None, Meta(description="Must agree with the score; by default it follows from it.")
+        str | None,
+        Meta(
+            description="In any letter case. It must agree with the score, and follows from it by default.",
+            extra_json_schema={"enum": [*Sentiment, None]},
+        ),
     ] = None
     score: Annotated[
         float | None,
