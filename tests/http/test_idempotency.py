@@ -27,6 +27,7 @@ CREATING = {
     "POST /api/brand-monitor/analyses",
     "POST /api/purchase-orders",
     "POST /api/strategy",
+    "POST /api/v2/items",
     "POST /events",
     "POST /research/stream",
     "POST /tasks",

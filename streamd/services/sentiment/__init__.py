@@ -26,6 +26,9 @@ Guarantees:
   and the text's score is limited to that sentiment's range.
 - An ``item_id`` is known for the window's length after its receipt, across restarts. During that time the
   same id changes nothing, whatever the other fields say. ``accepted`` counts the new ids.
+- An ``Idempotency-Key`` is known for the same time. The same request gets the answer of the first time: items
+  without an id have ids that follow from the key, and ``accepted`` is stored with it. Each key counts as one
+  item against ``max_items``.
 - Streams use the overflow policy ``latest``, which keeps the newest ``metrics`` for a slow client. Each
   ``new_item`` has its own canonical topic, so that no two are merged: a slow client receives every item that
   the log keeps.

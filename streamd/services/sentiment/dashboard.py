@@ -3,9 +3,9 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Final, NoReturn
 
+import msgspec
 import structlog
 import trio
 from msgspec import UNSET
@@ -13,6 +13,7 @@ from msgspec import UNSET
 from ...database import Database
 from ...errors import Unavailable
 from ...events import EventLimits
+from ...idempotency import IdempotencyKey
 from ...text import load_vader, score_text
 from .feed import Feed, FeedPublisher
 from .items import Item, read_items
@@ -105,23 +106,30 @@ class Dashboard:
         """Return the exact metrics of this moment."""
         return self._totals.metrics(self._now_ms())
 
-    async def store_items(self, body: bytes) -> AcceptedItems:
+    async def store_items(self, body: bytes, key_text: str | None = None) -> AcceptedItems:
         """Store the items of a request, all or none; items with a known id change nothing.
+
+        Args:
+            body: JSON, see :class:`.models.ItemsBody`.
+            key_text: the idempotency key. A request with a known key changes nothing and gets the same ids,
+                also while a limit is met.
 
         Cancelling takes effect before the items are stored, or not at all.
 
         Raises:
             InvalidBody, InvalidField, TooLarge: see :func:`.items.read_items`.
+            IdempotencyConflict: a request with the key had other content.
             Unavailable: a limit on items is met, or the database cannot write now.
         """
         await self.ready()
         now_ms = self._now_ms()
-        items = await self._read(body, now_ms)
-        self._check_room(items)
+        items, key = await self._read(body, now_ms, key_text)
+        if key is None or await self._store.find_accepted(key, now_ms) is None:
+            self._check_room(items)
         arriving = Counter(item.ticker for item in items)
         self._arriving += arriving
         try:
-            inserted = await self._store.insert(items, now_ms)
+            inserted = await self._store.insert(items, now_ms, key)
             self._kept += inserted.rows
         finally:
             self._arriving -= arriving
@@ -131,10 +139,17 @@ class Dashboard:
         begin_ms = now_ms - _WINDOW_MS
         stored = zip(items, inserted.timestamps_ms, strict=True)
         outside = dict.fromkeys(item.id for item, timestamp_ms in stored if timestamp_ms <= begin_ms)
-        return AcceptedItems(len(inserted.new), [item.id for item in items], list(outside) or UNSET)
+        return AcceptedItems(inserted.accepted, [item.id for item in items], list(outside) or UNSET)
 
-    async def _read(self, body: bytes, now_ms: int) -> list[Item]:
-        read = partial(read_items, body, now_ms, self._settings, self._limits)
+    async def _read(
+        self, body: bytes, now_ms: int, key_text: str | None
+    ) -> tuple[list[Item], IdempotencyKey | None]:
+        def read(score: Callable[[str], float]) -> tuple[list[Item], IdempotencyKey | None]:
+            items = read_items(body, now_ms, self._settings, self._limits, score, key_text)
+            if key_text is None:
+                return items, None
+            return items, IdempotencyKey.create(key_text, msgspec.json.decode(body))
+
         if len(body) <= _IN_PLACE_BYTES:
             return read(score_text)
         return await trio.to_thread.run_sync(read, Scorer(), limiter=self._one_at_a_time)

@@ -3,6 +3,7 @@
 Of every item the sentiment is that of its score, by the thresholds of :func:`streamd.text.sentiment_of`.
 """
 
+import hashlib
 import json
 import re
 import secrets
@@ -27,6 +28,7 @@ _MS: Final = timedelta(milliseconds=1)
 # Symbols as exchanges and their feeds write them: BRK.B, RDS-A, ^GSPC, EURUSD=X, 005930.KS, BTC_USD.
 _TICKER: Final = re.compile(r"[A-Za-z0-9^][A-Za-z0-9.=^_-]*", re.ASCII)
 _TICKER_CHARS_MAX: Final = 16  # the longest symbols in use have 12
+_ID_BYTES: Final = 16
 _QUOTED_CHARS_MAX: Final = 64  # of a value quoted in an error message; the value may be as long as the body
 # Many JSON writers emit these, although RFC 8259 section 6 has neither.
 _NON_FINITE: Final = re.compile(rb"NaN|Infinity")
@@ -51,6 +53,7 @@ def read_items(
     settings: SentimentSettings,
     limits: EventLimits,
     score: Callable[[str], float],
+    key: str | None = None,
 ) -> list[Item]:
     """Validate a request body and score the texts that have no score.
 
@@ -59,6 +62,8 @@ def read_items(
         now_ms: the current time (ms since 1970).
         limits: limits of an event.
         score: computes the score of a text, -1 to 1.
+        key: the request's idempotency key. Items without an id get ids that follow from it, so that the
+            request names the same items when it is sent again.
 
     Raises:
         InvalidBody, InvalidField, TooLarge: a value is not valid; ``field`` names it, such as
@@ -72,7 +77,7 @@ def read_items(
             f"items may hold at most {settings.max_items_per_request} items, got {len(bodies)}",
             field="items",
         )
-    checked = [_check(index, item, now_ms, settings) for index, item in enumerate(bodies)]
+    checked = [_check(index, item, now_ms, settings, key) for index, item in enumerate(bodies)]
     # Scoring is expensive, so no text is scored before every item is known to be valid.
     return [_finish(index, item, limits, score) for index, item in enumerate(checked)]
 
@@ -100,7 +105,7 @@ def _find_non_finite(body: bytes) -> str | None:
     return None
 
 
-def _check(index: int, item: ItemBody, now_ms: int, settings: SentimentSettings) -> ItemBody:
+def _check(index: int, item: ItemBody, now_ms: int, settings: SentimentSettings, key: str | None) -> ItemBody:
     """Return the item with its fields in the form that is stored: its time in UTC and whole milliseconds."""
     ticker = item.ticker.strip()
     if len(ticker) > _TICKER_CHARS_MAX or not _TICKER.fullmatch(ticker):
@@ -135,7 +140,7 @@ def _check(index: int, item: ItemBody, now_ms: int, settings: SentimentSettings)
     return msgspec.structs.replace(
         item,
         ticker=ticker.upper(),
-        item_id=secrets.token_hex(16) if id is None else id,
+        item_id=_make_id(key, index) if id is None else id,
         sentiment=_check_sentiment(index, item.sentiment, item.score),
         timestamp=_EPOCH + timestamp_ms * _MS,
     )
@@ -166,6 +171,12 @@ def _check_sentiment(index: int, given: str | None, score: float | None) -> str 
 def _refuse(index: int, name: str, must: str) -> NoReturn:
     field = f"items[{index}].{name}"
     raise InvalidField(f"{field} must {must}", field=field)
+
+
+def _make_id(key: str | None, index: int) -> str:
+    if key is None:
+        return secrets.token_hex(_ID_BYTES)
+    return hashlib.blake2b(f"{key} {index}".encode(), digest_size=_ID_BYTES).hexdigest()
 
 
 def _finish(index: int, item: ItemBody, limits: EventLimits, score_of: Callable[[str], float]) -> Item:

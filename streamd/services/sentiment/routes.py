@@ -14,7 +14,9 @@ from ...http import (
     EventStream,
     EventStreamText,
     ResumeHeaders,
+    document_idempotency,
     document_problems,
+    idempotency_key,
     json_response,
     read_body,
 )
@@ -83,9 +85,11 @@ def make_blueprint(dashboard: Dashboard, group: Group, settings: SentimentSettin
     @document_request(ItemsBody)
     @document_response(AcceptedItems, 202)
     @document_problems(400, 413, 415, 503)
+    @document_idempotency
     async def take_items() -> TrioResponse:
         """Store items, all or none. Items without a score are scored; known ids change nothing."""
+        key = idempotency_key()
         body = await read_body(max_bytes=settings.max_body_bytes, media_type=JSON)
-        return json_response(await dashboard.store_items(body), 202)
+        return json_response(await dashboard.store_items(body, key), 202)
 
     return blueprint

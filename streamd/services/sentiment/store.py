@@ -1,4 +1,4 @@
-"""The items in the database: a restart restores the totals and the known ids from them."""
+"""The items in the database: a restart restores the totals, and the known ids and keys, from them."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -7,6 +7,7 @@ import apsw
 import attrs
 
 from ...database import Database
+from ...idempotency import IdempotencyKey
 from .items import Item
 
 _MIGRATIONS: Final = (
@@ -21,7 +22,25 @@ _MIGRATIONS: Final = (
     );
     CREATE INDEX sentiment_items_received ON sentiment_items (received_ms);
     """,
+    """
+    CREATE TABLE sentiment_keys (
+        key TEXT NOT NULL UNIQUE,      -- the idempotency key of a request with items
+        fingerprint BLOB NOT NULL,
+        accepted INTEGER NOT NULL,     -- number of its items with an id that was new
+        received_ms INTEGER NOT NULL
+    );
+    CREATE INDEX sentiment_keys_received ON sentiment_keys (received_ms);
+    """,
 )
+_PURGE_ITEMS: Final = (
+    "DELETE FROM sentiment_items WHERE rowid IN"
+    " (SELECT rowid FROM sentiment_items WHERE received_ms <= ? LIMIT ?)"
+)
+_PURGE_KEYS: Final = (
+    "DELETE FROM sentiment_keys WHERE rowid IN"
+    " (SELECT rowid FROM sentiment_keys WHERE received_ms <= ? LIMIT ?)"
+)
+_COUNT: Final = "SELECT (SELECT count(*) FROM sentiment_items) + (SELECT count(*) FROM sentiment_keys)"
 _PAGE_ROWS: Final = 2000  # a page takes a few milliseconds to read
 _PURGE_ROWS: Final = 2000  # per transaction, so that other writers get their turn
 
@@ -34,16 +53,17 @@ class Inserted:
     """Result of an insert."""
 
     new: Sequence[Item]  # the items with an unknown id, in request order
-    rows: int  # number of rows added
+    accepted: int  # their number; of a request that was sent again, that of the first time
+    rows: int  # number of rows added, of items and keys
     timestamps_ms: Sequence[int]  # the timestamp that is stored for each id, in request order
 
 
 class ItemStore:
-    """The service's table of items.
+    """The service's tables of items and of idempotency keys.
 
     Args:
-        database: must not be open yet; the table is declared on it.
-        keep_ms: time from an item's receipt during which it is kept and its id is known.
+        database: must not be open yet; the tables are declared on it.
+        keep_ms: time from its receipt during which an item or key is kept, and is known.
     """
 
     def __init__(self, database: Database, keep_ms: int) -> None:
@@ -51,10 +71,20 @@ class ItemStore:
         self._database = database
         self._keep_ms = keep_ms
 
-    async def insert(self, items: Sequence[Item], now_ms: int) -> Inserted:
-        """Insert the items with an unknown id, in one transaction.
+    async def find_accepted(self, key: IdempotencyKey, now_ms: int) -> int | None:
+        """Return the number of items that a request with the key has added; None without such a request.
 
         Raises:
+            IdempotencyConflict: that request had other content.
+            Unavailable: the database cannot be read now.
+        """
+        return await self._database.read(lambda connection: self._find_accepted(connection, key, now_ms))
+
+    async def insert(self, items: Sequence[Item], now_ms: int, key: IdempotencyKey | None = None) -> Inserted:
+        """Insert the items with an unknown id and the key, in one transaction; nothing if the key is known.
+
+        Raises:
+            IdempotencyConflict: a request with the key had other content.
             Unavailable: the database cannot write now; nothing was inserted.
 
         Cancelling takes effect before the transaction or not at all.
@@ -62,6 +92,7 @@ class ItemStore:
 
         def insert(connection: apsw.Connection) -> Inserted:
             new, rows, timestamps_ms = [], 0, []
+            accepted = None if key is None else self._find_accepted(connection, key, now_ms)
             for item in items:
                 known = connection.execute(
                     "SELECT received_ms, timestamp_ms FROM sentiment_items WHERE item_id = ?", (item.id,)
@@ -69,39 +100,52 @@ class ItemStore:
                 if known is not None and known[0] > now_ms - self._keep_ms:
                     timestamps_ms.append(known[1])
                     continue
+                timestamps_ms.append(item.timestamp_ms)
+                if accepted is not None:  # the request is a retry, and this id has expired since
+                    continue
                 connection.execute(
                     "INSERT OR REPLACE INTO sentiment_items VALUES (?, ?, ?, ?, ?, ?)",
                     (item.id, item.ticker, item.sentiment.value, item.score, item.timestamp_ms, now_ms),
                 )
                 rows += known is None
                 new.append(item)
-                timestamps_ms.append(item.timestamp_ms)
-            return Inserted(new, rows, timestamps_ms)
+            if accepted is None:
+                accepted = len(new)
+                if key is not None:
+                    rows += _insert_key(connection, key, accepted, now_ms)
+            return Inserted(new, accepted, rows, timestamps_ms)
 
         return await self._database.write(insert)
 
+    def _find_accepted(self, connection: apsw.Connection, key: IdempotencyKey, now_ms: int) -> int | None:
+        row = connection.execute(
+            "SELECT fingerprint, accepted FROM sentiment_keys WHERE key = ? AND received_ms > ?",
+            (key.text, now_ms - self._keep_ms),
+        ).fetchone()
+        if row is None:
+            return None
+        key.check(row[0])
+        return int(row[1])
+
     async def purge_some(self, now_ms: int) -> int:
-        """Delete a batch of expired items; return the number deleted, 0 when none was left.
+        """Delete a batch of expired items and keys; return the number deleted, 0 when none was left.
 
         Raises:
             Unavailable: the database cannot write now.
         """
 
         def purge(connection: apsw.Connection) -> int:
-            connection.execute(
-                "DELETE FROM sentiment_items WHERE rowid IN"
-                " (SELECT rowid FROM sentiment_items WHERE received_ms <= ? LIMIT ?)",
-                (now_ms - self._keep_ms, _PURGE_ROWS),
-            )
-            return connection.changes()
+            deleted = 0
+            for statement in (_PURGE_ITEMS, _PURGE_KEYS):
+                connection.execute(statement, (now_ms - self._keep_ms, _PURGE_ROWS))
+                deleted += connection.changes()
+            return deleted
 
         return await self._database.write(purge)
 
     async def count(self) -> int:
-        """Count the items."""
-        return await self._database.read(
-            lambda connection: int(connection.execute("SELECT count(*) FROM sentiment_items").get)
-        )
+        """Count the items and keys."""
+        return await self._database.read(lambda connection: int(connection.execute(_COUNT).get))
 
     async def read_page(self, since_ms: int, after: int) -> list[Row]:
         """Read one page of items in row order; empty after the last one.
@@ -121,3 +165,13 @@ class ItemStore:
             return rows
 
         return await self._database.read(read)
+
+
+def _insert_key(connection: apsw.Connection, key: IdempotencyKey, accepted: int, now_ms: int) -> int:
+    """Insert a key in place of an expired one; return the number of rows added."""
+    connection.execute("DELETE FROM sentiment_keys WHERE key = ?", (key.text,))
+    replaced = connection.changes()
+    connection.execute(
+        "INSERT INTO sentiment_keys VALUES (?, ?, ?, ?)", (key.text, key.fingerprint, accepted, now_ms)
+    )
+    return 1 - replaced

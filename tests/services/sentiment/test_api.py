@@ -16,6 +16,8 @@ from streamd.database import StoreSettings
 from streamd.services.sentiment.settings import SentimentSettings
 from streamd.settings import Settings
 from streamd.testing import run_server
+from tests.support.at_once import post_at_once
+from tests.support.tasks_client import check_problem
 
 SETTINGS = SentimentSettings(max_items_per_request=20, max_body_bytes=4000, max_text_chars=500)
 NOTHING = {
@@ -28,6 +30,7 @@ NOTHING = {
     "rate_last_24h": 0,
 }
 ITEM = {"ticker": "AAPL", "text": "A great success!"}
+KEY = {"Idempotency-Key": "k"}
 
 
 @attrs.frozen
@@ -263,3 +266,35 @@ async def test_openapi_lists_the_routes_and_types_of_counts() -> None:
             "/api/v2/metrics",
             "/api/v2/items",
         }
+
+
+async def test_items_sent_again_under_their_key_change_nothing(store_url: str) -> None:
+    items = {"items": [ITEM, ITEM, ITEM | {"item_id": "mine", "timestamp": ago(hours=25)}]}
+    async with serving(store=store_url) as api:
+        first = await api.http.post("/api/v2/items", json=items, headers=KEY)
+        again = await api.http.post("/api/v2/items", json=items, headers=KEY)
+        assert (first.status_code, again.status_code) == (202, 202)
+        assert again.json() == first.json()
+        assert (first.json()["accepted"], first.json()["outside_window"]) == (3, ["mine"])
+        other = await api.http.post("/api/v2/items", json={"items": [ITEM]}, headers=KEY)
+        check_problem(other, 409, "idempotency-conflict", "Idempotency-Key")
+        assert await api.stored() == 3
+
+
+async def test_rejected_items_use_up_no_key(store_url: str) -> None:
+    async with serving(store=store_url) as api:
+        for body, headers in (({"items": []}, KEY), ({"items": [ITEM]}, {"Idempotency-Key": "a b"})):
+            assert (await api.http.post("/api/v2/items", json=body, headers=headers)).status_code == 400
+        assert await api.stored() == 0
+        answer = await api.http.post("/api/v2/items", json={"items": [ITEM]}, headers=KEY)
+        assert answer.json()["accepted"] == 1
+
+
+async def test_items_at_the_same_moment_under_one_key_are_stored_once(store_url: str) -> None:
+    headers = {"Content-Type": "application/json", **KEY}
+    body = json.dumps({"items": [ITEM]}).encode()
+    async with serving(store=store_url) as api:
+        answers = await post_at_once(str(api.http.base_url), "/api/v2/items", body, headers, times=3)
+        assert [status for status, _ in answers] == [202] * 3
+        assert answers[0] == answers[1] == answers[2]
+        assert await api.stored() == 1

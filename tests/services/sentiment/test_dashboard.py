@@ -16,7 +16,7 @@ import trio
 import trio.testing
 
 from streamd.database import MEMORY, Database
-from streamd.errors import StreamdError, Unavailable
+from streamd.errors import IdempotencyConflict, StreamdError, Unavailable
 from streamd.events import Draft
 from streamd.events.settings import EventSettings
 from streamd.services.sentiment.dashboard import Dashboard
@@ -63,8 +63,8 @@ class Rig:
     database: Database
     hub: Hub
 
-    async def take(self, *items: dict[str, Any]) -> tuple[int, list[str]]:
-        taken = await self.dashboard.store_items(json.dumps({"items": items}).encode())
+    async def take(self, *items: dict[str, Any], key: str | None = None) -> tuple[int, list[str]]:
+        taken = await self.dashboard.store_items(json.dumps({"items": items}).encode(), key)
         return taken.accepted, taken.item_ids
 
     async def rows(self) -> list[str]:
@@ -98,6 +98,9 @@ def item(id: str, ticker: str = "AAPL", **fields: Any) -> dict[str, Any]:
     return {"ticker": ticker, "text": "Good.", "item_id": id, **fields}
 
 
+UNNAMED = {"ticker": "AAPL", "text": "Good."}
+
+
 def ago(ms: int) -> str:
     return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=START_MS - ms)).isoformat()
 
@@ -129,6 +132,54 @@ async def test_concurrent_requests_with_the_same_ids_store_each_id_once() -> Non
         assert sum(news) == 40
         assert rig.dashboard.metrics().total == 40
         assert sorted(await rig.published(40)) == sorted(await rig.rows()) == sorted(map(str, range(40)))
+
+
+async def test_concurrent_requests_under_one_key_store_their_items_once() -> None:
+    answers: list[tuple[int, list[str]]] = []
+    async with running(Clock()) as rig:
+
+        async def take() -> None:
+            answers.append(await rig.take(UNNAMED, UNNAMED, item("a"), key="k"))
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(10):
+                nursery.start_soon(take)
+        [(accepted, ids)] = {(accepted, tuple(ids)) for accepted, ids in answers}
+        assert accepted == rig.dashboard.metrics().total == len(set(ids)) == 3
+        assert await rig.published(3) == await rig.rows() == list(ids)
+
+
+async def test_a_key_is_kept_as_long_as_its_items(tmp_path: Path) -> None:
+    clock, file = Clock(), tmp_path / "store.db"
+    async with running(clock, path=file) as rig:
+        assert await rig.take(item("a")) == (1, ["a"])
+        clock.ms += HOUR_MS
+        first = await rig.take(item("a"), UNNAMED, key="k")
+        assert first[0] == 1
+    clock.ms = START_MS + DAY_MS + 60_000  # "a" has expired, the key has not
+    async with running(clock, path=file) as rig:
+        assert await rig.take(item("a"), UNNAMED, key="k") == first
+        with pytest.raises(IdempotencyConflict) as conflict:
+            await rig.take(item("b"), key="k")
+        assert conflict.value.field == "Idempotency-Key"
+        assert await rig.rows() == [first[1][1]]
+        clock.ms += HOUR_MS
+        assert await rig.take(item("b"), key="k") == (1, ["b"])
+
+
+async def test_keys_count_toward_the_limit_and_known_ones_get_their_answer_at_it(tmp_path: Path) -> None:
+    clock, settings = Clock(), attrs.evolve(SETTINGS, max_items=4)
+    async with running(clock, settings, tmp_path / "store.db") as rig:
+        first = await rig.take(UNNAMED, key="k")
+        assert await rig.take(item("a"), key="l") == (1, ["a"])
+        for _ in range(2):  # the limit is met, and the rejected request uses up no key
+            with pytest.raises(Unavailable):
+                await rig.take(item("b"), key="m")
+        assert await rig.take(UNNAMED, key="k") == first
+        assert len(await rig.rows()) == 2
+    clock.ms += DAY_MS + 60_000
+    async with running(clock, settings, tmp_path / "store.db") as rig:
+        assert await rig.take(item("other"), item("content"), key="m") == (2, ["other", "content"])
 
 
 async def test_a_restart_keeps_the_exact_totals_and_the_ids(tmp_path: Path) -> None:
