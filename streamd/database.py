@@ -10,6 +10,8 @@ back the others.
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final, Generic, NoReturn, TypeVar
 
 import apsw
@@ -18,6 +20,7 @@ import attrs
 import structlog
 import trio
 
+from .clock import ClockRecord, SteadyClock
 from .config import Clash, one_of, setting
 from .errors import ConfigError, Unavailable
 
@@ -28,6 +31,8 @@ MEMORY: Final = ":memory:"
 KNOWN_STORE_URLS: Final = ("sqlite:PATH", "memory:")
 _BATCH_MAX: Final = 256  # writes in one transaction: enough to share a commit, and done in a few milliseconds
 _BUSY_TIMEOUT_MS: Final = 2000  # a previous process may still be closing the file
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
 
 _log = structlog.get_logger(__name__)
 
@@ -75,15 +80,24 @@ class Database:
         synchronous: durability of a write: ``normal`` survives a crash of the process, ``full`` that of the
             machine, too.
         busy_timeout_ms: time to wait for another process to close the file (ms).
+        clock: continues from the record in the file, and is recorded there with the writes of others; by
+            default a clock of the database's own.
 
     Attributes:
+        clock: the steady clock, for times that are compared later.
         observe_write: called after each write with its time from the call to the commit (s).
     """
 
     def __init__(
-        self, path: str = MEMORY, *, synchronous: str = "normal", busy_timeout_ms: int = _BUSY_TIMEOUT_MS
+        self,
+        path: str = MEMORY,
+        *,
+        synchronous: str = "normal",
+        busy_timeout_ms: int = _BUSY_TIMEOUT_MS,
+        clock: SteadyClock | None = None,
     ) -> None:
         self.path: Final = path
+        self.clock: Final = clock or SteadyClock()
         self.observe_write: Callable[[float], None] = lambda _: None
         self._synchronous = synchronous
         self._busy_timeout_ms = busy_timeout_ms
@@ -114,9 +128,10 @@ class Database:
             raise self._unusable(error) from error
         try:
             try:
-                await connection.async_run(self._prepare, connection)
+                record = await connection.async_run(self._prepare, connection)
             except apsw.Error as error:
                 raise self._unusable(error) from error
+            self.clock.resume(record)
             self._connection = connection
             self._opened.set()
             task_status.started()
@@ -135,7 +150,8 @@ class Database:
         busy = "; another process has it" if isinstance(error, apsw.BusyError) else ""
         return ConfigError(f"store.url: {self.path} cannot be used: {error}{busy}", field="store.url")
 
-    def _prepare(self, connection: apsw.Connection) -> None:
+    def _prepare(self, connection: apsw.Connection) -> ClockRecord | None:
+        """Set up the connection, apply missing migrations, and read the record of the clock."""
         connection.set_busy_timeout(self._busy_timeout_ms)
         connection.pragma("locking_mode", "EXCLUSIVE")
         connection.pragma("journal_mode", "WAL")
@@ -145,8 +161,10 @@ class Database:
             connection.execute(
                 "CREATE TABLE IF NOT EXISTS migrations (component TEXT PRIMARY KEY, version INTEGER NOT NULL)"
             )
+            connection.execute(_CLOCK_TABLE)
             for component, scripts in self._migrations.items():
                 _migrate(connection, component, scripts)
+        return _read_clock(connection)
 
     async def write(self, work: Work[T]) -> T:
         """Run ``work`` in a transaction, and return its result after the commit.
@@ -199,6 +217,8 @@ class Database:
         batch = [self._queue.popleft() for _ in range(min(len(self._queue), _BATCH_MAX))]
         if not self._queue:
             self._has_writes = trio.Event()
+        if (record := self.clock.due_record()) is not None:
+            batch.append(_Write(partial(_store_clock, record)))
         with trio.CancelScope(shield=True):
             try:
                 await self._connection.async_run(_commit, self._connection, batch)
@@ -259,3 +279,32 @@ def _migrate(connection: apsw.Connection, component: str, scripts: Sequence[str]
     for script in scripts[version:]:
         connection.execute(script)
     connection.execute("INSERT OR REPLACE INTO migrations VALUES (?, ?)", (component, len(scripts)))
+
+
+# --- the record of the clock ------------------------------------------------------------------------
+
+_CLOCK_TABLE: Final = """
+    CREATE TABLE IF NOT EXISTS clock (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        steady_us INTEGER NOT NULL,         -- microseconds since 1970
+        offset_us INTEGER NOT NULL
+    )
+"""
+
+
+def _read_clock(connection: apsw.Connection) -> ClockRecord | None:
+    row = connection.execute("SELECT steady_us, offset_us FROM clock").fetchone()
+    if row is None:
+        return None
+    try:
+        return ClockRecord(_EPOCH + row[0] * _MICROSECOND, row[1] * _MICROSECOND)
+    except (TypeError, OverflowError):
+        _log.error("clock_record_unreadable", record=repr(row)[:100])
+        return None
+
+
+def _store_clock(record: ClockRecord, connection: apsw.Connection) -> None:
+    connection.execute(
+        "INSERT OR REPLACE INTO clock VALUES (1, ?, ?)",
+        ((record.steady - _EPOCH) // _MICROSECOND, record.offset // _MICROSECOND),
+    )

@@ -7,9 +7,12 @@ from pathlib import Path
 import apsw
 import pytest
 import trio
+import trio.testing
 
+from streamd.clock import SteadyClock
 from streamd.database import MEMORY, Database
 from streamd.errors import ConfigError, InvalidField, Unavailable
+from tests.support.clocks import WallClock, at
 from tests.support.number_store import TABLE, Writes, insert, make_database, numbers
 from tests.support.task_stores import open_database
 
@@ -171,3 +174,39 @@ async def test_another_process_cannot_read_the_file(tmp_path: Path) -> None:
         await database.write(insert(1))
         done = await trio.run_process([sys.executable, "-c", program, path], capture_stdout=True)
     assert done.stdout == b"busy\n"
+
+
+# --- the record of the clock --------------------------------------------------------------------------------
+
+
+async def test_steady_time_goes_on_in_a_reopened_file(
+    tmp_path: Path, mock_clock: trio.testing.MockClock
+) -> None:
+    path, wall = str(tmp_path / "numbers.db"), WallClock()
+    async with open_database(make_database(path, SteadyClock(wall))) as database:
+        await database.write(insert(1))
+        mock_clock.jump(30)
+        await database.write(insert(2))
+        wall.step(-3600)
+        await database.write(insert(3))
+    mock_clock.jump(20)
+    wall.step(-3600)
+    database = make_database(path, SteadyClock(wall))
+    async with open_database(database):
+        assert database.clock.now() == at(30)
+        assert await numbers(database) == [1, 2, 3]
+
+
+async def test_without_a_readable_record_steady_time_begins_with_the_wall_clock(
+    tmp_path: Path, mock_clock: trio.testing.MockClock
+) -> None:
+    path = str(tmp_path / "numbers.db")
+
+    def damage(db: apsw.Connection) -> None:
+        db.execute("INSERT OR REPLACE INTO clock VALUES (1, 'noon', x'00')")
+
+    async with open_database(make_database(path)) as database:
+        await database.write(damage)
+    database = make_database(path, SteadyClock(WallClock()))
+    async with open_database(database):
+        assert database.clock.now() == at(0)

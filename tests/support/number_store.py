@@ -8,6 +8,7 @@ import apsw
 import trio
 import trio.testing
 
+from streamd.clock import SteadyClock
 from streamd.database import MEMORY, Database
 
 TABLE = "CREATE TABLE numbers (n INTEGER PRIMARY KEY, padding BLOB)"
@@ -29,9 +30,9 @@ async def numbers(database: Database) -> list[int]:
     return await database.read(lambda db: [row[0] for row in db.execute("SELECT n FROM numbers ORDER BY n")])
 
 
-def make_database(path: str = MEMORY) -> Database:
+def make_database(path: str = MEMORY, clock: SteadyClock | None = None) -> Database:
     """Make a database with the table, which does not run yet."""
-    database = Database(path)
+    database = Database(path, clock=clock)
     database.require("test", [TABLE])
     return database
 

@@ -1,0 +1,94 @@
+"""Steady time: what a step of the wall clock, a restart and other threads do to it."""
+
+from datetime import timedelta
+
+import pytest
+import trio
+import trio.testing
+
+from streamd.clock import MAX_DOWNTIME, ClockRecord, SteadyClock
+from tests.support.clocks import NOON, WallClock, at
+
+Clock = trio.testing.MockClock
+DAY = 86_400
+YEAR = 365 * DAY
+STEPS = [120, DAY, -3600, 10 * YEAR]
+
+
+def seconds(delta: timedelta) -> float:
+    return delta.total_seconds()
+
+
+@pytest.mark.parametrize("step", STEPS)
+async def test_a_step_of_the_wall_clock_changes_the_offset_and_not_steady_time(
+    step: float, autojump_clock: Clock
+) -> None:
+    wall = WallClock()
+    clock = SteadyClock(wall)
+    assert (clock.now(), clock.offset()) == (NOON, timedelta())
+    await trio.sleep(5)
+    wall.step(step)
+    assert (clock.now(), seconds(clock.offset())) == (at(5), step)
+    await trio.sleep(5)
+    assert (clock.now(), seconds(clock.offset())) == (at(10), step)
+    wall.step(-step)
+    assert (clock.now(), clock.offset()) == (at(10), timedelta())
+
+
+async def test_small_corrections_are_no_step_until_their_sum_is(autojump_clock: Clock) -> None:
+    wall = WallClock()
+    clock = SteadyClock(wall)
+    offsets = [seconds(clock.offset())]
+    for _ in range(8):
+        wall.step(0.1)
+        offsets.append(seconds(clock.offset()))
+    assert offsets == [0, 0, 0, 0, 0, 0, 0.6, 0.6, 0.6]
+
+
+async def test_any_thread_reads_steady_time(autojump_clock: Clock) -> None:
+    clock = SteadyClock(WallClock())
+    began = clock.now()
+    assert await trio.to_thread.run_sync(clock.now) >= began
+
+
+# --- restarts ---------------------------------------------------------------------------------------
+
+
+async def test_after_a_restart_steady_time_goes_on_with_the_downtime(autojump_clock: Clock) -> None:
+    wall = WallClock()
+    wall.step(500)
+    clock = SteadyClock(wall)
+    clock.resume(ClockRecord(at(400), offset=timedelta(seconds=60)))  # recorded at 460 of the wall clock
+    assert (clock.now(), seconds(clock.offset())) == (at(440), 60)
+
+
+@pytest.mark.parametrize(
+    ("set_by", "downtime"),
+    [(-1, 0), (-3600, 0), (120, 120), (DAY, DAY), (10 * YEAR, DAY)],
+)
+async def test_a_downtime_is_never_negative_nor_longer_than_a_day(
+    set_by: float, downtime: float, autojump_clock: Clock
+) -> None:
+    assert seconds(MAX_DOWNTIME) == DAY
+    wall = WallClock()
+    wall.step(set_by)
+    clock = SteadyClock(wall)
+    clock.resume(ClockRecord(NOON, offset=timedelta()))
+    assert (clock.now(), seconds(clock.offset())) == (at(downtime), set_by - downtime)
+
+
+async def test_a_record_is_due_after_ten_seconds_and_at_once_after_a_step(autojump_clock: Clock) -> None:
+    wall = WallClock()
+    clock = SteadyClock(wall)
+    assert clock.due_record() is None  # the next process would begin with the wall clock as well
+    await trio.sleep(9)
+    assert clock.due_record() is None
+    await trio.sleep(1)
+    assert clock.due_record() == ClockRecord(at(10), timedelta())
+    assert clock.due_record() is None
+    wall.step(-60)
+    assert clock.due_record() == ClockRecord(at(10), timedelta(seconds=-60))
+    assert clock.due_record() is None
+    resumed = SteadyClock(wall)
+    resumed.resume(ClockRecord(at(10), timedelta()))  # the wall clock was set back while no process ran
+    assert resumed.due_record() == ClockRecord(at(10), timedelta(seconds=-60))
