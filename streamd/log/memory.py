@@ -16,7 +16,6 @@ import trio
 
 from ..errors import IdempotencyConflict
 from ..events import EARLIEST, Draft, Event, EventId, IdSequence, Selectors
-from ..events.ids import split_event_id
 from ..events.topics import ALL
 from .port import Page, Receipt
 from .settings import LogSettings
@@ -40,6 +39,7 @@ class _Entry:
     id: EventId
     event: Event | None  # None: it was dropped, and the entry is to be removed
     key: tuple[str, str] | None  # publisher and idempotency key
+    at: float  # time of the append (s, monotonic): the time in the id is the wall clock's, which may be set
 
 
 class _Window:
@@ -94,15 +94,21 @@ class MemoryLog:
 
     Args:
         settings: the bounds of each topic and of the whole log.
-        now_ms: the wall clock, in milliseconds since 1970.
+        now_ms: the wall clock, in milliseconds since 1970, for ids.
+        now: a monotonic clock (s), for the age of events.
     """
 
     durability = "An acknowledged event is in this process's memory; it does not survive a restart."
 
-    def __init__(self, settings: LogSettings, now_ms: Callable[[], int] = wall_clock_ms) -> None:
+    def __init__(
+        self,
+        settings: LogSettings,
+        now_ms: Callable[[], int] = wall_clock_ms,
+        now: Callable[[], float] = trio.current_time,
+    ) -> None:
         self._settings = settings
-        self._now_ms = now_ms
-        self._max_age_ms = 1000 * min(settings.max_age_seconds, settings.topic_max_age_seconds)
+        self._now = now
+        self._max_age_seconds = min(settings.max_age_seconds, settings.topic_max_age_seconds)
         self._ids = IdSequence(now_ms)
         self.epoch: Final = self._ids.last
         self._all = _Window()
@@ -121,6 +127,7 @@ class MemoryLog:
         await trio.lowlevel.checkpoint()
         self._expire()
         known = self._find_known(drafts, publisher)
+        now = self._now()
         receipts = []
         for draft in drafts:
             key = None if draft.idempotency_key is None else (publisher, draft.idempotency_key)
@@ -131,7 +138,7 @@ class MemoryLog:
             if key is not None:
                 known[key] = event_id
                 self._keys[key] = (draft, event_id)
-            self._keep(Event.from_draft(draft, event_id), key)
+            self._keep(Event.from_draft(draft, event_id), key, now)
             receipts.append(Receipt(event_id))
         self._tail_readers.unpark_all()
         return receipts
@@ -214,9 +221,9 @@ class MemoryLog:
 
     # --- keeping and dropping -----------------------------------------------------------------
 
-    def _keep(self, event: Event, key: tuple[str, str] | None) -> None:
+    def _keep(self, event: Event, key: tuple[str, str] | None, now: float) -> None:
         settings = self._settings
-        entry = _Entry(event.id, event, key)
+        entry = _Entry(event.id, event, key, now)
         self._all.append(entry, event.size)
         for topic in event.topics:
             self._topics.setdefault(topic, _Window()).append(entry, event.size)
@@ -231,8 +238,8 @@ class MemoryLog:
     def _expire(self) -> None:
         if not self._all.live:
             return
-        limit = self._now_ms() - self._max_age_ms
-        while self._all.live and split_event_id(self._all.oldest().id)[0] < limit:
+        limit = self._now() - self._max_age_seconds
+        while self._all.live and self._all.oldest().at < limit:
             self._drop(self._all.oldest())
 
     def _drop(self, entry: _Entry) -> None:

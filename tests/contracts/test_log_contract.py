@@ -175,12 +175,21 @@ async def test_the_number_and_bytes_of_kept_events_are_bounded(
     assert 15 <= len((await read(log, ALL)).events) <= 20
 
 
-async def test_old_events_expire(make_log: MakeLog, clock: Clock) -> None:
+DAY_MS = 86_400_000
+
+
+@pytest.mark.parametrize("set_by_ms", [0, 120_000, DAY_MS, -3_600_000])
+async def test_old_events_expire_whatever_the_wall_clock_is_set_to(
+    make_log: MakeLog, clock: Clock, set_by_ms: int, autojump_clock: trio.testing.MockClock
+) -> None:
     log = make_log(LogSettings(max_age_seconds=10), clock)
     [old] = await append(log, "a")
-    clock.ms += 9_000
+    clock.ms += set_by_ms
+    await trio.sleep(9)
     await append(log, "a")
-    clock.ms += 2_000
+    page = await read(log, topics("a"), log.epoch)
+    assert (len(page.events), page.gap) == (2, None)
+    await trio.sleep(2)
     page = await read(log, topics("a"), log.epoch)
     assert (len(page.events), page.gap) == (1, old)
 
