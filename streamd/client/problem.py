@@ -33,9 +33,8 @@ def read_problem(status: int, headers: Mapping[str, str], body: bytes) -> Proble
         fields = msgspec.json.decode(body, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         fields = {}
-    return problem_from_fields(
-        fields, status=status, retry_after_seconds=read_retry_after(headers.get("retry-after"))
-    )
+    retry_after = read_retry_after(headers.get("retry-after"), headers.get("date"))
+    return problem_from_fields(fields, status=status, retry_after_seconds=retry_after)
 
 
 def problem_from_fields(

@@ -48,11 +48,13 @@ class Backoff:
         return wait * (1 + self.jitter * random.random())
 
 
-def read_retry_after(value: str | None) -> float | None:
+def read_retry_after(value: str | None, date: str | None = None) -> float | None:
     """Read a ``Retry-After`` header: a number of seconds or a date (RFC 9110 section 10.2.3).
 
     Args:
         value: the header's value, or None if the response has none.
+        date: the response's ``Date`` header. A date in ``Retry-After`` is counted from it, so that this
+            machine's clock need not agree with the server's; without it, from the present.
 
     Returns:
         Seconds from now, from 0 to :data:`MAX_RETRY_AFTER_SECONDS`; None without a readable header.
@@ -60,10 +62,22 @@ def read_retry_after(value: str | None) -> float | None:
     if value is None:
         return None
     value = value.strip()
+    if value[:1].isdigit():
+        try:
+            seconds = float(value)
+        except ValueError:
+            return None
+    else:
+        until, since = _parse_date(value), _parse_date(date)
+        if until is None:
+            return None
+        seconds = until - (time.time() if since is None else since)
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS) if math.isfinite(seconds) else None
+
+
+def _parse_date(text: str | None) -> float | None:
+    """Return the time of an HTTP date (s since 1970); None if it is none."""
     try:
-        seconds = (
-            float(value) if value[:1].isdigit() else parsedate_to_datetime(value).timestamp() - time.time()
-        )
+        return None if text is None else parsedate_to_datetime(text).timestamp()
     except (ValueError, OverflowError):
         return None
-    return min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS) if math.isfinite(seconds) else None

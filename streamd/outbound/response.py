@@ -61,7 +61,7 @@ class StreamedResponse:
     @property
     def retry_after_seconds(self) -> float | None:
         """The server's ``Retry-After`` (s), see :func:`.backoff.read_retry_after`."""
-        return read_retry_after(self.headers.get("retry-after"))
+        return read_retry_after(self.headers.get("retry-after"), self.headers.get("date"))
 
     def check_length(self, max_bytes: int) -> None:
         """Check the announced length of the body; nothing is read.

@@ -78,7 +78,18 @@ class TestRetryAfter:
     def test_a_date_far_ahead_is_bounded(self) -> None:
         assert read_retry_after(formatdate(time.time() + 10**6, usegmt=True)) == MAX_RETRY_AFTER_SECONDS
 
+    @pytest.mark.parametrize("server_is_ahead_by", [-86_400, 0, 3600])
+    def test_a_date_is_counted_from_the_time_of_the_server(self, server_is_ahead_by: int) -> None:
+        now = time.time() + server_is_ahead_by
+        date, until = (formatdate(moment, usegmt=True) for moment in (now, now + 30))
+        assert read_retry_after(until, date) == 30
+        assert read_retry_after("5", date) == 5
+
+    def test_without_a_readable_date_of_the_server_it_is_counted_from_now(self) -> None:
+        until = formatdate(time.time() + 60, usegmt=True)
+        assert read_retry_after(until, "yesterday") == pytest.approx(60, abs=5)
+
     @given(st.text())
     def test_any_text_is_read_or_ignored(self, value: str) -> None:
-        seconds = read_retry_after(value)
+        seconds = read_retry_after(value, value)
         assert seconds is None or 0 <= seconds <= MAX_RETRY_AFTER_SECONDS
