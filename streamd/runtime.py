@@ -11,6 +11,7 @@ import attrs
 import trio
 
 from .broker import Broker, BrokerSettings
+from .clock import SteadyClock
 from .config import Clash, check_order
 from .connections import sweep_connections
 from .database import MEMORY, Database, StoreSettings
@@ -73,13 +74,15 @@ class Runtime:
         """
         broker = Broker.create(settings, log or make_log(settings))
         path = store_path(settings)
-        database = Database(path, synchronous=settings.store.synchronous)
+        clock = SteadyClock()
+        database = Database(path, synchronous=settings.store.synchronous, clock=clock)
         tasks = Tasks(
             MemoryTaskStore() if path == MEMORY else SQLiteTaskStore(database),
             broker.hub,
             settings.tasks,
             settings.events,
             TaskMetrics(broker.metrics.registry),
+            clock,
         )
         return cls(settings, broker, database, tasks, Runner(tasks))
 

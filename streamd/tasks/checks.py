@@ -118,5 +118,5 @@ def check_size(before: Task, task: Task, settings: TaskSettings) -> None:
 
 def deadline_sentence(task: Task) -> str:
     """Build the detail of the error of a task that missed its deadline."""
-    seconds = (task.deadline - task.created_at) / timedelta(seconds=1)
+    seconds = task.timeout_seconds or (task.deadline - task.created_at) / timedelta(seconds=1)
     return f"it took longer than the {seconds:g} s that it may take"

@@ -4,7 +4,7 @@ import secrets
 import time
 import zlib
 from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 import attrs
@@ -12,6 +12,7 @@ import msgspec
 import structlog
 import trio
 
+from ..clock import SteadyClock
 from ..errors import InvalidField, LeaseLost, ShuttingDown
 from ..events import EventSettings
 from ..hub import Hub
@@ -34,11 +35,6 @@ _log = structlog.get_logger(__name__)
 _failures: Final = LimitedLog(_log)
 
 
-def utc_now() -> datetime:
-    """Return the time of the wall clock, in UTC."""
-    return datetime.now(UTC)
-
-
 class TaskEngine:
     """The engine that applies operations to the tasks of one server.
 
@@ -48,9 +44,11 @@ class TaskEngine:
         settings: limits and intervals of tasks.
         limits: the limits of events for publishers.
         metrics: the counters.
-        now: the wall clock.
+        clock: decides leases, deadlines and retention, and stamps the times of tasks; by default a clock of
+            its own, which knows nothing of earlier processes.
 
     Attributes:
+        now: returns steady time; any thread may call it.
         kinds: the registered kinds, by name.
         outbox: the publisher of the store's outbox.
         on_end: called with the id of each task that ends; set by the runner.
@@ -63,12 +61,13 @@ class TaskEngine:
         settings: TaskSettings,
         limits: EventSettings,
         metrics: TaskMetrics,
-        now: Callable[[], datetime] = utc_now,
+        clock: SteadyClock | None = None,
     ) -> None:
         self.store: Final = store
         self.settings: Final = settings
         self.metrics: Final = metrics
-        self.now: Final = now
+        self.clock: Final = clock or SteadyClock()
+        self.now: Final = self.clock.now
         self.kinds: Final[dict[str, Kind]] = {}
         self.outbox: Final = OutboxPublisher(store, hub, limits, metrics, self.kinds)
         self.on_end: Callable[[str], None] = lambda _: None
@@ -125,7 +124,7 @@ class TaskEngine:
 
         def start(task: Task) -> Sequence[Change]:
             lease = self.new_lease(worker, lease_seconds)
-            made[:] = [self._present(operations.start(task, self.now(), **lease))]
+            made[:] = [self._present(operations.start(task.with_offset(offset), self.now(), **lease))]
             return made
 
         with trio.move_on_after(wait_seconds):
@@ -137,6 +136,7 @@ class TaskEngine:
                 if self._offered.is_set():
                     self._offered = trio.Event()
                 offered = self._offered
+                offset = self.clock.offset()
                 with trio.CancelScope(shield=True):
                     claimed = await self.store.claim(kinds, start)
                 if claimed is not None:
@@ -173,6 +173,7 @@ class TaskEngine:
         """
         made: list[Change] = []
         before: list[Status] = []
+        offset = self.clock.offset()
 
         def checked(task: Task) -> Sequence[Change]:
             if (
@@ -182,6 +183,7 @@ class TaskEngine:
             ):
                 raise LeaseLost("this lease does not hold the task, or not any more", field="lease")
             before[:] = [task.status]
+            task = task.with_offset(offset)
             made[:] = [self._present(change) for change in operation(task)]
             if made:
                 check_size(task, made[-1].task, self.settings)

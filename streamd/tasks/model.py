@@ -1,8 +1,8 @@
 """Tasks, steps, messages and changes: immutable values without behaviour."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import attrs
 
@@ -61,7 +61,10 @@ class TaskError:
 
 @attrs.frozen(kw_only=True)
 class Task:
-    """A task at one version. Every change builds a new one. Its input is read separately."""
+    """A task at one version. Every change builds a new one. Its input is read separately.
+
+    Its times are steady time plus its ``clock_offset``: see :mod:`streamd.clock`.
+    """
 
     id: str
     kind: str
@@ -79,6 +82,9 @@ class Task:
     updated_at: datetime
     ended_at: datetime | None = None
     deadline: datetime  # an unfinished task fails then
+    timeout_seconds: float = 0.0  # time from its creation to the deadline; 0 in files of 0.1.0
+    clock_offset: timedelta = timedelta()  # its times minus steady time; never falls
+    started_offset: timedelta = timedelta()  # the offset at its start
     version: int = 1  # increases by one with each message
     worker: str = ""  # name of the worker that holds or held it
     lease: str = ""  # secret by which the worker holds it; empty unless it runs
@@ -96,6 +102,33 @@ class Task:
     def public_worker(self) -> str:
         """The worker's name for clients; empty for a worker in this process, whose name is internal."""
         return "" if self.worker.startswith(LOCAL) else self.worker
+
+    def at(self, now: datetime) -> datetime:
+        """Convert steady time to the clock of this task's times."""
+        return now + self.clock_offset
+
+    def running_seconds(self, now: datetime) -> float:
+        """Return the steady time since the start of a task that has started (s).
+
+        Args:
+            now: steady time.
+        """
+        assert self.started_at is not None
+        return (now - self.started_at + self.started_offset).total_seconds()
+
+    def with_offset(self, offset: timedelta) -> Self:
+        """Follow a wall clock that was set forward: move the deadline and the lease of an unfinished task.
+
+        An offset below the task's own changes nothing, so that its times never run backwards.
+
+        Args:
+            offset: the wall clock minus steady time.
+        """
+        step = offset - self.clock_offset
+        if step <= timedelta() or self.status.ended:
+            return self
+        lease_until = None if self.lease_until is None else self.lease_until + step
+        return attrs.evolve(self, clock_offset=offset, deadline=self.deadline + step, lease_until=lease_until)
 
     def find_step(self, name: str) -> Step | None:
         """Return the step of a name; None if there is none."""

@@ -1,7 +1,8 @@
 """The operations on tasks: pure functions from a task to its next version and the message of the change.
 
 Each operation looks up :mod:`.states` for the status that follows, and never reads a clock or a store. The
-rules that couple a task with its steps, its lease and its progress are stated there.
+rules that couple a task with its steps, its lease and its progress are stated there. ``now`` is steady time
+(:mod:`streamd.clock`); the times of a task are ``now`` plus its offset.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -58,6 +59,7 @@ def create(
     kind: str,
     now: datetime,
     timeout_seconds: float,
+    clock_offset: timedelta = timedelta(),
     owner: str = "",
     message: str = "",
     steps: Sequence[StepPlan] = (),
@@ -73,9 +75,11 @@ def create(
         owner=owner,
         message=_check_sentence(message, "message"),
         steps=tuple(Step(plan.name, weight=_check_weight(plan.weight)) for plan in steps),
-        created_at=now,
-        updated_at=now,
-        deadline=now + timedelta(seconds=timeout_seconds),
+        created_at=now + clock_offset,
+        updated_at=now + clock_offset,
+        deadline=now + clock_offset + timedelta(seconds=timeout_seconds),
+        timeout_seconds=timeout_seconds,
+        clock_offset=clock_offset,
     )
     return Change(task=task, message=message_of(task, STATUS, Cause.CREATED, {}))
 
@@ -90,11 +94,12 @@ def start(task: Task, now: datetime, *, worker: str, lease: str, lease_seconds: 
         task,
         now,
         status=next_status(task.status, TaskEvent.START),
-        started_at=now,
+        started_at=_stamp(task, now),
+        started_offset=task.clock_offset,
         worker=worker,
         lease=lease,
         lease_seconds=lease_seconds,
-        lease_until=now + timedelta(seconds=lease_seconds),
+        lease_until=task.at(now) + timedelta(seconds=lease_seconds),
     )
     return Change(task=started, message=message_of(started, STATUS, Cause.STARTED, {}))
 
@@ -137,6 +142,10 @@ def update(
 def renew_lease(task: Task, until: datetime) -> Change:
     """Extend the lease of a running task, without a new version or a message.
 
+    Args:
+        task: the task.
+        until: the new end, by the clock of the task's times.
+
     Raises:
         InvalidTransition: the task is not running.
     """
@@ -151,7 +160,7 @@ def complete(
 
     Args:
         task: the task.
-        now: the wall clock.
+        now: steady time.
         result: the result to store.
         message: the last message; None keeps the one before.
         shown_result: the result for the message, a JSON value; ``UNSHOWN`` leaves it to be fetched.
@@ -287,10 +296,15 @@ def roll_up(steps: Sequence[Step]) -> float:
 # --- parts --------------------------------------------------------------------------------------
 
 
+def _stamp(task: Task, now: datetime) -> datetime:
+    """Return the time to show for an operation; it is never before that of the operation before."""
+    return max(task.updated_at, task.at(now))
+
+
 def _next_version(task: Task, now: datetime, **changes: Any) -> Task:
-    changed = attrs.evolve(task, version=task.version + 1, updated_at=now, **changes)
+    changed = attrs.evolve(task, version=task.version + 1, updated_at=_stamp(task, now), **changes)
     if changed.progress > task.progress and changed.started_at is not None:
-        elapsed = (now - changed.started_at).total_seconds()
+        elapsed = changed.running_seconds(now)
         remaining = (100.0 - changed.progress) / changed.progress
         changed = attrs.evolve(changed, eta_seconds=round(max(0.0, elapsed) * remaining, 1))
     return changed
@@ -300,7 +314,7 @@ def _end(task: Task, now: datetime, event: TaskEvent, *, step_error: str = "", *
     """End a task and its running steps, and drop its lease."""
     status = next_status(task.status, event)
     steps = tuple(_end_running_step(step, STEP_EVENT_AT_END[event], step_error) for step in task.steps)
-    ended = _next_version(task, now, status=status, steps=steps, ended_at=now, **changes)
+    ended = _next_version(task, now, status=status, steps=steps, ended_at=_stamp(task, now), **changes)
     return attrs.evolve(ended, lease="", lease_until=None)
 
 

@@ -45,7 +45,7 @@ class Progress:
     Args:
         task: the task.
         perform: applies an operation to it.
-        now: the wall clock.
+        now: returns steady time; called in the store's thread, too.
         raw_input: the task's input, JSON.
 
     Attributes:
@@ -70,6 +70,10 @@ class Progress:
     def owner(self) -> str:
         """The task's owner."""
         return self.task.owner
+
+    def now(self) -> datetime:
+        """Return the present by the clock of the task's times, which never runs backwards."""
+        return max(self.task.updated_at, self.task.at(self._now()))
 
     @cached_property
     def input(self) -> Any:

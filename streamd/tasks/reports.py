@@ -79,7 +79,7 @@ class Report(Struct, forbid_unknown_fields=True):
 
         Args:
             task: the task, held by the reporting worker or ended.
-            now: the wall clock.
+            now: steady time.
             completion: completes the task with the reported result.
 
         Raises:
@@ -90,7 +90,7 @@ class Report(Struct, forbid_unknown_fields=True):
             return []
         if task.status.ended:
             raise InvalidTransition(f"the task is {task.status.value}", field="status")
-        until = now + timedelta(seconds=self.lease_seconds or task.lease_seconds)
+        until = task.at(now) + timedelta(seconds=self.lease_seconds or task.lease_seconds)
         changes: list[Change] = []
 
         def latest() -> Task:

@@ -52,7 +52,7 @@ class Runner:
         Raises:
             Unavailable: the store could not be read or written to at the start.
         """
-        await self._recover()
+        await self.recover()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._sweep)
             nursery.start_soon(self._tasks.outbox.run)
@@ -60,7 +60,7 @@ class Runner:
             await self._work_on_all(nursery)
         raise AssertionError("the runner runs until it is cancelled")
 
-    async def _recover(self) -> None:
+    async def recover(self) -> None:
         """Fail the tasks of an earlier process, and extend the leases of workers elsewhere.
 
         The latter could not report while no process was running.
@@ -75,7 +75,7 @@ class Runner:
         elsewhere = [
             task.id
             for task in await tasks.store.held_by("")
-            if task.lease_until is None or task.lease_until < until  # never shorten a lease
+            if task.lease_until is None or task.lease_until < task.at(until)  # never shorten a lease
         ]
         await tasks.store.renew(elsewhere, until)
 
@@ -108,7 +108,7 @@ class Runner:
         perform = partial(self._tasks.perform, task.id, lease=task.lease)
         progress = Progress(task, perform, self._tasks.now, claimed.raw_input)
         scope = self._running[task.id] = trio.CancelScope()
-        left = (task.deadline - self._tasks.now()).total_seconds()
+        left = (task.deadline - task.at(self._tasks.now())).total_seconds()
         timed = trio.move_on_after(max(0.0, left))
         try:
             with scope, running(progress):
@@ -180,15 +180,16 @@ class Runner:
                     until = self._tasks.now() + timedelta(seconds=settings.lease_seconds)
                     await self._tasks.store.renew(list(self._running), until)
                     renewed = trio.current_time()
-                await self._end_overdue()
+                await self.end_overdue()
                 await self.expire()
             except Exception:  # noqa: BLE001 - the next sweep may succeed
                 _log.exception("task_sweep_failed")
 
-    async def _end_overdue(self) -> None:
+    async def end_overdue(self) -> None:
+        """Fail the tasks whose deadline has passed, or whose worker has let its lease run out."""
         now = self._tasks.now()
         for task in await self._tasks.store.overdue(now):
-            if task.deadline <= now:
+            if task.deadline <= task.at(now):
                 self._tasks.metrics.timeouts.inc()
                 code, detail = operations.TIMEOUT, deadline_sentence(task)
             elif task.id in self._running:

@@ -110,6 +110,7 @@ class Tasks(TaskEngine):
             id=check_id(id) if id is not None else secrets.token_hex(12),
             kind=kind,
             now=self.now(),
+            clock_offset=self.clock.offset(),
             timeout_seconds=timeout_seconds
             or (known and known.timeout_seconds)
             or self.settings.timeout_seconds,
@@ -148,7 +149,7 @@ class Tasks(TaskEngine):
         task = await self.store.get(task_id)
         if kind not in (None, task.kind):
             raise NotFound(f"there is no {kind} {task_id[:128]!r}", field="id")
-        return task
+        return task.with_offset(self.clock.offset())
 
     async def input(self, task_id: str, *, kind: str | None = None) -> Any:
         """Return a task's input, a JSON value.
@@ -169,7 +170,9 @@ class Tasks(TaskEngine):
         limit: int = 100,
     ) -> list[Task]:
         """Return matching tasks, the newest first."""
-        return await self.store.find(kind=kind, status=status, owner=owner, limit=limit)
+        found = await self.store.find(kind=kind, status=status, owner=owner, limit=limit)
+        offset = self.clock.offset()
+        return [task.with_offset(offset) for task in found]
 
     async def result(self, task_id: str, *, kind: str | None = None) -> Any:
         """Return the result of a completed task, a JSON value.
@@ -272,7 +275,7 @@ class Tasks(TaskEngine):
                 snapshot = await self.store.snapshot(task_id)
                 position = await self._position(snapshot)
                 if position is not None:
-                    task = snapshot.task
+                    task = snapshot.task.with_offset(self.clock.offset())
                     message = make_snapshot(task, snapshot.text)
                     log = self.log
                     # An earlier log may have given out the position, also one whose clock was ahead.

@@ -9,6 +9,7 @@ import attrs
 import pytest
 import trio
 
+from streamd.clock import SteadyClock
 from streamd.errors import RequestError, Unavailable
 from streamd.events import EARLIEST, Draft, Event, Selectors
 from streamd.events.settings import EventSettings
@@ -27,7 +28,7 @@ from tests.support.clocks import NOON
 
 
 def trio_now() -> datetime:
-    """Return a wall clock's time that follows trio's clock, for stores that stay in trio's thread."""
+    """Return the time of a wall clock that follows trio's clock."""
     return NOON + timedelta(seconds=trio.current_time())
 
 
@@ -155,18 +156,25 @@ def make_rig(
     store: TaskStore | None = None,
     log: MemoryLog | None = None,
     now: Callable[[], datetime] = trio_now,
+    clock: SteadyClock | None = None,
     kinds: Iterable[Kind] = (),
     limits: EventSettings | None = None,
     hub: HubSettings | None = None,
     **settings: Any,
 ) -> Rig:
-    """Build the parts without running them; ``settings`` are those of tasks."""
+    """Build the parts without running them.
+
+    Args:
+        now: the wall clock.
+        clock: the steady clock, instead of one that begins with the wall clock.
+        settings: those of tasks.
+    """
     store, log = store or MemoryTaskStore(), log or MemoryLog(LogSettings())
     limits = limits or EventSettings()
     metrics = Metrics(max_type_labels=10)
     fan_out = Hub(log, hub or HubSettings(), limits, metrics)
     counted = TaskMetrics(metrics.registry)
-    tasks = Tasks(store, fan_out, TaskSettings(**settings), limits, counted, now)
+    tasks = Tasks(store, fan_out, TaskSettings(**settings), limits, counted, clock or SteadyClock(now))
     for kind in kinds:
         tasks.register(kind)
     return Rig(log, fan_out, store, tasks, Runner(tasks), counted)
@@ -200,12 +208,14 @@ async def publishing(rig: Rig) -> AsyncIterator[None]:
 
 
 def check_history(events: Sequence[Event], task_id: str) -> None:
-    """Check a task's events: every version once, progress never falls, and one end, which is the last."""
+    """Check a task's events: every version once, one end, which is the last, and nothing runs backwards."""
     said = [event.value for event in events]
     assert [data["version"] for data in said] == list(range(1, len(said) + 1))
     assert {data["taskId"] for data in said} == {task_id}
     progress = [data["progress"] for data in said]
     assert progress == sorted(progress)
+    stamps = [data["timestamp"] for data in said]
+    assert stamps == sorted(stamps)
     ends = [n for n, event in enumerate(events, 1) if event.type in ("complete", "error")]
     assert ends == [len(events)], f"{task_id} ended {len(ends)} times"
     over = [data["status"] not in ("pending", "running") for data in said]

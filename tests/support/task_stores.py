@@ -7,6 +7,7 @@ from typing import Any
 
 import trio
 
+from streamd.clock import SteadyClock
 from streamd.database import MEMORY, Database
 from streamd.events import EventId
 from streamd.tasks import Task, operations
@@ -30,9 +31,9 @@ async def open_database(database: Database) -> AsyncIterator[Database]:
 
 
 @asynccontextmanager
-async def open_sqlite(path: str) -> AsyncIterator[SQLiteTaskStore]:
+async def open_sqlite(path: str, clock: SteadyClock | None = None) -> AsyncIterator[SQLiteTaskStore]:
     """Run a store on SQLite while the block lasts."""
-    database = Database(path)
+    database = Database(path, clock=clock)
     store = SQLiteTaskStore(database)
     async with open_database(database):
         yield store

@@ -7,7 +7,7 @@ import pytest
 
 from streamd.tasks import Message, StepPlan, Task, make_message, operations, standard, task_fields
 from streamd.tasks.messages import RESERVED_FIELDS, as_number, make_snapshot
-from tests.support.clocks import NOON
+from tests.support.clocks import NOON, at
 
 STANDARD = {
     "taskId",
@@ -87,10 +87,10 @@ def test_a_snapshot_has_the_whole_current_state(task: Task) -> None:
 
 
 def test_the_snapshot_of_a_failed_task_has_the_reason(task: Task) -> None:
-    failed = operations.fail(task, NOON, code="no-data", detail="nothing was found").task
+    failed = operations.fail(task, at(3), code="no-data", detail="nothing was found").task
     data = make_snapshot(failed, "").data
     assert (data["error"], data["code"], data["status"]) == ("nothing was found", "no-data", "failed")
-    assert data["ended_at"] == "2026-01-02T12:00:00.000Z"
+    assert data["ended_at"] == "2026-01-02T12:00:03.000Z"
 
 
 def test_a_task_as_json_shows_neither_its_lease_nor_its_input(task: Task) -> None:

@@ -1,4 +1,7 @@
-"""Random operations, failures and restarts: each task ends once, and no version is lost or repeated."""
+"""Random operations, failures, restarts and steps of the wall clock.
+
+Each task ends once, no version is lost or repeated, and no time runs backwards.
+"""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -11,6 +14,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from streamd.clock import ClockRecord, SteadyClock
 from streamd.database import MEMORY
 from streamd.errors import StreamdError, Unavailable
 from streamd.tasks import (
@@ -28,7 +32,8 @@ from streamd.tasks import (
 from streamd.tasks.reports import Report, ReportedFailure, StepReport
 from streamd.tasks.store.memory import MemoryTaskStore
 from streamd.tasks.store.port import TaskStore
-from tests.support.task_rig import FailingLog, Rig, SetClock, check_history, make_rig, running
+from tests.support.clocks import WallClock
+from tests.support.task_rig import FailingLog, Rig, check_history, make_rig, running
 from tests.support.task_stores import open_sqlite
 
 STEPS = ("a", "b", "c")
@@ -74,7 +79,8 @@ class World:
 
     def __init__(self, store: TaskStore) -> None:
         self.log = FailingLog()
-        self.clock = SetClock()
+        self.wall = WallClock()
+        self.clock = SteadyClock(self.wall)
         self.store = store
         self.ids: list[str] = []
         self.leases: dict[str, str] = {}
@@ -88,7 +94,7 @@ class World:
             Kind(name="local", work=work),
             Kind(name="remote", present=publish_twice, ended=self.note_end),
         ]
-        return make_rig(store=self.store, log=self.log, now=self.clock, kinds=kinds, max_running=3)
+        return make_rig(store=self.store, log=self.log, clock=self.clock, kinds=kinds, max_running=3)
 
     async def note_end(self, task: Task) -> None:
         self.calls += 1
@@ -104,6 +110,9 @@ class World:
                 task_status.started()
                 task_status = trio.TASK_STATUS_IGNORED
                 await self.restart.wait()
+            record = ClockRecord(self.clock.now(), self.clock.offset())
+            self.clock = SteadyClock(self.wall)
+            self.clock.resume(record)
             self.rig = self._make()
 
     def _id(self, number: int) -> str:
@@ -134,8 +143,9 @@ class World:
         await self.rig.tasks.report(task_id, Report(lease=lease, **report))
 
     async def update(self, number: int, figure: float) -> None:
-        await self.rig.tasks.perform(
-            self._id(number), lambda task: [operations.update(task, self.clock(), progress=figure)]
+        tasks = self.rig.tasks
+        await tasks.perform(
+            self._id(number), lambda task: [operations.update(task, tasks.now(), progress=figure)]
         )
 
     async def end(self, number: int, how: str) -> None:
@@ -148,14 +158,16 @@ class World:
             await tasks.complete(task_id, [1, 2])
 
     async def end_step(self, number: int, name: str, status: StepStatus) -> None:
-        await self.rig.tasks.perform(
-            self._id(number),
-            lambda task: [operations.end_step(task, self.clock(), name, status)],
+        tasks = self.rig.tasks
+        await tasks.perform(
+            self._id(number), lambda task: [operations.end_step(task, tasks.now(), name, status)]
         )
 
     async def pass_time(self, seconds: float) -> None:
-        self.clock.seconds += seconds
         await trio.sleep(seconds)
+
+    async def set_clock(self, seconds: float) -> None:
+        self.wall.step(seconds)
 
     async def break_log(self, before: int, after: int) -> None:
         self.log.fail_before, self.log.fail_after = before, after
@@ -208,6 +220,7 @@ ACTIONS: st.SearchStrategy[Action] = st.one_of(
         status=st.sampled_from([StepStatus.COMPLETED, StepStatus.FAILED, StepStatus.SKIPPED]),
     ),
     action(World.pass_time, seconds=st.sampled_from([0.1, 2.0, 20.0, 40.0])),
+    action(World.set_clock, seconds=st.sampled_from([-86_400, -3600, -0.3, 0.3, 120, 86_400])),
     action(World.break_log, before=st.integers(0, 3), after=st.integers(0, 3)),
     action(World.begin_again),
 )
@@ -229,7 +242,9 @@ async def live(store: TaskStore, rounds: Sequence[Sequence[Action]]) -> None:
                 for action in actions:
                     nursery.start_soon(do, world, action)
         world.log.fail_before = world.log.fail_after = 0
-        world.clock.seconds += 3600  # every deadline has passed
+        clock = trio.lowlevel.current_clock()
+        assert isinstance(clock, trio.testing.MockClock)
+        clock.jump(3600)  # every deadline has passed
         for task_id in world.ids:
             await world.rig.ended(task_id)
         await world.rig.drained()

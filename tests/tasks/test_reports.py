@@ -6,6 +6,8 @@ from typing import Any
 
 import attrs
 import pytest
+import trio
+import trio.testing
 
 from streamd.errors import InvalidField, InvalidTransition, LeaseLost
 from streamd.tasks import Cause, Status, StepPlan, StepStatus, Task, operations
@@ -73,20 +75,21 @@ async def test_a_report_on_a_pending_task_is_rejected(rig: Rig) -> None:
     assert (await rig.tasks.get("waits")).version == 1
 
 
-async def test_each_report_renews_the_lease(rig: Rig) -> None:
-    clock = rig.tasks.now
-    assert isinstance(clock, SetClock)
+async def test_each_report_renews_the_lease(autojump_clock: trio.testing.MockClock) -> None:
+    rig = make_rig()
+    lease = (await rig.tasks.create("k", id="t", worker="w", timeout_seconds=1000)).lease
     reports: list[tuple[dict[str, Any], float]] = [
         ({}, 30),
         ({"progress": 5}, 30),
         ({"lease_seconds": 100}, 100),
     ]
     for values, seconds in reports:
-        clock.seconds += 20
+        await trio.sleep(20)
         version = (await rig.tasks.get("t")).version
-        task = await report(rig, **values)
+        task = await rig.tasks.report("t", Report(lease=lease, **values))
         assert task == await rig.tasks.get("t")
-        assert (task.lease_until - clock()).total_seconds() == seconds
+        assert task.lease_until is not None
+        assert (task.lease_until - rig.tasks.now()).total_seconds() == seconds
         assert task.version == version + ("progress" in values)
 
 

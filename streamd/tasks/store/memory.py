@@ -139,7 +139,7 @@ class MemoryTaskStore:
         for task_id in task_ids:
             record = self._records.get(task_id)
             if record is not None and record.task.status is Status.RUNNING:
-                record.task = attrs.evolve(record.task, lease_until=until)
+                record.task = attrs.evolve(record.task, lease_until=record.task.at(until))
 
     async def overdue(self, now: datetime) -> list[Task]:
         await trio.lowlevel.checkpoint()
@@ -207,8 +207,8 @@ class MemoryTaskStore:
             bound = bounds.get(kind, default)
             limit = now - timedelta(seconds=bound.keep_seconds)
             kept = sum(record.task.kind == kind for record in self._records.values())
-            for task in sorted(tasks, key=_ended_at):
-                if _ended_at(task) <= limit or kept > bound.max_kept:
+            for task in sorted(tasks, key=_ended):
+                if _ended(task) <= limit or kept > bound.max_kept:
                     expired.append(task)
                     kept -= 1
         for task in expired:
@@ -248,6 +248,7 @@ class MemoryTaskStore:
                     record.end = row.message
 
 
-def _ended_at(task: Task) -> datetime:
+def _ended(task: Task) -> datetime:
+    """Return the steady time of a task's end."""
     assert task.ended_at is not None
-    return task.ended_at
+    return task.ended_at - task.clock_offset

@@ -110,7 +110,8 @@ class TaskStore(Protocol):
     """A store of tasks. The effects of one call are stored together or not at all.
 
     The events of a change enter the outbox in the same transaction as the change itself. A task is always
-    read without its input, which may be large and never changes.
+    read without its input, which may be large and never changes. Times that are passed in are steady time
+    (:mod:`streamd.clock`), and are compared with the times of tasks less their offsets.
     """
 
     @property
@@ -243,7 +244,7 @@ class TaskStore(Protocol):
         A task with rows in the outbox is not deleted.
 
         Args:
-            now: the wall clock.
+            now: steady time.
             bounds: limits by kind.
             default: limits of all other kinds.
             tombstone_seconds: how long a deleted task's id is remembered (s).
@@ -278,9 +279,10 @@ def outgoing_rows(change: Change) -> Iterator[Outgoing]:
 
 
 def is_overdue(task: Task, now: datetime) -> bool:
-    """Return True if an unfinished task has lost its worker or passed its deadline."""
+    """Return True if an unfinished task has lost its worker or passed its deadline at a steady time."""
     if task.status.ended:
         return False
+    now = task.at(now)
     return task.deadline <= now or (task.lease_until is not None and task.lease_until <= now)
 
 

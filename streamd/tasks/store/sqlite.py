@@ -1,6 +1,7 @@
 """The task store in SQLite, which survives a restart. See :class:`.port.TaskStore`.
 
-A task is one row: columns for the fields that queries select by, and the whole task as JSON in ``body``.
+A task is one row: columns for the fields that queries select by, and the whole task as JSON in ``body``. The
+times in columns are steady time, those in ``body`` are the task's own.
 Input, text and result have tables of their own: they may be large, and do not change with every version.
 """
 
@@ -322,8 +323,9 @@ def _input(db: apsw.Connection, seq: int) -> bytes:
 def _task(row: Sequence[Any]) -> Task:
     _, body, lease_until = row
     task: Task = _DECODE_TASK(body)
-    known = task.lease_until and _ms(task.lease_until)
-    return task if known == lease_until else attrs.evolve(task, lease_until=_moment(lease_until))
+    if lease_until == _steady_ms(task, task.lease_until):
+        return task
+    return attrs.evolve(task, lease_until=task.at(_moment(lease_until)) if lease_until is not None else None)
 
 
 def _outgoing(row: Sequence[Any]) -> Outgoing:
@@ -365,9 +367,9 @@ def _apply(db: apsw.Connection, seq: int, changes: Sequence[Change]) -> Task | N
         (
             task.status.value,
             task.worker,
-            _ms(task.deadline),
-            task.lease_until and _ms(task.lease_until),
-            task.ended_at and _ms(task.ended_at),
+            _steady_ms(task, task.deadline),
+            _steady_ms(task, task.lease_until),
+            _steady_ms(task, task.ended_at),
             msgspec.json.encode(task),
             seq,
         ),
@@ -388,5 +390,9 @@ def _ms(moment: datetime) -> int:
     return round(moment.timestamp() * 1000)
 
 
-def _moment(ms: int | None) -> datetime | None:
-    return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC)
+def _steady_ms(task: Task, moment: datetime | None) -> int | None:
+    return None if moment is None else _ms(moment - task.clock_offset)
+
+
+def _moment(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC)
