@@ -45,7 +45,7 @@ class Dashboard:
         publisher: publishes the events.
         settings: the service's settings.
         limits: limits of an event.
-        now_ms: the wall clock (ms since 1970).
+        now_ms: the wall clock (ms since 1970), for the timestamps of items and their window.
     """
 
     def __init__(
@@ -59,6 +59,7 @@ class Dashboard:
         self._settings = settings
         self._limits = limits
         self._now_ms = now_ms
+        self._clock = database.clock
         # An item whose timestamp is ahead of the clock counts longer, so its id must be known longer.
         self._store = ItemStore(database, _WINDOW_MS + round(1000 * settings.max_ahead_seconds))
         self._totals = Totals(_WINDOW_MS)
@@ -124,15 +125,17 @@ class Dashboard:
         await self.ready()
         now_ms = self._now_ms()
         items, key = await self._read(body, now_ms, key_text)
-        if key is None or await self._store.find_accepted(key, now_ms) is None:
+        received_ms = self._steady_ms()
+        if key is None or await self._store.find_accepted(key, received_ms) is None:
             self._check_room(items)
         arriving = Counter(item.ticker for item in items)
         self._arriving += arriving
         try:
-            inserted = await self._store.insert(items, now_ms, key)
+            inserted = await self._store.insert(items, received_ms, key)
             self._kept += inserted.rows
         finally:
             self._arriving -= arriving
+        self._totals.expire(self._now_ms(), limit=0)  # only moves the window, which may have been ahead
         for item in inserted.new:
             self._totals.add(item.timestamp_ms, item.ticker, item.sentiment)
         self._feed.put([item.draft for item in inserted.new])
@@ -140,6 +143,9 @@ class Dashboard:
         stored = zip(items, inserted.timestamps_ms, strict=True)
         outside = dict.fromkeys(item.id for item, timestamp_ms in stored if timestamp_ms <= begin_ms)
         return AcceptedItems(inserted.accepted, [item.id for item in items], list(outside) or UNSET)
+
+    def _steady_ms(self) -> int:
+        return int(1000 * self._clock.now().timestamp())
 
     async def _read(
         self, body: bytes, now_ms: int, key_text: str | None
@@ -176,7 +182,7 @@ class Dashboard:
 
     async def _load(self) -> None:
         began = trio.current_time()
-        while await self._store.purge_some(self._now_ms()):
+        while await self._store.purge_some(self._steady_ms()):
             pass
         now_ms, row = self._now_ms(), 0
         self._totals.expire(now_ms)  # items older than an hour then skip the heap of the last hour
@@ -191,7 +197,7 @@ class Dashboard:
         while True:
             await trio.sleep(_PURGE_SECONDS)
             try:
-                while gone := await self._store.purge_some(self._now_ms()):
+                while gone := await self._store.purge_some(self._steady_ms()):
                     self._kept -= gone
             except Unavailable as error:
                 _log.warning("sentiment_purge_delayed", detail=error.detail)

@@ -61,6 +61,9 @@ class Inserted:
 class ItemStore:
     """The service's tables of items and of idempotency keys.
 
+    ``now_ms`` is steady time (:mod:`streamd.clock`), so that no item is deleted, and no id or key forgotten,
+    because the wall clock was set.
+
     Args:
         database: must not be open yet; the tables are declared on it.
         keep_ms: time from its receipt during which an item or key is kept, and is known.

@@ -25,8 +25,8 @@ _KINDS: Final = {sentiment.value: kind for kind, sentiment in enumerate(Sentimen
 class Totals:
     """Counters of the items in a sliding window.
 
-    All times are whole milliseconds since 1970. Time only moves forward: setting the clock back does not
-    restore items that have left.
+    All times are whole milliseconds since 1970. When the clock is set back, items that have left are not
+    restored, and items that arrive later are counted by the new time.
 
     Args:
         window_ms: length of the window; at least an hour, because the last hour is a part of it.
@@ -41,7 +41,7 @@ class Totals:
         self._window_ms = window_ms
         self._heap: list[int] = []
         self._hour: list[int] = []  # the entries of the last hour
-        self._left = self._left_hour = _NEVER  # items up to this timestamp have left
+        self._left = self._left_hour = _NEVER  # items up to this timestamp leave
         self._by_ticker: dict[str, int] = {}
         self._by_sentiment = [0] * len(_KINDS)
         self._codes: dict[str, int] = {}  # by ticker, for tickers with items
@@ -94,8 +94,7 @@ class Totals:
         Returns:
             True when all such items are removed.
         """
-        self._left = max(self._left, now_ms - self._window_ms)
-        self._left_hour = max(self._left_hour, now_ms - HOUR_MS)
+        self._left, self._left_hour = now_ms - self._window_ms, now_ms - HOUR_MS
         room = len(self._heap) + len(self._hour) if limit is None else limit
         while room and _has_left(self._hour, self._left_hour):
             heappop(self._hour)

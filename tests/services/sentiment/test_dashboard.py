@@ -15,6 +15,7 @@ import pytest
 import trio
 import trio.testing
 
+from streamd.clock import SteadyClock
 from streamd.database import MEMORY, Database
 from streamd.errors import IdempotencyConflict, StreamdError, Unavailable
 from streamd.events import Draft
@@ -25,17 +26,27 @@ from streamd.services.sentiment.settings import SentimentSettings
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 START_MS = 1_700_000_000_000
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SETTINGS = SentimentSettings()
 
 
 class Clock:
-    """A wall clock that the test sets."""
+    """A wall clock that the test sets, or that goes on with trio's clock."""
 
     def __init__(self) -> None:
         self.ms = START_MS
 
     def __call__(self) -> int:
         return self.ms
+
+    def wall(self) -> datetime:
+        return EPOCH + timedelta(milliseconds=self.ms)
+
+    def pass_ms(self, ms: int) -> None:
+        clock = trio.lowlevel.current_clock()
+        assert isinstance(clock, trio.testing.MockClock)
+        clock.jump(ms / 1000)
+        self.ms += ms
 
 
 class Hub:
@@ -84,7 +95,7 @@ class Rig:
 async def running(
     clock: Clock, settings: SentimentSettings = SETTINGS, path: Path | str = MEMORY
 ) -> AsyncIterator[Rig]:
-    database, hub = Database(str(path)), Hub()
+    database, hub = Database(str(path), clock=SteadyClock(clock.wall)), Hub()
     dashboard = Dashboard(database, hub, settings, EventSettings(), clock)
     async with trio.open_nursery() as nursery:
         await nursery.start(database.run)
@@ -102,7 +113,7 @@ UNNAMED = {"ticker": "AAPL", "text": "Good."}
 
 
 def ago(ms: int) -> str:
-    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=START_MS - ms)).isoformat()
+    return (EPOCH + timedelta(milliseconds=START_MS - ms)).isoformat()
 
 
 async def test_a_known_id_changes_nothing() -> None:
@@ -149,25 +160,27 @@ async def test_concurrent_requests_under_one_key_store_their_items_once() -> Non
         assert await rig.published(3) == await rig.rows() == list(ids)
 
 
-async def test_a_key_is_kept_as_long_as_its_items(tmp_path: Path) -> None:
+async def test_a_key_is_kept_as_long_as_its_items(tmp_path: Path, mock_clock: trio.testing.MockClock) -> None:
     clock, file = Clock(), tmp_path / "store.db"
     async with running(clock, path=file) as rig:
         assert await rig.take(item("a")) == (1, ["a"])
-        clock.ms += HOUR_MS
+        clock.pass_ms(HOUR_MS)
         first = await rig.take(item("a"), UNNAMED, key="k")
         assert first[0] == 1
-    clock.ms = START_MS + DAY_MS + 60_000  # "a" has expired, the key has not
+    clock.pass_ms(DAY_MS + 60_000 - HOUR_MS)  # "a" has expired, the key has not
     async with running(clock, path=file) as rig:
         assert await rig.take(item("a"), UNNAMED, key="k") == first
         with pytest.raises(IdempotencyConflict) as conflict:
             await rig.take(item("b"), key="k")
         assert conflict.value.field == "Idempotency-Key"
         assert await rig.rows() == [first[1][1]]
-        clock.ms += HOUR_MS
+        clock.pass_ms(HOUR_MS)
         assert await rig.take(item("b"), key="k") == (1, ["b"])
 
 
-async def test_keys_count_toward_the_limit_and_known_ones_get_their_answer_at_it(tmp_path: Path) -> None:
+async def test_keys_count_toward_the_limit_and_known_ones_get_their_answer_at_it(
+    tmp_path: Path, mock_clock: trio.testing.MockClock
+) -> None:
     clock, settings = Clock(), attrs.evolve(SETTINGS, max_items=4)
     async with running(clock, settings, tmp_path / "store.db") as rig:
         first = await rig.take(UNNAMED, key="k")
@@ -177,12 +190,14 @@ async def test_keys_count_toward_the_limit_and_known_ones_get_their_answer_at_it
                 await rig.take(item("b"), key="m")
         assert await rig.take(UNNAMED, key="k") == first
         assert len(await rig.rows()) == 2
-    clock.ms += DAY_MS + 60_000
+    clock.pass_ms(DAY_MS + 60_000)
     async with running(clock, settings, tmp_path / "store.db") as rig:
         assert await rig.take(item("other"), item("content"), key="m") == (2, ["other", "content"])
 
 
-async def test_a_restart_keeps_the_exact_totals_and_the_ids(tmp_path: Path) -> None:
+async def test_a_restart_keeps_the_exact_totals_and_the_ids(
+    tmp_path: Path, mock_clock: trio.testing.MockClock
+) -> None:
     clock, file = Clock(), tmp_path / "store.db"
     async with running(clock, path=file) as rig:
         await rig.take(
@@ -194,11 +209,11 @@ async def test_a_restart_keeps_the_exact_totals_and_the_ids(tmp_path: Path) -> N
         )
         before = rig.dashboard.metrics()
         assert (before.total, before.rate_last_hour) == (4, 3)
-        clock.ms += 4999
+        clock.pass_ms(4999)
         assert rig.dashboard.metrics() == before
     async with running(clock, path=file) as rig:
         assert rig.dashboard.metrics() == before
-        clock.ms += 1
+        clock.pass_ms(1)
         after = rig.dashboard.metrics()
         assert (after.total, after.rate_last_hour, after.by_tag) == (3, 2, {"AAPL": 3})
         assert await rig.take(*map(item, ("old", "late", "hour", "now", "ahead"))) == (
@@ -206,14 +221,33 @@ async def test_a_restart_keeps_the_exact_totals_and_the_ids(tmp_path: Path) -> N
             ["old", "late", "hour", "now", "ahead"],
         )
         assert rig.dashboard.metrics() == after
-    clock.ms = START_MS + DAY_MS
+    clock.pass_ms(DAY_MS - 5000)
     async with running(clock, path=file) as rig:
         assert rig.dashboard.metrics().total == 1  # the item ahead of the clock
         assert (await rig.take(item("now")))[0] == 0
-        clock.ms += 60_000
+        clock.pass_ms(60_000)
         assert rig.dashboard.metrics().total == 0
         assert (await rig.take(item("now")))[0] == 1  # an id is forgotten one window after its receipt
         assert rig.dashboard.metrics().total == 1
+
+
+@pytest.mark.parametrize("step_ms", [120_000, DAY_MS + HOUR_MS, -HOUR_MS])
+async def test_setting_the_clock_deletes_no_item_and_forgets_no_id(
+    step_ms: int, mock_clock: trio.testing.MockClock
+) -> None:
+    clock = Clock()
+    async with running(clock) as rig:
+        assert await rig.take(item("a"), key="k") == (1, ["a"])
+        clock.ms += step_ms
+        clock.pass_ms(31_000)  # the purge is due
+        await trio.testing.wait_all_tasks_blocked()
+        rig.dashboard.metrics()
+        assert await rig.take(item("a")) == (0, ["a"])
+        assert await rig.take(item("a"), key="k") == (1, ["a"])  # the answer of the first time
+        assert await rig.rows() == ["a"]
+        clock.ms -= step_ms
+        await rig.take(item("b", "MSFT"))
+        assert rig.dashboard.metrics().by_tag["MSFT"] == 1
 
 
 async def test_an_item_older_than_the_window_is_stored_and_published_but_not_counted() -> None:
@@ -259,7 +293,9 @@ async def test_a_refused_request_stores_nothing(wrong: dict[str, Any]) -> None:
         assert await rig.published(1) == ["z"]
 
 
-async def test_items_over_a_limit_are_refused_until_items_leave(tmp_path: Path) -> None:
+async def test_items_over_a_limit_are_refused_until_items_leave(
+    tmp_path: Path, mock_clock: trio.testing.MockClock
+) -> None:
     clock, file = Clock(), tmp_path / "store.db"
     settings = attrs.evolve(SETTINGS, max_items=5, max_tickers=2)
     async with running(clock, settings, file) as rig:
@@ -273,7 +309,7 @@ async def test_items_over_a_limit_are_refused_until_items_leave(tmp_path: Path) 
         assert full.value.field == "items[1].ticker"
         assert await rig.rows() == ["0", "1", "2"]
         assert await rig.take(item("m", "MSFT"), item("4")) == (2, ["m", "4"])
-    clock.ms += DAY_MS + 60_000
+    clock.pass_ms(DAY_MS + 60_000)
     async with running(clock, settings, file) as rig:  # expired items are deleted at the start
         assert await rig.rows() == []
         assert (await rig.take(*[item(str(number), f"T{number % 2}") for number in range(5)]))[0] == 5

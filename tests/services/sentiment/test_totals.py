@@ -131,6 +131,17 @@ def test_setting_the_clock_back_restores_no_item() -> None:
     assert totals.metrics(NOW - 5000).total == 1
 
 
+def test_items_that_arrive_after_the_clock_was_set_back_are_counted() -> None:
+    totals = Totals(DAY_MS)
+    totals.add(NOW, "OLD", Sentiment.POSITIVE)
+    assert totals.metrics(NOW + DAY_MS).total == 0  # set forward by mistake
+    totals.add(NOW, "NEW", Sentiment.POSITIVE)
+    assert totals.metrics(NOW).total == 0  # it arrived while the clock was wrong
+    totals.add(NOW, "NEW", Sentiment.POSITIVE)
+    metrics = totals.metrics(NOW)
+    assert (metrics.total, metrics.rate_last_hour, metrics.by_tag) == (1, 1, {"NEW": 1})
+
+
 def test_expire_removes_at_most_the_limit() -> None:
     totals = Totals(DAY_MS)
     for _ in range(10):
