@@ -12,6 +12,7 @@ from quart_schema import QuartSchema
 from quart_trio import QuartTrio
 
 from . import __version__
+from .clock import SteadyClock
 from .demo import run_demo
 from .errors import ConfigError
 from .events import EventId
@@ -30,7 +31,9 @@ from .services import SERVICES
 from .settings import Settings
 
 
-def create_app(settings: Settings | None = None, *, log: Log | None = None) -> QuartTrio:
+def create_app(
+    settings: Settings | None = None, *, log: Log | None = None, clock: SteadyClock | None = None
+) -> QuartTrio:
     """Build the streamd server as an ASGI application: the API, the services, the page, ``/openapi.json``."""
     settings = settings or Settings()
     app = QuartTrio("streamd")
@@ -45,7 +48,7 @@ def create_app(settings: Settings | None = None, *, log: Log | None = None) -> Q
         conversion_preference="msgspec",
         openapi_provider_class=Document,
     )
-    streamd = Streamd(app, settings=settings, log=log)
+    streamd = Streamd(app, settings=settings, log=log, clock=clock)
     use_problems(app)
     observe_requests(app, streamd.metrics)
     allow_origins(app, settings.server.cors_origins)

@@ -113,6 +113,10 @@ class SteadyClock:
             self._offset = offset
         return self._offset
 
+    def wall(self) -> datetime:
+        """Return the time to show: steady time plus the offset."""
+        return self.now() + self.offset()
+
     def due_record(self) -> ClockRecord | None:
         """Return a record if one is due to be stored: after a step, or ten seconds after the last one."""
         record, last = ClockRecord(self.now(), self.offset()), self._recorded

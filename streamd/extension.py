@@ -9,6 +9,7 @@ import trio
 from quart import Blueprint
 from quart_trio import QuartTrio
 
+from .clock import SteadyClock
 from .connections import Registry
 from .database import Database
 from .errors import StreamdError
@@ -51,6 +52,7 @@ class Streamd:
         app: the application; or call :meth:`init_app` later.
         settings: limits and intervals; defaults to ``RuntimeSettings()``.
         log: the event log; defaults to the one that ``settings.log.url`` names.
+        clock: decides leases, deadlines and retention; defaults to one beside the system's wall clock.
 
     Attributes:
         runtime: the engine's container. Code outside streamd uses the properties below instead.
@@ -60,9 +62,14 @@ class Streamd:
     """
 
     def __init__(
-        self, app: QuartTrio | None = None, *, settings: RuntimeSettings | None = None, log: Log | None = None
+        self,
+        app: QuartTrio | None = None,
+        *,
+        settings: RuntimeSettings | None = None,
+        log: Log | None = None,
+        clock: SteadyClock | None = None,
     ) -> None:
-        self.runtime = Runtime.create(settings or RuntimeSettings(), log)
+        self.runtime = Runtime.create(settings or RuntimeSettings(), log, clock)
         self.runtime.broker.metrics.registry.register(StateCollector(self.runtime.broker))
         self._app: QuartTrio | None = None
         self._running = False

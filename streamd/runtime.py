@@ -62,19 +62,22 @@ class Runtime:
     runner: Runner
 
     @classmethod
-    def create(cls, settings: RuntimeSettings, log: Log | None = None) -> "Runtime":
+    def create(
+        cls, settings: RuntimeSettings, log: Log | None = None, clock: SteadyClock | None = None
+    ) -> "Runtime":
         """Build all parts from the settings.
 
         Args:
             settings: of all parts.
             log: the event log; defaults to the one that ``log.url`` names.
+            clock: decides leases, deadlines and retention; defaults to one beside the system's wall clock.
 
         Raises:
             ConfigError: ``log.url`` or ``store.url`` names no known log or store.
         """
         broker = Broker.create(settings, log or make_log(settings))
         path = store_path(settings)
-        clock = SteadyClock()
+        clock = clock or SteadyClock()
         database = Database(path, synchronous=settings.store.synchronous, clock=clock)
         tasks = Tasks(
             MemoryTaskStore() if path == MEMORY else SQLiteTaskStore(database),

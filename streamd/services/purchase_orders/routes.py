@@ -103,7 +103,11 @@ def make_blueprint(
         end = end_of(task) if task is not None and not stored.status.ended else None
         if end is not None:  # it is published a moment before it is recorded with the order
             stored = attrs.evolve(
-                stored, status=end.status, stage=end.stage, error=end.error, ended_at=format_time(end.at)
+                stored,
+                status=end.status,
+                stage=end.stage,
+                error=end.error,
+                ended_at=max(stored.created_at, format_time(end.at)),
             )
         return json_response(models.answer_order(stored, task))
 

@@ -1,7 +1,6 @@
 """Assembly of the purchase orders service: store, HTTP clients, task kind, routes and recovery."""
 
 import ssl
-from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
@@ -151,7 +150,8 @@ async def _interrupt(
     await streamd.publish(
         topic_of(merchant_id, event.type), event.data, type=event.type, idempotency_key=f"{po_id}:interrupted"
     )
-    await store.end(workflow_id, OrderEnd(OrderStatus.FAILED, datetime.now(UTC), STAGES[0], _INTERRUPTED))
+    at = streamd.database.clock.wall()
+    await store.end(workflow_id, OrderEnd(OrderStatus.FAILED, at, STAGES[0], _INTERRUPTED))
 
 
 # --- settings -----------------------------------------------------------------------------------

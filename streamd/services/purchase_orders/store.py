@@ -1,7 +1,6 @@
 """Orders in the database. Each method is one idempotent transaction."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import apsw
@@ -57,6 +56,7 @@ class OrderStore:
             IdempotencyConflict: the order of the key has another document.
             Unavailable: the limit of stored orders is reached.
         """
+        now = self._now()
 
         def receive(db: apsw.Connection) -> OrderReceipt | None:
             if key is not None and (known := _find_receipt(db, key)) is not None:
@@ -70,7 +70,7 @@ class OrderStore:
                 "INSERT INTO po_orders"
                 " (po_id, merchant_id, workflow_id, status, format, document, created_at)"
                 " VALUES (:po_id, :merchant_id, :workflow_id, 'received', :format, :document, :now)",
-                attrs.asdict(received) | {"format": received.format.value, "now": _now()},
+                attrs.asdict(received) | {"format": received.format.value, "now": now},
             )
             if key is not None:
                 db.execute(
@@ -114,6 +114,7 @@ class OrderStore:
 
     async def draft_products(self, merchant_id: str, po_id: str, lines: Sequence[OrderLine]) -> int:
         """Create a product draft for each line with a new SKU; return the number of drafts."""
+        now = self._now()
 
         def draft(db: apsw.Connection) -> int:
             before = db.total_changes()
@@ -123,7 +124,7 @@ class OrderStore:
                 " value->>'short_description', value->>'category', value->'tags', value->>'unit_price',"
                 " value->>'currency', :po_id, :now FROM json_each(:lines) WHERE value->>'sku' <> ''"
                 " ON CONFLICT DO NOTHING",
-                {"merchant_id": merchant_id, "po_id": po_id, "now": _now(), "lines": _json(lines)},
+                {"merchant_id": merchant_id, "po_id": po_id, "now": now, "lines": _json(lines)},
             )
             return db.total_changes() - before
 
@@ -174,7 +175,7 @@ class OrderStore:
         await self._write(
             "UPDATE po_orders SET status = 'saved', saved_at = coalesce(saved_at, ?)"
             " WHERE po_id = ? AND ended_at IS NULL",
-            _now(),
+            self._now(),
             po_id,
         )
 
@@ -209,7 +210,7 @@ class OrderStore:
         The document is deleted if its content is stored.
         """
         await self._write(
-            "UPDATE po_orders SET status = ?, stage = ?, error = ?, ended_at = ?,"
+            "UPDATE po_orders SET status = ?, stage = ?, error = ?, ended_at = max(created_at, ?),"
             " document = CASE WHEN saved_at IS NULL THEN document END"
             " WHERE workflow_id = ? AND ended_at IS NULL",
             end.status.value,
@@ -243,6 +244,9 @@ class OrderStore:
         """Read an order of a merchant; None if the merchant has no order of this id."""
         return await self._database.read(lambda db: find_order(db, po_id, merchant_id))
 
+    def _now(self) -> str:
+        return format_time(self._database.clock.wall())
+
     async def _write(self, sql: str, *values: Any) -> Any:
         """Run one statement in a transaction, and return its first row, if any."""
         return await self._database.write(lambda db: db.execute(sql, values).fetchone())
@@ -266,7 +270,3 @@ def _find_receipt(db: apsw.Connection, key: IdempotencyKey) -> OrderReceipt | No
 def _json(values: Sequence[Any]) -> str:
     """Encode values of this package as JSON text, with Decimals as strings."""
     return msgspec.json.encode(values).decode()
-
-
-def _now() -> str:
-    return format_time(datetime.now(UTC))

@@ -1,7 +1,6 @@
 """The work of a session: the datasets of its area in parallel, then the conclusions from them."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import attrs
@@ -108,7 +107,7 @@ class SessionRun:
             research_session_id=self._progress.id,
             title=self._area.title,
             **msgspec.structs.asdict(self._query),
-            time=_now(),
+            time=format_time(self._progress.now()),
             findings=[self._findings[name] for name in found],
             missing=[
                 {"dataset": name, "title": titles[name], "reason": reason} for name, reason in failed.items()
@@ -168,7 +167,7 @@ class SessionRun:
             "dataset": dataset.name,
             "title": dataset.title,
             "source": {"kind": dataset.source.kind, "name": dataset.title},
-            "time": _now(),
+            "time": format_time(self._progress.now()),
             "data": data,
         }
         await report("found")
@@ -183,7 +182,3 @@ def _describe_failures(failed: Mapping[str, str]) -> str:
         return f"none of the {len(failed)} datasets gave data: {reasons[0]}"
     each = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
     return f"none of the {len(failed)} datasets gave data: {each}"[:_MESSAGE_CHARS]
-
-
-def _now() -> str:
-    return format_time(datetime.now(UTC))

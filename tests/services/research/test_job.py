@@ -3,14 +3,16 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import attrs
 import pytest
 import trio
 import trio.testing
 
+from streamd.clock import SteadyClock
 from streamd.database import StoreSettings
+from streamd.events import format_time
 from streamd.runtime import Runtime
 from streamd.services.research import Reader, ResearchQuery, register_source
 from streamd.services.research.configuration import load_areas
@@ -18,6 +20,7 @@ from streamd.services.research.job import ResearchJob
 from streamd.services.research.settings import ResearchSettings
 from streamd.settings import Settings
 from streamd.tasks import Kind, StepPlan, Task, Tasks
+from tests.support.clocks import WallClock
 
 REQUEST = {"areaId": "a", "companyId": "acme", "userRole": "CEO", "userCompany": "Co"}
 
@@ -53,6 +56,17 @@ async def slow(_query: ResearchQuery, reader: Reader) -> bool:
     return True
 
 
+WALL: Final = WallClock()
+
+
+@register_source("job_test_stepped")
+async def stepped(_query: ResearchQuery, _reader: Reader) -> bool:
+    """Set the wall clock back by an hour."""
+    await trio.sleep(1)
+    WALL.step(-3600)
+    return True
+
+
 @register_source("job_test_silent")
 async def silent(_query: ResearchQuery, _reader: Reader) -> None:
     """Never report anything."""
@@ -73,7 +87,7 @@ async def working(folder: Path, functions: list[str], **settings: Any) -> AsyncI
     research = ResearchSettings(**settings)
     areas = load_areas(folder / "areas.toml", research, {})
     all_settings = attrs.evolve(Settings(), research=research, store=StoreSettings(url="memory:"))
-    runtime = Runtime.create(all_settings)
+    runtime = Runtime.create(all_settings, clock=SteadyClock(WALL))
     job = ResearchJob(areas, research, all_settings.tasks.max_result_bytes)
     runtime.tasks.register(Kind(name="research", work=job, timeout_seconds=research.timeout_seconds))
     async with trio.open_nursery() as nursery:
@@ -154,3 +168,16 @@ async def test_removed_area_fails_the_session(tmp_path: Path, autojump_clock: tr
         task, _ = await run(tasks, 1, areaId="removed")
     assert task.error is not None
     assert (task.error.code, task.error.detail) == ("area-gone", "the area removed is not served any more")
+
+
+async def test_the_times_of_a_session_never_run_backwards(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with working(tmp_path, ["stepped", "stepped"], parallel_datasets=1) as tasks:
+        task, seconds = await run(tasks, 2)
+        result = await tasks.result(task.id)
+        times = [format_time(task.created_at), *(found["time"] for found in result["findings"])]
+        times += [result["time"], format_time(task.ended_at or task.created_at)]
+        assert len(times) == 5
+        assert times == sorted(times)
+        assert seconds == pytest.approx(2, abs=0.2)
