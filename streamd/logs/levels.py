@@ -10,6 +10,7 @@ LIBRARIES: Final = "libraries"
 """The area of all lines that do not come from streamd, such as Hypercorn's."""
 PACKAGES: Final = (
     "cli",
+    "clock",
     "connections",
     "database",
     "demo",
