@@ -12,7 +12,7 @@ from typing import Any, Final
 import attrs
 import msgspec
 
-from ...characters import TextKind, replace_invalid
+from ...characters import replace_invalid
 from ...config import read_toml
 from ...errors import InvalidBody
 from ...text import Prompt, Rules, TextGenerator, generate_text, normalize_text
@@ -90,7 +90,7 @@ def read_answer(text: str, lines: Sequence[OrderLine]) -> list[OrderLine]:
 
 
 def _tidy(text: str, chars: int) -> str:
-    plain = replace_invalid(text, lambda _: " ", TextKind.LINE)
+    plain = replace_invalid(text, lambda _: " ")
     return " ".join(plain.split())[:chars].rstrip()
 
 

@@ -11,6 +11,7 @@ from quart_schema import document_headers, document_querystring, document_reques
 from quart_trio.wrappers import TrioResponse
 
 from ... import Streamd
+from ...characters import TextKind, check_text
 from ...connections import Group
 from ...errors import NotFound, TooLarge, UnsupportedMediaType
 from ...events import format_time
@@ -139,6 +140,9 @@ async def _check(text: str, format: Format, limits: OrderLimits, currency: str) 
     max_lines = _TEXT_LINES_PER_ITEM * limits.max_lines
     if text.count("\n") > max_lines:
         raise TooLarge(f"the text may have at most {max_lines} lines", field="body")
+    for number, line in enumerate(text.splitlines(), 1):
+        if words := " ".join(line.split()):  # as the line will be read
+            check_text(words, f"line {number}", TextKind.LINE)
 
 
 def _parse_format(mimetype: str) -> Format:

@@ -307,7 +307,7 @@ async def test_the_rules_describe_goods() -> None:
 
 def test_only_valid_entries_of_an_answer_are_used() -> None:
     answer = (
-        'Here: {"lines": [{"line": 1, "category": " Mugs\\n", "tags": ["Blue", "blue", "", "x"],'
+        'Here: {"lines": [{"line": 1, "category": " Mugs\\n", "tags": ["Blue", "blue", "", "\\u202ex"],'
         ' "description": "A"}, {"line": 1, "category": "Again"}, {"line": 9, "category": "Unknown line"},'
         ' {"line": 2, "category": ""}]}'
     )
