@@ -1,63 +1,30 @@
-"""The database: one SQLite file with migrations, and a writer that batches transactions.
-
-A component declares the migrations of its tables with :meth:`Database.require` before the database is
-opened, and passes functions that work on a plain ``apsw.Connection``. They run one after the other in the
-connection's own thread, so the rows that a function reads cannot change while it runs. Concurrent writes
-share one transaction, and so one commit; each has its own savepoint, so that a failing write does not roll
-back the others.
-"""
+"""The database: a connection in a thread of its own, and a writer that batches transactions."""
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final, Generic, NoReturn, TypeVar
 
 import apsw
 import apsw.bestpractice
-import attrs
 import structlog
 import trio
 
-from .clock import ClockRecord, SteadyClock
-from .config import Clash, one_of, setting
-from .errors import ConfigError, Unavailable
+from ..clock import ClockRecord, SteadyClock
+from ..errors import Unavailable
+from .file import MEMORY, check_file, check_version, read_versions, unusable
 
 T = TypeVar("T")
 Work = Callable[[apsw.Connection], T]
 
-MEMORY: Final = ":memory:"
-KNOWN_STORE_URLS: Final = ("sqlite:PATH", "memory:")
 _BATCH_MAX: Final = 256  # writes in one transaction: enough to share a commit, and done in a few milliseconds
 _BUSY_TIMEOUT_MS: Final = 2000  # a previous process may still be closing the file
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 _log = structlog.get_logger(__name__)
-
-
-@attrs.frozen(kw_only=True)
-class StoreSettings:
-    """The database of tasks, orders and items."""
-
-    url: str = setting(
-        "",
-        "sqlite:PATH keeps them in a file that one streamd uses alone; memory: in this process only. Empty: "
-        "sqlite:streamd.db in the working directory for `streamd serve`, memory: for an application of your "
-        "own.",
-    )
-    synchronous: str = setting(
-        "normal",
-        "Durability of a write: normal survives a crash of the process, full that of the machine, too.",
-        one_of("normal", "full"),
-    )
-
-    def clashes(self) -> Iterator[Clash]:
-        """Yield the contradictions within the section."""
-        scheme, _, path = self.url.partition(":")
-        if self.url and (scheme, bool(path)) not in (("memory", False), ("sqlite", True)):
-            yield Clash(("url",), "must be one of the known stores: " + ", ".join(KNOWN_STORE_URLS))
 
 
 class _Write(Generic[T]):
@@ -116,21 +83,30 @@ class Database:
         assert not self._opened.is_set(), "declare migrations before the database is opened"
         self._migrations[component] = migrations
 
+    def check(self) -> None:
+        """Check that :meth:`run` can open the file, or create it, without changing anything.
+
+        Raises:
+            ConfigError: see :func:`.file.check_file`.
+        """
+        check_file(self.path, self._migrations)
+
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
         """Open the file, and commit writes until cancelled. Cancelling commits the queued writes first.
 
         Raises:
-            ConfigError: the file cannot be opened, another process has it, or a newer streamd made it.
+            ConfigError: the file cannot be opened, another process has it, it is no database, or a newer
+                streamd made it.
         """
         try:
             connection = await apsw.Connection.as_async(self.path)
         except apsw.Error as error:
-            raise self._unusable(error) from error
+            raise unusable(self.path, error) from error
         try:
             try:
                 record = await connection.async_run(self._prepare, connection)
             except apsw.Error as error:
-                raise self._unusable(error) from error
+                raise unusable(self.path, error) from error
             self.clock.resume(record)
             self._connection = connection
             self._opened.set()
@@ -146,10 +122,6 @@ class Database:
                 await connection.aclose()
         raise AssertionError("the database writes until it is cancelled")
 
-    def _unusable(self, error: apsw.Error) -> ConfigError:
-        busy = "; another process has it" if isinstance(error, apsw.BusyError) else ""
-        return ConfigError(f"store.url: {self.path} cannot be used: {error}{busy}", field="store.url")
-
     def _prepare(self, connection: apsw.Connection) -> ClockRecord | None:
         """Set up the connection, apply missing migrations, and read the record of the clock."""
         connection.set_busy_timeout(self._busy_timeout_ms)
@@ -162,8 +134,11 @@ class Database:
                 "CREATE TABLE IF NOT EXISTS migrations (component TEXT PRIMARY KEY, version INTEGER NOT NULL)"
             )
             connection.execute(_CLOCK_TABLE)
+            versions = read_versions(connection)
             for component, scripts in self._migrations.items():
-                _migrate(connection, component, scripts)
+                version = versions.get(component, 0)
+                check_version(self.path, component, version, scripts)
+                _migrate(connection, component, scripts[version:], len(scripts))
         return _read_clock(connection)
 
     async def write(self, work: Work[T]) -> T:
@@ -267,18 +242,10 @@ def _unavailable(error: apsw.Error) -> Unavailable:
     return Unavailable("the store failed; the request may succeed later", retry_after_seconds=1)
 
 
-def _migrate(connection: apsw.Connection, component: str, scripts: Sequence[str]) -> None:
-    row = connection.execute("SELECT version FROM migrations WHERE component = ?", (component,)).fetchone()
-    version = int(row[0]) if row else 0
-    if version > len(scripts):
-        raise ConfigError(
-            f"store.url: the tables of {component} are of version {version}, made by a newer streamd;"
-            f" this one knows {len(scripts)}",
-            field="store.url",
-        )
-    for script in scripts[version:]:
+def _migrate(connection: apsw.Connection, component: str, missing: Sequence[str], version: int) -> None:
+    for script in missing:
         connection.execute(script)
-    connection.execute("INSERT OR REPLACE INTO migrations VALUES (?, ?)", (component, len(scripts)))
+    connection.execute("INSERT OR REPLACE INTO migrations VALUES (?, ?)", (component, version))
 
 
 # --- the record of the clock ------------------------------------------------------------------------

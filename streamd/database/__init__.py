@@ -1,0 +1,22 @@
+"""The database: one SQLite file with migrations, and a writer that batches transactions.
+
+A component declares the migrations of its tables with :meth:`Database.require` before the database is
+opened, and passes functions that work on a plain ``apsw.Connection``. They run one after the other in the
+connection's own thread, so the rows that a function reads cannot change while it runs. Concurrent writes
+share one transaction, and so one commit; each has its own savepoint, so that a failing write does not roll
+back the others.
+
+============  ============================================================================
+``database``  :class:`Database`: the connection and the writer
+``file``      checks of the file: whether it can be opened, the versions of its tables
+``settings``  the section ``[store]``
+============  ============================================================================
+
+May import ``streamd.clock``, ``streamd.config`` and ``streamd.errors``.
+"""
+
+from .database import Database, Work
+from .file import MEMORY
+from .settings import StoreSettings
+
+__all__ = ["MEMORY", "Database", "StoreSettings", "Work"]

@@ -1,0 +1,97 @@
+"""Checks of the database's file: it can be opened, it is a database, and its tables are of known versions."""
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final
+
+import apsw
+
+from ..errors import ConfigError
+
+MEMORY: Final = ":memory:"
+"""The path of a database without a file."""
+
+_REASONS: Final[tuple[tuple[type[apsw.Error], str], ...]] = (
+    (apsw.NotADBError, "it is no SQLite database"),
+    (apsw.BusyError, "another process uses it; each streamd needs a file of its own"),
+    (apsw.CantOpenError, "it cannot be opened"),
+    (apsw.ReadOnlyError, "it cannot be written to"),
+    (apsw.FullError, "the disk is full"),
+    (apsw.CorruptError, "it is damaged"),
+)
+"""The reasons for which a file cannot be opened, in place of SQLite's own texts."""
+
+
+def check_file(path: str, migrations: Mapping[str, Sequence[str]]) -> None:
+    """Check that a file can be opened as the database, or created, without changing anything.
+
+    A file in use by another process passes: that may be the server whose configuration is checked.
+
+    Args:
+        path: of the file.
+        migrations: the known migrations of each component.
+
+    Raises:
+        ConfigError: the file cannot be read, written or created, it is no database, or a newer streamd made
+            it.
+    """
+    if path == MEMORY:
+        return
+    file = Path(path)
+    if not file.parent.is_dir():
+        raise _refused(path, f"there is no folder {file.parent}")
+    if file.exists() and not file.is_file():
+        raise _refused(path, "it is not a regular file")
+    for each in (file.parent, file):
+        if each.exists() and not os.access(each, os.R_OK | os.W_OK):
+            raise _refused(path, f"this process may not read and write {each}")
+    if not file.exists() or not file.stat().st_size:
+        return
+    try:
+        with closing(apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE)) as connection:
+            for component, version in read_versions(connection).items():
+                check_version(path, component, version, migrations.get(component))
+    except apsw.BusyError:
+        return
+    except apsw.Error as error:
+        raise unusable(path, error) from error
+
+
+def read_versions(connection: apsw.Connection) -> Mapping[str, Any]:
+    """Return the version of each component's tables; none from a database without such tables."""
+    if connection.table_exists(None, "migrations"):
+        return dict(connection.execute("SELECT component, version FROM migrations"))
+    return {}
+
+
+def check_version(path: str, component: str, version: object, migrations: Sequence[str] | None) -> None:
+    """Check that the known migrations lead on from a version.
+
+    Args:
+        path: of the file, for the error.
+        component: the owner of the tables.
+        version: the number of migrations that its tables have had.
+        migrations: the known ones; None for an unknown component, whose tables are left alone.
+
+    Raises:
+        ConfigError: the version is not a number, or a newer streamd made the tables.
+    """
+    if not isinstance(version, int) or version < 0:
+        raise _refused(path, f"the version of the tables of {component} is unreadable: {version!r}")
+    if migrations is not None and version > len(migrations):
+        raise _refused(
+            path,
+            f"the tables of {component} are of version {version}, made by a newer streamd; this one knows"
+            f" versions up to {len(migrations)}",
+        )
+
+
+def unusable(path: str, error: apsw.Error) -> ConfigError:
+    """Build the error for a file that SQLite cannot open or read."""
+    return _refused(path, next((text for kind, text in _REASONS if isinstance(error, kind)), str(error)))
+
+
+def _refused(path: str, reason: str) -> ConfigError:
+    return ConfigError(f"store.url: {path} cannot be used: {reason}", field="store.url")
