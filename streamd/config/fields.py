@@ -17,6 +17,8 @@ T = TypeVar("T")
 
 TUNING: Final = "tuning"
 """The table of the file that holds every setting declared with :func:`tuning`."""
+MASK: Final = "********"
+"""The text shown in place of a secret."""
 INT32_MAX: Final = 2_147_483_647
 """Largest value of limits that end up in a C int (socket options, the listen backlog) or a 31-bit field."""
 
@@ -35,7 +37,8 @@ class Check:
             ValueError: the value breaks the rule.
         """
         if not self.holds(value):
-            raise ValueError(f"{attribute.name} must be {self.says}, not {value!r}")
+            shown = MASK if attribute.metadata["secret"] else repr(value)
+            raise ValueError(f"{attribute.name} must be {self.says}, not {shown}")
 
 
 positive = Check("greater than 0", lambda value: value > 0)
@@ -75,7 +78,7 @@ def tuning(default: T, help: str, *checks: Check) -> T:
     Args:
         default, help, checks: as for :func:`setting`.
     """
-    return _declare(default, help, checks, {TUNING: True})
+    return _declare(default, help, checks, {TUNING: True, "secret": False})
 
 
 def group(default: T, *, tuning: bool = False) -> T:

@@ -10,8 +10,8 @@ from typing import Any, Final
 import attrs
 
 from .convert import to_toml
-from .fields import TUNING, Setting, settings_of, value_at
-from .load import MASK, Loaded
+from .fields import MASK, TUNING, Setting, settings_of, value_at
+from .load import Loaded
 
 _WIDTH: Final = 100  # of comment lines (characters)
 

@@ -5,7 +5,7 @@ from typing import ClassVar, Final
 
 import attrs
 
-from ..config import Clash, check_order, positive, setting
+from ..config import Clash, check_order, one_of, positive, setting
 
 KNOWN_LOG_URLS: Final = ("memory:",)
 
@@ -19,6 +19,7 @@ class LogSettings:
     url: str = setting(
         "memory:",
         "Storage of the log. memory: keeps events in this process; they do not survive a restart.",
+        one_of(*KNOWN_LOG_URLS),
     )
     max_events: int = setting(
         100_000, "Maximum number of events (count). The oldest are dropped first.", positive
@@ -41,8 +42,6 @@ class LogSettings:
 
     def clashes(self) -> Iterator[Clash]:
         """Yield the contradictions within the section."""
-        if self.url not in KNOWN_LOG_URLS:
-            yield Clash(("url",), "must be one of the known logs: " + ", ".join(KNOWN_LOG_URLS))
         yield from check_order(
             self, "topic_max_events", "max_events", "one topic cannot keep more events than the log"
         )

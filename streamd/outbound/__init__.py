@@ -10,6 +10,7 @@ Imports httpx, trio and :mod:`streamd.errors`; knows nothing else of streamd.
 ``body``         :func:`with_body`: a request body that survives cancellation
 ``handshake``    the socket of a cancelled TLS handshake, which httpcore leaves open
 ``failures``     the errors, and the meaning of httpx's exceptions
+``urls``         checks of configured URLs and keys
 ===============  =====================================================================
 
 A request is sent by a client that the caller owns::
@@ -37,6 +38,7 @@ from .failures import (
 from .fetch import fetch, fetch_stream
 from .response import StreamedResponse, open_response
 from .retry import RetriesExhausted, RetryBound, RetryLoop, RetryNotice, RetryPolicy
+from .urls import has_password, is_http_url, is_token
 
 __all__ = [
     "MAX_RETRY_AFTER_SECONDS",
@@ -57,6 +59,9 @@ __all__ = [
     "UnsendableRequest",
     "fetch",
     "fetch_stream",
+    "has_password",
+    "is_http_url",
+    "is_token",
     "open_response",
     "read_retry_after",
     "with_body",

@@ -5,7 +5,8 @@ from typing import ClassVar
 
 import attrs
 
-from ..config import Clash, RetrySettings, group, positive, setting, tuning
+from ..config import Check, Clash, RetrySettings, group, positive, setting, tuning
+from ..outbound import has_password, is_http_url, is_token
 
 
 @attrs.frozen(kw_only=True)
@@ -18,8 +19,15 @@ class TextSettings:
         "",
         "Base URL of an OpenAI-compatible API with streaming, such as https://api.example/v1. Empty: "
         "embedded rules compose the text, without a network.",
+        Check("empty, or an http or https URL", lambda text: not text or is_http_url(text)),
+        Check("without a password, which is text.api_key", lambda text: not has_password(text)),
     )
-    api_key: str = setting("", "Key of the API, sent as a bearer token.", secret=True)
+    api_key: str = setting(
+        "",
+        "Key of the API, sent as a bearer token.",
+        Check("printable ASCII without spaces", is_token),
+        secret=True,
+    )
     model: str = setting("", "Model to request; required with the URL.")
     timeout_seconds: float = setting(60.0, "Timeout of a whole text (s).", positive)
     idle_seconds: float = tuning(20.0, "Timeout between two pieces of a text (s).", positive)
@@ -30,5 +38,3 @@ class TextSettings:
         """Yield the contradictions within the section."""
         if self.url and not self.model:
             yield Clash(("url", "model"), "the API needs the name of a model: set text.model, too")
-        if self.url and not self.url.startswith(("http://", "https://")):
-            yield Clash(("url",), "must be a URL that begins with http:// or https://")

@@ -61,7 +61,7 @@ def rejection(overrides: dict[str, object]) -> SettingsError:
         ({"store.url": "streamd.db"}, "store.url", "sqlite:PATH"),
         ({"store.url": "sqlite:"}, "store.url", "sqlite:PATH"),
         ({"text.url": "https://api.example/v1"}, "text.url", "text.model"),
-        ({"text.url": "api.example", "text.model": "m"}, "text.url", "http://"),
+        ({"text.url": "api.example", "text.model": "m"}, "text.url", "an http or https URL"),
         ({"server.bind": ["localhost"]}, "server.bind", "write HOST:PORT"),
         ({"server.bind": ["a:1", "a:1"]}, "server.bind", "listed twice"),
         ({"server.cors_origins": ["*", "https://a.example"]}, "server.cors_origins", "list it alone"),

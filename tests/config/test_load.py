@@ -54,6 +54,11 @@ def another_value(setting: Setting) -> Any:
         "purchase_orders.merchant_currencies": ["a=EUR", "b=USD"],
         "store.synchronous": "full",
         "text.url": "https://api.example/v1",
+        "text.api_key": "another-key",
+        "purchase_orders.default_currency": "EUR",
+        "purchase_orders.default_merchant": "another",
+        "purchase_orders.sync_url": "https://shop.example/orders",
+        "purchase_orders.sync_token": "another-token",
     }
     if setting.path in by_path:
         return by_path[setting.path]

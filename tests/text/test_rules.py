@@ -9,7 +9,9 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamd.config import SettingsError, load
 from streamd.errors import ConfigError
+from streamd.settings import Settings
 from streamd.text import Prompt, RuleGenerator, generate_text, make_generator
 from streamd.text.rules import split_pieces
 from streamd.text.settings import TextSettings
@@ -102,10 +104,14 @@ async def test_a_purpose_without_a_rule_is_a_key_error() -> None:
     ],
 )
 def test_invalid_settings_name_their_field(settings: dict[str, Any], field: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        make_generator(TextSettings(**settings), RULES)
-    assert caught.value.field == field
+    with pytest.raises(SettingsError) as caught:
+        load(Settings, environ={}, overrides={f"text.{name}": value for name, value in settings.items()})
+    assert caught.value.field in (field, "text.url")
+    assert field in caught.value.detail
     assert "sk-" not in caught.value.detail
+    with pytest.raises((ConfigError, ValueError)) as caught_early:
+        make_generator(TextSettings(**settings), RULES)
+    assert "sk-" not in str(caught_early.value)
 
 
 def test_a_url_and_a_model_select_the_api() -> None:

@@ -11,12 +11,11 @@ from quart.blueprints import BlueprintSetupState
 
 from ... import Service, Streamd
 from ...connections import Group
-from ...errors import ConfigError, InvalidField, StreamdError, TaskExists
+from ...errors import StreamdError, TaskExists
 from ...tasks import Kind, Task
 from ...text import make_generator
 from . import enrich, parsing
-from .amounts import CURRENCIES
-from .identity import OpenMerchant, check_merchant
+from .identity import OpenMerchant
 from .images import ImageVerifier
 from .job import KIND, OrderTools, end_of, find_task, process_order
 from .merchant_events import MerchantEvents, error_event, present, topic_of
@@ -30,7 +29,6 @@ from .store import OrderStore
 MERCHANT_EVENTS: Final = "streamd_merchant_events"
 """The key of the service's :class:`.merchant_events.MerchantEvents` in ``app.extensions``."""
 
-_SECTION: Final = "purchase_orders"
 _INTERRUPTED: Final = "its processing was interrupted"
 _PAGE_ORDERS: Final = 1000  # orders per page of the recovery
 _RETRY_SECONDS: Final = 1.0
@@ -42,9 +40,8 @@ def make(streamd: Streamd, settings: PurchaseOrderSettings) -> Service:
     """Build the service.
 
     Raises:
-        ConfigError: a setting of the section is not valid.
+        ConfigError: the settings of the text generator are not valid.
     """
-    _check_settings(settings)
     store = OrderStore(streamd.database, max_orders=settings.max_orders)
     events = MerchantEvents(streamd.publish)
     tls = ssl.create_default_context()
@@ -59,7 +56,7 @@ def make(streamd: Streamd, settings: PurchaseOrderSettings) -> Service:
         generator=make_generator(streamd.settings.text, {**parsing.RULES, **enrich.RULES}),
         shop=Shop(to_shop, settings),
         images=ImageVerifier(to_images, settings),
-        currencies=_read_currencies(settings),
+        currencies=_read_currencies(settings.merchant_currencies),
     )
     kind = Kind(
         name=KIND,
@@ -154,42 +151,7 @@ async def _interrupt(
     await store.end(workflow_id, OrderEnd(OrderStatus.FAILED, at, STAGES[0], _INTERRUPTED))
 
 
-# --- settings -----------------------------------------------------------------------------------
-def _check_settings(settings: PurchaseOrderSettings) -> None:
-    if settings.sync_url:
-        try:
-            url = httpx.URL(settings.sync_url)
-        except httpx.InvalidURL as error:
-            raise _wrong("sync_url", f"is not a valid URL: {error}") from error
-        if url.scheme not in ("http", "https") or not url.host:
-            raise _wrong("sync_url", "must be an http or https URL")
-    if settings.default_currency not in CURRENCIES:
-        raise _wrong("default_currency", f"is not a known ISO 4217 code: {settings.default_currency!r}")
-    if settings.default_merchant:
-        _check_id(settings.default_merchant, "default_merchant")
-
-
-def _read_currencies(settings: PurchaseOrderSettings) -> dict[str, str]:
-    """Parse the currencies of merchants.
-
-    Raises:
-        ConfigError: an entry is not MERCHANT=CODE with a known currency.
-    """
-    currencies = {}
-    for entry in settings.merchant_currencies:
-        merchant_id, _, code = entry.rpartition("=")
-        if code not in CURRENCIES:
-            raise _wrong("merchant_currencies", f"must have entries MERCHANT=CODE, got {entry!r}")
-        currencies[_check_id(merchant_id, "merchant_currencies")] = code
-    return currencies
-
-
-def _check_id(text: str, name: str) -> str:
-    try:
-        return check_merchant(text, field=f"{_SECTION}.{name}")
-    except InvalidField as error:
-        raise ConfigError(error.detail, field=error.field) from error
-
-
-def _wrong(name: str, what: str) -> ConfigError:
-    return ConfigError(f"{_SECTION}.{name} {what}", field=f"{_SECTION}.{name}")
+def _read_currencies(entries: list[str]) -> dict[str, str]:
+    """Read the currencies of merchants, each MERCHANT=CODE, by merchant."""
+    pairs = (entry.rpartition("=") for entry in entries)
+    return {merchant_id: code for merchant_id, _, code in pairs}

@@ -172,7 +172,7 @@ class _AreasFile:
         return built
 
     def _add_mistake(self, key: str, text: str) -> None:
-        self.mistakes.append(f"{self.path}: {key}: {text}")
+        self.mistakes.append(f"{_SETTING}: {self.path}: {key}: {text}")
 
     def _make_dataset(self, key: str, table: AnyTable) -> Dataset:
         name = key.partition(".")[2]

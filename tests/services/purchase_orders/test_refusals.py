@@ -5,8 +5,7 @@ from typing import Any
 import attrs
 import pytest
 
-from streamd.app import create_app
-from streamd.errors import ConfigError
+from streamd.config import SettingsError, load
 from streamd.services.purchase_orders.settings import PurchaseOrderSettings
 from streamd.settings import Settings
 from tests.support.fake_server import fake_server, hang
@@ -117,9 +116,12 @@ async def test_a_refused_task_leaves_no_order() -> None:
         ("merchant_currencies", ["shop=Euro"]),
         ("merchant_currencies", ["=EUR"]),
         ("merchant_currencies", ["a/b=EUR"]),
+        ("merchant_currencies", ["a=EUR", "a=USD"]),
     ],
 )
 def test_invalid_settings_stop_the_start(name: str, value: Any) -> None:
-    with pytest.raises(ConfigError) as refused:
-        create_app(Settings(purchase_orders=PurchaseOrderSettings(**{name: value})))
+    with pytest.raises(SettingsError) as refused:
+        load(Settings, environ={}, overrides={f"purchase_orders.{name}": value})
     assert refused.value.field == f"purchase_orders.{name}"
+    with pytest.raises(ValueError, match=name):
+        PurchaseOrderSettings(**{name: value})

@@ -192,7 +192,7 @@ def test_mistakes_are_named_by_file_and_key(tmp_path: Path, text: str, message: 
     with pytest.raises(ConfigError, match=message) as caught:
         load(tmp_path, text + PROFILE + AREA if not text.startswith("datasets =") else text + AREA)
     first = caught.value.detail.splitlines()[0]
-    assert first.startswith(f"{tmp_path / 'areas.toml'}: ")
+    assert first.startswith(f"research.areas_file: {tmp_path / 'areas.toml'}: ")
     assert caught.value.field == "research.areas_file"
 
 
@@ -200,7 +200,7 @@ def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
     text = '[datasets.a]\nfile = "no.json"\n[datasets.b]\nurl = "no"\n[areas.c]\ndatasets = ["a", "d"]\n'
     with pytest.raises(ConfigError) as caught:
         load(tmp_path, text)
-    keys = [line.split(": ")[1] for line in caught.value.detail.splitlines()]
+    keys = [line.split(": ")[2] for line in caught.value.detail.splitlines()]
     assert keys == ["datasets.a.file", "datasets.b.url", "areas.c.datasets"]
 
 
