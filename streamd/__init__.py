@@ -14,6 +14,7 @@ The way of an event::
 The layers. Imports only go down; the contracts in ``pyproject.toml`` enforce it::
 
     cli, testing                            commands; a server and a reader for tests
+    startup                                 the settings of a start, and the checks of what they need
     app, server, settings                   the composition root; HTTP/1.1 and HTTP/2 on trio; the sections
     services, demo, client                  the five services; an event source; a client in Python
     extension                               Streamd, the Quart extension, and Service

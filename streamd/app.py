@@ -13,6 +13,7 @@ from quart_trio import QuartTrio
 
 from . import __version__
 from .clock import SteadyClock
+from .config import SettingsError
 from .demo import run_demo
 from .errors import ConfigError
 from .events import EventId
@@ -34,8 +35,21 @@ from .settings import Settings
 def create_app(
     settings: Settings | None = None, *, log: Log | None = None, clock: SteadyClock | None = None
 ) -> QuartTrio:
-    """Build the streamd server as an ASGI application: the API, the services, the page, ``/openapi.json``."""
-    settings = settings or Settings()
+    """Build the streamd server as an ASGI application: the API, the services, the page, ``/openapi.json``.
+
+    Raises:
+        SettingsError: settings or files of services cannot be used.
+    """
+    app, mistakes = build_app(settings or Settings(), log=log, clock=clock)
+    if mistakes:
+        raise SettingsError.of(mistakes)
+    return app
+
+
+def build_app(
+    settings: Settings, *, log: Log | None = None, clock: SteadyClock | None = None
+) -> tuple[QuartTrio, list[ConfigError]]:
+    """Build the application of :func:`create_app`; return it with the mistakes of services that it lacks."""
     app = QuartTrio("streamd")
     app.config["MAX_CONTENT_LENGTH"] = settings.events.max_body_bytes
     app.json.sort_keys = False  # type: ignore[attr-defined] # fields come in the order they are documented in
@@ -54,12 +68,16 @@ def create_app(
     allow_origins(app, settings.server.cors_origins)
     for blueprint in (events, operations, tasks, web):
         app.register_blueprint(blueprint)
+    mistakes = []
     for name in SERVICES:
         if getattr(settings, name).enabled:
-            streamd.add(_make_service(name, streamd, getattr(settings, name)))
+            try:
+                streamd.add(_make_service(name, streamd, getattr(settings, name)))
+            except ConfigError as error:
+                mistakes.append(error)
     fast_path = EventsFastPath(app.asgi_app, app, streamd.runtime.broker, settings.server.cors_origins)
     app.asgi_app = fast_path  # type: ignore[assignment,method-assign]
-    return app
+    return app, mistakes
 
 
 def _make_service(name: str, streamd: Streamd, settings: Any) -> Service:

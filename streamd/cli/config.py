@@ -8,6 +8,7 @@ import click
 from ..config import Loaded, load
 from ..config.reference import effective_json, effective_toml, reference_text
 from ..settings import Settings
+from ..startup import prepare_start
 
 _file = click.option(
     "--config",
@@ -28,10 +29,11 @@ def config() -> None:
 def check(file: Path | None) -> None:
     """Check the configuration that `streamd serve` would start with.
 
-    Reads the file and the environment. Exits with status 0 if they are valid, else with status 2 and
-    every problem on standard error.
+    Reads the file, the environment, and the files that they name, and tries the addresses and the store
+    without creating anything; those that are in use pass. Exits with status 0 if the server can start, else
+    with status 2 and every problem on standard error.
     """
-    loaded = load(Settings, file)
+    loaded = prepare_start(file).loaded
     click.echo(f"The configuration is valid: {_summary(loaded)}.")
 
 

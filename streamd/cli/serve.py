@@ -7,22 +7,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-import attrs
 import click
 import trio
 
-from ..app import create_app, import_app, running
-from ..errors import ConfigError
+from ..app import running
+from ..errors import ConfigError, Unavailable
 from ..logs import configure_logging
-from ..server import check_open_files, raise_open_files, tune_collector
 from ..server import serve as serve_app
-from ..settings import Settings, load_settings
+from ..server import tune_collector
+from ..settings import Settings
+from ..startup import prepare_start
 from .client_options import first_leaf
-
-DEFAULT_STORE: Final = "sqlite:streamd.db"
-"""The store of `streamd serve` without a setting: a file in the working directory."""
 
 
 @click.command()
@@ -68,18 +65,16 @@ def serve(
         "demo.enabled": True if demo else None,
         "demo.follow": list(follow) or None,
     }
-    settings = load_settings(config, os.environ, overrides)
-    if not settings.store.url and app is None:
-        settings = attrs.evolve(settings, store=attrs.evolve(settings.store, url=DEFAULT_STORE))
-    check_open_files(settings.connections.max_connections, raise_open_files())
-    configure_logging(settings.logging, os.environ)
-    made = (create_app(settings), settings) if app is None else import_app(app, settings)
+    start = prepare_start(config, os.environ, overrides, app)
+    configure_logging(start.settings.logging, os.environ)
     try:
-        trio.run(_run, *made)
-    except* ConfigError as group:  # shows only at start, such as a store in use by another server
+        trio.run(_run, start.app, start.settings)
+    except* (ConfigError, Unavailable) as group:  # shows only at start, such as an address that is in use
         failure = first_leaf(group)
     else:
         return
+    if isinstance(failure, Unavailable):
+        raise click.ClickException(f"the server cannot start: {failure.detail}") from failure
     raise failure
 
 

@@ -18,12 +18,12 @@ def content_file(name: str) -> Path:
     """Return the path of a file of ``conf/``, such as ``research.toml``.
 
     Raises:
-        FileNotFoundError: this installation does not have it.
+        ConfigError: this installation does not have it.
     """
     for folder in _FOLDERS:
         if (folder / name).is_file():
             return folder / name
-    raise FileNotFoundError(f"conf/{name} is missing from this installation of streamd")
+    raise ConfigError(f"conf/{name} is missing from this installation of streamd")
 
 
 def read_toml(file: Path, *, setting: str | None = None) -> dict[str, Any]:

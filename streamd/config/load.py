@@ -17,13 +17,13 @@ import attrs
 from ..errors import ConfigError
 from .clashes import find_clashes
 from .convert import WrongTypeError, expected, from_text, from_value, to_toml
-from .fields import TUNING, Setting, settings_of, value_at
+from .fields import MASK, TUNING, Setting, settings_of, value_at
 from .retired import removed_from, successor
 
 S = TypeVar("S", bound=attrs.AttrsInstance)
+FindMistakes = Callable[[S], Iterable[ConfigError]]
+"""Find mistakes that the settings alone do not show, such as a missing file; each names its setting."""
 
-MASK = "********"
-"""The text shown in place of a secret."""
 _FILE_VARIABLE = "STREAMD_CONFIG"
 _PREFIX = "STREAMD_"
 _SHOWN_CHARACTERS = 80  # a longer value is cut in messages
@@ -44,6 +44,11 @@ class SettingsError(ConfigError):
         self.problems = tuple(problems)
         super().__init__("\n".join(problem.text for problem in self.problems), field=self.problems[0].path)
 
+    @classmethod
+    def of(cls, errors: Iterable[ConfigError]) -> "SettingsError":
+        """Join errors: each line of their details is a problem of its own, and none comes twice."""
+        return cls(dict.fromkeys(problem for error in errors for problem in _problems_of(error)))
+
 
 @attrs.frozen
 class Loaded(Generic[S]):
@@ -54,11 +59,16 @@ class Loaded(Generic[S]):
     file: Path | None
 
 
+def _find_none(_settings: attrs.AttrsInstance) -> Iterable[ConfigError]:
+    return ()
+
+
 def load(
     root: type[S],
     path: Path | None = None,
     environ: Mapping[str, str] | None = None,
     overrides: Mapping[str, object] | None = None,
+    find_mistakes: FindMistakes[S] = _find_none,
 ) -> Loaded[S]:
     """Load the settings of all sources.
 
@@ -67,10 +77,11 @@ def load(
         path: the TOML file; None takes the one that ``STREAMD_CONFIG`` names, if any.
         environ: the environment, by default this process's; ``STREAMD_SECTION__NAME`` sets ``section.name``.
         overrides: values of command line flags by dotted path; None and () mean that a flag was not given.
+        find_mistakes: finds further mistakes, in the settings that are valid by themselves.
 
     Raises:
-        SettingsError: an unknown setting, a wrong type, a broken bound or an impossible combination;
-            its detail has a line for each.
+        SettingsError: an unknown setting, a wrong type, a broken bound, an impossible combination or a
+            further mistake; its detail has a line for each.
     """
     environ = os.environ if environ is None else environ
     if path is None and environ.get(_FILE_VARIABLE):
@@ -83,6 +94,7 @@ def load(
     settings = _changed(root(), gathered.values)
     wrong = {problem.path for problem in gathered.problems}
     problems = gathered.problems + _contradictions(settings, gathered.origins, leave_out=wrong)
+    problems += _further(find_mistakes(settings), leave_out={problem.path for problem in problems})
     if problems:
         raise SettingsError(problems)
     return Loaded(settings, gathered.origins, path)
@@ -231,6 +243,18 @@ def _contradictions(
             field = next((path for path in paths if path in origins), paths[0])
             problems.append(SettingProblem(field, f"{', '.join(said)}: {clash.advice(paths)}"))
     return problems
+
+
+def _further(mistakes: Iterable[ConfigError], leave_out: set[str | None]) -> list[SettingProblem]:
+    """Return mistakes as problems, one for each line, without those of settings that already have one."""
+    found = dict.fromkeys(problem for mistake in mistakes for problem in _problems_of(mistake))
+    return [problem for problem in found if problem.path is None or problem.path not in leave_out]
+
+
+def _problems_of(error: ConfigError) -> Iterable[SettingProblem]:
+    if isinstance(error, SettingsError):
+        return error.problems
+    return [SettingProblem(error.field, line) for line in error.detail.splitlines()]
 
 
 def _tables(root: type) -> list[str]:

@@ -18,6 +18,7 @@ socket write is bounded in time, and every connection can be ended at once, in a
 ``context``              the parts that all connections of a server share
 ``loop_passes``          a limit on connection setups and teardowns per event-loop pass
 ``live``                 the connections that are being served
+``certificates``         the TLS certificate, which can be replaced
 ``listeners``            listening sockets and their options
 ``files``                the limit of open files
 ``collector``            tuning of the garbage collector
@@ -26,9 +27,20 @@ socket write is bounded in time, and every connection can be ended at once, in a
 It may import everything below it but ``services``, ``demo``, ``client`` and ``http``.
 """
 
+from .certificates import Certificates, check_certificate
 from .collector import tune_collector
 from .files import check_open_files, raise_open_files
+from .listeners import check_addresses
 from .serve import serve
 from .settings import ServerSettings
 
-__all__ = ["ServerSettings", "check_open_files", "raise_open_files", "serve", "tune_collector"]
+__all__ = [
+    "Certificates",
+    "ServerSettings",
+    "check_addresses",
+    "check_certificate",
+    "check_open_files",
+    "raise_open_files",
+    "serve",
+    "tune_collector",
+]

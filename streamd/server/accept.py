@@ -2,7 +2,6 @@
 
 import errno
 import socket
-import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
@@ -11,6 +10,7 @@ import structlog
 import trio
 
 from ..metrics import Metrics
+from .certificates import Certificates
 from .connection import ServerConnection
 from .context import ListenerInfo
 from .listeners import host_and_port
@@ -33,7 +33,7 @@ class Listener(trio.abc.Listener[ServerConnection]):
 
     Args:
         sock: listening.
-        tls: context of TLS; None for plain TCP.
+        certificates: the context of TLS for each accepted socket; None in it for plain TCP.
         accepted: makes the connection of an accepted socket and its peer's address.
         settings: the maximum number of accepts in a row.
         metrics: counts the pauses.
@@ -42,14 +42,15 @@ class Listener(trio.abc.Listener[ServerConnection]):
     def __init__(
         self,
         sock: socket.socket,
-        tls: ssl.SSLContext | None,
+        certificates: Certificates,
         accepted: Accepted,
         settings: ServerSettings,
         metrics: Metrics,
     ) -> None:
         sock.setblocking(False)
         self._sock = sock
-        self._info = ListenerInfo(tls, _fixed_address(sock))
+        self._certificates = certificates
+        self._address = _fixed_address(sock)
         self._accepted = accepted
         self._metrics = metrics
         self._each_pass = settings.accepts_each_pass
@@ -74,7 +75,7 @@ class Listener(trio.abc.Listener[ServerConnection]):
             except OSError as error:
                 await self._recover(error)
             else:
-                return self._accepted(self._info, sock, peer)
+                return self._accepted(ListenerInfo(self._certificates.tls_context, self._address), sock, peer)
 
     async def _recover(self, error: OSError) -> None:
         if error.errno in _CLOSED:

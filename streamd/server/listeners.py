@@ -1,13 +1,15 @@
 """Listening sockets with their options; accepted sockets inherit these on Linux."""
 
+import errno
 import socket
-import ssl
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from typing import Any, Final
 
 from hypercorn.config import Config
 
+from ..config import parse_bind
 from ..errors import ConfigError
 from .settings import ServerSettings
 
@@ -56,24 +58,59 @@ def make_config(settings: ServerSettings, max_message_bytes: int) -> Config:
     return config
 
 
-def open_sockets(
-    settings: ServerSettings, config: Config
-) -> tuple[list[socket.socket], ssl.SSLContext | None]:
-    """Open all listening sockets, and load the certificate if there is one.
+def open_sockets(settings: ServerSettings) -> list[socket.socket]:
+    """Open a listening socket for each address; on an error, close those that are open already.
 
     Raises:
-        ConfigError: an address cannot be bound, or the certificate cannot be used.
+        ConfigError: an address cannot be listened on.
     """
+    with ExitStack() as on_error:
+        sockets = []
+        for bind in settings.bind:
+            sock = _bound(bind, settings)
+            on_error.callback(sock.close)
+            try:
+                sock.listen(settings.backlog)
+            except OSError as error:
+                raise _refused(bind, error) from error
+            sockets.append(sock)
+        on_error.pop_all()
+    return sockets
+
+
+def check_addresses(settings: ServerSettings) -> Iterator[ConfigError]:
+    """Yield an error for each address that cannot be listened on.
+
+    One that is in use passes: this may be the server whose configuration is checked. So does one that is no
+    address, which the settings report.
+    """
+    bound: dict[str, tuple[int, str, int]] = {}
+    for bind in filter(_is_address, settings.bind):
+        try:
+            with closing(_bound(bind, settings)) as sock:
+                address = (sock.family, *sock.getsockname()[:2])
+        except ConfigError as error:
+            cause = error.__cause__
+            if not (isinstance(cause, OSError) and cause.errno == errno.EADDRINUSE):
+                yield error
+            continue
+        if (other := next((known for known in bound if _overlap(address, bound[known])), None)) is not None:
+            yield ConfigError(f"server.bind: {bind} is the same address as {other}", field="server.bind")
+        bound[bind] = address
+
+
+def _is_address(bind: str) -> bool:
     try:
-        context = config.create_ssl_context()
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(
-            f"the certificate cannot be used: {error} ({settings.certfile}, {settings.keyfile})",
-            field="server.certfile",
-        ) from error
-    if context is not None:
-        context.options |= ssl.OP_NO_RENEGOTIATION  # a write never has to wait for a read
-    return _listen_on_all(settings), context
+        parse_bind(bind)
+    except ValueError:
+        return False
+    return True
+
+
+def _overlap(one: tuple[int, str, int], other: tuple[int, str, int]) -> bool:
+    """Return True if the kernel lets only one socket listen on two addresses (family, host, port)."""
+    every = {"0.0.0.0", "::"}  # noqa: S104
+    return one[::2] == other[::2] and (one[1] == other[1] or bool(every & {one[1], other[1]}))
 
 
 def address_of(sock: socket.socket, scheme: str) -> str:
@@ -87,24 +124,16 @@ def host_and_port(family: int, address: Any) -> tuple[str, int] | None:
     return (address[0], address[1]) if family in (socket.AF_INET, socket.AF_INET6) else None
 
 
-def _listen_on_all(settings: ServerSettings) -> list[socket.socket]:
-    """Open one socket for each address; on an error, close those that are open already."""
-    with ExitStack() as on_error:
-        sockets = []
-        for bind in settings.bind:
-            sock = _listen(bind, settings)
-            on_error.callback(sock.close)
-            sockets.append(sock)
-        on_error.pop_all()
-    return sockets
+def _bound(bind: str, settings: ServerSettings) -> socket.socket:
+    """Open a socket that is bound to an address, and does not listen yet.
 
-
-def _listen(bind: str, settings: ServerSettings) -> socket.socket:
-    host, _, port = bind.rpartition(":")
-    host = host.strip("[]")
+    Raises:
+        ConfigError: it cannot be bound.
+    """
+    host, port = parse_bind(bind)
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
-            host, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         sock = socket.socket(family, kind, protocol)
         with ExitStack() as on_error:
@@ -114,11 +143,15 @@ def _listen(bind: str, settings: ServerSettings) -> socket.socket:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             _set_options(sock, settings)
             sock.bind(address)
-            sock.listen(settings.backlog)
             on_error.pop_all()
-    except OSError as error:
-        raise ConfigError(f"cannot listen on {bind}: {error}", field="server.bind") from error
+    except (OSError, UnicodeError) as error:  # UnicodeError: a label of the host name is too long
+        raise _refused(bind, error) from error
     return sock
+
+
+def _refused(bind: str, error: OSError | UnicodeError) -> ConfigError:
+    reason = error.strerror if isinstance(error, OSError) else "the name of the host is invalid"
+    return ConfigError(f"server.bind: cannot listen on {bind}: {reason}", field="server.bind")
 
 
 def _set_options(sock: socket.socket, settings: ServerSettings) -> None:

@@ -10,6 +10,7 @@ from hypercorn.typing import ASGIFramework, ConnectionState, LifespanState
 from ..connections import ConnectionSettings
 from ..metrics import Metrics, MetricsSettings
 from .accept import Listener
+from .certificates import Certificates
 from .connection import ServerConnection
 from .context import ServerContext
 from .hypercorn_internals import ASGILifespan, HypercornContext
@@ -29,6 +30,7 @@ async def serve(
     wait_for_shutdown: Callable[[], Awaitable[None]] = trio.sleep_forever,
     drain: Callable[[float], Awaitable[None]] | None = None,
     metrics: Metrics | None = None,
+    certificates: Certificates | None = None,
     task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until ``wait_for_shutdown`` returns; then drain, and return when every socket is closed.
@@ -41,6 +43,7 @@ async def serve(
         drain: asks clients to leave, and gets the time for that (s); connections that remain when it
             returns are closed.
         metrics: counts the pauses of accepting; the server makes its own when left out.
+        certificates: the certificate, for a caller that replaces it; those of the settings when left out.
 
     ``task_status.started`` is called with the addresses once connections are accepted. Cancelling closes
     every connection at once.
@@ -56,10 +59,12 @@ async def serve(
     limiter = LoopPassLimiter(settings.arrivals_each_pass)
     context = ServerContext(app, config, hypercorn, ConnectionState(state), live, settings, limiter)
     metrics = metrics or Metrics(max_type_labels=MetricsSettings().max_type_labels)
-    sockets, tls = open_sockets(settings, config)
-    addresses = [address_of(sock, "http" if tls is None else "https") for sock in sockets]
+    certificates = certificates or Certificates(settings)
+    sockets = open_sockets(settings)
+    addresses = [address_of(sock, "https" if certificates.tls_context else "http") for sock in sockets]
     listeners = [
-        Listener(sock, tls, partial(ServerConnection, context), settings, metrics) for sock in sockets
+        Listener(sock, certificates, partial(ServerConnection, context), settings, metrics)
+        for sock in sockets
     ]
     async with trio.open_nursery() as lifespan_nursery:
         lifespan_nursery.start_soon(limiter.run)

@@ -108,7 +108,7 @@ async def test_a_store_in_use_by_another_server_is_an_error(tmp_path: Path) -> N
         second = await run(*options)
     assert second.returncode == 2
     assert "tasks.db cannot be used" in second.stderr
-    assert "another process has it" in second.stderr
+    assert "another process uses it" in second.stderr
     assert "Traceback" not in second.stderr
 
 

@@ -1,0 +1,96 @@
+"""The start of ``streamd serve``: its settings, and the checks of everything that they need.
+
+``streamd config check`` prepares a start in the same way, and so finds what would prevent it.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+
+from .app import build_app, import_app
+from .config import Loaded, load
+from .errors import ConfigError
+from .extension import Streamd
+from .http.current import EXTENSION
+from .server import check_addresses, check_certificate, check_open_files, raise_open_files
+from .settings import Settings
+
+DEFAULT_STORE: Final = "sqlite:streamd.db"
+"""The store of `streamd serve` without a setting: a file in the working directory."""
+
+
+@attrs.frozen
+class Start:
+    """A start that nothing known prevents.
+
+    Args:
+        loaded: the settings with their sources.
+        settings: those to serve with.
+        app: the application.
+    """
+
+    loaded: Loaded[Settings]
+    settings: Settings
+    app: Any
+
+
+def prepare_start(
+    file: Path | None,
+    environ: Mapping[str, str] | None = None,
+    overrides: Mapping[str, object] | None = None,
+    target: str | None = None,
+) -> Start:
+    """Load the settings, build the application, and check everything that the start needs.
+
+    Nothing is created. Addresses and a store that are in use pass: this may be the server that uses them.
+
+    Args:
+        file, environ, overrides: the sources of the settings, see :func:`streamd.config.load`.
+        target: a program's own application, see :func:`streamd.app.import_app`; None for streamd's.
+
+    Raises:
+        SettingsError: names every mistake of the settings, and of the files and addresses that they name.
+        ConfigError: there is no such application of a program.
+    """
+    apps: list[Any] = []
+
+    def find_mistakes(settings: Settings) -> Iterator[ConfigError]:
+        yield from check_addresses(settings.server)
+        yield from check_certificate(settings.server)
+        if target is None:
+            app, mistakes = build_app(_with_store(settings))
+            apps.append(app)
+            yield from mistakes
+            yield from _check_limits(settings, app)
+
+    loaded = load(Settings, file, environ, overrides, find_mistakes)
+    if target is None:
+        return Start(loaded, _with_store(loaded.settings), apps[0])
+    app, settings = import_app(target, loaded.settings)
+    for mistake in _check_limits(settings, app):
+        raise mistake
+    return Start(loaded, settings, app)
+
+
+def _with_store(settings: Settings) -> Settings:
+    """Return the settings with the store that `streamd serve` uses if they name none."""
+    if settings.store.url:
+        return settings
+    return attrs.evolve(settings, store=attrs.evolve(settings.store, url=DEFAULT_STORE))
+
+
+def _check_limits(settings: Settings, app: Any) -> Iterator[ConfigError]:
+    """Yield the mistakes in the limit of connections and in the store."""
+    streamd: Streamd = app.extensions[EXTENSION]
+    checks: tuple[Callable[[], None], ...] = (
+        partial(check_open_files, settings.connections.max_connections, raise_open_files()),
+        streamd.database.check,
+    )
+    for check in checks:
+        try:
+            check()
+        except ConfigError as error:
+            yield error

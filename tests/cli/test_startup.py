@@ -1,0 +1,334 @@
+"""`streamd config check` finds everything that `streamd serve` would refuse, and creates nothing."""
+
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+from click.testing import CliRunner, Result
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from streamd.cli import main
+from tests.support.certificates import authority
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Run in an empty folder, without settings of the environment."""
+    for name in os.environ:
+        if name.startswith("STREAMD_"):
+            monkeypatch.delenv(name)
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    return tmp_path
+
+
+def run(*arguments: str, environ: dict[str, str] | None = None) -> Result:
+    return CliRunner().invoke(main, arguments, env=environ or {})
+
+
+def contents(folder: Path) -> dict[str, tuple[int, int, int]]:
+    """Return size, change time and inode of every file."""
+    found = {str(path): path.stat() for path in folder.rglob("*")}
+    return {name: (status.st_size, status.st_mtime_ns, status.st_ino) for name, status in found.items()}
+
+
+def check_refused(environ: dict[str, str], setting: str, text: str, folder: Path) -> None:
+    """Check that both commands refuse the settings with the same lines, one of which has the text."""
+    before = contents(folder)
+    results = [run(*command, environ=environ) for command in (("config", "check"), ("serve",))]
+    assert contents(folder) == before, "nothing is created or changed"
+    for result in results:
+        assert result.exit_code == 2, result.output
+        assert not result.stdout
+        [line] = [line for line in result.stderr.splitlines() if text in line]
+        assert line.startswith(setting), line
+    assert results[0].stderr == results[1].stderr
+
+
+# --- files that settings name ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("setting", ["research.areas_file", "strategy.content_file"])
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (None, "cannot be read: No such file or directory"),
+        (b"x = [", "is not valid TOML"),
+        (b"\xff", "is not UTF-8"),
+        (b"surprise = 1\n", "surprise"),
+    ],
+)
+def test_a_content_file(folder: Path, setting: str, content: bytes | None, text: str) -> None:
+    file = folder / "content.toml"
+    if content is not None:
+        file.write_bytes(content)
+    variable = "STREAMD_" + setting.replace(".", "__").upper()
+    check_refused({variable: str(file)}, setting, text, folder)
+    assert (
+        run(
+            "config",
+            "check",
+            environ={
+                variable: str(file),
+                "STREAMD_RESEARCH__ENABLED": "false",
+                "STREAMD_STRATEGY__ENABLED": "false",
+            },
+        ).exit_code
+        == 0
+    )
+
+
+def test_every_mistake_of_an_areas_file_is_a_line_that_names_the_setting(folder: Path) -> None:
+    file = folder / "areas.toml"
+    file.write_text(
+        '[datasets.a]\nfile = "gone.json"\n[datasets.b]\nurl = "ftp://x"\n'
+        '[datasets.c]\nurl = "http://x/"\nheaders_from_env = { Key = "NOT_SET" }\n'
+        '[areas.x]\ndatasets = ["d"]\n'
+    )
+    environ = {"STREAMD_RESEARCH__AREAS_FILE": str(file)}
+    for text in ("gone.json", "http:// or https://", "NOT_SET", "no dataset 'd'"):
+        check_refused(environ, f"research.areas_file: {file}: ", text, folder)
+
+
+def write_pair(folder: Path) -> dict[str, str]:
+    """Write a certificate and its key, and return the variables that name them."""
+    issued = authority().issue_cert("127.0.0.1")
+    issued.cert_chain_pems[0].write_to_path(str(folder / "cert.pem"))
+    issued.private_key_pem.write_to_path(str(folder / "key.pem"))
+    return {
+        "STREAMD_SERVER__CERTFILE": str(folder / "cert.pem"),
+        "STREAMD_SERVER__KEYFILE": str(folder / "key.pem"),
+    }
+
+
+def break_certificate(folder: Path) -> None:
+    (folder / "cert.pem").write_text("no certificate")
+
+
+def break_key(folder: Path) -> None:
+    (folder / "key.pem").write_text("no key")
+
+
+def exchange_key(folder: Path) -> None:
+    authority().issue_cert("127.0.0.1").private_key_pem.write_to_path(str(folder / "key.pem"))
+
+
+def encrypt_key(folder: Path) -> None:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    encryption = serialization.BestAvailableEncryption(b"secret")
+    encoding, format = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    (folder / "key.pem").write_bytes(key.private_bytes(encoding, format, encryption))
+
+
+def remove(name: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).unlink()
+
+
+def replace_by_folder(folder: Path) -> None:
+    remove("cert.pem")(folder)
+    (folder / "cert.pem").mkdir()
+
+
+@pytest.mark.parametrize(
+    ("damage", "setting", "text"),
+    [
+        (remove("cert.pem"), "server.certfile", "cannot be read: No such file or directory"),
+        (remove("key.pem"), "server.keyfile", "cannot be read: No such file or directory"),
+        (replace_by_folder, "server.certfile", "cannot be read: Is a directory"),
+        (break_certificate, "server.certfile", "has no certificate in PEM form"),
+        (break_key, "server.keyfile", "has no private key in PEM form"),
+        (exchange_key, "server.keyfile", "is not the key of"),
+        (encrypt_key, "server.keyfile", "is encrypted"),
+    ],
+)
+def test_a_certificate(folder: Path, damage: Callable[[Path], None], setting: str, text: str) -> None:
+    environ = write_pair(folder)
+    assert run("config", "check", environ=environ).exit_code == 0
+    damage(folder)
+    check_refused(environ, setting, text, folder)
+
+
+# --- addresses ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("bind", "text"),
+    [
+        ("127.0.0.1", "is not an address to listen on"),
+        ("127.0.0.1:99999", "is not an address to listen on"),
+        ("192.0.2.1:8080", "cannot listen on 192.0.2.1:8080: Cannot assign requested address"),
+        ("nowhere.invalid:8080", "cannot listen on nowhere.invalid:8080"),
+        (f"{'x' * 70}.example:8080", "the name of the host is invalid"),
+        ("127.0.0.1:8471,localhost:8471", "is the same address as 127.0.0.1:8471"),
+        ("127.0.0.1:8471,0.0.0.0:8471", "is the same address as 127.0.0.1:8471"),
+        ("", "must name at least one address"),
+    ],
+)
+def test_an_address(folder: Path, bind: str, text: str) -> None:
+    check_refused({"STREAMD_SERVER__BIND": bind}, "server.bind", text, folder)
+
+
+def test_an_address_in_use_passes_since_the_server_itself_may_use_it() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        environ = {"STREAMD_SERVER__BIND": f"127.0.0.1:{taken.getsockname()[1]}"}
+        assert run("config", "check", environ=environ).exit_code == 0
+        result = run("serve", environ={**environ, "STREAMD_STORE__URL": "memory:"})
+    assert result.exit_code == 2
+    assert "server.bind: cannot listen on 127.0.0.1" in result.stderr
+    assert "Address already in use" in result.stderr
+
+
+# --- the store ------------------------------------------------------------------------------------------
+
+
+def text_file(folder: Path) -> None:
+    (folder / "store.db").write_text("this is no database" * 100)
+
+
+def directory(folder: Path) -> None:
+    (folder / "store.db").mkdir()
+
+
+def pipe(folder: Path) -> None:
+    os.mkfifo(folder / "store.db")
+
+
+def newer_version(folder: Path) -> None:
+    _with_versions(folder, 99)
+
+
+def unreadable_version(folder: Path) -> None:
+    _with_versions(folder, "many")
+
+
+def negative_version(folder: Path) -> None:
+    _with_versions(folder, -1)
+
+
+def _with_versions(folder: Path, version: Any) -> None:
+    connection = apsw.Connection(str(folder / "store.db"))
+    connection.execute("CREATE TABLE migrations (component TEXT PRIMARY KEY, version NOT NULL)")
+    connection.execute("INSERT INTO migrations VALUES ('tasks', ?)", (version,))
+    connection.close()
+
+
+def other_tables(folder: Path) -> None:
+    connection = apsw.Connection(str(folder / "store.db"))
+    connection.execute("CREATE TABLE migrations (id INTEGER, app TEXT)")
+    connection.close()
+
+
+def damaged(folder: Path) -> None:
+    _with_versions(folder, 1)
+    with (folder / "store.db").open("r+b") as file:
+        file.seek(100)
+        file.write(b"\xff" * 2000)
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (text_file, "it is no SQLite database"),
+        (directory, "it is not a regular file"),
+        (pipe, "it is not a regular file"),
+        (newer_version, "made by a newer streamd"),
+        (unreadable_version, "the version of the tables of tasks is unreadable: 'many'"),
+        (negative_version, "the version of the tables of tasks is unreadable: -1"),
+        (other_tables, "no such column"),
+        (damaged, "it is damaged"),
+    ],
+)
+def test_a_store(folder: Path, make: Callable[[Path], None], text: str) -> None:
+    make(folder)
+    check_refused({"STREAMD_STORE__URL": f"sqlite:{folder}/store.db"}, "store.url: ", text, folder)
+
+
+def test_a_store_in_a_folder_that_does_not_exist(folder: Path) -> None:
+    environ = {"STREAMD_STORE__URL": f"sqlite:{folder}/missing/store.db"}
+    check_refused(environ, "store.url: ", "there is no folder", folder)
+    (folder / "file").touch()
+    environ = {"STREAMD_STORE__URL": f"sqlite:{folder}/file/store.db"}
+    check_refused(environ, "store.url: ", "there is no folder", folder)
+
+
+def test_a_store_in_use_passes_and_is_not_disturbed(folder: Path) -> None:
+    path = folder / "store.db"
+    connection = apsw.Connection(str(path))
+    connection.pragma("locking_mode", "EXCLUSIVE")
+    connection.pragma("journal_mode", "WAL")
+    connection.execute("CREATE TABLE mine (n)")
+    result = run("config", "check", environ={"STREAMD_STORE__URL": f"sqlite:{path}"})
+    connection.execute("INSERT INTO mine VALUES (1)")
+    connection.close()
+    assert result.exit_code == 0, result.output
+
+
+def test_the_default_store_is_not_created(folder: Path) -> None:
+    assert run("config", "check").exit_code == 0
+    assert not list((folder / "work").iterdir())
+    (folder / "work" / "streamd.db").write_text("this is no database" * 100)
+    check_refused({}, "store.url: streamd.db", "it is no SQLite database", folder)
+
+
+# --- values ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("purchase_orders.default_currency", "EURO"),
+        ("purchase_orders.merchant_currencies", "acme=EURO"),
+        ("purchase_orders.merchant_currencies", "acme=EUR,acme=USD"),
+        ("purchase_orders.default_merchant", "a/b"),
+        ("purchase_orders.sync_url", "shop.example"),
+        ("purchase_orders.sync_token", "with space"),
+        ("text.url", "ftp://x"),
+        ("text.url", "http://x:port"),
+        ("text.api_key", "with space"),
+        ("log.url", "redis:"),
+        ("store.url", "postgres:"),
+        ("connections.max_connections", "10000000"),
+        ("connections.max_per_user", "1"),
+        ("logging.level", "loud"),
+        ("demo.follow_topic", "{nothing}"),
+    ],
+)
+def test_a_value(folder: Path, setting: str, value: str) -> None:
+    check_refused({"STREAMD_" + setting.replace(".", "__").upper(): value}, setting, setting, folder)
+
+
+def test_contradictory_settings(folder: Path) -> None:
+    environ = {"STREAMD_TEXT__URL": "https://api.example/v1"}
+    check_refused(environ, "text.url", "set text.model", folder)
+    check_refused({"STREAMD_SERVER__CERTFILE": "x"}, "server.certfile", "set server.keyfile", folder)
+    environ = {"STREAMD_POLL__MAX_WAIT_SECONDS": "1"}
+    check_refused(environ, "tuning.poll.wait_seconds", "must not be more than poll.max_wait_seconds", folder)
+
+
+def test_all_mistakes_are_reported_at_once_a_line_each(folder: Path) -> None:
+    environ = {
+        "STREAMD_SERVER__DRAIN_SECONDS": "soon",
+        "STREAMD_SERVER__BIND": "192.0.2.1:80",
+        "STREAMD_SERVER__CERTFILE": "gone.pem",
+        "STREAMD_SERVER__KEYFILE": "gone.key",
+        "STREAMD_STORE__URL": "sqlite:/missing/folder/db",
+        "STREAMD_RESEARCH__AREAS_FILE": "gone.toml",
+        "STREAMD_STRATEGY__CONTENT_FILE": "gone.toml",
+        "STREAMD_PURCHASE_ORDERS__DEFAULT_CURRENCY": "EURO",
+        "STREAMD_CONNECTIONS__MAX_CONNECTIONS": "10000000",
+        "STREAMD_NO__SETTING": "1",
+    }
+    result = run("config", "check", environ=environ)
+    assert result.exit_code == 2
+    lines = result.stderr.splitlines()[1:]
+    assert len(lines) == len(environ)
+    for variable in environ:
+        setting = variable.removeprefix("STREAMD_").lower().replace("__", ".")
+        assert any(line.startswith(setting) for line in lines), setting
+    assert run("serve", environ=environ).stderr.splitlines()[1:] == lines
