@@ -26,7 +26,7 @@ class FollowedTask:
     kind: str = ""
     status: str = "pending"
     progress: float = 0.0  # 0 to 100; never falls
-    stage: str = ""
+    step_name: str = ""
     message: str = ""
     steps: dict[str, StepState] = attrs.field(factory=dict)  # by name, in their order
     eta_seconds: float | None = None  # at `eta_at`
@@ -48,10 +48,10 @@ class FollowedTask:
         """
         if not (self.ended and task.status == self.status):
             # Otherwise the last message has the same content in the words of its kind.
-            self.stage, self.message = task.stage, task.message
+            self.step_name, self.message = task.step_name, task.message
         self.id, self.kind, self.status, self.error = task.id, task.kind, task.status, task.error
         self.progress = max(self.progress, min(task.progress, 100.0))
-        self.steps = {step.name: step for step in task.steps}
+        self.steps = {step.name: step for step in task.step_list}
         self._take_eta(task.eta_seconds, now)
 
     def take_message(self, data: str, now: float) -> str:
@@ -73,7 +73,7 @@ class FollowedTask:
         progress = _number(fields, "progress")
         if progress is not None:
             self.progress = max(self.progress, min(progress, 100.0))
-        self.stage = _text(fields, "stage") or _text(fields, "step") or self.stage
+        self.step_name = _step_name(fields) or self.step_name
         self.message = _text(fields, "message") or self.message
         if "eta_seconds" in fields:
             self._take_eta(_number(fields, "eta_seconds"), now)
@@ -95,7 +95,10 @@ class FollowedTask:
         if self.error is not None and self.status != "completed":
             code = f" ({self.error.code})" if self.error.code else ""
             return one_line(self.error.detail + code)
-        return doing(self.stage, self.message)
+        if self.ended:
+            return one_line(self.message)
+        number = next((n for n, name in enumerate(self.steps, 1) if name == self.step_name), None)
+        return doing(number, self.step_name, len(self.steps), self.message)
 
     def line(self, now: float) -> str:
         """Return the state on one line, without the note."""
@@ -109,21 +112,20 @@ class FollowedTask:
         self.eta_seconds, self.eta_at = seconds, now
 
     def _take_steps(self, fields: Mapping[str, Any]) -> None:
-        if "steps" in fields:
+        if "step_list" in fields:
             try:
-                steps = msgspec.convert(fields["steps"], tuple[StepState, ...])
+                steps = msgspec.convert(fields["step_list"], tuple[StepState, ...])
             except msgspec.ValidationError:
                 return
             self.steps = {step.name: step for step in steps}
-        name, status = _text(fields, "step"), _text(fields, "step_status")
+        name, status = _step_name(fields), _text(fields, "step_status")
         if name and status:
-            progress = _number(fields, "step_progress")
             self.steps[name] = StepState(
                 name,
-                status,
-                progress if progress is not None else 0.0,
-                _text(fields, "message"),
-                _text(fields, "step_error"),
+                status=status,
+                progress=_number(fields, "step_progress") or 0.0,
+                message=_text(fields, "message"),
+                error=_text(fields, "step_error"),
             )
 
     def _take_note(self, fields: Mapping[str, Any]) -> None:
@@ -143,6 +145,10 @@ class FollowedTask:
 def _text(fields: Mapping[str, Any], name: str) -> str:
     value = fields.get(name)
     return value if isinstance(value, str) else ""
+
+
+def _step_name(fields: Mapping[str, Any]) -> str:
+    return _text(fields, "step_name") or _text(fields, "stage")  # the word of the brand monitor
 
 
 def _number(fields: Mapping[str, Any], name: str) -> float | None:

@@ -62,9 +62,13 @@ def seconds_between(earlier: str | None, later: str | None) -> float | None:
         return None
 
 
-def doing(stage: str, message: str) -> str:
-    """Return the current step and its message on one line."""
-    return one_line(": ".join(part for part in (stage, message) if part))
+def doing(step: int | None, step_name: str, steps: int, message: str) -> str:
+    """Return the current step and its message on one line, such as ``2/3 write: half of it``."""
+    return one_line(": ".join(part for part in (_position(step, step_name, steps, "/"), message) if part))
+
+
+def _position(step: int | None, step_name: str, steps: int, of: str) -> str:
+    return step_name if step is None or step > steps else f"{step}{of}{steps} {step_name}"
 
 
 # --- ls ---------------------------------------------------------------------------------------------
@@ -110,7 +114,9 @@ def table(tasks: Sequence[TaskState], now: datetime) -> Table:
 def _doing(task: TaskState) -> str:
     if task.error is not None:
         return one_line(task.error.detail)
-    return doing(task.stage, task.message)
+    if task.ended:
+        return one_line(task.message)
+    return doing(task.step, task.step_name, task.steps, task.message)
 
 
 def _pad(text: str, width: int) -> str:
@@ -134,7 +140,7 @@ def description(task: TaskState, result: Any = msgspec.UNSET) -> str:
         "owner": task.owner,
         "status": task.status,
         "progress": percent(task.progress).strip(),
-        "stage": task.stage,
+        "step": _position(task.step, task.step_name, task.steps, " of "),
         "message": task.message,
         "error": f"{task.error.detail} ({task.error.code})" if task.error else None,
         "left": eta,
@@ -148,10 +154,10 @@ def description(task: TaskState, result: Any = msgspec.UNSET) -> str:
         "version": str(task.version),
     }
     lines = [f"{name:<9} {one_line(value)}" for name, value in named.items() if value]
-    if task.steps:
+    if task.step_list:
         lines += ["", "steps"]
-        width = max(cell_len(one_line(step.name)) for step in task.steps)
-        for step in task.steps:
+        width = max(cell_len(one_line(step.name)) for step in task.step_list)
+        for step in task.step_list:
             name = _pad(one_line(step.name), width)
             said = one_line(step.error or step.message)
             lines.append(f"  {one_line(step.status):<9} {percent(step.progress)}  {name}  {said}".rstrip())

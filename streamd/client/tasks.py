@@ -27,8 +27,10 @@ class StepState(msgspec.Struct, frozen=True):
     """A step of a task."""
 
     name: str
+    step: int | None = None  # its number, from 1
     status: str = "pending"
     progress: float = 0.0  # 0 to 100
+    weight: float = 1.0  # its share of the task's progress
     message: str = ""
     error: str = ""
 
@@ -47,10 +49,12 @@ class TaskState(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     status: str
     owner: str = ""
-    progress: float = 0.0  # 0 to 100
-    stage: str = ""
+    progress: float = 0.0  # 0 to 100; 100 only if it is completed
+    step: int | None = None  # number of the current step, from 1; None before any, and for another name
+    step_name: str = ""
+    steps: int = 0  # how many there are
     message: str = ""
-    steps: tuple[StepState, ...] = ()
+    step_list: tuple[StepState, ...] = ()
     details: dict[str, Any] = {}
     eta_seconds: float | None = None
     error: TaskFailure | None = None

@@ -1,11 +1,12 @@
 """The structs of requests and responses as ``/openapi.json`` shows them.
 
 A struct describes a JSON body. A struct whose body has other media types says so in a classmethod
-``__media_types__``, which returns the types of the body by media type. The OpenAPI component of a class has
-the class's name without the suffix ``Schema``, which sets a struct apart from the class that it shows.
+``__media_types__``, which returns the types of the body by media type; one whose body may be left out has the
+class variable ``body_required``. The OpenAPI component of a class has the class's name without the suffix
+``Schema``, which sets a struct apart from the class that it shows.
 """
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
@@ -36,6 +37,21 @@ Retry = Annotated[int, Meta(description="Reconnection delay for clients (ms).")]
 Time = Annotated[str, Meta(description="RFC 3339, in UTC.")]
 
 Status = Literal["pending", "running", "completed", "failed", "cancelled"]
+
+StepNumber = Annotated[
+    Annotated[int, Meta(ge=1)] | None,
+    Meta(description="Number of the current step, from 1; null before any, and for another name."),
+]
+StepName = Annotated[str, Meta(description="Name of the current step; empty before any.")]
+StepCount = Annotated[int, Meta(ge=0, description="How many steps there are.")]
+TaskPercent = Annotated[
+    float, Meta(ge=0, le=100, description="Never falls; 100 only if the task is completed.")
+]
+TaskMessage = Annotated[str, Meta(description="A sentence for people; the last one tells how it ended.")]
+EtaSeconds = Annotated[
+    float | None,
+    Meta(description="Estimated time to the end (s), at most the time to the deadline; null if unknown."),
+]
 
 
 # --- requests ---------------------------------------------------------------------------------
@@ -122,6 +138,14 @@ class NewStep(Struct, forbid_unknown_fields=True):
 
     name: str
     weight: Annotated[float, Meta(description="Its share of the task's progress.")] = 1.0
+
+
+class CancelSchema(Struct, forbid_unknown_fields=True):
+    """The reason for a cancellation, which becomes the last message of the task. The body may be empty."""
+
+    message: Annotated[str | None, Meta(description="A sentence of at most 2000 characters.")] = None
+
+    body_required: ClassVar[bool] = False
 
 
 class TasksQuery(Struct):
@@ -282,6 +306,7 @@ class MetricsText(Struct):
 class StepSchema(Struct):
     """One part of a task."""
 
+    step: Annotated[int, Meta(ge=1, description="Its number, from 1.")]
     name: str
     status: Literal["pending", "running", "completed", "failed", "skipped"]
     progress: float
@@ -304,14 +329,16 @@ class TaskSchema(Struct):
     kind: str
     owner: str
     status: Status
-    progress: Annotated[float, Meta(description="0 to 100; never falls.")]
-    stage: str
-    message: str
-    steps: list[StepSchema]
+    progress: TaskPercent
+    step: StepNumber
+    step_name: StepName
+    steps: StepCount
+    message: TaskMessage
+    step_list: list[StepSchema]
     details: Annotated[
         dict[str, Any], Meta(description="The newest value of each additional field of its messages.")
     ]
-    eta_seconds: float | None
+    eta_seconds: EtaSeconds
     error: TaskErrorSchema | None
     worker: Annotated[str, Meta(description="Empty for none, and for one inside the server.")]
     created_at: str
@@ -337,13 +364,14 @@ class SnapshotSchema(Struct, kw_only=True):
     taskId: str  # noqa: N815 - the spelling of the messages
     version: int
     status: Status
-    step: str
-    stage: str
-    progress: Annotated[float, Meta(description="0 to 100; never decreases.")]
-    message: str
-    eta_seconds: float | None
+    step: StepNumber
+    step_name: StepName
+    steps: StepCount
+    progress: TaskPercent
+    message: TaskMessage
+    eta_seconds: EtaSeconds
     timestamp: Time
-    steps: list[StepSchema]
+    step_list: list[StepSchema]
     text: Annotated[str, Meta(description="The text so far.")]
     deadline: Time
     created_at: Time

@@ -6,8 +6,7 @@ from quart import request
 from quart.utils import encode_headers
 
 from ..connections import Group
-from ..tasks import Task, topic_of
-from ..tasks.messages import as_number
+from ..tasks import Task, as_percent, topic_of
 from ..tasks.stream import Opening, TaskSource, open_task
 from ..transports import open_stream
 from ..transports.asgi import Scope, Send
@@ -55,7 +54,7 @@ def task_headers(task: Task) -> dict[str, str]:
     """Build the headers ``Task-Status``, ``Task-Progress`` and ``ETag`` (the task's version)."""
     return {
         "Task-Status": task.status.value,
-        "Task-Progress": str(as_number(task.progress)),
+        "Task-Progress": str(as_percent(task.progress)),
         "ETag": f'"{task.version}"',
     }
 

@@ -229,14 +229,14 @@ class TaskEngine:
             self._offered.set()
         return task
 
-    def completion(self, result: Any, *, message: str | None = None) -> Completion:
+    def completion(self, result: Any, *, message: str = "") -> Completion:
         """Build the operation that completes a task with a result.
 
         The result is encoded when the operation is applied, so that a report needs one store call.
 
         Args:
             result: a JSON value.
-            message: the task's last message; None keeps the one before.
+            message: the task's last message; blank for the one of its kind.
 
         Raises:
             InvalidField, TooLarge: (from the operation) the result is no JSON value, or exceeds a limit.
@@ -252,7 +252,10 @@ class TaskEngine:
             fits = len(raw) <= settings.max_event_result_bytes
             shown = msgspec.json.decode(raw) if fits else operations.UNSHOWN
             stored = zlib.compress(raw) if compress else raw
-            return operations.complete(task, now, result=stored, message=message, shown_result=shown)
+            said = message
+            if known is not None and not said.strip():
+                said = known.completion_message
+            return operations.complete(task, now, result=stored, message=said, shown_result=shown)
 
         return complete
 

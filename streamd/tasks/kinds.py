@@ -7,6 +7,7 @@ import attrs
 
 from .messages import standard
 from .model import Message, Publication, Task
+from .operations import COMPLETED_MESSAGE
 from .progress import Progress
 
 Work = Callable[[Progress], Awaitable[Any]]
@@ -50,6 +51,7 @@ class Kind:
         max_input_bytes: maximum size of a task's input as JSON (bytes); None for
             ``tuning.tasks.max_input_bytes``.
         compress_results: store results compressed; None for ``tasks.compress_results``.
+        completion_message: the last message of a completed task, unless its worker has one of its own.
         present: builds the events that publish a change.
         event_types: the event types of the kind's streams, by the standard type that each replaces. Messages
             that ``present`` did not build have them too, so that clients receive no other types.
@@ -65,6 +67,7 @@ class Kind:
     max_kept: int | None = None
     max_input_bytes: int | None = None
     compress_results: bool | None = None
+    completion_message: str = COMPLETED_MESSAGE
     present: Present = standard
     event_types: Mapping[str, str] = attrs.field(factory=dict)
     ended: Ended | None = None

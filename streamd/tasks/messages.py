@@ -3,8 +3,22 @@
 The standard message is an SSE event of type ``progress``, ``complete``, ``error``, ``educational`` or
 ``status``. Its data always has the same fields, followed by the program's further fields. A kind may present
 its messages in another shape (:attr:`.kinds.Kind.present`).
+
+=================  ============================================================================
+``step``           number of the current step, from 1; null before any step, and for a name that
+                   the work chose and that is no step
+``step_name``      its name; empty before any step
+``steps``          the number of steps
+``progress``       0 to 100, with one decimal, rounded down; 100 only in the message ``complete``
+``message``        a sentence for people; the last one tells how the task ended
+``eta_seconds``    estimated time from ``timestamp`` to the end (s); null if unknown
+=================  ============================================================================
+
+A message about one step has that step's number and name, and ``step_status``, ``step_progress`` and, if it
+failed, ``step_error``. A snapshot and a task as JSON have all steps in ``step_list``.
 """
 
+import math
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -18,20 +32,23 @@ ERROR: Final = "error"
 EDUCATIONAL: Final = "educational"
 STATUS: Final = "status"
 
+_FLOAT_ERROR: Final = 1e-6  # of ten times a percentage: far more than the errors of sums and products
+
 RESERVED_FIELDS: Final = frozenset(
     {
         "taskId",
         "version",
         "status",
         "step",
-        "stage",
+        "step_name",
+        "steps",
         "progress",
         "message",
         "eta_seconds",
         "timestamp",
         "snapshot",
         "kind",
-        "steps",
+        "step_list",
         "text",
         "deadline",
         "created_at",
@@ -63,7 +80,13 @@ def make_message(task: Task, type: str, /, **fields: Any) -> Message:
 
 
 def message_of(
-    task: Task, type: str, cause: Cause, fields: Mapping[str, Any], steps: tuple[Step, ...] = ()
+    task: Task,
+    type: str,
+    cause: Cause,
+    fields: Mapping[str, Any],
+    steps: tuple[Step, ...] = (),
+    *,
+    step: str | None = None,
 ) -> Message:
     """Build the standard message of one operation.
 
@@ -73,14 +96,14 @@ def message_of(
         cause: the operation.
         fields: further fields; none has the name of a standard one.
         steps: the steps that the operation changed.
+        step: name of the step that the message is about; None for the current one.
     """
     data: dict[str, Any] = {
         "taskId": task.id,
         "version": task.version,
         "status": task.status.value,
-        "step": task.step,
-        "stage": task.step,
-        "progress": as_number(task.progress),
+        **_position(task, task.step if step is None else step),
+        "progress": as_percent(task.progress),
         "message": task.message,
         "eta_seconds": task.eta_seconds,
         "timestamp": format_time(task.updated_at),
@@ -96,10 +119,11 @@ def make_snapshot(task: Task, text: str) -> Message:
         text: the whole text that the task has streamed so far.
     """
     fields = {
-        **task.details,
+        # A task of an earlier version may have details whose names are reserved now.
+        **{name: value for name, value in task.details.items() if name not in RESERVED_FIELDS},
         "snapshot": True,
         "kind": task.kind,
-        "steps": [step_fields(step) for step in task.steps],
+        "step_list": step_list(task),
         "text": text,
         "deadline": format_time(task.deadline),
         "created_at": format_time(task.created_at),
@@ -111,16 +135,24 @@ def make_snapshot(task: Task, text: str) -> Message:
     return message_of(task, STATUS, Cause.SNAPSHOT, fields)
 
 
-def step_fields(step: Step) -> dict[str, Any]:
-    """Build the JSON fields of a step."""
-    return {
-        "name": step.name,
-        "status": step.status.value,
-        "progress": as_number(step.progress),
-        "weight": as_number(step.weight),
-        "message": step.message,
-        "error": step.error,
-    }
+def step_list(task: Task) -> list[dict[str, Any]]:
+    """Build the JSON fields of all steps of a task, in their order."""
+    return [
+        {
+            "step": number,
+            "name": step.name,
+            "status": step.status.value,
+            "progress": as_percent(step.progress),
+            "weight": int(step.weight) if step.weight.is_integer() else step.weight,
+            "message": step.message,
+            "error": step.error,
+        }
+        for number, step in enumerate(task.steps, 1)
+    ]
+
+
+def _position(task: Task, name: str) -> dict[str, Any]:
+    return {"step": task.number_of(name), "step_name": name, "steps": len(task.steps)}
 
 
 def task_fields(task: Task) -> dict[str, Any]:
@@ -130,10 +162,10 @@ def task_fields(task: Task) -> dict[str, Any]:
         "kind": task.kind,
         "owner": task.owner,
         "status": task.status.value,
-        "progress": as_number(task.progress),
-        "stage": task.step,
+        "progress": as_percent(task.progress),
+        **_position(task, task.step),
         "message": task.message,
-        "steps": [step_fields(step) for step in task.steps],
+        "step_list": step_list(task),
         "details": task.details,
         "eta_seconds": task.eta_seconds,
         "error": {"code": task.error.code, "detail": task.error.detail} if task.error else None,
@@ -153,10 +185,15 @@ def standard(task: Task, message: Message) -> tuple[Publication, ...]:
     return (Publication((task.topic,), message),)
 
 
-def as_number(value: float) -> float:
-    """Round to one decimal, and to an integer where that is exact."""
-    rounded = round(value, 1)
-    return int(rounded) if rounded.is_integer() else rounded
+def as_percent(value: float) -> float:
+    """Round a percentage down to one decimal, and to an integer where that is exact.
+
+    Nothing below 100 is shown as 100. A sum such as 28.999999999999996 is shown as 29.
+    """
+    tenths = math.floor(10 * value + _FLOAT_ERROR)
+    if value < 100:
+        tenths = min(tenths, 999)
+    return tenths // 10 if tenths % 10 == 0 else tenths / 10
 
 
 def format_optional(moment: datetime | None) -> str | None:

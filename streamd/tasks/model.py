@@ -70,12 +70,13 @@ class Task:
     kind: str
     owner: str = ""  # chosen by the creator; empty for none
     status: Status = Status.PENDING
-    progress: float = 0.0  # 0 to 100; never falls
+    progress: float = 0.0  # 0 to 100; never falls; 100 only when it is completed
     step: str = ""  # name of the current step, or another name that the work chose
     message: str = ""  # the newest message, a sentence for people
     steps: tuple[Step, ...] = ()
     details: dict[str, Any] = attrs.field(factory=dict)  # newest value of each further field of its messages
-    eta_seconds: float | None = None  # at the average rate so far, as of the last progress
+    eta_seconds: float | None = None  # estimated time from `updated_at` to the end; 0 once it is completed
+    eta: datetime | None = None  # estimated end in steady time, at the average rate up to the last progress
     error: TaskError | None = None
     created_at: datetime
     started_at: datetime | None = None
@@ -133,6 +134,10 @@ class Task:
     def find_step(self, name: str) -> Step | None:
         """Return the step of a name; None if there is none."""
         return next((step for step in self.steps if step.name == name), None)
+
+    def number_of(self, name: str) -> int | None:
+        """Return the number of the step of a name, from 1; None if there is none."""
+        return next((number for number, step in enumerate(self.steps, 1) if step.name == name), None)
 
 
 def topic_of(task_id: str) -> str:

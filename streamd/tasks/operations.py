@@ -14,7 +14,7 @@ import msgspec
 
 from ..characters import check_text
 from ..errors import InvalidField, InvalidTransition
-from .messages import COMPLETE, EDUCATIONAL, ERROR, PROGRESS, RESERVED_FIELDS, STATUS, as_number, message_of
+from .messages import COMPLETE, EDUCATIONAL, ERROR, PROGRESS, RESERVED_FIELDS, STATUS, as_percent, message_of
 from .model import Cause, Change, Step, StepPlan, Task, TaskError
 from .states import (
     STEP_ENDS,
@@ -40,9 +40,19 @@ STALLED: Final = "stalled"
 TIMEOUT: Final = "timeout"
 INTERNAL: Final = "internal"
 
-_STEPS_PERCENT_MAX: Final = 99.0  # 100 is left for the end of the task, because steps may still be added
+COMPLETED_MESSAGE: Final = "The task is complete"
+"""The last message of a completed task whose kind and worker have none of their own."""
+
+_FAILED_MESSAGE: Final = "The task failed"
+_CANCELLED_MESSAGE: Final = "The task was cancelled"
+_STEP_FAILED_MESSAGE: Final = "The step failed"
+
+_WORKING_PERCENT_MAX: Final = 99.9  # 100 means completed, whatever the work reports before
+_STEPS_PERCENT_MAX: Final = 99.0  # of steps alone: more of them may still be added
 _MESSAGE_CHARS_MAX: Final = 2000  # of a message, step name or error: a sentence for people, not a document
 _WEIGHT_MAX: Final = 1_000_000  # keeps the sum of weights far from the limits of a float
+_DONE: Final = (StepStatus.COMPLETED, StepStatus.SKIPPED)
+_TENTH: Final = timedelta(seconds=0.1)
 
 
 def fit(sentence: str) -> str:
@@ -125,11 +135,12 @@ def update(
     if type not in UPDATE_TYPES:
         raise InvalidField(f"type must be one of {', '.join(UPDATE_TYPES)}; got {type!r}", field="type")
     fields = _copy_fields(fields)
+    reached = 0.0 if progress is None else min(_check_percent(progress), _WORKING_PERCENT_MAX)
     changed = _next_version(
         task,
         now,
-        progress=max(task.progress, _check_percent(progress)) if progress is not None else task.progress,
-        step=task.step if step is None else _check_sentence(step, "stage"),
+        progress=max(task.progress, reached),
+        step=task.step if step is None else _check_sentence(step, "step_name"),
         message=task.message if message is None else _check_sentence(message, "message"),
         details={**task.details, **fields} if fields else task.details,
         text_bytes=task.text_bytes + _count_bytes(text),
@@ -154,7 +165,7 @@ def renew_lease(task: Task, until: datetime) -> Change:
 
 
 def complete(
-    task: Task, now: datetime, *, result: bytes, message: str | None = None, shown_result: Any = UNSHOWN
+    task: Task, now: datetime, *, result: bytes, message: str = "", shown_result: Any = UNSHOWN
 ) -> Change:
     """Complete a running task.
 
@@ -162,7 +173,7 @@ def complete(
         task: the task.
         now: steady time.
         result: the result to store.
-        message: the last message; None keeps the one before.
+        message: the last message; blank for :data:`COMPLETED_MESSAGE`.
         shown_result: the result for the message, a JSON value; ``UNSHOWN`` leaves it to be fetched.
 
     Raises:
@@ -174,8 +185,7 @@ def complete(
         now,
         TaskEvent.COMPLETE,
         progress=100.0,
-        eta_seconds=0.0,
-        message=task.message if message is None else _check_sentence(message, "message"),
+        message=_sentence(message, "message", COMPLETED_MESSAGE),
         has_result=True,
     )
     fields = {} if shown_result is UNSHOWN else {"result": shown_result}
@@ -184,24 +194,24 @@ def complete(
 
 
 def fail(task: Task, now: datetime, *, code: str, detail: str) -> Change:
-    """Fail an unfinished task.
+    """Fail an unfinished task; the detail is its last message.
 
     Raises:
         InvalidTransition: the task has ended.
         InvalidField: the detail is invalid.
     """
-    error = TaskError(code, _check_sentence(detail, "error"))
+    error = TaskError(code, _sentence(detail, "error", _FAILED_MESSAGE))
     return _end_with_error(task, now, TaskEvent.FAIL, Cause.FAILED, error)
 
 
 def cancel(task: Task, now: datetime, *, detail: str = "") -> Change:
-    """Cancel an unfinished task.
+    """Cancel an unfinished task; the detail is its last message.
 
     Raises:
         InvalidTransition: the task has ended.
         InvalidField: the detail is invalid.
     """
-    error = TaskError(CANCELLED, _check_sentence(detail, "message") or "it was cancelled")
+    error = TaskError(CANCELLED, _sentence(detail, "message", _CANCELLED_MESSAGE))
     return _end_with_error(task, now, TaskEvent.CANCEL, Cause.CANCELLED, error)
 
 
@@ -267,7 +277,10 @@ def end_step(
     error: str = "",
     fields: Mapping[str, Any] | None = None,
 ) -> Change:
-    """End a step as completed, failed or skipped; each of them counts as done in the task's progress.
+    """End a step as completed, failed or skipped.
+
+    A completed or skipped step counts as done in the task's progress, a failed one with the progress that it
+    had reached.
 
     Raises:
         InvalidTransition: the task is not running, or the step cannot end with this status.
@@ -281,7 +294,7 @@ def end_step(
         status=next_step_status(name, step.status, STEP_ENDS[status]),
         progress=100.0 if status is StepStatus.COMPLETED else step.progress,
         message=step.message if message is None else _check_sentence(message, "message"),
-        error=_check_sentence(error, "error"),
+        error=_sentence(error, "error", _STEP_FAILED_MESSAGE if status is StepStatus.FAILED else ""),
     )
     return _with_step(task, now, step, Cause.STEP_ENDED, fields)
 
@@ -289,7 +302,7 @@ def end_step(
 def roll_up(steps: Sequence[Step]) -> float:
     """Return the progress of a task from that of its steps, by their weights."""
     total = sum(step.weight for step in steps)
-    done = sum(step.weight * (100.0 if step.status.ended else step.progress) for step in steps)
+    done = sum(step.weight * (100.0 if step.status in _DONE else step.progress) for step in steps)
     return min(_STEPS_PERCENT_MAX, done / total) if total else 0.0
 
 
@@ -304,10 +317,29 @@ def _stamp(task: Task, now: datetime) -> datetime:
 def _next_version(task: Task, now: datetime, **changes: Any) -> Task:
     changed = attrs.evolve(task, version=task.version + 1, updated_at=_stamp(task, now), **changes)
     if changed.progress > task.progress and changed.started_at is not None:
-        elapsed = changed.running_seconds(now)
-        remaining = (100.0 - changed.progress) / changed.progress
-        changed = attrs.evolve(changed, eta_seconds=round(max(0.0, elapsed) * remaining, 1))
-    return changed
+        changed = attrs.evolve(changed, eta=_estimate_end(changed, now))
+    return attrs.evolve(changed, eta_seconds=_eta_seconds(changed, now))
+
+
+def _estimate_end(task: Task, now: datetime) -> datetime | None:
+    """Estimate the end of a task in steady time, at its average rate so far, but not after its deadline."""
+    elapsed_seconds = task.running_seconds(now)
+    if elapsed_seconds <= 0:
+        return None  # the rate is unknown
+    left_seconds = elapsed_seconds * (100.0 - task.progress) / task.progress
+    return now + timedelta(seconds=min(left_seconds, (task.deadline - task.at(now)).total_seconds()))
+
+
+def _eta_seconds(task: Task, now: datetime) -> float | None:
+    """Return the estimated time to the end in tenths (s): more than 0, and at most the time to the deadline.
+
+    None if it is unknown: before any progress, and after the estimate has passed.
+    """
+    if task.eta is None:
+        return None
+    # The estimate is rounded up, its bound down.
+    tenths = min(-((now - task.eta) // _TENTH), (task.deadline - task.updated_at) // _TENTH)
+    return tenths / 10 if tenths > 0 else None
 
 
 def _end(task: Task, now: datetime, event: TaskEvent, *, step_error: str = "", **changes: Any) -> Task:
@@ -315,7 +347,8 @@ def _end(task: Task, now: datetime, event: TaskEvent, *, step_error: str = "", *
     status = next_status(task.status, event)
     steps = tuple(_end_running_step(step, STEP_EVENT_AT_END[event], step_error) for step in task.steps)
     ended = _next_version(task, now, status=status, steps=steps, ended_at=_stamp(task, now), **changes)
-    return attrs.evolve(ended, lease="", lease_until=None)
+    eta_seconds = 0.0 if event is TaskEvent.COMPLETE else None
+    return attrs.evolve(ended, lease="", lease_until=None, eta=None, eta_seconds=eta_seconds)
 
 
 def _end_running_step(step: Step, event: StepEvent, error: str) -> Step:
@@ -327,9 +360,7 @@ def _end_running_step(step: Step, event: StepEvent, error: str) -> Step:
 
 
 def _end_with_error(task: Task, now: datetime, event: TaskEvent, cause: Cause, error: TaskError) -> Change:
-    ended = _end(
-        task, now, event, step_error=error.detail, error=error, eta_seconds=None, message=error.detail
-    )
+    ended = _end(task, now, event, step_error=error.detail, error=error, message=error.detail)
     fields = {"error": error.detail, "code": error.code}
     return Change(task=ended, message=message_of(ended, ERROR, cause, fields, _steps_that_ended(task, ended)))
 
@@ -363,12 +394,11 @@ def _with_step(
         message=step.error or step.message or task.message,
         details={**task.details, **fields} if fields else task.details,
     )
-    shown = {"step_status": step.status.value}
+    shown: dict[str, Any] = {"step_status": step.status.value, "step_progress": as_percent(step.progress)}
     if step.error:
         shown["step_error"] = step.error
-    message = message_of(changed, PROGRESS, cause, shown | fields, (step,))
     # The message is about this step, even if the task's current step is a parallel one.
-    message.data.update(step=step.name, stage=step.name, step_progress=as_number(step.progress))
+    message = message_of(changed, PROGRESS, cause, shown | fields, (step,), step=step.name)
     return Change(task=changed, message=message)
 
 
@@ -406,6 +436,12 @@ def _count_bytes(text: str, field: str = "text") -> int:
         return len(text.encode())
     except UnicodeEncodeError:
         raise InvalidField(f"{field} contains characters that UTF-8 cannot encode", field=field) from None
+
+
+def _sentence(value: str, field: str, default: str) -> str:
+    """Check a sentence, and replace a blank one by a default."""
+    checked = _check_sentence(value, field)
+    return checked if checked.strip() else default
 
 
 def _check_sentence(value: str, field: str) -> str:

@@ -50,6 +50,7 @@ class Progress:
 
     Attributes:
         task: the task after the last call.
+        completion_message: the message with which the task completes; blank for the one of its kind.
         raw_input: the task's input, JSON, for work that decodes a large input in a worker thread.
     """
 
@@ -57,6 +58,7 @@ class Progress:
         self, task: Task, perform: Perform, now: Callable[[], datetime], raw_input: bytes = b"null"
     ) -> None:
         self.task = task
+        self.completion_message = ""
         self._perform_on_task = perform
         self._now = now
         self.raw_input: Final = raw_input
@@ -93,8 +95,10 @@ class Progress:
         """Publish the progress of the work.
 
         Args:
-            progress: 0 to 100; progress never falls, so a smaller value than before changes nothing.
-            step: the name of what is being done, without starting a step.
+            progress: 0 to 100; progress never falls, so a smaller value than before changes nothing. A value
+                above 99.9 counts as 99.9, because 100 means completed.
+            step: the name of what is being done, without starting a step. The message has the number of the
+                step of that name; null if there is none.
             message: a sentence for people.
             text: appended to the task's text; published as ``text_delta``.
             type: ``progress``, ``educational`` or ``status``.
@@ -117,6 +121,14 @@ class Progress:
                 fields=fields,
             )
         )
+
+    def complete(self, message: str) -> None:
+        """Set the message with which the task completes, when its work returns the result.
+
+        Args:
+            message: a sentence for people that tells how the task ended.
+        """
+        self.completion_message = operations.fit(message)
 
     async def educate(self, content: Any, *, message: str | None = None) -> None:
         """Publish educational content: an ``educational`` message with ``educational_content``."""

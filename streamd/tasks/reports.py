@@ -46,7 +46,10 @@ class Report(Struct, forbid_unknown_fields=True):
         None
     )
     progress: float | None = None
-    stage: str | None = None
+    step_name: (
+        Annotated[str, Meta(description="A name for what is being done that starts no step.")] | None
+    ) = None
+    stage: Annotated[str, Meta(description="The former name of `step_name`.")] | None = None
     message: str | None = None
     text: Annotated[str, Meta(description="Appended to the task's text.")] | None = None
     type: Literal["progress", "educational", "status"] = PROGRESS
@@ -109,7 +112,7 @@ class Report(Struct, forbid_unknown_fields=True):
                     latest(),
                     now,
                     progress=self.progress,
-                    step=self.stage,
+                    step=self._doing(),
                     message=message,
                     text=self.text or "",
                     type=self.type,
@@ -127,9 +130,12 @@ class Report(Struct, forbid_unknown_fields=True):
 
     def _has_update(self, message: str | None) -> bool:
         """Return True if the report changes the task apart from its step and its end."""
-        if self.progress is not None or self.stage is not None or self.text or self.fields:
+        if self.progress is not None or self._doing() is not None or self.text or self.fields:
             return True
         return message is not None and self.status is None
+
+    def _doing(self) -> str | None:
+        return self.stage if self.step_name is None else self.step_name
 
 
 def _step_changes(task: Task, now: datetime, step: StepReport) -> list[Change]:

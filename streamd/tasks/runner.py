@@ -119,7 +119,7 @@ class Runner:
                 if timed.cancelled_caught:
                     await self._end(task, self._failure(operations.TIMEOUT, deadline_sentence(task)))
                 else:
-                    await self._complete(task, result)
+                    await self._complete(task, result, progress.completion_message)
         except Exception as error:  # noqa: BLE001 - an error of the work ends its task only
             if scope.cancel_called:
                 return  # the task has ended, and the work failed while it was being cancelled
@@ -134,9 +134,9 @@ class Runner:
             del self._running[task.id]
             slots.release()
 
-    async def _complete(self, task: Task, result: object) -> None:
+    async def _complete(self, task: Task, result: object, message: str) -> None:
         try:
-            await self._end(task, self._tasks.completion(result))
+            await self._end(task, self._tasks.completion(result, message=message))
         except (InvalidField, TooLarge) as error:
             await self._end(task, self._failure(operations.INTERNAL, error.detail))
 

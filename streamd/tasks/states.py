@@ -36,7 +36,8 @@ Coupling rules
 2. The end of a task ends its running steps (:data:`STEP_EVENT_AT_END`). Pending steps stay pending.
 3. A lease exists exactly while a task runs: START grants it, RENEW and every report extend it, the end of the
    task drops it.
-4. Progress never falls. Steps alone raise it to 99 at most; COMPLETE sets it to 100.
+4. Progress never falls, and only COMPLETE sets it to 100. The work raises it to 99.9 at most, steps alone to
+   99. A completed or skipped step counts as done, a failed one with the progress that it had reached.
 5. Every event but RENEW makes the next version of the task and one message. Nothing follows an end, so the
    version of the end is the task's last.
 """

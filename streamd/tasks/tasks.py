@@ -202,21 +202,26 @@ class Tasks(TaskEngine):
     async def cancel(self, task_id: str, *, message: str = "") -> Task:
         """Cancel an unfinished task; a worker elsewhere learns of it at its next report.
 
+        Args:
+            task_id: the task.
+            message: the reason, which is the task's last message; blank for a sentence without one.
+
         Raises:
+            InvalidField: the message is too long or cannot be encoded.
             InvalidTransition: the task has ended.
             NotFound, Gone: as for :meth:`get`.
         """
         return await self.perform(task_id, lambda task: [operations.cancel(task, self.now(), detail=message)])
 
     async def complete(
-        self, task_id: str, result: Any, *, message: str | None = None, lease: str | None = None
+        self, task_id: str, result: Any, *, message: str = "", lease: str | None = None
     ) -> Task:
         """Complete a running task with its result.
 
         Args:
             task_id: the task.
             result: a JSON value.
-            message: the last message; None keeps the one before.
+            message: the last message; blank for the one of its kind.
             lease: the lease of the worker who completes it; None for everybody else.
 
         Raises:
@@ -258,7 +263,7 @@ class Tasks(TaskEngine):
         """
         report.check()
         check_lease_seconds(report.lease_seconds, self.settings)
-        completion = self.completion(report.result, message=report.message)
+        completion = self.completion(report.result, message=report.message or "")
         return await self.perform(
             task_id, lambda task: report.changes(task, self.now(), completion), lease=report.lease
         )

@@ -26,6 +26,8 @@ names = st.sampled_from(
         "progress",
         "stage",
         "step",
+        "step_name",
+        "step_list",
         "message",
         "eta_seconds",
         "error",
@@ -68,9 +70,10 @@ def test_any_message_is_accepted_and_no_line_has_escape_sequences(said: list[dic
 
 @given(st.text(), st.text(), st.text(), values)
 def test_no_table_or_description_has_escape_sequences(a: str, b: str, c: str, details: Any) -> None:
-    fields: dict[str, Any] = {"id": a, "kind": b, "status": c, "stage": a, "message": b, "created_at": c}
+    fields: dict[str, Any] = {"id": a, "kind": b, "status": c, "message": b, "created_at": c}
+    fields |= {"step": 1, "step_name": a, "steps": 2}
     fields["error"] = {"code": c, "detail": b} if a else None
-    fields["steps"] = [{"name": a, "status": b, "message": c}]
+    fields["step_list"] = [{"name": a, "status": b, "message": c}]
     task = msgspec.convert(fields, TaskState)
     assert columns([task, task]).count("\n") == 3
     for text in (columns([task]), description(task, details)):
@@ -80,14 +83,14 @@ def test_no_table_or_description_has_escape_sequences(a: str, b: str, c: str, de
 def test_messages_update_the_state() -> None:
     task = FollowedTask("a")
     steps = [{"name": "plan", "status": "completed", "progress": 100}, {"name": "write"}]
-    snapshot = {"snapshot": True, "status": "running", "progress": 40, "steps": steps, "text": "one "}
+    snapshot = {"snapshot": True, "status": "running", "progress": 40, "step_list": steps, "text": "one "}
     assert task.take_message(encode(snapshot), 0.0) == "one "
-    step = {"step": "write", "step_status": "failed", "step_progress": 10, "step_error": "no ink"}
-    more = {"stage": "write", "message": "writing", "eta_seconds": 30, "text_delta": "two ", "progress": 30}
+    step = {"step_name": "write", "step_status": "failed", "step_progress": 10, "step_error": "no ink"}
+    more = {"step": 2, "message": "writing", "eta_seconds": 30, "text_delta": "two ", "progress": 30}
     assert task.take_message(encode(step | more), 10.0) == "two "
     assert list(task.steps) == ["plan", "write"]
     assert (task.steps["write"].status, task.steps["write"].error) == ("failed", "no ink")
-    assert task.line(15.0) == "running    40 %  write: writing  (25 s left)"
+    assert task.line(15.0) == "running    40 %  2/2 write: writing  (25 s left)"
     assert task.left_seconds(40.5) is None  # the estimate was wrong
     # After a gap, a snapshot repeats the whole text.
     assert task.take_message(encode(snapshot | {"text": "one two three"}), 20.0) == "three"
@@ -96,10 +99,20 @@ def test_messages_update_the_state() -> None:
     assert task.line(30.0) == "failed     40 %  no paper (paper)"
 
 
+def test_a_step_of_another_shape_or_name_is_shown_without_a_number() -> None:
+    task = FollowedTask("a", status="running")
+    task.take_message(encode({"step": 7, "step_name": "tidying"}), 0.0)
+    assert task.line(0.0) == "running     0 %  tidying"
+    task.take_message(encode({"stage": "terms", "steps": [{"dataset": "a"}]}), 0.0)
+    assert task.line(0.0) == "running     0 %  terms"
+    task.take_message(encode({"status": "completed", "message": "The task is complete"}), 0.0)
+    assert task.line(0.0) == "completed   0 %  The task is complete"
+
+
 def test_invalid_fields_are_ignored() -> None:
     task = FollowedTask("a", status="running", progress=5, message="on it")
     odd = {"status": "sleeping", "progress": "9", "message": 7, "eta_seconds": -1, "step": 3}
-    odd |= {"steps": [{"n": 1}], "text": "of no snapshot", "error": {"a": 1}}
+    odd |= {"step_list": [{"n": 1}], "text": "of no snapshot", "error": {"a": 1}}
     assert task.take_message(encode(odd), 0.0) == ""
     assert task.take_message('{"progress": 1e400}', 0.0) == ""
     assert task.take_message("[1]", 0.0) == ""

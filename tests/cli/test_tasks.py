@@ -100,8 +100,9 @@ async def test_show_prints_steps_details_error_and_result(server_with_tasks: Tas
     done = await run("tasks", "show", "a", "--url", server_with_tasks.url)
     assert (done.returncode, done.stderr) == (0, "")
     shown = [line.split() for line in done.stdout.splitlines()]
-    for row in ("id a", "kind job", "owner me", "status completed", "progress 100 %", "stage plan"):
+    for row in ("id a", "kind job", "owner me", "status completed", "progress 100 %", "step 1 of 2 plan"):
         assert row.split() in shown
+    assert "message   The task is complete\n" in done.stdout
     assert ["completed", "100", "%", "plan", *HARMLESS.split()] in shown
     assert ["pending", "0", "%", "search"] in shown
     assert '  "sources": 3\n' in done.stdout

@@ -36,16 +36,16 @@ async def test_each_message_is_a_line_until_the_task_is_completed(tasks: TasksSe
     async with started("tasks", "watch", job.id, "--url", tasks.url) as program:
         assert await program.line() == "running     0 %  on it"
         await job.do(plan)
-        assert await program.line() == "running     0 %  plan: looking"
-        assert (await program.line()).startswith("running    25 %  plan: half of it is seen")
+        assert await program.line() == "running     0 %  1/2 plan: looking"
+        assert (await program.line()).startswith("running    25 %  1/2 plan: half of it is seen")
         # The end of the task only adds to the progress.
-        assert (await program.line()).startswith("running    50 %  plan: half of it is seen")
+        assert (await program.line()).startswith("running    50 %  1/2 plan: half of it is seen")
         await job.do(lambda progress: progress.educate("a \x1b[1mfact"))
         assert await program.line() == r"          a \x1b[1mfact"
         await job.update(progress=99.9, step="write", message="nearly")
-        assert (await program.line()).startswith("running    99 %  write: nearly")
+        assert (await program.line()).startswith("running    99 %  2/2 write: nearly")
         await job.complete({"a": 1})
-        assert await program.line() == "completed 100 %  write: nearly"
+        assert await program.line() == "completed 100 %  The task is complete"
         assert await program.ended() == 0
         assert (await program.rest(1), await program.rest(2)) == ("", "")
 
@@ -62,8 +62,8 @@ async def test_the_exit_status_is_the_end_of_the_task(tasks: TasksServer, kind: 
         await jobs[1].fail("it broke", code="broken")
         await tasks.tasks.cancel(jobs[2].id, message="not needed")
         assert (await first.ended(), await second.ended()) == (0, 1)
-        last = "completed 100 %  all of it" if kind == "odd" else "completed 100 %"
-        assert (await first.rest()).splitlines() == [last]
+        last = "all of it" if kind == "odd" else "The task is complete"
+        assert (await first.rest()).splitlines() == [f"completed 100 %  {last}"]
         assert (await second.rest()).splitlines()[-1] == "failed      0 %  it broke (broken)"
     for argument, status in zip(arguments, (0, 1, 1), strict=True):
         late = await run(*argument, "--http2")
@@ -84,7 +84,7 @@ async def test_a_pipe_gets_the_text_alone(tasks: TasksServer) -> None:
         await job.complete(None)
         assert await program.ended() == 0
         assert await program.rest() == "no end of line"
-        assert (await program.rest(2)).splitlines() == ["completed 100 %  writing"]
+        assert (await program.rest(2)).splitlines() == ["completed 100 %  The task is complete"]
 
 
 async def test_a_closed_pipe_ends_the_command_quietly(tasks: TasksServer) -> None:
@@ -123,7 +123,7 @@ async def test_lost_connections_neither_lose_nor_repeat_lines(tasks: TasksServer
             assert await program.line() == f"{turn}a {turn}b"
         await job.complete(None)
         assert await program.ended() == 0
-        assert await program.rest(2) == "completed 100 %  third\n"
+        assert await program.rest(2) == "completed 100 %  The task is complete\n"
         assert await program.rest() == ""
     # The progress of each turn still has the message of the turn before.
     words = [[word for word in line.split() if word in ("first", "second", "third")] for line in said]
@@ -153,7 +153,7 @@ async def test_watching_survives_a_restart_of_the_server(tmp_path: Path) -> None
             await program.says("running    50 %  half")
             await report(status="completed", result=7)
             assert await program.ended() == 0
-            assert (await program.rest(2)).splitlines() == ["completed 100 %  half"]
+            assert (await program.rest(2)).splitlines() == ["completed 100 %  The task is complete"]
             assert await program.rest() == "one two "
 
 
@@ -188,7 +188,7 @@ async def test_a_terminal_has_a_progress_bar_with_steps_and_text(tasks: TasksSer
         await terminal.until("running")
         await job.do(plan)
         await terminal.until(" 50 %")
-        assert r"plan: looking \x1b[5m" in await terminal.until("✓")
+        assert r"1/2 plan: looking \x1b[5m" in await terminal.until("✓")
         await job.update(
             text="first\x1b[5m line\nsecond", message="writing", educational_content="Bars are old."
         )
@@ -245,4 +245,4 @@ async def test_a_dumb_terminal_gets_lines(tasks: TasksServer) -> None:
     arguments = ("tasks", "watch", "a", "--url", tasks.url)
     async with started_on_terminal(*arguments, TERM="dumb") as (program, terminal):
         assert await program.ended() == 0
-        assert await terminal.rest() == "completed 100 %\r\n"
+        assert await terminal.rest() == "completed 100 %  The task is complete\r\n"

@@ -44,9 +44,10 @@ async def test_a_task_is_created_and_read(api: Api) -> None:
         "ann",
         "pending",
     )
-    assert [(step["name"], step["status"], step["weight"]) for step in task["steps"]] == [
-        ("read", "pending", 1),
-        ("save", "pending", 3),
+    assert (task["step"], task["step_name"], task["steps"]) == (None, "", 2)
+    assert [(step["step"], step["name"], step["status"], step["weight"]) for step in task["step_list"]] == [
+        (1, "read", "pending", 1),
+        (2, "save", "pending", 3),
     ]
     created, deadline = (datetime.fromisoformat(task[name]) for name in ("created_at", "deadline"))
     assert (deadline - created).total_seconds() == 60
@@ -235,9 +236,22 @@ async def test_a_step_and_a_message_are_one_event(api: Api) -> None:
     await api.report(task, step={"name": "read"}, message="opening the file")
     report = await api.report(task, step={"name": "read", "progress": 50}, message="half")
     assert (report["version"], report["message"]) == (4, "half")
-    assert report["steps"][0]["message"] == "half"
+    assert (report["step"], report["step_name"], report["steps"]) == (1, "read", 1)
+    assert report["step_list"][0]["message"] == "half"
     report = await api.report(task, step={"name": "read", "message": "all"}, message="the file is read")
-    assert (report["steps"][0]["message"], report["message"]) == ("all", "the file is read")
+    assert (report["step_list"][0]["message"], report["message"]) == ("all", "the file is read")
+
+
+@pytest.mark.parametrize("field", ["step_name", "stage"])  # the latter by workers of earlier versions
+async def test_a_report_names_what_is_being_done_without_a_step(api: Api, field: str) -> None:
+    task = await api.create(worker="w", steps=[{"name": "read"}, {"name": "save"}])
+    report = await api.report(task, **{field: "tidying"})
+    assert (report["step"], report["step_name"], report["steps"]) == (None, "tidying", 2)
+    report = await api.report(task, **{field: "save"})
+    assert (report["step"], report["step_name"]) == (2, "save")
+    assert [step["status"] for step in report["step_list"]] == ["pending", "pending"]
+    answer = await api.http.patch(f"/tasks/{task['id']}", json={"lease": task["lease"], field: "x" * 2001})
+    check_problem(answer, 400, "invalid-field", "step_name")
 
 
 async def test_a_report_is_applied_whole_or_not_at_all(api: Api) -> None:
@@ -248,7 +262,7 @@ async def test_a_report_is_applied_whole_or_not_at_all(api: Api) -> None:
     )
     check_problem(answer, 400, "invalid-field", "taskId")
     now = (await api.http.get(f"/tasks/{task['id']}")).json()
-    assert (now["version"], now["steps"], now["progress"]) == (2, [], 0)
+    assert (now["version"], now["steps"], now["progress"]) == (2, 0, 0)
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ def _derive(
     message: Event, po_id: str, task_id: str, begun: set[str], ended: set[str]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     data = message.data
-    stage: str = data["stage"]
+    stage: str = data["step_name"]
     ids = {"stage": stage, "poId": po_id, "workflowId": task_id}
     match data.get("step_status"):
         case "running" if stage not in begun:

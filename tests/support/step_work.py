@@ -43,7 +43,7 @@ def statuses(task: Task) -> dict[str, str]:
 async def steps_said(rig: Rig) -> list[tuple[str, str, float]]:
     """Return name, status and progress of the step in each message about one."""
     return [
-        (data["step"], data["step_status"], data["step_progress"])
+        (data["step_name"], data["step_status"], data["step_progress"])
         for data in await rig.data_of("t")
         if "step_status" in data
     ]

@@ -32,7 +32,18 @@ PROFILE: dict[str, Any] = {
     "channels": ["Instagram", "Google Ads", "Newsletter", "Craft fairs"],
     "budget": {"amount": 12500.5, "currency": "EUR"},
 }
-STANDARD = {"taskId", "version", "status", "step", "stage", "progress", "message", "eta_seconds", "timestamp"}
+STANDARD = {
+    "taskId",
+    "version",
+    "status",
+    "step",
+    "step_name",
+    "steps",
+    "progress",
+    "message",
+    "eta_seconds",
+    "timestamp",
+}
 
 
 @attrs.frozen

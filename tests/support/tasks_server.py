@@ -164,7 +164,7 @@ def _mutely(task: Task, message: Message) -> list[Publication]:
 
 def _oddly(task: Task, message: Message) -> list[Publication]:
     """Publish few fields, without version and snapshot; the last message has the type `progress` too."""
-    names = ("status", "progress", "stage", "message")
+    names = ("status", "progress", "step_name", "message")
     data = {name: message.data[name] for name in names}
     if task.status is Status.COMPLETED:
         data |= {"result": "see the result", "message": "all of it"}

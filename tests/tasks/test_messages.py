@@ -4,9 +4,11 @@ from datetime import timedelta
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streamd.tasks import Message, StepPlan, Task, make_message, operations, standard, task_fields
-from streamd.tasks.messages import RESERVED_FIELDS, as_number, make_snapshot
+from streamd.tasks.messages import RESERVED_FIELDS, as_percent, make_snapshot
 from tests.support.clocks import NOON, at
 
 STANDARD = {
@@ -14,7 +16,8 @@ STANDARD = {
     "version",
     "status",
     "step",
-    "stage",
+    "step_name",
+    "steps",
     "progress",
     "message",
     "eta_seconds",
@@ -30,7 +33,7 @@ def task() -> Task:
         owner="o",
         now=NOON,
         timeout_seconds=60,
-        steps=[StepPlan("a", 2), StepPlan("b")],
+        steps=[StepPlan("a", 0.5), StepPlan("b", 0.25)],
     )
     started = operations.start(made.task, NOON, worker="w", lease="lease", lease_seconds=9)
     begun = operations.start_step(started.task, NOON + timedelta(seconds=1), "a", message="reading")
@@ -46,8 +49,9 @@ def test_every_message_has_the_standard_fields_and_they_come_first(task: Task) -
         "taskId": "t",
         "version": 4,
         "status": "running",
-        "step": "a",
-        "stage": "a",
+        "step": 1,
+        "step_name": "a",
+        "steps": 2,
         "progress": 8.2,
         "message": "reading",
         "eta_seconds": task.eta_seconds,
@@ -69,16 +73,26 @@ def test_a_snapshot_has_the_whole_current_state(task: Task) -> None:
     assert message.data["snapshot"] is True
     assert message.data["text"] == "text so far"
     assert message.data["lines"] == 7
-    assert message.data["steps"] == [
+    assert (message.data["step"], message.data["step_name"], message.data["steps"]) == (1, "a", 2)
+    assert message.data["step_list"] == [
         {
+            "step": 1,
             "name": "a",
             "status": "running",
             "progress": 12.3,
-            "weight": 2,
+            "weight": 0.5,
             "message": "reading",
             "error": "",
         },
-        {"name": "b", "status": "pending", "progress": 0, "weight": 1, "message": "", "error": ""},
+        {
+            "step": 2,
+            "name": "b",
+            "status": "pending",
+            "progress": 0,
+            "weight": 0.25,
+            "message": "",
+            "error": "",
+        },
     ]
     assert message.data["deadline"] == "2026-01-02T12:01:00.000Z"
     assert message.data["created_at"] == message.data["started_at"] == "2026-01-02T12:00:00.000Z"
@@ -105,9 +119,28 @@ def test_a_task_as_json_shows_neither_its_lease_nor_its_input(task: Task) -> Non
     assert task_fields(failed)["error"] == {"code": "c", "detail": "why"}
 
 
-@pytest.mark.parametrize(("value", "shown"), [(0.0, "0"), (99.96, "100"), (12.34, "12.3"), (50.0, "50")])
-def test_numbers_have_one_decimal_at_most(value: float, shown: str) -> None:
-    assert str(as_number(value)) == shown
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0.0, "0"),
+        (12.39, "12.3"),
+        (50.0, "50"),
+        (100 * 0.29, "29"),  # 28.999999999999996
+        (99.96, "99.9"),
+        (99.99999999999999, "99.9"),
+        (100.0, "100"),
+    ],
+)
+def test_percentages_are_rounded_down_to_one_decimal(value: float, shown: str) -> None:
+    assert str(as_percent(value)) == shown
+
+
+@given(st.floats(0, 100))
+def test_a_percentage_is_shown_within_a_tenth_and_as_100_only_if_it_is(value: float) -> None:
+    shown = as_percent(value)
+    assert value - 0.1 <= shown <= value + 1e-6
+    assert (shown == 100) is (value == 100)
+    assert len(str(shown)) <= len("99.9")
 
 
 def test_the_standard_presentation_is_the_message_on_the_own_topic(task: Task) -> None:

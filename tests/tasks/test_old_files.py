@@ -1,5 +1,6 @@
 """Database files of earlier versions: they open, keep everything, and their rows are published."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +8,10 @@ import apsw
 import msgspec
 
 from streamd.database import Database
-from streamd.tasks import Status, Step, StepStatus
+from streamd.tasks import Status, Step, StepStatus, make_snapshot, task_fields
 from streamd.tasks.store.schema import COMPONENT, MIGRATIONS
 from tests.support.task_rig import SetClock, check_history, make_rig, publishing, running
-from tests.support.task_stores import completing, contents_of, open_database, open_sqlite
+from tests.support.task_stores import completing, contents_of, open_database, open_sqlite, updating
 
 STEP = {"name": "a", "status": "running", "weight": 2.0, "progress": 50.0, "message": "half", "error": ""}
 LEASE_END_MS = 1_767_355_230_000
@@ -52,13 +53,13 @@ def message(task_id: str, version: int, status: str, type: str) -> bytes:
     return msgspec.json.encode({"type": type, "data": data})
 
 
-def fill(db: apsw.Connection) -> None:
+def fill(db: apsw.Connection, **changes: Any) -> None:
     """Store a running task and one that has ended; some of their rows are published."""
     for seq, task_id, status, ended in ((7, "runs", "running", None), (9, "ended", "failed", 1)):
         fields = {} if status == "running" else {"status": "failed", "ended_at": "2026-01-02T12:00:02Z"}
         db.execute(
             "INSERT INTO tasks VALUES (?, ?, 'remote', 'o', ?, 'w', 0, ?, ?, 1, '0000000000001-000000', ?)",
-            (seq, task_id, status, LEASE_END_MS, ended, body(task_id, **fields)),
+            (seq, task_id, status, LEASE_END_MS, ended, body(task_id, **fields, **changes)),
         )
         db.execute("INSERT INTO task_inputs VALUES (?, ?)", (seq, b'{"in":1}'))
         db.execute("INSERT INTO task_texts VALUES (?, 2, 'abc')", (seq,))
@@ -73,11 +74,12 @@ def fill(db: apsw.Connection) -> None:
     db.execute("INSERT INTO tasks_gone (id, at) VALUES ('gone', 5)")
 
 
-async def write_old_file(path: str) -> None:
+async def write_old_file(path: str, **fields: Any) -> None:
+    """Write a file of the first schema; ``fields`` are changes to its tasks."""
     database = Database(path)
     database.require(COMPONENT, MIGRATIONS[:1])
     async with open_database(database):
-        await database.write(fill)
+        await database.write(partial(fill, **fields))
 
 
 async def test_a_file_of_the_first_schema_keeps_everything(tmp_path: Path) -> None:
@@ -129,6 +131,21 @@ async def test_unpublished_rows_of_a_file_of_the_first_schema_are_published(tmp_
         assert [event.value["version"] for event in await rig.published("runs")] == [2, 3]
         assert [event.type for event in await rig.published("ended")] == ["status", "error"]
         assert (await store.snapshot("ended")).published_version == 3
+
+
+async def test_a_task_of_the_first_schema_has_the_fields_of_today(tmp_path: Path) -> None:
+    path = str(tmp_path / "tasks.db")
+    details = {"step_name": "theirs", "step_list": [1], "steps": 9, "stage": "kept"}  # allowed at the time
+    await write_old_file(path, details=details)
+    async with open_sqlite(path) as store:
+        task = await store.get("runs")
+        assert task.eta_seconds == 3.5
+        assert (await store.change("runs", updating())).eta_seconds is None  # until its next progress
+        for data in (make_snapshot(task, "").data, task_fields(task)):
+            assert (data["step"], data["step_name"], data["steps"]) == (None, 'reading "é"\n', 1)
+            assert [(step["step"], step["name"]) for step in data["step_list"]] == [(1, "a")]
+        assert make_snapshot(task, "").data["stage"] == "kept"
+        assert task_fields(task)["details"] == details
 
 
 async def test_a_task_of_the_first_schema_goes_on(tmp_path: Path) -> None:

@@ -240,13 +240,14 @@ async def test_messages_of_parallel_steps_are_about_their_own_step(autojump_cloc
 
     rig, _ = await perform(work, (StepPlan("slow"), StepPlan("fast")))
     said = [data for data in await rig.data_of("t") if "step_status" in data]
-    assert {(data["step"], data["step_status"], data["progress"]) for data in said[2:]} == {
-        ("fast", "running", 25),
-        ("fast", "completed", 50),
-        ("slow", "running", 75),
-        ("slow", "completed", 99),
-    }
-    assert all(data["message"].startswith(data["step"]) for data in said if data["step_progress"] == 50)
+    shown = ("step", "step_name", "steps", "step_status", "progress")
+    assert [tuple(data[name] for name in shown) for data in said[2:]] == [
+        (2, "fast", 2, "running", 25),
+        (2, "fast", 2, "completed", 50),
+        (1, "slow", 2, "running", 75),
+        (1, "slow", 2, "completed", 99),
+    ]
+    assert all(data["message"].startswith(data["step_name"]) for data in said if data["step_progress"] == 50)
 
 
 async def test_the_handle_runs_steps_like_the_function(autojump_clock: Clock) -> None:

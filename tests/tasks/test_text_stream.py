@@ -36,4 +36,4 @@ async def test_each_event_is_described(autojump_clock: trio.testing.MockClock) -
 
     rig, _ = await perform(work)
     said = [data for data in await rig.data_of("t") if "text_delta" in data]
-    assert [(data["progress"], data["step"]) for data in said] == [(0, ""), (60, "writing")]
+    assert [(data["progress"], data["step_name"]) for data in said] == [(0, ""), (60, "writing")]

@@ -29,12 +29,11 @@ def present(task: Task, message: Message) -> list[Publication]:
 
 
 def _shape(task: Task, message: Message) -> Message:
-    data = message.data
+    data = message.data | {"stage": message.data["step_name"]}
     if task.status in (Status.FAILED, Status.CANCELLED):
         return Message("error", _pick(data, _ERROR_FIELDS))
     fields = _pick(data, _PROGRESS_FIELDS)
     if task.status is Status.COMPLETED:
-        fields["message"] = "The analysis is complete"
         if "result" in data:
             fields["result"] = data["result"]
         else:

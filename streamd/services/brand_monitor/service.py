@@ -37,6 +37,7 @@ def make(streamd: Streamd, settings: BrandMonitorSettings) -> Service:
         work=AnalysisJob(settings),
         timeout_seconds=settings.timeout_seconds,
         max_input_bytes=settings.max_body_bytes,
+        completion_message="The analysis is complete",
         present=present,
         event_types=EVENT_TYPES,
         private=True,

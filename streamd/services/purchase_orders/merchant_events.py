@@ -11,7 +11,7 @@ from typing import Any, Final, TypedDict, Unpack
 import structlog
 
 from ...errors import InvalidField, StreamdError
-from ...tasks import Cause, Message, Publication, StepStatus, Task, as_number
+from ...tasks import Cause, Message, Publication, StepStatus, Task, as_percent
 from .identity import check_merchant
 from .order import STAGES
 
@@ -101,9 +101,8 @@ def progress_event(*, progress: float, message: str = "", **ids: Unpack[StageIds
     """
     fields = _fields(ids)
     stage = fields.pop("stage")  # the contract has it after the ids
-    return Message(
-        "progress", fields | {"stage": stage, "progress": _percent(progress, "progress"), "message": message}
-    )
+    shown = as_percent(_percent(progress, "progress"))
+    return Message("progress", fields | {"stage": stage, "progress": shown, "message": message})
 
 
 def completion_event(*, further: Mapping[str, Any], **ids: Unpack[StageIds]) -> Message:
@@ -114,7 +113,7 @@ def completion_event(*, further: Mapping[str, Any], **ids: Unpack[StageIds]) -> 
     """
     fields = _fields(ids) | {name: value for name, value in further.items() if value is not None}
     if "confidence" in fields:
-        fields["confidence"] = _percent(fields["confidence"], "confidence")
+        fields["confidence"] = as_percent(round(_percent(fields["confidence"], "confidence"), 1))
     return Message("completion", fields)
 
 
@@ -128,10 +127,10 @@ def _fields(ids: StageIds) -> dict[str, Any]:
 
 
 def _percent(value: float, field: str) -> float:
-    """Round a value from 0 to 100 to a tenth, and to an integer if it is whole."""
+    """Check a value from 0 to 100."""
     if isinstance(value, bool) or not 0 <= value <= 100:
         raise InvalidField(f"{field} must be a number from 0 to 100, got {value!r}", field=field)
-    return as_number(float(value))
+    return value
 
 
 # --- for programs -----------------------------------------------------------------------------------

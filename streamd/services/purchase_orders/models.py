@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from ...http import MediaTypes
-from ...tasks import Task, as_number, format_optional
+from ...tasks import Task, as_percent, format_optional
 from .amounts import decimal_text
 from .order import STAGES, Format, Image, Order, OrderLine
 from .stored import StoredOrder
@@ -110,7 +110,9 @@ class WorkflowAnswer(Struct, rename="camel"):
 
     status: Literal["pending", "running", "completed", "failed", "cancelled", "expired"]
     progress: _Number | None
-    stage: str
+    step: Annotated[int | None, Meta(description="Number of the current stage, from 1.")]
+    steps: Annotated[int | None, Meta(description="How many stages there are.")]
+    stage: Annotated[str, Meta(description="Name of the current stage.")]
     message: str
     error: str | None
     started_at: str | None
@@ -163,7 +165,7 @@ def answer_order(stored: StoredOrder, task: Task | None) -> OrderAnswer:
         currency=order.currency,
         total=None if order.total is None else decimal_text(order.total),
         note=order.note,
-        confidence=None if stored.confidence is None else as_number(stored.confidence),
+        confidence=None if stored.confidence is None else as_percent(stored.confidence),
         lines=[_answer_line(line, images.get(line.number)) for line in order.lines],
         warnings=[WarningAnswer(warning.field, warning.message) for warning in stored.warnings],
         skipped=_answer_stages(stored.skipped),
@@ -205,10 +207,12 @@ def _answer_image(image: Image | None, url: str) -> ImageAnswer | None:
 
 def _answer_workflow(task: Task | None) -> WorkflowAnswer:
     if task is None:
-        return WorkflowAnswer("expired", None, "", "", None, None, None)
+        return WorkflowAnswer("expired", None, None, None, "", "", None, None, None)
     return WorkflowAnswer(
         status=task.status.value,
-        progress=as_number(task.progress),
+        progress=as_percent(task.progress),
+        step=task.number_of(task.step),
+        steps=len(task.steps),
         stage=task.step,
         message=task.message,
         error=task.error.detail if task.error else None,

@@ -62,6 +62,7 @@ def make(streamd: Streamd, settings: PurchaseOrderSettings) -> Service:
         name=KIND,
         work=partial(process_order, tools),
         timeout_seconds=settings.timeout_seconds,
+        completion_message="The order is complete",
         present=present,
         ended=partial(_end_order, store),
         private=True,

@@ -18,5 +18,11 @@ def make(streamd: Streamd, settings: StrategySettings) -> Service:
     """
     generator = make_generator(streamd.settings.text, make_rules())
     job = StrategyJob(generator, load_content(settings.content_file), settings.text_seconds)
-    kind = Kind(name=KIND, work=job, timeout_seconds=settings.timeout_seconds, private=True)
+    kind = Kind(
+        name=KIND,
+        work=job,
+        timeout_seconds=settings.timeout_seconds,
+        completion_message="The strategy is complete",
+        private=True,
+    )
     return Service(make_blueprint(streamd, settings), [kind])

@@ -52,7 +52,7 @@ async def test_each_call_publishes_one_event_with_exactly_its_fields() -> None:
     published = Published()
     events = MerchantEvents(published)
     await events.publish_stage("shop", **IDS)
-    await events.publish_progress("shop", progress=33.33, message="a third", **IDS)
+    await events.publish_progress("shop", progress=99.99, message="nearly", **IDS)
     await events.publish_completion("shop", **IDS)
     await events.publish_completion(
         "shop", line_items=0, confidence=99.96, purchase_order_id="p", shopify_order_id="s", **IDS
@@ -65,7 +65,7 @@ async def test_each_call_publishes_one_event_with_exactly_its_fields() -> None:
     base = {"stage": "ai_parsing", "poId": "po-1", "workflowId": "w-1"}
     assert [data for _, _, data in published.events] == [
         base | {"status": "started", "message": ""},
-        base | {"progress": 33.3, "message": "a third"},
+        base | {"progress": 99.9, "message": "nearly"},
         base,
         base | {"lineItems": 0, "confidence": 100, "purchaseOrderId": "p", "shopifyOrderId": "s"},
         base | {"error": "no"},

@@ -60,7 +60,15 @@ async def test_an_order_passes_all_stages() -> None:
     assert (mug["image"]["status"], mug["image"]["mediaType"]) == ("verified", "image/png")
     assert (chair["sku"], chair["image"]) == ("", None)
     assert order["workflow"]["status"] == task["status"] == "completed"
-    assert [step["name"] for step in task["steps"]] == list(STAGES)
+    assert [step["name"] for step in task["step_list"]] == list(STAGES)
+    assert (task["step"], task["step_name"], task["steps"]) == (len(STAGES), STAGES[-1], len(STAGES))
+    shown = ("step", "steps", "stage", "message")
+    assert [order["workflow"][name] for name in shown] == [
+        len(STAGES),
+        len(STAGES),
+        STAGES[-1],
+        "The order is complete",
+    ]
     assert (task["kind"], task["owner"]) == ("purchase-order", "shop")
 
     [sent] = shop.requests

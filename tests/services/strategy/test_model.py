@@ -67,7 +67,7 @@ async def test_text_is_streamed_as_it_is_generated_and_late_subscribers_get_it_a
             async with service.follow(strategy) as late:
                 snapshot = await next_message(late)
                 assert snapshot.data["text"] == HEAD + "Once upon "
-                assert snapshot.data["step"] == "analysis"
+                assert (snapshot.data["step"], snapshot.data["step_name"]) == (1, "analysis")
                 await model.say("a time")
                 following = await next_message(late)
                 assert following.data["text_delta"] == "a time"
@@ -97,11 +97,16 @@ async def test_polling_shows_the_state_of_the_stream() -> None:
         fields = answer.json()
         assert set(fields) >= STANDARD
         assert fields["strategyId"] == strategy["strategyId"]
-        assert (fields["status"], fields["step"]) == ("running", "audience")
+        assert (fields["status"], fields["step"], fields["step_name"]) == ("running", 2, "audience")
         assert fields["message"] == SECTIONS[1].doing
         assert fields["educational_content"]["after"] == "analysis"
         assert fields["text"].endswith("Two")
-        assert [step["status"] for step in fields["steps"]] == ["completed", "running"] + ["pending"] * 4
+        assert fields["steps"] == 6
+        assert [step["status"] for step in fields["step_list"]] == [
+            "completed",
+            "running",
+            *["pending"] * 4,
+        ]
 
         early = await service.http.get(strategy["resultUrl"])
         assert early.status_code == 409
@@ -148,7 +153,7 @@ async def test_truncated_text_fails_the_strategy_and_stays_in_the_snapshot() -> 
     assert last.data["error"] == "the text service broke off before the text was complete"
     assert status["error"] == last.data["error"]
     assert status["text"].endswith("Half a ")
-    assert [step["status"] for step in status["steps"][:3]] == ["completed", "failed", "pending"]
+    assert [step["status"] for step in status["step_list"][:3]] == ["completed", "failed", "pending"]
     assert len(model.requests) == 2
 
 
