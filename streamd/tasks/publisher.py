@@ -2,9 +2,10 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 import attrs
+import msgspec
 import structlog
 import trio
 
@@ -23,7 +24,8 @@ from .store.port import Outgoing, PublishedMessage, TaskStore
 
 PUBLISHER: Final = "tasks"
 _BATCH_ROWS: Final = 256  # as many as the fan-out takes in one turn
-_REDUCED_BYTES: Final = 1000  # enough for a message without its further fields
+_REDUCED_BYTES: Final = 1000  # of an event with the fields that clients need, and short further ones
+_REDUCED_DATA_BYTES: Final = 800  # of its data, beside topic and type
 _FIRST_RETRY_SECONDS: Final = 0.05
 _LAST_RETRY_SECONDS: Final = 5.0
 _REDUCED_FIELDS: Final[tuple[str, ...]] = ("taskId", "version", "status", "progress", "timestamp", "code")
@@ -181,8 +183,7 @@ class OutboxPublisher:
             _log.error(event, task=row.task_id, version=row.version, part=row.part, detail=error.detail)
             if not row.is_own:
                 return None
-            given = row.message.data
-            data = {name: given[name] for name in _REDUCED_FIELDS if name in given}
+            data = _reduce(row.message.data)
             reduced = Message(_plain_type(row), data)
             known = self._kinds.get(row.kind)
             return self._make_draft(row, row.topics[:1], known.rename(reduced) if known else reduced)
@@ -196,6 +197,16 @@ class OutboxPublisher:
             type=message.type,
             idempotency_key=key if row.is_own else f"{key}:{row.part}",
         )
+
+
+def _reduce(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep the fields that clients need, and each further one that is short enough."""
+    reduced = {name: data[name] for name in _REDUCED_FIELDS if name in data}
+    for name, value in data.items():
+        longer = {**reduced, name: value}
+        if len(msgspec.json.encode(longer)) <= _REDUCED_DATA_BYTES:
+            reduced = longer
+    return reduced
 
 
 def _plain_type(row: Outgoing) -> str:

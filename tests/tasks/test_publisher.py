@@ -174,6 +174,8 @@ async def test_a_message_that_is_too_large_is_reduced(
         check_history(events, "t")
         assert [event.type for event in events] == ["progress"] * 3 + [kind_of_end]
         assert "padding" not in events[2].value
+        assert [event.value["step"] for event in events] == [None] * 4
+        assert events[-1].value["message"] == ("The task is complete" if end == "complete" else "it broke")
         assert (events[2].value["progress"], events[2].value["status"]) == (40, "running")
         assert events[-1].value.get("code") == ("broken" if end == "fail" else None)
         assert rig.metric("task_messages_reduced_total") == 4
