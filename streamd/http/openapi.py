@@ -36,7 +36,8 @@ class Document(OpenAPIProvider):
         if not _is_struct(model):
             return super().build_request_body(model, source)
         content, components = describe_body(model)
-        return {"description": inspect.getdoc(model), "required": True, "content": content}, components
+        required = getattr(model, "body_required", True)
+        return {"description": inspect.getdoc(model), "required": required, "content": content}, components
 
     def build_response_object(self, model: Any, headers_model: Any) -> tuple[_Object, _Object]:
         if not _is_struct(model):

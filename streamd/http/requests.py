@@ -16,10 +16,13 @@ from ..hub import Overflow
 from ..transports import StreamRequest, parse_selectors
 from .current import current_runtime
 from .json import JSON
+from .schema import CancelSchema
 
 LAST_EVENT_ID: Final = "Last-Event-ID"
 _TOPICS: Final = "topics"
 _DEFAULT_LIMIT: Final = 100  # entries of a list without ``limit``: a page that people can read
+
+_REASON_BYTES_MAX: Final = 32_768  # a sentence of 2000 characters, however they are escaped
 
 T = TypeVar("T")
 
@@ -162,11 +165,8 @@ async def read_body(*, max_bytes: int | None = None, media_type: str | None = No
         TooLarge: the body is larger.
         InvalidBody: the body did not arrive within ``tuning.events.body_timeout_seconds``.
     """
-    if media_type is not None and request.mimetype != media_type:
-        raise UnsupportedMediaType(
-            f"Content-Type must be {media_type} ({request.mimetype or 'none'} was sent)",
-            field="Content-Type",
-        )
+    if media_type is not None:
+        _check_media_type(media_type)
     limits = current_runtime().broker.settings.events
     max_bytes = max_bytes or limits.max_body_bytes
     if (request.content_length or 0) > max_bytes:
@@ -195,6 +195,29 @@ async def read_json(type: type[T], *, max_bytes: int | None = None) -> T:
         InvalidBody: the body did not arrive in time, is not JSON, or does not have the type's shape.
     """
     return decode_json(await read_body(max_bytes=max_bytes, media_type=JSON), type)
+
+
+async def read_reason() -> str:
+    """Read the reason for a cancellation, the ``message`` of the current request's body; empty without one.
+
+    Raises:
+        UnsupportedMediaType, TooLarge, InvalidBody: as for :func:`read_json`. An empty body may have any
+            ``Content-Type``.
+    """
+    body = await read_body(max_bytes=_REASON_BYTES_MAX)
+    if not body.strip():
+        return ""
+    _check_media_type(JSON)
+    reason: CancelSchema = decode_json(body, CancelSchema)
+    return reason.message or ""
+
+
+def _check_media_type(media_type: str) -> None:
+    if request.mimetype != media_type:
+        raise UnsupportedMediaType(
+            f"Content-Type must be {media_type} ({request.mimetype or 'none'} was sent)",
+            field="Content-Type",
+        )
 
 
 def _too_large(max_bytes: int) -> TooLarge:

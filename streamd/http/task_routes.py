@@ -19,22 +19,25 @@ from typing import Any, Final
 import attrs
 from msgspec import Struct
 from quart import Blueprint, request
-from quart_schema import document_headers, document_response
+from quart_schema import document_headers, document_request, document_response
 from quart_trio.wrappers import TrioResponse
 
 from ..connections import Group
+from ..errors import Gone, NotFound
 from ..tasks import Status, Task, task_fields
 from ..transports.sse import HEADERS
 from .current import current_runtime
 from .json import json_response
 from .problems import document_problems
-from .schema import AnyJson, EventStreamText, Nothing, ResumeHeaders, TaskSchema
+from .requests import read_reason
+from .schema import AnyJson, CancelSchema, EventStreamText, Nothing, ResumeHeaders, TaskSchema
 from .task_stream import task_headers, task_stream
 
 Answer = Callable[[Task], Awaitable[Any]]
 """Builds the body that describes a task: a JSON value or a msgspec struct."""
 
 _PARAMETER: Final = re.compile(r"<(\w+)>")
+_SHOWN_ID_CHARS: Final = 128  # the longest id that a task can have
 
 
 @attrs.frozen
@@ -99,13 +102,15 @@ class ResultRoute:
 class CancelRoute:
     """``POST``: end the task; 409 if it has ended.
 
+    The body may have the caller's reason, ``{"message": "..."}``, which becomes the task's last message.
+
     Args:
         path: below the prefix.
         name: the view's name: its endpoint, and the end of its OpenAPI operation id.
         model: the struct that OpenAPI shows.
         answer: builds the body; None for that of ``GET /tasks/<id>``, with the URLs of these routes.
         headers: True to send ``Task-Status``, ``Task-Progress`` and ``ETag``.
-        message: a sentence for the task's followers.
+        message: the last message of a task that is cancelled without a reason.
     """
 
     path: str = "/cancel"
@@ -144,8 +149,8 @@ def task_routes(
         blueprint: the service's routes. Its ``url_prefix`` is part of the URLs that the result builds.
         kind: the name of the kind.
         prefix: the beginning of the paths, such as ``/reports/<report_id>``. Prefix and path together
-            contain the task's id as their one parameter.
-        noun: the word for a task of this kind in ``/openapi.json``.
+            contain the task's id as their one parameter. Its name is the ``field`` of errors about the id.
+        noun: the word for a task of this kind in errors and in ``/openapi.json``.
         status: the route for the current state; None to leave it out, as for those below.
         events: the route for the stream.
         result: the route for the result.
@@ -157,7 +162,7 @@ def task_routes(
     Raises:
         ValueError: a path does not contain exactly one parameter.
     """
-    routes = TaskRoutes(blueprint, kind, prefix, status, events, result, cancel)
+    routes = TaskRoutes(blueprint, kind, prefix, noun, status, events, result, cancel)
     if status is not None:
         routes.add(_status_view(status, routes), status, "GET", f"Return the {noun} as it is now.")
     if events is not None:
@@ -178,6 +183,7 @@ class TaskRoutes:
     _blueprint: Blueprint
     kind: str
     _prefix: str
+    _noun: str
     _status: StatusRoute | None
     _events: EventsRoute | None
     _result: ResultRoute | None
@@ -226,7 +232,16 @@ class TaskRoutes:
 
         @wraps(view)
         async def with_id(**path: str) -> TrioResponse:
-            return await view(path[parameter])
+            task_id = path[parameter]
+            try:
+                return await view(task_id)
+            except (NotFound, Gone) as error:
+                if error.field != "id":
+                    raise
+                named = f"{self._noun} {task_id[:_SHOWN_ID_CHARS]!r}"
+                gone = isinstance(error, Gone)
+                detail = f"{named} is not kept any more" if gone else f"there is no {named}"
+                raise type(error)(detail, field=parameter) from error
 
         [parameter] = _PARAMETER.findall(rule)
         with_id.__doc__ = summary
@@ -276,12 +291,14 @@ def _result_view(route: ResultRoute, routes: TaskRoutes) -> _View:
 
 
 def _cancel_view(route: CancelRoute, routes: TaskRoutes) -> _View:
+    @document_request(CancelSchema)
     @document_response(route.model, 200)
-    @document_problems(404, 409, 410)
+    @document_problems(400, 404, 409, 410, 413, 415)
     async def cancel(task_id: str) -> TrioResponse:
         tasks = current_runtime().tasks
+        reason = await read_reason()
         await tasks.get(task_id, kind=routes.kind)
-        task = await tasks.cancel(task_id, message=route.message)
+        task = await tasks.cancel(task_id, message=reason if reason.strip() else route.message)
         headers = task_headers(task) if route.headers else {}
         return json_response(await routes.describe(task, route.answer), headers=headers)
 

@@ -18,7 +18,7 @@ from ..current import current_runtime
 from ..idempotency import document_idempotency, idempotency_key
 from ..json import json_response
 from ..problems import document_problems
-from ..requests import parse_limit, read_json
+from ..requests import parse_limit, read_json, read_reason
 from ..task_stream import task_headers, task_stream
 
 tasks = Blueprint("streamd_tasks", __name__)
@@ -49,12 +49,6 @@ class Claim(msgspec.Struct, forbid_unknown_fields=True):
     worker: str
     lease_seconds: float | None = None
     wait_seconds: float = 0.0
-
-
-class Cancel(msgspec.Struct, forbid_unknown_fields=True):
-    """The reason for a cancellation, for the task's followers."""
-
-    message: str = ""
 
 
 @tasks.post("/tasks")
@@ -131,15 +125,13 @@ async def get_result(task_id: str) -> TrioResponse:
 
 
 @tasks.post("/tasks/<task_id>/cancel")
+@document_request(schema.CancelSchema)
 @document_response(schema.TaskSchema, 200)
-@document_problems(400, 404, 409, 410)
+@document_problems(400, 404, 409, 410, 413, 415)
 async def cancel_task(task_id: str) -> TrioResponse:
     """Cancel a task; its worker learns of it at its next report."""
-    runtime = current_runtime()
-    body = Cancel()
-    if request.mimetype:
-        body = await read_json(Cancel)
-    return _answer(await runtime.tasks.cancel(task_id, message=body.message), 200)
+    reason = await read_reason()
+    return _answer(await current_runtime().tasks.cancel(task_id, message=reason), 200)
 
 
 @tasks.patch("/tasks/<task_id>")

@@ -88,11 +88,11 @@ def make_blueprint(streamd: Streamd, settings: BrandMonitorSettings, group: Grou
         noun="analysis",
         status=None,
         events=EventsRoute(
-            "/progress/<task_id>", "follow", group=group, heartbeat_seconds=settings.stream.heartbeat_seconds
+            "/progress/<taskId>", "follow", group=group, heartbeat_seconds=settings.stream.heartbeat_seconds
         ),
-        result=ResultRoute("/analyses/<task_id>", model=AnalysisResult),
+        result=ResultRoute("/analyses/<taskId>", model=AnalysisResult),
         cancel=CancelRoute(
-            "/analyses/<task_id>/cancel",
+            "/analyses/<taskId>/cancel",
             model=CancelledAnalysis,
             answer=describe,
             headers=False,

@@ -70,7 +70,7 @@ def make_blueprint(streamd: Streamd, settings: StrategySettings) -> Blueprint:
     routes = task_routes(
         blueprint,
         KIND,
-        "/<strategy_id>",
+        "/<strategyId>",
         noun="strategy",
         status=StatusRoute(
             "/status",

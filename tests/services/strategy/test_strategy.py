@@ -36,11 +36,13 @@ async def test_stream_and_result_agree() -> None:
     assert last.type == "complete"
     assert last.data["result"] == result
     assert last.data["progress"] == 100
+    assert last.data["message"] == "The strategy is complete"
     # All messages are standard ones; progress never decreases, and no version repeats.
     for one in events:
         assert set(one.data) >= STANDARD
         assert one.data["taskId"] == strategy["strategyId"]
-        assert one.data["step"] == one.data["stage"]
+        assert one.data["steps"] == len(NAMES)
+        assert one.data["step_name"] == (NAMES[one.data["step"] - 1] if one.data["step"] else "")
     versions = [one.data["version"] for one in events]
     assert versions == list(range(versions[0], versions[0] + len(events)))
     progress = [one.data["progress"] for one in events]
@@ -63,7 +65,7 @@ async def test_educational_content_is_published_between_steps() -> None:
         async with service.follow(strategy) as reader:
             events = [one async for one in messages(reader)]
     order = [
-        (one.type, one.data["step"])
+        (one.type, one.data["step_name"])
         for one in events[1:]
         if one.type == "educational" or one.data.get("step_status") == "completed"
     ]
@@ -168,6 +170,6 @@ async def test_endpoints_are_in_the_openapi_document() -> None:
         [[operation]] = [
             list(paths[path].values())
             for path in paths
-            if path.endswith(f"/api/strategy/{{strategy_id}}/{endpoint}")
+            if path.endswith(f"/api/strategy/{{strategyId}}/{endpoint}")
         ]
         assert "404" in operation["responses"]
