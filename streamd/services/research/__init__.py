@@ -3,6 +3,7 @@
 ==================  ================================================================================
 ``service``         ``make``: composes the service
 ``routes``          the endpoints; ``models`` their answers
+``messages``        the messages of a session's stream
 ``query``           the validated query of a session
 ``job``             the work of a session: its datasets in parallel, then the conclusions
 ``configuration``   reads the areas file (``conf/research.toml``)

@@ -1,6 +1,6 @@
 """The work of a session: the datasets of its area in parallel, then the conclusions from them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from typing import Any, Final
 
 import attrs
@@ -55,9 +55,10 @@ class ResearchJob:
         run = SessionRun(progress, area, query, self._settings, self._max_data_bytes)
         await run.fetch_all()
         result = run.make_result()
-        await progress.update(
-            message=f"{len(result.insights)} insights and {len(result.recommendations)} recommendations"
-            f" from {len(result.findings)} of {len(area.datasets)} datasets"
+        progress.complete(
+            f"The research is complete: {_count(result.insights, 'insight')} and"
+            f" {_count(result.recommendations, 'recommendation')}"
+            f" from {len(result.findings)} of {_count(area.datasets, 'dataset')}"
         )
         return msgspec.to_builtins(result)
 
@@ -182,3 +183,7 @@ def _describe_failures(failed: Mapping[str, str]) -> str:
         return f"none of the {len(failed)} datasets gave data: {reasons[0]}"
     each = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
     return f"none of the {len(failed)} datasets gave data: {each}"[:_MESSAGE_CHARS]
+
+
+def _count(items: Sized, noun: str) -> str:
+    return f"{len(items)} {noun}{'' if len(items) == 1 else 's'}"

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from ...events import format_time
-from ...tasks import Status, StepStatus, Task, format_optional
+from ...tasks import Status, StepStatus, Task, as_percent, format_optional
 from .query import ResearchQuery
 from .sources import Area
 
@@ -84,6 +84,12 @@ class ResearchSession(CamelStruct, kw_only=True):
     deadline: Time
     progress: Annotated[float, Meta(ge=0, le=100)]
     message: str
+    step: Annotated[
+        Annotated[int, Meta(ge=1)] | None, Meta(description="Number of the current step, from 1.")
+    ]
+    step_name: Annotated[str, Meta(description="Its dataset; empty before any.")] = msgspec.field(
+        name="step_name"
+    )
     steps: list[SessionStep]
     error: Annotated[str, Meta(description="The reason if the session failed.")] | UnsetType = UNSET
     code: Annotated[str, Meta(description="The code of the error, for programs.")] | UnsetType = UNSET
@@ -117,6 +123,20 @@ def describe_areas(areas: Iterable[Area]) -> AreaList:
     )
 
 
+def present_steps(task: Task) -> list[SessionStep]:
+    """Build the steps of a session, one for each dataset in the order of its area."""
+    return [
+        SessionStep(
+            dataset=step.name,
+            status=_STEP_STATUS[step.status],
+            completed=step.status is StepStatus.COMPLETED,
+            message=step.message,
+            error=step.error or UNSET,
+        )
+        for step in task.steps
+    ]
+
+
 def present_session(task: Task, query: ResearchQuery) -> ResearchSession:
     """Build the session from its task and its query."""
     return ResearchSession(
@@ -127,18 +147,11 @@ def present_session(task: Task, query: ResearchQuery) -> ResearchSession:
         start_time=format_time(task.created_at),
         end_time=format_optional(task.ended_at),
         deadline=format_time(task.deadline),
-        progress=round(task.progress, 1),
+        progress=as_percent(task.progress),
         message=task.message,
-        steps=[
-            SessionStep(
-                dataset=step.name,
-                status=_STEP_STATUS[step.status],
-                completed=step.status is StepStatus.COMPLETED,
-                message=step.message,
-                error=step.error or UNSET,
-            )
-            for step in task.steps
-        ],
+        step=task.number_of(task.step),
+        step_name=task.step,
+        steps=present_steps(task),
         error=task.error.detail if task.error is not None else UNSET,
         code=task.error.code if task.error is not None else UNSET,
     )

@@ -55,7 +55,7 @@ def make_blueprint(streamd: Streamd, settings: ResearchSettings, areas: Mapping[
             KIND,
             input=msgspec.to_builtins(query),
             steps=[StepPlan(dataset.name) for dataset in areas[query.area_id].datasets],
-            message="waiting to begin",
+            message="Waiting to begin",
             idempotency_key=key,
         )
         # Initiated, even if work on it has begun by now.
@@ -70,7 +70,7 @@ def make_blueprint(streamd: Streamd, settings: ResearchSettings, areas: Mapping[
     routes = task_routes(
         blueprint,
         KIND,
-        "/research/stream/<session_id>",
+        "/research/stream/<researchSessionId>",
         noun="session",
         status=StatusRoute("/status", model=ResearchSession, answer=answer, headers=False),
         events=EventsRoute(
@@ -80,7 +80,7 @@ def make_blueprint(streamd: Streamd, settings: ResearchSettings, areas: Mapping[
         ),
         result=ResultRoute(model=ResearchResult),
         cancel=CancelRoute(
-            model=ResearchSession, answer=answer, headers=False, message="the session was cancelled"
+            model=ResearchSession, answer=answer, headers=False, message="The session was cancelled"
         ),
     )
     return blueprint

@@ -7,6 +7,7 @@ from ...config import content_file
 from ...tasks import Kind
 from .configuration import load_areas
 from .job import ResearchJob
+from .messages import present
 from .routes import KIND, make_blueprint
 from .settings import ResearchSettings
 
@@ -26,6 +27,8 @@ def make(streamd: Streamd, settings: ResearchSettings) -> Service:
         keep_seconds=settings.keep_seconds,
         max_kept=settings.max_sessions,
         compress_results=settings.compress_results,
+        completion_message="The research is complete",
+        present=present,
         private=True,
     )
     return Service(make_blueprint(streamd, settings, areas), [kind])

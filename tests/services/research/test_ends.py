@@ -24,7 +24,7 @@ async def test_cancelled_session_fails(rig: tuple[RunningServer, httpx.AsyncClie
     await BEGUN["stopped"].wait()
     answer = await session.client.post(f"/research/stream/{session.id}/cancel")
     assert answer.status_code == 200
-    assert (answer.json()["status"], answer.json()["error"]) == ("failed", "the session was cancelled")
+    assert (answer.json()["status"], answer.json()["error"]) == ("failed", "The session was cancelled")
     assert answer.json()["steps"][1]["status"] == "failed"
     end = (await session.follow())[-1]
     assert (end.type, end.data["code"], end.data["status"]) == ("error", "cancelled", "cancelled")
