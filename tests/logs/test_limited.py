@@ -25,19 +25,19 @@ async def test_lines_of_one_event_are_bounded_and_the_suppressed_ones_counted(
     with capture_logs() as logs:
         limited = LimitedLog(structlog.get_logger(), trio.current_time)
         for _ in range(10):
-            limited.info("request")
+            limited.info("test_request")
         limited.warning("task_failed")
-        assert events(logs) == [("info", "request")] * 3 + [("warning", "task_failed")]
+        assert events(logs) == [("info", "test_request")] * 3 + [("warning", "task_failed")]
         logs.clear()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(report_suppressed_lines)
             await trio.sleep(5)
             nursery.cancel_scope.cancel()
-        [line] = [entry for entry in logs if entry.get("suppressed") == "request"]
+        [line] = [entry for entry in logs if entry.get("suppressed") == "test_request"]
         assert (line["event"], line["count"], line["log_level"]) == ("lines_suppressed", 7, "info")
         logs.clear()
-        limited.info("request")
-        assert events(logs) == [("info", "request")]
+        limited.info("test_request")
+        assert events(logs) == [("info", "test_request")]
 
 
 @pytest.mark.usefixtures("three_a_second")
