@@ -41,6 +41,12 @@ class ConfigError(StreamdError):
     code = "config"
 
 
+class Unreadable(StreamdError):
+    """The stored resource is damaged: it cannot be decoded, now or later."""
+
+    code = "unreadable"
+
+
 # --- errors of the caller -------------------------------------------------------------------
 
 

@@ -62,6 +62,9 @@ class Metrics:
         self.accept_pauses: Final = self._counter(
             "accept_pauses", "Accepting paused for a moment: no open files or memory for more connections."
         )
+        self.unreadable: Final = self._counter(
+            "unreadable_records", "Stored records that cannot be decoded, each counted once.", "record"
+        )
         self.reaped: Final = self._counter("connections_reaped", "Stale connections closed.")
         self._delivery_seconds: Final = _Distribution(
             "streamd_delivery_seconds",

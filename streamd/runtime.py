@@ -79,6 +79,7 @@ class Runtime:
         path = store_path(settings)
         clock = clock or SteadyClock()
         database = Database(path, synchronous=settings.store.synchronous, clock=clock)
+        database.unreadable.count = lambda record: broker.metrics.unreadable.labels(record).inc()
         tasks = Tasks(
             MemoryTaskStore() if path == MEMORY else SQLiteTaskStore(database),
             broker.hub,

@@ -14,6 +14,7 @@ import trio
 
 from ..clock import ClockRecord, SteadyClock
 from ..errors import Unavailable
+from ..unreadable import DAMAGE, UnreadableRecords
 from .file import MEMORY, check_file, check_version, read_versions, unusable
 
 T = TypeVar("T")
@@ -52,6 +53,7 @@ class Database:
 
     Attributes:
         clock: the steady clock, for times that are compared later.
+        unreadable: the records that were found damaged.
         observe_write: called after each write with its time from the call to the commit (s).
     """
 
@@ -65,6 +67,7 @@ class Database:
     ) -> None:
         self.path: Final = path
         self.clock: Final = clock or SteadyClock()
+        self.unreadable: Final = UnreadableRecords()
         self.observe_write: Callable[[float], None] = lambda _: None
         self._synchronous = synchronous
         self._busy_timeout_ms = busy_timeout_ms
@@ -265,7 +268,7 @@ def _read_clock(connection: apsw.Connection) -> ClockRecord | None:
         return None
     try:
         return ClockRecord(_EPOCH + row[0] * _MICROSECOND, row[1] * _MICROSECOND)
-    except (TypeError, OverflowError):
+    except DAMAGE:
         _log.error("clock_record_unreadable", record=repr(row)[:100])
         return None
 

@@ -7,7 +7,7 @@ from typing import Final, NoReturn
 import structlog
 import trio
 
-from ..errors import StreamdError
+from ..errors import StreamdError, Unreadable
 from .kinds import Kind
 from .metrics import TaskMetrics
 from .store.port import TaskStore
@@ -100,7 +100,10 @@ class TaskEndings:
                 return
 
     async def _call(self, task_id: str) -> None:
-        task = await self._store.get(task_id)
+        try:
+            task = await self._store.get(task_id)
+        except Unreadable:
+            return  # it stays so, and nothing tells its kind
         known = self._kinds.get(task.kind)
         if known is None or known.ended is None:
             return  # the kind no longer acts on it

@@ -5,6 +5,7 @@ import time
 import zlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 import attrs
@@ -18,6 +19,7 @@ from ..events import EventSettings
 from ..hub import Hub
 from ..idempotency import IdempotencyKey
 from ..logs import LimitedLog
+from ..unreadable import DAMAGE
 from . import operations
 from .checks import check_kind, check_lease_seconds, check_size, encode_json
 from .kinds import Kind
@@ -139,11 +141,25 @@ class TaskEngine:
                 offset = self.clock.offset()
                 with trio.CancelScope(shield=True):
                     claimed = await self.store.claim(kinds, start)
-                if claimed is not None:
-                    self._note(Status.PENDING, made)
-                    return claimed
+                    if claimed is not None:
+                        self._note(Status.PENDING, made)
+                        if await self._has_input(claimed):
+                            return claimed
+                        continue
                 await offered.wait()
         return None
+
+    async def _has_input(self, claimed: ClaimedTask) -> bool:
+        """Return True if the input of a claimed task is JSON; otherwise fail the task."""
+        try:
+            msgspec.json.decode(claimed.raw_input.decode(), type=msgspec.Raw)
+        except DAMAGE as error:
+            task = claimed.task
+            unreadable = self.store.unreadable.report("input of task", task.id, error)
+            fail = partial(operations.fail, code=unreadable.code, detail=unreadable.detail)
+            await self.perform(task.id, lambda task: [fail(task, self.now())], lease=task.lease)
+            return False
+        return True
 
     def close_claims(self, retry_after_seconds: float) -> None:
         """Reject all claims from now on, those that wait for a task included.

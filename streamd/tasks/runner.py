@@ -219,7 +219,8 @@ class Runner:
             max_tombstones=settings.max_tombstones,
         )
         for task in expired:
-            tasks.metrics.counts[task.kind, task.status] -= 1
+            if task.status is not None:
+                tasks.metrics.counts[task.kind, task.status] -= 1
         tasks.metrics.expired.inc(len(expired))
         return len(expired)
 

@@ -13,6 +13,7 @@ import trio
 from ..errors import InvalidField, NoResult, NotFound, NotReady, Unavailable
 from ..events import EventId
 from ..idempotency import IdempotencyKey
+from ..unreadable import DAMAGE
 from . import operations
 from .checks import (
     check_id,
@@ -145,21 +146,32 @@ class Tasks(TaskEngine):
         Raises:
             NotFound: there is no such task of that kind.
             Gone: the task was deleted.
+            Unreadable: the stored task is damaged.
         """
         task = await self.store.get(task_id)
         if kind not in (None, task.kind):
             raise NotFound(f"there is no {kind} {task_id[:128]!r}", field="id")
         return task.with_offset(self.clock.offset())
 
-    async def input(self, task_id: str, *, kind: str | None = None) -> Any:
+    async def input(self, task_id: str, *, kind: str | None = None, type: Any = Any) -> Any:
         """Return a task's input, a JSON value.
 
+        Args:
+            task_id: the task.
+            kind: the kind it must have; None for any.
+            type: the type of the input, as for :func:`msgspec.json.decode`.
+
         Raises:
+            Unreadable: the stored input is damaged, or not of this type.
             NotFound, Gone: as for :meth:`get`.
         """
         if kind is not None:
             await self.get(task_id, kind=kind)
-        return msgspec.json.decode(await self.store.input(task_id))
+        raw = await self.store.input(task_id)
+        try:
+            return msgspec.json.decode(raw, type=type)
+        except DAMAGE as error:
+            raise self.store.unreadable.report("input of task", task_id, error) from error
 
     async def list(
         self,
@@ -169,7 +181,7 @@ class Tasks(TaskEngine):
         owner: str | None = None,
         limit: int = 100,
     ) -> list[Task]:
-        """Return matching tasks, the newest first."""
+        """Return matching tasks, the newest first, without damaged ones."""
         found = await self.store.find(kind=kind, status=status, owner=owner, limit=limit)
         offset = self.clock.offset()
         return [task.with_offset(offset) for task in found]
@@ -180,6 +192,7 @@ class Tasks(TaskEngine):
         Raises:
             NotReady: the task has not ended.
             NoResult: the task failed or was cancelled.
+            Unreadable: the stored result is damaged.
             NotFound, Gone: as for :meth:`get`.
         """
         task = await self.get(task_id, kind=kind)
@@ -191,9 +204,11 @@ class Tasks(TaskEngine):
         if task.status is not Status.COMPLETED:
             why = f": {task.error.detail}" if task.error else ""
             raise NoResult(f"the task {_ENDED_AS[task.status]}{why}")
-        result = await self.store.result(task_id)
-        assert result is not None
-        return msgspec.json.decode(_unpack(result))
+        raw = await self.store.result(task_id)
+        try:
+            return msgspec.json.decode(_unpack(raw or b""))
+        except (*DAMAGE, zlib.error) as error:
+            raise self.store.unreadable.report("result of task", task_id, error) from error
 
     async def text(self, task_id: str) -> str:
         """Return the text that the task has streamed so far."""

@@ -10,7 +10,7 @@ import trio.testing
 from streamd.errors import Gone, NotFound, Unavailable
 from streamd.tasks import Kind, Progress, Status, Task
 from streamd.tasks.store.memory import MemoryTaskStore
-from streamd.tasks.store.port import Bounds, TaskStore
+from streamd.tasks.store.port import Bounds, ExpiredTask, TaskStore
 from tests.support.local_work import hang
 from tests.support.task_rig import (
     FailingLog,
@@ -279,7 +279,7 @@ async def test_a_task_is_kept_until_its_kind_has_acted_on_its_end(kind_of_store:
     async def check(store: TaskStore) -> None:
         rig = make_rig(store=store, kinds=[counted(ledger)], now=SetClock())
 
-        async def expire() -> list[Task]:
+        async def expire() -> list[ExpiredTask]:
             bounds = Bounds(keep_seconds=0, max_kept=0)
             return await store.expire(rig.tasks.now(), {}, bounds, tombstone_seconds=10, max_tombstones=10)
 

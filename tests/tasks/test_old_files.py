@@ -6,10 +6,13 @@ from typing import Any
 
 import apsw
 import msgspec
+import pytest
 
 from streamd.database import Database
+from streamd.errors import Unreadable
 from streamd.tasks import Status, Step, StepStatus, make_snapshot, task_fields
 from streamd.tasks.store.schema import COMPONENT, MIGRATIONS
+from tests.support.damage import damage
 from tests.support.task_rig import SetClock, check_history, make_rig, publishing, running
 from tests.support.task_stores import completing, contents_of, open_database, open_sqlite, updating
 
@@ -174,3 +177,13 @@ async def test_a_file_of_the_schema_before_takes_idempotency_keys(tmp_path: Path
         rig = make_rig(store=store, now=SetClock())
         task = await rig.tasks.create("k", idempotency_key="key")
         assert await rig.tasks.create("k", idempotency_key="key") == task
+
+
+async def test_a_damaged_task_of_the_first_schema_does_not_stop_the_migration(tmp_path: Path) -> None:
+    path = str(tmp_path / "tasks.db")
+    await write_old_file(path)
+    damage(path, "UPDATE tasks SET body = substr(body, 1, 40) WHERE id = 'ended'")
+    async with open_sqlite(path) as store:
+        assert (await store.get("runs")).step == 'reading "é"\n'
+        with pytest.raises(Unreadable):
+            await store.get("ended")

@@ -17,7 +17,7 @@ import structlog
 import trio
 
 from ... import Streamd
-from ...errors import Gone, InvalidTransition, LeaseLost, NotFound, StreamdError, root_cause
+from ...errors import Gone, InvalidTransition, LeaseLost, NotFound, StreamdError, Unreadable, root_cause
 from ...tasks import Progress, Status, StepFailed, StepPlan, StepProgress, StepStatus, Task, WorkFailed, step
 from ...text import TextGenerator
 from .amounts import decimal_text, shown
@@ -77,10 +77,10 @@ class OrderTools:
 
 
 async def find_task(streamd: Streamd, workflow_id: str) -> Task | None:
-    """Return the task that processes an order; None if it was deleted, or never created."""
+    """Return the task that processes an order; None if it was deleted or never created, or is damaged."""
     try:
         return await streamd.tasks.get(workflow_id, kind=KIND)
-    except (NotFound, Gone):
+    except (NotFound, Gone, Unreadable):
         return None
 
 
@@ -111,9 +111,12 @@ async def process_order(tools: OrderTools, progress: Progress) -> dict[str, Any]
     """Run the job of a task of this kind.
 
     Raises:
-        WorkFailed: see :meth:`OrderJob.run`; or the task has no order.
+        WorkFailed: see :meth:`OrderJob.run`; or the task has no order, or a damaged one.
     """
-    received = await tools.store.document(order_id_of(progress.id))
+    try:
+        received = await tools.store.document(order_id_of(progress.id))
+    except Unreadable as error:
+        raise WorkFailed(error.detail, code=error.code) from error
     if received is None:  # the task was not created by this service's route
         raise WorkFailed("this task has no order to process", code="no-order")
     return await OrderJob(tools, received).run()

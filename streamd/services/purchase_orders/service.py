@@ -11,7 +11,7 @@ from quart.blueprints import BlueprintSetupState
 
 from ... import Service, Streamd
 from ...connections import Group
-from ...errors import StreamdError, TaskExists
+from ...errors import RequestError, StreamdError, TaskExists
 from ...tasks import Kind, Task
 from ...text import make_generator
 from . import enrich, parsing
@@ -145,9 +145,11 @@ async def _interrupt(
 ) -> None:
     """Report and end an order without a task. A crash in between repeats the event, and loses none."""
     event = error_event(stage=STAGES[0], error=_INTERRUPTED, po_id=po_id, workflow_id=workflow_id)
-    await streamd.publish(
-        topic_of(merchant_id, event.type), event.data, type=event.type, idempotency_key=f"{po_id}:interrupted"
-    )
+    topic, key = topic_of(merchant_id, event.type), f"{po_id}:interrupted"
+    try:
+        await streamd.publish(topic, event.data, type=event.type, idempotency_key=key)
+    except RequestError as error:  # the stored ids are damaged: nobody follows such a merchant
+        _log.warning("merchant_event_dropped", order=po_id, code=error.code, detail=error.detail)
     at = streamd.database.clock.wall()
     await store.end(workflow_id, OrderEnd(OrderStatus.FAILED, at, STAGES[0], _INTERRUPTED))
 

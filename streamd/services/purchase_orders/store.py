@@ -9,9 +9,10 @@ import msgspec
 import trio
 
 from ...database import Database
-from ...errors import Unavailable
+from ...errors import Unavailable, Unreadable
 from ...events import format_time
 from ...idempotency import IdempotencyKey
+from ...unreadable import DAMAGE, as_text
 from .order import Image, Notice, Order, OrderEnd, OrderLine, OrderReceipt, ReceivedOrder
 from .stored import StoredOrder, find_order, read_order
 from .tables import COMPONENT, MIGRATIONS
@@ -92,13 +93,23 @@ class OrderStore:
         )
 
     async def document(self, po_id: str) -> ReceivedOrder | None:
-        """Read the document of an order; None if it is not stored, or no longer."""
+        """Read the document of an order; None if it is not stored, or no longer.
+
+        Raises:
+            Unreadable: the order is damaged.
+        """
         row = await self._read(
-            "SELECT po_id, merchant_id, workflow_id, format, document FROM po_orders"
-            " WHERE po_id = ? AND document IS NOT NULL",
+            "SELECT po_id, CAST(merchant_id AS BLOB), workflow_id, CAST(format AS BLOB),"
+            " CAST(document AS BLOB) FROM po_orders WHERE po_id = ? AND document IS NOT NULL",
             po_id,
         )
-        return None if row is None else ReceivedOrder(*row)
+        if row is None:
+            return None
+        po_id, merchant_id, workflow_id, format, document = row
+        try:
+            return ReceivedOrder(po_id, merchant_id.decode(), workflow_id, format.decode(), document)
+        except DAMAGE as error:
+            raise self._unreadable(po_id, error) from error
 
     # --- merchants and their products -------------------------------------------------------------
 
@@ -165,8 +176,15 @@ class OrderStore:
         await self._database.write(save)
 
     async def holds(self, po_id: str, order: Order) -> bool:
-        """Read the order back; return True if it equals ``order``."""
-        stored = await self._database.read(lambda db: read_order(db, po_id))
+        """Read the order back; return True if it equals ``order``.
+
+        Raises:
+            Unreadable: the stored order is damaged.
+        """
+        try:
+            stored = await self._database.read(lambda db: read_order(db, po_id))
+        except DAMAGE as error:
+            raise self._unreadable(po_id, error) from error
         lines = tuple(sorted(order.lines, key=lambda line: line.number))
         return stored == attrs.evolve(order, unread=0, lines=lines)
 
@@ -231,18 +249,29 @@ class OrderStore:
         """
 
         def read(db: apsw.Connection) -> list[Any]:
-            return db.execute(
-                "SELECT seq, merchant_id, po_id, workflow_id,"
+            rows = db.execute(
+                "SELECT seq, CAST(merchant_id AS BLOB), CAST(po_id AS BLOB), CAST(workflow_id AS BLOB),"
                 " EXISTS (SELECT 1 FROM po_keys WHERE po_keys.po_id = po_orders.po_id) FROM po_orders"
                 " WHERE ended_at IS NULL AND seq > ? ORDER BY seq LIMIT ?",
                 (after, limit),
-            ).fetchall()
+            )
+            return [(seq, *map(as_text, names), bool(has_key)) for seq, *names, has_key in rows]
 
         return await self._database.read(read)
 
     async def find(self, po_id: str, merchant_id: str) -> StoredOrder | None:
-        """Read an order of a merchant; None if the merchant has no order of this id."""
-        return await self._database.read(lambda db: find_order(db, po_id, merchant_id))
+        """Read an order of a merchant; None if the merchant has no order of this id.
+
+        Raises:
+            Unreadable: the order is damaged.
+        """
+        try:
+            return await self._database.read(lambda db: find_order(db, po_id, merchant_id))
+        except DAMAGE as error:
+            raise self._unreadable(po_id, error) from error
+
+    def _unreadable(self, po_id: str, error: Exception) -> Unreadable:
+        return self._database.unreadable.report("purchase order", po_id, error)
 
     def _now(self) -> str:
         return format_time(self._database.clock.wall())

@@ -70,13 +70,29 @@ class StoredOrder:
 
 
 def find_order(db: apsw.Connection, po_id: str, merchant_id: str) -> StoredOrder | None:
-    """Read an order of a merchant; None if the merchant has no order of this id."""
+    """Read an order of a merchant; None if the merchant has no order of this id.
+
+    Raises:
+        ValueError: the order is damaged.
+    """
     query = f"SELECT {_STORED_ORDER} FROM po_orders WHERE po_id = ? AND merchant_id = ?"
-    row = db.execute(query, (po_id, merchant_id)).fetchone()
-    return None if row is None else msgspec.json.decode(row[0], type=StoredOrder)
+    row = _read_json(db, query, po_id, merchant_id)
+    return None if row is None else msgspec.json.decode(row, type=StoredOrder)
 
 
 def read_order(db: apsw.Connection, po_id: str) -> Order | None:
-    """Read the content of an order, complete or not; None without a row."""
-    row = db.execute(f"SELECT {_ORDER} FROM po_orders WHERE po_id = ?", (po_id,)).fetchone()
-    return None if row is None else msgspec.json.decode(row[0], type=Order)
+    """Read the content of an order, complete or not; None without a row.
+
+    Raises:
+        ValueError: the order is damaged.
+    """
+    row = _read_json(db, f"SELECT {_ORDER} FROM po_orders WHERE po_id = ?", po_id)
+    return None if row is None else msgspec.json.decode(row, type=Order)
+
+
+def _read_json(db: apsw.Connection, query: str, *values: str) -> str | None:
+    try:
+        row = db.execute(query, values).fetchone()
+    except apsw.SQLError as error:  # a column that holds JSON holds something else
+        raise ValueError(str(error)) from error
+    return None if row is None else row[0]

@@ -64,8 +64,7 @@ def make_blueprint(streamd: Streamd, settings: ResearchSettings, areas: Mapping[
         return json_response(started, 202, {"Location": started.status_url})
 
     async def answer(task: Task) -> ResearchSession:
-        query = msgspec.convert(await streamd.tasks.input(task.id), ResearchQuery)
-        return present_session(task, query)
+        return present_session(task, await streamd.tasks.input(task.id, type=ResearchQuery))
 
     routes = task_routes(
         blueprint,

@@ -184,11 +184,13 @@ class Dashboard:
         began = trio.current_time()
         while await self._store.purge_some(self._steady_ms()):
             pass
-        now_ms, row = self._now_ms(), 0
+        now_ms = self._now_ms()
         self._totals.expire(now_ms)  # items older than an hour then skip the heap of the last hour
-        while page := await self._store.read_page(now_ms - _WINDOW_MS, row):
-            for row, timestamp_ms, ticker, sentiment in page:  # noqa: B007 - the next page begins after it
-                self._totals.add(timestamp_ms, ticker, sentiment)
+        row, items = await self._store.read_page(now_ms - _WINDOW_MS, 0)
+        while row:
+            for item in items:
+                self._totals.add(*item)
+            row, items = await self._store.read_page(now_ms - _WINDOW_MS, row)
         self._kept = await self._store.count()
         seconds = round(trio.current_time() - began, 3)
         _log.info("sentiment_items_loaded", items=len(self._totals), seconds=seconds)

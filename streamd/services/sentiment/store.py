@@ -8,7 +8,9 @@ import attrs
 
 from ...database import Database
 from ...idempotency import IdempotencyKey
+from ...unreadable import DAMAGE, as_text
 from .items import Item
+from .models import Sentiment
 
 _MIGRATIONS: Final = (
     """
@@ -44,8 +46,13 @@ _COUNT: Final = "SELECT (SELECT count(*) FROM sentiment_items) + (SELECT count(*
 _PAGE_ROWS: Final = 2000  # a page takes a few milliseconds to read
 _PURGE_ROWS: Final = 2000  # per transaction, so that other writers get their turn
 
-Row = tuple[int, int, str, str]
-"""One item for the totals: row id, timestamp (ms since 1970), ticker, sentiment."""
+_PAGE: Final = (
+    "SELECT rowid, CAST(item_id AS BLOB), timestamp_ms, CAST(ticker AS BLOB), CAST(sentiment AS BLOB)"
+    " FROM sentiment_items WHERE rowid > ? AND timestamp_ms > ? ORDER BY rowid LIMIT ?"
+)
+
+Row = tuple[int, str, Sentiment]
+"""One item for the totals: timestamp (ms since 1970), ticker, sentiment."""
 
 
 @attrs.frozen
@@ -97,10 +104,12 @@ class ItemStore:
             new, rows, timestamps_ms = [], 0, []
             accepted = None if key is None else self._find_accepted(connection, key, now_ms)
             for item in items:
-                known = connection.execute(
+                known: Any = connection.execute(
                     "SELECT received_ms, timestamp_ms FROM sentiment_items WHERE item_id = ?", (item.id,)
                 ).fetchone()
-                if known is not None and known[0] > now_ms - self._keep_ms:
+                # A damaged row is replaced, as an expired one is.
+                readable = known is not None and all(isinstance(value, int) for value in known)
+                if readable and known[0] > now_ms - self._keep_ms:
                     timestamps_ms.append(known[1])
                     continue
                 timestamps_ms.append(item.timestamp_ms)
@@ -128,7 +137,10 @@ class ItemStore:
         if row is None:
             return None
         key.check(row[0])
-        return int(row[1])
+        try:
+            return int(row[1])
+        except DAMAGE as error:
+            raise self._database.unreadable.report("idempotency key", key.text, error) from error
 
     async def purge_some(self, now_ms: int) -> int:
         """Delete a batch of expired items and keys; return the number deleted, 0 when none was left.
@@ -150,24 +162,32 @@ class ItemStore:
         """Count the items and keys."""
         return await self._database.read(lambda connection: int(connection.execute(_COUNT).get))
 
-    async def read_page(self, since_ms: int, after: int) -> list[Row]:
-        """Read one page of items in row order; empty after the last one.
+    async def read_page(self, since_ms: int, after: int) -> tuple[int, list[Row]]:
+        """Read one page of items in row order, without damaged ones.
 
         Args:
             since_ms: lower bound of the timestamp, exclusive.
             after: row id that ended the previous page; 0 for the first page.
+
+        Returns:
+            The row id that ended this page, 0 after the last page; and the items.
         """
 
-        def read(connection: apsw.Connection) -> list[Row]:
-            found: Any = connection.execute(
-                "SELECT rowid, timestamp_ms, ticker, sentiment FROM sentiment_items"
-                " WHERE rowid > ? AND timestamp_ms > ? ORDER BY rowid LIMIT ?",
-                (after, since_ms, _PAGE_ROWS),
-            )
-            rows: list[Row] = found.fetchall()
-            return rows
+        def read(connection: apsw.Connection) -> tuple[int, list[Row]]:
+            found: Any = connection.execute(_PAGE, (after, since_ms, _PAGE_ROWS)).fetchall()
+            rows = [self._decode(*columns) for _, *columns in found]
+            return found[-1][0] if found else 0, [row for row in rows if row is not None]
 
         return await self._database.read(read)
+
+    def _decode(self, id: bytes, timestamp_ms: Any, ticker: bytes, sentiment: bytes) -> Row | None:
+        try:
+            if not isinstance(timestamp_ms, int):
+                raise TypeError(f"timestamp_ms is {timestamp_ms!r}")
+            return timestamp_ms, ticker.decode(), Sentiment(sentiment.decode())
+        except DAMAGE as error:
+            self._database.unreadable.report("sentiment item", as_text(id), error)
+            return None
 
 
 def _insert_key(connection: apsw.Connection, key: IdempotencyKey, accepted: int, now_ms: int) -> int:

@@ -11,12 +11,14 @@ import trio
 
 from ...events import EventId
 from ...idempotency import IdempotencyKey
+from ...unreadable import UnreadableRecords
 from ..model import Change, Message, Task
 from ..operations import Operation
 from ..states import Status
 from .port import (
     Bounds,
     ClaimedTask,
+    ExpiredTask,
     Outgoing,
     PublishedMessage,
     Snapshot,
@@ -48,6 +50,7 @@ class MemoryTaskStore:
     durability: Final = "Tasks are in this process's memory; they do not survive a restart."
 
     def __init__(self) -> None:
+        self.unreadable: Final = UnreadableRecords()  # nothing damages this process's memory
         self._records: dict[str, _Record] = {}
         self._keys: dict[tuple[str, str], tuple[bytes, _Record]] = {}  # fingerprint and record, by key
         self._outbox: dict[tuple[str, int, int], Outgoing] = {}  # by task, version and part
@@ -195,7 +198,7 @@ class MemoryTaskStore:
         *,
         tombstone_seconds: float,
         max_tombstones: int,
-    ) -> list[Task]:
+    ) -> list[ExpiredTask]:
         await trio.lowlevel.checkpoint()
         waiting = {row.task_id for row in self._outbox.values()} | set(self._ending)
         ended: dict[str, list[Task]] = {}
@@ -221,7 +224,7 @@ class MemoryTaskStore:
             or next(iter(self._tombstones.values())) <= now - timedelta(seconds=tombstone_seconds)
         ):
             self._tombstones.popitem(last=False)
-        return expired
+        return [ExpiredTask(task.id, task.kind, task.status) for task in expired]
 
     # ------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ import attrs
 from ...errors import Gone, NotFound, TaskExists, Unavailable
 from ...events import EventId
 from ...idempotency import IdempotencyKey
+from ...unreadable import UnreadableRecords
 from ..model import Change, Message, Task
 from ..operations import Operation
 from ..states import Status
@@ -23,7 +24,7 @@ class Outgoing:
         kind: the task's kind.
         version: the task's version that the event reports.
         part: 0 for the event on the task's own topic; the others of the same version count from 1.
-        topics: the event's topics, the canonical one first.
+        topics: the event's topics, the canonical one first; none for a damaged event, which is dropped.
         message: the event's type and data.
         final: the version is the task's last one.
         last: the row is the last one of the task.
@@ -86,11 +87,26 @@ class ClaimedTask:
 
     Args:
         task: the task, running.
-        raw_input: its input, JSON.
+        raw_input: its input; JSON, unless it is damaged.
     """
 
     task: Task
     raw_input: bytes
+
+
+@attrs.frozen
+class ExpiredTask:
+    """A task that was deleted.
+
+    Args:
+        id: its id.
+        kind: its kind.
+        status: its status; None if that cannot be decoded.
+    """
+
+    id: str
+    kind: str
+    status: Status | None
 
 
 @attrs.frozen
@@ -112,7 +128,14 @@ class TaskStore(Protocol):
     The events of a change enter the outbox in the same transaction as the change itself. A task is always
     read without its input, which may be large and never changes. Times that are passed in are steady time
     (:mod:`streamd.clock`), and are compared with the times of tasks less their offsets.
+
+    A record that cannot be decoded is reported to ``unreadable``. Calls for one task then raise
+    :class:`~streamd.errors.Unreadable`; all others leave the record out.
     """
+
+    @property
+    def unreadable(self) -> UnreadableRecords:
+        """The records that were found damaged."""
 
     @property
     def durability(self) -> str:
@@ -238,10 +261,11 @@ class TaskStore(Protocol):
         *,
         tombstone_seconds: float,
         max_tombstones: int,
-    ) -> list[Task]:
+    ) -> list[ExpiredTask]:
         """Delete ended tasks that are too old or too many of their kind, the first to end first.
 
-        A task with rows in the outbox is not deleted.
+        A task with rows in the outbox is not deleted. An unfinished task that cannot be decoded is deleted
+        when its deadline is older than ended tasks may be.
 
         Args:
             now: steady time.

@@ -75,7 +75,7 @@ MIGRATIONS: Final = (
     UPDATE tasks SET body = CAST(json_remove(
         json_set(CAST(body AS TEXT), '$.step', json_extract(CAST(body AS TEXT), '$.stage')),
         '$.stage', '$.raw_input'
-    ) AS BLOB);
+    ) AS BLOB) WHERE json_valid(CAST(body AS TEXT));
     """,
     # The idempotency keys of the requests that created tasks.
     """

@@ -5,46 +5,47 @@ times in columns are steady time, those in ``body`` are the task's own.
 Input, text and result have tables of their own: they may be large, and do not change with every version.
 """
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any, Final
 
 import apsw
-import attrs
-import msgspec
 
 from ...database import Database
 from ...events import EventId
 from ...idempotency import IdempotencyKey
-from ..model import Change, Message, Task, topic_of
+from ...unreadable import as_text
+from ..model import Change, Task
 from ..operations import Operation
 from ..states import Status
 from .port import (
     Bounds,
     ClaimedTask,
+    ExpiredTask,
     Outgoing,
     PublishedMessage,
     Snapshot,
     missing,
-    outgoing_rows,
     taken,
     too_many,
 )
+from .rows import EXPIRED_COLUMNS, OUTBOX_COLUMNS, TASK_COLUMNS, TaskRows, apply_changes, to_ms
 from .schema import COMPONENT, MIGRATIONS
 
-_COLUMNS: Final = "tasks.seq, tasks.body, tasks.lease_until"
 _ENDED: Final = (
-    f"SELECT {_COLUMNS} FROM tasks WHERE kind = ? AND ended IS NOT NULL"
+    f"SELECT {EXPIRED_COLUMNS} FROM tasks WHERE kind = ? AND ended IS NOT NULL"
     " AND NOT EXISTS (SELECT 1 FROM task_outbox WHERE task = tasks.id) "
 )
+_LONG_OVERDUE: Final = (
+    f"SELECT {TASK_COLUMNS} FROM tasks WHERE status IN (?, ?) AND kind = ? AND deadline <= ?"
+)
 _UNPUBLISHED: Final = (
-    "SELECT outbox.task, coalesce(tasks.kind, ''), version, part, topics, message, final, last"
+    f"SELECT {OUTBOX_COLUMNS}"
     " FROM task_outbox AS outbox LEFT JOIN tasks ON tasks.id = outbox.task"
     " WHERE NOT kept ORDER BY outbox.seq LIMIT ?"
 )
-_DECODE_TASK: Final = msgspec.json.Decoder(Task).decode
-_DECODE_MESSAGE: Final = msgspec.json.Decoder(Message).decode
-_DECODE_TOPICS: Final = msgspec.json.Decoder(tuple[str, ...]).decode
 _UNFINISHED: Final = (Status.PENDING.value, Status.RUNNING.value)
 
 
@@ -59,6 +60,8 @@ class SQLiteTaskStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.unreadable: Final = database.unreadable
+        self._rows = TaskRows(database.unreadable)
         database.require(COMPONENT, MIGRATIONS)
 
     async def create(
@@ -72,7 +75,7 @@ class SQLiteTaskStore:
         task = changes[0].task
 
         def create(db: apsw.Connection) -> Task | None:
-            if key is not None and (stored := _find_by_key(db, key)) is not None:
+            if key is not None and (stored := self._find_by_key(db, key)) is not None:
                 return stored
             known = "SELECT 1 FROM tasks WHERE id = ? UNION ALL SELECT 1 FROM tasks_gone WHERE id = ?"
             if _one(db, known, task.id, task.id):
@@ -93,38 +96,40 @@ class SQLiteTaskStore:
                 db.execute(
                     "INSERT INTO task_keys VALUES (?, ?, ?, ?)", (seq, key.scope, key.text, key.fingerprint)
                 )
-            _apply(db, seq, changes)
+            apply_changes(db, seq, changes)
             return None
 
         return await self._database.write(create)
 
     async def change(self, task_id: str, operation: Operation) -> Task:
         def change(db: apsw.Connection) -> Task:
-            seq, task = _find(db, task_id)
-            return _apply(db, seq, operation(task)) or task
+            seq, task = self._find(db, task_id)
+            return apply_changes(db, seq, operation(task)) or task
 
         return await self._database.write(change)
 
     async def claim(self, kinds: Collection[str], operation: Operation) -> ClaimedTask | None:
+        oldest = (
+            f"SELECT seq FROM tasks WHERE status = ? AND kind IN ({_marks(kinds)}) AND seq > ?"
+            " ORDER BY seq LIMIT 1"
+        )
+
         def claim(db: apsw.Connection) -> ClaimedTask | None:
-            row = _one(
-                db,
-                f"SELECT id FROM tasks WHERE status = ? AND kind IN ({_marks(kinds)}) ORDER BY seq LIMIT 1",
-                Status.PENDING.value,
-                *kinds,
-            )
-            if row is None:
-                return None
-            seq, task = _find(db, row[0])
-            return ClaimedTask(_apply(db, seq, operation(task)) or task, _input(db, seq))
+            seq = 0
+            while row := _one(db, oldest, Status.PENDING.value, *kinds, seq):
+                [seq] = row
+                found = _one(db, f"SELECT {TASK_COLUMNS} FROM tasks WHERE seq = ?", seq)
+                for task in self._rows.readable([found] if found else []):
+                    return ClaimedTask(apply_changes(db, seq, operation(task)) or task, _input(db, seq))
+            return None
 
         return await self._database.write(claim)
 
     async def get(self, task_id: str) -> Task:
-        return await self._database.read(lambda db: _find(db, task_id)[1])
+        return await self._database.read(lambda db: self._find(db, task_id)[1])
 
     async def input(self, task_id: str) -> bytes:
-        return await self._database.read(lambda db: _input(db, _find(db, task_id)[0]))
+        return await self._database.read(lambda db: _input(db, self._find(db, task_id)[0]))
 
     async def find(
         self,
@@ -139,34 +144,38 @@ class SQLiteTaskStore:
         where = " AND ".join(f"{name} = ?" for name in given) or "true"
 
         def find(db: apsw.Connection) -> list[Task]:
-            query = f"SELECT {_COLUMNS} FROM tasks WHERE {where} ORDER BY seq DESC LIMIT ?"
-            return [_task(row) for row in db.execute(query, (*given.values(), limit))]
+            query = f"SELECT {TASK_COLUMNS} FROM tasks WHERE {where} ORDER BY seq DESC"
+            return list(islice(self._rows.readable(db.execute(query, tuple(given.values()))), limit))
 
         return await self._database.read(find)
 
     async def snapshot(self, task_id: str) -> Snapshot:
         def snapshot(db: apsw.Connection) -> Snapshot:
-            seq, task = _find(db, task_id)
+            seq, task = self._find(db, task_id)
             version, event_id = _one(
-                db, "SELECT published_version, published_id FROM tasks WHERE seq = ?", seq
+                db, "SELECT published_version, CAST(published_id AS BLOB) FROM tasks WHERE seq = ?", seq
             ) or (0, None)
-            texts = db.execute("SELECT text FROM task_texts WHERE task = ? ORDER BY version", (seq,))
+            texts = db.execute(
+                "SELECT CAST(text AS BLOB) FROM task_texts WHERE task = ? ORDER BY version", (seq,)
+            )
             end = _one(db, "SELECT message FROM task_ends WHERE task = ?", seq)
             return Snapshot(
                 task=task,
-                text="".join(row[0] for row in texts),
+                text=self._rows.text(task_id, texts),
                 published_version=version,
-                published_id=event_id and EventId(event_id),
-                end=_message(end[0]) if end else None,
+                published_id=event_id and EventId(as_text(event_id)),
+                end=self._rows.end(task_id, end[0]) if end else None,
             )
 
         return await self._database.read(snapshot)
 
     async def result(self, task_id: str) -> bytes | None:
         def result(db: apsw.Connection) -> bytes | None:
-            seq, _ = _find(db, task_id)
+            seq, _ = self._find(db, task_id)
             row = _one(db, "SELECT result FROM task_ends WHERE task = ?", seq)
-            return row[0] if row else None
+            if row is None or row[0] is None:
+                return None
+            return row[0] if isinstance(row[0], bytes) else b""  # a damaged result is no JSON
 
         return await self._database.read(result)
 
@@ -174,14 +183,14 @@ class SQLiteTaskStore:
         def renew(db: apsw.Connection) -> None:
             db.execute(
                 f"UPDATE tasks SET lease_until = ? WHERE status = ? AND id IN ({_marks(task_ids)})",
-                (_ms(until), Status.RUNNING.value, *task_ids),
+                (to_ms(until), Status.RUNNING.value, *task_ids),
             )
 
         await self._database.write(renew)
 
     async def overdue(self, now: datetime) -> list[Task]:
         return await self._select(
-            "status IN (?, ?) AND (deadline <= ? OR lease_until <= ?)", *_UNFINISHED, _ms(now), _ms(now)
+            "status IN (?, ?) AND (deadline <= ? OR lease_until <= ?)", *_UNFINISHED, to_ms(now), to_ms(now)
         )
 
     async def held_by(self, prefix: str) -> list[Task]:
@@ -191,25 +200,39 @@ class SQLiteTaskStore:
 
     async def _select(self, where: str, *values: Any) -> list[Task]:
         def select(db: apsw.Connection) -> list[Task]:
-            query = f"SELECT {_COLUMNS} FROM tasks WHERE {where} ORDER BY seq"
-            return [_task(row) for row in db.execute(query, values)]
+            query = f"SELECT {TASK_COLUMNS} FROM tasks WHERE {where} ORDER BY seq"
+            return list(self._rows.readable(db.execute(query, values)))
 
         return await self._database.read(select)
 
     async def counts(self) -> Mapping[tuple[str, Status], int]:
         def counts(db: apsw.Connection) -> Mapping[tuple[str, Status], int]:
-            rows = db.execute("SELECT kind, status, count(*) FROM tasks GROUP BY kind, status")
-            return {(kind, Status(status)): count for kind, status, count in rows}
+            counts: Counter[tuple[str, Status]] = Counter()
+            rows = db.execute(
+                "SELECT CAST(kind AS BLOB), CAST(status AS BLOB), count(*) FROM tasks GROUP BY kind, status"
+            )
+            for kind, stored, count in rows:
+                if (status := self._rows.status(as_text(kind), stored)) is not None:
+                    counts[as_text(kind), status] += count
+            return counts
 
         return await self._database.read(counts)
 
     # --- the outbox ---------------------------------------------------------------------------
 
     async def unpublished(self, limit: int) -> list[Outgoing]:
-        def unpublished(db: apsw.Connection) -> list[Outgoing]:
-            return [_outgoing(row) for row in db.execute(_UNPUBLISHED, (limit,))]
+        def unpublished(db: apsw.Connection) -> list[tuple[int, Outgoing | None]]:
+            return [(row[0], self._rows.outgoing(row)) for row in db.execute(_UNPUBLISHED, (limit,))]
 
-        return await self._database.read(unpublished)
+        def drop(db: apsw.Connection) -> None:
+            db.executemany("DELETE FROM task_outbox WHERE seq = ?", lost)
+
+        while True:
+            rows = await self._database.read(unpublished)
+            lost = [(seq,) for seq, row in rows if row is None]
+            if not lost:
+                return [row for _, row in rows if row is not None]
+            await self._database.write(drop)
 
     async def mark_published(self, published: Sequence[PublishedMessage]) -> None:
         done = [(row.task_id, row.version, row.part) for row in published if not row.keep]
@@ -228,7 +251,8 @@ class SQLiteTaskStore:
 
     async def ending(self) -> list[str]:
         def ending(db: apsw.Connection) -> list[str]:
-            return [str(row[0]) for row in db.execute("SELECT task FROM task_outbox WHERE kept ORDER BY seq")]
+            rows = db.execute("SELECT CAST(task AS BLOB) FROM task_outbox WHERE kept ORDER BY seq")
+            return [as_text(row[0]) for row in rows]
 
         return await self._database.read(ending)
 
@@ -254,27 +278,32 @@ class SQLiteTaskStore:
         *,
         tombstone_seconds: float,
         max_tombstones: int,
-    ) -> list[Task]:
-        def expire(db: apsw.Connection) -> list[Task]:
-            expired: list[Task] = []
-            kinds: list[Any] = db.execute("SELECT kind, count(*) FROM tasks GROUP BY kind").fetchall()
-            for kind, count in kinds:
+    ) -> list[ExpiredTask]:
+        def expire(db: apsw.Connection) -> list[ExpiredTask]:
+            expired: list[ExpiredTask] = []
+            kinds: list[Any] = db.execute(
+                "SELECT CAST(kind AS BLOB), count(*) FROM tasks GROUP BY kind"
+            ).fetchall()
+            for name, count in kinds:
+                kind = as_text(name)
                 bound = bounds.get(kind, default)
-                limit = _ms(now - timedelta(seconds=bound.keep_seconds))
+                limit = to_ms(now - timedelta(seconds=bound.keep_seconds))
                 old = db.execute(_ENDED + "AND ended <= ? ORDER BY ended, seq", (kind, limit)).fetchall()
                 too_many = max(0, count - len(old) - bound.max_kept)
                 if too_many:
                     old += db.execute(
                         _ENDED + "AND ended > ? ORDER BY ended, seq LIMIT ?", (kind, limit, too_many)
                     ).fetchall()
+                old += self._unreadable_unfinished(db, kind, limit)
                 for row in old:
-                    expired.append(_task(row))
+                    expired.append(self._rows.expired(row))
+                    db.execute(
+                        "INSERT OR REPLACE INTO tasks_gone (id, at) SELECT id, ? FROM tasks WHERE seq = ?",
+                        (to_ms(now), row[0]),
+                    )
                     db.execute("DELETE FROM tasks WHERE seq = ?", (row[0],))
-            for task in expired:
-                db.execute("INSERT OR REPLACE INTO tasks_gone (id, at) VALUES (?, ?)", (task.id, _ms(now)))
-            db.execute(
-                "DELETE FROM tasks_gone WHERE at <= ?", (_ms(now - timedelta(seconds=tombstone_seconds)),)
-            )
+            oldest = to_ms(now - timedelta(seconds=tombstone_seconds))
+            db.execute("DELETE FROM tasks_gone WHERE at <= ?", (oldest,))
             db.execute(
                 "DELETE FROM tasks_gone WHERE seq <="
                 " (SELECT seq FROM tasks_gone ORDER BY seq DESC LIMIT 1 OFFSET ?)",
@@ -283,6 +312,35 @@ class SQLiteTaskStore:
             return expired
 
         return await self._database.write(expire)
+
+    def _unreadable_unfinished(self, db: apsw.Connection, kind: str, limit: int) -> list[Any]:
+        """Select the tasks that nobody could fail at their deadline, because they cannot be decoded."""
+        rows = db.execute(_LONG_OVERDUE, (*_UNFINISHED, kind, limit)).fetchall()
+        damaged = [row[0] for row in rows if not self._rows.is_readable(row)]
+        query = f"SELECT {EXPIRED_COLUMNS} FROM tasks WHERE seq IN ({_marks(damaged)})"
+        return db.execute(query, damaged).fetchall() if damaged else []
+
+    # --- single tasks -------------------------------------------------------------------------
+
+    def _find(self, db: apsw.Connection, task_id: str) -> tuple[int, Task]:
+        row = _one(db, f"SELECT {TASK_COLUMNS} FROM tasks WHERE id = ?", task_id)
+        if row is None:
+            gone = _one(db, "SELECT 1 FROM tasks_gone WHERE id = ?", task_id)
+            raise missing(task_id, was_there=gone is not None)
+        return row[0], self._rows.task(row)
+
+    def _find_by_key(self, db: apsw.Connection, key: IdempotencyKey) -> Task | None:
+        row = _one(
+            db,
+            f"SELECT fingerprint, {TASK_COLUMNS} FROM task_keys JOIN tasks ON tasks.seq = task_keys.task"
+            " WHERE scope = ? AND key = ?",
+            key.scope,
+            key.text,
+        )
+        if row is None:
+            return None
+        key.check(row[0])
+        return self._rows.task(row[1:])
 
 
 # --- rows -------------------------------------------------------------------------------------------
@@ -293,106 +351,12 @@ def _one(db: apsw.Connection, query: str, *values: Any) -> tuple[Any, ...] | Non
     return row
 
 
-def _find(db: apsw.Connection, task_id: str) -> tuple[int, Task]:
-    row = _one(db, f"SELECT {_COLUMNS} FROM tasks WHERE id = ?", task_id)
-    if row is None:
-        gone = _one(db, "SELECT 1 FROM tasks_gone WHERE id = ?", task_id)
-        raise missing(task_id, was_there=gone is not None)
-    return row[0], _task(row)
-
-
-def _find_by_key(db: apsw.Connection, key: IdempotencyKey) -> Task | None:
-    row = _one(
-        db,
-        f"SELECT fingerprint, {_COLUMNS} FROM task_keys JOIN tasks ON tasks.seq = task_keys.task"
-        " WHERE scope = ? AND key = ?",
-        key.scope,
-        key.text,
-    )
-    if row is None:
-        return None
-    key.check(row[0])
-    return _task(row[1:])
-
-
 def _input(db: apsw.Connection, seq: int) -> bytes:
     row = _one(db, "SELECT input FROM task_inputs WHERE task = ?", seq)
-    return row[0] if row else b"null"
-
-
-def _task(row: Sequence[Any]) -> Task:
-    _, body, lease_until = row
-    task: Task = _DECODE_TASK(body)
-    if lease_until == _steady_ms(task, task.lease_until):
-        return task
-    return attrs.evolve(task, lease_until=task.at(_moment(lease_until)) if lease_until is not None else None)
-
-
-def _outgoing(row: Sequence[Any]) -> Outgoing:
-    task, kind, version, part, topics, message, final, last = row
-    return Outgoing(
-        task,
-        kind,
-        version,
-        part,
-        _DECODE_TOPICS(topics) if topics else (topic_of(task),),
-        _message(message),
-        bool(final),
-        bool(last),
-    )
-
-
-def _apply(db: apsw.Connection, seq: int, changes: Sequence[Change]) -> Task | None:
-    """Store the changes of a task with their outbox rows, in order, and return the task after them."""
-    for change in changes:
-        task = change.task
-        for row in outgoing_rows(change):
-            message = msgspec.json.encode({"type": row.message.type, "data": row.message.data})
-            topics = "" if row.topics == (task.topic,) else msgspec.json.encode(row.topics).decode()
-            db.execute(
-                "INSERT INTO task_outbox (task, version, part, topics, final, last, message)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (row.task_id, row.version, row.part, topics, row.final, row.last, message),
-            )
-            if row.final and row.is_own:
-                db.execute("INSERT INTO task_ends VALUES (?, ?, ?)", (seq, message, change.result))
-        if change.text:
-            db.execute("INSERT INTO task_texts VALUES (?, ?, ?)", (seq, task.version, change.text))
-    if not changes:
-        return None
-    task = changes[-1].task
-    db.execute(
-        "UPDATE tasks SET status = ?, worker = ?, deadline = ?, lease_until = ?, ended = ?, body = ?"
-        " WHERE seq = ?",
-        (
-            task.status.value,
-            task.worker,
-            _steady_ms(task, task.deadline),
-            _steady_ms(task, task.lease_until),
-            _steady_ms(task, task.ended_at),
-            msgspec.json.encode(task),
-            seq,
-        ),
-    )
-    return task
-
-
-def _message(raw: bytes) -> Message:
-    message: Message = _DECODE_MESSAGE(raw)
-    return message
+    if row is None:
+        return b"null"
+    return row[0] if isinstance(row[0], bytes) else b""  # a damaged input is no JSON
 
 
 def _marks(values: Collection[object]) -> str:
     return ", ".join("?" * len(values))
-
-
-def _ms(moment: datetime) -> int:
-    return round(moment.timestamp() * 1000)
-
-
-def _steady_ms(task: Task, moment: datetime | None) -> int | None:
-    return None if moment is None else _ms(moment - task.clock_offset)
-
-
-def _moment(ms: int) -> datetime:
-    return datetime.fromtimestamp(ms / 1000, UTC)
