@@ -8,6 +8,7 @@ import trio
 from quart import request
 
 from ..broker import Broker
+from ..characters import TextKind, check_text
 from ..connections import Identity
 from ..errors import InvalidBody, InvalidField, TooLarge, UnsupportedMediaType
 from ..events import EventId, parse_event_id
@@ -203,13 +204,16 @@ async def read_reason() -> str:
     Raises:
         UnsupportedMediaType, TooLarge, InvalidBody: as for :func:`read_json`. An empty body may have any
             ``Content-Type``.
+        InvalidField: the reason has characters that no text may have.
     """
     body = await read_body(max_bytes=_REASON_BYTES_MAX)
     if not body.strip():
         return ""
     _check_media_type(JSON)
     reason: CancelSchema = decode_json(body, CancelSchema)
-    return reason.message or ""
+    if not reason.message:
+        return ""
+    return check_text(reason.message, "message", TextKind.TEXT)
 
 
 def _check_media_type(media_type: str) -> None:

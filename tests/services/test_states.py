@@ -31,6 +31,8 @@ WITHOUT_A_REASON: list[dict[str, Any]] = [
 ]
 INVALID_REASONS: list[tuple[dict[str, Any], int, str, str | None]] = [
     ({"json": {"message": "x" * 2001}}, 400, "invalid-field", "message"),
+    ({"json": {"message": "a\x00b"}}, 400, "invalid-field", "message"),
+    ({"json": {"message": "\x1b[2J"}}, 400, "invalid-field", "message"),
     ({"json": {"message": 7}}, 400, "invalid-body", "message"),
     ({"json": {"reason": "x"}}, 400, "invalid-body", "reason"),
     ({"json": ["x"]}, 400, "invalid-body", None),
