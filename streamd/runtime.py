@@ -14,7 +14,7 @@ from .broker import Broker, BrokerSettings
 from .clock import SteadyClock
 from .config import Clash, check_order
 from .connections import sweep_connections
-from .database import MEMORY, Database, StoreSettings
+from .database import MEMORY, Database, StoreProbe, StoreSettings
 from .errors import ConfigError
 from .log.memory import MemoryLog
 from .log.port import Log
@@ -60,6 +60,7 @@ class Runtime:
     database: Database
     tasks: Tasks
     runner: Runner
+    store_probe: StoreProbe
 
     @classmethod
     def create(
@@ -88,7 +89,7 @@ class Runtime:
             TaskMetrics(broker.metrics.registry),
             clock,
         )
-        return cls(settings, broker, database, tasks, Runner(tasks))
+        return cls(settings, broker, database, tasks, Runner(tasks), StoreProbe(database))
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
         """Run all parts until cancelled. No published event and no stored change is lost by cancelling.
@@ -100,6 +101,7 @@ class Runtime:
         async with trio.open_nursery() as outer:  # the database stops last: the other parts still write to it
             await outer.start(self.database.run)
             async with trio.open_nursery() as nursery:
+                nursery.start_soon(self.store_probe.run)
                 nursery.start_soon(broker.log.run)
                 nursery.start_soon(broker.hub.run)
                 nursery.start_soon(report_suppressed_lines)

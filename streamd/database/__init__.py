@@ -9,6 +9,7 @@ back the others.
 ============  ============================================================================
 ``database``  :class:`Database`: the connection and the writer
 ``file``      checks of the file: whether it can be opened, the versions of its tables
+``probe``     :class:`StoreProbe`: whether the store can be read and written now
 ``settings``  the section ``[store]``
 ============  ============================================================================
 
@@ -17,6 +18,7 @@ May import ``streamd.clock``, ``streamd.config`` and ``streamd.errors``.
 
 from .database import Database, Work
 from .file import MEMORY
+from .probe import StoreProbe
 from .settings import StoreSettings
 
-__all__ = ["MEMORY", "Database", "StoreSettings", "Work"]
+__all__ = ["MEMORY", "Database", "StoreProbe", "StoreSettings", "Work"]

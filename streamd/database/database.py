@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any, Final, Generic, NoReturn, TypeVar
 
 import apsw
@@ -54,6 +55,7 @@ class Database:
     Attributes:
         clock: the steady clock, for times that are compared later.
         unreadable: the records that were found damaged.
+        identity: device and inode of the file, once it is open; None without a file.
         observe_write: called after each write with its time from the call to the commit (s).
     """
 
@@ -68,6 +70,7 @@ class Database:
         self.path: Final = path
         self.clock: Final = clock or SteadyClock()
         self.unreadable: Final = UnreadableRecords()
+        self.identity: tuple[int, int] | None = None
         self.observe_write: Callable[[float], None] = lambda _: None
         self._synchronous = synchronous
         self._busy_timeout_ms = busy_timeout_ms
@@ -127,6 +130,9 @@ class Database:
 
     def _prepare(self, connection: apsw.Connection) -> ClockRecord | None:
         """Set up the connection, apply missing migrations, and read the record of the clock."""
+        if self.path != MEMORY:
+            status = Path(self.path).stat()
+            self.identity = status.st_dev, status.st_ino
         connection.set_busy_timeout(self._busy_timeout_ms)
         connection.pragma("locking_mode", "EXCLUSIVE")
         connection.pragma("journal_mode", "WAL")
@@ -181,14 +187,22 @@ class Database:
         Raises:
             Unavailable: the database is closed, or the disk failed.
         """
+        try:
+            return await self.run_alone(work)
+        except apsw.Error as error:
+            raise _unavailable(error) from error
+
+    async def run_alone(self, work: Work[T]) -> T:
+        """Run ``work`` between two transactions, and return its result; SQLite's own errors are raised.
+
+        Raises:
+            Unavailable: the database is closed.
+        """
         await self._opened.wait()
         if self._closed:
             raise Unavailable("the store is closed", retry_after_seconds=1)
         connection = self._connection
-        try:
-            result: T = await connection.async_run(work, connection)
-        except apsw.Error as error:
-            raise _unavailable(error) from error
+        result: T = await connection.async_run(work, connection)
         return result
 
     async def _write_batch(self) -> None:

@@ -34,10 +34,12 @@ async def live() -> dict[str, Any]:
 @document_response(schema.Readiness, 200)
 @document_problems(503)
 async def ready() -> dict[str, Any]:
-    """Report whether the server accepts connections; 503 from the start of a graceful shutdown."""
-    broker = current_runtime().broker
+    """Report whether the server does its work: 503 with the reason during a shutdown, or without a store."""
+    runtime = current_runtime()
+    broker = runtime.broker
     if broker.connections.draining:
         raise ShuttingDown("the server is shutting down", retry_after_seconds=1)
+    await runtime.store_probe.check()
     return {"status": "ready", "head": broker.log.head, "durability": broker.log.durability}
 
 
