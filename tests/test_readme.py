@@ -1,6 +1,7 @@
 """The code blocks of the README, run unchanged but for the port."""
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -13,7 +14,7 @@ import trio
 from quart_trio import QuartTrio
 
 from streamd.testing import open_stream, run_server
-from tests.support.program import started
+from tests.support.program import environment, started
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -36,9 +37,10 @@ def load_app(name: str) -> QuartTrio:
     return app
 
 
-async def run_until(arguments: list[str], enough: bytes) -> bytes:
+async def run_until(arguments: list[str], enough: bytes, url: str = DEFAULT_URL) -> bytes:
     """Run a program until its output contains `enough`, or until it ends; return the output."""
-    process = await trio.lowlevel.open_process(arguments, stdout=subprocess.PIPE, cwd=ROOT)
+    environ = {**environment(STREAMD_URL=url), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    process = await trio.lowlevel.open_process(arguments, stdout=subprocess.PIPE, cwd=ROOT, env=environ)
     output = b""
     assert process.stdout is not None
     try:
@@ -54,27 +56,44 @@ async def run_until(arguments: list[str], enough: bytes) -> bytes:
     return output
 
 
+def in_bash(*scripts: str) -> list[str]:
+    return ["bash", "-c", "\n".join(scripts)]
+
+
 async def test_curl_commands_publish_and_read_the_same_event() -> None:
     publish, stream, poll = blocks("curl")
     async with run_server() as server:
-
-        def command(text: str) -> list[str]:
-            return ["bash", "-c", text.replace(DEFAULT_URL, server.url)]
-
-        published = await run_until(command(publish), b"}")
-        event_id = published.decode().split('"')[3]
-        assert f"id: {event_id}\nevent: stage\n".encode() in await run_until(command(stream), b"60}\n\n")
-        assert event_id.encode() in await run_until(command(poll), b'"gap":null}')
+        for _ in range(2):  # pasted twice
+            published = await run_until(in_bash(publish), b"}", server.url)
+            event_id = published.decode().split('"')[3]
+            event = f"id: {event_id}\nevent: stage\n".encode()
+            assert event in await run_until(in_bash(stream), event, server.url)
+            assert event_id.encode() in await run_until(in_bash(poll), b'"gap":null}', server.url)
 
 
-async def test_task_commands_create_and_follow_a_task() -> None:
-    make, follow = blocks("task")
+async def test_lines_of_a_command_reach_a_subscriber_and_one_with_a_cursor_file(tmp_path: Path) -> None:
+    [subscribe], [publish], [cursor] = blocks("subscribe"), blocks("publish"), blocks("cursor")
+    assert "--topic clock" in subscribe
+    cursor = cursor.replace("clock.cursor", str(tmp_path / "clock.cursor"))
+    publish = publish.replace("while date; do sleep 1; done", "date")
     async with run_server() as server:
-        made = await run_until(["bash", "-c", make.replace(DEFAULT_URL, server.url)], b'"lease_until"')
-        assert b'"id":"import-7"' in made
-        assert b'"message":"half of the file"' in made
-        stream = ["bash", "-c", follow.replace(DEFAULT_URL, server.url)]
-        assert b'"message":"half of the file"' in await run_until(stream, b'"snapshot":true')
+        for _ in range(2):
+            await run_until(in_bash(publish), b"never printed", server.url)
+            assert b":" in await run_until(in_bash(cursor), b"\n", server.url), "date prints a time"
+
+
+async def test_task_commands_create_follow_and_cancel_a_task() -> None:
+    make, follow = blocks("task")
+    [from_the_shell] = blocks("tasks")
+    async with run_server() as server:
+        for _ in range(2):
+            made = await run_until(in_bash(make), b'"lease_until"', server.url)
+            assert b'"name":"read","status":"running","progress":50' in made
+            everything = in_bash(make, f"timeout 1 {follow}", from_the_shell)
+            printed = await run_until(everything, b"never printed", server.url)
+            assert b'"snapshot":true' in printed
+            assert b'"name":"read","status":"running","progress":50' in printed
+            assert b"no longer needed" in printed
 
 
 async def test_library_example_streams_the_events_of_its_view() -> None:
@@ -97,8 +116,11 @@ async def test_generator_example_counts_down_and_ends() -> None:
 async def test_client_example_prints_its_own_event() -> None:
     async with run_server() as server:
         script = blocks("client")[0].replace(DEFAULT_URL, server.url)
-        output = await run_until([sys.executable, "-c", script], b"\n")
-        assert b'{"stage":"shipped"}' in output
+        for _ in range(2):
+            output = await run_until([sys.executable, "-c", script], b"\n")
+            event_id, _, data = output.decode().strip().partition(" ")
+            assert data == '{"stage":"shipped"}'
+            assert event_id == server.streamd.head, "it prints the event that it has published"
 
 
 async def test_service_block_is_the_example_and_imports_a_file() -> None:
@@ -127,6 +149,18 @@ async def test_configuration_in_the_repository_is_valid() -> None:
 )
 def test_named_make_targets_exist(target: tuple[str, str]) -> None:
     assert re.search(rf"^{''.join(target)}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", ["README.md", "streamd/services/README.md"])
+def test_lines_fit_a_terminal(page: str) -> None:
+    long = [line for line in (ROOT / page).read_text().splitlines() if len(line) > 100]
+    assert not long
+
+
+def test_the_first_screen_says_the_category_and_that_there_is_no_access_control() -> None:
+    first_screen = " ".join(README.splitlines()[:25])
+    assert "real-time event server" in first_screen
+    assert "no access control yet" in first_screen
 
 
 def test_examples_are_short() -> None:

@@ -44,7 +44,7 @@ def make_service(streamd: Streamd) -> Service:
         return await routes.accepted(task)
 
     async def import_rows(progress: Progress) -> dict[str, int]:
-        """Run one import. Each step and update is stored, and sent to every follower of the task."""
+        """Run one import. Each step and update is stored, and sent to every follower."""
         async with progress.step("read", message="Reading the file") as step:
             rows = list(csv.DictReader(io.StringIO(progress.input)))
             if not rows:

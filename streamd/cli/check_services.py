@@ -17,7 +17,7 @@ SESSION_SECONDS: Final = 120
 _SESSION: Final = re.compile(
     r"<!-- session: (?P<name>[\w-]+) -->\n```sh\n(?P<script>.*?)```\n\n```\n(?P<wanted>.*?)```", re.DOTALL
 )
-_PREAMBLE: Final = re.compile(r"```sh\nexport STREAMD=\S+\n(?P<script>.*?)```", re.DOTALL)
+_PREAMBLE: Final = re.compile(r"```sh\nexport STREAMD_URL=\S+\n(?P<script>.*?)```", re.DOTALL)
 _ANYTHING: Final = "…"
 
 
@@ -60,7 +60,7 @@ async def run_session(session: PageSession, url: str) -> SessionOutcome:
     with trio.move_on_after(SESSION_SECONDS) as limit:
         done = await trio.run_process(
             ["bash", "-u", "-c", session.script],
-            env={**os.environ, "STREAMD": url},
+            env={**os.environ, "STREAMD_URL": url},
             capture_stdout=True,
             stderr=subprocess.STDOUT,
             check=False,
@@ -84,7 +84,7 @@ def first_missing(wanted: tuple[str, ...], output: str) -> str:
 
 
 @click.command("check-services")
-@click.argument("url", default="http://127.0.0.1:8080")
+@click.argument("url", envvar="STREAMD_URL", default="http://127.0.0.1:8080")
 @click.option("--only", multiple=True, metavar="NAME", help="Run only this session; repeat for several.")
 @click.option("-v", "--verbose", is_flag=True, help="Print the output of each session.")
 def check_services(url: str, only: tuple[str, ...], verbose: bool) -> None:
