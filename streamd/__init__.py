@@ -26,8 +26,8 @@ The layers. Imports only go down; the contracts in ``pyproject.toml`` enforce it
     hub, connections                        the fan-out; admission and health of clients
     events, log.port                        events and their codecs; the port of a log: pure Python
     database                                one SQLite file for everything that outlives the process
-    idempotency                             keys of requests that are sent again
-    characters, errors, config, metrics, logs, outbound, division
+    idempotency, unreadable                 keys of requests that are sent again; damaged records
+    characters, clock, errors, config, metrics, logs, outbound, division
 
 Only ``http``, ``extension``, the services and ``app`` import Quart. A service imports public names only.
 

@@ -45,7 +45,7 @@ class UnreadableRecords:
         if (record, id) not in self._known and len(self._known) < _REMEMBERED_MAX:
             self._known.add((record, id))
             self.count(record)
-            _log.error("record_unreadable", record=record, id=id[:128], error=repr(error)[:200])
+            _log.warning("record_unreadable", record=record, id=id[:128], error=repr(error)[:200])
         return Unreadable(f"the {record} {id[:128]!r} is stored, but cannot be read")
 
 

@@ -9,7 +9,7 @@ import msgspec
 import structlog
 import trio
 
-from ..errors import IdempotencyConflict, RequestError, StreamdError
+from ..errors import IdempotencyConflict, InvalidField, RequestError, StreamdError
 from ..events import Draft, EventSettings
 from ..hub import Hub
 from ..log.port import Receipt
@@ -176,6 +176,8 @@ class OutboxPublisher:
         version. On another topic it is dropped, because subscribers there expect its own shape.
         """
         try:
+            if row.is_damaged:
+                raise InvalidField("the stored message cannot be decoded", field="message")
             return self._make_draft(row, row.topics, row.message)
         except RequestError as error:
             self._metrics.refused_messages.inc()

@@ -24,10 +24,11 @@ class Outgoing:
         kind: the task's kind.
         version: the task's version that the event reports.
         part: 0 for the event on the task's own topic; the others of the same version count from 1.
-        topics: the event's topics, the canonical one first; none for a damaged event, which is dropped.
+        topics: the event's topics, the canonical one first.
         message: the event's type and data.
         final: the version is the task's last one.
         last: the row is the last one of the task.
+        is_damaged: the event cannot be decoded; the message has only what else is known.
     """
 
     task_id: str
@@ -38,6 +39,7 @@ class Outgoing:
     message: Message
     final: bool
     last: bool
+    is_damaged: bool = False
 
     @property
     def is_own(self) -> bool:

@@ -1,7 +1,6 @@
 """The rows of the task store in SQLite: written, and decoded or reported as unreadable.
 
-A damaged row is an error for its task alone. Lists leave it out; an event on the task's own topic is replaced
-by one without content, because its stream needs every version; other events are dropped.
+A damaged row is an error for its task alone, and lists leave it out.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,7 +13,6 @@ import msgspec
 
 from ...errors import Unreadable
 from ...unreadable import DAMAGE, UnreadableRecords, as_text
-from ..messages import COMPLETE, ERROR, PROGRESS
 from ..model import Change, Message, Task, topic_of
 from ..states import Status
 from .port import ExpiredTask, Outgoing, outgoing_rows
@@ -112,15 +110,27 @@ class TaskRows:
         except DAMAGE as error:
             self.unreadable.report("event of task", f"{as_text(id)}:{seq}", error)
             return None
-        shown: tuple[str, ...] = (topic_of(task_id),)
+        names: tuple[str, ...] = (topic_of(task_id),)
+        is_damaged = False
         try:
             decoded: Message = _DECODE_MESSAGE(message)
-            shown = _DECODE_TOPICS(topics) if topics else shown
+            names = _DECODE_TOPICS(topics) if topics else names
         except DAMAGE as error:
             self.unreadable.report("event of task", f"{task_id}:{version}:{part}", error)
-            decoded = _substitute(task_id, version, as_text(status), final)
-            shown = shown if part == 0 else ()
-        return Outgoing(task_id, as_text(kind), version, part, shown, decoded, bool(final), bool(last))
+            is_damaged = True
+            known = {"status": as_text(status)} if final else {}
+            decoded = Message("", {"taskId": task_id, "version": version, **known})
+        return Outgoing(
+            task_id,
+            as_text(kind),
+            version,
+            part,
+            names,
+            decoded,
+            bool(final),
+            bool(last),
+            is_damaged,
+        )
 
 
 def apply_changes(db: apsw.Connection, seq: int, changes: Sequence[Change]) -> Task | None:
@@ -156,14 +166,6 @@ def apply_changes(db: apsw.Connection, seq: int, changes: Sequence[Change]) -> T
         ),
     )
     return task
-
-
-def _substitute(task_id: str, version: int, status: str, final: bool) -> Message:
-    """Build a message with what is known of the change that an unreadable message reports."""
-    data = {"taskId": task_id, "version": version}
-    if not final:
-        return Message(PROGRESS, data)
-    return Message(COMPLETE if status == Status.COMPLETED else ERROR, data | {"status": status})
 
 
 def steady_ms(task: Task, moment: datetime | None) -> int | None:

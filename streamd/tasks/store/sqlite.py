@@ -8,7 +8,6 @@ Input, text and result have tables of their own: they may be large, and do not c
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from itertools import islice
 from typing import Any, Final
 
 import apsw
@@ -144,8 +143,14 @@ class SQLiteTaskStore:
         where = " AND ".join(f"{name} = ?" for name in given) or "true"
 
         def find(db: apsw.Connection) -> list[Task]:
-            query = f"SELECT {TASK_COLUMNS} FROM tasks WHERE {where} ORDER BY seq DESC"
-            return list(islice(self._rows.readable(db.execute(query, tuple(given.values()))), limit))
+            query = f"SELECT {TASK_COLUMNS} FROM tasks WHERE {where} ORDER BY seq DESC LIMIT ?"
+            wanted = limit
+            while True:  # once, unless there are damaged rows
+                rows = db.execute(query, (*given.values(), wanted)).fetchall()
+                found = list(self._rows.readable(rows))
+                if len(found) >= limit or len(rows) < wanted:
+                    return found[:limit]
+                wanted *= 2
 
         return await self._database.read(find)
 
