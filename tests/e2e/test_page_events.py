@@ -173,6 +173,44 @@ def test_nothing_moves_on_a_narrow_screen(page: Page, quiet_server: PageServer, 
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+# --- the stream and the clocks of the browser -----------------------------------------------------------
+
+WATCH_AFTER_A_STEP = """
+async ([wallMs, steadyMs]) => {
+  const { Stream } = await import("/static/js/stream.js");
+  const stream = await new Promise((resolve) => {
+    const state = () => stream.state === "connected" && resolve(stream);
+    const stream = new Stream({ state, event: () => {} });
+    stream.open({ topics: ["logs"], patterns: [] }, "earliest");
+  });
+  const [wall, steady] = [Date.now.bind(Date), performance.now.bind(performance)];
+  Date.now = () => wall() + wallMs;
+  performance.now = () => steady() + steadyMs;
+  stream.watch();
+  stream.close();
+  return stream.state;
+}
+"""
+HOUR_MS = 3_600_000
+
+
+@pytest.mark.parametrize(
+    ("wall_ms", "steady_ms", "state"),
+    [
+        (0, 0, "connected"),
+        (2 * HOUR_MS, 0, "connected"),
+        (-HOUR_MS, 0, "connected"),
+        (HOUR_MS, HOUR_MS, "reconnecting"),
+        (-HOUR_MS, HOUR_MS, "reconnecting"),
+    ],
+)
+def test_a_silent_connection_is_found_whatever_the_clock_is_set_to(
+    page: Page, quiet_server: PageServer, wall_ms: int, steady_ms: int, state: str
+) -> None:
+    page.goto(f"{quiet_server.url}/connections")
+    assert page.evaluate(WATCH_AFTER_A_STEP, [wall_ms, steady_ms]) == state
+
+
 # --- the parser of event streams ------------------------------------------------------------------------
 
 PARSE_AT_EVERY_CUT = """

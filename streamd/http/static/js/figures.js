@@ -46,7 +46,7 @@ export class Figures {
   #hint = document.getElementById("demo-hint");
   #lastTime = null;
   #uptime = "";
-  #clockOffset = -Infinity; // the server's clock minus the browser's, from the event with the least delay
+  #clockOffset = -Infinity; // the server's clock minus performance.now(), from the event with the least delay
 
   constructor() {
     for (const card of this.#cards) card.onHover(() => this.#now);
@@ -57,7 +57,7 @@ export class Figures {
     const figures = sample(data);
     const t = format.idTime(id);
     if (!figures || t === null) return;
-    this.#clockOffset = Math.max(this.#clockOffset, t - Date.now());
+    this.#clockOffset = Math.max(this.#clockOffset, t - performance.now());
     this.#lastTime = Math.max(this.#lastTime ?? 0, t);
     const up = figures.uptime?.machine_seconds;
     this.#uptime = up ? `, up for ${format.duration(up)}` : "";
@@ -80,7 +80,7 @@ export class Figures {
   }
 
   get #now() {
-    return Date.now() + this.#clockOffset;
+    return performance.now() + this.#clockOffset;
   }
 }
 

@@ -68,7 +68,7 @@ function tick() {
   if (document.hidden) return;
   panel.showFigures();
   const connected = stream.state === "connected";
-  figures.draw(connected, connected && Date.now() - stream.stateSince > FIGURES_WAIT_MS);
+  figures.draw(connected, connected && performance.now() - stream.enteredAt > FIGURES_WAIT_MS);
 }
 
 document.getElementById("follow").addEventListener("submit", (event) => {

@@ -41,7 +41,7 @@ export class StreamPanel {
     putId("last-event-id", stream.lastEventId);
     put("received-count", format.count(stream.received));
     put("event-rate", format.rate(stream.state === "connected" ? stream.rate : null));
-    put("last-heard", stream.lastHeard ? `${format.duration((Date.now() - stream.lastHeard) / 1000)} ago` : "–");
+    put("last-heard", stream.lastHeard ? `${format.duration((performance.now() - stream.lastHeard) / 1000)} ago` : "–");
     put("latency", format.latency(stream.latencyMs));
     put("reconnect-count", format.count(stream.reconnects));
     put("gap-count", format.count(stream.gaps));
@@ -50,7 +50,7 @@ export class StreamPanel {
 
   #detail() {
     const { state, reason, stateSince, retryAt } = this.#stream;
-    const seconds = Math.max(0, Math.ceil((retryAt - Date.now()) / 1000));
+    const seconds = Math.max(0, Math.ceil((retryAt - performance.now()) / 1000));
     if (state === "connected") return `since ${format.clock(stateSince)}`;
     if (state === "waiting") return `${reason}, retry in ${seconds}\u00a0s`;
     if (state === "connecting") return "";

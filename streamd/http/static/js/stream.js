@@ -14,12 +14,14 @@ const CONNECT_TIMEOUT_MS = 15_000; // for `connected`; a proxy that buffers the 
 const RATE_WINDOW_MS = 10_000;
 const WORTH_RETRYING = new Set([408, 425, 429]); // of the statuses below 500
 
+// Intervals are measured by performance.now(), because the wall clock (Date.now()) may be set meanwhile.
 export class Stream {
   // states: connecting (the first time), connected, closing (the server said so), waiting (for the timer), reconnecting,
   // rejected (the request is wrong, and a retry would fail too)
   state = "connecting";
   reason = ""; // of the last closing frame, failure or rejection
-  stateSince = Date.now();
+  stateSince = Date.now(); // to be shown
+  enteredAt = performance.now(); // the same moment; so are retryAt and lastHeard
   retryAt = null;
   connectionId = null;
   heartbeatSeconds = null;
@@ -70,15 +72,15 @@ export class Stream {
   }
 
   get rate() {
-    const since = Date.now() - RATE_WINDOW_MS;
+    const since = performance.now() - RATE_WINDOW_MS;
     this.#arrivals = this.#arrivals.filter((arrival) => arrival > since);
-    const seconds = Math.min(RATE_WINDOW_MS, Math.max(1000, Date.now() - this.stateSince)) / 1000;
+    const seconds = Math.min(RATE_WINDOW_MS, Math.max(1000, performance.now() - this.enteredAt)) / 1000;
     return this.#arrivals.length / seconds;
   }
 
   // Give up a connection that died silently. Call it about once a second.
   watch() {
-    const silentMs = Date.now() - Math.max(this.lastHeard, this.stateSince);
+    const silentMs = performance.now() - Math.max(this.lastHeard, this.enteredAt);
     if (["connecting", "reconnecting"].includes(this.state) && this.#attempt && silentMs > CONNECT_TIMEOUT_MS) {
       this.#retryLater("no answer");
     } else if (this.state === "connected" && this.heartbeatSeconds && silentMs > 2000 * this.heartbeatSeconds + 5000) {
@@ -132,7 +134,7 @@ export class Stream {
     const backoffMs = Math.max(this.#retryMs, Math.min(this.#retryMs * 2 ** this.#failures, MAX_BACKOFF_MS));
     this.#failures += 1;
     const waitMs = Math.max(backoffMs, leastMs) * (1 + 0.25 * Math.random()); // jitter, so that not all pages come at once
-    this.retryAt = Date.now() + waitMs;
+    this.retryAt = performance.now() + waitMs;
     this.#timer = setTimeout(() => this.#connect(), Math.min(waitMs, MAX_TIMER_MS));
     this.#enter("waiting");
   }
@@ -146,13 +148,16 @@ export class Stream {
   #enter(state) {
     const changed = state !== this.state;
     this.state = state;
-    if (changed || state === "connecting") this.stateSince = Date.now();
+    if (changed || state === "connecting") {
+      this.stateSince = Date.now();
+      this.enteredAt = performance.now();
+    }
     this.#handlers.state();
   }
 
   #take({ id, type, data, topics, retry }) {
     const heardBefore = this.lastHeard;
-    this.lastHeard = Date.now();
+    this.lastHeard = performance.now();
     if (retry !== null) this.#retryMs = retry;
     if (id) this.lastEventId = id;
     if (data === null) return;
@@ -171,7 +176,7 @@ export class Stream {
       this.reason = "";
       if (this.#everConnected) {
         this.reconnects += 1;
-        this.#handlers.resumed((Date.now() - heardBefore) / 1000);
+        this.#handlers.resumed((performance.now() - heardBefore) / 1000);
       }
       this.#everConnected = true;
       this.#enter("connected");
@@ -196,7 +201,7 @@ export class Stream {
     if (!event.id || !this.#head || event.id > this.#head) {
       this.#arrivals.push(this.lastHeard);
       const sent = Number(event.id?.split("-")[0]);
-      if (sent && this.#head) this.latencyMs = this.lastHeard - sent;
+      if (sent && this.#head) this.latencyMs = Date.now() - sent;
     }
     this.#handlers.event(event);
   }
