@@ -21,6 +21,7 @@ PACKAGES: Final = (
     "tasks",
     "text",
     "transports",
+    "unreadable",
 )
 """The packages of streamd that write log lines; each is an area."""
 AREAS: Final = (EVERYWHERE, *PACKAGES, LIBRARIES)
