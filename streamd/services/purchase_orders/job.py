@@ -6,8 +6,8 @@ stages run, and the order ends as ``sync_failed``. Its task then *fails*, so tha
 the task cannot take the order for delivered.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import Any, Final
 
@@ -62,8 +62,8 @@ class OrderTools:
     settings: PurchaseOrderSettings
     store: OrderStore
     generator: TextGenerator
-    shop: Shop
-    images: ImageVerifier
+    open_shop: Callable[[], AbstractAsyncContextManager[Shop]]
+    open_images: Callable[[], AbstractAsyncContextManager[ImageVerifier]]
     currencies: Mapping[str, str]  # by merchant, for merchants with a currency of their own
 
     def currency_of(self, merchant_id: str) -> str:
@@ -298,7 +298,8 @@ class OrderJob:
             return
         await stage.update(10, "Sending order to Shopify")
         try:
-            answer = await self._tools.shop.send(self._payload, self._po_id, partial(stage.update, 10))
+            async with self._tools.open_shop() as shop:
+                answer = await shop.send(self._payload, self._po_id, partial(stage.update, 10))
         except SyncFailed as failed:
             cause = repr(root_cause(failed))  # not for clients: it may name the shop's host
             _log.warning("shop_sync_failed", order=self._po_id, reason=failed.detail, cause=cause)
@@ -331,11 +332,11 @@ class OrderJob:
 
         async def verify(image: Image) -> None:
             async with limiter:
-                verified = await self._tools.images.verify(image)
+                verified = await images.verify(image)
                 await self._store.save_images(self._po_id, [verified])
                 seen.append(verified)
 
-        async with trio.open_nursery() as nursery:
+        async with self._tools.open_images() as images, trio.open_nursery() as nursery:
             for image in self._images:
                 nursery.start_soon(verify, image)
         good = sum(image.status == "verified" for image in seen)

@@ -1,6 +1,8 @@
 """Assembly of the purchase orders service: store, HTTP clients, task kind, routes and recovery."""
 
 import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
 
@@ -45,17 +47,28 @@ def make(streamd: Streamd, settings: PurchaseOrderSettings) -> Service:
     store = OrderStore(streamd.database, max_orders=settings.max_orders)
     events = MerchantEvents(streamd.publish)
     tls = ssl.create_default_context()
-    # No timeouts here: the shop's retry policy and the image timeout bound whole requests.
-    to_shop = httpx.AsyncClient(verify=tls, timeout=None)  # noqa: S113
-    # No proxy, which would resolve host names again. No keep-alive: hosts share addresses, not certificates.
-    no_keepalive = httpx.Limits(max_keepalive_connections=0)
-    to_images = httpx.AsyncClient(verify=tls, timeout=None, trust_env=False, limits=no_keepalive)  # noqa: S113
+
+    # No timeouts here: the shop's retry policy and the image timeout bound whole requests. Each order has
+    # clients of its own, which its job closes: at a shutdown the service ends before the running jobs.
+    @asynccontextmanager
+    async def open_shop() -> AsyncIterator[Shop]:
+        async with httpx.AsyncClient(verify=tls, timeout=None) as http:  # noqa: S113
+            yield Shop(http, settings)
+
+    @asynccontextmanager
+    async def open_images() -> AsyncIterator[ImageVerifier]:
+        # No proxy, which would resolve host names again. No keep-alive: hosts share addresses, not
+        # certificates.
+        limits = httpx.Limits(max_keepalive_connections=0)
+        async with httpx.AsyncClient(verify=tls, timeout=None, trust_env=False, limits=limits) as http:  # noqa: S113
+            yield ImageVerifier(http, settings)
+
     tools = OrderTools(
         settings=settings,
         store=store,
         generator=make_generator(streamd.settings.text, {**parsing.RULES, **enrich.RULES}),
-        shop=Shop(to_shop, settings),
-        images=ImageVerifier(to_images, settings),
+        open_shop=open_shop,
+        open_images=open_images,
         currencies=_read_currencies(settings.merchant_currencies),
     )
     kind = Kind(
@@ -80,13 +93,8 @@ def make(streamd: Streamd, settings: PurchaseOrderSettings) -> Service:
     blueprint.record_once(offer_events)
 
     async def run() -> None:
-        try:
-            await _recover(streamd, store)
-            await trio.sleep_forever()
-        finally:
-            with trio.move_on_after(1, shield=True):
-                await to_shop.aclose()
-                await to_images.aclose()
+        await _recover(streamd, store)
+        await trio.sleep_forever()
 
     return Service(blueprint, [kind], run)
 
