@@ -5,9 +5,9 @@ import attrs
 
 @attrs.frozen
 class ReceivedEvent:
-    """One event."""
+    """One event, or a message to this client alone."""
 
-    id: str  # empty only on streams of events without ids
+    id: str  # empty: a message, or an event of a stream whose events have no ids
     type: str
     topics: tuple[str, ...] | None  # None over SSE, which does not carry them
     data: str  # the published text, or compact JSON; the same over every transport

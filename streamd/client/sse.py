@@ -27,6 +27,7 @@ async def follow_sse(request: Request, link: Link) -> None:
     headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
     if link.cursor is not None:
         headers["Last-Event-ID"] = link.cursor
+    headers |= link.resume_headers
     async with endpoint.http_client() as client:
         get = client.build_request(
             "GET", endpoint.url(request.path), params=httpx.QueryParams(request.query), headers=headers
@@ -60,7 +61,7 @@ def _frame(block: ServerSentEvent | DecodedCursorMove) -> Frame:
         return CursorMoved(block.last_event_id)
     if block.type in RESERVED_TYPES:
         return ControlFrame(block.type, _fields(block.data))
-    return ReceivedEvent(block.last_event_id, block.type, None, block.data)
+    return ReceivedEvent(block.last_event_id if block.has_id else "", block.type, None, block.data)
 
 
 def _fields(data: str) -> dict[str, Any]:

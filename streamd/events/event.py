@@ -96,7 +96,7 @@ class Draft:
             _validate_topics(topics, limits),
             text,
             is_json,
-            _validate_type(type),
+            validate_type(type),
             _validate_retry(retry_ms),
             _validate_key(idempotency_key, limits.max_idempotency_key_bytes),
         )
@@ -214,7 +214,12 @@ def _validate_topics(topics: str | Sequence[str], limits: EventLimits) -> tuple[
     return tuple(dict.fromkeys(validate_topic(t, limits.max_topic_bytes, field="topics") for t in topics))
 
 
-def _validate_type(type: object) -> str:
+def validate_type(type: object) -> str:
+    """Check the type of an event, and return it; None and empty text stand for ``message``.
+
+    Raises:
+        InvalidField: it is no text on one line, or the name of a control frame.
+    """
     if type is None or type == "":
         return DEFAULT_TYPE
     if not isinstance(type, str):

@@ -71,6 +71,8 @@ class ServerSentEvent:
     type: str
     data: str
     last_event_id: str  # of this block, or of the last block before it that had one
+    # Browsers do not tell the two apart, so it is no part of a comparison.
+    has_id: bool = attrs.field(default=True, eq=False, repr=False)
 
 
 @attrs.frozen
@@ -171,7 +173,8 @@ class Decoder:
             self.last_event_id = self._id
         if self._data:
             data = "\n".join(self._data)
-            self._ready.append(ServerSentEvent(self._type or "message", data, self.last_event_id))
+            has_id = self._id is not None
+            self._ready.append(ServerSentEvent(self._type or "message", data, self.last_event_id, has_id))
         elif moved:
             self._ready.append(DecodedCursorMove(self.last_event_id))
         self._data.clear()

@@ -1,4 +1,4 @@
-"""Unlogged events: events of a stream that is made for one client, and that no log keeps."""
+"""Unlogged events: messages of a program to some clients alone, which no log keeps."""
 
 from functools import cached_property
 from typing import Any
@@ -6,18 +6,20 @@ from typing import Any
 import attrs
 import msgspec
 
-from .event import DEFAULT_TYPE, encode_data
+from ..errors import TooLarge
+from .event import DEFAULT_TYPE, EventLimits, encode_data, validate_type
 from .sse import encode_block
 
 
 @attrs.frozen(eq=False)
 class UnloggedEvent:
-    """An event that a program sends to one client only.
+    """An event that a program sends to one client, or to some, past the log.
 
     Args:
         data: text, sent as it is, or any JSON value.
         type: the SSE event type.
-        id: the program's own id, which becomes the client's last event id; empty for none.
+        id: the program's own id, which becomes the client's last event id; empty for none. Only a generated
+            stream may have ids of its own: in a stream from the log they would move the client's cursor.
         retry_ms: reconnection time (ms).
     """
 
@@ -26,6 +28,32 @@ class UnloggedEvent:
     id: str = ""
     retry_ms: int | None = None
 
+    @classmethod
+    def create(cls, data: Any, *, limits: EventLimits, type: str | None = None) -> "UnloggedEvent":
+        """Check a message without an id, as :meth:`Draft.create` checks an event.
+
+        Args:
+            data: text, or any JSON value (also an ``msgspec.Raw`` holding one).
+            limits: its ``max_event_bytes`` bounds type and data together.
+            type: the SSE event type; None for ``message``.
+
+        Raises:
+            InvalidField: a field is invalid; the error names it.
+            TooLarge: the message is larger than the limit.
+        """
+        text, is_json = encode_data(data)
+        message = cls(msgspec.Raw(text.encode()) if is_json else text, validate_type(type))
+        if message.size > limits.max_event_bytes:
+            raise TooLarge(
+                f"the message has {message.size} bytes, the maximum is {limits.max_event_bytes}", field="data"
+            )
+        return message
+
+    @cached_property
+    def size(self) -> int:
+        """Bytes of type and data in UTF-8."""
+        return len(self.type.encode()) + len(encode_data(self.data)[0].encode())
+
     @cached_property
     def sse(self) -> bytes:
         type = "" if self.type == DEFAULT_TYPE else self.type
@@ -33,7 +61,9 @@ class UnloggedEvent:
 
     @cached_property
     def json(self) -> bytes:
-        fields = {"id": self.id, "type": self.type, "topics": [], "data": self.data}
+        """One JSON object: an event, or without an id the control message ``message``."""
+        head = {"id": self.id, "topics": []} if self.id else {"control": "message"}
+        fields = head | {"type": self.type, "data": self.data}
         return msgspec.json.encode(fields if self.retry_ms is None else fields | {"retry": self.retry_ms})
 
     @cached_property

@@ -4,7 +4,7 @@ from collections.abc import Hashable
 
 import trio
 
-from ..events import Event, Frame
+from ..events import Event, Frame, UnloggedEvent
 
 _open_channel = trio.open_memory_channel[Frame]
 
@@ -179,4 +179,4 @@ def conflation_key(frame: Frame) -> Hashable:
 
 def _event_bytes(frame: Frame) -> int:
     """Return the size of an event; 0 for control frames, which are small and few."""
-    return frame.size if isinstance(frame, Event) else 0
+    return frame.size if isinstance(frame, Event | UnloggedEvent) else 0

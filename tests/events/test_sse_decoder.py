@@ -306,3 +306,16 @@ class TestTheLimitOfABlock:
         assert read([stream], max_block_chars=limit) == whole
         assert read(chunks, max_block_chars=limit) == whole
         assert read(bytewise(stream), max_block_chars=limit) == whole
+
+
+def test_an_event_tells_whether_its_own_block_has_an_id() -> None:
+    decoder = Decoder()
+    decoder.receive_data(b"data: a\n\nid: 7\ndata: b\n\ndata: c\n\nid: 7\ndata: d\n\nid\ndata: e\n\n")
+    events = [event for event in take_all(decoder) if isinstance(event, ServerSentEvent)]
+    assert [(event.last_event_id, event.has_id) for event in events] == [
+        ("", False),
+        ("7", True),
+        ("7", False),
+        ("7", True),
+        ("", True),
+    ]
