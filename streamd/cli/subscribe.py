@@ -45,6 +45,7 @@ class SubscribeOptions:
     cursor_file: Path | None
     transport: Transport
     overflow: str | None
+    client_id: str | None
     format: Format
     verbose: bool
     count: int | None
@@ -60,6 +61,7 @@ class SubscribeOptions:
             after=after,
             overflow=self.overflow,
             transport=self.transport,
+            client_id=self.client_id,
             verify=self.cacert or True,
             http2=self.http2,
         )
@@ -112,6 +114,11 @@ class SubscribeOptions:
     help="Overflow policy for a slow consumer; not for polls.",
 )
 @click.option(
+    "--client-id",
+    metavar="NAME",
+    help="Name of this client; each of its connections replaces the one before.",
+)
+@click.option(
     "-o",
     "--output",
     "format_",
@@ -136,6 +143,7 @@ def subscribe(
     cursor_file: Path | None,
     transport: Transport,
     overflow: str | None,
+    client_id: str | None,
     format_: Format,
     verbose: bool,
     count: int | None,
@@ -165,6 +173,7 @@ def subscribe(
         cursor_file=cursor_file,
         transport=transport,
         overflow=overflow,
+        client_id=client_id,
         format=format_,
         verbose=verbose,
         count=count,
@@ -229,7 +238,8 @@ class _Subscribe:
         lines: list[str] = []
         for item in items:
             if isinstance(item, ReceivedEvent):
-                lines.append(self._line(item))
+                if item.id or self._options.format != "ids":  # a message to this client alone has none
+                    lines.append(self._line(item))
             elif not isinstance(item, CursorMoved):
                 await self._write(lines)
                 lines = []

@@ -105,6 +105,8 @@ class _TaskFollower:
     async def _take(self, item: Item) -> bool:
         """Take an item of the stream; return whether the task has ended."""
         match item:
+            case ReceivedEvent(id=""):
+                pass  # a message to this client alone, which says nothing of the task
             case ReceivedEvent():
                 text = self.task.take_message(item.data, trio.current_time())
                 await self.display.update(text)

@@ -51,7 +51,8 @@ class Link:
     )
     retry_seconds: float | None = None  # the server's reconnection time (`retry:`)
     progress: bool = False  # whether this connection brought more than `connected`
-    replaced: bool = False  # whether another client took over our client id
+    replaced: bool = False  # whether another connection of this client has replaced ours
+    resume_secret: str | None = attrs.field(default=None, repr=False)  # replaces our own last connection
 
     def begin(self) -> None:
         """Prepare for a new connection."""
@@ -62,6 +63,11 @@ class Link:
         """Take over the server's reconnection time, if there is one."""
         if retry_ms is not None:
             self.retry_seconds = retry_ms / 1000
+
+    @property
+    def resume_headers(self) -> dict[str, str]:
+        """The header by which the next connection replaces the last one, once there was one."""
+        return {} if self.resume_secret is None else {"Resume-Secret": self.resume_secret}
 
     async def take(self, frame: Frame) -> None:
         """Send a frame to the iterator, unless it is a repeat.
@@ -115,6 +121,7 @@ class Link:
         if self.cursor is None and head is not None and not self.snapshots:
             # From here on no event may be missed, even if none has arrived yet.
             self.cursor = EventId(head)
+        self.resume_secret = _text(fields, "resume_secret") or self.resume_secret
         heartbeat = fields.get("heartbeat_seconds")
         seconds = float(heartbeat) if isinstance(heartbeat, int | float) and heartbeat > 0 else None
         if seconds is not None:

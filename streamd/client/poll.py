@@ -5,10 +5,11 @@ from typing import Final
 import httpx
 import trio
 
+from ..events.control import ControlName
 from .answer import open_answer, read_rejection
 from .items import CursorMoved
 from .link import EVENT_CHARS_MAX, ControlFrame, Link, Request, StreamOver
-from .wire import PollAnswer, read_poll_answer
+from .wire import PollAnswer, read_frame, read_poll_answer
 
 WAIT_SECONDS: Final = 25.0  # many proxies time out after 30 s
 PAUSE_SECONDS: Final = 0.5  # after an early answer without events, to avoid a busy loop
@@ -34,7 +35,8 @@ async def follow_poll(request: Request, link: Link) -> None:
                 head = {} if answer.events else {"head": answer.next}
                 await link.take(ControlFrame("connected", head))
             before = link.cursor
-            await _take(answer, link)
+            if await _take(answer, link):
+                return
             if link.cursor == before and trio.current_time() - started < min(wait, PAUSE_SECONDS):
                 await trio.sleep(PAUSE_SECONDS)
             wait = WAIT_SECONDS
@@ -44,7 +46,12 @@ async def _ask(client: httpx.AsyncClient, request: Request, link: Link, wait: fl
     query: list[tuple[str, str | int | float | bool | None]] = [*request.query, ("wait", f"{wait:g}")]
     if link.cursor is not None:
         query.append(("after", link.cursor))
-    get = client.build_request("GET", request.endpoint.url("events/poll"), params=httpx.QueryParams(query))
+    get = client.build_request(
+        "GET",
+        request.endpoint.url("events/poll"),
+        params=httpx.QueryParams(query),
+        headers=link.resume_headers,
+    )
     seconds = request.endpoint.timeouts.connect_seconds
     async with open_answer(client, get, seconds=wait + seconds) as answer:
         if answer.status == 204:
@@ -55,7 +62,9 @@ async def _ask(client: httpx.AsyncClient, request: Request, link: Link, wait: fl
     return read_poll_answer(body)
 
 
-async def _take(answer: PollAnswer, link: Link) -> None:
+async def _take(answer: PollAnswer, link: Link) -> bool:
+    """Take the frames of an answer; return True if the server has closed the connection by ``closing``."""
+    link.resume_secret = answer.resume_secret or link.resume_secret
     if answer.gap is not None:
         await link.take(ControlFrame("gap", answer.gap))
     for message in answer.events:
@@ -63,3 +72,10 @@ async def _take(answer: PollAnswer, link: Link) -> None:
         await link.take(message.frame())
     # `next` may be ahead of the last event. At or behind it, the link drops it.
     await link.take(CursorMoved(answer.next))
+    closing = False
+    for text in answer.control:
+        frame, retry_ms = read_frame(bytes(text))
+        link.take_retry(retry_ms)
+        await link.take(frame)
+        closing |= isinstance(frame, ControlFrame) and frame.name == ControlName.CLOSING
+    return closing

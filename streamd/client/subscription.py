@@ -102,6 +102,7 @@ async def subscribe(
     overflow: str | None = None,
     transport: Transport = "sse",
     heartbeat_seconds: float | None = None,
+    client_id: str | None = None,
     verify: Verify = True,
     http2: bool = False,
     backoff: Backoff | None = None,
@@ -125,6 +126,8 @@ async def subscribe(
             ``disconnect``. Not for polls.
         transport: ``sse``, ``websocket`` or ``poll``.
         heartbeat_seconds: the heartbeat interval to ask for (s). Not for polls.
+        client_id: a name for this client, by which the server's programs address it. Each connection replaces
+            the one before it, also if the server has not noticed yet that it was lost.
         verify: how to verify a TLS certificate: True, a file with authorities (PEM), an ``ssl.SSLContext``,
             or False.
         http2: use HTTP/2; without TLS by prior knowledge. Not for WebSocket.
@@ -146,6 +149,8 @@ async def subscribe(
         query.append(("overflow", overflow))
     if heartbeat_seconds is not None:
         query.append(("heartbeat", f"{heartbeat_seconds:g}"))
+    if client_id is not None:
+        query.append(("client_id", client_id))
 
     async with follow(
         TRANSPORTS[transport], Request(endpoint, tuple(query)), cursor, backoff

@@ -99,6 +99,9 @@ async def _handshake(
                 url.raw_path.decode("ascii"),
                 max_message_size=EVENT_CHARS_MAX,
                 receive_buffer_size=RECEIVE_BYTES,
+                extra_headers=[
+                    (name.encode(), value.encode()) for name, value in link.resume_headers.items()
+                ],
             )
         except ConnectionClosed as error:
             raise Unreachable("the connection was lost in the WebSocket handshake") from error

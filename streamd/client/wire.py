@@ -4,7 +4,7 @@
 so that numbers keep their digits and an event looks the same over every transport.
 """
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -14,6 +14,9 @@ from ..events.event import DEFAULT_TYPE, encode_data
 from .errors import ProtocolError
 from .items import CursorMoved, ReceivedEvent
 from .link import ControlFrame, Frame
+
+MESSAGE: Final = "message"
+"""The control message that is a message to this client alone: like an event, but without an id."""
 
 
 class EventMessage(msgspec.Struct, frozen=True):
@@ -37,6 +40,8 @@ class PollAnswer(msgspec.Struct, frozen=True):
     events: list[EventMessage]
     next: str
     gap: dict[str, Any] | None = None
+    control: list[msgspec.Raw] = []
+    resume_secret: str | None = None
 
 
 def read_frame(text: str | bytes) -> tuple[Frame, int | None]:
@@ -47,7 +52,7 @@ def read_frame(text: str | bytes) -> tuple[Frame, int | None]:
     """
     try:
         head: EventMessage = decode_json(text, EventMessage)
-        if head.control is None:
+        if head.control in (None, MESSAGE):
             return head.frame(), head.retry
         if head.control == "cursor":
             return CursorMoved(head.id or ""), head.retry

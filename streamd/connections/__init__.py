@@ -8,11 +8,15 @@ events and the hub's ports; knows no transport.
 ``registry``      :class:`Registry`: admits, finds, counts and ends connections
 ``group``         :class:`Group`: connections with one limit, one lifetime and one account
 ``health``        the table of healthy, unhealthy and stale
+``resume``        the secrets by which anonymous clients replace their own connections
+``broadcast``     one message to every connection that a filter selects
+``turns``         visits to many connections without delaying the fan-out
 ``sweeper``       the trio task that sends heartbeats, ends lifetimes and aborts stale connections
 ``settings``      the sections ``connections`` and ``poll``
 ================  ===========================================================================
 """
 
+from .broadcast import BroadcastOutcome, ConnectionFilter, broadcast_in_turns
 from .connection import CloseReason, Connection, Identity
 from .group import Group
 from .health import Health
@@ -21,13 +25,16 @@ from .settings import ConnectionSettings, PollSettings
 from .sweeper import sweep_connections
 
 __all__ = [
+    "BroadcastOutcome",
     "CloseReason",
     "Connection",
+    "ConnectionFilter",
     "ConnectionSettings",
     "Group",
     "Health",
     "Identity",
     "PollSettings",
     "Registry",
+    "broadcast_in_turns",
     "sweep_connections",
 ]

@@ -46,7 +46,7 @@ from typing import Any, Final, Protocol, Self
 import attrs
 import trio
 
-from ..events import Batch, Control, ControlName, EventId
+from ..events import Batch, Control, ControlName, EventId, UnloggedEvent
 from ..events.control import format_time
 from ..hub import DeliveryRecord, SendQueue, Subscription, Wire
 from .health import Health, health_of
@@ -121,6 +121,7 @@ class Connection:
     send_queue: SendQueue
     settings: ConnectionSettings
     admission: Admission
+    lineage: str = ""  # replaces those of its client id with the same lineage; see `resume`
     group: GroupAccount | None = None  # its slot is taken as well
     opened_at: datetime = attrs.field(factory=lambda: datetime.now(UTC))
     opened: float = attrs.field(factory=trio.current_time)  # s on trio's clock, as all times below
@@ -147,6 +148,7 @@ class Connection:
         # These refer back to this object. Without the cycle it is freed without the garbage collector.
         self.subscription = None
         self.abort_transport = _do_nothing
+        self.is_disconnected = True
 
     async def write(self, wire: Wire, batch: Batch) -> None:
         """Write frames and count them; the connection is stalled while it lasts.
@@ -164,9 +166,9 @@ class Connection:
             self.stalled_since = None
         self.sent.add(batch, written, trio.current_time())
 
-    def send(self, frame: Control) -> bool:
-        """Queue a message for this client alone; return False when its queue is full or it is closing."""
-        return self.closing is None and self.send_queue.put_nowait(frame)
+    def send(self, message: Control | UnloggedEvent) -> bool:
+        """Queue a message for this client alone; return False when its queue is full or it is not open."""
+        return self.is_open and self.send_queue.put_nowait(message)
 
     def close(self, reason: str, *, retry_ms: int | None = None) -> None:
         """End the connection after the frame that is being written, and tell the client ``closing``.
@@ -199,6 +201,16 @@ class Connection:
         self.end_reason = self.end_reason or reason
         self.mark_disconnected()
         self.abort_transport()
+
+    @property
+    def is_open(self) -> bool:
+        """True while messages can be sent to it: until the first event that ends it."""
+        return self.closing is None and not self.is_disconnected
+
+    @property
+    def has_client_id(self) -> bool:
+        """True if the client, or its program, chose the client id."""
+        return self.client_id != self.id
 
     @property
     def cursor(self) -> EventId | None:

@@ -53,6 +53,10 @@ class Group:
         """Iterate over a copy of the present connections."""
         return iter(list(self._connections.values()))
 
+    def get(self, id: str) -> Connection | None:
+        """Return the connection with this id; None if it is not in the group."""
+        return self._connections.get(id)
+
     def enter(self, connection: Connection) -> None:
         """Take a slot.
 

@@ -18,12 +18,13 @@ from ..errors import (
     TooManyConnections,
     TooManyForCaller,
 )
-from ..events import Control
+from ..events import Control, UnloggedEvent
 from ..hub import SendQueue
 from ..logs import LimitedLog
 from ..metrics import Metrics
 from .connection import CloseReason, Connection, Identity
 from .group import Group
+from .resume import ResumeSecrets
 from .settings import ConnectionSettings
 
 _log = LimitedLog(structlog.get_logger(__name__))
@@ -55,7 +56,9 @@ class Registry:
             lifetime_jitter=settings.lifetime_jitter,
             retry_after_seconds=settings.retry_after_seconds,
         )
-        self._by_client: dict[tuple[str, str], Connection] = {}
+        self._secrets = ResumeSecrets()
+        # By user and client id: the connections by lineage, the newest last. Chosen client ids only.
+        self._by_client: dict[tuple[str, str], dict[str, Connection]] = {}
         self._per_address: Counter[str] = Counter()
         self._empty = trio.Event()
         self._empty.set()
@@ -69,6 +72,7 @@ class Registry:
         send_queue: SendQueue,
         *,
         client_id: str | None = None,
+        resume_secret: str | None = None,
         heartbeat_seconds: float = 0.0,
         heartbeat_always: bool = False,
         group: Group | None = None,
@@ -79,8 +83,11 @@ class Registry:
             transport: its name, for statistics: ``sse``, ``websocket`` or ``poll``.
             identity: the client's user and address.
             send_queue: of the connection; closed on leaving the block.
-            client_id: chosen by the client; None for the connection's own id. A second connection of the
-                same user with the same client id replaces the first, which gets ``closing``.
+            client_id: chosen by the client; None for the connection's own id. A connection replaces the one
+                with the same client id of the same user, which gets ``closing``. An anonymous client has to
+                prove by its resume secret that the other one is its own; else both stay.
+            resume_secret: brought by the client, see :meth:`resume_secret`. One that this process did not
+                issue counts as none.
             heartbeat_seconds: quiet interval before a heartbeat (s); 0 for none.
             heartbeat_always: send heartbeats on streams that are not quiet, too.
             group: its slot is taken as well, and its account is kept.
@@ -103,9 +110,20 @@ class Registry:
             heartbeat_seconds=heartbeat_seconds,
             heartbeat_always=heartbeat_always,
             expires=min(self._all.choose_expiry(), math.inf if group is None else group.choose_expiry()),
+            lineage="" if identity.user else self._secrets.verify(resume_secret) or id,
             admission=self,
             group=group,
         )
+
+    def resume_secret(self, connection: Connection) -> str | None:
+        """Return the secret with which the client's next connection replaces this one.
+
+        None for a connection without a chosen client id, and for those of a known user, which replace each
+        other without one. It is for this client alone.
+        """
+        if not connection.has_client_id or connection.identity.user:
+            return None
+        return self._secrets.issue(connection.lineage)
 
     def enter(self, connection: Connection) -> None:
         """Take a slot; see :meth:`admit`."""
@@ -115,15 +133,28 @@ class Registry:
             self._metrics.refused.labels(error.code).inc()
             _log.info("connection_rejected", **connection.identify(), code=error.code)
             raise
-        identity = connection.identity
-        self._per_address[identity.address] += 1
-        key = (identity.user, connection.client_id)
-        before = self._by_client.get(key)
-        self._by_client[key] = connection
-        if before is not None:
-            before.close(CloseReason.REPLACED, retry_ms=REPLACED_RETRY_MS)
+        self._per_address[connection.identity.address] += 1
+        if connection.has_client_id:
+            self._replace(connection)
         self._empty = self._empty if not self._empty.is_set() else trio.Event()
         self._log_of(connection)("connection_opened", **connection.identify())
+
+    def _replace(self, connection: Connection) -> None:
+        """Enter a connection under its client id, and close the one that it replaces."""
+        clients = self._by_client.setdefault((connection.identity.user, connection.client_id), {})
+        before = clients.pop(connection.lineage, None)
+        clients[connection.lineage] = connection
+        if before is not None:
+            before.close(CloseReason.REPLACED, retry_ms=REPLACED_RETRY_MS)
+
+    def _forget_client(self, connection: Connection) -> None:
+        """Remove a connection from those of its client id, unless another one has replaced it."""
+        key = (connection.identity.user, connection.client_id)
+        clients = self._by_client.get(key, {})
+        if clients.get(connection.lineage) is connection:
+            del clients[connection.lineage]
+            if not clients:
+                del self._by_client[key]
 
     def _take_slots(self, connection: Connection) -> None:
         """Check the limit per address, and take a slot in all and in the group, or none."""
@@ -151,13 +182,11 @@ class Registry:
         self._all.leave(connection)
         if connection.group is not None:
             connection.group.leave(connection)
-        identity = connection.identity
-        key = (identity.user, connection.client_id)
-        if self._by_client.get(key) is connection:
-            del self._by_client[key]
-        self._per_address[identity.address] -= 1
-        if not self._per_address[identity.address]:
-            del self._per_address[identity.address]
+        self._forget_client(connection)
+        address = connection.identity.address
+        self._per_address[address] -= 1
+        if not self._per_address[address]:
+            del self._per_address[address]
         if not self._all:
             self._empty.set()
         self._log_of(connection)("connection_closed", **connection.identify(), **connection.account())
@@ -173,44 +202,62 @@ class Registry:
         """Iterate over a copy of the present connections."""
         return iter(self._all)
 
-    def find(self, client_id: str, *, user: str = "") -> Connection:
-        """Return the connection of a client.
+    def get(self, id: str) -> Connection | None:
+        """Return the connection with this own id; None if there is none."""
+        return self._all.get(id)
+
+    def find(self, id: str, *, user: str = "") -> Connection:
+        """Return an open connection.
+
+        Args:
+            id: a connection's own id; or a client id, for the newest connection with it. A connection's own
+                id has precedence, so that no client can choose the address of another.
+            user: finds only connections of this user; empty for any connection by its own id, and for
+                anonymous clients by their client id.
 
         Raises:
-            NotFound: no such client is connected.
+            NotFound: there is no such connection.
         """
-        try:
-            return self._by_client[user, client_id]
-        except KeyError:
-            raise NotFound(f"no client {client_id!r} is connected", field="client_id") from None
+        connection = self._all.get(id)
+        if connection is not None and user in ("", connection.identity.user):
+            return connection
+        clients = self._by_client.get((user, id))
+        if not clients:
+            raise NotFound(f"no connection has the id or client id {id[:MAX_CLIENT_ID_CHARS]!r}", field="id")
+        return next(reversed(clients.values()))
 
-    def send(self, client_id: str, message: Control, *, user: str = "") -> bool:
-        """Send a message to one client; return False when its send queue is full.
+    def send(self, id: str, message: Control | UnloggedEvent, *, user: str = "") -> bool:
+        """Send a message to one connection; return False when its send queue is full or it is closing.
 
         Raises:
-            NotFound: no such client is connected.
+            NotFound: there is no such connection, see :meth:`find`.
         """
-        return self.find(client_id, user=user).send(message)
+        return self.find(id, user=user).send(message)
 
-    def broadcast(self, message: Control, where: Callable[[Connection], bool] = lambda _: True) -> int:
-        """Send a message to every connection for which ``where`` is true; return how many took it."""
+    def broadcast(
+        self, message: Control | UnloggedEvent, where: Callable[[Connection], bool] = lambda _: True
+    ) -> int:
+        """Send a message to every connection for which ``where`` is true; return how many took it.
+
+        It runs without a checkpoint. :func:`~streamd.connections.broadcast_in_turns` is for thousands.
+        """
         return sum(connection.send(message) for connection in self if where(connection))
 
-    def close(self, client_id: str, *, user: str = "", reason: str = CloseReason.CLOSED) -> None:
-        """End a client's connection, and tell it the reason.
+    def close(self, id: str, *, user: str = "", reason: str = CloseReason.CLOSED) -> None:
+        """End a connection, and tell its client the reason. A client that reconnects by itself comes back.
 
         Raises:
-            NotFound: no such client is connected.
+            NotFound: there is no such connection, see :meth:`find`.
         """
-        self.find(client_id, user=user).close(reason)
+        self.find(id, user=user).close(reason)
 
-    def status(self, client_id: str, *, user: str = "") -> dict[str, Any]:
-        """Return the state of one client's connection, as JSON values.
+    def status(self, id: str, *, user: str = "") -> dict[str, Any]:
+        """Return the state of a connection, as JSON values.
 
         Raises:
-            NotFound: no such client is connected.
+            NotFound: there is no such connection, see :meth:`find`.
         """
-        return self.find(client_id, user=user).status()
+        return self.find(id, user=user).status()
 
     def statistics(self) -> dict[str, Any]:
         """Count all connections since the start, and the present ones."""

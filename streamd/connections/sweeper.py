@@ -1,6 +1,5 @@
 """The sweeper: one trio task that sends heartbeats, ends lifetimes and aborts stale connections."""
 
-import time
 from datetime import UTC, datetime
 from typing import NoReturn
 
@@ -15,9 +14,9 @@ from .connection import STALE, CloseReason, Connection, GroupAccount
 from .health import Health
 from .registry import Registry
 from .settings import ConnectionSettings
+from .turns import visit_in_turns
 
 _log = LimitedLog(structlog.get_logger(__name__))
-_TURN_SECONDS = 0.002  # between checkpoints: a sweep over thousands must not delay the fan-out
 
 
 async def sweep_connections(registry: Registry, settings: ConnectionSettings, metrics: Metrics) -> NoReturn:
@@ -40,15 +39,11 @@ class _Sweep:
 
     async def visit_all(self, registry: Registry) -> None:
         """Visit each connection, with checkpoints in between."""
-        turn_ends = time.perf_counter() + _TURN_SECONDS
-        for connection in registry:
-            self._visit(connection, trio.current_time())
-            if time.perf_counter() > turn_ends:
-                await trio.lowlevel.checkpoint()
-                turn_ends = time.perf_counter() + _TURN_SECONDS
+        await visit_in_turns(registry, self._visit)
 
-    def _visit(self, connection: Connection, now: float) -> None:
+    def _visit(self, connection: Connection) -> None:
         """Abort a stale connection, end one at the end of its lifetime, or send a heartbeat that is due."""
+        now = trio.current_time()
         if connection.health is Health.STALE:
             self._metrics.reaped.inc()
             stalled_seconds = round(connection.stalled_seconds, 3)

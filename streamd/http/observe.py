@@ -12,7 +12,7 @@ from ..errors import Forbidden
 from ..idempotency import IDEMPOTENCY_KEY
 from ..logs import LimitedLog
 from ..metrics import Metrics
-from .requests import LAST_EVENT_ID
+from .requests import LAST_EVENT_ID, RESUME_SECRET
 from .responses import EventStream
 
 _log = LimitedLog(structlog.get_logger(__name__))
@@ -24,7 +24,7 @@ EXPOSED_HEADERS: Final = "Retry-After, ETag, Location, Task-Status, Task-Progres
 CORS_ORIGINS: Final = "STREAMD_CORS_ORIGINS"
 """The application's configuration value with the origins of :func:`allow_origins`."""
 _DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
-_QUOTED_CHARS: Final = 200  # quoted from a header, which may be as long as the request head
+QUOTED_CHARS: Final = 200  # quoted from a header, which may be as long as the request head
 
 
 def observe_requests(app: Quart, metrics: Metrics) -> None:
@@ -84,7 +84,7 @@ def allow_origins(app: Quart, origins: Sequence[str]) -> None:
         if request.method == "OPTIONS" and origin is not None and _is_allowed(origins, origin):
             response.headers["Access-Control-Allow-Methods"] = "GET, HEAD, POST, PATCH, OPTIONS"
             response.headers["Access-Control-Allow-Headers"] = (
-                f"Content-Type, {LAST_EVENT_ID}, {IDEMPOTENCY_KEY}"
+                f"Content-Type, {LAST_EVENT_ID}, {RESUME_SECRET}, {IDEMPOTENCY_KEY}"
             )
             response.headers["Access-Control-Max-Age"] = "600"
         return response
@@ -97,8 +97,7 @@ def allow_origins(app: Quart, origins: Sequence[str]) -> None:
 def check_websocket_origin(upgrade: Websocket, origins: Sequence[str]) -> None:
     """Reject pages of other origins: browsers let any page open a WebSocket (RFC 6455 section 10.2).
 
-    Programs send no origin and are admitted. An origin is the server's own if its host is the request's
-    ``Host``. Behind a proxy that terminates TLS a request looks plain, so a plain one matches http and https.
+    Programs send no origin and are admitted.
 
     Raises:
         Forbidden: the page's origin is neither the server's own nor allowed.
@@ -106,12 +105,22 @@ def check_websocket_origin(upgrade: Websocket, origins: Sequence[str]) -> None:
     origin = upgrade.headers.get("Origin")
     if origin is None or _is_allowed(origins, origin):
         return
-    host = upgrade.headers.get("Host", "").lower()
-    for scheme in ("https",) if upgrade.scheme in ("wss", "https") else ("https", "http"):
-        if origin == f"{scheme}://{host.removesuffix(_DEFAULT_PORTS[scheme])}":
-            return
+    if is_own_origin(origin, upgrade.headers.get("Host", ""), secure=upgrade.scheme in ("wss", "https")):
+        return
     raise Forbidden(
-        f"pages of {origin[:_QUOTED_CHARS]!r} may not open a WebSocket here: the origin is neither the "
+        f"pages of {origin[:QUOTED_CHARS]!r} may not open a WebSocket here: the origin is neither the "
         "server's own nor one that it allows",
         field="Origin",
+    )
+
+
+def is_own_origin(origin: str, host: str, *, secure: bool) -> bool:
+    """Return True if an origin is the server's own: if its host is the ``Host`` of the request.
+
+    Behind a proxy that terminates TLS a request looks plain, so a plain one matches http and https.
+    """
+    host = host.lower()
+    return any(
+        origin == f"{scheme}://{host.removesuffix(_DEFAULT_PORTS[scheme])}"
+        for scheme in (("https",) if secure else ("https", "http"))
     )

@@ -20,6 +20,7 @@ from .json import JSON
 from .schema import CancelSchema
 
 LAST_EVENT_ID: Final = "Last-Event-ID"
+RESUME_SECRET: Final = "Resume-Secret"  # noqa: S105 - the name of the header
 _TOPICS: Final = "topics"
 _DEFAULT_LIMIT: Final = 100  # entries of a list without ``limit``: a page that people can read
 
@@ -65,6 +66,7 @@ def parse_stream_request(
         overflow=parse_overflow(request.args.get("overflow")),
         include_topics=_parse_include(request.args.getlist("include")),
         client_id=request.args.get("client_id"),
+        resume_secret=parse_resume_secret(request),
         heartbeat_seconds=_parse_heartbeat(request, broker),
         identity=identify(request),
     )
@@ -81,6 +83,12 @@ def parse_cursor(request: RequestLike, parameter: str) -> EventId | None:
         return parse_event_id(header, field=LAST_EVENT_ID)
     text = request.args.get(parameter)
     return parse_event_id(text, field=parameter) if text else None
+
+
+def parse_resume_secret(request: RequestLike) -> str | None:
+    """Return the resume secret: the header, else the query parameter, for browsers; None without either."""
+    secret: str | None = request.headers.get(RESUME_SECRET.lower()) or request.args.get("resume_secret")
+    return secret
 
 
 def parse_overflow(text: str | None) -> Overflow:

@@ -21,7 +21,7 @@ from ..transports.sse import HEADERS, serve_sse
 from ..transports.stream import Opening, admit, no_opening
 from .current import current_runtime
 from .problems import problem_response
-from .requests import LAST_EVENT_ID, identify, parse_cursor
+from .requests import LAST_EVENT_ID, identify, parse_cursor, parse_resume_secret
 
 
 class EventStream(TrioResponse):
@@ -34,7 +34,9 @@ class EventStream(TrioResponse):
         after: the cursor of a client that sends no ``Last-Event-ID``: an event id, ``earliest``, or
             None to receive only new events. A client that sends the header resumes there.
         overflow: the policy for a slow consumer, see :class:`~streamd.hub.Overflow`.
-        client_id: a name for the client; a second connection with it replaces the first.
+        client_id: a name for the client, by which programs address its newest connection. A connection
+            replaces the one with the same client id of the same user, or of the anonymous client that
+            brings its resume secret.
         user: the user's name, for programs that address clients.
         heartbeat_seconds: interval of heartbeats on a quiet stream (s); None for
             ``connections.heartbeat_seconds``.
@@ -89,6 +91,7 @@ class EventStream(TrioResponse):
             after=cursor,
             overflow=Overflow(overflow),
             client_id=client_id,
+            resume_secret=parse_resume_secret(request),
             heartbeat_seconds=heartbeat_seconds,
             heartbeat_always=heartbeat_always,
             identity=Identity(user, identify(request).address),

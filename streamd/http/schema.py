@@ -31,7 +31,14 @@ Overflow = Annotated[
     Literal["catch-up", "latest", "disconnect"],
     Meta(description="The policy for a client that is too slow for its events."),
 ]
-ClientId = Annotated[str, Meta(description="A name; a second connection with it replaces the first.")]
+ClientId = Annotated[
+    str,
+    Meta(description="A name; the connection replaces the one whose `resume_secret` it brings."),
+]
+ResumeSecret = Annotated[
+    str, Meta(description="Of the client's last connection; anonymous clients with a `client_id` only.")
+]
+Transport = Literal["sse", "websocket", "poll"]
 Retry = Annotated[int, Meta(description="Reconnection delay for clients (ms).")]
 
 Time = Annotated[str, Meta(description="RFC 3339, in UTC.")]
@@ -72,6 +79,7 @@ class SubscribeQuery(Struct):
     ) = UNSET
     overflow: Overflow = "catch-up"
     client_id: ClientId | UnsetType = UNSET
+    resume_secret: ResumeSecret | UnsetType = UNSET
     heartbeat: Annotated[float, Meta(description="Heartbeat interval of a quiet stream (s).")] | UnsetType = (
         UNSET
     )
@@ -88,12 +96,19 @@ class PollQuery(Struct):
     )
     overflow: Overflow = "catch-up"
     client_id: ClientId | UnsetType = UNSET
+    resume_secret: ResumeSecret | UnsetType = UNSET
 
 
 class ResumeHeaders(Struct):
     """The cursor as browsers send it; it takes precedence over the one in the query."""
 
     last_event_id: Cursor | UnsetType = field(default=UNSET, name="Last-Event-ID")
+
+
+class SubscribeHeaders(ResumeHeaders):
+    """The cursor and the resume secret; they take precedence over those in the query."""
+
+    resume_secret: ResumeSecret | UnsetType = field(default=UNSET, name="Resume-Secret")
 
 
 class IdempotencyHeaders(Struct):
@@ -116,6 +131,14 @@ class ConnectionsQuery(Struct):
 
     limit: Annotated[int, Meta(description="Maximum number of connections to list.")] = 100
     id: Annotated[str, Meta(description="The only connection to list.")] | UnsetType = UNSET
+
+
+class UserQuery(Struct):
+    """The user whose connection is addressed."""
+
+    user: Annotated[str, Meta(description="Empty: any connection by its own id, or an anonymous client.")] = (
+        ""
+    )
 
 
 class PublishSchema(Struct, forbid_unknown_fields=True):
@@ -245,6 +268,7 @@ class PollAnswerSchema(Struct):
     control: (
         Annotated[list[dict[str, Any]], Meta(description="Messages to this client alone.")] | UnsetType
     ) = UNSET
+    resume_secret: ResumeSecret | UnsetType = UNSET
 
 
 class ConnectionStatus(Struct):
@@ -254,7 +278,7 @@ class ConnectionStatus(Struct):
     client_id: str
     user: str
     address: str
-    transport: str
+    transport: Transport
     topics: Annotated[list[str], Meta(description="Topics and patterns, at most 10 of them.")]
     opened_at: str
     age_seconds: float
@@ -279,6 +303,19 @@ class Connections(Struct):
     events_sent: int
     bytes_sent: int
     connections: list[ConnectionStatus]
+
+
+class SentSchema(Struct):
+    """The message is in the connection's send queue."""
+
+    id: Annotated[str, Meta(description="The connection's own id.")]
+
+
+class BroadcastSchema(Struct):
+    """Numbers of open connections that the filter selected."""
+
+    sent: Annotated[int, Meta(description="Connections that took the message into their send queue.")]
+    full: Annotated[int, Meta(description="Connections whose send queue had no room for it.")]
 
 
 class HealthSchema(Struct):

@@ -50,6 +50,7 @@ class StreamRequest:
     overflow: Overflow = Overflow.CATCH_UP
     include_topics: bool = False  # over SSE; the other transports always carry the topics
     client_id: str | None = None
+    resume_secret: str | None = attrs.field(default=None, repr=False)  # of the client's last connection
     heartbeat_seconds: float | None = None  # None: as configured; 0: none
     heartbeat_always: bool = False
     identity: Identity = Identity()
@@ -151,6 +152,7 @@ def admit(broker: Broker, transport: str, request: StreamRequest, queue: SendQue
         request.identity,
         queue,
         client_id=request.client_id,
+        resume_secret=request.resume_secret,
         heartbeat_seconds=heartbeat,
         heartbeat_always=request.heartbeat_always,
         group=request.group,
@@ -159,16 +161,16 @@ def admit(broker: Broker, transport: str, request: StreamRequest, queue: SendQue
 
 def connected(broker: Broker, connection: Connection) -> Control:
     """Build the first frame of a stream. A client without a cursor gets the events after its ``head``."""
-    return Control(
-        ControlName.CONNECTED,
-        {
-            "connection_id": connection.id,
-            "client_id": connection.client_id,
-            "head": broker.log.head,
-            "heartbeat_seconds": connection.heartbeat_seconds,
-        },
-        broker.settings.connections.retry_ms,
-    )
+    fields = {
+        "connection_id": connection.id,
+        "client_id": connection.client_id,
+        "head": broker.log.head,
+        "heartbeat_seconds": connection.heartbeat_seconds,
+    }
+    secret = broker.connections.resume_secret(connection)
+    if secret is not None:
+        fields["resume_secret"] = secret
+    return Control(ControlName.CONNECTED, fields, broker.settings.connections.retry_ms)
 
 
 async def run_stream(

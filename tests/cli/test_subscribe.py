@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import trio
 
-from tests.support.fake_streamd import FakeStreamd, refuse
+from tests.support.fake_streamd import RESUME_SECRET, FakeStreamd, refuse
 from tests.support.program import Program, command, environment, run, started, started_on
 
 
@@ -265,3 +265,19 @@ async def test_help_shows_an_example() -> None:
     done = await run("subscribe", "--help")
     assert done.returncode == 0
     assert "streamd subscribe --topic logs" in done.stdout
+
+
+@pytest.mark.parametrize("transport", ["sse", "websocket", "poll"])
+async def test_a_client_id_is_sent_with_the_secret_of_the_last_connection(
+    server: FakeStreamd, transport: str
+) -> None:
+    options = ("--client-id", "my laptop", "--transport", transport)
+    async with started("subscribe", "--url", server.url, "-t", "t", *options) as program:
+        await connected(program)
+        await server.stop()
+        await program.says("reconnecting")
+        await server.start()
+        server.publish("again")
+        assert await program.line() == "again"
+    assert server.requests[-1].query["client_id"] == ["my laptop"]
+    assert server.requests[-1].headers["resume-secret"] == RESUME_SECRET

@@ -77,18 +77,18 @@ async def test_an_address_has_a_limit_of_its_own() -> None:
         pass
 
 
-async def test_a_second_connection_with_a_client_id_replaces_the_first_which_is_told() -> None:
+async def test_a_connection_replaces_that_of_the_same_user_and_client_id_which_is_told() -> None:
     registry, _ = make()
-    with admit(registry, client_id="tab") as first:
-        with admit(registry, user="other", client_id="tab"):
+    with admit(registry, user="ann", client_id="tab") as first:
+        with admit(registry, user="bob", client_id="tab"), admit(registry, client_id="tab"):
             assert reason(first) is None  # the client id of another user is another client
-        with admit(registry, client_id="tab") as second:
+        with admit(registry, user="ann", client_id="tab") as second:
             assert reason(first) == "replaced"
             assert first.closing is not None
             assert first.closing.retry_ms == 86_400_000  # a day, or the two would replace each other for ever
-            assert registry.find("tab") is second
+            assert registry.find("tab", user="ann") is second
     with pytest.raises(NotFound):
-        registry.find("tab")
+        registry.find("tab", user="ann")
 
 
 @pytest.mark.parametrize("client_id", VALID_IDENTIFIERS)

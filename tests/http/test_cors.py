@@ -176,6 +176,7 @@ def preflight(origin: str, method: str, headers: str = "") -> dict[str, str]:
         ("/events", "POST", "content-type"),
         ("/events", "GET", "last-event-id"),
         ("/events", "GET", "content-type,last-event-id"),
+        ("/events", "GET", "resume-secret"),
         ("/events", "GET", ""),
         ("/tasks", "POST", "content-type,idempotency-key"),
         ("/events/poll", "GET", "last-event-id"),

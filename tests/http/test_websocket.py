@@ -18,6 +18,7 @@ from streamd.testing import RunningServer, run_server
 class Socket:
     def __init__(self, connection: WebSocketConnection) -> None:
         self.connection = connection
+        self.connected: dict[str, Any] = {}
 
     async def send(self, **fields: object) -> None:
         await self.connection.send_message(json.dumps(fields))
@@ -34,7 +35,8 @@ async def open_socket(server: RunningServer, query: str) -> AsyncIterator[Socket
         async with tcp, trio.open_nursery() as nursery:
             connection = await wrap_client_stream(nursery, tcp, server.host, f"/events?{query}")
             socket = Socket(connection)
-            assert (await socket.receive())["control"] == "connected"
+            socket.connected = await socket.receive()
+            assert socket.connected["control"] == "connected"
             yield socket
             await connection.aclose()
 
@@ -135,7 +137,8 @@ async def test_a_rejection_precedes_the_handshake(query: str, status: int, code:
 
 async def test_a_replaced_client_is_closed_with_4001(streamd_server: RunningServer) -> None:
     async with open_socket(streamd_server, "topic=a&client_id=tab") as first:
-        async with open_socket(streamd_server, "topic=a&client_id=tab"):
+        secret = first.connected["resume_secret"]
+        async with open_socket(streamd_server, f"topic=a&client_id=tab&resume_secret={secret}"):
             closing = await first.receive()
             assert (closing["control"], closing["reason"]) == ("closing", "replaced")
             with pytest.raises(ConnectionClosed):

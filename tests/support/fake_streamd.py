@@ -33,6 +33,8 @@ from tests.support.fake_server import (
 
 LIMITS = EventSettings()
 START_MS = 1_700_000_000_000
+RESUME_SECRET = "c-1.0123456789abcdef"
+"""Sent to every client with a client id."""
 
 
 @attrs.frozen
@@ -222,7 +224,8 @@ class _Session:
         entries = self._after(cursor)
         events = [msgspec.Raw(entry.json) for entry in entries if isinstance(entry, Event)]
         following = entries[-1].id if entries else cursor
-        answer = {"events": events, "next": following, "gap": None if lost is None else lost.data}
+        gap = None if lost is None else lost.data
+        answer = {"events": events, "next": following, "gap": gap, **self._secret()}
         body, headers = msgspec.json.encode(answer), {"Content-Type": "application/json"}
         if isinstance(self.fault, Cut):
             half = respond(200, body[: len(body) // 2], headers, content_length=len(body))
@@ -264,6 +267,7 @@ class _Session:
             "connection_id": "c-1",
             "head": server.head,
             "heartbeat_seconds": server.heartbeat_seconds,
+            **self._secret(),
         }
         lost, cursor = self._resume()
         await write(Control("connected", fields, server.retry_ms))
@@ -281,6 +285,10 @@ class _Session:
                 await write(Control("heartbeat", {"timestamp": "2026-11-21T00:00:00Z"}))
                 server.heartbeats += 1
                 server.note_change()
+
+    def _secret(self) -> dict[str, str]:
+        """Return the field with the resume secret, for a client with a client id."""
+        return {"resume_secret": RESUME_SECRET} if "client_id" in self.exchange.request.query else {}
 
     def _resume(self) -> tuple[Control | None, EventId]:
         """Find the cursor to begin with, and the gap before it, if there is one."""

@@ -17,13 +17,15 @@ class PageServer:
 
     Args:
         options: further arguments of the command.
+        variables: further environment variables.
 
     Attributes:
         url: of the server, once it has started.
     """
 
-    def __init__(self, *options: str) -> None:
+    def __init__(self, *options: str, **variables: str) -> None:
         self._options = options
+        self._variables = variables
         self._process: subprocess.Popen[str] | None = None
         self.url = ""
 
@@ -32,7 +34,9 @@ class PageServer:
         bind = self.url.rpartition("//")[2] or "127.0.0.1:0"
         options = ["--bind", bind, "--store", "memory:", *self._options]
         command = [sys.executable, "-m", "streamd", "serve", *options]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment())
+        self._process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, env=environment(**self._variables)
+        )
         assert self._process.stdout is not None
         self.url = self._process.stdout.readline().split()[-1]
 
@@ -52,9 +56,9 @@ class PageServer:
 
 
 @contextmanager
-def page_server(*options: str) -> Iterator[PageServer]:
+def page_server(*options: str, **variables: str) -> Iterator[PageServer]:
     """Run a server while the block lasts."""
-    server = PageServer(*options)
+    server = PageServer(*options, **variables)
     server.start()
     try:
         yield server

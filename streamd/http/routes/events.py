@@ -39,7 +39,7 @@ events = Blueprint("streamd_events", __name__)
 
 @events.get("/events")
 @document_querystring(schema.SubscribeQuery)
-@document_headers(schema.ResumeHeaders)
+@document_headers(schema.SubscribeHeaders)
 @document_response(schema.EventStreamText, 200)
 @document_problems(400, 403, 429, 503)
 async def subscribe() -> EventStream:
@@ -64,7 +64,7 @@ async def subscribe_websocket() -> None:
 
 @events.get("/events/poll")
 @document_querystring(schema.PollQuery)
-@document_headers(schema.ResumeHeaders)
+@document_headers(schema.SubscribeHeaders)
 @document_response(schema.PollAnswerSchema, 200)
 @document_problems(400, 429, 503)
 async def poll_events() -> TrioResponse:

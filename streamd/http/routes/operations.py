@@ -1,5 +1,6 @@
 """Health, metrics and connections, for operators."""
 
+import itertools
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -57,16 +58,12 @@ async def metrics() -> TrioResponse:
 @document_problems(400)
 async def connections() -> dict[str, Any]:
     """Return totals and the open connections, oldest first, or only the one with this ``id``."""
-    broker = current_runtime().broker
+    registry = current_runtime().broker.connections
     wanted = request.args.get("id")
     limit = parse_limit(request, _LISTED_MAX)
-    listed: list[dict[str, Any]] = []
-    for connection in broker.connections:
-        if len(listed) == limit:
-            break
-        if wanted is None or connection.id == wanted:
-            listed.append(connection.status())
-    return {**broker.connections.statistics(), "connections": listed}
+    listed = registry if wanted is None else filter(None, [registry.get(wanted)])
+    shown = [connection.status() for connection in itertools.islice(listed, limit)]
+    return {**registry.statistics(), "connections": shown}
 
 
 class StateCollector(Collector):
