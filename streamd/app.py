@@ -23,6 +23,7 @@ from .http.fast_path import EventsFastPath
 from .http.observe import allow_origins, observe_requests
 from .http.openapi import Document
 from .http.problems import use_problems
+from .http.routes.connections import connections
 from .http.routes.events import events
 from .http.routes.operations import operations
 from .http.routes.page import web
@@ -66,7 +67,7 @@ def build_app(
     use_problems(app)
     observe_requests(app, streamd.metrics)
     allow_origins(app, settings.server.cors_origins)
-    for blueprint in (events, operations, tasks, web):
+    for blueprint in (events, operations, connections, tasks, web):
         app.register_blueprint(blueprint)
     mistakes = []
     for name in SERVICES:

@@ -93,6 +93,12 @@ class Forbidden(RequestError):
     status = 403
 
 
+class ControlDisabled(Forbidden):
+    """The operation needs a setting that is off."""
+
+    code = "control-disabled"
+
+
 class NotFound(RequestError):
     """No resource has that name."""
 
@@ -125,6 +131,13 @@ class LeaseLost(RequestError):
     """The caller does not hold the task's lease: it expired, or another worker has it."""
 
     code = "lease-lost"
+    status = 409
+
+
+class ConnectionClosing(RequestError):
+    """The connection is being closed, and takes no more messages."""
+
+    code = "connection-closing"
     status = 409
 
 
@@ -173,6 +186,12 @@ class TooManyForCaller(Unavailable):
 
     code = "too-many-for-caller"
     status = 429
+
+
+class SendQueueFull(Unavailable):
+    """The connection's send queue has no room for the message."""
+
+    code = "send-queue-full"
 
 
 class HubLagging(Unavailable):

@@ -27,6 +27,11 @@ class ConnectionSettings:
     max_per_address: int = setting(
         0, "Maximum number of connections from one address (count; 0: unlimited).", not_negative
     )
+    control: bool = setting(
+        False,
+        "Let callers on this machine send messages to connections, broadcast and close them over HTTP. They "
+        "need a loopback address, and no proxy may forward for them.",
+    )
     retry_after_seconds: float = tuning(5.0, "Retry-After of a rejected connection (s).", positive)
     max_topics: int = tuning(
         100, "Maximum number of topics and patterns of one subscription (count).", positive

@@ -10,9 +10,10 @@
 ``idempotency``    the ``Idempotency-Key`` header
 ``schema``         the structs that ``/openapi.json`` shows
 ``openapi``        the document itself
-``routes``         ``/events``, ``/tasks``, health, metrics and connections, the page
+``routes``         ``/events``, ``/tasks``, ``/connections``, health and metrics, the page
 ``fast_path``      ``GET /events`` without the web framework
 ``observe``        request metrics, and cross-origin access
+``loopback``       access to operations that are for callers on this machine
 ``current``        the runtime of the application that handles the request
 ``assets``         the page's files
 =================  =========================================================================

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
@@ -147,6 +148,59 @@ def test_ids_stay_on_one_line(page: Page, quiet_server: PageServer, width: int) 
 def test_transports_are_named_in_words(page: Page, quiet_server: PageServer) -> None:
     open_page(page, quiet_server)
     expect(page.locator("#server-transports")).to_have_text("1 over SSE", timeout=TIMEOUT_MS)
+
+
+def test_a_message_to_this_page_alone_is_shown_without_a_topic(page: Page) -> None:
+    with page_server(STREAMD_CONNECTIONS__CONTROL="true") as server:
+        open_page(page, server)
+        body = {"data": "for you alone", "type": "notice"}
+        assert httpx.post(f"{server.url}/connections/broadcast", json=body).json()["sent"] == 1
+        message = row(page, "for you alone")
+        expect(message.get_by_test_id("log-topic")).to_have_text("this page only", timeout=TIMEOUT_MS)
+        assert message.locator(".type").inner_text() == "notice"
+
+
+CONTROL = """
+async (url) => {
+  const json = { "Content-Type": "application/json" };
+  const attempts = [
+    ["DELETE", "/connections/me", {}],
+    ["POST", "/connections/me/send", { headers: json, body: '{"data": 1}' }],
+    ["POST", "/connections/me/send", { mode: "no-cors", body: '{"data": 1}' }],
+    ["POST", "/connections/broadcast", { headers: json, body: '{"data": 1}' }],
+    ["POST", "/connections/broadcast", { mode: "no-cors", body: '{"data": 1}' }],
+  ];
+  const outcomes = [];
+  for (const [method, path, options] of attempts) {
+    try {
+      const answer = await fetch(url + path, { method, ...options });
+      outcomes.push(answer.type === "opaque" ? "opaque" : answer.status);
+    } catch {
+      outcomes.push("blocked");
+    }
+  }
+  return outcomes;
+}
+"""
+
+
+@pytest.mark.parametrize("origins", ["", '["*"]'], ids=["no origin allowed", "all origins allowed"])
+def test_a_page_of_another_origin_cannot_operate_on_connections(page: Page, origins: str) -> None:
+    variables = {"STREAMD_CONNECTIONS__CONTROL": "true"}
+    if origins:
+        variables["STREAMD_SERVER__CORS_ORIGINS"] = "*"
+    with page_server(**variables) as server, page_server() as elsewhere:
+        with httpx.stream("GET", f"{server.url}/events?topic=a&client_id=me") as stream:
+            lines = stream.iter_lines()
+            assert next(lines) == "event: connected"
+            for url in (elsewhere.url, server.url.replace("127.0.0.1", "localhost")):
+                page.goto(f"{url}/health/live")
+                outcomes = page.evaluate(CONTROL, server.url)
+                assert set(outcomes) <= {"blocked", "opaque", 403}, outcomes
+                assert outcomes[0] == "blocked"
+            httpx.post(f"{server.url}/connections/me/send", json={"data": "the first message"})
+            messages = (line for line in lines if line.startswith("data: ") and "{" not in line)
+            assert next(messages) == "data: the first message"  # no page has sent one before
 
 
 # Each entry is a movement of content in the window (Layout Instability API); the sum is the cumulative shift.

@@ -48,6 +48,10 @@ OPERATION_IDS = {
     "GET /api/v2/stream": "GET_sentiment_stream",
     "GET /api/v2/stream/status": "GET_sentiment_status",
     "GET /connections": "GET_operations_connections",
+    "POST /connections/broadcast": "POST_connections_broadcast",
+    "GET /connections/{id}": "GET_connections_show_connection",
+    "DELETE /connections/{id}": "DELETE_connections_close_connection",
+    "POST /connections/{id}/send": "POST_connections_send_to_connection",
     "GET /events": "GET_events_subscribe",
     "POST /events": "POST_events_publish",
     "GET /events/poll": "GET_events_poll_events",
@@ -269,6 +273,10 @@ async def test_error_statuses_of_the_api_are_described(document: dict[str, Any])
         "GET /events/poll": {"400", "429", "503"},
         "POST /events": {"400", "409", "413", "415", "503"},
         "GET /connections": {"400"},
+        "GET /connections/{id}": {"404"},
+        "DELETE /connections/{id}": {"403", "404"},
+        "POST /connections/{id}/send": {"400", "403", "404", "409", "413", "415", "503"},
+        "POST /connections/broadcast": {"400", "403", "413", "415"},
         "GET /health/ready": {"503"},
     }
     described = {name: set(operation["responses"]) for name, operation in operations(document)}

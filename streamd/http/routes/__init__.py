@@ -1,1 +1,1 @@
-"""The blueprints of streamd's own API: events, tasks, operations, and the page at ``/``."""
+"""The blueprints of streamd's own API: events, tasks, connections, operations, and the page at ``/``."""

@@ -1,0 +1,88 @@
+"""Access to operations on the connections of other clients, until there is access control.
+
+They are for programs and operators on the server's own machine. A request is admitted if all of this holds:
+
+===========================  ================================================================================
+condition                    keeps out
+===========================  ================================================================================
+``connections.control``      everybody, by default
+peer on the loopback         other machines
+no forwarding header         other machines behind a proxy on this one
+``Host`` is the loopback     pages that reach this machine by a name of their own (DNS rebinding), and most
+                             proxies that add no header
+own ``Origin``, or none      pages of all other origins, also of those in ``server.cors_origins``
+===========================  ================================================================================
+"""
+
+import ipaddress
+from typing import Final
+from urllib.parse import urlsplit
+
+from quart.wrappers import Request
+
+from ..errors import ControlDisabled, Forbidden
+from .observe import QUOTED_CHARS, is_own_origin
+
+SETTING: Final = "connections.control"
+_FORWARDING_HEADERS: Final = (
+    "Forwarded",  # RFC 7239
+    "Via",  # RFC 9110 section 7.6.3
+    "X-Forwarded-For",
+    "X-Forwarded-Host",
+    "X-Forwarded-Proto",
+    "X-Real-IP",
+)
+_FETCH_SITE: Final = "Sec-Fetch-Site"  # W3C Fetch Metadata; sent by browsers only
+_OWN_SITES: Final = ("same-origin", "none")
+
+
+def check_control(request: Request, *, enabled: bool) -> None:
+    """Check that a request may operate on connections.
+
+    Args:
+        request: the request.
+        enabled: the setting.
+
+    Raises:
+        ControlDisabled: the setting is off.
+        Forbidden: the request does not come from this machine alone.
+    """
+    if not enabled:
+        raise ControlDisabled(f"operations on connections are switched off: set {SETTING} = true")
+    if not is_loopback(request.remote_addr or ""):
+        raise Forbidden("operations on connections are for callers on the loopback interface only")
+    for name in _FORWARDING_HEADERS:
+        if name in request.headers:
+            raise Forbidden(f"operations on connections must not come through a proxy ({name})", field=name)
+    host = request.headers.get("Host", "")
+    if not is_loopback(_host_name(host)):
+        raise Forbidden(
+            "operations on connections need the Host of a loopback address, such as 127.0.0.1; "
+            f"got {host[:QUOTED_CHARS]!r}",
+            field="Host",
+        )
+    if request.headers.get(_FETCH_SITE, "none") not in _OWN_SITES:
+        raise Forbidden("pages of other origins may not operate on connections", field=_FETCH_SITE)
+    origin = request.headers.get("Origin")
+    if origin is not None and not is_own_origin(origin, host, secure=request.scheme == "https"):
+        raise Forbidden(f"pages of {origin[:QUOTED_CHARS]!r} may not operate on connections", field="Origin")
+
+
+def is_loopback(host: str) -> bool:
+    """Return True for an address of the loopback interface, and for ``localhost`` (RFC 6761 section 6.3)."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host.lower().removesuffix(".") == "localhost"
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return address.is_loopback
+
+
+def _host_name(host: str) -> str:
+    """Return the name or address of a ``Host`` header without its port; empty if it is malformed."""
+    try:
+        parts = urlsplit(f"//{host}")
+    except ValueError:
+        return ""
+    return parts.hostname or "" if parts.netloc == host and "@" not in host else ""

@@ -1,0 +1,145 @@
+"""``/connections/{id}``: the state of a connection, and the operations of callers on this machine on it."""
+
+from typing import Any
+
+import msgspec
+from quart import Blueprint, request
+from quart_schema import document_querystring, document_request, document_response
+from quart_trio.wrappers import TrioResponse
+
+from ...connections import ConnectionFilter, broadcast_in_turns
+from ...errors import ConnectionClosing, InvalidField, SendQueueFull
+from ...events import Pattern, UnloggedEvent, validate_topic
+from ...runtime import Runtime
+from .. import schema
+from ..current import current_runtime
+from ..json import json_response
+from ..loopback import check_control
+from ..problems import document_problems
+from ..requests import read_json
+
+connections = Blueprint("streamd_connections", __name__)
+
+
+class ClientMessageBody(msgspec.Struct, forbid_unknown_fields=True):
+    """A message to a client, in JSON."""
+
+    data: msgspec.Raw
+    type: str | None = None
+
+    def encode(self, runtime: Runtime) -> UnloggedEvent:
+        """Check the message, and build its frame.
+
+        Raises:
+            InvalidField, TooLarge: it is invalid, or larger than an event may be.
+        """
+        return UnloggedEvent.create(self.data, limits=runtime.settings.events, type=self.type)
+
+
+class FilterBody(msgspec.Struct, forbid_unknown_fields=True):
+    """The conditions of a broadcast, in JSON."""
+
+    transport: schema.Transport | msgspec.UnsetType = msgspec.UNSET
+    topic: str | msgspec.UnsetType = msgspec.UNSET
+    pattern: str | msgspec.UnsetType = msgspec.UNSET
+    user: str | msgspec.UnsetType = msgspec.UNSET
+    client_id: str | msgspec.UnsetType = msgspec.UNSET
+
+    def parse(self, runtime: Runtime) -> ConnectionFilter:
+        """Check the conditions, and build the filter.
+
+        Raises:
+            InvalidField: the topic or the pattern is invalid.
+        """
+        given: dict[str, Any] = {
+            name: value for name, value in msgspec.structs.asdict(self).items() if value is not msgspec.UNSET
+        }
+        settings = runtime.settings
+        if "topic" in given:
+            validate_topic(given["topic"], settings.events.max_topic_bytes, field="filter.topic")
+        if "pattern" in given:
+            most = settings.connections.max_pattern_bytes
+            text = validate_topic(given["pattern"], most, field="filter.pattern")
+            given["pattern"] = _parse_pattern(text)
+        return ConnectionFilter(**given)
+
+
+class BroadcastBody(ClientMessageBody):
+    """A message to all connections that a filter selects, in JSON."""
+
+    filter: FilterBody = msgspec.field(default_factory=FilterBody)
+
+
+@connections.get("/connections/<path:id>")
+@document_querystring(schema.UserQuery)
+@document_response(schema.ConnectionStatus, 200)
+@document_problems(404)
+async def show_connection(id: str) -> TrioResponse:
+    """Get the state of a connection: the one with this id, or the newest with this client id."""
+    return json_response(current_runtime().broker.connections.status(id, user=_user()))
+
+
+@connections.delete("/connections/<path:id>")
+@document_querystring(schema.UserQuery)
+@document_response(schema.Nothing, 204)
+@document_problems(403, 404)
+async def close_connection(id: str) -> TrioResponse:
+    """Close a connection, whose client is told `closing` with the reason `closed`, and may come back."""
+    _admit().broker.connections.close(id, user=_user())
+    return TrioResponse(b"", status=204)
+
+
+@connections.post("/connections/<path:id>/send")
+@document_querystring(schema.UserQuery)
+@document_request(ClientMessageBody)
+@document_response(schema.SentSchema, 202)
+@document_problems(400, 403, 404, 409, 413, 415, 503)
+async def send_to_connection(id: str) -> TrioResponse:
+    """Send a message to one client, past the log; it is queued behind the events before it."""
+    runtime = _admit()
+    body = await read_json(ClientMessageBody, max_bytes=runtime.settings.events.max_line_bytes)
+    message = body.encode(runtime)
+    connection = runtime.broker.connections.find(id, user=_user())
+    if not connection.is_open:
+        raise ConnectionClosing(f"connection {connection.id} is being closed", field="id")
+    if not connection.send(message):
+        retry_after = runtime.settings.connections.retry_after_seconds
+        raise SendQueueFull(
+            f"the send queue of connection {connection.id} is full", retry_after_seconds=retry_after
+        )
+    return json_response({"id": connection.id}, 202)
+
+
+@connections.post("/connections/broadcast")
+@document_request(BroadcastBody)
+@document_response(schema.BroadcastSchema, 200)
+@document_problems(400, 403, 413, 415)
+async def broadcast() -> TrioResponse:
+    """Send a message to every connection that the filter selects, or to all without one."""
+    runtime = _admit()
+    body = await read_json(BroadcastBody, max_bytes=runtime.settings.events.max_line_bytes)
+    message, where = body.encode(runtime), body.filter.parse(runtime)
+    outcome = await broadcast_in_turns(runtime.broker.connections, message, where)
+    return json_response({"sent": outcome.sent, "full": outcome.full})
+
+
+def _admit() -> Runtime:
+    """Return the runtime, after the check that the caller may operate on connections.
+
+    Raises:
+        Forbidden: it may not.
+    """
+    runtime = current_runtime()
+    check_control(request, enabled=runtime.settings.connections.control)
+    return runtime
+
+
+def _parse_pattern(text: str) -> Pattern:
+    try:
+        return Pattern(text)
+    except InvalidField as error:
+        raise InvalidField(error.detail, field="filter.pattern") from error
+
+
+def _user() -> str:
+    return str(request.args.get("user", ""))
