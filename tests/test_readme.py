@@ -13,6 +13,9 @@ import pytest
 import trio
 from quart_trio import QuartTrio
 
+from streamd.config.fields import settings_of
+from streamd.connections import ConnectionSettings
+from streamd.settings import Settings
 from streamd.testing import open_stream, run_server
 from tests.support.program import environment, started
 
@@ -21,6 +24,7 @@ README = (ROOT / "README.md").read_text()
 _BLOCK = re.compile(r"<!-- test: (?P<name>\w+) -->\n```\w+\n(?P<text>.*?)```", re.DOTALL)
 BLOCKS = [(match["name"], match["text"]) for match in _BLOCK.finditer(README)]
 DEFAULT_URL = "http://127.0.0.1:8080"
+SETTINGS = set(settings_of(Settings))
 
 
 def blocks(name: str) -> list[str]:
@@ -104,6 +108,46 @@ async def test_library_example_streams_the_events_of_its_view() -> None:
             assert event is not None
             assert (event.type, event.data) == ("stage", '{"stage":"packed"}')
             assert event.last_event_id == answer.json()["id"]
+
+
+async def test_connections_example_sends_broadcasts_closes_and_shows_the_status() -> None:
+    async with run_server(app=load_app("connections")) as server, httpx.AsyncClient() as http:
+        async with open_stream(server.url, path="/inbox/ann") as reader:
+            connected = await reader.next_control("connected")
+            status = (await http.get(f"{server.url}/inbox/ann/status")).json()
+            assert (status["id"], status["client_id"]) == (connected["connection_id"], "ann")
+            assert (await http.post(f"{server.url}/inbox/ann/hello")).json() == {"sent": True}
+            assert (await http.post(f"{server.url}/inboxes/hello")).json() == {"sent": 1}
+            messages = await reader.take(2)
+            assert [(message.type, message.data) for message in messages] == [
+                ("notice", '{"text":"hello"}'),
+                ("message", "hello"),
+            ]
+            assert (await http.delete(f"{server.url}/inbox/ann")).status_code == 204
+            assert await reader.next_control("closing") == {"reason": "closed"}
+
+
+async def test_connection_commands_reach_the_client_that_they_name() -> None:
+    [commands] = blocks("operations")
+    settings = Settings(connections=ConnectionSettings(control=True))
+    async with run_server(settings) as server:
+        for _ in range(2):
+            async with open_stream(server.url, path="/events?topic=orders/7&client_id=ann") as reader:
+                connected = await reader.next_control("connected")
+                printed = await run_until(in_bash(commands), b"never printed", server.url)
+                assert f'"id":"{connected["connection_id"]}","client_id":"ann"'.encode() in printed
+                assert b'{"sent":1,"full":0}' in printed
+                messages = await reader.take(2)
+                assert [message.data for message in messages] == ['{"text":"hello"}', "closed at noon"]
+                assert await reader.next_control("closing") == {"reason": "closed"}
+
+
+def test_settings_named_in_the_readme_exist() -> None:
+    named = set(re.findall(r"`((?:\w+\.)*\w+\.\w+)(?: = [^`]*)?`", README))
+    sections = {name.partition(".")[0] for name in SETTINGS}
+    settings = {name for name in named if name.partition(".")[0] in sections}
+    assert {"connections.control", "poll.max_wait_seconds", "tasks.lease_seconds"} <= settings
+    assert settings - SETTINGS == set()
 
 
 async def test_generator_example_counts_down_and_ends() -> None:
