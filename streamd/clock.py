@@ -96,7 +96,7 @@ class SteadyClock:
         self._seconds = trio.lowlevel.current_clock().current_time
         self._origin = steady - timedelta(seconds=self._seconds())
         self._offset = offset
-        self._recorded = record or ClockRecord(steady, offset)
+        self._recorded = record
 
     def now(self) -> datetime:
         """Return steady time, in UTC. Once the clock has started, any thread may call this."""
@@ -118,10 +118,13 @@ class SteadyClock:
         return self.now() + self.offset()
 
     def due_record(self) -> ClockRecord | None:
-        """Return a record if one is due to be stored: after a step, or ten seconds after the last one."""
+        """Return a record if one is due to be stored: the first, after a step, and every ten seconds."""
         record, last = ClockRecord(self.now(), self.offset()), self._recorded
-        assert last is not None, "the clock has started"
-        if record.offset == last.offset and record.steady < last.steady + _RECORD_INTERVAL:
+        if (
+            last is not None
+            and record.offset == last.offset
+            and record.steady < last.steady + _RECORD_INTERVAL
+        ):
             return None
         self._recorded = record
         return record

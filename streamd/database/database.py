@@ -110,10 +110,11 @@ class Database:
             raise unusable(self.path, error) from error
         try:
             try:
-                record = await connection.async_run(self._prepare, connection)
+                self.clock.resume(await connection.async_run(self._prepare, connection))
+                if (record := self.clock.due_record()) is not None:
+                    await connection.async_run(_store_clock, record, connection)
             except apsw.Error as error:
                 raise unusable(self.path, error) from error
-            self.clock.resume(record)
             self._connection = connection
             self._opened.set()
             task_status.started()

@@ -309,6 +309,16 @@ async def test_a_restart_carries_over_the_time_that_was_left(
         assert stamps == sorted(stamps)
 
 
+async def test_a_process_that_lives_for_a_moment_leaves_a_record(durable: Host, mock_clock: Clock) -> None:
+    async with durable.running() as rig:
+        await rig.tasks.create("k", id="t", timeout_seconds=300)
+    durable.wall.step(-3600)
+    async with durable.running() as rig:
+        durable.pass_time(301)
+        await sweep(rig)
+        assert failure_of(await rig.tasks.get("t"))[1] == "timeout"
+
+
 @pytest.mark.parametrize("set_while_down", STEPS)
 async def test_a_restart_gives_workers_elsewhere_a_whole_lease(
     durable: Host, set_while_down: float, mock_clock: Clock
