@@ -8,6 +8,7 @@ from typing import Any, get_origin
 
 import cattrs
 
+from ..characters import TextKind, find_invalid
 from .fields import Setting
 
 _INT_MAX = 2**63 - 1  # the range that TOML guarantees for whole numbers
@@ -16,8 +17,8 @@ _NAMES = {
     bool: "true or false",
     int: "a whole number",
     float: "a number",
-    str: "text",
-    list: 'a list of texts, such as ["a", "b"]',
+    str: "text on one line, without control characters",
+    list: 'a list of texts on one line, without control characters, such as ["a", "b"]',
 }
 
 
@@ -53,6 +54,13 @@ def _number(value: Any, _: Any) -> float:
     return number
 
 
+def _text(value: Any, _: Any) -> str:
+    # A name of a file or host with a NUL would fail later, as an error of the operating system's interface.
+    if type(value) is not str or find_invalid(value, TextKind.LINE):
+        raise WrongTypeError
+    return value
+
+
 def _is_list(type_: Any) -> bool:
     origin: object = get_origin(type_)
     return origin is list
@@ -67,7 +75,7 @@ def _list(value: Any, type_: Any) -> list[Any]:
 
 _strict = cattrs.Converter(detailed_validation=False)
 _strict.register_structure_hook(bool, _exactly(bool))
-_strict.register_structure_hook(str, _exactly(str))
+_strict.register_structure_hook(str, _text)
 _strict.register_structure_hook(int, _whole_number)
 _strict.register_structure_hook(float, _number)
 _strict.register_structure_hook_func(_is_list, _list)

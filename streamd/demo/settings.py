@@ -2,10 +2,16 @@
 
 import string
 from collections.abc import Iterator
+from typing import Final
 
 import attrs
 
-from ..config import Clash, positive, setting, tuning
+from ..characters import find_invalid
+from ..config import Check, Clash, positive, setting, tuning
+
+_TOPIC: Final = Check(
+    "not empty, and without bidi overrides", lambda text: bool(text) and not find_invalid(text)
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -13,7 +19,7 @@ class DemoSettings:
     """The built-in sources: this machine's load, and files followed line by line."""
 
     enabled: bool = setting(False, "Publish this machine's CPU, memory, disk and network load.")
-    topic: str = setting("host/metrics", "Topic of the load.")
+    topic: str = setting("host/metrics", "Topic of the load.", _TOPIC)
     interval_seconds: float = tuning(1.0, "Interval between two samples of the load (s).", positive)
     follow: list[str] = setting([], "Files to follow line by line.")
     follow_topic: str = setting(

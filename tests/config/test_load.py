@@ -166,7 +166,27 @@ def test_lists_in_the_environment_may_be_toml_or_separated_by_commas(text: str, 
     [("8", "8"), ("true", "true"), ('"in quotes"', "in quotes"), ("a # b", "a # b"), ("", "")],
 )
 def test_texts_in_the_environment_stay_texts(text: str, wanted: str) -> None:
-    assert load_settings(None, {"STREAMD_DEMO__TOPIC": text}, {}).demo.topic == wanted
+    assert load_settings(None, {"STREAMD_DEMO__FOLLOW_TOPIC": text}, {}).demo.follow_topic == wanted
+
+
+@pytest.mark.parametrize(
+    "path", ["store.url", "server.bind", "demo.follow", "demo.topic", "research.areas_file", "logging.level"]
+)
+@pytest.mark.parametrize("text", ["a\x00b", "a\nb", "\x1b[31m", "a\u2028b"])
+def test_a_text_with_control_characters_is_refused_by_the_name_of_its_setting(path: str, text: str) -> None:
+    setting = settings_of(Settings)[path]
+    value: object = text if setting.type is str else ["fine", text]
+    with pytest.raises(SettingsError) as refused:
+        load_settings(None, {}, {path: value})
+    assert refused.value.field == path
+    assert "without control characters" in refused.value.detail
+
+
+@pytest.mark.parametrize("topic", ["", "a\u202eb"])
+def test_the_topic_of_the_load_is_a_topic(topic: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load_settings(None, {}, {"demo.topic": topic})
+    assert refused.value.field == "demo.topic"
 
 
 @given(st.text())
