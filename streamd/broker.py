@@ -40,9 +40,12 @@ class BrokerSettings:
         )
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class Broker:
-    """Settings, log, hub, connections and metrics of one streamd. Make one with :meth:`create`."""
+    """Settings, log, hub, connections and metrics of one streamd. Make one with :meth:`create`.
+
+    Only the settings change, by :meth:`apply_settings`.
+    """
 
     settings: BrokerSettings
     log: Log
@@ -56,3 +59,9 @@ class Broker:
         metrics = Metrics(max_type_labels=settings.metrics.max_type_labels)
         hub = Hub(log, settings.hub, settings.events, metrics)
         return cls(settings, log, hub, Registry(settings.connections, metrics), metrics)
+
+    def apply_settings(self, settings: BrokerSettings) -> None:
+        """Apply settings that change while the broker runs; see :func:`streamd.config.plan_reload`."""
+        self.settings = settings
+        self.log.apply_settings(settings.log)
+        self.connections.apply_settings(settings.connections)

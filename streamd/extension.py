@@ -34,11 +34,13 @@ class Service:
         blueprint: the routes.
         kinds: task kinds to register.
         run: background work, started with the application and cancelled when it stops.
+        apply_settings: called with the settings that changed while the application runs.
     """
 
     blueprint: Blueprint
     kinds: Sequence[Kind] = ()
     run: Callable[[], Awaitable[None]] | None = None
+    apply_settings: Callable[[Any], None] | None = None
 
 
 class Streamd:
@@ -74,6 +76,7 @@ class Streamd:
         self._app: QuartTrio | None = None
         self._running = False
         self._sources: list[Callable[[], Any]] = []
+        self._services: list[Service] = []
         if app is not None:
             self.init_app(app)
 
@@ -96,6 +99,7 @@ class Streamd:
         for kind in service.kinds:
             self.tasks.register(kind)
         self._app.register_blueprint(service.blueprint)
+        self._services.append(service)
         if service.run is not None:
             self._sources.append(service.run)
 
@@ -178,6 +182,18 @@ class Streamd:
                     self._running = False
                     nursery.cancel_scope.cancel()
             outer.cancel_scope.cancel()
+
+    def apply_settings(self, settings: RuntimeSettings) -> None:
+        """Apply settings that change while the application runs, in the runtime and in the services.
+
+        Args:
+            settings: those in effect, with changes of settings declared with ``reload`` alone; see
+                :func:`streamd.config.plan_reload`.
+        """
+        self.runtime.apply_settings(settings)
+        for service in self._services:
+            if service.apply_settings is not None:
+                service.apply_settings(settings)
 
     async def drain(self, seconds: float) -> None:
         """Shut down gracefully: reject new connections and claims, and wait until the present ones are gone.

@@ -51,9 +51,12 @@ class RuntimeSettings(BrokerSettings):
         )
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class Runtime:
-    """The broker with its database, tasks and runner. Make one with :meth:`create`."""
+    """The broker with its database, tasks and runner. Make one with :meth:`create`.
+
+    Only the settings change, by :meth:`apply_settings`.
+    """
 
     settings: RuntimeSettings
     broker: Broker
@@ -90,6 +93,13 @@ class Runtime:
             clock,
         )
         return cls(settings, broker, database, tasks, Runner(tasks), StoreProbe(database))
+
+    def apply_settings(self, settings: RuntimeSettings) -> None:
+        """Apply settings that change while the runtime runs; see :func:`streamd.config.plan_reload`."""
+        self.settings = settings
+        self.broker.apply_settings(settings)
+        self.tasks.settings = settings.tasks
+        self.runner.apply_settings(settings.tasks)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
         """Run all parts until cancelled. No published event and no stored change is lost by cancelling.

@@ -6,6 +6,7 @@
 ``clashes``    settings that contradict each other
 ``convert``    values of a file, a variable or a flag in the type of the setting
 ``load``       :func:`load`: defaults, file, environment and flags, with every problem at once
+``reload``     :func:`plan_reload`: changes of settings while the program runs
 ``retired``    settings of earlier releases, and their successors
 ``reference``  the text of ``conf/streamd.toml``, and the settings in effect
 ``bind``       addresses to listen on
@@ -36,6 +37,7 @@ from .fields import (
 from .groups import LimitedStreamSettings, RetrySettings, StreamSettings
 from .load import Loaded, SettingsError, check_settings, load
 from .origins import serialize_origin
+from .reload import Reload, plan_reload
 
 __all__ = [
     "INT32_MAX",
@@ -43,6 +45,7 @@ __all__ = [
     "Clash",
     "LimitedStreamSettings",
     "Loaded",
+    "Reload",
     "RetrySettings",
     "SettingsError",
     "StreamSettings",
@@ -57,6 +60,7 @@ __all__ = [
     "not_negative",
     "one_of",
     "parse_bind",
+    "plan_reload",
     "positive",
     "read_toml",
     "serialize_origin",

@@ -60,7 +60,7 @@ def one_of(*choices: str) -> Check:
     return Check("one of " + ", ".join(f'"{choice}"' for choice in choices), lambda value: value in choices)
 
 
-def setting(default: T, help: str, *checks: Check, secret: bool = False) -> T:
+def setting(default: T, help: str, *checks: Check, secret: bool = False, reload: bool = False) -> T:
     """Declare a setting.
 
     Args:
@@ -68,17 +68,18 @@ def setting(default: T, help: str, *checks: Check, secret: bool = False) -> T:
         help: the purpose of the setting, with its unit in parentheses; printed in ``conf/streamd.toml``.
         checks: the rules its value must pass.
         secret: mask the value in all output.
+        reload: it can change while the program runs, see :mod:`.reload`.
     """
-    return _declare(default, help, checks, {"secret": secret})
+    return _declare(default, help, checks, {"secret": secret, "reload": reload})
 
 
-def tuning(default: T, help: str, *checks: Check) -> T:
+def tuning(default: T, help: str, *checks: Check, reload: bool = False) -> T:
     """Declare a setting for performance work, listed apart from those of everyday operation.
 
     Args:
-        default, help, checks: as for :func:`setting`.
+        default, help, checks, reload: as for :func:`setting`.
     """
-    return _declare(default, help, checks, {TUNING: True, "secret": False})
+    return _declare(default, help, checks, {TUNING: True, "secret": False, "reload": reload})
 
 
 def group(default: T, *, tuning: bool = False) -> T:
@@ -116,6 +117,7 @@ class Setting:
     checks: tuple[Check, ...] = ()
     secret: bool = False
     tuning: bool = False
+    reload: bool = False
 
     @property
     def path(self) -> str:

@@ -25,7 +25,10 @@ class LimitedStreamSettings(StreamSettings):
     """The event streams of this service, with a limit of their own."""
 
     max_connections: int = setting(
-        100, "Maximum number of open streams (count); further ones get 503 with Retry-After.", positive
+        100,
+        "Maximum number of open streams (count); further ones get 503 with Retry-After.",
+        positive,
+        reload=True,
     )
 
 

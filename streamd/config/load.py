@@ -91,7 +91,7 @@ def load(
         gathered.add_file(path)
     gathered.add_environment(environ)
     gathered.add_flags(overrides or {})
-    settings = _changed(root(), gathered.values)
+    settings = with_values(root(), gathered.values)
     wrong = {problem.path for problem in gathered.problems}
     problems = gathered.problems + _contradictions(settings, gathered.origins, leave_out=wrong)
     problems += _further(find_mistakes(settings), leave_out={problem.path for problem in problems})
@@ -211,8 +211,8 @@ class _Gathered:
         self.problems.append(SettingProblem(path, f"{path} = {shown} ({origin}): {right}"))
 
 
-def _changed(defaults: S, values: Mapping[str, Any]) -> S:
-    """Return the defaults with other values, by attribute path."""
+def with_values(settings: S, values: Mapping[str, Any]) -> S:
+    """Return settings with other values, by attribute path."""
     direct: dict[str, Any] = {}
     nested: dict[str, dict[str, Any]] = {}
     for path, value in values.items():
@@ -221,8 +221,8 @@ def _changed(defaults: S, values: Mapping[str, Any]) -> S:
             nested.setdefault(name, {})[rest] = value
         else:
             direct[name] = value
-    parts = {name: _changed(getattr(defaults, name), given) for name, given in nested.items()}
-    changed: S = attrs.evolve(defaults, **direct, **parts)  # type: ignore[misc] # S is bound to attrs classes
+    parts = {name: with_values(getattr(settings, name), given) for name, given in nested.items()}
+    changed: S = attrs.evolve(settings, **direct, **parts)  # type: ignore[misc] # S is bound to attrs classes
     return changed
 
 

@@ -25,7 +25,8 @@ _HEAD: Final = """\
 # An environment variable STREAMD_SECTION__NAME overrides the file: STREAMD_SERVER__BIND sets
 # server.bind, STREAMD_RESEARCH__STREAM__HEARTBEAT_SECONDS sets research.stream.heartbeat_seconds.
 # A list may be written there with commas. Command line flags override both.
-# An unknown setting, a wrong type or an impossible combination stops the start.
+# An unknown setting, a wrong type or an impossible combination stops the start. SIGHUP reads the file
+# again: settings that say so take effect at once, the log names the others that have changed.
 """
 _TUNING_HEAD: Final = """\
 # ---------------------------------------------------------------------------------------------------
@@ -68,6 +69,8 @@ def _entry(setting: Setting) -> str:
     """Format a setting's help, and the setting itself behind a ``#`` without a space."""
     bounds = "; ".join(check.says for check in setting.checks)
     text = f"{setting.help} Must be {bounds}." if bounds else setting.help
+    if setting.reload:
+        text += " SIGHUP reloads it."
     return f"\n{_commented(text)}\n#{setting.name} = {to_toml(setting.default)}\n"
 
 

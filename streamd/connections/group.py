@@ -36,8 +36,7 @@ class Group:
         heartbeat_fields: Callable[["Group"], Mapping[str, Any]] | None = None,
     ) -> None:
         self.name: Final = name
-        self.max_connections: Final = max_connections
-        self._slots = trio.Semaphore(max_connections, max_value=max_connections) if max_connections else None
+        self.max_connections = max_connections
         self._max_lifetime_seconds = max_lifetime_seconds
         self._lifetime_jitter = lifetime_jitter
         self._retry_after_seconds = retry_after_seconds
@@ -63,15 +62,12 @@ class Group:
         Raises:
             TooManyConnections: none is free.
         """
-        if self._slots is not None:
-            try:
-                self._slots.acquire_nowait()
-            except trio.WouldBlock:
-                of = f" of {self.name}" if self.name else ""
-                raise TooManyConnections(
-                    f"all {self.max_connections} connections{of} are taken",
-                    retry_after_seconds=self._retry_after_seconds,
-                ) from None
+        if self.max_connections and len(self) >= self.max_connections:
+            of = f" of {self.name}" if self.name else ""
+            raise TooManyConnections(
+                f"all {self.max_connections} connections{of} are taken",
+                retry_after_seconds=self._retry_after_seconds,
+            )
         self._connections[connection.id] = connection
 
     def leave(self, connection: Connection) -> None:
@@ -87,8 +83,6 @@ class Group:
 
     def forget(self, connection: Connection) -> None:
         """Give the slot back as if it had never been taken."""
-        if self._slots is not None:
-            self._slots.release()
         del self._connections[connection.id]
 
     def choose_expiry(self) -> float:

@@ -63,6 +63,11 @@ class Registry:
         self._empty = trio.Event()
         self._empty.set()
 
+    def apply_settings(self, settings: ConnectionSettings) -> None:
+        """Admit connections by other limits from now on; those that are open stay."""
+        self._settings = settings
+        self._all.max_connections = settings.max_connections
+
     # --- admission ----------------------------------------------------------------------------
 
     def admit(

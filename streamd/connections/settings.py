@@ -23,9 +23,10 @@ class ConnectionSettings:
         10_000,
         "Maximum number of connections (count). Further ones get 503 with Retry-After.",
         positive,
+        reload=True,
     )
     max_per_address: int = setting(
-        0, "Maximum number of connections from one address (count; 0: unlimited).", not_negative
+        0, "Maximum number of connections from one address (count; 0: unlimited).", not_negative, reload=True
     )
     control: bool = setting(
         False,
@@ -97,6 +98,7 @@ class PollSettings:
         "Maximum timeout that a poll, or a claim of a task, may set (s). Keep it below the idle timeout of "
         "every proxy on the way.",
         positive,
+        reload=True,
     )
     max_events: int = tuning(500, "Maximum number of events in the answer to a poll (count).", positive)
 

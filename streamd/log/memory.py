@@ -119,6 +119,11 @@ class MemoryLog:
         self._newest_dropped = EARLIEST
         self._tail_readers = trio.lowlevel.ParkingLot()
 
+    def apply_settings(self, settings: LogSettings) -> None:
+        """Keep events by other bounds; what they exceed is dropped with the next event or the next look."""
+        self._settings = settings
+        self._max_age_seconds = min(settings.max_age_seconds, settings.topic_max_age_seconds)
+
     @property
     def head(self) -> EventId:
         return self._ids.last

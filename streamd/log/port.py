@@ -6,6 +6,7 @@ from typing import NoReturn, Protocol
 import attrs
 
 from ..events import Draft, Event, EventId, Selectors
+from .settings import LogSettings
 
 
 @attrs.frozen
@@ -71,6 +72,9 @@ class Log(Protocol):
 
     async def tail(self, after: EventId, *, max_events: int, max_bytes: int) -> Page:
         """Wait until the log has an event after ``after``, then read a page of all events."""
+
+    def apply_settings(self, settings: LogSettings) -> None:
+        """Keep events by other bounds from now on; the storage stays the same."""
 
     async def run(self) -> NoReturn:
         """Run the log's own periodic work, such as dropping expired events, until cancelled."""

@@ -22,22 +22,26 @@ class LogSettings:
         one_of(*KNOWN_LOG_URLS),
     )
     max_events: int = setting(
-        100_000, "Maximum number of events (count). The oldest are dropped first.", positive
+        100_000, "Maximum number of events (count). The oldest are dropped first.", positive, reload=True
     )
     max_bytes: int = setting(
         268_435_456,
         "Maximum size of all events: topics, type and data (bytes). The oldest are dropped first.",
         positive,
+        reload=True,
     )
-    max_age_seconds: float = setting(86_400.0, "Maximum age of an event (s).", positive)
-    topic_max_events: int = setting(10_000, "Maximum number of events under one topic (count).", positive)
+    max_age_seconds: float = setting(86_400.0, "Maximum age of an event (s).", positive, reload=True)
+    topic_max_events: int = setting(
+        10_000, "Maximum number of events under one topic (count).", positive, reload=True
+    )
     topic_max_bytes: int = setting(
-        33_554_432, "Maximum size of all events under one topic (bytes).", positive
+        33_554_432, "Maximum size of all events under one topic (bytes).", positive, reload=True
     )
     topic_max_age_seconds: float = setting(
         86_400.0,
         "Maximum age of an event under a topic (s). The shorter of this and max_age_seconds applies.",
         positive,
+        reload=True,
     )
 
     def clashes(self) -> Iterator[Clash]:

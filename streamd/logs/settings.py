@@ -23,13 +23,15 @@ class LoggingSettings:
         "Minimum severity of a log line, for all areas or by area, such as "
         '"connections=debug,*=info"; the area * is all others.',
         _LEVELS,
+        reload=True,
     )
     format: str = setting(
-        "console", "Format: console for people, json for machines.", one_of("console", "json")
+        "console", "Format: console for people, json for machines.", one_of("console", "json"), reload=True
     )
     max_lines_per_second: int = tuning(
         100,
         "Maximum number of lines of one kind per second about requests, connections and tasks (count). "
         "Further ones are suppressed, and counted in a line of their own.",
         positive,
+        reload=True,
     )

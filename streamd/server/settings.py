@@ -36,8 +36,9 @@ class ServerSettings:
         "",
         "PEM file with the TLS certificate chain. Empty: plain HTTP. HTTP/2 is negotiated by ALPN over TLS, "
         "and by prior knowledge (h2c) without.",
+        reload=True,
     )
-    keyfile: str = setting("", "PEM file with the TLS private key.")
+    keyfile: str = setting("", "PEM file with the TLS private key.", reload=True)
     cors_origins: list[str] = setting(
         [],
         "Origins whose pages may use the API and open its WebSocket, such as https://app.example; "

@@ -66,7 +66,7 @@ class TaskEngine:
         clock: SteadyClock | None = None,
     ) -> None:
         self.store: Final = store
-        self.settings: Final = settings
+        self.settings = settings
         self.metrics: Final = metrics
         self.clock: Final = clock or SteadyClock()
         self.now: Final = self.clock.now
@@ -88,6 +88,14 @@ class TaskEngine:
         if kind.name in self.kinds:
             raise ValueError(f"there is a kind {kind.name!r} already")
         self.kinds[kind.name] = kind
+
+    def replace(self, kind: Kind) -> None:
+        """Replace a registered kind; tasks that run go on as they began.
+
+        Raises:
+            KeyError: no kind of that name is registered.
+        """
+        self.kinds[self.kinds[kind.name].name] = kind
 
     async def claim(
         self,

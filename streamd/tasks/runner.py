@@ -15,6 +15,7 @@ from .checks import deadline_sentence
 from .model import LOCAL, Change, Task
 from .progress import Progress, WorkFailed, running
 from .reports import Completion
+from .settings import TaskSettings
 from .store.port import ClaimedTask, is_overdue
 from .tasks import Tasks
 
@@ -41,7 +42,12 @@ class Runner:
         self.worker: Final = LOCAL + secrets.token_hex(8)
         self._tasks = tasks
         self._running: dict[str, trio.CancelScope] = {}
+        self._slots = trio.CapacityLimiter(tasks.settings.max_running)
         tasks.on_end = self._ended
+
+    def apply_settings(self, settings: TaskSettings) -> None:
+        """Run tasks by another limit from now on; those that run beyond it go on."""
+        self._slots.total_tokens = settings.max_running
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
         """Fail the tasks that an earlier process left running, then run work until cancelled.
@@ -85,22 +91,22 @@ class Runner:
         kinds = [kind.name for kind in self._tasks.kinds.values() if kind.work is not None]
         if not kinds:
             await trio.sleep_forever()
-        slots = trio.Semaphore(self._tasks.settings.max_running)
         while True:
-            await slots.acquire()
+            slot = object()
+            await self._slots.acquire_on_behalf_of(slot)
             try:
                 claimed = await self._tasks.claim(kinds, self.worker, wait_seconds=float("inf"))
             except ShuttingDown:
                 await trio.sleep_forever()
             except Unavailable:
                 _log.exception("task_claim_failed")
-                slots.release()
+                self._slots.release_on_behalf_of(slot)
                 await trio.sleep(_FIRST_RETRY_SECONDS)
                 continue
             assert claimed is not None
-            nursery.start_soon(self._work_on, claimed, slots)
+            nursery.start_soon(self._work_on, claimed, slot)
 
-    async def _work_on(self, claimed: ClaimedTask, slots: trio.Semaphore) -> None:
+    async def _work_on(self, claimed: ClaimedTask, slot: object) -> None:
         task = claimed.task
         kind = self._tasks.kinds[task.kind]
         work = kind.work
@@ -132,7 +138,7 @@ class Runner:
                 _log.exception("task_not_ended", task=task.id)
         finally:
             del self._running[task.id]
-            slots.release()
+            self._slots.release_on_behalf_of(slot)
 
     async def _complete(self, task: Task, result: object, message: str) -> None:
         try:

@@ -31,6 +31,7 @@ class TaskSettings:
         1000,
         "Maximum number of stored tasks of one kind (count). Those that ended first are deleted first.",
         positive,
+        reload=True,
     )
     tombstone_seconds: float = setting(
         604_800.0, "Time for which the id of a deleted task answers 410 Gone instead of 404 (s).", positive
@@ -42,6 +43,7 @@ class TaskSettings:
         100,
         "Maximum number of tasks that run in this process at once (count). Further ones stay pending.",
         positive,
+        reload=True,
     )
     lease_seconds: float = setting(
         30.0,

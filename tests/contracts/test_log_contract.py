@@ -215,3 +215,14 @@ async def test_the_tail_waits_for_the_next_event(log: Log, autojump_clock: trio.
         await trio.testing.wait_all_tasks_blocked()
         await append(log, "a", "b")
     assert data(pages[0]) == ["a", "b"]
+
+
+async def test_other_bounds_apply_from_the_next_event_on(log: Log) -> None:
+    for _ in range(5):
+        await append(log, "a")
+    log.apply_settings(LogSettings(max_events=3, topic_max_events=2))
+    await append(log, "a", "b")
+    assert len((await read(log, topics("a"))).events) == 2
+    log.apply_settings(LogSettings())
+    await append(log, "a")
+    assert len((await read(log, topics("a"))).events) == 3

@@ -4,7 +4,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import httpx
 import structlog
@@ -96,7 +96,11 @@ def make(streamd: Streamd, settings: PurchaseOrderSettings) -> Service:
         await _recover(streamd, store)
         await trio.sleep_forever()
 
-    return Service(blueprint, [kind], run)
+    def apply_settings(changed: Any) -> None:
+        group.max_connections = changed.purchase_orders.stream.max_connections
+        store.max_orders = changed.purchase_orders.max_orders
+
+    return Service(blueprint, [kind], run, apply_settings)
 
 
 # --- ends of orders -----------------------------------------------------------------------------

@@ -79,6 +79,7 @@ class PurchaseOrderSettings:
         100_000,
         "Maximum number of stored orders (count). They are not deleted; further ones are rejected.",
         positive,
+        reload=True,
     )
     timeout_seconds: float = setting(
         300.0, "Time from the receipt of an order to its deadline (s).", positive

@@ -34,7 +34,7 @@ class OrderStore:
 
     def __init__(self, database: Database, *, max_orders: int) -> None:
         self._database = database
-        self._max_orders = max_orders
+        self.max_orders = max_orders
         self.starting: Final[dict[str, trio.Event]] = {}
         database.require(COMPONENT, MIGRATIONS)
 
@@ -62,9 +62,9 @@ class OrderStore:
         def receive(db: apsw.Connection) -> OrderReceipt | None:
             if key is not None and (known := _find_receipt(db, key)) is not None:
                 return known
-            if db.execute("SELECT count(*) FROM po_orders").get >= self._max_orders:
+            if db.execute("SELECT count(*) FROM po_orders").get >= self.max_orders:
                 raise Unavailable(
-                    f"the limit of {self._max_orders} stored orders is reached",
+                    f"the limit of {self.max_orders} stored orders is reached",
                     retry_after_seconds=_FULL_RETRY_SECONDS,
                 )
             db.execute(

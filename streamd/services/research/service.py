@@ -1,6 +1,9 @@
 """The composition of the research service."""
 
 from pathlib import Path
+from typing import Any
+
+import attrs
 
 from ... import Service, Streamd
 from ...config import content_file
@@ -31,4 +34,8 @@ def make(streamd: Streamd, settings: ResearchSettings) -> Service:
         present=present,
         private=True,
     )
-    return Service(make_blueprint(streamd, settings, areas), [kind])
+
+    def apply_settings(changed: Any) -> None:
+        streamd.tasks.replace(attrs.evolve(kind, max_kept=changed.research.max_sessions))
+
+    return Service(make_blueprint(streamd, settings, areas), [kind], apply_settings=apply_settings)

@@ -32,7 +32,10 @@ class ResearchSettings:
     timeout_seconds: float = setting(300.0, "Time from the start of a session to its deadline (s).", positive)
     keep_seconds: float = setting(86_400.0, "Retention of a session after its end (s).", positive)
     max_sessions: int = setting(
-        1000, "Maximum number of stored sessions (count). Those that ended first are deleted first.", positive
+        1000,
+        "Maximum number of stored sessions (count). Those that ended first are deleted first.",
+        positive,
+        reload=True,
     )
     compress_results: bool = setting(False, "Store results compressed (zlib).")
     stall_seconds: float = tuning(

@@ -56,7 +56,7 @@ class Dashboard:
         limits: EventLimits,
         now_ms: Callable[[], int] = wall_clock_ms,
     ) -> None:
-        self._settings = settings
+        self.settings = settings
         self._limits = limits
         self._now_ms = now_ms
         self._clock = database.clock
@@ -94,7 +94,7 @@ class Dashboard:
         """
         if self._loaded.is_set():
             return
-        with trio.move_on_after(self._settings.load_wait_seconds):
+        with trio.move_on_after(self.settings.load_wait_seconds):
             await self._loaded.wait()
             return
         raise Unavailable("the stored items are still being loaded", retry_after_seconds=_RETRY_SECONDS)
@@ -151,7 +151,7 @@ class Dashboard:
         self, body: bytes, now_ms: int, key_text: str | None
     ) -> tuple[list[Item], IdempotencyKey | None]:
         def read(score: Callable[[str], float]) -> tuple[list[Item], IdempotencyKey | None]:
-            items = read_items(body, now_ms, self._settings, self._limits, score, key_text)
+            items = read_items(body, now_ms, self.settings, self._limits, score, key_text)
             if key_text is None:
                 return items, None
             return items, IdempotencyKey.create(key_text, msgspec.json.decode(body))
@@ -162,7 +162,7 @@ class Dashboard:
 
     def _check_room(self, items: Sequence[Item]) -> None:
         """Refuse items over a limit; inserts in progress count as well. Has no checkpoint."""
-        settings, arriving = self._settings, self._arriving.total()
+        settings, arriving = self.settings, self._arriving.total()
         if self._kept + arriving + len(items) > settings.max_items:
             raise _full(f"the limit of {settings.max_items} stored items is reached", "items")
         if self._feed.unpublished + arriving + len(items) > settings.max_unpublished:

@@ -1,5 +1,7 @@
 """Assembly of the sentiment service: the dashboard, its routes and its group of connections."""
 
+from typing import Any
+
 from ... import Service, Streamd
 from ...connections import Group
 from .dashboard import Dashboard
@@ -23,4 +25,11 @@ def make(streamd: Streamd, settings: SentimentSettings) -> Service:
         heartbeat_fields=lambda group: {"connections": len(group)},
     )
     dashboard = Dashboard(streamd.database, streamd.hub, settings, streamd.settings.events)
-    return Service(make_blueprint(dashboard, group, settings), run=dashboard.run)
+
+    def apply_settings(changed: Any) -> None:
+        group.max_connections = changed.sentiment.stream.max_connections
+        dashboard.settings = changed.sentiment
+
+    return Service(
+        make_blueprint(dashboard, group, settings), run=dashboard.run, apply_settings=apply_settings
+    )

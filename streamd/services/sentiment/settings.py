@@ -31,6 +31,7 @@ class SentimentSettings:
         "Maximum number of items in the window, some 50 bytes of memory each (count). Further ones are "
         "rejected with 503.",
         positive,
+        reload=True,
     )
     max_tickers: int = tuning(
         10_000,
