@@ -58,8 +58,7 @@ def prepare_start(
     apps: list[Any] = []
 
     def find_mistakes(settings: Settings) -> Iterator[ConfigError]:
-        yield from check_addresses(settings.server)
-        yield from check_certificate(settings.server)
+        yield from _check_server(settings)
         if target is None:
             app, mistakes = build_app(_with_store(settings))
             apps.append(app)
@@ -73,6 +72,41 @@ def prepare_start(
     for mistake in _check_limits(settings, app):
         raise mistake
     return Start(loaded, settings, app)
+
+
+def prepare_reload(
+    start: Start,
+    file: Path | None,
+    environ: Mapping[str, str] | None = None,
+    overrides: Mapping[str, object] | None = None,
+    target: str | None = None,
+) -> Settings:
+    """Load and check the settings again for a server that runs.
+
+    The application of a program is not imported again, and keeps the sections that it made itself.
+
+    Args:
+        start: of the running server.
+        file, environ, overrides, target: as for :func:`prepare_start`.
+
+    Raises:
+        SettingsError: names every mistake, as for another start.
+    """
+    if target is None:
+        return prepare_start(file, environ, overrides).settings
+    loaded = load(Settings, file, environ, overrides, _check_server).settings
+    configured = {
+        field.name: getattr(loaded, field.name)
+        for field in attrs.fields(Settings)
+        if getattr(start.settings, field.name) == getattr(start.loaded.settings, field.name)
+    }
+    return attrs.evolve(start.settings, **configured)
+
+
+def _check_server(settings: Settings) -> Iterator[ConfigError]:
+    """Yield the mistakes in the addresses and the certificate."""
+    yield from check_addresses(settings.server)
+    yield from check_certificate(settings.server)
 
 
 def _with_store(settings: Settings) -> Settings:

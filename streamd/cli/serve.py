@@ -3,11 +3,10 @@
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 import trio
@@ -15,11 +14,12 @@ import trio
 from ..app import running
 from ..errors import ConfigError, Unavailable
 from ..logs import configure_logging
+from ..server import Certificates, tune_collector
 from ..server import serve as serve_app
-from ..server import tune_collector
 from ..settings import Settings
-from ..startup import prepare_start
+from ..startup import prepare_reload, prepare_start
 from .client_options import first_leaf
+from .reload import Reloader
 
 
 @click.command()
@@ -53,6 +53,8 @@ def serve(
 ) -> None:
     """Run the server until SIGTERM or Ctrl-C, then shut down gracefully: clients reconnect later.
 
+    SIGHUP reloads certificates, log levels and limits, and logs which changed settings need a restart.
+
     Example: streamd serve --demo --follow /var/log/syslog
     """
     overrides: dict[str, Any] = {
@@ -67,8 +69,9 @@ def serve(
     }
     start = prepare_start(config, os.environ, overrides, app)
     configure_logging(start.settings.logging, os.environ)
+    load_again = partial(prepare_reload, start, config, os.environ, overrides, app)
     try:
-        trio.run(_run, start.app, start.settings)
+        trio.run(_run, start.app, start.settings, load_again)
     except* (ConfigError, Unavailable) as group:  # shows only at start, such as an address that is in use
         failure = first_leaf(group)
     else:
@@ -78,39 +81,55 @@ def serve(
     raise failure
 
 
-async def _run(app: Any, settings: Settings) -> None:
-    async with _stopped_by_signal() as stopped, running(app) as streamd, trio.open_nursery() as nursery:
-        addresses = await nursery.start(
-            partial(
-                serve_app,
-                app,
-                settings.server,
-                max_message_bytes=settings.connections.max_message_bytes,
-                wait_for_shutdown=stopped.wait,
-                drain=streamd.drain,
-                metrics=streamd.metrics,
-            )
-        )
-        tune_collector(settings.server)
-        for address in addresses:
-            click.echo(f"streamd is listening on {address}")
-        sys.stdout.flush()
-
-
-@asynccontextmanager
-async def _stopped_by_signal() -> AsyncIterator[trio.Event]:
-    """Yield an event that SIGTERM or SIGINT sets. A second signal has its default effect."""
-    stopped = trio.Event()
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async with trio.open_nursery() as nursery:
-
-            async def watch() -> None:
-                await anext(signals)
-                stopped.set()
-                again = await anext(signals)
-                signal.signal(again, signal.SIG_DFL)
-                signal.raise_signal(again)
-
-            nursery.start_soon(watch)
-            yield stopped
+async def _run(app: Any, settings: Settings, load_again: Callable[[], Settings]) -> None:
+    certificates = Certificates(settings.server)
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+        async with running(app) as streamd, trio.open_nursery() as nursery:
+            reloader = Reloader(load_again, settings, streamd, certificates, os.environ)
+            nursery.start_soon(reloader.run)
+            stopped = trio.Event()
+            nursery.start_soon(_handle_signals, signals, stopped, reloader)
+            async with trio.open_nursery() as serving:
+                addresses = await serving.start(
+                    partial(
+                        serve_app,
+                        app,
+                        settings.server,
+                        max_message_bytes=settings.connections.max_message_bytes,
+                        wait_for_shutdown=stopped.wait,
+                        drain=streamd.drain,
+                        metrics=streamd.metrics,
+                        certificates=certificates,
+                    )
+                )
+                tune_collector(settings.server)
+                for address in addresses:
+                    click.echo(f"streamd is listening on {address}")
+                sys.stdout.flush()
             nursery.cancel_scope.cancel()
+
+
+async def _handle_signals(signals: AsyncIterator[int], stopped: trio.Event, reloader: Reloader) -> NoReturn:
+    """Reload on SIGHUP and stop on the others; the second of those has its default effect.
+
+    The kernel sends SIGHUP also when the terminal is closed: then the server stops, too.
+    """
+    had_terminal = _has_terminal()
+    async for number in signals:
+        if number == signal.SIGHUP and _has_terminal() == had_terminal:
+            reloader.request()
+        elif not stopped.is_set():
+            stopped.set()
+        elif number != signal.SIGHUP:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+    raise AssertionError("signals come until the receiver is closed")
+
+
+def _has_terminal() -> bool:
+    """Return True while the process has a controlling terminal (tty(4))."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True

@@ -67,12 +67,17 @@ def command(*arguments: str) -> list[str]:
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """Return this process's environment with warnings as errors, and without settings of streamd."""
+    """Return this process's environment with warnings as errors, and without settings of streamd.
+
+    Args:
+        variables: further ones; an empty one is left out.
+    """
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("STREAMD_", "DEBUG"))}
     ours |= {"PYTHONWARNINGS": "error", "PYTHONPATH": str(Path.cwd()), "TERM": "xterm"}
     # Tasks stay in memory: the default is a file in the working directory. A line for each request would
     # fill the pipe of standard error, which most tests do not read.
-    return {**ours, "STREAMD_STORE__URL": "memory:", "STREAMD_LOGGING__LEVEL": "warning", **variables}
+    ours |= {"STREAMD_STORE__URL": "memory:", "STREAMD_LOGGING__LEVEL": "warning", **variables}
+    return {name: value for name, value in ours.items() if value}
 
 
 def started(*arguments: str, **variables: str) -> AbstractAsyncContextManager[Program]:

@@ -1,0 +1,77 @@
+"""The reload of a running server's configuration, on SIGHUP."""
+
+from collections.abc import Callable, Mapping
+from typing import Final, NoReturn
+
+import structlog
+import trio
+
+from ..config import Reload, plan_reload
+from ..errors import ConfigError
+from ..extension import Streamd
+from ..logs import configure_logging
+from ..server import Certificates
+from ..settings import Settings
+
+_TLS: Final = ("server.certfile", "server.keyfile")
+
+_log = structlog.get_logger(__name__)
+
+
+class Reloader:
+    """Reloads certificates, log levels and limits, and names the settings that need a restart.
+
+    A configuration that `streamd serve` would refuse changes nothing, and is logged.
+
+    Args:
+        load: loads and checks the settings again; may take a while, and runs in a thread.
+        settings: those that the server runs with.
+        streamd: applies the limits.
+        certificates: of the server.
+        environ: the environment, for the log levels.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[], Settings],
+        settings: Settings,
+        streamd: Streamd,
+        certificates: Certificates,
+        environ: Mapping[str, str],
+    ) -> None:
+        self._load = load
+        self._settings = settings
+        self._streamd = streamd
+        self._certificates = certificates
+        self._environ = environ
+        self._requested = trio.Event()
+
+    def request(self) -> None:
+        """Reload soon. Requests during a reload are one further reload."""
+        self._requested.set()
+
+    async def run(self) -> NoReturn:
+        """Reload on request until cancelled."""
+        while True:
+            await self._requested.wait()
+            self._requested = trio.Event()
+            await self._reload()
+
+    async def _reload(self) -> None:
+        try:
+            # Abandoned at the end of the server, because it changes nothing.
+            plan = self._plan(await trio.to_thread.run_sync(self._load, abandon_on_cancel=True))
+            self._certificates.reload(plan.settings.server)
+        except ConfigError as error:
+            _log.error("reload_refused", problems=error.detail.splitlines())
+            return
+        configure_logging(plan.settings.logging, self._environ)
+        self._streamd.apply_settings(plan.settings)
+        self._settings = plan.settings
+        _log.info("configuration_reloaded", changed=list(plan.applied))
+        if plan.postponed:
+            _log.warning("settings_need_restart", settings=list(plan.postponed))
+
+    def _plan(self, wanted: Settings) -> Reload[Settings]:
+        begins_or_ends_tls = bool(wanted.server.certfile) != bool(self._settings.server.certfile)
+        return plan_reload(self._settings, wanted, fixed=_TLS if begins_or_ends_tls else ())
