@@ -6,6 +6,7 @@ Imports the hub and the layers below it, but no transport and no web framework.
 ``states``       the states of tasks and steps: diagrams, tables, coupling rules
 ``model``        :class:`Task`, :class:`Step`, :class:`Message`, :class:`Publication`
 ``operations``   pure functions from a task to its next version and the message of the change
+``sentences``    the texts of a task: checked, or made valid
 ``messages``     the standard message, the snapshot, and a task as JSON
 ``reports``      the reports of workers elsewhere, as changes of their tasks
 ``checks``       limits and syntax of a task's values

@@ -10,7 +10,7 @@ import msgspec
 from ..characters import check_text
 from ..errors import InvalidField, TooLarge
 from .model import StepPlan, Task
-from .operations import fit
+from .sentences import fit
 from .settings import TaskSettings
 
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,127}")

@@ -12,10 +12,11 @@ from typing import Any, Final
 import attrs
 import msgspec
 
-from ..characters import check_text
+from ..characters import TextKind, check_text
 from ..errors import InvalidField, InvalidTransition
 from .messages import COMPLETE, EDUCATIONAL, ERROR, PROGRESS, RESERVED_FIELDS, STATUS, as_percent, message_of
 from .model import Cause, Change, Step, StepPlan, Task, TaskError
+from .sentences import check_sentence, check_streamed, default_blank
 from .states import (
     STEP_ENDS,
     STEP_EVENT_AT_END,
@@ -49,15 +50,9 @@ _STEP_FAILED_MESSAGE: Final = "The step failed"
 
 _WORKING_PERCENT_MAX: Final = 99.9  # 100 means completed, whatever the work reports before
 _STEPS_PERCENT_MAX: Final = 99.0  # of steps alone: more of them may still be added
-_MESSAGE_CHARS_MAX: Final = 2000  # of a message, step name or error: a sentence for people, not a document
 _WEIGHT_MAX: Final = 1_000_000  # keeps the sum of weights far from the limits of a float
 _DONE: Final = (StepStatus.COMPLETED, StepStatus.SKIPPED)
 _TENTH: Final = timedelta(seconds=0.1)
-
-
-def fit(sentence: str) -> str:
-    """Shorten a sentence to the maximum length, and replace characters that UTF-8 cannot encode."""
-    return sentence.encode(errors="replace").decode()[:_MESSAGE_CHARS_MAX]
 
 
 # --- operations on the task ---------------------------------------------------------------------
@@ -83,7 +78,7 @@ def create(
         id=id,
         kind=kind,
         owner=owner,
-        message=_check_sentence(message, "message"),
+        message=check_sentence(message, "message"),
         steps=tuple(Step(plan.name, weight=_check_weight(plan.weight)) for plan in steps),
         created_at=now + clock_offset,
         updated_at=now + clock_offset,
@@ -140,10 +135,10 @@ def update(
         task,
         now,
         progress=max(task.progress, reached),
-        step=task.step if step is None else _check_sentence(step, "step_name"),
-        message=task.message if message is None else _check_sentence(message, "message"),
+        step=task.step if step is None else check_sentence(step, "step_name", TextKind.IDENTIFIER),
+        message=task.message if message is None else check_sentence(message, "message"),
         details={**task.details, **fields} if fields else task.details,
-        text_bytes=task.text_bytes + _count_bytes(text),
+        text_bytes=task.text_bytes + len(check_streamed(text).encode()),
     )
     if text:
         fields["text_delta"] = text
@@ -185,7 +180,7 @@ def complete(
         now,
         TaskEvent.COMPLETE,
         progress=100.0,
-        message=_sentence(message, "message", COMPLETED_MESSAGE),
+        message=default_blank(message, "message", COMPLETED_MESSAGE),
         has_result=True,
     )
     fields = {} if shown_result is UNSHOWN else {"result": shown_result}
@@ -200,7 +195,7 @@ def fail(task: Task, now: datetime, *, code: str, detail: str) -> Change:
         InvalidTransition: the task has ended.
         InvalidField: the detail is invalid.
     """
-    error = TaskError(code, _sentence(detail, "error", _FAILED_MESSAGE))
+    error = TaskError(code, default_blank(detail, "error", _FAILED_MESSAGE))
     return _end_with_error(task, now, TaskEvent.FAIL, Cause.FAILED, error)
 
 
@@ -211,7 +206,7 @@ def cancel(task: Task, now: datetime, *, detail: str = "") -> Change:
         InvalidTransition: the task has ended.
         InvalidField: the detail is invalid.
     """
-    error = TaskError(CANCELLED, _sentence(detail, "message", _CANCELLED_MESSAGE))
+    error = TaskError(CANCELLED, default_blank(detail, "message", _CANCELLED_MESSAGE))
     return _end_with_error(task, now, TaskEvent.CANCEL, Cause.CANCELLED, error)
 
 
@@ -228,7 +223,7 @@ def start_step(
         InvalidField: the name, the weight or the message is invalid.
     """
     next_status(task.status, TaskEvent.MOVE_STEP)
-    check_text(_check_sentence(name, "step"), "step")
+    check_text(check_sentence(name, "step", TextKind.IDENTIFIER), "step")
     known = task.find_step(name)
     step = known or Step(name)
     if weight is not None:
@@ -236,7 +231,7 @@ def start_step(
     step = attrs.evolve(
         step,
         status=next_step_status(name, step.status, StepEvent.START),
-        message=_check_sentence(message, "message"),
+        message=check_sentence(message, "message"),
     )
     steps = task.steps if known else (*task.steps, step)
     return _with_step(attrs.evolve(task, steps=steps, step=name), now, step, Cause.STEP_STARTED)
@@ -262,7 +257,7 @@ def update_step(
     step = attrs.evolve(
         step,
         progress=step.progress if progress is None else max(step.progress, _check_percent(progress)),
-        message=step.message if message is None else _check_sentence(message, "message"),
+        message=step.message if message is None else check_sentence(message, "message"),
     )
     return _with_step(attrs.evolve(task, step=name), now, step, Cause.STEP_UPDATED, fields)
 
@@ -293,8 +288,8 @@ def end_step(
         step,
         status=next_step_status(name, step.status, STEP_ENDS[status]),
         progress=100.0 if status is StepStatus.COMPLETED else step.progress,
-        message=step.message if message is None else _check_sentence(message, "message"),
-        error=_sentence(error, "error", _STEP_FAILED_MESSAGE if status is StepStatus.FAILED else ""),
+        message=step.message if message is None else check_sentence(message, "message"),
+        error=default_blank(error, "error", _STEP_FAILED_MESSAGE if status is StepStatus.FAILED else ""),
     )
     return _with_step(task, now, step, Cause.STEP_ENDED, fields)
 
@@ -426,26 +421,3 @@ def _check_weight(value: object) -> float:
             f"a weight must be more than 0 and at most a million, got {value!r}", field="weight"
         )
     return float(value)
-
-
-def _count_bytes(text: str, field: str = "text") -> int:
-    """Count the bytes of a text in UTF-8."""
-    if not isinstance(text, str):
-        raise InvalidField(f"{field} must be text", field=field)
-    try:
-        return len(text.encode())
-    except UnicodeEncodeError:
-        raise InvalidField(f"{field} contains characters that UTF-8 cannot encode", field=field) from None
-
-
-def _sentence(value: str, field: str, default: str) -> str:
-    """Check a sentence, and replace a blank one by a default."""
-    checked = _check_sentence(value, field)
-    return checked if checked.strip() else default
-
-
-def _check_sentence(value: str, field: str) -> str:
-    _count_bytes(value, field)
-    if len(value) > _MESSAGE_CHARS_MAX:
-        raise InvalidField(f"{field} may have at most {_MESSAGE_CHARS_MAX} characters", field=field)
-    return value

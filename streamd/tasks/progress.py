@@ -4,15 +4,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Final
 
 import msgspec
 
+from ..characters import TextKind
 from . import operations
 from .messages import EDUCATIONAL, PROGRESS
 from .model import Change, Task
 from .operations import Operation
+from .sentences import fit, make_valid
 from .states import StepStatus
 
 Perform = Callable[[Operation], Awaitable[Task]]
@@ -25,14 +27,14 @@ class WorkFailed(Exception):
     """Raised by work that cannot go on; the task fails, and its followers are told the reason.
 
     Args:
-        detail: the reason, a plain sentence.
-        code: the reason for programs.
+        detail: the reason, a plain sentence; as a message of :meth:`Progress.update` it is made valid.
+        code: the reason for programs; made valid as an identifier.
     """
 
     def __init__(self, detail: str, *, code: str = "failed") -> None:
         super().__init__(detail)
-        self.detail = operations.fit(detail)
-        self.code = code
+        self.detail = fit(detail)
+        self.code = fit(code, TextKind.IDENTIFIER)
 
 
 class StepFailed(WorkFailed):
@@ -41,6 +43,9 @@ class StepFailed(WorkFailed):
 
 class Progress:
     """The handle of one running task. Every change is stored, and every stored change is published.
+
+    Texts of the work never fail it: messages longer than 2000 characters are shortened, and characters that a
+    text may not have (:mod:`.sentences`) are replaced by question marks. Names of steps are checked.
 
     Args:
         task: the task.
@@ -114,9 +119,9 @@ class Progress:
                 task,
                 self._now(),
                 progress=progress,
-                step=step,
-                message=message,
-                text=text or "",
+                step=_plain(step, partial(fit, kind=TextKind.IDENTIFIER)),
+                message=_plain(message),
+                text=_plain(text, make_valid) or "",
                 type=type,
                 fields=fields,
             )
@@ -128,7 +133,7 @@ class Progress:
         Args:
             message: a sentence for people that tells how the task ended.
         """
-        self.completion_message = operations.fit(message)
+        self.completion_message = fit(message)
 
     async def educate(self, content: Any, *, message: str | None = None) -> None:
         """Publish educational content: an ``educational`` message with ``educational_content``."""
@@ -152,8 +157,9 @@ class Progress:
             InvalidTransition: the task has ended, or the step began before.
         """
         step = StepProgress(self, name)
+        said = _plain(message) or ""
         await self._perform(
-            lambda task: operations.start_step(task, self._now(), name, weight=weight, message=message)
+            lambda task: operations.start_step(task, self._now(), name, weight=weight, message=said)
         )
         try:
             yield step
@@ -206,7 +212,7 @@ class StepProgress:
                 self._progress._now(),
                 self.name,
                 progress=progress,
-                message=message,
+                message=_plain(message),
                 fields=fields,
             )
         )
@@ -229,11 +235,16 @@ class StepProgress:
                 self._progress._now(),
                 self.name,
                 status,
-                message=message,
+                message=_plain(message),
                 error=error,
                 fields=self._fields,
             )
         )
+
+
+def _plain(text: str | None, make: Callable[[str], str] = fit) -> str | None:
+    """Make a text valid; anything else is left to be rejected by its field's name."""
+    return make(text) if isinstance(text, str) else text
 
 
 @contextmanager

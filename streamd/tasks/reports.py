@@ -12,6 +12,7 @@ from ..errors import InvalidField, InvalidTransition
 from . import operations
 from .messages import PROGRESS
 from .model import Change, Task
+from .sentences import check_sentence
 from .states import Status, StepStatus
 
 _CODE_CHARS_MAX = 64
@@ -60,10 +61,10 @@ class Report(Struct, forbid_unknown_fields=True):
     error: ReportedFailure | None = None
 
     def check(self) -> None:
-        """Check the fields against each other.
+        """Check the fields against each other, and the characters and lengths of the texts inside others.
 
         Raises:
-            InvalidField: an error or a result does not belong to the status, or the error's code is invalid.
+            InvalidField: an error or a result does not belong to the status, or a text is invalid.
         """
         if self.status == "failed" and self.error is None:
             raise InvalidField("a task that failed needs an error with a detail", field="error")
@@ -73,6 +74,10 @@ class Report(Struct, forbid_unknown_fields=True):
             raise InvalidField("a result is only said of a task with status completed", field="result")
         if self.error is not None:
             check_text(self.error.code, "error.code", max_chars=_CODE_CHARS_MAX)
+            check_sentence(self.error.detail, "error.detail")
+        if self.step is not None:
+            check_sentence(self.step.message or "", "step.message")
+            check_sentence(self.step.error, "step.error")
 
     def changes(self, task: Task, now: datetime, completion: Completion) -> Sequence[Change]:
         """Build the changes that this report makes to a task: step, then update, then end.

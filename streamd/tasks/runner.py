@@ -15,6 +15,7 @@ from .checks import deadline_sentence
 from .model import LOCAL, Change, Task
 from .progress import Progress, WorkFailed, running
 from .reports import Completion
+from .sentences import fit
 from .settings import TaskSettings
 from .store.port import ClaimedTask, is_overdue
 from .tasks import Tasks
@@ -149,7 +150,8 @@ class Runner:
     def _failure(self, code: str, detail: str) -> Completion:
         if code == operations.TIMEOUT:
             self._tasks.metrics.timeouts.inc()
-        return lambda task, now: operations.fail(task, now, code=code, detail=detail)
+        said = fit(detail)  # may quote a result that is no JSON
+        return lambda task, now: operations.fail(task, now, code=code, detail=said)
 
     async def _end(self, task: Task, end: Completion) -> None:
         """End a task, retrying while the store is unavailable. An end that came first stays."""

@@ -222,7 +222,7 @@ class Tasks(TaskEngine):
             message: the reason, which is the task's last message; blank for a sentence without one.
 
         Raises:
-            InvalidField: the message is too long or cannot be encoded.
+            InvalidField: the message is too long, or has an invalid character.
             InvalidTransition: the task has ended.
             NotFound, Gone: as for :meth:`get`.
         """

@@ -34,3 +34,7 @@ INVALID_IDENTIFIERS = [
     *(f"a{character}b" for character in BIDI),
 ]
 """Identifiers that are refused. All can be sent as JSON, and in a URL."""
+
+INVALID_TEXTS = ["a\0", "\x1b[31mred", "\x08", "\x7f", "a\x85b", "\x9b1m"]
+"""Texts of several lines that are refused. All can be sent as JSON."""
+VALID_TEXTS = ["", "a\tb\r\nc", "a\u2028b", *(f"a{character}b" for character in BIDI), *VALID_IDENTIFIERS]

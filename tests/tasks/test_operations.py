@@ -14,7 +14,7 @@ from streamd.tasks import Message, Status, Step, StepPlan, StepStatus, Task, ope
 from streamd.tasks.messages import RESERVED_FIELDS
 from streamd.tasks.model import Change
 from tests.support.clocks import NOON, at
-from tests.support.odd_texts import INVALID_IDENTIFIERS, VALID_IDENTIFIERS
+from tests.support.odd_texts import INVALID_IDENTIFIERS, INVALID_TEXTS, VALID_IDENTIFIERS, VALID_TEXTS
 from tests.support.task_operations import create, message, running, start
 
 NOT_A_PERCENTAGE = [-0.1, 100.1, float("nan"), float("inf"), "50", True]
@@ -305,8 +305,8 @@ def test_a_weight_is_a_positive_number(weight: Any) -> None:
     check_rejected("weight", lambda: operations.start_step(running(), NOON, "a", weight=weight))
 
 
-@pytest.mark.parametrize("text", ["x" * 2001, "\ud800", 5, b"bytes"])
-def test_sentences_are_text_of_limited_length(text: Any) -> None:
+@pytest.mark.parametrize("text", ["x" * 2001, "\ud800", 5, b"bytes", *INVALID_TEXTS])
+def test_sentences_are_printable_text_of_limited_length(text: Any) -> None:
     one, step = running(), with_running_step()
     check_rejected("message", lambda: create(message=text))
     check_rejected("message", lambda: operations.update(one, NOON, message=text))
@@ -321,9 +321,22 @@ def test_sentences_are_text_of_limited_length(text: Any) -> None:
     check_rejected("message", lambda: operations.cancel(one, NOON, detail=text))
 
 
-@pytest.mark.parametrize("text", ["\udfff", 5, b"bytes"])
-def test_streamed_text_is_encodable_text(text: Any) -> None:
+@pytest.mark.parametrize("text", ["\udfff", 5, b"bytes", *INVALID_TEXTS])
+def test_streamed_text_is_printable_text(text: Any) -> None:
     check_rejected("text", lambda: operations.update(running(), NOON, text=text))
+
+
+@pytest.mark.parametrize("text", VALID_TEXTS)
+def test_any_text_is_a_message_an_error_and_streamed_text(text: str) -> None:
+    change = operations.update(running(), NOON, message=text, text=text)
+    assert (change.task.message, change.text) == (text, text)
+    change = operations.end_step(with_running_step(), NOON, "a", StepStatus.FAILED, error=f"{text}!")
+    assert change.task.steps[0].error == f"{text}!"
+
+
+@pytest.mark.parametrize("name", INVALID_IDENTIFIERS)
+def test_the_name_of_what_is_done_is_an_identifier(name: str) -> None:
+    check_rejected("step_name", lambda: operations.update(running(), NOON, step=name))
 
 
 @pytest.mark.parametrize("name", ["", *INVALID_IDENTIFIERS])
@@ -352,12 +365,3 @@ def test_further_fields_cannot_have_reserved_names(name: str) -> None:
 @pytest.mark.parametrize("value", [object(), "\ud800", {1: {2: object()}}])
 def test_further_fields_are_json_values(value: Any) -> None:
     check_rejected("fields", lambda: operations.update(running(), NOON, fields={"x": value}))
-
-
-@pytest.mark.parametrize(
-    ("sentence", "fitted"),
-    [("short", "short"), ("x" * 5000, "x" * 2000), ("a\ud800b", "a?b")],
-)
-def test_fit_shortens_and_encodes_a_sentence(sentence: str, fitted: str) -> None:
-    assert operations.fit(sentence) == fitted
-    assert message(operations.fail(running(), NOON, code="c", detail=fitted)).data["error"] == fitted

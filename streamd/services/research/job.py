@@ -146,8 +146,9 @@ class SessionRun:
 
     def _fail(self, dataset: Dataset, reason: str, error: Exception) -> None:
         self._restart_stall_timeout()
-        self._failed[dataset.name] = reason
-        raise StepFailed(reason) from error
+        failed = StepFailed(reason)
+        self._failed[dataset.name] = failed.detail  # with valid characters only
+        raise failed from error
 
     async def _fetch(self, dataset: Dataset, step: StepProgress) -> None:
         async def report(message: str, progress: float | None = None) -> None:
