@@ -12,7 +12,7 @@ import click
 import trio
 
 from ..app import running
-from ..errors import ConfigError, Unavailable
+from ..errors import ConfigError, Unavailable, root_cause
 from ..logs import configure_logging
 from ..server import Certificates, tune_collector
 from ..server import serve as serve_app
@@ -77,7 +77,7 @@ def serve(
     else:
         return
     if isinstance(failure, Unavailable):
-        raise click.ClickException(f"the server cannot start: {failure.detail}") from failure
+        raise click.ClickException(f"the server cannot start: {root_cause(failure)}") from failure
     raise failure
 
 

@@ -51,8 +51,12 @@ def check_file(path: str, migrations: Mapping[str, Sequence[str]]) -> None:
         return
     try:
         with closing(apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE)) as connection:
+            tables = _tables(connection)
             for component, version in read_versions(connection).items():
-                check_version(path, component, version, migrations.get(component))
+                scripts = migrations.get(component)
+                check_version(path, component, version, scripts)
+                if missing := _tables_after((scripts or ())[:version]) - tables:
+                    raise _refused(path, f"it lacks the table {min(missing)}")
     except apsw.BusyError:
         return
     except apsw.Error as error:
@@ -64,6 +68,21 @@ def read_versions(connection: apsw.Connection) -> Mapping[str, Any]:
     if connection.table_exists(None, "migrations"):
         return dict(connection.execute("SELECT component, version FROM migrations"))
     return {}
+
+
+def _tables(connection: apsw.Connection) -> set[str]:
+    return {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+
+
+def _tables_after(scripts: Sequence[str]) -> set[str]:
+    """Return the tables that migrations leave in an empty database; none if they need other tables."""
+    with closing(apsw.Connection(MEMORY)) as connection:
+        try:
+            for script in scripts:
+                connection.execute(script)
+        except apsw.SQLError:
+            return set()
+        return _tables(connection)
 
 
 def check_version(path: str, component: str, version: object, migrations: Sequence[str] | None) -> None:

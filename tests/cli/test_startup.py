@@ -8,12 +8,16 @@ from typing import Any
 
 import apsw
 import pytest
+import trio
 from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from streamd.cli import main
+from streamd.database import Database
+from streamd.tasks.store.schema import COMPONENT, MIGRATIONS
 from tests.support.certificates import authority
+from tests.support.task_stores import open_database
 
 
 @pytest.fixture(autouse=True)
@@ -224,6 +228,20 @@ def other_tables(folder: Path) -> None:
     connection.close()
 
 
+def lost_table(folder: Path) -> None:
+    database = Database(str(folder / "store.db"))
+    database.require(COMPONENT, MIGRATIONS)
+
+    async def create() -> None:
+        async with open_database(database):
+            pass
+
+    trio.run(create)
+    connection = apsw.Connection(str(folder / "store.db"))
+    connection.execute("PRAGMA foreign_keys = off; DROP TABLE tasks")
+    connection.close()
+
+
 def damaged(folder: Path) -> None:
     _with_versions(folder, 1)
     with (folder / "store.db").open("r+b") as file:
@@ -241,6 +259,7 @@ def damaged(folder: Path) -> None:
         (unreadable_version, "the version of the tables of tasks is unreadable: 'many'"),
         (negative_version, "the version of the tables of tasks is unreadable: -1"),
         (other_tables, "no such column"),
+        (lost_table, "it lacks the table tasks"),
         (damaged, "it is damaged"),
     ],
 )
