@@ -76,10 +76,10 @@ async def test_a_pipe_gets_the_text_alone(tasks: TasksServer) -> None:
     await job.update(text="# Title\n\nDear ", message="writing")
     async with started("tasks", "watch", job.id, "--text", "--url", tasks.url) as program:
         assert await program.says("writing") == "running     0 %  writing"
-        await job.update(text="reader,\x1b\n")
+        await job.update(text="reader,\u202e\n")
         assert await program.line() == "# Title"
         assert await program.line() == ""
-        assert await program.line() == "Dear reader,\x1b"
+        assert await program.line() == "Dear reader,\u202e"
         await job.update(text="no end of line")
         await job.complete(None)
         assert await program.ended() == 0
@@ -177,7 +177,7 @@ async def test_a_terminal_has_a_progress_bar_with_steps_and_text(tasks: TasksSer
     job = await tasks.job(id="a", steps=("plan", "write"))
 
     async def plan(progress: Any) -> None:
-        async with progress.step("plan", message="looking \x1b[5m") as step:
+        async with progress.step("plan", message="looking \u202e") as step:
             await step.update(50)
 
     async with started_on_terminal("tasks", "watch", "a", "--text", "--url", tasks.url) as (
@@ -188,11 +188,11 @@ async def test_a_terminal_has_a_progress_bar_with_steps_and_text(tasks: TasksSer
         await terminal.until("running")
         await job.do(plan)
         await terminal.until(" 50 %")
-        assert r"1/2 plan: looking \x1b[5m" in await terminal.until("✓")
+        assert r"1/2 plan: looking \u202e" in await terminal.until("✓")
         await job.update(
-            text="first\x1b[5m line\nsecond", message="writing", educational_content="Bars are old."
+            text="first\u202e line\nsecond", message="writing", educational_content="Bars are old."
         )
-        await terminal.until("first\\x1b[5m line\r\n")
+        await terminal.until("first\\u202e line\r\n")
         await terminal.until("second")
         await terminal.until("Bars are old.")
         for connection in list(tasks.server.streamd.connections):
@@ -206,7 +206,7 @@ async def test_a_terminal_has_a_progress_bar_with_steps_and_text(tasks: TasksSer
     assert "100 %" in last
     assert "reconnecting" not in last
     assert last.endswith(SHOW)
-    assert "\x1b[5m" not in rest
+    assert "\u202e" not in rest
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -232,10 +232,10 @@ async def test_an_error_is_printed_below_the_bar(tasks: TasksServer) -> None:
     job = await tasks.job(id="a")
     async with started_on_terminal("tasks", "watch", "a", "--url", tasks.url) as (program, terminal):
         await terminal.until("running")
-        await job.fail("it \x1b[5mbroke", code="broken")
+        await job.fail("it \u202ebroke", code="broken")
         assert await program.ended() == 1
         rest = await terminal.rest()
-    assert r"it \x1b[5mbroke (broken)" in rest
+    assert r"it \u202ebroke (broken)" in rest
     assert rest.endswith(SHOW)
 
 
