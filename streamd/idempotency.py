@@ -50,7 +50,7 @@ class IdempotencyKey:
 
         Args:
             text: the key.
-            content: a JSON value; the order of an object's members has no meaning.
+            content: a JSON value; the order of an object's members has no meaning, and ``1`` is not ``1.0``.
             scope: the namespace of the key.
 
         Raises:

@@ -47,6 +47,7 @@ def test_the_order_of_members_has_no_meaning(first: Any, second: Any) -> None:
         ("1", 1),
         (["a", "b"], ["ab", ""]),
         (None, []),
+        ({"n": 1}, {"n": 1.0}),  # compared as they are written
     ],
 )
 def test_other_content_is_a_conflict(first: Any, second: Any) -> None:
