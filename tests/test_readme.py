@@ -180,6 +180,9 @@ async def test_service_block_is_the_example_and_imports_a_file() -> None:
         async with httpx.AsyncClient(base_url=url) as http:
             stream = await http.get(accepted["eventsUrl"])
             assert '"result":{"rows":2}' in stream.text
+            assert (await http.get(accepted["statusUrl"])).json()["status"] == "completed"
+            assert (await http.get(accepted["resultUrl"])).json() == {"rows": 2}
+            assert (await http.post(accepted["cancelUrl"])).status_code == 409  # it has ended
 
 
 async def test_configuration_in_the_repository_is_valid() -> None:

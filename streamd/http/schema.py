@@ -386,8 +386,11 @@ class TaskSchema(Struct):
     version: int
     has_result: bool
     cancelled: Annotated[bool, Meta(description="Tells a worker to stop.")]
-    eventsUrl: str  # noqa: N815 - the spelling of the services' answers
-    resultUrl: str  # noqa: N815
+    # A service without one of these routes leaves its URL out.
+    statusUrl: str | UnsetType = UNSET  # noqa: N815 - the spelling of the services' answers
+    eventsUrl: str | UnsetType = UNSET  # noqa: N815
+    resultUrl: str | UnsetType = UNSET  # noqa: N815
+    cancelUrl: str | UnsetType = UNSET  # noqa: N815
     lease: Annotated[str, Meta(description="The key with which its worker reports on it.")] | UnsetType = (
         UNSET
     )

@@ -110,7 +110,7 @@ class CancelRoute:
         model: the struct that OpenAPI shows.
         answer: builds the body; None for that of ``GET /tasks/<id>``, with the URLs of these routes.
         headers: True to send ``Task-Status``, ``Task-Progress`` and ``ETag``.
-        message: the last message of a task that is cancelled without a reason.
+        message: the last message of a task that is cancelled without a reason; blank for that of its kind.
     """
 
     path: str = "/cancel"
@@ -216,9 +216,7 @@ class TaskRoutes:
         """Build the body that describes a task, by default that of ``GET /tasks/<id>`` with its URLs here."""
         if answer is not None:
             return await answer(task)
-        urls = self.urls(task.id)
-        urls = {name: urls[name] for name in ("eventsUrl", "resultUrl") if name in urls}
-        return task_fields(task) | {"cancelled": task.status is Status.CANCELLED} | urls
+        return task_fields(task) | {"cancelled": task.status is Status.CANCELLED} | self.urls(task.id)
 
     def add(self, view: _View, route: _Route, method: str, summary: str) -> None:
         """Add one view, which is called with the task's id.

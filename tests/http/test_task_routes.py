@@ -118,8 +118,19 @@ async def test_accepted_has_the_url_of_the_status(rig: Reports) -> None:
     assert answer.headers["location"] == f"/api/reports/{fields['id']}"
     assert fields["eventsUrl"] == f"/api/reports/{fields['id']}/events"
     assert fields["resultUrl"] == f"/api/reports/{fields['id']}/result"
+    assert fields["statusUrl"] == f"/api/reports/{fields['id']}"
+    assert fields["cancelUrl"] == f"/api/reports/{fields['id']}/cancel"
+    for url in (fields["statusUrl"], answer.headers["location"]):
+        shown = (await rig.http.get(url)).json()
+        assert {name: shown[name] for name in fields if name.endswith("Url")} == rig_urls(fields)
+    cancelled = await rig.http.post(fields["cancelUrl"])
+    assert (cancelled.status_code, rig_urls(cancelled.json())) == (200, rig_urls(fields))
     assert set(answer.headers) >= TASK_HEADERS
     assert (await rig.http.get(answer.headers["location"])).json()["id"] == fields["id"]
+
+
+def rig_urls(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name.endswith("Url")}
 
 
 async def test_status_is_the_task_with_its_headers_and_is_not_cached(rig: Reports) -> None:

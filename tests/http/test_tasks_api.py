@@ -53,6 +53,26 @@ async def test_a_task_is_created_and_read(api: Api) -> None:
     assert (deadline - created).total_seconds() == 60
     assert "lease" not in task
     assert (await api.http.get("/tasks/import-7")).json() == task
+    assert (await api.http.get("/tasks")).json() == {"tasks": [task]}
+
+
+async def test_a_task_has_its_urls(api: Api) -> None:
+    task = await api.create(worker="w")
+    claimable = await api.create()
+    claimed = (await api.post("/tasks/claim", kinds=["import"], worker="w")).json()
+    assert claimed["id"] == claimable["id"]
+    for fields in (task, claimed, await api.report(task, progress=1)):
+        path = f"/tasks/{fields['id']}"
+        urls = {name: fields[name] for name in fields if name.endswith("Url")}
+        assert urls == {
+            "statusUrl": path,
+            "eventsUrl": f"{path}/events",
+            "resultUrl": f"{path}/result",
+            "cancelUrl": f"{path}/cancel",
+        }
+    assert (await api.http.get(task["statusUrl"])).status_code == 200
+    assert (await api.http.post(task["cancelUrl"])).json()["status"] == "cancelled"
+    check_problem(await api.http.get(task["resultUrl"]), 409, "no-result")
 
 
 async def test_head_has_status_progress_and_version(api: Api) -> None:

@@ -95,7 +95,7 @@ async def list_tasks() -> TrioResponse:
         owner=request.args.get("owner"),
         limit=parse_limit(request, _LISTED_MAX),
     )
-    return json_response({"tasks": [task_fields(task) for task in found]})
+    return json_response({"tasks": [_describe(task) for task in found]})
 
 
 @tasks.get("/tasks/<task_id>")
@@ -177,16 +177,22 @@ async def claim_task() -> TrioResponse:
 def _answer(
     task: Task, status: int, *, lease: bool = False, raw_input: bytes | None = None, **headers: str
 ) -> TrioResponse:
-    fields = task_fields(task) | {
-        "cancelled": task.status is Status.CANCELLED,
-        "eventsUrl": f"/tasks/{task.id}/events",
-        "resultUrl": f"/tasks/{task.id}/result",
-    }
+    fields = _describe(task)
     if lease and task.lease:
         fields |= {"lease": task.lease, "lease_until": format_optional(task.lease_until)}
     if raw_input is not None:
         fields["input"] = msgspec.Raw(raw_input)
     return json_response(fields, status, task_headers(task) | headers)
+
+
+def _describe(task: Task) -> dict[str, Any]:
+    return task_fields(task) | {
+        "cancelled": task.status is Status.CANCELLED,
+        "statusUrl": f"/tasks/{task.id}",
+        "eventsUrl": f"/tasks/{task.id}/events",
+        "resultUrl": f"/tasks/{task.id}/result",
+        "cancelUrl": f"/tasks/{task.id}/cancel",
+    }
 
 
 def _parse_status(text: str | None) -> Status | None:
