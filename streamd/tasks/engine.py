@@ -283,6 +283,20 @@ class TaskEngine:
 
         return complete
 
+    def cancellation(self, message: str = "") -> Completion:
+        """Build the operation that cancels a task.
+
+        Args:
+            message: the task's last message; blank for the one of its kind.
+        """
+
+        def cancel(task: Task, now: datetime) -> Change:
+            known = self.kinds.get(task.kind)
+            said = known.cancellation_message if known is not None and not message.strip() else message
+            return operations.cancel(task, now, detail=said)
+
+        return cancel
+
     def present(self, task: Task, message: Message) -> tuple[Publication, ...]:
         """Build the events that publish a message, as the task's kind presents it.
 

@@ -7,7 +7,7 @@ import attrs
 
 from .messages import standard
 from .model import Message, Publication, Task
-from .operations import COMPLETED_MESSAGE
+from .operations import CANCELLED_MESSAGE, COMPLETED_MESSAGE
 from .progress import Progress
 
 Work = Callable[[Progress], Awaitable[Any]]
@@ -52,6 +52,7 @@ class Kind:
             ``tuning.tasks.max_input_bytes``.
         compress_results: store results compressed; None for ``tasks.compress_results``.
         completion_message: the last message of a completed task, unless its worker has one of its own.
+        cancellation_message: the last message of a task that is cancelled without a reason.
         present: builds the events that publish a change.
         event_types: the event types of the kind's streams, by the standard type that each replaces. Messages
             that ``present`` did not build have them too, so that clients receive no other types.
@@ -68,6 +69,7 @@ class Kind:
     max_input_bytes: int | None = None
     compress_results: bool | None = None
     completion_message: str = COMPLETED_MESSAGE
+    cancellation_message: str = CANCELLED_MESSAGE
     present: Present = standard
     event_types: Mapping[str, str] = attrs.field(factory=dict)
     ended: Ended | None = None

@@ -44,8 +44,10 @@ INTERNAL: Final = "internal"
 COMPLETED_MESSAGE: Final = "The task is complete"
 """The last message of a completed task whose kind and worker have none of their own."""
 
+CANCELLED_MESSAGE: Final = "The task was cancelled"
+"""The last message of a cancelled task whose kind and caller have none of their own."""
+
 _FAILED_MESSAGE: Final = "The task failed"
-_CANCELLED_MESSAGE: Final = "The task was cancelled"
 _STEP_FAILED_MESSAGE: Final = "The step failed"
 
 _WORKING_PERCENT_MAX: Final = 99.9  # 100 means completed, whatever the work reports before
@@ -206,7 +208,7 @@ def cancel(task: Task, now: datetime, *, detail: str = "") -> Change:
         InvalidTransition: the task has ended.
         InvalidField: the detail is invalid.
     """
-    error = TaskError(CANCELLED, default_blank(detail, "message", _CANCELLED_MESSAGE))
+    error = TaskError(CANCELLED, default_blank(detail, "message", CANCELLED_MESSAGE))
     return _end_with_error(task, now, TaskEvent.CANCEL, Cause.CANCELLED, error)
 
 

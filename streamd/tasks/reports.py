@@ -18,7 +18,7 @@ from .states import Status, StepStatus
 _CODE_CHARS_MAX = 64
 
 Completion = Callable[[Task, datetime], Change]
-"""Build the change that completes a task with the reported result."""
+"""Build the change that ends a task, such as one that completes it with the reported result."""
 
 
 class StepReport(Struct, forbid_unknown_fields=True):
@@ -79,7 +79,9 @@ class Report(Struct, forbid_unknown_fields=True):
             check_sentence(self.step.message or "", "step.message")
             check_sentence(self.step.error, "step.error")
 
-    def changes(self, task: Task, now: datetime, completion: Completion) -> Sequence[Change]:
+    def changes(
+        self, task: Task, now: datetime, completion: Completion, cancellation: Completion = operations.cancel
+    ) -> Sequence[Change]:
         """Build the changes that this report makes to a task: step, then update, then end.
 
         Each of them renews the lease; a report without any renews it alone. A task that was cancelled in the
@@ -89,6 +91,7 @@ class Report(Struct, forbid_unknown_fields=True):
             task: the task, held by the reporting worker or ended.
             now: steady time.
             completion: completes the task with the reported result.
+            cancellation: cancels the task with the reported message.
 
         Raises:
             InvalidField: a value is invalid.
@@ -130,7 +133,7 @@ class Report(Struct, forbid_unknown_fields=True):
             assert self.error is not None
             changes.append(operations.fail(latest(), now, code=self.error.code, detail=self.error.detail))
         elif self.status == "cancelled":
-            changes.append(operations.cancel(latest(), now, detail=message or ""))
+            changes.append(cancellation(latest(), now))
         return changes or [operations.renew_lease(task, until)]
 
     def _has_update(self, message: str | None) -> bool:

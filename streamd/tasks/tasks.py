@@ -219,14 +219,15 @@ class Tasks(TaskEngine):
 
         Args:
             task_id: the task.
-            message: the reason, which is the task's last message; blank for a sentence without one.
+            message: the reason, which is the task's last message; blank for the one of its kind.
 
         Raises:
             InvalidField: the message is too long, or has an invalid character.
             InvalidTransition: the task has ended.
             NotFound, Gone: as for :meth:`get`.
         """
-        return await self.perform(task_id, lambda task: [operations.cancel(task, self.now(), detail=message)])
+        cancel = self.cancellation(message)
+        return await self.perform(task_id, lambda task: [cancel(task, self.now())])
 
     async def complete(
         self, task_id: str, result: Any, *, message: str = "", lease: str | None = None
@@ -278,9 +279,10 @@ class Tasks(TaskEngine):
         """
         report.check()
         check_lease_seconds(report.lease_seconds, self.settings)
-        completion = self.completion(report.result, message=report.message or "")
+        said = report.message or ""
+        ends = self.completion(report.result, message=said), self.cancellation(said)
         return await self.perform(
-            task_id, lambda task: report.changes(task, self.now(), completion), lease=report.lease
+            task_id, lambda task: report.changes(task, self.now(), *ends), lease=report.lease
         )
 
     async def view(self, task_id: str) -> TaskView:

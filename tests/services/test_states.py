@@ -135,6 +135,22 @@ async def test_cancelling_needs_no_reason(service: ServiceTasks) -> None:
         assert last.data["message"] == last.data["error"] == service.routes.cancelled
 
 
+async def test_every_door_says_what_was_cancelled(service: ServiceTasks) -> None:
+    task_id = await service.pending()
+    answer = await service.call("POST", "/tasks/{id}/cancel", task_id)
+    assert answer.json()["message"] == service.routes.cancelled
+
+
+async def test_an_order_that_is_cancelled_without_a_reason_says_so(store: str, tmp_path: Path) -> None:
+    async with service_tasks(ORDERS, store, tmp_path) as service:
+        task_id = await service.pending()
+        await service.call("POST", ORDERS.cancel, task_id)
+        last = await service.last_message(task_id)
+        assert last.data["message"] == last.data["error"] == "The order was cancelled"
+        answer = await service.call("GET", str(ORDERS.status), task_id)
+        assert answer.json()["error"] == "The order was cancelled"
+
+
 async def test_an_invalid_reason_cancels_nothing(service: ServiceTasks) -> None:
     task_id = await service.pending()
     for request, status, code, field in INVALID_REASONS:

@@ -118,7 +118,7 @@ ORDERS: Final = ServiceRoutes(
     "/tasks/{id}/cancel",
     "/api/purchase-orders/po-{id}?merchantId=shop",
     "The order is complete",
-    "The task was cancelled",
+    "The order was cancelled",
 )
 """Purchase orders, whose status has a shape of its own."""
 

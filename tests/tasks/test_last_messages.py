@@ -36,7 +36,11 @@ async def rig(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[R
     kinds = [
         Kind(name="report", work=work, completion_message="The report is complete"),
         Kind(name="plain", work=work),
-        Kind(name="import", completion_message="The import is complete"),
+        Kind(
+            name="import",
+            completion_message="The import is complete",
+            cancellation_message="The import was cancelled",
+        ),
     ]
     with structlog.testing.capture_logs():
         async with STORES[request.param](tmp_path) as store:
@@ -86,7 +90,8 @@ async def test_work_here(rig: Rig, kind: str, input: str, sentence: str) -> None
         ({"status": "completed", "message": "2817 rows are in"}, "2817 rows are in"),
         ({"status": "failed", "error": ReportedFailure("the disk is full")}, "the disk is full"),
         ({"status": "failed", "error": ReportedFailure("")}, "The task failed"),
-        ({"status": "cancelled"}, "The task was cancelled"),
+        ({"status": "cancelled"}, "The import was cancelled"),
+        ({"status": "cancelled", "message": " "}, "The import was cancelled"),
         ({"status": "cancelled", "message": "my host goes down"}, "my host goes down"),
     ],
 )
@@ -98,10 +103,18 @@ async def test_work_elsewhere(rig: Rig, report: dict[str, Any], sentence: str) -
 
 
 @pytest.mark.parametrize(
-    ("reason", "sentence"), [("not wanted any more", "not wanted any more"), ("", "The task was cancelled")]
+    ("kind", "reason", "sentence"),
+    [
+        ("import", "not wanted any more", "not wanted any more"),
+        ("import", "", "The import was cancelled"),
+        ("import", " ", "The import was cancelled"),
+        ("unknown", "", "The task was cancelled"),
+    ],
 )
-async def test_a_cancelled_task_has_the_reason_of_its_caller(rig: Rig, reason: str, sentence: str) -> None:
-    await rig.tasks.create("unknown", id="t", message="waiting")
+async def test_a_cancelled_task_has_the_reason_of_its_caller(
+    rig: Rig, kind: str, reason: str, sentence: str
+) -> None:
+    await rig.tasks.create(kind, id="t", message="waiting")
     await rig.tasks.cancel("t", message=reason)
     assert await last_message(rig, "t") == sentence
 

@@ -96,7 +96,6 @@ def make_blueprint(streamd: Streamd, settings: BrandMonitorSettings, group: Grou
             model=CancelledAnalysis,
             answer=describe,
             headers=False,
-            message="The analysis was cancelled",
         ),
     )
 

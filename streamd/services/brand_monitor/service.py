@@ -38,6 +38,7 @@ def make(streamd: Streamd, settings: BrandMonitorSettings) -> Service:
         timeout_seconds=settings.timeout_seconds,
         max_input_bytes=settings.max_body_bytes,
         completion_message="The analysis is complete",
+        cancellation_message="The analysis was cancelled",
         present=present,
         event_types=EVENT_TYPES,
         private=True,

@@ -76,6 +76,7 @@ def make(streamd: Streamd, settings: PurchaseOrderSettings) -> Service:
         work=partial(process_order, tools),
         timeout_seconds=settings.timeout_seconds,
         completion_message="The order is complete",
+        cancellation_message="The order was cancelled",
         present=present,
         ended=partial(_end_order, store),
         private=True,

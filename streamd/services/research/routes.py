@@ -79,7 +79,9 @@ def make_blueprint(streamd: Streamd, settings: ResearchSettings, areas: Mapping[
         ),
         result=ResultRoute(model=ResearchResult),
         cancel=CancelRoute(
-            model=ResearchSession, answer=answer, headers=False, message="The session was cancelled"
+            model=ResearchSession,
+            answer=answer,
+            headers=False,
         ),
     )
     return blueprint

@@ -31,6 +31,7 @@ def make(streamd: Streamd, settings: ResearchSettings) -> Service:
         max_kept=settings.max_sessions,
         compress_results=settings.compress_results,
         completion_message="The research is complete",
+        cancellation_message="The session was cancelled",
         present=present,
         private=True,
     )

@@ -91,7 +91,6 @@ def make_blueprint(streamd: Streamd, settings: StrategySettings) -> Blueprint:
             model=StrategyStatus,
             answer=describe,
             headers=False,
-            message="The strategy was cancelled",
         ),
     )
     return blueprint

@@ -23,6 +23,7 @@ def make(streamd: Streamd, settings: StrategySettings) -> Service:
         work=job,
         timeout_seconds=settings.timeout_seconds,
         completion_message="The strategy is complete",
+        cancellation_message="The strategy was cancelled",
         private=True,
     )
     return Service(make_blueprint(streamd, settings), [kind])
