@@ -36,6 +36,7 @@ class Step:
         progress: 0 to 100; never falls.
         message: the newest message, a sentence for people.
         error: the reason for a failure, a sentence for people.
+        started_version: version of the task with which the step started; 0 before, and in files of 0.1.0.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Step:
     progress: float = 0.0
     message: str = ""
     error: str = ""
+    started_version: int = attrs.field(default=0, eq=False)  # orders the steps that run, no state of this one
 
 
 @attrs.frozen

@@ -16,7 +16,7 @@ from ..characters import TextKind, check_text
 from ..errors import InvalidField, InvalidTransition
 from .messages import COMPLETE, EDUCATIONAL, ERROR, PROGRESS, RESERVED_FIELDS, STATUS, as_percent, message_of
 from .model import Cause, Change, Step, StepPlan, Task, TaskError
-from .sentences import check_sentence, check_streamed, default_blank
+from .sentences import check_sentence, check_streamed, default_blank, fit
 from .states import (
     STEP_ENDS,
     STEP_EVENT_AT_END,
@@ -50,6 +50,12 @@ CANCELLED_MESSAGE: Final = "The task was cancelled"
 _FAILED_MESSAGE: Final = "The task failed"
 _STEP_FAILED_MESSAGE: Final = "The step failed"
 
+_STEP_MESSAGES: Final = {
+    StepStatus.RUNNING: "is running",
+    StepStatus.COMPLETED: "is complete",
+    StepStatus.SKIPPED: "was skipped",
+    StepStatus.FAILED: "failed",
+}
 _WORKING_PERCENT_MAX: Final = 99.9  # 100 means completed, whatever the work reports before
 _STEPS_PERCENT_MAX: Final = 99.0  # of steps alone: more of them may still be added
 _WEIGHT_MAX: Final = 1_000_000  # keeps the sum of weights far from the limits of a float
@@ -234,6 +240,7 @@ def start_step(
         step,
         status=next_step_status(name, step.status, StepEvent.START),
         message=check_sentence(message, "message"),
+        started_version=task.version + 1,
     )
     steps = task.steps if known else (*task.steps, step)
     return _with_step(attrs.evolve(task, steps=steps, step=name), now, step, Cause.STEP_STARTED)
@@ -383,20 +390,50 @@ def _with_step(
     """Replace one step of a task, and roll the task's progress up from all of them."""
     fields = _copy_fields(fields)
     steps = tuple(step if known.name == step.name else known for known in task.steps)
+    current = _current_step(task, steps)
+    said = _step_message(step)
+    if current is None or current.name == step.name:
+        task_message = said
+    else:  # a parallel step is the current one; the task's message is about it, or about the whole task
+        task_message = task.message if current.name == task.step else _step_message(current)
     changed = _next_version(
         task,
         now,
+        step=task.step if current is None else current.name,
         steps=steps,
         progress=max(task.progress, roll_up(steps)),
-        message=step.error or step.message or task.message,
+        message=task_message,
         details={**task.details, **fields} if fields else task.details,
     )
-    shown: dict[str, Any] = {"step_status": step.status.value, "step_progress": as_percent(step.progress)}
+    shown: dict[str, Any] = {
+        "message": said,
+        "step_status": step.status.value,
+        "step_progress": as_percent(step.progress),
+    }
     if step.error:
         shown["step_error"] = step.error
     # The message is about this step, even if the task's current step is a parallel one.
     message = message_of(changed, PROGRESS, cause, shown | fields, (step,), step=step.name)
     return Change(task=changed, message=message)
+
+
+def _current_step(task: Task, steps: Sequence[Step]) -> Step | None:
+    """Return the current step; None if the work has named something else, or nothing.
+
+    The current step is the one that reported last. Once it has ended, it is the most recently started step
+    that still runs; without one, it stays.
+    """
+    current = next((step for step in steps if step.name == task.step), None)
+    if current is None or not current.status.ended:
+        return current
+    running = [step for step in steps if step.status is StepStatus.RUNNING]
+    return max(running, key=lambda step: step.started_version, default=current)
+
+
+def _step_message(step: Step) -> str:
+    """Return the sentence about a step: its error, its message, or else its status."""
+    own = step.error or step.message
+    return own if own.strip() else fit(f"The step {step.name} {_STEP_MESSAGES[step.status]}")
 
 
 def _copy_fields(fields: Mapping[str, Any] | None) -> dict[str, Any]:

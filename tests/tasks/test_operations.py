@@ -85,6 +85,71 @@ def test_the_number_of_a_step_is_its_place_in_the_list() -> None:
     assert position(message(change)) == (3, "c", 3)
 
 
+def test_the_current_step_is_the_latest_that_still_runs() -> None:
+    task = running(StepPlan("a"), StepPlan("b"), StepPlan("c"))
+    for name in "cab":  # not in the order of the plan
+        task = operations.start_step(task, NOON, name, message=f"{name} starts").task
+    seen = []
+    for name in "acb":
+        change = operations.end_step(task, NOON, name, StepStatus.COMPLETED)
+        task = change.task
+        seen.append((said(change), (task.step, task.message)))
+    assert seen == [
+        (("a", "a starts"), ("b", "b starts")),
+        (("c", "c starts"), ("b", "b starts")),
+        (("b", "b starts"), ("b", "b starts")),
+    ]
+    assert said(operations.cancel(task, NOON, detail="enough")) == ("b", "enough")
+
+
+def test_after_the_current_step_the_one_before_it_is_current_again() -> None:
+    task = running(StepPlan("a"), StepPlan("b"), StepPlan("c"))
+    for name in "cab":
+        task = operations.start_step(task, NOON, name, message=f"{name} starts").task
+    change = operations.end_step(task, NOON, "b", StepStatus.FAILED, error="b is away")
+    assert said(change) == ("b", "b is away")
+    assert (change.task.step, change.task.message) == ("a", "a starts")
+    end = operations.cancel(change.task, NOON, detail="enough")
+    assert said(end) == ("a", "enough")
+    task = operations.update_step(change.task, NOON, "c", progress=1).task
+    assert (task.step, task.message) == ("c", "c starts")
+
+
+def test_a_message_of_a_step_is_about_that_step() -> None:
+    task = operations.start_step(running(), NOON, "a", message="reading a").task
+    change = operations.start_step(task, NOON, "b")
+    assert said(change) == ("b", "The step b is running")
+    change = operations.update_step(change.task, NOON, "b", progress=5)
+    assert said(change) == ("b", "The step b is running")
+    assert (
+        said(operations.end_step(change.task, NOON, "b", StepStatus.COMPLETED))[1] == "The step b is complete"
+    )
+    assert (
+        said(operations.end_step(change.task, NOON, "b", StepStatus.SKIPPED))[1] == "The step b was skipped"
+    )
+    assert said(operations.end_step(change.task, NOON, "b", StepStatus.FAILED))[1] == "The step failed"
+    assert said(operations.start_step(change.task, NOON, "x" * 2000))[1] == f"The step {'x' * 1991}"
+
+
+def test_a_message_about_the_task_stays_while_a_parallel_step_ends() -> None:
+    task = operations.start_step(with_running_step(), NOON, "b").task
+    task = operations.update(task, NOON, message="half of the rows").task
+    change = operations.end_step(task, NOON, "a", StepStatus.COMPLETED)
+    assert said(change) == ("a", "The step a is complete")
+    assert (change.task.step, change.task.message) == ("b", "half of the rows")
+
+
+def test_a_name_that_is_no_step_stays_when_a_step_ends() -> None:
+    task = operations.update(with_running_step(), NOON, step="tidying").task
+    task = operations.end_step(task, NOON, "a", StepStatus.COMPLETED).task
+    assert task.step == "tidying"
+
+
+def said(change: Change) -> tuple[str, str]:
+    data = message(change).data
+    return data["step_name"], data["message"]
+
+
 def position(message: Message) -> tuple[Any, ...]:
     return tuple(message.data[name] for name in ("step", "step_name", "steps"))
 

@@ -119,7 +119,7 @@ class SessionRun:
 
     async def _run_step(self, dataset: Dataset, slots: trio.Semaphore) -> None:
         try:
-            async with self._progress.step(dataset.name) as step:
+            async with self._progress.step(dataset.name, message=f"looking for {dataset.title}") as step:
                 try:
                     await self._fetch(dataset, step)
                 except SourceFailed as failed:
@@ -172,7 +172,7 @@ class SessionRun:
             "time": format_time(self._progress.now()),
             "data": data,
         }
-        await report("found")
+        await report(f"found {dataset.title}")
 
     def _restart_stall_timeout(self) -> None:
         self._stall_scope.deadline = trio.current_time() + self._settings.stall_seconds

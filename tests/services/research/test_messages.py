@@ -103,3 +103,34 @@ async def test_errors_name_the_session(rig: Server) -> None:
         unknown = await client.request(method, f"/research/stream/nobody/{what}")
         check_problem(unknown, 404, "not-found", "researchSessionId")
         assert unknown.json()["detail"] == "there is no session 'nobody'"
+
+
+async def test_each_message_of_a_step_is_about_its_dataset(rig: Server) -> None:
+    session = await start(*rig, areaId="partly")
+    await session.follow()
+    events = await read_to_end(session.server.url, session.urls["eventsUrl"], last_event_id="earliest")
+    said: dict[str, list[str]] = {"closed": [], "known": [], "bug": []}
+    for message in events:
+        if "step_status" in message.data:
+            said[message.data["step_name"]].append(message.data["message"])
+    assert said["closed"][0] == "looking for closed"
+    assert said["closed"][-1] == "the register is closed today"
+    assert said["known"][0] == "looking for known"
+    assert said["known"][-2:] == ["found known", "found known"]
+    assert said["bug"][0] == "looking for bug"
+    assert said["bug"][-1] == "something went wrong in its source"
+
+
+async def test_the_last_message_of_a_cancelled_session_is_about_a_dataset_that_ran(rig: Server) -> None:
+    new_gate("cut-off")
+    session = await start(*rig, areaId="gated", companyId="cut-off")
+    await BEGUN["cut-off"].wait()
+    async with open_stream(session.server.url, path=session.urls["eventsUrl"]) as reader:
+        while (await next_message(reader)).data["steps"][0]["status"] != "completed":
+            pass
+    status = await session.status()
+    assert (status["step_name"], status["message"]) == ("gate", "at the gate")
+    await session.client.post(f"/research/stream/{session.id}/cancel")
+    last = (await session.follow())[-1].data
+    assert (last["step"], last["step_name"]) == (2, "gate")
+    assert [step["status"] for step in last["steps"]] == ["completed", "failed"]
