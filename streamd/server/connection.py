@@ -14,16 +14,22 @@ A connection is in one of these states; the attributes that encode each are in p
         |  request-head timeout, shutdown     |
         v                                     v
     CLOSING (output open): flush, close_notify, FIN
-        |
-        v
-    CLOSED (output closed)  <-------------- abort() in any state: RST, unsent bytes are dropped
+        |                                     |
+        |                                     v
+        |          LINGERING (output closed, finite deadline): discard input, RFC 9112 section 9.6
+        |                                     |  end of input, linger timeout, shutdown
+        v                                     v
+    CLOSED (socket closed)  <-------------- abort() in any state: RST, unsent bytes are dropped
 
 Coupling rules:
 
-- The scope's deadline is finite exactly while the connection is IDLE. The first byte of a request only
-  moves it nearer (request-head timeout), so that a trickling client (slowloris) cannot extend it.
-- Output, wires and socket close in this order and without a checkpoint between them: the kernel reuses the
-  descriptor, and a wire that still wrote to it would write to another client.
+- The scope's deadline is finite exactly while the connection is IDLE or LINGERING. The first byte of a
+  request only moves it nearer (request-head timeout), so that a trickling client (slowloris) cannot extend
+  it. While LINGERING nothing moves it but the end of the input.
+- Output, wires and socket close in this order, the first two without a checkpoint between them: the kernel
+  reuses the descriptor, and a wire that still wrote to it would write to another client.
+- A connection that the protocol ends while it may still receive bytes lingers: closing a socket with unread
+  bytes resets it, and a reset destroys the answer that the client has not read yet.
 - HTTP/1.1 may become HTTP/2 while its first request is processed, and never the other way.
 - On HTTP/1.1 at most one wire is leased; on HTTP/2 one a stream, kept by the protocol.
 """
@@ -62,6 +68,7 @@ from .wires import SocketWire, WebSocketWire
 _log = structlog.get_logger(__name__)
 
 _LINGER_ZERO: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: close() drops unsent bytes (RST)
+_LINGER_SECONDS: Final = 2.0  # for the client to read the answer and to close; more would only hold files
 _RECEIVE_BYTES: Final = 65_536
 _HTTP2_STREAM_BUFFER_BYTES: Final = 65_536  # an HTTP/2 stream's initial window: less would only delay it
 _CHUNK: Final = attrgetter("chunk")
@@ -148,10 +155,11 @@ class ServerConnection(trio.abc.AsyncResource):
         data = await read()
         await self._server.limiter.turn()
         while data:
-            await self._process(data)
-            self._expect_head()
+            if not self._output.closed:
+                await self._process(data)
+                self._expect_head()
             data = await read()
-        self.set_idle(False)
+        self._scope.deadline = inf
         await self._server.limiter.turn()
         await self._process(b"")
         self._revoke()
@@ -190,7 +198,7 @@ class ServerConnection(trio.abc.AsyncResource):
 
         Where the socket is closed already, only cancels them. Never blocks.
         """
-        if not self._output.closed:
+        if self._sock.fileno() >= 0:
             self._output.close()
             self._revoke()
             with suppress(OSError):
@@ -200,6 +208,12 @@ class ServerConnection(trio.abc.AsyncResource):
 
     def _close(self) -> None:
         """Close the socket gracefully; the kernel still sends the bytes that it has taken."""
+        self._close_output()
+        if self._sock.fileno() >= 0:
+            self._close_socket()
+
+    def _close_output(self) -> None:
+        """Tell the client that no more is sent; does nothing the second time."""
         if self._output.closed:
             return
         if self._tls is not None:
@@ -208,7 +222,6 @@ class ServerConnection(trio.abc.AsyncResource):
         self._revoke()
         with suppress(OSError):
             self._sock.shutdown(socket.SHUT_WR)
-        self._close_socket()
 
     def _close_socket(self) -> None:
         trio.lowlevel.notify_closing(self._sock)  # wakes the trio tasks that wait for it
@@ -230,6 +243,8 @@ class ServerConnection(trio.abc.AsyncResource):
 
     def set_idle(self, idle: bool) -> None:
         """Start the keep-alive timeout, or stop it while a request is in progress."""
+        if self._output.closed:
+            return
         self._head_begun = False
         self._scope.deadline = inf
         if idle:
@@ -301,11 +316,16 @@ class ServerConnection(trio.abc.AsyncResource):
         await self._notify_disconnect()
 
     async def finish(self) -> None:
-        """Close the connection after all that was written has been sent."""
+        """Close the connection after all that was written has been sent, and the client had time to read it.
+
+        :meth:`run` closes the socket when the client closes its end, and after 2 s at the latest.
+        """
         if not self._output.free:
             with suppress(trio.ClosedResourceError):
                 await self._output.send(b"")  # returns when the queued bytes have been sent
-        self._close()
+        if not self._output.closed:
+            self._close_output()
+            self._scope.deadline = trio.current_time() + _LINGER_SECONDS
         await self._notify_disconnect()
 
     async def _notify_disconnect(self) -> None:

@@ -12,6 +12,8 @@ nine positional arguments           every connection: see :func:`protocol_argume
 ``H11Protocol.can_read``            pipelining, and noticing a client that leaves during an answer
 ``H11Protocol._create_stream``,     WebSocket extensions are negotiated again (91 kB a connection), and
 ``H2Protocol._create_stream``       messages are inflated before their size is checked
+``H11WSConnection``,                a WebSocket handshake that is refused: bytes behind it would be answered a
+``stream_send``                     second time, and the connection would stay open
 ``H2…`` exceptions of ``h11``       HTTP/2 by prior knowledge, ``Upgrade: h2c``
 ``H2Protocol.stream_buffers``       HTTP/2 back-pressure: see :mod:`.stream_buffer`, which has the methods of
                                     Hypercorn's ``StreamBuffer``
@@ -36,9 +38,15 @@ from h2.events import RequestReceived
 from h2.exceptions import ProtocolError
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
+from hypercorn.protocol.events import EndBody, Response
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.h2 import H2Protocol
-from hypercorn.protocol.h11 import H2CProtocolRequiredError, H2ProtocolAssumedError, H11Protocol
+from hypercorn.protocol.h11 import (
+    H2CProtocolRequiredError,
+    H2ProtocolAssumedError,
+    H11Protocol,
+    H11WSConnection,
+)
 from hypercorn.protocol.http_stream import ASGIHTTPState, HTTPStream
 from hypercorn.protocol.ws_stream import WSStream
 from hypercorn.trio.lifespan import Lifespan
@@ -202,6 +210,59 @@ class HTTP1Protocol(H11Protocol):
                 http_version=request.http_version,
             )
         await super()._create_stream(request)
+        if isinstance(self.stream, WSStream) and isinstance(self.connection, H11WSConnection):
+            self.connection = _WebSocketInput(self.connection)  # no checkpoint yet: it is not answered
+
+    async def stream_send(self, event: StreamEvent) -> None:
+        """Send a part of a response; the connection ends with the refusal of a WebSocket handshake.
+
+        A client may have sent frames behind its handshake, so that the connection cannot be reused.
+        """
+        if not isinstance(self.stream, WSStream):
+            await super().stream_send(event)
+            return
+        accepted = self.stream.handshake.accepted
+        if isinstance(event, Response):
+            if isinstance(self.connection, _WebSocketInput):
+                self.connection.accepted = accepted
+            if not accepted:
+                event = Response(event.stream_id, _with_close(event.headers), event.status_code)
+        await super().stream_send(event)
+        if isinstance(event, Response):
+            await self.can_read.set()
+        elif isinstance(event, EndBody) and not accepted:
+            await self.send(Closed())
+
+
+class _WebSocketInput(H11WSConnection):
+    """The client's bytes behind a WebSocket handshake.
+
+    They are held until the handshake is answered (RFC 6455 section 4.1), and discarded where it is refused.
+
+    Args:
+        upgraded: replaced by this one.
+
+    Attributes:
+        accepted: None until the handshake is answered.
+    """
+
+    def __init__(self, upgraded: H11WSConnection) -> None:
+        self.buffer = upgraded.buffer
+        self.h11_connection = upgraded.h11_connection
+        self.accepted: bool | None = None
+
+    def next_event(self) -> Any:
+        """Return the bytes received so far, PAUSED until the handshake is answered, or NEED_DATA."""
+        if self.buffer and self.accepted is None:
+            return h11.PAUSED
+        if not self.accepted:
+            self.buffer.clear()
+        return super().next_event()
+
+
+def _with_close(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Replace the Connection header of a response by ``close``."""
+    return [*(header for header in headers if header[0].lower() != b"connection"), (b"connection", b"close")]
 
 
 # --- streams --------------------------------------------------------------------------------------
@@ -333,6 +394,13 @@ class HTTP2Protocol(H2Protocol):
         if any(name == _EXTENSIONS for name, _ in request.headers):
             request.headers = [header for header in request.headers if header[0] != _EXTENSIONS]
         await super()._create_stream(request)
+
+    async def stream_send(self, event: StreamEvent) -> None:
+        """Send a part of a response; a stream ends with the refusal of its WebSocket handshake."""
+        await super().stream_send(event)
+        stream = self.streams.get(event.stream_id)
+        if isinstance(event, EndBody) and isinstance(stream, WSStream) and not stream.handshake.accepted:
+            await self._close_stream(event.stream_id)
 
     async def _close_stream(self, stream_id: int) -> None:
         self._revoke_wire(stream_id)

@@ -16,6 +16,7 @@ class ManualHTTP2Client:
     Attributes:
         received: body bytes, by stream id.
         reset: ids of streams that the server has reset.
+        ended: ids of streams whose answer is complete.
         replenished: ids of streams whose windows are opened again as bytes arrive; the others keep to the
             initial window.
     """
@@ -26,6 +27,7 @@ class ManualHTTP2Client:
         self.http.initiate_connection()
         self.received: dict[int, bytes] = {}
         self.reset: set[int] = set()
+        self.ended: set[int] = set()
         self.replenished: set[int] = set()
 
     async def get(self, path: str) -> int:
@@ -74,4 +76,7 @@ class ManualHTTP2Client:
             elif isinstance(event, h2.events.StreamReset):
                 assert event.stream_id is not None
                 self.reset.add(event.stream_id)
+            elif isinstance(event, h2.events.StreamEnded):
+                assert event.stream_id is not None
+                self.ended.add(event.stream_id)
         await self.stream.send_all(self.http.data_to_send())
