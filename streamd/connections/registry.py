@@ -20,14 +20,13 @@ from ..errors import (
 )
 from ..events import Control, UnloggedEvent
 from ..hub import SendQueue
-from ..logs import LimitedLog
 from ..metrics import Metrics
 from .connection import CloseReason, Connection, Identity
 from .group import Group
 from .resume import ResumeSecrets
 from .settings import ConnectionSettings
 
-_log = LimitedLog(structlog.get_logger(__name__))
+_log = structlog.get_logger(__name__)
 MAX_CLIENT_ID_CHARS: Final = 128
 """Longest client id; enough for a UUID with a prefix, and short in every list of connections."""
 REPLACED_RETRY_MS: Final = 86_400_000
@@ -199,7 +198,8 @@ class Registry:
     @staticmethod
     def _log_of(connection: Connection) -> Callable[..., None]:
         """Return the function that logs a connection's start and end: a poll is one of many of its client."""
-        return _log.debug if connection.transport == "poll" else _log.info
+        write: Callable[..., None] = _log.debug if connection.transport == "poll" else _log.info
+        return write
 
     # --- operations ---------------------------------------------------------------------------
 

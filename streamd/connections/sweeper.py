@@ -8,7 +8,6 @@ import trio
 
 from ..events import Control, ControlName, CursorMove
 from ..events.control import heartbeat
-from ..logs import LimitedLog
 from ..metrics import Metrics
 from .connection import STALE, CloseReason, Connection, GroupAccount
 from .health import Health
@@ -16,7 +15,7 @@ from .registry import Registry
 from .settings import ConnectionSettings
 from .turns import visit_in_turns
 
-_log = LimitedLog(structlog.get_logger(__name__))
+_log = structlog.get_logger(__name__)
 
 
 async def sweep_connections(registry: Registry, settings: ConnectionSettings, metrics: Metrics) -> NoReturn:

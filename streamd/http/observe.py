@@ -10,12 +10,11 @@ from quart.wrappers import Response, Websocket
 
 from ..errors import Forbidden
 from ..idempotency import IDEMPOTENCY_KEY
-from ..logs import LimitedLog
 from ..metrics import Metrics
 from .requests import LAST_EVENT_ID, RESUME_SECRET
 from .responses import EventStream
 
-_log = LimitedLog(structlog.get_logger(__name__))
+_log = structlog.get_logger(__name__)
 UNKNOWN_ROUTE = "unknown"
 _UNLOGGED_ROUTES: Final = frozenset({"/health/live", "/health/ready", "/metrics"})
 _METHOD_CHARS: Final = 20  # a method is any token that the client chooses

@@ -4,7 +4,7 @@
 ``levels``    levels by area, such as ``connections=debug,*=info``; the areas
 ``settings``  the section ``[logging]``
 ``configure`` sends all lines to standard error, for a console or as JSON
-``limited``   lines that clients cause: bounded per second, with a count of the suppressed ones
+``limited``   the bound on lines of one kind per second, and the count of those it suppresses
 ============  ===================================================================================
 
 An area is a package of streamd; its name is the beginning of its loggers' names. May import
@@ -12,7 +12,7 @@ An area is a package of streamd; its name is the beginning of its loggers' names
 """
 
 from .configure import configure_logging
-from .limited import LimitedLog, report_suppressed_lines
+from .limited import report_suppressed_lines
 from .settings import LoggingSettings
 
-__all__ = ["LimitedLog", "LoggingSettings", "configure_logging", "report_suppressed_lines"]
+__all__ = ["LoggingSettings", "configure_logging", "report_suppressed_lines"]

@@ -10,7 +10,7 @@ import structlog
 
 from ..characters import escape_invalid
 from .levels import EVERYWHERE, LIBRARIES, PACKAGES, debugged_areas, parse_levels
-from .limited import LimitedLog
+from .limited import line_limit
 from .settings import LoggingSettings
 
 _ROOT: Final = __name__.partition(".")[0]
@@ -27,7 +27,7 @@ def configure_logging(settings: LoggingSettings, environ: Mapping[str, str] = _N
         environ: the environment; ``DEBUG=sse:*`` sets connections and transports to ``debug``.
     """
     _set_levels(settings, environ)
-    LimitedLog.max_lines_per_second = settings.max_lines_per_second
+    line_limit.max_lines_per_second = settings.max_lines_per_second
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -47,6 +47,7 @@ def configure_logging(settings: LoggingSettings, environ: Mapping[str, str] = _N
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
+            line_limit.process,
             *shared,
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
@@ -55,6 +56,7 @@ def configure_logging(settings: LoggingSettings, environ: Mapping[str, str] = _N
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(line_limit.filter)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

@@ -1,79 +1,87 @@
-"""Log lines that clients cause: bounded per second, so that a flood of requests is no flood of lines."""
+"""The bound on log lines per second, so that a flood of requests or errors is no flood of lines.
 
+Clients can cause nearly every line, directly or by their tasks, so that all lines are bounded, those of
+libraries too. A *kind* of line is its logger and its event; for a library, the function that writes it,
+because its text may contain a client's.
+"""
+
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, ClassVar, Final, NoReturn
-from weakref import WeakSet
+from typing import Any, Final, NoReturn
 
+import structlog
 import trio
 
 _WINDOW_SECONDS: Final = 1.0
+_REPORT: Final = "lines_suppressed"
 
 
-class LimitedLog:
-    """A logger that writes a bounded number of lines of each event per second.
+class LineLimit:
+    """A bound on the lines of each kind per second, as a structlog processor and as a filter of a handler.
 
-    The number of suppressed lines is written by :func:`report_suppressed_lines`.
+    The number of suppressed lines is written by :meth:`report`.
 
     Args:
-        logger: a structlog logger, which writes the lines.
         clock: a monotonic clock (s).
 
     Attributes:
-        max_lines_per_second: maximum number of lines of one event per second (count), for all instances; set
-            by :func:`~streamd.logs.configure_logging`.
+        max_lines_per_second: maximum number of lines of one kind per second (count).
     """
 
-    max_lines_per_second: ClassVar[int] = 100
-    _all: ClassVar["WeakSet[LimitedLog]"] = WeakSet()
-
-    def __init__(self, logger: Any, clock: Callable[[], float] = time.monotonic) -> None:
-        self._logger = logger
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.max_lines_per_second = 100
         self._clock = clock
         self._window_ends = 0.0
-        self._lines: Counter[str] = Counter()
-        self._suppressed: Counter[tuple[str, str]] = Counter()  # by level and event
-        self._all.add(self)
+        self._lines: Counter[tuple[str, str]] = Counter()  # by logger and event
+        self._suppressed: Counter[tuple[str, int, str]] = Counter()  # by logger, level and event
 
-    def debug(self, event: str, **fields: Any) -> None:
-        """Write a line at level debug, unless the bound is reached."""
-        self._write("debug", event, fields)
-
-    def info(self, event: str, **fields: Any) -> None:
-        """Write a line at level info, unless the bound is reached."""
-        self._write("info", event, fields)
-
-    def warning(self, event: str, **fields: Any) -> None:
-        """Write a line at level warning, unless the bound is reached."""
-        self._write("warning", event, fields)
-
-    def _write(self, level: str, event: str, fields: dict[str, Any]) -> None:
+    def admits(self, logger: str, level: int, event: str) -> bool:
+        """Count a line, and return True unless the bound is reached."""
+        if event == _REPORT:
+            return True
         now = self._clock()
         if now >= self._window_ends:
             self._window_ends = now + _WINDOW_SECONDS
             self._lines.clear()
-        if self._lines[event] >= self.max_lines_per_second:
-            self._suppressed[level, event] += 1
-        else:
-            self._lines[event] += 1
-            getattr(self._logger, level)(event, **fields)
+        kind = (logger, event)
+        if self._lines[kind] >= self.max_lines_per_second:
+            self._suppressed[logger, level, event] += 1
+            return False
+        self._lines[kind] += 1
+        return True
+
+    def process(self, logger: Any, method: str, fields: structlog.typing.EventDict) -> Any:
+        """Drop a line above the bound: a processor of structlog, for loggers of the standard library.
+
+        Raises:
+            structlog.DropEvent: the bound is reached.
+        """
+        level = logging.getLevelNamesMapping()["ERROR" if method == "exception" else method.upper()]
+        if not self.admits(logger.name, level, str(fields.get("event"))):
+            raise structlog.DropEvent
+        return fields
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Drop a library's line above the bound: a filter of a handler; lines of structlog pass."""
+        if isinstance(record.msg, dict):
+            return True
+        return self.admits(record.name, record.levelno, f"{record.module}.{record.funcName}")
 
     def report(self) -> None:
-        """Write the number of lines suppressed since the last report: a line for each event, at its level."""
+        """Write the number of lines suppressed since the last report: a line for each kind, at its level."""
         suppressed, self._suppressed = self._suppressed, Counter()
-        for (level, event), count in suppressed.items():
-            getattr(self._logger, level)("lines_suppressed", suppressed=event, count=count)
+        for (logger, level, event), count in suppressed.items():
+            structlog.get_logger(logger).log(level, _REPORT, suppressed=event, count=count)
 
-    @classmethod
-    def report_all(cls) -> None:
-        """Call :meth:`report` of every instance."""
-        for limited in list(cls._all):
-            limited.report()
+
+line_limit: Final = LineLimit()
+"""The bound on the log of this process, installed by :func:`~streamd.logs.configure_logging`."""
 
 
 async def report_suppressed_lines() -> NoReturn:
-    """Report the suppressed lines of all limited logs every second, until cancelled."""
+    """Report the suppressed lines every second, until cancelled."""
     while True:
         await trio.sleep(_WINDOW_SECONDS)
-        LimitedLog.report_all()
+        line_limit.report()

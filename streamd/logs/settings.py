@@ -30,7 +30,7 @@ class LoggingSettings:
     )
     max_lines_per_second: int = tuning(
         100,
-        "Maximum number of lines of one kind per second about requests, connections and tasks (count). "
+        "Maximum number of lines of one kind per second (count). "
         "Further ones are suppressed, and counted in a line of their own.",
         positive,
         reload=True,

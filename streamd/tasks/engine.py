@@ -18,7 +18,6 @@ from ..errors import InvalidField, LeaseLost, ShuttingDown
 from ..events import EventSettings
 from ..hub import Hub
 from ..idempotency import IdempotencyKey
-from ..logs import LimitedLog
 from ..unreadable import DAMAGE
 from . import operations
 from .checks import check_kind, check_lease_seconds, check_size, encode_json
@@ -34,7 +33,6 @@ from .states import Status
 from .store.port import Bounds, ClaimedTask, TaskStore
 
 _log = structlog.get_logger(__name__)
-_failures: Final = LimitedLog(_log)
 
 
 class TaskEngine:
@@ -377,7 +375,7 @@ def _log_failure(task: Task) -> None:
     """Log a task that has failed: ``task_stalled`` if its worker was lost, else ``task_failed``."""
     assert task.error is not None
     event = "task_stalled" if task.error.code == operations.STALLED else "task_failed"
-    _failures.warning(
+    _log.warning(
         event,
         task=task.id,
         kind=task.kind,

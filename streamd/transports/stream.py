@@ -32,10 +32,8 @@ from ..hub import (
     Wire,
     observe_delivery,
 )
-from ..logs import LimitedLog
 
 _log = structlog.get_logger(__name__)
-_debug: Final = LimitedLog(_log)
 CLOSING_TIMEOUT_SECONDS: Final = 60
 """Time for the closing notice; a shorter write timeout of the server aborts the connection before that."""
 PEER_GONE = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
@@ -189,7 +187,7 @@ async def run_stream(
     """
     try:
         with connection.stream_scope:
-            _debug.debug("stream_started", connection=connection.id, after=connection.cursor)
+            _log.debug("stream_started", connection=connection.id, after=connection.cursor)
             await connection.write(wire, Batch([greeting, *opening()]))
             del greeting, opening  # the stream may last for hours: do not keep them in memory
             source.write_through(wire, connection.sent)
@@ -217,7 +215,7 @@ async def _send_closing(connection: Connection, wire: Wire) -> None:
     """Write the ``closing`` frame, if there is one and the client is still there."""
     if connection.closing is None or connection.is_disconnected:
         return
-    _debug.debug("closing_sent", connection=connection.id, reason=connection.end_reason)
+    _log.debug("closing_sent", connection=connection.id, reason=connection.end_reason)
     with trio.move_on_after(CLOSING_TIMEOUT_SECONDS):
         try:
             await connection.write(wire, Batch([connection.closing]))

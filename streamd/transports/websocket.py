@@ -11,11 +11,10 @@ from ..connections import CloseReason, Connection
 from ..errors import InvalidField, StreamdError
 from ..events import Control, EventId, messages
 from ..hub import Subscription
-from ..logs import LimitedLog
 from .asgi import ASGIWebSocketWire, Scope, lease_wire
 from .stream import connected, parse_selectors, run_stream
 
-_log = LimitedLog(structlog.get_logger(__name__))
+_log = structlog.get_logger(__name__)
 
 Receive = Callable[[], Awaitable[str | bytes]]
 

@@ -1,7 +1,5 @@
 """The log lines of connections: their start and end, rejections and reaping."""
 
-import sys
-
 import pytest
 import trio
 import trio.testing
@@ -14,16 +12,9 @@ from streamd.errors import TooManyConnections
 from streamd.events import Batch, Event, EventId
 from streamd.hub import SendQueue
 from streamd.hub.delivery import MAX_TYPES, DeliveryRecord
-from streamd.logs import LimitedLog
 from streamd.metrics import Metrics
 
 SETTINGS = ConnectionSettings(max_connections=1, stale_seconds=120)
-
-
-@pytest.fixture(autouse=True)
-def every_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lift the bound on lines per second, which the tests before this one may have reached."""
-    monkeypatch.setattr(LimitedLog, "max_lines_per_second", sys.maxsize)
 
 
 def make_registry() -> tuple[Registry, Metrics]:

@@ -1,53 +1,114 @@
 """The bound on log lines per second, and the count of those that it suppresses."""
 
+import io
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 import structlog
 import trio
-from structlog.testing import capture_logs
-from structlog.typing import EventDict
+from trio.testing import MockClock
 
-from streamd.logs import LimitedLog, report_suppressed_lines
+from streamd.logs import LoggingSettings, configure_logging, report_suppressed_lines
+from streamd.logs.limited import LineLimit, line_limit
 
 
 @pytest.fixture
-def three_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(LimitedLog, "max_lines_per_second", 3)
+def three_a_second(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+    """Configure the log as the server does, with a bound of three lines, and return its standard error."""
+    text = io.StringIO()
+    root, previous, level = logging.getLogger(), logging.getLogger().handlers[:], logging.getLogger().level
+    areas = {
+        name: logger.level
+        for name, logger in logging.Logger.manager.loggerDict.items()
+        if isinstance(logger, logging.Logger)
+    }
+    configuration = structlog.get_config()
+    monkeypatch.setattr("sys.stderr", text)
+    monkeypatch.setattr(line_limit, "max_lines_per_second", 3)
+    monkeypatch.setattr(line_limit, "_clock", trio.current_time)
+    monkeypatch.setattr(line_limit, "_window_ends", 0.0)
+    root.handlers.clear()  # those of pytest, which `configure_logging` would close
+    configure_logging(LoggingSettings(format="json", max_lines_per_second=3))
+    yield text
+    line_limit.report()
+    structlog.configure(**configuration)
+    root.handlers[:] = previous
+    root.setLevel(level)
+    for name, former in areas.items():
+        logging.getLogger(name).setLevel(former)
 
 
-def events(logs: list[EventDict]) -> list[tuple[str, str]]:
-    return [(entry["log_level"], entry["event"]) for entry in logs]
+def take(text: io.StringIO) -> list[dict[str, Any]]:
+    """Return the lines written since the last call."""
+    lines = [json.loads(line) for line in text.getvalue().splitlines()]
+    text.seek(0)
+    text.truncate()
+    return lines
 
 
-@pytest.mark.usefixtures("three_a_second")
-async def test_lines_of_one_event_are_bounded_and_the_suppressed_ones_counted(
-    autojump_clock: trio.testing.MockClock,
+def events(lines: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    return [(line["level"], line["event"]) for line in lines]
+
+
+async def test_lines_of_one_kind_are_bounded_and_the_suppressed_ones_counted(
+    three_a_second: io.StringIO, autojump_clock: MockClock
 ) -> None:
-    with capture_logs() as logs:
-        limited = LimitedLog(structlog.get_logger(), trio.current_time)
-        for _ in range(10):
-            limited.info("test_request")
-        limited.warning("task_failed")
-        assert events(logs) == [("info", "test_request")] * 3 + [("warning", "task_failed")]
-        logs.clear()
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(report_suppressed_lines)
-            await trio.sleep(5)
-            nursery.cancel_scope.cancel()
-        [line] = [entry for entry in logs if entry.get("suppressed") == "test_request"]
-        assert (line["event"], line["count"], line["log_level"]) == ("lines_suppressed", 7, "info")
-        logs.clear()
-        limited.info("test_request")
-        assert events(logs) == [("info", "test_request")]
+    log = structlog.get_logger("streamd.services.research.job")
+    for number in range(10):
+        try:
+            raise ValueError(number)
+        except ValueError as error:
+            log.error("dataset_failed", task=str(number), exc_info=error)
+    log.warning("task_failed")
+    lines = take(three_a_second)
+    assert events(lines) == [("error", "dataset_failed")] * 3 + [("warning", "task_failed")]
+    assert "ValueError: 2" in lines[2]["exception"]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(report_suppressed_lines)
+        await trio.sleep(5)
+        nursery.cancel_scope.cancel()
+    [line] = take(three_a_second)
+    assert (line["event"], line["count"], line["level"]) == ("lines_suppressed", 7, "error")
+    assert line["suppressed"] == "dataset_failed"
+    log.error("dataset_failed")
+    assert events(take(three_a_second)) == [("error", "dataset_failed")]
 
 
-@pytest.mark.usefixtures("three_a_second")
-async def test_each_second_has_its_own_bound(autojump_clock: trio.testing.MockClock) -> None:
-    with capture_logs() as logs:
-        limited = LimitedLog(structlog.get_logger(), trio.current_time)
+async def test_the_reports_are_not_suppressed(three_a_second: io.StringIO, autojump_clock: MockClock) -> None:
+    log = structlog.get_logger("streamd.tasks.engine")
+    for event in ("a", "b", "c", "d", "e"):
         for _ in range(4):
-            for _ in range(5):
-                limited.debug("heartbeat_sent")
-            await trio.sleep(1)
-        limited.report()
-    assert len(logs) == 4 * 3 + 1
-    assert logs[-1]["count"] == 8
+            log.info(event)
+    take(three_a_second)
+    line_limit.report()
+    assert [line["suppressed"] for line in take(three_a_second)] == ["a", "b", "c", "d", "e"]
+
+
+async def test_lines_of_libraries_are_bounded_though_each_has_another_text(
+    three_a_second: io.StringIO, autojump_clock: MockClock
+) -> None:
+    log = logging.getLogger("quart.app")
+    for number in range(10):
+        log.error(f"Exception on request {number}")  # noqa: G004 - as Quart does
+    assert [line["event"] for line in take(three_a_second)] == [f"Exception on request {i}" for i in range(3)]
+    line_limit.report()
+    [line] = take(three_a_second)
+    assert (
+        line["suppressed"] == "test_limited.test_lines_of_libraries_are_bounded_though_each_has_another_text"
+    )
+    assert line["count"] == 7
+
+
+async def test_each_second_and_each_logger_has_its_own_bound(autojump_clock: MockClock) -> None:
+    limit = LineLimit(trio.current_time)
+    limit.max_lines_per_second = 3
+    admitted = 0
+    for _ in range(4):
+        for _ in range(5):
+            admitted += limit.admits("streamd.a", logging.DEBUG, "heartbeat_sent")
+            admitted += limit.admits("streamd.b", logging.DEBUG, "heartbeat_sent")
+        await trio.sleep(1)
+    assert admitted == 2 * 4 * 3
