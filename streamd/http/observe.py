@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from typing import Final
 
 import structlog
-from quart import Quart, g, request
+from quart import Quart, g, request, websocket
 from quart.wrappers import Response, Websocket
+from quart.wrappers.base import BaseRequestWebsocket
 
 from ..errors import Forbidden
 from ..idempotency import IDEMPOTENCY_KEY
@@ -17,6 +18,9 @@ from .responses import EventStream
 _log = structlog.get_logger(__name__)
 UNKNOWN_ROUTE = "unknown"
 _UNLOGGED_ROUTES: Final = frozenset({"/health/live", "/health/ready", "/metrics"})
+_CLIENT_CLOSED_REQUEST: Final = (
+    499  # no status of HTTP: nginx logs it for a client that left before the answer
+)
 _METHOD_CHARS: Final = 20  # a method is any token that the client chooses
 EXPOSED_HEADERS: Final = "Retry-After, ETag, Location, Task-Status, Task-Progress"
 """Headers that pages of other origins may read, in addition to the safelisted ones (WHATWG Fetch)."""
@@ -27,22 +31,51 @@ QUOTED_CHARS: Final = 200  # quoted from a header, which may be as long as the r
 
 
 def observe_requests(app: Quart, metrics: Metrics) -> None:
-    """Measure the time of every response that is not a stream, by route pattern, which bounds the labels."""
+    """Measure and log every request that is not a stream, by route pattern, which bounds the labels.
+
+    A refused WebSocket is a request with a response. A client that leaves before the answer, such as in the
+    middle of its body, has a line with the status 499, and is not measured.
+    """
 
     async def begin() -> None:
         g.streamd_began = time.perf_counter()
 
+    def observe(asked: BaseRequestWebsocket, response: Response) -> None:
+        route = _route_of(asked)
+        method = asked.method if asked.url_rule is not None else UNKNOWN_ROUTE
+        seconds = _seconds_since_begin()
+        metrics.request_seconds.labels(method, route, response.status_code).observe(seconds)
+        log_request(asked.method, route, response.status_code, seconds)
+
     async def end(response: Response) -> Response:
+        g.streamd_answered = True
         if not isinstance(response, EventStream):
-            route = request.url_rule.rule if request.url_rule is not None else UNKNOWN_ROUTE
-            method = request.method if request.url_rule is not None else UNKNOWN_ROUTE
-            seconds = time.perf_counter() - g.get("streamd_began", time.perf_counter())
-            metrics.request_seconds.labels(method, route, response.status_code).observe(seconds)
-            log_request(request.method, route, response.status_code, seconds)
+            observe(request, response)
         return response
 
+    async def end_websocket(response: Response | None) -> Response | None:
+        if response is not None:
+            observe(websocket, response)
+        return response
+
+    async def leave(_error: BaseException | None) -> None:
+        if not g.get("streamd_answered"):
+            log_request(request.method, _route_of(request), _CLIENT_CLOSED_REQUEST, _seconds_since_begin())
+
     app.before_request(begin)
+    app.before_websocket(begin)
     app.after_request(end)
+    app.after_websocket(end_websocket)  # type: ignore[type-var] # Quart passes None after a normal end
+    app.teardown_request(leave)
+
+
+def _route_of(asked: BaseRequestWebsocket) -> str:
+    return asked.url_rule.rule if asked.url_rule is not None else UNKNOWN_ROUTE
+
+
+def _seconds_since_begin() -> float:
+    now = time.perf_counter()
+    return now - float(g.get("streamd_began", now))
 
 
 def log_request(method: str, route: str, status: int, seconds: float) -> None:

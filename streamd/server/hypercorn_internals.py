@@ -12,6 +12,7 @@ nine positional arguments           every connection: see :func:`protocol_argume
 ``H11Protocol.can_read``            pipelining, and noticing a client that leaves during an answer
 ``H11Protocol._create_stream``,     WebSocket extensions are negotiated again (91 kB a connection), and
 ``H2Protocol._create_stream``       messages are inflated before their size is checked
+``H11Protocol._send_error_response``  requests that are no HTTP leave no log line
 ``H11WSConnection``,                a WebSocket handshake that is refused: bytes behind it would be answered a
 ``stream_send``                     second time, and the connection would stay open
 ``H2…`` exceptions of ``h11``       HTTP/2 by prior knowledge, ``Upgrade: h2c``
@@ -33,6 +34,7 @@ from typing import Any, Final, Protocol, cast
 
 import attrs
 import h11
+import structlog
 from h2.errors import ErrorCodes
 from h2.events import RequestReceived
 from h2.exceptions import ProtocolError
@@ -59,6 +61,8 @@ from .http1 import PipelinePause
 from .stream_buffer import BoundedStreamBuffer, MessageBuffer
 from .task_group import TaskGroup
 from .wires import Lease
+
+_log = structlog.get_logger(__name__)
 
 # Without permessage-deflate no message is ever compressed: a compressor costs 91 kB a connection, and
 # Hypercorn inflates a message before it checks its size.
@@ -226,12 +230,18 @@ class HTTP1Protocol(H11Protocol):
             if isinstance(self.connection, _WebSocketInput):
                 self.connection.accepted = accepted
             if not accepted:
+                _log_malformed(self.stream, event.status_code)
                 event = Response(event.stream_id, _with_close(event.headers), event.status_code)
         await super().stream_send(event)
         if isinstance(event, Response):
             await self.can_read.set()
         elif isinstance(event, EndBody) and not accepted:
             await self.send(Closed())
+
+    async def _send_error_response(self, status_code: int) -> None:
+        if self.stream is None:  # otherwise the application logs the request
+            _log.info("request_malformed", status=status_code, address=self.client and self.client[0])
+        await super()._send_error_response(status_code)
 
 
 class _WebSocketInput(H11WSConnection):
@@ -258,6 +268,12 @@ class _WebSocketInput(H11WSConnection):
         if not self.accepted:
             self.buffer.clear()
         return super().next_event()
+
+
+def _log_malformed(stream: WSStream, status: int) -> None:
+    """Log a handshake that is refused without asking the application, which logs all others."""
+    if stream.app_put is None:
+        _log.info("request_malformed", status=status, address=stream.client and stream.client[0])
 
 
 def _with_close(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
@@ -397,9 +413,12 @@ class HTTP2Protocol(H2Protocol):
 
     async def stream_send(self, event: StreamEvent) -> None:
         """Send a part of a response; a stream ends with the refusal of its WebSocket handshake."""
-        await super().stream_send(event)
         stream = self.streams.get(event.stream_id)
-        if isinstance(event, EndBody) and isinstance(stream, WSStream) and not stream.handshake.accepted:
+        refused = stream if isinstance(stream, WSStream) and not stream.handshake.accepted else None
+        if refused is not None and isinstance(event, Response):
+            _log_malformed(refused, event.status_code)
+        await super().stream_send(event)
+        if refused is not None and isinstance(event, EndBody):
             await self._close_stream(event.stream_id)
 
     async def _close_stream(self, stream_id: int) -> None:

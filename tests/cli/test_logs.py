@@ -7,10 +7,12 @@ from typing import Any
 
 import httpx
 import pytest
+import trio
 
 from streamd.testing import open_stream
 from tests.support.program import run, started_on
 from tests.support.server_process import ADDRESS, ServerProcess
+from tests.support.sockets import connect
 
 SERVE = ("serve", "--bind", "127.0.0.1:0")
 
@@ -80,6 +82,74 @@ async def test_lines_about_requests_are_bounded_and_counted() -> None:
         line = await logged(server, "lines_suppressed")
         assert line["suppressed"] == "request"
         assert line["count"] > 0
+
+
+UPGRADE = (
+    b"GET %b HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: %b\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%b\r\n"
+)
+
+
+async def exchange(server: ServerProcess, data: bytes) -> bytes:
+    """Send bytes on a connection of their own, end the output, and return all that the server answers."""
+    stream = await connect(server.url)
+    async with stream:
+        assert isinstance(stream, trio.SocketStream)
+        await stream.send_all(data)
+        await stream.send_eof()
+        return b"".join([bytes(part) async for part in stream])
+
+
+@pytest.mark.parametrize(
+    ("path", "header", "status", "route"),
+    [
+        (b"/nope", b"", 404, "unknown"),
+        (b"/events?topic=a", b"Origin: https://other.example\r\n", 403, "/events"),
+        (b"/events?topic=", b"", 400, "/events"),
+    ],
+)
+async def test_a_refused_websocket_is_one_line(path: bytes, header: bytes, status: int, route: str) -> None:
+    async with logging_server() as server, await connect(server.url) as stream:
+        await stream.send_all(UPGRADE % (path, b"13", header))
+        answer = b"".join([bytes(part) async for part in stream])
+        assert answer.startswith(f"HTTP/1.1 {status} ".encode())
+        line = await logged(server, "request")
+    assert (line["method"], line["status"], line["route"]) == ("GET", status, route)
+    assert 0 < line["seconds"] < 10
+
+
+async def test_a_request_whose_body_is_cut_off_is_one_line() -> None:
+    async with logging_server() as server:
+        head = b"Host: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"
+        await exchange(server, b"POST /events HTTP/1.1\r\n" + head)
+        line = await logged(server, "request")
+    assert (line["method"], line["status"], line["route"]) == ("POST", 499, "/events")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: many\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"\x16\x03\x01\x00\xa5 is no HTTP\r\n\r\n",
+        UPGRADE % (b"/events?topic=a", b"12", b""),
+    ],
+    ids=["length", "host", "tls", "websocket version"],
+)
+async def test_a_malformed_request_is_one_line(data: bytes) -> None:
+    async with logging_server() as server:
+        assert b" 400 " in await exchange(server, data)
+        line = await logged(server, "request_malformed")
+    assert (line["level"], line["status"], line["address"]) == ("info", 400, "127.0.0.1")
+
+
+async def test_lines_about_malformed_requests_are_bounded_and_counted() -> None:
+    async with logging_server(tuning__logging__max_lines_per_second=5) as server:
+        for _ in range(50):
+            await exchange(server, b"GET / HTTP/1.1\r\n\r\n")
+        line = await logged(server, "lines_suppressed")
+    assert line["suppressed"] == "request_malformed"
+    assert line["count"] > 0
 
 
 async def test_levels_hold_for_their_area() -> None:
