@@ -1,5 +1,6 @@
 """``streamd publish``: publish one event, or each line of standard input as it arrives."""
 
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -43,7 +44,8 @@ class PublishOptions:
             InvalidField: the data has to be JSON, and is not.
         """
         if self.as_json:
-            value: object = msgspec.Raw(data.encode() if isinstance(data, str) else data)
+            # An argument that is not UTF-8 has surrogates (PEP 383), which fsencode() turns into its bytes.
+            value: object = msgspec.Raw(os.fsencode(data) if isinstance(data, str) else data)
         else:
             value = data if isinstance(data, str) else data.decode(errors="replace")
         return draft(self.topics, value, type=self.type, retry_ms=self.retry_ms, idempotency_key=key)
@@ -136,7 +138,7 @@ class _EventPublisher:
         try:
             self._draft = options.draft(data, key)
         except InvalidField as error:
-            raise click.UsageError(f"DATA is not valid JSON: {error.detail}") from error
+            raise click.UsageError(error.detail) from error
         self._state = "publishing"
         self._status = StatusLine(lambda: self._state, quiet=options.quiet)
 

@@ -8,7 +8,7 @@ import msgspec
 
 from ..client.tasks import ENDED, STATUSES, StepState, TaskFailure, TaskState
 from ..errors import InvalidBody
-from ..events.bodies import decode_json
+from ..json import decode_message
 from .task_text import doing, duration, one_line, percent
 
 NOTE_CHARS_MAX = 1000
@@ -65,7 +65,7 @@ class FollowedTask:
             The new part of the task's text.
         """
         try:
-            fields: dict[str, Any] = decode_json(data, dict[str, Any])
+            fields: dict[str, Any] = decode_message(data, dict[str, Any])
         except InvalidBody:
             return ""
         if (status := _text(fields, "status")) in STATUSES:

@@ -5,8 +5,9 @@ from http import HTTPStatus
 from typing import Any
 
 import attrs
-import msgspec
 
+from ..errors import InvalidBody
+from ..json import decode_message
 from ..outbound import read_retry_after
 
 
@@ -30,8 +31,8 @@ def read_problem(status: int, headers: Mapping[str, str], body: bytes) -> Proble
         body: the body, or a part of it.
     """
     try:
-        fields = msgspec.json.decode(body, type=dict[str, Any])
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        fields: dict[str, Any] = decode_message(body, dict[str, Any])
+    except InvalidBody:
         fields = {}
     retry_after = read_retry_after(headers.get("retry-after"), headers.get("date"))
     return problem_from_fields(fields, status=status, retry_after_seconds=retry_after)

@@ -15,8 +15,8 @@ import trio
 
 from ..errors import InvalidBody
 from ..events import Draft
-from ..events.bodies import decode_json
 from ..events.event import DEFAULT_TYPE, encode_data
+from ..json import decode_message
 from ..outbound import (
     Backoff,
     RetriesExhausted,
@@ -194,7 +194,7 @@ class Publisher:
                 raise await read_rejection(answer, self._seconds)
             body = await answer.read(max_bytes=ANSWER_BYTES_MAX, timeout_seconds=self._seconds)
         try:
-            accepted: _Accepted = decode_json(body, _Accepted)
+            accepted: _Accepted = decode_message(body, _Accepted, noun="the answer")
         except InvalidBody as error:
             raise ProtocolError(f"not the answer to a publish request: {error.detail}") from error
         return accepted.id
@@ -278,7 +278,7 @@ def _body(event: Draft) -> bytes:
 
 def _read_line_answer(line: bytes) -> tuple[int, str | RequestFailed]:
     try:
-        answer: _LineAnswer = decode_json(line, _LineAnswer)
+        answer: _LineAnswer = decode_message(line, _LineAnswer, noun="the answer")
     except InvalidBody as error:
         raise ProtocolError(f"not the answer to a line: {error.detail}") from error
     if answer.id is not None:

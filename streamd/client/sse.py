@@ -3,11 +3,11 @@
 from typing import Any
 
 import httpx
-import msgspec
 
-from ..errors import TooLarge
+from ..errors import InvalidBody, TooLarge
 from ..events.control import RESERVED_TYPES
 from ..events.sse import DecodedCursorMove, Decoder, ServerSentEvent
+from ..json import decode_message
 from ..outbound import StreamedResponse
 from .answer import open_answer, read_rejection
 from .errors import ProtocolError
@@ -66,6 +66,7 @@ def _frame(block: ServerSentEvent | DecodedCursorMove) -> Frame:
 
 def _fields(data: str) -> dict[str, Any]:
     try:
-        return msgspec.json.decode(data, type=dict[str, Any])
-    except msgspec.MsgspecError as error:
-        raise ProtocolError(f"a control frame is not JSON: {error}") from error
+        fields: dict[str, Any] = decode_message(data, dict[str, Any], noun="the data")
+    except InvalidBody as error:
+        raise ProtocolError(f"a control frame cannot be read: {error.detail}") from error
+    return fields

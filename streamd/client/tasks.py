@@ -9,7 +9,7 @@ import httpx
 import msgspec
 
 from ..errors import InvalidBody, InvalidField
-from ..events.bodies import decode_json
+from ..json import decode_message
 from ..outbound import Backoff, with_body
 from .answer import open_answer, read_rejection
 from .endpoint import ServerEndpoint, Timeouts, Verify
@@ -196,7 +196,7 @@ def _path(task_id: str) -> str:
 
 def _read(answer: bytes, type: Any) -> Any:
     try:
-        return decode_json(answer, type)
+        return decode_message(answer, type, noun="the answer")
     except InvalidBody as error:
         raise ProtocolError(f"the answer is not streamd's: {error.detail}; is the URL right?") from error
 

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import msgspec
 
-from ..errors import InvalidBody, InvalidField
-from ..events.bodies import decode_json
-from ..events.event import DEFAULT_TYPE, encode_data
+from ..errors import InvalidBody
+from ..events.event import DEFAULT_TYPE, read_data
+from ..json import decode_message
 from .errors import ProtocolError
 from .items import CursorMoved, ReceivedEvent
 from .link import ControlFrame, Frame
@@ -31,7 +31,7 @@ class EventMessage(msgspec.Struct, frozen=True):
 
     def frame(self) -> ReceivedEvent:
         """Return the event, with its data as text."""
-        return ReceivedEvent(self.id or "", self.type, self.topics, encode_data(self.data)[0])
+        return ReceivedEvent(self.id or "", self.type, self.topics, read_data(bytes(self.data))[0])
 
 
 class PollAnswer(msgspec.Struct, frozen=True):
@@ -51,13 +51,13 @@ def read_frame(text: str | bytes) -> tuple[Frame, int | None]:
         ProtocolError: the text does not follow the grammar of :mod:`streamd.events.messages`.
     """
     try:
-        head: EventMessage = decode_json(text, EventMessage)
+        head: EventMessage = decode_message(text, EventMessage)
         if head.control in (None, MESSAGE):
             return head.frame(), head.retry
         if head.control == "cursor":
             return CursorMoved(head.id or ""), head.retry
-        return ControlFrame(head.control, decode_json(text, dict[str, Any])), head.retry
-    except (InvalidBody, InvalidField) as error:
+        return ControlFrame(head.control, decode_message(text, dict[str, Any])), head.retry
+    except InvalidBody as error:
         raise ProtocolError(f"not a message of streamd: {error.detail}") from error
 
 
@@ -68,7 +68,7 @@ def read_poll_answer(body: bytes) -> PollAnswer:
         ProtocolError: the body is no such answer.
     """
     try:
-        answer: PollAnswer = decode_json(body, PollAnswer)
+        answer: PollAnswer = decode_message(body, PollAnswer, noun="the answer")
     except InvalidBody as error:
         raise ProtocolError(f"not the answer to a poll: {error.detail}") from error
     return answer

@@ -22,7 +22,6 @@ Pure Python: no I/O and no event loop.
 """
 
 from .batch import Batch, encode_text_frame
-from .bodies import decode_json
 from .control import Control, ControlName, CursorMove, format_time
 from .event import Draft, Event, EventLimits, Frame
 from .ids import EARLIEST, EventId, IdSequence, parse_event_id
@@ -46,7 +45,6 @@ __all__ = [
     "Pattern",
     "Selectors",
     "UnloggedEvent",
-    "decode_json",
     "encode_text_frame",
     "format_time",
     "parse_event_id",

@@ -8,7 +8,9 @@ import attrs
 import msgspec
 
 from ..characters import check_text
-from ..errors import InvalidField, TooLarge
+from ..errors import InvalidBody, InvalidField, TooLarge
+from ..json import encode_json, encode_text
+from ..json.codec import inspect_json
 from .control import RESERVED_TYPES
 from .ids import EventId
 from .sse import encode_block
@@ -75,6 +77,7 @@ class Draft:
         type: str | None = None,
         retry_ms: int | None = None,
         idempotency_key: str | None = None,
+        envelope: int = 0,
     ) -> "Draft":
         """Check and encode an event to be published.
 
@@ -86,15 +89,44 @@ class Draft:
             type: the SSE event type; None for ``message``.
             retry_ms: reconnection time for clients (ms).
             idempotency_key: the same key with the same content publishes once.
+            envelope: levels of the data around the values of others, see :func:`~streamd.json.check_json`.
 
         Raises:
             InvalidField: a field is invalid; the error names it.
             TooLarge: topics, type and data together exceed ``limits.max_event_bytes``.
         """
-        text, is_json = encode_data(data)
+        text, is_json = encode_data(data, envelope=envelope)
+        return cls.encoded(
+            topics,
+            text,
+            is_json=is_json,
+            limits=limits,
+            type=type,
+            retry_ms=retry_ms,
+            idempotency_key=idempotency_key,
+        )
+
+    @classmethod
+    def encoded(
+        cls,
+        topics: str | Sequence[str],
+        data: str,
+        *,
+        is_json: bool,
+        limits: EventLimits,
+        type: str | None = None,
+        retry_ms: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> "Draft":
+        """Check an event whose data is encoded and checked; see :meth:`create`.
+
+        Args:
+            data: the text, or compact JSON.
+            is_json: True for JSON.
+        """
         draft = cls(
             _validate_topics(topics, limits),
-            text,
+            data,
             is_json,
             validate_type(type),
             _validate_retry(retry_ms),
@@ -176,25 +208,40 @@ class Event:
         return msgspec.json.decode(self.data) if self.is_json else self.data
 
 
-def encode_data(data: Any) -> tuple[str, bool]:
+def encode_data(data: Any, *, envelope: int = 0) -> tuple[str, bool]:
     """Encode data as text, and tell if that is JSON (True) or plain text (False).
 
+    Args:
+        data: text, a JSON value, or an ``msgspec.Raw`` holding JSON.
+        envelope: as for :func:`~streamd.json.check_json`.
+
     Raises:
-        InvalidField: neither text nor a JSON value, or text that UTF-8 cannot encode.
+        InvalidField: neither text nor a JSON value, or not within the profile of :mod:`streamd.json`.
     """
+    if isinstance(data, str):
+        encode_text(data, "data")
+        return data, False
+    if not isinstance(data, msgspec.Raw):
+        return read_data(encode_json(data, "data", envelope=envelope), is_compact=True)
+    raw = bytes(data)
     try:
-        if isinstance(data, str):
-            data.encode()
-            return data, False
-        if isinstance(data, msgspec.Raw):
-            raw = msgspec.json.format(bytes(data), indent=-1)  # compact, numbers kept to the digit
-        else:
-            raw = msgspec.json.encode(data)
-        if raw.startswith(b'"'):
-            return msgspec.json.decode(raw, type=str), False
-        return raw.decode(), True
-    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
-        raise InvalidField(f"data must be text or a JSON value: {error}", field="data") from error
+        _, is_compact = inspect_json(raw, noun="data", field="data", envelope=envelope)
+    except InvalidBody as error:
+        raise InvalidField(error.detail, field=error.field) from error
+    return read_data(raw, is_compact=is_compact)
+
+
+def read_data(text: bytes, *, is_compact: bool = False) -> tuple[str, bool]:
+    """Return valid JSON without white space as :func:`encode_data` does. Numbers keep their digits.
+
+    Args:
+        text: the JSON.
+        is_compact: True if it has no white space.
+    """
+    compact = text if is_compact else msgspec.json.format(text, indent=-1)
+    if compact.startswith(b'"'):
+        return msgspec.json.decode(compact, type=str), False
+    return compact.decode(), True
 
 
 def _size(topics: tuple[str, ...], type: str, data: str) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from ..errors import InvalidBody, StreamdError
-from .bodies import decode_json
+from ..json import decode_json, decode_message
 from .control import Control
 from .ids import EventId
 from .topics import Selectors
@@ -55,7 +55,7 @@ def decode_client_message(text: str | bytes) -> ClientMessage:
     Raises:
         InvalidBody: not JSON, or not one of the messages; the error names the wrong field.
     """
-    return decode_json(text, ClientMessage)
+    return decode_json(text, ClientMessage, noun="the message")
 
 
 def pong(ping: Ping) -> Control:
@@ -99,9 +99,9 @@ def decode_server_message(text: str | bytes) -> ServerMessage:
     Raises:
         InvalidBody: not a JSON object with ``id`` or ``control``; the error names the wrong field.
     """
-    message: ServerMessage = decode_json(text, ServerMessage)
+    message: ServerMessage = decode_message(text, ServerMessage)
     if message.control:
-        fields: dict[str, Any] = decode_json(text, dict[str, Any])
+        fields: dict[str, Any] = decode_message(text, dict[str, Any])
         del fields["control"]
         return ServerMessage(id=message.id, control=message.control, fields=fields)
     if not message.id:

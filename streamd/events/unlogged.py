@@ -21,12 +21,22 @@ class UnloggedEvent:
         id: the program's own id, which becomes the client's last event id; empty for none. Only a generated
             stream may have ids of its own: in a stream from the log they would move the client's cursor.
         retry_ms: reconnection time (ms).
+        envelope: levels of the data around the values of others, see :func:`~streamd.json.check_json`.
+
+    Raises:
+        InvalidField: ``data`` is neither text nor a JSON value.
     """
 
     data: Any
     type: str = DEFAULT_TYPE
     id: str = ""
     retry_ms: int | None = None
+    envelope: int = attrs.field(default=0, kw_only=True, repr=False)
+    _encoded: tuple[str, bool] = attrs.field(
+        init=False,
+        repr=False,
+        default=attrs.Factory(lambda self: encode_data(self.data, envelope=self.envelope), takes_self=True),
+    )
 
     @classmethod
     def create(cls, data: Any, *, limits: EventLimits, type: str | None = None) -> "UnloggedEvent":
@@ -41,8 +51,7 @@ class UnloggedEvent:
             InvalidField: a field is invalid; the error names it.
             TooLarge: the message is larger than the limit.
         """
-        text, is_json = encode_data(data)
-        message = cls(msgspec.Raw(text.encode()) if is_json else text, validate_type(type))
+        message = cls(data, validate_type(type))
         if message.size > limits.max_event_bytes:
             raise TooLarge(
                 f"the message has {message.size} bytes, the maximum is {limits.max_event_bytes}", field="data"
@@ -52,18 +61,19 @@ class UnloggedEvent:
     @cached_property
     def size(self) -> int:
         """Bytes of type and data in UTF-8."""
-        return len(self.type.encode()) + len(encode_data(self.data)[0].encode())
+        return len(self.type.encode()) + len(self._encoded[0].encode())
 
     @cached_property
     def sse(self) -> bytes:
         type = "" if self.type == DEFAULT_TYPE else self.type
-        return encode_block(id=self.id, type=type, data=encode_data(self.data)[0], retry_ms=self.retry_ms)
+        return encode_block(id=self.id, type=type, data=self._encoded[0], retry_ms=self.retry_ms)
 
     @cached_property
     def json(self) -> bytes:
         """One JSON object: an event, or without an id the control message ``message``."""
+        text, is_json = self._encoded
         head = {"id": self.id, "topics": []} if self.id else {"control": "message"}
-        fields = head | {"type": self.type, "data": self.data}
+        fields = head | {"type": self.type, "data": msgspec.Raw(text.encode()) if is_json else text}
         return msgspec.json.encode(fields if self.retry_ms is None else fields | {"retry": self.retry_ms})
 
     @cached_property

@@ -12,8 +12,8 @@ from ..characters import TextKind, check_text
 from ..connections import Identity
 from ..errors import InvalidBody, InvalidField, TooLarge, UnsupportedMediaType
 from ..events import EventId, parse_event_id
-from ..events.bodies import decode_json
 from ..hub import Overflow
+from ..json import decode_json
 from ..transports import StreamRequest, parse_selectors
 from .current import current_runtime
 from .json import JSON
@@ -191,19 +191,23 @@ async def read_body(*, max_bytes: int | None = None, media_type: str | None = No
     return bytes(body)
 
 
-async def read_json(type: type[T], *, max_bytes: int | None = None) -> T:
+async def read_json(type: type[T], *, max_bytes: int | None = None, envelope: int = 0) -> T:
     """Read the body of the current request as JSON.
 
     Args:
-        type: a msgspec ``Struct``, or any other type that msgspec decodes; ``msgspec.Raw`` for the bytes.
+        type: a msgspec ``Struct``, or any other type that msgspec decodes.
         max_bytes: the maximum size of the body (bytes); None for ``events.max_body_bytes``.
+        envelope: levels of the body around values that may have any shape, see
+            :func:`~streamd.json.check_json`.
 
     Raises:
         UnsupportedMediaType: the ``Content-Type`` is not ``application/json``.
         TooLarge: the body is larger.
-        InvalidBody: the body did not arrive in time, is not JSON, or does not have the type's shape.
+        InvalidBody: the body did not arrive in time, is not within the profile of :mod:`streamd.json`, or
+            does not have the type's shape.
     """
-    return decode_json(await read_body(max_bytes=max_bytes, media_type=JSON), type)
+    body = await read_body(max_bytes=max_bytes, media_type=JSON)
+    return decode_json(body, type, envelope=envelope)
 
 
 async def read_reason() -> str:

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
 
-import msgspec
-
 from ..characters import check_text
 from ..errors import InvalidField, TooLarge
+from ..json import encode_json
 from .model import StepPlan, Task
 from .sentences import fit
 from .settings import TaskSettings
@@ -81,17 +80,14 @@ def check_lease_seconds(asked: float | None, settings: TaskSettings) -> float:
     return asked
 
 
-def encode_json(value: Any, field: str, max_bytes: int) -> bytes:
+def encode_value(value: Any, field: str, max_bytes: int) -> bytes:
     """Encode a value as JSON.
 
     Raises:
-        InvalidField: it is no JSON value.
+        InvalidField: it is no JSON value, or not within the profile of :mod:`streamd.json`.
         TooLarge: it exceeds ``max_bytes``.
     """
-    try:
-        raw = msgspec.json.encode(value)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidField(f"{field} must be a JSON value: {error}", field=field) from error
+    raw = encode_json(value, field)
     if len(raw) > max_bytes:
         raise TooLarge(f"{field} may have at most {max_bytes} bytes as JSON", field=field)
     return raw
@@ -113,7 +109,7 @@ def check_size(before: Task, task: Task, settings: TaskSettings) -> None:
     if len(task.steps) > settings.max_steps:
         raise TooLarge(f"a task may have at most {settings.max_steps} steps", field="step")
     if task.details is not before.details:
-        encode_json(task.details, "fields", settings.max_details_bytes)
+        encode_value(task.details, "fields", settings.max_details_bytes)
 
 
 def deadline_sentence(task: Task) -> str:

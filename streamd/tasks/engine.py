@@ -18,9 +18,10 @@ from ..errors import InvalidField, LeaseLost, ShuttingDown
 from ..events import EventSettings
 from ..hub import Hub
 from ..idempotency import IdempotencyKey
+from ..json import MESSAGE_ENVELOPE, encode_json
 from ..unreadable import DAMAGE
 from . import operations
-from .checks import check_kind, check_lease_seconds, check_size, encode_json
+from .checks import check_kind, check_lease_seconds, check_size, encode_value
 from .kinds import Kind
 from .messages import standard
 from .metrics import TaskMetrics
@@ -266,7 +267,7 @@ class TaskEngine:
         settings = self.settings
 
         def complete(task: Task, now: datetime) -> Change:
-            raw = encode_json(result, "result", settings.max_result_bytes)
+            raw = encode_value(result, "result", settings.max_result_bytes)
             known = self.kinds.get(task.kind)
             compress = known.compress_results if known is not None else None
             if compress is None:
@@ -392,6 +393,7 @@ def _check_publications(task: Task, publications: Sequence[Publication]) -> None
     Raises:
         ValueError: the task's own topic is missing, repeated, or not the first of its publication.
         TypeError: a topic or type is no text, or a message is no JSON object.
+        InvalidField: a message is no JSON, or not within the profile of :mod:`streamd.json`.
     """
     firsts = [publication.topics[0] for publication in publications]
     topics = [topic for publication in publications for topic in publication.topics]
@@ -404,4 +406,4 @@ def _check_publications(task: Task, publications: Sequence[Publication]) -> None
         texts = [*publication.topics, message.type]
         if not all(isinstance(text, str) for text in texts) or not isinstance(message.data, dict):
             raise TypeError("topics and types must be text, and data a JSON object")
-        msgspec.json.encode((texts, message.data))
+        encode_json(message.data, "data", envelope=MESSAGE_ENVELOPE)

@@ -11,7 +11,7 @@ from .operations import CANCELLED_MESSAGE, COMPLETED_MESSAGE
 from .progress import Progress
 
 Work = Callable[[Progress], Awaitable[Any]]
-"""Run one task: report through the handle, and return the result, a JSON value."""
+"""Run one task: report through the handle, and return the result, a JSON value or an ``EncodedJson``."""
 
 Present = Callable[[Task, Message], Sequence[Publication]]
 """Build the events that publish a change.

@@ -23,7 +23,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
+from ..errors import InvalidField
 from ..events.control import format_time
+from ..json import MESSAGE_ENVELOPE, encode_json
 from .model import Cause, Message, Publication, Step, Task
 
 PROGRESS: Final = "progress"
@@ -64,6 +66,9 @@ RESERVED_FIELDS: Final = frozenset(
     }
 )
 """Names of the standard message's own fields, which a program's further fields must not use."""
+
+_REDUCED_FIELDS: Final = ("taskId", "version", "status", "progress", "timestamp", "code")
+_REDUCED_DATA_BYTES: Final = 800  # of the data of a reduced event, beside topic and type
 
 
 def make_message(task: Task, type: str, /, **fields: Any) -> Message:
@@ -178,6 +183,20 @@ def task_fields(task: Task) -> dict[str, Any]:
         "version": task.version,
         "has_result": task.has_result,
     }
+
+
+def reduce_data(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep the fields of a message that clients need, and each further one that is short enough."""
+    reduced = {name: data[name] for name in _REDUCED_FIELDS if name in data}
+    for name, value in data.items():
+        longer = {**reduced, name: value}
+        try:
+            size = len(encode_json(longer, "data", envelope=MESSAGE_ENVELOPE))
+        except InvalidField:  # of a task that an earlier version stored
+            continue
+        if size <= _REDUCED_DATA_BYTES:
+            reduced = longer
+    return reduced
 
 
 def standard(task: Task, message: Message) -> tuple[Publication, ...]:

@@ -14,6 +14,7 @@ import msgspec
 
 from ..characters import TextKind, check_text
 from ..errors import InvalidField, InvalidTransition
+from ..json import encode_json
 from .messages import COMPLETE, EDUCATIONAL, ERROR, PROGRESS, RESERVED_FIELDS, STATUS, as_percent, message_of
 from .model import Cause, Change, Step, StepPlan, Task, TaskError
 from .sentences import check_sentence, check_streamed, default_blank, fit
@@ -441,11 +442,8 @@ def _copy_fields(fields: Mapping[str, Any] | None) -> dict[str, Any]:
         return {}
     if taken := RESERVED_FIELDS.intersection(fields):
         raise InvalidField(f"{min(taken)!r} is one of the message's own fields", field=min(taken))
-    try:
-        # A copy, because the work may go on changing what it passed.
-        return msgspec.json.decode(msgspec.json.encode(fields), type=dict[str, Any])
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidField(f"fields must be JSON values: {error}", field="fields") from error
+    # A copy, because the work may go on changing what it passed.
+    return msgspec.json.decode(encode_json(fields, "fields"), type=dict[str, Any])
 
 
 def _check_percent(value: object) -> float:

@@ -2,20 +2,20 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
 import attrs
-import msgspec
 import structlog
 import trio
 
 from ..errors import IdempotencyConflict, InvalidField, RequestError, StreamdError
 from ..events import Draft, EventSettings
 from ..hub import Hub
+from ..json import MESSAGE_ENVELOPE
 from ..log.port import Receipt
 from .endings import TaskEndings
 from .kinds import Kind
-from .messages import COMPLETE, ERROR, PROGRESS
+from .messages import COMPLETE, ERROR, PROGRESS, reduce_data
 from .metrics import TaskMetrics
 from .model import Message
 from .positions import TaskPositions
@@ -25,10 +25,8 @@ from .store.port import Outgoing, PublishedMessage, TaskStore
 PUBLISHER: Final = "tasks"
 _BATCH_ROWS: Final = 256  # as many as the fan-out takes in one turn
 _REDUCED_BYTES: Final = 1000  # of an event with the fields that clients need, and short further ones
-_REDUCED_DATA_BYTES: Final = 800  # of its data, beside topic and type
 _FIRST_RETRY_SECONDS: Final = 0.05
 _LAST_RETRY_SECONDS: Final = 5.0
-_REDUCED_FIELDS: Final[tuple[str, ...]] = ("taskId", "version", "status", "progress", "timestamp", "code")
 
 _log = structlog.get_logger(__name__)
 
@@ -185,7 +183,7 @@ class OutboxPublisher:
             _log.error(event, task=row.task_id, version=row.version, part=row.part, detail=error.detail)
             if not row.is_own:
                 return None
-            data = _reduce(row.message.data)
+            data = reduce_data(row.message.data)
             reduced = Message(_plain_type(row), data)
             known = self._kinds.get(row.kind)
             return self._make_draft(row, row.topics[:1], known.rename(reduced) if known else reduced)
@@ -198,17 +196,8 @@ class OutboxPublisher:
             limits=self._limits,
             type=message.type,
             idempotency_key=key if row.is_own else f"{key}:{row.part}",
+            envelope=MESSAGE_ENVELOPE,
         )
-
-
-def _reduce(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep the fields that clients need, and each further one that is short enough."""
-    reduced = {name: data[name] for name in _REDUCED_FIELDS if name in data}
-    for name, value in data.items():
-        longer = {**reduced, name: value}
-        if len(msgspec.json.encode(longer)) <= _REDUCED_DATA_BYTES:
-            reduced = longer
-    return reduced
 
 
 def _plain_type(row: Outgoing) -> str:

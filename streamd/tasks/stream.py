@@ -1,14 +1,17 @@
 """The stream of one task: a snapshot of its current state, each later change, and its end."""
 
 from collections.abc import Sequence
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import attrs
 
+from ..errors import InvalidField
 from ..events import Control, ControlName, CursorMove, Event, EventId, Frame, UnloggedEvent
 from ..events.event import encode_data
 from ..hub import DeliveryRecord, SendQueue, Subscription, Wire
-from .model import topic_of
+from ..json import MESSAGE_ENVELOPE, encode_json
+from .messages import reduce_data
+from .model import Message, topic_of
 from .tasks import Tasks, TaskView
 
 _WAKE: Final = CursorMove(EventId(""))
@@ -149,13 +152,23 @@ class TaskSource:
     def _frames_of(self, view: TaskView) -> list[Frame]:
         frames: list[Frame] = []
         if view.message is not None:
-            frames.append(UnloggedEvent(view.message.data, view.message.type, id=view.position))
+            data, type = _sendable(view.message), view.message.type
+            frames.append(UnloggedEvent(data, type, id=view.position, envelope=MESSAGE_ENVELOPE))
         if view.end is not None:
             self._over = True
-            text, is_json = encode_data(view.end.data)
+            text, is_json = encode_data(_sendable(view.end), envelope=MESSAGE_ENVELOPE)
             topics = (topic_of(self._task_id),)
             frames.append(Event(view.position, topics, view.end.type, text, is_json, None))
         return frames
+
+
+def _sendable(message: Message) -> dict[str, Any]:
+    """Return a message's data, reduced if an earlier version of streamd stored more levels than are sent."""
+    try:
+        encode_json(message.data, "data", envelope=MESSAGE_ENVELOPE)
+    except InvalidField:
+        return reduce_data(message.data)
+    return message.data
 
 
 @attrs.frozen

@@ -13,6 +13,7 @@ import trio
 from ..errors import InvalidField, NoResult, NotFound, NotReady, Unavailable
 from ..events import EventId
 from ..idempotency import IdempotencyKey
+from ..json import EncodedJson
 from ..unreadable import DAMAGE
 from . import operations
 from .checks import (
@@ -22,7 +23,7 @@ from .checks import (
     check_owner,
     check_steps,
     check_timeout,
-    encode_json,
+    encode_value,
 )
 from .engine import TaskEngine
 from .messages import make_snapshot
@@ -85,7 +86,7 @@ class Tasks(TaskEngine):
             kind: the name of its kind.
             id: an id chosen by the caller; None generates one.
             owner: the owner's name, for listing.
-            input: the input of the work, a JSON value.
+            input: the input of the work, a JSON value or an :class:`~streamd.json.EncodedJson`.
             steps: the planned steps, with their weights.
             timeout_seconds: time to its deadline (s); None for the kind's.
             message: the first message.
@@ -122,10 +123,11 @@ class Tasks(TaskEngine):
         max_input_bytes = known.max_input_bytes if known is not None else None
         if max_input_bytes is None:
             max_input_bytes = self.settings.max_input_bytes
-        raw_input = encode_json(input, "input", max_input_bytes)
+        raw_input = encode_value(input, "input", max_input_bytes)
         key = None
         if idempotency_key is not None:
-            content: tuple[Any, ...] = (id, input)
+            value = msgspec.Raw(input.text) if isinstance(input, EncodedJson) else input
+            content: tuple[Any, ...] = (id, value)
             if known is None or not known.private:
                 content += (kind, steps, timeout_seconds, message, worker, lease_seconds)
             scope = kind if known is not None and known.private else ""

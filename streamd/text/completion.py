@@ -10,8 +10,9 @@ from typing import Any, Final
 
 import msgspec
 
-from ..errors import TooLarge
+from ..errors import InvalidBody, TooLarge
 from ..events.sse import Decoder, ServerSentEvent
+from ..json import decode_json
 
 _DONE: Final = "[DONE]"
 _QUOTED_CHARS: Final = 500  # the maximum length of a quote in the log
@@ -38,9 +39,6 @@ class _Choice(msgspec.Struct):
 class _Chunk(msgspec.Struct):
     choices: list[_Choice] = []
     error: Any = None
-
-
-_decode_chunk = msgspec.json.Decoder(_Chunk).decode
 
 
 class BrokenCompletion(Exception):
@@ -123,8 +121,8 @@ class Completion:
             self._end()
             return
         try:
-            chunk = _decode_chunk(data)
-        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+            chunk: _Chunk = decode_json(data, _Chunk, noun="the chunk")
+        except InvalidBody as error:
             raise BrokenCompletion("the text service sent what cannot be read", f"{error}: {data}") from None
         if chunk.error is not None:
             raise BrokenCompletion("the text service gave up on the text", str(chunk.error))

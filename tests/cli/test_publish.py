@@ -10,6 +10,7 @@ import trio
 
 from streamd.cli.lines import CHUNK_BYTES, LINE_BYTES_MAX, InputLine, LineReader
 from tests.support.fake_streamd import FakeStreamd, HangUp, refuse
+from tests.support.json_texts import nested
 from tests.support.program import run, started, started_on
 
 
@@ -32,6 +33,24 @@ async def test_json_and_the_idempotency_key_reach_the_server(server: FakeStreamd
     second = await run(*arguments, STREAMD_URL=server.url)
     assert first.stdout == second.stdout != ""
     assert data(server) == ['{"a":[1.50]}']
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"", "data is empty"),
+        (b"{", "data is not valid JSON: it ends too early"),
+        (b'{"a": 1, "a": 2}', 'data has two members named "a"'),
+        (b"[NaN]", "data[0] must be a finite number (JSON has no NaN and no Infinity)"),
+        (b'{"a": "\xff"}', "data.a is not valid UTF-8 (byte 7)"),
+        (rb'"\ud800"', "data has half of a surrogate pair, which UTF-8 cannot encode"),
+        (nested(65), "data is nested deeper than 64 levels"),
+    ],
+)
+async def test_data_outside_of_the_profile_of_json_is_named(data: bytes, says: str) -> None:
+    done = await run("publish", "-t", "t", "--json", os.fsdecode(data))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith(f"Error: {says}\n")
 
 
 @pytest.mark.parametrize(

@@ -34,10 +34,10 @@ async def test_events_arrive_in_order_and_are_equal_over_every_transport(
 
 
 async def test_numbers_keep_their_digits(clock: MockClock, server: FakeStreamd, transport: Transport) -> None:
-    server.publish(msgspec.Raw(b"[1.10, 1e400, 12345678901234567890123]"))
+    server.publish(msgspec.Raw(b"[1.10, 1E+2, 12345678901234567890123]"))
     async with subscribe(server.url, topics=["t"], after="earliest", transport=transport) as subscription:
         event = await take(subscription, ReceivedEvent)
-    assert event.data == "[1.10,1e400,12345678901234567890123]"
+    assert event.data == "[1.10,1E+2,12345678901234567890123]"
 
 
 async def test_patterns_and_options_reach_the_server(clock: MockClock, server: FakeStreamd) -> None:

@@ -13,10 +13,19 @@ from streamd.errors import InvalidField, TooLarge
 from streamd.events import ControlName, Draft, Event, EventId
 from streamd.events.event import RETRY_MS_MAX
 from streamd.events.settings import EventSettings
+from tests.support.json_texts import nested
 from tests.support.odd_texts import INVALID_IDENTIFIERS, VALID_IDENTIFIERS
 from tests.support.strategies import LIMITS, drafts, events, hostile_texts, ids, json_values, texts
 
 ID = EventId("1700000000000-000001")
+
+
+def deep_list(levels: int) -> list[Any]:
+    """Return a value that is too deep for any decoder."""
+    value: list[Any] = []
+    for _ in range(levels):
+        value = [value]
+    return value
 
 
 def draft(topics: Any = "t", data: Any = "", limits: EventSettings = LIMITS, **fields: Any) -> Draft:
@@ -25,13 +34,6 @@ def draft(topics: Any = "t", data: Any = "", limits: EventSettings = LIMITS, **f
 
 def event(topics: Any = "t", data: Any = "", **fields: Any) -> Event:
     return Event.from_draft(draft(topics, data, **fields), ID)
-
-
-def nested(depth: int) -> list[Any]:
-    value: list[Any] = []
-    for _ in range(depth):
-        value = [value]
-    return value
 
 
 class TestTopics:
@@ -172,7 +174,6 @@ class TestData:
             (b"123456789012345678901234567890", "123456789012345678901234567890"),
             (b"0.1000000000000000055511151231257827", "0.1000000000000000055511151231257827"),
             (b'{ "price" :\r\n [ 1.50 , 2.00 ] }', '{"price":[1.50,2.00]}'),
-            (b'{"a":1,"a":2}', '{"a":1,"a":2}'),  # repeated names are kept: the reader decides
             (rb'["\u00e9","\n"]', r'["\u00e9","\n"]'),
         ],
     )
@@ -208,6 +209,10 @@ class TestData:
             msgspec.Raw(b"{"),
             msgspec.Raw(b"1 2"),
             msgspec.Raw(b"NaN"),
+            msgspec.Raw(b"1e400"),
+            msgspec.Raw(b'{"a":1,"a":2}'),
+            msgspec.Raw(nested(65)),
+            msgspec.json.decode(nested(65)),
             msgspec.Raw(b'"\xff"'),
             msgspec.Raw(b'{"a":"\xff"}'),
             msgspec.Raw(rb'"\ud800"'),
@@ -218,13 +223,13 @@ class TestData:
         ids=repr,
     )
     def test_data_that_is_neither_text_nor_json_is_rejected(self, value: Any) -> None:
-        with pytest.raises(InvalidField, match="data must be text or a JSON value") as rejected:
+        with pytest.raises(InvalidField, match=r"^data") as rejected:
             draft(data=value)
-        assert rejected.value.field == "data"
+        assert str(rejected.value.field).startswith("data")
 
     def test_nesting_that_is_too_deep_to_decode_is_rejected(self) -> None:
         with pytest.raises(InvalidField) as rejected:
-            draft(data=nested(5000))
+            draft(data=deep_list(5000))
         assert rejected.value.field == "data"
 
     @given(json_values)

@@ -9,7 +9,7 @@ import httpx
 import msgspec
 import trio
 
-from streamd.events.bodies import decode_json
+from streamd.json import decode_json
 from streamd.services.strategy.models import ProfileBody
 from streamd.services.strategy.profile import StrategyProfile, check_profile
 from streamd.services.strategy.settings import StrategySettings

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamd.text.completion import BrokenCompletion, Completion
+from tests.support.json_texts import nested
 from tests.support.model_server import DONE, chunk
 
 
@@ -61,6 +62,8 @@ STREAMS = {
         "cannot be read",
     ),
     "deeply nested": (b"data: " + b"[" * 20_000 + b"\n\n", "", "cannot be read"),
+    "65 levels in an error": (b'data: {"error": ' + nested(64) + b"}\n\n", "", "cannot be read"),
+    "64 levels in an error": (b'data: {"error": ' + nested(63) + b"}\n\n", "", "gave up"),
     "error object": (say("Hello") + b'data: {"error": {"message": "overloaded"}}\n\n', "Hello", "gave up"),
     "length limit": (say("Hello") + chunk({}, "length") + DONE, "Hello", "length limit"),
     "content filter": (say("Hello") + chunk({}, "content_filter") + DONE, "Hello", "content rules"),

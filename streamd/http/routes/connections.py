@@ -97,7 +97,7 @@ async def close_connection(id: str) -> TrioResponse:
 async def send_to_connection(id: str) -> TrioResponse:
     """Send a message to one client, past the log; it is queued behind the events before it."""
     runtime = _admit()
-    body = await read_json(ClientMessageBody, max_bytes=runtime.settings.events.max_line_bytes)
+    body = await read_json(ClientMessageBody, max_bytes=runtime.settings.events.max_line_bytes, envelope=1)
     message = body.encode(runtime)
     connection = runtime.broker.connections.find(id, user=_user())
     if not connection.is_open:
@@ -117,7 +117,7 @@ async def send_to_connection(id: str) -> TrioResponse:
 async def broadcast() -> TrioResponse:
     """Send a message to every connection that the filter selects, or to all without one."""
     runtime = _admit()
-    body = await read_json(BroadcastBody, max_bytes=runtime.settings.events.max_line_bytes)
+    body = await read_json(BroadcastBody, max_bytes=runtime.settings.events.max_line_bytes, envelope=1)
     message, where = body.encode(runtime), body.filter.parse(runtime)
     outcome = await broadcast_in_turns(runtime.broker.connections, message, where)
     return json_response({"sent": outcome.sent, "full": outcome.full})

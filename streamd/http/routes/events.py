@@ -181,7 +181,7 @@ def _read_line(line: bytes, limits: EventSettings) -> Draft | StreamdError | Non
     if len(line) > limits.max_line_bytes:
         return TooLarge(f"the line is longer than {limits.max_line_bytes} bytes", field="line")
     try:
-        return decode_draft(line, limits)
+        return decode_draft(line, limits, noun="the line")
     except StreamdError as error:
         return error
 

@@ -61,7 +61,7 @@ async def create_task() -> TrioResponse:
     runtime = current_runtime()
     settings = runtime.settings
     key = idempotency_key()
-    body = await read_json(NewTask, max_bytes=settings.tasks.max_body_bytes)
+    body = await read_json(NewTask, max_bytes=settings.tasks.max_body_bytes, envelope=1)
     known = runtime.tasks.kinds.get(body.kind)
     if known is not None and known.private:
         raise InvalidField(
@@ -141,7 +141,7 @@ async def cancel_task(task_id: str) -> TrioResponse:
 async def report_on_task(task_id: str) -> TrioResponse:
     """Report progress or the end of a task; `cancelled` in the answer tells the worker to stop."""
     runtime = current_runtime()
-    report = await read_json(Report)
+    report = await read_json(Report, envelope=1)
     return _answer(await runtime.tasks.report(task_id, report), 200, lease=True)
 
 

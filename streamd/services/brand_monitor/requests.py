@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta
 
 from ...characters import TextKind, check_text
 from ...errors import InvalidField
-from ...events import decode_json
+from ...json import decode_json
 from .models import Analysis, AnalysisBody, Mention, MentionBody
 from .names import key_of
 from .settings import BrandMonitorSettings

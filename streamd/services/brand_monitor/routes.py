@@ -10,6 +10,7 @@ from ... import Streamd
 from ...connections import Group
 from ...errors import InvalidField, TaskExists
 from ...http import (
+    JSON,
     CancelRoute,
     EventsRoute,
     ResultRoute,
@@ -17,9 +18,10 @@ from ...http import (
     document_problems,
     idempotency_key,
     json_response,
-    read_json,
+    read_body,
     task_routes,
 )
+from ...json import EncodedJson
 from ...tasks import Task
 from .job import KIND, STEPS
 from .messages import PREFIX
@@ -53,11 +55,11 @@ def make_blueprint(streamd: Streamd, settings: BrandMonitorSettings, group: Grou
     async def start() -> TrioResponse:
         """Start an analysis of mentions of a brand: share of voice, sentiment and terms."""
         key = idempotency_key()
-        raw = await read_json(msgspec.Raw, max_bytes=settings.max_body_bytes)
+        body = await read_body(max_bytes=settings.max_body_bytes, media_type=JSON)
 
-        def parse() -> tuple[str | None, bytes]:
-            task_id, analysis = parse_analysis(bytes(raw), settings)
-            return task_id, msgspec.json.encode(analysis)
+        def parse() -> tuple[str | None, EncodedJson]:
+            task_id, analysis = parse_analysis(body, settings)
+            return task_id, EncodedJson(msgspec.json.encode(analysis))
 
         # In a worker thread, because ten thousand mentions take a tenth of a second.
         chosen_id, encoded = await trio.to_thread.run_sync(parse)
@@ -65,7 +67,7 @@ def make_blueprint(streamd: Streamd, settings: BrandMonitorSettings, group: Grou
             task = await streamd.tasks.create(
                 KIND,
                 id=chosen_id,
-                input=msgspec.Raw(encoded),
+                input=encoded,
                 steps=STEPS,
                 message="Waiting to begin",
                 idempotency_key=key,

@@ -5,6 +5,7 @@ from typing import Any, Final
 import msgspec
 
 from ...errors import InvalidBody, InvalidField, UnsupportedMediaType
+from ...json import check_json
 from .amounts import shown
 from .columns import is_lines, line_field, order_field
 from .order import Format, OrderLimits
@@ -22,8 +23,13 @@ _CHARSETS: Final = {
 _RAW_OBJECT: Final = dict[str, msgspec.Raw]
 
 
-def decode_text(document: bytes, charset: str = "") -> str:
+def decode_text(document: bytes, charset: str = "", *, is_json: bool = False) -> str:
     """Decode a document to text; UTF-8 unless its content type names another charset.
+
+    Args:
+        document: the bytes.
+        charset: as the content type names it; empty for none.
+        is_json: True to leave all checks but that of the charset to :func:`read_json_order`.
 
     Raises:
         UnsupportedMediaType: the charset is not supported.
@@ -34,12 +40,18 @@ def decode_text(document: bytes, charset: str = "") -> str:
         raise UnsupportedMediaType(
             f"the charset {shown(charset)} is not supported; use utf-8", field="Content-Type"
         )
+    if is_json and codec == "utf-8-sig":
+        codec = "utf-8"  # JSON must not begin with a byte order mark
     try:
         text = document.decode(codec)
     except UnicodeDecodeError as error:
+        if is_json and codec == "utf-8":
+            _check_profile(document, "the body")  # names the value
         raise InvalidBody(
-            f"byte {error.start} of the body is not valid {charset or 'utf-8'}", field="body"
+            f"the body is not valid {(charset or 'utf-8').upper()} (byte {error.start})", field="body"
         ) from error
+    if is_json:
+        return text
     if not text.strip():
         raise InvalidBody("the body is empty", field="body")
     if "\0" in text:
@@ -56,15 +68,21 @@ def read_sheet(text: str, format: Format, limits: OrderLimits) -> Sheet:
     return read_csv(text, limits) if format is Format.CSV else read_json_order(text, limits)
 
 
-def read_json_order(text: str, limits: OrderLimits) -> Sheet:
+def read_json_order(text: str | bytes, limits: OrderLimits, *, noun: str = "the body") -> Sheet:
     """Read a JSON order, ``{"currency": …, "lines": [{"sku": …, "quantity": …}]}``, or an array of lines.
 
     Names may be any synonyms accepted in CSV headers (``unitPrice``, ``unit_price``, ``Unit cost``).
+
+    Args:
+        text: the JSON.
+        limits: of the order.
+        noun: the name of the text in errors.
 
     Raises:
         InvalidBody, InvalidField: it is not JSON, or has another shape; ``field`` is the path.
         TooLarge: it has too many lines.
     """
+    _check_profile(text, noun)
     fields: dict[str, Cell] = {}
     raw_lines: Any = None
     lines_name = "lines"
@@ -87,6 +105,15 @@ def read_json_order(text: str, limits: OrderLimits) -> Sheet:
     lines = _decode(raw_lines, list[msgspec.Raw], lines_name)
     check_count(len(lines), limits)
     return Sheet([_read_row(line, f"{lines_name}[{index}]") for index, line in enumerate(lines)], fields)
+
+
+def _check_profile(text: str | bytes, noun: str) -> None:
+    try:
+        check_json(text, noun=noun)
+    except InvalidBody as error:
+        field = error.field or "body"
+        of_line = "lines" if field.startswith("[") else ""  # of an array of lines alone
+        raise InvalidBody(of_line + error.detail, field=of_line + field) from error
 
 
 def _read_row(line: msgspec.Raw, location: str) -> Row:
@@ -125,5 +152,3 @@ def _decode(raw: Any, type: Any, path: str) -> Any:
         where = f"{path} " if path else "the order "
         what = "must be an object" if type == _RAW_OBJECT else "must be an array"
         raise InvalidBody(f"{where}{what}", field=path or "body") from error
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise InvalidBody(f"not valid JSON: {error}", field=path or "body") from error

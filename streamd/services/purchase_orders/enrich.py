@@ -15,6 +15,7 @@ import msgspec
 from ...characters import replace_invalid
 from ...config import read_toml
 from ...errors import InvalidBody
+from ...json import decode_json
 from ...text import Prompt, Rules, TextGenerator, generate_text, normalize_text
 from .order import OrderLine
 from .parsing import cut_json
@@ -73,8 +74,8 @@ def read_answer(text: str, lines: Sequence[OrderLine]) -> list[OrderLine]:
         InvalidBody: the answer is not JSON of the expected shape.
     """
     try:
-        answer = msgspec.json.decode(cut_json(text), type=_EnrichedLines)
-    except (msgspec.DecodeError, RecursionError) as error:
+        answer: _EnrichedLines = decode_json(cut_json(text), _EnrichedLines, noun="the answer")
+    except InvalidBody as error:
         raise InvalidBody("the text generator's answer is not valid") from error
     found: dict[int, dict[str, Any]] = {}
     for entry in answer.lines:

@@ -10,11 +10,11 @@ from decimal import Decimal
 from typing import Any, Final
 
 import attrs
-import msgspec
 import structlog
 import trio
 
-from ...errors import RequestError, StreamdError
+from ...errors import InvalidBody, RequestError, StreamdError
+from ...json import check_json
 from ...text import Prompt, Rules, TextGenerator
 from .amounts import AmountError, minor_unit, parse_amount
 from .documents import read_json_order
@@ -69,7 +69,7 @@ async def read_mail(
     for answers in range(1, _ANSWERS_MAX + 1):
         answer = await _ask(generator, _make_prompt(text, items, problem), begun if answers == 1 else None)
         try:
-            order = make_order(read_json_order(cut_json(answer), limits), limits)
+            order = make_order(read_json_order(cut_json(answer), limits, noun="the answer"), limits)
         except RequestError as error:
             if not _has_lines(answer):
                 raise UnreadableOrder(
@@ -114,8 +114,8 @@ def cut_json(answer: str) -> str:
 def _has_lines(answer: str) -> bool:
     """Return True if an invalid answer at least claims to contain lines."""
     try:
-        document = msgspec.json.decode(cut_json(answer))
-    except (msgspec.DecodeError, RecursionError):
+        document = check_json(cut_json(answer))
+    except InvalidBody:
         return True
     return bool(document.get("lines", True)) if isinstance(document, dict) else bool(document)
 

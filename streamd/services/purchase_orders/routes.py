@@ -66,7 +66,8 @@ def make_blueprint(
         merchant_id = identity.merchant(request)
         format = _parse_format(request.mimetype)
         body = await read_body(max_bytes=settings.max_body_bytes)
-        text = decode_text(body, request.mimetype_params.get("charset", ""))
+        charset = request.mimetype_params.get("charset", "")
+        text = decode_text(body, charset, is_json=format is Format.JSON)
         await _check(text, format, tools.limits, tools.currency_of(merchant_id))
         key = None
         if key_text is not None:

@@ -11,10 +11,10 @@ from typing import Any, Final
 
 import attrs
 import httpx
-import msgspec
 
 from ...characters import find_invalid
-from ...errors import StreamdError
+from ...errors import InvalidBody, StreamdError
+from ...json import check_json
 from ...outbound import (
     AttemptFailed,
     Backoff,
@@ -160,7 +160,10 @@ class Shop:
         body = await response.read(max_bytes=self.settings.sync_max_answer_bytes)
         status = response.status
         if 200 <= status < 300:
-            order_id = read_order_id(body)
+            try:
+                order_id = read_order_id(body)
+            except InvalidBody as error:
+                raise AttemptFailed(f"the shop's answer cannot be read: {error.detail}") from error
             if order_id is None:
                 raise AttemptFailed("the shop's answer has no order id")
             return ShopAnswer(status, order_id)
@@ -180,11 +183,12 @@ def _sync_failed(exhausted: RetriesExhausted) -> SyncFailed:
 
 
 def read_order_id(body: bytes) -> str | None:
-    """Return the ``id`` of the shop's order, from the answer itself or its ``order``; None without one."""
-    try:
-        answer = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
-        return None
+    """Return the ``id`` of the shop's order, from the answer itself or its ``order``; None without one.
+
+    Raises:
+        InvalidBody: the answer is no JSON, or not within the profile of :mod:`streamd.json`.
+    """
+    answer = check_json(body, noun="the answer")
     if isinstance(answer, dict) and "id" not in answer:
         answer = answer.get("order")
     found = answer.get("id") if isinstance(answer, dict) else None

@@ -10,6 +10,7 @@ import trio
 
 from ...errors import Unavailable, root_cause
 from ...events import format_time
+from ...json import EncodedJson
 from ...tasks import Progress, StepFailed, StepProgress, WorkFailed
 from .models import ResearchResult
 from .query import ResearchQuery
@@ -40,7 +41,7 @@ class ResearchJob:
         self._settings = settings
         self._max_data_bytes = max(max_result_bytes - _CONCLUSION_BYTES, max_result_bytes // 2)
 
-    async def __call__(self, progress: Progress) -> Any:
+    async def __call__(self, progress: Progress) -> EncodedJson:
         """Research the query of one session, and return the task's result.
 
         Cancelling closes all connections; a thread that reads a file is abandoned.
@@ -60,7 +61,8 @@ class ResearchJob:
             f" {_count(result.recommendations, 'recommendation')}"
             f" from {len(result.findings)} of {_count(area.datasets, 'dataset')}"
         )
-        return msgspec.to_builtins(result)
+        # Every dataset is checked; those with the most levels have more in the result than a value may have.
+        return EncodedJson(msgspec.json.encode(result))
 
 
 @attrs.define

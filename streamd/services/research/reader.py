@@ -6,6 +6,8 @@ from typing import Any, Final, TypeVar
 import attrs
 import msgspec
 
+from ...errors import InvalidField
+from ...json import encode_json
 from .files import FileSource, select
 from .query import ResearchQuery
 from .shapes import Shape
@@ -125,9 +127,10 @@ class FunctionSource:
             await report(f"computing {self.title}")
             value = await self.function.call(query, Reader(query, self.uses, report))
         try:
-            encoded = msgspec.json.encode(value)
-        except (TypeError, ValueError, RecursionError) as error:
-            raise SourceFailed(f"the value of {self.label} is not JSON") from error
+            encoded = encode_json(value, f"the value of {self.label}")
+        except InvalidField as error:
+            sentence, _, _ = error.detail.partition(":")  # behind it are names of the program's own
+            raise SourceFailed(sentence) from error
         if len(encoded) > max_bytes:
             raise SourceFailed(f"{self.label} returned more than {max_bytes} bytes")
         return msgspec.json.decode(encoded)

@@ -8,6 +8,8 @@ import attrs
 import msgspec
 import trio
 
+from ...errors import InvalidBody
+from ...json import check_json
 from .query import ResearchQuery
 from .shapes import SHAPE_NAMES, Shape
 
@@ -127,9 +129,11 @@ def decode_json(content: bytes, label: str) -> Any:
     """Decode JSON.
 
     Raises:
-        SourceFailed: the content, which is named by ``label``, is not JSON.
+        SourceFailed: the content, which is named by ``label``, is not within the profile of
+            :mod:`streamd.json`.
     """
     try:
-        return msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise SourceFailed(f"{label} is not JSON") from error
+        return check_json(content, noun=label)
+    except InvalidBody as error:
+        sentence = error.detail if error.field is None else f"{label} is not usable: {error.detail}"
+        raise SourceFailed(sentence) from error

@@ -4,19 +4,19 @@ Of every item the sentiment is that of its score, by the thresholds of :func:`st
 """
 
 import hashlib
-import json
 import re
 import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
 import attrs
 import msgspec
 
 from ...characters import TextKind, check_text
-from ...errors import InvalidBody, InvalidField, RequestError, TooLarge
-from ...events import Draft, EventLimits, decode_json, format_time
+from ...errors import InvalidField, RequestError, TooLarge
+from ...events import Draft, EventLimits, format_time
+from ...json import decode_json
 from ...text import limit_score, sentiment_of
 from .models import ItemBody, ItemsBody, Sentiment
 from .settings import SentimentSettings
@@ -30,9 +30,6 @@ _TICKER: Final = re.compile(r"[A-Za-z0-9^][A-Za-z0-9.=^_-]*", re.ASCII)
 _TICKER_CHARS_MAX: Final = 16  # the longest symbols in use have 12
 _ID_BYTES: Final = 16
 _QUOTED_CHARS_MAX: Final = 64  # of a value quoted in an error message; the value may be as long as the body
-# Many JSON writers emit these, although RFC 8259 section 6 has neither.
-_NON_FINITE: Final = re.compile(rb"NaN|Infinity")
-_PLACEHOLDER: Final = object()  # of such a value
 
 
 @attrs.frozen
@@ -69,7 +66,8 @@ def read_items(
         InvalidBody, InvalidField, TooLarge: a value is not valid; ``field`` names it, such as
             ``items[3].ticker``.
     """
-    bodies = _decode(body).items
+    parsed: ItemsBody = decode_json(body, ItemsBody)
+    bodies = parsed.items
     if not bodies:
         raise InvalidField("items must hold at least one item", field="items")
     if len(bodies) > settings.max_items_per_request:
@@ -80,29 +78,6 @@ def read_items(
     checked = [_check(index, item, now_ms, settings, key) for index, item in enumerate(bodies)]
     # Scoring is expensive, so no text is scored before every item is known to be valid.
     return [_finish(index, item, limits, score) for index, item in enumerate(checked)]
-
-
-def _decode(body: bytes) -> ItemsBody:
-    try:
-        return decode_json(body, ItemsBody)
-    except InvalidBody as error:
-        if error.field is None and _NON_FINITE.search(body) and (field := _find_non_finite(body)):
-            detail = f"{field} must be a finite number (JSON has no NaN and no Infinity)"
-            raise InvalidBody(detail, field=field) from error
-        raise
-
-
-def _find_non_finite(body: bytes) -> str | None:
-    try:
-        value: Any = json.loads(body, parse_constant=lambda _: _PLACEHOLDER)
-    except (ValueError, RecursionError):
-        return None
-    items = value.get("items") if isinstance(value, dict) else None
-    for index, item in enumerate(items if isinstance(items, list) else ()):
-        for name, found in item.items() if isinstance(item, dict) else ():
-            if found is _PLACEHOLDER:
-                return f"items[{index}].{name}"[:_QUOTED_CHARS_MAX]
-    return None
 
 
 def _check(index: int, item: ItemBody, now_ms: int, settings: SentimentSettings, key: str | None) -> ItemBody:

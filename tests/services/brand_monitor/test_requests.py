@@ -110,7 +110,9 @@ def test_rfc_3339_times_are_accepted(time: str, expected: datetime) -> None:
         (b"[]", None),
         (b"{", None),
         (b"", None),
-        (b'{"brand": "\xff"}', None),
+        (b'{"brand": "\xff"}', "brand"),
+        (b'{"brand": "a", "brand": "b"}', "brand"),
+        (b'{"mentions": [{"text": NaN}]}', "mentions[0].text"),
     ],
 )
 def test_an_invalid_value_is_named(raw: bytes, field: str | None) -> None:

@@ -15,6 +15,7 @@ from streamd.services.purchase_orders.order import Order, OrderLine
 from streamd.services.purchase_orders.settings import PurchaseOrderSettings
 from streamd.services.purchase_orders.shop import Shop, SyncFailed, make_payload, read_order_id
 from tests.support.fake_server import Answer, Exchange, FakeServer, fake_server, hang, hang_up, raw, respond
+from tests.support.json_texts import nested
 from tests.support.orders_rig import CUT_OFF
 
 QUICK_RETRY = RetrySettings(attempts=4, backoff_seconds=0.001, max_wait_seconds=30)
@@ -139,12 +140,26 @@ async def test_an_oversized_answer_is_refused() -> None:
         (b'{"id": "a\\u0000"}', None),
         (b'{"id": 1.5}', None),
         (b"[1]", None),
-        (b"", None),
-        (b"[" * 100_000, None),
     ],
 )
 def test_the_order_id_of_an_answer(body: bytes, found: str | None) -> None:
     assert read_order_id(body) == found
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"", "the answer is empty"),
+        (b"{", "the answer is not valid JSON: it ends too early"),
+        (b'{"id": "\xff"}', r"id is not valid UTF-8 \(byte 8\)"),
+        (b'{"id": 1, "id": 2}', 'the answer has two members named "id"'),
+        (b'{"id": 1, "tags": ' + nested(64) + b"}", "tags is nested deeper than 64 levels"),
+    ],
+)
+async def test_an_answer_that_cannot_be_read_is_named(body: bytes, says: str) -> None:
+    async with shop(respond(200, body)) as made:
+        with pytest.raises(SyncFailed, match=f"the shop's answer cannot be read: {says}"):
+            await send(made)
 
 
 def test_the_payload_has_money_as_text() -> None:

@@ -10,6 +10,7 @@ from streamd.services.research.query import ResearchQuery
 from streamd.services.research.sources import NothingKnown, SourceFailed, SourceReport
 from streamd.services.research.templates import UrlTemplate
 from tests.support.fake_server import Exchange, FakeServer, fake_server, hang, respond
+from tests.support.json_texts import nested
 from tests.support.research_rig import no_report
 
 QUERY = ResearchQuery("decision_makers", "acme", "Head of Sales", "Corvane Cloud")
@@ -172,10 +173,20 @@ async def test_unreachable_server_is_reported() -> None:
         await fetch(source_of(server, attempts=2))
 
 
-@pytest.mark.parametrize("body", [b"<html>", b"", b'{"a": 1', b"\xff\xfe", b"[" * 900])
-async def test_invalid_json_is_not_retried(body: bytes) -> None:
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"<html>", "is not valid JSON: expecting value"),
+        (b"", "is empty"),
+        (b'{"a": 1', "is not valid JSON: it ends too early"),
+        (b"\xff\xfe", "is not valid UTF-8"),
+        (b'{"a": ' + nested(64) + b"}", "is not usable: a is nested deeper than 64 levels"),
+        (b'{"a": NaN}', "is not usable: a must be a finite number"),
+    ],
+)
+async def test_invalid_json_is_not_retried(body: bytes, says: str) -> None:
     async with fake_server(respond(200, body)) as server:
-        with pytest.raises(SourceFailed, match="is not JSON"):
+        with pytest.raises(SourceFailed, match=f"the answer of .* {says}"):
             await fetch(source_of(server))
     assert len(server.requests) == 1
 

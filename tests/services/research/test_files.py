@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from streamd.services.research.files import FileSource, select, static_folder
 from streamd.services.research.sources import NothingKnown, SourceFailed, decode_json
 from streamd.services.research.templates import IDS, Template
+from tests.support.json_texts import nested
 from tests.support.research_rig import TRAVERSALS, query_of
 
 ACME = query_of("acme")
@@ -97,9 +98,18 @@ async def test_irregular_files_are_refused_at_once(folder: Path) -> None:
     assert "File name too long" in str(caught.value.__cause__)  # for the log
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[" * 100_000])
-def test_invalid_json_is_refused(content: bytes) -> None:
-    with pytest.raises(SourceFailed, match="the file x is not JSON"):
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "the file x is empty"),
+        (b"{", "the file x is not valid JSON: it ends too early"),
+        (b"\xff", "the file x is not valid UTF-8"),
+        (nested(65), "the file x is nested deeper than 64 levels"),
+        (b'{"a": 1, "a": 2}', 'the file x is not usable: the file x has two members named "a"'),
+    ],
+)
+def test_invalid_json_is_refused(content: bytes, says: str) -> None:
+    with pytest.raises(SourceFailed, match=says):
         decode_json(content, "the file x")
 
 

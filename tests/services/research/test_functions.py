@@ -265,7 +265,10 @@ async def large(_query: ResearchQuery, _reader: Reader) -> str:
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("functions_test_no_json", "is not JSON"), ("functions_test_large", "more than 101 bytes")],
+    [
+        ("functions_test_no_json", "the value of the computation of .* must be a JSON value$"),
+        ("functions_test_large", "more than 101 bytes"),
+    ],
 )
 async def test_return_value_of_a_function_is_checked(tmp_path: Path, name: str, message: str) -> None:
     (tmp_path / "areas.toml").write_text(f'[datasets.x]\nfunction = "{name}"\n[areas.a]\ndatasets = ["x"]\n')

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from streamd.errors import InvalidBody, InvalidField
-from streamd.events.bodies import decode_json
+from streamd.json import decode_json
 from streamd.services.strategy.models import ProfileBody
 from streamd.services.strategy.profile import StrategyProfile
 from tests.support.strategy_rig import PROFILE, read_profile
