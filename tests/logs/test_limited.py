@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,6 +31,8 @@ def three_a_second(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     monkeypatch.setattr(line_limit, "max_lines_per_second", 3)
     monkeypatch.setattr(line_limit, "_clock", trio.current_time)
     monkeypatch.setattr(line_limit, "_window_ends", 0.0)
+    monkeypatch.setattr(line_limit, "_lines", Counter())  # other tests of this process may have left some
+    monkeypatch.setattr(line_limit, "_suppressed", Counter())
     root.handlers.clear()  # those of pytest, which `configure_logging` would close
     configure_logging(LoggingSettings(format="json", max_lines_per_second=3))
     yield text
