@@ -53,7 +53,6 @@ def build_app(
     """Build the application of :func:`create_app`; return it with the mistakes of services that it lacks."""
     app = QuartTrio("streamd")
     app.config["MAX_CONTENT_LENGTH"] = settings.events.max_body_bytes
-    app.json.sort_keys = False  # type: ignore[attr-defined] # fields come in the order they are documented in
     QuartSchema(
         app,
         info={"title": "streamd", "version": __version__},
@@ -63,6 +62,8 @@ def build_app(
         conversion_preference="msgspec",
         openapi_provider_class=Document,
     )
+    # Fields come in the order they are documented in. QuartSchema has just replaced this provider.
+    app.json.sort_keys = False  # type: ignore[attr-defined]
     streamd = Streamd(app, settings=settings, log=log, clock=clock)
     use_problems(app)
     observe_requests(app, streamd.metrics)

@@ -1,88 +1,135 @@
-"""``/openapi.json``: the document that quart-schema builds from the views, with three corrections.
+"""``/openapi.json``: the document that quart-schema builds from the views, with four corrections.
 
 quart-schema takes every body for the JSON of one model; bodies here may have several media types and models.
-It leaves out models that other models refer to. And it names an operation by its view alone, while several
-services have a view called ``cancel``.
+It leaves out models that other models refer to. It gives one name to the models of several services whose
+classes have the same name. And it names an operation by its view alone, while several services have a view
+called ``cancel``.
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Any, Final
 
 from msgspec import Struct
-from msgspec.json import schema_components
+from quart_schema.casing import snake_to_kebab
 from quart_schema.openapi import OpenAPIProvider
-from quart_schema.validation import DataSource
+from quart_schema.validation import (
+    QUART_SCHEMA_HEADERS_ATTRIBUTE,
+    QUART_SCHEMA_QUERYSTRING_ATTRIBUTE,
+    QUART_SCHEMA_REQUEST_ATTRIBUTE,
+    QUART_SCHEMA_RESPONSE_ATTRIBUTE,
+    DataSource,
+)
 
+from .components import Components, JsonSchema
 from .json import JSON
 from .schema import MediaTypes
 
-_Object = dict[str, Any]
-
-_COMPONENTS: Final = "#/components/schemas/"
-_SUFFIX: Final = "Schema"
-"""The end of a class name that is left out of its component's name."""
+_PYDANTIC: Final = ("__pydantic_core_schema__", "__pydantic_fields__")
 
 
 class Document(OpenAPIProvider):
-    """The OpenAPI provider of the server; it leaves models other than msgspec structs to quart-schema."""
+    """The OpenAPI provider of the server; it leaves models of pydantic to quart-schema."""
+
+    def schema(self) -> dict[str, Any]:
+        """Return the document. It is built once: routes are added before the first request."""
+        return self._document
+
+    @cached_property
+    def _document(self) -> dict[str, Any]:
+        document = super().schema()
+        own = self._components.used_by(document)
+        document["components"]["schemas"] = {**document["components"]["schemas"], **own}
+        return document
+
+    @cached_property
+    def _components(self) -> Components:
+        return Components(self._models())
+
+    def _models(self) -> Iterator[Any]:
+        """Yield the models of all routes, in the order of the routes."""
+        for rule in self.generate_rules():
+            view = self._app.view_functions[rule.endpoint]
+            responses = getattr(view, QUART_SCHEMA_RESPONSE_ATTRIBUTE, {}).values()
+            bodies = [model for model, _ in responses]
+            if (request := getattr(view, QUART_SCHEMA_REQUEST_ATTRIBUTE, None)) is not None:
+                bodies.append(request[0])
+            for model in filter(_is_described_here, bodies):
+                for models in _media_types(model).values():
+                    yield from models
+            others = [headers for _, headers in responses]
+            others.append(getattr(view, QUART_SCHEMA_HEADERS_ATTRIBUTE, None))
+            others.append(getattr(view, QUART_SCHEMA_QUERYSTRING_ATTRIBUTE, None))
+            yield from filter(_is_described_here, others)
 
     def operation_id(self, method: str, path: str, func: Callable[..., Any]) -> str | None:
         """Return the view's name after that of its module, or of its package for a service's ``routes``."""
         *_, package, module, name = f"{func.__module__}.{func.__name__}".split(".")
         return f"{method}_{package if module == 'routes' else module}_{name}"
 
-    def build_request_body(self, model: Any, source: DataSource) -> tuple[_Object, _Object]:
-        if not _is_struct(model):
+    def build_request_body(self, model: Any, source: DataSource) -> tuple[JsonSchema, JsonSchema]:
+        if not _is_described_here(model) or source is not DataSource.JSON:
             return super().build_request_body(model, source)
-        content, components = describe_body(model)
         required = getattr(model, "body_required", True)
-        return {"description": inspect.getdoc(model), "required": required, "content": content}, components
+        return {"description": _doc(model), "required": required, "content": self._content(model)}, {}
 
-    def build_response_object(self, model: Any, headers_model: Any) -> tuple[_Object, _Object]:
-        if not _is_struct(model):
+    def build_response_object(self, model: Any, headers_model: Any) -> tuple[JsonSchema, JsonSchema]:
+        if not _is_described_here(model):
             return super().build_response_object(model, headers_model)
-        content, components = describe_body(model)
-        response: _Object = {"description": inspect.getdoc(model), "content": content}
+        response: JsonSchema = {"description": _doc(model), "content": self._content(model)}
         if headers_model is not None:
             parameters, _ = self.build_headers_parameters(headers_model)
             response["headers"] = {
                 parameter.pop("name"): {key: value for key, value in parameter.items() if key != "in"}
                 for parameter in parameters
             }
-        return response, components
+        return response, {}
+
+    def build_querystring_parameters(self, model: Any) -> tuple[list[JsonSchema], JsonSchema]:
+        if not _is_described_here(model):
+            return super().build_querystring_parameters(model)
+        return self._parameters(model, "query"), {}
+
+    def build_headers_parameters(self, model: Any) -> tuple[list[JsonSchema], JsonSchema]:
+        if not _is_described_here(model):
+            return super().build_headers_parameters(model)
+        return self._parameters(model, "header"), {}
+
+    def _content(self, model: Any) -> JsonSchema:
+        """Return the schemas of a body by media type."""
+        content: JsonSchema = {}
+        for media_type, models in _media_types(model).items():
+            schemas = [self._components.describe(model) for model in models]
+            content[media_type] = {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas}}
+        return content
+
+    def _parameters(self, model: Any, location: str) -> list[JsonSchema]:
+        """Return the parameters that the members of a model describe."""
+        schema = self._components.resolve(model)
+        parameters = []
+        for name, member in schema["properties"].items():
+            shown = snake_to_kebab(name) if location == "header" else name
+            parameter: JsonSchema = {"name": shown, "in": location, "schema": dict(member)}
+            if name in schema.get("required", ()):
+                parameter["required"] = True
+            if "description" in member:
+                parameter["description"] = parameter["schema"].pop("description")
+            parameters.append(parameter)
+        return parameters
 
 
-def _is_struct(model: Any) -> bool:
-    return inspect.isclass(model) and issubclass(model, Struct)
+def _is_described_here(model: Any) -> bool:
+    return model is not None and not any(hasattr(model, name) for name in _PYDANTIC)
 
 
-def _media_types(model: type[Struct]) -> MediaTypes:
+def _doc(model: Any) -> str:
+    """Return the documentation of a model's class; of a type without one, its name."""
+    if inspect.isclass(model) and issubclass(model, Struct):
+        return inspect.getdoc(model) or ""
+    return (inspect.isclass(model) and inspect.getdoc(model)) or str(getattr(model, "__name__", model))
+
+
+def _media_types(model: Any) -> MediaTypes:
     declared = getattr(model, "__media_types__", None)
     return declared() if declared is not None else {JSON: (model,)}
-
-
-def describe_body(model: type[Struct]) -> tuple[_Object, _Object]:
-    """Return the content of a body, and the schemas of all models that it refers to by component name."""
-    content: _Object = {}
-    components: _Object = {}
-    for media_type, types in _media_types(model).items():
-        schemas, named = schema_components(types, ref_template=_COMPONENTS + "{name}")
-        schemas, named = _rename(list(schemas)), _rename(named)
-        content[media_type] = {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas}}
-        components |= {name.removesuffix(_SUFFIX): schema for name, schema in named.items()}
-    return content, components
-
-
-def _rename(schema: Any) -> Any:
-    """Remove the suffix of class names from titles and references."""
-    if isinstance(schema, list):
-        return [_rename(part) for part in schema]
-    if not isinstance(schema, dict):
-        return schema
-    renamed = {key: _rename(value) for key, value in schema.items()}
-    if isinstance(schema.get("title"), str):
-        renamed["title"] = schema["title"].removesuffix(_SUFFIX)
-    if isinstance(schema.get("$ref"), str):
-        renamed["$ref"] = schema["$ref"].removesuffix(_SUFFIX)
-    return renamed
