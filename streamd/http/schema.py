@@ -60,6 +60,8 @@ EtaSeconds = Annotated[
     Meta(description="Estimated time to the end (s), at most the time to the deadline; null if unknown."),
 ]
 
+Lease = Annotated[str, Meta(description="The key with which its worker reports on it.")]
+
 
 # --- requests ---------------------------------------------------------------------------------
 
@@ -359,8 +361,8 @@ class TaskErrorSchema(Struct):
     detail: str
 
 
-class TaskSchema(Struct):
-    """A task in its current state."""
+class TaskOfServiceSchema(Struct, kw_only=True):
+    """A task in its current state. A service without one of the routes leaves its URL out."""
 
     id: str
     kind: str
@@ -386,16 +388,29 @@ class TaskSchema(Struct):
     version: int
     has_result: bool
     cancelled: Annotated[bool, Meta(description="Tells a worker to stop.")]
-    # A service without one of these routes leaves its URL out.
     statusUrl: str | UnsetType = UNSET  # noqa: N815 - the spelling of the services' answers
     eventsUrl: str | UnsetType = UNSET  # noqa: N815
     resultUrl: str | UnsetType = UNSET  # noqa: N815
     cancelUrl: str | UnsetType = UNSET  # noqa: N815
-    lease: Annotated[str, Meta(description="The key with which its worker reports on it.")] | UnsetType = (
-        UNSET
-    )
+
+
+class TaskSchema(TaskOfServiceSchema, kw_only=True):
+    """A task in its current state."""
+
+    statusUrl: str  # noqa: N815
+    eventsUrl: str  # noqa: N815
+    resultUrl: str  # noqa: N815
+    cancelUrl: str  # noqa: N815
+    lease: Lease | UnsetType = UNSET
     lease_until: str | UnsetType = UNSET
-    input: Any | UnsetType = UNSET
+
+
+class ClaimedSchema(TaskSchema, kw_only=True):
+    """A claimed task, with its input and the worker's lease."""
+
+    lease: Lease
+    lease_until: str
+    input: Any
 
 
 class SnapshotSchema(Struct, kw_only=True):
@@ -412,6 +427,8 @@ class SnapshotSchema(Struct, kw_only=True):
     eta_seconds: EtaSeconds
     timestamp: Time
     step_list: list[StepSchema]
+    snapshot: Annotated[bool, Meta(description="True: this is no change of the task.")]
+    kind: str
     text: Annotated[str, Meta(description="The text so far.")]
     deadline: Time
     created_at: Time

@@ -30,7 +30,7 @@ from .current import current_runtime
 from .json import json_response
 from .problems import document_problems
 from .requests import read_reason
-from .schema import AnyJson, CancelSchema, EventStreamText, Nothing, ResumeHeaders, TaskSchema
+from .schema import AnyJson, CancelSchema, EventStreamText, Nothing, ResumeHeaders, TaskOfServiceSchema
 from .task_stream import task_headers, task_stream
 
 Answer = Callable[[Task], Awaitable[Any]]
@@ -56,7 +56,7 @@ class StatusRoute:
 
     path: str = ""
     name: str = "status"
-    model: type[Struct] = TaskSchema
+    model: type[Struct] = TaskOfServiceSchema
     answer: Answer | None = None
     headers: bool = True
     retry_after_seconds: float | None = None
@@ -115,7 +115,7 @@ class CancelRoute:
 
     path: str = "/cancel"
     name: str = "cancel"
-    model: type[Struct] = TaskSchema
+    model: type[Struct] = TaskOfServiceSchema
     answer: Answer | None = None
     headers: bool = True
     message: str = ""

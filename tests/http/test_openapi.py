@@ -3,12 +3,14 @@
 import re
 from collections.abc import Iterator
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 import attrs
 import httpx
 import msgspec
 import pytest
+import trio
 from quart import Blueprint
 from quart_schema import document_querystring, document_request, document_response
 
@@ -445,3 +447,76 @@ async def test_arrays_of_events_and_their_response_are_described(document: dict[
     answer = operation["responses"]["201"]["content"]["application/json"]["schema"]
     assert {part["type"] for part in resolve(document, body)} == {"object", "array"}
     assert [set(part["properties"]) for part in resolve(document, answer)] == [{"id"}, {"ids"}]
+
+
+async def call(
+    server: RunningServer, document: dict[str, Any], method: str, route: str, body: Any = None, **ids: str
+) -> Any:
+    """Send a request, and check its answer against the document, with no member unknown or missing."""
+    async with httpx.AsyncClient(base_url=server.url) as http:
+        answer = await http.request(method, route.format(**ids), json=body)
+    operation = document["paths"][route.partition("?")[0]][method.lower()]
+    assert str(answer.status_code) in operation["responses"], (route, answer.status_code, answer.text)
+    content = operation["responses"][str(answer.status_code)]["content"]
+    media = content[answer.headers["content-type"]]
+    value = answer.json()
+    assert fits(document, media["schema"], value), (method, route, answer.text)
+    return value
+
+
+async def ended(server: RunningServer, task_id: str) -> None:
+    """Wait until a task has ended."""
+    while not (await server.streamd.tasks.get(task_id)).status.ended:  # noqa: ASYNC110 - its stream is not tested
+        await trio.sleep(0.005)
+
+
+async def test_answers_about_tasks_match_their_schemas(
+    document: dict[str, Any], streamd_server: RunningServer
+) -> None:
+    send = partial(call, streamd_server, document)
+    task = await send("POST", "/tasks", {"kind": "k", "steps": [{"name": "one"}], "input": {"n": 1}})
+    assert (await send("GET", "/tasks"))["tasks"][0].keys() == task.keys()
+    claimed = await send("POST", "/tasks/claim", {"kinds": ["k"], "worker": "w"})
+    report = {"lease": claimed["lease"], "step": {"name": "one", "status": "failed", "error": "it broke"}}
+    await send("PATCH", "/tasks/{task_id}", report, task_id=task["id"])
+    await send("GET", "/tasks/{task_id}/result", task_id=task["id"])  # 409
+    await send("POST", "/tasks/{task_id}/cancel", {"message": "enough"}, task_id=task["id"])
+    await send("GET", "/tasks/{task_id}", task_id=task["id"])
+    await send("GET", "/tasks/{task_id}", task_id="unknown")  # 404
+
+
+async def test_answers_of_services_match_their_schemas(
+    document: dict[str, Any], streamd_server: RunningServer
+) -> None:
+    send = partial(call, streamd_server, document)
+    area = (await send("GET", "/research/areas"))["areas"][0]["areaId"]
+    query = {"areaId": area, "companyId": "unknown", "userRole": "CEO", "userCompany": "X"}
+    session = await send("POST", "/research/stream", query)
+    session_id = {"researchSessionId": session["researchSessionId"]}
+    await ended(streamd_server, session["researchSessionId"])
+    await send("GET", "/research/stream/{researchSessionId}/status", **session_id)
+    await send("GET", "/research/stream/{researchSessionId}/result", **session_id)  # 409
+
+    profile = {"business": "b", "audience": "a", "goals": ["g"], "channels": ["email"], "budget": 1000}
+    strategy = await send("POST", "/api/strategy", profile)
+    strategy_id = {"strategyId": strategy["strategyId"]}
+    await send("GET", "/api/strategy/{strategyId}/status", **strategy_id)
+    await ended(streamd_server, strategy["strategyId"])
+    await send("GET", "/api/strategy/{strategyId}/status", **strategy_id)
+    await send("GET", "/api/strategy/{strategyId}/result", **strategy_id)
+    await send("POST", "/api/strategy/{strategyId}/cancel", **strategy_id)  # 409
+
+    mentions = [{"text": "Acme is great", "source": "x", "time": "2026-01-01T00:00:00Z"}]
+    analysis = await send("POST", "/api/brand-monitor/analyses", {"brand": "Acme", "mentions": mentions})
+    await ended(streamd_server, analysis["taskId"])
+    await send("GET", "/api/brand-monitor/analyses/{taskId}", taskId=analysis["taskId"])
+    await send("GET", "/api/brand-monitor/health")
+
+    await send("POST", "/api/v2/items", {"items": [{"ticker": "A", "text": "good"}]})
+    await send("GET", "/api/v2/metrics")
+    await send("GET", "/api/v2/stream/status")
+
+    order = {"currency": "EUR", "lines": [{"sku": "A", "quantity": 1, "unitPrice": "2.00"}]}
+    accepted = await send("POST", "/api/purchase-orders?merchantId=m", order)
+    await ended(streamd_server, accepted["workflowId"])
+    await send("GET", "/api/purchase-orders/{po_id}?merchantId=m", po_id=accepted["poId"])

@@ -147,7 +147,7 @@ async def report_on_task(task_id: str) -> TrioResponse:
 
 @tasks.post("/tasks/claim")
 @document_request(Claim)
-@document_response(schema.TaskSchema, 200)
+@document_response(schema.ClaimedSchema, 200)
 @document_response(schema.Nothing, 204)
 @document_problems(400, 413, 415, 503)
 async def claim_task() -> TrioResponse:

@@ -55,6 +55,10 @@ class StrategyStatus(SnapshotSchema, kw_only=True):
     strategyId: str  # noqa: N815
     text: Annotated[str, Meta(description="The text so far, as Markdown.")]
     educational_content: EducationalPiece | UnsetType = UNSET
+    statusUrl: str  # noqa: N815
+    eventsUrl: str  # noqa: N815
+    resultUrl: str  # noqa: N815
+    cancelUrl: str  # noqa: N815
 
 
 class WrittenSection(Struct):
