@@ -98,10 +98,12 @@ def parse_overflow(text: str | None) -> Overflow:
         InvalidField: there is no such policy.
     """
     try:
-        return Overflow(text) if text else Overflow.CATCH_UP
+        return Overflow.CATCH_UP if text is None else Overflow(text)
     except ValueError:
         known = ", ".join(policy.value for policy in Overflow)
-        raise InvalidField(f"overflow must be one of {known}; got {text!r}", field="overflow") from None
+        raise InvalidField(
+            f"overflow must be one of {known}; got {str(text)[:64]!r}", field="overflow"
+        ) from None
 
 
 def _parse_include(names: list[str]) -> bool:

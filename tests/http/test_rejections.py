@@ -55,6 +55,7 @@ def check_problem(answer: httpx.Response, status: int, code: str, field: str | N
         ("topic=a&last_event_id=7", "last_event_id"),
         ("topic=a&last_event_id=1700000000000-1", "last_event_id"),
         ("topic=a&overflow=drop", "overflow"),
+        ("topic=a&overflow=", "overflow"),
         ("topic=a&include=", "include"),
         ("topic=a&include=topics&include=data", "include"),
         ("topic=a&client_id=", "client_id"),

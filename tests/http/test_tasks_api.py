@@ -197,7 +197,8 @@ async def test_an_expired_task_is_gone_and_its_id_stays_taken() -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "field"), [("status=done", "status"), ("limit=many", "limit"), ("limit=1001", "limit")]
+    ("query", "field"),
+    [("status=done", "status"), ("status=", "status"), ("limit=many", "limit"), ("limit=1001", "limit")],
 )
 async def test_invalid_filters_are_rejected(api: Api, query: str, field: str) -> None:
     check_problem(await api.http.get(f"/tasks?{query}"), 400, "invalid-field", field)

@@ -197,10 +197,10 @@ def _describe(task: Task) -> dict[str, Any]:
 
 def _parse_status(text: str | None) -> Status | None:
     try:
-        return Status(text) if text else None
+        return None if text is None else Status(text)
     except ValueError:
         known = ", ".join(Status)
-        raise InvalidField(f"status must be one of {known}; got {text!r}", field="status") from None
+        raise InvalidField(f"status must be one of {known}; got {str(text)[:64]!r}", field="status") from None
 
 
 def _check_worker(worker: str) -> str:
