@@ -10,6 +10,7 @@ import msgspec
 from streamd.tasks.publisher import PUBLISHER
 
 COMPLETION_FIELDS = ("lineItems", "confidence", "purchaseOrderId", "shopifyOrderId")
+LAST_STAGE = "status_update"
 ENDS_FROM_OUTSIDE = ("cancelled", "stalled", "timeout")
 
 
@@ -104,7 +105,9 @@ def _derive(
         case "failed":
             ended.add(stage)
             yield "error", ids | {"error": data["step_error"]}
-        case _ if message.type == "error" and (stage in begun - ended or data["code"] in ENDS_FROM_OUTSIDE):
+        case _ if message.type != "error" or LAST_STAGE in ended:
+            pass  # the order has ended, whatever ends its task
+        case _ if stage in begun - ended or data["code"] in ENDS_FROM_OUTSIDE:
             yield "error", ids | {"stage": stage or "merchant_config", "error": data["error"]}
 
 
@@ -149,7 +152,7 @@ def check_task(
 def check_end(order: Mapping[str, Any], last: Event) -> None:
     """Check that the last event of an order says how it ended."""
     if order["status"] in ("completed", "sync_failed"):
-        assert (last.type, last.data["stage"]) == ("completion", "status_update"), (order, last)
+        assert (last.type, last.data["stage"]) == ("completion", LAST_STAGE), (order, last)
     else:
         assert order["status"] in ("failed", "cancelled"), order
         said = last.type, last.data["stage"], last.data.get("error")

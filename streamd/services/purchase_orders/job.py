@@ -24,7 +24,7 @@ from .amounts import decimal_text, shown
 from .documents import decode_text, read_sheet
 from .enrich import enrich_lines
 from .images import ImageVerifier
-from .merchant_events import ENDS_FROM_OUTSIDE, order_id_of
+from .merchant_events import ENDS_FROM_OUTSIDE, has_completed_stages, order_id_of
 from .normalize import normalize_order
 from .order import (
     STAGE_MESSAGES,
@@ -87,21 +87,22 @@ async def find_task(streamd: Streamd, workflow_id: str) -> Task | None:
 def end_of(task: Task) -> OrderEnd | None:
     """Derive the end of an order from its task; None while the order is being processed.
 
-    An order has no other end than that of its task, so that it always agrees with the merchant's events. An
-    order whose last stage has reported 100 % has ended a moment before its task.
+    The completion of the last stage decides: whatever ends the task afterwards, such as a kill, does not
+    change the end of the order, as it does not change the merchant's events. Before, the order ends as its
+    task does.
     """
+    completed = has_completed_stages(task)
+    if not completed and not task.status.ended:
+        return None
     at = task.ended_at or task.updated_at
-    error = task.error
-    if error is not None and error.code != SyncFailed.code:
+    error, sync = task.error, task.find_step("shopify_sync")
+    if not completed and error is not None and error.code != SyncFailed.code:
         status = OrderStatus.CANCELLED if task.status is Status.CANCELLED else OrderStatus.FAILED
         stage = task.step or STAGES[0]
         step = task.find_step(stage)
         # The stage's own error, as its event reports it, unless an end from outside the job followed.
         reported = "" if step is None or error.code in ENDS_FROM_OUTSIDE else step.error
         return OrderEnd(status, at, stage, reported or error.detail)
-    last, sync = task.find_step(STAGES[-1]), task.find_step("shopify_sync")
-    if not task.status.ended and (last is None or last.progress < 100):
-        return None
     if sync is not None and sync.status is StepStatus.FAILED:
         return OrderEnd(OrderStatus.SYNC_FAILED, at, sync.name, sync.error)
     return OrderEnd(OrderStatus.COMPLETED, at)
@@ -149,7 +150,7 @@ class OrderJob:
         Raises:
             WorkFailed: the order cannot be parsed or saved, or the shop rejected it.
 
-        Cancelling keeps the saved parts. The end of the task ends the order; see :func:`end_of`.
+        Cancelling keeps the saved parts. :func:`end_of` derives the end of the order.
         """
         stages = {
             "merchant_config": self._merchant_config,

@@ -43,6 +43,12 @@ def order_id_of(workflow_id: str) -> str:
     return f"po-{workflow_id}"
 
 
+def has_completed_stages(task: Task) -> bool:
+    """Return True once the last stage has completed: then the order has ended, and no error follows."""
+    last = task.find_step(STAGES[-1])
+    return last is not None and last.status is StepStatus.COMPLETED
+
+
 def present(task: Task, message: Message) -> list[Publication]:
     """Publish a change of an order's task on the task's topic and to its merchant."""
     publications = [Publication((task.topic,), message)]
@@ -73,8 +79,9 @@ def _report(task: Task, message: Message) -> Iterator[Message]:
                     yield progress_event(progress=100, message=f"Skipped: {step.message}", **of)
                 further = {name: message.data.get(name) for name in _COMPLETION_FIELDS}
                 yield completion_event(further=further, **of)
-    if task.error is not None and not message.steps and task.error.code in ENDS_FROM_OUTSIDE:
-        yield error_event(error=task.error.detail, **ids(task.step or STAGES[0]))
+    error = None if message.steps or has_completed_stages(task) else task.error
+    if error is not None and error.code in ENDS_FROM_OUTSIDE:
+        yield error_event(error=error.detail, **ids(task.step or STAGES[0]))
 
 
 # --- the events -----------------------------------------------------------------------------------

@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 from streamd.errors import HubLagging, InvalidField, TooLarge
 from streamd.events import EARLIEST, Selectors
 from streamd.services.purchase_orders import MerchantEvents
+from streamd.services.purchase_orders.job import end_of
 from streamd.services.purchase_orders.merchant_events import (
     TYPES,
     order_id_of,
     present,
     topics_of,
 )
-from streamd.services.purchase_orders.order import STAGES
+from streamd.services.purchase_orders.order import STAGES, OrderStatus
 from streamd.tasks import Cause, Kind, Progress, StepFailed, StepPlan, StepStatus, Task, WorkFailed
 from streamd.tasks import operations as ops
 from streamd.tasks.model import Change
@@ -175,6 +176,38 @@ def test_an_end_from_outside_the_job_is_an_error_of_the_current_stage(
         (created(), STAGES[0]),
     ):
         assert shown(end(task)) == [("error", {"stage": stage, "error": error})]
+
+
+@pytest.mark.parametrize(
+    ("rejected", "status"), [(False, OrderStatus.COMPLETED), (True, OrderStatus.SYNC_FAILED)]
+)
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda task: ops.complete(task, NOON, result=b"{}"),
+        lambda task: ops.fail(task, NOON, code="timeout", detail="too late"),
+        lambda task: ops.fail(task, NOON, code="stalled", detail="it stalled"),
+        lambda task: ops.fail(task, NOON, code="sync-failed", detail="the order is saved"),
+        lambda task: ops.fail(task, NOON, code="internal", detail="something went wrong"),
+        lambda task: ops.cancel(task, NOON, detail="not wanted"),
+    ],
+)
+def test_the_completion_of_the_last_stage_ends_the_order(
+    end: Callable[[Task], Change], rejected: bool, status: OrderStatus
+) -> None:
+    task = started()
+    for stage in STAGES:
+        task = ops.update_step(ops.start_step(task, NOON, stage).task, NOON, stage, progress=100).task
+        assert end_of(task) is None, "the stage has yet to complete"
+        failed = rejected and stage == "shopify_sync"
+        outcome = StepStatus.FAILED if failed else StepStatus.COMPLETED
+        task = ops.end_step(task, NOON, stage, outcome, error="not accepted" if failed else "").task
+    shown_then = end_of(task)
+    assert shown_then is not None
+    assert shown_then.status is status
+    ended = end(task)
+    assert end_of(ended.task) == shown_then
+    assert shown(ended) == [], "the merchant has received the completion of the last stage"
 
 
 def test_other_messages_report_nothing_to_the_merchant() -> None:

@@ -13,8 +13,8 @@ from streamd.database import StoreSettings
 from streamd.services.purchase_orders import MERCHANT_EVENTS, MerchantEvents
 from streamd.services.purchase_orders.order import STAGES
 from streamd.settings import Settings
-from streamd.tasks import Task
-from streamd.testing import StreamRefused, open_stream
+from streamd.tasks import StepStatus, Task
+from streamd.testing import StreamReader, StreamRefused, open_stream
 from streamd.text.settings import TextSettings
 from tests.support.fake_server import Answer, Exchange, fake_server, hang, hang_up, respond
 from tests.support.messages import data_of
@@ -305,6 +305,50 @@ async def test_an_order_ends_as_its_task_also_when_cancelled_after_its_last_prog
         "not wanted",
     )
     assert order["endedAt"] == order["workflow"]["endedAt"]
+
+
+async def test_an_order_stays_completed_when_cancelled_after_its_last_stage() -> None:
+    async with orders() as rig:
+        tasks = rig.runtime.tasks
+        perform = tasks.perform
+        shown: list[dict[str, Any]] = []
+
+        async def perform_and_cancel(task_id: str, operation: Any, **options: Any) -> Task:
+            task = await perform(task_id, operation, **options)
+            step = task.find_step("status_update")
+            if step is not None and step.progress == 100 and not shown:
+                status_url = f"/api/purchase-orders/po-{task_id}?merchantId=shop"
+                order = await rig.order({"statusUrl": status_url})
+                if step.status is StepStatus.RUNNING:
+                    assert (order["status"], order["endedAt"]) == ("saved", None)
+                else:
+                    shown.append(order)
+                    await tasks.cancel(task_id, message="not wanted")
+            return task
+
+        tasks.perform = perform_and_cancel  # type: ignore[method-assign]
+        accepted = await rig.accept(CSV)
+        order = await rig.ended(accepted)
+        while await rig.runtime.tasks.store.outbox_depth():
+            pass  # the end of the order is being recorded
+        recorded = await rig.order(accepted)
+        after = await rig.accept(CSV)
+        async with rig.follow(after="earliest") as reader:
+            events = await events_before(reader, after["poId"])
+    for found in (*shown, order, recorded):
+        assert (found["status"], found["failedStage"], found["error"]) == ("completed", None, None)
+    assert (order["workflow"]["status"], order["workflow"]["error"]) == ("cancelled", "not wanted")
+    assert outline(events)[-1][:2] == ("completion", "status_update")
+
+
+async def events_before(reader: StreamReader, po_id: str) -> Events:
+    """Return the events before the first one of an order."""
+    events: Events = []
+    while (event := await reader.next_event()) is not None:
+        if (data := data_of(event))["poId"] == po_id:
+            return events
+        events.append((event.type, data))
+    raise EOFError
 
 
 async def test_an_order_past_its_deadline_fails() -> None:
