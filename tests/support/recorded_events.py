@@ -75,39 +75,37 @@ def parse_key(key: str) -> Row:
 
 def derive(task_id: str, merchant: str, messages: Sequence[Event]) -> Iterator[tuple[Row, Event]]:
     """Derive the merchant's events of a task, with their rows, from the messages of all its versions."""
-    begun: set[str] = set()
-    ended: set[str] = set()
+    states: dict[str, str] = {}
     for version, message in enumerate(messages, 1):
-        events = _derive(message, f"po-{task_id}", task_id, begun, ended)
+        events = _derive(message, f"po-{task_id}", task_id, states)
         for part, (type, data) in enumerate(events, 1):
             yield Row(task_id, version, part), Event((f"merchant:{merchant}:{type}",), type, data)
 
 
 def _derive(
-    message: Event, po_id: str, task_id: str, begun: set[str], ended: set[str]
+    message: Event, po_id: str, task_id: str, states: dict[str, str]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     data = message.data
     stage: str = data["step_name"]
     ids = {"stage": stage, "poId": po_id, "workflowId": task_id}
-    match data.get("step_status"):
-        case "running" if stage not in begun:
-            begun.add(stage)
+    before, state = states.get(stage), data.get("step_status")
+    if state is not None:
+        states[stage] = state
+    match state:
+        case "running" if before is None:
             yield "stage", ids | {"status": "started", "message": data["message"]}
         case "running":
             yield "progress", ids | {"progress": data["step_progress"], "message": data["message"]}
         case "completed":
-            ended.add(stage)
             yield "completion", ids | {name: data[name] for name in COMPLETION_FIELDS if name in data}
         case "skipped":
-            ended.add(stage)
             yield "progress", ids | {"progress": 100, "message": f"Skipped: {data['message']}"}
             yield "completion", ids
         case "failed":
-            ended.add(stage)
             yield "error", ids | {"error": data["step_error"]}
-        case _ if message.type != "error" or LAST_STAGE in ended:
+        case _ if message.type != "error" or states.get(LAST_STAGE) == "completed":
             pass  # the order has ended, whatever ends its task
-        case _ if stage in begun - ended or data["code"] in ENDS_FROM_OUTSIDE:
+        case _ if before != "failed" or data["code"] in ENDS_FROM_OUTSIDE:
             yield "error", ids | {"stage": stage or "merchant_config", "error": data["error"]}
 
 

@@ -24,7 +24,7 @@ from .amounts import decimal_text, shown
 from .documents import decode_text, read_sheet
 from .enrich import enrich_lines
 from .images import ImageVerifier
-from .merchant_events import ENDS_FROM_OUTSIDE, has_completed_stages, order_id_of
+from .merchant_events import has_completed_stages, order_id_of, unreported_error
 from .normalize import normalize_order
 from .order import (
     STAGE_MESSAGES,
@@ -98,11 +98,9 @@ def end_of(task: Task) -> OrderEnd | None:
     error, sync = task.error, task.find_step("shopify_sync")
     if not completed and error is not None and error.code != SyncFailed.code:
         status = OrderStatus.CANCELLED if task.status is Status.CANCELLED else OrderStatus.FAILED
-        stage = task.step or STAGES[0]
-        step = task.find_step(stage)
-        # The stage's own error, as its event reports it, unless an end from outside the job followed.
-        reported = "" if step is None or error.code in ENDS_FROM_OUTSIDE else step.error
-        return OrderEnd(status, at, stage, reported or error.detail)
+        stage, step = task.step or STAGES[0], task.find_step(task.step)
+        reported = step.error if step is not None and unreported_error(task) is None else error.detail
+        return OrderEnd(status, at, stage, reported)
     if sync is not None and sync.status is StepStatus.FAILED:
         return OrderEnd(OrderStatus.SYNC_FAILED, at, sync.name, sync.error)
     return OrderEnd(OrderStatus.COMPLETED, at)

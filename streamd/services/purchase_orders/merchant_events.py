@@ -11,14 +11,14 @@ from typing import Any, Final, TypedDict, Unpack
 import structlog
 
 from ...errors import InvalidField, StreamdError
-from ...tasks import Cause, Message, Publication, StepStatus, Task, as_percent
+from ...tasks import Cause, Message, Publication, StepStatus, Task, TaskError, as_percent
 from .identity import check_merchant
 from .order import STAGES
 
 TYPES: Final = ("stage", "progress", "completion", "error")
 
 ENDS_FROM_OUTSIDE: Final = frozenset({"cancelled", "stalled", "timeout"})
-"""Codes of ends that come from outside the job, so that no stage has reported them."""
+"""Codes of ends that come from outside the job: the stage that has failed reported another error."""
 
 _COMPLETION_FIELDS: Final = ("lineItems", "confidence", "purchaseOrderId", "shopifyOrderId")
 
@@ -47,6 +47,15 @@ def has_completed_stages(task: Task) -> bool:
     """Return True once the last stage has completed: then the order has ended, and no error follows."""
     last = task.find_step(STAGES[-1])
     return last is not None and last.status is StepStatus.COMPLETED
+
+
+def unreported_error(task: Task) -> TaskError | None:
+    """Return the error of a task that ended before its last stage completed, unless a stage reported it."""
+    error, step = task.error, task.find_step(task.step)
+    if error is None or has_completed_stages(task):
+        return None
+    reported = step is not None and step.status is StepStatus.FAILED
+    return None if reported and error.code not in ENDS_FROM_OUTSIDE else error
 
 
 def present(task: Task, message: Message) -> list[Publication]:
@@ -79,8 +88,7 @@ def _report(task: Task, message: Message) -> Iterator[Message]:
                     yield progress_event(progress=100, message=f"Skipped: {step.message}", **of)
                 further = {name: message.data.get(name) for name in _COMPLETION_FIELDS}
                 yield completion_event(further=further, **of)
-    error = None if message.steps or has_completed_stages(task) else task.error
-    if error is not None and error.code in ENDS_FROM_OUTSIDE:
+    if not message.steps and (error := unreported_error(task)) is not None:
         yield error_event(error=error.detail, **ids(task.step or STAGES[0]))
 
 

@@ -178,6 +178,17 @@ def test_an_end_from_outside_the_job_is_an_error_of_the_current_stage(
         assert shown(end(task)) == [("error", {"stage": stage, "error": error})]
 
 
+def test_an_error_of_the_job_that_no_stage_has_reported_is_an_error_of_the_current_stage() -> None:
+    running_stage = ops.start_step(started(), NOON, "ai_enrichment").task
+    between = ops.end_step(running_stage, NOON, "ai_enrichment", StepStatus.COMPLETED).task
+    for task, stage in ((started(), STAGES[0]), (running_stage, "ai_enrichment"), (between, "ai_enrichment")):
+        fail = ops.fail(task, NOON, code="unreadable", detail="it is damaged")
+        assert shown(fail) == [("error", {"stage": stage, "error": "it is damaged"})]
+        end = end_of(fail.task)
+        assert end is not None
+        assert (end.status, end.stage, end.error) == (OrderStatus.FAILED, stage, "it is damaged")
+
+
 @pytest.mark.parametrize(
     ("rejected", "status"), [(False, OrderStatus.COMPLETED), (True, OrderStatus.SYNC_FAILED)]
 )
