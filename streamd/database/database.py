@@ -1,4 +1,24 @@
-"""The database: a connection in a thread of its own, and a writer that batches transactions."""
+"""The database: a writer that batches transactions, and a reader beside it, each in a thread of its own.
+
+Theory of operation
+-------------------
+One connection writes. The writes of all callers that are queued when it is free share one transaction (group
+commit), each in a savepoint of its own, so that one that fails takes nothing else with it::
+
+    write(work) ─┐
+    write(work) ─┼─ queue ── one transaction ── commit ── committed(result) of each, in order ── callers wake
+    write(work) ─┘
+
+1. ``committed`` is called on trio's thread before any caller wakes, in the order of the transactions: what is
+   announced there is announced in the order in which it is stored.
+2. A second connection, read-only, reads beside the writer (:meth:`Database.read_beside`), one read at a time.
+   It sees whole transactions, and may see one whose ``committed`` has not been called yet.
+3. SQLite's write-ahead log is copied into the file (a checkpoint) at a thousand pages. It can only
+   start again from its beginning when no reader uses it: the checkpoint waits for the present read, and the
+   next reads wait for the checkpoint, so that neither starves. Readers of other processes may delay it.
+4. Another process may read the file at the same time, never write it: a lock on the file ``PATH-lock`` keeps
+   a second streamd out.
+"""
 
 import time
 from collections import deque
@@ -9,20 +29,24 @@ from pathlib import Path
 from typing import Any, Final, Generic, NoReturn, TypeVar
 
 import apsw
-import apsw.bestpractice
 import structlog
 import trio
 
 from ..clock import ClockRecord, SteadyClock
 from ..errors import Unavailable
 from ..unreadable import DAMAGE, UnreadableRecords
-from .file import MEMORY, check_file, check_version, read_versions, unusable
+from .file import MEMORY, FileLock, check_file, check_version, read_versions, unusable
 
 T = TypeVar("T")
 Work = Callable[[apsw.Connection], T]
 
 _BATCH_MAX: Final = 256  # writes in one transaction: enough to share a commit, and done in a few milliseconds
 _BUSY_TIMEOUT_MS: Final = 2000  # a previous process may still be closing the file
+_CHECKPOINT_PAGES: Final = 1000  # of the write-ahead log: 4 MB, copied in some ten milliseconds
+_WAL_KEPT_BYTES: Final = 64 << 20  # a larger write-ahead log is cut to this after a checkpoint
+_FREE_PAGES_KEPT: Final = 1024  # of the file: reused without growing it
+_RECLAIMED_PAGES: Final = 512  # given back to the file system in one step of a few milliseconds
+_INCREMENTAL: Final = 2  # of SQLite's pragma auto_vacuum
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -32,17 +56,18 @@ _log = structlog.get_logger(__name__)
 class _Write(Generic[T]):
     """One queued write, and later its result or error."""
 
-    __slots__ = ("done", "error", "result", "work")
+    __slots__ = ("committed", "done", "error", "result", "work")
 
-    def __init__(self, work: Work[T]) -> None:
+    def __init__(self, work: Work[T], committed: Callable[[T], None] | None = None) -> None:
         self.work = work
+        self.committed = committed
         self.done = trio.Event()
         self.result: T | None = None
         self.error: BaseException | None = None
 
 
 class Database:
-    """A SQLite file in WAL mode, locked by this process.
+    """A SQLite file in WAL mode, written by this process alone.
 
     Args:
         path: path of the file, created if it is missing; ``:memory:`` for a database without a file.
@@ -51,6 +76,7 @@ class Database:
         busy_timeout_ms: time to wait for another process to close the file (ms).
         clock: continues from the record in the file, and is recorded there with the writes of others; by
             default a clock of the database's own.
+        keeps_clock: False leaves the clock's start and record to another database.
 
     Attributes:
         clock: the steady clock, for times that are compared later.
@@ -66,6 +92,7 @@ class Database:
         synchronous: str = "normal",
         busy_timeout_ms: int = _BUSY_TIMEOUT_MS,
         clock: SteadyClock | None = None,
+        keeps_clock: bool = True,
     ) -> None:
         self.path: Final = path
         self.clock: Final = clock or SteadyClock()
@@ -74,8 +101,13 @@ class Database:
         self.observe_write: Callable[[float], None] = lambda _: None
         self._synchronous = synchronous
         self._busy_timeout_ms = busy_timeout_ms
+        self._keeps_clock = keeps_clock
         self._migrations: dict[str, Sequence[str]] = {}
         self._connection: Any = None
+        self._reader: Any = None  # None without a file: then the writer reads, too
+        self._reading = trio.Lock()  # held by each read of the reader, and by checkpoints
+        self._wal_pages = 0  # after the last commit
+        self._checkpoint_at = _CHECKPOINT_PAGES
         self._opened = trio.Event()
         self._queue: deque[_Write[Any]] = deque()
         self._has_writes = trio.Event()
@@ -104,15 +136,23 @@ class Database:
             ConfigError: the file cannot be opened, another process has it, it is no database, or a newer
                 streamd made it.
         """
+        lock = FileLock(self.path)
+        await lock.acquire(self._busy_timeout_ms / 1000)
         try:
             connection = await apsw.Connection.as_async(self.path)
         except apsw.Error as error:
+            lock.release()
             raise unusable(self.path, error) from error
         try:
             try:
-                self.clock.resume(await connection.async_run(self._prepare, connection))
-                if (record := self.clock.due_record()) is not None:
-                    await connection.async_run(_store_clock, record, connection)
+                clock_record = await connection.async_run(self._prepare, connection)
+                if self.path != MEMORY:
+                    self._reader = await apsw.Connection.as_async(self.path, flags=apsw.SQLITE_OPEN_READONLY)
+                    await self._reader.async_run(_prepare_reader, self._reader)
+                if self._keeps_clock:
+                    self.clock.resume(clock_record)
+                    if (record := self.clock.due_record()) is not None:
+                        await connection.async_run(_store_clock, record, connection)
             except apsw.Error as error:
                 raise unusable(self.path, error) from error
             self._connection = connection
@@ -121,12 +161,18 @@ class Database:
             while True:
                 await self._has_writes.wait()
                 await self._write_batch()
+                if self._wal_pages >= self._checkpoint_at:
+                    await self._checkpoint()
         finally:
             self._closed = True
             with trio.CancelScope(shield=True):
                 while self._queue and self._connection is not None:
                     await self._write_batch()
+                if self._reader is not None:
+                    async with self._reading:
+                        await self._reader.aclose()
                 await connection.aclose()
+                lock.release()
         raise AssertionError("the database writes until it is cancelled")
 
     def _prepare(self, connection: apsw.Connection) -> ClockRecord | None:
@@ -135,10 +181,13 @@ class Database:
             status = Path(self.path).stat()
             self.identity = status.st_dev, status.st_ino
         connection.set_busy_timeout(self._busy_timeout_ms)
-        connection.pragma("locking_mode", "EXCLUSIVE")
+        _use_incremental_vacuum(connection, self.path)
         connection.pragma("journal_mode", "WAL")
+        connection.pragma("journal_size_limit", _WAL_KEPT_BYTES)
         connection.pragma("synchronous", self._synchronous)
         connection.pragma("foreign_keys", True)
+        connection.wal_autocheckpoint(0)
+        connection.set_wal_hook(self._note_wal_pages)
         with connection:
             connection.execute(
                 "CREATE TABLE IF NOT EXISTS migrations (component TEXT PRIMARY KEY, version INTEGER NOT NULL)"
@@ -151,11 +200,20 @@ class Database:
                 _migrate(connection, component, scripts[version:], len(scripts))
         return _read_clock(connection)
 
-    async def write(self, work: Work[T]) -> T:
+    def _note_wal_pages(self, connection: apsw.Connection, name: str, pages: int) -> int:
+        self._wal_pages = pages
+        return int(apsw.SQLITE_OK)
+
+    async def write(self, work: Work[T], *, committed: Callable[[T], None] | None = None) -> T:
         """Run ``work`` in a transaction, and return its result after the commit.
 
         If ``work`` raises, its changes are rolled back, and the caller gets the exception. ``work`` runs in
         another thread, so it must not use objects of trio.
+
+        Args:
+            work: takes the connection; its result is that of the write.
+            committed: called with the result on trio's thread, in the order of the commits, also when the
+                caller was cancelled meanwhile. It must neither block nor raise.
 
         Cancelling takes effect only while the write is queued; a write that has begun is committed.
 
@@ -166,7 +224,7 @@ class Database:
         if self._closed:
             raise Unavailable("the store is closed", retry_after_seconds=1)
         began = time.perf_counter()
-        write = _Write(work)
+        write = _Write(work, committed)
         self._queue.append(write)
         self._has_writes.set()
         try:
@@ -193,6 +251,32 @@ class Database:
         except apsw.Error as error:
             raise _unavailable(error) from error
 
+    async def read_beside(self, work: Work[T]) -> T:
+        """Run ``work``, which only reads, on the reader's connection, and return its result.
+
+        It does not delay writes. It should be one statement, or a transaction of a few, that takes
+        milliseconds, and spend them in SQLite: computing in Python would delay trio's thread.
+
+        Raises:
+            Unavailable: the database is closed, or the disk failed.
+        """
+        await self._opened.wait()
+        if self._reader is None:
+            return await self.read(work)
+        async with self._reading:
+            if self._closed:
+                raise Unavailable("the store is closed", retry_after_seconds=1)
+            try:
+                result: T = await self._reader.async_run(work, self._reader)
+            except apsw.Error as error:
+                raise _unavailable(error) from error
+        return result
+
+    async def reclaim(self) -> None:
+        """Give some free pages of the file back to the file system, if it has more than it will soon need."""
+        if self.path != MEMORY and not self._closed:
+            await self.run_alone(_reclaim)
+
     async def run_alone(self, work: Work[T]) -> T:
         """Run ``work`` between two transactions, and return its result; SQLite's own errors are raised.
 
@@ -210,7 +294,7 @@ class Database:
         batch = [self._queue.popleft() for _ in range(min(len(self._queue), _BATCH_MAX))]
         if not self._queue:
             self._has_writes = trio.Event()
-        if (record := self.clock.due_record()) is not None:
+        if self._keeps_clock and (record := self.clock.due_record()) is not None:
             batch.append(_Write(partial(_store_clock, record)))
         with trio.CancelScope(shield=True):
             try:
@@ -219,11 +303,27 @@ class Database:
                 for write in batch:
                     write.error = error
         for write in batch:
+            if write.error is None and write.committed is not None:
+                write.committed(write.result)
+        for write in batch:
             if isinstance(write.error, apsw.Error):
                 unavailable = _unavailable(write.error)
                 unavailable.__cause__ = write.error
                 write.error = unavailable
             write.done.set()
+
+    async def _checkpoint(self) -> None:
+        """Copy the write-ahead log into the file while the reader is idle."""
+        async with self._reading:
+            with trio.CancelScope(shield=True):
+                try:
+                    in_log, copied = await self._connection.async_run(_copy_wal, self._connection)
+                except apsw.Error as error:  # tried again; the writes themselves are safe
+                    _log.warning("checkpoint_failed", error=repr(error))
+                    in_log, copied = self._wal_pages, 0
+        # Pages that a reader of another process still needs are copied some writes later.
+        self._checkpoint_at = _CHECKPOINT_PAGES + (0 if copied >= in_log else self._wal_pages)
+        self._wal_pages = 0
 
 
 def _commit(connection: apsw.Connection, batch: list[_Write[Any]]) -> None:
@@ -258,6 +358,33 @@ def _unavailable(error: apsw.Error) -> Unavailable:
         first = first.__context__
     _log.error("store_failed", error=repr(first))
     return Unavailable("the store failed; the request may succeed later", retry_after_seconds=1)
+
+
+def _prepare_reader(connection: apsw.Connection) -> None:
+    connection.set_busy_timeout(_BUSY_TIMEOUT_MS)
+    connection.pragma("query_only", True)
+
+
+def _use_incremental_vacuum(connection: apsw.Connection, path: str) -> None:
+    """Let :func:`_reclaim` shrink the file; one of an earlier streamd is rewritten once for that."""
+    if path == MEMORY or connection.pragma("auto_vacuum") == _INCREMENTAL:
+        return
+    connection.pragma("auto_vacuum", _INCREMENTAL)
+    if connection.pragma("page_count"):
+        try:
+            connection.execute("VACUUM")
+        except apsw.FullError as error:  # it works without, and only never shrinks
+            _log.warning("file_not_rewritten", path=path, error=repr(error))
+
+
+def _reclaim(connection: apsw.Connection) -> None:
+    free, pages = connection.pragma("freelist_count"), connection.pragma("page_count")
+    if free > max(_FREE_PAGES_KEPT, pages // 4):
+        connection.execute(f"PRAGMA incremental_vacuum({_RECLAIMED_PAGES})").fetchall()
+
+
+def _copy_wal(connection: apsw.Connection) -> tuple[int, int]:
+    return connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
 
 
 def _migrate(connection: apsw.Connection, component: str, missing: Sequence[str], version: int) -> None:

@@ -1,5 +1,6 @@
 """Checks of the database's file: it can be opened, it is a database, and its tables are of known versions."""
 
+import fcntl
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -7,21 +8,77 @@ from pathlib import Path
 from typing import Any, Final
 
 import apsw
+import trio
 
 from ..errors import ConfigError
 
 MEMORY: Final = ":memory:"
 """The path of a database without a file."""
 
+_RETRY_SECONDS: Final = 0.05  # between two attempts at the lock, for which no system call waits a while
+_IN_USE: Final = "another process uses it; each streamd needs a file of its own"
+
 _REASONS: Final[tuple[tuple[type[apsw.Error], str], ...]] = (
     (apsw.NotADBError, "it is no SQLite database"),
-    (apsw.BusyError, "another process uses it; each streamd needs a file of its own"),
+    (apsw.BusyError, _IN_USE),
     (apsw.CantOpenError, "it cannot be opened"),
     (apsw.ReadOnlyError, "it cannot be written to"),
     (apsw.FullError, "the disk is full"),
     (apsw.CorruptError, "it is damaged"),
 )
 """The reasons for which a file cannot be opened, in place of SQLite's own texts."""
+
+
+LOCK_SUFFIX: Final = "-lock"
+"""The ending of the lock file's name; the file stays when the lock is released."""
+
+
+class FileLock:
+    """The lock that keeps a second streamd from writing the file. Readers do not need it.
+
+    It is on a file of its own: closing any descriptor of the database's file would release SQLite's locks.
+
+    Args:
+        path: of the database.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._descriptor = -1
+
+    async def acquire(self, timeout_seconds: float) -> None:
+        """Take the lock, or wait some time for another process to release it.
+
+        Raises:
+            ConfigError: another process keeps it, or its file cannot be written.
+        """
+        if self._path == MEMORY:
+            return
+        name = self._path + LOCK_SUFFIX
+        deadline = trio.current_time() + timeout_seconds
+        try:
+            self._descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            while True:
+                try:
+                    fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    if trio.current_time() >= deadline:
+                        raise _refused(self._path, _IN_USE) from None
+                    await trio.sleep(_RETRY_SECONDS)
+                else:
+                    return
+        except OSError as error:
+            self.release()
+            raise _refused(self._path, f"{name}: {error.strerror}") from error
+        except BaseException:
+            self.release()
+            raise
+
+    def release(self) -> None:
+        """Let another process have the file; also the end of the process does."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
 
 def check_file(path: str, migrations: Mapping[str, Sequence[str]]) -> None:

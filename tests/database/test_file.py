@@ -161,19 +161,44 @@ async def test_the_error_for_an_unusable_file_names_the_file(tmp_path: Path) -> 
     assert str(text) in (await rejection(make_database(str(text)))).detail
 
 
-async def test_another_process_cannot_read_the_file(tmp_path: Path) -> None:
+async def test_a_process_that_ends_leaves_the_file_to_one_that_waits(tmp_path: Path) -> None:
+    path = str(tmp_path / "numbers.db")
+    async with trio.open_nursery() as nursery:
+        first, second = make_database(path), make_database(path)
+        ending = trio.CancelScope()
+
+        async def run_first(task_status: trio.TaskStatus[None]) -> None:
+            with ending:
+                await first.run(task_status=task_status)
+
+        await nursery.start(run_first)
+        opened = trio.Event()
+
+        async def open_second() -> None:
+            await nursery.start(second.run)
+            opened.set()
+
+        nursery.start_soon(open_second)
+        await trio.testing.wait_all_tasks_blocked()
+        assert not opened.is_set()
+        ending.cancel()
+        with trio.fail_after(30):
+            await opened.wait()
+        nursery.cancel_scope.cancel()
+
+
+async def test_another_process_reads_the_file_while_it_is_written(tmp_path: Path) -> None:
     path = str(tmp_path / "numbers.db")
     program = (
         "import apsw, sys\n"
-        "try:\n"
-        "    apsw.Connection(sys.argv[1]).execute('SELECT * FROM numbers').fetchall()\n"
-        "except apsw.BusyError:\n"
-        "    print('busy')\n"
+        "reader = apsw.Connection(sys.argv[1], flags=apsw.SQLITE_OPEN_READONLY)\n"
+        "print(reader.execute('SELECT n FROM numbers').fetchall())\n"
     )
     async with open_database(make_database(path)) as database:
         await database.write(insert(1))
         done = await trio.run_process([sys.executable, "-c", program, path], capture_stdout=True)
-    assert done.stdout == b"busy\n"
+        await database.write(insert(2))
+    assert done.stdout == b"[(1,)]\n"
 
 
 # --- the record of the clock --------------------------------------------------------------------------------
