@@ -65,6 +65,10 @@ async def all_streams(probe: Probe) -> bool:
     return await probe.counted(2, "/events", topic="a")
 
 
+async def control_is_on(probe: Probe) -> bool:
+    return (await probe.http.post("/connections/broadcast", json={"data": 1})).status_code == 200
+
+
 async def dashboards(probe: Probe) -> bool:
     return await probe.counted(2, "/api/v2/stream")
 
@@ -128,6 +132,7 @@ async def two_orders(probe: Probe) -> bool:
 EFFECTS: Final[dict[str, tuple[Any, Callable[[Probe], Awaitable[bool]]]]] = {
     "connections.max_connections": (2, all_streams),
     "connections.max_per_address": (2, all_streams),
+    "connections.control": (True, control_is_on),
     "sentiment.stream.max_connections": (2, dashboards),
     "purchase_orders.stream.max_connections": (2, merchants),
     "poll.max_wait_seconds": (30.0, wait_is_limited),

@@ -9,6 +9,8 @@ import trio
 from ..config import Reload, plan_reload
 from ..errors import ConfigError
 from ..extension import Streamd
+from ..http.loopback import SETTING as CONTROL
+from ..http.loopback import warn_of_control
 from ..logs import configure_logging
 from ..server import Certificates
 from ..settings import Settings
@@ -71,6 +73,8 @@ class Reloader:
         _log.info("configuration_reloaded", changed=list(plan.applied))
         if plan.postponed:
             _log.warning("settings_need_restart", settings=list(plan.postponed))
+        if CONTROL in plan.applied and plan.settings.connections.control:
+            warn_of_control()
 
     def _plan(self, wanted: Settings) -> Reload[Settings]:
         begins_or_ends_tls = bool(wanted.server.certfile) != bool(self._settings.server.certfile)

@@ -13,6 +13,7 @@ import trio
 
 from ..app import running
 from ..errors import ConfigError, Unavailable, root_cause
+from ..http.loopback import warn_of_control
 from ..logs import configure_logging
 from ..server import Certificates, tune_collector
 from ..server import serve as serve_app
@@ -102,6 +103,8 @@ async def _run(app: Any, settings: Settings, load_again: Callable[[], Settings])
                         certificates=certificates,
                     )
                 )
+                if settings.connections.control:
+                    warn_of_control()
                 tune_collector(settings.server)
                 for address in addresses:
                     click.echo(f"streamd is listening on {address}")

@@ -31,7 +31,9 @@ class ConnectionSettings:
     control: bool = setting(
         False,
         "Let callers on this machine send messages to connections, broadcast and close them over HTTP. They "
-        "need a loopback address, and no proxy may forward for them.",
+        "need a loopback address. A proxy on this machine must add X-Forwarded-For, or its clients are "
+        "admitted, too.",
+        reload=True,
     )
     retry_after_seconds: float = tuning(5.0, "Retry-After of a rejected connection (s).", positive)
     max_topics: int = tuning(

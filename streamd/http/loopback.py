@@ -7,21 +7,28 @@ condition                    keeps out
 ===========================  ================================================================================
 ``connections.control``      everybody, by default
 peer on the loopback         other machines
-no forwarding header         other machines behind a proxy on this one
-``Host`` is the loopback     pages that reach this machine by a name of their own (DNS rebinding), and most
-                             proxies that add no header
+no forwarding header         other machines behind a proxy on this one that adds such a header
+``Host`` is the loopback     pages that reach this machine by a name of their own (DNS rebinding), and proxies
+                             that keep the client's ``Host``
 own ``Origin``, or none      pages of all other origins, also of those in ``server.cors_origins``
 ===========================  ================================================================================
+
+A proxy on this machine that adds no forwarding header and replaces ``Host`` by its own target, as nginx does
+by default, looks like a program on this machine: its clients are admitted. Such a proxy must add a forwarding
+header or refuse these paths, or the setting must stay off. :func:`warn_of_control` logs that.
 """
 
 import ipaddress
 from typing import Final
 from urllib.parse import urlsplit
 
+import structlog
 from quart.wrappers import Request
 
 from ..errors import ControlDisabled, Forbidden
 from .observe import QUOTED_CHARS, is_own_origin
+
+_log = structlog.get_logger(__name__)
 
 SETTING: Final = "connections.control"
 _FORWARDING_HEADERS: Final = (
@@ -45,7 +52,7 @@ def check_control(request: Request, *, enabled: bool) -> None:
 
     Raises:
         ControlDisabled: the setting is off.
-        Forbidden: the request does not come from this machine alone.
+        Forbidden: the request comes from another machine, a page of another origin, or a proxy that shows.
     """
     if not enabled:
         raise ControlDisabled(f"operations on connections are switched off: set {SETTING} = true")
@@ -66,6 +73,15 @@ def check_control(request: Request, *, enabled: bool) -> None:
     origin = request.headers.get("Origin")
     if origin is not None and not is_own_origin(origin, host, secure=request.scheme == "https"):
         raise Forbidden(f"pages of {origin[:QUOTED_CHARS]!r} may not operate on connections", field="Origin")
+
+
+def warn_of_control() -> None:
+    """Log that operations on connections are switched on, and what a proxy on this machine must do."""
+    _log.warning(
+        "connections_control_enabled",
+        setting=SETTING,
+        advice="a proxy on this machine must add X-Forwarded-For; otherwise its clients are admitted",
+    )
 
 
 def is_loopback(host: str) -> bool:

@@ -99,6 +99,25 @@ async def test_log_levels_are_reloaded(tmp_path: Path) -> None:
         assert (await server.logged("request"))["route"] == "/connections"
 
 
+async def test_operations_on_connections_are_switched_on_with_a_warning(tmp_path: Path) -> None:
+    on, off = ("[connections]\ncontrol = true\n", "")
+    async with (
+        reloading_server(tmp_path) as server,
+        httpx.AsyncClient(base_url=server.process.url) as http,
+    ):
+        assert (await http.post("/connections/broadcast", json={"data": 1})).status_code == 403
+        assert (await server.reload(on))["changed"] == ["connections.control"]
+        assert (await server.logged("connections_control_enabled"))["level"] == "warning"
+        assert (await http.post("/connections/broadcast", json={"data": 1})).status_code == 200
+        assert (await server.reload(off))["changed"] == ["connections.control"]
+        assert (await http.post("/connections/broadcast", json={"data": 1})).status_code == 403
+
+
+async def test_operations_on_connections_are_warned_of_at_the_start(tmp_path: Path) -> None:
+    async with reloading_server(tmp_path, "[connections]\ncontrol = true\n") as server:
+        await server.logged("connections_control_enabled")
+
+
 async def serial_number(url: str) -> str:
     """Connect, and return the serial number of the server's certificate."""
     host, port = url.removeprefix("https://").split(":")

@@ -115,6 +115,16 @@ async def test_a_request_through_a_proxy_is_refused(
 
 
 @on_each_operation
+async def test_a_proxy_that_hides_itself_is_not_recognised(
+    api: Api, method: str, path: str, body: bytes, status: int
+) -> None:
+    """A default nginx sends its own target as Host; README and the log warn of it."""
+    headers = {**JSON, "Host": f"127.0.0.1:{api.server.port}", "Connection": "close"}
+    answer = await api.http.request(method, path, content=body, headers=headers)
+    assert answer.status_code == status
+
+
+@on_each_operation
 @pytest.mark.parametrize(
     "host",
     [
