@@ -53,6 +53,7 @@ def build_app(
     """Build the application of :func:`create_app`; return it with the mistakes of services that it lacks."""
     app = QuartTrio("streamd")
     app.config["MAX_CONTENT_LENGTH"] = settings.events.max_body_bytes
+    app.url_map.merge_slashes = False  # it would redirect "/tasks/%2Fa" to another task, "/tasks/a"
     QuartSchema(
         app,
         info={"title": "streamd", "version": __version__},

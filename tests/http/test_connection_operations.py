@@ -51,12 +51,12 @@ def check_problem(answer: httpx.Response, status: int, code: str, field: str | N
 
 @on_each_transport
 async def test_the_state_is_found_by_connection_id_and_by_client_id(api: Api, kind: str) -> None:
-    async with receiving(api.server, kind, client_id="my tab/7") as (_, connection):
-        for id in (connection.id, "my%20tab%2F7"):
+    async with receiving(api.server, kind, client_id="my tab-7") as (_, connection):
+        for id in (connection.id, "my%20tab%2D7"):
             answer = await api.http.get(f"/connections/{id}")
             assert answer.status_code == 200
             state = answer.json()
-            assert (state["id"], state["client_id"]) == (connection.id, "my tab/7")
+            assert (state["id"], state["client_id"]) == (connection.id, "my tab-7")
             assert state["transport"] == TRANSPORTS[kind]
             assert state["topics"] == ["a"]
         listed = (await api.http.get("/connections", params={"id": connection.id})).json()
@@ -242,6 +242,45 @@ async def test_unknown_connections_are_not_found(api: Api) -> None:
         headers = {"Content-Type": "application/json"}
         answer = await api.http.request(method, path, content=body, headers=headers)
         check_problem(answer, 404, "not-found", "id")
+
+
+@pytest.mark.parametrize(
+    "path", ["/connections/%2Fann", "/connections//ann", "/connections/%2Fann/send", "/connections/ann/7"]
+)
+@pytest.mark.parametrize("method", ["GET", "DELETE", "POST"])
+async def test_a_path_with_a_slash_in_the_id_is_not_found_and_leads_to_no_other_client(
+    api: Api, method: str, path: str
+) -> None:
+    async with (
+        receiving(api.server, "HTTP/1.1", client_id="ann") as (_, connection),
+        receiving(api.server, "HTTP/1.1", client_id="ann/7") as (_, other),
+    ):
+        check_problem(await api.http.request(method, path), 404, "not-found", None)
+        assert connection.is_open
+        found = await api.http.get(f"/connections/{other.id}")
+        assert found.json()["client_id"] == "ann/7"
+
+
+async def test_no_path_is_redirected_to_one_with_fewer_slashes(api: Api) -> None:
+    for path in ("/tasks/%2Fa", "/tasks//a", "/tasks/%2Fa/events"):
+        check_problem(await api.http.get(f"{api.server.url}{path}"), 404, "not-found", None)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", "/connections/me/send", {"POST", "OPTIONS"}),
+        ("DELETE", "/connections/me/send", {"POST", "OPTIONS"}),
+        ("POST", "/connections/me", {"GET", "HEAD", "DELETE", "OPTIONS"}),
+        ("PUT", "/connections/broadcast", {"GET", "HEAD", "DELETE", "POST", "OPTIONS"}),
+    ],
+)
+async def test_a_method_without_an_operation_is_405(
+    api: Api, method: str, path: str, allowed: set[str]
+) -> None:
+    answer = await api.http.request(method, path)
+    assert answer.status_code == 405
+    assert set(answer.headers["allow"].split(", ")) == allowed
 
 
 async def test_a_client_id_of_a_user_is_addressed_with_the_user() -> None:

@@ -70,7 +70,7 @@ class BroadcastBody(ClientMessageBody):
     filter: FilterBody = msgspec.field(default_factory=FilterBody)
 
 
-@connections.get("/connections/<path:id>")
+@connections.get("/connections/<id>")
 @document_querystring(schema.UserQuery)
 @document_response(schema.ConnectionStatus, 200)
 @document_problems(404)
@@ -79,7 +79,7 @@ async def show_connection(id: str) -> TrioResponse:
     return json_response(current_runtime().broker.connections.status(id, user=_user()))
 
 
-@connections.delete("/connections/<path:id>")
+@connections.delete("/connections/<id>")
 @document_querystring(schema.UserQuery)
 @document_response(schema.Nothing, 204)
 @document_problems(403, 404)
@@ -89,7 +89,7 @@ async def close_connection(id: str) -> TrioResponse:
     return TrioResponse(b"", status=204)
 
 
-@connections.post("/connections/<path:id>/send")
+@connections.post("/connections/<id>/send")
 @document_querystring(schema.UserQuery)
 @document_request(ClientMessageBody)
 @document_response(schema.SentSchema, 202)
