@@ -1,9 +1,11 @@
 """Checks of a task's values: syntax and limits. Each error names the field."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
+
+import msgspec
 
 from ..characters import check_text
 from ..errors import InvalidField, TooLarge
@@ -96,6 +98,8 @@ def encode_value(value: Any, field: str, max_bytes: int) -> bytes:
 def check_size(before: Task, task: Task, settings: TaskSettings) -> None:
     """Check a task's text, steps and details against their limits.
 
+    A task beyond a limit that was lowered may not grow further, and can do everything else, such as end.
+
     Args:
         before: the task before the change; details that did not change are not measured again.
         task: the task after the change.
@@ -104,12 +108,19 @@ def check_size(before: Task, task: Task, settings: TaskSettings) -> None:
     Raises:
         TooLarge: a limit is exceeded.
     """
-    if task.text_bytes > settings.max_text_bytes:
+    if task.text_bytes > max(before.text_bytes, settings.max_text_bytes):
         raise TooLarge(f"a task may stream at most {settings.max_text_bytes} bytes of text", field="text")
-    if len(task.steps) > settings.max_steps:
+    if len(task.steps) > max(len(before.steps), settings.max_steps):
         raise TooLarge(f"a task may have at most {settings.max_steps} steps", field="step")
     if task.details is not before.details:
-        encode_value(task.details, "fields", settings.max_details_bytes)
+        size, maximum = _json_bytes(task.details), settings.max_details_bytes
+        if size > maximum and size > _json_bytes(before.details):
+            raise TooLarge(f"fields may have at most {maximum} bytes as JSON", field="fields")
+
+
+def _json_bytes(details: Mapping[str, Any]) -> int:
+    """Measure details, each of which was checked when it was reported."""
+    return len(msgspec.json.encode(details))
 
 
 def deadline_sentence(task: Task) -> str:

@@ -1,7 +1,7 @@
 """The runner: work in this process, and the leases, deadlines and expiry of all tasks."""
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Final, NoReturn
@@ -9,7 +9,15 @@ from typing import Final, NoReturn
 import structlog
 import trio
 
-from ..errors import InvalidField, InvalidTransition, LeaseLost, ShuttingDown, TooLarge, Unavailable
+from ..errors import (
+    InvalidField,
+    InvalidTransition,
+    LeaseLost,
+    ShuttingDown,
+    StreamdError,
+    TooLarge,
+    Unavailable,
+)
 from . import operations
 from .checks import deadline_sentence
 from .model import LOCAL, Change, Task
@@ -76,7 +84,6 @@ class Runner:
         tasks.metrics.counts.update(await tasks.store.counts())
         tasks.metrics.outbox_depth.set(await tasks.store.outbox_depth())
         for task in await tasks.store.held_by(LOCAL):
-            tasks.metrics.stalled.inc()
             await self._fail_if(task.id, lambda _: True, operations.STALLED, _RESTARTED)
         until = tasks.now() + timedelta(seconds=tasks.settings.lease_seconds)
         elsewhere = [
@@ -124,17 +131,18 @@ class Runner:
                 with timed:
                     result = await work(progress)
                 if timed.cancelled_caught:
-                    await self._end(task, self._failure(operations.TIMEOUT, deadline_sentence(task)))
+                    await self._fail_at_deadline(task)
                 else:
                     await self._complete(task, result, progress.completion_message)
         except Exception as error:  # noqa: BLE001 - an error of the work ends its task only
             if scope.cancel_called:
                 return  # the task has ended, and the work failed while it was being cancelled
             why = _describe_error(error, task)
-            if timed.cancel_called:
-                why = operations.TIMEOUT, deadline_sentence(task)  # it failed while being cancelled
             try:
-                await self._end(task, self._failure(*why))
+                if timed.cancel_called:  # it failed while being cancelled
+                    await self._fail_at_deadline(task)
+                else:
+                    await self._fail(task, *why)
             except Exception:  # noqa: BLE001 - without renewals its lease runs out, which fails it
                 _log.exception("task_not_ended", task=task.id)
         finally:
@@ -145,16 +153,18 @@ class Runner:
         try:
             await self._end(task, self._tasks.completion(result, message=message))
         except (InvalidField, TooLarge) as error:
-            await self._end(task, self._failure(operations.INTERNAL, error.detail))
+            await self._fail(task, operations.INTERNAL, error.detail)
 
-    def _failure(self, code: str, detail: str) -> Completion:
-        if code == operations.TIMEOUT:
+    async def _fail_at_deadline(self, task: Task) -> None:
+        if await self._fail(task, operations.TIMEOUT, deadline_sentence(task)):
             self._tasks.metrics.timeouts.inc()
-        said = fit(detail)  # may quote a result that is no JSON
-        return lambda task, now: operations.fail(task, now, code=code, detail=said)
 
-    async def _end(self, task: Task, end: Completion) -> None:
-        """End a task, retrying while the store is unavailable. An end that came first stays."""
+    async def _fail(self, task: Task, code: str, detail: str) -> bool:
+        said = fit(detail)  # may quote a result that is no JSON
+        return await self._end(task, lambda task, now: operations.fail(task, now, code=code, detail=said))
+
+    async def _end(self, task: Task, end: Completion) -> bool:
+        """End a task, retrying while the store is unavailable. Return False if another end came first."""
         retry_seconds = _FIRST_RETRY_SECONDS
         while True:
             try:
@@ -166,9 +176,9 @@ class Runner:
                 await trio.sleep(retry_seconds)
                 retry_seconds = min(2 * retry_seconds, _LAST_RETRY_SECONDS)
             except (InvalidTransition, LeaseLost):
-                return
+                return False
             else:
-                return
+                return True
 
     def _ended(self, task_id: str) -> None:
         scope = self._running.get(task_id)
@@ -179,41 +189,67 @@ class Runner:
 
     async def _sweep(self) -> NoReturn:
         """Periodically renew local leases, fail overdue tasks and delete expired ones."""
-        settings = self._tasks.settings
         renewed = trio.current_time()
         while True:
-            await trio.sleep(settings.sweep_seconds)
-            try:
-                if trio.current_time() - renewed >= settings.lease_seconds / 3:
-                    until = self._tasks.now() + timedelta(seconds=settings.lease_seconds)
-                    await self._tasks.store.renew(list(self._running), until)
-                    renewed = trio.current_time()
-                await self.end_overdue()
-                await self.expire()
-            except Exception:  # noqa: BLE001 - the next sweep may succeed
-                _log.exception("task_sweep_failed")
+            await trio.sleep(self._tasks.settings.sweep_seconds)
+            is_due = trio.current_time() - renewed >= self._tasks.settings.lease_seconds / 3
+            if is_due and await self._attempt(self._renew):
+                renewed = trio.current_time()
+            await self._attempt(self.end_overdue)
+            await self._attempt(self.expire)
+
+    async def _attempt(self, do: Callable[[], Awaitable[object]]) -> bool:
+        """Call a part of a sweep, and return True if it succeeded; a failure delays no other part."""
+        try:
+            await do()
+        except Exception:  # noqa: BLE001 - the next sweep may succeed
+            _log.exception("task_sweep_failed")
+            return False
+        return True
+
+    async def _renew(self) -> None:
+        until = self._tasks.now() + timedelta(seconds=self._tasks.settings.lease_seconds)
+        await self._tasks.store.renew(list(self._running), until)
 
     async def end_overdue(self) -> None:
-        """Fail the tasks whose deadline has passed, or whose worker has let its lease run out."""
+        """Fail the tasks whose deadline has passed, or whose worker has let its lease run out.
+
+        Raises:
+            Unavailable: the store could not be read or written to.
+        """
         now = self._tasks.now()
         for task in await self._tasks.store.overdue(now):
             if task.deadline <= task.at(now):
-                self._tasks.metrics.timeouts.inc()
                 code, detail = operations.TIMEOUT, deadline_sentence(task)
             elif task.id in self._running:
                 continue  # its work is alive: the process was suspended, and the next sweep renews the lease
             else:
-                self._tasks.metrics.stalled.inc()
                 code, detail = operations.STALLED, _STALLED
             await self._fail_if(task.id, lambda task: is_overdue(task, now), code, detail)
 
     async def _fail_if(self, task_id: str, holds: Callable[[Task], bool], code: str, detail: str) -> None:
-        def fail(task: Task) -> Sequence[Change]:
-            if task.status.ended or not holds(task):
-                return []
-            return [operations.fail(task, self._tasks.now(), code=code, detail=detail)]
+        """Fail a task if a condition still holds. A task that cannot be failed must not delay others.
 
-        await self._tasks.perform(task_id, fail)
+        Raises:
+            Unavailable: the store could not be written to, so no other task can be failed either.
+        """
+        failed = False
+
+        def fail(task: Task) -> Sequence[Change]:
+            nonlocal failed
+            failed = not task.status.ended and holds(task)
+            return [operations.fail(task, self._tasks.now(), code=code, detail=detail)] if failed else []
+
+        try:
+            await self._tasks.perform(task_id, fail)
+        except Unavailable:
+            raise
+        except StreamdError as error:
+            _log.error("task_end_not_stored", task=task_id, detail=error.detail)
+        else:
+            metrics = self._tasks.metrics
+            if failed:
+                (metrics.timeouts if code == operations.TIMEOUT else metrics.stalled).inc()
 
     async def expire(self) -> int:
         """Delete expired tasks, and return their number."""
