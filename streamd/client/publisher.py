@@ -15,7 +15,8 @@ import trio
 
 from ..errors import InvalidBody
 from ..events import Draft
-from ..events.event import DEFAULT_TYPE, encode_data
+from ..events.data import JSON, encode_data
+from ..events.event import DEFAULT_TYPE
 from ..json import decode_message
 from ..outbound import (
     Backoff,
@@ -70,9 +71,10 @@ def draft(
     Raises:
         InvalidField: ``data`` is neither text nor JSON.
     """
-    text, is_json = encode_data(data)
+    text, encoding = encode_data(data)
     names = (topics,) if isinstance(topics, str) else tuple(topics)
-    return Draft(names, text, is_json, type or DEFAULT_TYPE, retry_ms, idempotency_key or str(uuid.uuid4()))
+    key = idempotency_key or str(uuid.uuid4())
+    return Draft(names, text, encoding, type or DEFAULT_TYPE, retry_ms, key)
 
 
 class Publisher:
@@ -141,7 +143,7 @@ class Publisher:
         Raises:
             RequestFailed: the server rejected the event; ``problem`` has the code, the field and a sentence.
             ServerBusy, Unreachable: no attempt succeeded within ``retry_for_seconds``.
-            InvalidField: ``data`` is neither text nor JSON.
+            InvalidField: ``data`` is neither text, bytes nor JSON.
         """
         return await self.publish_draft(
             draft(topics, data, type=type, retry_ms=retry_ms, idempotency_key=idempotency_key)
@@ -268,7 +270,7 @@ def _body(event: Draft) -> bytes:
     fields: dict[str, Any] = {
         "topics": event.topics,
         "type": event.type,
-        "data": msgspec.Raw(event.data.encode()) if event.is_json else event.data,
+        "data": msgspec.Raw(event.data.encode()) if event.encoding is JSON else event.data,
         "idempotency_key": event.idempotency_key,
     }
     if event.retry_ms is not None:

@@ -9,7 +9,8 @@ from typing import Any, Final
 import msgspec
 
 from ..errors import InvalidBody
-from ..events.event import DEFAULT_TYPE, read_data
+from ..events.data import read_data
+from ..events.event import DEFAULT_TYPE
 from ..json import decode_message
 from .errors import ProtocolError
 from .items import CursorMoved, ReceivedEvent

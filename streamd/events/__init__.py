@@ -10,6 +10,7 @@ Pure Python: no I/O and no event loop.
 ===============  ============================================================================
 ``ids``          event ids, which sort in delivery order, and their sequence
 ``topics``       topics, patterns, and the matcher of subscriptions and grants
+``data``         the data of an event: text, JSON, or bytes as base64
 ``event``        :class:`Draft` and :class:`Event`
 ``unlogged``     :class:`UnloggedEvent`, for one client only, without the log
 ``control``      control frames, which never carry an event's id
@@ -23,6 +24,7 @@ Pure Python: no I/O and no event loop.
 
 from .batch import Batch, encode_text_frame
 from .control import Control, ControlName, CursorMove, format_time
+from .data import DataEncoding
 from .event import Draft, Event, EventLimits, Frame
 from .ids import EARLIEST, EventId, IdSequence, parse_event_id
 from .settings import EventSettings
@@ -35,6 +37,7 @@ __all__ = [
     "Control",
     "ControlName",
     "CursorMove",
+    "DataEncoding",
     "Draft",
     "Event",
     "EventId",

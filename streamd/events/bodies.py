@@ -4,7 +4,8 @@ import msgspec
 
 from ..errors import InvalidField, TooLarge
 from ..json.codec import decode_shape, inspect_json
-from .event import Draft, EventLimits, read_data
+from .data import read_data
+from .event import Draft, EventLimits
 
 
 class EventBody(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -59,11 +60,11 @@ def _draft(body: EventBody, limits: EventLimits, *, is_compact: bool) -> Draft:
     if (body.topic is None) == (body.topics is None):
         what = "needs 'topic' or 'topics'" if body.topic is None else "has both 'topic' and 'topics'"
         raise InvalidField(f"the event {what}", field="topic")
-    data, is_json = read_data(bytes(body.data), is_compact=is_compact)
+    data, encoding = read_data(bytes(body.data), is_compact=is_compact)
     return Draft.encoded(
         body.topic if body.topics is None else body.topics,  # type: ignore[arg-type]
         data,
-        is_json=is_json,
+        encoding=encoding,
         limits=limits,
         type=body.type,
         retry_ms=body.retry,

@@ -8,10 +8,9 @@ import attrs
 import msgspec
 
 from ..characters import check_text
-from ..errors import InvalidBody, InvalidField, TooLarge
-from ..json import encode_json, encode_text
-from ..json.codec import inspect_json
+from ..errors import InvalidField, TooLarge
 from .control import RESERVED_TYPES
+from .data import BASE64, JSON, TEXT, DataEncoding, decode_base64, encode_data
 from .ids import EventId
 from .sse import encode_block
 from .topics import validate_topic
@@ -25,7 +24,7 @@ class EventLimits(Protocol):
 
     @property
     def max_event_bytes(self) -> int:
-        """Maximum bytes of topics, type and data together, in UTF-8."""
+        """Maximum bytes of topics, type and data together, in UTF-8; bytes count as their base64."""
 
     @property
     def max_topics_per_event(self) -> int:
@@ -61,8 +60,8 @@ class Draft:
     """An event without an id, to be published. Make one with :meth:`create`, which checks every field."""
 
     topics: tuple[str, ...]  # the first is canonical
-    data: str  # the text as it is sent; of a JSON value, its compact JSON
-    is_json: bool = False  # True if `data` is the JSON of a value, False if it is plain text
+    data: str  # the text as it is sent: of a JSON value its compact JSON, of bytes their base64
+    encoding: DataEncoding = TEXT
     type: str = DEFAULT_TYPE
     retry_ms: int | None = None
     idempotency_key: str | None = None
@@ -83,8 +82,9 @@ class Draft:
 
         Args:
             topics: one topic or several, the canonical one first; repeats are dropped.
-            data: text, sent as it is, or any JSON value (also an ``msgspec.Raw`` holding one). A value
-                that JSON represents as a string, such as a datetime, becomes that text; NaN becomes null.
+            data: text, sent as it is; bytes (also a ``bytearray`` or ``memoryview``), sent as base64; or any
+                JSON value (also an ``msgspec.Raw`` holding one). A value that JSON represents as a string,
+                such as a datetime, becomes that text; NaN becomes null.
             limits: of the whole event and of its fields.
             type: the SSE event type; None for ``message``.
             retry_ms: reconnection time for clients (ms).
@@ -95,11 +95,11 @@ class Draft:
             InvalidField: a field is invalid; the error names it.
             TooLarge: topics, type and data together exceed ``limits.max_event_bytes``.
         """
-        text, is_json = encode_data(data, envelope=envelope)
+        text, encoding = encode_data(data, envelope=envelope)
         return cls.encoded(
             topics,
             text,
-            is_json=is_json,
+            encoding=encoding,
             limits=limits,
             type=type,
             retry_ms=retry_ms,
@@ -112,7 +112,7 @@ class Draft:
         topics: str | Sequence[str],
         data: str,
         *,
-        is_json: bool,
+        encoding: DataEncoding,
         limits: EventLimits,
         type: str | None = None,
         retry_ms: int | None = None,
@@ -121,13 +121,13 @@ class Draft:
         """Check an event whose data is encoded and checked; see :meth:`create`.
 
         Args:
-            data: the text, or compact JSON.
-            is_json: True for JSON.
+            data: the text, compact JSON or base64.
+            encoding: which of them it is.
         """
         draft = cls(
             _validate_topics(topics, limits),
             data,
-            is_json,
+            encoding,
             validate_type(type),
             _validate_retry(retry_ms),
             _validate_key(idempotency_key, limits.max_idempotency_key_bytes),
@@ -140,7 +140,7 @@ class Draft:
 
     @property
     def size(self) -> int:
-        """Bytes of topics, type and data in UTF-8."""
+        """Bytes of topics, type and data in UTF-8; those of base64 if the data is bytes."""
         return _size(self.topics, self.type, self.data)
 
 
@@ -152,17 +152,17 @@ class Event:
     topics: tuple[str, ...]
     type: str
     data: str
-    is_json: bool
+    encoding: DataEncoding
     retry_ms: int | None = None
 
     @classmethod
     def from_draft(cls, draft: Draft, event_id: EventId) -> "Event":
         """Build the event of a draft to which the log gave an id."""
-        return cls(event_id, draft.topics, draft.type, draft.data, draft.is_json, draft.retry_ms)
+        return cls(event_id, draft.topics, draft.type, draft.data, draft.encoding, draft.retry_ms)
 
     @cached_property
     def size(self) -> int:
-        """Bytes of topics, type and data in UTF-8."""
+        """Bytes of topics, type and data in UTF-8; those of base64 if the data is bytes."""
         return _size(self.topics, self.type, self.data)
 
     @cached_property
@@ -183,16 +183,21 @@ class Event:
 
     @cached_property
     def json(self) -> bytes:
-        """One JSON object, in which a JSON value keeps its numbers to the digit."""
+        """One JSON object, in which a JSON value keeps its numbers to the digit.
+
+        Bytes are base64, marked by ``"encoding":"base64"``.
+        """
         fields = [
             b'{"id":"%b","type":%b,"topics":%b,"data":%b'
             % (
                 self.id.encode(),
                 msgspec.json.encode(self.type),
                 msgspec.json.encode(self.topics),
-                self.data.encode() if self.is_json else msgspec.json.encode(self.data),
+                self.data.encode() if self.encoding is JSON else msgspec.json.encode(self.data),
             )
         ]
+        if self.encoding is BASE64:
+            fields.append(b',"encoding":"base64"')
         if self.retry_ms is not None:
             fields.append(b',"retry":%d' % self.retry_ms)
         return b"".join((*fields, b"}"))
@@ -204,44 +209,10 @@ class Event:
 
     @property
     def value(self) -> Any:
-        """The data as it was published: text, or the JSON value."""
-        return msgspec.json.decode(self.data) if self.is_json else self.data
-
-
-def encode_data(data: Any, *, envelope: int = 0) -> tuple[str, bool]:
-    """Encode data as text, and tell if that is JSON (True) or plain text (False).
-
-    Args:
-        data: text, a JSON value, or an ``msgspec.Raw`` holding JSON.
-        envelope: as for :func:`~streamd.json.check_json`.
-
-    Raises:
-        InvalidField: neither text nor a JSON value, or not within the profile of :mod:`streamd.json`.
-    """
-    if isinstance(data, str):
-        encode_text(data, "data")
-        return data, False
-    if not isinstance(data, msgspec.Raw):
-        return read_data(encode_json(data, "data", envelope=envelope), is_compact=True)
-    raw = bytes(data)
-    try:
-        _, is_compact = inspect_json(raw, noun="data", field="data", envelope=envelope)
-    except InvalidBody as error:
-        raise InvalidField(error.detail, field=error.field) from error
-    return read_data(raw, is_compact=is_compact)
-
-
-def read_data(text: bytes, *, is_compact: bool = False) -> tuple[str, bool]:
-    """Return valid JSON without white space as :func:`encode_data` does. Numbers keep their digits.
-
-    Args:
-        text: the JSON.
-        is_compact: True if it has no white space.
-    """
-    compact = text if is_compact else msgspec.json.format(text, indent=-1)
-    if compact.startswith(b'"'):
-        return msgspec.json.decode(compact, type=str), False
-    return compact.decode(), True
+        """The data as it was published: text, bytes, or the JSON value."""
+        if self.encoding is JSON:
+            return msgspec.json.decode(self.data)
+        return decode_base64(self.data) if self.encoding is BASE64 else self.data
 
 
 def _size(topics: tuple[str, ...], type: str, data: str) -> int:

@@ -7,7 +7,8 @@ import attrs
 import msgspec
 
 from ..errors import TooLarge
-from .event import DEFAULT_TYPE, EventLimits, encode_data, validate_type
+from .data import BASE64, JSON, DataEncoding, encode_data
+from .event import DEFAULT_TYPE, EventLimits, validate_type
 from .sse import encode_block
 
 
@@ -16,7 +17,7 @@ class UnloggedEvent:
     """An event that a program sends to one client, or to some, past the log.
 
     Args:
-        data: text, sent as it is, or any JSON value.
+        data: text, sent as it is; bytes, sent as base64; or any JSON value.
         type: the SSE event type.
         id: the program's own id, which becomes the client's last event id; empty for none. Only a generated
             stream may have ids of its own: in a stream from the log they would move the client's cursor.
@@ -24,7 +25,7 @@ class UnloggedEvent:
         envelope: levels of the data around the values of others, see :func:`~streamd.json.check_json`.
 
     Raises:
-        InvalidField: ``data`` is neither text nor a JSON value.
+        InvalidField: ``data`` is neither text, bytes nor a JSON value.
     """
 
     data: Any
@@ -32,7 +33,7 @@ class UnloggedEvent:
     id: str = ""
     retry_ms: int | None = None
     envelope: int = attrs.field(default=0, kw_only=True, repr=False)
-    _encoded: tuple[str, bool] = attrs.field(
+    _encoded: tuple[str, DataEncoding] = attrs.field(
         init=False,
         repr=False,
         default=attrs.Factory(lambda self: encode_data(self.data, envelope=self.envelope), takes_self=True),
@@ -43,7 +44,7 @@ class UnloggedEvent:
         """Check a message without an id, as :meth:`Draft.create` checks an event.
 
         Args:
-            data: text, or any JSON value (also an ``msgspec.Raw`` holding one).
+            data: text, bytes, or any JSON value (also an ``msgspec.Raw`` holding one).
             limits: its ``max_event_bytes`` bounds type and data together.
             type: the SSE event type; None for ``message``.
 
@@ -60,7 +61,7 @@ class UnloggedEvent:
 
     @cached_property
     def size(self) -> int:
-        """Bytes of type and data in UTF-8."""
+        """Bytes of type and data in UTF-8; those of base64 if the data is bytes."""
         return len(self.type.encode()) + len(self._encoded[0].encode())
 
     @cached_property
@@ -71,9 +72,11 @@ class UnloggedEvent:
     @cached_property
     def json(self) -> bytes:
         """One JSON object: an event, or without an id the control message ``message``."""
-        text, is_json = self._encoded
+        text, encoding = self._encoded
         head = {"id": self.id, "topics": []} if self.id else {"control": "message"}
-        fields = head | {"type": self.type, "data": msgspec.Raw(text.encode()) if is_json else text}
+        fields = head | {"type": self.type, "data": msgspec.Raw(text.encode()) if encoding is JSON else text}
+        if encoding is BASE64:
+            fields["encoding"] = "base64"
         return msgspec.json.encode(fields if self.retry_ms is None else fields | {"retry": self.retry_ms})
 
     @cached_property

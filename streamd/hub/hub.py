@@ -72,7 +72,7 @@ class Hub:
 
         Args:
             topics: one topic or several, the canonical one first.
-            data: text, or any JSON value.
+            data: text, bytes, or any JSON value.
             type: the SSE event type; None for ``message``.
             retry_ms: reconnection time for clients (ms).
             idempotency_key: the same key with the same content publishes once for this publisher.

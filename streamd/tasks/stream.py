@@ -7,7 +7,7 @@ import attrs
 
 from ..errors import InvalidField
 from ..events import Control, ControlName, CursorMove, Event, EventId, Frame, UnloggedEvent
-from ..events.event import encode_data
+from ..events.data import encode_data
 from ..hub import DeliveryRecord, SendQueue, Subscription, Wire
 from ..json import MESSAGE_ENVELOPE, encode_json
 from .messages import reduce_data
@@ -156,9 +156,9 @@ class TaskSource:
             frames.append(UnloggedEvent(data, type, id=view.position, envelope=MESSAGE_ENVELOPE))
         if view.end is not None:
             self._over = True
-            text, is_json = encode_data(_sendable(view.end), envelope=MESSAGE_ENVELOPE)
+            text, encoding = encode_data(_sendable(view.end), envelope=MESSAGE_ENVELOPE)
             topics = (topic_of(self._task_id),)
-            frames.append(Event(view.position, topics, view.end.type, text, is_json, None))
+            frames.append(Event(view.position, topics, view.end.type, text, encoding, None))
         return frames
 
 

@@ -9,7 +9,7 @@ from structlog.typing import EventDict
 from streamd.connections import Identity, Registry, sweep_connections
 from streamd.connections.settings import ConnectionSettings
 from streamd.errors import TooManyConnections
-from streamd.events import Batch, Event, EventId
+from streamd.events import Batch, DataEncoding, Event, EventId
 from streamd.hub import SendQueue
 from streamd.hub.delivery import MAX_TYPES, DeliveryRecord
 from streamd.metrics import Metrics
@@ -23,7 +23,7 @@ def make_registry() -> tuple[Registry, Metrics]:
 
 
 def event(type: str, number: int) -> Event:
-    return Event(EventId(f"{number:013d}-000000"), ("t",), type, "x", is_json=False)
+    return Event(EventId(f"{number:013d}-000000"), ("t",), type, "x", DataEncoding.TEXT)
 
 
 def lines(logs: list[EventDict], event: str) -> list[EventDict]:

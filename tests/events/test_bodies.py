@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamd.errors import InvalidBody, InvalidField, StreamdError, TooLarge
-from streamd.events import Draft
+from streamd.events import DataEncoding, Draft
 from streamd.events.bodies import decode_draft, decode_drafts
 from streamd.events.settings import EventSettings
 from tests.support.json_texts import nested
@@ -106,27 +106,29 @@ class TestOneEvent:
             b' "idempotency_key": "k" } '
         )
         assert decode_draft(body, LIMITS) == Draft(
-            ("a", "b"), '{"n":1.50}', is_json=True, type="tick", retry_ms=5, idempotency_key="k"
+            ("a", "b"), '{"n":1.50}', encoding=DataEncoding.JSON, type="tick", retry_ms=5, idempotency_key="k"
         )
 
     def test_null_means_omitted_in_all_fields_but_data(self) -> None:
         body = b'{"topic":"a","topics":null,"type":null,"retry":null,"idempotency_key":null,"data":null}'
-        assert decode_draft(body, LIMITS) == Draft(("a",), "null", is_json=True)
+        assert decode_draft(body, LIMITS) == Draft(("a",), "null", encoding=DataEncoding.JSON)
 
     @pytest.mark.parametrize(
-        ("data", "text", "is_json"),
+        ("data", "text", "encoding"),
         [
-            (b'"text"', "text", False),
-            (rb'"two\nlines \u00e9"', "two\nlines é", False),
-            (b'""', "", False),
-            (b"1.50", "1.50", True),
-            (b"123456789012345678901234567890", "123456789012345678901234567890", True),
-            (b'[1, "a"]', '[1,"a"]', True),
+            (b'"text"', "text", DataEncoding.TEXT),
+            (rb'"two\nlines \u00e9"', "two\nlines é", DataEncoding.TEXT),
+            (b'""', "", DataEncoding.TEXT),
+            (b"1.50", "1.50", DataEncoding.JSON),
+            (b"123456789012345678901234567890", "123456789012345678901234567890", DataEncoding.JSON),
+            (b'[1, "a"]', '[1,"a"]', DataEncoding.JSON),
         ],
     )
-    def test_json_data_keeps_its_numbers_to_the_digit(self, data: bytes, text: str, *, is_json: bool) -> None:
+    def test_json_data_keeps_its_numbers_to_the_digit(
+        self, data: bytes, text: str, encoding: DataEncoding
+    ) -> None:
         made = decode_draft(b'{"topic":"a","data":' + data + b"}", LIMITS)
-        assert (made.data, made.is_json) == (text, is_json)
+        assert (made.data, made.encoding) == (text, encoding)
 
     @pytest.mark.parametrize("objects", [False, True])
     def test_data_has_at_most_64_levels(self, *, objects: bool) -> None:
@@ -185,14 +187,14 @@ class TestOneEvent:
 def as_body(made: Draft) -> bytes:
     """Encode a draft as a publisher may, with every escape that JSON allows."""
     fields = {"topics": made.topics, "type": made.type, "retry": made.retry_ms}
-    data = made.data if made.is_json else json.dumps(made.data)
+    data = made.data if made.encoding is DataEncoding.JSON else json.dumps(made.data)
     return f'{json.dumps(fields)[:-1]}, "data": {data}}}'.encode()
 
 
 class TestAnArray:
     def test_an_array_keeps_its_order(self) -> None:
         made = decode_drafts(b'[{"topic":"b"},{"topic":"a","data":1}]', LIMITS, max_events=2)
-        assert made == [Draft(("b",), ""), Draft(("a",), "1", is_json=True)]
+        assert made == [Draft(("b",), ""), Draft(("a",), "1", encoding=DataEncoding.JSON)]
 
     def test_an_array_may_be_empty(self) -> None:
         assert decode_drafts(b"[]", LIMITS, max_events=2) == []

@@ -1,6 +1,7 @@
 """Drafts and events: their checks, sizes and encodings."""
 
 import json
+from base64 import b64encode
 from datetime import datetime
 from typing import Any
 
@@ -8,9 +9,10 @@ import attrs
 import msgspec
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from streamd.errors import InvalidField, TooLarge
-from streamd.events import ControlName, Draft, Event, EventId
+from streamd.events import ControlName, DataEncoding, Draft, Event, EventId
 from streamd.events.event import RETRY_MS_MAX
 from streamd.events.settings import EventSettings
 from tests.support.json_texts import nested
@@ -140,11 +142,11 @@ class TestData:
     @given(texts)
     def test_text_is_not_changed(self, text: str) -> None:
         made = draft(data=text)
-        assert (made.data, made.is_json) == (text, False)
+        assert (made.data, made.encoding) == (text, DataEncoding.TEXT)
         assert Event.from_draft(made, ID).value == text
 
     def test_text_that_looks_like_json_stays_text(self) -> None:
-        assert draft(data='{"a":1}') == Draft(("t",), '{"a":1}', is_json=False)
+        assert draft(data='{"a":1}') == Draft(("t",), '{"a":1}', DataEncoding.TEXT)
 
     @pytest.mark.parametrize(
         ("value", "expected"),
@@ -163,7 +165,7 @@ class TestData:
     )
     def test_a_value_becomes_compact_json(self, value: Any, expected: str) -> None:
         made = draft(data=value)
-        assert (made.data, made.is_json) == (expected, True)
+        assert (made.data, made.encoding) == (expected, DataEncoding.JSON)
 
     @pytest.mark.parametrize(
         ("raw", "expected"),
@@ -179,7 +181,7 @@ class TestData:
     )
     def test_json_keeps_its_numbers_to_the_digit(self, raw: bytes, expected: str) -> None:
         made = draft(data=msgspec.Raw(raw))
-        assert (made.data, made.is_json) == (expected, True)
+        assert (made.data, made.encoding) == (expected, DataEncoding.JSON)
         frame = Event.from_draft(made, ID)
         assert b'"data":' + expected.encode() + b"}" in frame.json
         assert b"data: " + expected.encode() + b"\n\n" in frame.sse
@@ -189,7 +191,7 @@ class TestData:
     )
     def test_a_json_string_is_text(self, value: Any) -> None:
         made = draft(data=value)
-        assert (made.data, made.is_json) == ("two\nlines", False)
+        assert (made.data, made.encoding) == ("two\nlines", DataEncoding.TEXT)
 
     def test_a_value_that_json_represents_as_a_string_is_text(self) -> None:
         moment = msgspec.json.decode('"2024-05-01T12:00:00Z"', type=datetime)
@@ -232,6 +234,17 @@ class TestData:
             draft(data=deep_list(5000))
         assert rejected.value.field == "data"
 
+    @given(st.binary(max_size=60))
+    def test_bytes_become_base64(self, data: bytes) -> None:
+        for value in (data, bytearray(data), memoryview(data)):
+            made = draft(data=value)
+            assert (made.data, made.encoding) == (b64encode(data).decode(), DataEncoding.BASE64)
+            assert Event.from_draft(made, ID).value == data
+
+    def test_bytes_are_other_content_than_the_text_of_their_base64(self) -> None:
+        assert draft(data=b"\0\x01\x02") != draft(data="AAEC")
+        assert draft(data=b"\0\x01\x02") == draft(data=bytearray(b"\0\x01\x02"))
+
     @given(json_values)
     def test_any_json_value_round_trips(self, value: Any) -> None:
         assert event(data=value).value == value
@@ -261,10 +274,17 @@ class TestSize:
         with pytest.raises(TooLarge):
             draft("t", [1000, 2000], limits=limits)
 
+    def test_bytes_count_as_their_base64(self) -> None:
+        limits = EventSettings(max_event_bytes=12)
+        assert draft("t", b"\0\x01\x02", limits=limits).size == 1 + len("message") + 4
+        with pytest.raises(TooLarge) as rejected:
+            draft("t", b"\0\x01\x02\x03", limits=limits)
+        assert rejected.value.field == "data"
+
     @given(drafts())
     def test_the_size_never_exceeds_the_limit(self, made: Draft) -> None:
         exact = EventSettings(max_event_bytes=made.size)
-        data = msgspec.Raw(made.data.encode()) if made.is_json else made.data
+        data = msgspec.Raw(made.data.encode()) if made.encoding is DataEncoding.JSON else made.data
         assert draft(made.topics, data, exact, type=made.type, retry_ms=made.retry_ms) == made
         with pytest.raises(TooLarge):
             draft(made.topics, data, EventSettings(max_event_bytes=made.size - 1), type=made.type)
@@ -278,7 +298,7 @@ class TestEvent:
             "topics": ("a", "b"),
             "type": "tick",
             "data": "[1]",
-            "is_json": True,
+            "encoding": DataEncoding.JSON,
             "retry_ms": 5,
         }
 
@@ -295,6 +315,12 @@ class TestEvent:
         assert shown.json == (
             b'{"id":"1700000000000-000001","type":"message","topics":["a"],"data":{"x":1.5}}'
         )
+
+    def test_the_json_of_bytes_has_the_marker(self) -> None:
+        start = b'{"id":"1700000000000-000001","type":"message","topics":["a"],'
+        assert event("a", b"\0\x01\x02").json == start + b'"data":"AAEC","encoding":"base64"}'
+        shown = event("a", b"", retry_ms=5)
+        assert shown.json == start + b'"data":"","encoding":"base64","retry":5}'
 
     @pytest.mark.parametrize("wire", ["sse", "json", "text", "size"])
     def test_each_encoding_is_made_once(self, wire: str) -> None:

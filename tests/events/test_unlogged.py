@@ -34,6 +34,13 @@ def test_an_event_with_an_id_of_its_own_is_no_control_message() -> None:
     assert json.loads(event.json) == {"id": "mine", "type": "message", "topics": [], "data": "x"}
 
 
+def test_the_json_of_bytes_has_the_marker() -> None:
+    message = UnloggedEvent.create(b"\0\x01\x02", limits=LIMITS)
+    expected = {"control": "message", "type": "message", "data": "AAEC", "encoding": "base64"}
+    assert json.loads(message.json) == expected
+    assert message.size == len("message") + len("AAEC")
+
+
 @pytest.mark.parametrize("type", [*sorted(RESERVED_TYPES), "a\nb", 7])
 def test_the_type_is_checked(type: Any) -> None:
     with pytest.raises(InvalidField) as refused:

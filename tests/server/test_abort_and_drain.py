@@ -12,7 +12,7 @@ import pytest
 import trio
 import trio.testing
 
-from streamd.events import Batch, Event, EventId, Selectors
+from streamd.events import Batch, DataEncoding, Event, EventId, Selectors
 from streamd.hub import SendQueue
 from streamd.hub.settings import HubSettings
 from streamd.hub.turn import Turn
@@ -211,7 +211,7 @@ async def test_a_reset_is_found_by_the_next_write_and_frees_the_subscription_at_
             # From here on no other trio task runs: the reader would find the reset, too.
             wait_for_reset(server_side)
             hub = server.streamd.hub
-            subscription.offer(Batch([Event(NEXT_ID, ("small",), "message", "x", is_json=False)]))
+            subscription.offer(Batch([Event(NEXT_ID, ("small",), "message", "x", DataEncoding.TEXT)]))
             hub._turn.run_deferred()  # HTTP/2 writes at the end of the fan-out's turn
             assert connection.is_disconnected
             assert hub.statistics()["subscriptions"] == 1
