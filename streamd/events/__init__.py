@@ -18,6 +18,7 @@ Pure Python: no I/O and no event loop.
 ``sse``          Server-Sent Events: encoder and incremental decoder
 ``messages``     the JSON messages of WebSocket and long polling
 ``bodies``       the JSON of a publish request
+``stored``       decoding the JSON in which a log stores events
 ``settings``     limits of events and of requests that publish them
 ===============  ============================================================================
 """

@@ -185,7 +185,7 @@ class Event:
     def json(self) -> bytes:
         """One JSON object, in which a JSON value keeps its numbers to the digit.
 
-        Bytes are base64, marked by ``"encoding":"base64"``.
+        Bytes are base64, marked by ``"encoding":"base64"``. :func:`~.stored.decode_event` is the inverse.
         """
         fields = [
             b'{"id":"%b","type":%b,"topics":%b,"data":%b'
