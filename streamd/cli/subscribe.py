@@ -70,7 +70,7 @@ class SubscribeOptions:
         """Return the id to resume after: that of the cursor file, or --after without a file.
 
         Raises:
-            click.UsageError: the file has no event id.
+            click.UsageError: the file cannot be read, or has no event id.
         """
         if self.cursor_file is None:
             return self.after
@@ -80,6 +80,9 @@ class SubscribeOptions:
             if not self.cursor_file.parent.is_dir():
                 raise click.UsageError(f"{self.cursor_file}: the folder does not exist") from error
             return self.after
+        except OSError as error:
+            reason = error.strerror or error
+            raise click.UsageError(f"{self.cursor_file} cannot be read: {reason}") from error
         except UnicodeError:
             text = "not UTF-8"  # no event id
         try:

@@ -276,6 +276,11 @@ def test_a_store_in_a_folder_that_does_not_exist(folder: Path) -> None:
     check_refused(environ, "store.url: ", "there is no folder", folder)
 
 
+def test_a_store_that_the_system_refuses_to_look_up(folder: Path) -> None:
+    environ = {"STREAMD_STORE__URL": f"sqlite:{folder}/{'x' * 300}"}
+    check_refused(environ, f"store.url: {folder}/xxx", "cannot be used: File name too long", folder)
+
+
 def test_a_store_in_use_passes_and_is_not_disturbed(folder: Path) -> None:
     path = folder / "store.db"
     connection = apsw.Connection(str(path))

@@ -80,6 +80,8 @@ async def test_the_timeout_ends_the_command(server: FakeStreamd) -> None:
         ("-t", "t", "--transport", "poll", "--overflow", "latest"),
         ("-t", "t", "--cursor-file", "README.md"),
         ("-t", "t", "--cursor-file", "nowhere/place"),
+        ("-t", "t", "--cursor-file", "x" * 300),
+        ("-t", "t", "--cursor-file", f"{'x' * 300}/place"),
     ],
 )
 async def test_wrong_usage_is_status_2(arguments: tuple[str, ...], tmp_path: Path) -> None:

@@ -211,9 +211,16 @@ class _AreasFile:
 
     def _locate(self, file: str) -> tuple[Path, Template]:
         folder, path = static_folder(self.path.parent, Template.parse(file, IDS))
-        if not path.fields and not (folder / path.text).is_file():
+        try:
+            missing = not path.fields and not (folder / path.text).is_file()
+            outside = not (folder / path.text).resolve().is_relative_to(self.path.parent.resolve())
+        except OSError as error:  # such as a name that is too long
+            raise ValueError(f"{file} cannot be read: {error.strerror or error}") from error
+        except RuntimeError as error:
+            raise ValueError(f"{file} cannot be read: its path is a loop of links") from error
+        if missing:
             raise ValueError(f"there is no file {file} beside this one")
-        if not (folder / path.text).resolve().is_relative_to(self.path.parent.resolve()):
+        if outside:
             raise ValueError("the path leads out of the folder of this file")
         return folder, path
 

@@ -153,6 +153,7 @@ MISTAKES = [
     ('[datasets.x]\nfile = "missing.json"\n', "datasets.x.file: there is no file missing.json"),
     ('[datasets.x]\nfile = "../x.json"\n', "datasets.x.file: the path must be relative"),
     ('[datasets.x]\nfile = "/etc/passwd"\n', "datasets.x.file: the path must be relative"),
+    (f'[datasets.x]\nfile = "{"x" * 300}"\n', "datasets.x.file: x+ cannot be read: File name too long"),
     # headers
     (
         '[datasets.x]\nurl = "https://h/"\nheaders_from_env = { Authorization = "NO_KEY" }\n',
@@ -194,6 +195,12 @@ def test_mistakes_are_named_by_file_and_key(tmp_path: Path, text: str, message: 
     first = caught.value.detail.splitlines()[0]
     assert first.startswith(f"research.areas_file: {tmp_path / 'areas.toml'}: ")
     assert caught.value.field == "research.areas_file"
+
+
+def test_a_loop_of_links_is_a_mistake(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(ConfigError, match=r"datasets.x.file: loop/\{company_id\} cannot be read"):
+        load(tmp_path, '[datasets.x]\nfile = "loop/{company_id}"\n' + PROFILE + AREA)
 
 
 def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
