@@ -53,11 +53,14 @@ class Reloader:
         self._requested.set()
 
     async def run(self) -> NoReturn:
-        """Reload on request until cancelled."""
+        """Reload on request until cancelled. An unexpected error is logged, and ends nothing."""
         while True:
             await self._requested.wait()
             self._requested = trio.Event()
-            await self._reload()
+            try:
+                await self._reload()
+            except Exception:  # noqa: BLE001 - the server goes on with the settings that it has
+                _log.exception("reload_failed")
 
     async def _reload(self) -> None:
         try:
