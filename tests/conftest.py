@@ -2,7 +2,12 @@
 
 from hypothesis import settings
 
-pytest_plugins = ["tests.support.skips", "tests.support.store_urls", "streamd.testing"]
+pytest_plugins = [
+    "tests.support.log_state",
+    "tests.support.skips",
+    "tests.support.store_urls",
+    "streamd.testing",
+]
 
 # Examples have no deadline, because a shared machine is slow at times; pytest-timeout ends a test that hangs.
 # The blob reproduces a failure on another machine.

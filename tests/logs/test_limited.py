@@ -13,6 +13,7 @@ import trio
 from trio.testing import MockClock
 
 from streamd.logs import LoggingSettings, configure_logging, report_suppressed_lines
+from streamd.logs.levels import PACKAGES
 from streamd.logs.limited import LineLimit, line_limit
 
 
@@ -21,12 +22,8 @@ def three_a_second(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     """Configure the log as the server does, with a bound of three lines, and return its standard error."""
     text = io.StringIO()
     root, previous, level = logging.getLogger(), logging.getLogger().handlers[:], logging.getLogger().level
-    areas = {
-        name: logger.level
-        for name, logger in logging.Logger.manager.loggerDict.items()
-        if isinstance(logger, logging.Logger)
-    }
-    configuration = structlog.get_config()
+    areas = [logging.getLogger(name) for name in ("streamd", *(f"streamd.{area}" for area in PACKAGES))]
+    levels = [area.level for area in areas]
     monkeypatch.setattr("sys.stderr", text)
     monkeypatch.setattr(line_limit, "max_lines_per_second", 3)
     monkeypatch.setattr(line_limit, "_clock", trio.current_time)
@@ -37,11 +34,11 @@ def three_a_second(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     configure_logging(LoggingSettings(format="json", max_lines_per_second=3))
     yield text
     line_limit.report()
-    structlog.configure(**configuration)
+    structlog.reset_defaults()
     root.handlers[:] = previous
     root.setLevel(level)
-    for name, former in areas.items():
-        logging.getLogger(name).setLevel(former)
+    for area, former in zip(areas, levels, strict=True):
+        area.setLevel(former)
 
 
 def take(text: io.StringIO) -> list[dict[str, Any]]:

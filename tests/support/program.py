@@ -11,6 +11,7 @@ from pathlib import Path
 import trio
 
 SECONDS = 60  # timeout of a command
+ROOT = Path(__file__).parents[2]
 
 
 class Program:
@@ -73,7 +74,7 @@ def environment(**variables: str) -> dict[str, str]:
         variables: further ones; an empty one is left out.
     """
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("STREAMD_", "DEBUG"))}
-    ours |= {"PYTHONWARNINGS": "error", "PYTHONPATH": str(Path.cwd()), "TERM": "xterm"}
+    ours |= {"PYTHONWARNINGS": "error", "PYTHONPATH": str(ROOT), "TERM": "xterm"}
     # Tasks stay in memory: the default is a file in the working directory. A line for each request would
     # fill the pipe of standard error, which most tests do not read.
     ours |= {"STREAMD_STORE__URL": "memory:", "STREAMD_LOGGING__LEVEL": "warning", **variables}
