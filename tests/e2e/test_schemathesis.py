@@ -1,5 +1,6 @@
 """Schemathesis generates requests from ``/openapi.json``: no answer differs from the document."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +38,16 @@ def streams_of(document: dict[str, Any]) -> list[str]:
     ]
 
 
+def without_urls(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the document without the URL of a line's image: the server would request generated addresses.
+
+    It is the only address that requests contain. Other addresses of outbound requests are settings.
+    """
+    schemas = document["components"]["schemas"]
+    del schemas["NewLine"]["properties"]["imageUrl"]
+    return document
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(3 * SECONDS)
 @pytest.mark.parametrize("store", ["memory:", "sqlite"])
@@ -52,7 +63,9 @@ async def test_no_answer_differs_from_the_document(store: str, tmp_path: Path) -
         async with httpx.AsyncClient(base_url=server.url) as http:
             document = (await http.get("/openapi.json")).json()
         excluded = [option for name in streams_of(document) for option in ("--exclude-operation-id", name)]
-        command = [sys.executable, "-m", "schemathesis.cli", "run", f"{server.url}/openapi.json"]
+        file = tmp_path / "openapi.json"
+        file.write_text(json.dumps(without_urls(document)))
+        command = [sys.executable, "-m", "schemathesis.cli", "run", str(file), "--url", server.url]
         command += ["--checks", ",".join(CHECKS), "--max-time", str(SECONDS), "--max-examples", "50"]
         command += ["--generation-database", "none", "--no-color", *excluded]
         done = await trio.run_process(
