@@ -4,6 +4,7 @@ from hypothesis import settings
 
 pytest_plugins = [
     "tests.support.log_state",
+    "tests.support.resolver",
     "tests.support.skips",
     "tests.support.store_urls",
     "streamd.testing",
