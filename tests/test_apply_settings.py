@@ -18,10 +18,16 @@ from streamd.settings import Settings
 from streamd.tasks import Kind, Progress, Status
 from streamd.testing import RunningServer, StreamRefused, open_stream, run_server
 
-BY_THE_SERVER: Final = ("server", "logging")
-"""Sections that the server itself applies, with tests in tests/e2e/test_reload.py."""
+BY_THE_SERVER: Final = (
+    "server.certfile",
+    "server.keyfile",
+    "logging.level",
+    "logging.format",
+    "tuning.logging.max_lines_per_second",
+)
+"""Settings that the server itself applies, with tests in tests/e2e/test_reload.py."""
 RELOADED: Final = [
-    each.path for each in settings_of(Settings).values() if each.reload and each.section not in BY_THE_SERVER
+    each.path for each in settings_of(Settings).values() if each.reload and each.path not in BY_THE_SERVER
 ]
 
 

@@ -118,6 +118,46 @@ async def test_operations_on_connections_are_warned_of_at_the_start(tmp_path: Pa
         await server.logged("connections_control_enabled")
 
 
+async def test_the_format_of_log_lines_is_reloaded(tmp_path: Path) -> None:
+    async with (
+        reloading_server(tmp_path, 'level = "info"\n') as server,
+        httpx.AsyncClient(base_url=server.process.url) as http,
+    ):
+        server.file.write_text('[logging]\nformat = "console"\n')
+        server.process.program.signal(signal.SIGHUP)
+        await server.process.program.says("configuration_reloaded")
+        await http.get("/tasks")
+        assert "route=/tasks" in await server.process.program.says("request")
+        outcome = await server.reload("")
+        assert outcome["changed"] == ["logging.format"]
+        await http.get("/connections")
+        assert (await server.logged("request"))["route"] == "/connections"
+
+
+async def test_the_bound_on_log_lines_is_reloaded(tmp_path: Path) -> None:
+    setting = "[tuning.logging]\nmax_lines_per_second = "
+    async with (
+        reloading_server(tmp_path, f"{setting}1_000_000\n") as server,
+        httpx.AsyncClient(base_url=server.process.url) as http,
+    ):
+        outcome = await server.reload(f"{setting}1\n")
+        assert outcome["changed"] == ["tuning.logging.max_lines_per_second"]
+
+        async def request_for_ever() -> None:
+            while True:
+                await http.get("/tasks")
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(request_for_ever)
+            assert (await server.logged("lines_suppressed"))["suppressed"] == "request"
+            nursery.cancel_scope.cancel()
+        await server.reload(f"{setting}1_000_000\n")
+        for _ in range(20):
+            await http.get("/connections")
+            while (await server.logged("request"))["route"] != "/connections":
+                pass
+
+
 async def serial_number(url: str) -> str:
     """Connect, and return the serial number of the server's certificate."""
     host, port = url.removeprefix("https://").split(":")
