@@ -9,7 +9,9 @@ import msgspec
 
 from ..characters import check_text
 from ..errors import InvalidField, TooLarge
+from ..events.event import validate_type
 from ..json import encode_json
+from .messages import EVENT_TYPE_BYTES_MAX
 from .model import StepPlan, Task
 from .sentences import fit
 from .settings import TaskSettings
@@ -28,6 +30,18 @@ def check_kind(kind: str) -> str:
             field="kind",
         )
     return kind
+
+
+def check_event_types(types: Mapping[str, str]) -> None:
+    """Check the event types by which a kind replaces the standard ones."""
+    for standard, type in types.items():
+        field = f"event_types[{standard!r}]"
+        try:
+            size = len(validate_type(type).encode())
+        except InvalidField as error:
+            raise InvalidField(f"{field}: {error.detail}", field=field) from error
+        if size > EVENT_TYPE_BYTES_MAX:
+            raise InvalidField(f"{field} may have at most {EVENT_TYPE_BYTES_MAX} bytes", field=field)
 
 
 def check_id(id: str) -> str:

@@ -21,7 +21,7 @@ from ..idempotency import IdempotencyKey
 from ..json import MESSAGE_ENVELOPE, encode_json
 from ..unreadable import DAMAGE
 from . import operations
-from .checks import check_kind, check_lease_seconds, check_size, encode_value
+from .checks import check_event_types, check_kind, check_lease_seconds, check_size, encode_value
 from .kinds import Kind
 from .messages import standard
 from .metrics import TaskMetrics
@@ -80,10 +80,11 @@ class TaskEngine:
         """Register a kind of work; call this before the runtime runs.
 
         Raises:
-            InvalidField: the kind's name is invalid.
+            InvalidField: the kind's name or one of its event types is invalid.
             ValueError: a kind of that name is registered.
         """
         check_kind(kind.name)
+        check_event_types(kind.event_types)
         if kind.name in self.kinds:
             raise ValueError(f"there is a kind {kind.name!r} already")
         self.kinds[kind.name] = kind
@@ -92,8 +93,10 @@ class TaskEngine:
         """Replace a registered kind; tasks that run go on as they began.
 
         Raises:
+            InvalidField: one of its event types is invalid.
             KeyError: no kind of that name is registered.
         """
+        check_event_types(kind.event_types)
         self.kinds[self.kinds[kind.name].name] = kind
 
     async def claim(

@@ -68,7 +68,13 @@ RESERVED_FIELDS: Final = frozenset(
 """Names of the standard message's own fields, which a program's further fields must not use."""
 
 _REDUCED_FIELDS: Final = ("taskId", "version", "status", "progress", "timestamp", "code")
-_REDUCED_DATA_BYTES: Final = 800  # of the data of a reduced event, beside topic and type
+_REDUCED_DATA_BYTES: Final = 800  # of the data of a reduced event
+
+EVENT_TYPE_BYTES_MAX: Final = 64
+"""Maximum size of a kind's event type, so that a reduced event has room for it."""
+
+REDUCED_EVENT_BYTES: Final = 1000
+"""Maximum size of a reduced event: its data, the topic of its task (134 at most) and its type."""
 
 
 def make_message(task: Task, type: str, /, **fields: Any) -> Message:
@@ -186,10 +192,12 @@ def task_fields(task: Task) -> dict[str, Any]:
 
 
 def reduce_data(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep the fields of a message that clients need, and each further one that is short enough."""
-    reduced = {name: data[name] for name in _REDUCED_FIELDS if name in data}
-    for name, value in data.items():
-        longer = {**reduced, name: value}
+    """Keep the fields of a message that fit into a reduced one, first of all those that clients need."""
+    reduced: dict[str, Any] = {}
+    for name in dict.fromkeys((*_REDUCED_FIELDS, *data)):
+        if name not in data:
+            continue
+        longer = {**reduced, name: data[name]}
         try:
             size = len(encode_json(longer, "data", envelope=MESSAGE_ENVELOPE))
         except InvalidField:  # of a task that an earlier version stored

@@ -17,7 +17,7 @@ from ..errors import InvalidField, InvalidTransition
 from ..json import encode_json
 from .messages import COMPLETE, EDUCATIONAL, ERROR, PROGRESS, RESERVED_FIELDS, STATUS, as_percent, message_of
 from .model import Cause, Change, Step, StepPlan, Task, TaskError
-from .sentences import check_sentence, check_streamed, default_blank, fit
+from .sentences import check_code, check_sentence, check_streamed, default_blank, fit
 from .states import (
     STEP_ENDS,
     STEP_EVENT_AT_END,
@@ -202,9 +202,9 @@ def fail(task: Task, now: datetime, *, code: str, detail: str) -> Change:
 
     Raises:
         InvalidTransition: the task has ended.
-        InvalidField: the detail is invalid.
+        InvalidField: the code or the detail is invalid.
     """
-    error = TaskError(code, default_blank(detail, "error", _FAILED_MESSAGE))
+    error = TaskError(check_code(code, "code"), default_blank(detail, "error", _FAILED_MESSAGE))
     return _end_with_error(task, now, TaskEvent.FAIL, Cause.FAILED, error)
 
 

@@ -14,7 +14,7 @@ from . import operations
 from .messages import EDUCATIONAL, PROGRESS
 from .model import Change, Task
 from .operations import Operation
-from .sentences import fit, make_valid
+from .sentences import fit, fit_code, make_valid
 from .states import StepStatus
 
 Perform = Callable[[Operation], Awaitable[Task]]
@@ -28,13 +28,13 @@ class WorkFailed(Exception):
 
     Args:
         detail: the reason, a plain sentence; as a message of :meth:`Progress.update` it is made valid.
-        code: the reason for programs; made valid as an identifier.
+        code: the reason for programs; made valid as an identifier of 1 to 64 characters.
     """
 
     def __init__(self, detail: str, *, code: str = "failed") -> None:
         super().__init__(detail)
         self.detail = fit(detail)
-        self.code = fit(code, TextKind.IDENTIFIER)
+        self.code = fit_code(code)
 
 
 class StepFailed(WorkFailed):

@@ -15,7 +15,7 @@ from ..json import MESSAGE_ENVELOPE
 from ..log.port import Receipt
 from .endings import TaskEndings
 from .kinds import Kind
-from .messages import COMPLETE, ERROR, PROGRESS, reduce_data
+from .messages import COMPLETE, ERROR, PROGRESS, REDUCED_EVENT_BYTES, reduce_data
 from .metrics import TaskMetrics
 from .model import Message
 from .positions import TaskPositions
@@ -24,7 +24,6 @@ from .store.port import Outgoing, PublishedMessage, TaskStore
 
 PUBLISHER: Final = "tasks"
 _BATCH_ROWS: Final = 256  # as many as the fan-out takes in one turn
-_REDUCED_BYTES: Final = 1000  # of an event with the fields that clients need, and short further ones
 _FIRST_RETRY_SECONDS: Final = 0.05
 _LAST_RETRY_SECONDS: Final = 5.0
 
@@ -47,7 +46,7 @@ class TaskEventLimits:
     @classmethod
     def of(cls, limits: EventSettings) -> "TaskEventLimits":
         """Build the limits from those for publishers."""
-        return cls(max(limits.max_event_bytes, _REDUCED_BYTES))
+        return cls(max(limits.max_event_bytes, REDUCED_EVENT_BYTES))
 
 
 class OutboxPublisher:

@@ -7,15 +7,12 @@ from typing import Annotated, Any, Literal
 import attrs
 from msgspec import Meta, Struct, structs
 
-from ..characters import check_text
 from ..errors import InvalidField, InvalidTransition
 from . import operations
 from .messages import PROGRESS
 from .model import Change, Task
-from .sentences import check_sentence
+from .sentences import check_code, check_sentence
 from .states import Status, StepStatus
-
-_CODE_CHARS_MAX = 64
 
 Completion = Callable[[Task, datetime], Change]
 """Build the change that ends a task, such as one that completes it with the reported result."""
@@ -73,7 +70,7 @@ class Report(Struct, forbid_unknown_fields=True):
         if self.result is not None and self.status != "completed":
             raise InvalidField("a result is only said of a task with status completed", field="result")
         if self.error is not None:
-            check_text(self.error.code, "error.code", max_chars=_CODE_CHARS_MAX)
+            check_code(self.error.code, "error.code")
             check_sentence(self.error.detail, "error.detail")
         if self.step is not None:
             check_sentence(self.step.message or "", "step.message")

@@ -3,6 +3,7 @@
 ==================  ==========================================================================
 message, error      :attr:`~streamd.characters.TextKind.TEXT` of at most 2000 characters
 name of a step      an identifier of at most 2000 characters
+code of an error    an identifier of 1 to 64 characters
 streamed text       ``TEXT`` of any length; the settings limit the whole of it
 ==================  ==========================================================================
 
@@ -17,11 +18,18 @@ from ..characters import TextKind, check_text, replace_invalid
 from ..errors import InvalidField
 
 _CHARS_MAX: Final = 2000  # of a message, step name or error: a sentence for people, not a document
+_CODE_CHARS_MAX: Final = 64  # of a name that programs compare; a reduced message has room for it
+_DEFAULT_CODE: Final = "failed"
 
 
 def fit(sentence: str, kind: TextKind = TextKind.TEXT) -> str:
     """Shorten a sentence to the maximum length, and replace its invalid characters."""
     return make_valid(sentence[:_CHARS_MAX], kind)
+
+
+def fit_code(code: str) -> str:
+    """Shorten the code of an error, and replace its invalid characters; an empty one becomes ``failed``."""
+    return make_valid(code[:_CODE_CHARS_MAX], TextKind.IDENTIFIER) or _DEFAULT_CODE
 
 
 def make_valid(text: str, kind: TextKind = TextKind.TEXT) -> str:
@@ -36,6 +44,15 @@ def check_sentence(value: str, field: str, kind: TextKind = TextKind.TEXT) -> st
         InvalidField: it is no text, is too long, or has an invalid character.
     """
     return _check(value, field, kind, _CHARS_MAX)
+
+
+def check_code(value: str, field: str) -> str:
+    """Check the code of an error, and return it.
+
+    Raises:
+        InvalidField: it is no text, is empty or too long, or has an invalid character.
+    """
+    return _check(value, field, TextKind.IDENTIFIER, _CODE_CHARS_MAX, is_optional=False)
 
 
 def check_streamed(text: str) -> str:
@@ -53,7 +70,9 @@ def default_blank(value: str, field: str, default: str) -> str:
     return checked if checked.strip() else default
 
 
-def _check(value: str, field: str, kind: TextKind, max_chars: int | None) -> str:
+def _check(value: str, field: str, kind: TextKind, max_chars: int | None, *, is_optional: bool = True) -> str:
     if not isinstance(value, str):
         raise InvalidField(f"{field} must be text", field=field)
-    return check_text(value, field, kind, max_chars=max_chars) if value else value
+    if is_optional and not value:
+        return value
+    return check_text(value, field, kind, max_chars=max_chars)

@@ -258,10 +258,11 @@ class Tasks(TaskEngine):
         Args:
             task_id: the task.
             detail: the reason for people, a plain sentence.
-            code: the reason for programs.
+            code: the reason for programs, an identifier of 1 to 64 characters.
             lease: the lease of the worker who fails it; None for everybody else.
 
         Raises:
+            InvalidField: the detail or the code is invalid.
             InvalidTransition: the task has ended.
             LeaseLost: the lease does not hold the task.
         """

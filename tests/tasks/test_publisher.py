@@ -7,7 +7,7 @@ import pytest
 import trio
 import trio.testing
 
-from streamd.errors import TaskExists
+from streamd.errors import InvalidField, TaskExists
 from streamd.events.settings import EventSettings
 from streamd.hub.settings import HubSettings
 from streamd.tasks import Kind, Message, Publication, Task, operations
@@ -181,6 +181,29 @@ async def test_a_message_that_is_too_large_is_reduced(
         assert rig.metric("task_messages_reduced_total") == 4
 
 
+@pytest.mark.parametrize("name", ["code", "timestamp", "message"])
+async def test_a_field_that_is_too_large_is_left_out_of_a_reduced_message(
+    autojump_clock: trio.testing.MockClock, name: str
+) -> None:
+    def swell(task: Task, message: Message) -> list[Publication]:
+        return own(task, Message(message.type, message.data | {name: "é" * 2000}))
+
+    kind = Kind(name="remote", present=swell)
+    with trio.fail_after(60):
+        async with run_rig(kinds=[kind], limits=EventSettings(max_event_bytes=1000)) as rig:
+            await rig.tasks.create("remote", id="t", worker="w")
+            await rig.tasks.fail("t", "it broke", code="broken")
+            await rig.ended("t")
+            last = (await rig.published("t"))[-1].value
+            assert name not in last
+            assert (last["taskId"], last["version"], last["status"], last["progress"]) == (
+                "t",
+                3,
+                "failed",
+                0,
+            )
+
+
 async def test_a_reduced_message_has_the_event_type_of_its_kind(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
@@ -195,6 +218,16 @@ async def test_a_reduced_message_has_the_event_type_of_its_kind(
         events = await rig.published("t")
         assert [event.type for event in events] == ["progress"] * 3
         assert events[-1].value["status"] == "completed"
+
+
+@pytest.mark.parametrize("type", ["heartbeat", "two\nlines", "é" * 33])
+async def test_a_kind_with_an_invalid_event_type_is_refused(type: str) -> None:
+    kind = Kind(name="remote", event_types={"complete": type})
+    with pytest.raises(InvalidField, match="event_types"):
+        make_rig(kinds=[kind])
+    tasks = make_rig(kinds=[Kind(name="remote")]).tasks
+    with pytest.raises(InvalidField, match="event_types"):
+        tasks.replace(kind)
 
 
 @pytest.mark.parametrize("type", ["heartbeat", "two\nlines"])

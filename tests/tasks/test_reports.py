@@ -58,9 +58,9 @@ async def test_a_rejected_report_changes_nothing(rig: Rig) -> None:
     await check_rejected(InvalidField, "error", lambda: report(rig, progress=50, status="failed"))
     await check_rejected(InvalidField, "error", lambda: report(rig, progress=50, error=ReportedFailure("no")))
     await check_rejected(InvalidField, "result", lambda: report(rig, progress=50, result=1))
-    await check_rejected(
-        InvalidField, "error.code", lambda: report(rig, status="failed", error=ReportedFailure("no", code=""))
-    )
+    for code in ("", "x" * 65, "two\nlines"):
+        failure = ReportedFailure("no", code=code)
+        await check_rejected(InvalidField, "error.code", partial(report, rig, status="failed", error=failure))
     await check_rejected(InvalidField, "lease_seconds", lambda: report(rig, progress=1, lease_seconds=0))
     await check_rejected(LeaseLost, "lease", lambda: report(rig, lease="another", progress=50))
     await check_rejected(LeaseLost, "lease", lambda: report(rig, lease="", status="completed"))

@@ -8,7 +8,7 @@ import pytest
 
 from streamd.characters import TextKind, find_invalid
 from streamd.tasks import Kind, Progress, TextStream, WorkFailed
-from streamd.tasks.sentences import fit, make_valid
+from streamd.tasks.sentences import check_code, fit, make_valid
 from tests.support.odd_texts import INVALID_IDENTIFIERS, INVALID_TEXTS, VALID_IDENTIFIERS, VALID_TEXTS
 from tests.support.step_work import lose
 from tests.support.task_rig import Rig, SetClock, make_rig, running
@@ -21,6 +21,15 @@ from tests.support.task_stores import STORES
 )
 def test_fit_shortens_a_sentence_and_replaces_invalid_characters(sentence: str, fitted: str) -> None:
     assert fit(sentence) == fitted
+
+
+@pytest.mark.parametrize(
+    ("code", "fitted"),
+    [("no-paper", "no-paper"), ("x" * 5000, "x" * 64), ("two\nlines", "two?lines"), ("", "failed")],
+)
+def test_the_code_of_failed_work_is_made_valid(code: str, fitted: str) -> None:
+    failed = WorkFailed("it failed", code=code)
+    assert failed.code == fitted == check_code(fitted, "code")
 
 
 def test_text_keeps_its_length_and_its_valid_characters() -> None:
