@@ -50,7 +50,11 @@ def create_app(
 def build_app(
     settings: Settings, *, log: Log | None = None, clock: SteadyClock | None = None
 ) -> tuple[QuartTrio, list[ConfigError]]:
-    """Build the application of :func:`create_app`; return it with the mistakes of services that it lacks."""
+    """Build the application of :func:`create_app`; return it with the mistakes of services that it lacks.
+
+    Raises:
+        ConfigError: the settings name an unknown log or store.
+    """
     app = QuartTrio("streamd")
     app.config["MAX_CONTENT_LENGTH"] = settings.events.max_body_bytes
     app.url_map.merge_slashes = False  # it would redirect "/tasks/%2Fa" to another task, "/tasks/a"

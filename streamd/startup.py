@@ -61,10 +61,14 @@ def prepare_start(
     def find_mistakes(settings: Settings) -> Iterator[ConfigError]:
         yield from _check_server(settings)
         if target is None:
-            app, mistakes = build_app(_with_store(settings))
-            apps.append(app)
-            yield from mistakes
-            yield from _check_limits(settings, app)
+            try:
+                app, mistakes = build_app(_with_store(settings))
+            except ConfigError as error:  # of the log or the store
+                yield error
+            else:
+                apps.append(app)
+                yield from mistakes
+                yield from _check_limits(settings, app)
 
     loaded = load(Settings, file, environ, overrides, find_mistakes)
     if target is None:

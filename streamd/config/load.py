@@ -31,10 +31,17 @@ _SHOWN_CHARACTERS = 80  # a longer value is cut in messages
 
 @attrs.frozen
 class SettingProblem:
-    """One defect of the configuration; ``path`` is None if it is the file as a whole."""
+    """One defect of the configuration.
+
+    Args:
+        path: of the setting; None if it is the file as a whole.
+        text: for the operator.
+        others: paths of the settings that contradict it.
+    """
 
     path: str | None
     text: str
+    others: tuple[str, ...] = ()
 
 
 class SettingsError(ConfigError):
@@ -94,7 +101,8 @@ def load(
     settings = with_values(root(), gathered.values)
     wrong = {problem.path for problem in gathered.problems}
     problems = gathered.problems + _contradictions(settings, gathered.origins, leave_out=wrong)
-    problems += _further(find_mistakes(settings), leave_out={problem.path for problem in problems})
+    wrong |= {path for problem in problems for path in (problem.path, *problem.others)}
+    problems += _further(find_mistakes(settings), leave_out=wrong)
     if problems:
         raise SettingsError(problems)
     return Loaded(settings, gathered.origins, path)
@@ -241,7 +249,8 @@ def _contradictions(
             ]
             # A value that an operator wrote is to blame, not a default.
             field = next((path for path in paths if path in origins), paths[0])
-            problems.append(SettingProblem(field, f"{', '.join(said)}: {clash.advice(paths)}"))
+            others = tuple(path for path in paths if path != field)
+            problems.append(SettingProblem(field, f"{', '.join(said)}: {clash.advice(paths)}", others))
     return problems
 
 

@@ -319,6 +319,7 @@ def test_the_default_store_is_not_created(folder: Path) -> None:
         ("text.api_key", "with space"),
         ("log.url", "redis:"),
         ("store.url", "postgres:"),
+        ("store.url", "sqlite::memory:"),
         ("connections.max_connections", "10000000"),
         ("connections.max_per_user", "1"),
         ("logging.level", "loud"),
@@ -335,6 +336,17 @@ def test_contradictory_settings(folder: Path) -> None:
     check_refused({"STREAMD_SERVER__CERTFILE": "x"}, "server.certfile", "set server.keyfile", folder)
     environ = {"STREAMD_POLL__MAX_WAIT_SECONDS": "1"}
     check_refused(environ, "tuning.poll.wait_seconds", "must not be more than poll.max_wait_seconds", folder)
+
+
+def test_settings_that_contradict_each_other_are_one_line(folder: Path) -> None:
+    result = run("config", "check", environ={"STREAMD_TEXT__URL": "https://api.example/v1"})
+    assert len(result.stderr.splitlines()[1:]) == 1, result.stderr
+
+
+def test_a_store_that_prevents_the_application_hides_no_other_mistake(folder: Path) -> None:
+    environ = {"STREAMD_STORE__URL": "sqlite::memory:", "STREAMD_TASKS__MAX_RUNNING": "0"}
+    for setting in ("store.url", "tasks.max_running"):
+        check_refused(environ, setting, setting, folder)
 
 
 def test_all_mistakes_are_reported_at_once_a_line_each(folder: Path) -> None:
