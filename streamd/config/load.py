@@ -109,7 +109,9 @@ def load(
 
 
 def check_settings(settings: attrs.AttrsInstance) -> None:
-    """Reject settings made by a program that contradict each other.
+    """Check for contradictions in settings that :func:`load` did not return, such as those of a reload.
+
+    Single values are checked when an object of settings is made; a program calls this for the rest.
 
     Raises:
         SettingsError: an impossible combination.

@@ -1,4 +1,4 @@
-"""Orders in the database. Each method is one idempotent transaction."""
+"""Orders in the database. Each method is one transaction or one read."""
 
 from collections.abc import Sequence
 from typing import Any, Final
