@@ -109,7 +109,22 @@ async def running(app: QuartTrio) -> AsyncIterator[Streamd]:
         yield streamd
 
 
-def import_app(target: str, settings: Settings) -> tuple[QuartTrio, Settings]:
+@attrs.frozen
+class ImportedApp:
+    """A program's own application.
+
+    Args:
+        app: the application.
+        settings: those to serve it with.
+        is_object: the program made it with its own settings; otherwise a function took the configured ones.
+    """
+
+    app: QuartTrio
+    settings: Settings
+    is_object: bool
+
+
+def import_app(target: str, settings: Settings) -> ImportedApp:
     """Import a program's own application, to be served by streamd.
 
     Args:
@@ -117,9 +132,6 @@ def import_app(target: str, settings: Settings) -> tuple[QuartTrio, Settings]:
             settings and returns one. The current folder is searched too.
         settings: the configured settings. An application object has settings of its own; then only the
             server and logging sections of these apply.
-
-    Returns:
-        The application, and the settings to serve it with.
 
     Raises:
         ConfigError: there is no such application, or the settings contain values that it cannot apply.
@@ -135,20 +147,32 @@ def import_app(target: str, settings: Settings) -> tuple[QuartTrio, Settings]:
         raise ConfigError(f"--app {target}: there is no module {error.name!r}") from error
     except AttributeError as error:
         raise ConfigError(f"--app {target}: {error}") from error
-    is_app = isinstance(found, QuartTrio)  # otherwise a function that makes one
-    app = found if is_app else found(settings) if callable(found) else None
+    is_object = isinstance(found, QuartTrio)
+    app = found if is_object else found(settings) if callable(found) else None
     if not isinstance(app, QuartTrio) or EXTENSION not in app.extensions:
         raise ConfigError(f"--app {target} is no Quart-Trio application with a Streamd(app)")
     own = Settings.around(app.extensions[EXTENSION].settings)
-    if settings.store.url == "memory:" and not own.store.url:  # both mean the store in memory
-        settings = attrs.evolve(settings, store=attrs.evolve(settings.store, url=own.store.url))
-    applied = attrs.evolve(own, server=settings.server, logging=settings.logging)
-    if is_app and settings not in (
-        applied,
-        attrs.evolve(Settings(), server=settings.server, logging=settings.logging),
-    ):
+    if is_object:
+        return ImportedApp(app, configure_object(target, own, settings), is_object)
+    return ImportedApp(app, _served(own, settings), is_object)
+
+
+def configure_object(target: str, own: Settings, configured: Settings) -> Settings:
+    """Return the settings to serve an application object with: its own, and the sections of the server.
+
+    Raises:
+        ConfigError: other sections are configured, which such an application cannot apply.
+    """
+    if configured.store.url == "memory:" and not own.store.url:  # both mean the store in memory
+        configured = attrs.evolve(configured, store=attrs.evolve(configured.store, url=own.store.url))
+    if configured not in (_served(own, configured), _served(Settings(), configured)):
         raise ConfigError(
             f"--app {target} was made with settings of its own; to apply any but [server] and [logging], name"
             " a function that takes the settings and makes the application"
         )
-    return app, applied
+    return _served(own, configured)
+
+
+def _served(own: Settings, configured: Settings) -> Settings:
+    """Return settings of an application with the configured sections of the server."""
+    return attrs.evolve(own, server=configured.server, logging=configured.logging)

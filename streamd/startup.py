@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import attrs
 
-from .app import build_app, import_app
-from .config import Loaded, load
+from .app import build_app, configure_object, import_app
+from .config import Loaded, SettingsError, load
 from .database import Database
 from .errors import ConfigError
 from .extension import Streamd
@@ -31,11 +31,13 @@ class Start:
         loaded: the settings with their sources.
         settings: those to serve with.
         app: the application.
+        is_object: a program made the application with settings of its own.
     """
 
     loaded: Loaded[Settings]
     settings: Settings
     app: Any
+    is_object: bool = False
 
 
 def prepare_start(
@@ -73,10 +75,10 @@ def prepare_start(
     loaded = load(Settings, file, environ, overrides, find_mistakes)
     if target is None:
         return Start(loaded, _with_store(loaded.settings), apps[0])
-    app, settings = import_app(target, loaded.settings)
-    for mistake in _check_limits(settings, app):
-        raise mistake
-    return Start(loaded, settings, app)
+    imported = import_app(target, loaded.settings)
+    if mistakes := list(_check_limits(imported.settings, imported.app)):
+        raise SettingsError.of(mistakes)
+    return Start(loaded, imported.settings, imported.app, imported.is_object)
 
 
 def prepare_reload(
@@ -99,13 +101,27 @@ def prepare_reload(
     """
     if target is None:
         return prepare_start(file, environ, overrides).settings
-    loaded = load(Settings, file, environ, overrides, _check_server).settings
-    configured = {
-        field.name: getattr(loaded, field.name)
-        for field in attrs.fields(Settings)
-        if getattr(start.settings, field.name) == getattr(start.loaded.settings, field.name)
-    }
-    return attrs.evolve(start.settings, **configured)
+
+    def serve_with(settings: Settings) -> Settings:
+        if start.is_object:
+            return configure_object(target, start.settings, settings)
+        configured = {
+            field.name: getattr(settings, field.name)
+            for field in attrs.fields(Settings)
+            if getattr(start.settings, field.name) == getattr(start.loaded.settings, field.name)
+        }
+        return attrs.evolve(start.settings, **configured)
+
+    def find_mistakes(settings: Settings) -> Iterator[ConfigError]:
+        yield from _check_server(settings)
+        try:
+            served = serve_with(settings)
+        except ConfigError as error:
+            yield error
+        else:
+            yield from _check_limits(served, start.app)
+
+    return serve_with(load(Settings, file, environ, overrides, find_mistakes).settings)
 
 
 def _check_server(settings: Settings) -> Iterator[ConfigError]:

@@ -1,14 +1,17 @@
 """``streamd serve --app``: the user's application on streamd's server."""
 
 import signal
+from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
 
 from streamd.app import import_app
+from streamd.config import SettingsError
 from streamd.errors import ConfigError
 from streamd.settings import load_settings
+from streamd.startup import prepare_reload, prepare_start
 from streamd.testing import open_stream
 from tests.support.program import run, started
 
@@ -63,17 +66,45 @@ async def test_the_applications_streams_work_and_end_with_a_closing_frame(tmp_pa
 def test_a_function_gets_the_settings(folder: Path) -> None:
     (folder / "shop_made.py").write_text(SHOP)
     settings = load_settings(None, {"STREAMD_TUNING__HUB__RING_EVENTS": "777"}, {})
-    _, followed = import_app("shop_made:make", settings)
-    assert followed == settings
+    assert import_app("shop_made:make", settings).settings == settings
 
 
 def test_an_application_with_its_own_settings_is_served_with_the_servers(folder: Path) -> None:
     (folder / "shop_own.py").write_text(SHOP)
     settings = load_settings(None, {"STREAMD_SERVER__KEEP_ALIVE_SECONDS": "7"}, {})
-    _, followed = import_app("shop_own:app", settings)
-    assert followed.server.keep_alive_seconds == 7
+    assert import_app("shop_own:app", settings).settings.server.keep_alive_seconds == 7
     with pytest.raises(ConfigError, match="function that takes the settings"):
         import_app("shop_own:app", load_settings(None, {"STREAMD_TUNING__HUB__RING_EVENTS": "777"}, {}))
+
+
+@pytest.mark.parametrize("target", ["shop_again:app", "shop_again:make"])
+def test_a_reload_refuses_what_a_start_refuses(folder: Path, target: str) -> None:
+    (folder / "shop_again.py").write_text(SHOP)
+    file = folder / "streamd.toml"
+    file.write_text("")
+    start = prepare_start(file, {}, {}, target)
+    file.write_text("[server]\nkeep_alive_seconds = 7\n")
+    assert prepare_reload(start, file, {}, {}, target).server.keep_alive_seconds == 7
+    refused = ["connections.max_connections = 100_000_000"]
+    if target == "shop_again:app":
+        refused = ["connections.max_connections = 5", "tasks.max_running = 7"]
+    for setting in refused:
+        section, _, line = setting.partition(".")
+        file.write_text(f"[{section}]\n{line}\n")
+        for prepare in (prepare_start, partial(prepare_reload, start)):
+            with pytest.raises(ConfigError, match=r"function that takes the settings|open files"):
+                prepare(file, {}, {}, target)
+
+
+def test_all_mistakes_of_the_limits_are_reported_at_once(folder: Path) -> None:
+    (folder / "shop_limits.py").write_text(SHOP)
+    environ = {
+        "STREAMD_CONNECTIONS__MAX_CONNECTIONS": "100000000",
+        "STREAMD_STORE__URL": f"sqlite:{folder}/missing/store.db",
+    }
+    with pytest.raises(SettingsError) as caught:
+        prepare_start(None, environ, {}, "shop_limits:make")
+    assert [problem.path for problem in caught.value.problems] == ["connections.max_connections", "store.url"]
 
 
 @pytest.mark.parametrize(
