@@ -167,7 +167,10 @@ class Event:
 
     @cached_property
     def sse(self) -> bytes:
-        """One block of an event stream, without an ``event:`` field for the default type."""
+        """One block of an event stream, without an ``event:`` field for the default type.
+
+        Bytes are base64, with a field ``encoding: base64``, which ``EventSource`` ignores.
+        """
         return self._block(())
 
     @cached_property
@@ -178,7 +181,12 @@ class Event:
     def _block(self, topics: Sequence[str]) -> bytes:
         shown_type = "" if self.type == DEFAULT_TYPE else self.type
         return encode_block(
-            id=self.id, type=shown_type, topics=topics, data=self.data, retry_ms=self.retry_ms
+            id=self.id,
+            type=shown_type,
+            topics=topics,
+            base64=self.encoding is BASE64,
+            data=self.data,
+            retry_ms=self.retry_ms,
         )
 
     @cached_property

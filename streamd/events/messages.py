@@ -1,7 +1,8 @@
 """The JSON messages of WebSocket and long polling (RFC 8259 texts in UTF-8).
 
-The server sends an event as ``{"id", "type", "topics", "data"}``, with ``retry`` if it is set. Its other
-messages have ``control``, the name of the message. A client on a WebSocket sends ``ping``, ``pong``,
+The server sends an event as ``{"id", "type", "topics", "data"}``, with ``retry`` if it is set, and with
+``"encoding": "base64"`` if ``data`` is the base64 of bytes. Its other messages have ``control``, the name of
+the message. A client on a WebSocket sends ``ping``, ``pong``,
 ``subscribe`` and ``unsubscribe``, each an object with ``control``.
 """
 
@@ -88,6 +89,7 @@ class ServerMessage(msgspec.Struct, frozen=True):
     type: str = ""
     topics: tuple[str, ...] = ()
     data: Any = None
+    encoding: str = ""  # ``base64`` if `data` is the base64 of bytes
     retry: int | None = None
     control: str = ""
     fields: dict[str, Any] = {}  # of a control message

@@ -25,6 +25,7 @@ def encode_block(
     id: str = "",
     type: str = "",
     topics: Sequence[str] = (),
+    base64: bool = False,
     data: str | None = None,
     retry_ms: int | None = None,
 ) -> bytes:
@@ -35,6 +36,7 @@ def encode_block(
         type: the event type; omitted when empty (the client then dispatches ``message``).
         topics: each becomes a ``topic`` field, which is streamd's own, and which clients ignore unless they
             know it (section 9.2.6).
+        base64: mark the data as base64 of bytes by a field ``encoding``, which is streamd's own, too.
         data: omitted when None, and the block then dispatches no event. Each line end in it (CR, LF or
             CRLF) starts a new ``data:`` line, which the client reads as LF.
         retry_ms: reconnection time (ms).
@@ -51,6 +53,8 @@ def encode_block(
     if type:
         lines.append(f"event: {type}\n")
     lines.extend([f"topic: {topic}\n" for topic in topics])
+    if base64:
+        lines.append("encoding: base64\n")
     if retry_ms is not None:
         lines.append(f"retry: {retry_ms}\n")
     if data is not None:
@@ -73,6 +77,9 @@ class ServerSentEvent:
     last_event_id: str  # of this block, or of the last block before it that had one
     # Browsers do not tell the two apart, so it is no part of a comparison.
     has_id: bool = attrs.field(default=True, eq=False, repr=False)
+    encoding: str = (
+        ""  # of the data, in a field of streamd's own: ``base64`` for bytes, empty for text and JSON
+    )
 
 
 @attrs.frozen
@@ -107,6 +114,7 @@ class Decoder:
         self._line: list[str] = []  # pieces of the unfinished line
         self._data: list[str] = []
         self._type = ""
+        self._encoding = ""
         self._id: str | None = None  # of the unfinished block
         self._block_chars = 0
         self._ready: deque[ServerSentEvent | DecodedCursorMove] = deque()
@@ -162,6 +170,8 @@ class Decoder:
         elif field == "id":
             if "\0" not in value:
                 self._id = value
+        elif field == "encoding":
+            self._encoding = value
         elif not field:  # a comment: nothing of it is kept
             self._block_chars -= len(line)
         elif field == "retry" and value.isascii() and value.isdigit():
@@ -173,9 +183,10 @@ class Decoder:
             self.last_event_id = self._id
         if self._data:
             data = "\n".join(self._data)
+            type = self._type or "message"
             has_id = self._id is not None
-            self._ready.append(ServerSentEvent(self._type or "message", data, self.last_event_id, has_id))
+            self._ready.append(ServerSentEvent(type, data, self.last_event_id, has_id, self._encoding))
         elif moved:
             self._ready.append(DecodedCursorMove(self.last_event_id))
         self._data.clear()
-        self._type, self._id, self._block_chars = "", None, 0
+        self._type, self._encoding, self._id, self._block_chars = "", "", None, 0

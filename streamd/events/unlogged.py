@@ -66,8 +66,10 @@ class UnloggedEvent:
 
     @cached_property
     def sse(self) -> bytes:
+        text, encoding = self._encoded
         type = "" if self.type == DEFAULT_TYPE else self.type
-        return encode_block(id=self.id, type=type, data=self._encoded[0], retry_ms=self.retry_ms)
+        base64 = encoding is BASE64
+        return encode_block(id=self.id, type=type, base64=base64, data=text, retry_ms=self.retry_ms)
 
     @cached_property
     def json(self) -> bytes:
@@ -76,7 +78,7 @@ class UnloggedEvent:
         head = {"id": self.id, "topics": []} if self.id else {"control": "message"}
         fields = head | {"type": self.type, "data": msgspec.Raw(text.encode()) if encoding is JSON else text}
         if encoding is BASE64:
-            fields["encoding"] = "base64"
+            fields["encoding"] = BASE64
         return msgspec.json.encode(fields if self.retry_ms is None else fields | {"retry": self.retry_ms})
 
     @cached_property

@@ -9,7 +9,6 @@ import attrs
 import msgspec
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from streamd.errors import InvalidField, TooLarge
 from streamd.events import ControlName, DataEncoding, Draft, Event, EventId
@@ -17,7 +16,7 @@ from streamd.events.event import RETRY_MS_MAX
 from streamd.events.settings import EventSettings
 from tests.support.json_texts import nested
 from tests.support.odd_texts import INVALID_IDENTIFIERS, VALID_IDENTIFIERS
-from tests.support.strategies import LIMITS, drafts, events, hostile_texts, ids, json_values, texts
+from tests.support.strategies import LIMITS, binaries, drafts, events, hostile_texts, ids, json_values, texts
 
 ID = EventId("1700000000000-000001")
 
@@ -234,7 +233,7 @@ class TestData:
             draft(data=deep_list(5000))
         assert rejected.value.field == "data"
 
-    @given(st.binary(max_size=60))
+    @given(binaries)
     def test_bytes_become_base64(self, data: bytes) -> None:
         for value in (data, bytearray(data), memoryview(data)):
             made = draft(data=value)
@@ -284,7 +283,9 @@ class TestSize:
     @given(drafts())
     def test_the_size_never_exceeds_the_limit(self, made: Draft) -> None:
         exact = EventSettings(max_event_bytes=made.size)
-        data = msgspec.Raw(made.data.encode()) if made.encoding is DataEncoding.JSON else made.data
+        data = Event.from_draft(made, ID).value
+        if made.encoding is DataEncoding.JSON:
+            data = msgspec.Raw(made.data.encode())
         assert draft(made.topics, data, exact, type=made.type, retry_ms=made.retry_ms) == made
         with pytest.raises(TooLarge):
             draft(made.topics, data, EventSettings(max_event_bytes=made.size - 1), type=made.type)
@@ -309,6 +310,14 @@ class TestEvent:
             b'{"id":"1700000000000-000001","type":"tick","topics":["a","b"],"data":"two\\nlines","retry":5}'
         )
 
+    def test_the_block_of_bytes_has_the_marker(self) -> None:
+        shown = event(["a", "b"], b"\0\x01\x02", type="tick", retry_ms=5)
+        start = b"id: 1700000000000-000001\nevent: tick\n"
+        assert shown.sse == start + b"encoding: base64\nretry: 5\ndata: AAEC\n\n"
+        assert shown.sse_with_topics == (
+            start + b"topic: a\ntopic: b\nencoding: base64\nretry: 5\ndata: AAEC\n\n"
+        )
+
     def test_the_default_type_and_an_unset_retry_are_omitted(self) -> None:
         shown = event("a", {"x": 1.5})
         assert shown.sse == b'id: 1700000000000-000001\ndata: {"x":1.5}\n\n'
@@ -327,9 +336,11 @@ class TestEvent:
         shown = event("a" * 300, "b" * 1000)
         assert getattr(shown, wire) is getattr(shown, wire)
 
-    @given(events(texts | hostile_texts | json_values))
+    @given(events(texts | hostile_texts | json_values | binaries))
     def test_any_json_decoder_reads_the_same_fields(self, shown: Event) -> None:
         expected = {"id": shown.id, "type": shown.type, "topics": list(shown.topics), "data": shown.value}
+        if shown.encoding is DataEncoding.BASE64:
+            expected |= {"data": shown.data, "encoding": "base64"}
         if shown.retry_ms is not None:
             expected["retry"] = shown.retry_ms
         assert json.loads(shown.json) == expected

@@ -25,8 +25,8 @@ class Case:
     retry_ms: int | None = None
 
 
-def message(data: str, *, type: str = "message", id: str = "") -> ServerSentEvent:
-    return ServerSentEvent(type, data, id)
+def message(data: str, *, type: str = "message", id: str = "", encoding: str = "") -> ServerSentEvent:
+    return ServerSentEvent(type, data, id, encoding=encoding)
 
 
 def messages(*data: str) -> list[ServerSentEvent | DecodedCursorMove]:
@@ -158,6 +158,12 @@ CASES = [
         "unknown fields are ignored",
         b"data: a\n data\ndata\nfoo: b\njust some text\n:data: c\nlastEventId: 9\ndata: d\n\n",
         messages("a\n\nd"),
+    ),
+    Case(
+        "the encoding of the data holds for its block",
+        b"encoding: base64\ndata: AAEC\n\ndata: AAEC\n\nencoding\ndata: x\n\n"
+        b"encoding: base64\n\nencoding: x\nencoding:y\ndata: z\n\n",
+        [message("AAEC", encoding="base64"), *messages("AAEC", "x"), message("z", encoding="y")],
     ),
     # --- spaces
     Case(

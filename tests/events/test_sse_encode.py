@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamd.events import Control, ControlName, CursorMove, Event, EventId
+from streamd.events import Control, ControlName, CursorMove, DataEncoding, Event, EventId
 from streamd.events.sse import DecodedCursorMove, ServerSentEvent, encode_block, encode_comment
 from tests.support.sse_model import Reading, bytewise, read
 from tests.support.strategies import events, hostile_texts, ids, json_values, retries, texts
@@ -19,7 +19,8 @@ def with_lf(text: str) -> str:
 
 
 def seen(event: Event) -> ServerSentEvent:
-    return ServerSentEvent(event.type, with_lf(event.data), event.id)
+    encoding = "base64" if event.encoding is DataEncoding.BASE64 else ""
+    return ServerSentEvent(event.type, with_lf(event.data), event.id, encoding=encoding)
 
 
 @pytest.mark.parametrize(
@@ -41,6 +42,10 @@ def seen(event: Event) -> ServerSentEvent:
             "id: 7\nevent: tick\nretry: 1500\ndata: é\n\n".encode(),
         ),
         (encode_block(id="7", topics=["a", "b:c"], data="d"), b"id: 7\ntopic: a\ntopic: b:c\ndata: d\n\n"),
+        (
+            encode_block(id="7", topics=["a"], base64=True, data="AAEC", retry_ms=5),
+            b"id: 7\ntopic: a\nencoding: base64\nretry: 5\ndata: AAEC\n\n",
+        ),
         (encode_comment(), b": \n\n"),
         (encode_comment("hello"), b": hello\n\n"),
         (encode_comment("a\nb\r\nc"), b": a\n: b\n: c\n\n"),

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from streamd.events import DataEncoding, Draft, Event, EventId
 from streamd.events.stored import decode_event, decode_events
 from tests.support.json_texts import nested
-from tests.support.strategies import LIMITS, events, hostile_texts, json_values, texts
+from tests.support.strategies import LIMITS, binaries, events, hostile_texts, json_values, texts
 
-any_events = events(texts | hostile_texts | json_values | st.binary(max_size=60))
+any_events = events(texts | hostile_texts | json_values | binaries)
 ID = EventId("1700000000000-000001")
 
 

@@ -34,8 +34,9 @@ def test_an_event_with_an_id_of_its_own_is_no_control_message() -> None:
     assert json.loads(event.json) == {"id": "mine", "type": "message", "topics": [], "data": "x"}
 
 
-def test_the_json_of_bytes_has_the_marker() -> None:
+def test_bytes_are_base64_with_the_marker() -> None:
     message = UnloggedEvent.create(b"\0\x01\x02", limits=LIMITS)
+    assert message.sse == b"encoding: base64\ndata: AAEC\n\n"
     expected = {"control": "message", "type": "message", "data": "AAEC", "encoding": "base64"}
     assert json.loads(message.json) == expected
     assert message.size == len("message") + len("AAEC")

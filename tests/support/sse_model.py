@@ -53,12 +53,13 @@ def bytewise(stream: bytes) -> list[bytes]:
 
 
 class Model:
-    """The standard's algorithm, with the standard's names for the buffers."""
+    """The standard's algorithm and names of buffers, and streamd's own field ``encoding``."""
 
     def __init__(self) -> None:
         self.events: list[ServerSentEvent | DecodedCursorMove] = []
         self.data_buffer = ""
         self.event_type_buffer = ""
+        self.encoding_buffer = ""
         self.last_event_id_buffer = ""
         self.last_event_id = ""
         self.retry_ms: int | None = None
@@ -78,6 +79,8 @@ class Model:
     def field(self, name: str, value: str) -> None:
         if name == "event":
             self.event_type_buffer = value
+        elif name == "encoding":
+            self.encoding_buffer = value
         elif name == "data":
             self.data_buffer += value + "\n"
         elif name == "id" and "\0" not in value:
@@ -90,10 +93,11 @@ class Model:
         self.last_event_id = self.last_event_id_buffer
         if self.data_buffer:
             event_type = self.event_type_buffer or "message"
-            self.events.append(ServerSentEvent(event_type, self.data_buffer[:-1], self.last_event_id))
+            data, encoding = self.data_buffer[:-1], self.encoding_buffer
+            self.events.append(ServerSentEvent(event_type, data, self.last_event_id, encoding=encoding))
         elif moved:
             self.events.append(DecodedCursorMove(self.last_event_id))
-        self.data_buffer = self.event_type_buffer = ""
+        self.data_buffer = self.event_type_buffer = self.encoding_buffer = ""
 
 
 def reference(stream: bytes, *, max_block_chars: int | None = None) -> Reading:

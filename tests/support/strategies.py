@@ -33,6 +33,8 @@ json_values = st.recursive(
     max_leaves=8,
 )
 
+binaries = st.binary(max_size=60)
+
 hostile_texts = st.lists(
     st.sampled_from(
         [
@@ -43,6 +45,7 @@ hostile_texts = st.lists(
             "id: 99",
             "event: gap",
             "retry: 1",
+            "encoding: base64",
             "data: forged",
             ":",
             " ",
@@ -56,7 +59,7 @@ hostile_texts = st.lists(
 """Text that would end its field and forge another if it were written unchanged."""
 
 
-def drafts(data: st.SearchStrategy[Any] = texts | json_values) -> st.SearchStrategy[Draft]:
+def drafts(data: st.SearchStrategy[Any] = texts | json_values | binaries) -> st.SearchStrategy[Draft]:
     return st.builds(
         Draft.create,
         identifiers | st.lists(identifiers, min_size=1, max_size=4),
@@ -67,14 +70,37 @@ def drafts(data: st.SearchStrategy[Any] = texts | json_values) -> st.SearchStrat
     )
 
 
-def events(data: st.SearchStrategy[Any] = texts | json_values) -> st.SearchStrategy[Event]:
+def events(data: st.SearchStrategy[Any] = texts | json_values | binaries) -> st.SearchStrategy[Event]:
     return st.builds(Event.from_draft, drafts(data), ids)
 
 
 _FRAGMENTS = [
-    *(b"data", b"event", b"id", b"retry", b"Data", b":", b": ", b" ", b"x", b"7", b"12", b"-", b"\0"),
+    *(
+        b"data",
+        b"event",
+        b"id",
+        b"retry",
+        b"encoding",
+        b"Data",
+        b":",
+        b": ",
+        b" ",
+        b"x",
+        b"7",
+        b"12",
+        b"-",
+        b"\0",
+    ),
     *(b"\n", b"\r", b"\r\n", b"\n\n", b"\r\r", b"\r\n\r\n"),
-    *(b"data: a\n", b"id: 7\n", b"id\r", b"retry: 12\r\n", b"event: tick\n", b": comment\n"),
+    *(
+        b"data: a\n",
+        b"encoding: base64\n",
+        b"id: 7\n",
+        b"id\r",
+        b"retry: 12\r\n",
+        b"event: tick\n",
+        b": comment\n",
+    ),
     *(b"\xef\xbb\xbf", "é€😀".encode(), b"\xff", b"\xe2\x82", b"\xed\xa0\x80", b"\xf0\x9f"),
 ]
 
