@@ -15,6 +15,7 @@ class EventBody(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     topics: list[str] | None = None
     type: str | None = None
     data: msgspec.Raw = msgspec.Raw(b'""')
+    encoding: str | None = None  # ``base64`` for bytes
     retry: int | None = None
     idempotency_key: str | None = None
 
@@ -60,7 +61,7 @@ def _draft(body: EventBody, limits: EventLimits, *, is_compact: bool) -> Draft:
     if (body.topic is None) == (body.topics is None):
         what = "needs 'topic' or 'topics'" if body.topic is None else "has both 'topic' and 'topics'"
         raise InvalidField(f"the event {what}", field="topic")
-    data, encoding = read_data(bytes(body.data), is_compact=is_compact)
+    data, encoding = read_data(bytes(body.data), marker=body.encoding, is_compact=is_compact)
     return Draft.encoded(
         body.topic if body.topics is None else body.topics,  # type: ignore[arg-type]
         data,

@@ -60,17 +60,38 @@ def encode_data(data: Any, *, envelope: int = 0) -> tuple[str, DataEncoding]:
     return read_data(raw, is_compact=is_compact)
 
 
-def read_data(text: bytes, *, is_compact: bool = False) -> tuple[str, DataEncoding]:
+def read_data(
+    text: bytes, *, marker: str | None = None, is_compact: bool = False
+) -> tuple[str, DataEncoding]:
     """Return valid JSON without white space as :func:`encode_data` does. Numbers keep their digits.
 
     Args:
         text: the JSON.
-        is_compact: True if it has no white space.
+        marker: the member ``encoding`` of the same object; None without one.
+        is_compact: True if the JSON has no white space.
+
+    Raises:
+        InvalidField: the marker is not ``base64``, or the JSON is no string with base64.
     """
     compact = text if is_compact else msgspec.json.format(text, indent=-1)
-    if compact.startswith(b'"'):
-        return msgspec.json.decode(compact, type=str), TEXT
-    return compact.decode(), JSON
+    if not compact.startswith(b'"'):
+        if marker is not None:
+            _check_marker(marker)
+            raise InvalidField(_NOT_BASE64, field="data")
+        return compact.decode(), JSON
+    data: str = msgspec.json.decode(compact, type=str)
+    if marker is None:
+        return data, TEXT
+    _check_marker(marker)
+    decode_base64(data)
+    return data, BASE64
+
+
+def _check_marker(marker: str) -> None:
+    if marker != BASE64:
+        raise InvalidField(
+            f"encoding must be 'base64', or left out for text and JSON; got {marker[:64]!r}", field="encoding"
+        )
 
 
 def encode_base64(data: bytes) -> str:

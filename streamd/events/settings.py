@@ -11,7 +11,8 @@ class EventSettings:
 
     max_event_bytes: int = setting(
         1_048_576,
-        "Maximum size of an event: topics, type and data (bytes). Larger ones are rejected with 413.",
+        "Maximum size of an event: topics, type and data (bytes; binary data counts as its base64, 4/3 of its"
+        " size). Larger ones are rejected with 413.",
         positive,
     )
     max_topics_per_event: int = tuning(16, "Maximum number of topics of an event (count).", positive)

@@ -29,7 +29,7 @@ class EventStream(TrioResponse):
 
     Args:
         source: a topic, several topics, or :class:`~streamd.events.Selectors`; or an async generator that
-            yields text, JSON values or :class:`~streamd.events.UnloggedEvent` for this client only.
+            yields text, bytes, JSON values or :class:`~streamd.events.UnloggedEvent`, for this client only.
         patterns: patterns to subscribe to in addition to the topics.
         after: the cursor of a client that sends no ``Last-Event-ID``: an event id, ``earliest``, or
             None to receive only new events. A client that sends the header resumes there.

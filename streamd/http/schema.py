@@ -39,6 +39,13 @@ ResumeSecret = Annotated[
     str, Meta(description="Of the client's last connection; anonymous clients with a `client_id` only.")
 ]
 Transport = Literal["sse", "websocket", "poll"]
+Encoding = Annotated[
+    str,
+    Meta(
+        extra_json_schema={"enum": ["base64"]},
+        description="`data` is the base64 of bytes (RFC 4648 section 4); absent for text and JSON.",
+    ),
+]
 Retry = Annotated[int, Meta(description="Reconnection delay for clients (ms).")]
 
 Time = Annotated[str, Meta(description="RFC 3339, in UTC.")]
@@ -150,6 +157,7 @@ class PublishSchema(Struct, forbid_unknown_fields=True):
     topics: list[str] | None = None
     type: str | None = None
     data: Any = ""
+    encoding: Encoding | None = None
     retry: Retry | None = None
     idempotency_key: str | None = None
 
@@ -251,6 +259,7 @@ class LoggedEvent(Struct):
     type: str
     topics: list[str]
     data: Any
+    encoding: Encoding | UnsetType = UNSET
     retry: Retry | UnsetType = UNSET
 
 

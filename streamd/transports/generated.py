@@ -30,7 +30,7 @@ class GeneratedSource:
     """A source that runs a generator no faster than the client reads (back-pressure).
 
     Args:
-        generator: yields text, JSON values or :class:`streamd.events.UnloggedEvent`.
+        generator: yields text, bytes, JSON values or :class:`streamd.events.UnloggedEvent`.
         queue: the connection's send queue, which holds the generator back when it is full.
     """
 

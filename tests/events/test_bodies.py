@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamd.errors import InvalidBody, InvalidField, StreamdError, TooLarge
-from streamd.events import DataEncoding, Draft
+from streamd.events import EARLIEST, DataEncoding, Draft, Event
 from streamd.events.bodies import decode_draft, decode_drafts
 from streamd.events.settings import EventSettings
 from tests.support.json_texts import nested
@@ -60,7 +60,23 @@ REJECTED: list[tuple[bytes, type[StreamdError], str | None]] = [
     (b'{"topic":"a","idempotency_key":"123456789"}', InvalidField, "idempotency_key"),
     (b'{"topic":"a","data":{"x":"\xff"}}', InvalidBody, "data.x"),
     (b'{"topic":"a","data":"\xed\xa0\x80"}', InvalidBody, "data"),
+    (b'{"topic":"a","data":"","encoding":"hex"}', InvalidField, "encoding"),
+    (b'{"topic":"a","data":"AAEC","encoding":"BASE64"}', InvalidField, "encoding"),
+    (b'{"topic":"a","data":"x","encoding":"text"}', InvalidField, "encoding"),
+    (b'{"topic":"a","data":[1],"encoding":"json"}', InvalidField, "encoding"),
+    (b'{"topic":"a","data":"","encoding":""}', InvalidField, "encoding"),
+    (b'{"topic":"a","data":"","encoding":64}', InvalidBody, "encoding"),
+    (b'{"topic":"a","data":"","encoding":["base64"]}', InvalidBody, "encoding"),
+    (b'{"topic":"a","data":null,"encoding":"base64"}', InvalidField, "data"),
+    (b'{"topic":"a","data":1234,"encoding":"base64"}', InvalidField, "data"),
+    (b'{"topic":"a","data":["AAEC"],"encoding":"base64"}', InvalidField, "data"),
+    (b'{"topic":"a","data":"AAE","encoding":"base64"}', InvalidField, "data"),
+    (b'{"topic":"a","data":"AA E","encoding":"base64"}', InvalidField, "data"),
+    (rb'{"topic":"a","data":"AAEC\n","encoding":"base64"}', InvalidField, "data"),
+    (b'{"topic":"a","data":"AB==","encoding":"base64"}', InvalidField, "data"),
+    (b'{"topic":"a","data":"_-8=","encoding":"base64"}', InvalidField, "data"),
     # too large
+    (b'{"topic":"a","data":"' + b"A" * 36 + b'","encoding":"base64"}', TooLarge, "data"),
     (b'{"topic":"a","data":"' + b"x" * 33 + b'"}', TooLarge, "data"),
     (b'{"topic":"a","data":[' + b"1," * 20 + b"1]}", TooLarge, "data"),
 ]
@@ -110,7 +126,10 @@ class TestOneEvent:
         )
 
     def test_null_means_omitted_in_all_fields_but_data(self) -> None:
-        body = b'{"topic":"a","topics":null,"type":null,"retry":null,"idempotency_key":null,"data":null}'
+        body = (
+            b'{"topic":"a","topics":null,"type":null,"retry":null,"idempotency_key":null,"encoding":null,'
+            b'"data":null}'
+        )
         assert decode_draft(body, LIMITS) == Draft(("a",), "null", encoding=DataEncoding.JSON)
 
     @pytest.mark.parametrize(
@@ -129,6 +148,21 @@ class TestOneEvent:
     ) -> None:
         made = decode_draft(b'{"topic":"a","data":' + data + b"}", LIMITS)
         assert (made.data, made.encoding) == (text, encoding)
+
+    @pytest.mark.parametrize(
+        "data", [b'"AAEC"', b' "AAEC" ', rb'"\u0041AEC"', b'"AAEC" , "retry": null'], ids=repr
+    )
+    def test_bytes_are_base64_with_the_marker(self, data: bytes) -> None:
+        made = decode_draft(b'{"topic":"a","encoding":"base64","data":' + data + b"}", LIMITS)
+        assert made == Draft.create("a", b"\0\x01\x02", limits=LIMITS)
+
+    def test_data_that_is_left_out_has_no_bytes(self) -> None:
+        made = decode_draft(b'{"topic":"a","encoding":"base64"}', LIMITS)
+        assert made == Draft.create("a", b"", limits=LIMITS)
+
+    def test_data_has_at_most_the_size_of_an_event_as_base64(self) -> None:
+        made = decode_draft(b'{"topic":"a","data":"' + b"A" * 32 + b'","encoding":"base64"}', SMALL)
+        assert (made.size, Event.from_draft(made, EARLIEST).value) == (40, bytes(24))
 
     @pytest.mark.parametrize("objects", [False, True])
     def test_data_has_at_most_64_levels(self, *, objects: bool) -> None:
@@ -188,7 +222,8 @@ def as_body(made: Draft) -> bytes:
     """Encode a draft as a publisher may, with every escape that JSON allows."""
     fields = {"topics": made.topics, "type": made.type, "retry": made.retry_ms}
     data = made.data if made.encoding is DataEncoding.JSON else json.dumps(made.data)
-    return f'{json.dumps(fields)[:-1]}, "data": {data}}}'.encode()
+    encoding = ', "encoding": "base64"' if made.encoding is DataEncoding.BASE64 else ""
+    return f'{json.dumps(fields)[:-1]}, "data": {data}{encoding}}}'.encode()
 
 
 class TestAnArray:

@@ -10,6 +10,7 @@ from quart_trio.wrappers import TrioResponse
 from ...connections import ConnectionFilter, broadcast_in_turns
 from ...errors import ConnectionClosing, InvalidField, SendQueueFull
 from ...events import Pattern, UnloggedEvent, validate_topic
+from ...events.data import decode_base64, read_data
 from ...runtime import Runtime
 from .. import schema
 from ..current import current_runtime
@@ -25,6 +26,7 @@ class ClientMessageBody(msgspec.Struct, forbid_unknown_fields=True):
     """A message to a client, in JSON."""
 
     data: msgspec.Raw
+    encoding: schema.Encoding | None = None
     type: str | None = None
 
     def encode(self, runtime: Runtime) -> UnloggedEvent:
@@ -33,7 +35,11 @@ class ClientMessageBody(msgspec.Struct, forbid_unknown_fields=True):
         Raises:
             InvalidField, TooLarge: it is invalid, or larger than an event may be.
         """
-        return UnloggedEvent.create(self.data, limits=runtime.settings.events, type=self.type)
+        data: Any = self.data
+        if self.encoding is not None:
+            text, _ = read_data(bytes(self.data), marker=self.encoding)
+            data = decode_base64(text)
+        return UnloggedEvent.create(data, limits=runtime.settings.events, type=self.type)
 
 
 class FilterBody(msgspec.Struct, forbid_unknown_fields=True):
