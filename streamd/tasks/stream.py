@@ -1,7 +1,8 @@
 """The stream of one task: a snapshot of its current state, each later change, and its end."""
 
-from collections.abc import Sequence
-from typing import Any, Final, Self
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final, Self
 
 import attrs
 
@@ -9,7 +10,7 @@ from ..errors import InvalidField
 from ..events import Control, ControlName, CursorMove, Event, EventId, Frame, UnloggedEvent
 from ..events.data import encode_data
 from ..hub import DeliveryRecord, SendQueue, Subscription, Wire
-from ..json import MESSAGE_ENVELOPE, encode_json
+from ..json import MESSAGE_ENVELOPE
 from .messages import reduce_data
 from .model import Message, topic_of
 from .tasks import Tasks, TaskView
@@ -152,23 +153,28 @@ class TaskSource:
     def _frames_of(self, view: TaskView) -> list[Frame]:
         frames: list[Frame] = []
         if view.message is not None:
-            data, type = _sendable(view.message), view.message.type
-            frames.append(UnloggedEvent(data, type, id=view.position, envelope=MESSAGE_ENVELOPE))
+            frames.append(_build(view.message, partial(_snapshot_frame, view.position)))
         if view.end is not None:
             self._over = True
-            text, encoding = encode_data(_sendable(view.end), envelope=MESSAGE_ENVELOPE)
-            topics = (topic_of(self._task_id),)
-            frames.append(Event(view.position, topics, view.end.type, text, encoding, None))
+            frames.append(_build(view.end, partial(_end_frame, view.position, self._task_id)))
         return frames
 
 
-def _sendable(message: Message) -> dict[str, Any]:
-    """Return a message's data, reduced if an earlier version of streamd stored more levels than are sent."""
+def _snapshot_frame(position: EventId, message: Message) -> UnloggedEvent:
+    return UnloggedEvent(message.data, message.type, id=position, envelope=MESSAGE_ENVELOPE)
+
+
+def _end_frame(position: EventId, task_id: str, message: Message) -> Event:
+    text, is_json = encode_data(message.data, envelope=MESSAGE_ENVELOPE)
+    return Event(position, (topic_of(task_id),), message.type, text, is_json, None)
+
+
+def _build(message: Message, build: Callable[[Message], Frame]) -> Frame:
+    """Build the frame of a message; reduce it if an earlier streamd stored more levels than are sent."""
     try:
-        encode_json(message.data, "data", envelope=MESSAGE_ENVELOPE)
+        return build(message)
     except InvalidField:
-        return reduce_data(message.data)
-    return message.data
+        return build(attrs.evolve(message, data=reduce_data(message.data)))
 
 
 @attrs.frozen
