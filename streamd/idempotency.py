@@ -51,6 +51,7 @@ class IdempotencyKey:
         Args:
             text: the key.
             content: a JSON value; the order of an object's members has no meaning, and ``1`` is not ``1.0``.
+                A ``msgspec.Raw`` in it is compared byte by byte.
             scope: the namespace of the key.
 
         Raises:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from streamd.errors import IdempotencyConflict, InvalidField
@@ -48,6 +49,7 @@ def test_the_order_of_members_has_no_meaning(first: Any, second: Any) -> None:
         (["a", "b"], ["ab", ""]),
         (None, []),
         ({"n": 1}, {"n": 1.0}),  # compared as they are written
+        (msgspec.Raw(b'{"a":1,"b":2}'), msgspec.Raw(b'{"b":2,"a":1}')),  # compared byte by byte
     ],
 )
 def test_other_content_is_a_conflict(first: Any, second: Any) -> None:

@@ -219,7 +219,7 @@ class TaskEngine:
         task = await self.store.change(task_id, checked)
         self.metrics.store_seconds.observe(time.perf_counter() - began)
         self._note(before[0], made)
-        return task
+        return task.with_offset(offset)
 
     async def store_new(
         self, changes: Sequence[Change], raw_input: bytes, key: IdempotencyKey | None = None
@@ -248,7 +248,7 @@ class TaskEngine:
         )
         self.metrics.store_seconds.observe(time.perf_counter() - began)
         if stored is not None:
-            return stored
+            return stored.with_offset(self.clock.offset())
         self.outbox.positions.forget(task.id)
         self._note(None, changes)
         if task.status is Status.PENDING:

@@ -80,7 +80,8 @@ class Tasks(TaskEngine):
         A call with the key of a task that is kept returns that task, as it is now, also while the kind has
         the maximum number of tasks. A key belongs to its owner and, for a private kind, to the kind; all
         other kinds share their keys. The content that must be the same is the chosen id and the input, which
-        a private kind makes from the request; for other kinds it is every argument.
+        a private kind makes from the request; for other kinds it is every argument. An ``EncodedJson`` is
+        compared byte by byte.
 
         Args:
             kind: the name of its kind.
@@ -126,12 +127,9 @@ class Tasks(TaskEngine):
         raw_input = encode_value(input, "input", max_input_bytes)
         key = None
         if idempotency_key is not None:
-            value = msgspec.Raw(input.text) if isinstance(input, EncodedJson) else input
-            content: tuple[Any, ...] = (id, value)
-            if known is None or not known.private:
-                content += (kind, steps, timeout_seconds, message, worker, lease_seconds)
-            scope = kind if known is not None and known.private else ""
-            key = IdempotencyKey.create(idempotency_key, content, scope=f"{scope}/{owner}")
+            others = (steps, timeout_seconds, message, worker, lease_seconds)
+            is_private = known is not None and known.private
+            key = _make_key(idempotency_key, kind, owner, id, input, others, is_private=is_private)
         changes = [created]
         if worker is not None:
             lease = self.new_lease(worker, lease_seconds)
@@ -317,6 +315,25 @@ class Tasks(TaskEngine):
         if snapshot.published_version == snapshot.task.version:
             return snapshot.published_id
         return await self.outbox.positions.position_of(snapshot.task.id, snapshot.task.version)
+
+
+def _make_key(
+    text: str, kind: str, owner: str, id: str | None, input: Any, others: tuple[Any, ...], *, is_private: bool
+) -> IdempotencyKey:
+    """Build the key of a new task.
+
+    Args:
+        text: the key of the caller.
+        kind, owner: those of the task.
+        id: the chosen id.
+        input: the input.
+        others: the other arguments, which a private kind does not take from the request.
+        is_private: the kind is private, so it has keys of its own.
+    """
+    value = msgspec.Raw(input.text) if isinstance(input, EncodedJson) else input
+    if is_private:
+        return IdempotencyKey.create(text, (id, value), scope=f"{kind}/{owner}")
+    return IdempotencyKey.create(text, (id, value, kind, *others), scope=f"/{owner}")
 
 
 def _unpack(result: bytes) -> bytes:

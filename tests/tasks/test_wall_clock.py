@@ -88,6 +88,17 @@ def check_order(task: Task) -> None:
 # --- one process ------------------------------------------------------------------------------------
 
 
+async def test_every_answer_about_a_task_has_its_times_by_the_present_clock(host: Host) -> None:
+    async with host.running() as rig:
+        created = await rig.tasks.create("k", id="t", worker="w", idempotency_key="key")
+        host.wall.step(DAY)
+        task = await rig.tasks.get("t")
+        assert abs(task.deadline - created.deadline - DAY * SECOND) < SECOND
+        assert await rig.tasks.create("k", id="t", worker="w", idempotency_key="key") == task
+        assert await rig.tasks.list() == [task]
+        assert await rig.tasks.perform("t", lambda task: []) == task
+
+
 @pytest.mark.parametrize("step", STEPS)
 async def test_setting_the_clock_neither_shortens_nor_extends_a_lease_or_deadline(
     host: Host, step: float, mock_clock: Clock
