@@ -12,6 +12,7 @@ import trio
 
 from ..characters import check_text
 from ..errors import (
+    InvalidField,
     NotFound,
     ShuttingDown,
     StreamdError,
@@ -29,6 +30,9 @@ from .settings import ConnectionSettings
 _log = structlog.get_logger(__name__)
 MAX_CLIENT_ID_CHARS: Final = 128
 """Longest client id; enough for a UUID with a prefix, and short in every list of connections."""
+OWN_ID_PREFIX: Final = "~"
+"""Begins each connection's own id, and no client id, so that a message for a connection that has ended
+reaches no other client. RFC 3986 section 2.3 leaves the character as it is in URLs."""
 REPLACED_RETRY_MS: Final = 86_400_000
 """Reconnection time of a client that another with its client id replaced: a day. If it came back by itself,
 the two would replace each other for ever."""
@@ -101,9 +105,14 @@ class Registry:
             ShuttingDown, TooManyConnections, TooManyForCaller: on entering the block, no slot is free; it
                 never waits for one. Counted.
         """
-        id = secrets.token_hex(16)
+        id = OWN_ID_PREFIX + secrets.token_hex(16)
         if client_id is not None:
             check_text(client_id, "client_id", max_chars=MAX_CLIENT_ID_CHARS)
+            if client_id.startswith(OWN_ID_PREFIX):
+                raise InvalidField(
+                    f"client_id must not begin with {OWN_ID_PREFIX!r}, as connection ids do",
+                    field="client_id",
+                )
         return Connection(
             id=id,
             client_id=client_id or id,
@@ -215,8 +224,8 @@ class Registry:
         """Return an open connection.
 
         Args:
-            id: a connection's own id; or a client id, for the newest connection with it. A connection's own
-                id has precedence, so that no client can choose the address of another.
+            id: a connection's own id; or a client id, for the newest connection with it. No client id has
+                the form of a connection's own id, so that no client can choose the address of another.
             user: finds only connections of this user; empty for any connection by its own id, and for
                 anonymous clients by their client id.
 

@@ -14,7 +14,7 @@ from typing import Final
 
 _KEY_BYTES: Final = 32
 _DIGEST: Final = "sha256"
-_SECRET_CHARS_MAX: Final = 128  # a lineage and its MAC have 97
+_SECRET_CHARS_MAX: Final = 128  # a lineage and its MAC have 98
 
 
 class ResumeSecrets:

@@ -33,7 +33,10 @@ Overflow = Annotated[
 ]
 ClientId = Annotated[
     str,
-    Meta(description="A name; the connection replaces the one whose `resume_secret` it brings."),
+    Meta(
+        description="A name that does not begin with `~`; the connection replaces the one whose "
+        "`resume_secret` it brings."
+    ),
 ]
 ResumeSecret = Annotated[
     str, Meta(description="Of the client's last connection; anonymous clients with a `client_id` only.")

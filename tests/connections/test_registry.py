@@ -98,7 +98,18 @@ async def test_a_client_id_may_be_any_identifier(client_id: str) -> None:
         assert registry.find(client_id).client_id == client_id
 
 
-@pytest.mark.parametrize("client_id", ["", "x" * 129, *INVALID_IDENTIFIERS])
+async def test_nobody_can_take_the_id_of_a_connection_as_a_client_id() -> None:
+    registry, _ = make()
+    with admit(registry) as former:
+        pass
+    with pytest.raises(InvalidField, match="must not begin with '~'") as rejected:
+        registry.admit("sse", Identity(), SendQueue(8, 1000), client_id=former.id)
+    assert rejected.value.field == "client_id"
+    with pytest.raises(NotFound):
+        registry.send(former.id, Control("hello", {}))
+
+
+@pytest.mark.parametrize("client_id", ["", "x" * 129, "~", "~ann", *INVALID_IDENTIFIERS])
 async def test_a_client_id_must_be_a_short_identifier(client_id: str) -> None:
     registry, _ = make()
     with pytest.raises(InvalidField) as rejected, admit(registry, client_id=client_id):

@@ -5,7 +5,7 @@ import pytest
 from streamd.connections import Connection, Identity, Registry
 from streamd.connections.resume import ResumeSecrets
 from streamd.connections.settings import ConnectionSettings
-from streamd.errors import NotFound
+from streamd.errors import InvalidField, NotFound
 from streamd.hub import SendQueue
 from streamd.metrics import Metrics
 
@@ -107,7 +107,9 @@ async def test_a_secret_is_in_no_status_list_or_log_line(registry: Registry) -> 
 
 
 async def test_a_connection_id_addresses_one_connection_and_cannot_be_claimed(registry: Registry) -> None:
-    with admit(registry) as victim, admit(registry, victim.id) as stranger:
+    with admit(registry) as victim, admit(registry) as stranger:
+        with pytest.raises(InvalidField):
+            admit(registry, victim.id)
         assert registry.find(victim.id) is victim
         assert registry.find(stranger.id) is stranger
         registry.close(victim.id)
