@@ -15,11 +15,10 @@ from quart import Quart
 
 from ..broker import Broker
 from ..errors import StreamdError
-from ..transports import open_stream
 from ..transports.asgi import Receive, Scope, Send, find_transport
-from ..transports.sse import HEADERS, serve_sse
-from .observe import cors_headers, log_request
-from .problems import problem_response
+from ..transports.sse import HEADERS, serve_subscription
+from .observe import cors_headers, record_request
+from .problems import send_problem
 from .requests import parse_stream_request
 
 PATH: Final = "/events"
@@ -113,29 +112,11 @@ class EventsFastPath:
             stream_request = parse_stream_request(request, self._broker)
             del request  # free the headers: the stream may last for hours
             scope["headers"].clear()
-            with open_stream(self._broker, "sse", stream_request) as (connection, subscription):
-                headers = [*_HEAD, *((name.lower().encode(), value.encode()) for name, value in cors)]
-                await serve_sse(
-                    self._broker,
-                    connection,
-                    subscription,
-                    scope,
-                    send,
-                    headers,
-                    include_topics=stream_request.include_topics,
-                )
+            headers = [*_HEAD, *((name.lower().encode(), value.encode()) for name, value in cors)]
+            await serve_subscription(self._broker, stream_request, scope, send, headers)
         except StreamdError as rejection:  # raised before the head is sent; later errors end in the stream
-            response = problem_response(rejection)
-            for name, value in cors:
-                response.headers.add(name, value)
-            body = await response.get_data(as_text=False)
-            head = [(name.lower().encode(), value.encode()) for name, value in response.headers.items()]
-            await send({"type": "http.response.start", "status": response.status_code, "headers": head})
-            await send({"type": "http.response.body", "body": body, "more_body": False})
-            seconds = time.perf_counter() - began
-            labels = (scope["method"], PATH, response.status_code)
-            self._broker.metrics.request_seconds.labels(*labels).observe(seconds)
-            log_request(*labels, seconds)
+            status = await send_problem(send, rejection, cors)
+            record_request(self._broker.metrics, scope["method"], PATH, status, began)
 
 
 async def _cancel_on_disconnect(receive: Receive, serving: trio.CancelScope) -> None:

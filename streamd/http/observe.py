@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import structlog
@@ -33,34 +34,37 @@ QUOTED_CHARS: Final = 200  # quoted from a header, which may be as long as the r
 def observe_requests(app: Quart, metrics: Metrics) -> None:
     """Measure and log every request that is not a stream, by route pattern, which bounds the labels.
 
-    A refused WebSocket is a request with a response. A client that leaves before the answer, such as in the
-    middle of its body, has a line with the status 499, and is not measured.
+    A stream that is rejected or answered 204, and a refused WebSocket, are requests with a response. A client
+    that leaves before the answer, such as in the middle of its body, has a line with the status 499, and is
+    not measured.
     """
 
     async def begin() -> None:
         g.streamd_began = time.perf_counter()
 
-    def observe(asked: BaseRequestWebsocket, response: Response) -> None:
-        route = _route_of(asked)
-        method = asked.method if asked.url_rule is not None else UNKNOWN_ROUTE
-        seconds = _seconds_since_begin()
-        metrics.request_seconds.labels(method, route, response.status_code).observe(seconds)
-        log_request(asked.method, route, response.status_code, seconds)
+    def observe(asked: BaseRequestWebsocket, status: int) -> None:
+        record_request(metrics, asked.method, _route_of(asked), status, _began())
 
     async def end(response: Response) -> Response:
         g.streamd_answered = True
-        if not isinstance(response, EventStream):
-            observe(request, response)
+        if isinstance(response, EventStream) and response.status_code == 200:
+            # Rejected when the request's context has ended.
+            response.on_rejected = partial(
+                record_request, metrics, request.method, _route_of(request), began=_began()
+            )
+        else:
+            observe(request, response.status_code)
         return response
 
     async def end_websocket(response: Response | None) -> Response | None:
         if response is not None:
-            observe(websocket, response)
+            observe(websocket, response.status_code)
         return response
 
     async def leave(_error: BaseException | None) -> None:
         if not g.get("streamd_answered"):
-            log_request(request.method, _route_of(request), _CLIENT_CLOSED_REQUEST, _seconds_since_begin())
+            seconds = time.perf_counter() - _began()
+            _log_request(request.method, _route_of(request), _CLIENT_CLOSED_REQUEST, seconds)
 
     app.before_request(begin)
     app.before_websocket(begin)
@@ -73,12 +77,27 @@ def _route_of(asked: BaseRequestWebsocket) -> str:
     return asked.url_rule.rule if asked.url_rule is not None else UNKNOWN_ROUTE
 
 
-def _seconds_since_begin() -> float:
-    now = time.perf_counter()
-    return now - float(g.get("streamd_began", now))
+def _began() -> float:
+    return float(g.get("streamd_began", time.perf_counter()))
 
 
-def log_request(method: str, route: str, status: int, seconds: float) -> None:
+def record_request(metrics: Metrics, method: str, route: str, status: int, began: float) -> None:
+    """Measure and log one answered request.
+
+    Args:
+        metrics: of the server.
+        method: of the request.
+        route: its route pattern.
+        status: of the response.
+        began: the time of its start, on ``time.perf_counter`` (s).
+    """
+    seconds = time.perf_counter() - began
+    known_method = method if route != UNKNOWN_ROUTE else UNKNOWN_ROUTE
+    metrics.request_seconds.labels(known_method, route, status).observe(seconds)
+    _log_request(method, route, status, seconds)
+
+
+def _log_request(method: str, route: str, status: int, seconds: float) -> None:
     """Log one answered request; at ``warning`` if the server failed. Probes and scrapes are left out."""
     if route not in _UNLOGGED_ROUTES:
         write = _log.warning if status >= 500 else _log.info

@@ -1,18 +1,20 @@
 """Errors as ``application/problem+json`` (RFC 9457), with streamd's stable ``code``."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
 import msgspec
 import structlog
 from quart import Quart, request
+from quart.utils import encode_headers
 from quart_schema import document_response
 from quart_trio.wrappers import TrioResponse
 from werkzeug.exceptions import HTTPException
 
 from ..errors import ConfigError, StreamdError
+from ..transports.asgi import Send, send_answer
 from . import schema
 from .schema import PROBLEM_JSON
 
@@ -58,6 +60,24 @@ def problem_response(error: StreamdError) -> TrioResponse:
     if error.retry_after_seconds is not None:
         response.headers["Retry-After"] = str(math.ceil(error.retry_after_seconds))
     return response
+
+
+async def send_problem(send: Send, error: StreamdError, headers: Iterable[tuple[str, str]] = ()) -> int:
+    """Answer an error on plain ASGI, and return the status.
+
+    Args:
+        send: sends ASGI messages.
+        error: the error.
+        headers: further ones, such as those of CORS; the problem's own replace those with their names.
+    """
+    response = problem_response(error)
+    own = set(response.headers.keys(lower=True))
+    for name, value in headers:
+        if name.lower() not in own:
+            response.headers.add(name, value)
+    body = await response.get_data(as_text=False)
+    await send_answer(send, response.status_code, encode_headers(response.headers), body)
+    return response.status_code
 
 
 async def handle_streamd_error(error: StreamdError) -> TrioResponse:

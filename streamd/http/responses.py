@@ -1,6 +1,6 @@
 """The response with which a view streams: ``return EventStream("orders/7")``."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
 import attrs
@@ -14,14 +14,18 @@ from ..connections import Group, Identity
 from ..errors import StreamdError
 from ..events import EventId, Selectors, parse_event_id
 from ..hub import Overflow, SendQueue
-from ..transports import StreamRequest, open_stream, parse_selectors
-from ..transports.asgi import Scope, Send
+from ..transports import StreamRequest, parse_selectors
+from ..transports.asgi import Scope, Send, send_answer
 from ..transports.generated import FINISHED_ID, GeneratedSource
-from ..transports.sse import HEADERS, serve_sse
+from ..transports.sse import HEADERS, serve_sse, serve_subscription
 from ..transports.stream import Opening, admit, no_opening
 from .current import current_runtime
-from .problems import problem_response
+from .problems import send_problem
 from .requests import LAST_EVENT_ID, identify, parse_cursor, parse_resume_secret
+
+
+def _do_nothing(_status: int) -> None:
+    """Stand in for a callback that is not set."""
 
 
 class EventStream(TrioResponse):
@@ -50,6 +54,9 @@ class EventStream(TrioResponse):
     A client that gets no slot is answered 503 or 429 with ``Retry-After``. The stream ends with its
     generator; a browser that then reconnects by itself gets 204, which stops it (WHATWG HTML section 9.2.3).
 
+    Attributes:
+        on_rejected: called with the status of the problem if the client is rejected.
+
     Raises:
         InvalidField: a topic, pattern or cursor is invalid; in a view this becomes a 400.
     """
@@ -71,6 +78,7 @@ class EventStream(TrioResponse):
         super().__init__(b"", headers=HEADERS)
         del self.headers["Content-Length"]  # Quart set that of the empty placeholder body
         self.timeout = None
+        self.on_rejected: Callable[[int], None] = _do_nothing
         self._broker = current_runtime().broker
         self._opening = opening
         self._generator: AsyncIterator[Any] | None = None
@@ -112,7 +120,7 @@ class EventStream(TrioResponse):
     async def serve(self, scope: Scope, send: Send) -> None:
         """Send the response: the stream, or a problem if the client is rejected."""
         if self.status_code != 200:
-            await self._answer(send, self)
+            await send_answer(send, self.status_code, encode_headers(self.headers))
             return
         try:
             if self._generator is None:
@@ -120,25 +128,12 @@ class EventStream(TrioResponse):
             else:
                 await self._serve_generator(self._generator, scope, send)
         except StreamdError as rejection:  # raised before the head is sent; later errors end in the stream
-            response = problem_response(rejection)
-            for name, value in self.headers.items():  # such as those of CORS
-                if name not in HEADERS and name not in response.headers:
-                    response.headers[name] = value
-            await self._answer(send, response, await response.get_data(as_text=False))
+            headers = [(name, value) for name, value in self.headers.items() if name not in HEADERS]
+            self.on_rejected(await send_problem(send, rejection, headers))
 
     async def _serve_log(self, scope: Scope, send: Send) -> None:
-        with open_stream(self._broker, "sse", self._request) as (connection, subscription):
-            headers = encode_headers(self.headers)
-            await serve_sse(
-                self._broker,
-                connection,
-                subscription,
-                scope,
-                send,
-                headers,
-                self._opening,
-                include_topics=self._request.include_topics,
-            )
+        headers = encode_headers(self.headers)
+        await serve_subscription(self._broker, self._request, scope, send, headers, self._opening)
 
     async def _serve_generator(self, generator: AsyncIterator[Any], scope: Scope, send: Send) -> None:
         hub = self._broker.settings.hub
@@ -150,12 +145,6 @@ class EventStream(TrioResponse):
                 headers = encode_headers(self.headers)
                 await serve_sse(self._broker, connection, source, scope, send, headers, self._opening)
                 nursery.cancel_scope.cancel()
-
-    @staticmethod
-    async def _answer(send: Send, response: TrioResponse, body: bytes = b"") -> None:
-        headers = encode_headers(response.headers)
-        await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
-        await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
 class EventStreamHTTPConnection(TrioASGIHTTPConnection):

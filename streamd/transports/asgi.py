@@ -1,6 +1,6 @@
 """The ASGI types of the transports (ASGI 3.0, HTTP and WebSocket), and the extension of streamd's server."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final, Protocol
 
 from ..connections import Connection
@@ -54,6 +54,14 @@ def bind_abort(connection: Connection, scope: Scope) -> None:
     transport = find_transport(scope)
     if transport is not None:
         connection.abort_transport = transport.abort
+
+
+async def send_answer(
+    send: Send, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes = b""
+) -> None:
+    """Send a whole response. Cancelled, it may be left unfinished."""
+    await send({"type": "http.response.start", "status": status, "headers": list(headers)})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
 class TopicsWire:

@@ -8,7 +8,7 @@ import trio
 from ..broker import Broker
 from ..connections import Connection
 from .asgi import ASGIEventStreamWire, Scope, Send, TopicsWire, bind_abort, find_transport, lease_wire
-from .stream import Opening, Source, connected, no_opening, run_stream
+from .stream import Opening, Source, StreamRequest, connected, no_opening, open_stream, run_stream
 
 HEADERS: Final = {
     "Content-Type": "text/event-stream",
@@ -61,3 +61,28 @@ async def serve_sse(
         # On HTTP/2 the end waits until the peer has taken every byte: a stalled peer is aborted here, too.
         connection.stalled_since = trio.current_time()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def serve_subscription(
+    broker: Broker,
+    request: StreamRequest,
+    scope: Scope,
+    send: Send,
+    headers: Iterable[tuple[bytes, bytes]],
+    opening: Opening = no_opening,
+) -> None:
+    """Take a slot and subscribe to the log, then stream as :func:`serve_sse` does.
+
+    Args:
+        broker: the parts every stream needs.
+        request: the checked request.
+        scope, send, headers, opening: as for :func:`serve_sse`.
+
+    Raises:
+        StreamdError: the client was rejected; nothing was sent.
+    """
+    with open_stream(broker, "sse", request) as (connection, subscription):
+        topics = request.include_topics
+        await serve_sse(
+            broker, connection, subscription, scope, send, headers, opening, include_topics=topics
+        )
