@@ -4,13 +4,15 @@
 identifier      an id, a name, a topic: one line, without control characters, lone surrogates,
                 and bidirectional embeddings, overrides and isolates
 line            a text on one line: as an identifier, and the bidirectional ones are allowed
-text            a text of any number of lines: as a line, and tabs and line breaks are allowed
+text            a text of any number of lines: as a line, and tab, CR, LF, U+2028 and U+2029 are
+                allowed
 ==============  ===============================================================================
 
-Control characters are those of Unicode's category Cc. Line breaks are CR, LF, NEL (a control character), and
+Control characters are those of Unicode's category Cc. A text on one line has none of CR, LF, NEL (U+0085) and
 the line and paragraph separators U+2028 and U+2029: readers of log lines and NDJSON may end a line at any of
-them. A lone surrogate has no encoding in UTF-8. A bidirectional override makes one identifier look like
-another (Unicode Technical Report 36, section 2.2).
+them. No text has NEL, which is a control character that few readers know as a line break. A lone surrogate
+has no encoding in UTF-8. A bidirectional override makes one identifier look like another (Unicode Technical
+Report 36, section 2.2).
 
 Everything else is valid: joiners, soft hyphens, ideographic spaces, combining marks, the marks U+200E and
 U+200F of right-to-left scripts, private-use characters, noncharacters (Unicode Corrigendum 9), and characters
@@ -32,7 +34,7 @@ class TextKind(StrEnum):
 
     IDENTIFIER = "on one line and without control characters, lone surrogates and bidi overrides"
     LINE = "on one line and without control characters and lone surrogates"
-    TEXT = "without lone surrogates and without control characters other than tabs and line breaks"
+    TEXT = "without lone surrogates and without control characters other than tab, CR and LF"
 
 
 _SURROGATES: Final = r"\ud800-\udfff"

@@ -22,7 +22,8 @@ two times, and each is used for one purpose::
    writing, and at once after a step. The next process continues from it. Only the wall clock knows how long
    no process ran, so steady time advances by its difference, from 0 to :data:`MAX_DOWNTIME`. A clock that
    was set back meanwhile thus prolongs a deadline by ten seconds at most, and one that was set forward by
-   years does not make a day's results expire as if years had passed.
+   years does not make a day's results expire as if years had passed. Nothing tells that clock from a longer
+   downtime, so the log has ``downtime_limited`` for both.
 5. *Suspend.* Monotonic time stands still while the machine sleeps. Afterwards the wall clock appears set
    forward by the time of the sleep: work, workers and their leases slept as well, and go on with the time
    that they had left. Shown times follow the wall clock.
@@ -90,7 +91,13 @@ class SteadyClock:
             downtime = wall - record.offset - record.steady
             steady = record.steady + min(max(downtime, timedelta()), MAX_DOWNTIME)
             offset = wall - steady
-            if offset != record.offset:
+            if downtime > MAX_DOWNTIME:
+                _log.warning(
+                    "downtime_limited",
+                    seconds=round(downtime.total_seconds(), 3),
+                    counted_seconds=MAX_DOWNTIME.total_seconds(),
+                )
+            elif record.offset - offset > _STEP:
                 _log_step(offset - record.offset)
         # The method of trio's clock, because `trio.current_time` cannot be called from another thread.
         self._seconds = trio.lowlevel.current_clock().current_time
@@ -118,7 +125,10 @@ class SteadyClock:
         return self.now() + self.offset()
 
     def due_record(self) -> ClockRecord | None:
-        """Return a record if one is due to be stored: the first, after a step, and every ten seconds."""
+        """Return a record if one is due to be stored: the first, after a step, and every ten seconds.
+
+        It then counts as stored. If its transaction fails, the next one is due ten seconds later.
+        """
         record, last = ClockRecord(self.now(), self.offset()), self._recorded
         if (
             last is not None

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+import structlog.testing
 import trio
 import trio.testing
 
@@ -75,6 +76,26 @@ async def test_a_downtime_is_never_negative_nor_longer_than_a_day(
     clock = SteadyClock(wall)
     clock.resume(ClockRecord(NOON, offset=timedelta()))
     assert (clock.now(), seconds(clock.offset())) == (at(downtime), set_by - downtime)
+
+
+@pytest.mark.parametrize(
+    ("set_by", "logged"),
+    [
+        (-3600, [("wall_clock_stepped", -3600)]),
+        (-0.1, []),  # NTP corrected the clock
+        (120, []),
+        (DAY, []),
+        (DAY + 120, [("downtime_limited", DAY + 120)]),
+    ],
+)
+async def test_the_log_names_a_clock_that_was_set_back_and_a_downtime_that_is_not_believed(
+    set_by: float, logged: list[tuple[str, float]], autojump_clock: Clock
+) -> None:
+    wall = WallClock()
+    wall.step(set_by)
+    with structlog.testing.capture_logs() as lines:
+        SteadyClock(wall).resume(ClockRecord(NOON, offset=timedelta()))
+    assert [(line["event"], line["seconds"]) for line in lines] == logged
 
 
 async def test_a_record_is_due_at_first_after_ten_seconds_and_at_once_after_a_step(

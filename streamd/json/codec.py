@@ -1,7 +1,8 @@
 """Decoding and encoding under the profile.
 
-The check costs about as much as decoding: one pass over the text without building values for its depth, and
-one generic decoding, whose encoding has fewer members where names were repeated.
+A check takes two to three times as long as decoding alone, and up to five times for texts with white space or
+many escapes: one pass for the depth, one generic decoding, and one encoding of the value, which has fewer
+members where names were repeated.
 """
 
 from typing import Any, Final, TypeVar
