@@ -11,8 +11,8 @@ from streamd.settings import Settings
 from streamd.testing import run_server
 from tests.support.fake_streamd import RESUME_SECRET, FakeStreamd
 from tests.support.plain import NO_SERVICES
-from tests.support.receivers import until
 from tests.support.subscriptions import TRANSPORTS, take, take_events
+from tests.support.waiting import until
 
 
 async def test_a_reconnect_brings_the_secret_in_a_header_and_not_in_the_url(

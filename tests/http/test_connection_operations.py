@@ -18,9 +18,11 @@ from streamd.log.memory import MemoryLog
 from streamd.log.port import Page
 from streamd.server.settings import ServerSettings
 from streamd.settings import Settings
-from streamd.testing import RunningServer, open_stream, run_server
+from streamd.testing import open_stream, run_server
+from tests.support.api import Api, check_problem, serving_api
 from tests.support.plain import NO_SERVICES
-from tests.support.receivers import RECEIVERS, TRANSPORTS, receiving, until
+from tests.support.receivers import RECEIVERS, TRANSPORTS, receiving
+from tests.support.waiting import until
 
 SETTINGS = Settings(
     connections=ConnectionSettings(control=True),
@@ -31,22 +33,10 @@ SETTINGS = Settings(
 on_each_transport = pytest.mark.parametrize("kind", RECEIVERS)
 
 
-@attrs.frozen
-class Api:
-    server: RunningServer
-    http: httpx.AsyncClient
-
-
 @pytest.fixture
 async def api() -> AsyncIterator[Api]:
-    async with run_server(SETTINGS) as server, httpx.AsyncClient(base_url=server.url) as http:
-        yield Api(server, http)
-
-
-def check_problem(answer: httpx.Response, status: int, code: str, field: str | None) -> None:
-    problem = answer.json()
-    assert (answer.status_code, problem["code"], problem.get("field")) == (status, code, field), problem
-    assert answer.headers["content-type"] == "application/problem+json"
+    async with serving_api(SETTINGS) as api:
+        yield api
 
 
 @on_each_transport

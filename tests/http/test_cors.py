@@ -1,18 +1,15 @@
 """Cross-origin access (WHATWG Fetch, CORS protocol): the origins that may read responses."""
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 
-import attrs
-import httpx
 import pytest
-from quart_trio import QuartTrio
 
 from streamd import create_app
 from streamd.connections.settings import ConnectionSettings
 from streamd.server.settings import ServerSettings
 from streamd.settings import Settings
-from streamd.testing import RunningServer, StreamRefused, open_stream, run_server
+from streamd.testing import StreamRefused, open_stream
+from tests.support.api import serving_api
 
 ORIGIN = "https://app.example"
 LOCAL = "http://localhost:3000"
@@ -21,23 +18,10 @@ NDJSON = {"Content-Type": "application/x-ndjson"}
 SECONDS = 30
 
 
-@attrs.frozen
-class Api:
-    server: RunningServer
-    http: httpx.AsyncClient
-
-
 def allowing(*origins: str, connections: ConnectionSettings | None = None) -> Settings:
     return Settings(
         server=ServerSettings(cors_origins=list(origins)), connections=connections or ConnectionSettings()
     )
-
-
-@asynccontextmanager
-async def running(settings: Settings, app: QuartTrio | None = None) -> AsyncIterator[Api]:
-    async with run_server(settings, app=app) as server:
-        async with httpx.AsyncClient(base_url=server.url, timeout=SECONDS) as http:
-            yield Api(server, http)
 
 
 def granted(headers: Mapping[str, str]) -> dict[str, str]:
@@ -81,7 +65,7 @@ def check_readable(headers: Mapping[str, str], allowed: str = ORIGIN) -> None:
 async def test_only_listed_origins_get_cors_headers(
     origins: list[str], origin: str, allowed: str | None
 ) -> None:
-    async with running(allowing(*origins)) as api:
+    async with serving_api(allowing(*origins)) as api:
         ordinary = await api.http.get("/health/live", headers={"Origin": origin})
         assert ordinary.status_code == 200  # the browser hides the response from the page
         async with open_stream(api.server.url, topics=["a"], headers={"Origin": origin}) as reader:
@@ -116,7 +100,7 @@ ANSWERS = [
 
 @pytest.mark.parametrize(("origins", "allowed"), [([LOCAL, ORIGIN], ORIGIN), (["*"], "*")])
 async def test_pages_can_read_every_response_whatever_its_status(origins: list[str], allowed: str) -> None:
-    async with running(allowing(*origins)) as api:
+    async with serving_api(allowing(*origins)) as api:
         for method, path, headers, body, status in ANSWERS:
             answer = await api.http.request(
                 method, path, headers={**headers, "Origin": ORIGIN}, content=body or None
@@ -135,7 +119,7 @@ async def test_pages_can_read_an_internal_error() -> None:
     async def fails() -> str:
         raise RuntimeError("raised by the test")
 
-    async with running(settings, app) as api:
+    async with serving_api(settings, app) as api:
         answer = await api.http.get("/fails", headers={"Origin": ORIGIN})
         assert answer.status_code == 500
         check_readable(answer.headers)
@@ -149,7 +133,7 @@ async def test_pages_can_read_an_internal_error() -> None:
 async def test_pages_can_read_retry_after_of_a_full_server(
     connections: ConnectionSettings, status: int
 ) -> None:
-    async with running(allowing(ORIGIN, connections=connections)) as api:
+    async with serving_api(allowing(ORIGIN, connections=connections)) as api:
         async with open_stream(api.server.url, topics=["a"]) as reader:
             await reader.next_control("connected")
             with pytest.raises(StreamRefused) as rejected:
@@ -186,7 +170,7 @@ def preflight(origin: str, method: str, headers: str = "") -> dict[str, str]:
 async def test_a_preflight_allows_the_methods_and_headers_of_the_api(
     origins: list[str], allowed: str, path: str, method: str, headers: str
 ) -> None:
-    async with running(allowing(*origins)) as api:
+    async with serving_api(allowing(*origins)) as api:
         answer = await api.http.options(path, headers=preflight(ORIGIN, method, headers))
         assert answer.status_code in (200, 204)
         assert answer.headers["access-control-allow-origin"] == allowed
@@ -201,7 +185,7 @@ async def test_a_preflight_allows_the_methods_and_headers_of_the_api(
 
 @pytest.mark.parametrize("origins", [[], [ORIGIN]])
 async def test_a_preflight_of_another_origin_gets_no_cors_headers(origins: list[str]) -> None:
-    async with running(allowing(*origins)) as api:
+    async with serving_api(allowing(*origins)) as api:
         for path in ("/events", "/events/poll"):
             headers = preflight("https://other.example", "POST", "content-type")
             answer = await api.http.options(path, headers=headers)
@@ -209,7 +193,7 @@ async def test_a_preflight_of_another_origin_gets_no_cors_headers(origins: list[
 
 
 async def test_requests_without_origin_get_no_cors_headers() -> None:
-    async with running(allowing(ORIGIN)) as api:
+    async with serving_api(allowing(ORIGIN)) as api:
         for path in ("/health/live", "/events/poll?topic=a&wait=0", "/nowhere"):
             assert granted((await api.http.get(path)).headers) == {}
 
@@ -217,7 +201,7 @@ async def test_requests_without_origin_get_no_cors_headers() -> None:
 @pytest.mark.parametrize("headers", [{}, {"Origin": "https://other.example"}], ids=["none", "another"])
 async def test_every_response_varies_by_origin_if_any_origin_is_allowed(headers: dict[str, str]) -> None:
     """See WHATWG Fetch, "CORS protocol and HTTP caches"."""
-    async with running(allowing(LOCAL, ORIGIN)) as api:
+    async with serving_api(allowing(LOCAL, ORIGIN)) as api:
         for method, path, more, body, status in ANSWERS:
             answer = await api.http.request(method, path, headers={**headers, **more}, content=body or None)
             assert answer.status_code == status, (method, path)
@@ -237,7 +221,7 @@ async def test_responses_vary_by_origin_also_without_the_fast_path() -> None:
     async def let_pass() -> None:
         return None
 
-    async with running(allowing(ORIGIN), app) as api:
+    async with serving_api(allowing(ORIGIN), app) as api:
         rejected = await api.http.get("/events?topic=a&client_id=")
         assert rejected.status_code == 400
         assert listed(rejected.headers.get("vary", "")) == {"origin"}
@@ -247,6 +231,6 @@ async def test_responses_vary_by_origin_also_without_the_fast_path() -> None:
 
 
 async def test_no_response_varies_by_origin_if_none_is_allowed() -> None:
-    async with running(allowing()) as api:
+    async with serving_api(allowing()) as api:
         for path in ("/health/live", "/events", "/events/poll?topic=a&wait=0", "/nowhere"):
             assert "vary" not in (await api.http.get(path, headers={"Origin": ORIGIN})).headers

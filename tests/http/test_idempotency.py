@@ -14,8 +14,9 @@ from streamd.events.settings import EventSettings
 from streamd.settings import Settings
 from streamd.tasks.settings import TaskSettings
 from streamd.testing import RunningServer, run_server
+from tests.support.api import SECONDS, check_problem
 from tests.support.at_once import post_at_once
-from tests.support.tasks_client import SECONDS, Api, check_problem
+from tests.support.tasks_client import TasksApi
 
 HEADER = "Idempotency-Key"
 KEY = {HEADER: "k"}
@@ -36,26 +37,26 @@ CREATING = {
 
 
 @pytest.fixture(params=["memory:", "sqlite"])
-async def api(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Api]:
+async def api(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[TasksApi]:
     url = request.param if request.param == "memory:" else f"sqlite:{tmp_path / 'streamd.db'}"
     settings = Settings(store=StoreSettings(url=url), tasks=TaskSettings(max_per_kind=100))
     async with run_server(settings) as server:
         async with httpx.AsyncClient(base_url=server.url, timeout=SECONDS) as http:
-            yield Api(server, http)
+            yield TasksApi(server, http)
 
 
-async def post(api: Api, path: str, body: Any, *keys: str) -> httpx.Response:
+async def post(api: TasksApi, path: str, body: Any, *keys: str) -> httpx.Response:
     return await api.http.post(path, json=body, headers=[(HEADER, key) for key in keys])
 
 
-async def task_ids(api: Api) -> list[str]:
+async def task_ids(api: TasksApi) -> list[str]:
     return [task["id"] for task in (await api.http.get("/tasks")).json()["tasks"]]
 
 
 # --- tasks ----------------------------------------------------------------------------------------
 
 
-async def test_a_retry_gets_the_task_with_the_lease_that_its_worker_needs(api: Api) -> None:
+async def test_a_retry_gets_the_task_with_the_lease_that_its_worker_needs(api: TasksApi) -> None:
     first = await post(api, "/tasks", TASK, "k")
     again = await post(api, "/tasks", dict(reversed(TASK.items())), "k")
     assert (first.status_code, again.status_code) == (201, 201)
@@ -68,7 +69,7 @@ async def test_a_retry_gets_the_task_with_the_lease_that_its_worker_needs(api: A
     assert await task_ids(api) == [first.json()["id"]]
 
 
-async def test_quotes_are_not_part_of_the_key(api: Api) -> None:
+async def test_quotes_are_not_part_of_the_key(api: TasksApi) -> None:
     """The draft defines a string in quotes (RFC 9651); most clients send it without."""
     ids = {
         (await post(api, "/tasks", TASK, key)).json()["id"]
@@ -77,7 +78,7 @@ async def test_quotes_are_not_part_of_the_key(api: Api) -> None:
     assert len(ids) == 3
 
 
-async def test_other_content_under_the_key_is_a_conflict(api: Api) -> None:
+async def test_other_content_under_the_key_is_a_conflict(api: TasksApi) -> None:
     first = await post(api, "/tasks", TASK, "k")
     changes: list[dict[str, Any]] = [{"kind": "export"}, {"id": "chosen"}, {"input": None}, {"steps": []}]
     for change in changes:
@@ -86,7 +87,7 @@ async def test_other_content_under_the_key_is_a_conflict(api: Api) -> None:
     assert await task_ids(api) == [first.json()["id"]]
 
 
-async def test_a_chosen_id_belongs_to_one_key(api: Api) -> None:
+async def test_a_chosen_id_belongs_to_one_key(api: TasksApi) -> None:
     first = await post(api, "/tasks", TASK | {"id": "chosen"}, "k")
     assert (await post(api, "/tasks", TASK | {"id": "chosen"}, "k")).json() == first.json()
     for key in (["other"], []):
@@ -94,7 +95,7 @@ async def test_a_chosen_id_belongs_to_one_key(api: Api) -> None:
         check_problem(answer, 409, "task-exists", "id")
 
 
-async def test_owners_have_keys_of_their_own(api: Api) -> None:
+async def test_owners_have_keys_of_their_own(api: TasksApi) -> None:
     for owner in ("ann", "bob", "ann"):
         answer = await post(api, "/tasks", TASK | {"owner": owner}, "k")
         assert (answer.status_code, answer.json()["owner"]) == (201, owner)
@@ -136,7 +137,7 @@ async def test_values_that_are_no_key_are_rejected(
         assert streamd_server.streamd.head == head
 
 
-async def test_a_rejected_request_uses_up_no_key(api: Api) -> None:
+async def test_a_rejected_request_uses_up_no_key(api: TasksApi) -> None:
     unfinished = [await post(api, "/tasks", {"kind": "import"}) for _ in range(100)]
     check_problem(
         await post(api, "/tasks", TASK | {"steps": [{"name": ""}]}, "k"),
@@ -152,7 +153,7 @@ async def test_a_rejected_request_uses_up_no_key(api: Api) -> None:
     assert again.json() == first.json()
 
 
-async def test_requests_at_the_same_moment_create_one_task(api: Api) -> None:
+async def test_requests_at_the_same_moment_create_one_task(api: TasksApi) -> None:
     body = b'{"kind": "import", "worker": "w"}'
     for key in map(str, range(10)):
         answers = await post_at_once(api.server.url, "/tasks", body, {**JSON, HEADER: key}, times=3)
@@ -258,7 +259,7 @@ SERVICES: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("path", "body", "change", "id"), SERVICES)
 async def test_services_return_the_resource_of_the_key(
-    api: Api, path: str, body: dict[str, Any], change: dict[str, Any], id: str
+    api: TasksApi, path: str, body: dict[str, Any], change: dict[str, Any], id: str
 ) -> None:
     first, again, other = [await post(api, path, body, key) for key in ("k", "k", "l")]
     assert (first.status_code, again.status_code, other.status_code) == (202, 202, 202)
@@ -271,7 +272,7 @@ async def test_services_return_the_resource_of_the_key(
 
 @pytest.mark.parametrize(("path", "body", "change", "id"), SERVICES)
 async def test_services_reject_a_bad_key_and_use_up_none(
-    api: Api, path: str, body: dict[str, Any], change: dict[str, Any], id: str
+    api: TasksApi, path: str, body: dict[str, Any], change: dict[str, Any], id: str
 ) -> None:
     check_problem(await post(api, path, body, "a b"), 400, "invalid-field", HEADER)
     assert (await post(api, path, {**body, next(iter(change)): []}, "k")).status_code == 400
@@ -279,7 +280,7 @@ async def test_services_reject_a_bad_key_and_use_up_none(
     assert (await post(api, path, body, "k")).status_code == 202
 
 
-async def test_one_key_serves_every_route_once(api: Api) -> None:
+async def test_one_key_serves_every_route_once(api: TasksApi) -> None:
     requests = [("/tasks", TASK), *((path, body) for path, body, _, _ in SERVICES)]
     for path, body in [*requests, *requests]:
         assert (await post(api, path, body, "k")).is_success

@@ -21,7 +21,8 @@ from streamd.database import StoreSettings
 from streamd.http.schema import NDJSON
 from streamd.json import EncodedJson
 from streamd.settings import Settings
-from streamd.testing import RunningServer, run_server
+from streamd.testing import run_server
+from tests.support.api import Api
 from tests.support.json_texts import FAULTS, JsonFault, nested
 from tests.support.subscriptions import take
 
@@ -46,10 +47,7 @@ JSON_ROUTES = [
 
 
 @attrs.frozen
-class JsonApi:
-    server: RunningServer
-    http: httpx.AsyncClient
-
+class JsonApi(Api):
     async def send(self, method: str, path: str, body: bytes, media_type: str = "application/json") -> Any:
         return await self.http.request(method, path, content=body, headers={"Content-Type": media_type})
 

@@ -12,7 +12,8 @@ from streamd.connections.settings import ConnectionSettings
 from streamd.http.loopback import is_loopback
 from streamd.server.settings import ServerSettings
 from streamd.settings import Settings
-from streamd.testing import RunningServer, StreamReader, open_stream, run_server
+from streamd.testing import StreamReader, open_stream, run_server
+from tests.support.api import Api
 from tests.support.plain import NO_SERVICES
 
 ALLOWED_ORIGIN = "https://app.example"
@@ -33,9 +34,7 @@ on_each_operation = pytest.mark.parametrize(
 
 
 @attrs.frozen
-class Api:
-    server: RunningServer
-    http: httpx.AsyncClient
+class LoopbackApi(Api):
     reader: StreamReader  # of the client `me`
 
     async def check_refused(
@@ -49,15 +48,15 @@ class Api:
 
 
 @pytest.fixture
-async def api() -> AsyncIterator[Api]:
+async def api() -> AsyncIterator[LoopbackApi]:
     async with run_server(SETTINGS) as server, httpx.AsyncClient(base_url=server.url) as http:
         async with open_stream(server.url, topics=["a"], client_id="me") as reader:
-            yield Api(server, http, reader)
+            yield LoopbackApi(server, http, reader)
 
 
 @on_each_operation
 async def test_a_caller_on_this_machine_is_admitted(
-    api: Api, method: str, path: str, body: bytes, status: int
+    api: LoopbackApi, method: str, path: str, body: bytes, status: int
 ) -> None:
     for host in (None, "localhost", f"localhost:{api.server.port}", "[::1]:8080", "127.0.0.2"):
         headers = JSON if host is None else {**JSON, "Host": host}
@@ -74,7 +73,7 @@ async def test_everything_is_refused_by_default_with_the_name_of_the_setting(
     async with run_server(Settings(**NO_SERVICES)) as server, httpx.AsyncClient(base_url=server.url) as http:
         async with open_stream(server.url, topics=["a"], client_id="me") as reader:
             answer = await http.request(method, path, content=body, headers=JSON)
-            await Api(server, http, reader).check_refused(answer, "control-disabled")
+            await LoopbackApi(server, http, reader).check_refused(answer, "control-disabled")
             assert "connections.control = true" in answer.json()["detail"]
             assert (await http.get("/connections/me")).status_code == 200  # may be read as the list may
 
@@ -107,7 +106,7 @@ async def test_another_machine_is_refused(
 )
 @pytest.mark.parametrize("value", ["127.0.0.1", "192.0.2.7", ""])
 async def test_a_request_through_a_proxy_is_refused(
-    api: Api, method: str, path: str, body: bytes, status: int, header: str, value: str
+    api: LoopbackApi, method: str, path: str, body: bytes, status: int, header: str, value: str
 ) -> None:
     answer = await api.http.request(method, path, content=body, headers={**JSON, header: value})
     assert answer.json()["field"].lower() == header.lower()
@@ -116,7 +115,7 @@ async def test_a_request_through_a_proxy_is_refused(
 
 @on_each_operation
 async def test_a_proxy_that_hides_itself_is_not_recognised(
-    api: Api, method: str, path: str, body: bytes, status: int
+    api: LoopbackApi, method: str, path: str, body: bytes, status: int
 ) -> None:
     """A default nginx sends its own target as Host; README and the log warn of it."""
     headers = {**JSON, "Host": f"127.0.0.1:{api.server.port}", "Connection": "close"}
@@ -138,7 +137,7 @@ async def test_a_proxy_that_hides_itself_is_not_recognised(
     ],
 )
 async def test_a_name_that_only_points_to_this_machine_is_refused(
-    api: Api, method: str, path: str, body: bytes, status: int, host: str
+    api: LoopbackApi, method: str, path: str, body: bytes, status: int, host: str
 ) -> None:
     answer = await api.http.request(method, path, content=body, headers={**JSON, "Host": host})
     await api.check_refused(answer, field="Host")
@@ -158,27 +157,29 @@ async def test_a_name_that_only_points_to_this_machine_is_refused(
     ],
 )
 async def test_pages_of_other_origins_are_refused(
-    api: Api, method: str, path: str, body: bytes, status: int, headers: dict[str, str], field: str
+    api: LoopbackApi, method: str, path: str, body: bytes, status: int, headers: dict[str, str], field: str
 ) -> None:
     answer = await api.http.request(method, path, content=body, headers={**JSON, **headers})
     await api.check_refused(answer, field=field)
 
 
 @on_each_operation
-async def test_the_own_page_is_admitted(api: Api, method: str, path: str, body: bytes, status: int) -> None:
+async def test_the_own_page_is_admitted(
+    api: LoopbackApi, method: str, path: str, body: bytes, status: int
+) -> None:
     headers = {**JSON, "Origin": api.server.url, "Sec-Fetch-Site": "same-origin"}
     assert (await api.http.request(method, path, content=body, headers=headers)).status_code == status
 
 
 @pytest.mark.parametrize("content_type", ["", "text/plain", "application/x-www-form-urlencoded"])
 @pytest.mark.parametrize("path", ["/connections/me/send", "/connections/broadcast"])
-async def test_a_body_that_a_form_can_send_is_refused(api: Api, path: str, content_type: str) -> None:
+async def test_a_body_that_a_form_can_send_is_refused(api: LoopbackApi, path: str, content_type: str) -> None:
     headers = {"Content-Type": content_type} if content_type else {}
     answer = await api.http.post(path, content=b'{"data": 1}', headers=headers)
     assert (answer.status_code, answer.json()["field"]) == (415, "Content-Type")
 
 
-async def test_no_preflight_allows_to_close(api: Api) -> None:
+async def test_no_preflight_allows_to_close(api: LoopbackApi) -> None:
     for origin in (ALLOWED_ORIGIN, "https://evil.example"):
         headers = {"Origin": origin, "Access-Control-Request-Method": "DELETE"}
         answer = await api.http.options("/connections/me", headers=headers)

@@ -3,8 +3,6 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
-import attrs
-import httpx
 import msgspec
 import pytest
 
@@ -12,7 +10,7 @@ from streamd.connections.settings import ConnectionSettings
 from streamd.events.settings import EventSettings
 from streamd.log.settings import LogSettings
 from streamd.settings import Settings
-from streamd.testing import RunningServer, run_server
+from tests.support.api import Api, check_problem, serving_api
 
 SETTINGS = Settings(
     events=EventSettings(max_event_bytes=1000, max_body_bytes=5000, max_batch_events=3, max_line_bytes=2000),
@@ -21,26 +19,10 @@ SETTINGS = Settings(
 )
 
 
-@attrs.frozen
-class Api:
-    server: RunningServer
-    http: httpx.AsyncClient
-
-
 @pytest.fixture
 async def api() -> AsyncIterator[Api]:
-    async with run_server(SETTINGS) as server, httpx.AsyncClient(base_url=server.url) as http:
-        yield Api(server, http)
-
-
-def check_problem(answer: httpx.Response, status: int, code: str, field: str | None) -> None:
-    assert answer.headers["content-type"] == "application/problem+json"
-    problem = answer.json()
-    assert (answer.status_code, problem["status"], problem["code"]) == (status, status, code), problem
-    assert problem.get("field") == field, problem
-    assert problem["type"] == "about:blank"
-    assert problem["title"]
-    assert problem["detail"]
+    async with serving_api(SETTINGS) as api:
+        yield api
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ import trio
 from streamd.settings import Settings
 from streamd.testing import open_stream, run_server
 from tests.support.plain import NO_SERVICES
-from tests.support.receivers import RECEIVERS, receiving, until
+from tests.support.receivers import RECEIVERS, receiving
+from tests.support.waiting import until
 
 SETTINGS = Settings(**NO_SERVICES)
 on_each_transport = pytest.mark.parametrize("kind", RECEIVERS)

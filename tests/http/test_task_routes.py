@@ -27,8 +27,8 @@ from streamd.http import (
 from streamd.settings import Settings
 from streamd.tasks import Kind, Progress, Task
 from streamd.testing import StreamRefused, open_stream, run_server
+from tests.support.api import SECONDS, check_problem
 from tests.support.plain import NO_SERVICES
-from tests.support.tasks_client import SECONDS, check_problem
 
 KIND = "report"
 TASK_HEADERS = {"task-status", "task-progress", "etag"}

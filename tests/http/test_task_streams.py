@@ -10,23 +10,24 @@ import trio
 from streamd.server.settings import ServerSettings
 from streamd.settings import Settings
 from streamd.testing import StreamRefused, open_stream, run_server
-from tests.support.tasks_client import SECONDS, Api, check_problem, serving
+from tests.support.api import SECONDS, check_problem
+from tests.support.tasks_client import TasksApi, serving
 
 
 @pytest.fixture
-async def api() -> AsyncIterator[Api]:
+async def api() -> AsyncIterator[TasksApi]:
     async with serving() as api:
         yield api
 
 
-async def test_a_disconnect_does_not_cancel_the_task(api: Api) -> None:
+async def test_a_disconnect_does_not_cancel_the_task(api: TasksApi) -> None:
     task = await api.create(worker="w")
     async with open_stream(api.server.url, path=f"/tasks/{task['id']}/events") as reader:
         await reader.take(1)
     assert (await api.report(task, progress=50))["cancelled"] is False
 
 
-async def test_a_hundred_clients_see_every_version_once(api: Api) -> None:
+async def test_a_hundred_clients_see_every_version_once(api: TasksApi) -> None:
     task = await api.create(worker="w")
     seen: list[list[int]] = []
 
@@ -51,7 +52,7 @@ async def test_a_hundred_clients_see_every_version_once(api: Api) -> None:
         assert versions == list(range(2, 24))
 
 
-async def test_a_stream_resumes_ends_and_then_answers_204(api: Api) -> None:
+async def test_a_stream_resumes_ends_and_then_answers_204(api: TasksApi) -> None:
     task = await api.create(worker="w")
     path = f"/tasks/{task['id']}/events"
     async with open_stream(api.server.url, path=path) as reader:

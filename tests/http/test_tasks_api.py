@@ -10,13 +10,14 @@ import pytest
 import trio
 
 from streamd.testing import open_stream
-from tests.support.tasks_client import SECONDS, Api, check_problem, serving
+from tests.support.api import SECONDS, check_problem
+from tests.support.tasks_client import TasksApi, serving
 
 LEASE = {"lease": "x"}
 
 
 @pytest.fixture
-async def api() -> AsyncIterator[Api]:
+async def api() -> AsyncIterator[TasksApi]:
     async with serving() as api:
         yield api
 
@@ -24,7 +25,7 @@ async def api() -> AsyncIterator[Api]:
 # --- creating and reading tasks --------------------------------------------------------------------
 
 
-async def test_a_task_is_created_and_read(api: Api) -> None:
+async def test_a_task_is_created_and_read(api: TasksApi) -> None:
     answer = await api.post(
         "/tasks",
         kind="import",
@@ -56,7 +57,7 @@ async def test_a_task_is_created_and_read(api: Api) -> None:
     assert (await api.http.get("/tasks")).json() == {"tasks": [task]}
 
 
-async def test_a_task_has_its_urls(api: Api) -> None:
+async def test_a_task_has_its_urls(api: TasksApi) -> None:
     task = await api.create(worker="w")
     claimable = await api.create()
     claimed = (await api.post("/tasks/claim", kinds=["import"], worker="w")).json()
@@ -75,7 +76,7 @@ async def test_a_task_has_its_urls(api: Api) -> None:
     check_problem(await api.http.get(task["resultUrl"]), 409, "no-result")
 
 
-async def test_head_has_status_progress_and_version(api: Api) -> None:
+async def test_head_has_status_progress_and_version(api: TasksApi) -> None:
     task = await api.create(worker="w")
     await api.report(task, progress=12.34)
     head = await api.http.head(f"/tasks/{task['id']}")
@@ -86,7 +87,7 @@ async def test_head_has_status_progress_and_version(api: Api) -> None:
     assert head.headers["etag"] == '"3"'
 
 
-async def test_lists_are_filtered_and_newest_first(api: Api) -> None:
+async def test_lists_are_filtered_and_newest_first(api: TasksApi) -> None:
     first = await api.create(id="a", owner="ann")
     await api.create(id="b", kind="export", owner="bob")
     await api.create(id="c", owner="bob", worker="w")
@@ -131,7 +132,7 @@ async def test_lists_are_filtered_and_newest_first(api: Api) -> None:
         ({"kind": "import", "message": "\x1b[2J"}, "message"),
     ],
 )
-async def test_invalid_tasks_are_rejected_by_field(api: Api, body: dict[str, Any], field: str) -> None:
+async def test_invalid_tasks_are_rejected_by_field(api: TasksApi, body: dict[str, Any], field: str) -> None:
     answer = await api.http.post("/tasks", json=body)
     assert answer.status_code == 400
     assert answer.headers["content-type"] == "application/problem+json"
@@ -139,7 +140,7 @@ async def test_invalid_tasks_are_rejected_by_field(api: Api, body: dict[str, Any
     assert (await api.http.get("/tasks")).json() == {"tasks": []}
 
 
-async def test_a_taken_id_is_a_conflict(api: Api) -> None:
+async def test_a_taken_id_is_a_conflict(api: TasksApi) -> None:
     await api.create(id="a")
     check_problem(await api.post("/tasks", kind="import", id="a"), 409, "task-exists", "id")
 
@@ -170,12 +171,12 @@ async def test_a_full_kind_is_unavailable_until_a_task_ends() -> None:
 
 
 @pytest.mark.parametrize("path", ["", "/events", "/result"])
-async def test_an_unknown_task_is_not_found(api: Api, path: str) -> None:
+async def test_an_unknown_task_is_not_found(api: TasksApi, path: str) -> None:
     check_problem(await api.http.get(f"/tasks/nobody{path}"), 404, "not-found", "id")
     assert (await api.http.head(f"/tasks/nobody{path}")).status_code == 404
 
 
-async def test_cancel_and_report_of_an_unknown_task_are_not_found(api: Api) -> None:
+async def test_cancel_and_report_of_an_unknown_task_are_not_found(api: TasksApi) -> None:
     check_problem(await api.post("/tasks/nobody/cancel"), 404, "not-found", "id")
     check_problem(await api.http.patch("/tasks/nobody", json=LEASE), 404, "not-found", "id")
 
@@ -200,14 +201,14 @@ async def test_an_expired_task_is_gone_and_its_id_stays_taken() -> None:
     ("query", "field"),
     [("status=done", "status"), ("status=", "status"), ("limit=many", "limit"), ("limit=1001", "limit")],
 )
-async def test_invalid_filters_are_rejected(api: Api, query: str, field: str) -> None:
+async def test_invalid_filters_are_rejected(api: TasksApi, query: str, field: str) -> None:
     check_problem(await api.http.get(f"/tasks?{query}"), 400, "invalid-field", field)
 
 
 # --- working on tasks -----------------------------------------------------------------------------
 
 
-async def test_a_worker_claims_reports_and_completes(api: Api) -> None:
+async def test_a_worker_claims_reports_and_completes(api: TasksApi) -> None:
     created = await api.create(input=[1, 2], steps=[{"name": "read"}, {"name": "save"}])
     answer = await api.post("/tasks/claim", kinds=["export", "import"], worker="w-1", lease_seconds=60)
     assert answer.status_code == 200
@@ -241,7 +242,7 @@ async def test_a_worker_claims_reports_and_completes(api: Api) -> None:
     assert (await api.http.get(f"/tasks/{task['id']}/result")).json() == {"rows": 2}
 
 
-async def test_each_report_renews_the_lease_by_its_requested_duration(api: Api) -> None:
+async def test_each_report_renews_the_lease_by_its_requested_duration(api: TasksApi) -> None:
     task = await api.create(worker="w", lease_seconds=600)
 
     def seconds_left(report: dict[str, Any]) -> float:
@@ -254,7 +255,7 @@ async def test_each_report_renews_the_lease_by_its_requested_duration(api: Api) 
     assert seconds_left(await api.report(task, progress=30)) == pytest.approx(600, abs=1)
 
 
-async def test_a_step_and_a_message_are_one_event(api: Api) -> None:
+async def test_a_step_and_a_message_are_one_event(api: TasksApi) -> None:
     task = await api.create(worker="w", steps=[{"name": "read"}])
     await api.report(task, step={"name": "read"}, message="opening the file")
     report = await api.report(task, step={"name": "read", "progress": 50}, message="half")
@@ -266,7 +267,7 @@ async def test_a_step_and_a_message_are_one_event(api: Api) -> None:
 
 
 @pytest.mark.parametrize("field", ["step_name", "stage"])  # the latter by workers of earlier versions
-async def test_a_report_names_what_is_being_done_without_a_step(api: Api, field: str) -> None:
+async def test_a_report_names_what_is_being_done_without_a_step(api: TasksApi, field: str) -> None:
     task = await api.create(worker="w", steps=[{"name": "read"}, {"name": "save"}])
     report = await api.report(task, **{field: "tidying"})
     assert (report["step"], report["step_name"], report["steps"]) == (None, "tidying", 2)
@@ -277,7 +278,7 @@ async def test_a_report_names_what_is_being_done_without_a_step(api: Api, field:
     check_problem(answer, 400, "invalid-field", "step_name")
 
 
-async def test_a_report_is_applied_whole_or_not_at_all(api: Api) -> None:
+async def test_a_report_is_applied_whole_or_not_at_all(api: TasksApi) -> None:
     task = await api.create(worker="w")
     answer = await api.http.patch(
         f"/tasks/{task['id']}",
@@ -321,7 +322,9 @@ async def test_a_report_is_applied_whole_or_not_at_all(api: Api) -> None:
         ({"further": 1}, "further"),
     ],
 )
-async def test_invalid_reports_are_rejected_by_field(api: Api, report: dict[str, Any], field: str) -> None:
+async def test_invalid_reports_are_rejected_by_field(
+    api: TasksApi, report: dict[str, Any], field: str
+) -> None:
     task = await api.create(worker="w")
     answer = await api.http.patch(f"/tasks/{task['id']}", json={"lease": task["lease"], **report})
     assert answer.status_code == 400, answer.text
@@ -329,7 +332,7 @@ async def test_invalid_reports_are_rejected_by_field(api: Api, report: dict[str,
     assert (await api.http.get(f"/tasks/{task['id']}")).json()["version"] == 2
 
 
-async def test_only_the_lease_holder_reports(api: Api) -> None:
+async def test_only_the_lease_holder_reports(api: TasksApi) -> None:
     pending = await api.create()
     running = await api.create(worker="w")
     for task in (pending, running):
@@ -339,7 +342,7 @@ async def test_only_the_lease_holder_reports(api: Api) -> None:
     assert (await api.http.get(f"/tasks/{running['id']}")).json()["progress"] == 0
 
 
-async def test_a_worker_learns_of_a_cancel_at_its_next_report(api: Api) -> None:
+async def test_a_worker_learns_of_a_cancel_at_its_next_report(api: TasksApi) -> None:
     task = await api.create(worker="w")
     cancelled = await api.post(f"/tasks/{task['id']}/cancel", message="not wanted any more")
     assert cancelled.json()["status"] == "cancelled"
@@ -355,7 +358,7 @@ async def test_a_worker_learns_of_a_cancel_at_its_next_report(api: Api) -> None:
         assert (data["code"], data["error"]) == ("cancelled", "not wanted any more")
 
 
-async def test_the_result_of_a_running_task_is_not_ready(api: Api) -> None:
+async def test_the_result_of_a_running_task_is_not_ready(api: TasksApi) -> None:
     task = await api.create(worker="w")
     answer = await api.http.get(f"/tasks/{task['id']}/result")
     check_problem(answer, 409, "not-ready")
@@ -380,7 +383,7 @@ async def test_a_silent_worker_loses_its_task() -> None:
         assert 'streamd_tasks{kind="import",status="failed"} 1.0' in metrics
 
 
-async def test_a_claim_waits_for_a_task(api: Api) -> None:
+async def test_a_claim_waits_for_a_task(api: TasksApi) -> None:
     claimed: list[httpx.Response] = []
 
     async def claim() -> None:
@@ -406,7 +409,7 @@ async def test_a_claim_waits_for_a_task(api: Api) -> None:
         ({"kinds": "a", "worker": "w"}, "kinds"),
     ],
 )
-async def test_invalid_claims_are_rejected_by_field(api: Api, body: dict[str, Any], field: str) -> None:
+async def test_invalid_claims_are_rejected_by_field(api: TasksApi, body: dict[str, Any], field: str) -> None:
     answer = await api.http.post("/tasks/claim", json=body)
     assert answer.status_code == 400
     assert answer.json()["field"] == field

@@ -11,8 +11,9 @@ import pytest
 from streamd.database import StoreSettings
 from streamd.settings import Settings
 from streamd.testing import run_server
+from tests.support.api import SECONDS, check_problem
 from tests.support.damage import damage
-from tests.support.tasks_client import SECONDS, Api, check_problem
+from tests.support.tasks_client import TasksApi
 
 ORDERS = "/api/purchase-orders"
 CSV = {"content": "sku,quantity\nA-1,2\n", "headers": {"Content-Type": "text/csv"}}
@@ -25,10 +26,10 @@ def path(tmp_path: Path) -> Path:
 
 
 @asynccontextmanager
-async def serving(path: Path) -> AsyncIterator[Api]:
+async def serving(path: Path) -> AsyncIterator[TasksApi]:
     async with run_server(Settings(store=StoreSettings(url=f"sqlite:{path}"))) as server:
         async with httpx.AsyncClient(base_url=server.url, timeout=SECONDS) as http:
-            yield Api(server, http)
+            yield TasksApi(server, http)
 
 
 async def check_unreadable(answer: httpx.Response, id: str) -> None:
@@ -36,7 +37,7 @@ async def check_unreadable(answer: httpx.Response, id: str) -> None:
     assert id in answer.json()["detail"]
 
 
-async def unreadable_records(api: Api) -> dict[str, float]:
+async def unreadable_records(api: TasksApi) -> dict[str, float]:
     """Return the metric: the number of damaged records by their type."""
     found = {}
     for line in (await api.http.get("/metrics")).text.splitlines():
@@ -121,7 +122,7 @@ async def test_the_recovery_of_orders_passes_over_a_damaged_one(path: Path) -> N
         assert (await api.http.get(await ended_order(api))).json()["status"] == "completed"
 
 
-async def ended_order(api: Api) -> str:
+async def ended_order(api: TasksApi) -> str:
     """Send an order, wait for the end of its task, and return its URL."""
     answer = await api.http.post(ORDERS, params={"merchantId": "shop"}, **CSV)  # type: ignore[arg-type]
     assert answer.status_code == 202, answer.text
@@ -162,7 +163,7 @@ async def test_an_item_is_stored_again_if_its_time_is_damaged(path: Path) -> Non
         assert await send(api, "bad", "good") == 0
 
 
-async def send(api: Api, *ids: str) -> Any:
+async def send(api: TasksApi, *ids: str) -> Any:
     """Send items, and return the number of those that were new."""
     items = [{"ticker": "AAPL", "text": "Good.", "item_id": id} for id in ids]
     answer = await api.http.post("/api/v2/items", json={"items": items})

@@ -14,23 +14,24 @@ from streamd.database import StoreSettings
 from streamd.settings import Settings
 from streamd.tasks.settings import TaskSettings
 from streamd.testing import run_server
+from tests.support.api import SECONDS
 from tests.support.clocks import WallClock
-from tests.support.tasks_client import SECONDS, Api
+from tests.support.tasks_client import TasksApi
 
 STEPS = [120, 86_400, -3600]
 TIMES = ("created_at", "started_at", "updated_at", "ended_at")
 
 
 @asynccontextmanager
-async def serving(url: str, wall: WallClock) -> AsyncIterator[Api]:
+async def serving(url: str, wall: WallClock) -> AsyncIterator[TasksApi]:
     """Run a server with a wall clock that the test sets, and with frequent sweeps."""
     settings = Settings(store=StoreSettings(url=url), tasks=TaskSettings(sweep_seconds=0.01))
     async with run_server(app=create_app(settings, clock=SteadyClock(wall))) as server:
         async with httpx.AsyncClient(base_url=server.url, timeout=SECONDS) as http:
-            yield Api(server, http)
+            yield TasksApi(server, http)
 
 
-async def swept(api: Api) -> None:
+async def swept(api: TasksApi) -> None:
     """Wait for a sweep that began after this call: it fails a task whose deadline has passed."""
     task = await api.create(kind="overdue", timeout_seconds=0.001)
     while task["status"] == "pending":

@@ -3,7 +3,7 @@
 import importlib
 import os
 import select
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from streamd.server.connection import ServerConnection
 from streamd.server.live import LiveConnections
 from streamd.server.settings import ServerSettings
 from streamd.testing import RunningServer, run_server
+from tests.support.waiting import until
 from tests.support.wire_clients import HTTP2Client, WebSocketClient, WireClient
 from tests.support.wire_kinds import (
     WireKind,
@@ -68,11 +69,6 @@ async def serving(wire: WireKind, folder: Path, **sections: Any) -> AsyncIterato
     with trio.fail_after(SECONDS):
         async with run_server(settings_for(wire, folder, SERVER, **sections)) as server:
             yield server
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    while not holds():
-        await trio.lowlevel.checkpoint()
 
 
 def active(server: RunningServer) -> int:

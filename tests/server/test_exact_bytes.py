@@ -7,6 +7,7 @@ events and control frames are sent, falls behind, and catches up.
 import random
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from streamd.server.output import Output
 from streamd.server.settings import ServerSettings
 from streamd.server.wires import SocketWire
 from streamd.testing import RunningServer, run_server
+from tests.support.waiting import until
 from tests.support.wire_clients import HTTP2Client, HTTP11Client, WireClient
 from tests.support.wire_kinds import WireKind, on_each_wire, settings_for, subscribed, subscription_of
 
@@ -147,15 +149,10 @@ def is_level(server: RunningServer) -> bool:
     return True
 
 
-async def until(holds: Callable[[RunningServer], bool], server: RunningServer) -> None:
-    while not holds(server):
-        await trio.lowlevel.checkpoint()
-
-
 async def read_direct(publisher: Publisher, client: WireClient, writes: Writes) -> None:
     """Check that a level client is written to directly: small events whole, large ones in part."""
     for size in (2, 20_000, 126, 64, 25_000):
-        await until(is_level, publisher.server)
+        await until(partial(is_level, publisher.server))
         before = attrs.evolve(writes)
         await publisher.publish("é" * (size // 2))
         await client.read_until(lambda: len(client.events) == len(publisher.events), 1021)
@@ -219,7 +216,7 @@ async def test_a_slow_client_receives_exactly_the_published_events(
                 assert overflows(server) >= times
                 await read_slowly(publisher, client)
                 await read_all(publisher, client)
-                await until(is_live, server)
+                await until(partial(is_live, server))
                 await read_direct(publisher, client, writes)
             check(publisher, client)
             await check_end(server, client)

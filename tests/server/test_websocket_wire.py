@@ -3,7 +3,7 @@
 Clients check every frame, and that nothing follows a Close frame.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import trio.testing
 from streamd.server.settings import ServerSettings
 from streamd.server.wires import WebSocketWire
 from streamd.testing import RunningServer, run_server
+from tests.support.waiting import until
 from tests.support.wire_clients import HTTP2Client, WebSocketClient
 from tests.support.wire_kinds import WIRES, WireKind, connect_to, settings_for, subscribed, subscription_of
 
@@ -108,11 +109,6 @@ async def connected(wire: WireKind, folder: Path) -> AsyncIterator[tuple[Running
             subscribed(server, wire, "a", receive_buffer_bytes=4096, client_id="me") as client,
         ):
             yield server, client
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    while not holds():
-        await trio.lowlevel.checkpoint()
 
 
 async def publish(server: RunningServer, client: WebSocketClient, *texts: str) -> list[bytes]:

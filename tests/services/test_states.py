@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from streamd.testing import open_stream
+from tests.support.api import check_problem
 from tests.support.messages import next_message
 from tests.support.service_tasks import FAILURE, ORDERS, REASON, SERVICES, STATES, ServiceTasks, service_tasks
-from tests.support.tasks_client import check_problem
 
 ENDS = ("completed", "failed", "cancelled")
 SESSION_STATUS = {

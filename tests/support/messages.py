@@ -1,13 +1,27 @@
 """JSON messages of event streams, read through :mod:`streamd.testing`."""
 
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, Final
 
 import attrs
 import msgspec
 
 from streamd.events.sse import ServerSentEvent
 from streamd.testing import StreamReader, open_stream
+
+STANDARD_FIELDS: Final = {
+    "taskId",
+    "version",
+    "status",
+    "step",
+    "step_name",
+    "steps",
+    "progress",
+    "message",
+    "eta_seconds",
+    "timestamp",
+}
+"""The fields of every message of a task; a kind may add others."""
 
 
 @attrs.frozen

@@ -1,7 +1,7 @@
 """Clients of each transport that read the messages for them alone."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ import trio
 from streamd.connections import Connection
 from streamd.events import ControlName
 from streamd.testing import RunningServer
+from tests.support.waiting import until
 from tests.support.wire_clients import WebSocketClient, WireClient
 from tests.support.wire_kinds import WIRES, WireKind, subscribed
 
@@ -20,12 +21,6 @@ _KINDS: Final[dict[str, WireKind]] = {wire.name: wire for wire in WIRES}
 RECEIVERS: Final = ("HTTP/1.1", "HTTP/2", "WebSocket", "poll")
 TRANSPORTS: Final = {"HTTP/1.1": "sse", "HTTP/2": "sse", "WebSocket": "websocket", "poll": "poll"}
 WAIT_SECONDS: Final = 30
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Let other trio tasks run until a condition holds."""
-    while not holds():
-        await trio.lowlevel.checkpoint()
 
 
 class Receiver(ABC):

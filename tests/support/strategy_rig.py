@@ -32,18 +32,6 @@ PROFILE: dict[str, Any] = {
     "channels": ["Instagram", "Google Ads", "Newsletter", "Craft fairs"],
     "budget": {"amount": 12500.5, "currency": "EUR"},
 }
-STANDARD = {
-    "taskId",
-    "version",
-    "status",
-    "step",
-    "step_name",
-    "steps",
-    "progress",
-    "message",
-    "eta_seconds",
-    "timestamp",
-}
 
 
 @attrs.frozen

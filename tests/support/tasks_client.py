@@ -9,17 +9,13 @@ import httpx
 
 from streamd.settings import Settings
 from streamd.tasks.settings import TaskSettings
-from streamd.testing import RunningServer, run_server
-
-SECONDS = 30
+from streamd.testing import run_server
+from tests.support.api import SECONDS, Api
 
 
 @attrs.frozen
-class Api:
-    """A server and a client."""
-
-    server: RunningServer
-    http: httpx.AsyncClient
+class TasksApi(Api):
+    """A server and a client that works on tasks."""
 
     async def post(self, path: str, **body: Any) -> httpx.Response:
         return await self.http.post(path, json=body)
@@ -40,18 +36,8 @@ class Api:
 
 
 @asynccontextmanager
-async def serving(**settings: Any) -> AsyncIterator[Api]:
+async def serving(**settings: Any) -> AsyncIterator[TasksApi]:
     """Run a server while the block lasts; ``settings`` are of the section ``tasks``."""
     async with run_server(Settings(tasks=TaskSettings(**settings))) as server:
         async with httpx.AsyncClient(base_url=server.url, timeout=SECONDS) as http:
-            yield Api(server, http)
-
-
-def check_problem(answer: httpx.Response, status: int, code: str, field: str | None = None) -> None:
-    """Check that an answer is a problem document (RFC 9457) with these members."""
-    assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    problem = answer.json()
-    assert problem["code"] == code
-    assert problem.get("field") == field
-    assert problem["detail"]
+            yield TasksApi(server, http)

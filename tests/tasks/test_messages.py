@@ -10,19 +10,7 @@ from hypothesis import strategies as st
 from streamd.tasks import Message, StepPlan, Task, make_message, operations, standard, task_fields
 from streamd.tasks.messages import RESERVED_FIELDS, as_percent, make_snapshot
 from tests.support.clocks import NOON, at
-
-STANDARD = {
-    "taskId",
-    "version",
-    "status",
-    "step",
-    "step_name",
-    "steps",
-    "progress",
-    "message",
-    "eta_seconds",
-    "timestamp",
-}
+from tests.support.messages import STANDARD_FIELDS
 
 
 @pytest.fixture
@@ -44,7 +32,9 @@ def task() -> Task:
 
 def test_every_message_has_the_standard_fields_and_they_come_first(task: Task) -> None:
     message = make_message(task, "progress", found=3)
-    assert list(message.data)[: len(STANDARD)] == [name for name in message.data if name in STANDARD]
+    assert list(message.data)[: len(STANDARD_FIELDS)] == [
+        name for name in message.data if name in STANDARD_FIELDS
+    ]
     assert message.data == {
         "taskId": "t",
         "version": 4,
@@ -58,7 +48,7 @@ def test_every_message_has_the_standard_fields_and_they_come_first(task: Task) -
         "timestamp": "2026-01-02T12:00:02.000Z",
         "found": 3,
     }
-    assert set(message.data) - {"found"} == STANDARD <= RESERVED_FIELDS
+    assert set(message.data) - {"found"} == STANDARD_FIELDS <= RESERVED_FIELDS
 
 
 def test_further_fields_never_replace_the_standard_ones(task: Task) -> None:

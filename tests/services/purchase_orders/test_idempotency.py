@@ -21,11 +21,11 @@ from streamd.services.purchase_orders.tables import COMPONENT, MIGRATIONS
 from streamd.settings import Settings
 from streamd.tasks import TaskSettings
 from streamd.tasks.store.port import Bounds
+from tests.support.api import check_problem
 from tests.support.at_once import post_at_once
 from tests.support.fake_server import fake_server, hang, respond
 from tests.support.orders_rig import ORDERS, Rig, orders
 from tests.support.task_stores import open_database
-from tests.support.tasks_client import check_problem
 
 HEADER = "Idempotency-Key"
 CSV = "sku,description,quantity,unit price\nMUG-1,Blue mug,12,4.50\n"

@@ -10,9 +10,9 @@ import pytest
 
 from streamd.database import StoreSettings
 from streamd.testing import RunningServer, open_stream
+from tests.support.api import check_problem
 from tests.support.messages import next_message, read_to_end
 from tests.support.research_rig import BEGUN, new_gate, rig_settings, running, start
-from tests.support.tasks_client import check_problem
 
 Server = tuple[RunningServer, httpx.AsyncClient]
 

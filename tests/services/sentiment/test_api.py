@@ -16,8 +16,8 @@ from streamd.database import StoreSettings
 from streamd.services.sentiment.settings import SentimentSettings
 from streamd.settings import Settings
 from streamd.testing import run_server
+from tests.support.api import check_problem
 from tests.support.at_once import post_at_once
-from tests.support.tasks_client import check_problem
 
 SETTINGS = SentimentSettings(max_items_per_request=20, max_body_bytes=4000, max_text_chars=500)
 NOTHING = {

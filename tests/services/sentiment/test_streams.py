@@ -1,7 +1,7 @@
 """The sentiment dashboard's stream, over real sockets."""
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -23,6 +23,7 @@ from streamd.services.sentiment.items import ITEMS_TOPIC
 from streamd.services.sentiment.settings import SentimentSettings
 from streamd.settings import Settings
 from streamd.testing import RunningServer, StreamReader, StreamRefused, open_stream, run_server
+from tests.support.waiting import until
 
 PATH = "/api/v2/stream"
 LIMIT_SECONDS = 30
@@ -74,12 +75,6 @@ async def next_of(reader: StreamReader, type: str) -> Any:
         if isinstance(block, ServerSentEvent) and block.type == type:
             return json.loads(block.data)
     raise EOFError(f"the stream ended without {type}")
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    with trio.fail_after(LIMIT_SECONDS):
-        while not holds():
-            await trio.lowlevel.checkpoint()
 
 
 async def test_a_stream_starts_with_the_metrics_and_continues_live() -> None:

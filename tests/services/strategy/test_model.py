@@ -13,11 +13,10 @@ from streamd.services.strategy.catalogue import SECTIONS
 from streamd.settings import Settings
 from streamd.testing import run_server
 from tests.support.fake_server import Answer, Exchange, fake_server
-from tests.support.messages import StreamMessage, messages, next_message, read_until
+from tests.support.messages import STANDARD_FIELDS, StreamMessage, messages, next_message, read_until
 from tests.support.model_server import ControlledModel, begin, complete, refuse, say, text_settings
 from tests.support.strategy_rig import (
     PROFILE,
-    STANDARD,
     StrategyClient,
     serving_model,
 )
@@ -95,7 +94,7 @@ async def test_polling_shows_the_state_of_the_stream() -> None:
         assert answer.headers["retry-after"] == "7"
         assert answer.headers["task-status"] == "running"
         fields = answer.json()
-        assert set(fields) >= STANDARD
+        assert set(fields) >= STANDARD_FIELDS
         assert fields["strategyId"] == strategy["strategyId"]
         assert (fields["status"], fields["step"], fields["step_name"]) == ("running", 2, "audience")
         assert fields["message"] == SECTIONS[1].doing

@@ -9,8 +9,8 @@ import structlog.testing
 
 from streamd.services.strategy.catalogue import SECTIONS
 from streamd.testing import StreamRefused
-from tests.support.messages import messages
-from tests.support.strategy_rig import PROFILE, STANDARD, serving
+from tests.support.messages import STANDARD_FIELDS, messages
+from tests.support.strategy_rig import PROFILE, serving
 
 NAMES = [section.name for section in SECTIONS]
 
@@ -39,7 +39,7 @@ async def test_stream_and_result_agree() -> None:
     assert last.data["message"] == "The strategy is complete"
     # All messages are standard ones; progress never decreases, and no version repeats.
     for one in events:
-        assert set(one.data) >= STANDARD
+        assert set(one.data) >= STANDARD_FIELDS
         assert one.data["taskId"] == strategy["strategyId"]
         assert one.data["steps"] == len(NAMES)
         assert one.data["step_name"] == (NAMES[one.data["step"] - 1] if one.data["step"] else "")
