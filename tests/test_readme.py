@@ -13,7 +13,6 @@ import pytest
 import trio
 from quart_trio import QuartTrio
 
-from streamd.config.fields import settings_of
 from streamd.connections import ConnectionSettings
 from streamd.settings import Settings
 from streamd.testing import open_stream, run_server
@@ -24,7 +23,6 @@ README = (ROOT / "README.md").read_text()
 _BLOCK = re.compile(r"<!-- test: (?P<name>\w+) -->\n```\w+\n(?P<text>.*?)```", re.DOTALL)
 BLOCKS = [(match["name"], match["text"]) for match in _BLOCK.finditer(README)]
 DEFAULT_URL = "http://127.0.0.1:8080"
-SETTINGS = set(settings_of(Settings))
 
 
 def blocks(name: str) -> list[str]:
@@ -140,14 +138,6 @@ async def test_connection_commands_reach_the_client_that_they_name() -> None:
                 messages = await reader.take(2)
                 assert [message.data for message in messages] == ['{"text":"hello"}', "closed at noon"]
                 assert await reader.next_control("closing") == {"reason": "closed"}
-
-
-def test_settings_named_in_the_readme_exist() -> None:
-    named = set(re.findall(r"`((?:\w+\.)*\w+\.\w+)(?: = [^`]*)?`", README))
-    sections = {name.partition(".")[0] for name in SETTINGS}
-    settings = {name for name in named if name.partition(".")[0] in sections}
-    assert {"connections.control", "poll.max_wait_seconds", "tasks.lease_seconds"} <= settings
-    assert settings - SETTINGS == set()
 
 
 async def test_generator_example_counts_down_and_ends() -> None:
