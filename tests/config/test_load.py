@@ -127,24 +127,29 @@ def test_missing_flags_change_nothing() -> None:
     assert load_settings(None, {}, {"server.bind": ("[::1]:0",)}).server.bind == ["[::1]:0"]
 
 
+def with_another_value(setting: Setting) -> dict[str, Any]:
+    """Return another value of a setting by its path, and those that it needs."""
+    values = {setting.path: another_value(setting)}
+    if setting.path in ("server.certfile", "server.keyfile"):  # they only come together
+        values = {path: another_value(SETTINGS[path]) for path in ("server.certfile", "server.keyfile")}
+    if setting.path == "text.url":  # the API needs to be told a model
+        values["text.model"] = "a-model"
+    return values
+
+
 @EVERY_SETTING
 def test_every_setting_can_come_from_the_environment(setting: Setting) -> None:
-    wanted = another_value(setting)
-    environ = {setting.variable: as_variable(wanted)}
-    # A certificate and its key only come together.
-    if setting.path in ("server.certfile", "server.keyfile"):
-        environ = {"STREAMD_SERVER__CERTFILE": "cert.pem", "STREAMD_SERVER__KEYFILE": "key.pem"}
-    if setting.path == "text.url":  # the API needs to be told a model
-        environ["STREAMD_TEXT__MODEL"] = "a-model"
+    values = with_another_value(setting)
+    environ = {SETTINGS[path].variable: as_variable(value) for path, value in values.items()}
     got = value_at(load_settings(None, environ, {}), setting.attribute)
-    assert got == wanted
+    assert got == values[setting.path]
     assert type(got) is type(setting.default)
 
 
 @EVERY_SETTING
 def test_every_setting_can_come_from_a_flag(setting: Setting) -> None:
-    # The same value again: this shows that the path is known and the type is right.
-    assert load_settings(None, {}, {setting.path: setting.default}) == Settings()
+    values = with_another_value(setting)
+    assert value_at(load_settings(None, {}, values), setting.attribute) == values[setting.path]
 
 
 @pytest.mark.parametrize(
@@ -228,35 +233,57 @@ def test_every_wrong_type_in_a_file_is_rejected_by_path(setting: Setting, file: 
         assert f"(in {file}): must be " in text
 
 
-@EVERY_SETTING
+# The same for texts in the environment; any text is one of a setting of text.
+WRONG_TEXTS: dict[Any, list[str]] = {
+    int: ["eight", "8.0", "true", '"8"', ""],
+    float: ["x", "nan", "inf", "true", ""],
+    bool: ["1", "yes", "TRUE", ""],
+}
+
+
+@pytest.mark.parametrize(
+    "setting", [pytest.param(each, id=path) for path, each in SETTINGS.items() if each.type in WRONG_TEXTS]
+)
 def test_every_wrong_type_in_the_environment_is_rejected_by_path(setting: Setting) -> None:
-    wrong = {
-        int: ["eight", "8.0", "true", '"8"', ""],
-        float: ["x", "nan", "inf", "true", ""],
-        bool: ["1", "yes", "TRUE", ""],
-    }
-    for text in wrong.get(setting.type, []):
+    for text in WRONG_TEXTS[setting.type]:
         [(path, said)] = problems(None, {setting.variable: text}, {}).items()
         assert path == setting.path
         assert f"(from {setting.variable}): must be " in said
 
 
-@EVERY_SETTING
-def test_every_bound_holds_at_its_edge(setting: Setting) -> None:
-    says = [check.says for check in setting.checks]
-    if "greater than 0" in says:
-        assert setting.path in problems(None, {}, {setting.path: 0})
-    if "0 or more" in says:
-        assert setting.path in problems(None, {}, {setting.path: -1})
-        load_settings(None, {}, {setting.path: 0})
-    if "at most 1" in says:
-        assert setting.path in problems(None, {}, {setting.path: 1.0001})
-        load_settings(None, {}, {setting.path: 1.0})
-    if "at most 2_147_483_647" in says:
-        assert setting.path in problems(None, {}, {setting.path: 2**31})
-        load_settings(None, {}, {setting.path: 2**31 - 1})
-    if any(text.startswith("one of") for text in says):
-        assert setting.path in problems(None, {}, {setting.path: "neither"})
+def edges_of(setting: Setting, says: str) -> tuple[Any, Any] | None:
+    """Return the value next to a bound that is refused, and one that is accepted; None if it is no bound.
+
+    The accepted one is None where it would contradict other settings.
+    """
+    step = 1 if setting.type is int else 0.0001
+    if says == "greater than 0":
+        return 0, None
+    if says == "0 or more":
+        return -step, setting.type(0)
+    if says.startswith("at most "):
+        bound = setting.type(says.removeprefix("at most "))
+        return bound + step, bound
+    if says.startswith("one of "):
+        return "neither", None
+    assert setting.type not in (int, float), f"{setting.path}: give this test the edge of {says!r}"
+    return None
+
+
+EDGES = [
+    pytest.param(setting, *edges, id=f"{path} {check.says}")
+    for path, setting in SETTINGS.items()
+    for check in setting.checks
+    if (edges := edges_of(setting, check.says)) is not None
+]
+
+
+@pytest.mark.parametrize(("setting", "refused", "accepted"), EDGES)
+def test_every_bound_holds_at_its_edge(setting: Setting, refused: Any, accepted: Any) -> None:
+    assert setting.path in problems(None, {}, {setting.path: refused})
+    if accepted is not None:
+        loaded = load_settings(None, {}, {setting.path: accepted})
+        assert value_at(loaded, setting.attribute) == accepted
 
 
 def test_the_message_has_the_value_its_source_and_the_valid_values() -> None:
