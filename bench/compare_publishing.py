@@ -65,7 +65,7 @@ def serving(checkout: Path) -> Iterator[Callable[[Case], float]]:
         A function that publishes, and returns the CPU time of one event (s).
     """
     process = subprocess.Popen(
-        [sys.executable, "-m", "streamd", "serve", "--bind", "127.0.0.1:0"],
+        [sys.executable, "-m", "streamd", "serve", "--bind", "127.0.0.1:0", "--store", "memory:"],
         cwd=checkout,
         env={**os.environ, "PYTHONPATH": str(checkout)},
         stdout=subprocess.PIPE,
