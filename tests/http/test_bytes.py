@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import trio
 from quart_trio import QuartTrio
@@ -18,8 +17,8 @@ from streamd.http.schema import NDJSON
 from streamd.server.settings import ServerSettings
 from streamd.settings import Settings
 from streamd.testing import open_stream, run_server
+from tests.support.api import SECONDS, Api, serving_api
 from tests.support.plain import NO_SERVICES
-from tests.support.tasks_client import SECONDS, Api
 from tests.support.wire_kinds import WireKind, on_each_wire, settings_for, subscribed
 
 ALL_BYTES = bytes(range(256))
@@ -32,8 +31,8 @@ SETTINGS = Settings(
 @pytest.fixture
 async def api() -> AsyncIterator[Api]:
     with trio.fail_after(SECONDS):
-        async with run_server(SETTINGS) as server, httpx.AsyncClient(base_url=server.url) as http:
-            yield Api(server, http)
+        async with serving_api(SETTINGS) as api:
+            yield api
 
 
 async def poll(api: Api, topic: str = "a") -> list[dict[str, Any]]:

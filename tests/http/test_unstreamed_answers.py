@@ -15,7 +15,7 @@ from streamd.settings import Settings
 from streamd.testing import open_stream, run_server
 from streamd.transports.generated import FINISHED_ID
 from tests.support.plain import NO_SERVICES
-from tests.support.receivers import until
+from tests.support.waiting import until
 
 PAGE = "https://app.example"
 SETTINGS = Settings(
