@@ -9,10 +9,11 @@
                                     + present    stage, progress, completion, error, by the outbox
 
 ===================  ============================================================================
-``service``          ``make``: builds the service; recovery after a crash
+``service``          ``make``: builds the service
 ``routes``           the HTTP routes                 ``models``   their JSON bodies and answers
 ``receiving``        an order and its task, once for each idempotency key
 ``job``              the stages of one order
+``ending``           the end of an order             ``recovery`` orders that a crash left without a task
 ``merchant_events``  the merchant's events, and their publication with the task
 ``order``            the order, its lines, the names of the stages
 ``documents``        charsets, orders as JSON        ``tabular``  orders as CSV

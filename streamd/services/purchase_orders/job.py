@@ -16,15 +16,14 @@ import msgspec
 import structlog
 import trio
 
-from ... import Streamd
-from ...errors import Gone, InvalidTransition, LeaseLost, NotFound, StreamdError, Unreadable, root_cause
-from ...tasks import Progress, Status, StepFailed, StepPlan, StepProgress, StepStatus, Task, WorkFailed, step
+from ...errors import InvalidTransition, LeaseLost, StreamdError, Unreadable, root_cause
+from ...tasks import Progress, StepFailed, StepPlan, StepProgress, WorkFailed, step
 from ...text import TextGenerator
 from .amounts import decimal_text, shown
 from .documents import decode_text, read_sheet
 from .enrich import enrich_lines
 from .images import ImageVerifier
-from .merchant_events import has_completed_stages, order_id_of, unreported_error
+from .merchant_events import order_id_of
 from .normalize import normalize_order
 from .order import (
     STAGE_MESSAGES,
@@ -33,7 +32,6 @@ from .order import (
     Image,
     Notice,
     Order,
-    OrderEnd,
     OrderLimits,
     OrderLine,
     OrderStatus,
@@ -74,36 +72,6 @@ class OrderTools:
     def limits(self) -> OrderLimits:
         """The limits on one order."""
         return OrderLimits(self.settings.max_lines, self.settings.max_field_chars)
-
-
-async def find_task(streamd: Streamd, workflow_id: str) -> Task | None:
-    """Return the task that processes an order; None if it was deleted or never created, or is damaged."""
-    try:
-        return await streamd.tasks.get(workflow_id, kind=KIND)
-    except (NotFound, Gone, Unreadable):
-        return None
-
-
-def end_of(task: Task) -> OrderEnd | None:
-    """Derive the end of an order from its task; None while the order is being processed.
-
-    The completion of the last stage decides: whatever ends the task afterwards, such as a kill, does not
-    change the end of the order, as it does not change the merchant's events. Before, the order ends as its
-    task does.
-    """
-    completed = has_completed_stages(task)
-    if not completed and not task.status.ended:
-        return None
-    at = task.ended_at or task.updated_at
-    error, sync = task.error, task.find_step("shopify_sync")
-    if not completed and error is not None and error.code != SyncFailed.code:
-        status = OrderStatus.CANCELLED if task.status is Status.CANCELLED else OrderStatus.FAILED
-        stage, step = task.step or STAGES[0], task.find_step(task.step)
-        reported = step.error if step is not None and unreported_error(task) is None else error.detail
-        return OrderEnd(status, at, stage, reported)
-    if sync is not None and sync.status is StepStatus.FAILED:
-        return OrderEnd(OrderStatus.SYNC_FAILED, at, sync.name, sync.error)
-    return OrderEnd(OrderStatus.COMPLETED, at)
 
 
 async def process_order(tools: OrderTools, progress: Progress) -> dict[str, Any]:

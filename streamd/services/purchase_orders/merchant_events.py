@@ -11,14 +11,12 @@ from typing import Any, Final, TypedDict, Unpack
 import structlog
 
 from ...errors import InvalidField, StreamdError
-from ...tasks import Cause, Message, Publication, StepStatus, Task, TaskError, as_percent
+from ...tasks import Cause, Message, Publication, StepStatus, Task, as_percent
+from .ending import unreported_error
 from .identity import check_merchant
 from .order import STAGES
 
 TYPES: Final = ("stage", "progress", "completion", "error")
-
-ENDS_FROM_OUTSIDE: Final = frozenset({"cancelled", "stalled", "timeout"})
-"""Codes of ends that come from outside the job: the stage that has failed reported another error."""
 
 _COMPLETION_FIELDS: Final = ("lineItems", "confidence", "purchaseOrderId", "shopifyOrderId")
 
@@ -41,21 +39,6 @@ def topic_of(merchant_id: str, type: str) -> str:
 def order_id_of(workflow_id: str) -> str:
     """Return the id of the order that a task processes."""
     return f"po-{workflow_id}"
-
-
-def has_completed_stages(task: Task) -> bool:
-    """Return True once the last stage has completed: then the order has ended, and no error follows."""
-    last = task.find_step(STAGES[-1])
-    return last is not None and last.status is StepStatus.COMPLETED
-
-
-def unreported_error(task: Task) -> TaskError | None:
-    """Return the error of a task that ended before its last stage completed, unless a stage reported it."""
-    error, step = task.error, task.find_step(task.step)
-    if error is None or has_completed_stages(task):
-        return None
-    reported = step is not None and step.status is StepStatus.FAILED
-    return None if reported and error.code not in ENDS_FROM_OUTSIDE else error
 
 
 def present(task: Task, message: Message) -> list[Publication]:

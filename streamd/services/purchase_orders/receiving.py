@@ -3,7 +3,9 @@
 import trio
 
 from ... import Streamd
+from ...errors import Gone, NotFound, Unreadable
 from ...idempotency import IdempotencyKey
+from ...tasks import Task
 from .job import KIND, STEPS
 from .order import OrderReceipt, ReceivedOrder
 from .store import OrderStore
@@ -53,3 +55,11 @@ async def create_task(streamd: Streamd, merchant_id: str, po_id: str, workflow_i
         steps=STEPS,
         message="The order is received",
     )
+
+
+async def find_task(streamd: Streamd, workflow_id: str) -> Task | None:
+    """Return the task that processes an order; None if it was deleted or never created, or is damaged."""
+    try:
+        return await streamd.tasks.get(workflow_id, kind=KIND)
+    except (NotFound, Gone, Unreadable):
+        return None

@@ -28,12 +28,13 @@ from ...http import (
 from ...idempotency import IdempotencyKey
 from . import models
 from .documents import decode_text, read_sheet
+from .ending import end_of
 from .identity import PARAMETER, MerchantIdentity
-from .job import OrderTools, end_of, find_task
+from .job import OrderTools
 from .merchant_events import order_id_of, topics_of
 from .normalize import normalize_order
 from .order import Format, OrderLimits, ReceivedOrder
-from .receiving import start_order
+from .receiving import find_task, start_order
 from .sheet import make_order
 
 _TEXT_LINES_PER_ITEM: Final = 4  # lines of a plain text per line item: greetings and blank lines included

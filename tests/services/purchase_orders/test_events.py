@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from streamd.errors import HubLagging, InvalidField, TooLarge
 from streamd.events import EARLIEST, Selectors
 from streamd.services.purchase_orders import MerchantEvents
-from streamd.services.purchase_orders.job import end_of
+from streamd.services.purchase_orders.ending import end_of
 from streamd.services.purchase_orders.merchant_events import (
     TYPES,
     order_id_of,
