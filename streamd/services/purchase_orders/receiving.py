@@ -3,7 +3,7 @@
 import trio
 
 from ... import Streamd
-from ...errors import Gone, NotFound, Unreadable
+from ...errors import Gone, NotFound, TaskExists, Unreadable
 from ...idempotency import IdempotencyKey
 from ...tasks import Task
 from .job import KIND, STEPS
@@ -16,7 +16,8 @@ async def start_order(
 ) -> OrderReceipt:
     """Store an order and create its task, or neither; or return the receipt of the order of the key.
 
-    While another request with the key creates its task, this one waits for the outcome.
+    While another request with the key creates its task, this one waits for the outcome. If the process of
+    that request has died, this one creates the task.
 
     Raises:
         IdempotencyConflict: the order of the key has another document.
@@ -25,10 +26,15 @@ async def start_order(
     receipt = OrderReceipt(received.po_id, received.workflow_id, streamd.head)
     started = store.starting[received.po_id] = trio.Event()
     try:
-        while (known := await store.receive(received, receipt.cursor, key)) is not None:
-            if known.po_id not in store.starting:
+        while True:
+            starting = dict(store.starting)  # an order may be forgotten while its key is looked up
+            if (known := await store.receive(received, receipt.cursor, key)) is None:
+                break
+            created = (starting | store.starting).get(known.po_id)
+            if created is None:
+                await ensure_task(streamd, store, received.merchant_id, known.po_id, known.workflow_id)
                 return known
-            await store.starting[known.po_id].wait()
+            await created.wait()
         try:
             await create_task(streamd, received.merchant_id, received.po_id, received.workflow_id)
         except BaseException:
@@ -40,14 +46,34 @@ async def start_order(
     return receipt
 
 
-async def create_task(streamd: Streamd, merchant_id: str, po_id: str, workflow_id: str) -> None:
+async def ensure_task(
+    streamd: Streamd, store: OrderStore, merchant_id: str, po_id: str, workflow_id: str
+) -> Task | None:
+    """Return the task of an order; create it if the process that stored the order died before it did.
+
+    Returns:
+        None if the order has ended without a task, or its task was deleted or is damaged.
+
+    Raises:
+        Unavailable: there are too many unfinished orders, or the store failed.
+    """
+    task = await find_task(streamd, workflow_id)
+    if task is None and await store.is_open(po_id):
+        try:
+            return await create_task(streamd, merchant_id, po_id, workflow_id)
+        except TaskExists:  # it was created meanwhile, or deleted
+            return await find_task(streamd, workflow_id)
+    return task
+
+
+async def create_task(streamd: Streamd, merchant_id: str, po_id: str, workflow_id: str) -> Task:
     """Create the task that processes a stored order.
 
     Raises:
         TaskExists: the order has, or had, its task.
         Unavailable: there are too many unfinished orders, or the store failed.
     """
-    await streamd.tasks.create(
+    return await streamd.tasks.create(
         KIND,
         id=workflow_id,
         owner=merchant_id,

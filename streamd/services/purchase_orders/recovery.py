@@ -6,11 +6,11 @@ import structlog
 import trio
 
 from ... import Streamd
-from ...errors import RequestError, StreamdError, TaskExists
+from ...errors import RequestError, StreamdError
 from .ending import end_order
 from .merchant_events import error_event, topic_of
 from .order import STAGES, OrderEnd, OrderStatus
-from .receiving import create_task, find_task
+from .receiving import ensure_task, find_task
 from .store import OrderStore
 
 _INTERRUPTED: Final = "its processing was interrupted"
@@ -36,27 +36,18 @@ async def recover_orders(streamd: Streamd, store: OrderStore) -> None:
             for _, merchant_id, po_id, workflow_id, has_key in orders:
                 if po_id in store.starting:  # received by this process; its task is being created
                     continue
-                task = await find_task(streamd, workflow_id)
-                if task is None and has_key:
-                    await _resume(streamd, store, merchant_id, po_id, workflow_id)
-                elif task is None:
+                if has_key:
+                    task = await ensure_task(streamd, store, merchant_id, po_id, workflow_id)
+                else:
+                    task = await find_task(streamd, workflow_id)
+                if task is None and await store.is_open(po_id):  # it may have been forgotten meanwhile
                     await _interrupt(streamd, store, merchant_id, po_id, workflow_id)
-                elif task.status.ended:
+                elif task is not None and task.status.ended:
                     await end_order(store, task)
             last = orders[-1][0]
         except StreamdError as error:
             _log.warning("order_recovery_delayed", code=error.code, detail=error.detail)
             await trio.sleep(_RETRY_SECONDS)
-
-
-async def _resume(
-    streamd: Streamd, store: OrderStore, merchant_id: str, po_id: str, workflow_id: str
-) -> None:
-    """Create the task of an order; end the order if its task was deleted."""
-    try:
-        await create_task(streamd, merchant_id, po_id, workflow_id)
-    except TaskExists:
-        await _interrupt(streamd, store, merchant_id, po_id, workflow_id)
 
 
 async def _interrupt(

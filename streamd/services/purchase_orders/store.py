@@ -92,6 +92,11 @@ class OrderStore:
             "UPDATE po_orders SET status = 'processing' WHERE po_id = ? AND ended_at IS NULL", po_id
         )
 
+    async def is_open(self, po_id: str) -> bool:
+        """Return True if an order is stored and has not ended."""
+        row = await self._read("SELECT 1 FROM po_orders WHERE po_id = ? AND ended_at IS NULL", po_id)
+        return row is not None
+
     async def document(self, po_id: str) -> ReceivedOrder | None:
         """Read the document of an order; None if it is not stored, or no longer.
 
