@@ -3,7 +3,7 @@
 import msgspec
 
 from ..errors import InvalidField, TooLarge
-from ..json.codec import decode_shape, inspect_json
+from ..json import decode_shape, inspect_json
 from .data import read_data
 from .event import Draft, EventLimits
 
@@ -58,12 +58,14 @@ def decode_drafts(text: bytes, limits: EventLimits, *, max_events: int) -> list[
 
 
 def _draft(body: EventBody, limits: EventLimits, *, is_compact: bool) -> Draft:
-    if (body.topic is None) == (body.topics is None):
-        what = "needs 'topic' or 'topics'" if body.topic is None else "has both 'topic' and 'topics'"
-        raise InvalidField(f"the event {what}", field="topic")
+    if body.topic is not None and body.topics is not None:
+        raise InvalidField("the event has both 'topic' and 'topics'", field="topic")
+    topics = body.topic if body.topics is None else body.topics
+    if topics is None:
+        raise InvalidField("the event needs 'topic' or 'topics'", field="topic")
     data, encoding = read_data(bytes(body.data), marker=body.encoding, is_compact=is_compact)
     return Draft.encoded(
-        body.topic if body.topics is None else body.topics,  # type: ignore[arg-type]
+        topics,
         data,
         encoding=encoding,
         limits=limits,

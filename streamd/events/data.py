@@ -12,8 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from ..errors import InvalidBody, InvalidField
-from ..json import encode_json, encode_text
-from ..json.codec import inspect_json
+from ..json import encode_json, encode_text, inspect_json
 
 
 class DataEncoding(StrEnum):

@@ -28,8 +28,10 @@ from .codec import (
     check_json,
     decode_json,
     decode_message,
+    decode_shape,
     encode_json,
     encode_text,
+    inspect_json,
 )
 
 __all__ = [
@@ -39,6 +41,8 @@ __all__ = [
     "check_json",
     "decode_json",
     "decode_message",
+    "decode_shape",
     "encode_json",
     "encode_text",
+    "inspect_json",
 ]

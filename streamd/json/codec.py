@@ -93,8 +93,8 @@ def decode_json(text: str | bytes, type: type[T] | Any, *, noun: str = "the body
     Raises:
         InvalidBody: as for :func:`check_json`, or the value has another shape.
     """
-    value = check_json(text, noun=noun, envelope=envelope)
-    return value if type is Any else decode_shape(text, type, noun=noun)  # type: ignore[no-any-return]
+    value: T = check_json(text, noun=noun, envelope=envelope)
+    return value if type is Any else decode_shape(text, type, noun=noun)
 
 
 def decode_shape(text: str | bytes, type: type[T] | Any, *, noun: str) -> T:

@@ -138,19 +138,19 @@ class SQLiteTaskStore:
         owner: str | None = None,
         limit: int = 100,
     ) -> list[Task]:
-        wanted = {"kind": kind, "status": status and status.value, "owner": owner}
-        given = {name: value for name, value in wanted.items() if value is not None}
+        columns = {"kind": kind, "status": status and status.value, "owner": owner}
+        given = {name: value for name, value in columns.items() if value is not None}
         where = " AND ".join(f"{name} = ?" for name in given) or "true"
 
         def find(db: apsw.Connection) -> list[Task]:
             query = f"SELECT {TASK_COLUMNS} FROM tasks WHERE {where} ORDER BY seq DESC LIMIT ?"
-            wanted = limit
+            max_rows = limit
             while True:  # once, unless there are damaged rows
-                rows = db.execute(query, (*given.values(), wanted)).fetchall()
+                rows = db.execute(query, (*given.values(), max_rows)).fetchall()
                 found = list(self._rows.readable(rows))
-                if len(found) >= limit or len(rows) < wanted:
+                if len(found) >= limit or len(rows) < max_rows:
                     return found[:limit]
-                wanted *= 2
+                max_rows *= 2
 
         return await self._database.read(find)
 
