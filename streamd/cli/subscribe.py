@@ -25,6 +25,7 @@ from ..client import subscribe as open_subscription
 from ..client.subscription import BUFFER_ITEMS, TRANSPORTS, Transport
 from ..errors import InvalidField
 from ..events import parse_event_id
+from ..events.data import BASE64, encode_base64
 from .client_options import run, server_options
 from .live import StatusLine, printable
 from .output import CommandOutput
@@ -128,7 +129,7 @@ class SubscribeOptions:
     type=click.Choice(["text", "json", "ids"]),
     default="text",
     show_default=True,
-    help="text: the data. json: one object per line, with the data as text. ids: the ids.",
+    help="text: the data. json: one object per line, with the data as text. ids: the ids. Bytes are base64.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="Print id and type before the data (text only).")
 @click.option("-n", "--count", type=click.IntRange(min=1), help="End after this number of events.")
@@ -265,14 +266,17 @@ class _Subscribe:
             await self._output.write(data, done)
 
     def _line(self, event: ReceivedEvent) -> str:
+        data, marker = event.data, {}
+        if isinstance(data, bytes):
+            data, marker = encode_base64(data), {"encoding": BASE64}
         match self._options.format:
             case "ids":
                 text = event.id
             case "json":
-                fields = {"id": event.id, "type": event.type, "topics": event.topics, "data": event.data}
-                text = msgspec.json.encode(fields).decode()
+                fields = {"id": event.id, "type": event.type, "topics": event.topics, "data": data}
+                text = msgspec.json.encode(fields | marker).decode()
             case "text":
-                text = f"{event.id} {event.type} {event.data}" if self._options.verbose else event.data
+                text = f"{event.id} {event.type} {data}" if self._options.verbose else data
         return (printable(text) if self._on_terminal else text) + "\n"
 
     def _take_state(self, item: Item) -> None:

@@ -54,7 +54,7 @@ class FollowedTask:
         self.steps = {step.name: step for step in task.step_list}
         self._take_eta(task.eta_seconds, now)
 
-    def take_message(self, data: str, now: float) -> str:
+    def take_message(self, data: str | bytes, now: float) -> str:
         """Update the state by a message of the task.
 
         Args:

@@ -10,7 +10,9 @@ class ReceivedEvent:
     id: str  # empty: a message, or an event of a stream whose events have no ids
     type: str
     topics: tuple[str, ...] | None  # None over SSE, which does not carry them
-    data: str  # the published text, or compact JSON; the same over every transport
+    data: (
+        str | bytes
+    )  # the published text, compact JSON, or the published bytes; the same over every transport
 
 
 @attrs.frozen

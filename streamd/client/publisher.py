@@ -15,7 +15,7 @@ import trio
 
 from ..errors import InvalidBody
 from ..events import Draft
-from ..events.data import JSON, encode_data
+from ..events.data import BASE64, JSON, encode_data
 from ..events.event import DEFAULT_TYPE
 from ..json import decode_message
 from ..outbound import (
@@ -63,13 +63,13 @@ def draft(
 
     Args:
         topics: one topic or several, the canonical one first.
-        data: text, or any JSON value; a ``msgspec.Raw`` holds encoded JSON.
+        data: text, bytes, or any JSON value; a ``msgspec.Raw`` holds encoded JSON.
         type: the SSE event type; ``message`` by default.
         retry_ms: the reconnection time for clients (ms).
         idempotency_key: the same key with the same content publishes once; a random one by default.
 
     Raises:
-        InvalidField: ``data`` is neither text nor JSON.
+        InvalidField: ``data`` is neither text, bytes nor JSON.
     """
     text, encoding = encode_data(data)
     names = (topics,) if isinstance(topics, str) else tuple(topics)
@@ -273,6 +273,8 @@ def _body(event: Draft) -> bytes:
         "data": msgspec.Raw(event.data.encode()) if event.encoding is JSON else event.data,
         "idempotency_key": event.idempotency_key,
     }
+    if event.encoding is BASE64:
+        fields["encoding"] = BASE64
     if event.retry_ms is not None:
         fields["retry"] = event.retry_ms
     return msgspec.json.encode(fields)

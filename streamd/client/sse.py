@@ -4,8 +4,9 @@ from typing import Any
 
 import httpx
 
-from ..errors import InvalidBody, TooLarge
+from ..errors import InvalidBody, InvalidField, TooLarge
 from ..events.control import RESERVED_TYPES
+from ..events.data import check_marker, decode_base64
 from ..events.sse import DecodedCursorMove, Decoder, ServerSentEvent
 from ..json import decode_message
 from ..outbound import StreamedResponse
@@ -53,15 +54,30 @@ async def _read(answer: StreamedResponse, link: Link) -> None:
             raise ProtocolError(error.detail) from error
         link.take_retry(decoder.retry_ms)
         while (block := decoder.next_event()) is not None:
-            await link.take(_frame(block))
+            await link.take(read_block(block))
 
 
-def _frame(block: ServerSentEvent | DecodedCursorMove) -> Frame:
+def read_block(block: ServerSentEvent | DecodedCursorMove) -> Frame:
+    """Read one block of an event stream.
+
+    Raises:
+        ProtocolError: it is not as streamd sends it.
+    """
     if isinstance(block, DecodedCursorMove):
         return CursorMoved(block.last_event_id)
     if block.type in RESERVED_TYPES:
         return ControlFrame(block.type, _fields(block.data))
-    return ReceivedEvent(block.last_event_id if block.has_id else "", block.type, None, block.data)
+    return ReceivedEvent(block.last_event_id if block.has_id else "", block.type, None, _data(block))
+
+
+def _data(block: ServerSentEvent) -> str | bytes:
+    if not block.encoding:
+        return block.data
+    try:
+        check_marker(block.encoding)
+        return decode_base64(block.data)
+    except InvalidField as error:
+        raise ProtocolError(f"an event cannot be read: {error.detail}") from error
 
 
 def _fields(data: str) -> dict[str, Any]:

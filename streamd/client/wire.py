@@ -1,15 +1,15 @@
-"""The JSON of WebSocket frames and poll answers, with the data left as text.
+"""The JSON of WebSocket frames and poll answers, with JSON data left as text.
 
-:func:`streamd.events.messages.decode_server_message` converts the data to Python values. Here it stays text,
-so that numbers keep their digits and an event looks the same over every transport.
+:func:`streamd.events.messages.decode_server_message` converts JSON to Python values. Here it stays text, so
+that numbers keep their digits and an event looks the same over every transport. Base64 is decoded.
 """
 
 from typing import Any, Final
 
 import msgspec
 
-from ..errors import InvalidBody
-from ..events.data import read_data
+from ..errors import InvalidBody, InvalidField
+from ..events.data import BASE64, decode_base64, read_data
 from ..events.event import DEFAULT_TYPE
 from ..json import decode_message
 from .errors import ProtocolError
@@ -27,12 +27,22 @@ class EventMessage(msgspec.Struct, frozen=True):
     type: str = DEFAULT_TYPE
     topics: tuple[str, ...] = ()
     data: msgspec.Raw = msgspec.Raw(b'""')
+    encoding: str | None = None
     retry: int | None = None
     control: str | None = None
 
     def frame(self) -> ReceivedEvent:
-        """Return the event, with its data as text."""
-        return ReceivedEvent(self.id or "", self.type, self.topics, read_data(bytes(self.data))[0])
+        """Return the event, with its data as text or bytes.
+
+        Raises:
+            ProtocolError: the data has an unknown encoding, or is not in its encoding.
+        """
+        try:
+            text, encoding = read_data(bytes(self.data), marker=self.encoding)
+        except InvalidField as error:
+            raise ProtocolError(f"an event cannot be read: {error.detail}") from error
+        data = decode_base64(text) if encoding is BASE64 else text
+        return ReceivedEvent(self.id or "", self.type, self.topics, data)
 
 
 class PollAnswer(msgspec.Struct, frozen=True):

@@ -75,18 +75,23 @@ def read_data(
     compact = text if is_compact else msgspec.json.format(text, indent=-1)
     if not compact.startswith(b'"'):
         if marker is not None:
-            _check_marker(marker)
+            check_marker(marker)
             raise InvalidField(_NOT_BASE64, field="data")
         return compact.decode(), JSON
     data: str = msgspec.json.decode(compact, type=str)
     if marker is None:
         return data, TEXT
-    _check_marker(marker)
+    check_marker(marker)
     decode_base64(data)
     return data, BASE64
 
 
-def _check_marker(marker: str) -> None:
+def check_marker(marker: str) -> None:
+    """Check the member ``encoding`` beside data.
+
+    Raises:
+        InvalidField: it is not ``base64``.
+    """
     if marker != BASE64:
         raise InvalidField(
             f"encoding must be 'base64', or left out for text and JSON; got {marker[:64]!r}", field="encoding"

@@ -52,6 +52,18 @@ async def test_every_format_over_every_transport(server: FakeStreamd, transport:
     assert outputs["json"] == msgspec.json.encode(fields).decode() + "\n"
 
 
+@pytest.mark.parametrize("transport", ["sse", "websocket", "poll"])
+async def test_bytes_are_printed_as_base64(server: FakeStreamd, transport: str) -> None:
+    event_id = server.publish(bytes(range(3)))
+    base = ("subscribe", "--url", server.url, "-t", "t", "--after", "earliest", "-n", "1", "-q")
+    text = await run(*base, "--transport", transport)
+    assert text.stdout == "AAEC\n"
+    shown = await run(*base, "--transport", transport, "-o", "json")
+    topics = None if transport == "sse" else ["t"]
+    expected = {"id": event_id, "type": "message", "topics": topics, "data": "AAEC", "encoding": "base64"}
+    assert msgspec.json.decode(shown.stdout) == expected
+
+
 async def test_count_ends_the_command_and_the_url_may_come_from_the_environment(server: FakeStreamd) -> None:
     for number in range(600):
         server.publish(str(number))

@@ -1,5 +1,7 @@
 """Parts without I/O: problems, the JSON of frames, and the decisions of a link."""
 
+import json
+
 import pytest
 import trio
 from trio.testing import MockClock
@@ -18,8 +20,10 @@ from streamd.client import (
 from streamd.client.errors import failed
 from streamd.client.link import ControlFrame, Link
 from streamd.client.problem import read_problem
+from streamd.client.sse import read_block
 from streamd.client.wire import read_frame, read_poll_answer
 from streamd.events import EventId
+from streamd.events.sse import ServerSentEvent
 
 A, B, C = (EventId(f"1700000000000-00000{n}") for n in (1, 2, 3))
 
@@ -53,6 +57,21 @@ class TestWire:
     def test_text_that_is_no_message_is_an_error(self, text: str) -> None:
         with pytest.raises(ProtocolError):
             read_frame(text)
+
+    @pytest.mark.parametrize(
+        ("data", "encoding"),
+        [("AAE", "base64"), ("AB==", "base64"), ("A A=", "base64"), ("AAEC", "base32"), ("AAEC", "text")],
+    )
+    def test_data_that_is_not_in_its_encoding_is_an_error(self, data: str, encoding: str) -> None:
+        fields = {"id": A, "data": data, "encoding": encoding}
+        with pytest.raises(ProtocolError, match="an event cannot be read"):
+            read_frame(json.dumps(fields))
+        with pytest.raises(ProtocolError, match="an event cannot be read"):
+            read_block(ServerSentEvent("message", data, A, encoding=encoding))
+
+    def test_a_json_value_is_no_base64(self) -> None:
+        with pytest.raises(ProtocolError, match="data must be base64"):
+            read_frame(json.dumps({"id": A, "data": 1234, "encoding": "base64"}))
 
     def test_a_body_that_is_no_poll_answer_is_an_error(self) -> None:
         with pytest.raises(ProtocolError):

@@ -43,6 +43,16 @@ async def test_an_event_is_published_with_all_its_fields(clock: MockClock, serve
     assert first != second
 
 
+async def test_bytes_are_published_as_bytes(clock: MockClock, server: FakeStreamd) -> None:
+    data = bytes(range(256))
+    async with Publisher(server.url) as publisher:
+        await publisher.publish("t", data)
+        await publisher.publish_lines(
+            [draft("t", bytearray(data)), draft("t", "AAEC"), draft("t", memoryview(b""))]
+        )
+    assert [event.value for event in server.events] == [data, data, "AAEC", b""]
+
+
 @pytest.mark.parametrize("fault", [HangUp(), refuse(503), refuse(429), refuse(502), refuse(504)])
 async def test_a_retry_has_the_same_key_and_publishes_once(
     clock: MockClock, server: FakeStreamd, fault: Fault

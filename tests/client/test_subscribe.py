@@ -1,5 +1,7 @@
 """Subscriptions over each transport: events, options, cancellation and the end of the block."""
 
+from base64 import b64encode
+
 import msgspec
 import pytest
 import trio
@@ -38,6 +40,15 @@ async def test_numbers_keep_their_digits(clock: MockClock, server: FakeStreamd, 
     async with subscribe(server.url, topics=["t"], after="earliest", transport=transport) as subscription:
         event = await take(subscription, ReceivedEvent)
     assert event.data == "[1.10,1E+2,12345678901234567890123]"
+
+
+async def test_bytes_arrive_as_bytes(clock: MockClock, server: FakeStreamd, transport: Transport) -> None:
+    data = bytes(range(256))
+    for published in (data, b64encode(data).decode(), b""):
+        server.publish(published)
+    async with subscribe(server.url, topics=["t"], after="earliest", transport=transport) as subscription:
+        events, _ = await take_events(subscription, 3)
+    assert [event.data for event in events] == [data, b64encode(data).decode(), b""]
 
 
 async def test_patterns_and_options_reach_the_server(clock: MockClock, server: FakeStreamd) -> None:
