@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from typing import BinaryIO
 
 import attrs
 import click
@@ -37,8 +38,13 @@ class PublishOptions:
     retry_for: float | None
     quiet: bool
 
-    def draft(self, data: str | bytes, key: str | None = None) -> Draft:
+    def draft(self, data: str | bytes, key: str | None = None, *, binary: bool = False) -> Draft:
         """Build the event of some data.
+
+        Args:
+            data: an argument, a line or a file.
+            key: the idempotency key; None for a random one.
+            binary: publish the data as bytes, unless it is JSON.
 
         Raises:
             InvalidField: the data has to be JSON, and is not.
@@ -47,7 +53,7 @@ class PublishOptions:
             # An argument that is not UTF-8 has surrogates (PEP 383), which fsencode() turns into its bytes.
             value: object = msgspec.Raw(os.fsencode(data) if isinstance(data, str) else data)
         else:
-            value = data if isinstance(data, str) else data.decode(errors="replace")
+            value = data if binary or isinstance(data, str) else data.decode(errors="replace")
         return draft(self.topics, value, type=self.type, retry_ms=self.retry_ms, idempotency_key=key)
 
     def publisher(self, retry_for: float | None, on_retry: Callable[[Reconnecting], None]) -> Publisher:
@@ -72,9 +78,16 @@ class PublishOptions:
     help="Topic; repeat for several, the canonical one first.",
 )
 @click.option("--type", "type_", metavar="TYPE", help="Event type; `message` by default.")
-@click.option("--json", "as_json", is_flag=True, help="DATA, or each line, is a JSON value.")
+@click.option("--json", "as_json", is_flag=True, help="DATA, the file, or each line, is a JSON value.")
 @click.option(
-    "--idempotency-key", metavar="KEY", help="Publish DATA once under this key, however often it is sent."
+    "--file",
+    type=click.File("rb"),
+    help="Publish the bytes of a file as one event, or with --json its value; - for standard input.",
+)
+@click.option(
+    "--idempotency-key",
+    metavar="KEY",
+    help="Publish DATA or the file once under this key, however often it is sent.",
 )
 @click.option(
     "--retry", "retry_ms", type=click.IntRange(min=0), metavar="MS", help="Reconnection time for clients."
@@ -83,7 +96,7 @@ class PublishOptions:
     "--retry-for",
     type=click.FloatRange(min=0),
     metavar="SECONDS",
-    help="Time for retries while the server is unreachable; by default 60 for DATA, unlimited for lines.",
+    help="Time for retries while the server is unreachable; by default 60, unlimited for lines.",
 )
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 @click.argument("data", required=False)
@@ -94,20 +107,22 @@ def publish(
     topics: tuple[str, ...],
     type_: str | None,
     as_json: bool,
+    file: BinaryIO | None,
     idempotency_key: str | None,
     retry_ms: int | None,
     retry_for: float | None,
     quiet: bool,
     data: str | None,
 ) -> None:
-    """Publish DATA as one event and print its id.
+    """Publish DATA, or the bytes of a file, as one event and print its id.
 
-    Without DATA, or with -, publish each line of standard input as it arrives. A restart of the server
+    Without both, or with -, publish each line of standard input as it arrives. A restart of the server
     neither loses nor repeats a line; lines wait until it is back.
 
     \b
     Examples:
       streamd publish --topic orders/7 --type paid --json '{"amount": 12.5}'
+      streamd publish --topic pages/7 --type image --file page-7.png
       tail -f some.log | streamd publish --topic logs
     """  # noqa: D301 - click's mark of a paragraph that must not be wrapped
     options = PublishOptions(
@@ -121,22 +136,44 @@ def publish(
         retry_for=retry_for,
         quiet=quiet,
     )
-    if data is not None and data != "-":
-        command: _EventPublisher | _LinePublisher = _EventPublisher(options, data, idempotency_key)
+    command: _EventPublisher | _LinePublisher
+    if file is not None:
+        if data is not None:
+            raise click.UsageError("publish DATA or --file, not both")
+        command = _EventPublisher(options, _read_file(file), idempotency_key, binary=True)
+    elif data is not None and data != "-":
+        command = _EventPublisher(options, data, idempotency_key)
     elif idempotency_key is not None:
-        raise click.UsageError("--idempotency-key needs DATA: every line has its own key")
+        raise click.UsageError("--idempotency-key needs DATA or --file: every line has its own key")
     else:
         command = _LinePublisher(options)
     sys.exit(run(command.run, command.on_signal))
 
 
+def _read_file(file: BinaryIO) -> bytes:
+    """Read a whole file, which is one event.
+
+    Raises:
+        click.ClickException: it cannot be read, or is larger than a line of input may be.
+    """
+    try:
+        data = file.read(LINE_BYTES_MAX + 1)
+    except OSError as error:
+        raise click.ClickException(f"{file.name}: {error.strerror}") from error
+    if len(data) > LINE_BYTES_MAX:
+        raise click.ClickException(f"{file.name}: the file is larger than {LINE_BYTES_MAX} bytes")
+    return data
+
+
 class _EventPublisher:
     """Publishes one event and prints its id."""
 
-    def __init__(self, options: PublishOptions, data: str, key: str | None) -> None:
+    def __init__(
+        self, options: PublishOptions, data: str | bytes, key: str | None, *, binary: bool = False
+    ) -> None:
         self._options = options
         try:
-            self._draft = options.draft(data, key)
+            self._draft = options.draft(data, key, binary=binary)
         except InvalidField as error:
             raise click.UsageError(error.detail) from error
         self._state = "publishing"

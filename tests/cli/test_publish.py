@@ -59,6 +59,9 @@ async def test_data_outside_of_the_profile_of_json_is_named(data: bytes, says: s
         ("-t", "t", "--json", "{"),
         ("x",),
         ("-t", "t", "--idempotency-key", "k"),
+        ("-t", "t", "--file", "README.md", "x"),
+        ("-t", "t", "--file", "nowhere/place"),
+        ("-t", "t", "--file", "."),
         ("-t", "t", "--url", "nowhere", "x"),
         ("-t", "t", "--retry", "soon", "x"),
     ],
@@ -68,6 +71,39 @@ async def test_wrong_usage_is_status_2(arguments: tuple[str, ...]) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert "Error:" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("as_input", [False, True])
+async def test_a_file_is_published_as_bytes(server: FakeStreamd, tmp_path: Path, *, as_input: bool) -> None:
+    path = tmp_path / "image"
+    path.write_bytes(bytes(range(256)) * 100)
+    with path.open() as file:
+        arguments = ("publish", "--url", server.url, "-t", "t", "--file", "-" if as_input else str(path))
+        async with started_on(*arguments, stdin=file.fileno()) as program:
+            assert await program.ended() == 0
+            [event] = server.events
+            assert await program.rest() == event.id + "\n"
+    assert event.value == path.read_bytes()
+
+
+async def test_a_file_may_hold_the_json_of_the_data(server: FakeStreamd, tmp_path: Path) -> None:
+    path = tmp_path / "data.json"
+    path.write_text('{ "sum": 1.50,\n "key": "\u00fc" }\n')
+    arguments = ("publish", "-t", "t", "--json", "--file", str(path), "--idempotency-key", "k")
+    for _ in range(2):
+        assert (await run(*arguments, STREAMD_URL=server.url)).returncode == 0
+    assert data(server) == ['{"sum":1.50,"key":"\u00fc"}']
+
+
+async def test_a_file_that_is_too_large_is_refused_before_it_is_sent(
+    server: FakeStreamd, tmp_path: Path
+) -> None:
+    path = tmp_path / "large"
+    path.write_bytes(bytes(LINE_BYTES_MAX + 1))
+    done = await run("publish", "--url", server.url, "-t", "t", "--file", str(path))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"Error: {path}: the file is larger than {LINE_BYTES_MAX} bytes\n"
+    assert server.requests == []
 
 
 async def test_a_rejection_is_status_1_with_the_servers_detail(server: FakeStreamd) -> None:

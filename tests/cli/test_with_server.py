@@ -1,6 +1,8 @@
 """The commands and the server together, as in the README."""
 
+import json
 import signal
+from base64 import b64decode
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,20 @@ async def test_lines_reach_two_subscribers_and_a_restart_is_a_gap(transport: str
                     for subscriber in (first, second):
                         assert "no longer kept" in await subscriber.says("gap")
                         assert await subscriber.line() == "written while the server is away"
+
+
+@pytest.mark.parametrize("transport", ["sse", "websocket", "poll"])
+async def test_the_bytes_of_a_file_reach_a_subscriber_as_base64(tmp_path: Path, transport: str) -> None:
+    path = tmp_path / "image"
+    path.write_bytes(bytes(range(256)))
+    async with started("serve", "--bind", "127.0.0.1:0") as server:
+        at = ("--url", await address(server), "--topic", "t")
+        published = await run("publish", *at, "--file", str(path))
+        assert (published.returncode, published.stderr) == (0, "")
+        options = ("--transport", transport, "--after", "earliest", "-n", "1", "-o", "json")
+        shown = json.loads((await run("subscribe", *at, *options)).stdout)
+    assert (shown["id"] + "\n", shown["encoding"]) == (published.stdout, "base64")
+    assert b64decode(shown["data"]) == path.read_bytes()
 
 
 async def test_a_killed_subscriber_resumes_at_its_cursor(tmp_path: Path) -> None:
