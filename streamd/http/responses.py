@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
-import attrs
 import trio
 from quart import request
 from quart.utils import encode_headers
@@ -12,7 +11,7 @@ from quart_trio.wrappers import TrioResponse
 
 from ..connections import Group, Identity
 from ..errors import StreamdError
-from ..events import EventId, Selectors, parse_event_id
+from ..events import Selectors, parse_event_id
 from ..hub import Overflow, SendQueue
 from ..transports import StreamRequest, parse_selectors
 from ..transports.asgi import Scope, Send, send_answer
@@ -63,7 +62,7 @@ class EventStream(TrioResponse):
 
     def __init__(
         self,
-        source: str | Iterable[str] | Selectors | AsyncIterator[Any] = (),
+        source: str | Iterable[str] | Selectors | StreamRequest | AsyncIterator[Any] = (),
         *,
         patterns: Iterable[str] = (),
         after: str | None = None,
@@ -82,6 +81,9 @@ class EventStream(TrioResponse):
         self._broker = current_runtime().broker
         self._opening = opening
         self._generator: AsyncIterator[Any] | None = None
+        if isinstance(source, StreamRequest):
+            self._request = source
+            return
         selectors, cursor = Selectors(), None
         if isinstance(source, AsyncIterator):
             self._generator = source
@@ -105,17 +107,6 @@ class EventStream(TrioResponse):
             identity=Identity(user, identify(request).address),
             group=group,
         )
-
-    @classmethod
-    def from_request(cls, stream_request: StreamRequest) -> "EventStream":
-        """Build the response to a parsed request."""
-        stream = cls(stream_request.selectors)
-        stream._request = stream_request
-        return stream
-
-    def _start_after(self, cursor: EventId) -> None:
-        """Set the cursor, in place of the one that the client sent."""
-        self._request = attrs.evolve(self._request, after=cursor)
 
     async def serve(self, scope: Scope, send: Send) -> None:
         """Send the response: the stream, or a problem if the client is rejected."""

@@ -1,18 +1,17 @@
 """The stream of one task as a response, and a task's state as headers."""
 
-from typing import Any
-
 from quart import request
 from quart.utils import encode_headers
 
 from ..connections import Group
-from ..tasks import Task, as_percent, topic_of
+from ..events import Selectors
+from ..tasks import Task, Tasks, as_percent, topic_of
 from ..tasks.stream import Opening, TaskSource, open_task
-from ..transports import open_stream
+from ..transports import StreamRequest, open_stream
 from ..transports.asgi import Scope, Send
 from ..transports.sse import serve_sse
 from .current import current_runtime
-from .requests import parse_cursor
+from .requests import identify, parse_cursor
 from .responses import EventStream
 
 
@@ -47,7 +46,14 @@ async def task_stream(
     opening = await open_task(runtime.tasks, task_id, cursor, runtime.broker.log.head)
     if heartbeat_seconds is None:
         heartbeat_seconds = runtime.settings.connections.heartbeat_seconds
-    return TaskStream(task_id, opening, group=group, heartbeat_seconds=heartbeat_seconds)
+    stream_request = StreamRequest(
+        selectors=Selectors(topics=(topic_of(task_id),)),
+        after=opening.after,
+        heartbeat_seconds=heartbeat_seconds,
+        identity=identify(request),
+        group=group,
+    )
+    return TaskStream(stream_request, runtime.tasks, task_id, opening)
 
 
 def task_headers(task: Task) -> dict[str, str]:
@@ -62,12 +68,11 @@ def task_headers(task: Task) -> dict[str, str]:
 class TaskStream(EventStream):
     """The response that :func:`task_stream` builds."""
 
-    def __init__(self, task_id: str, opening: Opening, **options: Any) -> None:
-        super().__init__(topic_of(task_id), **options)
-        self._tasks = current_runtime().tasks
+    def __init__(self, stream_request: StreamRequest, tasks: Tasks, task_id: str, opening: Opening) -> None:
+        super().__init__(stream_request)
+        self._tasks = tasks
         self._task_id = task_id
         self._begin: Opening | None = opening
-        self._start_after(opening.after)
         if opening.over:
             self.status_code = 204
 

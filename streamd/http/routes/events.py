@@ -44,7 +44,7 @@ events = Blueprint("streamd_events", __name__)
 @document_problems(400, 403, 429, 503)
 async def subscribe() -> EventStream:
     """Stream events as they are published, by Server-Sent Events; with an Upgrade, by WebSocket."""
-    return EventStream.from_request(parse_stream_request(request, current_runtime().broker))
+    return EventStream(parse_stream_request(request, current_runtime().broker))
 
 
 @events.websocket("/events")
