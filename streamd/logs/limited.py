@@ -6,6 +6,7 @@ because its text may contain a client's.
 """
 
 import logging
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -21,7 +22,7 @@ _REPORT: Final = "lines_suppressed"
 class LineLimit:
     """A bound on the lines of each kind per second, as a structlog processor and as a filter of a handler.
 
-    The number of suppressed lines is written by :meth:`report`.
+    All threads may write lines. The number of suppressed lines is written by :meth:`report`.
 
     Args:
         clock: a monotonic clock (s).
@@ -33,6 +34,7 @@ class LineLimit:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.max_lines_per_second = 100
         self._clock = clock
+        self._lock = threading.RLock()  # a finalizer may write a line while its thread counts another
         self._window_ends = 0.0
         self._lines: Counter[tuple[str, str]] = Counter()  # by logger and event
         self._suppressed: Counter[tuple[str, int, str]] = Counter()  # by logger, level and event
@@ -41,16 +43,17 @@ class LineLimit:
         """Count a line, and return True unless the bound is reached."""
         if event == _REPORT:
             return True
-        now = self._clock()
-        if now >= self._window_ends:
-            self._window_ends = now + _WINDOW_SECONDS
-            self._lines.clear()
-        kind = (logger, event)
-        if self._lines[kind] >= self.max_lines_per_second:
-            self._suppressed[logger, level, event] += 1
-            return False
-        self._lines[kind] += 1
-        return True
+        with self._lock:
+            now = self._clock()
+            if now >= self._window_ends:
+                self._window_ends = now + _WINDOW_SECONDS
+                self._lines.clear()
+            kind = (logger, event)
+            if self._lines[kind] >= self.max_lines_per_second:
+                self._suppressed[logger, level, event] += 1
+                return False
+            self._lines[kind] += 1
+            return True
 
     def process(self, logger: Any, method: str, fields: structlog.typing.EventDict) -> Any:
         """Drop a line above the bound: a processor of structlog, for loggers of the standard library.
@@ -71,7 +74,8 @@ class LineLimit:
 
     def report(self) -> None:
         """Write the number of lines suppressed since the last report: a line for each kind, at its level."""
-        suppressed, self._suppressed = self._suppressed, Counter()
+        with self._lock:
+            suppressed, self._suppressed = self._suppressed, Counter()
         for (logger, level, event), count in suppressed.items():
             structlog.get_logger(logger).log(level, _REPORT, suppressed=event, count=count)
 
@@ -81,7 +85,10 @@ line_limit: Final = LineLimit()
 
 
 async def report_suppressed_lines() -> NoReturn:
-    """Report the suppressed lines every second, until cancelled."""
-    while True:
-        await trio.sleep(_WINDOW_SECONDS)
+    """Report the suppressed lines every second, until cancelled, and then those of the last second."""
+    try:
+        while True:
+            await trio.sleep(_WINDOW_SECONDS)
+            line_limit.report()
+    finally:
         line_limit.report()

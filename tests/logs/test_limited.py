@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import structlog
 import trio
+import trio.testing
 from trio.testing import MockClock
 
 from streamd.logs import LoggingSettings, configure_logging, report_suppressed_lines
@@ -112,3 +114,50 @@ async def test_each_second_and_each_logger_has_its_own_bound(autojump_clock: Moc
             admitted += limit.admits("streamd.b", logging.DEBUG, "heartbeat_sent")
         await trio.sleep(1)
     assert admitted == 2 * 4 * 3
+
+
+class InterruptedCounter(Counter[tuple[str, str]]):
+    """A counter, during whose first look-up another thread does something."""
+
+    def __init__(self, meanwhile: threading.Thread) -> None:
+        super().__init__()
+        self._meanwhile: threading.Thread | None = meanwhile
+
+    def __getitem__(self, key: tuple[str, str]) -> int:
+        count = super().__getitem__(key)
+        thread, self._meanwhile = self._meanwhile, None
+        if thread is not None:
+            thread.start()
+            thread.join(0.5)  # it cannot end while the look-up is protected
+        return count
+
+
+def test_lines_of_threads_share_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    limit = LineLimit(lambda: 0.0)
+    limit.max_lines_per_second = 1
+    limit.admits("streamd.a", logging.INFO, "other")  # the window begins, and forgets the counts
+    admitted: list[bool] = []
+
+    def write() -> None:
+        admitted.append(limit.admits("streamd.a", logging.INFO, "delivered"))
+
+    thread = threading.Thread(target=write)
+    monkeypatch.setattr(limit, "_lines", InterruptedCounter(thread))
+    write()
+    thread.join()
+    assert sorted(admitted) == [False, True]
+
+
+async def test_the_last_second_is_reported_at_the_end(
+    three_a_second: io.StringIO, autojump_clock: MockClock
+) -> None:
+    log = structlog.get_logger("streamd.tasks.engine")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(report_suppressed_lines)
+        await trio.testing.wait_all_tasks_blocked()
+        for _ in range(5):
+            log.info("claimed")
+        take(three_a_second)
+        nursery.cancel_scope.cancel()
+    [line] = take(three_a_second)
+    assert (line["suppressed"], line["count"]) == ("claimed", 2)
