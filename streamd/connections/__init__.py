@@ -16,7 +16,7 @@ events and the hub's ports; knows no transport.
 ================  ===========================================================================
 """
 
-from .broadcast import BroadcastOutcome, ConnectionFilter, broadcast_in_turns
+from .broadcast import BroadcastOutcome, ConnectionFilter
 from .connection import CloseReason, Connection, Identity
 from .group import Group
 from .health import Health
@@ -35,6 +35,5 @@ __all__ = [
     "Identity",
     "PollSettings",
     "Registry",
-    "broadcast_in_turns",
     "sweep_connections",
 ]

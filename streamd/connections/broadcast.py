@@ -1,7 +1,7 @@
 """Broadcasts: one message to every connection that a filter selects."""
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import attrs
 
@@ -63,9 +63,9 @@ class BroadcastOutcome:
 
 
 async def broadcast_in_turns(
-    connections: Iterable[Connection], message: Control | UnloggedEvent, where: ConnectionFilter
+    connections: Iterable[Connection], message: Control | UnloggedEvent, where: Callable[[Connection], bool]
 ) -> BroadcastOutcome:
-    """Send a message to every open connection that a filter selects, in turns.
+    """Send a message to every open connection for which ``where`` is true, in turns.
 
     A connection that opens meanwhile does not receive it. Cancelled, some have received it.
     """

@@ -22,10 +22,12 @@ from ..errors import (
 from ..events import Control, UnloggedEvent
 from ..hub import SendQueue
 from ..metrics import Metrics
+from .broadcast import BroadcastOutcome, broadcast_in_turns
 from .connection import CloseReason, Connection, Identity
 from .group import Group
 from .resume import ResumeSecrets
 from .settings import ConnectionSettings
+from .turns import visit_in_turns
 
 _log = structlog.get_logger(__name__)
 MAX_CLIENT_ID_CHARS: Final = 128
@@ -248,14 +250,14 @@ class Registry:
         """
         return self.find(id, user=user).send(message)
 
-    def broadcast(
+    async def broadcast(
         self, message: Control | UnloggedEvent, where: Callable[[Connection], bool] = lambda _: True
-    ) -> int:
-        """Send a message to every connection for which ``where`` is true; return how many took it.
+    ) -> BroadcastOutcome:
+        """Send a message to every open connection for which ``where`` is true, and count those that took it.
 
-        It runs without a checkpoint. :func:`~streamd.connections.broadcast_in_turns` is for thousands.
+        A connection that opens meanwhile does not receive it. Cancelled, some have received it.
         """
-        return sum(connection.send(message) for connection in self if where(connection))
+        return await broadcast_in_turns(self, message, where)
 
     def close(self, id: str, *, user: str = "", reason: str = CloseReason.CLOSED) -> None:
         """End a connection, and tell its client the reason. A client that reconnects by itself comes back.
@@ -282,17 +284,20 @@ class Registry:
     async def drain(self, seconds: float) -> None:
         """Reject new connections, tell the present ones to reconnect later, and wait until they are gone.
 
-        Cancelling it leaves the rest connected.
+        All of that happens in turns, so that a shutdown of thousands delays nobody's last events. Cancelling
+        it leaves the rest connected.
 
         Args:
             seconds: reconnects are spread over this time, and it is the deadline after which connections
                 that are still there are aborted (s).
         """
         self.draining = True
-        for connection in self:
+
+        def close(connection: Connection) -> None:
             retry_ms = self._settings.retry_ms + int(1000 * seconds * random.random())
             connection.close(CloseReason.SHUTDOWN, retry_ms=retry_ms)
+
         with trio.move_on_after(seconds):
+            await visit_in_turns(self, close)
             await self._empty.wait()
-        for connection in self:
-            connection.abort(CloseReason.SHUTDOWN)
+        await visit_in_turns(self, lambda connection: connection.abort(CloseReason.SHUTDOWN))

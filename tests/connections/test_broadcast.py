@@ -1,7 +1,8 @@
 """Broadcasts: the conditions of a filter, and turns that let other trio tasks run."""
 
-from collections.abc import AsyncIterator
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import cast
 
 import attrs
@@ -88,11 +89,10 @@ async def test_a_filter_selects_by_all_of_its_conditions(
     registry: Registry, clients: dict[str, Connection], where: ConnectionFilter, selected: set[str]
 ) -> None:
     assert {name for name, connection in clients.items() if where(connection)} == selected
-    assert registry.broadcast(MESSAGE, where) == len(selected)
-    outcome = await broadcast_in_turns(registry, MESSAGE, where)
+    outcome = await registry.broadcast(MESSAGE, where)
     assert outcome == BroadcastOutcome(sent=len(selected))
     for name, connection in clients.items():
-        assert connection.send_queue.drain() == ([MESSAGE, MESSAGE] if name in selected else [])
+        assert connection.send_queue.drain() == ([MESSAGE] if name in selected else [])
 
 
 async def test_full_send_queues_are_counted_and_closing_connections_are_not(
@@ -102,7 +102,7 @@ async def test_full_send_queues_are_counted_and_closing_connections_are_not(
         assert clients["exact"].send(Control("filler"))
     clients["pattern"].close("closed")
     clients["other"].mark_disconnected()
-    outcome = await broadcast_in_turns(registry, MESSAGE, ConnectionFilter())
+    outcome = await registry.broadcast(MESSAGE)
     assert outcome == BroadcastOutcome(sent=1, full=1)
 
 
@@ -114,12 +114,19 @@ async def test_messages_count_as_bytes_of_a_send_queue(registry: Registry) -> No
         assert sent == 3
 
 
-async def test_a_broadcast_to_thousands_lets_other_trio_tasks_run(registry: Registry) -> None:
+@contextmanager
+def thousands(registry: Registry) -> Iterator[list[Connection]]:
+    """Open 5000 connections, which end with the block."""
     with ExitStack() as stack:
-        for _ in range(5000):
-            connection = registry.admit("sse", Identity(), SendQueue(1, 1000))
+        connections = [registry.admit("sse", Identity(), SendQueue(1, 1000)) for _ in range(5000)]
+        for connection in connections:
             follow(connection, "a", patterns=("b/*", "c/**"))
             stack.enter_context(connection)
+        yield connections
+
+
+async def test_a_broadcast_to_thousands_lets_other_trio_tasks_run(registry: Registry) -> None:
+    with thousands(registry) as connections:
         turns = 0
         async with trio.open_nursery() as nursery:
 
@@ -130,10 +137,32 @@ async def test_a_broadcast_to_thousands_lets_other_trio_tasks_run(registry: Regi
                     turns += 1
 
             nursery.start_soon(count)
-            outcome = await broadcast_in_turns(registry, MESSAGE, ConnectionFilter(topic="c/1"))
+            outcome = await registry.broadcast(MESSAGE, ConnectionFilter(topic="c/1"))
             nursery.cancel_scope.cancel()
-    assert outcome.sent == 5000
+    assert outcome == BroadcastOutcome(sent=len(connections))
     assert turns > 1
+
+
+async def test_a_shutdown_of_thousands_lets_other_trio_tasks_run(registry: Registry) -> None:
+    with thousands(registry) as connections:
+        open_then: list[int] = []  # the number of open connections in each turn of this trio task
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(registry.drain, 1e6)
+            while not open_then or open_then[-1]:
+                await trio.lowlevel.checkpoint()
+                open_then.append(sum(connection.is_open for connection in connections))
+            nursery.cancel_scope.cancel()
+    assert any(0 < count < len(connections) for count in open_then)
+    assert {connection.end_reason for connection in connections} == {"shutdown"}
+
+
+async def test_connections_that_outlast_the_shutdown_are_aborted(registry: Registry) -> None:
+    aborted: list[str] = []
+    with thousands(registry) as connections:
+        for connection in connections:
+            connection.abort_transport = partial(aborted.append, connection.id)
+        await registry.drain(0)
+    assert sorted(aborted) == sorted(connection.id for connection in connections)
 
 
 async def test_a_connection_that_leaves_during_a_broadcast_is_not_counted(registry: Registry) -> None:

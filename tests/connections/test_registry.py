@@ -123,8 +123,8 @@ async def test_programs_can_send_broadcast_close_and_read_the_status() -> None:
     with admit(registry, client_id="a") as a, admit(registry, client_id="b") as b:
         hello, all_ = Control("hello"), Control("all")
         assert registry.send("a", hello)
-        assert registry.broadcast(all_) == 2
-        assert registry.broadcast(hello, lambda connection: connection.client_id == "b") == 1
+        assert (await registry.broadcast(all_)).sent == 2
+        assert (await registry.broadcast(hello, lambda connection: connection.client_id == "b")).sent == 1
         assert names(a.send_queue.drain()) == ["hello", "all"]
         assert names(b.send_queue.drain()) == ["all", "hello"]
         for _ in range(8):

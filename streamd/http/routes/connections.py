@@ -7,7 +7,7 @@ from quart import Blueprint, request
 from quart_schema import document_querystring, document_request, document_response
 from quart_trio.wrappers import TrioResponse
 
-from ...connections import ConnectionFilter, broadcast_in_turns
+from ...connections import ConnectionFilter
 from ...errors import ConnectionClosing, InvalidField, SendQueueFull
 from ...events import Pattern, UnloggedEvent, validate_topic
 from ...events.data import decode_base64, read_data
@@ -125,7 +125,7 @@ async def broadcast() -> TrioResponse:
     runtime = _admit()
     body = await read_json(BroadcastBody, max_bytes=runtime.settings.events.max_line_bytes, envelope=1)
     message, where = body.encode(runtime), body.filter.parse(runtime)
-    outcome = await broadcast_in_turns(runtime.broker.connections, message, where)
+    outcome = await runtime.broker.connections.broadcast(message, where)
     return json_response({"sent": outcome.sent, "full": outcome.full})
 
 
