@@ -15,8 +15,8 @@ from streamd.connections import (
     ConnectionFilter,
     Identity,
     Registry,
-    broadcast_in_turns,
 )
+from streamd.connections.broadcast import broadcast_in_turns
 from streamd.connections.settings import ConnectionSettings
 from streamd.events import Control, Pattern, Selectors, UnloggedEvent
 from streamd.hub import SendQueue, Subscription
