@@ -2,12 +2,13 @@
 
 import importlib
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import attrs
+import trio
 from quart_schema import QuartSchema
 from quart_trio import QuartTrio
 
@@ -29,6 +30,7 @@ from .http.routes.operations import operations
 from .http.routes.page import web
 from .http.routes.tasks import tasks
 from .log.port import Log
+from .server import Certificates, serve
 from .services import SERVICES
 from .settings import Settings
 
@@ -107,6 +109,36 @@ async def running(app: QuartTrio) -> AsyncIterator[Streamd]:
         sources.append(lambda: run_demo(publish, demo))
     async with streamd.running(*sources):
         yield streamd
+
+
+async def serve_app(
+    app: QuartTrio,
+    settings: Settings,
+    *,
+    wait_for_shutdown: Callable[[], Awaitable[None]] = trio.sleep_forever,
+    certificates: Certificates | None = None,
+    task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve an application inside :func:`running`, and shut it down gracefully.
+
+    Args:
+        app: the application.
+        settings: those to serve it with.
+        wait_for_shutdown, certificates: as for :func:`streamd.server.serve`.
+
+    ``task_status.started`` is called with the addresses once connections are accepted.
+    """
+    streamd: Streamd = app.extensions[EXTENSION]
+    await serve(
+        app,
+        settings.server,
+        max_message_bytes=settings.connections.max_message_bytes,
+        wait_for_shutdown=wait_for_shutdown,
+        drain=streamd.drain,
+        metrics=streamd.metrics,
+        certificates=certificates,
+        task_status=task_status,
+    )
 
 
 @attrs.frozen

@@ -11,12 +11,11 @@ from typing import Any, NoReturn
 import click
 import trio
 
-from ..app import running
+from ..app import running, serve_app
 from ..errors import ConfigError, Unavailable, root_cause
 from ..http.loopback import warn_of_control
 from ..logs import configure_logging
 from ..server import Certificates, tune_collector
-from ..server import serve as serve_app
 from ..settings import Settings
 from ..startup import prepare_reload, prepare_start
 from .client_options import first_leaf
@@ -91,18 +90,8 @@ async def _run(app: Any, settings: Settings, load_again: Callable[[], Settings])
             stopped = trio.Event()
             nursery.start_soon(_handle_signals, signals, stopped, reloader)
             async with trio.open_nursery() as serving:
-                addresses = await serving.start(
-                    partial(
-                        serve_app,
-                        app,
-                        settings.server,
-                        max_message_bytes=settings.connections.max_message_bytes,
-                        wait_for_shutdown=stopped.wait,
-                        drain=streamd.drain,
-                        metrics=streamd.metrics,
-                        certificates=certificates,
-                    )
-                )
+                serve_until = partial(serve_app, wait_for_shutdown=stopped.wait, certificates=certificates)
+                addresses = await serving.start(serve_until, app, settings)
                 if settings.connections.control:
                     warn_of_control()
                 tune_collector(settings.server)

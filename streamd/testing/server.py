@@ -8,10 +8,9 @@ import attrs
 import trio
 from quart_trio import QuartTrio
 
-from ..app import create_app, running
+from ..app import create_app, running, serve_app
 from ..extension import Streamd
 from ..http.current import EXTENSION
-from ..server import serve
 from ..settings import Settings
 
 
@@ -62,17 +61,7 @@ async def run_server(
     app = app or create_app(settings)
     stop = trio.Event()
     async with running(app) as streamd, trio.open_nursery() as nursery:
-        addresses = await nursery.start(
-            partial(
-                serve,
-                app,
-                settings.server,
-                max_message_bytes=settings.connections.max_message_bytes,
-                wait_for_shutdown=stop.wait,
-                drain=streamd.drain,
-                metrics=streamd.metrics,
-            )
-        )
+        addresses = await nursery.start(partial(serve_app, app, settings, wait_for_shutdown=stop.wait))
         yield RunningServer(addresses[0], tuple(addresses), streamd, stop)
         if not stop.is_set():
             nursery.cancel_scope.cancel()
