@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from typing import Any, Final
 
 import msgspec
@@ -13,7 +12,7 @@ from ..events.event import validate_type
 from ..json import encode_json
 from .messages import EVENT_TYPE_BYTES_MAX
 from .model import StepPlan, Task
-from .sentences import fit
+from .sentences import check_step_name
 from .settings import TaskSettings
 
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,127}")
@@ -66,9 +65,7 @@ def check_steps(steps: Sequence[StepPlan], maximum: int) -> Sequence[StepPlan]:
         raise TooLarge(f"a task may have at most {maximum} steps", field="steps")
     names = [step.name for step in steps]
     for index, name in enumerate(names):
-        check_text(name, f"steps[{index}].name")
-        if fit(name) != name:
-            raise InvalidField("the name of a step is too long", field=f"steps[{index}].name")
+        check_step_name(name, f"steps[{index}].name")
         if name in names[:index]:
             raise InvalidField(f"two steps are called {name!r}", field=f"steps[{index}].name")
     return steps
@@ -135,9 +132,3 @@ def check_size(before: Task, task: Task, settings: TaskSettings) -> None:
 def _json_bytes(details: Mapping[str, Any]) -> int:
     """Measure details, each of which was checked when it was reported."""
     return len(msgspec.json.encode(details))
-
-
-def deadline_sentence(task: Task) -> str:
-    """Build the detail of the error of a task that missed its deadline."""
-    seconds = task.timeout_seconds or (task.deadline - task.created_at) / timedelta(seconds=1)
-    return f"it took longer than the {seconds:g} s that it may take"

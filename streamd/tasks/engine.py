@@ -99,6 +99,16 @@ class TaskEngine:
         check_event_types(kind.event_types)
         self.kinds[self.kinds[kind.name].name] = kind
 
+    def check_elsewhere(self, kind: str, field: str) -> None:
+        """Check that workers elsewhere may hold tasks of a kind.
+
+        Raises:
+            InvalidField: tasks of this kind run in this process.
+        """
+        known = self.kinds.get(kind)
+        if known is not None and known.work is not None:
+            raise InvalidField(f"tasks of kind {kind!r} are worked on by the server itself", field=field)
+
     async def claim(
         self,
         kinds: Collection[str],
@@ -127,11 +137,8 @@ class TaskEngine:
         """
         check_lease_seconds(lease_seconds, self.settings)
         if not worker.startswith(LOCAL):
-            for name in kinds:
-                if (known := self.kinds.get(name)) is not None and known.work is not None:
-                    raise InvalidField(
-                        f"tasks of kind {name!r} are worked on by the server itself", field="kinds"
-                    )
+            for kind in kinds:
+                self.check_elsewhere(kind, "kinds")
         made: list[Change] = []
 
         def start(task: Task) -> Sequence[Change]:

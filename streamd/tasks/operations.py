@@ -12,12 +12,11 @@ from typing import Any, Final
 import attrs
 import msgspec
 
-from ..characters import TextKind, check_text
 from ..errors import InvalidField, InvalidTransition
 from ..json import encode_json
 from .messages import COMPLETE, EDUCATIONAL, ERROR, PROGRESS, RESERVED_FIELDS, STATUS, as_percent, message_of
 from .model import Cause, Change, Step, StepPlan, Task, TaskError
-from .sentences import check_code, check_sentence, check_streamed, default_blank, fit
+from .sentences import check_code, check_sentence, check_step_name, check_streamed, default_blank, fit
 from .states import (
     STEP_ENDS,
     STEP_EVENT_AT_END,
@@ -144,7 +143,7 @@ def update(
         task,
         now,
         progress=max(task.progress, reached),
-        step=task.step if step is None else check_sentence(step, "step_name", TextKind.IDENTIFIER),
+        step=task.step if step is None else check_step_name(step, "step_name", is_optional=True),
         message=task.message if message is None else check_sentence(message, "message"),
         details={**task.details, **fields} if fields else task.details,
         text_bytes=task.text_bytes + len(check_streamed(text).encode()),
@@ -232,7 +231,7 @@ def start_step(
         InvalidField: the name, the weight or the message is invalid.
     """
     next_status(task.status, TaskEvent.MOVE_STEP)
-    check_text(check_sentence(name, "step", TextKind.IDENTIFIER), "step")
+    check_step_name(name, "step")
     known = task.find_step(name)
     step = known or Step(name)
     if weight is not None:

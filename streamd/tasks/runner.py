@@ -19,7 +19,6 @@ from ..errors import (
     Unavailable,
 )
 from . import operations
-from .checks import deadline_sentence
 from .model import LOCAL, Change, Task
 from .progress import Progress, WorkFailed, running
 from .reports import Completion
@@ -156,7 +155,7 @@ class Runner:
             await self._fail(task, operations.INTERNAL, error.detail)
 
     async def _fail_at_deadline(self, task: Task) -> None:
-        if await self._fail(task, operations.TIMEOUT, deadline_sentence(task)):
+        if await self._fail(task, operations.TIMEOUT, _describe_deadline(task)):
             self._tasks.metrics.timeouts.inc()
 
     async def _fail(self, task: Task, code: str, detail: str) -> bool:
@@ -220,7 +219,7 @@ class Runner:
         now = self._tasks.now()
         for task in await self._tasks.store.overdue(now):
             if task.deadline <= task.at(now):
-                code, detail = operations.TIMEOUT, deadline_sentence(task)
+                code, detail = operations.TIMEOUT, _describe_deadline(task)
             elif task.id in self._running:
                 continue  # its work is alive: the process was suspended, and the next sweep renews the lease
             else:
@@ -267,6 +266,12 @@ class Runner:
                 tasks.metrics.counts[task.kind, task.status] -= 1
         tasks.metrics.expired.inc(len(expired))
         return len(expired)
+
+
+def _describe_deadline(task: Task) -> str:
+    """Build the detail of the error of a task that missed its deadline."""
+    seconds = task.timeout_seconds or (task.deadline - task.created_at) / timedelta(seconds=1)
+    return f"it took longer than the {seconds:g} s that it may take"
 
 
 def _describe_error(error: Exception, task: Task) -> tuple[str, str]:

@@ -2,7 +2,7 @@
 
 ==================  ==========================================================================
 message, error      :attr:`~streamd.characters.TextKind.TEXT` of at most 2000 characters
-name of a step      an identifier of at most 2000 characters
+name of a step      an identifier of 1 to 2000 characters
 code of an error    an identifier of 1 to 64 characters
 streamed text       ``TEXT`` of any length; the settings limit the whole of it
 ==================  ==========================================================================
@@ -37,13 +37,22 @@ def make_valid(text: str, kind: TextKind = TextKind.TEXT) -> str:
     return replace_invalid(text, lambda _: "?", kind)
 
 
-def check_sentence(value: str, field: str, kind: TextKind = TextKind.TEXT) -> str:
+def check_sentence(value: str, field: str) -> str:
     """Check a sentence, which may be empty, and return it.
 
     Raises:
         InvalidField: it is no text, is too long, or has an invalid character.
     """
-    return _check(value, field, kind, _CHARS_MAX)
+    return _check(value, field, TextKind.TEXT, _CHARS_MAX)
+
+
+def check_step_name(value: str, field: str, *, is_optional: bool = False) -> str:
+    """Check the name of a step, which may be empty only if it ``is_optional``, and return it.
+
+    Raises:
+        InvalidField: it is no text, is empty or too long, or has an invalid character.
+    """
+    return _check(value, field, TextKind.IDENTIFIER, _CHARS_MAX, is_optional=is_optional)
 
 
 def check_code(value: str, field: str) -> str:

@@ -10,7 +10,7 @@ import attrs
 import msgspec
 import trio
 
-from ..errors import InvalidField, NoResult, NotFound, NotReady, Unavailable
+from ..errors import NoResult, NotFound, NotReady, Unavailable
 from ..events import EventId
 from ..idempotency import IdempotencyKey
 from ..json import EncodedJson
@@ -105,8 +105,8 @@ class Tasks(TaskEngine):
             Unavailable: the kind has the maximum number of unfinished tasks.
         """
         known = self.kinds.get(check_kind(kind))
-        if worker is not None and known is not None and known.work is not None:
-            raise InvalidField(f"tasks of kind {kind!r} are worked on by the server itself", field="worker")
+        if worker is not None:
+            self.check_elsewhere(kind, "worker")
         if timeout_seconds is not None:
             check_timeout(timeout_seconds, self.settings)
         created = operations.create(

@@ -156,10 +156,6 @@ async def claim_task() -> TrioResponse:
     body = await read_json(Claim)
     if not body.kinds or len(body.kinds) > _CLAIMED_KINDS_MAX:
         raise InvalidField(f"kinds must name 1 to {_CLAIMED_KINDS_MAX} kinds", field="kinds")
-    for kind in body.kinds:
-        known = runtime.tasks.kinds.get(kind)
-        if known is not None and known.work is not None:
-            raise InvalidField(f"tasks of kind {kind!r} are worked on by the server itself", field="kinds")
     maximum = runtime.settings.poll.max_wait_seconds
     if not 0 <= body.wait_seconds <= maximum:
         raise InvalidField(f"wait_seconds must be from 0 to {maximum:g}", field="wait_seconds")
