@@ -265,6 +265,49 @@ def test_a_silent_connection_is_found_whatever_the_clock_is_set_to(
     assert page.evaluate(WATCH_AFTER_A_STEP, [wall_ms, steady_ms]) == state
 
 
+WATCH_AFTER_CLOSING = """
+async (steadyMs) => {
+  const { Stream } = await import("/static/js/stream.js");
+  const blocks = ["connected\\ndata: {}", 'closing\\nretry: 60000\\ndata: {"reason": "lifetime"}'];
+  window.fetch = async (_, { signal }) => {
+    const body = new ReadableStream({
+      start(controller) {
+        controller.enqueue(new TextEncoder().encode(blocks.map((block) => `event: ${block}\\n\\n`).join("")));
+        signal.addEventListener("abort", () => controller.error(signal.reason));
+      },
+    });
+    return new Response(body, { headers: { "Content-Type": "text/event-stream" } });
+  };
+  const stream = await new Promise((resolve) => {
+    const handlers = { state: () => stream.state === "closing" && resolve(stream), closing: () => {} };
+    const stream = new Stream(handlers);
+    stream.open({ topics: ["logs"], patterns: [] }, "earliest");
+  });
+  const steady = performance.now.bind(performance);
+  performance.now = () => steady() + steadyMs;
+  stream.watch();
+  const { state, reason, retryAt } = stream;
+  stream.close();
+  return { state, reason, waits: retryAt !== null && retryAt - performance.now() > 50000 };
+}
+"""
+CLOSING = {"reason": "the connection has reached its maximum lifetime"}
+
+
+@pytest.mark.parametrize(
+    ("steady_ms", "expected"),
+    [
+        (0, CLOSING | {"state": "closing", "waits": False}),
+        (HOUR_MS, CLOSING | {"state": "waiting", "waits": True}),
+    ],
+)
+def test_a_stream_that_does_not_end_after_closing_is_given_up(
+    page: Page, quiet_server: PageServer, steady_ms: int, expected: dict[str, Any]
+) -> None:
+    page.goto(f"{quiet_server.url}/connections")
+    assert page.evaluate(WATCH_AFTER_CLOSING, steady_ms) == expected
+
+
 # --- the parser of event streams ------------------------------------------------------------------------
 
 PARSE_AT_EVERY_CUT = """

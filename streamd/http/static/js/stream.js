@@ -11,6 +11,7 @@ const RETRY_MS = 1000; // until the server sends its own
 const MAX_BACKOFF_MS = 30_000;
 const MAX_TIMER_MS = 2 ** 31 - 1;
 const CONNECT_TIMEOUT_MS = 15_000; // for `connected`; a proxy that buffers the stream never passes it on
+const CLOSING_TIMEOUT_MS = 10_000; // from the closing frame to the end of the body, which a proxy may never pass on
 const RATE_WINDOW_MS = 10_000;
 const WORTH_RETRYING = new Set([408, 425, 429]); // of the statuses below 500
 
@@ -85,6 +86,8 @@ export class Stream {
       this.#retryLater("no answer");
     } else if (this.state === "connected" && this.heartbeatSeconds && silentMs > 2000 * this.heartbeatSeconds + 5000) {
       this.#connect();
+    } else if (this.state === "closing" && silentMs > CLOSING_TIMEOUT_MS) {
+      this.#retryLater(this.reason);
     }
   }
 
