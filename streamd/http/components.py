@@ -4,9 +4,15 @@ msgspec names the components of one call. Two calls may give one name to two cla
 same module and name, such as those of a function that was called twice, end a call with a KeyError. So the
 names are given here, for all models of an application at once.
 
-This is the only module that uses private parts of msgspec: ``_collect_component_types``, which finds the
-models that a type refers to, and ``_SchemaGenerator``, which takes the names. If they move,
-``/openapi.json`` fails, and nothing else does.
+This is the only module that uses private parts of msgspec, whose version ``pyproject.toml`` therefore bounds.
+They are imported with the first request for the document, so that only that fails when they move:
+
+============================  ================================================
+relied on                     what it does
+============================  ================================================
+``_collect_component_types``  finds the models that a type refers to
+``_SchemaGenerator``          builds schemas with the names that are given here
+============================  ================================================
 """
 
 import re
@@ -14,7 +20,6 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from msgspec import inspect as types
-from msgspec._json_schema import _collect_component_types, _SchemaGenerator
 
 JsonSchema = dict[str, Any]
 
@@ -38,6 +43,8 @@ class Components:
     """
 
     def __init__(self, models: Iterable[Any]) -> None:
+        from msgspec._json_schema import _collect_component_types, _SchemaGenerator
+
         found = _collect_component_types(types.multi_type_info(models))
         self._names = _name_all(found)
         self._generator = _SchemaGenerator(self._names, None, _PREFIX + "{name}")

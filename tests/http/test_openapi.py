@@ -1,6 +1,8 @@
 """``/openapi.json`` against the structure of OpenAPI 3.1, the routes, and the responses of the server."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from enum import StrEnum
 from functools import partial
@@ -326,6 +328,26 @@ async def test_the_document_is_built_once() -> None:
     client = create_app().test_client()
     first = await (await client.get("/openapi.json")).get_data()
     assert await (await client.get("/openapi.json")).get_data() == first
+
+
+WITHOUT_PRIVATE_PARTS = """
+import msgspec._json_schema, trio
+del msgspec._json_schema._collect_component_types, msgspec._json_schema._SchemaGenerator
+from streamd import create_app
+
+async def main():
+    http = create_app().test_client()
+    for path in ("/connections", "/openapi.json"):
+        print((await http.get(path)).status_code)
+
+trio.run(main)
+"""
+
+
+def test_another_msgspec_breaks_the_document_alone() -> None:
+    command = [sys.executable, "-c", WITHOUT_PRIVATE_PARTS]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert [line for line in done.stdout.splitlines() if line.isdigit()] == ["200", "500"]
 
 
 async def test_every_operation_describes_success(document: dict[str, Any]) -> None:
