@@ -65,6 +65,15 @@ def test_each_row_names_the_topic_of_its_event(page: Page, quiet_server: PageSer
         expect(row(page, text).get_by_test_id("log-topic")).to_have_text(topic, timeout=TIMEOUT_MS)
 
 
+def test_bytes_are_shown_as_base64_with_a_mark(page: Page, quiet_server: PageServer) -> None:
+    open_page(page, quiet_server, "?topic=bytes")
+    for members in ({"data": "AAEC", "encoding": "base64"}, {"data": "AAEC"}):
+        answer = httpx.post(f"{quiet_server.url}/events", json={"topic": "bytes", **members})
+        assert answer.status_code == 201
+    texts = page.get_by_test_id("log-row").locator(".text")
+    expect(texts).to_have_text(["(base64) AAEC", "AAEC"], timeout=TIMEOUT_MS)
+
+
 def test_topics_types_and_data_are_shown_as_text(page: Page, quiet_server: PageServer) -> None:
     markup = "<img src=x onerror=document.title='run'>"
     open_page(page, quiet_server, "?pattern=**")
@@ -324,7 +333,8 @@ async (text) => {
 
 
 def block(**fields: Any) -> dict[str, Any]:
-    return {"id": None, "type": "message", "data": None, "topics": [], "retry": None} | fields
+    members: dict[str, Any] = {"id": None, "type": "message", "data": None, "encoding": ""}
+    return members | {"topics": [], "retry": None} | fields
 
 
 STREAMS: list[tuple[str, list[dict[str, Any]]]] = [
@@ -336,6 +346,7 @@ STREAMS: list[tuple[str, list[dict[str, Any]]]] = [
     ("event: x\rdata: a\r\revent: y\rdata: b\r\r", [block(type="x", data="a"), block(type="y", data="b")]),
     ("data: a\r\n\r\ndata: b\n\n", [block(data="a"), block(data="b")]),
     ("topic: a\ntopic: b:c\ndata: d\n\n", [block(topics=["a", "b:c"], data="d")]),
+    ("encoding: base64\ndata: AA==\n\ndata: b\n\n", [block(data="AA==", encoding="base64"), block(data="b")]),
     ("retry: 20\nretry: x\nretry: -1\n\n", [block(retry=20)]),
     (": comment\nunknown: field\n\n\n\n", []),
     ("event: without data\n\ndata: next\n\n", [block(data="next")]),

@@ -19,7 +19,7 @@ export class LogList {
     this.#list.addEventListener("scroll", () => this.#atEnd && this.#setUnseen(0), { passive: true });
   }
 
-  // row: {id, type, data, topics}; a message to this connection alone has neither id nor topics
+  // row: {id, type, data, encoding, topics}; a message to this connection alone has neither id nor topics
   add(row) {
     this.#enqueue({ order: row.id, make: () => eventRow(row) });
   }
@@ -93,7 +93,7 @@ export class LogList {
   }
 }
 
-function eventRow({ id, type, data, topics }) {
+function eventRow({ id, type, data, encoding, topics }) {
   const row = element("li", "row", { testid: "log-row", id: id ?? "", type });
   const time = element("time", "time");
   time.textContent = preciseClock(id ? idTime(id) : Date.now());
@@ -101,7 +101,7 @@ function eventRow({ id, type, data, topics }) {
   const topic = cell("topic", topics[0] ?? "this page only", topics.join("\n"));
   topic.dataset.testid = "log-topic";
   const text = element("span", "text");
-  text.textContent = data;
+  text.textContent = encoding ? `(${encoding}) ${data}` : data; // bytes are shown as their base64
   row.append(time, topic, cell("type", type, type), text);
   return row;
 }

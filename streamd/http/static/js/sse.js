@@ -1,7 +1,7 @@
 // An incremental parser of event streams (WHATWG HTML section 9.2.6).
 //
-// Unlike a native EventSource it reports every type, blocks that have only an id, and the `topic` fields that the server
-// adds for `include=topics`.
+// Unlike a native EventSource it reports every type, blocks that have only an id, and the fields of streamd's own: `topic`,
+// for `include=topics`, and `encoding`.
 
 const MAX_CHARS = 16 * 1024 * 1024; // of one unfinished block: 16 times the default limit of an event
 
@@ -11,8 +11,8 @@ export class EventStreamParser {
   #chars = 0;
   #block = emptyBlock();
 
-  // Parse the next characters, split anywhere; returns the complete blocks {id, type, data, topics, retry}. `id` and `retry`
-  // are null in a block without them; `data` is null in one that dispatches no event.
+  // Parse the next characters, split anywhere; returns the complete blocks {id, type, data, encoding, topics, retry}. `id` and
+  // `retry` are null in a block without them; `data` is null in one that dispatches no event; `encoding` is "base64" or "".
   receive(text) {
     if (!text) return [];
     if (this.#afterCr && text.startsWith("\n")) text = text.slice(1);
@@ -38,13 +38,15 @@ export class EventStreamParser {
     else if (field === "event") block.type = value;
     else if (field === "id" && !value.includes("\0")) block.id = value;
     else if (field === "topic") block.topics.push(value);
+    else if (field === "encoding") block.encoding = value;
     else if (field === "retry" && /^\d+$/.test(value)) block.retry = Number(value);
   }
 
   #end(blocks) {
-    const { id, type, data, topics, retry } = this.#block;
+    const { id, type, data, encoding, topics, retry } = this.#block;
     if (id !== null || retry !== null || data.length) {
-      blocks.push({ id, type: type || "message", data: data.length ? data.join("\n") : null, topics, retry });
+      const text = data.length ? data.join("\n") : null;
+      blocks.push({ id, type: type || "message", data: text, encoding, topics, retry });
     }
     this.#block = emptyBlock();
     this.#chars = this.#line.length;
@@ -52,5 +54,5 @@ export class EventStreamParser {
 }
 
 function emptyBlock() {
-  return { id: null, type: "", data: [], topics: [], retry: null };
+  return { id: null, type: "", data: [], encoding: "", topics: [], retry: null };
 }

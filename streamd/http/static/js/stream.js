@@ -44,7 +44,7 @@ export class Stream {
   #arrivals = [];
   #handlers;
 
-  // handlers: state(), event({id, type, data, topics}), gap({requested, resumed_after}), resumed(secondsAway),
+  // handlers: state(), event({id, type, data, encoding, topics}), gap({requested, resumed_after}), resumed(secondsAway),
   // closing(reason). An event without an id is a message to this connection alone.
   constructor(handlers) {
     this.#handlers = handlers;
@@ -158,14 +158,14 @@ export class Stream {
     this.#handlers.state();
   }
 
-  #take({ id, type, data, topics, retry }) {
+  #take({ id, type, data, encoding, topics, retry }) {
     const heardBefore = this.lastHeard;
     this.lastHeard = performance.now();
     if (retry !== null) this.#retryMs = retry;
     if (id) this.lastEventId = id;
     if (data === null) return;
     if (Object.hasOwn(this.#controls, type)) this.#controls[type](parse(data), heardBefore);
-    else this.#takeEvent({ id, type, data, topics });
+    else this.#takeEvent({ id, type, data, encoding, topics });
   }
 
   // By type, the control frames of the server.
