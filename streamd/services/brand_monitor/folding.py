@@ -60,20 +60,15 @@ NAME_ENDS: Final = rf"(?:(?<=[{_UNSPACED}{_HANGUL}])|(?!(?![_{_UNSPACED}{_HANGUL
 _PLAIN: Final = {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "æ": "ae", "œ": "oe", "ı": "i", "ħ": "h", "ŧ": "t"}
 
 
-def prepare(text: str) -> str:
-    """Normalize text as for every judgement: the spans of names and words are those of the result."""
-    return normalize_text(text)
-
-
 @attrs.frozen
 class Folded:
-    """Prepared text without case and accents."""
+    """Normalized text without case and accents."""
 
     text: str
-    offsets: Sequence[int] | None = None  # index of each character in the prepared text; None: the same index
+    offsets: Sequence[int] | None = None  # index of each character in the normalized text, if another
 
     def span(self, start: int, end: int) -> tuple[int, int]:
-        """Return the span in the prepared text of the non-empty ``text[start:end]``."""
+        """Return the span in the normalized text of the non-empty ``text[start:end]``."""
         return (start, end) if self.offsets is None else (self.offsets[start], self.offsets[end - 1] + 1)
 
 
@@ -93,11 +88,11 @@ def _is_accent(character: str) -> bool:
     return combining == 1 or 10 <= combining <= 36 or combining >= 200
 
 
-def fold(prepared: str) -> Folded:
-    """Remove case and accents from prepared text, and keep the mapping back to it."""
-    if prepared.isascii():
-        return Folded(prepared.lower())
-    parts = list(map(_fold_character, prepared))
+def fold(normalized: str) -> Folded:
+    """Remove case and accents from normalized text, and keep the mapping back to it."""
+    if normalized.isascii():
+        return Folded(normalized.lower())
+    parts = list(map(_fold_character, normalized))
     folded = "".join(parts)
     if len(folded) == len(parts) and all(map(len, parts)):
         return Folded(folded)
@@ -107,4 +102,4 @@ def fold(prepared: str) -> Folded:
 
 def fold_text(text: str) -> str:
     """Return the folded form of a text; texts with the same form look the same to a reader."""
-    return fold(prepare(text)).text
+    return fold(normalize_text(text)).text

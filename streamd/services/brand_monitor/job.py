@@ -10,7 +10,6 @@ import trio
 from ...events import format_time
 from ...tasks import Progress, Slices, StepPlan, WorkFailed
 from ...text import load_vader, score_text
-from .folding import prepare
 from .models import Analysis, Mention
 from .names import Matcher, NameMatches
 from .settings import BrandMonitorSettings
@@ -51,7 +50,7 @@ class AnalysisJob:
         found, voice = await self._count_names(progress, names, mentions)
         of_brand = [index for index, matches in enumerate(found) if 0 in matches.counts]
         tone = await self._score(progress, [mentions[index] for index in of_brand])
-        everywhere, with_brand = await self._count_terms(progress, mentions, found)
+        everywhere, with_brand = await self._count_terms(progress, found)
 
         def summarize() -> dict[str, Any]:
             times = [mention.time for mention in mentions]
@@ -95,21 +94,17 @@ class AnalysisJob:
             await self._slices.each(step, mentions, tone.add, "Scored {} of {} mentions of the brand")
         return tone
 
-    async def _count_terms(
-        self, progress: Progress, mentions: Sequence[Mention], found: Sequence[NameMatches]
-    ) -> tuple[Terms, Terms]:
+    async def _count_terms(self, progress: Progress, found: Sequence[NameMatches]) -> tuple[Terms, Terms]:
         everywhere, with_brand = Terms(), Terms()
 
-        def count(pair: tuple[Mention, NameMatches]) -> None:
-            mention, matches = pair
-            words = list(words_of(prepare(mention.text), matches.spans))
+        def count(matches: NameMatches) -> None:
+            words = list(words_of(matches.text, matches.spans))
             everywhere.add(words)
             if 0 in matches.counts:
                 with_brand.add(words)
 
         async with progress.step("terms", message="Counting words") as step:
-            pairs = list(zip(mentions, found, strict=True))
-            await self._slices.each(step, pairs, count, "Counted the words of {} of {} mentions")
+            await self._slices.each(step, found, count, "Counted the words of {} of {} mentions")
         return everywhere, with_brand
 
 

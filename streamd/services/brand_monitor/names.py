@@ -7,7 +7,8 @@ from typing import Final
 
 import attrs
 
-from .folding import NAME_BEGINS, NAME_ENDS, fold, fold_text, prepare
+from ...text import normalize_text
+from .folding import NAME_BEGINS, NAME_ENDS, fold, fold_text
 
 _SEPARATORS: Final = re.compile(r"[\s\-]+")
 _AMPERSAND: Final = re.compile(r"\s*&\s*")
@@ -30,8 +31,9 @@ def key_of(name: str) -> str:
 class NameMatches:
     """The names found in one text."""
 
+    text: str  # normalized
     counts: dict[int, int]  # number of occurrences, by the name's index
-    spans: tuple[tuple[int, int], ...]  # spans in the prepared text, in order
+    spans: tuple[tuple[int, int], ...]  # in the normalized text, in order
 
 
 class Matcher:
@@ -55,15 +57,16 @@ class Matcher:
 
     def find(self, text: str) -> NameMatches:
         """Find the names in a text, with their counts and spans."""
+        text = normalize_text(text)
         counts: dict[int, int] = {}
         spans = []
-        folded = fold(prepare(text))
+        folded = fold(text)
         for match in self._pattern.finditer(folded.text):
             assert match.lastindex is not None  # each name has one group
             name = self._order[match.lastindex - 1]
             counts[name] = counts.get(name, 0) + 1
             spans.append(folded.span(*match.span()))
-        return NameMatches(counts, tuple(spans))
+        return NameMatches(text, counts, tuple(spans))
 
 
 def _longest_of(keys: Sequence[str]) -> tuple[str, Sequence[int]]:

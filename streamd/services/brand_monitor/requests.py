@@ -2,7 +2,7 @@
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import UNSET, Meta
@@ -77,8 +77,8 @@ def _check(mention: MentionBody, field: str, settings: BrandMonitorSettings) -> 
 def _parse_time(text: str, field: str) -> datetime:
     try:
         # A leap second counts as the last second of its day.
-        moment: Any = msgspec.convert(_LEAP_SECOND.sub("59", text), Moment)
-        return moment.astimezone(UTC)  # type: ignore[no-any-return]
+        moment: datetime = msgspec.convert(_LEAP_SECOND.sub("59", text), Moment)
+        return moment.astimezone(UTC)
     except (msgspec.ValidationError, OverflowError):
         raise InvalidField(
             f"{field} must be an RFC 3339 time with a zone, such as 2026-03-01T09:30:00Z;"

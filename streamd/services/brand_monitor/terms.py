@@ -45,7 +45,7 @@ def words_of(text: str, spans: Sequence[tuple[int, int]] = ()) -> Iterator[tuple
     Links, numbers, single characters and stop words are skipped.
 
     Args:
-        text: prepared text, see :func:`~.folding.prepare`.
+        text: normalized text, see :func:`streamd.text.normalize_text`.
         spans: spans to skip, in order, such as names.
     """
     cut = [*spans, *(match.span() for match in _CHUNK.finditer(text) if _is_link(match[0]))]

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamd.services.brand_monitor.folding import fold, fold_text, prepare
+from streamd.services.brand_monitor.folding import fold, fold_text
 from streamd.services.brand_monitor.names import Matcher, key_of
+from streamd.text import normalize_text
 
 
 def named(text: str, *names: str) -> dict[str, int]:
@@ -101,12 +102,12 @@ def test_overlapping_names_match_from_left_to_right() -> None:
 @pytest.mark.parametrize(
     "text", ["we love Nestlé’s Ｃhocolate, nestle\u0301!", "straße: Straße", "a ﬁne Nestlé"]
 )
-def test_spans_cover_the_name_in_the_prepared_text(text: str) -> None:
+def test_spans_cover_the_name_in_the_normalized_text(text: str) -> None:
     found = Matcher(["Nestle", "Strasse", "Chocolate"]).find(text)
-    prepared = prepare(text)
+    normalized = normalize_text(text)
     assert found.spans
     for start, end in found.spans:
-        assert fold_text(prepared[start:end]) in {"nestle", "strasse", "chocolate"}
+        assert fold_text(normalized[start:end]) in {"nestle", "strasse", "chocolate"}
 
 
 @pytest.mark.parametrize(
@@ -167,13 +168,13 @@ def test_spans_are_ordered_disjoint_and_counted(names: list[str], text: str) -> 
     text = f"{text} {' x '.join(names)} {text}"
     found = Matcher(names).find(text)
     assert sum(found.counts.values()) == len(found.spans)
-    ends = [0, *(place for span in found.spans for place in span), len(prepare(text))]
+    ends = [0, *(place for span in found.spans for place in span), len(normalize_text(text))]
     assert ends == sorted(ends)
 
 
 @given(st.text())
 def test_folding_accepts_any_text_and_is_idempotent(text: str) -> None:
-    folded = fold(prepare(text))
+    folded = fold(normalize_text(text))
     assert folded.offsets is None or len(folded.offsets) == len(folded.text)
     assert fold_text(folded.text) == fold_text(fold_text(folded.text))
 

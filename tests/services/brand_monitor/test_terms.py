@@ -8,22 +8,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamd.services.brand_monitor.folding import prepare
 from streamd.services.brand_monitor.names import Matcher
 from streamd.services.brand_monitor.terms import STOP_WORDS, Terms, words_of
+from streamd.text import normalize_text
 
 QUADRATIC_SECONDS = 5.0  # linear matching takes milliseconds; quadratic matching took 24 s
 
 
 def words(text: str, *names: str) -> list[str]:
     spans = Matcher(names).find(text).spans if names else ()
-    return [word for word, _ in words_of(prepare(text), spans)]
+    return [word for word, _ in words_of(normalize_text(text), spans)]
 
 
 def tables(*texts: str, most: int = 10) -> dict[str, Any]:
     terms = Terms()
     for text in texts:
-        terms.add(words_of(prepare(text)))
+        terms.add(words_of(normalize_text(text)))
     return terms.tables(most)
 
 
@@ -57,7 +57,7 @@ def test_skipped_names_separate_pairs() -> None:
     assert words(text, "Nestle", "Apple", "Apple Music") == ["cheap", "beats", "radio"]
     pairs = [
         (word, follows)
-        for word, follows in words_of(prepare(text), Matcher(["Apple Music"]).find(text).spans)
+        for word, follows in words_of(normalize_text(text), Matcher(["Apple Music"]).find(text).spans)
     ]
     assert ("beats", False) in pairs
 
@@ -95,7 +95,7 @@ def test_counts_equal_a_plain_count(texts: list[list[str]]) -> None:
 
 @given(st.text())
 def test_words_of_accepts_any_text(text: str) -> None:
-    for word, _ in words_of(prepare(text)):
+    for word, _ in words_of(normalize_text(text)):
         assert word
         assert word not in STOP_WORDS
 
