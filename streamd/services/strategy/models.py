@@ -1,6 +1,6 @@
 """The requests and answers of ``/api/strategy``, as ``/openapi.json`` documents them."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -8,6 +8,15 @@ from ...http import SnapshotSchema
 
 Time = Annotated[str, Meta(description="RFC 3339, in UTC.")]
 State = Literal["pending", "running", "completed", "failed", "cancelled"]
+
+_NAMES: Final = {
+    "strategy_id": "strategyId",
+    "status_url": "statusUrl",
+    "events_url": "eventsUrl",
+    "result_url": "resultUrl",
+    "cancel_url": "cancelUrl",
+}
+"""The contract's spelling; all other members are spelled as in streamd's own messages."""
 
 
 class BudgetBody(Struct):
@@ -29,15 +38,15 @@ class ProfileBody(Struct):
     ]
 
 
-class AcceptedStrategy(Struct):
+class AcceptedStrategy(Struct, rename=_NAMES):
     """A strategy task that was created."""
 
-    strategyId: str  # noqa: N815 - the contract's spelling, here and below
+    strategy_id: str
     status: State
-    statusUrl: str  # noqa: N815
-    eventsUrl: str  # noqa: N815
-    resultUrl: str  # noqa: N815
-    cancelUrl: str  # noqa: N815
+    status_url: str
+    events_url: str
+    result_url: str
+    cancel_url: str
     deadline: Annotated[Time, Meta(description="The time at which the task fails if it is not complete.")]
 
 
@@ -49,16 +58,16 @@ class EducationalPiece(Struct):
     text: str
 
 
-class StrategyStatus(SnapshotSchema, kw_only=True):
+class StrategyStatus(SnapshotSchema, kw_only=True, rename=_NAMES):
     """The current state, equal to the first message of a stream."""
 
-    strategyId: str  # noqa: N815
+    strategy_id: str
     text: Annotated[str, Meta(description="The text so far, as Markdown.")]
     educational_content: EducationalPiece | UnsetType = UNSET
-    statusUrl: str  # noqa: N815
-    eventsUrl: str  # noqa: N815
-    resultUrl: str  # noqa: N815
-    cancelUrl: str  # noqa: N815
+    status_url: str
+    events_url: str
+    result_url: str
+    cancel_url: str
 
 
 class WrittenSection(Struct):
@@ -69,10 +78,10 @@ class WrittenSection(Struct):
     text: str
 
 
-class StrategyResult(Struct):
+class StrategyResult(Struct, rename=_NAMES):
     """The complete strategy."""
 
-    strategyId: str  # noqa: N815
+    strategy_id: str
     profile: dict[str, Any]
     weeks: int
     budget: Annotated[
