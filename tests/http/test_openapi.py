@@ -56,7 +56,7 @@ OPERATION_IDS = {
     "GET /api/v2/metrics": "GET_sentiment_metrics",
     "GET /api/v2/stream": "GET_sentiment_stream",
     "GET /api/v2/stream/status": "GET_sentiment_status",
-    "GET /connections": "GET_operations_connections",
+    "GET /connections": "GET_connections_list_connections",
     "POST /connections/broadcast": "POST_connections_broadcast",
     "GET /connections/{id}": "GET_connections_show_connection",
     "DELETE /connections/{id}": "DELETE_connections_close_connection",

@@ -1,6 +1,11 @@
-"""``/connections/{id}``: the state of a connection, and the operations of callers on this machine on it."""
+"""``/connections``: the open connections, and operations on them.
 
-from typing import Any
+Everybody may read, also the addresses, users and topics of other clients: there is no access control yet. The
+operations are for callers on this machine, see ``loopback``.
+"""
+
+import itertools
+from typing import Any, Final
 
 import msgspec
 from quart import Blueprint, request
@@ -17,7 +22,9 @@ from ..current import current_runtime
 from ..json import json_response
 from ..loopback import check_control
 from ..problems import document_problems
-from ..requests import read_json
+from ..requests import parse_limit, read_json
+
+_LISTED_MAX: Final = 1000  # connections in one answer: a few milliseconds without a checkpoint
 
 connections = Blueprint("streamd_connections", __name__)
 
@@ -74,6 +81,20 @@ class BroadcastBody(ClientMessageBody):
     """A message to all connections that a filter selects, in JSON."""
 
     filter: FilterBody = msgspec.field(default_factory=FilterBody)
+
+
+@connections.get("/connections")
+@document_querystring(schema.ConnectionsQuery)
+@document_response(schema.Connections, 200)
+@document_problems(400)
+async def list_connections() -> TrioResponse:
+    """Get totals and the open connections, oldest first, or only the one with this ``id``."""
+    registry = current_runtime().broker.connections
+    wanted = request.args.get("id")
+    limit = parse_limit(request, _LISTED_MAX)
+    listed = registry if wanted is None else filter(None, [registry.get(wanted)])
+    shown = [connection.status() for connection in itertools.islice(listed, limit)]
+    return json_response({**registry.statistics(), "connections": shown})
 
 
 @connections.get("/connections/<id>")

@@ -1,15 +1,14 @@
-"""Health, metrics and connections, for operators."""
+"""Health and metrics, for operators."""
 
-import itertools
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any
 
 import trio
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from quart import Blueprint, request
-from quart_schema import document_querystring, document_response
+from quart import Blueprint
+from quart_schema import document_response
 from quart_trio.wrappers import TrioResponse
 
 from ...broker import Broker
@@ -17,9 +16,6 @@ from ...errors import ShuttingDown
 from .. import schema
 from ..current import current_runtime
 from ..problems import document_problems
-from ..requests import parse_limit
-
-_LISTED_MAX: Final = 1000  # connections in one answer: a few milliseconds without a checkpoint
 
 operations = Blueprint("streamd_operations", __name__)
 
@@ -50,20 +46,6 @@ async def metrics() -> TrioResponse:
     """Return all metrics in the Prometheus text format."""
     text = generate_latest(current_runtime().broker.metrics.registry)
     return TrioResponse(text, content_type=CONTENT_TYPE_LATEST)
-
-
-@operations.get("/connections")
-@document_querystring(schema.ConnectionsQuery)
-@document_response(schema.Connections, 200)
-@document_problems(400)
-async def connections() -> dict[str, Any]:
-    """Return totals and the open connections, oldest first, or only the one with this ``id``."""
-    registry = current_runtime().broker.connections
-    wanted = request.args.get("id")
-    limit = parse_limit(request, _LISTED_MAX)
-    listed = registry if wanted is None else filter(None, [registry.get(wanted)])
-    shown = [connection.status() for connection in itertools.islice(listed, limit)]
-    return {**registry.statistics(), "connections": shown}
 
 
 class StateCollector(Collector):
