@@ -21,8 +21,9 @@ from .events import EventId
 from .extension import Service, Streamd
 from .http.current import EXTENSION
 from .http.fast_path import EventsFastPath
-from .http.observe import allow_origins, observe_requests
+from .http.observe import observe_requests
 from .http.openapi import Document
+from .http.origins import allow_origins
 from .http.problems import use_problems
 from .http.routes.connections import connections
 from .http.routes.events import events

@@ -12,7 +12,8 @@
 ``openapi``        the document itself
 ``routes``         ``/events``, ``/tasks``, ``/connections``, health and metrics, the page
 ``fast_path``      ``GET /events`` without the web framework
-``observe``        request metrics, and cross-origin access
+``observe``        metrics and log lines of requests
+``origins``        access of pages of other origins
 ``loopback``       access to operations that are for callers on this machine
 ``current``        the runtime of the application that handles the request
 ``assets``         the page's files

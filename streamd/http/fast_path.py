@@ -17,7 +17,8 @@ from ..broker import Broker
 from ..errors import StreamdError
 from ..transports.asgi import Receive, Scope, Send, find_transport
 from ..transports.sse import HEADERS, serve_subscription
-from .observe import cors_headers, record_request
+from .observe import record_request
+from .origins import cors_headers
 from .problems import send_problem
 from .requests import parse_stream_request
 
@@ -76,7 +77,7 @@ class EventsFastPath:
         inner: the ASGI application to wrap.
         app: the Quart application, with all of streamd's own hooks.
         broker: the parts that a stream needs.
-        origins: the origins whose pages may read responses, see :func:`~.observe.allow_origins`.
+        origins: the origins whose pages may read responses, see :func:`~.origins.allow_origins`.
     """
 
     def __init__(self, inner: Any, app: Quart, broker: Broker, origins: Sequence[str]) -> None:

@@ -26,7 +26,7 @@ import structlog
 from quart.wrappers import Request
 
 from ..errors import ControlDisabled, Forbidden
-from .observe import QUOTED_CHARS, is_own_origin
+from .origins import QUOTED_CHARS, is_own_origin
 
 _log = structlog.get_logger(__name__)
 

@@ -29,7 +29,7 @@ from .. import schema
 from ..current import current_runtime
 from ..idempotency import document_idempotency, idempotency_key
 from ..json import JSON, json_response
-from ..observe import CORS_ORIGINS, check_websocket_origin
+from ..origins import CORS_ORIGINS, check_websocket_origin
 from ..problems import document_problems, problem_fields
 from ..requests import parse_seconds, parse_stream_request, read_body, read_lines
 from ..responses import EventStream
