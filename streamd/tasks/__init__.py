@@ -4,8 +4,10 @@ Imports the hub and the layers below it, but no transport and no web framework.
 
 ===============  ==============================================================================
 ``states``       the states of tasks and steps: diagrams, tables, coupling rules
-``model``        :class:`Task`, :class:`Step`, :class:`Message`, :class:`Publication`
+``model``        :class:`Task`, :class:`Step`, :class:`Message`, :class:`Publication`, ``Operation``
 ``operations``   pure functions from a task to its next version and the message of the change
+``steps``        those that change a step
+``versions``     the next version of a task: its number, its time and its estimated end
 ``sentences``    the texts of a task: checked, or made valid
 ``messages``     the standard message, the snapshot, and a task as JSON
 ``reports``      the reports of workers elsewhere, as changes of their tasks

@@ -10,7 +10,7 @@ from ..characters import check_text
 from ..errors import InvalidField, TooLarge
 from ..events.event import validate_type
 from ..json import encode_json
-from .messages import EVENT_TYPE_BYTES_MAX
+from .messages import EVENT_TYPE_BYTES_MAX, RESERVED_FIELDS
 from .model import StepPlan, Task
 from .sentences import check_step_name
 from .settings import TaskSettings
@@ -18,6 +18,7 @@ from .settings import TaskSettings
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,127}")
 _KIND: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _OWNER_CHARS_MAX: Final = 256
+_WEIGHT_MAX: Final = 1_000_000  # keeps the sum of weights far from the limits of a float
 
 
 def check_kind(kind: str) -> str:
@@ -69,6 +70,31 @@ def check_steps(steps: Sequence[StepPlan], maximum: int) -> Sequence[StepPlan]:
         if name in names[:index]:
             raise InvalidField(f"two steps are called {name!r}", field=f"steps[{index}].name")
     return steps
+
+
+def copy_fields(fields: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Check the further fields of a message, and return a copy, because the work may go on changing them."""
+    if not fields:
+        return {}
+    if taken := RESERVED_FIELDS.intersection(fields):
+        raise InvalidField(f"{min(taken)!r} is one of the message's own fields", field=min(taken))
+    return msgspec.json.decode(encode_json(fields, "fields"), type=dict[str, Any])
+
+
+def check_percent(value: object) -> float:
+    """Check a progress, and return it."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 100:
+        raise InvalidField(f"progress must be a number from 0 to 100, got {value!r}", field="progress")
+    return float(value)
+
+
+def check_weight(value: object) -> float:
+    """Check the weight of a step, and return it."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _WEIGHT_MAX:
+        raise InvalidField(
+            f"a weight must be more than 0 and at most a million, got {value!r}", field="weight"
+        )
+    return float(value)
 
 
 def check_timeout(seconds: float, settings: TaskSettings) -> float:

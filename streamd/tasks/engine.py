@@ -25,8 +25,7 @@ from .checks import check_event_types, check_kind, check_lease_seconds, check_si
 from .kinds import Kind
 from .messages import standard
 from .metrics import TaskMetrics
-from .model import LOCAL, Cause, Change, Message, Publication, Task
-from .operations import Operation
+from .model import LOCAL, Cause, Change, Message, Operation, Publication, Task
 from .publisher import OutboxPublisher
 from .reports import Completion
 from .settings import TaskSettings

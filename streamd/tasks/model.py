@@ -1,5 +1,6 @@
 """Tasks, steps, messages and changes: immutable values without behaviour."""
 
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, Self
@@ -218,3 +219,7 @@ class Change:
     publications: tuple[Publication, ...] = attrs.field(
         default=attrs.Factory(_own_publication, takes_self=True)
     )
+
+
+Operation = Callable[[Task], Sequence[Change]]
+"""Build the changes of one transaction, in order, each from the task after the one before."""

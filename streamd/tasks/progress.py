@@ -12,8 +12,7 @@ import msgspec
 from ..characters import TextKind
 from . import operations
 from .messages import EDUCATIONAL, PROGRESS
-from .model import Change, Task
-from .operations import Operation
+from .model import Change, Operation, Task
 from .sentences import fit, fit_code, make_valid
 from .states import StepStatus
 

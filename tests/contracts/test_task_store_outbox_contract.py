@@ -8,8 +8,7 @@ import pytest
 
 from streamd.events import EventId
 from streamd.tasks import Message, Publication, Task
-from streamd.tasks.model import Change
-from streamd.tasks.operations import Operation
+from streamd.tasks.model import Change, Operation
 from streamd.tasks.store.port import Outgoing, PublishedMessage, TaskStore
 from tests.support.task_stores import (
     STORES,

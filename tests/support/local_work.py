@@ -8,7 +8,7 @@ import trio
 
 from streamd.errors import Unavailable
 from streamd.tasks import ClaimedTask, Kind, Progress, Status, Task
-from streamd.tasks.operations import Operation
+from streamd.tasks.model import Operation
 from streamd.tasks.store.memory import MemoryTaskStore
 
 Work = Callable[[Progress], Awaitable[Any]]

@@ -11,8 +11,7 @@ from streamd.clock import SteadyClock
 from streamd.database import MEMORY, Database
 from streamd.events import EventId
 from streamd.tasks import Task, operations
-from streamd.tasks.model import Change
-from streamd.tasks.operations import Operation
+from streamd.tasks.model import Change, Operation
 from streamd.tasks.store.memory import MemoryTaskStore
 from streamd.tasks.store.port import PublishedMessage, TaskStore
 from streamd.tasks.store.sqlite import SQLiteTaskStore

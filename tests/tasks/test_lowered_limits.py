@@ -11,7 +11,7 @@ import trio.testing
 
 from streamd.errors import StreamdError, TooLarge, Unavailable, Unreadable
 from streamd.tasks import StepPlan, Task, operations
-from streamd.tasks.operations import Operation
+from streamd.tasks.model import Operation
 from streamd.tasks.store.memory import MemoryTaskStore
 from streamd.tasks.store.port import TaskStore
 from tests.support.local_work import failure_of

@@ -12,8 +12,7 @@ import trio
 from ...events import EventId
 from ...idempotency import IdempotencyKey
 from ...unreadable import UnreadableRecords
-from ..model import Change, Message, Task
-from ..operations import Operation
+from ..model import Change, Message, Operation, Task
 from ..states import Status
 from .port import (
     Bounds,

@@ -10,8 +10,7 @@ from ...errors import Gone, NotFound, TaskExists, Unavailable
 from ...events import EventId
 from ...idempotency import IdempotencyKey
 from ...unreadable import UnreadableRecords
-from ..model import Change, Message, Task
-from ..operations import Operation
+from ..model import Change, Message, Operation, Task
 from ..states import Status
 
 

@@ -16,8 +16,7 @@ from ...database import Database
 from ...events import EventId
 from ...idempotency import IdempotencyKey
 from ...unreadable import as_text
-from ..model import Change, Task
-from ..operations import Operation
+from ..model import Change, Operation, Task
 from ..states import Status
 from .port import (
     Bounds,
