@@ -31,6 +31,7 @@ from .fields import (
     not_negative,
     one_of,
     positive,
+    required,
     setting,
     tuning,
 )
@@ -63,6 +64,7 @@ __all__ = [
     "plan_reload",
     "positive",
     "read_toml",
+    "required",
     "serialize_origin",
     "setting",
     "to_toml",

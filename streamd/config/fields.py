@@ -4,12 +4,17 @@ A section is a frozen attrs class of settings. It may embed a group, which is su
 (:func:`group`), and name settings that contradict each other in a method ``clashes``. The root is an attrs
 class of sections. A setting that few operators ever change is declared with :func:`tuning`: the code reads it
 like any other (``settings.hub.turn_ms``), the file has it below ``[tuning]`` (``tuning.hub.turn_ms``).
+
+The value of a setting may be a list of tables, ``[[log.retention]]`` in the file: its type is ``list[T]``,
+where ``T`` is a frozen attrs class of settings, too. In it, a setting may be :func:`required`, or optional:
+of the type ``int | None``, with None as its default. ``T.__attrs_post_init__`` raises ValueError if settings
+contradict each other.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from copy import copy
 from functools import cache
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, get_args, get_origin
 
 import attrs
 
@@ -60,17 +65,34 @@ def one_of(*choices: str) -> Check:
     return Check("one of " + ", ".join(f'"{choice}"' for choice in choices), lambda value: value in choices)
 
 
-def setting(default: T, help: str, *checks: Check, secret: bool = False, reload: bool = False) -> T:
+def setting(
+    default: T,
+    help: str,
+    *checks: Check,
+    secret: bool = False,
+    reload: bool = False,
+    example: T | None = None,
+) -> T:
     """Declare a setting.
 
     Args:
         default: the value if no source sets it; a list is copied for every instance.
         help: the purpose of the setting, with its unit in parentheses; printed in ``conf/streamd.toml``.
         checks: the rules its value must pass.
-        secret: mask the value in all output.
+        secret: mask the value in all output. A list of tables is masked as a whole, or not at all.
         reload: it can change while the program runs, see :mod:`.reload`.
+        example: a list of tables, printed in ``conf/streamd.toml``; the first has every setting.
     """
-    return _declare(default, help, checks, {"secret": secret, "reload": reload})
+    return _declare(default, help, checks, {"secret": secret, "reload": reload, "example": example})
+
+
+def required(help: str, *checks: Check) -> Any:
+    """Declare a setting without a default, which each table of a list must have.
+
+    Args:
+        help, checks: as for :func:`setting`.
+    """
+    return _declare(attrs.NOTHING, help, checks, {"secret": False})
 
 
 def tuning(default: T, help: str, *checks: Check, reload: bool = False) -> T:
@@ -94,11 +116,14 @@ def group(default: T, *, tuning: bool = False) -> T:
     return declared
 
 
-def _declare(default: T, help: str, checks: tuple[Check, ...], marks: Mapping[str, bool]) -> T:
+def _declare(default: T, help: str, checks: tuple[Check, ...], marks: Mapping[str, object]) -> T:
     # attrs.field is typed for the class body, where it stands in for the value; so is this.
+    validator: Any = list(checks)
+    if checks and default is None:
+        validator = attrs.validators.optional(validator)
     field: Any = attrs.field(
         default=attrs.Factory(lambda: copy(default)) if isinstance(default, list) else default,
-        validator=list(checks) or None,
+        validator=validator or None,
         metadata={"help": help, "checks": checks, **marks},
     )
     declared: T = field
@@ -118,6 +143,7 @@ class Setting:
     secret: bool = False
     tuning: bool = False
     reload: bool = False
+    example: Any = None
 
     @property
     def path(self) -> str:
@@ -158,7 +184,7 @@ def settings_of(root: type) -> Mapping[str, Setting]:
 
 def _declared(cls: type, defaults: Any, prefix: str, *, tuning: bool) -> Iterator[Setting]:
     fields = attrs.fields(cls)
-    for field in sorted(fields, key=lambda each: attrs.has(each.type)) if prefix else fields:
+    for field in sorted(fields, key=lambda each: _rank(each.type)) if prefix else fields:
         at, default = prefix + field.name, getattr(defaults, field.name)
         marks = {TUNING: False, **field.metadata}
         marks[TUNING] |= tuning
@@ -166,6 +192,36 @@ def _declared(cls: type, defaults: Any, prefix: str, *, tuning: bool) -> Iterato
             yield from _declared(field.type, default, f"{at}.", tuning=marks[TUNING])
         else:
             yield Setting(attribute=at, type=field.type, default=default, **marks)
+
+
+def _rank(type_: Any) -> int:
+    """Order what TOML needs to follow: values, then lists of tables, then groups."""
+    return 2 if attrs.has(type_) else 1 if table_class(type_) else 0
+
+
+def table_class(type_: Any) -> type | None:
+    """Return the class of the tables if the type of a setting is a list of tables, else None."""
+    of = get_args(type_)[0] if get_origin(type_) is list else None
+    return of if of is not None and attrs.has(of) else None
+
+
+@cache
+def table_settings(cls: type) -> Mapping[str, Setting]:
+    """Return the settings of a table in a list, by name. The default of a required one is ``NOTHING``."""
+    fields: Any = attrs.fields(cls)
+    found = {
+        each.name: Setting(attribute=each.name, type=each.type, default=each.default, **each.metadata)
+        for each in fields
+    }
+    assert not any(each.secret for each in found.values()), f"{cls}: declare the list of tables as secret"
+    return found
+
+
+def table_values(table: object) -> dict[str, Any]:
+    """Return the settings that a table of a list has, by their names."""
+    cls: type = type(table)
+    values = {name: getattr(table, name) for name in table_settings(cls)}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def value_at(settings: object, attribute: str) -> Any:

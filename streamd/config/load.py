@@ -16,7 +16,7 @@ import attrs
 
 from ..errors import ConfigError
 from .clashes import find_clashes
-from .convert import WrongTypeError, expected, from_text, from_value, to_toml
+from .convert import InvalidValueError, from_text, from_value, read_value, to_toml
 from .fields import MASK, TUNING, Setting, settings_of, value_at
 from .retired import removed_from, successor
 
@@ -34,7 +34,8 @@ class SettingProblem:
     """One defect of the configuration.
 
     Args:
-        path: of the setting; None if it is the file as a whole.
+        path: of the setting, or of a part of its value: ``log.retention[1].pattern``; None if it is the file
+            as a whole.
         text: for the operator.
         others: paths of the settings that contradict it.
     """
@@ -42,6 +43,11 @@ class SettingProblem:
     path: str | None
     text: str
     others: tuple[str, ...] = ()
+
+    @property
+    def settings(self) -> Iterable[str | None]:
+        """The paths of all settings concerned."""
+        return (self.path and self.path.partition("[")[0], *self.others)
 
 
 class SettingsError(ConfigError):
@@ -99,9 +105,9 @@ def load(
     gathered.add_environment(environ)
     gathered.add_flags(overrides or {})
     settings = with_values(root(), gathered.values)
-    wrong = {problem.path for problem in gathered.problems}
+    wrong = {path for problem in gathered.problems for path in problem.settings}
     problems = gathered.problems + _contradictions(settings, gathered.origins, leave_out=wrong)
-    wrong |= {path for problem in problems for path in (problem.path, *problem.others)}
+    wrong |= {path for problem in problems for path in problem.settings}
     problems += _further(find_mistakes(settings), leave_out=wrong)
     if problems:
         raise SettingsError(problems)
@@ -187,17 +193,13 @@ class _Gathered:
     def _accept(self, setting: Setting, given: Any, origin: str, convert: Callable[[Any, Any], Any]) -> None:
         """Take a value, or note why not; a later source replaces an earlier one."""
         try:
-            value = convert(given, setting.type)
-        except WrongTypeError:
-            fits = False
+            self.values[setting.attribute] = read_value(setting, given, convert)
+        except InvalidValueError as error:
+            for mistake in error.mistakes:
+                shown = MASK if setting.secret else _shown(mistake.value)
+                self._wrong(setting.path + mistake.part, shown, origin, mistake.right)
         else:
-            fits = all(check.holds(value) for check in setting.checks)
-        if fits:
-            self.values[setting.attribute] = value
             self.origins[setting.path] = origin
-        else:
-            shown = MASK if setting.secret else _shown(given)
-            self._wrong(setting.path, shown, origin, f"must be {expected(setting)}")
 
     def _unknown(self, path: str, value: object, origin: str, named: Callable[[Setting], str]) -> None:
         """Note a path that is no setting, with the setting it may stand for, as ``named`` in its source."""

@@ -10,10 +10,11 @@ from typing import Any, Final
 import attrs
 
 from .convert import to_toml
-from .fields import MASK, TUNING, Setting, settings_of, value_at
+from .fields import MASK, TUNING, Setting, settings_of, table_settings, table_values, value_at
 from .load import Loaded
 
 _WIDTH: Final = 100  # of comment lines (characters)
+_EXAMPLE: Final = "#     "  # before each line of an example
 
 _HEAD: Final = """\
 # streamd: every setting, with its unit and its default.
@@ -24,7 +25,8 @@ _HEAD: Final = """\
 #
 # An environment variable STREAMD_SECTION__NAME overrides the file: STREAMD_SERVER__BIND sets
 # server.bind, STREAMD_RESEARCH__STREAM__HEARTBEAT_SECONDS sets research.stream.heartbeat_seconds.
-# A list may be written there with commas. Command line flags override both.
+# A list may be written there with commas, a list of tables as [{NAME = VALUE, ...}, ...]. Command
+# line flags override both.
 # An unknown setting, a wrong type or an impossible combination stops the start. SIGHUP reads the file
 # again: settings that say so take effect at once, the log names the others that have changed.
 """
@@ -67,19 +69,39 @@ def _titles(root: type) -> dict[str, str]:
 
 def _entry(setting: Setting) -> str:
     """Format a setting's help, and the setting itself behind a ``#`` without a space."""
+    return (
+        f"\n{_commented(_help(setting))}\n{_example(setting)}#{setting.name} = {to_toml(setting.default)}\n"
+    )
+
+
+def _help(setting: Setting) -> str:
     bounds = "; ".join(check.says for check in setting.checks)
     text = f"{setting.help} Must be {bounds}." if bounds else setting.help
+    if setting.default is attrs.NOTHING:
+        text += " Required."
     if setting.reload:
         text += " SIGHUP reloads it."
-    return f"\n{_commented(text)}\n#{setting.name} = {to_toml(setting.default)}\n"
+    return text + " Example:" if setting.example else text
 
 
-def _commented(text: str) -> str:
+def _example(setting: Setting) -> str:
+    """Format the example of a list of tables, with the help of each setting in them."""
+    lines = []
+    for table in setting.example or ():
+        cls: type = type(table)
+        lines.append(f"{_EXAMPLE}[[{setting.path}]]\n")
+        for name, value in table_values(table).items():
+            lines.append(f"{_commented(_help(table_settings(cls)[name]), f'{_EXAMPLE}# ')}\n")
+            lines.append(f"{_EXAMPLE}{name} = {to_toml(value)}\n")
+    return "".join(lines)
+
+
+def _commented(text: str, indent: str = "# ") -> str:
     return textwrap.fill(
         text,
         _WIDTH,
-        initial_indent="# ",
-        subsequent_indent="# ",
+        initial_indent=indent,
+        subsequent_indent=indent,
         break_long_words=False,
         break_on_hyphens=False,
     )
@@ -122,9 +144,11 @@ def _hidden(value: object) -> object:
 
 
 def _without_password(value: Any) -> Any:
-    """Mask the password of every URL, also in settings that are not declared secret."""
+    """Mask the password of every URL, also in settings that are not declared secret; tables become dicts."""
     if isinstance(value, list):
         return [_without_password(item) for item in value]
+    if attrs.has(type(value)):
+        return {name: _without_password(item) for name, item in table_values(value).items()}
     if isinstance(value, str):
         return re.sub(r"(?<=://)([^/@:]*):[^/@]*@", rf"\1:{MASK}@", value)
     return value

@@ -5,9 +5,43 @@ from typing import ClassVar, Final
 
 import attrs
 
-from ..config import Clash, check_order, one_of, positive, setting
+from ..characters import check_text
+from ..config import Check, Clash, check_order, one_of, positive, required, setting, to_toml
+from ..errors import InvalidField
+from ..events import Pattern
 
 KNOWN_LOG_URLS: Final = ("memory:",)
+
+
+def _is_pattern(text: str) -> bool:
+    try:
+        Pattern(check_text(text, "pattern"))
+    except InvalidField:
+        return False
+    return True
+
+
+@attrs.frozen(kw_only=True)
+class RetentionRule:
+    """Bounds of each topic that matches a pattern; None: as for all topics.
+
+    Raises:
+        ValueError: a value is invalid, or the rule has no bound.
+    """
+
+    pattern: str = required(
+        "Topics to which the rule applies: * matches one segment, a last segment ** the rest.",
+        Check("a pattern: not empty, without bidi overrides, ** only as its last segment", _is_pattern),
+    )
+    max_age_seconds: float | None = setting(None, "Maximum age of an event (s).", positive)
+    max_events: int | None = setting(None, "Maximum number of events under one topic (count).", positive)
+    max_bytes: int | None = setting(None, "Maximum size of all events under one topic (bytes).", positive)
+
+    def __attrs_post_init__(self) -> None:
+        if self.max_age_seconds is None and self.max_events is None and self.max_bytes is None:
+            raise ValueError(
+                f"the rule for {to_toml(self.pattern)} must have max_age_seconds, max_events or max_bytes"
+            )
 
 
 @attrs.frozen(kw_only=True)
@@ -42,6 +76,19 @@ class LogSettings:
         "Maximum age of an event under a topic (s). The shorter of this and max_age_seconds applies.",
         positive,
         reload=True,
+    )
+    retention: list[RetentionRule] = setting(
+        [],
+        "Bounds of topics that match a pattern, instead of topic_max_age_seconds, topic_max_events and "
+        "topic_max_bytes; the first rule that matches a topic applies. max_events and max_bytes of the whole "
+        "log apply as well; max_age_seconds does not to a rule that has its own. A rule needs one bound or "
+        "more; those that it lacks are as for all topics.",
+        reload=True,
+        example=[
+            RetentionRule(
+                pattern="streams/**", max_age_seconds=2_592_000.0, max_events=50_000, max_bytes=67_108_864
+            )
+        ],
     )
 
     def clashes(self) -> Iterator[Clash]:

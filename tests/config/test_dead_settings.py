@@ -14,6 +14,7 @@ from streamd.services import SERVICES
 from streamd.settings import Settings
 
 PACKAGE: Final = Path(streamd.__file__).parent
+NOT_YET_READ: Final = ("log.retention",)  # declared first; the logs read it next
 
 
 @cache
@@ -51,7 +52,7 @@ def is_read(setting: Setting) -> bool:
 
 @pytest.mark.parametrize("setting", settings_of(Settings).values(), ids=lambda each: each.path)
 def test_every_setting_is_read(setting: Setting) -> None:
-    assert is_read(setting)
+    assert is_read(setting) is (setting.path not in NOT_YET_READ)
 
 
 def test_a_setting_that_no_code_reads_is_found() -> None:

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamd.config import RetrySettings, SettingsError, load, positive, setting, tuning
+from streamd.config.convert import to_toml
 from streamd.config.fields import Setting, settings_of, value_at
+from streamd.log.settings import RetentionRule
 from streamd.settings import Settings, load_settings
 from tests.support.loading import EVERY_SETTING, SETTINGS
 
@@ -32,6 +34,10 @@ def another_value(setting: Setting) -> Any:
         "tuning.connections.unhealthy_seconds": 15.0,
         "tuning.hub.ring_events": 8192,
         "log.max_events": 200_000,
+        "log.retention": [
+            RetentionRule(pattern="a, b/**", max_events=5),
+            RetentionRule(pattern="*", max_bytes=1),
+        ],
         "store.url": "sqlite:other.db",
         "purchase_orders.merchant_currencies": ["a=EUR", "b=USD"],
         "store.synchronous": "full",
@@ -55,13 +61,9 @@ def another_value(setting: Setting) -> Any:
 
 
 def as_variable(value: Any) -> str:
-    return (
-        ",".join(value)
-        if isinstance(value, list)
-        else str(value).lower()
-        if value in (True, False)
-        else str(value)
-    )
+    if isinstance(value, list):
+        return ",".join(value) if isinstance(value[0], str) else to_toml(value)
+    return str(value).lower() if value in (True, False) else str(value)
 
 
 # --- precedence -----------------------------------------------------------------------------

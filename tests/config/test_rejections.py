@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from streamd.config.fields import Setting, value_at
+from streamd.log.settings import RetentionRule
 from streamd.settings import Settings, load_settings
 from tests.support.loading import EVERY_SETTING, SETTINGS, problems
 
@@ -16,6 +17,7 @@ WRONG: dict[Any, list[str]] = {
     bool: ['"true"', "1", "0", "[true]"],
     str: ["8", "true", '["a"]', "{}"],
     list[str]: ['"a:1"', "8", "[8]", '["a:1", 8]', '[["a:1"]]', "{}"],
+    list[RetentionRule]: ['"a"', "8", "true", '{pattern = "a", max_events = 1}'],
 }
 
 

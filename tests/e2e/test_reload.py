@@ -83,6 +83,17 @@ async def test_limits_are_reloaded_and_streams_go_on(store: str, tmp_path: Path)
         assert await server.process.exit_status(20) == 0
 
 
+async def test_tables_of_a_list_are_reloaded(tmp_path: Path) -> None:
+    rule = '[[log.retention]]\npattern = "a/**"\nmax_events = '
+    async with reloading_server(tmp_path) as server:
+        assert (await server.reload(f"{rule}5\n"))["changed"] == ["log.retention"]
+        refused = await server.reload(f"{rule}5\n{rule}0\n", "reload_refused")
+        [problem] = refused["problems"]
+        assert problem.startswith("log.retention[1].max_events = 0 ")
+        assert (await server.reload(f"{rule}5\n"))["changed"] == []
+        assert (await server.reload(""))["changed"] == ["log.retention"]
+
+
 async def test_log_levels_are_reloaded(tmp_path: Path) -> None:
     async with (
         reloading_server(tmp_path, 'level = "info"\n') as server,
