@@ -9,6 +9,7 @@ from typing import Any
 
 import attrs
 import trio
+from quart.json.provider import DefaultJSONProvider
 from quart_schema import QuartSchema
 from quart_trio import QuartTrio
 
@@ -70,8 +71,8 @@ def build_app(
         conversion_preference="msgspec",
         openapi_provider_class=Document,
     )
-    # Fields come in the order they are documented in. QuartSchema has just replaced this provider.
-    app.json.sort_keys = False  # type: ignore[attr-defined]
+    assert isinstance(app.json, DefaultJSONProvider)  # QuartSchema has just put its own there
+    app.json.sort_keys = False  # fields come in the order they are documented in
     streamd = Streamd(app, settings=settings, log=log, clock=clock)
     use_problems(app)
     observe_requests(app, streamd.metrics)

@@ -8,7 +8,7 @@ from quart.wrappers import Response, Websocket
 
 from ..errors import Forbidden
 from ..idempotency import IDEMPOTENCY_KEY
-from .requests import LAST_EVENT_ID, RESUME_SECRET
+from .requests import LAST_EVENT_ID, RESUME_HEADER
 
 EXPOSED_HEADERS: Final = "Retry-After, ETag, Location, Task-Status, Task-Progress"
 """Headers that pages of other origins may read, in addition to the safelisted ones (WHATWG Fetch)."""
@@ -49,7 +49,7 @@ def allow_origins(app: Quart, origins: Sequence[str]) -> None:
         if request.method == "OPTIONS" and origin is not None and _is_allowed(origins, origin):
             response.headers["Access-Control-Allow-Methods"] = "GET, HEAD, POST, PATCH, OPTIONS"
             response.headers["Access-Control-Allow-Headers"] = (
-                f"Content-Type, {LAST_EVENT_ID}, {RESUME_SECRET}, {IDEMPOTENCY_KEY}"
+                f"Content-Type, {LAST_EVENT_ID}, {RESUME_HEADER}, {IDEMPOTENCY_KEY}"
             )
             response.headers["Access-Control-Max-Age"] = "600"
         return response

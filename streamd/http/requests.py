@@ -20,7 +20,7 @@ from .json import JSON
 from .schema import CancelSchema
 
 LAST_EVENT_ID: Final = "Last-Event-ID"
-RESUME_SECRET: Final = "Resume-Secret"  # noqa: S105 - the name of the header
+RESUME_HEADER: Final = "Resume-Secret"
 _TOPICS: Final = "topics"
 _DEFAULT_LIMIT: Final = 100  # entries of a list without ``limit``: a page that people can read
 
@@ -87,7 +87,7 @@ def parse_cursor(request: RequestLike, parameter: str) -> EventId | None:
 
 def parse_resume_secret(request: RequestLike) -> str | None:
     """Return the resume secret: the header, else the query parameter, for browsers; None without either."""
-    secret: str | None = request.headers.get(RESUME_SECRET.lower()) or request.args.get("resume_secret")
+    secret: str | None = request.headers.get(RESUME_HEADER.lower()) or request.args.get("resume_secret")
     return secret
 
 

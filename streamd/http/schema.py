@@ -166,7 +166,7 @@ class PublishSchema(Struct, forbid_unknown_fields=True):
 
     @classmethod
     def __media_types__(cls) -> MediaTypes:
-        return {JSON: (cls, list[cls]), NDJSON: (cls,)}  # type: ignore[valid-type]
+        return {JSON: (cls, list[PublishSchema]), NDJSON: (cls,)}
 
 
 class NewStep(Struct, forbid_unknown_fields=True):
@@ -400,19 +400,19 @@ class TaskOfServiceSchema(Struct, kw_only=True):
     version: int
     has_result: bool
     cancelled: Annotated[bool, Meta(description="Tells a worker to stop.")]
-    statusUrl: str | UnsetType = UNSET  # noqa: N815 - the spelling of the services' answers
-    eventsUrl: str | UnsetType = UNSET  # noqa: N815
-    resultUrl: str | UnsetType = UNSET  # noqa: N815
-    cancelUrl: str | UnsetType = UNSET  # noqa: N815
+    status_url: str | UnsetType = field(default=UNSET, name="statusUrl")
+    events_url: str | UnsetType = field(default=UNSET, name="eventsUrl")
+    result_url: str | UnsetType = field(default=UNSET, name="resultUrl")
+    cancel_url: str | UnsetType = field(default=UNSET, name="cancelUrl")
 
 
 class TaskSchema(TaskOfServiceSchema, kw_only=True):
     """A task in its current state."""
 
-    statusUrl: str  # noqa: N815
-    eventsUrl: str  # noqa: N815
-    resultUrl: str  # noqa: N815
-    cancelUrl: str  # noqa: N815
+    status_url: str = field(name="statusUrl")
+    events_url: str = field(name="eventsUrl")
+    result_url: str = field(name="resultUrl")
+    cancel_url: str = field(name="cancelUrl")
     lease: Lease | UnsetType = UNSET
     lease_until: str | UnsetType = UNSET
 
@@ -428,7 +428,7 @@ class ClaimedSchema(TaskSchema, kw_only=True):
 class SnapshotSchema(Struct, kw_only=True):
     """The first message of a task's stream: its current state."""
 
-    taskId: str  # noqa: N815 - the spelling of the messages
+    task_id: str = field(name="taskId")
     version: int
     status: Status
     step: StepNumber

@@ -34,7 +34,7 @@ class _Config(Config):
 
 
 def make_config(settings: ServerSettings, max_message_bytes: int) -> Config:
-    """Build Hypercorn's configuration from the settings.
+    """Build Hypercorn's configuration from the settings. TLS is not in it, see :mod:`.tls`.
 
     Args:
         settings: of the server.
@@ -52,9 +52,6 @@ def make_config(settings: ServerSettings, max_message_bytes: int) -> Config:
     config.include_server_header = False
     config.accesslog = None
     config.errorlog = "-"
-    if settings.certfile:
-        config.certfile = settings.certfile
-        config.keyfile = settings.keyfile
     return config
 
 
