@@ -7,7 +7,7 @@ import attrs
 import trio
 
 from ..events import EventId
-from ..events.control import ControlName
+from ..events.control import ControlName, MessageName
 from .endpoint import ServerEndpoint, Timeouts
 from .errors import RequestFailed
 from .items import ClosingNotice, Connected, CursorMoved, Gap, Item, ReceivedEvent
@@ -100,7 +100,7 @@ class Link:
                 reason = _text(frame.fields, "reason") or "closed"
                 self.replaced = reason == "replaced"
                 return ClosingNotice(reason)
-            case ControlFrame(name="error"):
+            case ControlFrame(name=MessageName.ERROR):
                 # The client sends nothing on an open stream, so the error is about the subscription.
                 raise RequestFailed(problem_from_fields(frame.fields, status=400))
             case _:

@@ -33,7 +33,7 @@ async def follow_poll(request: Request, link: Link) -> None:
             if wait == 0.0:
                 # With events in the answer, `next` is behind them and not the head at the start.
                 head = {} if answer.events else {"head": answer.next}
-                await link.take(ControlFrame("connected", head))
+                await link.take(ControlFrame(ControlName.CONNECTED, head))
             before = link.cursor
             if await _take(answer, link):
                 return
@@ -66,7 +66,7 @@ async def _take(answer: PollAnswer, link: Link) -> bool:
     """Take the frames of an answer; return True if the server has closed the connection by ``closing``."""
     link.resume_secret = answer.resume_secret or link.resume_secret
     if answer.gap is not None:
-        await link.take(ControlFrame("gap", answer.gap))
+        await link.take(ControlFrame(ControlName.GAP, answer.gap))
     for message in answer.events:
         link.take_retry(message.retry)
         await link.take(message.frame())

@@ -1,23 +1,21 @@
-"""The JSON of WebSocket frames and poll answers, with JSON data left as text.
+"""The JSON of WebSocket frames and poll answers, see :mod:`streamd.events.messages`.
 
-:func:`streamd.events.messages.decode_server_message` converts JSON to Python values. Here it stays text, so
-that numbers keep their digits and an event looks the same over every transport. Base64 is decoded.
+JSON data is left as text, so that numbers keep their digits and an event looks the same over every transport.
+Base64 is decoded.
 """
 
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from ..errors import InvalidBody, InvalidField
+from ..events.control import MessageName
 from ..events.data import BASE64, decode_base64, read_data
 from ..events.event import DEFAULT_TYPE
 from ..json import decode_message
 from .errors import ProtocolError
 from .items import CursorMoved, ReceivedEvent
 from .link import ControlFrame, Frame
-
-MESSAGE: Final = "message"
-"""The control message that is a message to this client alone: like an event, but without an id."""
 
 
 class EventMessage(msgspec.Struct, frozen=True):
@@ -63,9 +61,9 @@ def read_frame(text: str | bytes) -> tuple[Frame, int | None]:
     """
     try:
         head: EventMessage = decode_message(text, EventMessage)
-        if head.control in (None, MESSAGE):
+        if head.control in (None, MessageName.MESSAGE):
             return head.frame(), head.retry
-        if head.control == "cursor":
+        if head.control == MessageName.CURSOR:
             return CursorMoved(head.id or ""), head.retry
         return ControlFrame(head.control, decode_message(text, dict[str, Any])), head.retry
     except InvalidBody as error:

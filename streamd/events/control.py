@@ -28,6 +28,16 @@ class ControlName(StrEnum):
     CLOSING = "closing"  # last on a stream that the server ends
 
 
+class MessageName(StrEnum):
+    """Further names of ``control`` in JSON, which no event stream has: events may have them as types."""
+
+    CURSOR = "cursor"  # a cursor move
+    MESSAGE = "message"  # an event without an id, for this client alone
+    PONG = "pong"  # the answers on a WebSocket
+    SUBSCRIBED = "subscribed"
+    ERROR = "error"
+
+
 RESERVED_TYPES: Final = frozenset(ControlName)
 """Types that events must not have, so that no publisher can forge a control frame."""
 
@@ -37,8 +47,7 @@ class Control:
     """One control frame; the same object can be sent to any number of clients.
 
     Args:
-        name: a :class:`ControlName`, or the name of an answer that exists on a WebSocket only (``pong``,
-            ``subscribed``, ``error``).
+        name: a :class:`ControlName`, or the :class:`MessageName` of an answer on a WebSocket.
         data: JSON fields.
         retry_ms: reconnection time for the client (ms).
     """
@@ -83,7 +92,7 @@ class CursorMove:
     @cached_property
     def json(self) -> bytes:
         """One JSON object with ``control`` and ``id``."""
-        return msgspec.json.encode({"control": "cursor", "id": self.id})
+        return msgspec.json.encode({"control": MessageName.CURSOR, "id": self.id})
 
     @cached_property
     def text(self) -> str:

@@ -6,13 +6,11 @@ the message. A client on a WebSocket sends ``ping``, ``pong``,
 ``subscribe`` and ``unsubscribe``, each an object with ``control``.
 """
 
-from typing import Any
-
 import msgspec
 
-from ..errors import InvalidBody, StreamdError
-from ..json import decode_json, decode_message
-from .control import Control
+from ..errors import StreamdError
+from ..json import decode_json
+from .control import Control, MessageName
 from .ids import EventId
 from .topics import Selectors
 
@@ -61,13 +59,13 @@ def decode_client_message(text: str | bytes) -> ClientMessage:
 
 def pong(ping: Ping) -> Control:
     """Build the answer to a ping."""
-    return Control("pong", {"nonce": ping.nonce})
+    return Control(MessageName.PONG, {"nonce": ping.nonce})
 
 
 def subscribed(selectors: Selectors, cursor: EventId) -> Control:
     """Build the answer with the socket's present selectors, and the cursor after which they hold."""
     return Control(
-        "subscribed",
+        MessageName.SUBSCRIBED,
         {
             "topics": sorted(selectors.topics),
             "patterns": sorted(pattern.text for pattern in selectors.patterns),
@@ -79,33 +77,4 @@ def subscribed(selectors: Selectors, cursor: EventId) -> Control:
 def error(problem: StreamdError) -> Control:
     """Build the answer to a client's message that was rejected; the socket stays open."""
     field = {} if problem.field is None else {"field": problem.field}
-    return Control("error", {"code": problem.code, "detail": problem.detail, **field})
-
-
-class ServerMessage(msgspec.Struct, frozen=True):
-    """A message of the server, read by a client: an event (``control`` is empty) or a control message."""
-
-    id: str = ""
-    type: str = ""
-    topics: tuple[str, ...] = ()
-    data: Any = None
-    encoding: str = ""  # ``base64`` if `data` is the base64 of bytes
-    retry: int | None = None
-    control: str = ""
-    fields: dict[str, Any] = {}  # of a control message
-
-
-def decode_server_message(text: str | bytes) -> ServerMessage:
-    """Decode a message of the server.
-
-    Raises:
-        InvalidBody: not a JSON object with ``id`` or ``control``; the error names the wrong field.
-    """
-    message: ServerMessage = decode_message(text, ServerMessage)
-    if message.control:
-        fields: dict[str, Any] = decode_message(text, dict[str, Any])
-        del fields["control"]
-        return ServerMessage(id=message.id, control=message.control, fields=fields)
-    if not message.id:
-        raise InvalidBody("a message needs 'id' or 'control'", field="id")
-    return message
+    return Control(MessageName.ERROR, {"code": problem.code, "detail": problem.detail, **field})

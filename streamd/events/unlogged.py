@@ -7,6 +7,7 @@ import attrs
 import msgspec
 
 from ..errors import TooLarge
+from .control import MessageName
 from .data import BASE64, JSON, DataEncoding, encode_data
 from .event import DEFAULT_TYPE, EventLimits, validate_type
 from .sse import encode_block
@@ -75,7 +76,7 @@ class UnloggedEvent:
     def json(self) -> bytes:
         """One JSON object: an event, or without an id the control message ``message``."""
         text, encoding = self._encoded
-        head = {"id": self.id, "topics": []} if self.id else {"control": "message"}
+        head = {"id": self.id, "topics": []} if self.id else {"control": MessageName.MESSAGE}
         fields = head | {"type": self.type, "data": msgspec.Raw(text.encode()) if encoding is JSON else text}
         if encoding is BASE64:
             fields["encoding"] = BASE64

@@ -14,15 +14,14 @@ from streamd.events.messages import (
     ClientMessage,
     Ping,
     Pong,
-    ServerMessage,
     Subscribe,
     Unsubscribe,
     decode_client_message,
-    decode_server_message,
     error,
     pong,
     subscribed,
 )
+from tests.support.server_messages import ServerMessage, decode_server_message
 from tests.support.strategies import events, ids, json_values, retries, texts
 
 ID = EventId("1700000000000-000001")
