@@ -28,6 +28,7 @@ TEXT: Final = DataEncoding.TEXT
 JSON: Final = DataEncoding.JSON
 BASE64: Final = DataEncoding.BASE64
 
+_BUFFERS: Final = (bytes, bytearray, memoryview)
 _NOT_BASE64: Final = (
     "data must be base64 with padding, without white space, in canonical form (RFC 4648 sections 3.5 and 4)"
 )
@@ -47,7 +48,7 @@ def encode_data(data: Any, *, envelope: int = 0) -> tuple[str, DataEncoding]:
     if isinstance(data, str):
         encode_text(data, "data")
         return data, TEXT
-    if isinstance(data, bytes | bytearray | memoryview):
+    if isinstance(data, _BUFFERS):
         return encode_base64(bytes(data)), BASE64
     if not isinstance(data, msgspec.Raw):
         return read_data(encode_json(data, "data", envelope=envelope), is_compact=True)

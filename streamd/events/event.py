@@ -195,20 +195,16 @@ class Event:
 
         Bytes are base64, marked by ``"encoding":"base64"``. :func:`~.stored.decode_event` is the inverse.
         """
-        fields = [
-            b'{"id":"%b","type":%b,"topics":%b,"data":%b'
-            % (
-                self.id.encode(),
-                msgspec.json.encode(self.type),
-                msgspec.json.encode(self.topics),
-                self.data.encode() if self.encoding is JSON else msgspec.json.encode(self.data),
-            )
-        ]
+        end = b"}" if self.retry_ms is None else b',"retry":%d}' % self.retry_ms
         if self.encoding is BASE64:
-            fields.append(b',"encoding":"base64"')
-        if self.retry_ms is not None:
-            fields.append(b',"retry":%d' % self.retry_ms)
-        return b"".join((*fields, b"}"))
+            end = b',"encoding":"base64"' + end
+        return b'{"id":"%b","type":%b,"topics":%b,"data":%b%b' % (
+            self.id.encode(),
+            msgspec.json.encode(self.type),
+            msgspec.json.encode(self.topics),
+            self.data.encode() if self.encoding is JSON else msgspec.json.encode(self.data),
+            end,
+        )
 
     @cached_property
     def text(self) -> str:
