@@ -1,5 +1,6 @@
 """The list of events on the page at /, its stream by fetch, and its layout, in Chromium."""
 
+from base64 import b64encode
 from collections.abc import Iterator
 from typing import Any
 
@@ -72,6 +73,24 @@ def test_bytes_are_shown_as_base64_with_a_mark(page: Page, quiet_server: PageSer
         assert answer.status_code == 201
     texts = page.get_by_test_id("log-row").locator(".text")
     expect(texts).to_have_text(["(base64) AAEC", "AAEC"], timeout=TIMEOUT_MS)
+
+
+RECEIVE_BYTES = """
+() => new Promise((resolve) => {
+  const source = new EventSource("/events?topic=native&last_event_id=earliest");
+  source.addEventListener("message", ({ data }) => {
+    source.close();
+    resolve(Array.from(atob(data), (char) => char.charCodeAt(0)));
+  });
+})
+"""
+
+
+def test_a_native_eventsource_receives_the_base64_of_bytes(page: Page, quiet_server: PageServer) -> None:
+    event = {"topic": "native", "data": b64encode(bytes(range(256))).decode(), "encoding": "base64"}
+    assert httpx.post(f"{quiet_server.url}/events", json=event).status_code == 201
+    page.goto(f"{quiet_server.url}/health/live")
+    assert bytes(page.evaluate(RECEIVE_BYTES)) == bytes(range(256))
 
 
 def test_topics_types_and_data_are_shown_as_text(page: Page, quiet_server: PageServer) -> None:
