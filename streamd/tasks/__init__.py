@@ -2,30 +2,31 @@
 
 Imports the hub and the layers below it, but no transport and no web framework.
 
-===============  ==============================================================================
-``states``       the states of tasks and steps: diagrams, tables, coupling rules
-``model``        :class:`Task`, :class:`Step`, :class:`Message`, :class:`Publication`, ``Operation``
-``operations``   pure functions from a task to its next version and the message of the change
-``steps``        those that change a step
-``versions``     the next version of a task: its number, its time and its estimated end
-``sentences``    the texts of a task: checked, or made valid
-``messages``     the standard message, the snapshot, and a task as JSON
-``reports``      the reports of workers elsewhere, as changes of their tasks
-``checks``       limits and syntax of a task's values
-``kinds``        :class:`Kind`: the properties that all tasks of one kind share
-``engine``       :class:`.engine.TaskEngine`: validates, stores, counts and publishes every change
-``tasks``        :class:`Tasks`: the engine with everything that programs use
-``progress``     :class:`Progress` and :func:`step`: the handles of work in this process
-``text_stream``  :class:`TextStream`: text that arrives in pieces, in few events
-``slices``       :class:`Slices`: computing on many items in worker threads
-``runner``       :class:`Runner`: runs work in this process, and looks after leases and deadlines
-``publisher``    publishes the rows of the outbox, in order and once each
-``positions``    the positions of published versions in the log
-``endings``      the calls of :attr:`Kind.ended`
-``stream``       the stream of one task: snapshot, changes, end
-``metrics``      counters
-``store/``       the port of the task store, and its implementations
-===============  ==============================================================================
+================  ======================================================================================
+``states``        the states of tasks and steps: diagrams, tables, coupling rules
+``model``         :class:`Task`, :class:`Step`, :class:`Message`, :class:`Publication`, ``Operation``
+``operations``    pure functions from a task to its next version and the message of the change
+``steps``         those that change a step
+``versions``      the next version of a task: its number, its time and its estimated end
+``sentences``     the texts of a task: checked, or made valid
+``messages``      the standard message, the snapshot, and a task as JSON
+``reports``       the reports of workers elsewhere, as changes of their tasks
+``checks``        limits and syntax of a task's values
+``kinds``         :class:`Kind`: the properties that all tasks of one kind share
+``presentation``  the events by which a kind publishes a message
+``engine``        :class:`.engine.TaskEngine`: validates, stores, counts and publishes every change
+``tasks``         :class:`Tasks`: the engine with everything that programs use
+``progress``      :class:`Progress` and :func:`step`: the handles of work in this process
+``text_stream``   :class:`TextStream`: text that arrives in pieces, in few events
+``slices``        :class:`Slices`: computing on many items in worker threads
+``runner``        :class:`Runner`: runs work in this process, and looks after leases and deadlines
+``publisher``     publishes the rows of the outbox, in order and once each
+``positions``     the positions of published versions in the log
+``endings``       the calls of :attr:`Kind.ended`
+``stream``        the stream of one task: snapshot, changes, end
+``metrics``       counters
+``store/``        the port of the task store, and its implementations
+================  ======================================================================================
 
 The way of a change: an operation builds the task's next version and its message. The kind presents the
 message as one event or several. The store keeps the version and the events in one transaction. The publisher

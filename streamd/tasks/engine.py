@@ -8,7 +8,6 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
-import attrs
 import msgspec
 import structlog
 import trio
@@ -18,14 +17,13 @@ from ..errors import InvalidField, LeaseLost, ShuttingDown
 from ..events import EventSettings
 from ..hub import Hub
 from ..idempotency import IdempotencyKey
-from ..json import MESSAGE_ENVELOPE, encode_json
 from ..unreadable import DAMAGE
 from . import operations
 from .checks import check_event_types, check_kind, check_lease_seconds, check_size, encode_value
 from .kinds import Kind
-from .messages import standard
 from .metrics import TaskMetrics
-from .model import LOCAL, Cause, Change, Message, Operation, Publication, Task
+from .model import LOCAL, Change, Operation, Task
+from .presentation import Presenter
 from .publisher import OutboxPublisher
 from .reports import Completion
 from .settings import TaskSettings
@@ -50,6 +48,7 @@ class TaskEngine:
     Attributes:
         now: returns steady time; any thread may call it.
         kinds: the registered kinds, by name.
+        presenter: builds the events of changes and snapshots, as the kinds present them.
         outbox: the publisher of the store's outbox.
         on_end: called with the id of each task that ends; set by the runner.
     """
@@ -69,6 +68,7 @@ class TaskEngine:
         self.clock: Final = clock or SteadyClock()
         self.now: Final = self.clock.now
         self.kinds: Final[dict[str, Kind]] = {}
+        self.presenter: Final = Presenter(self.kinds)
         self.outbox: Final = OutboxPublisher(store, hub, limits, metrics, self.kinds)
         self.on_end: Callable[[str], None] = lambda _: None
         self.log = hub.log
@@ -142,7 +142,8 @@ class TaskEngine:
 
         def start(task: Task) -> Sequence[Change]:
             lease = self.new_lease(worker, lease_seconds)
-            made[:] = [self._present(operations.start(task.with_offset(offset), self.now(), **lease))]
+            started = operations.start(task.with_offset(offset), self.now(), **lease)
+            made[:] = [self.presenter.present_change(started)]
             return made
 
         with trio.move_on_after(wait_seconds):
@@ -216,7 +217,7 @@ class TaskEngine:
                 raise LeaseLost("this lease does not hold the task, or not any more", field="lease")
             before[:] = [task.status]
             task = task.with_offset(offset)
-            made[:] = [self._present(change) for change in operation(task)]
+            made[:] = [self.presenter.present_change(change) for change in operation(task)]
             if made:
                 check_size(task, made[-1].task, self.settings)
             return made
@@ -242,7 +243,7 @@ class TaskEngine:
             TaskExists: the id is taken.
             Unavailable: the kind has the maximum number of unfinished tasks.
         """
-        changes = [self._present(change) for change in changes]
+        changes = [self.presenter.present_change(change) for change in changes]
         task = changes[-1].task
         known = self.kinds.get(task.kind)
         began = time.perf_counter()
@@ -305,36 +306,6 @@ class TaskEngine:
 
         return cancel
 
-    def present(self, task: Task, message: Message) -> tuple[Publication, ...]:
-        """Build the events that publish a message, as the task's kind presents it.
-
-        If the kind fails, or its events cannot be published, the standard message is published under the
-        kind's event types; one that has its own types is then left without the snapshot of an ended task.
-        """
-        known = self.kinds.get(task.kind)
-        if known is None or known.present is standard:
-            return standard(task, message)
-        try:
-            publications = tuple(known.present(task, message))
-            if publications or not _is_last_snapshot(task, message):
-                _check_publications(task, publications)
-        except Exception:  # noqa: BLE001 - a failure to present must not stop the work
-            _log.exception("task_message_not_presented", task=task.id, kind=task.kind, type=message.type)
-            if known.event_types and _is_last_snapshot(task, message):
-                return ()  # under a type of the kind's it might be taken for the last message
-            return standard(task, known.rename(message))
-        return publications
-
-    def present_snapshot(self, task: Task, message: Message) -> Message | None:
-        """Build the snapshot of a task as its kind presents it; None if the kind leaves it out."""
-        own = [row.message for row in self.present(task, message) if row.topics[0] == task.topic]
-        return own[0] if own else None
-
-    def present_end(self, task: Task, message: Message | None) -> Message | None:
-        """Return a stored last message under its kind's event types; an older streamd may have stored it."""
-        known = self.kinds.get(task.kind)
-        return message if known is None or message is None else known.rename(message)
-
     def bounds(self) -> tuple[Mapping[str, Bounds], Bounds]:
         """Return the limits for tasks that are kept: those by kind, and those of all other kinds."""
         settings = self.settings
@@ -353,12 +324,6 @@ class TaskEngine:
             "lease_seconds": check_lease_seconds(lease_seconds, self.settings),
         }
 
-    def _present(self, change: Change) -> Change:
-        known = self.kinds.get(change.task.kind)
-        if known is None or known.present is standard or change.message is None:
-            return change  # it has the standard publication
-        return attrs.evolve(change, publications=self.present(change.task, change.message))
-
     def _note(self, before: Status | None, changes: Sequence[Change]) -> None:
         """Count stored changes, and wake the publisher."""
         rows = sum(len(change.publications) for change in changes)
@@ -376,11 +341,6 @@ class TaskEngine:
             self.on_end(task.id)
 
 
-def _is_last_snapshot(task: Task, message: Message) -> bool:
-    """Return True for the snapshot of an ended task, after which its last message follows."""
-    return message.cause is Cause.SNAPSHOT and task.status.ended
-
-
 def _log_failure(task: Task) -> None:
     """Log a task that has failed: ``task_stalled`` if its worker was lost, else ``task_failed``."""
     assert task.error is not None
@@ -394,25 +354,3 @@ def _log_failure(task: Task) -> None:
         code=task.error.code,
         detail=task.error.detail,
     )
-
-
-def _check_publications(task: Task, publications: Sequence[Publication]) -> None:
-    """Check that exactly one publication is the task's own, and that all of them can be stored.
-
-    Raises:
-        ValueError: the task's own topic is missing, repeated, or not the first of its publication.
-        TypeError: a topic or type is no text, or a message is no JSON object.
-        InvalidField: a message is no JSON, or not within the profile of :mod:`streamd.json`.
-    """
-    firsts = [publication.topics[0] for publication in publications]
-    topics = [topic for publication in publications for topic in publication.topics]
-    if firsts.count(task.topic) != 1 or topics.count(task.topic) != 1:
-        raise ValueError(
-            f"exactly one publication must have {task.topic!r} as its first topic; the topics are {topics}"
-        )
-    for publication in publications:
-        message = publication.message
-        texts = [*publication.topics, message.type]
-        if not all(isinstance(text, str) for text in texts) or not isinstance(message.data, dict):
-            raise TypeError("topics and types must be text, and data a JSON object")
-        encode_json(message.data, "data", envelope=MESSAGE_ENVELOPE)

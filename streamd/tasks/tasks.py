@@ -304,9 +304,9 @@ class Tasks(TaskEngine):
                     # An earlier log may have given out the position, also one whose clock was ahead.
                     return TaskView(
                         task=task,
-                        message=self.present_snapshot(task, message),
+                        message=self.presenter.present_snapshot(task, message),
                         position=position if log.epoch <= position <= log.head else log.epoch,
-                        end=self.present_end(task, snapshot.end),
+                        end=self.presenter.present_end(task, snapshot.end),
                         published_id=position,
                     )
         raise Unavailable("the task's events are not published yet", retry_after_seconds=1)
