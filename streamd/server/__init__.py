@@ -13,7 +13,7 @@ socket write is bounded in time, and every connection can be ended at once, in a
 ``http1``                HTTP/1.1: reading ahead while a request is being answered
 ``http2``                HTTP/2: the transport and the wire of one stream
 ``stream_buffer``        HTTP/2: back-pressure of one stream
-``hypercorn_internals``  the only module that touches Hypercorn's private parts
+``hypercorn_internals``  the only package that touches Hypercorn's private parts
 ``task_group``           a connection's trio tasks, and the messages of one request
 ``context``              the parts that all connections of a server share
 ``loop_passes``          a limit on connection setups and teardowns per event-loop pass
