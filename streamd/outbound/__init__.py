@@ -4,6 +4,7 @@ Imports httpx, trio and :mod:`streamd.errors`; knows nothing else of streamd.
 
 ===============  =====================================================================
 ``fetch``        :func:`fetch` and :func:`fetch_stream`: one request, retried
+``client``       :func:`open_client`: the client of such requests, and its trusted authorities
 ``retry``        :class:`RetryPolicy` and :class:`RetryLoop`: the bounds and the loop
 ``backoff``      :class:`Backoff` and :func:`read_retry_after`: the wait between attempts
 ``response``     :func:`open_response`: one response, read in pieces
@@ -13,7 +14,7 @@ Imports httpx, trio and :mod:`streamd.errors`; knows nothing else of streamd.
 ``urls``         checks of configured URLs and keys
 ===============  =====================================================================
 
-A request is sent by a client that the caller owns::
+A request is sent by a client that the caller owns, such as one of :func:`open_client`::
 
     async def read(response: StreamedResponse) -> bytes:
         if response.status >= 500:
@@ -25,6 +26,7 @@ A request is sent by a client that the caller owns::
 
 from .backoff import MAX_RETRY_AFTER_SECONDS, Backoff, read_retry_after
 from .body import with_body
+from .client import open_client, system_trust
 from .failures import (
     AttemptFailed,
     ConnectionFailed,
@@ -62,7 +64,9 @@ __all__ = [
     "has_password",
     "is_http_url",
     "is_token",
+    "open_client",
     "open_response",
     "read_retry_after",
+    "system_trust",
     "with_body",
 ]

@@ -1,6 +1,5 @@
 """Generate text with an OpenAI-compatible API, streamed over HTTP."""
 
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import PurePath
@@ -22,6 +21,8 @@ from ..outbound import (
     RetryPolicy,
     StreamedResponse,
     fetch_stream,
+    open_client,
+    system_trust,
     with_body,
 )
 from .completion import BROKE_OFF, BrokenCompletion, Completion
@@ -52,8 +53,7 @@ class OpenAIGenerator:
         self._settings = settings
         base = httpx.URL(settings.url)
         self._url = base.copy_with(path=base.path.rstrip("/") + "/chat/completions")
-        # Loading the certificates takes longer than most requests.
-        self._ssl_context = ssl.create_default_context() if base.scheme == "https" else None
+        system_trust()  # not with the first request
         backoff = Backoff(
             initial_seconds=settings.retry.backoff_seconds,
             max_seconds=settings.retry.max_wait_seconds,
@@ -64,7 +64,7 @@ class OpenAIGenerator:
     async def generate(self, prompt: Prompt) -> AsyncIterator[AsyncIterator[str]]:
         text = _TextStream(self._settings, prompt.purpose)
         async with (
-            httpx.AsyncClient(verify=self._ssl_context or False, timeout=None) as client,  # noqa: S113
+            open_client() as client,
             AsyncExitStack() as stack,
         ):
             opening = fetch_stream(

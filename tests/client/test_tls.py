@@ -16,6 +16,7 @@ from hypercorn.config import Config
 from hypercorn.trio import serve
 
 from streamd.client import Connected, Publisher, ReceivedEvent, Untrusted, subscribe
+from streamd.client.endpoint import ServerEndpoint
 from streamd.client.subscription import Transport
 from tests.support.certificates import write_authority, write_certificate
 
@@ -135,3 +136,11 @@ async def test_a_context_or_no_verification_may_be_given(certificate: str) -> No
             with trio.fail_after(30):
                 async with Publisher(url, verify=verify) as publisher:
                     assert await publisher.publish("t") == "HTTP/1.1"
+
+
+def test_the_trusted_authorities_are_those_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    endpoint = ServerEndpoint.create("https://127.0.0.1")
+    assert endpoint.ssl_context is not None
+    assert endpoint.ssl_context.get_ca_certs() == ssl.create_default_context().get_ca_certs()

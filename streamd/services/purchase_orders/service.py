@@ -1,17 +1,16 @@
 """Assembly of the purchase orders service: store, HTTP clients, task kind and routes."""
 
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final
 
-import httpx
 import trio
 from quart.blueprints import BlueprintSetupState
 
 from ... import Service, Streamd
 from ...connections import Group
+from ...outbound import open_client, system_trust
 from ...tasks import Kind
 from ...text import make_generator
 from . import enrich, parsing
@@ -38,21 +37,20 @@ def make(streamd: Streamd, settings: PurchaseOrderSettings) -> Service:
     """
     store = OrderStore(streamd.database, max_orders=settings.max_orders)
     events = MerchantEvents(streamd.publish)
-    tls = ssl.create_default_context()
+    system_trust()  # not with the first order
 
     # No timeouts here: the shop's retry policy and the image timeout bound whole requests. Each order has
     # clients of its own, which its job closes: at a shutdown the service ends before the running jobs.
     @asynccontextmanager
     async def open_shop() -> AsyncIterator[Shop]:
-        async with httpx.AsyncClient(verify=tls, timeout=None) as http:  # noqa: S113
+        async with open_client() as http:
             yield Shop(http, settings)
 
     @asynccontextmanager
     async def open_images() -> AsyncIterator[ImageVerifier]:
         # No proxy, which would resolve host names again. No keep-alive: hosts share addresses, not
         # certificates.
-        limits = httpx.Limits(max_keepalive_connections=0)
-        async with httpx.AsyncClient(verify=tls, timeout=None, trust_env=False, limits=limits) as http:  # noqa: S113
+        async with open_client(keep_alive=False, trust_env=False) as http:
             yield ImageVerifier(http, settings)
 
     tools = OrderTools(

@@ -1,13 +1,11 @@
 """Datasets behind HTTP endpoints: one GET, retried if a retry can help."""
 
-import ssl
 from collections.abc import Mapping
-from functools import cache, partial
+from functools import partial
 from http.client import responses
 from typing import Any, Final
 
 import attrs
-import httpx
 import trio
 
 from ...errors import StreamdError
@@ -23,6 +21,7 @@ from ...outbound import (
     RetryPolicy,
     StreamedResponse,
     fetch,
+    open_client,
 )
 from .files import select
 from .query import ResearchQuery
@@ -74,7 +73,7 @@ class HttpSource:
         # A compressed answer would turn the limit on its size into one on something else.
         headers = {"Accept": "application/json", "Accept-Encoding": "identity", **self.headers}
         backoff = Backoff(initial_seconds=self.retry_seconds, max_seconds=self.max_wait_seconds)
-        async with httpx.AsyncClient(verify=_tls(), timeout=None) as client:  # noqa: S113 - fetch has one
+        async with open_client() as client:
             try:
                 return await fetch(
                     client,
@@ -137,8 +136,3 @@ class HttpSource:
                 return "cut its answer off"
             case _:
                 return "cannot be reached"
-
-
-@cache
-def _tls() -> ssl.SSLContext:
-    return httpx.create_ssl_context()  # takes tens of milliseconds, and is the same for all
