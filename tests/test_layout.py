@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parents[1]
-FOLDERS_WITHOUT_PACKAGE: Final = {"support", "contracts", "e2e", "bench"}
-"""Helpers, suites for the implementations of a port, stories over the whole server, the benchmark."""
+FOLDERS_WITHOUT_PACKAGE: Final = {"support", "contracts", "e2e", "bench", "chaos"}
+"""Helpers, suites for the implementations of a port, stories over the whole server, two programs."""
+
+FOLDERS_WITH_HELPERS: Final = {"support", "chaos"}
+"""Folders of modules that are no tests; the checker in ``chaos`` is a program by itself."""
 
 HEADLESS: Final = re.compile(r"(what|who|whose|whoever|how|whether|where|when|which)\b", re.IGNORECASE)
 
@@ -58,7 +61,7 @@ def test_helper_modules_live_in_support() -> None:
         for path in python_files("tests")
         if not is_test_module(path.stem)
         and path.name != "conftest.py"
-        and path.relative_to(ROOT / "tests").parts[0] != "support"
+        and path.relative_to(ROOT / "tests").parts[0] not in FOLDERS_WITH_HELPERS
     }
     assert elsewhere == set()
 

@@ -1,0 +1,193 @@
+"""An application with a log that breaks its promises, for tests of the checker.
+
+The environment variable ``CHAOS_FAULT`` names the fault, and ``CHAOS_RATE`` how often it occurs: once in
+so many times on average.
+"""
+
+import os
+import random
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NoReturn
+
+import attrs
+import trio
+from quart_trio import QuartTrio
+
+from streamd import create_app
+from streamd.events import Draft, Event, EventId, Selectors
+from streamd.events.ids import make_event_id, split_event_id
+from streamd.log.port import Log, Page, Receipt
+from streamd.log.settings import LogSettings
+from streamd.runtime import make_log
+from streamd.settings import Settings
+
+_EARLY_SECONDS: Final = 0.05
+_FAR_AHEAD: Final = 500_000  # sequence numbers: an id that no event of the log gets
+
+
+def make_app(settings: Settings) -> QuartTrio:
+    """Make streamd's application with the fault that the environment names."""
+    log = FAULTY[os.environ["CHAOS_FAULT"]](make_log(settings), int(os.environ.get("CHAOS_RATE", "20")))
+    return create_app(settings, log=log)
+
+
+class _Wrapper:
+    """A log that hands everything on to another one."""
+
+    def __init__(self, log: Log, rate: int) -> None:
+        self._log = log
+        self._rate = rate
+        self._random = random.Random(os.getpid())
+
+    def _strikes(self) -> bool:
+        return self._random.randrange(self._rate) == 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._log, name)
+
+    @property
+    def epoch(self) -> EventId:
+        return self._log.epoch
+
+    @property
+    def head(self) -> EventId:
+        return self._log.head
+
+    @property
+    def durability(self) -> str:
+        return self._log.durability
+
+    async def append(self, drafts: Sequence[Draft], *, publisher: str = "") -> list[Receipt]:
+        return await self._log.append(drafts, publisher=publisher)
+
+    async def read(self, selectors: Selectors, after: EventId, *, max_events: int, max_bytes: int) -> Page:
+        page = await self._log.read(selectors, after, max_events=max_events, max_bytes=max_bytes)
+        return self._change(page)
+
+    async def tail(self, after: EventId, *, max_events: int, max_bytes: int) -> Page:
+        return self._change(await self._log.tail(after, max_events=max_events, max_bytes=max_bytes))
+
+    def _change(self, page: Page) -> Page:
+        return page
+
+    def apply_settings(self, settings: LogSettings) -> None:
+        self._log.apply_settings(settings)
+
+    async def run(self) -> NoReturn:
+        await self._log.run()
+
+
+class EarlyAck(_Wrapper):
+    """Acknowledges events without a key before they are committed: a kill in between loses them."""
+
+    def __init__(self, log: Log, rate: int) -> None:
+        super().__init__(log, rate)
+        self._promised: list[Draft] = []
+
+    async def append(self, drafts: Sequence[Draft], *, publisher: str = "") -> list[Receipt]:
+        if publisher or not self._strikes() or any(draft.idempotency_key for draft in drafts):
+            return await super().append(drafts, publisher=publisher)
+        await trio.lowlevel.checkpoint()
+        self._promised += drafts
+        ms, sequence = split_event_id(self.head)
+        return [Receipt(make_event_id(ms, sequence + number)) for number in range(1, len(drafts) + 1)]
+
+    async def run(self) -> NoReturn:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._log.run)
+            while True:
+                await trio.sleep(_EARLY_SECONDS)
+                promised, self._promised = self._promised, []
+                if promised:
+                    await self._log.append(promised)
+        raise AssertionError("the log runs until it is cancelled")
+
+
+class DropOne(_Wrapper):
+    """Drops one event of several that are appended together."""
+
+    async def append(self, drafts: Sequence[Draft], *, publisher: str = "") -> list[Receipt]:
+        if publisher or len(drafts) < 2 or not self._strikes():
+            return await super().append(drafts, publisher=publisher)
+        receipts = await super().append(drafts[:-1], publisher=publisher)
+        ms, sequence = split_event_id(receipts[-1].id)
+        return [*receipts, Receipt(make_event_id(ms, sequence + _FAR_AHEAD))]
+
+
+class Twice(_Wrapper):
+    """Delivers an event twice."""
+
+    def _change(self, page: Page) -> Page:
+        if not page.events or not self._strikes():
+            return page
+        return attrs.evolve(page, events=[*page.events, page.events[-1]])
+
+
+class WrongOrder(_Wrapper):
+    """Delivers two events in the wrong order."""
+
+    def _change(self, page: Page) -> Page:
+        if len(page.events) < 2 or not self._strikes():
+            return page
+        events: list[Event] = list(page.events)
+        events[-2:] = events[:-3:-1]
+        return attrs.evolve(page, events=events)
+
+
+class SkipOnResume(_Wrapper):
+    """Leaves out an event when a client reads the log."""
+
+    async def read(self, selectors: Selectors, after: EventId, *, max_events: int, max_bytes: int) -> Page:
+        page = await super().read(selectors, after, max_events=max_events, max_bytes=max_bytes)
+        return attrs.evolve(page, events=page.events[1:]) if page.events and self._strikes() else page
+
+
+class HideGap(_Wrapper):
+    """Loses events without a gap."""
+
+    def _change(self, page: Page) -> Page:
+        return attrs.evolve(page, gap=None)
+
+
+class FalseGap(_Wrapper):
+    """Reports a gap where nothing was lost."""
+
+    async def read(self, selectors: Selectors, after: EventId, *, max_events: int, max_bytes: int) -> Page:
+        page = await super().read(selectors, after, max_events=max_events, max_bytes=max_bytes)
+        if page.gap is None and page.cursor > after and self._strikes():
+            return attrs.evolve(page, gap=page.cursor)
+        return page
+
+
+class ForgetKeys(_Wrapper):
+    """Forgets idempotency keys."""
+
+    async def append(self, drafts: Sequence[Draft], *, publisher: str = "") -> list[Receipt]:
+        if not publisher:
+            drafts = [attrs.evolve(draft, idempotency_key=None) for draft in drafts]
+        return await super().append(drafts, publisher=publisher)
+
+
+class OtherContent(_Wrapper):
+    """Changes the content of an event."""
+
+    def _change(self, page: Page) -> Page:
+        if not page.events or not self._strikes():
+            return page
+        last = page.events[-1]
+        data = last.data.replace("é", "e").replace('"padding":""', '"padding":"x"')
+        return attrs.evolve(page, events=[*page.events[:-1], attrs.evolve(last, data=data)])
+
+
+FAULTY: Final[dict[str, Callable[[Log, int], Log]]] = {
+    "early-ack": EarlyAck,
+    "drop": DropOne,
+    "twice": Twice,
+    "order": WrongOrder,
+    "skip": SkipOnResume,
+    "hide-gap": HideGap,
+    "false-gap": FalseGap,
+    "forget-keys": ForgetKeys,
+    "content": OtherContent,
+}
+"""The faults by name."""

@@ -1,0 +1,50 @@
+"""The checker on real servers: it finds each fault that is put into the log, and finds nothing without."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.plan import Plan, Report
+from tests.chaos.run import Run
+
+ROUNDS = 40  # at most; a violation ends the run with its part
+PART_ROUNDS = 4
+KILLS = 8
+
+# httpx leaves the generator of a request's body unfinished when the connection is cut under it.
+pytestmark = pytest.mark.filterwarnings("ignore:Async generator 'httpx:ResourceWarning")
+
+
+async def run(folder: Path, **options: object) -> Report:
+    plan = Plan(folder=folder, rounds=ROUNDS, part_rounds=PART_ROUNDS, seed=1, **options)  # type: ignore[arg-type]
+    return await Run(plan).run()
+
+
+@pytest.mark.parametrize(
+    ("fault", "kinds"),
+    [
+        ("early-ack", {"two-events", "two-contents", "loss"}),
+        ("drop", {"loss"}),
+        ("twice", {"repeat"}),
+        ("order", {"order"}),
+        ("content", {"invented"}),
+        ("forget-keys", {"two-events"}),
+        ("hide-gap", {"loss"}),
+    ],
+)
+async def test_fault_in_the_log_is_found(tmp_path: Path, fault: str, kinds: set[str]) -> None:
+    report = await run(tmp_path, fault=fault, rate=4, only=("kill", "cut"))
+    assert report.kinds & kinds, report
+
+
+@pytest.mark.parametrize(("fault", "kind"), [("skip", "loss"), ("false-gap", "needless-gap")])
+async def test_fault_in_reading_the_log_is_found(tmp_path: Path, fault: str, kind: str) -> None:
+    report = await run(tmp_path, fault=fault, rate=1, only=("cut",))
+    assert kind in report.kinds, report
+
+
+async def test_log_without_a_fault_passes(tmp_path: Path) -> None:
+    report = await run(tmp_path, kills=KILLS)
+    assert [story for _, story in report.violations] == []
+    assert report.kills >= KILLS
+    assert report.gaps, "the memory log loses events with its process"
