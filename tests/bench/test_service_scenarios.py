@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 ROOT = Path(__file__).parent.parent.parent
 
 
@@ -36,6 +38,7 @@ def only_run(scenario: dict[str, Any], peer: str) -> dict[str, float]:
     return figures
 
 
+@pytest.mark.soak
 def test_each_service_delivers_each_event_with_sqlite(tmp_path: Path) -> None:
     scenarios = ["tasks", "tasks-many", "orders", "sentiment"]
     report = run_quick(tmp_path, scenarios, ["streamd sqlite"])

@@ -146,7 +146,10 @@ async def test_a_restart_and_its_gap_are_reported(server: FakeStreamd) -> None:
         assert await program.line() == "new"
 
 
-@pytest.mark.parametrize("transport", ["sse", "websocket", "poll"])
+@pytest.mark.parametrize(
+    "transport",
+    ["sse", pytest.param("websocket", marks=pytest.mark.soak), pytest.param("poll", marks=pytest.mark.soak)],
+)
 async def test_a_cursor_file_survives_kill_9(server: FakeStreamd, tmp_path: Path, transport: str) -> None:
     place = tmp_path / "place"
     arguments = ("subscribe", "--url", server.url, "-t", "t", "--cursor-file", str(place))

@@ -19,7 +19,10 @@ async def address(server: Program) -> str:
     return line.removeprefix(ADDRESS).split()[0]
 
 
-@pytest.mark.parametrize("transport", ["sse", "websocket", "poll"])
+@pytest.mark.parametrize(
+    "transport",
+    ["sse", pytest.param("websocket", marks=pytest.mark.soak), pytest.param("poll", marks=pytest.mark.soak)],
+)
 async def test_lines_reach_two_subscribers_and_a_restart_is_a_gap(transport: str) -> None:
     options = ("--topic", "logs", "--transport", transport, "--after", "earliest")
     quickly = {"STREAMD_SERVER__DRAIN_SECONDS": "0.5"}

@@ -17,7 +17,7 @@ def browser() -> Iterator[Browser]:
         yield browser
 
 
-@pytest.fixture(params=["http/1.1", "h2"])
+@pytest.fixture(params=[pytest.param("http/1.1", marks=pytest.mark.soak), "h2"])
 def protocol(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

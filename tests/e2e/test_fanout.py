@@ -1,6 +1,7 @@
 """Fan-out to many clients, some of which connect and leave meanwhile."""
 
 import httpx
+import pytest
 import trio
 
 from streamd.testing import open_stream
@@ -12,6 +13,7 @@ EVENTS = 200
 PUBLISHERS = 8  # concurrent, each in its own order
 
 
+@pytest.mark.soak
 async def test_each_client_receives_each_event_once_and_in_order() -> None:
     published: dict[str, str] = {}  # data by id
     seen: list[list[tuple[str, str]]] = []

@@ -94,7 +94,7 @@ async def check_ended(server: ServerProcess, followers: list[SocketFollower]) ->
         assert follower.replica.taken > 1
 
 
-@pytest.mark.parametrize("ahead", [0, 30])
+@pytest.mark.parametrize("ahead", [0, pytest.param(30, marks=pytest.mark.soak)])
 async def test_a_task_of_a_killed_process_fails_and_its_followers_miss_nothing(
     tmp_path: Path, ahead: int
 ) -> None:
@@ -132,6 +132,7 @@ class Worker:
                 return
 
 
+@pytest.mark.soak
 async def test_a_task_of_a_remote_worker_goes_on(tmp_path: Path) -> None:
     await kill_under_a_worker(tmp_path / "tasks.db", [10, 30, 50])
 

@@ -239,7 +239,7 @@ new PerformanceObserver((list) => list.getEntries().forEach((entry) => { window.
 """
 
 
-@pytest.mark.parametrize("scroll", [0, 900])
+@pytest.mark.parametrize("scroll", [pytest.param(0, marks=pytest.mark.soak), 900])
 def test_nothing_moves_on_a_narrow_screen(page: Page, quiet_server: PageServer, scroll: int) -> None:
     page.set_viewport_size({"width": 390, "height": 800})
     page.add_init_script(NOTE_SHIFTS)

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import attrs
 import httpx
 import psutil
+import pytest
 import trio
 from prometheus_client.parser import text_string_to_metric_families
 from trio_websocket import wrap_client_stream
@@ -136,6 +137,7 @@ async def test_streams_go_on_and_new_clients_wait_until_others_leave() -> None:
             nursery.cancel_scope.cancel()
 
 
+@pytest.mark.soak
 async def test_a_pause_takes_little_cpu_time() -> None:
     async with starting() as server:
         await server.exhaust_files()
