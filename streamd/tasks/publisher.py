@@ -170,22 +170,29 @@ class OutboxPublisher:
         """Build the event of a row.
 
         A message on the task's own topic that cannot be an event is reduced, because the stream needs every
-        version. On another topic it is dropped, because subscribers there expect its own shape.
+        version. On another topic it is dropped, because subscribers there expect its own shape; so is a row
+        whose task has a damaged name, which is no topic.
         """
         try:
             if row.is_damaged:
                 raise InvalidField("the stored message cannot be decoded", field="message")
             return self._make_draft(row, row.topics, row.message)
         except RequestError as error:
-            self._metrics.refused_messages.inc()
-            event = "task_message_reduced" if row.is_own else "task_message_dropped"
-            _log.error(event, task=row.task_id, version=row.version, part=row.part, detail=error.detail)
-            if not row.is_own:
-                return None
-            data = reduce_data(row.message.data)
-            reduced = Message(_plain_type(row), data)
-            known = self._kinds.get(row.kind)
-            return self._make_draft(row, row.topics[:1], known.rename(reduced) if known else reduced)
+            detail = error.detail
+        self._metrics.refused_messages.inc()
+        reduced = self._reduce(row) if row.is_own else None
+        event = "task_message_dropped" if reduced is None else "task_message_reduced"
+        _log.error(event, task=row.task_id, version=row.version, part=row.part, detail=detail)
+        return reduced
+
+    def _reduce(self, row: Outgoing) -> Draft | None:
+        """Build the reduced event of a row; None if not even that can be an event."""
+        message = Message(_plain_type(row), reduce_data(row.message.data))
+        known = self._kinds.get(row.kind)
+        try:
+            return self._make_draft(row, row.topics[:1], known.rename(message) if known else message)
+        except RequestError:
+            return None
 
     def _make_draft(self, row: Outgoing, topics: Sequence[str], message: Message) -> Draft:
         key = f"{row.task_id}:{row.version}"

@@ -260,9 +260,10 @@ async def test_events_of_a_damaged_task_are_published(path: str) -> None:
     assert published["tasks/bad"] == published["copy:bad"] == published["tasks/good"] == ALL
 
 
-async def test_an_event_whose_task_is_no_text_is_dropped(path: str) -> None:
+@pytest.mark.parametrize("name", [b"\xff", b"a\nb", b"a\0b", b"x" * 5000, b""])
+async def test_an_event_whose_task_is_no_id_is_dropped(path: str, name: bytes) -> None:
     published = await published_after(
-        path, ("UPDATE task_outbox SET task = CAST(x'ff' AS TEXT) WHERE task = 'bad' AND version = 2",)
+        path, ("UPDATE task_outbox SET task = CAST(? AS TEXT) WHERE task = 'bad' AND version = 2", name)
     )
     assert published["tasks/good"] == ALL
     assert published["tasks/bad"] == [ALL[0], ALL[2]]
