@@ -180,13 +180,13 @@ class _TextStream:
         """Log the failure of the last attempt, and raise it as :class:`.port.GenerationFailed`."""
         match failure:
             case BeginFailed():
-                self._fail(failure.detail, failure.log_detail)
+                self._fail(failure.detail, _log_detail(failure))
             case DeadlinePassed():
                 self._fail(self._too_late(), "no text in time")
             case ResponseTimeout():
                 self._fail(self._silent())
             case _:
-                self._fail("the text service could not be reached", repr(failure.__cause__))
+                self._fail("the text service could not be reached", _log_detail(failure))
 
     async def log_retry(self, notice: RetryNotice) -> None:
         """Log a failed attempt that will be retried."""
@@ -194,6 +194,7 @@ class _TextStream:
         self._log.warning(
             "text_generation_retried",
             reason=notice.failure.detail,
+            detail=self._mask(_log_detail(notice.failure)),
             attempts=notice.attempts,
             wait_seconds=round(notice.wait_seconds, 3),
         )
@@ -226,8 +227,16 @@ class _TextStream:
 
         The error keeps no cause: a cause may quote the request, and the request has the key.
         """
-        key = self._settings.api_key
-        self._log.warning(
-            "text_generation_failed", reason=sentence, detail=detail.replace(key, "***") if key else detail
-        )
+        self._log.warning("text_generation_failed", reason=sentence, detail=self._mask(detail))
         raise GenerationFailed(sentence) from None
+
+    def _mask(self, detail: str) -> str:
+        key = self._settings.api_key
+        return detail.replace(key, "***") if key else detail
+
+
+def _log_detail(failure: StreamdError) -> str:
+    """Return the detail of a failed attempt, for the log alone."""
+    if isinstance(failure, BeginFailed):
+        return failure.log_detail
+    return "" if failure.__cause__ is None else repr(failure.__cause__)

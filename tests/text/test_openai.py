@@ -201,9 +201,12 @@ async def test_an_absent_server_is_a_failure() -> None:
     assert (await fails(text_settings(server))).detail == "the text service could not be reached"
 
 
-async def test_a_connection_lost_before_the_head_is_retried() -> None:
+async def test_a_connection_lost_before_the_head_is_retried(logged: list[Any]) -> None:
     async with fake_server(hang_up, complete("Hello")) as server:
         assert await generate_text(make(text_settings(server)), PROMPT) == "Hello"
+    [entry] = logged
+    assert (entry["event"], entry["attempts"]) == ("text_generation_retried", 1)
+    assert "RemoteProtocolError" in entry["detail"]
 
 
 async def test_a_connection_lost_before_any_text_is_retried() -> None:

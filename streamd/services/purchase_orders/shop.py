@@ -11,9 +11,10 @@ from typing import Any, Final
 
 import attrs
 import httpx
+import structlog
 
 from ...characters import find_invalid
-from ...errors import InvalidBody, StreamdError
+from ...errors import InvalidBody, StreamdError, root_cause
 from ...json import check_json
 from ...outbound import (
     AttemptFailed,
@@ -37,6 +38,9 @@ _JITTER: Final = (
     0.2  # share of a wait that is random, so that orders that failed together do not retry together
 )
 _MAX_ID_CHARS: Final = 200
+
+
+_log = structlog.get_logger(__name__)
 
 
 class SyncFailed(StreamdError):
@@ -102,7 +106,7 @@ class Shop:
 
         Args:
             payload: JSON.
-            key: the idempotency key; the same for every attempt, also after a restart.
+            key: the order's id and idempotency key; the same for every attempt, also after a restart.
             announce: called before each wait.
 
         Raises:
@@ -113,6 +117,15 @@ class Shop:
         settings = self.settings
 
         async def on_retry(notice: RetryNotice) -> None:
+            cause = root_cause(notice.failure)  # not for clients: it may name the shop's host
+            _log.warning(
+                "shop_sync_retried",
+                order=key,
+                reason=notice.failure.detail,
+                cause=None if cause is notice.failure else repr(cause),
+                attempts=notice.attempts,
+                wait_seconds=round(notice.wait_seconds, 3),
+            )
             await announce(
                 f"Attempt {notice.attempts} of {settings.retry.attempts} failed: {notice.failure.detail}; "
                 f"retrying in {notice.wait_seconds:.3g} s"

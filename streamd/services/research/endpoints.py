@@ -6,9 +6,10 @@ from http.client import responses
 from typing import Any, Final
 
 import attrs
+import structlog
 import trio
 
-from ...errors import StreamdError
+from ...errors import StreamdError, root_cause
 from ...outbound import (
     AttemptFailed,
     Backoff,
@@ -34,6 +35,8 @@ _REPORT_BYTES: Final = 65_536
 _REPORT_SECONDS: Final = 1.0
 _RETRIED_STATUSES: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 _UNKNOWN_STATUSES: Final = frozenset({204, 404, 410})
+
+_log = structlog.get_logger(__name__)
 
 
 @attrs.frozen
@@ -68,6 +71,16 @@ class HttpSource:
     async def _get(self, query: ResearchQuery, max_bytes: int, report: SourceReport) -> bytes:
         async def on_retry(notice: RetryNotice) -> None:
             sentence = self._describe(notice.failure)
+            cause = root_cause(notice.failure)
+            _log.warning(
+                "dataset_retried",
+                title=self.title,
+                origin=self.origin,
+                reason=sentence,
+                cause=None if cause is notice.failure else repr(cause),
+                attempts=notice.attempts,
+                wait_seconds=round(notice.wait_seconds, 3),
+            )
             await report(f"{self.label} {sentence}; trying again in {notice.wait_seconds:.1f} s")
 
         # A compressed answer would turn the limit on its size into one on something else.

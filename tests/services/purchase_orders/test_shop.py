@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 import httpx
 import pytest
+import structlog.testing
 import trio
 
 from streamd.config import RetrySettings
@@ -69,6 +70,19 @@ async def test_transient_failures_are_retried_with_the_same_key(passing: Answer)
     assert len(requests) == 3
     assert {request.headers["idempotency-key"] for request in requests} == {"po-1"}
     assert [why.partition(":")[0] for why in made[2]] == ["Attempt 1 of 4 failed", "Attempt 2 of 4 failed"]
+
+
+async def test_the_log_says_why_an_attempt_is_retried() -> None:
+    with structlog.testing.capture_logs() as logs:
+        async with shop(hang_up, respond(503), TAKEN) as made:
+            await send(made)
+    assert [(entry["event"], entry["order"], entry["attempts"]) for entry in logs] == [
+        ("shop_sync_retried", "po-1", 1),
+        ("shop_sync_retried", "po-1", 2),
+    ]
+    assert "RemoteProtocolError" in logs[0]["cause"]
+    assert (logs[1]["reason"], logs[1]["cause"]) == ("the shop answered 503", None)
+    assert "secret" not in str(logs)
 
 
 @pytest.mark.parametrize("status", [301, 400, 401, 404, 409, 422])

@@ -3,6 +3,7 @@
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import structlog.testing
 import trio
 
 from streamd.services.research.endpoints import HttpSource
@@ -76,13 +77,17 @@ async def test_temporary_failures_are_retried(status: int) -> None:
     async def report(message: str, progress: float | None = None) -> None:
         messages.append(message)
 
-    async with fake_server(respond(status, b"sorry"), OK) as server:
-        assert await fetch(source_of(server), report=report) == {"people": 3}
+    with structlog.testing.capture_logs() as logs:
+        async with fake_server(respond(status, b"sorry"), OK) as server:
+            assert await fetch(source_of(server), report=report) == {"people": 3}
     assert len(server.requests) == 2
     asking, retrying = messages
     assert asking == "requesting People"
     assert f"answered {status}" in retrying
     assert "trying again" in retrying
+    assert [(entry["event"], entry["title"], entry["cause"]) for entry in logs] == [
+        ("dataset_retried", "People", None)
+    ]
 
 
 async def test_number_of_attempts_is_limited() -> None:
