@@ -1,10 +1,11 @@
 """The contract of the log: one suite, run against each implementation."""
 
+import msgspec
 import pytest
 import trio
 
 from streamd.errors import IdempotencyConflict
-from streamd.events import EARLIEST, Draft, EventId, Pattern, Selectors
+from streamd.events import EARLIEST, DataEncoding, Draft, EventId, Pattern, Selectors
 from streamd.events.settings import EventSettings
 from streamd.events.topics import ALL
 from streamd.log.port import Log, Page
@@ -70,6 +71,33 @@ async def test_ids_only_grow_even_when_the_clock_is_set_back(log: Log, clock: Cl
     assert ids == sorted(set(ids))
     assert log.head == ids[-1]
     assert [event.id for event in (await read(log, ALL)).events] == ids[1:]
+
+
+@pytest.mark.parametrize(
+    ("published", "text", "encoding"),
+    [
+        ("AAEC", "AAEC", DataEncoding.TEXT),
+        ("two\r\nlines \0 \u00fc", "two\r\nlines \0 \u00fc", DataEncoding.TEXT),
+        (msgspec.Raw(b"[1.50, 1E+2]"), "[1.50,1E+2]", DataEncoding.JSON),
+        (b"\0\x01\x02", "AAEC", DataEncoding.BASE64),
+        (b"", "", DataEncoding.BASE64),
+    ],
+    ids=repr,
+)
+async def test_data_is_read_as_it_was_appended(
+    log: Log, published: object, text: str, encoding: DataEncoding
+) -> None:
+    await log.append([draft("a", published)])
+    [event] = (await read(log, topics("a"))).events
+    assert (event.data, event.encoding) == (text, encoding)
+
+
+async def test_one_key_has_one_encoding(log: Log) -> None:
+    [first] = await log.append([draft("a", b"\0\x01\x02", key="k")])
+    [again] = await log.append([draft("a", bytearray(b"\0\x01\x02"), key="k")])
+    assert (again.id, again.duplicate) == (first.id, True)
+    with pytest.raises(IdempotencyConflict):
+        await log.append([draft("a", "AAEC", key="k")])
 
 
 async def test_a_page_has_the_matching_events_and_the_last_id_considered(log: Log) -> None:
