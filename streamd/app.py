@@ -43,7 +43,8 @@ def create_app(
     """Build the streamd server as an ASGI application: the API, the services, the page, ``/openapi.json``.
 
     Raises:
-        SettingsError: settings or files of services cannot be used.
+        ConfigError: the settings name an unknown log or store.
+        SettingsError: settings or files of services cannot be used; it has all of these.
     """
     app, mistakes = build_app(settings or Settings(), log=log, clock=clock)
     if mistakes:

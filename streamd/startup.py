@@ -97,7 +97,8 @@ def prepare_reload(
         file, environ, overrides, target: as for :func:`prepare_start`.
 
     Raises:
-        SettingsError: names every mistake, as for another start.
+        SettingsError: names every mistake, as for another start; of a program's application only those that
+            show without importing it again.
     """
     if target is None:
         return prepare_start(file, environ, overrides).settings
