@@ -54,8 +54,9 @@ class Kind:
         completion_message: the last message of a completed task, unless its worker has one of its own.
         cancellation_message: the last message of a task that is cancelled without a reason.
         present: builds the events that publish a change.
-        event_types: the event types of the kind's streams, by the standard type that each replaces. Messages
-            that ``present`` did not build have them too, so that clients receive no other types.
+        event_types: the event types of the kind's streams, of at most 64 bytes, by the standard type that
+            each replaces. Messages that ``present`` did not build have them too, so that clients receive no
+            other types.
         ended: acts on the end of a task.
         private: only this process creates tasks of the kind and checks their input; ``POST /tasks`` rejects
             them.

@@ -33,7 +33,7 @@ class ReportedFailure(Struct, forbid_unknown_fields=True):
     """The reason for a failure."""
 
     detail: Annotated[str, Meta(description="A plain sentence, shown to the task's followers.")]
-    code: str = "failed"
+    code: Annotated[str, Meta(description="For programs: an identifier of 1 to 64 characters.")] = "failed"
 
 
 class Report(Struct, forbid_unknown_fields=True):
