@@ -26,3 +26,8 @@ def message(change: Change) -> Message:
     """Return the message of a change that has one."""
     assert change.message is not None
     return change.message
+
+
+def with_running_step() -> Task:
+    """Build a running task whose step ``a`` runs."""
+    return operations.start_step(running(StepPlan("a"), StepPlan("b")), NOON, "a").task
