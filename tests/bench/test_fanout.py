@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent.parent
 
 
+@pytest.mark.soak
 def test_a_small_run_loses_nothing_and_reports_every_figure(tmp_path: Path) -> None:
     options = [
         "--quick",
