@@ -88,7 +88,7 @@ def read_data(
 
 
 def check_marker(marker: str) -> None:
-    """Check the member ``encoding`` beside data.
+    """Check the member ``encoding`` of the object that has the data.
 
     Raises:
         InvalidField: it is not ``base64``.
