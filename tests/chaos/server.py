@@ -150,7 +150,8 @@ async def launched(
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
-            env=environment(**(preload.variables if preload is not None else {})),
+            # Without warnings as errors: as an operator runs it.
+            env=environment(PYTHONWARNINGS="", **(preload.variables if preload is not None else {})),
         )
     server = Server(Program(process), preload, arguments, variables)
     try:

@@ -107,6 +107,13 @@ def test_nothing_follows_the_end() -> None:
     assert "ends" in kinds(completed(*WHOLE, end(4)))
 
 
+def test_new_log_may_repeat_the_end_with_its_snapshot() -> None:
+    task = completed(*WHOLE, snapshot(3, status="completed"), end(3))
+    task.followers[0].messages[3].data["progress"] = 100
+    assert kinds(task, durable=False) == []
+    assert kinds(task) == ["ends"]
+
+
 def test_end_at_the_follower_is_that_of_the_task() -> None:
     assert kinds(completed(*WHOLE[:2], end(3, "failed"))) == ["ends"]
 
