@@ -96,7 +96,8 @@ def _check_follower(task: TaskHistory, follower: FollowerHistory, *, durable: bo
             snapshot = False
             text += data.get("text_delta", "")
         if not right:
-            yield _of(task, "versions", f"has version {data['version']} after {version} at {name}")
+            story = "".join(f"\n    {seen}" for seen in follower.messages[: number + 3])
+            yield _of(task, "versions", f"has version {data['version']} after {version} at {name}:{story}")
         if data["progress"] < progress:
             yield _of(task, "progress", f"fell from {progress} to {data['progress']} at {name}")
         after = [later.data["version"] for later in follower.messages[number + 1 :]]

@@ -127,11 +127,12 @@ class Proxy:
             while data := await relay.upstream.receive_some(_CHUNK_BYTES):
                 await self._flowing.wait()
                 if relay.bytes_left is not None:
+                    # Decided before the send: the nemesis may set another limit meanwhile.
+                    relay.is_cut = relay.bytes_left <= len(data)
                     data = data[: relay.bytes_left]
                     relay.bytes_left -= len(data)
                 await relay.client.send_all(data)
-                if relay.bytes_left == 0:
-                    relay.is_cut = True
+                if relay.is_cut:
                     break
         except trio.BrokenResourceError:
             pass

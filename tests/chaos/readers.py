@@ -9,6 +9,7 @@ import h11
 import httpx
 import msgspec
 import trio
+from wsproto.frame_protocol import ParseFailed
 
 from streamd.events.sse import ServerSentEvent
 from streamd.testing import StreamRefused, open_stream
@@ -183,8 +184,11 @@ class WebSocketReader(Reader):
         async with await trio.open_tcp_stream("127.0.0.1", self._world.proxy.port) as stream:
             client = _SocketClient(stream, self)
             await client.open(f"/events?{urlencode(self._query + after)}", 0)
-            while not client.ended and not client.at_eof:
-                await client.read()
+            try:
+                while not client.ended and not client.at_eof:
+                    await client.read()
+            except (AssertionError, ParseFailed, msgspec.DecodeError) as error:
+                self._world.notes.append(f"{self.history.name} received a wrong frame: {error!r}")
 
     def take_message(self, fields: dict[str, Any]) -> None:
         """Record one message, an event or a control frame."""

@@ -8,17 +8,17 @@ import os
 import random
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NoReturn
+from unittest.mock import patch
 
 import attrs
 import trio
 from quart_trio import QuartTrio
 
 from streamd import create_app
+from streamd.broker import Broker, BrokerSettings
 from streamd.events import Draft, Event, EventId, Selectors
 from streamd.events.ids import make_event_id, split_event_id
 from streamd.log.port import Log, Page, Receipt
-from streamd.log.settings import LogSettings
-from streamd.runtime import make_log
 from streamd.settings import Settings
 
 _EARLY_SECONDS: Final = 0.05
@@ -26,9 +26,15 @@ _FAR_AHEAD: Final = 500_000  # sequence numbers: an id that no event of the log 
 
 
 def make_app(settings: Settings) -> QuartTrio:
-    """Make streamd's application with the fault that the environment names."""
-    log = FAULTY[os.environ["CHAOS_FAULT"]](make_log(settings), int(os.environ.get("CHAOS_RATE", "20")))
-    return create_app(settings, log=log)
+    """Make streamd's application, whose log has the fault that the environment names."""
+    sabotage, rate = FAULTY[os.environ["CHAOS_FAULT"]], int(os.environ.get("CHAOS_RATE", "20"))
+    create = Broker.create
+
+    def create_sabotaged(settings: BrokerSettings, log: Log) -> Broker:
+        return create(settings, sabotage(log, rate))
+
+    with patch.object(Broker, "create", create_sabotaged):  # the log is built in between, whatever its kind
+        return create_app(settings)
 
 
 class _Wrapper:
@@ -45,20 +51,8 @@ class _Wrapper:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._log, name)
 
-    @property
-    def epoch(self) -> EventId:
-        return self._log.epoch
-
-    @property
-    def head(self) -> EventId:
-        return self._log.head
-
-    @property
-    def durability(self) -> str:
-        return self._log.durability
-
-    async def append(self, drafts: Sequence[Draft], *, publisher: str = "") -> list[Receipt]:
-        return await self._log.append(drafts, publisher=publisher)
+    async def append(self, drafts: Sequence[Draft], *more: Any, publisher: str = "") -> Any:
+        return await self._log.append(drafts, *more, publisher=publisher)
 
     async def read(self, selectors: Selectors, after: EventId, *, max_events: int, max_bytes: int) -> Page:
         page = await self._log.read(selectors, after, max_events=max_events, max_bytes=max_bytes)
@@ -69,9 +63,6 @@ class _Wrapper:
 
     def _change(self, page: Page) -> Page:
         return page
-
-    def apply_settings(self, settings: LogSettings) -> None:
-        self._log.apply_settings(settings)
 
     async def run(self) -> NoReturn:
         await self._log.run()
@@ -84,9 +75,9 @@ class EarlyAck(_Wrapper):
         super().__init__(log, rate)
         self._promised: list[Draft] = []
 
-    async def append(self, drafts: Sequence[Draft], *, publisher: str = "") -> list[Receipt]:
-        if publisher or not self._strikes() or any(draft.idempotency_key for draft in drafts):
-            return await super().append(drafts, publisher=publisher)
+    async def append(self, drafts: Sequence[Draft], *more: Any, publisher: str = "") -> Any:
+        if publisher or more or not self._strikes() or any(draft.idempotency_key for draft in drafts):
+            return await super().append(drafts, *more, publisher=publisher)
         await trio.lowlevel.checkpoint()
         self._promised += drafts
         ms, sequence = split_event_id(self.head)
@@ -106,9 +97,9 @@ class EarlyAck(_Wrapper):
 class DropOne(_Wrapper):
     """Drops one event of several that are appended together."""
 
-    async def append(self, drafts: Sequence[Draft], *, publisher: str = "") -> list[Receipt]:
-        if publisher or len(drafts) < 2 or not self._strikes():
-            return await super().append(drafts, publisher=publisher)
+    async def append(self, drafts: Sequence[Draft], *more: Any, publisher: str = "") -> Any:
+        if publisher or more or len(drafts) < 2 or not self._strikes():
+            return await super().append(drafts, *more, publisher=publisher)
         receipts = await super().append(drafts[:-1], publisher=publisher)
         ms, sequence = split_event_id(receipts[-1].id)
         return [*receipts, Receipt(make_event_id(ms, sequence + _FAR_AHEAD))]
@@ -162,10 +153,10 @@ class FalseGap(_Wrapper):
 class ForgetKeys(_Wrapper):
     """Forgets idempotency keys."""
 
-    async def append(self, drafts: Sequence[Draft], *, publisher: str = "") -> list[Receipt]:
+    async def append(self, drafts: Sequence[Draft], *more: Any, publisher: str = "") -> Any:
         if not publisher:
             drafts = [attrs.evolve(draft, idempotency_key=None) for draft in drafts]
-        return await super().append(drafts, publisher=publisher)
+        return await super().append(drafts, *more, publisher=publisher)
 
 
 class OtherContent(_Wrapper):
@@ -179,7 +170,7 @@ class OtherContent(_Wrapper):
         return attrs.evolve(page, events=[*page.events[:-1], attrs.evolve(last, data=data)])
 
 
-FAULTY: Final[dict[str, Callable[[Log, int], Log]]] = {
+FAULTY: Final[dict[str, Callable[[Log, int], Any]]] = {
     "early-ack": EarlyAck,
     "drop": DropOne,
     "twice": Twice,

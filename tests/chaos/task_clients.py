@@ -167,15 +167,21 @@ class Worker:
 async def follow(world: World, task_id: str, follower: FollowerHistory) -> None:
     """Follow a task to its end through any number of disconnections."""
     cursor: str | None = None
+    connection = 0
     while not follower.finished:
         await world.until_up()
+        connection += 1
         try:
             path = f"/tasks/{task_id}/events"
             async with open_stream(world.proxy.url, path=path, last_event_id=cursor) as reader:
                 while (block := await reader.next_block()) is not None:
                     cursor = reader.last_event_id or cursor
                     if isinstance(block, ServerSentEvent) and block.type not in _CONTROLS:
-                        follower.messages.append(TaskMessage(block.type, msgspec.json.decode(block.data)))
+                        data = msgspec.json.decode(block.data)
+                        message = TaskMessage(
+                            block.type, data, block.last_event_id, connection, world.number_of_round
+                        )
+                        follower.messages.append(message)
                     elif isinstance(block, ServerSentEvent) and block.type == "closing":
                         follower.finished = msgspec.json.decode(block.data)["reason"] == "ended"
         except CUT_OFF:

@@ -26,10 +26,23 @@ class EndAttempt:
 
 @attrs.frozen
 class TaskMessage:
-    """One message of a task's stream."""
+    """One message of a task's stream.
+
+    Args:
+        id: the client's last event id with it.
+        connection: number of the connection over which it came.
+        number_of_round: the round in which it came.
+    """
 
     type: str
     data: dict[str, Any]
+    id: str = ""
+    connection: int = 0
+    number_of_round: int = 0
+
+    def __str__(self) -> str:
+        version = f"version {self.data['version']}{' (snapshot)' if self.data.get('snapshot') else ''}"
+        return f"{self.type} {version} {self.id} (connection {self.connection}, round {self.number_of_round})"
 
 
 @attrs.define
