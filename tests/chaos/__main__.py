@@ -50,6 +50,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--log", default="memory:", help="memory: or sqlite:PATH, where {folder} is the run's own"
     )
+    parser.add_argument("--durable", action="store_true", help="the memory log must survive: it must fail")
     parser.add_argument("--part", type=int, default=25, help="rounds between two checks (default: 25)")
     parser.add_argument("--only", nargs="*", default=[], choices=[fault.name for fault in FAULTS])
     parser.add_argument("--fault", choices=FAULTY, help="sabotage the log, to check the checker")
@@ -77,6 +78,7 @@ def main() -> int:
             rounds=arguments.rounds,
             seed=arguments.seed,
             log=arguments.log,
+            durable=arguments.durable or None,
             kills=arguments.kills,
             part_rounds=arguments.part,
             fault=arguments.fault,

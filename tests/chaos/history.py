@@ -162,6 +162,7 @@ class History:
         durable: the log survives the end of a process.
         end_token: of the event that ends the part.
         sent: by token.
+        carried: tokens of the part before, of which no client knows whether they were published.
         readers: the histories of all readers.
         lives: the server processes so far, in their order.
     """
@@ -169,6 +170,7 @@ class History:
     durable: bool
     end_token: str
     sent: dict[str, Sent] = attrs.field(factory=dict)
+    carried: frozenset[str] = frozenset()
     readers: list[ReaderHistory] = attrs.field(factory=list)
     lives: list[Life] = attrs.field(factory=list)
 

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from typing import Final
 
 import httpx
+import trio
 
 from tests.chaos.check_tasks import check_tasks
-from tests.chaos.history import END_TOPIC, History, Sent, Violation
+from tests.chaos.history import END_TOPIC, History, ReaderHistory, Sent, Violation
 from tests.chaos.publishers import publish_end
-from tests.chaos.readers import Reader
+from tests.chaos.readers import Reader, SSEReader
 from tests.chaos.world import World
 
 _LISTED: Final = 1000  # tasks that the server lists at once, the newest first
@@ -21,7 +22,9 @@ def new_history(number: int, world: World | None = None, *, durable: bool) -> Hi
     history.sent[token] = Sent(token, (END_TOPIC,), "message", token, 0, keyed=True)
     if world is not None:
         history.lives = world.server.lives
-        history.sent |= _undecided(world.history)
+        undecided = _undecided(world.history)
+        history.sent |= undecided
+        history.carried = frozenset(undecided)
     return history
 
 
@@ -31,7 +34,7 @@ def _undecided(history: History) -> dict[str, Sent]:
     return {
         token: sent
         for token, sent in history.sent.items()
-        if sent.unknown and not sent.ids and token not in delivered
+        if sent.unknown and not sent.ids and token not in delivered and token not in history.carried
     }
 
 
@@ -46,6 +49,20 @@ async def come_to_rest(world: World, readers: Sequence[Reader]) -> None:
         await reader.until_end()
     followers = [follower for task in world.tasks for follower in task.followers]
     await world.until(lambda: all(follower.finished for follower in followers))
+
+
+async def replay(world: World, start: str) -> None:
+    """Read the whole part from the log once more, as a client that was not there; add its history.
+
+    An event that everybody received while it was published may be missing in the log.
+    """
+    history = ReaderHistory("replay", patterns=("chaos/**", "tasks/**"), start=start)
+    world.history.readers.append(history)
+    reader = SSEReader(world, history)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(reader.run)
+        await reader.until_end()
+        nursery.cancel_scope.cancel()
 
 
 async def look_at_tasks(world: World, watcher: Reader, known_ids: set[str]) -> list[Violation]:

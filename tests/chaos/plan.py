@@ -18,6 +18,7 @@ class Plan:
         rounds: maximum number of rounds.
         seed: of all random choices.
         log: of the server, ``memory:`` or ``sqlite:PATH``; ``{folder}`` in it is replaced.
+        durable: the log must survive its process; None for every log but the memory log.
         kills: end after so many kills; None for no such end.
         part_rounds: number of rounds between two checks.
         fault: of the sabotaged log, see :mod:`tests.chaos.sabotaged`.
@@ -30,12 +31,18 @@ class Plan:
     rounds: int
     seed: int
     log: str = "memory:"
+    durable: bool | None = None
     kills: int | None = None
     part_rounds: int = 25
     fault: str | None = None
     rate: int = 20
     only: Sequence[str] = ()
     say: Callable[[str], None] = lambda line: None
+
+    @property
+    def is_durable(self) -> bool:
+        """True if the log must survive its process."""
+        return self.log != "memory:" if self.durable is None else self.durable
 
 
 @attrs.define
@@ -68,8 +75,9 @@ class Report:
 
     def count(self, history: History, tasks: Sequence[TaskHistory]) -> None:
         """Count what happened in one part."""
-        self.events += len(history.sent)
-        self.maybe += sum(1 for sent in history.sent.values() if sent.unknown)
+        sent = [sent for token, sent in history.sent.items() if token not in history.carried]
+        self.events += len(sent)
+        self.maybe += sum(1 for item in sent if item.unknown)
         self.deliveries += sum(len(reader.deliveries) for reader in history.readers)
         self.gaps += sum(len(reader.gaps) for reader in history.readers)
         self.tasks += len(tasks)

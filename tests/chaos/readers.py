@@ -34,13 +34,13 @@ class Reader(ABC):
 
     Args:
         world: the run.
-        history: gets all that it receives; replaced by :meth:`begin_part`.
+        history: gets all that it receives; replaced by :meth:`begin_part`. Its start is the first cursor.
     """
 
     def __init__(self, world: World, history: ReaderHistory) -> None:
         self.history = history
         self._world = world
-        self._cursor: str | None = None
+        self._cursor: str | None = history.start
         self._ended = trio.Event()
 
     async def run(self) -> NoReturn:

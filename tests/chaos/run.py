@@ -10,7 +10,7 @@ import trio
 from tests.chaos.check_events import check_events
 from tests.chaos.faults import FAULTS, Fault
 from tests.chaos.history import END_TOPIC, ReaderHistory, Violation
-from tests.chaos.parts import come_to_rest, look_at_tasks, new_history
+from tests.chaos.parts import come_to_rest, look_at_tasks, new_history, replay
 from tests.chaos.plan import Plan, Report
 from tests.chaos.preload import preloading
 from tests.chaos.proxy import Proxy
@@ -85,7 +85,7 @@ class Run:
             async with launched(plan.folder, preload, command, _SETTINGS, self._variables()) as server:
                 await server.start()
                 proxy = Proxy(lambda: server.port)
-                history = new_history(self._part, durable=log != "memory:")
+                history = new_history(self._part, durable=plan.is_durable)
                 history.lives = server.lives
                 world = World(plan.seed, server, proxy, history)
                 async with trio.open_nursery() as nursery:
@@ -176,6 +176,7 @@ class Run:
         """Let the clients finish, check what they saw, and begin the next part."""
         with trio.move_on_after(ROUND_SECONDS) as scope:
             await come_to_rest(world, self._readers)
+            await replay(world, min(str(reader.history.start) for reader in self._readers))
         if scope.cancelled_caught:
             self._plan.say(f"the part did not come to its end within {ROUND_SECONDS} s")
         for violation in await look_at_tasks(world, self._readers[-1], self._task_ids):

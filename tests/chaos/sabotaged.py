@@ -133,6 +133,24 @@ class SkipOnResume(_Wrapper):
         return attrs.evolve(page, events=page.events[1:]) if page.events and self._strikes() else page
 
 
+class ForgetLater(_Wrapper):
+    """Delivers an event and does not have it later, as a log that delivers before it commits."""
+
+    def __init__(self, log: Log, rate: int) -> None:
+        super().__init__(log, rate)
+        self._forgotten: set[EventId] = set()
+
+    async def tail(self, after: EventId, *, max_events: int, max_bytes: int) -> Page:
+        page = await super().tail(after, max_events=max_events, max_bytes=max_bytes)
+        if page.events and self._strikes():
+            self._forgotten.add(page.events[-1].id)
+        return page
+
+    async def read(self, selectors: Selectors, after: EventId, *, max_events: int, max_bytes: int) -> Page:
+        page = await super().read(selectors, after, max_events=max_events, max_bytes=max_bytes)
+        return attrs.evolve(page, events=[event for event in page.events if event.id not in self._forgotten])
+
+
 class HideGap(_Wrapper):
     """Loses events without a gap."""
 
@@ -176,6 +194,7 @@ FAULTY: Final[dict[str, Callable[[Log, int], Any]]] = {
     "twice": Twice,
     "order": WrongOrder,
     "skip": SkipOnResume,
+    "forget": ForgetLater,
     "hide-gap": HideGap,
     "false-gap": FalseGap,
     "forget-keys": ForgetKeys,

@@ -37,9 +37,17 @@ async def test_fault_in_the_log_is_found(tmp_path: Path, fault: str, kinds: set[
     assert report.kinds & kinds, report
 
 
-@pytest.mark.parametrize(("fault", "kind"), [("skip", "loss"), ("false-gap", "needless-gap")])
+@pytest.mark.parametrize(
+    ("fault", "kind"), [("skip", "loss"), ("forget", "loss"), ("false-gap", "needless-gap")]
+)
 async def test_fault_in_reading_the_log_is_found(tmp_path: Path, fault: str, kind: str) -> None:
     report = await run(tmp_path, fault=fault, rate=1, only=("cut",))
+    assert kind in report.kinds, report
+
+
+@pytest.mark.parametrize(("fault", "kind"), [(None, "gap"), ("hide-gap", "loss")])
+async def test_log_that_keeps_nothing_on_disk_is_found(tmp_path: Path, fault: str | None, kind: str) -> None:
+    report = await run(tmp_path, durable=True, fault=fault, only=("kill",))
     assert kind in report.kinds, report
 
 
