@@ -11,6 +11,10 @@ import h11
 import pytest
 import trio
 
+from streamd import create_app
+from streamd.errors import Unavailable
+from streamd.log.memory import MemoryLog
+from streamd.log.settings import LogSettings
 from streamd.server.settings import ServerSettings
 from streamd.settings import Settings
 from streamd.testing import RunningServer, run_server
@@ -209,6 +213,28 @@ async def test_a_disconnect_publishes_the_answered_lines_and_nothing_else(how: s
             assert await published(server) == [(answered["id"], 1), (last["id"], 2)]
             server.stop()
         assert server.streamd.runtime.broker.log.head == last["id"]
+
+
+class FullLog(MemoryLog):
+    """A log that takes nothing, not even an empty list, as one on a full disk does not."""
+
+    async def append(self, *arguments: Any, **options: Any) -> Any:
+        await trio.lowlevel.checkpoint()
+        raise Unavailable("the store failed; the request may succeed later", retry_after_seconds=1)
+
+
+async def test_each_line_is_answered_while_the_log_takes_nothing() -> None:
+    app = create_app(log=FullLog(LogSettings()))
+    async with run_server(app=app) as server, open_request(server) as request:
+        await request.send(line(1) + "nonsense\n" + line(2))
+        await request.end()
+        answers = [await request.answer() for _ in range(3)]
+        await request.check_is_over()
+    assert [(answer["line"], answer["error"]["status"]) for answer in answers] == [
+        (1, 503),
+        (2, 400),
+        (3, 503),
+    ]
 
 
 async def test_two_requests_do_not_wait_for_each_other(streamd_server: RunningServer) -> None:
