@@ -17,7 +17,7 @@ from tests.chaos.proxy import Proxy
 from tests.chaos.publishers import Publisher
 from tests.chaos.readers import PollReader, Reader, SSEReader, WebSocketReader
 from tests.chaos.server import ServerFailed, launched
-from tests.chaos.server_log import unexpected_traceback
+from tests.chaos.server_log import unexpected_error
 from tests.chaos.story import tell
 from tests.chaos.task_clients import Worker
 from tests.chaos.world import World
@@ -197,8 +197,8 @@ class Run:
     def _check_log(self) -> None:
         """Check that the server logged no error that it did not expect."""
         text = (self._plan.folder / "server.log").read_text(errors="replace")
-        if (found := unexpected_traceback(text)) is not None:
-            self._add(Violation("traceback", found), None)
+        if (found := unexpected_error(text)) is not None:
+            self._add(Violation("error", found[-_SHOWN_CHARS:]), None)
 
     def _add(self, violation: Violation, world: World | None) -> None:
         story = tell(violation, world.history) if world is not None else f"{violation.kind}: {violation.text}"
