@@ -4,7 +4,7 @@ The composition root runs :meth:`Runtime.run` in a nursery outside the server's,
 framework's own, which Quart-Trio cancels on a schedule of its own.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
 import attrs
@@ -15,10 +15,9 @@ from .clock import SteadyClock
 from .config import Clash, check_order
 from .connections import sweep_connections
 from .database import MEMORY, Database, StoreProbe, StoreSettings
-from .errors import ConfigError
-from .log.memory import MemoryLog
 from .log.port import Log
 from .logs import report_suppressed_lines
+from .storage import Storage, make_storage
 from .tasks import Runner, Tasks, TaskSettings
 from .tasks.metrics import TaskMetrics
 from .tasks.store.memory import MemoryTaskStore
@@ -60,10 +59,10 @@ class Runtime:
 
     settings: RuntimeSettings
     broker: Broker
-    database: Database
+    storage: Storage
     tasks: Tasks
     runner: Runner
-    store_probe: StoreProbe
+    probes: Sequence[StoreProbe]
 
     @classmethod
     def create(
@@ -79,20 +78,45 @@ class Runtime:
         Raises:
             ConfigError: ``log.url`` or ``store.url`` names no known log or store.
         """
-        broker = Broker.create(settings, log or make_log(settings))
-        path = store_path(settings)
         clock = clock or SteadyClock()
-        database = Database(path, synchronous=settings.store.synchronous, clock=clock)
-        database.unreadable.count = lambda record: broker.metrics.unreadable.labels(record).inc()
+        storage = make_storage(settings.store, settings.log, clock, log)
+        broker = Broker.create(settings, storage.log)
+        for database in storage.databases:
+            database.unreadable.count = lambda record: broker.metrics.unreadable.labels(record).inc()
+        database = storage.store
         tasks = Tasks(
-            MemoryTaskStore() if path == MEMORY else SQLiteTaskStore(database),
+            MemoryTaskStore() if database.path == MEMORY else SQLiteTaskStore(database, storage.shared_log),
             broker.hub,
             settings.tasks,
             settings.events,
             TaskMetrics(broker.metrics.registry),
             clock,
         )
-        return cls(settings, broker, database, tasks, Runner(tasks), StoreProbe(database))
+        probes = [StoreProbe(database) for database in storage.databases]
+        return cls(settings, broker, storage, tasks, Runner(tasks), probes)
+
+    @property
+    def database(self) -> Database:
+        """The database of tasks, orders and items."""
+        return self.storage.store
+
+    def check_files(self) -> None:
+        """Check that the files can be opened, or created, without changing anything.
+
+        Raises:
+            ConfigError: a file cannot be used.
+        """
+        for database in self.storage.databases:
+            database.check()
+
+    async def check_storage(self) -> None:
+        """Check that the storage works now.
+
+        Raises:
+            Unavailable: it does not, with the reason as a sentence for clients.
+        """
+        for probe in self.probes:
+            await probe.check()
 
     def apply_settings(self, settings: RuntimeSettings) -> None:
         """Apply settings that change while the runtime runs; see :func:`streamd.config.plan_reload`."""
@@ -108,10 +132,13 @@ class Runtime:
             ConfigError: the store cannot be opened.
         """
         broker = self.broker
-        async with trio.open_nursery() as outer:  # the database stops last: the other parts still write to it
-            await outer.start(self.database.run)
+        async with trio.open_nursery() as outer:  # the databases stop last: the other parts still write to it
+            for database in self.storage.databases:
+                await outer.start(database.run)
+            await broker.log.open()
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self.store_probe.run)
+                for probe in self.probes:
+                    nursery.start_soon(probe.run)
                 nursery.start_soon(broker.log.run)
                 nursery.start_soon(broker.hub.run)
                 nursery.start_soon(report_suppressed_lines)
@@ -121,30 +148,3 @@ class Runtime:
                 await nursery.start(self.runner.run)
                 task_status.started()
         raise AssertionError("the runtime runs until it is cancelled")
-
-
-def make_log(settings: RuntimeSettings) -> Log:
-    """Build the log that ``log.url`` names.
-
-    Raises:
-        ConfigError: ``log.url`` names no known log.
-    """
-    if settings.log.url == "memory:":
-        return MemoryLog(settings.log)
-    raise ConfigError(f"log.url is {settings.log.url!r}; this build knows memory:", field="log.url")
-
-
-def store_path(settings: RuntimeSettings) -> str:
-    """Return the file that ``store.url`` names, or ``:memory:``.
-
-    Raises:
-        ConfigError: ``store.url`` names no known store.
-    """
-    scheme, _, path = settings.store.url.partition(":")
-    if scheme in ("", "memory") and not path:
-        return MEMORY
-    if scheme == "sqlite" and path and path != MEMORY:
-        return path
-    raise ConfigError(
-        f"store.url is {settings.store.url!r}; this build knows sqlite:PATH and memory:", field="store.url"
-    )

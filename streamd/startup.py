@@ -64,7 +64,7 @@ def prepare_start(
         yield from _check_server(settings)
         if target is None:
             try:
-                app, mistakes = build_app(_with_store(settings))
+                app, mistakes = build_app(with_store(settings))
             except ConfigError as error:  # of the log or the store
                 yield error
             else:
@@ -74,7 +74,7 @@ def prepare_start(
 
     loaded = load(Settings, file, environ, overrides, find_mistakes)
     if target is None:
-        return Start(loaded, _with_store(loaded.settings), apps[0])
+        return Start(loaded, with_store(loaded.settings), apps[0])
     imported = import_app(target, loaded.settings)
     if mistakes := list(_check_limits(imported.settings, imported.app)):
         raise SettingsError.of(mistakes)
@@ -131,7 +131,7 @@ def _check_server(settings: Settings) -> Iterator[ConfigError]:
     yield from check_certificate(settings.server)
 
 
-def _with_store(settings: Settings) -> Settings:
+def with_store(settings: Settings) -> Settings:
     """Return the settings with the store that `streamd serve` uses if they name none."""
     if settings.store.url:
         return settings

@@ -14,6 +14,7 @@ import trio
 from quart_trio import QuartTrio
 
 from streamd.connections import ConnectionSettings
+from streamd.database import StoreSettings
 from streamd.settings import Settings
 from streamd.testing import open_stream, run_server
 from tests.support.program import environment, started
@@ -39,10 +40,12 @@ def load_app(name: str) -> QuartTrio:
     return app
 
 
-async def run_until(arguments: list[str], enough: bytes, url: str = DEFAULT_URL) -> bytes:
+async def run_until(
+    arguments: list[str], enough: bytes, url: str = DEFAULT_URL, folder: Path = ROOT
+) -> bytes:
     """Run a program until its output contains `enough`, or until it ends; return the output."""
     environ = {**environment(STREAMD_URL=url), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    process = await trio.lowlevel.open_process(arguments, stdout=subprocess.PIPE, cwd=ROOT, env=environ)
+    process = await trio.lowlevel.open_process(arguments, stdout=subprocess.PIPE, cwd=folder, env=environ)
     output = b""
     assert process.stdout is not None
     try:
@@ -71,6 +74,21 @@ async def test_curl_commands_publish_and_read_the_same_event() -> None:
             event = f"id: {event_id}\nevent: stage\n".encode()
             assert event in await run_until(in_bash(stream), event, server.url)
             assert event_id.encode() in await run_until(in_bash(poll), b'"gap":null}', server.url)
+
+
+async def test_the_log_of_a_server_is_counted_exported_and_backed_up(tmp_path: Path) -> None:
+    [commands] = blocks("log")
+    async with run_server(Settings(store=StoreSettings(url=f"sqlite:{tmp_path / 'streamd.db'}"))) as server:
+        ids = [await server.streamd.publish("clock", str(n)) for n in range(3)]
+        output = await run_until(in_bash(commands), b"never", folder=tmp_path)
+        assert b"events     3 " in output
+        ids.append(await server.streamd.publish("clock", "later"))
+        await run_until(in_bash(*commands.splitlines()[:2]), b"never", folder=tmp_path)
+        lines = await trio.Path(tmp_path / "events.ndjson").read_text()
+        assert [json.loads(line)["id"] for line in lines.splitlines()] == ids
+    [backup] = await trio.to_thread.run_sync(lambda: list(tmp_path.glob("backup-*.db")))
+    async with run_server(Settings(store=StoreSettings(url=f"sqlite:{backup}"))) as server:
+        assert server.streamd.head > ids[-1]
 
 
 async def test_lines_of_a_command_reach_a_subscriber_and_one_with_a_cursor_file(tmp_path: Path) -> None:

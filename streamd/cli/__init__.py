@@ -20,6 +20,7 @@ _COMMANDS = {
     "tasks": "streamd.cli.tasks",
     "check-services": "streamd.cli.check_services",
     "config": "streamd.cli.config",
+    "log": "streamd.cli.log",
 }
 
 

@@ -1,4 +1,4 @@
-"""The database: one SQLite file with migrations, and a writer that batches transactions.
+"""The database: one SQLite file with migrations, a writer that batches transactions, and a reader beside it.
 
 A component declares the migrations of its tables with :meth:`Database.require` before the database is
 opened, and passes functions that work on a plain ``apsw.Connection``. They run one after the other in the
@@ -7,8 +7,8 @@ share one transaction, and so one commit; each has its own savepoint, so that a 
 back the others.
 
 ============  ============================================================================
-``database``  :class:`Database`: the connection and the writer
-``file``      checks of the file: whether it can be opened, the versions of its tables
+``database``  :class:`Database`: the writer and the reader
+``file``      the file: its lock, and checks that it can be opened and has tables of known versions
 ``probe``     :class:`StoreProbe`: whether the store can be read and written now
 ``settings``  the section ``[store]``
 ============  ============================================================================
@@ -17,8 +17,8 @@ May import ``streamd.clock``, ``streamd.config`` and ``streamd.errors``.
 """
 
 from .database import Database, Work
-from .file import MEMORY
+from .file import MEMORY, DatabaseFile, FileLock
 from .probe import StoreProbe
 from .settings import StoreSettings
 
-__all__ = ["MEMORY", "Database", "StoreProbe", "StoreSettings", "Work"]
+__all__ = ["MEMORY", "Database", "DatabaseFile", "FileLock", "StoreProbe", "StoreSettings", "Work"]

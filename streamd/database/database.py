@@ -10,7 +10,8 @@ commit), each in a savepoint of its own, so that one that fails takes nothing el
     write(work) ─┘
 
 1. ``committed`` is called on trio's thread before any caller wakes, in the order of the transactions: what is
-   announced there is announced in the order in which it is stored.
+   announced there is announced in the order in which it is stored. :meth:`Database.read` waits for it, too:
+   its caller knows no transaction that is not announced.
 2. A second connection, read-only, reads beside the writer (:meth:`Database.read_beside`), one read at a time.
    It sees whole transactions, and may see one whose ``committed`` has not been called yet.
 3. SQLite's write-ahead log is copied into the file (a checkpoint) at a thousand pages. It can only
@@ -35,7 +36,7 @@ import trio
 from ..clock import ClockRecord, SteadyClock
 from ..errors import Unavailable
 from ..unreadable import DAMAGE, UnreadableRecords
-from .file import MEMORY, FileLock, check_file, check_version, read_versions, unusable
+from .file import MEMORY, DatabaseFile, FileLock, read_versions
 
 T = TypeVar("T")
 Work = Callable[[apsw.Connection], T]
@@ -77,6 +78,7 @@ class Database:
         clock: continues from the record in the file, and is recorded there with the writes of others; by
             default a clock of the database's own.
         keeps_clock: False leaves the clock's start and record to another database.
+        setting: the setting that names the file, for errors.
 
     Attributes:
         clock: the steady clock, for times that are compared later.
@@ -93,8 +95,10 @@ class Database:
         busy_timeout_ms: int = _BUSY_TIMEOUT_MS,
         clock: SteadyClock | None = None,
         keeps_clock: bool = True,
+        setting: str = "store.url",
     ) -> None:
         self.path: Final = path
+        self._file = DatabaseFile(path, setting)
         self.clock: Final = clock or SteadyClock()
         self.unreadable: Final = UnreadableRecords()
         self.identity: tuple[int, int] | None = None
@@ -111,6 +115,9 @@ class Database:
         self._opened = trio.Event()
         self._queue: deque[_Write[Any]] = deque()
         self._has_writes = trio.Event()
+        self._commits = 0  # transactions, counted in the database's thread
+        self._announced = 0  # those of them whose results were announced
+        self._announcing = trio.Event()  # replaced with each announcement
         self._closed = False
 
     def require(self, component: str, migrations: Sequence[str]) -> None:
@@ -125,9 +132,9 @@ class Database:
         """Check that :meth:`run` can open the file, or create it, without changing anything.
 
         Raises:
-            ConfigError: see :func:`.file.check_file`.
+            ConfigError: see :meth:`.file.DatabaseFile.check`.
         """
-        check_file(self.path, self._migrations)
+        self._file.check(self._migrations)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
         """Open the file, and commit writes until cancelled. Cancelling commits the queued writes first.
@@ -136,13 +143,13 @@ class Database:
             ConfigError: the file cannot be opened, another process has it, it is no database, or a newer
                 streamd made it.
         """
-        lock = FileLock(self.path)
+        lock = FileLock(self._file)
         await lock.acquire(self._busy_timeout_ms / 1000)
         try:
             connection = await apsw.Connection.as_async(self.path)
         except apsw.Error as error:
             lock.release()
-            raise unusable(self.path, error) from error
+            raise self._file.unusable(error) from error
         try:
             try:
                 clock_record = await connection.async_run(self._prepare, connection)
@@ -154,7 +161,7 @@ class Database:
                     if (record := self.clock.due_record()) is not None:
                         await connection.async_run(_store_clock, record, connection)
             except apsw.Error as error:
-                raise unusable(self.path, error) from error
+                raise self._file.unusable(error) from error
             self._connection = connection
             self._opened.set()
             task_status.started()
@@ -196,7 +203,7 @@ class Database:
             versions = read_versions(connection)
             for component, scripts in self._migrations.items():
                 version = versions.get(component, 0)
-                check_version(self.path, component, version, scripts)
+                self._file.check_version(component, version, scripts)
                 _migrate(connection, component, scripts[version:], len(scripts))
         return _read_clock(connection)
 
@@ -287,7 +294,10 @@ class Database:
         if self._closed:
             raise Unavailable("the store is closed", retry_after_seconds=1)
         connection = self._connection
-        result: T = await connection.async_run(work, connection)
+        result: T
+        result, commits = await connection.async_run(lambda: (work(connection), self._commits))
+        while self._announced < commits:  # trio may wake this reader before the writer
+            await self._announcing.wait()
         return result
 
     async def _write_batch(self) -> None:
@@ -298,19 +308,26 @@ class Database:
             batch.append(_Write(partial(_store_clock, record)))
         with trio.CancelScope(shield=True):
             try:
-                await self._connection.async_run(_commit, self._connection, batch)
+                await self._connection.async_run(self._commit, batch)
             except Exception as error:  # noqa: BLE001 - the callers of all these writes get it
                 for write in batch:
                     write.error = error
         for write in batch:
             if write.error is None and write.committed is not None:
                 write.committed(write.result)
+        self._announced = self._commits
+        self._announcing.set()
+        self._announcing = trio.Event()
         for write in batch:
             if isinstance(write.error, apsw.Error):
                 unavailable = _unavailable(write.error)
                 unavailable.__cause__ = write.error
                 write.error = unavailable
             write.done.set()
+
+    def _commit(self, batch: list[_Write[Any]]) -> None:
+        _commit(self._connection, batch)
+        self._commits += 1
 
     async def _checkpoint(self) -> None:
         """Copy the write-ahead log into the file while the reader is idle."""

@@ -1,4 +1,4 @@
-"""Checks of the database's file: it can be opened, it is a database, and its tables are of known versions."""
+"""The database's file: its lock, and the checks that it can be opened and has tables of known versions."""
 
 import fcntl
 import os
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import apsw
+import attrs
 import trio
 
 from ..errors import ConfigError
@@ -33,17 +34,94 @@ LOCK_SUFFIX: Final = "-lock"
 """The ending of the lock file's name; the file stays when the lock is released."""
 
 
+@attrs.frozen
+class DatabaseFile:
+    """The file of a database.
+
+    Args:
+        path: of the file; :data:`MEMORY` for none.
+        setting: the setting that names it, for errors.
+    """
+
+    path: str
+    setting: str
+
+    def check(self, migrations: Mapping[str, Sequence[str]]) -> None:
+        """Check that it can be opened as the database, or created, without changing anything.
+
+        A file in use by another process passes: that may be the server whose configuration is checked.
+
+        Args:
+            migrations: the known migrations of each component.
+
+        Raises:
+            ConfigError: the file cannot be read, written or created, it is no database, or a newer streamd
+                made it.
+        """
+        if self.path == MEMORY:
+            return
+        file = Path(self.path)
+        if not file.parent.is_dir():
+            raise self.refused(f"there is no folder {file.parent}")
+        if file.exists() and not file.is_file():
+            raise self.refused("it is not a regular file")
+        for each in (file.parent, file):
+            if each.exists() and not os.access(each, os.R_OK | os.W_OK):
+                raise self.refused(f"this process may not read and write {each}")
+        if not file.exists() or not file.stat().st_size:
+            return
+        try:
+            with closing(apsw.Connection(self.path, flags=apsw.SQLITE_OPEN_READWRITE)) as connection:
+                tables = _tables(connection)
+                for component, version in read_versions(connection).items():
+                    scripts = migrations.get(component)
+                    self.check_version(component, version, scripts)
+                    if missing := _tables_after((scripts or ())[:version]) - tables:
+                        raise self.refused(f"it lacks the table {min(missing)}")
+        except apsw.BusyError:
+            return
+        except apsw.Error as error:
+            raise self.unusable(error) from error
+
+    def check_version(self, component: str, version: object, migrations: Sequence[str] | None) -> None:
+        """Check that the known migrations lead on from a version.
+
+        Args:
+            component: the owner of the tables.
+            version: the number of migrations that its tables have had.
+            migrations: the known ones; None for an unknown component, whose tables are left alone.
+
+        Raises:
+            ConfigError: the version is not a number, or a newer streamd made the tables.
+        """
+        if not isinstance(version, int) or version < 0:
+            raise self.refused(f"the version of the tables of {component} is unreadable: {version!r}")
+        if migrations is not None and version > len(migrations):
+            raise self.refused(
+                f"the tables of {component} are of version {version}, made by a newer streamd; this one knows"
+                f" versions up to {len(migrations)}"
+            )
+
+    def unusable(self, error: apsw.Error) -> ConfigError:
+        """Build the error for a file that SQLite cannot open or read."""
+        return self.refused(next((text for kind, text in _REASONS if isinstance(error, kind)), str(error)))
+
+    def refused(self, reason: str) -> ConfigError:
+        """Build the error for a file that cannot be used."""
+        return ConfigError(f"{self.setting}: {self.path} cannot be used: {reason}", field=self.setting)
+
+
 class FileLock:
     """The lock that keeps a second streamd from writing the file. Readers do not need it.
 
     It is on a file of its own: closing any descriptor of the database's file would release SQLite's locks.
 
     Args:
-        path: of the database.
+        file: the database's file.
     """
 
-    def __init__(self, path: str) -> None:
-        self._path = path
+    def __init__(self, file: DatabaseFile) -> None:
+        self._file = file
         self._descriptor = -1
 
     async def acquire(self, timeout_seconds: float) -> None:
@@ -52,9 +130,9 @@ class FileLock:
         Raises:
             ConfigError: another process keeps it, or its file cannot be written.
         """
-        if self._path == MEMORY:
+        if self._file.path == MEMORY:
             return
-        name = self._path + LOCK_SUFFIX
+        name = self._file.path + LOCK_SUFFIX
         deadline = trio.current_time() + timeout_seconds
         try:
             self._descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -63,13 +141,13 @@ class FileLock:
                     fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     if trio.current_time() >= deadline:
-                        raise _refused(self._path, _IN_USE) from None
+                        raise self._file.refused(_IN_USE) from None
                     await trio.sleep(_RETRY_SECONDS)
                 else:
                     return
         except OSError as error:
             self.release()
-            raise _refused(self._path, f"{name}: {error.strerror}") from error
+            raise self._file.refused(f"{name}: {error.strerror}") from error
         except BaseException:
             self.release()
             raise
@@ -79,45 +157,6 @@ class FileLock:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
-
-
-def check_file(path: str, migrations: Mapping[str, Sequence[str]]) -> None:
-    """Check that a file can be opened as the database, or created, without changing anything.
-
-    A file in use by another process passes: that may be the server whose configuration is checked.
-
-    Args:
-        path: of the file.
-        migrations: the known migrations of each component.
-
-    Raises:
-        ConfigError: the file cannot be read, written or created, it is no database, or a newer streamd made
-            it.
-    """
-    if path == MEMORY:
-        return
-    file = Path(path)
-    if not file.parent.is_dir():
-        raise _refused(path, f"there is no folder {file.parent}")
-    if file.exists() and not file.is_file():
-        raise _refused(path, "it is not a regular file")
-    for each in (file.parent, file):
-        if each.exists() and not os.access(each, os.R_OK | os.W_OK):
-            raise _refused(path, f"this process may not read and write {each}")
-    if not file.exists() or not file.stat().st_size:
-        return
-    try:
-        with closing(apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE)) as connection:
-            tables = _tables(connection)
-            for component, version in read_versions(connection).items():
-                scripts = migrations.get(component)
-                check_version(path, component, version, scripts)
-                if missing := _tables_after((scripts or ())[:version]) - tables:
-                    raise _refused(path, f"it lacks the table {min(missing)}")
-    except apsw.BusyError:
-        return
-    except apsw.Error as error:
-        raise unusable(path, error) from error
 
 
 def read_versions(connection: apsw.Connection) -> Mapping[str, Any]:
@@ -140,34 +179,3 @@ def _tables_after(scripts: Sequence[str]) -> set[str]:
         except apsw.SQLError:
             return set()
         return _tables(connection)
-
-
-def check_version(path: str, component: str, version: object, migrations: Sequence[str] | None) -> None:
-    """Check that the known migrations lead on from a version.
-
-    Args:
-        path: of the file, for the error.
-        component: the owner of the tables.
-        version: the number of migrations that its tables have had.
-        migrations: the known ones; None for an unknown component, whose tables are left alone.
-
-    Raises:
-        ConfigError: the version is not a number, or a newer streamd made the tables.
-    """
-    if not isinstance(version, int) or version < 0:
-        raise _refused(path, f"the version of the tables of {component} is unreadable: {version!r}")
-    if migrations is not None and version > len(migrations):
-        raise _refused(
-            path,
-            f"the tables of {component} are of version {version}, made by a newer streamd; this one knows"
-            f" versions up to {len(migrations)}",
-        )
-
-
-def unusable(path: str, error: apsw.Error) -> ConfigError:
-    """Build the error for a file that SQLite cannot open or read."""
-    return _refused(path, next((text for kind, text in _REASONS if isinstance(error, kind)), str(error)))
-
-
-def _refused(path: str, reason: str) -> ConfigError:
-    return ConfigError(f"store.url: {path} cannot be used: {reason}", field="store.url")

@@ -68,7 +68,7 @@ class StoreProbe:
     async def _probe(self) -> str:
         try:
             return await self._database.run_alone(self._try_out)
-        except Unavailable:  # it is closed
+        except (OSError, Unavailable):  # the file system does not answer; the store is closed
             return _FAILING
         except apsw.Error as error:
             return next((text for kind, text in _REASONS if isinstance(error, kind)), _FAILING)

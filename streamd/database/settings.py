@@ -5,7 +5,8 @@ import attrs
 from ..config import Check, one_of, setting
 
 
-def _is_known(url: str) -> bool:
+def is_storage_url(url: str) -> bool:
+    """Return True for ``sqlite:PATH``, ``memory:`` and an empty text."""
     scheme, _, path = url.partition(":")
     return not url or (scheme, bool(path)) in (("memory", False), ("sqlite", True))
 
@@ -19,7 +20,7 @@ class StoreSettings:
         "sqlite:PATH keeps them in a file that one streamd uses alone; memory: in this process only. Empty: "
         "sqlite:streamd.db in the working directory for `streamd serve`, memory: for an application of your "
         "own.",
-        Check("sqlite:PATH, memory: or empty", _is_known),
+        Check("sqlite:PATH, memory: or empty", is_storage_url),
     )
     synchronous: str = setting(
         "normal",

@@ -195,16 +195,7 @@ class Event:
 
         Bytes are base64, marked by ``"encoding":"base64"``. :func:`~.stored.decode_event` is the inverse.
         """
-        end = b"}" if self.retry_ms is None else b',"retry":%d}' % self.retry_ms
-        if self.encoding is BASE64:
-            end = b',"encoding":"base64"' + end
-        return b'{"id":"%b","type":%b,"topics":%b,"data":%b%b' % (
-            self.id.encode(),
-            msgspec.json.encode(self.type),
-            msgspec.json.encode(self.topics),
-            self.data.encode() if self.encoding is JSON else msgspec.json.encode(self.data),
-            end,
-        )
+        return b'{"id":"%b",%b' % (self.id.encode(), encode_members(self))
 
     @cached_property
     def text(self) -> str:
@@ -217,6 +208,19 @@ class Event:
         if self.encoding is JSON:
             return msgspec.json.decode(self.data)
         return decode_base64(self.data) if self.encoding is BASE64 else self.data
+
+
+def encode_members(event: Draft | Event) -> bytes:
+    """Encode the members of :attr:`Event.json` that do not depend on the id, with the closing brace."""
+    end = b"}" if event.retry_ms is None else b',"retry":%d}' % event.retry_ms
+    if event.encoding is BASE64:
+        end = b',"encoding":"base64"' + end
+    return b'"type":%b,"topics":%b,"data":%b%b' % (
+        msgspec.json.encode(event.type),
+        msgspec.json.encode(event.topics),
+        event.data.encode() if event.encoding is JSON else msgspec.json.encode(event.data),
+        end,
+    )
 
 
 def _size(topics: tuple[str, ...], type: str, data: str) -> int:

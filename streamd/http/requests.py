@@ -1,7 +1,7 @@
 """Parsers of query parameters, headers and bodies. Each error names the input that is invalid."""
 
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, Final, Protocol, TypeVar
 
 import trio
@@ -242,7 +242,7 @@ def _too_large(max_bytes: int) -> TooLarge:
     return TooLarge(f"the body is larger than {max_bytes} bytes", field="body")
 
 
-async def read_lines(body: AsyncIterator[bytes], max_line_bytes: int) -> AsyncIterator[list[bytes]]:
+async def read_lines(body: AsyncIterator[bytes], max_line_bytes: int) -> AsyncGenerator[list[bytes], None]:
     """Yield the lines that each part of a body completes, without their line ends.
 
     A line longer than ``max_line_bytes`` is cut to one byte more than that and its rest is discarded, so that

@@ -45,7 +45,8 @@ class Hub:
         self._limits = limits
         self._live_set = LiveSet(log, settings, metrics)
         self._turn = Turn(settings.turn_ms / 1000, settings.max_turn_ms / 1000, self._read_clock)
-        self._ahead = 0  # events published here and not yet fanned out
+        self._appending = 0  # drafts that the log is about to append
+        self._taken = 0  # events appended since the log's start and taken by the fan-out
 
     @property
     def position(self) -> EventId:
@@ -55,6 +56,11 @@ class Hub:
     def statistics(self) -> dict[str, int]:
         """Count subscriptions, those lagging, and published events that are not fanned out yet."""
         return {**self._live_set.statistics(), "ahead": self._ahead}
+
+    @property
+    def _ahead(self) -> int:
+        """The number of events that are in the log, or about to be, and not fanned out yet."""
+        return self.log.appended - self._taken + self._appending
 
     # --- publishing ---------------------------------------------------------------------------
 
@@ -106,11 +112,19 @@ class Hub:
             raise HubLagging(
                 "delivery is behind publishing by more than the server allows", retry_after_seconds=1
             )
-        receipts = await self.log.append(drafts, publisher=publisher)
-        fresh = [draft.type for draft, receipt in zip(drafts, receipts, strict=True) if not receipt.duplicate]
-        self._ahead += len(fresh)
-        self.metrics.count_types(self.metrics.published, fresh)
+        self._appending += len(drafts)
+        try:
+            receipts = await self.log.append(drafts, publisher=publisher)
+        finally:
+            self._appending -= len(drafts)
+        self.count_published(
+            [draft.type for draft, receipt in zip(drafts, receipts, strict=True) if not receipt.duplicate]
+        )
         return receipts
+
+    def count_published(self, types: Sequence[str]) -> None:
+        """Count events that were appended to the log, by their types."""
+        self.metrics.count_types(self.metrics.published, types)
 
     # --- subscribing --------------------------------------------------------------------------
 
@@ -154,13 +168,14 @@ class Hub:
     async def run(self) -> NoReturn:
         """Fan out the log's tail until cancelled; events not fanned out by then stay in the log."""
         settings, live_set = self._settings, self._live_set
+        live_set.start()
         while True:
             page = await self.log.tail(
                 live_set.considered, max_events=settings.batch_events, max_bytes=settings.batch_bytes
             )
             if page.gap is not None:
                 live_set.reset(page.gap)
-            self._ahead = max(0, self._ahead - len(page.events))
+            self._taken = self.log.appended if not page.more else self._taken + len(page.events)
             live_set.advance(page)
             self._read_clock()
             self._turn.begin()

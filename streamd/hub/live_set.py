@@ -81,6 +81,11 @@ class LiveSet:
         self._ring_floor = log.head  # the position just before the oldest event in the ring
         self._subscriptions: dict[LiveSubscriber, None] = {}  # all of them, also those that are not live
 
+    def start(self) -> None:
+        """Begin behind the log's history, which may have been unknown when this object was made."""
+        if self.position < self._log.start:
+            self.position = self.considered = self._ring_floor = self._log.start
+
     # --- members ------------------------------------------------------------------------------
 
     def add(self, subscription: LiveSubscriber, queue: SendQueue) -> None:

@@ -1,23 +1,26 @@
 """The memory log: events in this process, bounded by number, bytes and age.
 
 The bounds apply to each topic and to the whole log. An event with several topics is dropped when the
-first of them is full. Nothing survives the process: a restart begins a new epoch, and a client that
-resumes from an earlier id gets a gap.
+first of them is full. Nothing survives the process: a client that resumes from an id of an earlier one gets
+a gap.
 """
 
 import heapq
-import time
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final, NoReturn
+from typing import Final, NoReturn, overload
 
 import attrs
 import trio
 
-from ..errors import IdempotencyConflict
 from ..events import EARLIEST, Draft, Event, EventId, IdSequence, Selectors
 from ..events.topics import ALL
-from .port import Page, Receipt
+from .boundaries import Boundaries, Boundary
+from .clock import wall_clock_ms
+from .keys import KnownKey, fingerprints
+from .port import Condition, Page, Receipt, Refusal
+from .retention import Retention, TopicBounds
 from .settings import LogSettings
 
 _SCAN_MAX: Final = 2048  # entries scanned for one page: about a millisecond without a checkpoint
@@ -25,25 +28,22 @@ _SCAN_MAX: Final = 2048  # entries scanned for one page: about a millisecond wit
 # into one record, which may report a gap where there was none.
 _TRUNCATION_RECORDS_MAX: Final = 100_000
 _SWEEP_SECONDS: Final = 1.0  # how late an event expires in a log that is neither read nor written
-
-
-def wall_clock_ms() -> int:
-    """Return the milliseconds since 1970."""
-    return time.time_ns() // 1_000_000
+_TRIMMED_AT_ONCE: Final = 1000  # topics without a checkpoint
 
 
 @attrs.define(eq=False)
 class _Entry:
-    """One event in the windows of its topics, and the keys to be deleted with it."""
+    """One event in the windows of its topics."""
 
     id: EventId
     event: Event | None  # None: it was dropped, and the entry is to be removed
-    key: tuple[str, str] | None  # publisher and idempotency key
+    end: EventId  # the last id of its append
     at: float  # time of the append (s, monotonic): the time in the id is the wall clock's, which may be set
+    max_age: float  # the shortest of its topics (s)
 
 
 class _Window:
-    """Entries in log order, of one topic or of all; new ones come at the end, and any may be dropped.
+    """Entries in log order, of one topic, of one age or of all; new ones come at the end, any may be dropped.
 
     Dropped entries at the front are skipped at once. Those in between are removed when they are the
     majority, so that the list never has more than twice the live entries.
@@ -61,6 +61,16 @@ class _Window:
         self._entries.append(entry)
         self.live += 1
         self.bytes += size
+
+    def newest_id(self) -> EventId:
+        """Return the id of the newest entry, dropped or not; there must be one."""
+        return self._entries[-1].id
+
+    def find(self, event_id: EventId) -> _Entry | None:
+        """Return the live entry with an id."""
+        index = bisect_left(self._entries, event_id, self._start, key=_entry_id)
+        found = self._entries[index] if index < len(self._entries) else None
+        return found if found is not None and found.id == event_id and found.event is not None else None
 
     def oldest(self) -> _Entry:
         """Return the first live entry; there must be one."""
@@ -85,6 +95,21 @@ class _Window:
         return (entries[index] for index in range(first, len(entries)))
 
 
+class _Topic(_Window):
+    """The entries of one topic, and its bounds."""
+
+    __slots__ = ("bounds",)
+
+    def __init__(self, bounds: TopicBounds) -> None:
+        super().__init__()
+        self.bounds = bounds
+
+    @property
+    def is_full(self) -> bool:
+        """True while there is more than the bounds allow."""
+        return self.live > self.bounds.max_events or self.bytes > self.bounds.max_bytes
+
+
 def _entry_id(entry: _Entry) -> EventId:
     return entry.id
 
@@ -107,65 +132,105 @@ class MemoryLog:
         now: Callable[[], float] = trio.current_time,
     ) -> None:
         self._settings = settings
+        self._retention = Retention(settings)
         self._now = now
-        self._max_age_seconds = min(settings.max_age_seconds, settings.topic_max_age_seconds)
         self._ids = IdSequence(now_ms)
-        self.epoch: Final = self._ids.last
+        self._boundaries = Boundaries([Boundary(self._ids.last, EARLIEST)])
+        self.appended = 0
         self._all = _Window()
-        self._topics: dict[str, _Window] = {}
-        self._keys: dict[tuple[str, str], tuple[Draft, EventId]] = {}
-        self._truncated: dict[str, EventId] = {}  # newest dropped id by topic, oldest record first
+        self._topics: dict[str, _Topic] = {}
+        self._ages: dict[float, _Window] = {}  # the same entries by their maximum age: each expires in order
+        # OrderedDict, because the first item of a dict is searched behind the places of all deleted ones.
+        self._keys: OrderedDict[tuple[str, str], tuple[KnownKey, float]] = OrderedDict()  # oldest first
+        self._truncated: OrderedDict[str, EventId] = OrderedDict()  # newest dropped id, oldest record first
         self._forgotten = EARLIEST  # newest id among the truncation records that were dropped
         self._newest_dropped = EARLIEST
         self._tail_readers = trio.lowlevel.ParkingLot()
+        self._has_new_bounds = False
+
+    async def open(self) -> None:
+        await trio.lowlevel.checkpoint()
 
     def apply_settings(self, settings: LogSettings) -> None:
-        """Keep events by other bounds; what they exceed is dropped with the next event or the next look."""
+        """Keep events by other bounds; what exceeds them is dropped with the topic's next event, or soon."""
         self._settings = settings
-        self._max_age_seconds = min(settings.max_age_seconds, settings.topic_max_age_seconds)
+        self._retention = Retention(settings)
+        for name, topic in self._topics.items():
+            topic.bounds = self._retention.bounds(name)
+        self._ages = {}
+        for entry in self._all.after(EARLIEST):
+            if entry.event is not None:
+                entry.max_age = min(self._topics[name].bounds.max_age_seconds for name in entry.event.topics)
+                self._window_of_age(entry.max_age).append(entry, entry.event.size)
+        self._has_new_bounds = True
+
+    @property
+    def start(self) -> EventId:
+        return self._boundaries.start
 
     @property
     def head(self) -> EventId:
         return self._ids.last
 
-    async def append(self, drafts: Sequence[Draft], *, publisher: str = "") -> list[Receipt]:
+    def statistics(self) -> dict[str, int]:
+        return {"events": self._all.live, "bytes": self._all.bytes, "topics": len(self._topics)}
+
+    def lost_until(self, cursor: EventId) -> EventId | None:
+        return self._boundaries.lost_until(cursor, self.head)
+
+    @overload
+    async def append(self, drafts: Sequence[Draft], *, publisher: str = "") -> list[Receipt]: ...
+
+    @overload
+    async def append(
+        self, drafts: Sequence[Draft], conditions: Sequence[Condition], *, publisher: str = ""
+    ) -> list[Receipt] | Refusal: ...
+
+    async def append(
+        self, drafts: Sequence[Draft], conditions: Sequence[Condition] = (), *, publisher: str = ""
+    ) -> list[Receipt] | Refusal:
         await trio.lowlevel.checkpoint()
-        self._expire()
-        known = self._find_known(drafts, publisher)
         now = self._now()
+        self._expire()
+        self._forget_keys(now)
+        known = self._find_known(drafts, publisher)
+        for condition in conditions:
+            if (present := self._newest_of(condition.topic)) != condition.id:
+                return Refusal(condition, present)
         receipts = []
+        fresh = []
         for draft in drafts:
-            key = None if draft.idempotency_key is None else (publisher, draft.idempotency_key)
-            if key is not None and key in known:
-                receipts.append(Receipt(known[key], duplicate=True))
+            key = draft.idempotency_key
+            before = None if key is None else known[key]
+            if isinstance(before, KnownKey):
+                receipts.append(Receipt(before.id, duplicate=True))
                 continue
             event_id = self._ids.next()
-            if key is not None:
-                known[key] = event_id
-                self._keys[key] = (draft, event_id)
-            self._keep(Event.from_draft(draft, event_id), key, now)
+            if key is not None and before is not None:
+                known[key] = made = KnownKey(event_id, before)
+                self._keys[publisher, key] = made, now
+            fresh.append(Event.from_draft(draft, event_id))
             receipts.append(Receipt(event_id))
+        for event in fresh:
+            self._keep(event, fresh[-1].id, now)
+        self.appended += len(fresh)
+        self._forget_keys(now)
         self._tail_readers.unpark_all()
         return receipts
 
-    def _find_known(self, drafts: Sequence[Draft], publisher: str) -> dict[tuple[str, str], EventId]:
-        """Return the ids of the drafts with known keys; reject all drafts if one has other content."""
-        known: dict[tuple[str, str], EventId] = {}
-        here: dict[tuple[str, str], Draft] = {}
-        for draft in drafts:
-            if draft.idempotency_key is None:
-                continue
-            key = (publisher, draft.idempotency_key)
-            if key in self._keys:
-                before, known[key] = self._keys[key]
-            else:
-                before = here.setdefault(key, draft)
-            if before != draft:
-                raise IdempotencyConflict(
-                    f"idempotency key {draft.idempotency_key!r} was used before with other content",
-                    field="idempotency_key",
-                )
-        return known
+    def _find_known(self, drafts: Sequence[Draft], publisher: str) -> dict[str, KnownKey | bytes]:
+        """Return the drafts' keys: those that are known, and the fingerprints of the others."""
+        found: dict[str, KnownKey | bytes] = {}
+        for key, content in fingerprints(drafts).items():
+            found[key] = content
+            if (entry := self._keys.get((publisher, key))) is not None:
+                entry[0].check(key, content)
+                found[key] = entry[0]
+        return found
+
+    def _newest_of(self, topic: str) -> EventId:
+        window = self._topics.get(topic)
+        return self._truncated.get(topic, EARLIEST) if window is None else window.newest_id()
 
     async def read(self, selectors: Selectors, after: EventId, *, max_events: int, max_bytes: int) -> Page:
         await trio.lowlevel.checkpoint()
@@ -177,18 +242,27 @@ class MemoryLog:
             await self._tail_readers.park()
         return self._read(ALL, after, max_events, max_bytes)
 
+    async def end_of_append(self, event_id: EventId) -> EventId | None:
+        await trio.lowlevel.checkpoint()
+        entry = self._all.find(event_id)
+        return None if entry is None else entry.end
+
     async def run(self) -> NoReturn:
         while True:
             self._expire()
+            self._forget_keys(self._now())
+            if self._has_new_bounds:
+                await self._trim_all()
             await trio.sleep(_SWEEP_SECONDS)
 
     # --- reading ------------------------------------------------------------------------------
 
     def _read(self, selectors: Selectors, after: EventId, max_events: int, max_bytes: int) -> Page:
         self._expire()
-        gap = self._find_gap(selectors, after)
+        lost = self.lost_until(after)
         if after > self.head:
-            after = self.epoch  # another log's cursor: every event of this log is new to it
+            after = self.start
+        gap = self._find_gap(selectors, after, lost)
         events: list[Event] = []
         size = 0
         cursor, more = self.head, False
@@ -209,52 +283,79 @@ class MemoryLog:
         windows = [self._topics[t].after(after) for t in selectors.topics if t in self._topics]
         return windows[0] if len(windows) == 1 else heapq.merge(*windows, key=_entry_id)
 
-    def _find_gap(self, selectors: Selectors, after: EventId) -> EventId | None:
-        """Return the newest matching id that was dropped after the cursor, if any was."""
-        if after == EARLIEST:
-            return None
-        if after > self.head:
-            return self.epoch
-        newest = self.epoch
-        if after < self._newest_dropped:
-            if selectors.patterns:  # walks through the record of every topic, so only if events were dropped
-                records = (i for t, i in self._truncated.items() if i > after and selectors.matches((t,)))
-                newest = max(newest, self._forgotten, *records)
-            else:
-                newest = max(newest, *(self._truncated.get(t, self._forgotten) for t in selectors.topics))
-        return newest if newest > after else None
+    def _find_gap(self, selectors: Selectors, after: EventId, lost: EventId | None) -> EventId | None:
+        """Return the newest matching id after a position that was dropped, or until which events are lost."""
+        if after == EARLIEST or after >= self._newest_dropped:
+            return lost
+        if selectors.patterns:  # walks through the record of every topic, so only if events were dropped
+            records = (i for t, i in self._truncated.items() if i > after and selectors.matches((t,)))
+            newest = max(lost or EARLIEST, self._forgotten, *records)
+        else:
+            dropped = (self._truncated.get(t, self._forgotten) for t in selectors.topics)
+            newest = max(lost or EARLIEST, *dropped)
+        return newest if newest > after else lost
 
     # --- keeping and dropping -----------------------------------------------------------------
 
-    def _keep(self, event: Event, key: tuple[str, str] | None, now: float) -> None:
+    def _keep(self, event: Event, end: EventId, now: float) -> None:
+        topics = []
+        for name in event.topics:
+            if (topic := self._topics.get(name)) is None:
+                topic = self._topics[name] = _Topic(self._retention.bounds(name))
+            topics.append(topic)
+        max_age = min([topic.bounds.max_age_seconds for topic in topics])
+        entry = _Entry(event.id, event, end, now, max_age)
+        for window in (self._all, self._window_of_age(max_age), *topics):
+            window.append(entry, event.size)
+        for topic in topics:
+            self._trim(topic)
+        self._trim_whole()
+
+    def _window_of_age(self, max_age: float) -> _Window:
+        window = self._ages.get(max_age)
+        if window is None:
+            window = self._ages[max_age] = _Window()
+        return window
+
+    def _trim(self, topic: _Topic) -> None:
+        while topic.live and topic.is_full:
+            self._drop(topic.oldest())
+
+    def _trim_whole(self) -> None:
         settings = self._settings
-        entry = _Entry(event.id, event, key, now)
-        self._all.append(entry, event.size)
-        for topic in event.topics:
-            self._topics.setdefault(topic, _Window()).append(entry, event.size)
-        for topic in event.topics:
-            while (window := self._topics.get(topic)) and (
-                window.live > settings.topic_max_events or window.bytes > settings.topic_max_bytes
-            ):
-                self._drop(window.oldest())
         while self._all.live > settings.max_events or self._all.bytes > settings.max_bytes:
             self._drop(self._all.oldest())
 
+    async def _trim_all(self) -> None:
+        """Drop everything beyond the bounds, after they were changed."""
+        self._has_new_bounds = False
+        self._trim_whole()
+        for index, topic in enumerate(list(self._topics.values()), start=1):
+            self._trim(topic)
+            if index % _TRIMMED_AT_ONCE == 0:
+                await trio.lowlevel.checkpoint()
+
     def _expire(self) -> None:
-        if not self._all.live:
-            return
-        limit = self._now() - self._max_age_seconds
-        while self._all.live and self._all.oldest().at < limit:
-            self._drop(self._all.oldest())
+        now = self._now()
+        for max_age, window in self._ages.items():
+            while window.live and window.oldest().at < now - max_age:
+                self._drop(window.oldest())
+
+    def _forget_keys(self, now: float) -> None:
+        limit = now - self._settings.idempotency_seconds
+        while self._keys:
+            key, (_, at) = next(iter(self._keys.items()))
+            if at >= limit and len(self._keys) <= self._settings.max_idempotency_keys:
+                return
+            del self._keys[key]
 
     def _drop(self, entry: _Entry) -> None:
         event = entry.event
         assert event is not None
         entry.event = None
         self._all.count_dropped(event.size)
+        self._ages[entry.max_age].count_dropped(event.size)
         self._newest_dropped = max(self._newest_dropped, event.id)
-        if entry.key is not None:
-            del self._keys[entry.key]
         for topic in event.topics:
             window = self._topics[topic]
             window.count_dropped(event.size)
@@ -266,5 +367,5 @@ class MemoryLog:
         newest = max(event_id, self._truncated.pop(topic, EARLIEST))
         self._truncated[topic] = newest
         if len(self._truncated) > _TRUNCATION_RECORDS_MAX:
-            oldest = next(iter(self._truncated))
-            self._forgotten = max(self._forgotten, self._truncated.pop(oldest))
+            _, oldest = self._truncated.popitem(last=False)
+            self._forgotten = max(self._forgotten, oldest)

@@ -1,16 +1,15 @@
 """Settings of the event log."""
 
 from collections.abc import Iterator
-from typing import ClassVar, Final
+from typing import ClassVar
 
 import attrs
 
 from ..characters import check_text
-from ..config import Check, Clash, check_order, one_of, positive, required, setting, to_toml
+from ..config import Check, Clash, check_order, positive, required, setting, to_toml
+from ..database.settings import is_storage_url
 from ..errors import InvalidField
 from ..events import Pattern
-
-KNOWN_LOG_URLS: Final = ("memory:",)
 
 
 def _is_pattern(text: str) -> bool:
@@ -51,9 +50,10 @@ class LogSettings:
     removed: ClassVar = {"max_truncation_records": "the log keeps 100_000 of these records"}
 
     url: str = setting(
-        "memory:",
-        "Storage of the log. memory: keeps events in this process; they do not survive a restart.",
-        one_of(*KNOWN_LOG_URLS),
+        "",
+        "Storage of the log. sqlite:PATH keeps events in a file that one streamd uses alone, memory: in this "
+        "process only. Empty: where store.url keeps tasks; then a task and its events share one transaction.",
+        Check("sqlite:PATH, memory: or empty", is_storage_url),
     )
     max_events: int = setting(
         100_000, "Maximum number of events (count). The oldest are dropped first.", positive, reload=True
@@ -89,6 +89,18 @@ class LogSettings:
                 pattern="streams/**", max_age_seconds=2_592_000.0, max_events=50_000, max_bytes=67_108_864
             )
         ],
+    )
+    idempotency_seconds: float = setting(
+        86_400.0,
+        "How long the idempotency key of an event is known (s), also after the event was dropped.",
+        positive,
+        reload=True,
+    )
+    max_idempotency_keys: int = setting(
+        200_000,
+        "Maximum number of known idempotency keys (count). The oldest are forgotten first.",
+        positive,
+        reload=True,
     )
 
     def clashes(self) -> Iterator[Clash]:

@@ -15,6 +15,7 @@ PACKAGES: Final = (
     "database",
     "demo",
     "http",
+    "log",
     "logs",
     "server",
     "services",

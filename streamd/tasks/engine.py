@@ -334,7 +334,8 @@ class TaskEngine:
             self.metrics.counts[task.kind, before] -= 1
         self.metrics.counts[task.kind, task.status] += 1
         self.metrics.outbox_depth.inc(rows)
-        self.outbox.wake()
+        if not self.store.publishes:
+            self.outbox.wake()
         if task.status.ended:
             if task.status is Status.FAILED:
                 _log_failure(task)

@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 import trio
 
 from ..events import EventId
-from .store.port import Outgoing, TaskStore
+from .store.port import Outgoing, PublishedMessage, TaskStore
 
 _REMEMBERED_MAX: Final = (
     10_000  # positions and final versions (count), far more than are published in a second
@@ -87,7 +87,7 @@ class TaskPositions:
             if row.final:
                 _remember(self._finals, row.task_id, row.version)
 
-    def add(self, row: Outgoing, position: EventId) -> None:
+    def add(self, row: PublishedMessage, position: EventId) -> None:
         """Remember the position of a task's own event, and call the watchers after the last version."""
         _remember(self._positions, (row.task_id, row.version), position)
         if row.final:

@@ -8,19 +8,16 @@ import attrs
 import structlog
 import trio
 
-from ..errors import IdempotencyConflict, InvalidField, RequestError, StreamdError
+from ..errors import IdempotencyConflict, StreamdError
 from ..events import Draft, EventSettings
 from ..hub import Hub
-from ..json import MESSAGE_ENVELOPE
 from ..log.port import Receipt
+from .drafts import TaskDrafts
 from .endings import TaskEndings
 from .kinds import Kind
-from .messages import COMPLETE, ERROR, PROGRESS, REDUCED_EVENT_BYTES, reduce_data
 from .metrics import TaskMetrics
-from .model import Message
 from .positions import TaskPositions
-from .states import Status
-from .store.port import Outgoing, PublishedMessage, TaskStore
+from .store.port import Outgoing, PublishedMessage, Publishing, TaskStore
 
 PUBLISHER: Final = "tasks"
 _BATCH_ROWS: Final = 256  # as many as the fan-out takes in one turn
@@ -30,34 +27,17 @@ _LAST_RETRY_SECONDS: Final = 5.0
 _log = structlog.get_logger(__name__)
 
 
-@attrs.frozen
-class TaskEventLimits:
-    """The limits of tasks' events: the publishers' own, but always large enough for the end of a task.
-
-    Args:
-        max_event_bytes: maximum size of an event (bytes).
-    """
-
-    max_event_bytes: int
-    max_topics_per_event: int = 64
-    max_topic_bytes: int = 1024
-    max_idempotency_key_bytes: int = 1024
-
-    @classmethod
-    def of(cls, limits: EventSettings) -> "TaskEventLimits":
-        """Build the limits from those for publishers."""
-        return cls(max(limits.max_event_bytes, REDUCED_EVENT_BYTES))
-
-
 class OutboxPublisher:
     """The publisher of the store's outbox.
 
-    Each row has the idempotency key ``{task}:{version}``, or ``{task}:{version}:{part}`` for events on other
-    topics than the task's own. After a crash, events that the log had taken and the store had not yet
-    recorded as published are published again with the same key: a log that kept the key takes them once, one
-    that starts empty (``log.memory``) has not got them. Clients that followed across the crash may therefore
-    receive such an event a second time. Rows that cannot be published now stay in the outbox and are retried
-    with exponential backoff; the work they report goes on.
+    Where the store and the log share one database, a change appends its events in its own transaction, and
+    the outbox holds only what an earlier process left there: the store calls ``Publishing``.
+
+    Otherwise each row has an idempotency key, see :meth:`.drafts.TaskDrafts.make`. After a crash, events that
+    the log had taken and the store had not yet recorded as published are published again with the same key:
+    a log that kept the key takes them once, one that starts empty (``log.memory``) has not got them. Clients
+    that followed across the crash may therefore receive such an event a second time. Rows that cannot be
+    published now stay in the outbox and are retried with exponential backoff; the work they report goes on.
 
     Args:
         store: the store with the outbox.
@@ -81,11 +61,18 @@ class OutboxPublisher:
         self.positions: Final = TaskPositions(store)
         self._store = store
         self._hub = hub
-        self._limits = TaskEventLimits.of(limits)
+        self._drafts = TaskDrafts(limits, kinds, metrics)
         self._metrics = metrics
-        self._kinds = kinds
         self._endings = TaskEndings(store, kinds, metrics)
         self._wanted = trio.Event()
+        store.publish_with(
+            Publishing(
+                draft=self._drafts.make,
+                keeps=lambda row: row.last and self._endings.concern(row.kind),
+                begin=self.positions.announce,
+                done=self._note_appended,
+            )
+        )
 
     def wake(self) -> None:
         """Publish soon: the outbox has new rows."""
@@ -124,25 +111,36 @@ class OutboxPublisher:
 
     async def _publish(self, rows: Sequence[Outgoing]) -> None:
         self.positions.announce(rows)
-        drafts = [self._draft(row) for row in rows]
+        drafts = [self._drafts.make(row) for row in rows]
         receipts = iter(await self._publish_drafts([draft for draft in drafts if draft is not None]))
-        published = []
-        for row, draft in zip(rows, drafts, strict=True):
-            position = next(receipts).id if draft is not None else None
-            if row.is_own and position is not None:
-                self.positions.add(row, position)
-            published.append(
-                PublishedMessage(
-                    task_id=row.task_id,
-                    version=row.version,
-                    part=row.part,
-                    id=position,
-                    keep=row.last and self._endings.concern(row.kind),
-                )
+        published = [
+            PublishedMessage(
+                task_id=row.task_id,
+                version=row.version,
+                part=row.part,
+                final=row.final,
+                id=next(receipts).id if draft is not None else None,
+                keep=row.last and self._endings.concern(row.kind),
             )
-        self.positions.wake()
+            for row, draft in zip(rows, drafts, strict=True)
+        ]
+        self._note_positions(published)
         await self._store.mark_published(published)
+        self._note_published(published)
+
+    def _note_positions(self, published: Sequence[PublishedMessage]) -> None:
+        for row in published:
+            if row.is_own and row.id is not None:
+                self.positions.add(row, row.id)
         self.positions.wake()
+
+    def _note_appended(self, published: Sequence[PublishedMessage], types: Sequence[str]) -> None:
+        self._hub.count_published(types)
+        self._note_published(published)
+
+    def _note_published(self, published: Sequence[PublishedMessage]) -> None:
+        """Note events that are in the log and marked as published, and begin the endings of their tasks."""
+        self._note_positions(published)
         ending = [row.task_id for row in published if row.keep]
         self._metrics.outbox_depth.dec(len(published) - len(ending))
         for task_id in ending:
@@ -165,48 +163,3 @@ class OutboxPublisher:
             draft = attrs.evolve(draft, idempotency_key=f"{draft.idempotency_key}:{content}")
             [receipt] = await self._hub.publish_drafts([draft], publisher=PUBLISHER)
         return receipt
-
-    def _draft(self, row: Outgoing) -> Draft | None:
-        """Build the event of a row.
-
-        A message on the task's own topic that cannot be an event is reduced, because the stream needs every
-        version. On another topic it is dropped, because subscribers there expect its own shape; so is a row
-        whose task has a damaged name, which is no topic.
-        """
-        try:
-            if row.is_damaged:
-                raise InvalidField("the stored message cannot be decoded", field="message")
-            return self._make_draft(row, row.topics, row.message)
-        except RequestError as error:
-            detail = error.detail
-        self._metrics.refused_messages.inc()
-        reduced = self._reduce(row) if row.is_own else None
-        event = "task_message_dropped" if reduced is None else "task_message_reduced"
-        _log.error(event, task=row.task_id, version=row.version, part=row.part, detail=detail)
-        return reduced
-
-    def _reduce(self, row: Outgoing) -> Draft | None:
-        """Build the reduced event of a row; None if not even that can be an event."""
-        message = Message(_plain_type(row), reduce_data(row.message.data))
-        known = self._kinds.get(row.kind)
-        try:
-            return self._make_draft(row, row.topics[:1], known.rename(message) if known else message)
-        except RequestError:
-            return None
-
-    def _make_draft(self, row: Outgoing, topics: Sequence[str], message: Message) -> Draft:
-        key = f"{row.task_id}:{row.version}"
-        return Draft.create(
-            topics,
-            message.data,
-            limits=self._limits,
-            type=message.type,
-            idempotency_key=key if row.is_own else f"{key}:{row.part}",
-            envelope=MESSAGE_ENVELOPE,
-        )
-
-
-def _plain_type(row: Outgoing) -> str:
-    if not row.final:
-        return PROGRESS
-    return COMPLETE if row.message.data.get("status") == Status.COMPLETED else ERROR

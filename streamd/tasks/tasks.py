@@ -300,12 +300,11 @@ class Tasks(TaskEngine):
                 if position is not None:
                     task = snapshot.task.with_offset(self.clock.offset())
                     message = make_snapshot(task, snapshot.text)
-                    log = self.log
-                    # An earlier log may have given out the position, also one whose clock was ahead.
                     return TaskView(
                         task=task,
                         message=self.presenter.present_snapshot(task, message),
-                        position=position if log.epoch <= position <= log.head else log.epoch,
+                        # Another log may have given out the position, also one whose clock was ahead.
+                        position=self.log.lost_until(position) or position,
                         end=self.presenter.present_end(task, snapshot.end),
                         published_id=position,
                     )

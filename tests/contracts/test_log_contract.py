@@ -3,67 +3,20 @@
 import msgspec
 import pytest
 import trio
+import trio.testing
 
 from streamd.errors import IdempotencyConflict
-from streamd.events import EARLIEST, DataEncoding, Draft, EventId, Pattern, Selectors
-from streamd.events.settings import EventSettings
+from streamd.events import EARLIEST, DataEncoding, Draft, EventId
 from streamd.events.topics import ALL
-from streamd.log.port import Log, Page
-from streamd.log.settings import LogSettings
-from tests.support.logs import LOGS, NOON_MS, MakeLog
+from streamd.log.port import ExpectedLast, Log, Page, Receipt, Refusal
+from tests.support.logs import MANY, IdClock, append, clock, data, draft, log, make_log, pattern, read, topics
 
-MANY = {"max_events": 10_000, "max_bytes": 10_000_000}
+__all__ = ["clock", "log", "make_log"]  # the fixtures
+
 AFTER_ALL = EventId("9999999999999-000000")
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.ms = NOON_MS
-
-    def __call__(self) -> int:
-        return self.ms
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture(params=LOGS)
-def make_log(request: pytest.FixtureRequest) -> MakeLog:
-    return LOGS[request.param]
-
-
-@pytest.fixture
-def log(make_log: MakeLog, clock: Clock) -> Log:
-    return make_log(LogSettings(), clock)
-
-
-def draft(topics: str | list[str], data: object = "", key: str | None = None) -> Draft:
-    return Draft.create(topics, data, limits=EventSettings(), idempotency_key=key)
-
-
-def topics(*names: str) -> Selectors:
-    return Selectors(topics=names)
-
-
-def pattern(text: str) -> Selectors:
-    return Selectors(patterns=[Pattern(text)])
-
-
-async def append(log: Log, *names: str) -> list[EventId]:
-    return [receipt.id for receipt in await log.append([draft(name, name) for name in names])]
-
-
-async def read(log: Log, selectors: Selectors, after: EventId = EARLIEST) -> Page:
-    return await log.read(selectors, after, **MANY)
-
-
-def data(page: Page) -> list[str]:
-    return [event.data for event in page.events]
-
-
-async def test_ids_only_grow_even_when_the_clock_is_set_back(log: Log, clock: Clock) -> None:
+async def test_ids_only_grow_even_when_the_clock_is_set_back(log: Log, clock: IdClock) -> None:
     ids = [log.head]
     for step in (0, 5, -1000, 0, 3000, -3000):
         clock.ms += step
@@ -125,7 +78,8 @@ async def test_pages_of_any_size_add_up_to_all_events(log: Log, bound: dict[str,
         while not pages or pages[-1].more:
             pages.append(await log.read(selectors, cursor, **{**MANY, **bound}))
             cursor = pages[-1].cursor
-        assert [e for page in pages for e in page.events] == list((await read(log, selectors)).events)
+        everything = await read(log, selectors)
+        assert [e.id for page in pages for e in page.events] == [e.id for e in everything.events]
 
 
 async def test_drafts_are_appended_all_or_none(log: Log) -> None:
@@ -152,81 +106,51 @@ async def test_a_cursor_of_another_log_is_a_gap_followed_by_all_kept_events(log:
     await append(log, "a", "b")
     for cursor in (EventId("1600000000000-000000"), AFTER_ALL):
         page = await read(log, topics("a"), cursor)
-        assert (data(page), page.gap) == (["a"], log.epoch)
-    assert (await read(log, topics("a"), log.epoch)).gap is None
+        assert (data(page), page.gap) == (["a"], log.start)
+    assert (await read(log, topics("a"), log.start)).gap is None
     assert (await read(log, topics("a"), log.head)).gap is None
 
 
-async def test_a_gap_means_that_a_matching_event_was_dropped(make_log: MakeLog, clock: Clock) -> None:
-    log = make_log(LogSettings(topic_max_events=3), clock)
-    [quiet] = await append(log, "quiet/1")
-    busy = await append(log, *["busy"] * 10)
-    for selectors in (topics("quiet/1"), pattern("quiet/*")):
-        for after in (log.epoch, quiet):
-            assert (await read(log, selectors, after)).gap is None
-    for selectors in (topics("busy"), topics("quiet/1", "busy"), pattern("*")):
-        page = await read(log, selectors, quiet)
-        assert page.gap == busy[6]
-        assert [event.id for event in page.events] == busy[7:]
-    assert (await read(log, topics("busy"), busy[6])).gap is None
-    assert (await read(log, topics("busy"), EARLIEST)).gap is None
+async def append_if(log: Log, event: Draft, condition: ExpectedLast) -> list[Receipt]:
+    receipts = await log.append([event], [condition])
+    assert not isinstance(receipts, Refusal)
+    return receipts
 
 
-async def test_a_dropped_event_is_gone_from_all_its_topics_and_a_gap_in_each(
-    make_log: MakeLog, clock: Clock
-) -> None:
-    log = make_log(LogSettings(topic_max_events=2), clock)
-    [shared] = [receipt.id for receipt in await log.append([draft(["busy", "quiet"], "shared", key="k")])]
-    await append(log, "quiet", "busy", "busy")
-    page = await read(log, topics("quiet"), log.epoch)
-    assert (data(page), page.gap) == (["quiet"], shared)
-    [again] = await log.append([draft(["busy", "quiet"], "shared", key="k")])
-    assert not again.duplicate  # the key went with its event
+async def test_an_expected_last_event_is_checked_with_the_append(log: Log) -> None:
+    assert await log.append([], [ExpectedLast("a", EARLIEST)]) == []
+    [first] = await append_if(log, draft(["b", "a"], 1), ExpectedLast("a", EARLIEST))
+    refusal = await log.append([draft("a", 2)], [ExpectedLast("c", EARLIEST), ExpectedLast("a", EARLIEST)])
+    assert refusal == Refusal(ExpectedLast("a", EARLIEST), present=first.id)
+    for topic in ("a", "b"):
+        assert await log.append([], [ExpectedLast(topic, first.id)]) == []
+    assert log.head == first.id
+    [third] = await append_if(log, draft("a", 3), ExpectedLast("a", first.id))
+    assert third.id == log.head
 
 
-@pytest.mark.parametrize(
-    "bounds",
-    [
-        LogSettings(max_events=20),
-        LogSettings(max_bytes=20 * 12),
-        LogSettings(topic_max_events=5),
-        LogSettings(topic_max_bytes=5 * 12),
-    ],
-    ids=["events", "bytes", "topic events", "topic bytes"],
-)
-async def test_the_number_and_bytes_of_kept_events_are_bounded(
-    make_log: MakeLog, clock: Clock, bounds: LogSettings
-) -> None:
-    log = make_log(bounds, clock)
-    names = [f"t{n % 4}" for n in range(1000)]  # 2 bytes of topic, 7 of type and 3 of data
-    await log.append([draft(name, "xxx") for name in names])
-    assert 15 <= len((await read(log, ALL)).events) <= 20
+async def test_each_event_keeps_the_last_id_of_its_append(log: Log) -> None:
+    first, second, third = await append(log, "a", "b", "a")
+    [alone] = await append(log, "a")
+    assert [await log.end_of_append(id) for id in (first, second, third)] == [third] * 3
+    assert await log.end_of_append(alone) == alone
+    assert await log.end_of_append(log.start) is None
 
 
-DAY_MS = 86_400_000
-
-
-@pytest.mark.parametrize("set_by_ms", [0, 120_000, DAY_MS, -3_600_000])
-async def test_old_events_expire_whatever_the_wall_clock_is_set_to(
-    make_log: MakeLog, clock: Clock, set_by_ms: int, autojump_clock: trio.testing.MockClock
-) -> None:
-    log = make_log(LogSettings(max_age_seconds=10), clock)
-    [old] = await append(log, "a")
-    clock.ms += set_by_ms
-    await trio.sleep(9)
-    await append(log, "a")
-    page = await read(log, topics("a"), log.epoch)
-    assert (len(page.events), page.gap) == (2, None)
-    await trio.sleep(2)
-    page = await read(log, topics("a"), log.epoch)
-    assert (len(page.events), page.gap) == (1, old)
-
-
-async def test_an_event_larger_than_the_log_is_a_gap(make_log: MakeLog, clock: Clock) -> None:
-    log = make_log(LogSettings(topic_max_bytes=50), clock)
-    ids = [receipt.id for receipt in await log.append([draft(["a", "b"], "x" * 100), draft("a", "y")])]
-    page = await read(log, topics("a"), log.epoch)
-    assert (data(page), page.gap) == (["y"], ids[0])
+async def test_events_of_every_encoding_are_read_as_they_were_published(log: Log) -> None:
+    drafts = [
+        draft(["a", "topic"], "two\nlines \u2028 \x00 😀", type="tick", retry_ms=5),
+        draft("a", {"n": 1.50, "big": 10**18, "text": "\x7f"}),
+        draft("a", None),
+        draft("a", b"\x00\xff"),
+        draft("a", ""),
+    ]
+    receipts = await log.append(drafts)
+    page = await read(log, topics("a"))
+    assert [(e.id, e.topics, e.type, e.data, e.encoding, e.retry_ms) for e in page.events] == [
+        (r.id, d.topics, d.type, d.data, d.encoding, d.retry_ms)
+        for r, d in zip(receipts, drafts, strict=True)
+    ]
 
 
 async def test_the_tail_waits_for_the_next_event(log: Log, autojump_clock: trio.testing.MockClock) -> None:
@@ -237,20 +161,9 @@ async def test_the_tail_waits_for_the_next_event(log: Log, autojump_clock: trio.
         pages: list[Page] = []
 
         async def follow() -> None:
-            pages.append(await log.tail(log.epoch, **MANY))
+            pages.append(await log.tail(log.start, **MANY))
 
         nursery.start_soon(follow)
         await trio.testing.wait_all_tasks_blocked()
         await append(log, "a", "b")
     assert data(pages[0]) == ["a", "b"]
-
-
-async def test_other_bounds_apply_from_the_next_event_on(log: Log) -> None:
-    for _ in range(5):
-        await append(log, "a")
-    log.apply_settings(LogSettings(max_events=3, topic_max_events=2))
-    await append(log, "a", "b")
-    assert len((await read(log, topics("a"))).events) == 2
-    log.apply_settings(LogSettings())
-    await append(log, "a")
-    assert len((await read(log, topics("a"))).events) == 3

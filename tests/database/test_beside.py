@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import apsw
@@ -80,6 +81,21 @@ async def test_committed_results_are_announced_in_order_before_any_caller_wakes(
     assert sorted(announced) == list(range(20))
     assert announced == stored
     assert woken == [announced] * 20
+
+
+async def test_a_reader_knows_nothing_that_is_not_announced(database: Database) -> None:
+    """Trio wakes tasks in any order, also one that has seen a transaction before the one that made it."""
+    announced: set[int] = set()
+
+    async def read() -> None:
+        seen = await numbers(database)
+        assert announced.issuperset(seen)
+
+    for n in range(200):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(database.write, insert(n), committed=announced.add))
+            for _ in range(3):
+                nursery.start_soon(read)
 
 
 async def test_a_failed_write_announces_nothing_and_one_whose_caller_was_cancelled_does(

@@ -1,5 +1,7 @@
 """The probe of the store: failures with their reason, recovery by itself, and a bounded rate."""
 
+import errno
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -50,6 +52,19 @@ async def test_a_working_store_passes_and_keeps_its_content(path: str, mock_cloc
             assert await reason(probe, mock_clock) == ""
         assert await numbers(database) == [1]
         assert await database.read(lambda db: db.execute("SELECT count(*) FROM migrations").get) == 1
+
+
+async def test_a_disk_that_does_not_answer_is_reported_until_it_does(
+    tmp_path: Path, mock_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_path: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    async with probing(make_database(str(tmp_path / "numbers.db"))) as probe:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "statvfs", fail)
+            assert await reason(probe, mock_clock) == "its disk fails"
+        assert await reason(probe, mock_clock) == ""
 
 
 async def test_a_full_disk_is_reported_until_it_has_room(path: str, mock_clock: Clock) -> None:

@@ -1,17 +1,13 @@
 """The way from replay to live delivery, without gap or repeat, while events are published."""
 
-import random
 from contextlib import ExitStack
 from typing import Any
 
 import pytest
 import trio
-from hypothesis import given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
 
 from streamd.errors import HubLagging
-from streamd.events import Batch, Control, Draft, Event, EventId, Frame, Pattern, Selectors
+from streamd.events import Batch, Control, Draft, Event, Frame, Pattern, Selectors
 from streamd.events.settings import EventSettings
 from streamd.hub import DeliveryRecord, Hub, LatestSendQueue, Overflow, SendQueue, Subscription
 from streamd.hub.settings import HubSettings
@@ -40,59 +36,6 @@ async def collect(subscription: Subscription, until: str) -> list[Event]:
             assert isinstance(frame, Event), frame
             events.append(frame)
     return events
-
-
-@hypothesis_settings(max_examples=40)
-@given(
-    seed=st.integers(0, 2**32),
-    history=st.integers(0, 60),
-    ring=st.integers(1, 40),
-    capacity=st.integers(1, 12),
-    batch=st.integers(1, 8),
-)
-def test_resume_from_any_cursor_is_exactly_once(
-    seed: int, history: int, ring: int, capacity: int, batch: int
-) -> None:
-    random_ = random.Random(seed)
-
-    async def main() -> None:
-        hub = make_hub(send_queue_events=capacity, ring_events=ring, batch_events=batch)
-        published: list[tuple[EventId, str, str]] = []
-
-        async def publish(count: int) -> None:
-            drafts = [draft(random_.choice(TOPICS), f"{len(published) + n}") for n in range(count)]
-            for receipt, made in zip(await hub.publish_drafts(drafts), drafts, strict=True):
-                published.append((receipt.id, made.topics[0], made.data))
-
-        async def follow(after: EventId, max_pause: int) -> None:
-            queue = SendQueue(capacity, 10_000)
-            with hub.subscribe(WANTED, after, queue) as subscription:
-                events: list[Event] = []
-                while not events or events[-1].data != "end":
-                    for frame in await subscription.receive():
-                        assert isinstance(frame, Event), frame
-                        events.append(frame)
-                    for _ in range(random_.randrange(max_pause)):
-                        await trio.lowlevel.checkpoint()
-            expected = [(i, d) for i, t, d in published if i > after and t in ("a", "c/1", "c/2")]
-            assert [(event.id, event.data) for event in events] == expected
-
-        async with trio.open_nursery() as background:
-            background.start_soon(hub.run)
-            async with trio.open_nursery() as nursery:
-                cursors = [hub.log.head]
-                for _ in range(history):
-                    await publish(random_.randint(1, 3))
-                    cursors.append(hub.log.head)
-                for _ in range(12):
-                    nursery.start_soon(follow, random_.choice(cursors), random_.choice((1, 2, 20)))
-                    await publish(random_.randint(0, 5) or 1)
-                    cursors.append(hub.log.head)
-                [receipt] = await hub.publish_drafts([draft("a", "end")])
-                published.append((receipt.id, "a", "end"))
-            background.cancel_scope.cancel()
-
-    trio.run(main)
 
 
 async def test_a_full_send_queue_makes_a_subscription_lag_and_join_again() -> None:

@@ -1,13 +1,142 @@
-"""The log's implementations, each as a factory that takes settings and a clock."""
+"""The log's implementations, as fixtures for the contract, and short ways to append and read."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
 
+import pytest
+import trio
+
+from streamd.database import Database
+from streamd.events import EARLIEST, Draft, EventId, EventSettings, Pattern, Selectors
+from streamd.log.clock import wall_clock_ms
 from streamd.log.memory import MemoryLog
-from streamd.log.port import Log
+from streamd.log.port import Log, Page
 from streamd.log.settings import LogSettings
+from streamd.log.sqlite import SQLiteLog
 
-Clock = Callable[[], int]
-MakeLog = Callable[[LogSettings, Clock], Log]
+MakeLog = Callable[[LogSettings, Callable[[], int]], Awaitable[Log]]
 
-LOGS: dict[str, MakeLog] = {"memory": MemoryLog}
+LOG_KINDS = ("memory", "sqlite")
 NOON_MS = 1_700_000_000_000
+MANY: Final = {"max_events": 10_000, "max_bytes": 10_000_000}
+
+
+async def open_log(
+    kind: str, path: Path, settings: LogSettings, now_ms: Callable[[], int], nursery: trio.Nursery
+) -> Log:
+    """Open a log whose storage, if it has one, runs in the nursery.
+
+    Args:
+        kind: one of :data:`LOG_KINDS`.
+        path: of the file.
+        settings: the bounds.
+        now_ms: the wall clock of ids (ms).
+        nursery: of the test.
+    """
+    if kind == "memory":
+        log: Log = MemoryLog(settings, now_ms)
+    else:
+        database = Database(str(path))
+        log = SQLiteLog(database, settings, now_ms)
+        await nursery.start(database.run)
+    await log.open()
+    return log
+
+
+@asynccontextmanager
+async def sqlite_log(
+    path: Path, now_ms: Callable[[], int] = wall_clock_ms, settings: LogSettings | None = None, **options: Any
+) -> AsyncIterator[SQLiteLog]:
+    """Run a log in a file while the block lasts, as one process would.
+
+    Args:
+        path: of the file.
+        now_ms: the wall clock of ids (ms).
+        settings: the bounds.
+        options: of the database.
+    """
+    database = Database(str(path), **options)
+    log = SQLiteLog(database, settings or LogSettings(), now_ms)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(database.run)
+        await log.open()
+        yield log
+        nursery.cancel_scope.cancel()
+
+
+async def settle(log: Log) -> None:
+    """Drop what exceeds the log's bounds, which a log on disk does in the background."""
+    if isinstance(log, SQLiteLog):
+        await log.trim()
+        await log.forget_keys()
+
+
+# --- fixtures ---------------------------------------------------------------------------------------
+
+
+class IdClock:
+    """A wall clock for ids that stands still until a test sets it."""
+
+    def __init__(self) -> None:
+        self.ms = NOON_MS
+
+    def __call__(self) -> int:
+        return self.ms
+
+
+@pytest.fixture
+def clock() -> IdClock:
+    """Return the wall clock of the log's ids."""
+    return IdClock()
+
+
+@pytest.fixture(params=LOG_KINDS)
+async def make_log(request: pytest.FixtureRequest, tmp_path: Path, nursery: trio.Nursery) -> MakeLog:
+    """Return a function that opens a log of each kind, in runs of its own."""
+
+    async def make(settings: LogSettings, now_ms: Callable[[], int]) -> Log:
+        return await open_log(request.param, tmp_path / "log.db", settings, now_ms, nursery)
+
+    return make
+
+
+@pytest.fixture
+async def log(make_log: MakeLog, clock: IdClock) -> Log:
+    """Return a log with the default settings."""
+    return await make_log(LogSettings(), clock)
+
+
+# --- appending and reading --------------------------------------------------------------------------
+
+
+def draft(topics: str | list[str], data: Any = "", key: str | None = None, **fields: Any) -> Draft:
+    """Make a draft."""
+    return Draft.create(topics, data, limits=EventSettings(), idempotency_key=key, **fields)
+
+
+def topics(*names: str) -> Selectors:
+    """Select exact topics."""
+    return Selectors(topics=names)
+
+
+def pattern(text: str) -> Selectors:
+    """Select by a pattern."""
+    return Selectors(patterns=[Pattern(text)])
+
+
+async def append(log: Log, *names: str) -> list[EventId]:
+    """Append an event under each topic, with the topic as its data, and return their ids."""
+    return [receipt.id for receipt in await log.append([draft(name, name) for name in names])]
+
+
+async def read(log: Log, selectors: Selectors, after: EventId = EARLIEST) -> Page:
+    """Let the log drop what exceeds its bounds, and read everything after a cursor in one page."""
+    await settle(log)
+    return await log.read(selectors, after, **MANY)
+
+
+def data(page: Page) -> list[str]:
+    """Return the data of a page's events."""
+    return [event.data for event in page.events]

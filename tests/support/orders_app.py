@@ -7,7 +7,7 @@ import os
 import random
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 import msgspec
@@ -17,7 +17,7 @@ from quart_trio import QuartTrio
 from streamd import create_app
 from streamd.events import Draft
 from streamd.log.memory import MemoryLog
-from streamd.log.port import Receipt
+from streamd.log.port import Condition
 from streamd.log.settings import LogSettings
 from streamd.settings import Settings
 
@@ -48,7 +48,9 @@ class RecordingLog(MemoryLog):
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.write(self._file, b'\n{"process":%d}\n' % os.getpid())  # the line before may be cut off
 
-    async def append(self, drafts: Sequence[Draft], *, publisher: str = "") -> list[Receipt]:
+    async def append(
+        self, drafts: Sequence[Draft], conditions: Sequence[Condition] = (), *, publisher: str = ""
+    ) -> Any:
         await trio.sleep(random.uniform(0, _MAX_DELAY_SECONDS))
         receipts = await super().append(drafts, publisher=publisher)
         fresh = [draft for draft, receipt in zip(drafts, receipts, strict=True) if not receipt.duplicate]

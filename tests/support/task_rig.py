@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -10,20 +11,23 @@ import pytest
 import trio
 
 from streamd.clock import SteadyClock
+from streamd.database import Database
 from streamd.errors import RequestError, Unavailable
 from streamd.events import EARLIEST, Draft, Event, Selectors
 from streamd.events.settings import EventSettings
 from streamd.hub import Hub
 from streamd.hub.settings import HubSettings
 from streamd.log.memory import MemoryLog
-from streamd.log.port import Receipt
+from streamd.log.port import Condition, Log
 from streamd.log.settings import LogSettings
+from streamd.log.sqlite import SQLiteLog
 from streamd.metrics import Metrics
 from streamd.tasks import Kind, Runner, Task, Tasks, topic_of
 from streamd.tasks.metrics import TaskMetrics
 from streamd.tasks.settings import TaskSettings
 from streamd.tasks.store.memory import MemoryTaskStore
 from streamd.tasks.store.port import PublishedMessage, TaskStore
+from streamd.tasks.store.sqlite import SQLiteTaskStore
 from tests.support.clocks import NOON
 
 
@@ -56,7 +60,9 @@ class FailingLog(MemoryLog):
         self.fail_before = self.fail_after = 0
         self.refused = 0
 
-    async def append(self, drafts: Sequence[Draft], *, publisher: str = "") -> list[Receipt]:
+    async def append(
+        self, drafts: Sequence[Draft], conditions: Sequence[Condition] = (), *, publisher: str = ""
+    ) -> Any:
         if self.fail_before:
             self.fail_before -= 1
             self.refused += 1
@@ -91,7 +97,7 @@ class ForgetfulStore(MemoryTaskStore):
 class Rig:
     """The parts of a runtime that tasks need."""
 
-    log: MemoryLog
+    log: Log
     hub: Hub
     store: TaskStore
     tasks: Tasks
@@ -154,7 +160,7 @@ class Rig:
 def make_rig(
     *,
     store: TaskStore | None = None,
-    log: MemoryLog | None = None,
+    log: Log | None = None,
     now: Callable[[], datetime] = trio_now,
     clock: SteadyClock | None = None,
     kinds: Iterable[Kind] = (),
@@ -195,6 +201,20 @@ async def run_rig(**parts: Any) -> AsyncIterator[Rig]:
     """Make a rig, and run it for as long as the block lasts."""
     async with running(make_rig(**parts)) as rig:
         yield rig
+
+
+@asynccontextmanager
+async def run_shared_rig(path: Path, **parts: Any) -> AsyncIterator[Rig]:
+    """Run a rig whose tasks and events share one file, as one process would."""
+    database = Database(str(path), clock=parts.get("clock"))
+    log = SQLiteLog(database, LogSettings())
+    store = SQLiteTaskStore(database, log)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(database.run)
+        await log.open()
+        async with running(make_rig(store=store, log=log, **{"clock": database.clock, **parts})) as rig:
+            yield rig
+        nursery.cancel_scope.cancel()
 
 
 @asynccontextmanager

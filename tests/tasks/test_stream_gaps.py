@@ -6,7 +6,8 @@ import trio.testing
 
 from streamd.events import EARLIEST
 from streamd.hub.settings import HubSettings
-from streamd.log.memory import MemoryLog, wall_clock_ms
+from streamd.log.clock import wall_clock_ms
+from streamd.log.memory import MemoryLog
 from streamd.log.settings import LogSettings
 from streamd.tasks.store.memory import MemoryTaskStore
 from streamd.tasks.store.port import Bounds

@@ -1,6 +1,7 @@
 """``/events``: subscribe by Server-Sent Events or WebSocket, poll, and publish."""
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 import attrs
@@ -156,23 +157,24 @@ async def _publish_lines(broker: Broker, body: Any) -> AsyncIterator[bytes]:
     limits = broker.settings.events
     number = 0
     busy: Unavailable | None = None  # once set, later lines are rejected too: a retry must not reorder them
-    async for lines in read_lines(body, limits.max_line_bytes):
-        outcomes = [_read_line(line, limits) for line in lines]
-        if busy is not None:
-            outcomes = [busy if isinstance(outcome, Draft) else outcome for outcome in outcomes]
-        try:
-            answers = await _publish_each(broker, outcomes)
-        except Unavailable as error:
-            busy = error
-            outcomes = [busy if isinstance(outcome, Draft) else outcome for outcome in outcomes]
-            answers = await _publish_each(broker, outcomes)
-        text = bytearray()
-        for answer in answers:
-            number += 1
-            if answer is not None:
-                text += msgspec.json.encode({"line": number, **answer}) + b"\n"
-        if text:
-            yield bytes(text)
+    async with aclosing(read_lines(body, limits.max_line_bytes)) as parts:
+        async for lines in parts:
+            outcomes = [_read_line(line, limits) for line in lines]
+            if busy is not None:
+                outcomes = [busy if isinstance(outcome, Draft) else outcome for outcome in outcomes]
+            try:
+                answers = await _publish_each(broker, outcomes)
+            except Unavailable as error:
+                busy = error
+                outcomes = [busy if isinstance(outcome, Draft) else outcome for outcome in outcomes]
+                answers = await _publish_each(broker, outcomes)
+            text = bytearray()
+            for answer in answers:
+                number += 1
+                if answer is not None:
+                    text += msgspec.json.encode({"line": number, **answer}) + b"\n"
+            if text:
+                yield bytes(text)
 
 
 def _read_line(line: bytes, limits: EventSettings) -> Draft | StreamdError | None:

@@ -36,7 +36,7 @@ async def ready() -> dict[str, Any]:
     broker = runtime.broker
     if broker.connections.draining:
         raise ShuttingDown("the server is shutting down", retry_after_seconds=1)
-    await runtime.store_probe.check()
+    await runtime.check_storage()
     return {"status": "ready", "head": broker.log.head, "durability": broker.log.durability}
 
 
@@ -76,6 +76,14 @@ class StateCollector(Collector):
         )
         yield GaugeMetricFamily(
             "streamd_events_ahead", "Events published and not yet fanned out.", hub["ahead"]
+        )
+        kept = self._broker.log.statistics()
+        yield GaugeMetricFamily("streamd_log_events", "Events that the log keeps.", kept["events"])
+        yield GaugeMetricFamily(
+            "streamd_log_bytes", "Size of the topics, types and data that the log keeps.", kept["bytes"]
+        )
+        yield GaugeMetricFamily(
+            "streamd_log_topics", "Topics of the events that the log keeps.", kept["topics"]
         )
         yield GaugeMetricFamily(
             "streamd_loop_seconds", "Trio's clock, to see that the loop turns.", trio.current_time()

@@ -20,6 +20,7 @@ from .port import (
     ExpiredTask,
     Outgoing,
     PublishedMessage,
+    Publishing,
     Snapshot,
     is_overdue,
     missing,
@@ -55,6 +56,11 @@ class MemoryTaskStore:
         self._outbox: dict[tuple[str, int, int], Outgoing] = {}  # by task, version and part
         self._ending: dict[str, None] = {}  # tasks whose last row is published and kept
         self._tombstones: OrderedDict[str, datetime] = OrderedDict()  # deleted tasks, by time of deletion
+
+    publishes: Final = False
+
+    def publish_with(self, publishing: Publishing) -> None:
+        """Leave all events to the outbox."""
 
     async def create(
         self,

@@ -1,13 +1,13 @@
 """The port of the task store: tasks on one side, the transactional outbox of their events on the other."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
 import attrs
 
 from ...errors import Gone, NotFound, TaskExists, Unavailable
-from ...events import EventId
+from ...events import Draft, EventId
 from ...idempotency import IdempotencyKey
 from ...unreadable import UnreadableRecords
 from ..model import Change, Message, Operation, Task
@@ -51,7 +51,7 @@ class PublishedMessage:
     """A row of the outbox whose message is published, or was dropped.
 
     Args:
-        task_id, version, part: the row.
+        task_id, version, part, final: of the row.
         id: its event in the log; None for a message that could not be an event and was dropped.
         keep: leave the row in the outbox until :meth:`TaskStore.mark_ended`.
     """
@@ -59,8 +59,32 @@ class PublishedMessage:
     task_id: str
     version: int
     part: int = 0
+    final: bool = False
     id: EventId | None
     keep: bool = False
+
+    @property
+    def is_own(self) -> bool:
+        """True for the event on the task's own topic."""
+        return self.part == 0
+
+
+@attrs.frozen(kw_only=True)
+class Publishing:
+    """The publisher's part in a change that appends its own events to the log.
+
+    Args:
+        draft: builds the event of a row; None drops it. Called in the store's thread.
+        keeps: returns True for a row that stays in the outbox until the task's kind has acted on its end.
+            Called in the store's thread.
+        begin: called with the rows on trio's thread after the commit, before the log hands on their events.
+        done: called after that, with what was published and the types of the events.
+    """
+
+    draft: Callable[[Outgoing], Draft | None]
+    keeps: Callable[[Outgoing], bool]
+    begin: Callable[[Sequence[Outgoing]], None]
+    done: Callable[[Sequence[PublishedMessage], Sequence[str]], None]
 
 
 @attrs.frozen(kw_only=True)
@@ -141,6 +165,13 @@ class TaskStore(Protocol):
     @property
     def durability(self) -> str:
         """The guarantee for an acknowledged change, as a sentence for people."""
+
+    @property
+    def publishes(self) -> bool:
+        """True once changes append their events to the log themselves, and the outbox is empty."""
+
+    def publish_with(self, publishing: Publishing) -> None:
+        """Use the publisher's part in changes that append their events; called before the first change."""
 
     async def create(
         self,

@@ -15,7 +15,7 @@ from ...errors import Unreadable
 from ...unreadable import DAMAGE, UnreadableRecords, as_text
 from ..model import Change, Message, Task, topic_of
 from ..states import Status
-from .port import ExpiredTask, Outgoing, outgoing_rows
+from .port import ExpiredTask, Outgoing, PublishedMessage, outgoing_rows
 
 # Names are read as bytes, see `as_text`.
 TASK_COLUMNS: Final = "tasks.seq, CAST(tasks.id AS BLOB), tasks.body, tasks.lease_until"
@@ -133,18 +133,26 @@ class TaskRows:
         )
 
 
-def apply_changes(db: apsw.Connection, seq: int, changes: Sequence[Change]) -> Task | None:
-    """Store the changes of a task with their outbox rows, in order, and return the task after them."""
+def apply_changes(
+    db: apsw.Connection, seq: int, changes: Sequence[Change], published: Sequence[PublishedMessage] | None
+) -> Task | None:
+    """Store the changes of a task in order, and return the task after them.
+
+    Args:
+        db: the connection, in a transaction.
+        seq: the task's number.
+        changes: the changes.
+        published: their events, if the transaction has appended them to the log; None to put these into the
+            outbox.
+    """
     for change in changes:
         task = change.task
         for row in outgoing_rows(change):
             message = msgspec.json.encode({"type": row.message.type, "data": row.message.data})
-            topics = "" if row.topics == (task.topic,) else msgspec.json.encode(row.topics).decode()
-            db.execute(
-                "INSERT INTO task_outbox (task, version, part, topics, final, last, message)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (row.task_id, row.version, row.part, topics, row.final, row.last, message),
-            )
+            if published is None:
+                _put_into_outbox(db, row, message, kept=False)
+            elif any(each.keep and each.version == row.version for each in published) and row.last:
+                _put_into_outbox(db, row, message, kept=True)
             if row.final and row.is_own:
                 db.execute("INSERT INTO task_ends VALUES (?, ?, ?)", (seq, message, change.result))
         if change.text:
@@ -165,7 +173,22 @@ def apply_changes(db: apsw.Connection, seq: int, changes: Sequence[Change]) -> T
             seq,
         ),
     )
+    for each in published or ():
+        if each.is_own:
+            db.execute(
+                "UPDATE tasks SET published_version = ?, published_id = ? WHERE seq = ?",
+                (each.version, each.id, seq),
+            )
     return task
+
+
+def _put_into_outbox(db: apsw.Connection, row: Outgoing, message: bytes, *, kept: bool) -> None:
+    topics = "" if row.topics == (topic_of(row.task_id),) else msgspec.json.encode(row.topics).decode()
+    db.execute(
+        "INSERT INTO task_outbox (task, version, part, topics, final, last, kept, message)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (row.task_id, row.version, row.part, topics, row.final, row.last, kept, message),
+    )
 
 
 def steady_ms(task: Task, moment: datetime | None) -> int | None:

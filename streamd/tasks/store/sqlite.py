@@ -6,24 +6,27 @@ Input, text and result have tables of their own: they may be large, and do not c
 """
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import apsw
 
 from ...database import Database
 from ...events import EventId
 from ...idempotency import IdempotencyKey
+from ...log.sqlite import SQLiteLog
 from ...unreadable import as_text
 from ..model import Change, Operation, Task
 from ..states import Status
+from .appending import AppendedEvents, TaskAppender
 from .port import (
     Bounds,
     ClaimedTask,
     ExpiredTask,
     Outgoing,
     PublishedMessage,
+    Publishing,
     Snapshot,
     missing,
     taken,
@@ -31,6 +34,8 @@ from .port import (
 )
 from .rows import EXPIRED_COLUMNS, OUTBOX_COLUMNS, TASK_COLUMNS, TaskRows, apply_changes, to_ms
 from .schema import COMPONENT, MIGRATIONS
+
+T = TypeVar("T")
 
 _ENDED: Final = (
     f"SELECT {EXPIRED_COLUMNS} FROM tasks WHERE kind = ? AND ended IS NOT NULL"
@@ -52,15 +57,25 @@ class SQLiteTaskStore:
 
     Args:
         database: the database; its owner opens it after this constructor has named the migrations.
+        log: the log in the same database, to which changes append their events; None for another log, whose
+            events go through the outbox.
     """
 
     durability: Final = "An acknowledged task is on disk; it survives the end of the process."
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, log: SQLiteLog | None = None) -> None:
         self._database = database
+        self._appender = TaskAppender(log)
         self.unreadable: Final = database.unreadable
         self._rows = TaskRows(database.unreadable)
         database.require(COMPONENT, MIGRATIONS)
+
+    @property
+    def publishes(self) -> bool:
+        return self._appender.is_active
+
+    def publish_with(self, publishing: Publishing) -> None:
+        self._appender.publishing = publishing
 
     async def create(
         self,
@@ -72,7 +87,7 @@ class SQLiteTaskStore:
     ) -> Task | None:
         task = changes[0].task
 
-        def create(db: apsw.Connection) -> Task | None:
+        def create(db: apsw.Connection, events: list[AppendedEvents]) -> Task | None:
             if key is not None and (stored := self._find_by_key(db, key)) is not None:
                 return stored
             known = "SELECT 1 FROM tasks WHERE id = ? UNION ALL SELECT 1 FROM tasks_gone WHERE id = ?"
@@ -94,17 +109,17 @@ class SQLiteTaskStore:
                 db.execute(
                     "INSERT INTO task_keys VALUES (?, ?, ?, ?)", (seq, key.scope, key.text, key.fingerprint)
                 )
-            apply_changes(db, seq, changes)
+            self._apply(db, seq, changes, events)
             return None
 
-        return await self._database.write(create)
+        return await self._write(create)
 
     async def change(self, task_id: str, operation: Operation) -> Task:
-        def change(db: apsw.Connection) -> Task:
+        def change(db: apsw.Connection, events: list[AppendedEvents]) -> Task:
             seq, task = self._find(db, task_id)
-            return apply_changes(db, seq, operation(task)) or task
+            return self._apply(db, seq, operation(task), events) or task
 
-        return await self._database.write(change)
+        return await self._write(change)
 
     async def claim(self, kinds: Collection[str], operation: Operation) -> ClaimedTask | None:
         oldest = (
@@ -112,16 +127,36 @@ class SQLiteTaskStore:
             " ORDER BY seq LIMIT 1"
         )
 
-        def claim(db: apsw.Connection) -> ClaimedTask | None:
+        def claim(db: apsw.Connection, events: list[AppendedEvents]) -> ClaimedTask | None:
             seq = 0
             while row := _one(db, oldest, Status.PENDING.value, *kinds, seq):
                 [seq] = row
                 found = _one(db, f"SELECT {TASK_COLUMNS} FROM tasks WHERE seq = ?", seq)
                 for task in self._rows.readable([found] if found else []):
-                    return ClaimedTask(apply_changes(db, seq, operation(task)) or task, _input(db, seq))
+                    changed = self._apply(db, seq, operation(task), events) or task
+                    return ClaimedTask(changed, _input(db, seq))
             return None
 
-        return await self._database.write(claim)
+        return await self._write(claim)
+
+    async def _write(self, work: Callable[[apsw.Connection, list[AppendedEvents]], T]) -> T:
+        """Run a write that changes one task, and hand on the events that it has appended."""
+        events: list[AppendedEvents] = []
+
+        def committed(_: object) -> None:
+            for each in events:
+                self._appender.announce(each)
+
+        return await self._database.write(lambda db: work(db, events), committed=committed)
+
+    def _apply(
+        self, db: apsw.Connection, seq: int, changes: Sequence[Change], events: list[AppendedEvents]
+    ) -> Task | None:
+        appended = self._appender.append(db, changes)
+        if appended is None:
+            return apply_changes(db, seq, changes, None)
+        events.append(appended)
+        return apply_changes(db, seq, changes, appended.published)
 
     async def get(self, task_id: str) -> Task:
         return await self._database.read(lambda db: self._find(db, task_id)[1])
@@ -226,7 +261,9 @@ class SQLiteTaskStore:
 
     async def unpublished(self, limit: int) -> list[Outgoing]:
         def unpublished(db: apsw.Connection) -> list[tuple[int, Outgoing | None]]:
-            return [(row[0], self._rows.outgoing(row)) for row in db.execute(_UNPUBLISHED, (limit,))]
+            rows = [(row[0], self._rows.outgoing(row)) for row in db.execute(_UNPUBLISHED, (limit,))]
+            self._appender.note_outbox(is_empty=not rows)
+            return rows
 
         def drop(db: apsw.Connection) -> None:
             db.executemany("DELETE FROM task_outbox WHERE seq = ?", lost)

@@ -1,0 +1,294 @@
+"""The log in SQLite. See the package for its theory of operation."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Final, NoReturn, overload
+
+import apsw
+import msgspec
+import structlog
+import trio
+
+from ...clock import SteadyClock
+from ...database import Database
+from ...errors import Unavailable
+from ...events import EARLIEST, Draft, Event, EventId, IdSequence, Selectors
+from ...events.stored import decode_event, decode_events
+from ...events.topics import ALL
+from ...unreadable import DAMAGE
+from ..boundaries import Boundaries, Boundary
+from ..clock import wall_clock_ms
+from ..port import Condition, Page, Receipt, Refusal
+from ..settings import LogSettings
+from . import writer
+from .reader import TOPICS_MAX, PageQuery, RawPage
+from .recent import RecentEvents
+from .schema import COMPONENT, MIGRATIONS, to_event_id, to_number
+from .usage import Excess, Usage
+from .writer import Appended, Prepared
+
+# At least so much is scanned for one page of patterns. More would be decoded in vain where all of it matches.
+_SCANNED_EVENTS: Final = 256
+_SCANNED_BYTES: Final = 1 << 18
+_SWEEP_SECONDS: Final = 1.0  # how late an old event is dropped
+_SWEEPS_PER_FORGETTING: Final = 10
+_TOPICS_AT_ONCE: Final = 2000  # whose ages are looked at without a checkpoint
+_DROPPED_AT_ONCE: Final = 512  # events in one transaction, and as many as were appended meanwhile
+_FORGOTTEN_AT_ONCE: Final = 4096  # rows
+
+_log = structlog.get_logger(__name__)
+
+
+class SQLiteLog:
+    """A log in a SQLite database; see :class:`streamd.log.port.Log`.
+
+    Args:
+        database: the database; its owner opens it after this constructor has named the migrations, and then
+            calls :meth:`open`.
+        settings: the bounds of each topic and of the whole log.
+        now_ms: the wall clock, in milliseconds since 1970, for ids. Any thread may call it.
+
+    Attributes:
+        database: the database.
+    """
+
+    durability = (
+        "An acknowledged event is on disk; it survives the end of the process, and that of the machine with"
+        " store.synchronous = full."
+    )
+
+    def __init__(
+        self, database: Database, settings: LogSettings, now_ms: Callable[[], int] = wall_clock_ms
+    ) -> None:
+        self.database: Final = database
+        self._settings = settings
+        self._now_ms = now_ms
+        self._clock: Final[SteadyClock] = database.clock
+        self._ids = IdSequence(now_ms, EARLIEST)
+        self._boundaries = Boundaries([Boundary(EARLIEST, EARLIEST)])
+        self.head = EARLIEST
+        self.appended = 0
+        self._recent = RecentEvents(EARLIEST)
+        self._usage = Usage(settings)
+        self._tail_readers = trio.lowlevel.ParkingLot()
+        self._exceeded = trio.Event()
+        self._appended_since_drop = 0
+        database.require(COMPONENT, MIGRATIONS)
+
+    async def open(self) -> None:
+        found = await self.database.write(partial(writer.start, now_ms=self._now_ms))
+        self._boundaries = Boundaries(found.boundaries)
+        self.head = self.start
+        self._ids = IdSequence(self._now_ms, self.start)
+        self._recent = RecentEvents(self.start)
+        self._usage.load(found.counts)
+
+    def apply_settings(self, settings: LogSettings) -> None:
+        self._settings = settings
+        self._usage.apply_settings(settings)
+        self._exceeded.set()
+
+    @property
+    def start(self) -> EventId:
+        return self._boundaries.start
+
+    def lost_until(self, cursor: EventId) -> EventId | None:
+        return self._boundaries.lost_until(cursor, self.head)
+
+    def statistics(self) -> dict[str, int]:
+        return {"events": self._usage.events, "bytes": self._usage.bytes, "topics": len(self._usage.topics)}
+
+    # --- appending ----------------------------------------------------------------------------
+
+    @overload
+    async def append(self, drafts: Sequence[Draft], *, publisher: str = "") -> list[Receipt]: ...
+
+    @overload
+    async def append(
+        self, drafts: Sequence[Draft], conditions: Sequence[Condition], *, publisher: str = ""
+    ) -> list[Receipt] | Refusal: ...
+
+    async def append(
+        self, drafts: Sequence[Draft], conditions: Sequence[Condition] = (), *, publisher: str = ""
+    ) -> list[Receipt] | Refusal:
+        prepared = Prepared.of(drafts, publisher)
+        append = partial(self.append_in, prepared=prepared, conditions=conditions)
+        result = await self.database.write(append, committed=self.announce)
+        return result if isinstance(result, Refusal) else result.receipts
+
+    def append_in(
+        self, db: apsw.Connection, prepared: Prepared, conditions: Sequence[Condition] = ()
+    ) -> Appended | Refusal:
+        """Append within a transaction of the database's writer, whose caller passes the result on to
+        :meth:`announce` after the commit.
+
+        Raises:
+            IdempotencyConflict: a key is known with other content.
+        """
+        at_ms = self._steady_ms()
+        return writer.append(
+            db,
+            prepared,
+            self._ids,
+            at_ms,
+            keys_since_ms=at_ms - round(self._settings.idempotency_seconds * 1000),
+            conditions=conditions,
+        )
+
+    def announce(self, appended: Appended | Refusal) -> None:
+        """Hand on the events of a committed transaction; called in the order of the commits."""
+        if isinstance(appended, Refusal) or not appended.fresh:
+            return
+        for draft, event_id in appended.fresh:
+            event = Event.from_draft(draft, event_id)
+            self._recent.append(event)
+            self._usage.add(event, appended.at_ms)
+        self.head = appended.fresh[-1][1]
+        self.appended += len(appended.fresh)
+        self._appended_since_drop += len(appended.fresh)
+        self._tail_readers.unpark_all()
+        if self._usage.exceeds:
+            self._exceeded.set()
+
+    async def end_of_append(self, event_id: EventId) -> EventId | None:
+        return await self.database.read_beside(partial(writer.end_of_append, event_id=event_id))
+
+    def _steady_ms(self) -> int:
+        return round(self._clock.now().timestamp() * 1000)
+
+    # --- reading ------------------------------------------------------------------------------
+
+    async def tail(self, after: EventId, *, max_events: int, max_bytes: int) -> Page:
+        await trio.lowlevel.checkpoint()
+        while self.head == after:
+            await self._tail_readers.park()
+        events = self._recent.after(after, max_events, max_bytes)
+        if events is None:
+            return await self.read(ALL, after, max_events=max_events, max_bytes=max_bytes)
+        return Page(events, events[-1].id, events[-1].id < self.head)
+
+    async def read(self, selectors: Selectors, after: EventId, *, max_events: int, max_bytes: int) -> Page:
+        head, lost = self.head, self.lost_until(after)
+        begin = self.start if after > head else after
+        if begin == head:
+            await trio.lowlevel.checkpoint()
+            return Page([], head, more=False, gap=lost)
+        exact = (
+            sorted(selectors.topics) if not selectors.patterns and len(selectors.topics) <= TOPICS_MAX else []
+        )
+        query = PageQuery(
+            exact,
+            to_number(begin),
+            to_number(head),
+            max_events if exact else max(max_events, _SCANNED_EVENTS),
+            max_bytes if exact else max(max_bytes, _SCANNED_BYTES),
+        )
+        raw = await self.database.read_beside(query.read)
+        events = await self._decode(query, raw)
+        cursor = to_event_id(raw.cursor) if raw.cursor else head
+        if not exact:
+            events, cursor = _select(events, cursor, selectors, max_events, max_bytes)
+        gap = max(lost or EARLIEST, _dropped_until(selectors, raw))
+        return Page(events, cursor, cursor < head, gap if gap > after or lost else None)
+
+    async def _decode(self, query: PageQuery, raw: RawPage) -> list[Event]:
+        """Decode a page; a damaged event is reported, and left out."""
+        try:
+            return decode_events(raw.json)
+        except msgspec.MsgspecError:
+            pass
+        rows = await self.database.read_beside(query.read_rows)
+        events = []
+        for number, body in rows:
+            if raw.cursor and number > raw.cursor:
+                break
+            try:
+                events.append(decode_event(body))
+            except DAMAGE as error:
+                self.database.unreadable.report("event", to_event_id(number), error)
+        return events
+
+    # --- dropping -----------------------------------------------------------------------------
+
+    async def run(self) -> NoReturn:
+        sweeps = 0
+        while True:
+            with trio.move_on_after(_SWEEP_SECONDS):
+                await self._exceeded.wait()
+            try:
+                await self.trim()
+                sweeps += 1
+                if sweeps % _SWEEPS_PER_FORGETTING == 0:
+                    await self.forget_keys()
+                await self.database.reclaim()
+            except Unavailable as error:  # tried again: the bounds are kept as soon as the disk takes writes
+                _log.warning("log_not_trimmed", detail=error.detail)
+                await trio.sleep(_SWEEP_SECONDS)
+
+    async def trim(self) -> None:
+        """Drop everything beyond the bounds, in steps.
+
+        Raises:
+            Unavailable: the database cannot be written to.
+        """
+        self._exceeded = trio.Event()
+        names = list(self._usage.topics)
+        for first in range(0, len(names), _TOPICS_AT_ONCE):
+            await trio.lowlevel.checkpoint()
+            for old in list(self._usage.find_old(names[first : first + _TOPICS_AT_ONCE], self._steady_ms())):
+                while await self._drop(old):
+                    pass
+        while self._usage.exceeds:
+            dropped = [await self._drop(excess) for excess in self._usage.excess()]
+            if not any(dropped):  # the counts are wrong: rows are missing, or damaged
+                self._usage.load(await self.database.read(writer.count))
+                break
+
+    async def _drop(self, excess: Excess) -> bool:
+        """Drop one step of an excess; return True if anything was dropped."""
+        drop = partial(
+            writer.drop, excess=excess, max_events=_DROPPED_AT_ONCE + 2 * self._appended_since_drop
+        )
+        self._appended_since_drop = 0
+        dropped = await self.database.write(drop, committed=self._usage.remove)
+        return bool(dropped.topics or dropped.events)
+
+    async def forget_keys(self) -> None:
+        """Forget the idempotency keys that are too old or too many, in steps.
+
+        Raises:
+            Unavailable: the database cannot be written to.
+        """
+        forget = partial(
+            writer.forget,
+            keys_since_ms=self._steady_ms() - round(self._settings.idempotency_seconds * 1000),
+            max_keys=self._settings.max_idempotency_keys,
+            max_rows=_FORGOTTEN_AT_ONCE,
+        )
+        while await self.database.write(forget):
+            pass
+
+
+def _select(
+    events: Sequence[Event], cursor: EventId, selectors: Selectors, max_events: int, max_bytes: int
+) -> tuple[list[Event], EventId]:
+    """Select the matching events of a scanned page, and return them with the cursor after them."""
+    selected: list[Event] = []
+    size = 0
+    for event in events:
+        if selectors is ALL or selectors.matches(event.topics):
+            selected.append(event)
+            size += event.size
+            if len(selected) >= max_events or size >= max_bytes:
+                return selected, event.id
+    return selected, cursor
+
+
+def _dropped_until(selectors: Selectors, raw: RawPage) -> EventId:
+    """Return the newest matching event that was dropped; EARLIEST for none."""
+    newest = raw.dropped
+    records: list[Any] = msgspec.json.decode(raw.dropped_topics)
+    for topic, number in records:
+        if number > newest and (not topic or selectors.matches((topic,))):
+            newest = number
+    return to_event_id(newest)

@@ -1,0 +1,92 @@
+"""Damaged rows, full disks and failing writes: an error for one event, and nothing acknowledged is lost."""
+
+from pathlib import Path
+
+import apsw
+import pytest
+
+from streamd.errors import Unavailable
+from streamd.events import EARLIEST
+from streamd.events.topics import ALL
+from streamd.log.settings import LogSettings
+from streamd.log.sqlite import SQLiteLog
+from streamd.log.sqlite.schema import to_number
+from streamd.log.sqlite.writer import Prepared
+from tests.support.logs import append, data, draft, pattern, read, settle, sqlite_log, topics
+
+
+async def execute(log: SQLiteLog, statement: str, *values: object) -> None:
+    await log.database.write(lambda db: db.execute(statement, values).fetchall())
+
+
+@pytest.mark.parametrize("body", ["", "{", "[]", '{"type":1}', b"\xff\xfe", '{"topics":["a"]}'])
+async def test_a_damaged_event_is_left_out_reported_and_dropped_in_time(
+    tmp_path: Path, body: str | bytes
+) -> None:
+    async with sqlite_log(tmp_path / "log.db", settings=LogSettings(topic_max_events=4)) as log:
+        reported: list[str] = []
+        log.database.unreadable.count = reported.append
+        ids = await append(log, "a", "a", "b", "a")
+        await execute(
+            log, "UPDATE log_events SET body = CAST(? AS TEXT) WHERE id = ?", body, to_number(ids[1])
+        )
+        for selectors, names in ((topics("a"), ["a", "a"]), (ALL, ["a", "b", "a"]), (pattern("a*"), [])):
+            page = await read(log, selectors)
+            assert (data(page), page.more, page.cursor) == (names, False, log.head)
+        assert reported == ["event"]
+        small = await log.read(topics("a"), EARLIEST, max_events=2, max_bytes=1000)
+        assert (data(small), small.cursor) == (["a"], ids[1])
+        await append(log, *["a"] * 3, "b")
+        assert len((await read(log, topics("a"))).events) == 4
+        assert (await read(log, topics("a"), ids[0])).gap == ids[1]
+
+
+async def test_missing_rows_do_not_stop_the_log(tmp_path: Path) -> None:
+    settings = LogSettings(max_events=5, topic_max_events=5)
+    async with sqlite_log(tmp_path / "log.db", settings=settings) as log:
+        ids = await append(log, "a", "a", "b", "b", "a")
+        await execute(log, "DELETE FROM log_events WHERE id = ?", to_number(ids[0]))
+        await execute(log, "DELETE FROM log_topics WHERE id = ?", to_number(ids[2]))
+        assert data(await read(log, topics("a"))) == ["a", "a"]
+        assert data(await read(log, ALL)) == ["a", "b", "b", "a"]
+        for _ in range(5):
+            await append(log, "a", "b")
+            await settle(log)
+        # A missing event is counted for as long as its topic has it.
+        assert data(await read(log, ALL)) == ["a", "b", "a", "b"]
+        assert data(await read(log, topics("a"))) == ["a", "a"]
+
+
+async def test_a_full_disk_refuses_appends_until_it_takes_writes_again(tmp_path: Path) -> None:
+    async with sqlite_log(tmp_path / "log.db") as log:
+        ids = await append(log, "a")
+        pages = await log.database.read(lambda db: db.pragma("page_count"))
+        await log.database.read(lambda db: db.pragma("max_page_count", pages))
+        with pytest.raises(Unavailable) as refused:
+            for _ in range(10):
+                ids += [receipt.id for receipt in await log.append([draft("a", "x" * 5000)])]
+        assert refused.value.retry_after_seconds
+        assert log.head == ids[-1]
+        await log.database.read(lambda db: db.pragma("max_page_count", 1_000_000))
+        ids += await append(log, "a")
+        assert [event.id for event in (await read(log, topics("a"))).events] == ids
+        tail = await log.tail(log.start, max_events=100, max_bytes=1_000_000)
+        assert [event.id for event in tail.events] == ids
+    async with sqlite_log(tmp_path / "log.db") as log:
+        assert [event.id for event in (await read(log, topics("a"))).events] == ids
+
+
+async def test_a_transaction_that_fails_takes_its_events_and_no_others(tmp_path: Path) -> None:
+    """A change of a task that fails after its events were appended leaves none of them."""
+    async with sqlite_log(tmp_path / "log.db") as log:
+        prepared = Prepared.of([draft("a", "lost", key="k")], "p")
+
+        def fail(db: apsw.Connection) -> None:
+            log.append_in(db, prepared)
+            raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            await log.database.write(fail)
+        [receipt] = await log.append([draft("a", "kept", key="k")], publisher="p")
+        assert not receipt.duplicate
+        assert data(await read(log, ALL)) == ["kept"]
