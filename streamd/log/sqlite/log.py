@@ -21,6 +21,7 @@ from ..clock import wall_clock_ms
 from ..port import Condition, Page, Receipt, Refusal
 from ..settings import LogSettings
 from . import writer
+from .pace import PagePace
 from .reader import TOPICS_MAX, PageQuery, RawPage
 from .recent import RecentEvents
 from .schema import COMPONENT, MIGRATIONS, to_event_id, to_number
@@ -70,6 +71,7 @@ class SQLiteLog:
         self.appended = 0
         self._recent = RecentEvents(EARLIEST)
         self._usage = Usage(settings)
+        self._pace = PagePace()
         self._tail_readers = trio.lowlevel.ParkingLot()
         self._exceeded = trio.Event()
         self._appended_since_drop = 0
@@ -180,10 +182,11 @@ class SQLiteLog:
             exact,
             to_number(begin),
             to_number(head),
-            max_events if exact else max(max_events, _SCANNED_EVENTS),
+            min(self._pace.max_events, max_events if exact else max(max_events, _SCANNED_EVENTS)),
             max_bytes if exact else max(max_bytes, _SCANNED_BYTES),
         )
         raw = await self.database.read_beside(query.read)
+        self._pace.note(query.max_events, raw.seconds)
         events = await self._decode(query, raw)
         cursor = to_event_id(raw.cursor) if raw.cursor else head
         if not exact:

@@ -1,5 +1,6 @@
 """The statements of the log's reader: pages of events. They run in its thread, and compute within SQLite."""
 
+import time
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -23,12 +24,14 @@ class RawPage:
         dropped: the newest dropped event of the exact topics; 0 for none.
         dropped_topics: a JSON array of all topics with dropped events after the cursor, each an array of the
             topic and its newest dropped event; '' stands for all topics that have no record.
+        seconds: time that the reading took.
     """
 
     json: bytes
     cursor: int
     dropped: int
     dropped_topics: bytes
+    seconds: float
 
 
 _SCAN: Final = "SELECT id FROM log_events WHERE id > ?1 AND id <= ?2"
@@ -77,6 +80,7 @@ class PageQuery:
 
     def read(self, db: apsw.Connection) -> RawPage:
         """Read the page and the records of what was dropped, in one transaction."""
+        began = time.perf_counter()
         with db:
             [[json, taken, count, found, stored]] = db.execute(
                 _PAGE.replace("FOUND", self._found), (*self._bounds, self.max_bytes, *self.topics)
@@ -87,8 +91,12 @@ class PageQuery:
             elif self.after:
                 [[dropped_topics]] = db.execute(_DROPPED_TOPICS, (self.after,))
         if taken < stored:  # the size ended it
-            return RawPage(json, taken, dropped, dropped_topics)
-        return RawPage(json, found if count == self.max_events else 0, dropped, dropped_topics)
+            last = taken
+        elif count == self.max_events:
+            last = found
+        else:
+            last = 0
+        return RawPage(json, last, dropped, dropped_topics, time.perf_counter() - began)
 
     def read_rows(self, db: apsw.Connection) -> list[tuple[int, bytes]]:
         """Read number and JSON of each event, to find the damaged one in a page that cannot be decoded."""
