@@ -10,6 +10,7 @@ from tests.chaos.run import Run
 ROUNDS = 40  # at most; a violation ends the run with its part
 PART_ROUNDS = 4
 KILLS = 8
+ON_DISK = "sqlite:{folder}/streamd.db"
 
 # httpx leaves the generator of a request's body unfinished when the connection is cut under it.
 pytestmark = pytest.mark.filterwarnings("ignore:Async generator 'httpx:ResourceWarning")
@@ -49,6 +50,18 @@ async def test_fault_in_reading_the_log_is_found(tmp_path: Path, fault: str, kin
 async def test_log_that_keeps_nothing_on_disk_is_found(tmp_path: Path, fault: str | None, kind: str) -> None:
     report = await run(tmp_path, durable=True, fault=fault, only=("kill",))
     assert kind in report.kinds, report
+
+
+async def test_log_on_disk_that_acknowledges_too_early_is_found(tmp_path: Path) -> None:
+    report = await run(tmp_path, log=ON_DISK, fault="early-ack", rate=4, only=("kill",))
+    assert report.kinds & {"two-events", "loss"}, report
+
+
+async def test_log_on_disk_passes_without_a_gap(tmp_path: Path) -> None:
+    report = await run(tmp_path, kills=KILLS, log=ON_DISK)
+    assert [story for _, story in report.violations] == []
+    assert report.kills >= KILLS
+    assert report.gaps == 0
 
 
 async def test_log_without_a_fault_passes(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ SECONDS = 1000  # a round takes about half a second; a machine under load takes 
 @pytest.mark.filterwarnings("ignore:Async generator 'httpx:ResourceWarning")
 @pytest.mark.soak
 @pytest.mark.timeout(SECONDS)
-@pytest.mark.parametrize("log", ["memory:"])
+@pytest.mark.parametrize("log", ["sqlite:{folder}/streamd.db", "sqlite:{folder}/events.db", "memory:"])
 async def test_no_kill_breaks_a_promise(tmp_path: Path, log: str) -> None:
     seed = int(os.environ.get("CHAOS_SEED", random.randrange(1_000_000)))
     print(f"CHAOS_SEED={seed}")  # noqa: T201 - shown with a failure
