@@ -37,11 +37,29 @@ FIGURES: Final[Mapping[str, Figure]] = {
     "repeated": Figure("repeated", "deliveries that arrived again"),
     "disordered": Figure("disordered", "deliveries out of order"),
     "published_single_per_second": Figure("single\nPOSTs/s", "events published a second, each its own POST"),
+    "published_many_per_second": Figure(
+        "POSTs/s\n64 conn.", "events published a second, each its own POST, on 64 connections"
+    ),
     "published_array_per_second": Figure("arrays of\n100: /s", "events published a second in arrays of 100"),
     "published_ndjson_per_second": Figure("NDJSON of\n10,000: /s", "events published a second in NDJSON"),
+    "answered_p99_ms": Figure("answer\np99 ms", "99th percentile of the answers to single requests", 2),
+    "answered_many_p99_ms": Figure(
+        "p99 ms\n64 conn.", "99th percentile of the answers to single POSTs on 64 connections", 2
+    ),
     "cpu_us_per_publish": Figure("CPU µs/\nPOST", "CPU of the server per single POST"),
-    "quiet_p99_ms": Figure("quiet\np99 ms", "99th percentile without a storm, or without stalled readers", 2),
-    "quiet_max_ms": Figure("quiet\nmax ms", "longest delay without a storm, or without stalled readers", 1),
+    "cpu_us_per_publish_of_many": Figure(
+        "CPU µs/\n64 conn.", "CPU of the server per single POST on 64 connections"
+    ),
+    "cpu_us_per_array_event": Figure("CPU µs/\narray ev.", "CPU of the server per event of an array", 1),
+    "cpu_us_per_ndjson_event": Figure("CPU µs/\nNDJSON ev.", "CPU of the server per event of NDJSON", 1),
+    "cpu_us_per_report": Figure("CPU µs/\nreport", "CPU of the server per report, deliveries included"),
+    "replaying_p99_ms": Figure("replaying\np99 ms", "99th percentile while another client replays", 2),
+    "replaying_max_ms": Figure("replaying\nmax ms", "longest delay while another client replays", 1),
+    "replayed_per_second": Figure("replayed\n/s", "events a second to the replaying client"),
+    "quiet_p99_ms": Figure(
+        "quiet\np99 ms", "99th percentile without a storm, a replay or stalled readers", 2
+    ),
+    "quiet_max_ms": Figure("quiet\nmax ms", "longest delay without a storm, a replay or stalled readers", 1),
     "connecting_p99_ms": Figure("connecting\np99 ms", "99th percentile while the others connect", 2),
     "connecting_max_ms": Figure("connecting\nmax ms", "longest delay while the others connect", 1),
     "reconnecting_p99_ms": Figure("reconn.\np99 ms", "99th percentile while the others reconnect", 2),

@@ -22,6 +22,7 @@ class Load:
     tls: bool = False
     ndjson: bool = False  # all events in one POST
     stalled: int = 0  # number of clients that never read
+    history: int = 0  # events of another topic that are published before
     joining: int = 0  # clients of a second load that connect all at once
     settle_seconds: float = 1.0  # pause between the last connect and the measurement
 

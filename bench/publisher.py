@@ -32,12 +32,21 @@ class Publisher:
     """
 
     def __init__(
-        self, host: str, port: int, path: str, encoding: Encoding, *, tls: bool, timeout_seconds: float
+        self,
+        host: str,
+        port: int,
+        path: str,
+        encoding: Encoding,
+        *,
+        tls: bool,
+        timeout_seconds: float,
+        topic: str = TOPIC,
     ) -> None:
         self._host, self._port = host, port
         self._path = path
         self._encoding = encoding
         self._tls = tls
+        self._topic = topic
         self._timeout_seconds = timeout_seconds
         self._received = b""
         self._socket = self._connect()
@@ -50,8 +59,8 @@ class Publisher:
     ) -> None:
         self._socket.close()
 
-    def publish_each(self, numbers: Sequence[int], *, payload_bytes: int, rate: float = 0.0) -> None:
-        """Publish each event with its own request.
+    def publish_each(self, numbers: Sequence[int], *, payload_bytes: int, rate: float = 0.0) -> list[float]:
+        """Publish each event with its own request, and return the time from each request to its answer (ms).
 
         Args:
             numbers: the events' numbers.
@@ -60,26 +69,29 @@ class Publisher:
         """
         filler = "x" * payload_bytes
         began = time.monotonic()
+        answered_ms = []
         for count, number in enumerate(numbers):
             if rate:
                 time.sleep(max(0.0, began + count / rate - time.monotonic()))
-            text = f"bench {number} {time.monotonic_ns()} {filler}"
-            self._post(self._encode(text), self._encoding.value)
+            sent_ns = time.monotonic_ns()
+            self._post(self._encode(f"bench {number} {sent_ns} {filler}"), self._encoding.value)
+            answered_ms.append((time.monotonic_ns() - sent_ns) / 1e6)
+        return answered_ms
 
     def publish_array(self, numbers: Sequence[int], *, payload_bytes: int) -> None:
         """Publish the events as one JSON array."""
-        self._post(b"[" + b",".join(_lines(numbers, payload_bytes)) + b"]", Encoding.JSON.value)
+        self._post(b"[" + b",".join(self._lines(numbers, payload_bytes)) + b"]", Encoding.JSON.value)
 
     def publish_ndjson(self, numbers: Sequence[int], *, payload_bytes: int) -> None:
         """Publish the events as one NDJSON body; all carry the time at which it was built."""
-        answer = self._post(b"\n".join(_lines(numbers, payload_bytes)) + b"\n", "application/x-ndjson")
+        answer = self._post(b"\n".join(self._lines(numbers, payload_bytes)) + b"\n", "application/x-ndjson")
         if b'"error"' in answer:
             raise RuntimeError(f"a line was rejected: {answer[answer.index(b'error') - 50 :][:300]!r}")
 
     def _encode(self, text: str) -> bytes:
         if self._encoding is Encoding.RAW:
             return text.encode()
-        return json.dumps({"topic": TOPIC, "data": text}, separators=(",", ":")).encode()
+        return json.dumps({"topic": self._topic, "data": text}, separators=(",", ":")).encode()
 
     def _post(self, body: bytes, content_type: str) -> bytes:
         request = (
@@ -148,10 +160,8 @@ class Publisher:
             raise RuntimeError("the server closed the publisher's connection")
         self._received += data
 
-
-def _lines(numbers: Sequence[int], payload_bytes: int) -> list[bytes]:
-    now, filler = time.monotonic_ns(), "x" * payload_bytes
-    return [
-        b'{"topic":"%s","data":"bench %d %d %s"}' % (TOPIC.encode(), number, now, filler.encode())
-        for number in numbers
-    ]
+    def _lines(self, numbers: Sequence[int], payload_bytes: int) -> list[bytes]:
+        topic, now, filler = self._topic.encode(), time.monotonic_ns(), b"x" * payload_bytes
+        return [
+            b'{"topic":"%s","data":"bench %d %d %s"}' % (topic, number, now, filler) for number in numbers
+        ]

@@ -6,13 +6,24 @@ from .floor import Floor
 from .hypercorn import Hypercorn
 from .nchan import Nchan
 from .sse_starlette import SSEStarlette
-from .streamd import Streamd, StreamdASGI, StreamdView
+from .streamd import Streamd, StreamdASGI, StreamdSQLite, StreamdView
 
-__all__ = ["PEERS", "Ability", "Peer", "Running", "Sample", "Setup", "Streamd", "StreamdView"]
+__all__ = [
+    "PEERS",
+    "Ability",
+    "Peer",
+    "Running",
+    "Sample",
+    "Setup",
+    "Streamd",
+    "StreamdSQLite",
+    "StreamdView",
+]
 
 # In the order of the rows.
 PEERS: tuple[Peer, ...] = (
     Streamd(),
+    StreamdSQLite(),
     StreamdASGI(),
     Floor(),
     Nchan(),

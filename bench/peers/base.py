@@ -18,7 +18,7 @@ import attrs
 import psutil
 
 from ..certificate import Certificate, make_certificate
-from ..publisher import Encoding, Publisher
+from ..publisher import TOPIC, Encoding, Publisher
 
 ROOT: Final = Path(__file__).parent.parent.parent
 # The output of `python -m bench install` and of the C compiler.
@@ -95,7 +95,7 @@ class Running:
             rss_bytes += process.memory_info().rss
         return Sample(cpu_seconds, rss_bytes)
 
-    def publisher(self, deadline_seconds: float) -> Publisher:
+    def publisher(self, deadline_seconds: float, topic: str = TOPIC) -> Publisher:
         """Connect a publisher, which is a context manager."""
         return Publisher(
             self.host,
@@ -104,6 +104,7 @@ class Running:
             self.peer.encoding,
             tls=self.tls,
             timeout_seconds=deadline_seconds,
+            topic=topic,
         )
 
 
@@ -118,7 +119,7 @@ class Peer(ABC):
     """
 
     name: str
-    about: ClassVar[str]
+    about: str
     ours: ClassVar[bool] = False
     announces: ClassVar[bool] = False
     abilities: ClassVar[frozenset[Ability]] = frozenset()

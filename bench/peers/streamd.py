@@ -1,4 +1,4 @@
-"""streamd: on its own server, under stock Hypercorn, and through a view of an application."""
+"""streamd: on its own server, in memory or with SQLite, under stock Hypercorn, and through a view."""
 
 import sys
 from collections.abc import Mapping
@@ -13,14 +13,14 @@ _EVENT_BYTES = 4_096  # allowance for each kept event
 
 
 class Streamd(Peer):
-    """`streamd serve` with its defaults, except for the limits that a scenario needs.
+    """`streamd serve` with its defaults, except for the limits that a scenario needs, in memory.
 
     Args:
         name: in the tables.
         settings: further settings, by environment variable.
     """
 
-    about = "streamd serve"
+    about = "streamd serve, its log and store in memory"
     ours = True
     announces = True
     abilities: ClassVar = frozenset(Ability)
@@ -42,6 +42,7 @@ class Streamd(Peer):
         variables = {
             "STREAMD_CONNECTIONS__MAX_CONNECTIONS": str(setup.connections),
             "STREAMD_STORE__URL": "memory:",  # no file in the current folder
+            "STREAMD_LOG__URL": "memory:",
         }
         if setup.keep_events:
             kept = max(setup.keep_events, _MIN_KEPT_EVENTS)
@@ -52,6 +53,24 @@ class Streamd(Peer):
             variables["STREAMD_SERVER__CERTFILE"] = str(workspace.certificate.chain)
             variables["STREAMD_SERVER__KEYFILE"] = str(workspace.certificate.key)
         return {**variables, **self._settings}
+
+
+class StreamdSQLite(Streamd):
+    """`streamd serve` with a file of a temporary folder.
+
+    Args:
+        name: in the tables.
+        log: the file has the log, too; False leaves that in memory.
+    """
+
+    def __init__(self, name: str = "streamd-sqlite", *, log: bool = True) -> None:
+        super().__init__(name)
+        self.about = f"streamd serve, its {'log and store' if log else 'store'} in a SQLite file"
+        self._variables = ("STREAMD_STORE__URL", "STREAMD_LOG__URL")[: 1 + log]
+
+    def environment(self, setup: Setup, workspace: Workspace) -> Mapping[str, str]:
+        url = f"sqlite:{workspace.directory / 'streamd.db'}"
+        return {**super().environment(setup, workspace), **dict.fromkeys(self._variables, url)}
 
 
 class StreamdView(Streamd):

@@ -15,8 +15,8 @@ from .fanout import (
     WEBSOCKET,
 )
 from .orders import ORDERS
-from .publish import PUBLISH
-from .replay import REPLAY
+from .publish import PUBLISH, PUBLISH_KEPT
+from .replay import BESIDE_REPLAY, REPLAY, REPLAY_ONE
 from .sentiment import SENTIMENT
 from .stalled import STALLED
 from .storm import STORM
@@ -35,7 +35,10 @@ SCENARIOS: tuple[Scenario, ...] = (
     TLS,
     WEBSOCKET,
     REPLAY,
+    REPLAY_ONE,
+    BESIDE_REPLAY,
     PUBLISH,
+    PUBLISH_KEPT,
     CONNECTS,
     STORM,
     STALLED,

@@ -4,31 +4,18 @@ import http.client
 import json
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from types import TracebackType
-from typing import Any, ClassVar, Final, Self
+from typing import Any, Final, Self
 
-from ..peers import Running, Setup, Streamd
-from ..peers.base import Workspace
+from ..peers import Running, Streamd, StreamdSQLite
 
 _ERROR_CHARACTERS: Final = 300
 
 
-class StreamdSQLite(Streamd):
-    """streamd with its store in a file of a temporary folder."""
-
-    about: ClassVar[str] = "streamd serve, its store in a SQLite file"
-
-    def __init__(self) -> None:
-        super().__init__("streamd sqlite")
-
-    def environment(self, setup: Setup, workspace: Workspace) -> Mapping[str, str]:
-        url = f"sqlite:{workspace.directory / 'store.db'}"
-        return {**super().environment(setup, workspace), "STREAMD_STORE__URL": url}
-
-
 SQLITE: Final = StreamdSQLite()
-MEMORY: Final = Streamd("streamd memory", {"STREAMD_STORE__URL": "memory:"})
+SQLITE_STORE: Final = StreamdSQLite("streamd sqlite store", log=False)
+MEMORY: Final = Streamd("streamd memory")
 
 
 class JSONConnection:

@@ -13,9 +13,15 @@ from ..load import Load
 from ..peers import PEERS, Peer, Running
 from .base import LATENCIES, Ratio, Scenario, setup_for
 from .followers import Delivery, Followers, count, quantiles
-from .service import MEMORY, SQLITE, JSONConnection, paced
+from .service import MEMORY, SQLITE, SQLITE_STORE, JSONConnection, paced
 
-_COLUMNS: Final = ("cpu_us_per_delivery", "deliveries_per_second", *LATENCIES)
+_COLUMNS: Final = (
+    "cpu_us_per_delivery",
+    "cpu_us_per_report",
+    "deliveries_per_second",
+    *LATENCIES,
+    "answered_p99_ms",
+)
 _FLOOR: Final = next(peer for peer in PEERS if peer.name == "floor")
 _FLOOR_BYTES: Final = 200  # filler that makes the floor's events as long as a task's messages
 _WORKERS: Final = 10  # reporting connections in `tasks-many` (count)
@@ -113,9 +119,11 @@ def _measure(
         after = server.sample()
     expected = [work.versions for work in works]
     outcome = count(seen.clients, expected, _version, _delay_ms, seen.cpu_seconds)
+    cpu_seconds = after.cpu_seconds - before.cpu_seconds
     answered = [delay for work in {id(work): work for work in works}.values() for delay in work.answered_ms]
     return {
-        **of_deliveries(outcome, began_ns, after.cpu_seconds - before.cpu_seconds),
+        **of_deliveries(outcome, began_ns, cpu_seconds),
+        "cpu_us_per_report": cpu_seconds / load.events * 1e6,
         **quantiles("answered", answered),
         "reader_cpu_us_per_delivery": seen.cpu_seconds / outcome.deliveries * 1e6,
     }
@@ -172,7 +180,7 @@ TASKS: Final = Scenario(
     measure=measure_one,
     columns=_COLUMNS,
     ratios=(Ratio("cpu_us_per_delivery", "floor"), Ratio("latency_p99_ms", "floor")),
-    all_peers=(SQLITE, MEMORY, _FLOOR),
+    all_peers=(SQLITE, SQLITE_STORE, MEMORY, _FLOOR),
 )
 TASKS_MANY: Final = Scenario(
     name="tasks-many",
@@ -181,6 +189,6 @@ TASKS_MANY: Final = Scenario(
     quick=Load(clients=20, events=100, rate=100.0, settle_seconds=0.1),
     measure=measure_many,
     columns=_COLUMNS,
-    ratios=(Ratio("latency_p99_ms", "streamd memory"),),
-    all_peers=(SQLITE, MEMORY),
+    ratios=(Ratio("latency_p99_ms", "streamd memory"), Ratio("cpu_us_per_report", "streamd memory")),
+    all_peers=(SQLITE, SQLITE_STORE, MEMORY),
 )

@@ -41,8 +41,8 @@ def only_run(scenario: dict[str, Any], peer: str) -> dict[str, float]:
 @pytest.mark.soak
 def test_each_service_delivers_each_event_with_sqlite(tmp_path: Path) -> None:
     scenarios = ["tasks", "tasks-many", "orders", "sentiment"]
-    report = run_quick(tmp_path, scenarios, ["streamd sqlite"])
-    runs = {name: only_run(report[name], "streamd sqlite") for name in scenarios}
+    report = run_quick(tmp_path, scenarios, ["streamd-sqlite"])
+    runs = {name: only_run(report[name], "streamd-sqlite") for name in scenarios}
     for run in runs.values():
         assert 0 < run["answered_p50_ms"] <= run["answered_p99_ms"]
     # Eleven stages, each with at least a start, a progress and an end event.
