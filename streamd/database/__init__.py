@@ -6,17 +6,20 @@ connection's own thread, so the rows that a function reads cannot change while i
 share one transaction, and so one commit; each has its own savepoint, so that a failing write does not roll
 back the others.
 
-============  ============================================================================
-``database``  :class:`Database`: the writer and the reader
-``file``      the file: its lock, and checks that it can be opened and has tables of known versions
-``probe``     :class:`StoreProbe`: whether the store can be read and written now
-``settings``  the section ``[store]``
-============  ============================================================================
+===============  =========================================================================
+``database``     :class:`Database`: the writer and the reader
+``batch``        the writes of one transaction
+``clock_table``  the record of the steady clock
+``file``         the file: its lock, and checks that it can be opened and has known tables
+``probe``        :class:`StoreProbe`: whether the store can be read and written now
+``settings``     the section ``[store]``
+===============  =========================================================================
 
 May import ``streamd.clock``, ``streamd.config`` and ``streamd.errors``.
 """
 
-from .database import Database, Work
+from .batch import Work
+from .database import Database
 from .file import MEMORY, DatabaseFile, FileLock
 from .probe import StoreProbe
 from .settings import StoreSettings

@@ -24,10 +24,9 @@ commit), each in a savepoint of its own, so that one that fails takes nothing el
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Generic, NoReturn, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
 import apsw
 import structlog
@@ -35,11 +34,12 @@ import trio
 
 from ..clock import ClockRecord, SteadyClock
 from ..errors import Unavailable
-from ..unreadable import DAMAGE, UnreadableRecords
+from ..unreadable import UnreadableRecords
+from .batch import Work, Write, commit_batch
+from .clock_table import CLOCK_TABLE, read_clock, store_clock
 from .file import MEMORY, DatabaseFile, FileLock, read_versions
 
 T = TypeVar("T")
-Work = Callable[[apsw.Connection], T]
 
 _BATCH_MAX: Final = 256  # writes in one transaction: enough to share a commit, and done in a few milliseconds
 _BUSY_TIMEOUT_MS: Final = 2000  # a previous process may still be closing the file
@@ -48,23 +48,8 @@ _WAL_KEPT_BYTES: Final = 64 << 20  # a larger write-ahead log is cut to this aft
 _FREE_PAGES_KEPT: Final = 1024  # of the file: reused without growing it
 _RECLAIMED_PAGES: Final = 512  # given back to the file system in one step of a few milliseconds
 _INCREMENTAL: Final = 2  # of SQLite's pragma auto_vacuum
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
 
 _log = structlog.get_logger(__name__)
-
-
-class _Write(Generic[T]):
-    """One queued write, and later its result or error."""
-
-    __slots__ = ("committed", "done", "error", "result", "work")
-
-    def __init__(self, work: Work[T], committed: Callable[[T], None] | None = None) -> None:
-        self.work = work
-        self.committed = committed
-        self.done = trio.Event()
-        self.result: T | None = None
-        self.error: BaseException | None = None
 
 
 class Database:
@@ -113,7 +98,7 @@ class Database:
         self._wal_pages = 0  # after the last commit
         self._checkpoint_at = _CHECKPOINT_PAGES
         self._opened = trio.Event()
-        self._queue: deque[_Write[Any]] = deque()
+        self._queue: deque[Write[Any]] = deque()
         self._has_writes = trio.Event()
         self._commits = 0  # transactions, counted in the database's thread
         self._announced = 0  # those of them whose results were announced
@@ -159,7 +144,7 @@ class Database:
                 if self._keeps_clock:
                     self.clock.resume(clock_record)
                     if (record := self.clock.due_record()) is not None:
-                        await connection.async_run(_store_clock, record, connection)
+                        await connection.async_run(store_clock, record, connection)
             except apsw.Error as error:
                 raise self._file.unusable(error) from error
             self._connection = connection
@@ -199,13 +184,13 @@ class Database:
             connection.execute(
                 "CREATE TABLE IF NOT EXISTS migrations (component TEXT PRIMARY KEY, version INTEGER NOT NULL)"
             )
-            connection.execute(_CLOCK_TABLE)
+            connection.execute(CLOCK_TABLE)
             versions = read_versions(connection)
             for component, scripts in self._migrations.items():
                 version = versions.get(component, 0)
                 self._file.check_version(component, version, scripts)
                 _migrate(connection, component, scripts[version:], len(scripts))
-        return _read_clock(connection)
+        return read_clock(connection)
 
     def _note_wal_pages(self, connection: apsw.Connection, name: str, pages: int) -> int:
         self._wal_pages = pages
@@ -231,7 +216,7 @@ class Database:
         if self._closed:
             raise Unavailable("the store is closed", retry_after_seconds=1)
         began = time.perf_counter()
-        write = _Write(work, committed)
+        write = Write(work, committed)
         self._queue.append(write)
         self._has_writes.set()
         try:
@@ -305,7 +290,7 @@ class Database:
         if not self._queue:
             self._has_writes = trio.Event()
         if self._keeps_clock and (record := self.clock.due_record()) is not None:
-            batch.append(_Write(partial(_store_clock, record)))
+            batch.append(Write(partial(store_clock, record)))
         with trio.CancelScope(shield=True):
             try:
                 await self._connection.async_run(self._commit, batch)
@@ -325,8 +310,8 @@ class Database:
                 write.error = unavailable
             write.done.set()
 
-    def _commit(self, batch: list[_Write[Any]]) -> None:
-        _commit(self._connection, batch)
+    def _commit(self, batch: list[Write[Any]]) -> None:
+        commit_batch(self._connection, batch)
         self._commits += 1
 
     async def _checkpoint(self) -> None:
@@ -341,32 +326,6 @@ class Database:
         # Pages that a reader of another process still needs are copied some writes later.
         self._checkpoint_at = _CHECKPOINT_PAGES + (0 if copied >= in_log else self._wal_pages)
         self._wal_pages = 0
-
-
-def _commit(connection: apsw.Connection, batch: list[_Write[Any]]) -> None:
-    """Commit the writes of a batch in one transaction; all of them fail if it cannot be committed."""
-    try:
-        with connection:
-            for write in batch:
-                try:
-                    with connection:  # a savepoint
-                        write.result = write.work(connection)
-                except Exception as error:  # for the caller of this write
-                    write.error = error
-                    if not connection.in_transaction:
-                        # SQLite rolled back the whole transaction, as it may on a full disk. The next
-                        # write would be committed by itself.
-                        raise _RolledBack from error
-    except (apsw.Error, _RolledBack) as error:
-        failed = (
-            error if isinstance(error, apsw.Error) else apsw.AbortError("the transaction was rolled back")
-        )
-        for write in batch:
-            write.error = write.error or failed
-
-
-class _RolledBack(Exception):
-    """SQLite has rolled back the transaction before its end."""
 
 
 def _unavailable(error: apsw.Error) -> Unavailable:
@@ -408,32 +367,3 @@ def _migrate(connection: apsw.Connection, component: str, missing: Sequence[str]
     for script in missing:
         connection.execute(script)
     connection.execute("INSERT OR REPLACE INTO migrations VALUES (?, ?)", (component, version))
-
-
-# --- the record of the clock ------------------------------------------------------------------------
-
-_CLOCK_TABLE: Final = """
-    CREATE TABLE IF NOT EXISTS clock (
-        id INTEGER PRIMARY KEY CHECK (id = 1),
-        steady_us INTEGER NOT NULL,         -- microseconds since 1970
-        offset_us INTEGER NOT NULL
-    )
-"""
-
-
-def _read_clock(connection: apsw.Connection) -> ClockRecord | None:
-    row = connection.execute("SELECT steady_us, offset_us FROM clock").fetchone()
-    if row is None:
-        return None
-    try:
-        return ClockRecord(_EPOCH + row[0] * _MICROSECOND, row[1] * _MICROSECOND)
-    except DAMAGE:
-        _log.error("clock_record_unreadable", record=repr(row)[:100])
-        return None
-
-
-def _store_clock(record: ClockRecord, connection: apsw.Connection) -> None:
-    connection.execute(
-        "INSERT OR REPLACE INTO clock VALUES (1, ?, ?)",
-        ((record.steady - _EPOCH) // _MICROSECOND, record.offset // _MICROSECOND),
-    )

@@ -1,11 +1,17 @@
 """The log: assigns event ids, in one order for all subscribers, and keeps events for replay.
 
-``port`` defines a log (pure Python, the layer below the hub). Each other module is one implementation, and
-all of them pass the contract suite in ``tests/contracts/``. The hub and everything above it import the
-port only; the composition root chooses the implementation.
+``port`` defines a log (pure Python, the layer below the hub). ``memory`` and ``sqlite`` implement it, and pass
+one contract suite in ``tests/contracts/``. The hub and everything above it import the port only;
+``streamd.storage`` chooses the implementation.
 
-===========  ==================================================================
-``port``     :class:`~streamd.log.port.Log`, and the pages and receipts it returns
-``memory``   :class:`~streamd.log.memory.MemoryLog`: events in this process
-===========  ==================================================================
+==============  ====================================================================
+``port``        :class:`~streamd.log.port.Log`, and the pages and receipts it returns
+``memory``      :class:`~streamd.log.memory.MemoryLog`: events in this process
+``sqlite/``     :class:`~streamd.log.sqlite.SQLiteLog`: events in a file
+``boundaries``  the starts of a log, between which events may have been lost
+``retention``   the bounds of the events under one topic
+``keys``        the idempotency keys of events
+``clock``       the wall clock of event ids
+``settings``    the section ``[log]``
+==============  ====================================================================
 """

@@ -21,6 +21,7 @@ Imports the hub and the layers below it, but no transport and no web framework.
 ``slices``        :class:`Slices`: computing on many items in worker threads
 ``runner``        :class:`Runner`: runs work in this process, and looks after leases and deadlines
 ``publisher``     publishes the rows of the outbox, in order and once each
+``drafts``        the events of changes, as drafts for the log
 ``positions``     the positions of published versions in the log
 ``endings``       the calls of :attr:`Kind.ended`
 ``stream``        the stream of one task: snapshot, changes, end
@@ -29,9 +30,9 @@ Imports the hub and the layers below it, but no transport and no web framework.
 ================  ======================================================================================
 
 The way of a change: an operation builds the task's next version and its message. The kind presents the
-message as one event or several. The store keeps the version and the events in one transaction. The publisher
-publishes the events, the one on ``tasks/{id}`` under the idempotency key ``{task}:{version}``. A stream
-begins with a snapshot of one version and continues with the next.
+message as one event or several. The store keeps the version and the events in one transaction: in the log, if
+that is in the same file, and otherwise in an outbox, whose events the publisher publishes. A stream begins
+with a snapshot of one version and continues with the next.
 """
 
 from .kinds import Ended, Kind, Present, Work

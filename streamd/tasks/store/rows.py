@@ -3,7 +3,7 @@
 A damaged row is an error for its task alone, and lists leave it out.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -131,6 +131,25 @@ class TaskRows:
             bool(last),
             is_damaged,
         )
+
+
+def one_row(db: apsw.Connection, query: str, *values: Any) -> tuple[Any, ...] | None:
+    """Return the first row of a query."""
+    row: tuple[Any, ...] | None = db.execute(query, values).fetchone()
+    return row
+
+
+def read_input(db: apsw.Connection, seq: int) -> bytes:
+    """Return the input of a task, by its number: JSON, or nothing if it is damaged."""
+    row = one_row(db, "SELECT input FROM task_inputs WHERE task = ?", seq)
+    if row is None:
+        return b"null"
+    return row[0] if isinstance(row[0], bytes) else b""
+
+
+def marks(values: Collection[object]) -> str:
+    """Return a placeholder of SQL for each value."""
+    return ", ".join("?" * len(values))
 
 
 def apply_changes(

@@ -32,7 +32,17 @@ from .port import (
     taken,
     too_many,
 )
-from .rows import EXPIRED_COLUMNS, OUTBOX_COLUMNS, TASK_COLUMNS, TaskRows, apply_changes, to_ms
+from .rows import (
+    EXPIRED_COLUMNS,
+    OUTBOX_COLUMNS,
+    TASK_COLUMNS,
+    TaskRows,
+    apply_changes,
+    marks,
+    one_row,
+    read_input,
+    to_ms,
+)
 from .schema import COMPONENT, MIGRATIONS
 
 T = TypeVar("T")
@@ -91,9 +101,9 @@ class SQLiteTaskStore:
             if key is not None and (stored := self._find_by_key(db, key)) is not None:
                 return stored
             known = "SELECT 1 FROM tasks WHERE id = ? UNION ALL SELECT 1 FROM tasks_gone WHERE id = ?"
-            if _one(db, known, task.id, task.id):
+            if one_row(db, known, task.id, task.id):
                 raise taken(task.id)
-            [unfinished] = _one(
+            [unfinished] = one_row(
                 db, "SELECT count(*) FROM tasks WHERE status IN (?, ?) AND kind = ?", *_UNFINISHED, task.kind
             ) or (0,)
             if unfinished >= max_unfinished:
@@ -123,18 +133,18 @@ class SQLiteTaskStore:
 
     async def claim(self, kinds: Collection[str], operation: Operation) -> ClaimedTask | None:
         oldest = (
-            f"SELECT seq FROM tasks WHERE status = ? AND kind IN ({_marks(kinds)}) AND seq > ?"
+            f"SELECT seq FROM tasks WHERE status = ? AND kind IN ({marks(kinds)}) AND seq > ?"
             " ORDER BY seq LIMIT 1"
         )
 
         def claim(db: apsw.Connection, events: list[AppendedEvents]) -> ClaimedTask | None:
             seq = 0
-            while row := _one(db, oldest, Status.PENDING.value, *kinds, seq):
+            while row := one_row(db, oldest, Status.PENDING.value, *kinds, seq):
                 [seq] = row
-                found = _one(db, f"SELECT {TASK_COLUMNS} FROM tasks WHERE seq = ?", seq)
+                found = one_row(db, f"SELECT {TASK_COLUMNS} FROM tasks WHERE seq = ?", seq)
                 for task in self._rows.readable([found] if found else []):
                     changed = self._apply(db, seq, operation(task), events) or task
-                    return ClaimedTask(changed, _input(db, seq))
+                    return ClaimedTask(changed, read_input(db, seq))
             return None
 
         return await self._write(claim)
@@ -162,7 +172,7 @@ class SQLiteTaskStore:
         return await self._database.read(lambda db: self._find(db, task_id)[1])
 
     async def input(self, task_id: str) -> bytes:
-        return await self._database.read(lambda db: _input(db, self._find(db, task_id)[0]))
+        return await self._database.read(lambda db: read_input(db, self._find(db, task_id)[0]))
 
     async def find(
         self,
@@ -191,13 +201,13 @@ class SQLiteTaskStore:
     async def snapshot(self, task_id: str) -> Snapshot:
         def snapshot(db: apsw.Connection) -> Snapshot:
             seq, task = self._find(db, task_id)
-            version, event_id = _one(
+            version, event_id = one_row(
                 db, "SELECT published_version, CAST(published_id AS BLOB) FROM tasks WHERE seq = ?", seq
             ) or (0, None)
             texts = db.execute(
                 "SELECT CAST(text AS BLOB) FROM task_texts WHERE task = ? ORDER BY version", (seq,)
             )
-            end = _one(db, "SELECT message FROM task_ends WHERE task = ?", seq)
+            end = one_row(db, "SELECT message FROM task_ends WHERE task = ?", seq)
             return Snapshot(
                 task=task,
                 text=self._rows.text(task_id, texts),
@@ -211,7 +221,7 @@ class SQLiteTaskStore:
     async def result(self, task_id: str) -> bytes | None:
         def result(db: apsw.Connection) -> bytes | None:
             seq, _ = self._find(db, task_id)
-            row = _one(db, "SELECT result FROM task_ends WHERE task = ?", seq)
+            row = one_row(db, "SELECT result FROM task_ends WHERE task = ?", seq)
             if row is None or row[0] is None:
                 return None
             return row[0] if isinstance(row[0], bytes) else b""  # a damaged result is no JSON
@@ -221,7 +231,7 @@ class SQLiteTaskStore:
     async def renew(self, task_ids: Collection[str], until: datetime) -> None:
         def renew(db: apsw.Connection) -> None:
             db.execute(
-                f"UPDATE tasks SET lease_until = ? WHERE status = ? AND id IN ({_marks(task_ids)})",
+                f"UPDATE tasks SET lease_until = ? WHERE status = ? AND id IN ({marks(task_ids)})",
                 (to_ms(until), Status.RUNNING.value, *task_ids),
             )
 
@@ -305,7 +315,7 @@ class SQLiteTaskStore:
 
     async def outbox_depth(self) -> int:
         def depth(db: apsw.Connection) -> int:
-            return int((_one(db, "SELECT count(*) FROM task_outbox") or (0,))[0])
+            return int((one_row(db, "SELECT count(*) FROM task_outbox") or (0,))[0])
 
         return await self._database.read(depth)
 
@@ -358,20 +368,20 @@ class SQLiteTaskStore:
         """Select the tasks that nobody could fail at their deadline, because they cannot be decoded."""
         rows = db.execute(_LONG_OVERDUE, (*_UNFINISHED, kind, limit)).fetchall()
         damaged = [row[0] for row in rows if not self._rows.is_readable(row)]
-        query = f"SELECT {EXPIRED_COLUMNS} FROM tasks WHERE seq IN ({_marks(damaged)})"
+        query = f"SELECT {EXPIRED_COLUMNS} FROM tasks WHERE seq IN ({marks(damaged)})"
         return db.execute(query, damaged).fetchall() if damaged else []
 
     # --- single tasks -------------------------------------------------------------------------
 
     def _find(self, db: apsw.Connection, task_id: str) -> tuple[int, Task]:
-        row = _one(db, f"SELECT {TASK_COLUMNS} FROM tasks WHERE id = ?", task_id)
+        row = one_row(db, f"SELECT {TASK_COLUMNS} FROM tasks WHERE id = ?", task_id)
         if row is None:
-            gone = _one(db, "SELECT 1 FROM tasks_gone WHERE id = ?", task_id)
+            gone = one_row(db, "SELECT 1 FROM tasks_gone WHERE id = ?", task_id)
             raise missing(task_id, was_there=gone is not None)
         return row[0], self._rows.task(row)
 
     def _find_by_key(self, db: apsw.Connection, key: IdempotencyKey) -> Task | None:
-        row = _one(
+        row = one_row(
             db,
             f"SELECT fingerprint, {TASK_COLUMNS} FROM task_keys JOIN tasks ON tasks.seq = task_keys.task"
             " WHERE scope = ? AND key = ?",
@@ -382,22 +392,3 @@ class SQLiteTaskStore:
             return None
         key.check(row[0])
         return self._rows.task(row[1:])
-
-
-# --- rows -------------------------------------------------------------------------------------------
-
-
-def _one(db: apsw.Connection, query: str, *values: Any) -> tuple[Any, ...] | None:
-    row: tuple[Any, ...] | None = db.execute(query, values).fetchone()
-    return row
-
-
-def _input(db: apsw.Connection, seq: int) -> bytes:
-    row = _one(db, "SELECT input FROM task_inputs WHERE task = ?", seq)
-    if row is None:
-        return b"null"
-    return row[0] if isinstance(row[0], bytes) else b""  # a damaged input is no JSON
-
-
-def _marks(values: Collection[object]) -> str:
-    return ", ".join("?" * len(values))
