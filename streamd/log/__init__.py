@@ -1,6 +1,6 @@
 """The log: assigns event ids, in one order for all subscribers, and keeps events for replay.
 
-``port`` defines a log (pure Python, the layer below the hub). ``memory`` and ``sqlite`` implement it, and pass
+``port`` defines a log (pure Python, the layer below the hub). ``memory`` and ``sqlite`` implement it and pass
 one contract suite in ``tests/contracts/``. The hub and everything above it import the port only;
 ``streamd.storage`` chooses the implementation.
 
