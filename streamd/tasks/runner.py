@@ -201,6 +201,9 @@ class Runner:
         """Call a part of a sweep, and return True if it succeeded; a failure delays no other part."""
         try:
             await do()
+        except Unavailable as error:  # such as a full disk, which the store has logged
+            _log.warning("task_sweep_failed", detail=error.detail)
+            return False
         except Exception:  # noqa: BLE001 - the next sweep may succeed
             _log.exception("task_sweep_failed")
             return False

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
+from structlog.testing import capture_logs
 
 from streamd.tasks import Kind, Progress, Runner, Status
 from streamd.tasks.store.memory import MemoryTaskStore
@@ -107,9 +108,13 @@ async def test_a_suspended_process_keeps_its_running_tasks(autojump_clock: Clock
 
 async def test_a_failed_sweep_is_followed_by_the_next(autojump_clock: Clock) -> None:
     store = UnsteadyStore(failures=3)
-    async with run_rig(store=store) as rig:
-        await rig.tasks.create("remote", id="t", timeout_seconds=5)
-        assert failure_of(await rig.ended("t"))[1] == "timeout"
+    with capture_logs() as lines:
+        async with run_rig(store=store) as rig:
+            await rig.tasks.create("remote", id="t", timeout_seconds=5)
+            assert failure_of(await rig.ended("t"))[1] == "timeout"
+    failed = [line for line in lines if line["event"] == "task_sweep_failed"]
+    assert {line["log_level"] for line in failed} == {"warning"}
+    assert not any("exc_info" in line for line in failed), "an unavailable store needs no traceback"
 
 
 # --- expiry ---
