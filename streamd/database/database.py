@@ -23,7 +23,7 @@ commit), each in a savepoint of its own, so that one that fails takes nothing el
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar
@@ -178,6 +178,9 @@ class Database:
         connection.pragma("journal_size_limit", _WAL_KEPT_BYTES)
         connection.pragma("synchronous", self._synchronous)
         connection.pragma("foreign_keys", True)
+        # A transaction waits for the lock of another process once, at its beginning: each of its writes would
+        # wait for it otherwise, and one that read first could not get it at all.
+        connection.transaction_mode = "IMMEDIATE"
         connection.wal_autocheckpoint(0)
         connection.set_wal_hook(self._note_wal_pages)
         with connection:
@@ -241,7 +244,8 @@ class Database:
         try:
             return await self.run_alone(work)
         except apsw.Error as error:
-            raise _unavailable(error) from error
+            _log_failure(error)
+            raise _unavailable() from error
 
     async def read_beside(self, work: Work[T]) -> T:
         """Run ``work``, which only reads, on the reader's connection, and return its result.
@@ -261,13 +265,18 @@ class Database:
             try:
                 result: T = await self._reader.async_run(work, self._reader)
             except apsw.Error as error:
-                raise _unavailable(error) from error
+                _log_failure(error)
+                raise _unavailable() from error
         return result
 
     async def reclaim(self) -> None:
-        """Give some free pages of the file back to the file system, if it has more than it will soon need."""
-        if self.path != MEMORY and not self._closed:
-            await self.run_alone(_reclaim)
+        """Give some free pages of the file back to the file system, if it has more than it will soon need.
+
+        Raises:
+            Unavailable: the database is closed, or the disk failed.
+        """
+        if self.path != MEMORY:
+            await self.read(_reclaim)
 
     async def run_alone(self, work: Work[T]) -> T:
         """Run ``work`` between two transactions, and return its result; SQLite's own errors are raised.
@@ -297,18 +306,21 @@ class Database:
             except Exception as error:  # noqa: BLE001 - the callers of all these writes get it
                 for write in batch:
                     write.error = error
-        for write in batch:
-            if write.error is None and write.committed is not None:
-                write.committed(write.result)
-        self._announced = self._commits
-        self._announcing.set()
-        self._announcing = trio.Event()
-        for write in batch:
-            if isinstance(write.error, apsw.Error):
-                unavailable = _unavailable(write.error)
-                unavailable.__cause__ = write.error
-                write.error = unavailable
-            write.done.set()
+        try:
+            for write in batch:
+                if write.error is None and write.committed is not None:
+                    write.committed(write.result)
+        finally:  # the callers wait in a shield
+            self._announced = self._commits
+            self._announcing.set()
+            self._announcing = trio.Event()
+            _log_failures(batch)
+            for write in batch:
+                if isinstance(write.error, apsw.Error):
+                    unavailable = _unavailable()
+                    unavailable.__cause__ = write.error
+                    write.error = unavailable
+                write.done.set()
 
     def _commit(self, batch: list[Write[Any]]) -> None:
         commit_batch(self._connection, batch)
@@ -328,11 +340,22 @@ class Database:
         self._wal_pages = 0
 
 
-def _unavailable(error: apsw.Error) -> Unavailable:
+def _log_failures(batch: Iterable[Write[Any]]) -> None:
+    """Log each error of SQLite once, also one that all writes of a transaction share."""
+    errors = {id(write.error): write.error for write in batch}
+    for error in errors.values():
+        if isinstance(error, apsw.Error):
+            _log_failure(error)
+
+
+def _log_failure(error: apsw.Error) -> None:
     first: BaseException = error
     while first.__context__ is not None:  # the first error is the cause
         first = first.__context__
     _log.error("store_failed", error=repr(first))
+
+
+def _unavailable() -> Unavailable:
     return Unavailable("the store failed; the request may succeed later", retry_after_seconds=1)
 
 

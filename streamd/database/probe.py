@@ -21,6 +21,7 @@ _REASONS: Final[tuple[tuple[type[apsw.Error], str], ...]] = (
     (apsw.FullError, "its disk is full"),
     (apsw.ReadOnlyError, "it cannot be written to"),
     (apsw.CorruptError, "it is damaged"),
+    (apsw.BusyError, "another process has locked it"),
 )
 
 _log = structlog.get_logger(__name__)

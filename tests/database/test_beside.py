@@ -195,3 +195,14 @@ async def test_a_file_of_an_earlier_version_shrinks_too(tmp_path: Path) -> None:
     async with open_database(make_database(path)) as database:
         assert await database.read(lambda db: db.pragma("auto_vacuum")) == 2
         assert await database.read(lambda db: db.pragma("page_count")) < 100
+
+
+async def test_a_defect_in_an_announcement_stops_the_database_and_no_caller_waits_for_ever(
+    tmp_path: Path,
+) -> None:
+    def fail(_: int) -> None:
+        raise ZeroDivisionError
+
+    with pytest.RaisesGroup(ZeroDivisionError, flatten_subgroups=True), trio.fail_after(30):
+        async with open_database(make_database(str(tmp_path / "numbers.db"))) as database:
+            await database.write(insert(1), committed=fail)

@@ -45,7 +45,7 @@ class Hold:
         self._may_end = threading.Event()
         self._token = trio.lowlevel.current_trio_token()
 
-    def __call__(self, db: apsw.Connection) -> None:
+    def __call__(self, db: apsw.Connection | None = None) -> None:
         self._token.run_sync_soon(self.begun.set)
         assert self._may_end.wait(30)
 
@@ -72,7 +72,7 @@ class Writes:
         """Run writes in one batch, and return their outcomes in order."""
         hold = Hold()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self.database.write, hold)
+            nursery.start_soon(self.write, -1, hold)
             await hold.begun.wait()
             for index, work in enumerate(works):
                 nursery.start_soon(self.write, index, work)
