@@ -33,6 +33,7 @@ _SCANNED_EVENTS: Final = 256
 _SCANNED_BYTES: Final = 1 << 18
 _SWEEP_SECONDS: Final = 1.0  # how late an old event is dropped
 _SWEEPS_PER_FORGETTING: Final = 10
+_READ_AGAIN_SECONDS: Final = 1.0  # after a failed read of the fan-out
 _TOPICS_AT_ONCE: Final = 2000  # whose ages are looked at without a checkpoint
 _DROPPED_AT_ONCE: Final = 512  # events in one transaction, and as many as were appended meanwhile
 _FORGOTTEN_AT_ONCE: Final = 4096  # rows
@@ -164,9 +165,12 @@ class SQLiteLog:
         await trio.lowlevel.checkpoint()
         while self.head == after:
             await self._tail_readers.park()
-        events = self._recent.after(after, max_events, max_bytes)
-        if events is None:
-            return await self.read(ALL, after, max_events=max_events, max_bytes=max_bytes)
+        while (events := self._recent.after(after, max_events, max_bytes)) is None:
+            try:
+                return await self.read(ALL, after, max_events=max_events, max_bytes=max_bytes)
+            except Unavailable as error:  # the fan-out waits for the disk
+                _log.warning("tail_not_read", detail=error.detail)
+                await trio.sleep(_READ_AGAIN_SECONDS)
         return Page(events, events[-1].id, events[-1].id < self.head)
 
     async def read(self, selectors: Selectors, after: EventId, *, max_events: int, max_bytes: int) -> Page:
@@ -226,6 +230,9 @@ class SQLiteLog:
                 await self.database.reclaim()
             except Unavailable as error:  # tried again: the bounds are kept as soon as the disk takes writes
                 _log.warning("log_not_trimmed", detail=error.detail)
+                await trio.sleep(_SWEEP_SECONDS)
+            except Exception:  # noqa: BLE001 - a damaged row must not stop the server that could still serve
+                _log.exception("log_not_trimmed")
                 await trio.sleep(_SWEEP_SECONDS)
 
     async def trim(self) -> None:
@@ -290,7 +297,8 @@ def _select(
 def _dropped_until(selectors: Selectors, raw: RawPage) -> EventId:
     """Return the newest matching event that was dropped; EARLIEST for none."""
     newest = raw.dropped
-    records: list[Any] = msgspec.json.decode(raw.dropped_topics)
+    # A damaged topic may be no UTF-8; of the patterns, it matches those that match anything there.
+    records: list[Any] = msgspec.json.decode(raw.dropped_topics.decode(errors="replace"))
     for topic, number in records:
         if number > newest and (not topic or selectors.matches((topic,))):
             newest = number

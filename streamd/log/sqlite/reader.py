@@ -56,7 +56,8 @@ _DROPPED: Final = """
     FROM json_each(?) AS name LEFT JOIN log_dropped AS record ON record.topic = name.value
 """
 _DROPPED_TOPICS: Final = """
-    SELECT CAST(json_group_array(json_array(topic, id)) AS BLOB) FROM log_dropped WHERE id > ?
+    SELECT CAST(json_group_array(json_array(topic, id)) AS BLOB) FROM log_dropped
+    WHERE id > ? AND typeof(id) = 'integer'
 """
 
 

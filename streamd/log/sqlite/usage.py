@@ -70,7 +70,7 @@ class Dropped:
         events: number of events.
         bytes: their size.
         topics: the number and size of events under each topic.
-        oldest_ms: steady time of the oldest that each of these topics still has (ms); 0 for none.
+        oldest_ms: steady time of the oldest that each of these topics still has (ms; 0 if unknown).
     """
 
     events: int
@@ -129,11 +129,11 @@ class Usage:
                 continue
             usage.events -= events
             usage.bytes -= size
-            usage.oldest_ms = dropped.oldest_ms.get(name, 0)
-            if usage.events <= 0 or not usage.oldest_ms:
+            if name not in dropped.oldest_ms:
                 del self.topics[name]
                 self._over.pop(name, None)
             else:
+                usage.oldest_ms = dropped.oldest_ms[name]
                 self._note(name, usage)
 
     @property

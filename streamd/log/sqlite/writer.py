@@ -42,7 +42,7 @@ LAST: Final = """
 """
 """SQL for the last position of the log: of an event, kept or dropped, or of a start."""
 _TOPICS: Final = """
-    SELECT CAST(topic AS BLOB), events, bytes, coalesce(at, 0), canonical, canonical_bytes
+    SELECT CAST(topic AS BLOB), events, bytes, coalesce(CAST(at AS INTEGER), 0), canonical, canonical_bytes
     FROM (SELECT topic, count(*) AS events, sum(size) AS bytes, min(id) AS oldest,
                  count(*) FILTER (WHERE place = 0) AS canonical,
                  coalesce(sum(size) FILTER (WHERE place = 0), 0) AS canonical_bytes
@@ -221,7 +221,7 @@ _OLDEST_OF: Final = "SELECT id, size FROM log_topics WHERE topic = ?1 ORDER BY i
 _OLDEST: Final = "SELECT id, size FROM log_events WHERE ?1 = '' ORDER BY id LIMIT ?5"
 _EXCESS: Final = """
     SELECT id FROM (
-        SELECT oldest.id AS id, coalesce(at, 0) AS at, row_number() OVER before AS number,
+        SELECT oldest.id AS id, coalesce(CAST(at AS INTEGER), 0) AS at, row_number() OVER before AS number,
                sum(oldest.size) OVER before - oldest.size AS size_before
         FROM ({oldest}) AS oldest LEFT JOIN log_events USING (id)
         WINDOW before AS (ORDER BY oldest.id))
@@ -230,7 +230,7 @@ _EXCESS: Final = """
 _EXCESS_OF: Final = _EXCESS.format(oldest=_OLDEST_OF)
 _EXCESS_OF_ALL: Final = _EXCESS.format(oldest=_OLDEST)
 _TOPICS_OF: Final = """
-    SELECT log_topics.topic, log_topics.id, log_topics.size
+    SELECT log_topics.topic, log_topics.id, CAST(log_topics.size AS INTEGER)
     FROM json_each(?1) AS chosen
     JOIN log_events AS event ON event.id = chosen.value
     JOIN json_each(CASE WHEN json_valid(event.body) THEN event.body ELSE '{}' END, '$.topics') AS name
@@ -244,8 +244,8 @@ _RECORD: Final = (
     "INSERT INTO log_dropped VALUES (?, ?) ON CONFLICT (topic) DO UPDATE SET id = max(id, excluded.id)"
 )
 _OLDEST_AT: Final = """
-    SELECT coalesce(at, 0) FROM (SELECT id FROM log_topics WHERE topic = ? ORDER BY id LIMIT 1)
-    LEFT JOIN log_events USING (id)
+    SELECT coalesce(CAST(at AS INTEGER), 0)
+    FROM (SELECT id FROM log_topics WHERE topic = ? ORDER BY id LIMIT 1) LEFT JOIN log_events USING (id)
 """
 
 
@@ -266,7 +266,7 @@ def drop(db: apsw.Connection, excess: Excess, max_events: int) -> Dropped:
         (topic, id): size for topic, id, size in db.execute(_TOPICS_OF, (chosen,))
     }
     if excess.topic != WHOLE:  # also those whose event is damaged, or missing
-        found = "SELECT topic, id, size FROM log_topics WHERE topic = ? AND id = ?"
+        found = "SELECT topic, id, CAST(size AS INTEGER) FROM log_topics WHERE topic = ? AND id = ?"
         for number in numbers:
             for topic, id, each in db.execute(found, (excess.topic, number)):
                 rows[topic, id] = each
@@ -276,10 +276,7 @@ def drop(db: apsw.Connection, excess: Excess, max_events: int) -> Dropped:
         count, sum_ = topics.get(topic, (0, 0))
         topics[topic] = count + 1, sum_ + each
         newest[topic] = max(id, newest.get(topic, 0))
-    db.executemany(
-        _RECORD,
-        newest.items(),
-    )
+    db.executemany(_RECORD, newest.items())
     db.executemany("DELETE FROM log_topics WHERE topic = ? AND id = ?", rows)
     db.execute("DELETE FROM log_events WHERE id IN (SELECT value FROM json_each(?))", (chosen,))
     oldest = {topic: at for topic in topics for (at,) in db.execute(_OLDEST_AT, (topic,))}
@@ -314,9 +311,6 @@ def forget(db: apsw.Connection, keys_since_ms: int, max_keys: int, max_rows: int
             " (SELECT topic FROM log_dropped WHERE topic != '' ORDER BY id LIMIT ?) RETURNING id",
             (surplus,),
         ).fetchall()
-        db.execute(
-            _RECORD,
-            ("", max(id for (id,) in folded)),
-        )
+        db.execute(_RECORD, ("", max(id for (id,) in folded)))
         deleted += surplus
     return deleted

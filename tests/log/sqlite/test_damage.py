@@ -4,15 +4,18 @@ from pathlib import Path
 
 import apsw
 import pytest
+import structlog.testing
+import trio
 
 from streamd.errors import Unavailable
 from streamd.events import EARLIEST
 from streamd.events.topics import ALL
+from streamd.log.port import Page
 from streamd.log.settings import LogSettings
-from streamd.log.sqlite import SQLiteLog
-from streamd.log.sqlite.schema import to_number
+from streamd.log.sqlite import SQLiteLog, recent
+from streamd.log.sqlite.schema import to_event_id, to_number
 from streamd.log.sqlite.writer import Prepared
-from tests.support.logs import append, data, draft, pattern, read, settle, sqlite_log, topics
+from tests.support.logs import MANY, append, data, draft, pattern, read, settle, sqlite_log, topics
 
 
 async def execute(log: SQLiteLog, statement: str, *values: object) -> None:
@@ -90,3 +93,60 @@ async def test_a_transaction_that_fails_takes_its_events_and_no_others(tmp_path:
         [receipt] = await log.append([draft("a", "kept", key="k")], publisher="p")
         assert not receipt.duplicate
         assert data(await read(log, ALL)) == ["kept"]
+
+
+async def test_a_damaged_size_does_not_keep_a_topic_from_being_trimmed(tmp_path: Path) -> None:
+    async with sqlite_log(tmp_path / "log.db", settings=LogSettings(topic_max_events=2)) as log:
+        ids = await append(log, "a", "a")
+        await execute(log, "UPDATE log_topics SET size = 'x'")
+        await execute(log, "UPDATE log_events SET size = 'x'")
+        ids += await append(log, "a", "a", "a")
+        page = await read(log, topics("a"))
+        assert [event.id for event in page.events] == ids[-2:]
+
+
+async def test_a_damaged_time_counts_as_the_oldest(tmp_path: Path) -> None:
+    async with sqlite_log(tmp_path / "log.db", settings=LogSettings(topic_max_events=2)) as log:
+        ids = await append(log, "a", "a")
+        await execute(log, "UPDATE log_events SET at = 'x' WHERE id = ?", to_number(ids[1]))
+        ids += await append(log, "a")
+        await settle(log)
+        await settle(log)
+        assert [event.id for event in (await read(log, topics("a"))).events] == ids[-1:]
+        assert log.statistics() == {"events": 1, "bytes": 9, "topics": 1}
+
+
+async def test_damaged_records_of_what_was_dropped_do_not_stop_readers(tmp_path: Path) -> None:
+    async with sqlite_log(tmp_path / "log.db", settings=LogSettings(topic_max_events=1)) as log:
+        ids = await append(log, "a", "a", "b", "b", "c", "c")
+        await settle(log)
+        await execute(log, "UPDATE log_dropped SET topic = CAST(x'ff' AS TEXT) WHERE topic = 'a'")
+        await execute(log, "UPDATE log_dropped SET id = 'x' WHERE topic = 'b'")
+        cursor = to_event_id(1)
+        assert (await log.read(pattern("c*"), cursor, **MANY)).gap == log.start
+        assert (await log.read(pattern("*"), ids[0], **MANY)).gap == ids[4]
+        assert data(await log.read(ALL, ids[0], **MANY)) == ["a", "b", "c"]
+
+
+async def test_the_fan_out_waits_for_a_disk_that_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The events that do not fit into memory are read from the file; the hub has no answer to an error."""
+    monkeypatch.setattr(recent, "_EVENTS_MAX", 2)
+    async with sqlite_log(tmp_path / "log.db") as log:
+        start = log.head
+        ids = await append(log, *"abcd")
+        await execute(log, "ALTER TABLE log_events RENAME TO hidden")
+        pages: list[Page] = []
+
+        async def tail() -> None:
+            pages.append(await log.tail(start, **MANY))
+
+        with structlog.testing.capture_logs() as logged:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(tail)
+                with trio.fail_after(30):
+                    while not logged:
+                        await trio.lowlevel.checkpoint()
+                await execute(log, "ALTER TABLE hidden RENAME TO log_events")
+        assert [event.id for event in pages[0].events] == ids
