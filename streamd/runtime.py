@@ -100,15 +100,6 @@ class Runtime:
         """The database of tasks, orders and items."""
         return self.storage.store
 
-    def check_files(self) -> None:
-        """Check that the files can be opened, or created, without changing anything.
-
-        Raises:
-            ConfigError: a file cannot be used.
-        """
-        for database in self.storage.databases:
-            database.check()
-
     async def check_storage(self) -> None:
         """Check that the storage works now.
 

@@ -12,7 +12,6 @@ import attrs
 
 from .app import build_app, configure_object, import_app
 from .config import Loaded, SettingsError, load
-from .database import Database
 from .errors import ConfigError
 from .extension import Streamd
 from .http.current import EXTENSION
@@ -139,29 +138,14 @@ def with_store(settings: Settings) -> Settings:
 
 
 def _check_limits(settings: Settings, app: Any) -> Iterator[ConfigError]:
-    """Yield the mistakes in the limit of connections and in the store."""
+    """Yield the mistakes in the limit of connections, and in the files of the store and the log."""
     streamd: Streamd = app.extensions[EXTENSION]
     checks: tuple[Callable[[], None], ...] = (
         partial(check_open_files, settings.connections.max_connections, raise_open_files()),
-        partial(_check_store, streamd.database),
+        *(database.check for database in streamd.runtime.storage.databases),
     )
     for check in checks:
         try:
             check()
         except ConfigError as error:
             yield error
-
-
-def _check_store(database: Database) -> None:
-    """Check that the database can be opened; also where the system refuses to look up its file.
-
-    Raises:
-        ConfigError: it cannot.
-    """
-    try:
-        database.check()
-    except OSError as error:  # such as a name that is too long
-        reason = error.strerror or error
-        raise ConfigError(
-            f"store.url: {database.path} cannot be used: {reason}", field="store.url"
-        ) from error

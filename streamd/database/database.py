@@ -119,7 +119,10 @@ class Database:
         Raises:
             ConfigError: see :meth:`.file.DatabaseFile.check`.
         """
-        self._file.check(self._migrations)
+        try:
+            self._file.check(self._migrations)
+        except OSError as error:  # the system refuses to look it up, such as a name that is too long
+            raise self._file.refused(error.strerror or str(error)) from error
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
         """Open the file, and commit writes until cancelled. Cancelling commits the queued writes first.

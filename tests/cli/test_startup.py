@@ -370,3 +370,10 @@ def test_all_mistakes_are_reported_at_once_a_line_each(folder: Path) -> None:
         setting = variable.removeprefix("STREAMD_").lower().replace("__", ".")
         assert any(line.startswith(setting) for line in lines), setting
     assert run("serve", environ=environ).stderr.splitlines()[1:] == lines
+
+
+@pytest.mark.parametrize("name", ["missing/log.db", "x" * 300, "text.db"])
+def test_a_log_in_a_file_of_its_own(folder: Path, name: str) -> None:
+    (folder / "text.db").write_text("no database " * 100)
+    environ = {"STREAMD_LOG__URL": f"sqlite:{folder}/{name}", "STREAMD_STORE__URL": "memory:"}
+    check_refused(environ, "log.url: ", "cannot be used: ", folder)
