@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 import attrs
@@ -60,7 +61,7 @@ def make_storage(
     )
     if events_path is None:
         return Storage(given or MemoryLog(log), [database], database)
-    if has_store_file and os.path.realpath(store_path) == os.path.realpath(events_path):
+    if has_store_file and _is_same_file(store_path, events_path):
         return Storage(SQLiteLog(database, log), [database], database)
     own = Database(
         events_path,
@@ -80,6 +81,16 @@ def log_path(store: StoreSettings, log: LogSettings) -> str | None:
     """
     path = parse_url(log.url or store.url or _MEMORY_URL, "log.url")
     return None if path == MEMORY else path
+
+
+def _is_same_file(first: str, second: str) -> bool:
+    """Return True for two names of one file, also through links; it may not exist yet."""
+    if os.path.realpath(first) == os.path.realpath(second):
+        return True
+    try:
+        return Path(first).samefile(second)
+    except OSError:
+        return False
 
 
 _MEMORY_URL: Final = "memory:"

@@ -30,6 +30,7 @@ def storage(store: str, log: str) -> Storage:
         ("sqlite:a.db", "sqlite:a.db", ["a.db"], True),
         ("sqlite:a.db", "sqlite:./a.db", ["a.db"], True),
         ("sqlite:a.db", "sqlite:link.db", ["a.db"], True),
+        ("sqlite:first.db", "sqlite:second.db", ["first.db"], True),
         ("sqlite:a.db", "memory:", ["a.db"], False),
         ("sqlite:a.db", "sqlite:b.db", ["a.db", "b.db"], False),
         ("memory:", "sqlite:b.db", ["b.db", MEMORY], False),
@@ -45,6 +46,8 @@ def test_the_settings_name_files(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "link.db").symlink_to(tmp_path / "a.db")
+    (tmp_path / "first.db").touch()
+    (tmp_path / "second.db").hardlink_to(tmp_path / "first.db")
     made = storage(store, log)
     assert [database.path for database in made.databases] == files
     assert made.store in made.databases

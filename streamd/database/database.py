@@ -16,7 +16,8 @@ commit), each in a savepoint of its own, so that one that fails takes nothing el
    It sees whole transactions, and may see one whose ``committed`` has not been called yet.
 3. SQLite's write-ahead log is copied into the file (a checkpoint) at a thousand pages. It can only
    start again from its beginning when no reader uses it: the checkpoint waits for the present read, and the
-   next reads wait for the checkpoint, so that neither starves. Readers of other processes may delay it.
+   next reads wait for the checkpoint, so that neither starves. A reader
+   of another process may delay it, and so let the log grow: then there are warnings.
 4. Another process may read the file at the same time, never write it: a lock on the file ``PATH-lock`` keeps
    a second streamd out.
 """
@@ -45,6 +46,7 @@ _BATCH_MAX: Final = 256  # writes in one transaction: enough to share a commit, 
 _BUSY_TIMEOUT_MS: Final = 2000  # a previous process may still be closing the file
 _CHECKPOINT_PAGES: Final = 1000  # of the write-ahead log: 4 MB, copied in some ten milliseconds
 _WAL_KEPT_BYTES: Final = 64 << 20  # a larger write-ahead log is cut to this after a checkpoint
+_WAL_WARNING_PAGES: Final = 16_384  # 64 MB that another process keeps from being copied, then twice as much
 _FREE_PAGES_KEPT: Final = 1024  # of the file: reused without growing it
 _RECLAIMED_PAGES: Final = 512  # given back to the file system in one step of a few milliseconds
 _INCREMENTAL: Final = 2  # of SQLite's pragma auto_vacuum
@@ -97,6 +99,7 @@ class Database:
         self._reading = trio.Lock()  # held by each read of the reader, and by checkpoints
         self._wal_pages = 0  # after the last commit
         self._checkpoint_at = _CHECKPOINT_PAGES
+        self._warn_at = _WAL_WARNING_PAGES
         self._opened = trio.Event()
         self._queue: deque[Write[Any]] = deque()
         self._has_writes = trio.Event()
@@ -135,9 +138,11 @@ class Database:
         await lock.acquire(self._busy_timeout_ms / 1000)
         try:
             connection = await apsw.Connection.as_async(self.path)
-        except apsw.Error as error:
+        except BaseException as error:
             lock.release()
-            raise self._file.unusable(error) from error
+            if isinstance(error, apsw.Error):
+                raise self._file.unusable(error) from error
+            raise
         try:
             try:
                 clock_record = await connection.async_run(self._prepare, connection)
@@ -340,6 +345,11 @@ class Database:
                     in_log, copied = self._wal_pages, 0
         # Pages that a reader of another process still needs are copied some writes later.
         self._checkpoint_at = _CHECKPOINT_PAGES + (0 if copied >= in_log else self._wal_pages)
+        if copied >= in_log:
+            self._warn_at = _WAL_WARNING_PAGES
+        elif in_log >= self._warn_at:
+            self._warn_at = 2 * in_log
+            _log.warning("write_ahead_log_grows", path=self.path, pages=in_log, copied=copied)
         self._wal_pages = 0
 
 

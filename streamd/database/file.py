@@ -115,6 +115,7 @@ class FileLock:
     """The lock that keeps a second streamd from writing the file. Readers do not need it.
 
     It is on a file of its own: closing any descriptor of the database's file would release SQLite's locks.
+    That file is found through links, so that every name of the database has the same lock.
 
     Args:
         file: the database's file.
@@ -122,6 +123,7 @@ class FileLock:
 
     def __init__(self, file: DatabaseFile) -> None:
         self._file = file
+        self._name = os.path.realpath(file.path) + LOCK_SUFFIX
         self._descriptor = -1
 
     async def acquire(self, timeout_seconds: float) -> None:
@@ -132,10 +134,10 @@ class FileLock:
         """
         if self._file.path == MEMORY:
             return
-        name = self._file.path + LOCK_SUFFIX
         deadline = trio.current_time() + timeout_seconds
         try:
-            self._descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            # For reading, so that the lock file of another user does, such as of an import by root.
+            self._descriptor = os.open(self._name, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
             while True:
                 try:
                     fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -147,7 +149,7 @@ class FileLock:
                     return
         except OSError as error:
             self.release()
-            raise self._file.refused(f"{name}: {error.strerror}") from error
+            raise self._file.refused(f"{self._name}: {error.strerror}") from error
         except BaseException:
             self.release()
             raise

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import apsw
 import pytest
+import structlog.testing
 import trio
 import trio.testing
 
@@ -168,6 +169,26 @@ async def test_a_reader_of_another_process_delays_the_checkpoint_and_nothing_els
         await database.write(grow)
         await database.write(lambda db: db.execute("DELETE FROM blobs").fetchall())
     assert path.stat().st_size < 15_000_000  # the pages of the log were copied, and used again
+
+
+async def test_a_log_that_another_process_lets_grow_is_reported_at_64_mb_and_then_doubled(
+    database: Database,
+) -> None:
+    async def write_megabytes(count: int) -> list[int]:
+        with structlog.testing.capture_logs() as logged:
+            for _ in range(count):
+                await Writes(database).together(*[grow] * 5)
+        return [entry["pages"] for entry in logged if entry["event"] == "write_ahead_log_grows"]
+
+    await database.write(insert(1))
+    with closing(apsw.Connection(database.path, flags=apsw.SQLITE_OPEN_READONLY)) as other:
+        with other:
+            assert read_numbers(other) == [1]
+            assert await write_megabytes(60) == []
+            first, second = await write_megabytes(90)
+            assert 16_384 <= first < 20_000
+            assert 2 * first <= second < 2.5 * first
+    assert await write_megabytes(10) == []
 
 
 async def test_the_file_shrinks_in_steps_when_much_of_it_is_free(database: Database, tmp_path: Path) -> None:

@@ -153,6 +153,21 @@ async def test_a_second_database_is_rejected_while_the_first_has_the_file(tmp_pa
         assert await numbers(second) == [1, 2]
 
 
+async def test_every_name_of_the_file_has_the_same_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "numbers.db"
+    (tmp_path / "link.db").symlink_to(path)
+    (tmp_path / "folder").symlink_to(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    async with open_database(make_database(str(path))):
+        for name in ("link.db", "folder/numbers.db", "./numbers.db", "numbers.db"):
+            assert "another process" in (await rejection(Database(name, busy_timeout_ms=20))).detail
+    async with open_database(make_database("link.db")) as linked:
+        assert "another process" in (await rejection(Database(str(path), busy_timeout_ms=20))).detail
+        assert await linked.write(insert(1)) == 1
+
+
 async def test_the_error_for_an_unusable_file_names_the_file(tmp_path: Path) -> None:
     missing = str(tmp_path / "no" / "folder" / "numbers.db")
     assert missing in (await rejection(make_database(missing))).detail
