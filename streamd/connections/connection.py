@@ -251,7 +251,7 @@ class Connection:
         return {
             "seconds": round(trio.current_time() - self.opened, 3),
             "bytes": self.sent.bytes,
-            "events": dict(self.sent.types),
+            "events": self.sent.types,
             "reason": self.end_reason or DISCONNECTED,
         }
 

@@ -71,9 +71,9 @@ class Batch:
         return Counter([event.type for event in self.events])
 
     @cached_property
-    def type_counts(self) -> Sequence[tuple[str, int]]:
-        """The items of :attr:`types`, for a loop that runs once per receiver."""
-        return tuple(self.types.items())
+    def type(self) -> str | None:
+        """The type of all published events; None if they have several, or there is none."""
+        return next(iter(self.types)) if len(self.types) == 1 else None
 
     @cached_property
     def published_seconds(self) -> float:

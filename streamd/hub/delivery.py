@@ -16,27 +16,56 @@ OTHER_TYPES: Final = "other"
 
 @attrs.define(eq=False)
 class DeliveryRecord:
-    """The events and bytes sent to one client, entered by the fan-out or the connection's own trio task."""
+    """The events and bytes sent to one client, entered by the fan-out or the connection's own trio task.
+
+    Most clients receive events of one type in a row. These are counted in ``run`` alone, which costs the
+    fan-out's innermost loop a comparison and an addition, and entered into the counts by type later.
+    """
 
     at: float  # last time that bytes went out (s, trio's clock)
-    events: int = 0
     bytes: int = 0
     cursor: EventId | None = None  # the last id sent to the client
-    types: dict[str, int] = attrs.field(factory=dict)  # number of events of each type
+    type: str = ""  # of the events in `run`
+    run: int = 0  # number of the last events, all of one type
+    _counted: dict[str, int] = attrs.field(factory=dict)  # number of events of each type before them
 
     def add(self, batch: Batch, written: int, now: float) -> None:
         """Enter a batch that went out at ``now`` in ``written`` bytes."""
         self.at = now
-        self.events += batch.count
         self.bytes += written
         self.cursor = batch.cursor or self.cursor
-        for type, count in batch.type_counts:
-            self.add_type(type, count)
+        if batch.type == self.type:
+            self.run += batch.count
+        else:
+            self.change_type(batch)
 
-    def add_type(self, type: str, count: int) -> None:
-        """Count events of one type."""
-        name = type if type in self.types or len(self.types) < MAX_TYPES else OTHER_TYPES
-        self.types[name] = self.types.get(name, 0) + count
+    def change_type(self, batch: Batch) -> None:
+        """Count the events of a batch that has not the type of ``run``."""
+        if self.run:
+            self._count(self.type, self.run)
+            self.run = 0
+        if batch.type is not None:
+            self.type, self.run = batch.type, batch.count
+            return
+        for type, count in batch.types.items():
+            self._count(type, count)
+
+    def _count(self, type: str, count: int) -> None:
+        name = type if type in self._counted or len(self._counted) < MAX_TYPES else OTHER_TYPES
+        self._counted[name] = self._counted.get(name, 0) + count
+
+    @property
+    def events(self) -> int:
+        """The number of events."""
+        return sum(self._counted.values()) + self.run
+
+    @property
+    def types(self) -> dict[str, int]:
+        """The number of events of each type."""
+        if self.run:
+            self._count(self.type, self.run)
+            self.run = 0
+        return dict(self._counted)
 
 
 def observe_delivery(metrics: Metrics, batch: Batch, clients: int = 1) -> None:

@@ -169,13 +169,11 @@ class Subscription:
                 sent = self._sent  # DeliveryRecord.add without the call: this is the innermost loop
                 self.cursor = sent.cursor = batch.last_id
                 sent.at = self._live_set.now
-                sent.events += batch.count
                 sent.bytes += written
-                for type, count in batch.type_counts:
-                    try:
-                        sent.types[type] += count
-                    except KeyError:
-                        sent.add_type(type, count)
+                if batch.type == sent.type:
+                    sent.run += batch.count
+                else:
+                    sent.change_type(batch)
                 return True
         for event in batch.events:
             if not self._queue.put_nowait(event):

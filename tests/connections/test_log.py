@@ -1,8 +1,12 @@
 """The log lines of connections: their start and end, rejections and reaping."""
 
+from collections import Counter
+
 import pytest
 import trio
 import trio.testing
+from hypothesis import given
+from hypothesis import strategies as st
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
@@ -92,6 +96,20 @@ def test_the_types_that_one_record_counts_apart_are_bounded() -> None:
     record = DeliveryRecord(0.0)
     for number in range(MAX_TYPES + 5):
         record.add(Batch([event(f"type-{number}", number)]), 1, 0.0)
-    assert record.types.pop("other") == 5
-    assert len(record.types) == MAX_TYPES
-    assert sum(record.types.values()) == MAX_TYPES
+    types = record.types
+    assert types.pop("other") == 5
+    assert len(types) == MAX_TYPES
+    assert sum(types.values()) == MAX_TYPES
+    assert record.events == MAX_TYPES + 5
+
+
+@given(st.lists(st.lists(st.sampled_from(["a", "b", "c"]), max_size=4), max_size=20))
+def test_runs_and_mixtures_of_types_are_counted(batches: list[list[str]]) -> None:
+    record = DeliveryRecord(0.0)
+    for number, types in enumerate(batches):
+        record.add(Batch([event(type, number) for type in types]), 1, 0.0)
+        if number % 5 == 0:
+            assert record.events == sum(map(len, batches[: number + 1]))
+            assert sum(record.types.values()) == record.events
+    assert record.types == Counter(type for types in batches for type in types)
+    assert record.events == sum(map(len, batches))
