@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import islice
 from typing import Any, Final, NoReturn, overload
 
 import apsw
@@ -25,17 +26,19 @@ from .pace import PagePace
 from .reader import TOPICS_MAX, PageQuery, RawPage
 from .recent import RecentEvents
 from .schema import COMPONENT, MIGRATIONS, to_event_id, to_number
-from .usage import Excess, Usage
+from .usage import Dropped, Excess, Usage
 from .writer import Appended, Prepared
 
 # At least so much is scanned for one page of patterns. More would be decoded in vain where all of it matches.
 _SCANNED_EVENTS: Final = 256
 _SCANNED_BYTES: Final = 1 << 18
 _SWEEP_SECONDS: Final = 1.0  # how late an old event is dropped
+_TRIM_SECONDS: Final = 0.1  # how late a surplus event is dropped, so that many appends share a transaction
 _SWEEPS_PER_FORGETTING: Final = 10
 _READ_AGAIN_SECONDS: Final = 1.0  # after a failed read of the fan-out
 _TOPICS_AT_ONCE: Final = 2000  # whose ages are looked at without a checkpoint
-_DROPPED_AT_ONCE: Final = 512  # events in one transaction, and as many as were appended meanwhile
+_DROPPED_AT_ONCE: Final = 512  # events in one transaction, and twice as many as were appended meanwhile
+_EXCESSES_AT_ONCE: Final = 64  # in one transaction: each has a cost of its own
 _FORGOTTEN_AT_ONCE: Final = 4096  # rows
 
 _log = structlog.get_logger(__name__)
@@ -75,6 +78,7 @@ class SQLiteLog:
         self._pace = PagePace()
         self._tail_readers = trio.lowlevel.ParkingLot()
         self._exceeded = trio.Event()
+        self._far_exceeded = trio.Event()  # there is no time to wait for more of them
         self._appended_since_drop = 0
         database.require(COMPONENT, MIGRATIONS)
 
@@ -148,10 +152,12 @@ class SQLiteLog:
             self._usage.add(event, appended.at_ms)
         self.head = appended.fresh[-1][1]
         self.appended += len(appended.fresh)
-        self._appended_since_drop += len(appended.fresh)
         self._tail_readers.unpark_all()
         if self._usage.exceeds:
+            self._appended_since_drop += len(appended.fresh)
             self._exceeded.set()
+            if self._appended_since_drop >= _DROPPED_AT_ONCE:
+                self._far_exceeded.set()
 
     async def end_of_append(self, event_id: EventId) -> EventId | None:
         return await self.database.read_beside(partial(writer.end_of_append, event_id=event_id))
@@ -219,15 +225,21 @@ class SQLiteLog:
 
     async def run(self) -> NoReturn:
         sweeps = 0
+        next_sweep = trio.current_time() + _SWEEP_SECONDS
         while True:
-            with trio.move_on_after(_SWEEP_SECONDS):
+            with trio.move_on_at(next_sweep):
                 await self._exceeded.wait()
+                with trio.move_on_after(_TRIM_SECONDS):
+                    await self._far_exceeded.wait()
             try:
-                await self.trim()
-                sweeps += 1
-                if sweeps % _SWEEPS_PER_FORGETTING == 0:
-                    await self.forget_keys()
-                await self.database.reclaim()
+                await self._drop_some_surplus()
+                if trio.current_time() >= next_sweep:
+                    next_sweep = trio.current_time() + _SWEEP_SECONDS
+                    await self._drop_old()
+                    sweeps += 1
+                    if sweeps % _SWEEPS_PER_FORGETTING == 0:
+                        await self.forget_keys()
+                    await self.database.reclaim()
             except Unavailable as error:  # tried again: the bounds are kept as soon as the disk takes writes
                 _log.warning("log_not_trimmed", detail=error.detail)
                 await trio.sleep(_SWEEP_SECONDS)
@@ -241,27 +253,49 @@ class SQLiteLog:
         Raises:
             Unavailable: the database cannot be written to.
         """
-        self._exceeded = trio.Event()
+        await self._drop_old()
+        while self._usage.exceeds:
+            await self._drop_some_surplus()
+
+    async def _drop_old(self) -> None:
         names = list(self._usage.topics)
         for first in range(0, len(names), _TOPICS_AT_ONCE):
             await trio.lowlevel.checkpoint()
             for old in list(self._usage.find_old(names[first : first + _TOPICS_AT_ONCE], self._steady_ms())):
-                while await self._drop(old):
+                while await self._drop([old], self._drop_at_once()) is not None:
                     pass
-        while self._usage.exceeds:
-            dropped = [await self._drop(excess) for excess in self._usage.excess()]
-            if not any(dropped):  # the counts are wrong: rows are missing, or damaged
-                self._usage.load(await self.database.read(writer.count))
-                break
 
-    async def _drop(self, excess: Excess) -> bool:
-        """Drop one step of an excess; return True if anything was dropped."""
-        drop = partial(
-            writer.drop, excess=excess, max_events=_DROPPED_AT_ONCE + 2 * self._appended_since_drop
-        )
+    async def _drop_some_surplus(self) -> None:
+        """Drop one step of what exceeds the bounds; the next step need not wait if that is not all."""
+        self._exceeded, self._far_exceeded = trio.Event(), trio.Event()
+        if not (excesses := list(islice(self._usage.excess(), _EXCESSES_AT_ONCE))):
+            return
+        max_events = self._drop_at_once()
+        events = await self._drop(excesses, max_events)
+        if events is None:  # the counts are wrong: rows are missing, or damaged
+            self._usage.load(await self.database.read(writer.count))
+        if self._usage.exceeds:
+            self._exceeded.set()
+            if events is None or events >= max_events or len(excesses) == _EXCESSES_AT_ONCE:
+                self._far_exceeded.set()
+
+    def _drop_at_once(self) -> int:
+        """Return how many events the next step drops, so that steps are short but keep up."""
+        events = _DROPPED_AT_ONCE + 2 * self._appended_since_drop
         self._appended_since_drop = 0
-        dropped = await self.database.write(drop, committed=self._usage.remove)
-        return bool(dropped.topics or dropped.events)
+        return events
+
+    async def _drop(self, excesses: Sequence[Excess], max_events: int) -> int | None:
+        """Drop some excesses in one transaction, and return the number of events; None if nothing changed."""
+        drop = partial(writer.drop_each, excesses=excesses, max_events=max_events)
+        dropped = await self.database.write(drop, committed=self._count_dropped)
+        if not any(each.topics or each.events for each in dropped):
+            return None
+        return sum(each.events for each in dropped)
+
+    def _count_dropped(self, dropped: Sequence[Dropped]) -> None:
+        for each in dropped:
+            self._usage.remove(each)
 
     async def forget_keys(self) -> None:
         """Forget the idempotency keys that are too old or too many, in steps.

@@ -61,6 +61,16 @@ class Excess:
     bytes: int
     until_ms: int
 
+    @property
+    def is_number(self) -> bool:
+        """True if only the number of events is exceeded."""
+        return self.bytes <= 0 and self.until_ms < 0
+
+    @property
+    def is_empty(self) -> bool:
+        """True if nothing is exceeded."""
+        return self.is_number and self.events <= 0
+
 
 @attrs.frozen
 class Dropped:

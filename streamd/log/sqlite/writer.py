@@ -249,6 +249,32 @@ _OLDEST_AT: Final = """
 """
 
 
+def drop_each(db: apsw.Connection, excesses: Sequence[Excess], max_events: int) -> list[Dropped]:
+    """Drop some of several excesses, one after the other, as :func:`drop` does.
+
+    An event of several topics counts for each of them, so that none loses more than it has too much.
+
+    Args:
+        db: the connection, in a transaction.
+        excesses: what to drop, as of before.
+        max_events: maximum number of events to drop now.
+    """
+    all_dropped: list[Dropped] = []
+    sums: dict[str, tuple[int, int]] = {}
+    for excess in excesses:
+        events, size = sums.get(excess.topic, (0, 0))
+        left = attrs.evolve(excess, events=excess.events - events, bytes=excess.bytes - size)
+        if max_events <= 0 or left.is_empty:
+            continue
+        dropped = drop(db, left, max_events)
+        max_events -= dropped.events
+        all_dropped.append(dropped)
+        for topic, (events, size) in (*dropped.topics.items(), (WHOLE, (dropped.events, dropped.bytes))):
+            before = sums.get(topic, (0, 0))
+            sums[topic] = before[0] + events, before[1] + size
+    return all_dropped
+
+
 def drop(db: apsw.Connection, excess: Excess, max_events: int) -> Dropped:
     """Drop some of what one topic or the log has too much, and record how far; the oldest first.
 
@@ -258,7 +284,8 @@ def drop(db: apsw.Connection, excess: Excess, max_events: int) -> Dropped:
         max_events: maximum number of events to drop now.
     """
     query = _EXCESS_OF_ALL if excess.topic == WHOLE else _EXCESS_OF
-    arguments = (excess.topic, excess.events, excess.bytes, excess.until_ms, max_events)
+    scanned = min(excess.events, max_events) if excess.is_number else max_events
+    arguments = (excess.topic, excess.events, excess.bytes, excess.until_ms, scanned)
     numbers = [id for (id,) in db.execute(query, arguments)]
     chosen = "[" + ",".join(map(str, numbers)) + "]"
     [[events, size]] = db.execute(_SIZE_OF, (chosen,))
