@@ -4,6 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import IO, Final, TypeVar
 
@@ -23,7 +24,8 @@ from ..storage import log_path
 T = TypeVar("T")
 
 _NOTE_SECONDS: Final = 1.0  # between two lines of progress
-_MEMORY: Final = "the event log is in memory: name a file, such as --log sqlite:streamd.db"
+_EVENT_BEGINS: Final = b'{"id":"'  # a line of an export
+_MEMORY: Final = "the event log is in memory; name a file, such as --log sqlite:streamd.db"
 
 _source = click.option(
     "--log",
@@ -67,23 +69,31 @@ def stats(url: str | None, config: Path | None, as_json: bool) -> None:
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="File to write; if it has events of an earlier export, go on after the last of them.",
+    help="File to write; if it has events of an earlier export, go on after the last of them, and complete a "
+    "line that was cut off.",
 )
 def export(url: str | None, config: Path | None, after: str | None, output: Path | None) -> None:
-    """Write events as NDJSON, one a line, the oldest first. A server may use the file at the same time."""
-    path = _path(url, config)
+    """Write events as lines of JSON, the oldest first.
+
+    A server may use the file at the same time; the export ends with the newest event at its start.
+    """
     position = EARLIEST
     if after is not None:
         try:
             position = parse_event_id(after, field="--after")
         except InvalidField as error:
             raise click.UsageError(error.detail) from error
+    path = _path(url, config)
+    _or_fail(lambda: archive.check(path))
     if output is None:
         _export(path, position, sys.stdout.buffer)
         return
-    with output.open("ab+") as file:
-        position = max(position, _cut_to_last_event(file))
-        _export(path, position, file)
+    try:
+        with output.open("ab+") as file:
+            position = max(position, _cut_to_last_event(file))
+            _export(path, position, file)
+    except OSError as error:
+        raise click.ClickException(f"{output}: {error.strerror or error}") from error
 
 
 def _export(path: str, after: EventId, file: IO[bytes]) -> None:
@@ -100,20 +110,33 @@ def _export(path: str, after: EventId, file: IO[bytes]) -> None:
     progress.end(done)
 
 
+def _no_event(line: bytes) -> click.ClickException:
+    text = line[:60].decode(errors="replace").rstrip("\n")
+    return click.ClickException(
+        f"the output has a line that is no event, and was left as it is: {json.dumps(text)}"
+    )
+
+
 def _cut_to_last_event(file: IO[bytes]) -> EventId:
-    """Cut a file after its last whole line, and return the id of the event there."""
+    """Cut a file after its last whole line, and return the id of the event there.
+
+    Raises:
+        click.ClickException: it has something else than events. It was not changed.
+    """
     last = EARLIEST
     end = 0
     file.seek(0)
     for line in file:
         if not line.endswith(b"\n"):
+            if not (line.startswith(_EVENT_BEGINS) or _EVENT_BEGINS.startswith(line)):
+                raise _no_event(line)
             break
         end += len(line)
         if line.strip():
             try:
                 last = parse_event_id(str(json.loads(line)["id"]))
-            except (ValueError, KeyError, TypeError, InvalidField) as error:
-                raise click.ClickException(f"a line of the output is no event: {line[:80]!r}") from error
+            except (ValueError, KeyError, TypeError, RecursionError, InvalidField) as error:
+                raise _no_event(line) from error
     file.seek(end)
     file.truncate()
     return last
@@ -124,10 +147,12 @@ def _cut_to_last_event(file: IO[bytes]) -> EventId:
 @_file
 @click.argument("input", type=click.File("rb", lazy=False), default="-")
 def import_(url: str | None, config: Path | None, input: IO[bytes]) -> None:
-    """Read events of an export (NDJSON) into the log's file, which no server may use meanwhile.
+    """Import the lines of an export into a file that no server uses.
 
-    Events keep their ids. Those that the log has are skipped, so that an import that was interrupted can be
-    repeated. Their age counts from the import.
+    INPUT is a file, or - for standard input. All events are imported or, after an error or Ctrl-C, none.
+
+    Events keep their ids; those that the log has are skipped. The others must be newer than everything that
+    the log has. Their age counts from the import.
     """
     path = _path(url, config)
     lock = FileLock(DatabaseFile(path, "log.url"))
@@ -138,8 +163,9 @@ def import_(url: str | None, config: Path | None, input: IO[bytes]) -> None:
     try:
         work = archive.Import(path, at_ms=time.time_ns() // 1_000_000)
         progress = _Progress("imported", None)
-        for _ in _iterate(work.run(input)):
-            progress.note(work.imported)
+        with closing(work.run(input)) as steps:
+            for _ in _iterate(steps):
+                progress.note(work.imported)
         progress.end(work.imported, f"{work.skipped:,} were there already" if work.skipped else "")
     finally:
         lock.release()
@@ -150,7 +176,11 @@ def import_(url: str | None, config: Path | None, input: IO[bytes]) -> None:
 @_file
 @click.argument("target", type=click.Path(path_type=Path))
 def backup(url: str | None, config: Path | None, target: Path) -> None:
-    """Copy the file as of this moment, tasks included, while a server may use it."""
+    """Copy the file while a server may use it; TARGET must not exist.
+
+    The copy is of one moment: a file for log.url, and with the tasks and their results, if they are in the
+    same file, for store.url.
+    """
     path = _path(url, config)
     size = _or_fail(lambda: archive.back_up(path, str(target)))
     click.echo(f"{target}: {size:,} bytes", err=True)

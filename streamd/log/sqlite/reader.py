@@ -36,12 +36,13 @@ class RawPage:
 
 _SCAN: Final = "SELECT id FROM log_events WHERE id > ?1 AND id <= ?2"
 _TOPIC: Final = "SELECT id FROM log_topics WHERE topic = ?{} AND id > ?1 AND id <= ?2"
-_JSON: Final = f"""'{{"id":"' || {ID_TEXT} || '",' || substr(body, 2)"""
+EVENT_JSON: Final = f"""'{{"id":"' || {ID_TEXT} || '",' || substr(body, 2)"""
+"""SQL for the JSON of a row's event."""
 _PAGE: Final = f"""
     WITH found AS MATERIALIZED (FOUND ORDER BY id LIMIT ?3),
     sized AS (SELECT id, body, sum(size) OVER (ORDER BY id) - size AS size_before
               FROM found JOIN log_events USING (id))
-    SELECT CAST('[' || coalesce(group_concat({_JSON}, ',' ORDER BY id), '') || ']' AS BLOB),
+    SELECT CAST('[' || coalesce(group_concat({EVENT_JSON}, ',' ORDER BY id), '') || ']' AS BLOB),
            coalesce(max(id), 0) AS taken,
            (SELECT count(*) FROM found),
            (SELECT coalesce(max(id), 0) FROM found),
@@ -49,7 +50,7 @@ _PAGE: Final = f"""
     FROM sized WHERE size_before < ?4
 """
 _ROWS: Final = f"""
-    SELECT id, CAST({_JSON} AS BLOB) FROM log_events WHERE id IN (FOUND ORDER BY id LIMIT ?3) ORDER BY id
+    SELECT id, CAST({EVENT_JSON} AS BLOB) FROM log_events WHERE id IN (FOUND ORDER BY id LIMIT ?3) ORDER BY id
 """
 _DROPPED: Final = """
     SELECT coalesce(max(coalesce(record.id, (SELECT id FROM log_dropped WHERE topic = ''), 0)), 0)

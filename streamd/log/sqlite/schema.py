@@ -9,6 +9,7 @@ COMPONENT: Final = "log"
 
 _SEQUENCE_BITS: Final = 20
 _SEQUENCE_MASK: Final = (1 << _SEQUENCE_BITS) - 1
+_NUMBER_MAX: Final = (1 << 63) - 1  # of SQLite; only a client's cursor can be beyond it
 
 ID_TEXT: Final = f"printf('%013d-%06d', id >> {_SEQUENCE_BITS}, id & {_SEQUENCE_MASK})"
 """SQL for the event id of a row's number ``id``."""
@@ -52,9 +53,9 @@ MIGRATIONS: Final = (
 
 
 def to_number(event_id: EventId) -> int:
-    """Return the number that stands for an event id; it has the same order."""
+    """Return the number that stands for an event id; it has the same order, up to the year 2248."""
     ms, sequence = split_event_id(event_id)
-    return ms << _SEQUENCE_BITS | sequence
+    return min(ms << _SEQUENCE_BITS | sequence, _NUMBER_MAX)
 
 
 def to_event_id(number: int) -> EventId:
