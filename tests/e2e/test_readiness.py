@@ -1,9 +1,11 @@
 """Readiness of a running server: false with its reason while the store cannot be used, and true again."""
 
 import resource
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import apsw
 import httpx
 import pytest
 
@@ -57,6 +59,29 @@ async def test_a_deleted_file(tmp_path: Path) -> None:
         assert "its file was moved or deleted" in (await until(http, 503))["detail"]
         (tmp_path / "aside.db").rename(path)
         await until(http, 200)
+
+
+async def test_a_file_that_another_process_has_locked(tmp_path: Path) -> None:
+    """Such as a shell with an open transaction: publishers are told to come back, and the events stay."""
+    path = tmp_path / "tasks.db"
+    event = {"topic": "a", "data": "x"}
+    async with (
+        server_process("--store", f"sqlite:{path}") as server,
+        httpx.AsyncClient(base_url=server.url) as http,
+    ):
+        assert (await http.post("/events", json=event)).status_code == 201
+        with closing(apsw.Connection(str(path))) as shell:
+            shell.execute("BEGIN IMMEDIATE")
+            refused = await http.post("/events", json=event)
+            assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+            assert (await http.post("/tasks", json={"kind": "k", "id": "one"})).status_code == 503
+            problem = await until(http, 503)
+            assert problem["detail"].startswith("the store cannot be used: ")
+            poll = (await http.get("/events/poll?topic=a&after=earliest&wait=0")).json()
+            assert len(poll["events"]) == 1
+        await until(http, 200)
+        assert (await http.post("/events", json=event)).status_code == 201
+        assert (await http.post("/tasks", json={"kind": "k", "id": "one"})).status_code == 201
 
 
 @pytest.mark.parametrize("store", ["memory:", "sqlite:{}/tasks.db"])
