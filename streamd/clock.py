@@ -65,6 +65,14 @@ class ClockRecord:
     steady: datetime
     offset: timedelta
 
+    def downtime(self, wall: datetime) -> timedelta:
+        """Return the time since the record according to the wall clock."""
+        return wall - self.offset - self.steady
+
+    def steady_at(self, wall: datetime) -> datetime:
+        """Return the steady time of a process that starts when the wall clock shows a time."""
+        return self.steady + min(max(self.downtime(wall), timedelta()), MAX_DOWNTIME)
+
 
 class SteadyClock:
     """Steady time, and its offset to the wall clock.
@@ -88,8 +96,8 @@ class SteadyClock:
         wall = self._wall_clock()
         steady, offset = wall, timedelta()
         if record is not None:
-            downtime = wall - record.offset - record.steady
-            steady = record.steady + min(max(downtime, timedelta()), MAX_DOWNTIME)
+            downtime = record.downtime(wall)
+            steady = record.steady_at(wall)
             offset = wall - steady
             if downtime > MAX_DOWNTIME:
                 _log.warning(

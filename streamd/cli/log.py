@@ -12,6 +12,7 @@ import attrs
 import click
 import trio
 
+from ..clock import utc_now
 from ..config import load
 from ..database import DatabaseFile, FileLock
 from ..errors import ConfigError, InvalidField
@@ -161,7 +162,7 @@ def import_(url: str | None, config: Path | None, input: IO[bytes]) -> None:
     except ConfigError as error:
         raise click.ClickException(error.detail) from error
     try:
-        work = archive.Import(path, at_ms=time.time_ns() // 1_000_000)
+        work = archive.Import(path, utc_now())
         progress = _Progress("imported", None)
         with closing(work.run(input)) as steps:
             for _ in _iterate(steps):

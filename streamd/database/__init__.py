@@ -19,9 +19,19 @@ May import ``streamd.clock``, ``streamd.config`` and ``streamd.errors``.
 """
 
 from .batch import Work
+from .clock_table import read_clock
 from .database import Database
 from .file import MEMORY, DatabaseFile, FileLock
 from .probe import StoreProbe
 from .settings import StoreSettings
 
-__all__ = ["MEMORY", "Database", "DatabaseFile", "FileLock", "StoreProbe", "StoreSettings", "Work"]
+__all__ = [
+    "MEMORY",
+    "Database",
+    "DatabaseFile",
+    "FileLock",
+    "StoreProbe",
+    "StoreSettings",
+    "Work",
+    "read_clock",
+]

@@ -6,6 +6,7 @@ Everything but the import reads only, and may run beside the server that uses th
 import os
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ import apsw
 import attrs
 import msgspec
 
+from ...database import read_clock
 from ...errors import InvalidField, StreamdError
 from ...events import EARLIEST, Draft, Event, EventId, EventSettings
 from ...events.event import encode_members
@@ -239,7 +241,8 @@ class Import:
 
     Args:
         path: of the file, which is created if it is missing.
-        at_ms: steady time of the events (ms), from which their age counts.
+        wall: the time of the wall clock. The age of the events counts from the steady time of a process
+            that starts now.
 
     Attributes:
         imported: number of events that were new to the log.
@@ -247,9 +250,10 @@ class Import:
     """
 
     path: str
-    at_ms: int
+    wall: datetime
     imported: int = 0
     skipped: int = 0
+    _at_ms: int = 0
     _last: int = 0
     _has_begun: bool = False
 
@@ -307,6 +311,9 @@ class Import:
         if batch and not self._has_begun:
             db.execute(_FORGET_STARTS)
             [[self._last]] = db.execute(LAST)
+            record = read_clock(db) if db.table_exists(None, "clock") else None
+            steady = self.wall if record is None else record.steady_at(self.wall)
+            self._at_ms = round(steady.timestamp() * 1000)
             self._has_begun = True
         fresh: list[tuple[int, Event, str]] = []
         for line, event in batch:
@@ -325,7 +332,7 @@ class Import:
     def _insert(self, db: apsw.Connection, fresh: Sequence[tuple[int, Event, str]]) -> None:
         db.executemany(
             "INSERT INTO log_events VALUES (?, ?, ?, ?, ?)",
-            [(number, self.at_ms, event.size, number, body) for number, event, body in fresh],
+            [(number, self._at_ms, event.size, number, body) for number, event, body in fresh],
         )
         db.executemany(
             "INSERT INTO log_topics VALUES (?, ?, ?, ?)",
@@ -366,7 +373,7 @@ class Import:
             )
             if (draft.topics, draft.type) != (event.topics, event.type):
                 raise InvalidField("its topics are not all different, or its type is empty", field="topics")
-            if split_event_id(event.id)[0] > self.at_ms + _AHEAD_MS_MAX:
+            if split_event_id(event.id)[0] > round(self.wall.timestamp() * 1000) + _AHEAD_MS_MAX:
                 raise InvalidField(
                     f"the id {event.id} is in the future, and so would be all later ones", field="id"
                 )

@@ -273,7 +273,7 @@ class SQLiteLog:
         max_events = self._drop_at_once()
         events = await self._drop(excesses, max_events)
         if events is None:  # the counts are wrong: rows are missing, or damaged
-            self._usage.load(await self.database.read(writer.count))
+            await self.database.write(writer.count, committed=self._usage.load)
         if self._usage.exceeds:
             self._exceeded.set()
             if events is None or events >= max_events or len(excesses) == _EXCESSES_AT_ONCE:

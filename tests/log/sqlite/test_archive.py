@@ -1,6 +1,7 @@
 """The file of a log without a server: statistics, export, import and backup."""
 
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -8,22 +9,25 @@ import apsw
 import msgspec
 import pytest
 
+from streamd.clock import SteadyClock
 from streamd.events import EARLIEST, Event, EventId
 from streamd.events.topics import ALL
+from streamd.log.settings import LogSettings
 from streamd.log.sqlite import archive
 from streamd.log.sqlite.schema import to_number
+from tests.support.clocks import WallClock
 from tests.support.damage import damage
 from tests.support.logs import MANY, append, data, draft, read, settle, sqlite_log, topics
 
-AT_MS = 4_000_000_000_000
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
 
 def export(path: Path, after: EventId = EARLIEST) -> list[bytes]:
     return b"".join(page.lines for page in archive.export(str(path), after)).splitlines(keepends=True)
 
 
-def import_(path: Path, lines: list[bytes], at_ms: int = AT_MS) -> archive.Import:
-    work = archive.Import(str(path), at_ms)
+def import_(path: Path, lines: list[bytes], wall: datetime = NOW) -> archive.Import:
+    work = archive.Import(str(path), wall)
     for _ in work.run(lines):
         pass
     return work
@@ -153,11 +157,11 @@ async def test_an_import_that_is_interrupted_leaves_nothing(tmp_path: Path) -> N
     path = tmp_path / "b.db"
     await make(tmp_path / "a.db", 2 * archive.PAGE_EVENTS)
     lines = export(tmp_path / "a.db")
-    with closing(archive.Import(str(path), AT_MS).run(lines)) as steps:
+    with closing(archive.Import(str(path), NOW).run(lines)) as steps:
         assert next(steps) == archive.PAGE_EVENTS
     assert not path.exists(), "a file that it made is deleted"
     await make(path, 0)
-    with closing(archive.Import(str(path), AT_MS).run(lines)) as steps:
+    with closing(archive.Import(str(path), NOW).run(lines)) as steps:
         next(steps)
     assert export(path) == []
     import_(path, lines)
@@ -231,6 +235,22 @@ async def test_events_that_the_log_has_dropped_do_not_come_back(tmp_path: Path) 
     damage(path, "DELETE FROM log_events WHERE id = (SELECT min(id) FROM log_events)")
     with pytest.raises(archive.ArchiveError, match=r"line 1: .*import into an empty log"):
         import_(path, [line()])
+
+
+@pytest.mark.parametrize("step_days", [-30, 0, 30])
+async def test_the_age_of_imported_events_counts_from_the_import_also_after_a_step_of_the_clock(
+    tmp_path: Path, step_days: int
+) -> None:
+    path = tmp_path / "a.db"
+    wall = WallClock()
+    async with sqlite_log(path, clock=SteadyClock(wall)) as log:
+        wall.step(86_400 * step_days)
+        await log.database.write(lambda db: None)
+    import_(path, [line()], wall())
+    for hours, count in ((23.0, 1), (0.000_001, 0)):
+        settings = LogSettings(max_age_seconds=3600 * hours, topic_max_age_seconds=3600 * hours)
+        async with sqlite_log(path, clock=SteadyClock(wall), settings=settings) as log:
+            assert len((await read(log, topics("a"))).events) == count
 
 
 async def test_a_log_of_a_newer_version_is_not_imported_into(tmp_path: Path) -> None:
