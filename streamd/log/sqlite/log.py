@@ -232,7 +232,8 @@ class SQLiteLog:
                 with trio.move_on_after(_TRIM_SECONDS):
                     await self._far_exceeded.wait()
             try:
-                await self._drop_some_surplus()
+                if not await self._drop_some_surplus():  # counting again takes long
+                    await trio.sleep_until(next_sweep)
                 if trio.current_time() >= next_sweep:
                     next_sweep = trio.current_time() + _SWEEP_SECONDS
                     await self._drop_old()
@@ -254,8 +255,8 @@ class SQLiteLog:
             Unavailable: the database cannot be written to.
         """
         await self._drop_old()
-        while self._usage.exceeds:
-            await self._drop_some_surplus()
+        while self._usage.exceeds and await self._drop_some_surplus():
+            pass
 
     async def _drop_old(self) -> None:
         names = list(self._usage.topics)
@@ -265,19 +266,25 @@ class SQLiteLog:
                 while await self._drop([old], self._drop_at_once()) is not None:
                     pass
 
-    async def _drop_some_surplus(self) -> None:
-        """Drop one step of what exceeds the bounds; the next step need not wait if that is not all."""
+    async def _drop_some_surplus(self) -> bool:
+        """Drop one step of what exceeds the bounds; the next step need not wait if that is not all.
+
+        Returns:
+            False if there is a surplus that cannot be dropped, because rows are missing or damaged.
+        """
         self._exceeded, self._far_exceeded = trio.Event(), trio.Event()
         if not (excesses := list(islice(self._usage.excess(), _EXCESSES_AT_ONCE))):
-            return
+            return True
         max_events = self._drop_at_once()
         events = await self._drop(excesses, max_events)
-        if events is None:  # the counts are wrong: rows are missing, or damaged
+        if events is None:  # the counts are wrong
             await self.database.write(writer.count, committed=self._usage.load)
+            return not self._usage.exceeds
         if self._usage.exceeds:
             self._exceeded.set()
-            if events is None or events >= max_events or len(excesses) == _EXCESSES_AT_ONCE:
+            if events >= max_events or len(excesses) == _EXCESSES_AT_ONCE:
                 self._far_exceeded.set()
+        return True
 
     def _drop_at_once(self) -> int:
         """Return how many events the next step drops, so that steps are short but keep up."""

@@ -150,3 +150,26 @@ async def test_the_fan_out_waits_for_a_disk_that_cannot_be_read(
                         await trio.lowlevel.checkpoint()
                 await execute(log, "ALTER TABLE hidden RENAME TO log_events")
         assert [event.id for event in pages[0].events] == ids
+
+
+async def test_a_surplus_that_cannot_be_dropped_is_left_until_the_next_sweep(tmp_path: Path) -> None:
+    async with sqlite_log(tmp_path / "log.db", settings=LogSettings(topic_max_events=2)) as log:
+        await append(log, *"aaaabbbb")
+        await execute(log, "UPDATE log_topics SET topic = CAST(x'ff' AS TEXT) WHERE topic = 'a'")
+        await execute(log, "DELETE FROM log_topics WHERE topic = 'b'")
+        with trio.fail_after(10):
+            await log.trim()
+        await append(log, *"bbb")
+        with trio.fail_after(10):
+            await log.trim()
+        assert data(await log.read(topics("b"), EARLIEST, **MANY)) == ["b", "b"]
+
+
+async def test_missing_events_that_are_still_counted_do_not_keep_the_log_busy(tmp_path: Path) -> None:
+    settings = LogSettings(max_events=3, topic_max_events=3)
+    async with sqlite_log(tmp_path / "log.db", settings=settings) as log:
+        await append(log, *"abcdefgh")
+        await execute(log, "DELETE FROM log_events")
+        with trio.fail_after(10):
+            await log.trim()
+        assert log.statistics()["events"] == 8
