@@ -18,6 +18,7 @@ from ..database import DatabaseFile, FileLock
 from ..errors import ConfigError, InvalidField
 from ..events import EARLIEST, EventId, parse_event_id
 from ..log.sqlite import archive
+from ..log.sqlite.importing import Import
 from ..settings import Settings
 from ..startup import with_store
 from ..storage import log_path
@@ -162,7 +163,7 @@ def import_(url: str | None, config: Path | None, input: IO[bytes]) -> None:
     except ConfigError as error:
         raise click.ClickException(error.detail) from error
     try:
-        work = archive.Import(path, utc_now())
+        work = Import(path, utc_now())
         progress = _Progress("imported", None)
         with closing(work.run(input)) as steps:
             for _ in _iterate(steps):

@@ -17,15 +17,17 @@ path does not read: what was committed is handed on from memory, in the order of
 5. The usage of each topic is counted in memory, from what is announced; what exceeds the bounds is dropped in
    steps of one transaction, each about as large as what was appended meanwhile.
 
-===========  ==================================================================
-``log``      :class:`~.log.SQLiteLog`: the log
-``writer``   the statements of the writer: starting, appending, dropping
-``reader``   the statements of the reader: pages
-``pace``     the size of pages, adapted to the time that they take
-``usage``    events and bytes by topic, and what of them exceeds the bounds
-``recent``   the events between the fan-out and the head
-``schema``   the tables
-===========  ==================================================================
+=============  ==================================================================
+``log``        :class:`~.log.SQLiteLog`: the log
+``writer``     the statements of the writer: starting, appending, dropping
+``reader``     the statements of the reader: pages
+``pace``       the size of pages, adapted to the time that they take
+``usage``      events and bytes by topic, and what of them exceeds the bounds
+``recent``     the events between the fan-out and the head
+``schema``     the tables
+``archive``    the file without a server: statistics, export, backup
+``importing``  the import of an export into a file that no server uses
+=============  ==================================================================
 """
 
 from .log import SQLiteLog
