@@ -56,7 +56,7 @@ def measure_beside_replay(peer: Peer, load: Load) -> Figures:
         Missing: the peer or the load program is not there.
         RuntimeError: one of them failed.
     """
-    setup = attrs.evolve(setup_for(load), keep_events=load.history)
+    setup = attrs.evolve(setup_for(load), keep_events=load.history + 2 * load.events)
     with peer.start(setup) as server:
         _publish_history(server, load, load.history, _HISTORY_TOPIC)
         quiet = _measure_paced(server, load)
