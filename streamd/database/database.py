@@ -19,7 +19,8 @@ commit), each in a savepoint of its own, so that one that fails takes nothing el
    next reads wait for the checkpoint, so that neither starves. A reader
    of another process may delay it, and so let the log grow: then there are warnings.
 4. Another process may read the file at the same time, never write it: a lock on the file ``PATH-lock`` keeps
-   a second streamd out.
+   a second streamd out. If one does lock it for writing, such as a shell, each transaction waits for it
+   for the busy timeout at its beginning, and then all its writes fail as unavailable.
 """
 
 import time

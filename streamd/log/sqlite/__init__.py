@@ -16,6 +16,8 @@ path does not read: what was committed is handed on from memory, in the order of
 4. SQLite builds a page of JSON without holding Python's interpreter; one call decodes it on trio's thread.
 5. The usage of each topic is counted in memory, from what is announced; what exceeds the bounds is dropped in
    steps of one transaction, each about as large as what was appended meanwhile.
+6. A damaged row is left out, never an error of its page; what cannot be dropped because rows are damaged or
+   missing is left until the next sweep.
 
 =============  ==================================================================
 ``log``        :class:`~.log.SQLiteLog`: the log
