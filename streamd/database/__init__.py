@@ -11,6 +11,7 @@ back the others.
 ``batch``        the writes of one transaction
 ``clock_table``  the record of the steady clock
 ``file``         the file: its lock, and checks that it can be opened and has known tables
+``upkeep``       migrations, the write-ahead log, free pages
 ``probe``        :class:`StoreProbe`: whether the store can be read and written now
 ``settings``     the section ``[store]``
 ===============  =========================================================================

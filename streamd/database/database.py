@@ -40,17 +40,14 @@ from ..unreadable import UnreadableRecords
 from .batch import Work, Write, commit_batch
 from .clock_table import CLOCK_TABLE, read_clock, store_clock
 from .file import MEMORY, DatabaseFile, FileLock, read_versions
+from .upkeep import BUSY_TIMEOUT_MS, copy_wal, migrate, prepare_reader, reclaim, use_incremental_vacuum
 
 T = TypeVar("T")
 
 _BATCH_MAX: Final = 256  # writes in one transaction: enough to share a commit, and done in a few milliseconds
-_BUSY_TIMEOUT_MS: Final = 2000  # a previous process may still be closing the file
 _CHECKPOINT_PAGES: Final = 1000  # of the write-ahead log: 4 MB, copied in some ten milliseconds
 _WAL_KEPT_BYTES: Final = 64 << 20  # a larger write-ahead log is cut to this after a checkpoint
 _WAL_WARNING_PAGES: Final = 16_384  # 64 MB that another process keeps from being copied, then twice as much
-_FREE_PAGES_KEPT: Final = 1024  # of the file: reused without growing it
-_RECLAIMED_PAGES: Final = 512  # given back to the file system in one step of a few milliseconds
-_INCREMENTAL: Final = 2  # of SQLite's pragma auto_vacuum
 
 _log = structlog.get_logger(__name__)
 
@@ -80,7 +77,7 @@ class Database:
         path: str = MEMORY,
         *,
         synchronous: str = "normal",
-        busy_timeout_ms: int = _BUSY_TIMEOUT_MS,
+        busy_timeout_ms: int = BUSY_TIMEOUT_MS,
         clock: SteadyClock | None = None,
         keeps_clock: bool = True,
         setting: str = "store.url",
@@ -149,7 +146,7 @@ class Database:
                 clock_record = await connection.async_run(self._prepare, connection)
                 if self.path != MEMORY:
                     self._reader = await apsw.Connection.as_async(self.path, flags=apsw.SQLITE_OPEN_READONLY)
-                    await self._reader.async_run(_prepare_reader, self._reader)
+                    await self._reader.async_run(prepare_reader, self._reader)
                 if self._keeps_clock:
                     self.clock.resume(clock_record)
                     if (record := self.clock.due_record()) is not None:
@@ -182,7 +179,7 @@ class Database:
             status = Path(self.path).stat()
             self.identity = status.st_dev, status.st_ino
         connection.set_busy_timeout(self._busy_timeout_ms)
-        _use_incremental_vacuum(connection, self.path)
+        use_incremental_vacuum(connection, self.path)
         connection.pragma("journal_mode", "WAL")
         connection.pragma("journal_size_limit", _WAL_KEPT_BYTES)
         connection.pragma("synchronous", self._synchronous)
@@ -201,7 +198,7 @@ class Database:
             for component, scripts in self._migrations.items():
                 version = versions.get(component, 0)
                 self._file.check_version(component, version, scripts)
-                _migrate(connection, component, scripts[version:], len(scripts))
+                migrate(connection, component, scripts[version:], len(scripts))
         return read_clock(connection)
 
     def _note_wal_pages(self, connection: apsw.Connection, name: str, pages: int) -> int:
@@ -285,7 +282,7 @@ class Database:
             Unavailable: the database is closed, or the disk failed.
         """
         if self.path != MEMORY:
-            await self.read(_reclaim)
+            await self.read(reclaim)
 
     async def run_alone(self, work: Work[T]) -> T:
         """Run ``work`` between two transactions, and return its result; SQLite's own errors are raised.
@@ -340,7 +337,7 @@ class Database:
         async with self._reading:
             with trio.CancelScope(shield=True):
                 try:
-                    in_log, copied = await self._connection.async_run(_copy_wal, self._connection)
+                    in_log, copied = await self._connection.async_run(copy_wal, self._connection)
                 except apsw.Error as error:  # tried again; the writes themselves are safe
                     _log.warning("checkpoint_failed", error=repr(error))
                     in_log, copied = self._wal_pages, 0
@@ -371,36 +368,3 @@ def _log_failure(error: apsw.Error) -> None:
 
 def _unavailable() -> Unavailable:
     return Unavailable("the store failed; the request may succeed later", retry_after_seconds=1)
-
-
-def _prepare_reader(connection: apsw.Connection) -> None:
-    connection.set_busy_timeout(_BUSY_TIMEOUT_MS)
-    connection.pragma("query_only", True)
-
-
-def _use_incremental_vacuum(connection: apsw.Connection, path: str) -> None:
-    """Let :func:`_reclaim` shrink the file; one of an earlier streamd is rewritten once for that."""
-    if path == MEMORY or connection.pragma("auto_vacuum") == _INCREMENTAL:
-        return
-    connection.pragma("auto_vacuum", _INCREMENTAL)
-    if connection.pragma("page_count"):
-        try:
-            connection.execute("VACUUM")
-        except apsw.FullError as error:  # it works without, and only never shrinks
-            _log.warning("file_not_rewritten", path=path, error=repr(error))
-
-
-def _reclaim(connection: apsw.Connection) -> None:
-    free, pages = connection.pragma("freelist_count"), connection.pragma("page_count")
-    if free > max(_FREE_PAGES_KEPT, pages // 4):
-        connection.execute(f"PRAGMA incremental_vacuum({_RECLAIMED_PAGES})").fetchall()
-
-
-def _copy_wal(connection: apsw.Connection) -> tuple[int, int]:
-    return connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-
-
-def _migrate(connection: apsw.Connection, component: str, missing: Sequence[str], version: int) -> None:
-    for script in missing:
-        connection.execute(script)
-    connection.execute("INSERT OR REPLACE INTO migrations VALUES (?, ?)", (component, version))
