@@ -17,6 +17,7 @@ from .base import Ratio, Scenario, setup_for
 
 _EVENTS_A_POST: Final = 10_000
 _HISTORY_TOPIC: Final = "history"
+_SPARE_EVENTS: Final = 1_000  # kept for what the server itself publishes, such as figures of its services
 
 
 def measure_replay(peer: Peer, load: Load) -> Figures:
@@ -56,7 +57,7 @@ def measure_beside_replay(peer: Peer, load: Load) -> Figures:
         Missing: the peer or the load program is not there.
         RuntimeError: one of them failed.
     """
-    setup = attrs.evolve(setup_for(load), keep_events=load.history + 2 * load.events)
+    setup = attrs.evolve(setup_for(load), keep_events=load.history + 2 * load.events + _SPARE_EVENTS)
     with peer.start(setup) as server:
         _publish_history(server, load, load.history, _HISTORY_TOPIC)
         quiet = _measure_paced(server, load)
