@@ -297,7 +297,8 @@ class Registry:
             retry_ms = self._settings.retry_ms + int(1000 * seconds * random.random())
             connection.close(CloseReason.SHUTDOWN, retry_ms=retry_ms)
 
-        with trio.move_on_after(seconds):
-            await visit_in_turns(self, close)
+        deadline = trio.current_time() + seconds
+        await visit_in_turns(self, close)  # also those whose turn comes after the deadline
+        with trio.CancelScope(deadline=deadline):
             await self._empty.wait()
         await visit_in_turns(self, lambda connection: connection.abort(CloseReason.SHUTDOWN))

@@ -162,6 +162,9 @@ async def test_connections_that_outlast_the_shutdown_are_aborted(registry: Regis
         for connection in connections:
             connection.abort_transport = partial(aborted.append, connection.id)
         await registry.drain(0)
+        assert all(connection.closing is not None for connection in connections), (
+            "each is told when to return"
+        )
     assert sorted(aborted) == sorted(connection.id for connection in connections)
 
 

@@ -67,7 +67,8 @@ async def test_a_file_that_another_process_has_locked(tmp_path: Path) -> None:
     event = {"topic": "a", "data": "x"}
     async with (
         server_process("--store", f"sqlite:{path}") as server,
-        httpx.AsyncClient(base_url=server.url) as http,
+        # Each transaction before that of the request waits for the lock, too.
+        httpx.AsyncClient(base_url=server.url, timeout=60) as http,
     ):
         assert (await http.post("/events", json=event)).status_code == 201
         with closing(apsw.Connection(str(path))) as shell:
