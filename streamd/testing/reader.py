@@ -40,7 +40,7 @@ class StreamReader:
         headers: of the answer, names in lower case.
         stream: the connection.
         ended: the answer's body has come to its end.
-        last_event_id: the id that a client would resume with.
+        last_event_id: the id that a client would resume with after the last block that was returned.
         retry_ms: the reconnection time that the stream has set, if any.
     """
 
@@ -50,10 +50,7 @@ class StreamReader:
         self.ended = False
         self._http = http
         self._decoder = Decoder()
-
-    @property
-    def last_event_id(self) -> str:
-        return self._decoder.last_event_id
+        self.last_event_id = ""
 
     @property
     def retry_ms(self) -> int | None:
@@ -72,6 +69,7 @@ class StreamReader:
                 self.ended = True
                 return None
             self._decoder.receive_data(bytes(event.data))
+        self.last_event_id = block.last_event_id
         return block
 
     async def next_event(self) -> ServerSentEvent | None:
