@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -186,7 +187,7 @@ async def compare(
     costs: dict[str, list[Cost]] = {each: [] for each in logs}
     for _ in range(_ROUNDS):
         for each, opened in logs.items():
-            costs[each].append(await measure(lambda log=opened.log: work(log)))  # type: ignore[misc]
+            costs[each].append(await measure(partial(work, opened.log)))
     parts = []
     for each, found in costs.items():
         cpu_us = statistics.median(cost.cpu_us for cost in found)
