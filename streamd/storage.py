@@ -9,11 +9,14 @@ import attrs
 
 from .clock import SteadyClock
 from .database import MEMORY, Database, StoreSettings
+from .database.settings import parse_storage_url
 from .errors import ConfigError
 from .log.memory import MemoryLog
 from .log.port import Log
 from .log.settings import LogSettings
 from .log.sqlite import SQLiteLog
+
+_MEMORY_URL: Final = "memory:"
 
 
 @attrs.frozen
@@ -93,9 +96,6 @@ def _is_same_file(first: str, second: str) -> bool:
         return False
 
 
-_MEMORY_URL: Final = "memory:"
-
-
 def parse_url(url: str, setting: str) -> str:
     """Return the path of the file that an URL names, or :data:`~streamd.database.MEMORY`.
 
@@ -106,9 +106,7 @@ def parse_url(url: str, setting: str) -> str:
     Raises:
         ConfigError: it is neither.
     """
-    scheme, _, path = url.partition(":")
-    if url == _MEMORY_URL:
-        return MEMORY
-    if scheme == "sqlite" and path and path != MEMORY:
-        return path
-    raise ConfigError(f"{setting} is {url!r}; this build knows sqlite:PATH and memory:", field=setting)
+    path = parse_storage_url(url)
+    if path is None:
+        raise ConfigError(f"{setting} is {url!r}; this build knows sqlite:PATH and memory:", field=setting)
+    return path

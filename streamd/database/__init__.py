@@ -22,9 +22,9 @@ May import ``streamd.clock``, ``streamd.config`` and ``streamd.errors``.
 from .batch import Work
 from .clock_table import read_clock
 from .database import Database
-from .file import MEMORY, DatabaseFile, FileLock
+from .file import DatabaseFile, FileLock
 from .probe import StoreProbe
-from .settings import StoreSettings
+from .settings import MEMORY, StoreSettings
 
 __all__ = [
     "MEMORY",

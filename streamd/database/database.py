@@ -39,7 +39,8 @@ from ..errors import Unavailable
 from ..unreadable import UnreadableRecords
 from .batch import Work, Write, commit_batch
 from .clock_table import CLOCK_TABLE, read_clock, store_clock
-from .file import MEMORY, DatabaseFile, FileLock, read_versions
+from .file import DatabaseFile, FileLock, read_versions
+from .settings import MEMORY
 from .upkeep import BUSY_TIMEOUT_MS, copy_wal, migrate, prepare_reader, reclaim, use_incremental_vacuum
 
 T = TypeVar("T")

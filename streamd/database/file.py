@@ -12,9 +12,7 @@ import attrs
 import trio
 
 from ..errors import ConfigError
-
-MEMORY: Final = ":memory:"
-"""The path of a database without a file."""
+from .settings import MEMORY
 
 _RETRY_SECONDS: Final = 0.05  # between two attempts at the lock, for which no system call waits a while
 _IN_USE: Final = "another process uses it; each streamd needs a file of its own"

@@ -10,7 +10,7 @@ import trio
 
 from ..errors import Unavailable
 from .database import Database
-from .file import MEMORY
+from .settings import MEMORY
 
 _FRESH_SECONDS: Final = 1.0  # a result is this old at most: clients that ask more often cost nothing
 _TIMEOUT_SECONDS: Final = 2.0  # probes of orchestrators often wait no longer

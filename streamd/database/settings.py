@@ -1,14 +1,26 @@
 """The section ``[store]``."""
 
+from typing import Final
+
 import attrs
 
 from ..config import Check, one_of, setting
 
+MEMORY: Final = ":memory:"
+"""The path of a database without a file."""
+
+
+def parse_storage_url(url: str) -> str | None:
+    """Return the path that ``sqlite:PATH`` names, :data:`MEMORY` for ``memory:``, None for other texts."""
+    scheme, _, path = url.partition(":")
+    if scheme == "memory" and not path:
+        return MEMORY
+    return path if scheme == "sqlite" and path not in ("", MEMORY) else None
+
 
 def is_storage_url(url: str) -> bool:
     """Return True for ``sqlite:PATH``, ``memory:`` and an empty text."""
-    scheme, _, path = url.partition(":")
-    return not url or (scheme, bool(path)) in (("memory", False), ("sqlite", True))
+    return not url or parse_storage_url(url) is not None
 
 
 @attrs.frozen(kw_only=True)

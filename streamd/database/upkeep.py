@@ -6,7 +6,7 @@ from typing import Final
 import apsw
 import structlog
 
-from .file import MEMORY
+from .settings import MEMORY
 
 BUSY_TIMEOUT_MS: Final = 2000  # a previous process may still be closing the file
 _FREE_PAGES_KEPT: Final = 1024  # of the file: reused without growing it
