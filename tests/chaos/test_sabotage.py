@@ -39,7 +39,12 @@ async def test_fault_in_the_log_is_found(tmp_path: Path, fault: str, kinds: set[
 
 
 @pytest.mark.parametrize(
-    ("fault", "kind"), [("skip", "loss"), ("forget", "loss"), ("false-gap", "needless-gap")]
+    ("fault", "kind"),
+    [
+        ("skip", "loss"),
+        pytest.param("forget", "loss", marks=pytest.mark.soak),
+        ("false-gap", "needless-gap"),
+    ],
 )
 async def test_fault_in_reading_the_log_is_found(tmp_path: Path, fault: str, kind: str) -> None:
     report = await run(tmp_path, fault=fault, rate=1, only=("cut",))
