@@ -41,12 +41,18 @@ Coupling rules:
 4. Queued frames are older than the next page, and are taken before it is read.
 5. The reader writes the frames that ``receive`` returned without a checkpoint in between. While that
    write lasts, the wire takes no direct one.
+6. A page is handed out in slices, so that encoding and writing one delays other trio tasks little. The
+   rest of it belongs to the cursor behind the last slice and to its selectors: if either changes, it is
+   dropped, and read again.
 """
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Self
+from typing import Final, Self
+
+import attrs
+import trio
 
 from ..events import Batch, EventId, Frame, Selectors
 from ..events.control import gap, heartbeat
@@ -55,6 +61,8 @@ from .delivery import DeliveryRecord
 from .live_set import LiveSet
 from .send_queue import LatestSendQueue, SendQueue, conflation_key
 from .wire import Wire
+
+_SLICE_EVENTS: Final = 64  # of a page, encoded and written in some 0.2 ms
 
 ReadPage = Callable[[Selectors, EventId], Awaitable[Page]]
 """Reads the next page of the log for some selectors, after a cursor."""
@@ -66,6 +74,21 @@ class Overflow(StrEnum):
     CATCH_UP = "catch-up"  # read from the log at its own speed until level: loses nothing
     LATEST = "latest"  # keep only the newest event of each topic and type; past that, catch up
     DISCONNECT = "disconnect"  # end the connection; the client resumes from its last id
+
+
+@attrs.frozen
+class _Rest:
+    """The rest of a page, for the subscription that stands at its cursor.
+
+    Args:
+        cursor: the last event of the slice before it.
+        selectors: those that the page was read for.
+        page: what is left of it.
+    """
+
+    cursor: EventId
+    selectors: Selectors
+    page: Page
 
 
 class Subscription:
@@ -88,6 +111,7 @@ class Subscription:
         "_overflow",
         "_queue",
         "_read_page",
+        "_rest",
         "_sent",
         "_wire",
         "cursor",
@@ -110,6 +134,7 @@ class Subscription:
         self.live = False
         self._live_set = live_set
         self._read_page = read_page
+        self._rest: _Rest | None = None
         self._wire: Wire | None = None
         self._sent = DeliveryRecord(0.0)
         self._queue = queue
@@ -222,21 +247,38 @@ class Subscription:
         return []
 
     async def _next_page(self) -> list[Frame]:
-        """Read one page of the log after the cursor, with a gap frame in front if events were dropped."""
-        page = await self._read_page(self.selectors, self.cursor)
+        """Return the next slice of a page of the log, with a gap frame in front if events were dropped."""
+        if self._rest is not None:
+            await trio.lowlevel.checkpoint()
+        if (
+            self._rest is None
+            or self._rest.cursor != self.cursor
+            or self._rest.selectors is not self.selectors
+        ):
+            selectors = self.selectors
+            page = await self._read_page(selectors, self.cursor)
+        else:
+            selectors, page = self._rest.selectors, self._rest.page
         frames: list[Frame] = []
         if page.gap is not None:
             frames.append(gap(self.cursor, page.gap))
-        self.cursor = page.cursor
+        if len(page.events) > _SLICE_EVENTS:
+            events, left = page.events[:_SLICE_EVENTS], page.events[_SLICE_EVENTS:]
+            self.cursor = events[-1].id
+            self._rest = _Rest(self.cursor, selectors, attrs.evolve(page, events=left, gap=None))
+        else:
+            events = page.events
+            self.cursor = page.cursor
+            self._rest = None
         if self._overflow is Overflow.LATEST:
             newest: dict[object, Frame] = {}
-            for event in page.events:
+            for event in events:
                 newest.pop(conflation_key(event), None)
                 newest[conflation_key(event)] = event
-            self._merged_in_pages += len(page.events) - len(newest)
+            self._merged_in_pages += len(events) - len(newest)
             frames.extend(newest.values())
         else:
-            frames.extend(page.events)
+            frames.extend(events)
         return frames
 
     def change(self, selectors: Selectors) -> EventId:

@@ -1,5 +1,6 @@
 """The way from replay to live delivery, without gap or repeat, while events are published."""
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 import trio
 
 from streamd.errors import HubLagging
-from streamd.events import Batch, Control, Draft, Event, Frame, Pattern, Selectors
+from streamd.events import EARLIEST, Batch, Control, Draft, Event, Frame, Pattern, Selectors
 from streamd.events.settings import EventSettings
 from streamd.hub import DeliveryRecord, Hub, LatestSendQueue, Overflow, SendQueue, Subscription
 from streamd.hub.settings import HubSettings
@@ -190,3 +191,24 @@ async def test_selectors_of_an_open_subscription_can_change() -> None:
             await hub.publish("b", "end")
             assert [event.data for event in await collect(subscription, "end")] == ["end"]
         nursery.cancel_scope.cancel()
+
+
+async def test_a_page_is_handed_out_in_slices_and_read_again_for_other_selectors() -> None:
+    log = MemoryLog(LogSettings())
+    receipts = await log.append([draft(topic, str(n)) for n in range(200) for topic in ("a", "b")])
+    hub = Hub(log, HubSettings(), EventSettings(), Metrics(max_type_labels=10))
+    with hub.subscribe(Selectors(topics=["a"]), EARLIEST, SendQueue(256, 100_000)) as subscription:
+        assert data(await subscription.receive()) == [str(n) for n in range(64)]
+        assert subscription.cursor == receipts[126].id
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await subscription.receive()
+        assert scope.cancelled_caught
+        assert data(await subscription.receive()) == [str(n) for n in range(64, 128)]
+        assert subscription.change(Selectors(topics=["b"])) == receipts[254].id
+        assert data(await collect(subscription, "199")) == [str(n) for n in range(127, 200)]
+        assert subscription.cursor == receipts[-1].id
+
+
+def data(frames: Sequence[Frame]) -> list[str]:
+    return [event.data for event in frames if isinstance(event, Event)]
