@@ -6,7 +6,7 @@ from typing import Any
 from streamd.events import EARLIEST, Event, EventId
 from streamd.events.topics import ALL
 from streamd.log.sqlite import archive
-from tests.support.logs import MANY, draft, sqlite_log
+from tests.support.logs import draft, read, sqlite_log
 
 
 def exported(path: Path, after: EventId = EARLIEST) -> list[bytes]:
@@ -26,6 +26,6 @@ async def make_file(path: Path, count: int = 3) -> list[EventId]:
 async def events_of(path: Path, after: EventId = EARLIEST) -> list[Event]:
     """Read all events as a server does."""
     async with sqlite_log(path) as log:
-        page = await log.read(ALL, after, **MANY)
+        page = await read(log, ALL, after)
         assert page.gap is None
         return list(page.events)

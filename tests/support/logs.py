@@ -132,9 +132,14 @@ async def append(log: Log, *names: str) -> list[EventId]:
 
 
 async def read(log: Log, selectors: Selectors, after: EventId = EARLIEST) -> Page:
-    """Let the log drop what exceeds its bounds, and read everything after a cursor in one page."""
+    """Let the log drop what exceeds its bounds, and read all pages after a cursor as one."""
     await settle(log)
-    return await log.read(selectors, after, **MANY)
+    page = await log.read(selectors, after, **MANY)
+    while page.more:
+        following = await log.read(selectors, page.cursor, **MANY)
+        assert following.gap is None
+        page = Page([*page.events, *following.events], following.cursor, following.more, page.gap)
+    return page
 
 
 def data(page: Page) -> list[str]:

@@ -29,9 +29,10 @@ from .schema import COMPONENT, MIGRATIONS, to_event_id, to_number
 from .usage import Dropped, Excess, Usage
 from .writer import Appended, Prepared
 
-# At least so much is scanned for one page of patterns. More would be decoded in vain where all of it matches.
+# So much is scanned for one page of patterns. More would be decoded in vain where all of it matches.
 _SCANNED_EVENTS: Final = 256
 _SCANNED_BYTES: Final = 1 << 18
+_PAGE_EVENTS: Final = 128  # of exact topics, decoded in some 0.2 ms
 _SWEEP_SECONDS: Final = 1.0  # how late an old event is dropped
 _TRIM_SECONDS: Final = 0.1  # how late a surplus event is dropped, so that many appends share a transaction
 _SWEEPS_PER_FORGETTING: Final = 10
@@ -192,7 +193,7 @@ class SQLiteLog:
             exact,
             to_number(begin),
             to_number(head),
-            min(self._pace.max_events, max_events if exact else max(max_events, _SCANNED_EVENTS)),
+            min(self._pace.max_events, min(max_events, _PAGE_EVENTS) if exact else _SCANNED_EVENTS),
             max_bytes if exact else max(max_bytes, _SCANNED_BYTES),
         )
         raw = await self.database.read_beside(query.read)

@@ -16,7 +16,7 @@ from streamd.log.sqlite.importing import BATCH_EVENTS, Import
 from tests.support.clocks import WallClock
 from tests.support.damage import damage
 from tests.support.log_files import events_of, exported, make_file
-from tests.support.logs import MANY, append, read, sqlite_log, topics
+from tests.support.logs import append, read, sqlite_log, topics
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -38,7 +38,7 @@ async def test_an_import_into_a_new_file_is_the_same_log(tmp_path: Path) -> None
     assert [event.json + b"\n" for event in await events_of(tmp_path / "b.db")] == lines
     async with sqlite_log(tmp_path / "b.db") as log:
         for index in (0, 500, count - 1):
-            page = await log.read(topics("all"), ids[index], **MANY)
+            page = await read(log, topics("all"), ids[index])
             assert ([event.id for event in page.events], page.gap) == (ids[index + 1 :], None)
         assert (await append(log, "all"))[0] > ids[-1]
         assert log.statistics()["events"] == count + 1
