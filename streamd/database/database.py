@@ -13,7 +13,9 @@ commit), each in a savepoint of its own, so that one that fails takes nothing el
    announced there is announced in the order in which it is stored. :meth:`Database.read` waits for it, too:
    its caller knows no transaction that is not announced.
 2. A second connection, read-only, reads beside the writer (:meth:`Database.read_beside`), one read at a time.
-   It sees whole transactions, and may see one whose ``committed`` has not been called yet.
+   It sees whole transactions, and may see one whose ``committed`` has not been called yet. A read begins
+   after the transaction that runs, or a few milliseconds later: what its caller computes in Python with the
+   result would keep the writer's thread from the interpreter, several times in each transaction.
 3. SQLite's write-ahead log is copied into the file (a checkpoint) at a thousand pages. It can only
    start again from its beginning when no reader uses it: the checkpoint waits for the present read, and the
    next reads wait for the checkpoint, so that neither starves. A reader
@@ -47,6 +49,7 @@ T = TypeVar("T")
 
 _BATCH_MAX: Final = 256  # writes in one transaction: enough to share a commit, and done in a few milliseconds
 _CHECKPOINT_PAGES: Final = 1000  # of the write-ahead log: 4 MB, copied in some ten milliseconds
+_GIVE_WAY_SECONDS: Final = 0.005  # of a read to a transaction: longer than almost any
 _WAL_KEPT_BYTES: Final = 64 << 20  # a larger write-ahead log is cut to this after a checkpoint
 _WAL_WARNING_PAGES: Final = 16_384  # 64 MB that another process keeps from being copied, then twice as much
 
@@ -103,6 +106,7 @@ class Database:
         self._queue: deque[Write[Any]] = deque()
         self._has_writes = trio.Event()
         self._commits = 0  # transactions, counted in the database's thread
+        self._writing = False  # True from the begin of a transaction until its results are announced
         self._announced = 0  # those of them whose results were announced
         self._announcing = trio.Event()  # replaced with each announcement
         self._closed = False
@@ -267,6 +271,9 @@ class Database:
         if self._reader is None:
             return await self.read(work)
         async with self._reading:
+            if self._writing:
+                with trio.move_on_after(_GIVE_WAY_SECONDS):
+                    await self._announcing.wait()
             if self._closed:
                 raise Unavailable("the store is closed", retry_after_seconds=1)
             try:
@@ -307,6 +314,7 @@ class Database:
             self._has_writes = trio.Event()
         if self._keeps_clock and (record := self.clock.due_record()) is not None:
             batch.append(Write(partial(store_clock, record)))
+        self._writing = True
         with trio.CancelScope(shield=True):
             try:
                 await self._connection.async_run(self._commit, batch)
@@ -319,6 +327,7 @@ class Database:
                     write.committed(write.result)
         finally:  # the callers wait in a shield
             self._announced = self._commits
+            self._writing = False
             self._announcing.set()
             self._announcing = trio.Event()
             _log_failures(batch)

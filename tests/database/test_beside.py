@@ -227,3 +227,22 @@ async def test_a_defect_in_an_announcement_stops_the_database_and_no_caller_wait
     with pytest.RaisesGroup(ZeroDivisionError, flatten_subgroups=True), trio.fail_after(30):
         async with open_database(make_database(str(tmp_path / "numbers.db"))) as database:
             await database.write(insert(1), committed=fail)
+
+
+async def test_a_read_gives_way_to_a_transaction_of_ordinary_length(
+    database: Database, mock_clock: trio.testing.MockClock
+) -> None:
+    hold = Hold()
+    order: list[str] = []
+
+    async def read() -> None:
+        await database.read_beside(read_numbers)
+        order.append("read")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(database.write, hold, committed=lambda _: order.append("committed")))
+        await hold.begun.wait()
+        nursery.start_soon(read)
+        await trio.testing.wait_all_tasks_blocked()
+        hold.release()
+    assert order == ["committed", "read"]
