@@ -310,6 +310,15 @@ def drop(db: apsw.Connection, excess: Excess, max_events: int) -> Dropped:
     return Dropped(events, size, topics, oldest)
 
 
+_FORGET: Final = """
+    DELETE FROM log_keys WHERE (publisher, key) IN (
+        SELECT publisher, key
+        FROM (SELECT publisher, key, at, row_number() OVER (ORDER BY at, id) AS number
+              FROM (SELECT publisher, key, at, id FROM log_keys ORDER BY at, id LIMIT ?3))
+        WHERE at < ?1 OR number <= ?2)
+"""
+
+
 def forget(db: apsw.Connection, keys_since_ms: int, max_keys: int, max_rows: int) -> int:
     """Forget old idempotency keys, and fold the oldest records of what was dropped.
 
@@ -323,13 +332,7 @@ def forget(db: apsw.Connection, keys_since_ms: int, max_keys: int, max_rows: int
         The number of rows deleted.
     """
     [[keys]] = db.execute("SELECT count(*) FROM log_keys")
-    oldest = (
-        "(SELECT publisher, key FROM (SELECT publisher, key, at, row_number() OVER (ORDER BY at) AS number"
-        " FROM (SELECT publisher, key, at FROM log_keys ORDER BY at LIMIT ?3)) WHERE at < ?1 OR number <= ?2)"
-    )
-    db.execute(
-        f"DELETE FROM log_keys WHERE (publisher, key) IN {oldest}", (keys_since_ms, keys - max_keys, max_rows)
-    )
+    db.execute(_FORGET, (keys_since_ms, keys - max_keys, max_rows))
     deleted = db.changes()
     [[records]] = db.execute("SELECT count(*) FROM log_dropped")
     if (surplus := min(records - 1 - DROPPED_RECORDS_MAX, max_rows)) > 0:
