@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from streamd.events import EARLIEST, Control, Event, EventId, EventSettings, Pattern, Selectors
+from streamd.events import Control, Event, EventId, EventSettings, Pattern, Selectors
 from streamd.events.topics import ALL
 from streamd.hub import Hub, SendQueue
 from streamd.hub.settings import HubSettings
 from streamd.log.clock import wall_clock_ms
 from streamd.log.settings import LogSettings
 from streamd.metrics import Metrics
-from tests.support.logs import LOG_KINDS, MANY, draft, open_log, settle
+from tests.support.logs import LOG_KINDS, draft, open_log, read_pages, settle
 
 TOPICS = ("a", "b", "c/1", "c/2")
 WANTED = Selectors(topics=["a"], patterns=[Pattern("c/*")])
@@ -167,7 +167,7 @@ def test_what_is_not_delivered_lies_inside_a_gap(
                 if publishers.random.random() < 0.3:
                     await settle(hub.log)
             await publishers.end()
-        page = await hub.log.read(ALL, EARLIEST, **MANY)
+        page = await read_pages(hub.log, ALL)
         kept = {event.id for event in page.events}
         for follower in followers:
             follower.check(kept)

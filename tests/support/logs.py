@@ -134,6 +134,11 @@ async def append(log: Log, *names: str) -> list[EventId]:
 async def read(log: Log, selectors: Selectors, after: EventId = EARLIEST) -> Page:
     """Let the log drop what exceeds its bounds, and read all pages after a cursor as one."""
     await settle(log)
+    return await read_pages(log, selectors, after)
+
+
+async def read_pages(log: Log, selectors: Selectors, after: EventId = EARLIEST) -> Page:
+    """Read all pages after a cursor as one."""
     page = await log.read(selectors, after, **MANY)
     while page.more:
         following = await log.read(selectors, page.cursor, **MANY)

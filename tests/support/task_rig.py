@@ -13,7 +13,7 @@ import trio
 from streamd.clock import SteadyClock
 from streamd.database import Database
 from streamd.errors import RequestError, Unavailable
-from streamd.events import EARLIEST, Draft, Event, Selectors
+from streamd.events import Draft, Event, Selectors
 from streamd.events.settings import EventSettings
 from streamd.hub import Hub
 from streamd.hub.settings import HubSettings
@@ -29,6 +29,7 @@ from streamd.tasks.store.memory import MemoryTaskStore
 from streamd.tasks.store.port import PublishedMessage, TaskStore
 from streamd.tasks.store.sqlite import SQLiteTaskStore
 from tests.support.clocks import NOON
+from tests.support.logs import read_pages
 
 
 def trio_now() -> datetime:
@@ -110,10 +111,7 @@ class Rig:
 
     async def published_on(self, *topics: str) -> list[Event]:
         """Return the events of some topics, in log order."""
-        page = await self.log.read(
-            Selectors(topics=topics), EARLIEST, max_events=10_000, max_bytes=1_000_000_000
-        )
-        return list(page.events)
+        return list((await read_pages(self.log, Selectors(topics=topics))).events)
 
     def draft(self, event: Event, idempotency_key: str) -> Draft:
         """Build the draft of a published event again, with a key."""
