@@ -11,7 +11,7 @@ ARGS ?=
 
 BIN := .venv/bin
 # Debian packages of the tests and of the benchmark's peers, as command:package or file:package.
-DEBIAN_PACKAGES := chromium:chromium gcc:gcc /usr/include/stdio.h:libc6-dev /usr/include/openssl/ssl.h:libssl-dev
+DEBIAN_PACKAGES := chromium:chromium gcc:gcc redis-server:redis-server /usr/include/stdio.h:libc6-dev /usr/include/openssl/ssl.h:libssl-dev
 BENCH_PACKAGES := nginx:nginx /usr/lib/nginx/modules/ngx_nchan_module.so:libnginx-mod-nchan node:nodejs npm:npm
 
 export PYTHON

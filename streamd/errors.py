@@ -175,6 +175,17 @@ class Unavailable(StreamdError):
     retryable = True
 
 
+class OutcomeUnknown(StreamdError):
+    """The connection to the storage was lost while it worked: the change may have been made, or not.
+
+    With an idempotency key, the same request can be sent again without harm.
+    """
+
+    code = "outcome-unknown"
+    status = 504
+    websocket_close = 1011
+
+
 class TooManyConnections(Unavailable):
     """Every slot for a connection is taken."""
 

@@ -9,6 +9,7 @@ EVERYWHERE: Final = "*"
 LIBRARIES: Final = "libraries"
 """The area of all lines that do not come from streamd, such as Hypercorn's."""
 PACKAGES: Final = (
+    "bridge",
     "cli",
     "clock",
     "connections",
@@ -17,6 +18,7 @@ PACKAGES: Final = (
     "http",
     "log",
     "logs",
+    "redis",
     "server",
     "services",
     "tasks",

@@ -1,0 +1,275 @@
+"""A connection to a Redis server that comes back by itself.
+
+::
+
+    run:  connect -> greet -> connected ----------- lost --.
+             ^                                             |
+             '------------ wait, longer each time ---------'
+
+A command fails with :class:`Disconnected` when the connection ends before its reply: the server may have run
+it. The link never sends a command again by itself.
+"""
+
+import random
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any, Final, NoReturn
+
+import structlog
+import trio
+from coredis.connection import (
+    BaseConnection,
+    TCPConnection,
+    TCPLocation,
+    UnixDomainSocketConnection,
+    UnixDomainSocketLocation,
+)
+from coredis.exceptions import ConnectionError as RedisConnectionError
+from coredis.exceptions import RedisError
+
+from .address import RedisAddress
+
+Argument = str | bytes | int | float
+
+_CONNECT_SECONDS: Final = 5.0
+REPLY_SECONDS: Final = 10.0
+"""A server that answers nothing for so long is taken for lost (s)."""
+
+_FIRST_WAIT_SECONDS: Final = 0.05
+_LONGEST_WAIT_SECONDS: Final = 5.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Disconnected(Exception):
+    """There is no connection, or it was lost before the reply.
+
+    Args:
+        sent: True if the server may have run the command.
+    """
+
+    def __init__(self, *, sent: bool) -> None:
+        super().__init__("the connection to Redis was lost" if sent else "Redis is not reachable")
+        self.sent = sent
+
+
+class RedisLink:
+    """One connection to the primary server, made again whenever it is lost.
+
+    Args:
+        address: of the server, or of its sentinels.
+        name: of the connection, in the server's list of clients and in the log.
+        greet: called with the link on each new connection, before others use it. If it raises a
+            :class:`RedisError` or :class:`Disconnected`, the connection is made again later.
+        reply_seconds: time after which a connection whose server does not reply is taken for lost (s).
+
+    Attributes:
+        connected: set while commands can be sent; replaced when the connection is lost.
+    """
+
+    def __init__(
+        self,
+        address: RedisAddress,
+        name: str,
+        greet: Callable[["RedisLink"], Awaitable[None]] | None = None,
+        *,
+        reply_seconds: float = REPLY_SECONDS,
+    ) -> None:
+        self.address: Final = address
+        self._name = name
+        self._greet = greet
+        self._reply_seconds = reply_seconds
+        self._connection: BaseConnection | None = None
+        self.connected = trio.Event()
+
+    async def run(self) -> NoReturn:
+        """Keep the connection until cancelled."""
+        wait = _FIRST_WAIT_SECONDS
+        failed = False
+        while True:
+            try:
+                async with trio.open_nursery() as nursery:
+                    connection = await self._connect()
+                    await nursery.start(connection.run)
+                    if self.address.service:
+                        await _check_role(connection)
+                    self._connection = connection
+                    if self._greet is not None:
+                        await self._greet(self)
+                    wait = _FIRST_WAIT_SECONDS
+                    if failed:
+                        _log.info("redis_connected", connection=self._name, address=str(self.address))
+                    failed = False
+                    self.connected.set()
+            except* (RedisError, OSError, Disconnected, trio.TooSlowError) as group:
+                if not failed:
+                    _log.warning("redis_unreachable", connection=self._name, error=_first(group))
+                failed = True
+            else:
+                if not failed:
+                    _log.warning("redis_disconnected", connection=self._name, address=str(self.address))
+                failed = True
+            finally:
+                self._connection = None
+                if self.connected.is_set():
+                    self.connected = trio.Event()
+            await trio.sleep(wait * random.uniform(0.5, 1.0))
+            wait = min(2 * wait, _LONGEST_WAIT_SECONDS)
+
+    async def call(self, command: bytes, *arguments: Argument, blocks_seconds: float = 0.0) -> Any:
+        """Send a command, and return its reply, of which texts are bytes.
+
+        Args:
+            command: its name.
+            arguments: of the command.
+            blocks_seconds: time for which the server itself waits before it replies (s).
+
+        Raises:
+            Disconnected: there is no connection, or it was lost before the reply.
+            RedisError: the server refused the command.
+        """
+        await trio.lowlevel.checkpoint_if_cancelled()
+        return await self.start(command, *arguments, blocks_seconds=blocks_seconds)()
+
+    def start(
+        self, command: bytes, *arguments: Argument, blocks_seconds: float = 0.0
+    ) -> Callable[[], Awaitable[Any]]:
+        """Send a command, and return a function that waits for its reply, as :meth:`call` does.
+
+        Commands that are started one after the other leave in this order, in one write.
+
+        Raises:
+            Disconnected: there is no connection.
+        """
+        connection = self._connection
+        if connection is None:
+            raise Disconnected(sent=False)
+        try:
+            request = connection.create_request(
+                command,
+                *arguments,
+                decode=False,
+                raise_exceptions=False,
+                timeout=blocks_seconds + self._reply_seconds,
+            )
+        except RedisConnectionError as error:
+            raise Disconnected(sent=False) from error
+        return partial(_wait_for, request, connection)
+
+    async def listen(self, patterns: Sequence[str], take: Callable[[bytes, bytes, bytes], None]) -> NoReturn:
+        """Subscribe to channels (PSUBSCRIBE), and pass on each message, until the connection is lost.
+
+        Args:
+            patterns: of channels.
+            take: called with the pattern, the channel and the message.
+
+        Raises:
+            Disconnected: the connection was lost.
+        """
+        connection = self._connection
+        if connection is None:
+            await trio.lowlevel.checkpoint()
+            raise Disconnected(sent=False)
+        subscribed = False
+        try:
+            connection.send_command(b"PSUBSCRIBE", *patterns)
+            subscribed = True
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._look_alive)
+                messages: Any = connection.push_messages
+                async for message in messages:
+                    if message[0] == b"pmessage":
+                        take(*message[1:])
+        except* (RedisConnectionError, Disconnected) as group:
+            raise Disconnected(sent=True) from group
+        finally:
+            if subscribed and connection.usable:
+                connection.send_command(b"PUNSUBSCRIBE", *patterns)
+        raise AssertionError("it listens until the connection is lost")
+
+    async def _look_alive(self) -> NoReturn:
+        """Notice that a connection is dead on which nothing else is sent."""
+        while True:
+            await trio.sleep(self._reply_seconds)
+            await self.call(b"PING")
+
+    def close(self) -> None:
+        """End the present connection; it is made again."""
+        if self._connection is not None:
+            self._connection.invalidate("closed")
+
+    async def _connect(self) -> BaseConnection:
+        address = self.address
+        login: dict[str, Any] = {
+            "username": address.username or None,
+            "password": address.password or None,
+            "db": address.database,
+            "client_name": self._name,
+            "connect_timeout": _CONNECT_SECONDS,
+        }
+        if address.path:
+            return UnixDomainSocketConnection(UnixDomainSocketLocation(address.path), **login)
+        host, port = await self._find_primary() if address.service else address.hosts[0]
+        return TCPConnection(TCPLocation(host, port), ssl_context=_make_context(address), **login)
+
+    async def _find_primary(self) -> tuple[str, int]:
+        """Ask the sentinels, one after the other, for the address of the primary.
+
+        Raises:
+            Disconnected: none of them knows it.
+        """
+        for host, port in self.address.hosts:
+            found: Any = None
+            try:
+                with trio.fail_after(_CONNECT_SECONDS):
+                    async with trio.open_nursery() as nursery:
+                        sentinel = TCPConnection(
+                            TCPLocation(host, port),
+                            connect_timeout=_CONNECT_SECONDS,
+                            ssl_context=_make_context(self.address),
+                        )
+                        await nursery.start(sentinel.run)
+                        found = await sentinel.create_request(
+                            b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", self.address.service, decode=True
+                        )
+                        sentinel.invalidate("done")
+            except* (RedisError, OSError, trio.TooSlowError) as group:
+                _log.info("sentinel_failed", sentinel=f"{host}:{port}", error=_first(group))
+            if found:
+                return str(found[0]), int(found[1])
+        raise Disconnected(sent=False)
+
+
+def _make_context(address: RedisAddress) -> ssl.SSLContext | None:
+    return ssl.create_default_context() if address.tls else None
+
+
+async def _wait_for(request: Awaitable[Any], connection: BaseConnection) -> Any:
+    reply = await request
+    if isinstance(reply, TimeoutError):
+        connection.invalidate("no reply")
+    if isinstance(reply, RedisError) and not isinstance(reply, RedisConnectionError):
+        raise reply
+    if isinstance(reply, Exception):
+        raise Disconnected(sent=True) from reply
+    return reply
+
+
+async def _check_role(connection: BaseConnection) -> None:
+    """Check that a server which the sentinels named is the primary already.
+
+    Raises:
+        RedisConnectionError: it is not.
+    """
+    role: Any = await connection.create_request(b"ROLE", decode=True)
+    if role[0] != "master":
+        connection.invalidate("no primary")
+        raise RedisConnectionError("the server is no primary")
+
+
+def _first(group: BaseExceptionGroup[Any]) -> str:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return repr(error)
