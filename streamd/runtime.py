@@ -5,7 +5,7 @@ framework's own, which Quart-Trio cancels on a schedule of its own.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import attrs
 import trio
@@ -14,15 +14,20 @@ from .broker import Broker, BrokerSettings
 from .clock import SteadyClock
 from .config import Clash, check_order
 from .connections import sweep_connections
-from .database import MEMORY, Database, StoreProbe, StoreSettings
+from .database import MEMORY, Database, StoreSettings
+from .errors import ConfigError
 from .log.port import Log
 from .logs import report_suppressed_lines
-from .storage import Storage, make_storage
+from .redis.settings import RedisSettings
+from .storage import Probe, Storage, make_storage
 from .tasks import Runner, Tasks, TaskSettings
 from .tasks.metrics import TaskMetrics
 from .tasks.store.memory import MemoryTaskStore
 from .tasks.store.sqlite import SQLiteTaskStore
 from .text import TextSettings
+
+if TYPE_CHECKING:
+    from .bridge import RedisBridge
 
 
 @attrs.frozen(kw_only=True)
@@ -30,6 +35,7 @@ class RuntimeSettings(BrokerSettings):
     """The sections of the engine: the broker's, and those of the database, tasks and text."""
 
     store: StoreSettings = attrs.field(factory=StoreSettings)
+    redis: RedisSettings = attrs.field(factory=RedisSettings)
     tasks: TaskSettings = attrs.field(factory=TaskSettings)
     text: TextSettings = attrs.field(factory=TextSettings)
 
@@ -62,7 +68,8 @@ class Runtime:
     storage: Storage
     tasks: Tasks
     runner: Runner
-    probes: Sequence[StoreProbe]
+    probes: Sequence[Probe]
+    bridge: "RedisBridge | None" = None
 
     @classmethod
     def create(
@@ -79,10 +86,10 @@ class Runtime:
             ConfigError: ``log.url`` or ``store.url`` names no known log or store.
         """
         clock = clock or SteadyClock()
-        storage = make_storage(settings.store, settings.log, clock, log)
+        storage = make_storage(settings.store, settings.log, settings.redis, clock, log)
         broker = Broker.create(settings, storage.log)
-        for database in storage.databases:
-            database.unreadable.count = lambda record: broker.metrics.unreadable.labels(record).inc()
+        for record in storage.unreadable:
+            record.count = lambda record: broker.metrics.unreadable.labels(record).inc()
         database = storage.store
         tasks = Tasks(
             MemoryTaskStore() if database.path == MEMORY else SQLiteTaskStore(database, storage.shared_log),
@@ -92,8 +99,8 @@ class Runtime:
             TaskMetrics(broker.metrics.registry),
             clock,
         )
-        probes = [StoreProbe(database) for database in storage.databases]
-        return cls(settings, broker, storage, tasks, Runner(tasks), probes)
+        bridge = _make_bridge(settings, storage, broker)
+        return cls(settings, broker, storage, tasks, Runner(tasks), storage.make_probes(), bridge)
 
     @property
     def database(self) -> Database:
@@ -126,12 +133,16 @@ class Runtime:
         async with trio.open_nursery() as outer:  # the databases stop last: the other parts still write to it
             for database in self.storage.databases:
                 await outer.start(database.run)
+            if self.storage.redis_log is not None:
+                await outer.start(self.storage.redis_log.serve)
             await broker.log.open()
             async with trio.open_nursery() as nursery:
                 for probe in self.probes:
                     nursery.start_soon(probe.run)
                 nursery.start_soon(broker.log.run)
                 nursery.start_soon(broker.hub.run)
+                if self.bridge is not None:
+                    nursery.start_soon(self.bridge.run)
                 nursery.start_soon(report_suppressed_lines)
                 nursery.start_soon(
                     sweep_connections, broker.connections, broker.settings.connections, broker.metrics
@@ -139,3 +150,25 @@ class Runtime:
                 await nursery.start(self.runner.run)
                 task_status.started()
         raise AssertionError("the runtime runs until it is cancelled")
+
+
+def _make_bridge(settings: RuntimeSettings, storage: Storage, broker: Broker) -> "RedisBridge | None":
+    """Build the bridge, if channels are named.
+
+    Raises:
+        ConfigError: channels are named, and the log is not in Redis.
+    """
+    if not settings.redis.bridge:
+        return None
+    if storage.redis_log is None:
+        raise ConfigError("redis.bridge needs log.url to name Redis", field="redis.bridge")
+    from .bridge import BridgeMetrics, RedisBridge
+
+    return RedisBridge(
+        storage.redis_log.address,
+        settings.redis.key_prefix,
+        settings.redis.bridge,
+        broker.hub,
+        settings.events,
+        BridgeMetrics(broker.metrics.registry),
+    )

@@ -1,22 +1,42 @@
 """The storage that the settings name: the event log and the databases."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final, NoReturn, Protocol
 
 import attrs
 
 from .clock import SteadyClock
-from .database import MEMORY, Database, StoreSettings
+from .database import MEMORY, Database, StoreProbe, StoreSettings
 from .database.settings import parse_storage_url
 from .errors import ConfigError
 from .log.memory import MemoryLog
 from .log.port import Log
 from .log.settings import LogSettings
 from .log.sqlite import SQLiteLog
+from .redis.address import REDIS_FORMS, is_redis_url, parse_redis_url
+from .redis.settings import RedisSettings
+from .unreadable import UnreadableRecords
+
+if TYPE_CHECKING:
+    from .log.redis import RedisLog
 
 _MEMORY_URL: Final = "memory:"
+
+
+class Probe(Protocol):
+    """Looks whether a storage works now."""
+
+    async def run(self) -> NoReturn:
+        """Probe until cancelled."""
+
+    async def check(self) -> None:
+        """Check that the storage works.
+
+        Raises:
+            Unavailable: it does not, with the reason as a sentence for clients.
+        """
 
 
 @attrs.frozen
@@ -27,11 +47,28 @@ class Storage:
         log: the event log.
         databases: in the order in which they open; the first keeps the clock.
         store: the one of them with tasks, orders and items.
+        redis_log: the log, if it is in Redis: it must serve for as long as it is used.
     """
 
     log: Log
     databases: Sequence[Database]
     store: Database
+    redis_log: "RedisLog | None" = None
+
+    @property
+    def unreadable(self) -> Sequence[UnreadableRecords]:
+        """The counters of damaged records."""
+        of_databases = [database.unreadable for database in self.databases]
+        return [*of_databases, self.redis_log.unreadable] if self.redis_log is not None else of_databases
+
+    def make_probes(self) -> Sequence[Probe]:
+        """Build a probe of each storage."""
+        probes: list[Probe] = [StoreProbe(database) for database in self.databases]
+        if self.redis_log is not None:
+            from .log.redis import RedisProbe
+
+            probes.append(RedisProbe(self.redis_log))
+        return probes
 
     @property
     def shared_log(self) -> SQLiteLog | None:
@@ -40,19 +77,32 @@ class Storage:
 
 
 def make_storage(
-    store: StoreSettings, log: LogSettings, clock: SteadyClock, given: Log | None = None
+    store: StoreSettings,
+    log: LogSettings,
+    redis: RedisSettings,
+    clock: SteadyClock,
+    given: Log | None = None,
+    environment: Mapping[str, str] = os.environ,
 ) -> Storage:
     """Build the storage; nothing is opened.
 
     Args:
         store: the settings of the store.
         log: the settings of the log.
+        redis: the settings of Redis.
         clock: the clock of all databases.
         given: a log that a program has made itself; None for the one that ``log.url`` names.
+        environment: the variables that may have the URL of Redis.
 
     Raises:
         ConfigError: an URL names no known log or store.
     """
+    if given is None and is_redis_url(log.url):
+        from .log.redis import RedisLog
+
+        address = parse_redis_url(log.url, "log.url", environment)
+        shared = RedisLog(address, log, prefix=redis.key_prefix)
+        return attrs.evolve(make_storage(store, log, redis, clock, shared), redis_log=shared)
     store_path = parse_url(store.url or _MEMORY_URL, "store.url")
     has_store_file = store_path != MEMORY
     events_path = None if given is not None else log_path(store, log)
@@ -77,11 +127,13 @@ def make_storage(
 
 
 def log_path(store: StoreSettings, log: LogSettings) -> str | None:
-    """Return the path of the file that keeps the events; None for a log in memory.
+    """Return the path of the file that keeps the events; None for a log in memory, or in Redis.
 
     Raises:
         ConfigError: an URL names no known log.
     """
+    if is_redis_url(log.url):
+        return None
     path = parse_url(log.url or store.url or _MEMORY_URL, "log.url")
     return None if path == MEMORY else path
 
@@ -108,5 +160,11 @@ def parse_url(url: str, setting: str) -> str:
     """
     path = parse_storage_url(url)
     if path is None:
-        raise ConfigError(f"{setting} is {url!r}; this build knows sqlite:PATH and memory:", field=setting)
+        raise ConfigError(
+            f"{setting} is {url!r}; known are sqlite:PATH and memory:{_also(setting)}", field=setting
+        )
     return path
+
+
+def _also(setting: str) -> str:
+    return f", and of Redis {REDIS_FORMS}" if setting == "log.url" else ""

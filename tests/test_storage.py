@@ -12,13 +12,14 @@ from streamd.events import EARLIEST, Selectors
 from streamd.log.memory import MemoryLog
 from streamd.log.settings import LogSettings
 from streamd.log.sqlite import SQLiteLog
+from streamd.redis.settings import RedisSettings
 from streamd.runtime import Runtime, RuntimeSettings
 from streamd.storage import Storage, log_path, make_storage
 from streamd.tasks import Status
 
 
 def storage(store: str, log: str) -> Storage:
-    return make_storage(StoreSettings(url=store), LogSettings(url=log), SteadyClock())
+    return make_storage(StoreSettings(url=store), LogSettings(url=log), RedisSettings(), SteadyClock())
 
 
 @pytest.mark.parametrize(
@@ -64,7 +65,7 @@ def test_an_unknown_url_names_its_setting(store: str, log: str, field: str) -> N
     object.__setattr__(store_settings, "url", store)  # the settings refuse it, too
     object.__setattr__(log_settings, "url", log)
     with pytest.raises(ConfigError) as caught:
-        make_storage(store_settings, log_settings, SteadyClock())
+        make_storage(store_settings, log_settings, RedisSettings(), SteadyClock())
     assert caught.value.field == field
 
 

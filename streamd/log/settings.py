@@ -10,6 +10,11 @@ from ..config import Check, Clash, check_order, positive, required, setting, to_
 from ..database.settings import is_storage_url
 from ..errors import InvalidField
 from ..events import Pattern
+from ..redis.address import REDIS_FORMS, is_redis_url
+
+
+def _is_log_url(url: str) -> bool:
+    return is_storage_url(url) or is_redis_url(url)
 
 
 def _is_pattern(text: str) -> bool:
@@ -52,8 +57,9 @@ class LogSettings:
     url: str = setting(
         "",
         "Storage of the log. sqlite:PATH keeps events in a file that one streamd uses alone, memory: in this "
-        "process only. Empty: where store.url keeps tasks; then a task and its events share one transaction.",
-        Check("sqlite:PATH, memory: or empty", is_storage_url),
+        "process only. Empty: where store.url keeps tasks; then a task and its events share one transaction. "
+        f"Redis is shared by several nodes: {REDIS_FORMS}.",
+        Check("sqlite:PATH, memory:, a URL of Redis or empty", _is_log_url),
     )
     max_events: int = setting(
         100_000, "Maximum number of events (count). The oldest are dropped first.", positive, reload=True

@@ -57,7 +57,7 @@ def rejection(overrides: dict[str, object]) -> SettingsError:
             "tuning.hub.max_lag_events",
             "not be more than log.max_events",
         ),
-        ({"log.url": "redis://localhost"}, "log.url", "memory:"),
+        ({"log.url": "mysql://localhost"}, "log.url", "memory:"),
         ({"store.url": "streamd.db"}, "store.url", "sqlite:PATH"),
         ({"store.url": "sqlite:"}, "store.url", "sqlite:PATH"),
         ({"text.url": "https://api.example/v1"}, "text.url", "text.model"),

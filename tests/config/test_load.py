@@ -39,6 +39,8 @@ def another_value(setting: Setting) -> Any:
             RetentionRule(pattern="*", max_bytes=1),
         ],
         "store.url": "sqlite:other.db",
+        "redis.prefix": "another",
+        "redis.bridge": ["a", "merchant:*"],
         "purchase_orders.merchant_currencies": ["a=EUR", "b=USD"],
         "store.synchronous": "full",
         "text.url": "https://api.example/v1",

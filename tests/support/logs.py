@@ -1,5 +1,6 @@
 """The log's implementations, as fixtures for the contract, and short ways to append and read."""
 
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,12 +14,14 @@ from streamd.events import EARLIEST, Draft, EventId, EventSettings, Pattern, Sel
 from streamd.log.clock import wall_clock_ms
 from streamd.log.memory import MemoryLog
 from streamd.log.port import Log, Page
+from streamd.log.redis import RedisLog
 from streamd.log.settings import LogSettings
 from streamd.log.sqlite import SQLiteLog
+from tests.support.redis_servers import new_prefix, shared_server
 
 MakeLog = Callable[[LogSettings, Callable[[], int]], Awaitable[Log]]
 
-LOG_KINDS = ("memory", "sqlite")
+LOG_KINDS = ("memory", "sqlite", "redis")
 NOON_MS = 1_700_000_000_000
 MANY: Final = {"max_events": 10_000, "max_bytes": 10_000_000}
 
@@ -37,12 +40,23 @@ async def open_log(
     """
     if kind == "memory":
         log: Log = MemoryLog(settings, now_ms)
+    elif kind == "redis":
+        address = shared_server().address
+        # The tests' clocks may jump, and a reply is not late because of it.
+        log = RedisLog(
+            address, settings, prefix=new_prefix(), now_ms=now_ms, age_ms=_trio_ms, reply_seconds=math.inf
+        )
+        await nursery.start(log.serve)
     else:
         database = Database(str(path))
         log = SQLiteLog(database, settings, now_ms)
         await nursery.start(database.run)
     await log.open()
     return log
+
+
+def _trio_ms() -> int:
+    return NOON_MS + round(trio.current_time() * 1000)
 
 
 @asynccontextmanager
@@ -71,6 +85,8 @@ async def settle(log: Log) -> None:
     if isinstance(log, SQLiteLog):
         await log.trim()
         await log.forget_keys()
+    elif isinstance(log, RedisLog):
+        await log.trim()
 
 
 # --- fixtures ---------------------------------------------------------------------------------------

@@ -20,13 +20,13 @@ from ...unreadable import DAMAGE
 from ..boundaries import Boundaries, Boundary
 from ..clock import wall_clock_ms
 from ..port import Condition, Page, Receipt, Refusal
+from ..recent import RecentEvents
 from ..settings import LogSettings
+from ..usage import Dropped, Excess, Usage
 from . import writer
 from .pace import PagePace
 from .reader import TOPICS_MAX, PageQuery, RawPage
-from .recent import RecentEvents
 from .schema import COMPONENT, MIGRATIONS, to_event_id, to_number
-from .usage import Dropped, Excess, Usage
 from .writer import Appended, Prepared
 
 # So much is scanned for one page of patterns. More would be decoded in vain where all of it matches.

@@ -11,8 +11,8 @@ from ...events.event import encode_members
 from ..boundaries import BOUNDARIES_MAX, Boundary
 from ..keys import KnownKey, fingerprints
 from ..port import Condition, Receipt, Refusal
+from ..usage import WHOLE, Dropped, Excess, StoredCounts
 from .schema import to_event_id, to_number
-from .usage import WHOLE, Dropped, Excess, StoredCounts
 
 DROPPED_RECORDS_MAX: Final = 100_000
 """Topics for which the log remembers how far it dropped events: some MB. The oldest records are folded into

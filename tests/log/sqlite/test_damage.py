@@ -10,9 +10,10 @@ import trio
 from streamd.errors import Unavailable
 from streamd.events import EARLIEST
 from streamd.events.topics import ALL
+from streamd.log import recent
 from streamd.log.port import Page
 from streamd.log.settings import LogSettings
-from streamd.log.sqlite import SQLiteLog, recent
+from streamd.log.sqlite import SQLiteLog
 from streamd.log.sqlite.schema import to_event_id, to_number
 from streamd.log.sqlite.writer import Prepared
 from tests.support.logs import MANY, append, data, draft, pattern, read, settle, sqlite_log, topics

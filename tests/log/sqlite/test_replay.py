@@ -10,9 +10,9 @@ import trio.testing
 from streamd.events import EARLIEST, Event, EventId, Selectors
 from streamd.events.ids import make_event_id
 from streamd.events.topics import ALL
+from streamd.log.recent import RecentEvents
 from streamd.log.settings import LogSettings
 from streamd.log.sqlite import SQLiteLog
-from streamd.log.sqlite.recent import RecentEvents
 from tests.support.logs import MANY, append, data, draft, pattern, settle, sqlite_log, topics
 
 

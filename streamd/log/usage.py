@@ -1,13 +1,13 @@
-"""The usage of the log: events and bytes by topic, and what of them exceeds the bounds."""
+"""The usage of a log in a storage: events and bytes by topic, and what of them exceeds the bounds."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import attrs
 
-from ...events import Event
-from ..retention import Retention, TopicBounds
-from ..settings import LogSettings
+from ..events import Event
+from .retention import Retention, TopicBounds
+from .settings import LogSettings
 
 WHOLE: Final = ""
 """The name that stands for the whole log among topics, which are never empty."""
@@ -145,6 +145,20 @@ class Usage:
             else:
                 usage.oldest_ms = dropped.oldest_ms[name]
                 self._note(name, usage)
+
+    def correct(self, counts: StoredCounts) -> None:
+        """Replace what is known of the whole log, and of some topics."""
+        self.events, self.bytes = counts.events, counts.bytes
+        for name, events, size, oldest_ms in counts.topics:
+            if events <= 0:
+                self.topics.pop(name, None)
+                self._over.pop(name, None)
+                continue
+            usage = self.topics.get(name)
+            if usage is None:
+                usage = self.topics[name] = TopicUsage(self._retention.bounds(name))
+            usage.events, usage.bytes, usage.oldest_ms = events, size, oldest_ms
+            self._note(name, usage)
 
     @property
     def exceeds(self) -> bool:

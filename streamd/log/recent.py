@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Final
 
-from ...events import Event, EventId
+from ..events import Event, EventId
 
 _EVENTS_MAX: Final = 100_000  # far more than the hub lets publishers be ahead
 _BYTES_MAX: Final = 128 << 20

@@ -1,0 +1,177 @@
+"""The way of appends to Redis: in groups, one group in flight, sent again after a lost connection."""
+
+import uuid
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NoReturn
+
+import structlog
+import trio
+from coredis.exceptions import NoScriptError, ReadOnlyError, RedisError
+
+from ...errors import OutcomeUnknown, StreamdError, Unavailable
+from ...redis.link import Argument, Disconnected, RedisLink
+from .scripts import APPEND
+
+_GROUP_MAX: Final = 256  # appends
+_TRY_SECONDS: Final = 10.0  # far less than the two minutes for which the server remembers a result
+
+_log = structlog.get_logger(__name__)
+
+
+class PendingAppend:
+    """One append that is queued or sent, and later its reply or error."""
+
+    __slots__ = ("arguments", "done", "error", "number", "reply", "sent")
+
+    def __init__(self, arguments: Sequence[Argument]) -> None:
+        self.arguments = arguments
+        self.number = 0
+        self.sent = False
+        self.done = trio.Event()
+        self.reply: Any = None
+        self.error: StreamdError | None = None
+
+
+class AppendQueue:
+    """Sends appends in the order in which they were called.
+
+    Args:
+        link: used for nothing else, so that its order is that of the appends.
+        prefix: of the log's keys.
+        join: joins the log again, after the server has become another.
+    """
+
+    def __init__(self, link: RedisLink, prefix: str, join: Callable[[RedisLink], Any]) -> None:
+        self._link = link
+        self._prefix = prefix
+        self._join = join
+        self._node = uuid.uuid4().hex
+        self._numbers = 0
+        self._queue: deque[PendingAppend] = deque()
+        self._has_appends = trio.Event()
+
+    async def append(self, arguments: Sequence[Argument]) -> Any:
+        """Append, and return the script's reply.
+
+        Cancelled before anything is sent, or not at all.
+
+        Raises:
+            Unavailable: nothing was appended.
+            OutcomeUnknown: the connection was lost, and did not come back in time.
+        """
+        await trio.lowlevel.checkpoint_if_cancelled()
+        pending = PendingAppend(arguments)
+        self._queue.append(pending)
+        self._has_appends.set()
+        try:
+            await pending.done.wait()
+        except trio.Cancelled:
+            if pending in self._queue:
+                self._queue.remove(pending)
+                raise
+            with trio.CancelScope(shield=True):
+                await pending.done.wait()
+        if pending.error is not None:
+            raise pending.error
+        return pending.reply
+
+    async def run(self) -> NoReturn:
+        """Send until cancelled; appends that are in flight then are finished, or fail."""
+        try:
+            while True:
+                await self._has_appends.wait()
+                group = [self._queue.popleft() for _ in range(min(len(self._queue), _GROUP_MAX))]
+                if not self._queue:
+                    self._has_appends = trio.Event()
+                for pending in group:
+                    self._numbers += 1
+                    pending.number = self._numbers
+                with trio.CancelScope(shield=True):
+                    await self._send_group(group)
+        finally:
+            for pending in self._queue:
+                pending.error = Unavailable("the log is closed", retry_after_seconds=1)
+                pending.done.set()
+            self._queue.clear()
+        raise AssertionError("appends are sent until cancelled")
+
+    async def _send_group(self, group: Sequence[PendingAppend]) -> None:
+        deadline = trio.current_time() + _TRY_SECONDS
+        first = group[0].number
+        left = group
+        while left:
+            try:
+                await self._try(left, first)
+            except (Disconnected, RedisError) as error:  # joining failed; the connection is made again
+                _log.info("append_delayed", error=repr(error))
+            left = [pending for pending in left if not pending.done.is_set()]
+            if left and not await self._is_connected(left, deadline):
+                self._give_up(left)
+                return
+
+    async def _try(self, group: Sequence[PendingAppend], first: int) -> None:
+        """Send appends, and take those replies that come; the others stay undone."""
+        try:
+            waits = [
+                APPEND.start(self._link, self._prefix, self._node, each.number, first, *each.arguments)
+                for each in group
+            ]
+        except Disconnected:
+            return
+        must_load = must_join = False
+        for pending, wait in zip(group, waits, strict=True):
+            try:
+                reply = await wait()
+            except Disconnected:
+                pending.sent = True
+                continue
+            except NoScriptError:
+                must_load = True
+                continue
+            except RedisError as error:
+                _log.error("append_failed", error=repr(error))
+                pending.error = _to_unavailable(error)
+            else:
+                if reply[0] == b"join":
+                    must_join = True
+                    continue
+                pending.reply = reply
+            pending.done.set()
+        if must_load:
+            await APPEND.load(self._link)
+        if must_join:
+            await self._join(self._link)
+
+    async def _is_connected(self, left: Sequence[PendingAppend], deadline: float) -> bool:
+        """Wait for a connection if one of the appends may have been made; return False if there is none."""
+        if not any(pending.sent for pending in left):
+            await trio.lowlevel.checkpoint()
+            return self._link.connected.is_set()
+        with trio.move_on_at(deadline):
+            await self._link.connected.wait()
+            return True
+        return False
+
+    def _give_up(self, left: Sequence[PendingAppend]) -> None:
+        for pending in left:
+            if pending.sent:
+                pending.error = OutcomeUnknown(
+                    "the connection to the log was lost meanwhile: the events may have been appended, or not"
+                )
+            else:
+                pending.error = unavailable()
+            pending.done.set()
+
+
+def unavailable() -> Unavailable:
+    """Build the error for an append that was not sent."""
+    return Unavailable("the log's server is not reachable", retry_after_seconds=1)
+
+
+def _to_unavailable(error: RedisError) -> Unavailable:
+    if str(error).startswith("OOM") or "OOM" in str(error):
+        return Unavailable("the log's server has no memory left", retry_after_seconds=5)
+    if isinstance(error, ReadOnlyError):
+        return Unavailable("the log's server is no primary now", retry_after_seconds=1)
+    return Unavailable("the log's server failed", retry_after_seconds=1)

@@ -1,0 +1,72 @@
+"""Events as Redis stores them: a head that scripts read, and a body; and ids as Redis writes them."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from ...events import Draft, Event, EventId
+from ...events.data import DataEncoding
+from ...events.ids import make_event_id, split_event_id
+
+
+class StoredBody(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """The members of an event that scripts do not need."""
+
+    type: str
+    data: str
+    encoding: str
+    retry_ms: int | None
+
+
+_HEAD: Final = msgspec.msgpack.Decoder(list[int | str])
+_BODY: Final = msgspec.msgpack.Decoder(StoredBody)
+_encode: Final = msgspec.msgpack.Encoder().encode
+
+
+def encode_head(draft: Draft) -> bytes:
+    """Encode the size (bytes) and the topics."""
+    return _encode([draft.size, *draft.topics])
+
+
+def encode_body(draft: Draft) -> bytes:
+    """Encode type, data, its encoding and the reconnection time."""
+    return _encode(StoredBody(draft.type, draft.data, draft.encoding, draft.retry_ms))
+
+
+def decode_event(event_id: EventId, head: bytes, body: bytes) -> Event:
+    """Decode an event.
+
+    Raises:
+        msgspec.MsgspecError, ValueError: it is damaged.
+    """
+    topics: Any = _HEAD.decode(head)[1:]
+    stored = _BODY.decode(body)
+    return Event(
+        event_id, tuple(topics), stored.type, stored.data, DataEncoding(stored.encoding), stored.retry_ms
+    )
+
+
+def to_redis(event_id: EventId) -> str:
+    """Return the id in Redis' form, without leading zeros."""
+    ms, sequence = split_event_id(event_id)
+    return f"{ms}-{sequence}"
+
+
+def from_redis(text: bytes) -> EventId:
+    """Return an id that Redis wrote."""
+    ms, _, sequence = text.partition(b"-")
+    return make_event_id(int(ms), int(sequence))
+
+
+def entry_events(entry_id: bytes, fields: Sequence[bytes]) -> Iterator[tuple[EventId, bytes, bytes]]:
+    """Yield id, head and body of the events of a stream's entry; dropped ones are left out."""
+    ms, _, last = entry_id.partition(b"-")
+    first = int(last) - len(fields) // 2 + 2
+    for index in range(2, len(fields), 2):
+        if fields[index]:
+            yield (
+                make_event_id(int(ms), first + index // 2 - 1),
+                fields[index],
+                fields[index + 1],
+            )

@@ -1,0 +1,370 @@
+"""The log in Redis. See the package for its theory of operation."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NoReturn, overload
+
+import msgspec
+import structlog
+import trio
+from coredis.exceptions import RedisError
+
+from ...errors import ConfigError, Unavailable
+from ...events import EARLIEST, Draft, Event, EventId, Selectors
+from ...events.topics import ALL
+from ...redis.address import RedisAddress
+from ...redis.checks import check_server
+from ...redis.link import REPLY_SECONDS, Disconnected, RedisLink
+from ...unreadable import UnreadableRecords
+from ..keys import conflict, fingerprints
+from ..port import Condition, Page, Receipt, Refusal
+from ..recent import RecentEvents
+from ..settings import LogSettings
+from . import scripts
+from .appending import AppendQueue, unavailable
+from .arguments import append_arguments
+from .codec import decode_event, entry_events, from_redis, to_redis
+from .dropped import DroppedEvents, parse_boundaries
+from .janitor import Janitor
+
+DEFAULT_PREFIX: Final = "{streamd}"
+
+_TOPICS_MAX: Final = 200  # that one script merges; for more, all events are scanned
+_PAGE_EVENTS: Final = 128
+_SCANNED_EVENTS: Final = 256  # for one page of patterns
+_SCANNED_BYTES: Final = 1 << 18
+_TAIL_ENTRIES: Final = 64  # read at once
+_BLOCK_SECONDS: Final = 5.0
+_OPEN_SECONDS: Final = 10.0
+_OWN_TAIL_SECONDS: Final = 1.0  # an append waits so long for this node's tail
+_TAIL_BYTES: Final = 1 << 20  # of one reading; the next is smaller after a larger one
+_FOLLOW_AGAIN_SECONDS: Final = 0.05
+_READ_AGAIN_SECONDS: Final = 1.0  # after a failed read of the fan-out
+
+_log = structlog.get_logger(__name__)
+
+
+class RedisLog:
+    """A log that several nodes share; see :class:`streamd.log.port.Log`.
+
+    :meth:`serve` must run for as long as the log is used.
+
+    Args:
+        address: of the server.
+        settings: the bounds of each topic and of the whole log.
+        prefix: of all keys; its part in braces is the hash tag.
+        now_ms: the wall clock for ids (ms since 1970); None for the server's, as all nodes should have it.
+        age_ms: the clock for ages (ms); None for the server's.
+        reply_seconds: time after which a connection whose server does not reply is taken for lost (s).
+    """
+
+    durability = (
+        "An acknowledged event is in Redis: it survives the end of all nodes, and what Redis itself survives"
+        " depends on its appendonly, appendfsync and min-replicas-to-write."
+    )
+
+    def __init__(
+        self,
+        address: RedisAddress,
+        settings: LogSettings,
+        *,
+        prefix: str = DEFAULT_PREFIX,
+        now_ms: Callable[[], int] | None = None,
+        age_ms: Callable[[], int] | None = None,
+        reply_seconds: float = REPLY_SECONDS,
+    ) -> None:
+        self.address: Final = address
+        self.prefix: Final = prefix
+        self._settings = settings
+        self._now_ms = now_ms
+        self._age_ms = age_ms
+        self.unreadable = UnreadableRecords()
+        self.start = EARLIEST
+        self.head = EARLIEST
+        self.appended = 0
+        self._joined = False
+        self._boundaries = parse_boundaries([])
+        self._dropped = DroppedEvents()
+        self._recent = RecentEvents(EARLIEST)
+        self._tail_readers = trio.lowlevel.ParkingLot()
+        self._publish_link = RedisLink(address, "streamd-publish", self._join, reply_seconds=reply_seconds)
+        self._read_link = RedisLink(address, "streamd-read", reply_seconds=reply_seconds)
+        self._tail_link = RedisLink(address, "streamd-tail", self._join, reply_seconds=reply_seconds)
+        self._streams: Final = (f"{prefix}:log:2", f"{prefix}:log:moved")
+        self._links: Final = (self._publish_link, self._read_link, self._tail_link)
+        self._appends = AppendQueue(self._publish_link, prefix, self._join)
+        self._janitor = Janitor(self._read_link, prefix, settings, self._age)
+
+    # --- the connections ------------------------------------------------------------------------
+
+    async def serve(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
+        """Keep the connections, send appends, and follow the tail, until cancelled.
+
+        Raises:
+            ConfigError: the server cannot be used.
+        """
+        kept = trio.CancelScope(shield=True)  # the connections end last: appends in flight are finished
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._keep_links, kept)
+            try:
+                with trio.move_on_after(_OPEN_SECONDS) as scope:
+                    for link in self._links:
+                        await link.connected.wait()
+                if scope.cancelled_caught:
+                    raise ConfigError(f"log.url names {self.address}, which cannot be used", field="log.url")
+                await check_server(self._read_link, "log.url")
+                async with trio.open_nursery() as working:
+                    working.start_soon(self._follow)
+                    working.start_soon(self._appends.run)
+                    task_status.started()
+            finally:
+                kept.cancel()
+        raise AssertionError("the log serves until it is cancelled")
+
+    async def _keep_links(self, scope: trio.CancelScope) -> None:
+        with scope:
+            async with trio.open_nursery() as nursery:
+                for link in self._links:
+                    nursery.start_soon(link.run)
+
+    async def open(self) -> None:
+        await trio.lowlevel.checkpoint()
+        assert self._joined, "serve() runs before open()"
+
+    async def _join(self, link: RedisLink) -> None:
+        """Let the server record a boundary if it is not the one that this log knew."""
+        head, boundaries, dropped = await scripts.JOIN.run(
+            link, self.prefix, to_redis(self.head), self._now()
+        )
+        self._boundaries = parse_boundaries(boundaries)
+        self._dropped = DroppedEvents()
+        self._dropped.update(dropped)
+        if not self._joined:
+            self._joined = True
+            self.start = self.head = from_redis(head)
+            self._recent = RecentEvents(self.start)
+
+    def _now(self) -> str:
+        return "" if self._now_ms is None else str(self._now_ms())
+
+    def _age(self) -> str:
+        return "" if self._age_ms is None else str(self._age_ms())
+
+    @property
+    def is_connected(self) -> bool:
+        """True while events can be appended, read and followed."""
+        return all(link.connected.is_set() for link in self._links)
+
+    async def try_out(self) -> None:
+        """Write something, which fails while appends do.
+
+        Raises:
+            Disconnected, RedisError: see :meth:`.RedisLink.call`.
+        """
+        await self._read_link.call(b"SET", f"{self.prefix}:probe", b"1", b"PX", 60_000)
+
+    # --- appending --------------------------------------------------------------------------------
+
+    @overload
+    async def append(self, drafts: Sequence[Draft], *, publisher: str = "") -> list[Receipt]: ...
+
+    @overload
+    async def append(
+        self, drafts: Sequence[Draft], conditions: Sequence[Condition], *, publisher: str = ""
+    ) -> list[Receipt] | Refusal: ...
+
+    async def append(
+        self, drafts: Sequence[Draft], conditions: Sequence[Condition] = (), *, publisher: str = ""
+    ) -> list[Receipt] | Refusal:
+        keys = fingerprints(drafts)
+        arguments = append_arguments(
+            drafts, keys, conditions, publisher, self._settings.idempotency_seconds, self._now(), self._age()
+        )
+        reply = await self._appends.append(arguments)
+        if reply[0] == b"conflict":
+            raise conflict(drafts[reply[1]].idempotency_key or "")
+        if reply[0] == b"refused":
+            return Refusal(conditions[reply[1]], from_redis(reply[2]))
+        receipts = [
+            Receipt(from_redis(text.removeprefix(b"=")), duplicate=text.startswith(b"="))
+            for text in reply[1:]
+        ]
+        if receipts:
+            await self._wait_for_tail(max(receipt.id for receipt in receipts))
+        return receipts
+
+    async def _wait_for_tail(self, position: EventId) -> None:
+        with trio.move_on_after(_OWN_TAIL_SECONDS):
+            while self.head < position:
+                await self._tail_readers.park()
+
+    async def end_of_append(self, event_id: EventId) -> EventId | None:
+        reply = await self._read(scripts.END_OF_APPEND, to_redis(event_id))
+        return from_redis(reply) if reply else None
+
+    # --- the tail ---------------------------------------------------------------------------------
+
+    async def _follow(self) -> NoReturn:
+        """Read new events as they come, and after a lost connection those that were missed."""
+        link = self._tail_link
+        entries_max = _TAIL_ENTRIES
+        moved = EARLIEST
+        while True:
+            connected = link.connected
+            await connected.wait()
+            try:
+                while connected.is_set() and link.connected is connected:
+                    reply = await link.call(
+                        b"XREAD", b"COUNT", entries_max, b"BLOCK", round(_BLOCK_SECONDS * 1000),
+                        b"STREAMS", *self._streams, to_redis(self.head), to_redis(moved),
+                        blocks_seconds=_BLOCK_SECONDS,
+                    )  # fmt: skip
+                    of_stream = {name.decode(): entries for name, entries in (reply or {}).items()}
+                    for entry_id, _ in of_stream.get(self._streams[1], ()):
+                        moved = from_redis(entry_id)
+                        self._skip_to(moved)
+                    read_bytes = 0
+                    for entry_id, fields in of_stream.get(self._streams[0], ()):
+                        self._announce(entry_events(entry_id, fields))
+                        read_bytes += sum(map(len, fields))
+                        await trio.lowlevel.checkpoint()
+                    entries_max = max(1, entries_max // 2) if read_bytes > _TAIL_BYTES else _TAIL_ENTRIES
+            except (Disconnected, RedisError) as error:
+                _log.info("tail_interrupted", error=repr(error))
+                if not isinstance(error, Disconnected):
+                    link.close()
+                await trio.sleep(_FOLLOW_AGAIN_SECONDS)
+
+    def _skip_to(self, moved: EventId) -> None:
+        """Leave it to the reading of pages to find events that were moved before this node had read them."""
+        if moved > self.head:
+            self.head = moved
+            self._recent = RecentEvents(moved)
+            self._tail_readers.unpark_all()
+
+    def _announce(self, stored: Any) -> None:
+        for event_id, head, body in stored:
+            if event_id <= self.head:
+                continue
+            event = self._decode(event_id, head, body)
+            self.head = event_id
+            if event is not None:
+                self._recent.append(event)
+                self._janitor.add(event)
+                self.appended += 1
+        self._tail_readers.unpark_all()
+
+    def _decode(self, event_id: EventId, head: bytes, body: bytes) -> Event | None:
+        try:
+            return decode_event(event_id, head, body)
+        except (msgspec.MsgspecError, ValueError) as error:
+            self.unreadable.report("event", event_id, error)
+            return None
+
+    async def tail(self, after: EventId, *, max_events: int, max_bytes: int) -> Page:
+        await trio.lowlevel.checkpoint()
+        while self.head == after:
+            await self._tail_readers.park()
+        while (events := self._recent.after(after, max_events, max_bytes)) is None:
+            try:
+                return await self.read(ALL, after, max_events=max_events, max_bytes=max_bytes)
+            except Unavailable as error:  # the fan-out waits for the server
+                _log.warning("tail_not_read", detail=error.detail)
+                await trio.sleep(_READ_AGAIN_SECONDS)
+        if not events:  # what is after the cursor is damaged
+            return Page([], self.head, more=False)
+        return Page(events, events[-1].id, events[-1].id < self.head)
+
+    # --- reading ----------------------------------------------------------------------------------
+
+    def statistics(self) -> dict[str, int]:
+        return dict(self._janitor.statistics)
+
+    def lost_until(self, cursor: EventId) -> EventId | None:
+        return self._boundaries.lost_until(cursor, max(self.head, cursor))
+
+    async def read(self, selectors: Selectors, after: EventId, *, max_events: int, max_bytes: int) -> Page:
+        lost = self.lost_until(after)
+        if after > self.head and lost is None:
+            lost = await self._wait_or_lose(after)
+        head = self.head
+        begin = self.start if after > head else after
+        if begin == head:
+            await trio.lowlevel.checkpoint()
+            return Page([], head, more=False, gap=lost)
+        exact = not selectors.patterns and len(selectors.topics) <= _TOPICS_MAX
+        bounds = (
+            min(max_events, _PAGE_EVENTS) if exact else _SCANNED_EVENTS,
+            max_bytes if exact else max(max_bytes, _SCANNED_BYTES),
+        )
+        while True:
+            reply = await self._read(
+                scripts.READ if exact else scripts.SCAN,
+                to_redis(begin), to_redis(head), *bounds, self._dropped.count,
+                *(sorted(selectors.topics) if exact else ()),
+            )  # fmt: skip
+            self._dropped.update(reply[1])
+            if len(reply) > 2 or not reply[0] or after != EARLIEST:
+                break
+            begin = from_redis(reply[0])  # all that was considered is dropped: no page to report a gap after
+        cursor = from_redis(reply[0]) if reply[0] else head
+        events: list[Event] = []
+        size = 0
+        for index in range(2, len(reply), 3):
+            event = self._decode(from_redis(reply[index]), reply[index + 1], reply[index + 2])
+            if event is None or not selectors.matches(event.topics):
+                continue
+            events.append(event)
+            size += event.size
+            if len(events) >= max_events or size >= max_bytes:
+                if index + 3 < len(reply):
+                    cursor = event.id
+                break
+        dropped = None if after == EARLIEST else self._dropped.newest(selectors, begin)
+        gap = max(lost or EARLIEST, dropped or EARLIEST)
+        return Page(events, cursor, cursor < head, gap if gap > after or lost else None)
+
+    async def _wait_or_lose(self, cursor: EventId) -> EventId | None:
+        """Wait until the tail has come to a cursor; return the start if no node has such an event."""
+        reply = await self.call(b"HGET", f"{self.prefix}:meta", b"head")
+        if reply is None or from_redis(reply) < cursor:
+            return self.start
+        while self.head < cursor:
+            await self._tail_readers.park()
+        return None
+
+    async def _read(self, script: Any, *arguments: Any) -> Any:
+        try:
+            return await script.run(self._read_link, self.prefix, *arguments)
+        except (Disconnected, RedisError) as error:
+            raise unavailable() from error
+
+    async def call(self, command: bytes, *arguments: Any) -> Any:
+        """Run a command that only reads.
+
+        Raises:
+            Unavailable: the server cannot be reached, or refused it.
+        """
+        try:
+            return await self._read_link.call(command, *arguments)
+        except (Disconnected, RedisError) as error:
+            raise unavailable() from error
+
+    # --- dropping ---------------------------------------------------------------------------------
+
+    def apply_settings(self, settings: LogSettings) -> None:
+        self._settings = settings
+        self._janitor.apply_settings(settings)
+
+    async def run(self) -> NoReturn:
+        await self._janitor.run()
+
+    async def trim(self) -> None:
+        """Drop everything beyond the bounds, as the janitor of the log.
+
+        Raises:
+            Unavailable: the server cannot be reached.
+        """
+        try:
+            await self._janitor.trim()
+        except (Disconnected, RedisError) as error:
+            raise unavailable() from error
