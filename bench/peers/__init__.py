@@ -5,6 +5,7 @@ from .better_sse import BetterSSE
 from .floor import Floor
 from .hypercorn import Hypercorn
 from .nchan import Nchan
+from .redis import NchanRedis, StreamdRedis
 from .sse_starlette import SSEStarlette
 from .streamd import Streamd, StreamdASGI, StreamdSQLite, StreamdView
 
@@ -24,9 +25,11 @@ __all__ = [
 PEERS: tuple[Peer, ...] = (
     Streamd(),
     StreamdSQLite(),
+    StreamdRedis(),
     StreamdASGI(),
     Floor(),
     Nchan(),
+    NchanRedis(),
     SSEStarlette(),
     BetterSSE(),
     Hypercorn(),

@@ -156,7 +156,7 @@ class Peer(ABC):
             directory = Path(name)
             workspace = Workspace(
                 directory=directory,
-                port=0 if self.announces else _free_port(),
+                port=0 if self.announces else free_port(),
                 certificate=make_certificate(directory) if setup.tls else None,
             )
             command = self.command(setup, workspace)
@@ -188,7 +188,8 @@ def _cpu_seconds(process: psutil.Process) -> float:
     return nanoseconds / 1e9 or float(times.user + times.system)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a TCP port that is free now."""
     with socket.create_server((HOST, 0)) as server:
         port: int = server.getsockname()[1]
         return port

@@ -37,6 +37,7 @@ http {{
     server {{
         listen {host}:{port}{tls} backlog={backlog};
         {certificate}
+        {further}
         nchan_channel_id bench;
         nchan_message_timeout 1h;
         nchan_message_buffer_length {kept};
@@ -61,6 +62,10 @@ class Nchan(Peer):
 
     def __init__(self) -> None:
         self.name = "nchan"
+
+    def further_settings(self) -> str:
+        """Return further lines of the configuration of its server."""
+        return ""
 
     def version(self) -> str:
         done = subprocess.run([_nginx(), "-v"], capture_output=True, text=True, timeout=10, check=True)
@@ -91,6 +96,7 @@ class Nchan(Peer):
                 if certificate
                 else "",
                 kept=_KEPT_EVENTS,
+                further=self.further_settings(),
             )
         )
         return [_nginx(), "-e", "stderr", "-p", str(workspace.directory), "-c", str(configuration)]

@@ -1,0 +1,59 @@
+"""Peers with Redis: streamd with its log there, and nchan with its store there."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..redis_server import redis_server
+from .base import Running, Setup, Workspace, free_port
+from .nchan import Nchan
+from .streamd import Streamd
+
+
+class StreamdRedis(Streamd):
+    """`streamd serve` with its log in a Redis server on a Unix socket, which the samples leave out.
+
+    Args:
+        socket: of the server; None starts one for each run.
+    """
+
+    about = "streamd serve, its log in Redis"
+
+    def __init__(self, socket: Path | None = None) -> None:
+        super().__init__("streamd-redis")
+        self._socket = socket
+
+    @contextmanager
+    def start(self, setup: Setup) -> Iterator[Running]:
+        if self._socket is not None:
+            with super().start(setup) as running:
+                yield running
+            return
+        with redis_server() as (socket, _), StreamdRedis(socket).start(setup) as running:
+            yield running
+
+    def environment(self, setup: Setup, workspace: Workspace) -> Mapping[str, str]:
+        return {
+            **super().environment(setup, workspace),
+            "STREAMD_LOG__URL": f"redis+unix://{self._socket}",
+        }
+
+
+class NchanRedis(Nchan):
+    """nginx with nchan, whose messages are in a Redis server on loopback, which the samples leave out."""
+
+    about = "nginx with the nchan module and its Redis store"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.name = "nchan-redis"
+        self._port = 0
+
+    @contextmanager
+    def start(self, setup: Setup) -> Iterator[Running]:
+        self._port = free_port()
+        with redis_server(self._port), super().start(setup) as running:
+            yield running
+
+    def further_settings(self) -> str:
+        return f"nchan_redis_url redis://127.0.0.1:{self._port}; nchan_use_redis on;"
