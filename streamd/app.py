@@ -1,8 +1,9 @@
 """The composition root: builds the server's application, and imports the application of a program."""
 
 import importlib
+import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -99,12 +100,17 @@ def _make_service(name: str, streamd: Streamd, settings: Any) -> Service:
 
 
 @asynccontextmanager
-async def running(app: QuartTrio) -> AsyncIterator[Streamd]:
-    """Run an application's streamd, and the demo source if its settings enable it, until the block ends."""
+async def running(app: QuartTrio, *, with_demo: bool = True) -> AsyncIterator[Streamd]:
+    """Run an application's streamd, and the demo source if its settings enable it, until the block ends.
+
+    Args:
+        app: the application.
+        with_demo: False where another process of the server publishes the demo source.
+    """
     streamd: Streamd = app.extensions[EXTENSION]
     demo = Settings.around(streamd.settings).demo
     sources = []
-    if demo.enabled or demo.follow:
+    if with_demo and (demo.enabled or demo.follow):
 
         async def publish(topic: str, data: Any, *, type: str) -> EventId:
             return await streamd.publish(topic, data, type=type)
@@ -120,6 +126,7 @@ async def serve_app(
     *,
     wait_for_shutdown: Callable[[], Awaitable[None]] = trio.sleep_forever,
     certificates: Certificates | None = None,
+    sockets: Sequence[socket.socket] | None = None,
     task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve an application inside :func:`running`, and shut it down gracefully.
@@ -127,7 +134,7 @@ async def serve_app(
     Args:
         app: the application.
         settings: those to serve it with.
-        wait_for_shutdown, certificates: as for :func:`streamd.server.serve`.
+        wait_for_shutdown, certificates, sockets: as for :func:`streamd.server.serve`.
 
     ``task_status.started`` is called with the addresses once connections are accepted.
     """
@@ -140,6 +147,7 @@ async def serve_app(
         drain=streamd.drain,
         metrics=streamd.metrics,
         certificates=certificates,
+        sockets=sockets,
         task_status=task_status,
     )
 

@@ -20,6 +20,8 @@ socket write is bounded in time, and every connection can be ended at once, in a
 ``live``                 the connections that are being served
 ``certificates``         the TLS certificate, which can be replaced
 ``listeners``            listening sockets and their options
+``inheritance``          listening sockets that a server process inherits from its supervisor
+``supervisor``           several server processes on the same listening sockets
 ``files``                the limit of open files
 ``collector``            tuning of the garbage collector
 =======================  ====================================================================
@@ -30,17 +32,26 @@ It may import everything below it but ``services``, ``demo``, ``client`` and ``h
 from .certificates import Certificates, check_certificate
 from .collector import tune_collector
 from .files import check_open_files, raise_open_files
-from .listeners import check_addresses
+from .inheritance import FIRST, INHERIT_OPTION, Inheritance, spawn
+from .listeners import address_of, check_addresses, open_sockets
 from .serve import serve
 from .settings import ServerSettings
+from .supervisor import Supervisor
 
 __all__ = [
+    "FIRST",
+    "INHERIT_OPTION",
     "Certificates",
+    "Inheritance",
     "ServerSettings",
+    "Supervisor",
+    "address_of",
     "check_addresses",
     "check_certificate",
     "check_open_files",
+    "open_sockets",
     "raise_open_files",
     "serve",
+    "spawn",
     "tune_collector",
 ]

@@ -1,6 +1,7 @@
 """Serving an ASGI application: listeners, the accept loop and graceful shutdown."""
 
-from collections.abc import Awaitable, Callable
+import socket
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 import structlog
@@ -31,6 +32,7 @@ async def serve(
     drain: Callable[[float], Awaitable[None]] | None = None,
     metrics: Metrics | None = None,
     certificates: Certificates | None = None,
+    sockets: Sequence[socket.socket] | None = None,
     task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until ``wait_for_shutdown`` returns; then drain, and return when every socket is closed.
@@ -44,6 +46,7 @@ async def serve(
             returns are closed.
         metrics: counts the pauses of accepting; the server makes its own when left out.
         certificates: the certificate, for a caller that replaces it; those of the settings when left out.
+        sockets: listening ones to accept from, in place of ``settings.bind``; they are closed at the end.
 
     ``task_status.started`` is called with the addresses once connections are accepted. Cancelling closes
     every connection at once.
@@ -60,7 +63,8 @@ async def serve(
     context = ServerContext(app, config, hypercorn, ConnectionState(state), live, settings, limiter)
     metrics = metrics or Metrics(max_type_labels=MetricsSettings().max_type_labels)
     certificates = certificates or Certificates(settings)
-    sockets = open_sockets(settings)
+    if sockets is None:
+        sockets = open_sockets(settings)
     addresses = [address_of(sock, "https" if certificates.tls_context else "http") for sock in sockets]
     listeners = [
         Listener(sock, certificates, partial(ServerConnection, context), settings, metrics)
