@@ -15,6 +15,7 @@ from .config import Loaded, SettingsError, load
 from .errors import ConfigError
 from .extension import Streamd
 from .http.current import EXTENSION
+from .redis.address import is_redis_url
 from .server import check_addresses, check_certificate, check_open_files, raise_open_files
 from .settings import Settings
 
@@ -44,6 +45,7 @@ def prepare_start(
     environ: Mapping[str, str] | None = None,
     overrides: Mapping[str, object] | None = None,
     target: str | None = None,
+    workers: int = 1,
 ) -> Start:
     """Load the settings, build the application, and check everything that the start needs.
 
@@ -52,6 +54,7 @@ def prepare_start(
     Args:
         file, environ, overrides: the sources of the settings, see :func:`streamd.config.load`.
         target: a program's own application, see :func:`streamd.app.import_app`; None for streamd's.
+        workers: number of processes that will serve.
 
     Raises:
         SettingsError: names every mistake of the settings, and of the files and addresses that they name.
@@ -62,6 +65,7 @@ def prepare_start(
     def find_mistakes(settings: Settings) -> Iterator[ConfigError]:
         yield from _check_server(settings)
         if target is None:
+            yield from check_shared_log(with_store(settings), workers)
             try:
                 app, mistakes = build_app(with_store(settings))
             except ConfigError as error:  # of the log or the store
@@ -75,7 +79,11 @@ def prepare_start(
     if target is None:
         return Start(loaded, with_store(loaded.settings), apps[0])
     imported = import_app(target, loaded.settings)
-    if mistakes := list(_check_limits(imported.settings, imported.app)):
+    mistakes = [
+        *check_shared_log(imported.settings, workers),
+        *_check_limits(imported.settings, imported.app),
+    ]
+    if mistakes:
         raise SettingsError.of(mistakes)
     return Start(loaded, imported.settings, imported.app, imported.is_object)
 
@@ -135,6 +143,26 @@ def with_store(settings: Settings) -> Settings:
     if settings.store.url:
         return settings
     return attrs.evolve(settings, store=attrs.evolve(settings.store, url=DEFAULT_STORE))
+
+
+def check_shared_log(settings: Settings, workers: int) -> Iterator[ConfigError]:
+    """Yield an error for the log and the store, if several processes cannot share them.
+
+    Args:
+        settings: those to serve with.
+        workers: number of processes.
+    """
+    if workers == 1:
+        return
+    urls = {"log.url": settings.log.url} if settings.log.url else {}  # empty: as store.url
+    urls["store.url"] = settings.store.url or "memory:"
+    for field, url in urls.items():
+        if not is_redis_url(url):
+            yield ConfigError(
+                f"{field}: {workers} processes (--workers) need a log that they share, such as "
+                f"redis://localhost:6379; {url} is for one process",
+                field=field,
+            )
 
 
 def _check_limits(settings: Settings, app: Any) -> Iterator[ConfigError]:

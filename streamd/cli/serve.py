@@ -1,25 +1,30 @@
 """``streamd serve``: run the server."""
 
 import os
-import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
+import structlog
 import trio
 
 from ..app import running, serve_app
 from ..errors import ConfigError, Unavailable, root_cause
 from ..http.loopback import warn_of_control
 from ..logs import configure_logging
-from ..server import Certificates, tune_collector
+from ..server import FIRST, INHERIT_OPTION, Certificates, Inheritance, tune_collector
 from ..settings import Settings
 from ..startup import prepare_reload, prepare_start
 from .client_options import first_leaf
+from .lifecycle import SERVER_SIGNALS, announce, handle_signals
 from .reload import Reloader
+from .supervise import serve_command, supervise
+
+_log = structlog.get_logger(__name__)
 
 
 @click.command()
@@ -35,11 +40,22 @@ from .reload import Reloader
     metavar="LEVELS",
     help="Minimum severity of log lines, such as warning, or by area: connections=debug,*=info.",
 )
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Number of processes, which share the addresses; more than one need a log and a store in Redis.",
+)
+@click.option(INHERIT_OPTION, hidden=True, help="File descriptors, for the processes of --workers.")
 @click.option("--demo", is_flag=True, help="Publish this machine's figures on host/metrics.")
 @click.option(
     "--follow", multiple=True, metavar="PATH", help="Publish the lines of a file; repeat for several."
 )
+@click.pass_context
 def serve(
+    context: click.Context,
     config: Path | None,
     bind: tuple[str, ...],
     log: str | None,
@@ -48,6 +64,8 @@ def serve(
     keyfile: str | None,
     app: str | None,
     log_level: str | None,
+    workers: int,
+    inherit: str | None,
     demo: bool,
     follow: tuple[str, ...],
 ) -> None:
@@ -67,11 +85,14 @@ def serve(
         "demo.enabled": True if demo else None,
         "demo.follow": list(follow) or None,
     }
-    start = prepare_start(config, os.environ, overrides, app)
+    start = prepare_start(config, os.environ, overrides, app, workers)
     configure_logging(start.settings.logging, os.environ)
+    if workers > 1:
+        sys.exit(supervise(start.settings.server, serve_command(context), workers))
     load_again = partial(prepare_reload, start, config, os.environ, overrides, app)
     try:
-        trio.run(_run, start.app, start.settings, load_again)
+        with nullcontext() if inherit is None else Inheritance.parse(inherit) as inherited:
+            trio.run(_run, start.app, start.settings, load_again, inherited)
     except* (ConfigError, Unavailable) as group:  # shows only at start, such as an address that is in use
         failure = first_leaf(group)
     else:
@@ -81,47 +102,41 @@ def serve(
     raise failure
 
 
-async def _run(app: Any, settings: Settings, load_again: Callable[[], Settings]) -> None:
+async def _run(
+    app: Any, settings: Settings, load_again: Callable[[], Settings], inherited: Inheritance | None
+) -> None:
     certificates = Certificates(settings.server)
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
-        async with running(app) as streamd, trio.open_nursery() as nursery:
+    if inherited is not None:
+        structlog.contextvars.bind_contextvars(process=inherited.number)
+    with_demo = inherited is None or inherited.number == FIRST
+    with trio.open_signal_receiver(*SERVER_SIGNALS) as signals:
+        async with running(app, with_demo=with_demo) as streamd, trio.open_nursery() as nursery:
             reloader = Reloader(load_again, settings, streamd, certificates, os.environ)
             nursery.start_soon(reloader.run)
             stopped = trio.Event()
-            nursery.start_soon(_handle_signals, signals, stopped, reloader)
+            nursery.start_soon(partial(handle_signals, signals, reload=reloader.request, stop=stopped.set))
+            if inherited is not None:
+                nursery.start_soon(_stop_if_orphaned, inherited, stopped)
             async with trio.open_nursery() as serving:
-                serve_until = partial(serve_app, wait_for_shutdown=stopped.wait, certificates=certificates)
+                serve_until = partial(
+                    serve_app,
+                    wait_for_shutdown=stopped.wait,
+                    certificates=certificates,
+                    sockets=None if inherited is None else inherited.sockets,
+                )
                 addresses = await serving.start(serve_until, app, settings)
                 if settings.connections.control:
                     warn_of_control()
                 tune_collector(settings.server)
-                for address in addresses:
-                    click.echo(f"streamd is listening on {address}")
-                sys.stdout.flush()
+                if inherited is None:
+                    announce(addresses)
+                else:
+                    inherited.announce_ready()
             nursery.cancel_scope.cancel()
 
 
-async def _handle_signals(signals: AsyncIterator[int], stopped: trio.Event, reloader: Reloader) -> NoReturn:
-    """Reload on SIGHUP and stop on the others; the second of those has its default effect.
-
-    The kernel sends SIGHUP also when the terminal is closed: then the server stops, too.
-    """
-    had_terminal = _has_terminal()
-    async for number in signals:
-        if number == signal.SIGHUP and _has_terminal() == had_terminal:
-            reloader.request()
-        elif not stopped.is_set():
-            stopped.set()
-        elif number != signal.SIGHUP:
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
-    raise AssertionError("signals come until the receiver is closed")
-
-
-def _has_terminal() -> bool:
-    """Return True while the process has a controlling terminal (tty(4))."""
-    try:
-        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
-    except OSError:
-        return False
-    return True
+async def _stop_if_orphaned(inherited: Inheritance, stopped: trio.Event) -> None:
+    """Shut down when the supervisor has ended, since nobody would end or restart this process."""
+    await inherited.wait_orphaned()
+    _log.warning("supervisor_ended")
+    stopped.set()

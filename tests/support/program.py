@@ -63,8 +63,8 @@ class Program:
         self.process.send_signal(number)
 
 
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "streamd", *arguments]
+def command(*arguments: str, module: str = "streamd") -> list[str]:
+    return [sys.executable, "-m", module, *arguments]
 
 
 def environment(**variables: str) -> dict[str, str]:
@@ -94,12 +94,13 @@ async def started_on(
     stderr: int = subprocess.PIPE,
     variables: Mapping[str, str] | None = None,
     seconds: float = SECONDS,
+    module: str = "streamd",
 ) -> AsyncIterator[Program]:
     """Run a command while the block lasts, for at most ``seconds``. Its end kills the command."""
     env = environment(**(variables or {}))
     with trio.fail_after(seconds):
         process = await trio.lowlevel.open_process(
-            command(*arguments), stdin=stdin, stdout=stdout, stderr=stderr, env=env
+            command(*arguments, module=module), stdin=stdin, stdout=stdout, stderr=stderr, env=env
         )
         try:
             yield Program(process)
