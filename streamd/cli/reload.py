@@ -12,7 +12,7 @@ from ..extension import Streamd
 from ..http.loopback import SETTING as CONTROL
 from ..http.loopback import warn_of_control
 from ..logs import configure_logging
-from ..server import Certificates
+from ..server import Certificates, SystemdNotifier
 from ..settings import Settings
 
 _TLS: Final = ("server.certfile", "server.keyfile")
@@ -31,6 +31,7 @@ class Reloader:
         streamd: applies the limits.
         certificates: of the server.
         environ: the environment, for the log levels.
+        systemd: told when a reload starts and ends.
     """
 
     def __init__(
@@ -40,12 +41,14 @@ class Reloader:
         streamd: Streamd,
         certificates: Certificates,
         environ: Mapping[str, str],
+        systemd: SystemdNotifier,
     ) -> None:
         self._load = load
         self._settings = settings
         self._streamd = streamd
         self._certificates = certificates
         self._environ = environ
+        self._systemd = systemd
         self._requested = trio.Event()
 
     def request(self) -> None:
@@ -57,10 +60,11 @@ class Reloader:
         while True:
             await self._requested.wait()
             self._requested = trio.Event()
-            try:
-                await self._reload()
-            except Exception:  # noqa: BLE001 - the server goes on with the settings that it has
-                _log.exception("reload_failed")
+            async with self._systemd.reloading():
+                try:
+                    await self._reload()
+                except Exception:  # noqa: BLE001 - the server goes on with the settings that it has
+                    _log.exception("reload_failed")
 
     async def _reload(self) -> None:
         try:

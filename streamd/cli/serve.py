@@ -16,7 +16,7 @@ from ..app import running, serve_app
 from ..errors import ConfigError, Unavailable, root_cause
 from ..http.loopback import warn_of_control
 from ..logs import configure_logging
-from ..server import FIRST, INHERIT_OPTION, Certificates, Inheritance, tune_collector
+from ..server import FIRST, INHERIT_OPTION, Certificates, Inheritance, SystemdNotifier, tune_collector
 from ..settings import Settings
 from ..startup import prepare_reload, prepare_start
 from .client_options import first_leaf
@@ -71,7 +71,8 @@ def serve(
 ) -> None:
     """Run the server until SIGTERM or Ctrl-C, then shut down gracefully: clients reconnect later.
 
-    SIGHUP reloads certificates, log levels and limits, and logs which changed settings need a restart.
+    SIGHUP reloads certificates, log levels and limits, and logs which changed settings need a restart. Under
+    systemd it announces start, reloads and shutdown, and pings the watchdog.
 
     Example: streamd serve --demo --follow /var/log/syslog
     """
@@ -109,18 +110,25 @@ async def _run(
     if inherited is not None:
         structlog.contextvars.bind_contextvars(process=inherited.number)
     with_demo = inherited is None or inherited.number == FIRST
+    systemd = SystemdNotifier.from_environ(os.environ if inherited is None else {})  # the supervisor speaks
+    stopped = trio.Event()
+
+    async def wait_for_shutdown() -> None:
+        await stopped.wait()
+        await systemd.stopping()
+
     with trio.open_signal_receiver(*SERVER_SIGNALS) as signals:
         async with running(app, with_demo=with_demo) as streamd, trio.open_nursery() as nursery:
-            reloader = Reloader(load_again, settings, streamd, certificates, os.environ)
+            nursery.start_soon(systemd.run_watchdog)
+            reloader = Reloader(load_again, settings, streamd, certificates, os.environ, systemd)
             nursery.start_soon(reloader.run)
-            stopped = trio.Event()
             nursery.start_soon(partial(handle_signals, signals, reload=reloader.request, stop=stopped.set))
             if inherited is not None:
                 nursery.start_soon(_stop_if_orphaned, inherited, stopped)
             async with trio.open_nursery() as serving:
                 serve_until = partial(
                     serve_app,
-                    wait_for_shutdown=stopped.wait,
+                    wait_for_shutdown=wait_for_shutdown,
                     certificates=certificates,
                     sockets=None if inherited is None else inherited.sockets,
                 )
@@ -130,6 +138,7 @@ async def _run(
                 tune_collector(settings.server)
                 if inherited is None:
                     announce(addresses)
+                    await systemd.ready()
                 else:
                     inherited.announce_ready()
             nursery.cancel_scope.cancel()

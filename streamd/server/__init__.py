@@ -24,6 +24,7 @@ socket write is bounded in time, and every connection can be ended at once, in a
 ``supervisor``           several server processes on the same listening sockets
 ``files``                the limit of open files
 ``collector``            tuning of the garbage collector
+``systemd``              notifications to systemd, and its watchdog
 =======================  ====================================================================
 
 It may import everything below it but ``services``, ``demo``, ``client`` and ``http``.
@@ -37,6 +38,7 @@ from .listeners import address_of, check_addresses, open_sockets
 from .serve import serve
 from .settings import ServerSettings
 from .supervisor import Supervisor
+from .systemd import SystemdNotifier
 
 __all__ = [
     "FIRST",
@@ -45,6 +47,7 @@ __all__ = [
     "Inheritance",
     "ServerSettings",
     "Supervisor",
+    "SystemdNotifier",
     "address_of",
     "check_addresses",
     "check_certificate",
