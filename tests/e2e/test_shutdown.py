@@ -12,7 +12,7 @@ from trio_websocket import ConnectionClosed, wrap_client_stream
 
 from streamd.testing import open_stream
 from tests.support.server_process import server_process
-from tests.support.sockets import connect
+from tests.support.stalled_client import delayed_shutdown
 
 DRAIN_SECONDS = 4
 CLIENTS = 30
@@ -77,26 +77,10 @@ async def read_answer(stream: trio.SocketStream) -> bytes:
     return answer
 
 
-async def until_stalled(http: httpx.AsyncClient, url: str) -> None:
-    """Publish until the server's only client is stalled."""
-    event = {"topic": "a", "data": "x" * 500_000}
-    while True:
-        assert (await http.post(f"{url}/events", json=event)).status_code == 201
-        [connection] = (await http.get(f"{url}/connections")).json()["connections"]
-        if connection["stalled_seconds"] > 0:
-            return
-
-
 async def test_readiness_is_false_while_draining() -> None:
-    async with server_process(server__drain_seconds=30) as server, httpx.AsyncClient() as http:
-        assert (await http.get(f"{server.url}/health/ready")).status_code == 200
-        # It does not read, and so delays the shutdown for as long as this test needs.
-        stalled = await connect(server.url, receive_buffer_bytes=4096)
+    async with server_process(server__drain_seconds=30) as server:
         asking = await trio.open_tcp_stream("127.0.0.1", server.port)
-        async with stalled, asking:
-            await stalled.send_all(b"GET /events?topic=a HTTP/1.1\r\nHost: x\r\n\r\n")
-            await stalled.receive_some()  # the head: it is admitted
-            await until_stalled(http, server.url)
+        async with delayed_shutdown(server), asking:
             await asking.send_all(b"GET /health/ready HTTP/1.1\r\nHost: x\r\n\r\n")
             assert b" 200 " in await read_answer(asking)
             server.program.signal(signal.SIGTERM)

@@ -1,0 +1,176 @@
+"""Reverse proxies in front of nodes, started from the files in ``conf/examples`` with free ports."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import attrs
+import httpx
+import trio
+
+from tests.support.certificates import trusting, write_certificate
+from tests.support.program import ROOT
+
+EXAMPLES: Final = ROOT / "conf" / "examples"
+_SECONDS: Final = 60  # timeout of a start
+_NODE_PORTS: Final = ("8081", "8082", "8083")
+_PORT: Final = re.compile(r"\b(808[0-3]|8443)\b")
+
+
+@attrs.frozen
+class FrontKind:
+    """A reverse proxy.
+
+    Args:
+        program: its command.
+        file: its configuration in ``conf/examples``.
+        run: the arguments that run it in the foreground, from the configuration and a folder of its own.
+    """
+
+    program: str
+    file: str
+    run: Callable[[str, Path], Sequence[str]]
+
+    @property
+    def path(self) -> Path:
+        return EXAMPLES / self.file
+
+    @property
+    def command(self) -> str:
+        """Path of the program, which may be outside of a user's PATH."""
+        found = shutil.which(self.program, path=f"{os.environ['PATH']}:/usr/sbin")
+        assert found is not None, f"{self.program} is missing: see DEBIAN_PACKAGES in the Makefile"
+        return found
+
+
+NGINX: Final = FrontKind(
+    "nginx",
+    "nginx.conf",
+    lambda file, folder: ("-c", file, "-p", str(folder), "-e", "stderr", "-g", "daemon off; pid nginx.pid;"),
+)
+HAPROXY: Final = FrontKind(  # -dW: a warning about the file is an error
+    "haproxy", "haproxy.cfg", lambda file, folder: ("-db", "-dW", "-f", file)
+)
+CADDY: Final = FrontKind(
+    "caddy", "Caddyfile", lambda file, folder: ("run", "--adapter", "caddyfile", "--config", file)
+)
+FRONTS: Final = (NGINX, HAPROXY, CADDY)
+
+
+@attrs.frozen
+class Front:
+    """A reverse proxy that answers.
+
+    Attributes:
+        url: for plain HTTP.
+        tls_url: for TLS, if it was started with it.
+    """
+
+    url: str
+    tls_url: str
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports of the loopback interface that were free a moment ago."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports: list[int] = [sock.getsockname()[1] for sock in sockets]
+    for sock in sockets:
+        sock.close()
+    return ports
+
+
+def configuration(
+    kind: FrontKind, nodes: Sequence[int], ports: Sequence[int], folder: Path, *, tls: bool
+) -> str:
+    """Return the text of an example with other ports and folders.
+
+    Args:
+        kind: the proxy.
+        nodes: the nodes' ports; a single node takes the place of all three.
+        ports: to listen on: plain, and with TLS.
+        folder: for the certificate and temporary files.
+        tls: enable the lines with TLS.
+    """
+    text = kind.path.read_text()
+    if tls:
+        text = text.replace("#TLS ", "").replace("/etc/streamd/server.pem", write_certificate(folder))
+    three = tuple(nodes) if len(nodes) > 1 else (nodes[0],) * len(_NODE_PORTS)
+    numbers = dict(zip(("8080", "8443", *_NODE_PORTS), (*ports, *three), strict=True))
+    text = _PORT.sub(lambda match: str(numbers[match[0]]), text)
+    return with_own_folders(text, folder) if kind is NGINX else text
+
+
+def with_own_folders(text: str, folder: Path) -> str:
+    """Return a configuration of nginx whose temporary files are in ``folder``, not in those of the system."""
+    names = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    folders = "".join(f"    {name}_temp_path {folder}/{name};\n" for name in names)
+    return text.replace("http {\n", f"http {{\n{folders}", 1)
+
+
+@asynccontextmanager
+async def front_of(kind: FrontKind, *nodes: int, folder: Path, tls: bool = False) -> AsyncIterator[Front]:
+    """Run a proxy in front of nodes while the block lasts, from the time when it answers for one of them.
+
+    Args:
+        kind: the proxy.
+        nodes: ports of three nodes, or of one in the place of all three.
+        folder: for its files, its log among them.
+        tls: listen with TLS, too.
+    """
+    ports = free_ports(2)
+    file = folder / kind.file
+    file.write_text(configuration(kind, nodes, ports, folder, tls=tls))
+    log = folder / f"{kind.program}.log"
+    # Caddy keeps its state in the XDG folders.
+    environ = {"XDG_CONFIG_HOME": str(folder), "XDG_DATA_HOME": str(folder)}
+    front = Front(f"http://127.0.0.1:{ports[0]}", f"https://127.0.0.1:{ports[1]}")
+    command = [kind.command, *kind.run(str(file), folder)]
+    async with proxying(command, environ, log, front.tls_url if tls else front.url):
+        yield front
+
+
+@asynccontextmanager
+async def proxying(
+    command: Sequence[str], environ: Mapping[str, str], log: Path, url: str
+) -> AsyncIterator[None]:
+    """Run a proxy while the block lasts, from the time when it answers for a node.
+
+    Args:
+        command: runs it in the foreground.
+        environ: variables of the environment, in addition to those of this process.
+        log: file for its output.
+        url: that it listens on.
+    """
+    with log.open("wb") as output:
+        async with trio.open_nursery() as nursery:
+            run = partial(
+                trio.run_process,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                check=False,
+                env={**os.environ, **environ},
+            )
+            process: trio.Process = await nursery.start(run, command)
+            await _until_it_answers(process, url, log)
+            yield
+            nursery.cancel_scope.cancel()
+
+
+async def _until_it_answers(process: trio.Process, url: str, log: Path) -> None:
+    with trio.fail_after(_SECONDS):
+        async with httpx.AsyncClient(verify=trusting()) as http:
+            while True:
+                assert process.poll() is None, await trio.Path(log).read_text()
+                try:
+                    answer = await http.get(f"{url}/health/ready")
+                except httpx.TransportError:
+                    continue
+                if answer.status_code == 200:
+                    return
