@@ -1,5 +1,6 @@
 """``streamd serve --workers N``: the supervisor's process."""
 
+import os
 import socket
 import sys
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ from typing import Final
 import click
 import trio
 
-from ..server import Supervisor, address_of, open_sockets, spawn
+from ..server import Supervisor, SystemdNotifier, address_of, open_sockets, spawn
 from ..server.settings import ServerSettings
 from .lifecycle import SERVER_SIGNALS, announce, handle_signals
 
@@ -65,18 +66,27 @@ async def _supervise(
     close_listeners: Callable[[], None],
 ) -> int:
     addresses = [address_of(sock, "https" if settings.certfile else "http") for sock in sockets]
-    supervisor = Supervisor(
-        partial(spawn, command, sockets),
-        workers,
-        stop_seconds=settings.drain_seconds + settings.grace_seconds + _MARGIN_SECONDS,
-        on_ready=partial(announce, addresses),
-        close_listeners=close_listeners,
-    )
+    systemd = SystemdNotifier.from_environ(os.environ)
     with trio.open_signal_receiver(*SERVER_SIGNALS) as signals:
         async with trio.open_nursery() as nursery:
-            watch_signals = partial(
-                handle_signals, reload=supervisor.reload, stop=supervisor.stop, kill=supervisor.kill
+
+            def on_ready() -> None:
+                announce(addresses)
+                nursery.start_soon(systemd.ready)
+
+            def stop() -> None:
+                nursery.start_soon(systemd.stopping)
+                supervisor.stop()
+
+            supervisor = Supervisor(
+                partial(spawn, command, sockets),
+                workers,
+                stop_seconds=settings.drain_seconds + settings.grace_seconds + _MARGIN_SECONDS,
+                on_ready=on_ready,
+                close_listeners=close_listeners,
             )
+            watch_signals = partial(handle_signals, reload=supervisor.reload, stop=stop, kill=supervisor.kill)
+            nursery.start_soon(systemd.run_watchdog)
             nursery.start_soon(watch_signals, signals)
             status = await supervisor.run()
             nursery.cancel_scope.cancel()

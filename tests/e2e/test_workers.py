@@ -11,6 +11,7 @@ import trio
 
 from streamd.testing import open_stream
 from tests.support.program import started_on
+from tests.support.systemd_socket import notify_socket
 from tests.support.unshared_workers import MODULE
 from tests.support.waiting import until
 from tests.support.worker_app import STARTS
@@ -180,3 +181,16 @@ async def test_a_process_that_fails_at_its_first_start_ends_the_supervisor(
     assert errors.count("Error: ") == (1 if message else 0)
     assert message in errors
     assert "Traceback" not in errors
+
+
+async def test_systemd_hears_from_the_supervisor_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with notify_socket(tmp_path, "path") as systemd:
+        monkeypatch.setenv("NOTIFY_SOCKET", systemd.address)
+        async with worker_server(2) as server:
+            assert await systemd.receive() == {"READY": "1"}
+            server.signal(signal.SIGTERM)
+            assert await systemd.receive() == {"STOPPING": "1"}
+            assert await server.program.ended() == 0
+        assert systemd.pending() == []
