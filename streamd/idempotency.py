@@ -67,9 +67,13 @@ class IdempotencyKey:
             IdempotencyConflict: it was made from other content.
         """
         if stored_fingerprint != self.fingerprint:
-            raise IdempotencyConflict(
-                f"{IDEMPOTENCY_KEY} {self.text!r} was used before with other content", field=IDEMPOTENCY_KEY
-            )
+            raise self.conflict()
+
+    def conflict(self) -> IdempotencyConflict:
+        """Build the error for a request with the key and other content."""
+        return IdempotencyConflict(
+            f"{IDEMPOTENCY_KEY} {self.text!r} was used before with other content", field=IDEMPOTENCY_KEY
+        )
 
 
 def check_key(text: str) -> str:

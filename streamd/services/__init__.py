@@ -11,7 +11,7 @@
 A service imports public names of streamd only, as a service outside this repository would: from
 ``streamd`` itself, ``streamd.tasks``, ``streamd.http``, ``streamd.outbound``, ``streamd.text``,
 ``streamd.connections``, ``streamd.database``, ``streamd.config``, ``streamd.division``, ``streamd.errors``,
-``streamd.events`` and ``streamd.metrics``. No service imports another.
+``streamd.events``, ``streamd.metrics`` and ``streamd.redis``. No service imports another.
 
 Each package has the same modules:
 
@@ -22,7 +22,7 @@ Each package has the same modules:
 ``routes``     the HTTP routes
 ``models``     the structs of requests and responses
 ``job``        the work of its tasks
-``store``      its tables
+``store``      what it keeps: in tables of the database, or in Redis
 ``data/``      texts and other content
 ============== =====================================================================================
 

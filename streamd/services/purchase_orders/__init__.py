@@ -21,7 +21,7 @@
 ``sheet``            cells with their locations, converted to an order
 ``amounts``          amounts of money, quantities    ``columns``  names of columns
 ``normalize``        SKUs, currency, totals          ``enrich``   category, tags, description
-``store``            the database                    ``tables``   its tables
+``store``            SQLite, Redis for many nodes   ``tables``   the tables of SQLite
 ``stored``           reading of orders               ``images``   verification of image URLs
 ``shop``             the shop's request and retries  ``identity`` the merchant of a request
 ===================  ============================================================================

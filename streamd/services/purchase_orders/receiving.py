@@ -3,7 +3,7 @@
 import trio
 
 from ... import Streamd
-from ...errors import Gone, NotFound, TaskExists, Unreadable
+from ...errors import Gone, NotFound, OutcomeUnknown, TaskExists, Unreadable
 from ...idempotency import IdempotencyKey
 from ...tasks import Task
 from .job import KIND, STEPS
@@ -16,8 +16,8 @@ async def start_order(
 ) -> OrderReceipt:
     """Store an order and create its task, or neither; or return the receipt of the order of the key.
 
-    While another request with the key creates its task, this one waits for the outcome. If the process of
-    that request has died, this one creates the task.
+    While another request of this node with the key creates its task, this one waits for the outcome. If the
+    process of that request has died, or is another node, this one creates the task.
 
     Raises:
         IdempotencyConflict: the order of the key has another document.
@@ -37,6 +37,10 @@ async def start_order(
             await created.wait()
         try:
             await create_task(streamd, received.merchant_id, received.po_id, received.workflow_id)
+        except TaskExists:  # another node has returned the receipt, and created the task
+            pass
+        except OutcomeUnknown:  # the order may have its task; the recovery ends it otherwise
+            raise
         except BaseException:
             await store.forget(received.po_id)
             raise

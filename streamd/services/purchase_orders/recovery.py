@@ -1,12 +1,13 @@
-"""The recovery at the start: orders that the process before left without a task."""
+"""The recovery: orders that a process which has ended left without a task."""
 
-from typing import Final
+from typing import Final, NoReturn
 
 import structlog
 import trio
 
 from ... import Streamd
 from ...errors import RequestError, StreamdError
+from ...redis import NodeLease
 from .ending import end_order
 from .merchant_events import error_event, topic_of
 from .order import STAGES, OrderEnd, OrderStatus
@@ -16,8 +17,20 @@ from .store import OrderStore
 _INTERRUPTED: Final = "its processing was interrupted"
 _PAGE_ORDERS: Final = 1000  # orders per page of the recovery
 _RETRY_SECONDS: Final = 1.0
+_SWEEP_SECONDS: Final = 60.0  # as long as other nodes leave an order without a task alone
 
 _log = structlog.get_logger(__name__)
+
+
+async def keep_recovering(streamd: Streamd, store: OrderStore, lease: NodeLease) -> NoReturn:
+    """Recover the orders of all nodes, at intervals and on one node at a time, until cancelled."""
+
+    async def sweep() -> None:
+        while True:
+            await recover_orders(streamd, store)
+            await trio.sleep(_SWEEP_SECONDS)
+
+    await lease.hold(sweep)
 
 
 async def recover_orders(streamd: Streamd, store: OrderStore) -> None:

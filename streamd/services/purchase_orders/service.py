@@ -23,7 +23,7 @@ from .recovery import recover_orders
 from .routes import make_blueprint
 from .settings import PurchaseOrderSettings
 from .shop import Shop
-from .store import OrderStore
+from .store.sqlite import SQLiteOrderStore
 
 MERCHANT_EVENTS: Final = "streamd_merchant_events"
 """The key of the service's :class:`.merchant_events.MerchantEvents` in ``app.extensions``."""
@@ -35,7 +35,7 @@ def make(streamd: Streamd, settings: PurchaseOrderSettings) -> Service:
     Raises:
         ConfigError: the settings of the text generator are not valid.
     """
-    store = OrderStore(streamd.database, max_orders=settings.max_orders)
+    store = SQLiteOrderStore(streamd.database, max_orders=settings.max_orders)
     events = MerchantEvents(streamd.publish)
     system_trust()  # not with the first order
 

@@ -16,7 +16,7 @@ from streamd.database import Database, StoreSettings
 from streamd.idempotency import IdempotencyKey
 from streamd.services.purchase_orders.merchant_events import order_id_of
 from streamd.services.purchase_orders.order import Format, ReceivedOrder
-from streamd.services.purchase_orders.store import OrderStore
+from streamd.services.purchase_orders.store.sqlite import SQLiteOrderStore
 from streamd.services.purchase_orders.tables import COMPONENT, MIGRATIONS
 from streamd.settings import Settings
 from streamd.tasks import TaskSettings
@@ -186,7 +186,7 @@ async def test_an_order_whose_process_died_before_its_task_is_processed(
 ) -> None:
     """Without a key it fails instead, because its sender makes another order."""
     database = Database(str(tmp_path / "db"))
-    store = OrderStore(database, max_orders=10)
+    store = SQLiteOrderStore(database, max_orders=10)
     received = ReceivedOrder(order_id_of("w"), "shop", "w", Format.CSV, CSV.encode())
     key = IdempotencyKey.create("k", (Format.CSV, CSV), scope="shop")
     async with open_database(database):

@@ -1,38 +1,32 @@
 """Orders that a killed process has stored, and whose task it has not created."""
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from itertools import count
+from typing import Any
 
 import attrs
 import pytest
 import trio
 
 from streamd import Streamd
-from streamd.errors import NotFound
+from streamd.errors import NotFound, OutcomeUnknown, StreamdError, Unavailable
 from streamd.events import EARLIEST, Selectors
-from streamd.idempotency import IdempotencyKey
+from streamd.redis import NodeLease
 from streamd.services.purchase_orders.job import KIND
 from streamd.services.purchase_orders.merchant_events import order_id_of, topics_of
-from streamd.services.purchase_orders.order import Format, OrderEnd, OrderReceipt, OrderStatus, ReceivedOrder
+from streamd.services.purchase_orders.order import OrderEnd, OrderReceipt, OrderStatus
 from streamd.services.purchase_orders.receiving import find_task, start_order
-from streamd.services.purchase_orders.recovery import recover_orders
+from streamd.services.purchase_orders.recovery import keep_recovering, recover_orders
 from streamd.services.purchase_orders.store import OrderStore
+from streamd.services.purchase_orders.store.sqlite import SQLiteOrderStore
 from streamd.tasks import Kind
 from streamd.tasks.store.port import Bounds
 from tests.support.clocks import NOON
-
-CURSOR = "0000000000001-000000"
-CSV = b"sku,qty\nA,1\n"
-
-
-def received(name: str) -> ReceivedOrder:
-    return ReceivedOrder(order_id_of(name), "shop", name, Format.CSV, CSV)
-
-
-def key(name: str = "k") -> IdempotencyKey:
-    return IdempotencyKey.create(name, (Format.CSV, CSV.decode()), scope="shop")
+from tests.support.order_stores import CURSOR, order_key, received, redis_orders
+from tests.support.redis_links import open_link
+from tests.support.redis_servers import new_prefix
 
 
 @attrs.frozen
@@ -44,7 +38,8 @@ class Restarted:
     numbers: Iterator[int] = attrs.field(factory=count)
 
     async def send_again(self, name: str = "k") -> OrderReceipt:
-        return await start_order(self.streamd, self.store, received(f"again-{next(self.numbers)}"), key(name))
+        again = received(f"again-{next(self.numbers)}")
+        return await start_order(self.streamd, self.store, again, order_key(name))
 
     async def status(self, name: str = "w") -> OrderStatus:
         stored = await self.store.find(order_id_of(name), "shop")
@@ -58,19 +53,38 @@ class Restarted:
         return [event.type for event in page.events]
 
 
-@pytest.fixture
-async def restarted() -> AsyncIterator[Restarted]:
-    async with restarted_server() as server:
+class FailingCreation:
+    """A streamd that creates no task."""
+
+    head = EARLIEST
+
+    def __init__(self, error: StreamdError) -> None:
+        self.tasks = self
+        self._error = error
+
+    async def create(self, kind: str, **fields: Any) -> None:
+        await trio.lowlevel.checkpoint()
+        raise self._error
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+async def restarted(request: pytest.FixtureRequest) -> AsyncIterator[Restarted]:
+    async with restarted_server(request.param) as server:
         yield server
 
 
 @asynccontextmanager
-async def restarted_server() -> AsyncIterator[Restarted]:
+async def restarted_server(kind: str) -> AsyncIterator[Restarted]:
     streamd = Streamd()
-    store = OrderStore(streamd.database, max_orders=100)
     streamd.tasks.register(Kind(name=KIND))
-    async with streamd.running():
-        await store.receive(received("w"), CURSOR, key())
+    async with AsyncExitStack() as stack:
+        if kind == "redis":
+            link = await stack.enter_async_context(open_link())
+            store: OrderStore = redis_orders(link, new_prefix(), start_seconds=0, max_orders=100)
+        else:
+            store = SQLiteOrderStore(streamd.database, max_orders=100)
+        await stack.enter_async_context(streamd.running())
+        await store.receive(received("w"), CURSOR, order_key())
         yield Restarted(streamd, store)
 
 
@@ -86,7 +100,7 @@ async def test_an_order_sent_again_before_the_recovery_has_its_task(restarted: R
 async def test_an_order_sent_again_during_the_recovery_is_processed_once(restarted: Restarted) -> None:
     names = [f"w{number}" for number in range(20)]
     for name in names:
-        await restarted.store.receive(received(name), CURSOR, key(name))
+        await restarted.store.receive(received(name), CURSOR, order_key(name))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(recover_orders, restarted.streamd, restarted.store)
         for name in [*names, *reversed(names)]:
@@ -116,3 +130,52 @@ async def test_an_order_whose_task_was_deleted_is_ended_by_the_recovery(restarte
     await recover_orders(restarted.streamd, restarted.store)
     assert await restarted.status() is OrderStatus.FAILED
     assert await restarted.merchant_events() == ["error"]
+
+
+async def test_an_order_that_two_nodes_receive_has_one_task() -> None:
+    streamd = Streamd()
+    streamd.tasks.register(Kind(name=KIND))
+    receipts: list[OrderReceipt] = []
+    async with open_link() as link, streamd.running():
+        prefix = new_prefix()
+        stores = [redis_orders(link, prefix, max_orders=100) for _ in range(2)]
+
+        async def send(number: int) -> None:
+            store = stores[number % 2]
+            receipts.append(await start_order(streamd, store, received(f"w{number}"), order_key()))
+
+        async with trio.open_nursery() as nursery:
+            for number in range(10):
+                nursery.start_soon(send, number)
+        [receipt] = set(receipts)
+        assert len(receipts) == 10
+        assert [task.id for task in await streamd.tasks.store.find(limit=10)] == [receipt.workflow_id]
+        for store in stores:
+            assert await store.find(receipt.po_id, "shop") is not None
+
+
+async def test_an_order_stays_if_its_task_may_have_been_created(restarted: Restarted) -> None:
+    streamd = FailingCreation(OutcomeUnknown("the reply was lost"))
+    with pytest.raises(OutcomeUnknown):
+        await start_order(streamd, restarted.store, received("v"), None)  # type: ignore[arg-type]
+    assert await restarted.store.is_open("po-v")
+    streamd = FailingCreation(Unavailable("full"))
+    with pytest.raises(Unavailable):
+        await start_order(streamd, restarted.store, received("u"), None)  # type: ignore[arg-type]
+    assert not await restarted.store.is_open("po-u")
+
+
+async def test_one_node_recovers_the_orders_of_all() -> None:
+    streamd = Streamd()
+    streamd.tasks.register(Kind(name=KIND))
+    async with open_link() as link, streamd.running(), trio.open_nursery() as nursery:
+        prefix = new_prefix()
+        store = redis_orders(link, prefix, start_seconds=0)
+        await store.receive(received("w"), CURSOR)
+        for _ in range(2):
+            lease = NodeLease(link, f"{prefix}:orders:recovery")
+            nursery.start_soon(keep_recovering, streamd, redis_orders(link, prefix), lease)
+        while await store.is_open("po-w"):
+            await trio.lowlevel.checkpoint()
+        nursery.cancel_scope.cancel()
+    assert streamd.runtime.broker.log.head != EARLIEST

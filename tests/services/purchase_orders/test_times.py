@@ -7,7 +7,7 @@ from streamd.clock import SteadyClock
 from streamd.database import Database
 from streamd.services.purchase_orders.merchant_events import order_id_of
 from streamd.services.purchase_orders.order import Format, OrderEnd, OrderStatus, ReceivedOrder
-from streamd.services.purchase_orders.store import OrderStore
+from streamd.services.purchase_orders.store.sqlite import SQLiteOrderStore
 from tests.support.clocks import WallClock
 from tests.support.task_stores import open_database
 
@@ -18,7 +18,7 @@ async def test_an_order_never_ends_before_it_was_received(
 ) -> None:
     wall = WallClock()
     database = Database(clock=SteadyClock(wall))
-    store = OrderStore(database, max_orders=10)
+    store = SQLiteOrderStore(database, max_orders=10)
     async with open_database(database):
         wall.step(100)
         order = ReceivedOrder(order_id_of("w"), "shop", "w", Format.CSV, b"")

@@ -1,4 +1,4 @@
-"""Orders in the database. Each method is one transaction or one read."""
+"""Orders in the database of one node. Each method is one transaction or one read."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -8,28 +8,23 @@ import attrs
 import msgspec
 import trio
 
-from ...database import Database
-from ...errors import Unavailable, Unreadable
-from ...events import format_time
-from ...idempotency import IdempotencyKey
-from ...unreadable import DAMAGE, as_text
-from .order import Image, Notice, Order, OrderEnd, OrderLine, OrderReceipt, ReceivedOrder
-from .stored import StoredOrder, find_order, read_order
-from .tables import COMPONENT, MIGRATIONS
+from ....database import Database
+from ....errors import Unreadable
+from ....events import format_time
+from ....idempotency import IdempotencyKey
+from ....unreadable import DAMAGE, as_text
+from ..order import Image, Notice, Order, OrderEnd, OrderLine, OrderReceipt, ReceivedOrder
+from ..stored import StoredOrder, find_order, read_order
+from ..tables import COMPONENT, MIGRATIONS
+from .port import full
 
-_FULL_RETRY_SECONDS: Final = 60.0
 
-
-class OrderStore:
-    """Orders, their lines, products and images.
+class SQLiteOrderStore:
+    """Orders in SQLite; see :class:`.port.OrderStore`.
 
     Args:
         database: must not be open yet; the tables are declared on it.
         max_orders: maximum number of stored orders.
-
-    Attributes:
-        starting: orders that are stored while their task is being created, by id; each event is set when the
-            order has its task, or was forgotten.
     """
 
     def __init__(self, database: Database, *, max_orders: int) -> None:
@@ -43,30 +38,13 @@ class OrderStore:
     async def receive(
         self, received: ReceivedOrder, cursor: str, key: IdempotencyKey | None = None
     ) -> OrderReceipt | None:
-        """Store a document before its processing, unless there is an order of its idempotency key.
-
-        Args:
-            received: the order.
-            cursor: the newest event before it.
-            key: stored with the order; its scope is the merchant.
-
-        Returns:
-            The receipt of the order that was stored under the key before; None if this one was stored.
-
-        Raises:
-            IdempotencyConflict: the order of the key has another document.
-            Unavailable: the limit of stored orders is reached.
-        """
         now = self._now()
 
         def receive(db: apsw.Connection) -> OrderReceipt | None:
             if key is not None and (known := _find_receipt(db, key)) is not None:
                 return known
             if db.execute("SELECT count(*) FROM po_orders").get >= self.max_orders:
-                raise Unavailable(
-                    f"the limit of {self.max_orders} stored orders is reached",
-                    retry_after_seconds=_FULL_RETRY_SECONDS,
-                )
+                raise full(self.max_orders)
             db.execute(
                 "INSERT INTO po_orders"
                 " (po_id, merchant_id, workflow_id, status, format, document, created_at)"
@@ -83,26 +61,18 @@ class OrderStore:
         return await self._database.write(receive)
 
     async def forget(self, po_id: str) -> None:
-        """Delete a received order whose task could not be created."""
         await self._write("DELETE FROM po_orders WHERE po_id = ?", po_id)
 
     async def begin(self, po_id: str) -> None:
-        """Mark an order as processing."""
         await self._write(
             "UPDATE po_orders SET status = 'processing' WHERE po_id = ? AND ended_at IS NULL", po_id
         )
 
     async def is_open(self, po_id: str) -> bool:
-        """Return True if an order is stored and has not ended."""
         row = await self._read("SELECT 1 FROM po_orders WHERE po_id = ? AND ended_at IS NULL", po_id)
         return row is not None
 
     async def document(self, po_id: str) -> ReceivedOrder | None:
-        """Read the document of an order; None if it is not stored, or no longer.
-
-        Raises:
-            Unreadable: the order is damaged.
-        """
         row = await self._read(
             "SELECT po_id, CAST(merchant_id AS BLOB), workflow_id, CAST(format AS BLOB),"
             " CAST(document AS BLOB) FROM po_orders WHERE po_id = ? AND document IS NOT NULL",
@@ -119,7 +89,6 @@ class OrderStore:
     # --- merchants and their products -------------------------------------------------------------
 
     async def count_order(self, merchant_id: str, po_id: str) -> int:
-        """Count an order of a merchant; return the merchant's number of orders so far."""
         [count] = await self._write(
             "INSERT INTO po_merchants VALUES (?, 1, (SELECT created_at FROM po_orders WHERE po_id = ?))"
             " ON CONFLICT DO UPDATE SET orders = orders + 1 RETURNING orders",
@@ -129,7 +98,6 @@ class OrderStore:
         return int(count)
 
     async def draft_products(self, merchant_id: str, po_id: str, lines: Sequence[OrderLine]) -> int:
-        """Create a product draft for each line with a new SKU; return the number of drafts."""
         now = self._now()
 
         def draft(db: apsw.Connection) -> int:
@@ -151,7 +119,6 @@ class OrderStore:
     async def save_header(
         self, po_id: str, order: Order, confidence: float, warnings: Sequence[Notice]
     ) -> None:
-        """Save the fields of the order, its confidence and warnings."""
         await self._write(
             "UPDATE po_orders SET number = ?, supplier = ?, currency = ?, total = ?, note = ?,"
             " confidence = ?, warnings = ? WHERE po_id = ?",
@@ -166,7 +133,6 @@ class OrderStore:
         )
 
     async def save_lines(self, po_id: str, lines: Sequence[OrderLine]) -> None:
-        """Save all lines of an order, replacing earlier ones."""
 
         def save(db: apsw.Connection) -> None:
             db.execute("DELETE FROM po_lines WHERE po_id = ?", (po_id,))
@@ -181,11 +147,6 @@ class OrderStore:
         await self._database.write(save)
 
     async def holds(self, po_id: str, order: Order) -> bool:
-        """Read the order back; return True if it equals ``order``.
-
-        Raises:
-            Unreadable: the stored order is damaged.
-        """
         try:
             stored = await self._database.read(lambda db: read_order(db, po_id))
         except DAMAGE as error:
@@ -194,7 +155,6 @@ class OrderStore:
         return stored == attrs.evolve(order, unread=0, lines=lines)
 
     async def mark_saved(self, po_id: str) -> None:
-        """Mark an order as saved; its lines are shown from now on."""
         await self._write(
             "UPDATE po_orders SET status = 'saved', saved_at = coalesce(saved_at, ?)"
             " WHERE po_id = ? AND ended_at IS NULL",
@@ -203,17 +163,14 @@ class OrderStore:
         )
 
     async def save_payload(self, po_id: str, payload: bytes) -> None:
-        """Save the shop's request."""
         await self._write("UPDATE po_orders SET payload = ? WHERE po_id = ?", payload, po_id)
 
     async def save_shop_id(self, po_id: str, shopify_order_id: str) -> None:
-        """Save the shop's id of an accepted order."""
         await self._write(
             "UPDATE po_orders SET shopify_order_id = ? WHERE po_id = ?", shopify_order_id, po_id
         )
 
     async def save_images(self, po_id: str, images: Sequence[Image]) -> None:
-        """Save images of lines, replacing earlier ones of the same lines."""
         await self._write(
             "INSERT OR REPLACE INTO po_images SELECT ?, value->>'line', value->>'url', value->>'status',"
             " value->>'reason', value->>'media_type', value->>'size', value->>'sha256' FROM json_each(?)",
@@ -222,16 +179,11 @@ class OrderStore:
         )
 
     async def note_stage(self, po_id: str, stage: str, outcome: str, reason: str) -> None:
-        """Record that a stage was ``skipped`` or ``failed``, with its reason."""
         await self._write(
             "INSERT OR REPLACE INTO po_stages VALUES (?, ?, ?, ?)", po_id, stage, outcome, reason
         )
 
     async def end(self, workflow_id: str, end: OrderEnd) -> None:
-        """Record the end of the order that a task processes, unless there is none, or it has ended already.
-
-        The document is deleted if its content is stored.
-        """
         await self._write(
             "UPDATE po_orders SET status = ?, stage = ?, error = ?, ended_at = max(created_at, ?),"
             " document = CASE WHEN saved_at IS NULL THEN document END"
@@ -246,12 +198,6 @@ class OrderStore:
     # --- reading ----------------------------------------------------------------------------------
 
     async def open_orders(self, after: int, limit: int) -> list[tuple[int, str, str, str, bool]]:
-        """List unfinished orders, oldest first: row, merchant, order id, workflow id, and if it has a key.
-
-        Args:
-            after: the last row of the previous page; 0 for the first page.
-            limit: maximum number of orders.
-        """
 
         def read(db: apsw.Connection) -> list[Any]:
             rows = db.execute(
@@ -265,11 +211,6 @@ class OrderStore:
         return await self._database.read(read)
 
     async def find(self, po_id: str, merchant_id: str) -> StoredOrder | None:
-        """Read an order of a merchant; None if the merchant has no order of this id.
-
-        Raises:
-            Unreadable: the order is damaged.
-        """
         try:
             return await self._database.read(lambda db: find_order(db, po_id, merchant_id))
         except DAMAGE as error:
