@@ -7,7 +7,7 @@
 ``items``       validation of a request's items
 ``scoring``     the score of a text, in a worker thread
 ``totals``      the sliding windows, in memory
-``store``       the items in the database
+``store``       the items in SQLite, or in Redis for several nodes
 ``feed``        publishing of ``metrics`` and ``new_item``
 ``dashboard``   :class:`Dashboard`: stores items, counts them, queues their events
 ==============  =================================================================================

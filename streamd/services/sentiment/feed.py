@@ -11,12 +11,11 @@ import trio
 from ...errors import Unavailable
 from ...events import Draft
 from .settings import SentimentSettings
-from .totals import Totals
+from .store.port import MetricsSource
 
 METRICS_TOPIC: Final = "sentiment/metrics"
 METRICS: Final = "metrics"
 _BATCH_EVENTS: Final = 100  # per publish; the hub refuses a batch as a whole when the fan-out lags
-_EXPIRE_ITEMS: Final = 1000  # removals between two checkpoints: a few milliseconds
 _RETRY_SECONDS: Final = 1.0
 
 _log = structlog.get_logger(__name__)
@@ -39,21 +38,16 @@ class Feed:
 
     Args:
         publisher: publishes the events.
-        totals: source of the metrics.
+        source: of the metrics.
         settings: intervals of ``metrics``.
-        now_ms: clock of the items (ms since 1970).
     """
 
-    def __init__(
-        self, publisher: FeedPublisher, totals: Totals, settings: SentimentSettings, now_ms: Callable[[], int]
-    ) -> None:
+    def __init__(self, publisher: FeedPublisher, source: MetricsSource, settings: SentimentSettings) -> None:
         self._publisher = publisher
-        self._totals = totals
+        self._source = source
         self._settings = settings
-        self._now_ms = now_ms
         self._drafts: deque[Draft] = deque()
         self._put = trio.Event()
-        self._published_version = totals.version
 
     @property
     def unpublished(self) -> int:
@@ -61,27 +55,15 @@ class Feed:
         return len(self._drafts)
 
     def put(self, drafts: Sequence[Draft]) -> None:
-        """Queue the events of items that the totals count already."""
+        """Queue the events of items that the totals count already; they are lost when the process ends."""
         self._drafts.extend(drafts)
         self._put.set()
         self._put = trio.Event()
 
-    async def run(self) -> NoReturn:
-        """Publish until cancelled. Cancelling drops the events that are still queued."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._publish_items)
-            nursery.start_soon(self._publish_metrics)
-        raise AssertionError("the feed runs until it is cancelled")
-
-    async def settle(self) -> None:
-        """Remove the items that have left, with checkpoints: a large number must not block the loop."""
-        await trio.lowlevel.checkpoint()
-        while not self._totals.expire(self._now_ms(), limit=_EXPIRE_ITEMS):
-            await trio.lowlevel.checkpoint()
-
     # --- items --------------------------------------------------------------------------------
 
-    async def _publish_items(self) -> NoReturn:
+    async def publish_items(self) -> NoReturn:
+        """Publish until cancelled. Cancelling drops the events that are still queued."""
         while True:
             while not self._drafts:
                 await self._put.wait()
@@ -94,34 +76,25 @@ class Feed:
 
     # --- metrics ------------------------------------------------------------------------------
 
-    async def _publish_metrics(self) -> NoReturn:
+    async def publish_metrics(self) -> NoReturn:
         """Publish every ``metrics_min_seconds`` during changes, else every ``metrics_max_seconds``."""
         settings = self._settings
         last, is_overdue = trio.current_time(), False
+        published = self._source.first_version
+
+        async def publish() -> None:
+            nonlocal published
+            version, metrics = await self._source.read()
+            await self._publisher.publish(METRICS_TOPIC, metrics, type=METRICS)
+            published = version
+
         while True:
             if not is_overdue:
                 with trio.move_on_at(last + settings.metrics_max_seconds):
-                    await self._wait_for_change()
+                    await self._source.wait_for_change(published)
             await trio.sleep_until(last + settings.metrics_min_seconds)
-            await self.settle()
-            metrics, version = self._totals.metrics(self._now_ms()), self._totals.version
-            publish = partial(self._publisher.publish, METRICS_TOPIC, metrics, type=METRICS)
             is_overdue = not await self._try(publish, 1)
-            if not is_overdue:
-                self._published_version = version
             last = trio.current_time()
-
-    async def _wait_for_change(self) -> None:
-        """Wait until the totals differ from the published ones: an item was added, or one has left."""
-        while True:
-            put = self._put
-            await self.settle()
-            if self._totals.version != self._published_version:
-                return
-            leaves_ms = self._totals.next_change_ms
-            until = float("inf") if leaves_ms is None else (leaves_ms - self._now_ms()) / 1000
-            with trio.move_on_after(max(0.0, until)):
-                await put.wait()
 
     async def _try(self, publish: Callable[[], Any], count: int) -> bool:
         """Publish and return True on success. An error is logged, so that it does not end the service."""

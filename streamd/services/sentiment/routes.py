@@ -1,6 +1,7 @@
 """The routes below ``/api/v2``: the stream, the totals for polling clients, and posting items."""
 
 import hashlib
+from collections.abc import Callable
 
 import msgspec
 from quart import Blueprint, request
@@ -8,7 +9,7 @@ from quart_schema import document_headers, document_request, document_response
 from quart_trio.wrappers import TrioResponse
 
 from ...connections import Group
-from ...events import UnloggedEvent
+from ...events import EventId, UnloggedEvent
 from ...http import (
     JSON,
     EventStream,
@@ -27,13 +28,16 @@ from .models import AcceptedItems, ItemsBody, SentimentMetrics, StreamStatus, Un
 from .settings import SentimentSettings
 
 
-def make_blueprint(dashboard: Dashboard, group: Group, settings: SentimentSettings) -> Blueprint:
+def make_blueprint(
+    dashboard: Dashboard, group: Group, settings: SentimentSettings, head: Callable[[], EventId]
+) -> Blueprint:
     """Build the service's routes.
 
     Args:
         dashboard: stores and counts the items.
         group: admits the streams and counts them.
         settings: the service's settings.
+        head: returns the newest event's id.
     """
     blueprint = Blueprint("streamd_sentiment", __name__, url_prefix="/api/v2")
 
@@ -44,14 +48,17 @@ def make_blueprint(dashboard: Dashboard, group: Group, settings: SentimentSettin
     async def stream() -> EventStream:
         """Stream the current totals, then `metrics` on change and `new_item` for every new item."""
         await dashboard.ready()
-        await dashboard.settle()
+        # With other nodes, the totals cannot be read at the moment at which the stream gets its position.
+        after = str(head()) if dashboard.is_shared else None
+        metrics = await dashboard.snapshot()
         return EventStream(
             [METRICS_TOPIC, ITEMS_TOPIC],
+            after=after,
             overflow="latest",
             heartbeat_seconds=settings.stream.heartbeat_seconds,
             heartbeat_always=True,
             group=group,
-            opening=lambda: [UnloggedEvent(dashboard.metrics(), type=METRICS)],
+            opening=lambda: [UnloggedEvent(metrics(), type=METRICS)],
         )
 
     @blueprint.get("/stream/status")
@@ -72,8 +79,7 @@ def make_blueprint(dashboard: Dashboard, group: Group, settings: SentimentSettin
     async def metrics() -> TrioResponse:
         """Return the current totals to a polling client; 304 for `If-None-Match` without changes."""
         await dashboard.ready()
-        await dashboard.settle()
-        body = msgspec.json.encode(dashboard.metrics())
+        body = msgspec.json.encode(await dashboard.metrics())
         etag = hashlib.blake2b(body, digest_size=16).hexdigest()
         is_known = request.if_none_match.contains_weak(etag)
         response = TrioResponse(b"" if is_known else body, status=304 if is_known else 200, content_type=JSON)

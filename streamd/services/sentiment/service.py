@@ -4,9 +4,10 @@ from typing import Any
 
 from ... import Service, Streamd
 from ...connections import Group
-from .dashboard import Dashboard
+from .dashboard import Dashboard, wall_clock_ms
 from .routes import make_blueprint
 from .settings import SentimentSettings
+from .store.sqlite import SQLiteItemStore
 
 
 def make(streamd: Streamd, settings: SentimentSettings) -> Service:
@@ -24,12 +25,15 @@ def make(streamd: Streamd, settings: SentimentSettings) -> Service:
         retry_after_seconds=connections.retry_after_seconds,
         heartbeat_fields=lambda group: {"connections": len(group)},
     )
-    dashboard = Dashboard(streamd.database, streamd.hub, settings, streamd.settings.events)
+    store = SQLiteItemStore(streamd.database, settings, wall_clock_ms)
+    dashboard = Dashboard(store, streamd.hub, settings, streamd.settings.events)
 
     def apply_settings(changed: Any) -> None:
         group.max_connections = changed.sentiment.stream.max_connections
         dashboard.settings = changed.sentiment
 
     return Service(
-        make_blueprint(dashboard, group, settings), run=dashboard.run, apply_settings=apply_settings
+        make_blueprint(dashboard, group, settings, lambda: streamd.head),
+        run=dashboard.run,
+        apply_settings=apply_settings,
     )

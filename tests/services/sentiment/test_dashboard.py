@@ -22,6 +22,7 @@ from streamd.events import Draft
 from streamd.events.settings import EventSettings
 from streamd.services.sentiment.dashboard import Dashboard
 from streamd.services.sentiment.settings import SentimentSettings
+from streamd.services.sentiment.store.sqlite import SQLiteItemStore
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -71,6 +72,7 @@ class Rig:
     """A running dashboard."""
 
     dashboard: Dashboard
+    store: SQLiteItemStore
     database: Database
     hub: Hub
 
@@ -96,12 +98,13 @@ async def running(
     clock: Clock, settings: SentimentSettings = SETTINGS, path: Path | str = MEMORY
 ) -> AsyncIterator[Rig]:
     database, hub = Database(str(path), clock=SteadyClock(clock.wall)), Hub()
-    dashboard = Dashboard(database, hub, settings, EventSettings(), clock)
+    store = SQLiteItemStore(database, settings, clock)
+    dashboard = Dashboard(store, hub, settings, EventSettings(), clock)
     async with trio.open_nursery() as nursery:
         await nursery.start(database.run)
         nursery.start_soon(dashboard.run)
         await dashboard.ready()
-        yield Rig(dashboard, database, hub)
+        yield Rig(dashboard, store, database, hub)
         nursery.cancel_scope.cancel()
 
 
@@ -119,12 +122,12 @@ def ago(ms: int) -> str:
 async def test_a_known_id_changes_nothing() -> None:
     async with running(Clock()) as rig:
         assert await rig.take(item("a"), item("b")) == (2, ["a", "b"])
-        before = rig.dashboard.metrics()
+        before = await rig.dashboard.metrics()
         again = item("a", "MSFT", sentiment="negative", score=-1, timestamp=ago(HOUR_MS))
         assert await rig.take(again) == (0, ["a"])
-        assert rig.dashboard.metrics() == before
+        assert await rig.dashboard.metrics() == before
         assert await rig.take(item("b"), item("c"), item("c", "MSFT")) == (1, ["b", "c", "c"])
-        assert rig.dashboard.metrics().by_tag == {"AAPL": 3}
+        assert (await rig.dashboard.metrics()).by_tag == {"AAPL": 3}
         assert await rig.rows() == ["a", "b", "c"]
         assert await rig.published(3) == ["a", "b", "c"]
 
@@ -141,7 +144,7 @@ async def test_concurrent_requests_with_the_same_ids_store_each_id_once() -> Non
             for number in range(60):
                 nursery.start_soon(take, number)
         assert sum(news) == 40
-        assert rig.dashboard.metrics().total == 40
+        assert (await rig.dashboard.metrics()).total == 40
         assert sorted(await rig.published(40)) == sorted(await rig.rows()) == sorted(map(str, range(40)))
 
 
@@ -156,7 +159,7 @@ async def test_concurrent_requests_under_one_key_store_their_items_once() -> Non
             for _ in range(10):
                 nursery.start_soon(take)
         [(accepted, ids)] = {(accepted, tuple(ids)) for accepted, ids in answers}
-        assert accepted == rig.dashboard.metrics().total == len(set(ids)) == 3
+        assert accepted == (await rig.dashboard.metrics()).total == len(set(ids)) == 3
         assert await rig.published(3) == await rig.rows() == list(ids)
 
 
@@ -209,28 +212,28 @@ async def test_a_restart_keeps_the_exact_totals_and_the_ids(
             item("now", sentiment="positive"),
             item("ahead", timestamp=ago(-60_000), sentiment="positive"),
         )
-        before = rig.dashboard.metrics()
+        before = await rig.dashboard.metrics()
         assert (before.total, before.rate_last_hour) == (4, 3)
         clock.pass_ms(4999)
-        assert rig.dashboard.metrics() == before
+        assert await rig.dashboard.metrics() == before
     async with running(clock, path=file) as rig:
-        assert rig.dashboard.metrics() == before
+        assert await rig.dashboard.metrics() == before
         clock.pass_ms(1)
-        after = rig.dashboard.metrics()
+        after = await rig.dashboard.metrics()
         assert (after.total, after.rate_last_hour, after.by_tag) == (3, 2, {"AAPL": 3})
         assert await rig.take(*map(item, ("old", "late", "hour", "now", "ahead"))) == (
             0,
             ["old", "late", "hour", "now", "ahead"],
         )
-        assert rig.dashboard.metrics() == after
+        assert await rig.dashboard.metrics() == after
     clock.pass_ms(DAY_MS - 5000)
     async with running(clock, path=file) as rig:
-        assert rig.dashboard.metrics().total == 1  # the item ahead of the clock
+        assert (await rig.dashboard.metrics()).total == 1  # the item ahead of the clock
         assert (await rig.take(item("now")))[0] == 0
         clock.pass_ms(60_000)
-        assert rig.dashboard.metrics().total == 0
+        assert (await rig.dashboard.metrics()).total == 0
         assert (await rig.take(item("now")))[0] == 1  # an id is forgotten one window after its receipt
-        assert rig.dashboard.metrics().total == 1
+        assert (await rig.dashboard.metrics()).total == 1
 
 
 @pytest.mark.parametrize("step_ms", [120_000, DAY_MS + HOUR_MS, -HOUR_MS])
@@ -243,13 +246,13 @@ async def test_setting_the_clock_deletes_no_item_and_forgets_no_id(
         clock.ms += step_ms
         clock.pass_ms(31_000)  # the purge is due
         await trio.testing.wait_all_tasks_blocked()
-        rig.dashboard.metrics()
+        await rig.dashboard.metrics()
         assert await rig.take(item("a")) == (0, ["a"])
         assert await rig.take(item("a"), key="k") == (1, ["a"])  # the answer of the first time
         assert await rig.rows() == ["a"]
         clock.ms -= step_ms
         await rig.take(item("b", "MSFT"))
-        assert rig.dashboard.metrics().by_tag["MSFT"] == 1
+        assert (await rig.dashboard.metrics()).by_tag["MSFT"] == 1
 
 
 async def test_an_item_older_than_the_window_is_stored_and_published_but_not_counted() -> None:
@@ -258,7 +261,7 @@ async def test_an_item_older_than_the_window_is_stored_and_published_but_not_cou
             2,
             ["a", "b"],
         )
-        assert rig.dashboard.metrics().total == 1
+        assert (await rig.dashboard.metrics()).total == 1
         assert await rig.rows() == await rig.published(2) == ["a", "b"]
 
 
@@ -271,25 +274,25 @@ async def test_the_window_begins_exactly_24_hours_ago() -> None:
             return (await rig.dashboard.store_items(json.dumps({"items": items}).encode())).outside_window
 
         assert await outside(old=DAY_MS, edge=DAY_MS - 1) == ["old"]
-        metrics = rig.dashboard.metrics()
+        metrics = await rig.dashboard.metrics()
         assert (metrics.total, metrics.rate_last_24h, metrics.rate_last_hour) == (1, 1, 0)
         assert await outside(hour=HOUR_MS, now=HOUR_MS - 1) is msgspec.UNSET
-        metrics = rig.dashboard.metrics()
+        metrics = await rig.dashboard.metrics()
         assert (metrics.total, metrics.rate_last_24h, metrics.rate_last_hour) == (3, 3, 1)
         clock.ms += 1
         assert await outside(edge=DAY_MS - 1) == ["edge"]
-        metrics = rig.dashboard.metrics()
+        metrics = await rig.dashboard.metrics()
         assert (metrics.total, metrics.rate_last_24h, metrics.rate_last_hour) == (2, 2, 0)
 
 
 @pytest.mark.parametrize("wrong", [{"ticker": "?"}, {"score": 2}, {"sentiment": "fine"}, {"text": ""}])
 async def test_a_refused_request_stores_nothing(wrong: dict[str, Any]) -> None:
     async with running(Clock()) as rig:
-        before = rig.dashboard.metrics()
+        before = await rig.dashboard.metrics()
         with pytest.raises(StreamdError) as refused:
             await rig.take(item("a"), item("b") | wrong)
         assert refused.value.field == f"items[1].{next(iter(wrong))}"
-        assert rig.dashboard.metrics() == before
+        assert await rig.dashboard.metrics() == before
         assert await rig.rows() == []
         await rig.take(item("z"))
         assert await rig.published(1) == ["z"]
@@ -333,7 +336,7 @@ async def test_inserts_in_progress_count_toward_the_limits() -> None:
         async with trio.open_nursery() as nursery:
             for number in range(8):
                 nursery.start_soon(take, number)
-        assert len(rig.dashboard.metrics().by_tag) == 3
+        assert len((await rig.dashboard.metrics()).by_tag) == 3
         assert len(await rig.rows()) == 6
         assert outcomes == {"items[0].ticker": 5}
 
@@ -363,9 +366,10 @@ async def test_a_cancelled_request_stores_its_item_completely_or_not_at_all() ->
                     await trio.lowlevel.checkpoint()
                 nursery.cancel_scope.cancel()
         rows = await rig.rows()
-        assert rig.dashboard.metrics().total == len(rows)
+        assert (await rig.dashboard.metrics()).total == len(rows)
         assert sorted(await rig.published(len(rows))) == sorted(rows)
-        assert rig.dashboard._arriving == {}
+        assert rig.dashboard._arriving == 0
+        assert rig.store._arriving == {}
 
 
 async def test_scoring_a_long_request_blocks_no_other_and_can_be_cancelled() -> None:
@@ -376,15 +380,16 @@ async def test_scoring_a_long_request_blocks_no_other_and_can_be_cancelled() -> 
         nursery.start_soon(rig.dashboard.store_items, long)
         for number in range(50):  # small requests do not wait for it
             await rig.take(item(f"small{number}"))
-        assert rig.dashboard.metrics().total == 50
+        assert (await rig.dashboard.metrics()).total == 50
         nursery.cancel_scope.cancel()
-    assert rig.dashboard.metrics().total == 50
+    assert (await rig.dashboard.metrics()).total == 50
 
 
 async def test_a_request_before_loading_ends_is_refused_after_the_timeout(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    dashboard = Dashboard(Database(), Hub(), SETTINGS, EventSettings(), Clock())
+    store = SQLiteItemStore(Database(), SETTINGS, Clock())
+    dashboard = Dashboard(store, Hub(), SETTINGS, EventSettings(), Clock())
     assert dashboard.uptime_seconds == 0
     with pytest.raises(Unavailable) as refused:
         await dashboard.ready()

@@ -18,6 +18,7 @@ from streamd.events.settings import EventSettings
 from streamd.services.sentiment.feed import METRICS_TOPIC, Feed
 from streamd.services.sentiment.models import Sentiment, SentimentMetrics
 from streamd.services.sentiment.settings import SentimentSettings
+from streamd.services.sentiment.store.sqlite import LiveTotals
 from streamd.services.sentiment.totals import HOUR_MS, Totals
 
 DAY_MS = 24 * HOUR_MS
@@ -61,23 +62,24 @@ class Recorder:
 class Fed:
     """A running feed."""
 
-    totals: Totals
+    source: LiveTotals
     feed: Feed
     hub: Recorder
 
     def add(self, *, age_ms: int = 0, count: int = 1) -> None:
         for _ in range(count):
-            self.totals.add(now_ms() - age_ms, "AAPL", Sentiment.POSITIVE)
-        self.feed.put([])
+            self.source.totals.add(now_ms() - age_ms, "AAPL", Sentiment.POSITIVE)
+        self.source.wake()
 
 
 @asynccontextmanager
 async def feeding(settings: SentimentSettings = SETTINGS) -> AsyncIterator[Fed]:
-    hub, totals = Recorder(), Totals(DAY_MS)
-    feed = Feed(hub, totals, settings, now_ms)
+    hub, source = Recorder(), LiveTotals(Totals(DAY_MS), now_ms)
+    feed = Feed(hub, source, settings)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(feed.run)
-        yield Fed(totals, feed, hub)
+        nursery.start_soon(feed.publish_items)
+        nursery.start_soon(feed.publish_metrics)
+        yield Fed(source, feed, hub)
         nursery.cancel_scope.cancel()
 
 
