@@ -78,8 +78,8 @@ class RedisStore:
         """Return the key of a name."""
         return f"{self.prefix}:{name}"
 
-    async def read(self, script: ReadScript, *arguments: Argument) -> Any:
-        """Run a script that reads, and return its reply.
+    async def read(self, script: Script, *arguments: Argument) -> Any:
+        """Run a script that reads, or that does no harm when it runs twice, and return its reply.
 
         Raises:
             Unavailable: there is no connection, or the server cannot reply now.

@@ -23,6 +23,32 @@ async def open_link(link: RedisLink | None = None) -> AsyncIterator[RedisLink]:
         nursery.cancel_scope.cancel()
 
 
+class CountingLink(RedisLink):
+    """A link that counts the replies it waits for, so that a test moves its clock only without one.
+
+    Attributes:
+        waiting: number of commands without their reply.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(shared_server().address, "counting", reply_seconds=math.inf)
+        self.waiting = 0
+
+    def start(
+        self, command: bytes, *arguments: Argument, blocks_seconds: float = 0.0
+    ) -> Callable[[], Awaitable[Any]]:
+        wait = super().start(command, *arguments, blocks_seconds=blocks_seconds)
+        self.waiting += 1
+
+        async def count() -> Any:
+            try:
+                return await wait()
+            finally:
+                self.waiting -= 1
+
+        return count
+
+
 class LossyLink(RedisLink):
     """A link that loses its connection after the server has run a command, before the reply is taken.
 
