@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import trio
@@ -24,6 +24,9 @@ from .log.port import Log
 from .metrics import Metrics
 from .runtime import Runtime, RuntimeSettings
 from .tasks import Kind, Tasks
+
+if TYPE_CHECKING:
+    from .redis import RedisStore
 
 
 @attrs.frozen
@@ -58,6 +61,8 @@ class Streamd:
 
     Attributes:
         runtime: the engine's container. Code outside streamd uses the properties below instead.
+        redis: the way to the keys of Redis, if nodes share what the services keep; set before services are
+            made. None: they keep it in the database.
 
     Raises:
         ConfigError: the settings name an unknown log or store.
@@ -73,6 +78,7 @@ class Streamd:
     ) -> None:
         self.runtime = Runtime.create(settings or RuntimeSettings(), log, clock)
         self.runtime.broker.metrics.registry.register(StateCollector(self.runtime.broker))
+        self.redis: RedisStore | None = None
         self._app: QuartTrio | None = None
         self._running = False
         self._sources: list[Callable[[], Any]] = []

@@ -7,7 +7,6 @@ import trio
 
 from ... import Streamd
 from ...errors import RequestError, StreamdError
-from ...redis import NodeLease
 from .ending import end_order
 from .merchant_events import error_event, topic_of
 from .order import STAGES, OrderEnd, OrderStatus
@@ -22,15 +21,19 @@ _SWEEP_SECONDS: Final = 60.0  # as long as other nodes leave an order without a 
 _log = structlog.get_logger(__name__)
 
 
-async def keep_recovering(streamd: Streamd, store: OrderStore, lease: NodeLease) -> NoReturn:
-    """Recover the orders of all nodes, at intervals and on one node at a time, until cancelled."""
+async def keep_recovering(streamd: Streamd, store: OrderStore) -> NoReturn:
+    """Recover orders until cancelled: at the start, and at intervals if other nodes may leave some."""
+    if not store.is_shared:
+        await recover_orders(streamd, store)
+        await trio.sleep_forever()
 
     async def sweep() -> None:
         while True:
             await recover_orders(streamd, store)
             await trio.sleep(_SWEEP_SECONDS)
 
-    await lease.hold(sweep)
+    while True:
+        await store.hold(sweep)
 
 
 async def recover_orders(streamd: Streamd, store: OrderStore) -> None:

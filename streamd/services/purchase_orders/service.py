@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final
 
-import trio
 from quart.blueprints import BlueprintSetupState
 
 from ... import Service, Streamd
@@ -19,10 +18,11 @@ from .identity import OpenMerchant
 from .images import ImageVerifier
 from .job import KIND, OrderTools, process_order
 from .merchant_events import MerchantEvents, present
-from .recovery import recover_orders
+from .recovery import keep_recovering
 from .routes import make_blueprint
 from .settings import PurchaseOrderSettings
 from .shop import Shop
+from .store import OrderStore
 from .store.sqlite import SQLiteOrderStore
 
 MERCHANT_EVENTS: Final = "streamd_merchant_events"
@@ -35,7 +35,7 @@ def make(streamd: Streamd, settings: PurchaseOrderSettings) -> Service:
     Raises:
         ConfigError: the settings of the text generator are not valid.
     """
-    store = SQLiteOrderStore(streamd.database, max_orders=settings.max_orders)
+    store = make_store(streamd, settings)
     events = MerchantEvents(streamd.publish)
     system_trust()  # not with the first order
 
@@ -84,14 +84,23 @@ def make(streamd: Streamd, settings: PurchaseOrderSettings) -> Service:
     blueprint.record_once(offer_events)
 
     async def run() -> None:
-        await recover_orders(streamd, store)
-        await trio.sleep_forever()
+        await keep_recovering(streamd, store)
 
     def apply_settings(changed: Any) -> None:
         group.max_connections = changed.purchase_orders.stream.max_connections
         store.max_orders = changed.purchase_orders.max_orders
 
     return Service(blueprint, [kind], run, apply_settings)
+
+
+def make_store(streamd: Streamd, settings: PurchaseOrderSettings) -> OrderStore:
+    """Build the store of orders: in Redis if nodes share it, else in the database."""
+    if streamd.redis is None:
+        return SQLiteOrderStore(streamd.database, max_orders=settings.max_orders)
+    from .store.redis import RedisOrderStore  # not without Redis: its client takes 0.2 s to import
+
+    database = streamd.database
+    return RedisOrderStore(streamd.redis, database.clock, database.unreadable, max_orders=settings.max_orders)
 
 
 def _read_currencies(entries: list[str]) -> dict[str, str]:

@@ -7,6 +7,7 @@ from ...connections import Group
 from .dashboard import Dashboard, wall_clock_ms
 from .routes import make_blueprint
 from .settings import SentimentSettings
+from .store import ItemStore
 from .store.sqlite import SQLiteItemStore
 
 
@@ -25,8 +26,7 @@ def make(streamd: Streamd, settings: SentimentSettings) -> Service:
         retry_after_seconds=connections.retry_after_seconds,
         heartbeat_fields=lambda group: {"connections": len(group)},
     )
-    store = SQLiteItemStore(streamd.database, settings, wall_clock_ms)
-    dashboard = Dashboard(store, streamd.hub, settings, streamd.settings.events)
+    dashboard = Dashboard(make_store(streamd, settings), streamd.hub, settings, streamd.settings.events)
 
     def apply_settings(changed: Any) -> None:
         group.max_connections = changed.sentiment.stream.max_connections
@@ -37,3 +37,12 @@ def make(streamd: Streamd, settings: SentimentSettings) -> Service:
         run=dashboard.run,
         apply_settings=apply_settings,
     )
+
+
+def make_store(streamd: Streamd, settings: SentimentSettings) -> ItemStore:
+    """Build the store of items: in Redis if nodes share it, else in the database."""
+    if streamd.redis is None:
+        return SQLiteItemStore(streamd.database, settings, wall_clock_ms)
+    from .store.redis import RedisItemStore  # not without Redis: its client takes 0.2 s to import
+
+    return RedisItemStore(streamd.redis, settings)

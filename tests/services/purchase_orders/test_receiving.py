@@ -13,7 +13,6 @@ import trio
 from streamd import Streamd
 from streamd.errors import NotFound, OutcomeUnknown, StreamdError, Unavailable
 from streamd.events import EARLIEST, Selectors
-from streamd.redis import NodeLease
 from streamd.services.purchase_orders.job import KIND
 from streamd.services.purchase_orders.merchant_events import order_id_of, topics_of
 from streamd.services.purchase_orders.order import OrderEnd, OrderReceipt, OrderStatus
@@ -173,8 +172,7 @@ async def test_one_node_recovers_the_orders_of_all() -> None:
         store = redis_orders(link, prefix, start_seconds=0)
         await store.receive(received("w"), CURSOR)
         for _ in range(2):
-            lease = NodeLease(link, f"{prefix}:orders:recovery")
-            nursery.start_soon(keep_recovering, streamd, redis_orders(link, prefix), lease)
+            nursery.start_soon(keep_recovering, streamd, redis_orders(link, prefix))
         while await store.is_open("po-w"):
             await trio.lowlevel.checkpoint()
         nursery.cancel_scope.cancel()

@@ -1,6 +1,6 @@
 """The port of the store of orders."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
 import trio
@@ -32,6 +32,13 @@ class OrderStore(Protocol):
 
         Each event is set when the order has its task, or was forgotten.
         """
+
+    @property
+    def is_shared(self) -> bool:
+        """True if other nodes receive and process orders, too."""
+
+    async def hold(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Run a work that one node at a time does, until cancelled."""
 
     # --- receiving ------------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 """Orders in Redis, for several nodes. Each method is one script."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 import attrs
@@ -11,7 +11,7 @@ from ....clock import SteadyClock
 from ....errors import Unreadable
 from ....events import format_time
 from ....idempotency import IdempotencyKey
-from ....redis import RedisStore
+from ....redis import NodeLease, RedisStore
 from ....unreadable import DAMAGE, UnreadableRecords, as_text
 from ..order import (
     Format,
@@ -49,6 +49,8 @@ class RedisOrderStore:
         start_seconds: time for which other nodes leave an order without a task alone (s).
     """
 
+    is_shared: bool = True
+
     def __init__(
         self,
         store: RedisStore,
@@ -63,7 +65,11 @@ class RedisOrderStore:
         self._records = unreadable
         self.max_orders = max_orders
         self._start_ms = round(start_seconds * 1000)
+        self._lease = NodeLease(store.link, store.key("orders:recovery"))
         self.starting: Final[dict[str, trio.Event]] = {}
+
+    async def hold(self, work: Callable[[], Awaitable[None]]) -> None:
+        await self._lease.hold(work)
 
     # --- receiving ------------------------------------------------------------------------------
 

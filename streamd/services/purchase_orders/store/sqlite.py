@@ -1,6 +1,6 @@
 """Orders in the database of one node. Each method is one transaction or one read."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 import apsw
@@ -27,11 +27,16 @@ class SQLiteOrderStore:
         max_orders: maximum number of stored orders.
     """
 
+    is_shared: bool = False
+
     def __init__(self, database: Database, *, max_orders: int) -> None:
         self._database = database
         self.max_orders = max_orders
         self.starting: Final[dict[str, trio.Event]] = {}
         database.require(COMPONENT, MIGRATIONS)
+
+    async def hold(self, work: Callable[[], Awaitable[None]]) -> None:
+        await work()
 
     # --- receiving ------------------------------------------------------------------------------
 
