@@ -16,15 +16,19 @@ LEASE_SECONDS: Final = 10.0
 
 _RELEASE_SECONDS: Final = 1.0
 
-_TAKE: Final = Script("""
+_ALWAYS: Final = "allow-oom"  # a few bytes, without which nothing would free memory
+_TAKE: Final = Script(
+    """
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
-""")
-_RELEASE: Final = Script("""
-if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
-""")
+""",
+    _ALWAYS,
+)
+_RELEASE: Final = Script(
+    "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end", _ALWAYS
+)
 
 _log = structlog.get_logger(__name__)
 

@@ -43,10 +43,11 @@ class ChangeScript(Script):
 
     Args:
         body: Lua that returns a reply. ``KEYS[1]`` is the prefix, and ``ARGV`` has the arguments.
+        frees: True for a change that frees memory: it is also made while the server's memory is full.
     """
 
-    def __init__(self, body: str) -> None:
-        super().__init__(_ONCE % body)
+    def __init__(self, body: str, *, frees: bool = False) -> None:
+        super().__init__(_ONCE % body, "allow-oom" if frees else "")
 
 
 class ReadScript(Script):
@@ -57,7 +58,7 @@ class ReadScript(Script):
     """
 
     def __init__(self, body: str) -> None:
-        super().__init__(body, flags="no-writes")
+        super().__init__(body, "no-writes")
 
 
 class RedisStore:

@@ -61,6 +61,7 @@ async def test_items_are_counted_by_ticker_sentiment_and_hour(store: ItemStore) 
     inserted = await store.insert(items, SETTINGS)
     assert (ids(inserted), inserted.accepted) == (["a", "b", "c", "d", "e", "f"], 6)
     assert list(inserted.timestamps_ms) == [item.timestamp_ms for item in items]
+    assert inserted.begin_ms == START_MS - DAY_MS
     assert await metrics(store) == SentimentMetrics(
         total=5,
         positive=3,

@@ -1,6 +1,8 @@
 """Changes of a store in Redis are made once; errors say whether one may have been made."""
 
+import math
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import trio
@@ -8,12 +10,13 @@ import trio.testing
 from coredis.exceptions import RedisError
 
 from streamd.errors import OutcomeUnknown, Unavailable
-from streamd.redis import ChangeScript, ReadScript, RedisLink, RedisStore
+from streamd.redis import ChangeScript, NodeLease, ReadScript, RedisLink, RedisStore
 from tests.support.redis_links import LossyLink, open_link
-from tests.support.redis_servers import new_prefix, shared_server
+from tests.support.redis_servers import RedisServer, new_prefix, shared_server
 
 COUNT = ChangeScript("return redis.call('INCRBY', KEYS[1] .. ':n', ARGV[1])")
 NOTHING = ChangeScript("return false")
+FREE = ChangeScript("return redis.call('DEL', KEYS[1] .. ':n')", frees=True)
 LOOK = ReadScript("return redis.call('GET', KEYS[1] .. ':n')")
 WRONG = ChangeScript("return redis.call('LPUSH', KEYS[1] .. ':n', ARGV[1])")
 
@@ -85,6 +88,26 @@ async def test_a_refused_command_is_unavailable(lossy: LossyLink) -> None:
     with pytest.raises(Unavailable, match="the store failed") as caught:
         await store.change(WRONG, "x")
     assert isinstance(caught.value.__cause__, RedisError)
+
+
+async def test_with_full_memory_only_reading_and_freeing_go_on(tmp_path: Path) -> None:
+    server = RedisServer(tmp_path)
+    server.start()
+    try:
+        link = RedisLink(server.address, "test", reply_seconds=math.inf)
+        async with open_link(link):
+            store, lease = RedisStore(link, new_prefix()), NodeLease(link, new_prefix())
+            await store.change(COUNT, 1)
+            server.command("config", "set", "maxmemory", "1")
+            with pytest.raises(Unavailable, match="the store has no memory left") as caught:
+                await store.change(COUNT, 1)
+            assert caught.value.retry_after_seconds == 5
+            assert await store.read(LOOK) == b"1"
+            assert await store.change(FREE) == 1
+            assert await lease.take()
+            await lease.release()
+    finally:
+        server.kill()
 
 
 async def test_a_cancelled_change_is_not_sent(lossy: LossyLink) -> None:

@@ -18,7 +18,7 @@ from .items import Item, read_items
 from .models import AcceptedItems, SentimentMetrics
 from .scoring import Scorer
 from .settings import SentimentSettings
-from .store import WINDOW_MS, ItemStore
+from .store import ItemStore
 
 _IN_PLACE_BYTES: Final = 1024  # for a smaller body a thread hop costs more than the scoring
 _PURGE_SECONDS: Final = 30.0
@@ -141,9 +141,8 @@ class Dashboard:
         finally:
             self._arriving -= len(items)
         self._feed.put([item.draft for item in inserted.new])
-        begin_ms = now_ms - WINDOW_MS
         stored = zip(items, inserted.timestamps_ms, strict=True)
-        outside = dict.fromkeys(item.id for item, timestamp_ms in stored if timestamp_ms <= begin_ms)
+        outside = dict.fromkeys(item.id for item, timestamp_ms in stored if timestamp_ms <= inserted.begin_ms)
         return AcceptedItems(inserted.accepted, [item.id for item in items], list(outside) or UNSET)
 
     async def _read(

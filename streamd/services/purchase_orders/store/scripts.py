@@ -13,11 +13,11 @@ def _body(name: str) -> str:
 
 
 RECEIVE: Final = ChangeScript(_body("receive"))
-FORGET: Final = ChangeScript(_body("forget"))
+FORGET: Final = ChangeScript(_body("forget"), frees=True)
 UPDATE: Final = ChangeScript(_body("update"))
 SAVED: Final = ChangeScript(_body("saved"))
 PARTS: Final = ChangeScript(_body("parts"))
-END: Final = ChangeScript(_body("end"))
+END: Final = ChangeScript(_body("end"), frees=True)
 COUNT: Final = ChangeScript(_body("count"))
 DRAFT: Final = ChangeScript(_body("draft"))
 FIELDS: Final = ReadScript(_body("fields"))

@@ -8,6 +8,6 @@
 ==========  ==================================================================================
 """
 
-from .port import WINDOW_MS, Inserted, ItemStore
+from .port import Inserted, ItemStore
 
-__all__ = ["WINDOW_MS", "Inserted", "ItemStore"]
+__all__ = ["Inserted", "ItemStore"]

@@ -24,6 +24,7 @@ class Inserted:
     new: Sequence[Item]  # the items with an unknown id, in request order
     accepted: int  # their number; of a request that was sent again, that of the first time
     timestamps_ms: Sequence[int]  # the timestamp that is stored for each id, in request order
+    begin_ms: int  # the begin of the window: items up to this timestamp are not counted
 
 
 class MetricsSource(Protocol):

@@ -69,10 +69,10 @@ class RedisItemStore:
             arguments += [item.id, item.ticker, _NUMBERS[item.sentiment], item.timestamp_ms]
         reply = await self._store.change(scripts.INSERT, self._now(), self._keep_ms, *arguments)
         match reply:
-            case [b"ok", accepted, new, timestamps_ms]:
+            case [b"ok", accepted, new, timestamps_ms, now_ms]:
                 self._added.set()
                 self._added = trio.Event()
-                return Inserted([items[index] for index in new], accepted, timestamps_ms)
+                return Inserted([items[index] for index in new], accepted, timestamps_ms, now_ms - WINDOW_MS)
             case [b"conflict"]:
                 assert key is not None
                 raise key.conflict()

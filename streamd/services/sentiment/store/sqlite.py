@@ -113,15 +113,16 @@ class SQLiteItemStore(LiveTotals):
         arriving = Counter(item.ticker for item in items)
         self._arriving += arriving
         try:
-            inserted, rows = await self._tables.insert(items, self._steady_ms(), key)
-            self._kept += rows
+            inserted = await self._tables.insert(items, self._steady_ms(), key)
+            self._kept += inserted.rows
         finally:
             self._arriving -= arriving
-        self.totals.expire(self._now_ms(), limit=0)  # only moves the window, which may have been ahead
+        now_ms = self._now_ms()
+        self.totals.expire(now_ms, limit=0)  # only moves the window, which may have been ahead
         for item in inserted.new:
             self.totals.add(item.timestamp_ms, item.ticker, item.sentiment)
         self.wake()
-        return inserted
+        return Inserted(inserted.new, inserted.accepted, inserted.timestamps_ms, now_ms - WINDOW_MS)
 
     async def snapshot(self) -> Callable[[], SentimentMetrics]:
         await self.settle()

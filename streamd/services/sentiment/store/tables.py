@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import apsw
+import attrs
 
 from ....database import Database
 from ....idempotency import IdempotencyKey
 from ....unreadable import DAMAGE, as_text
 from ..items import Item
 from ..models import Sentiment
-from .port import Inserted
 
 _MIGRATIONS: Final = (
     """
@@ -55,6 +55,16 @@ Row = tuple[int, str, Sentiment]
 """One item for the totals: timestamp (ms since 1970), ticker, sentiment."""
 
 
+@attrs.frozen
+class InsertedRows:
+    """Result of an insert."""
+
+    new: Sequence[Item]  # the items with an unknown id, in request order
+    accepted: int  # their number; of a request that was sent again, that of the first time
+    rows: int  # number of rows added, of items and keys
+    timestamps_ms: Sequence[int]  # the timestamp that is stored for each id, in request order
+
+
 class ItemTables:
     """The service's tables of items and of idempotency keys.
 
@@ -82,11 +92,8 @@ class ItemTables:
 
     async def insert(
         self, items: Sequence[Item], now_ms: int, key: IdempotencyKey | None = None
-    ) -> tuple[Inserted, int]:
+    ) -> InsertedRows:
         """Insert the items with an unknown id and the key, in one transaction; nothing if the key is known.
-
-        Returns:
-            The result, and the number of rows added, of items and keys.
 
         Raises:
             IdempotencyConflict: a request with the key had other content.
@@ -95,7 +102,7 @@ class ItemTables:
         Cancelling takes effect before the transaction or not at all.
         """
 
-        def insert(connection: apsw.Connection) -> tuple[Inserted, int]:
+        def insert(connection: apsw.Connection) -> InsertedRows:
             new, rows, timestamps_ms = [], 0, []
             accepted = None if key is None else self._find_accepted(connection, key, now_ms)
             for item in items:
@@ -120,7 +127,7 @@ class ItemTables:
                 accepted = len(new)
                 if key is not None:
                     rows += _insert_key(connection, key, accepted, now_ms)
-            return Inserted(new, accepted, timestamps_ms), rows
+            return InsertedRows(new, accepted, rows, timestamps_ms)
 
         return await self._database.write(insert)
 

@@ -2,8 +2,8 @@
 -- ARGV: now ('' for the server's time), time for which ids and keys are kept, maximum number of items and keys
 -- ('' to check no limit), of tickers, key ('' for none), fingerprint; then of each item: id, ticker, number of
 -- the sentiment, timestamp.
--- Returns {'ok', number of new items, their indices, the timestamp of each id}, {'conflict'}, {'items'}, or
--- {'ticker', index of the item whose ticker is over the limit}.
+-- Returns {'ok', number of new items, their indices, the timestamp of each id, now}, {'conflict'}, {'items'},
+-- or {'ticker', index of the item whose ticker is over the limit}.
 local now = clock(ARGV[1])
 local since = now - tonumber(ARGV[2])
 local FIRST = 7
@@ -61,4 +61,4 @@ if not accepted then
     redis.call('RPUSH', key('received'), received .. 'k' .. ARGV[5])
   end
 end
-return { 'ok', accepted, new, timestamps }
+return { 'ok', accepted, new, timestamps, now }
