@@ -29,6 +29,10 @@
 A program that processes orders itself publishes with :class:`MerchantEvents`, found as
 ``app.extensions[MERCHANT_EVENTS]``.
 
+Several nodes can share the orders in Redis. The node that receives an order has a minute to create its task,
+if no other node is asked for the order's key meanwhile; then the node that holds the lease of the recovery
+looks after it.
+
 In open mode a request's query names its merchant, without any proof, and ``/events`` and ``/tasks`` are open
 to every client: only the routes of this service separate the merchants, until streamd has access control.
 """

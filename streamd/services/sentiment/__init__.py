@@ -34,4 +34,14 @@ Guarantees:
   the log keeps.
 - A stream begins with the current totals. They carry no id, so a client that resumes still receives the
   events it missed, the newest ``metrics`` among them.
+
+With several nodes on one Redis, which keeps about 350 bytes for an item:
+
+- Ids, keys, limits and totals are those of all nodes, by the clock of the server. ``max_unpublished`` alone
+  is a limit of each node.
+- A node publishes ``new_item`` for the items that it has inserted. One node, the holder of a lease, publishes
+  ``metrics`` for all: within two seconds of a change on another node. A node that ends gives the lease back;
+  after a crash, another node has it within 15 seconds.
+- A stream begins with totals read after its position in the log was chosen: no event is lost in between, and
+  a ``metrics`` event that follows may be the same, or a moment older.
 """
