@@ -17,6 +17,7 @@ from streamd.log.port import Log, Page
 from streamd.log.redis import RedisLog
 from streamd.log.settings import LogSettings
 from streamd.log.sqlite import SQLiteLog
+from streamd.redis.address import RedisAddress
 from tests.support.redis_servers import new_prefix, shared_server
 
 MakeLog = Callable[[LogSettings, Callable[[], int]], Awaitable[Log]]
@@ -75,6 +76,24 @@ async def sqlite_log(
     log = SQLiteLog(database, settings or LogSettings(), now_ms)
     async with trio.open_nursery() as nursery:
         await nursery.start(database.run)
+        await log.open()
+        yield log
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def redis_log(prefix: str, address: RedisAddress | None = None) -> AsyncIterator[RedisLog]:
+    """Run a log in Redis while the block lasts, as one node would.
+
+    Args:
+        prefix: of its keys.
+        address: of the server; None for the shared one.
+    """
+    address = address or shared_server().address
+    # The tests' clocks may jump, and a reply is not late because of it.
+    log = RedisLog(address, LogSettings(), prefix=prefix, reply_seconds=math.inf)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(log.serve)
         await log.open()
         yield log
         nursery.cancel_scope.cancel()

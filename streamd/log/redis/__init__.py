@@ -14,14 +14,16 @@ Every change is one Lua script, so that all nodes see one order. The keys have o
     dropped, dropped:order  the newest dropped event of each topic, and the order of these records
     keys, keys:order        idempotency keys
     boundaries, meta        as in :mod:`streamd.log.boundaries`; the head and the totals
-    node:...                results of a node's last appends, for those that are sent again
+    node:...                results of a node's last changes, for those that are sent again
     janitor                 the node that drops
 
 1. **Appending.** One connection, one group of appends in flight; those called meanwhile form the next. After
-   a lost connection the group is sent again, and an append whose result is stored is not repeated.
+   a lost connection the group is sent again, and an append whose result is stored is not repeated. Stores in
+   the same keys send their changes in the same way, and may append events in the script of a change.
 2. **Tailing.** Each node reads ``log:2`` from its own last id on. An append returns when this node's tail has
    its events, so that what a node has acknowledged it can also deliver. ``log:moved`` is read with it: a node
-   that was late learns that entries had left ``log:2``, and reads those events as pages.
+   that was late learns that entries had left ``log:2``, and reads those events as pages. An event may have a
+   note, by which a store tells the other nodes of a change.
 3. **Dropping** moves the floor of a topic; the event stays until the payload is compacted. An event is alive
    while it lies above the floors of all its topics. One node at a time, the janitor, decides what to drop;
    the script checks its decision against the exact counts.

@@ -1,4 +1,4 @@
-"""The way of appends to Redis: in groups, one group in flight, sent again after a lost connection."""
+"""The way of changes to Redis: scripts in groups, one group in flight, sent again after a lost connection."""
 
 import uuid
 from collections import deque
@@ -11,20 +11,21 @@ from coredis.exceptions import NoScriptError, ReadOnlyError, RedisError
 
 from ...errors import OutcomeUnknown, StreamdError, Unavailable
 from ...redis.link import Argument, Disconnected, RedisLink
-from .scripts import APPEND
+from ...redis.script import Script
 
-_GROUP_MAX: Final = 256  # appends
+_GROUP_MAX: Final = 256  # scripts
 _TRY_SECONDS: Final = 10.0  # far less than the two minutes for which the server remembers a result
 
 _log = structlog.get_logger(__name__)
 
 
-class PendingAppend:
-    """One append that is queued or sent, and later its reply or error."""
+class PendingScript:
+    """One script that is queued or sent, and later its reply or error."""
 
-    __slots__ = ("arguments", "done", "error", "number", "reply", "sent")
+    __slots__ = ("arguments", "done", "error", "number", "reply", "script", "sent")
 
-    def __init__(self, arguments: Sequence[Argument]) -> None:
+    def __init__(self, script: Script, arguments: Sequence[Argument]) -> None:
+        self.script = script
         self.arguments = arguments
         self.number = 0
         self.sent = False
@@ -33,11 +34,14 @@ class PendingAppend:
         self.error: StreamdError | None = None
 
 
-class AppendQueue:
-    """Sends appends in the order in which they were called.
+class ScriptQueue:
+    """Sends scripts that change something, in the order of the calls.
+
+    Each is written with the functions of ``queue.lua``: it takes the node, its number and the number of the
+    first one that may be sent again, and remembers its reply. So it changes nothing when it is sent again.
 
     Args:
-        link: used for nothing else, so that its order is that of the appends.
+        link: used for nothing else, so that its order is that of the calls.
         prefix: of the log's keys.
         join: joins the log again, after the server has become another.
     """
@@ -48,22 +52,26 @@ class AppendQueue:
         self._join = join
         self._node = uuid.uuid4().hex
         self._numbers = 0
-        self._queue: deque[PendingAppend] = deque()
-        self._has_appends = trio.Event()
+        self._queue: deque[PendingScript] = deque()
+        self._has_scripts = trio.Event()
 
-    async def append(self, arguments: Sequence[Argument]) -> Any:
-        """Append, and return the script's reply.
+    async def call(self, script: Script, arguments: Sequence[Argument]) -> Any:
+        """Run a script, and return its reply.
 
         Cancelled before anything is sent, or not at all.
 
+        Args:
+            script: to run.
+            arguments: those after the node and the numbers.
+
         Raises:
-            Unavailable: nothing was appended.
+            Unavailable: nothing was changed.
             OutcomeUnknown: the connection was lost, and did not come back in time.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
-        pending = PendingAppend(arguments)
+        pending = PendingScript(script, arguments)
         self._queue.append(pending)
-        self._has_appends.set()
+        self._has_scripts.set()
         try:
             await pending.done.wait()
         except trio.Cancelled:
@@ -77,13 +85,15 @@ class AppendQueue:
         return pending.reply
 
     async def run(self) -> NoReturn:
-        """Send until cancelled; appends that are in flight then are finished, or fail."""
+        """Send until cancelled; scripts that are in flight then are finished, or fail."""
         try:
             while True:
-                await self._has_appends.wait()
+                await self._has_scripts.wait()
                 group = [self._queue.popleft() for _ in range(min(len(self._queue), _GROUP_MAX))]
                 if not self._queue:
-                    self._has_appends = trio.Event()
+                    self._has_scripts = trio.Event()
+                if not group:  # those that were queued have been cancelled
+                    continue
                 for pending in group:
                     self._numbers += 1
                     pending.number = self._numbers
@@ -94,9 +104,9 @@ class AppendQueue:
                 pending.error = Unavailable("the log is closed", retry_after_seconds=1)
                 pending.done.set()
             self._queue.clear()
-        raise AssertionError("appends are sent until cancelled")
+        raise AssertionError("scripts are sent until cancelled")
 
-    async def _send_group(self, group: Sequence[PendingAppend]) -> None:
+    async def _send_group(self, group: Sequence[PendingScript]) -> None:
         deadline = trio.current_time() + _TRY_SECONDS
         first = group[0].number
         left = group
@@ -104,22 +114,23 @@ class AppendQueue:
             try:
                 await self._try(left, first)
             except (Disconnected, RedisError) as error:  # joining failed; the connection is made again
-                _log.info("append_delayed", error=repr(error))
+                _log.info("change_delayed", error=repr(error))
             left = [pending for pending in left if not pending.done.is_set()]
             if left and not await self._is_connected(left, deadline):
                 self._give_up(left)
                 return
 
-    async def _try(self, group: Sequence[PendingAppend], first: int) -> None:
-        """Send appends, and take those replies that come; the others stay undone."""
+    async def _try(self, group: Sequence[PendingScript], first: int) -> None:
+        """Send scripts, and take those replies that come; the others stay undone."""
         try:
             waits = [
-                APPEND.start(self._link, self._prefix, self._node, each.number, first, *each.arguments)
+                each.script.start(self._link, self._prefix, self._node, each.number, first, *each.arguments)
                 for each in group
             ]
         except Disconnected:
             return
-        must_load = must_join = False
+        unknown: set[Script] = set()
+        must_join = False
         for pending, wait in zip(group, waits, strict=True):
             try:
                 reply = await wait()
@@ -127,10 +138,10 @@ class AppendQueue:
                 pending.sent = True
                 continue
             except NoScriptError:
-                must_load = True
+                unknown.add(pending.script)
                 continue
             except RedisError as error:
-                _log.error("append_failed", error=repr(error))
+                _log.error("change_failed", error=repr(error))
                 pending.error = _to_unavailable(error)
             else:
                 if reply[0] == b"join":
@@ -138,13 +149,13 @@ class AppendQueue:
                     continue
                 pending.reply = reply
             pending.done.set()
-        if must_load:
-            await APPEND.load(self._link)
+        for script in unknown:
+            await script.load(self._link)
         if must_join:
             await self._join(self._link)
 
-    async def _is_connected(self, left: Sequence[PendingAppend], deadline: float) -> bool:
-        """Wait for a connection if one of the appends may have been made; return False if there is none."""
+    async def _is_connected(self, left: Sequence[PendingScript], deadline: float) -> bool:
+        """Wait for a connection if one of the scripts may have run; return False if there is none."""
         if not any(pending.sent for pending in left):
             await trio.lowlevel.checkpoint()
             return self._link.connected.is_set()
@@ -153,11 +164,11 @@ class AppendQueue:
             return True
         return False
 
-    def _give_up(self, left: Sequence[PendingAppend]) -> None:
+    def _give_up(self, left: Sequence[PendingScript]) -> None:
         for pending in left:
             if pending.sent:
                 pending.error = OutcomeUnknown(
-                    "the connection to the log was lost meanwhile: the events may have been appended, or not"
+                    "the connection to Redis was lost meanwhile: the change may have been made, or not"
                 )
             else:
                 pending.error = unavailable()
@@ -165,7 +176,7 @@ class AppendQueue:
 
 
 def unavailable() -> Unavailable:
-    """Build the error for an append that was not sent."""
+    """Build the error for a script that was not sent."""
     return Unavailable("the log's server is not reachable", retry_after_seconds=1)
 
 

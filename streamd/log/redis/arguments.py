@@ -1,4 +1,4 @@
-"""The arguments of the script that appends."""
+"""The arguments of scripts that append."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -37,12 +37,21 @@ def append_arguments(
         arguments += [
             b"" if key is None else _digest(publisher, key),
             b"" if key is None else keys[key],
-            encode_head(draft),
-            encode_body(draft),
-            len(draft.topics),
-            *draft.topics,
+            *_encode(draft),
         ]
     return arguments
+
+
+def keyless_arguments(drafts: Sequence[tuple[Draft, str]]) -> list[Argument]:
+    """Return the arguments of drafts with notes, whose keys have no meaning; see ``events.lua``."""
+    arguments: list[Argument] = []
+    for draft, note in drafts:
+        arguments += [b"", b"", *_encode(draft, note)]
+    return arguments
+
+
+def _encode(draft: Draft, note: str = "") -> list[Argument]:
+    return [encode_head(draft), encode_body(draft, note), len(draft.topics), *draft.topics]
 
 
 def _digest(publisher: str, key: str) -> bytes:

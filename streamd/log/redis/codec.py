@@ -11,12 +11,13 @@ from ...events.ids import make_event_id, split_event_id
 
 
 class StoredBody(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """The members of an event that scripts do not need."""
+    """The members of an event that scripts do not need, and a note of its publisher for all nodes."""
 
     type: str
     data: str
     encoding: str
     retry_ms: int | None
+    note: str = ""
 
 
 _HEAD: Final = msgspec.msgpack.Decoder(list[int | str])
@@ -29,22 +30,23 @@ def encode_head(draft: Draft) -> bytes:
     return _encode([draft.size, *draft.topics])
 
 
-def encode_body(draft: Draft) -> bytes:
-    """Encode type, data, its encoding and the reconnection time."""
-    return _encode(StoredBody(draft.type, draft.data, draft.encoding, draft.retry_ms))
+def encode_body(draft: Draft, note: str = "") -> bytes:
+    """Encode type, data, its encoding, the reconnection time and a note."""
+    return _encode(StoredBody(draft.type, draft.data, draft.encoding, draft.retry_ms, note))
 
 
-def decode_event(event_id: EventId, head: bytes, body: bytes) -> Event:
-    """Decode an event.
+def decode_event(event_id: EventId, head: bytes, body: bytes) -> tuple[Event, str]:
+    """Decode an event, and its note.
 
     Raises:
         msgspec.MsgspecError, ValueError: it is damaged.
     """
     topics: Any = _HEAD.decode(head)[1:]
     stored = _BODY.decode(body)
-    return Event(
+    event = Event(
         event_id, tuple(topics), stored.type, stored.data, DataEncoding(stored.encoding), stored.retry_ms
     )
+    return event, stored.note
 
 
 def to_redis(event_id: EventId) -> str:

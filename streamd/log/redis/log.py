@@ -20,7 +20,8 @@ from ..port import Condition, Page, Receipt, Refusal
 from ..recent import RecentEvents
 from ..settings import LogSettings
 from . import scripts
-from .appending import AppendQueue, unavailable
+from .access import RedisAccess
+from .appending import ScriptQueue, unavailable
 from .arguments import append_arguments
 from .codec import decode_event, entry_events, from_redis, to_redis
 from .dropped import DroppedEvents, parse_boundaries
@@ -43,6 +44,10 @@ _READ_AGAIN_SECONDS: Final = 1.0  # after a failed read of the fan-out
 _log = structlog.get_logger(__name__)
 
 
+def _ignore_note(_event: Event, _note: str) -> None:
+    pass
+
+
 class RedisLog:
     """A log that several nodes share; see :class:`streamd.log.port.Log`.
 
@@ -55,6 +60,11 @@ class RedisLog:
         now_ms: the wall clock for ids (ms since 1970); None for the server's, as all nodes should have it.
         age_ms: the clock for ages (ms); None for the server's.
         reply_seconds: time after which a connection whose server does not reply is taken for lost (s).
+
+    Attributes:
+        access: for stores that share the connections and the keys.
+        on_note: called with each event to which such a store on any node has given a note, and with the
+            note, before anybody is handed the event; more than once if the fan-out is late.
     """
 
     durability = (
@@ -81,6 +91,7 @@ class RedisLog:
         self.start = EARLIEST
         self.head = EARLIEST
         self.appended = 0
+        self.on_note: Callable[[Event, str], None] = _ignore_note
         self._joined = False
         self._boundaries = parse_boundaries([])
         self._dropped = DroppedEvents()
@@ -91,7 +102,8 @@ class RedisLog:
         self._tail_link = RedisLink(address, "streamd-tail", self._join, reply_seconds=reply_seconds)
         self._streams: Final = (f"{prefix}:log:2", f"{prefix}:log:moved")
         self._links: Final = (self._publish_link, self._read_link, self._tail_link)
-        self._appends = AppendQueue(self._publish_link, prefix, self._join)
+        self._changes = ScriptQueue(self._publish_link, prefix, self._join)
+        self.access = RedisAccess(prefix, self._read_link, self._changes, self._now, self._age)
         self._janitor = Janitor(self._read_link, prefix, settings, self._age)
 
     # --- the connections ------------------------------------------------------------------------
@@ -114,7 +126,7 @@ class RedisLog:
                 await check_server(self._read_link, "log.url")
                 async with trio.open_nursery() as working:
                     working.start_soon(self._follow)
-                    working.start_soon(self._appends.run)
+                    working.start_soon(self._changes.run)
                     task_status.started()
             finally:
                 kept.cancel()
@@ -179,7 +191,7 @@ class RedisLog:
         arguments = append_arguments(
             drafts, keys, conditions, publisher, self._settings.idempotency_seconds, self._now(), self._age()
         )
-        reply = await self._appends.append(arguments)
+        reply = await self.access.change(scripts.APPEND, *arguments)
         if reply[0] == b"conflict":
             raise conflict(drafts[reply[1]].idempotency_key or "")
         if reply[0] == b"refused":
@@ -189,16 +201,17 @@ class RedisLog:
             for text in reply[1:]
         ]
         if receipts:
-            await self._wait_for_tail(max(receipt.id for receipt in receipts))
+            await self.wait_for_tail(max(receipt.id for receipt in receipts))
         return receipts
 
-    async def _wait_for_tail(self, position: EventId) -> None:
+    async def wait_for_tail(self, position: EventId) -> None:
+        """Wait, for a second at most, until this node's tail has come to a position."""
         with trio.move_on_after(_OWN_TAIL_SECONDS):
             while self.head < position:
                 await self._tail_readers.park()
 
     async def end_of_append(self, event_id: EventId) -> EventId | None:
-        reply = await self._read(scripts.END_OF_APPEND, to_redis(event_id))
+        reply = await self.access.ask(scripts.END_OF_APPEND, to_redis(event_id))
         return from_redis(reply) if reply else None
 
     # --- the tail ---------------------------------------------------------------------------------
@@ -245,15 +258,18 @@ class RedisLog:
         for event_id, head, body in stored:
             if event_id <= self.head:
                 continue
-            event = self._decode(event_id, head, body)
+            decoded = self._decode(event_id, head, body)
             self.head = event_id
-            if event is not None:
+            if decoded is not None:
+                event, note = decoded
                 self._recent.append(event)
                 self._janitor.add(event)
                 self.appended += 1
+                if note:
+                    self.on_note(event, note)
         self._tail_readers.unpark_all()
 
-    def _decode(self, event_id: EventId, head: bytes, body: bytes) -> Event | None:
+    def _decode(self, event_id: EventId, head: bytes, body: bytes) -> tuple[Event, str] | None:
         try:
             return decode_event(event_id, head, body)
         except (msgspec.MsgspecError, ValueError) as error:
@@ -266,7 +282,7 @@ class RedisLog:
             await self._tail_readers.park()
         while (events := self._recent.after(after, max_events, max_bytes)) is None:
             try:
-                return await self.read(ALL, after, max_events=max_events, max_bytes=max_bytes)
+                return await self._read_page(ALL, after, max_events, max_bytes, self.on_note)
             except Unavailable as error:  # the fan-out waits for the server
                 _log.warning("tail_not_read", detail=error.detail)
                 await trio.sleep(_READ_AGAIN_SECONDS)
@@ -283,6 +299,16 @@ class RedisLog:
         return self._boundaries.lost_until(cursor, max(self.head, cursor))
 
     async def read(self, selectors: Selectors, after: EventId, *, max_events: int, max_bytes: int) -> Page:
+        return await self._read_page(selectors, after, max_events, max_bytes)
+
+    async def _read_page(
+        self,
+        selectors: Selectors,
+        after: EventId,
+        max_events: int,
+        max_bytes: int,
+        on_note: Callable[[Event, str], None] = _ignore_note,
+    ) -> Page:
         lost = self.lost_until(after)
         if after > self.head and lost is None:
             lost = await self._wait_or_lose(after)
@@ -297,7 +323,7 @@ class RedisLog:
             max_bytes if exact else max(max_bytes, _SCANNED_BYTES),
         )
         while True:
-            reply = await self._read(
+            reply = await self.access.ask(
                 scripts.READ if exact else scripts.SCAN,
                 to_redis(begin), to_redis(head), *bounds, self._dropped.count,
                 *(sorted(selectors.topics) if exact else ()),
@@ -310,9 +336,12 @@ class RedisLog:
         events: list[Event] = []
         size = 0
         for index in range(2, len(reply), 3):
-            event = self._decode(from_redis(reply[index]), reply[index + 1], reply[index + 2])
-            if event is None or not selectors.matches(event.topics):
+            decoded = self._decode(from_redis(reply[index]), reply[index + 1], reply[index + 2])
+            if decoded is None or not selectors.matches(decoded[0].topics):
                 continue
+            event, note = decoded
+            if note:
+                on_note(event, note)
             events.append(event)
             size += event.size
             if len(events) >= max_events or size >= max_bytes:
@@ -331,12 +360,6 @@ class RedisLog:
         while self.head < cursor:
             await self._tail_readers.park()
         return None
-
-    async def _read(self, script: Any, *arguments: Any) -> Any:
-        try:
-            return await script.run(self._read_link, self.prefix, *arguments)
-        except (Disconnected, RedisError) as error:
-            raise unavailable() from error
 
     async def call(self, command: bytes, *arguments: Any) -> Any:
         """Run a command that only reads.
