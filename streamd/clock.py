@@ -113,6 +113,14 @@ class SteadyClock:
         self._offset = offset
         self._recorded = record
 
+    def start_at(self, steady: datetime) -> None:
+        """Start at the present of a clock that several processes share, instead of the wall clock's.
+
+        Args:
+            steady: the time of that clock.
+        """
+        self.resume(ClockRecord(steady, self._wall_clock() - steady))
+
     def now(self) -> datetime:
         """Return steady time, in UTC. Once the clock has started, any thread may call this."""
         if self._seconds is None:

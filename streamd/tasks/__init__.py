@@ -31,8 +31,9 @@ Imports the hub and the layers below it, but no transport and no web framework.
 
 The way of a change: an operation builds the task's next version and its message. The kind presents the
 message as one event or several. The store keeps the version and the events in one transaction: in the log, if
-that is in the same file, and otherwise in an outbox, whose events the publisher publishes. A stream begins
-with a snapshot of one version and continues with the next.
+that is in the same file or in the same Redis, and otherwise in an outbox, whose events the publisher
+publishes. A stream begins with a snapshot of one version and continues with the next. Several nodes may share
+a store in Redis: each learns of what the others do from notes at the events in the log.
 """
 
 from .kinds import Ended, Kind, Present, Work

@@ -71,6 +71,8 @@ class TaskEngine:
         self.presenter: Final = Presenter(self.kinds)
         self.outbox: Final = OutboxPublisher(store, hub, limits, metrics, self.kinds)
         self.on_end: Callable[[str], None] = lambda _: None
+        self.outbox.on_end = self._note_end
+        self.outbox.on_creation = self.offer
         self.log = hub.log
         self._offered = trio.Event()  # set when there is a task to claim, and when claims are closed
         self._closed_for_seconds: float | None = None  # Retry-After of claims, once they are closed
@@ -178,6 +180,10 @@ class TaskEngine:
             return False
         return True
 
+    def offer(self) -> None:
+        """Let the claims that wait look for a pending task."""
+        self._offered.set()
+
     def close_claims(self, retry_after_seconds: float) -> None:
         """Reject all claims from now on, those that wait for a task included.
 
@@ -256,10 +262,11 @@ class TaskEngine:
         self.metrics.store_seconds.observe(time.perf_counter() - began)
         if stored is not None:
             return stored.with_offset(self.clock.offset())
-        self.outbox.positions.forget(task.id)
+        if not self.store.is_shared:  # such a store tells all nodes, in the order of the log
+            self.outbox.positions.forget(task.id)
         self._note(None, changes)
         if task.status is Status.PENDING:
-            self._offered.set()
+            self.offer()
         return task
 
     def completion(self, result: Any, *, message: str = "") -> Completion:
@@ -323,6 +330,9 @@ class TaskEngine:
             "lease": secrets.token_urlsafe(18),
             "lease_seconds": check_lease_seconds(lease_seconds, self.settings),
         }
+
+    def _note_end(self, task_id: str) -> None:
+        self.on_end(task_id)
 
     def _note(self, before: Status | None, changes: Sequence[Change]) -> None:
         """Count stored changes, and wake the publisher."""

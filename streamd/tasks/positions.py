@@ -89,10 +89,17 @@ class TaskPositions:
 
     def add(self, row: PublishedMessage, position: EventId) -> None:
         """Remember the position of a task's own event, and call the watchers after the last version."""
-        _remember(self._positions, (row.task_id, row.version), position)
         if row.final:
-            for callback in self._watching.get(row.task_id, {}):
-                callback()
+            self.add_final(row.task_id, row.version, position)
+        else:
+            _remember(self._positions, (row.task_id, row.version), position)
+
+    def add_final(self, task_id: str, version: int, position: EventId) -> None:
+        """Remember the last version of a task and its position, and call the watchers."""
+        _remember(self._finals, task_id, version)
+        _remember(self._positions, (task_id, version), position)
+        for callback in self._watching.get(task_id, {}):
+            callback()
 
     def wake(self) -> None:
         """Wake every :meth:`position_of`, to look at the positions that were added."""

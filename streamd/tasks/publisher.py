@@ -1,7 +1,7 @@
 """The way from the store's outbox to the log: no event is lost, and those of a task keep their order."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NoReturn
 
 import attrs
@@ -9,7 +9,7 @@ import structlog
 import trio
 
 from ..errors import IdempotencyConflict, StreamdError
-from ..events import Draft, EventSettings
+from ..events import Draft, EventId, EventSettings
 from ..hub import Hub
 from ..log.port import Receipt
 from .drafts import TaskDrafts
@@ -48,6 +48,8 @@ class OutboxPublisher:
 
     Attributes:
         positions: the positions of recently published events.
+        on_end: called with the id of a task that has ended, by a store that several processes share.
+        on_creation: called by such a store when there may be a task to claim.
     """
 
     def __init__(
@@ -59,6 +61,8 @@ class OutboxPublisher:
         kinds: Mapping[str, Kind],
     ) -> None:
         self.positions: Final = TaskPositions(store)
+        self.on_end: Callable[[str], None] = lambda _: None
+        self.on_creation: Callable[[], None] = lambda: None
         self._store = store
         self._hub = hub
         self._drafts = TaskDrafts(limits, kinds, metrics)
@@ -71,6 +75,8 @@ class OutboxPublisher:
                 keeps=lambda row: row.last and self._endings.concern(row.kind),
                 begin=self.positions.announce,
                 done=self._note_appended,
+                ended=self._note_end,
+                created=self._note_creation,
             )
         )
 
@@ -137,6 +143,17 @@ class OutboxPublisher:
     def _note_appended(self, published: Sequence[PublishedMessage], types: Sequence[str]) -> None:
         self._hub.count_published(types)
         self._note_published(published)
+
+    def _note_creation(self, task_id: str, position: EventId) -> None:
+        known = self.positions.final_position(task_id)
+        if known is None or known < position:
+            self.positions.forget(task_id)
+        self.on_creation()
+
+    def _note_end(self, task_id: str, version: int, position: EventId) -> None:
+        self.positions.add_final(task_id, version, position)
+        self.positions.wake()
+        self.on_end(task_id)
 
     def _note_published(self, published: Sequence[PublishedMessage]) -> None:
         """Note events that are in the log and marked as published, and begin the endings of their tasks."""

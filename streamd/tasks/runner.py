@@ -13,6 +13,7 @@ from ..errors import (
     InvalidField,
     InvalidTransition,
     LeaseLost,
+    OutcomeUnknown,
     ShuttingDown,
     StreamdError,
     TooLarge,
@@ -24,6 +25,7 @@ from .progress import Progress, WorkFailed, running
 from .reports import Completion
 from .sentences import fit
 from .settings import TaskSettings
+from .states import Status
 from .store.port import ClaimedTask, is_overdue
 from .tasks import Tasks
 
@@ -77,11 +79,13 @@ class Runner:
     async def recover(self) -> None:
         """Fail the tasks of an earlier process, and extend the leases of workers elsewhere.
 
-        The latter could not report while no process was running.
+        The latter could not report while no process was running. Nothing is done in a store that several
+        processes share.
         """
         tasks = self._tasks
-        tasks.metrics.counts.update(await tasks.store.counts())
-        tasks.metrics.outbox_depth.set(await tasks.store.outbox_depth())
+        await self._count()
+        if tasks.store.is_shared:
+            return  # other processes may be running: the leases tell whose work is lost
         for task in await tasks.store.held_by(LOCAL):
             await self._fail_if(task.id, lambda _: True, operations.STALLED, _RESTARTED)
         until = tasks.now() + timedelta(seconds=tasks.settings.lease_seconds)
@@ -91,6 +95,13 @@ class Runner:
             if task.lease_until is None or task.lease_until < task.at(until)  # never shorten a lease
         ]
         await tasks.store.renew(elsewhere, until)
+
+    async def _count(self) -> None:
+        metrics, store = self._tasks.metrics, self._tasks.store
+        counts, depth = await store.counts(), await store.outbox_depth()
+        metrics.counts.clear()
+        metrics.counts.update(counts)
+        metrics.outbox_depth.set(depth)
 
     # --- work -----------------------------------------------------------------------------------
 
@@ -105,7 +116,7 @@ class Runner:
                 claimed = await self._tasks.claim(kinds, self.worker, wait_seconds=float("inf"))
             except ShuttingDown:
                 await trio.sleep_forever()
-            except Unavailable:
+            except (Unavailable, OutcomeUnknown):
                 _log.exception("task_claim_failed")
                 self._slots.release_on_behalf_of(slot)
                 await trio.sleep(_FIRST_RETRY_SECONDS)
@@ -170,7 +181,7 @@ class Runner:
                 await self._tasks.perform(
                     task.id, lambda task: [end(task, self._tasks.now())], lease=task.lease
                 )
-            except Unavailable as error:
+            except (Unavailable, OutcomeUnknown) as error:  # if it was stored, the next attempt finds an end
                 _log.error("task_end_not_stored", task=task.id, detail=error.detail)
                 await trio.sleep(retry_seconds)
                 retry_seconds = min(2 * retry_seconds, _LAST_RETRY_SECONDS)
@@ -196,6 +207,10 @@ class Runner:
                 renewed = trio.current_time()
             await self._attempt(self.end_overdue)
             await self._attempt(self.expire)
+            if self._tasks.store.is_shared:  # other processes change it too
+                await self._attempt(self._count)
+                if any(status is Status.PENDING for _, status in self._tasks.metrics.counts):
+                    self._tasks.offer()
 
     async def _attempt(self, do: Callable[[], Awaitable[object]]) -> bool:
         """Call a part of a sweep, and return True if it succeeded; a failure delays no other part."""

@@ -57,6 +57,7 @@ class MemoryTaskStore:
         self._ending: dict[str, None] = {}  # tasks whose last row is published and kept
         self._tombstones: OrderedDict[str, datetime] = OrderedDict()  # deleted tasks, by time of deletion
 
+    is_shared: Final = False
     publishes: Final = False
 
     def publish_with(self, publishing: Publishing) -> None:

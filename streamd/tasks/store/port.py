@@ -79,12 +79,18 @@ class Publishing:
             Called in the store's thread.
         begin: called with the rows on trio's thread after the commit, before the log hands on their events.
         done: called after that, with what was published and the types of the events.
+        ended: called on trio's thread by a store that several processes share, when the event of a task's
+            last version comes from the log, whichever process has published it: with the task, the version
+            and the position, before anybody is handed the event.
+        created: called likewise with each task whose first event comes from the log, and its position.
     """
 
     draft: Callable[[Outgoing], Draft | None]
     keeps: Callable[[Outgoing], bool]
     begin: Callable[[Sequence[Outgoing]], None]
     done: Callable[[Sequence[PublishedMessage], Sequence[str]], None]
+    ended: Callable[[str, int, EventId], None]
+    created: Callable[[str, EventId], None]
 
 
 @attrs.frozen(kw_only=True)
@@ -165,6 +171,10 @@ class TaskStore(Protocol):
     @property
     def durability(self) -> str:
         """The guarantee for an acknowledged change, as a sentence for people."""
+
+    @property
+    def is_shared(self) -> bool:
+        """True if other processes may use the store at the same time."""
 
     @property
     def publishes(self) -> bool:

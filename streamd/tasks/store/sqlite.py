@@ -71,6 +71,7 @@ class SQLiteTaskStore:
             events go through the outbox.
     """
 
+    is_shared: Final = False
     durability: Final = "An acknowledged task is on disk; it survives the end of the process."
 
     def __init__(self, database: Database, log: SQLiteLog | None = None) -> None:
