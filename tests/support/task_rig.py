@@ -27,9 +27,10 @@ from streamd.tasks.metrics import TaskMetrics
 from streamd.tasks.settings import TaskSettings
 from streamd.tasks.store.memory import MemoryTaskStore
 from streamd.tasks.store.port import PublishedMessage, TaskStore
+from streamd.tasks.store.redis import RedisTaskStore
 from streamd.tasks.store.sqlite import SQLiteTaskStore
 from tests.support.clocks import NOON
-from tests.support.logs import read_pages
+from tests.support.logs import read_pages, redis_log
 
 
 def trio_now() -> datetime:
@@ -173,7 +174,9 @@ def make_rig(
         clock: the steady clock, instead of one that begins with the wall clock.
         settings: those of tasks.
     """
-    store, log = store or MemoryTaskStore(), log or MemoryLog(LogSettings())
+    store = store or MemoryTaskStore()
+    if log is None:
+        log = store.log if isinstance(store, RedisTaskStore) else MemoryLog(LogSettings())
     limits = limits or EventSettings()
     metrics = Metrics(max_type_labels=10)
     fan_out = Hub(log, hub or HubSettings(), limits, metrics)
@@ -213,6 +216,14 @@ async def run_shared_rig(path: Path, **parts: Any) -> AsyncIterator[Rig]:
         async with running(make_rig(store=store, log=log, **{"clock": database.clock, **parts})) as rig:
             yield rig
         nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def run_redis_rig(prefix: str, **parts: Any) -> AsyncIterator[Rig]:
+    """Run a rig on the tests' Redis server, as one node would."""
+    async with redis_log(prefix) as log:
+        async with running(make_rig(store=RedisTaskStore(log), log=log, **parts)) as rig:
+            yield rig
 
 
 @asynccontextmanager

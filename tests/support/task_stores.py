@@ -10,12 +10,16 @@ import trio
 from streamd.clock import SteadyClock
 from streamd.database import MEMORY, Database
 from streamd.events import EventId
+from streamd.redis.address import RedisAddress
 from streamd.tasks import Task, operations
 from streamd.tasks.model import Change, Operation
 from streamd.tasks.store.memory import MemoryTaskStore
 from streamd.tasks.store.port import PublishedMessage, TaskStore
+from streamd.tasks.store.redis import RedisTaskStore
 from streamd.tasks.store.sqlite import SQLiteTaskStore
 from tests.support.clocks import at
+from tests.support.logs import redis_log
+from tests.support.redis_servers import new_prefix
 
 OpenStore = Callable[[Path], AbstractAsyncContextManager[TaskStore]]
 
@@ -55,10 +59,24 @@ async def _sqlite_file(folder: Path) -> AsyncIterator[TaskStore]:
         yield store
 
 
+@asynccontextmanager
+async def open_redis(prefix: str, address: RedisAddress | None = None) -> AsyncIterator[RedisTaskStore]:
+    """Run a store in Redis while the block lasts, as one node would; by default on the shared server."""
+    async with redis_log(prefix, address=address) as log:
+        yield RedisTaskStore(log)
+
+
+@asynccontextmanager
+async def _redis(folder: Path) -> AsyncIterator[TaskStore]:
+    async with open_redis(new_prefix()) as store:
+        yield store
+
+
 STORES: dict[str, OpenStore] = {
     "memory": _memory,
     "sqlite:memory": _sqlite_memory,
     "sqlite:file": _sqlite_file,
+    "redis": _redis,
 }
 
 

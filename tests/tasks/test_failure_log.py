@@ -26,7 +26,7 @@ def failures(logs: list[EventDict]) -> list[tuple[str, str, str, str]]:
     ]
 
 
-@pytest.fixture(params=["memory", "sqlite:file"])
+@pytest.fixture(params=["memory", "sqlite:file", "redis"])
 def open_store(request: pytest.FixtureRequest) -> OpenStore:
     return STORES[request.param]
 
@@ -71,6 +71,7 @@ async def test_a_lost_lease_and_a_missed_deadline_are_warnings(autojump_clock: C
     ]
 
 
+@pytest.mark.parametrize("open_store", ["memory", "sqlite:file"], indirect=True)
 async def test_tasks_that_a_restart_ends_are_warnings_of_the_new_process(
     open_store: OpenStore, tmp_path: Path
 ) -> None:

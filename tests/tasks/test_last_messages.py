@@ -30,7 +30,7 @@ async def work(progress: Progress) -> Any:
     return {"pages": 3}
 
 
-@pytest.fixture(params=["memory", "sqlite:memory"])
+@pytest.fixture(params=["memory", "sqlite:memory", "redis"])
 async def rig(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Rig]:
     """Run kinds that work here, with and without a sentence of their own, and one that works elsewhere."""
     kinds = [

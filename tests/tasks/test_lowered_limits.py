@@ -24,7 +24,7 @@ WIDE: dict[str, Any] = {"max_text_bytes": 100, "max_details_bytes": 100, "max_st
 NARROW: dict[str, Any] = {"max_text_bytes": 10, "max_details_bytes": 10, "max_steps": 1}
 
 
-@pytest.fixture(params=["memory", "sqlite:memory"])
+@pytest.fixture(params=["memory", "sqlite:memory", "redis"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[TaskStore]:
     async with STORES[request.param](tmp_path) as store:
         yield store

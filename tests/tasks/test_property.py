@@ -4,7 +4,7 @@ Each task ends once, no version is lost or repeated, and no time runs backwards.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -32,9 +32,11 @@ from streamd.tasks import (
 from streamd.tasks.reports import Report, ReportedFailure, StepReport
 from streamd.tasks.store.memory import MemoryTaskStore
 from streamd.tasks.store.port import TaskStore
+from streamd.tasks.store.redis import RedisTaskStore
 from tests.support.clocks import WallClock
+from tests.support.redis_servers import new_prefix
 from tests.support.task_rig import FailingLog, Rig, check_history, make_rig, running
-from tests.support.task_stores import open_sqlite
+from tests.support.task_stores import open_redis, open_sqlite
 
 STEPS = ("a", "b", "c")
 TASKS = st.integers(0, 5)
@@ -75,26 +77,46 @@ def publish_twice(task: Task, message: Message) -> list[Publication]:
 
 
 class World:
-    """A system with numbered tasks, and the actions on them. An action may be rejected, and nothing worse."""
+    """A system with numbered tasks, and the actions on them. An action may be rejected, and nothing worse.
 
-    def __init__(self, store: TaskStore) -> None:
+    Args:
+        stores: the store, or one for each node of several, which take turns.
+    """
+
+    def __init__(self, stores: Sequence[TaskStore]) -> None:
         self.log = FailingLog()
         self.wall = WallClock()
         self.clock = SteadyClock(self.wall)
-        self.store = store
+        self.stores = stores
         self.ids: list[str] = []
         self.leases: dict[str, str] = {}
         self.noted: dict[str, int] = {}  # calls of Kind.ended, of which every third fails
         self.calls = 0
-        self.rig = self._make()
+        self.rigs = self._make()
+        self.turns = 0
         self.restart = trio.Event()
 
-    def _make(self) -> Rig:
+    @property
+    def rig(self) -> Rig:
+        """The next node."""
+        self.turns += 1
+        return self.rigs[self.turns % len(self.rigs)]
+
+    def _make(self) -> list[Rig]:
         kinds = [
             Kind(name="local", work=work),
             Kind(name="remote", present=publish_twice, ended=self.note_end),
         ]
-        return make_rig(store=self.store, log=self.log, clock=self.clock, kinds=kinds, max_running=3)
+        return [
+            make_rig(
+                store=store,
+                log=store.log if isinstance(store, RedisTaskStore) else self.log,
+                clock=self.clock,
+                kinds=kinds,
+                max_running=3,
+            )
+            for store in self.stores
+        ]
 
     async def note_end(self, task: Task) -> None:
         self.calls += 1
@@ -106,14 +128,16 @@ class World:
         """Run the system; after each restart, a new one with the same store and log."""
         while True:
             self.restart = trio.Event()
-            async with running(self.rig):
+            async with AsyncExitStack() as stack:
+                for rig in self.rigs:
+                    await stack.enter_async_context(running(rig))
                 task_status.started()
                 task_status = trio.TASK_STATUS_IGNORED
                 await self.restart.wait()
             record = ClockRecord(self.clock.now(), self.clock.offset())
             self.clock = SteadyClock(self.wall)
             self.clock.resume(record)
-            self.rig = self._make()
+            self.rigs = self._make()
 
     def _id(self, number: int) -> str:
         return self.ids[number % len(self.ids)] if self.ids else "nobody"
@@ -233,8 +257,8 @@ async def do(world: World, action: Action) -> None:
         pass  # rejected, because the state of the task or the step does not allow it
 
 
-async def live(store: TaskStore, rounds: Sequence[Sequence[Action]]) -> None:
-    world = World(store)
+async def live(rounds: Sequence[Sequence[Action]], *stores: TaskStore) -> None:
+    world = World(stores)
     async with trio.open_nursery() as outer:
         await outer.start(world.run)
         for actions in rounds:
@@ -274,7 +298,7 @@ ROUNDS = st.lists(st.lists(ACTIONS, min_size=1, max_size=4), max_size=12)
 def test_each_task_ends_once_in_memory(rounds: Sequence[Sequence[Action]]) -> None:
     async def main() -> None:
         async with in_memory() as store:
-            await live(store, rounds)
+            await live(rounds, store)
 
     trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
 
@@ -284,7 +308,21 @@ def test_each_task_ends_once_in_memory(rounds: Sequence[Sequence[Action]]) -> No
 def test_each_task_ends_once_in_sqlite(rounds: Sequence[Sequence[Action]]) -> None:
     async def main() -> None:
         async with open_sqlite(MEMORY) as store:
-            await live(store, rounds)
+            await live(rounds, store)
 
     # A short wait for the database's thread must not let the clock jump.
     trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0.005))
+
+
+@hypothesis_settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
+@given(ROUNDS)
+def test_each_task_ends_once_on_two_nodes(rounds: Sequence[Sequence[Action]]) -> None:
+    clock = trio.testing.MockClock(rate=1)
+
+    async def main() -> None:
+        prefix = new_prefix()
+        async with open_redis(prefix) as one, open_redis(prefix) as other:
+            clock.rate, clock.autojump_threshold = 0, 0.01  # connecting has timeouts, which must not jump
+            await live(rounds, one, other)
+
+    trio.run(main, clock=clock)

@@ -70,7 +70,7 @@ async def work(progress: Progress) -> Any:
     return None
 
 
-@pytest.fixture(params=["memory", "sqlite:memory"])
+@pytest.fixture(params=["memory", "sqlite:memory", "redis"])
 async def rig(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Rig]:
     async with STORES[request.param](tmp_path) as store:
         async with running(make_rig(store=store, kinds=[Kind(name="k", work=work)], now=SetClock())) as rig:

@@ -7,6 +7,7 @@
 ``appending``  its changes that append their events to the log in the same file
 ``rows``       its rows, decoded or reported as damaged
 ``schema``     its tables, as migrations
+``redis``      the store in Redis, which several nodes share
 =============  ==================================================================
 
 Every implementation passes the contract suite in ``tests/contracts/``.

@@ -1,6 +1,7 @@
 """The rows of the task store in SQLite: written, and decoded or reported as unreadable.
 
-A damaged row is an error for its task alone, and lists leave it out.
+The store in Redis decodes its tasks as such rows too. A damaged row is an error for its task alone, and lists
+leave it out.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
