@@ -78,7 +78,7 @@ class Streamd:
     ) -> None:
         self.runtime = Runtime.create(settings or RuntimeSettings(), log, clock)
         self.runtime.broker.metrics.registry.register(StateCollector(self.runtime.broker))
-        self.redis: RedisStore | None = None
+        self.redis: RedisStore | None = self.runtime.redis
         self._app: QuartTrio | None = None
         self._running = False
         self._sources: list[Callable[[], Any]] = []

@@ -4,8 +4,9 @@ The composition root runs :meth:`Runtime.run` in a nursery outside the server's,
 framework's own, which Quart-Trio cancels on a schedule of its own.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import attrs
 import trio
@@ -23,11 +24,13 @@ from .storage import Probe, Storage, make_storage
 from .tasks import Runner, Tasks, TaskSettings
 from .tasks.metrics import TaskMetrics
 from .tasks.store.memory import MemoryTaskStore
+from .tasks.store.port import TaskStore
 from .tasks.store.sqlite import SQLiteTaskStore
 from .text import TextSettings
 
 if TYPE_CHECKING:
     from .bridge import RedisBridge
+    from .redis import RedisStore
 
 
 @attrs.frozen(kw_only=True)
@@ -90,9 +93,8 @@ class Runtime:
         broker = Broker.create(settings, storage.log)
         for record in storage.unreadable:
             record.count = lambda record: broker.metrics.unreadable.labels(record).inc()
-        database = storage.store
         tasks = Tasks(
-            MemoryTaskStore() if database.path == MEMORY else SQLiteTaskStore(database, storage.shared_log),
+            _make_task_store(storage),
             broker.hub,
             settings.tasks,
             settings.events,
@@ -106,6 +108,16 @@ class Runtime:
     def database(self) -> Database:
         """The database of tasks, orders and items."""
         return self.storage.store
+
+    @property
+    def redis(self) -> "RedisStore | None":
+        """The way to the keys of Redis, if nodes share the store; None: they keep it in the database."""
+        log = self.storage.redis_log
+        if log is None or not self.storage.has_shared_store:
+            return None
+        from .redis import RedisStore
+
+        return RedisStore(log.store_link, log.prefix)
 
     async def check_storage(self) -> None:
         """Check that the storage works now.
@@ -123,6 +135,19 @@ class Runtime:
         self.tasks.settings = settings.tasks
         self.runner.apply_settings(settings.tasks)
 
+    async def _serve_log(
+        self, scope: trio.CancelScope, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Keep the connections to Redis until the scope is cancelled: others finish their changes first."""
+        assert self.storage.redis_log is not None
+        with scope:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(self.storage.redis_log.serve)
+                if self.storage.has_shared_store:
+                    store: Any = self.tasks.store
+                    await store.start_clock(self.tasks.clock)
+                task_status.started()
+
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
         """Run all parts until cancelled. No published event and no stored change is lost by cancelling.
 
@@ -131,12 +156,13 @@ class Runtime:
         """
         broker = self.broker
         async with trio.open_nursery() as outer:  # the databases stop last: the other parts still write to it
+            served = trio.CancelScope(shield=True)
+            if self.storage.redis_log is not None:
+                await outer.start(self._serve_log, served)
             for database in self.storage.databases:
                 await outer.start(database.run)
-            if self.storage.redis_log is not None:
-                await outer.start(self.storage.redis_log.serve)
             await broker.log.open()
-            async with trio.open_nursery() as nursery:
+            async with _ended_by(served), trio.open_nursery() as nursery:
                 for probe in self.probes:
                     nursery.start_soon(probe.run)
                 nursery.start_soon(broker.log.run)
@@ -172,3 +198,22 @@ def _make_bridge(settings: RuntimeSettings, storage: Storage, broker: Broker) ->
         settings.events,
         BridgeMetrics(broker.metrics.registry),
     )
+
+
+def _make_task_store(storage: Storage) -> TaskStore:
+    if storage.has_shared_store and storage.redis_log is not None:
+        from .tasks.store.redis import RedisTaskStore
+
+        return RedisTaskStore(storage.redis_log)
+    if storage.store.path == MEMORY:
+        return MemoryTaskStore()
+    return SQLiteTaskStore(storage.store, storage.shared_log)
+
+
+@asynccontextmanager
+async def _ended_by(scope: trio.CancelScope) -> AsyncIterator[None]:
+    """Cancel a scope after the block."""
+    try:
+        yield
+    finally:
+        scope.cancel()

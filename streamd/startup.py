@@ -142,7 +142,8 @@ def with_store(settings: Settings) -> Settings:
     """Return the settings with the store that `streamd serve` uses if they name none."""
     if settings.store.url:
         return settings
-    return attrs.evolve(settings, store=attrs.evolve(settings.store, url=DEFAULT_STORE))
+    url = settings.log.url if is_redis_url(settings.log.url) else DEFAULT_STORE
+    return attrs.evolve(settings, store=attrs.evolve(settings.store, url=url))
 
 
 def check_shared_log(settings: Settings, workers: int) -> Iterator[ConfigError]:

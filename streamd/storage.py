@@ -48,12 +48,14 @@ class Storage:
         databases: in the order in which they open; the first keeps the clock.
         store: the one of them with tasks, orders and items.
         redis_log: the log, if it is in Redis: it must serve for as long as it is used.
+        has_shared_store: the tasks, orders and items are in the same Redis, and ``store`` has none of them.
     """
 
     log: Log
     databases: Sequence[Database]
     store: Database
     redis_log: "RedisLog | None" = None
+    has_shared_store: bool = False
 
     @property
     def unreadable(self) -> Sequence[UnreadableRecords]:
@@ -97,12 +99,19 @@ def make_storage(
     Raises:
         ConfigError: an URL names no known log or store.
     """
-    if given is None and is_redis_url(log.url):
+    if given is None and is_redis_url(log.url or store.url):
         from .log.redis import RedisLog
 
-        address = parse_redis_url(log.url, "log.url", environment)
+        address = parse_redis_url(log.url or store.url, "log.url" if log.url else "store.url", environment)
         shared = RedisLog(address, log, prefix=redis.key_prefix)
+        if is_redis_url(store.url):
+            if parse_redis_url(store.url, "store.url", environment) != address:
+                raise _other_redis()
+            database = Database(clock=clock, keeps_clock=False)  # for what services keep on this node alone
+            return Storage(shared, [database], database, shared, has_shared_store=True)
         return attrs.evolve(make_storage(store, log, redis, clock, shared), redis_log=shared)
+    if is_redis_url(store.url):
+        raise _other_redis()
     store_path = parse_url(store.url or _MEMORY_URL, "store.url")
     has_store_file = store_path != MEMORY
     events_path = None if given is not None else log_path(store, log)
@@ -132,7 +141,7 @@ def log_path(store: StoreSettings, log: LogSettings) -> str | None:
     Raises:
         ConfigError: an URL names no known log.
     """
-    if is_redis_url(log.url):
+    if is_redis_url(log.url or store.url):
         return None
     path = parse_url(log.url or store.url or _MEMORY_URL, "log.url")
     return None if path == MEMORY else path
@@ -161,10 +170,13 @@ def parse_url(url: str, setting: str) -> str:
     path = parse_storage_url(url)
     if path is None:
         raise ConfigError(
-            f"{setting} is {url!r}; known are sqlite:PATH and memory:{_also(setting)}", field=setting
+            f"{setting} is {url!r}; known are sqlite:PATH, memory:, and of Redis {REDIS_FORMS}", field=setting
         )
     return path
 
 
-def _also(setting: str) -> str:
-    return f", and of Redis {REDIS_FORMS}" if setting == "log.url" else ""
+def _other_redis() -> ConfigError:
+    return ConfigError(
+        "store.url names Redis, and log.url does not name the same: they change in one step",
+        field="store.url",
+    )

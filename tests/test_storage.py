@@ -14,6 +14,8 @@ from streamd.log.settings import LogSettings
 from streamd.log.sqlite import SQLiteLog
 from streamd.redis.settings import RedisSettings
 from streamd.runtime import Runtime, RuntimeSettings
+from streamd.settings import Settings
+from streamd.startup import DEFAULT_STORE, with_store
 from streamd.storage import Storage, log_path, make_storage
 from streamd.tasks import Status
 
@@ -121,3 +123,45 @@ async def _end_of_task(runtime: Runtime) -> None:
     with trio.fail_after(30):
         while "completed" not in await _events(runtime, "tasks/t"):
             await trio.lowlevel.checkpoint()
+
+
+@pytest.mark.parametrize(
+    ("store", "log", "shared"),
+    [
+        ("redis://a/1", "", True),
+        ("redis://a/1", "redis://a/1", True),
+        ("redis:", "redis://a/1", True),
+        ("redis://a/1", "redis:", True),
+        ("memory:", "redis://a/1", False),
+        ("sqlite:a.db", "redis:", False),
+        ("", "redis+unix:///run/redis.sock", False),
+    ],
+)
+def test_redis_has_the_log_and_the_store_or_the_log_alone(store: str, log: str, shared: bool) -> None:
+    made = make_storage(
+        StoreSettings(url=store),
+        LogSettings(url=log),
+        RedisSettings(prefix="p"),
+        SteadyClock(),
+        environment={"REDIS_URL": "redis://a:6379/1"},
+    )
+    assert made.log is made.redis_log
+    assert made.redis_log is not None
+    assert made.redis_log.prefix == "{p}"
+    assert made.has_shared_store is shared
+    assert len(made.databases) == 1
+    assert log_path(StoreSettings(url=store), LogSettings(url=log)) is None
+
+
+@pytest.mark.parametrize("log", ["memory:", "sqlite:a.db", "redis://other/1", "redis://a/2"])
+def test_a_store_in_redis_needs_the_log_there(log: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        storage("redis://a/1", log)
+    assert caught.value.field == "store.url"
+
+
+def test_the_default_store_is_where_a_log_in_redis_is() -> None:
+    assert with_store(Settings(log=LogSettings(url="redis://a"))).store.url == "redis://a"
+    assert with_store(Settings(log=LogSettings(url="memory:"))).store.url == DEFAULT_STORE
+    own = Settings(log=LogSettings(url="redis://a"), store=StoreSettings(url="memory:"))
+    assert with_store(own).store.url == "memory:"

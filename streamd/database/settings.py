@@ -5,6 +5,7 @@ from typing import Final
 import attrs
 
 from ..config import Check, one_of, setting
+from ..redis.address import is_redis_url
 
 MEMORY: Final = ":memory:"
 """The path of a database without a file."""
@@ -23,16 +24,21 @@ def is_storage_url(url: str) -> bool:
     return not url or parse_storage_url(url) is not None
 
 
+def _is_store_url(url: str) -> bool:
+    return is_storage_url(url) or is_redis_url(url)
+
+
 @attrs.frozen(kw_only=True)
 class StoreSettings:
     """The database of tasks, orders and items."""
 
     url: str = setting(
         "",
-        "sqlite:PATH keeps them in a file that one streamd uses alone; memory: in this process only. Empty: "
+        "sqlite:PATH keeps them in a file that one streamd uses alone; memory: in this process only; a URL "
+        "of Redis, as in log.url, in the Redis that has the log, too. Empty: there if log.url names it; else "
         "sqlite:streamd.db in the working directory for `streamd serve`, memory: for an application of your "
         "own.",
-        Check("sqlite:PATH, memory: or empty", is_storage_url),
+        Check("sqlite:PATH, memory:, a URL of Redis or empty", _is_store_url),
     )
     synchronous: str = setting(
         "normal",

@@ -12,6 +12,7 @@ import trio
 
 from streamd.testing import StreamRefused, open_stream
 from tests.support.fronts import NGINX, front_of
+from tests.support.program import run
 from tests.support.redis_servers import new_prefix, shared_server
 from tests.support.server_process import ServerProcess, server_process
 
@@ -50,12 +51,12 @@ class NodeReader:
 
 @asynccontextmanager
 async def three_nodes() -> AsyncIterator[list[ServerProcess]]:
-    """Run three nodes on one log in Redis."""
+    """Run three nodes on one Redis."""
     url, prefix = shared_server().url, new_prefix().strip("{}")
     async with AsyncExitStack() as stack:
         yield [
             await stack.enter_async_context(
-                server_process("--log", url, seconds=SECONDS, redis__prefix=prefix, store__url="memory:")
+                server_process("--log", url, "--store", url, seconds=SECONDS, redis__prefix=prefix)
             )
             for _ in range(3)
         ]
@@ -92,3 +93,13 @@ async def test_readers_of_a_killed_node_continue_on_the_others(tmp_path: Path) -
     assert all(reader.ids == published for reader in readers)
     moved = sum(reader.connects > 1 for reader in readers)
     assert READERS / 6 < moved < READERS / 2  # about a third of them had been on the node
+
+
+@pytest.mark.soak
+async def test_the_services_work_with_requests_on_different_nodes(tmp_path: Path) -> None:
+    async with (
+        three_nodes() as nodes,
+        front_of(NGINX, *(node.port for node in nodes), folder=tmp_path) as front,
+    ):
+        done = await run("check-services", front.url)
+    assert done.returncode == 0, done.stdout + done.stderr
