@@ -144,6 +144,27 @@ async def test_a_reused_id_keeps_nothing_of_the_old_task(store: TaskStore) -> No
     assert await waiting_versions(store) == [("t", 1)]
 
 
+async def test_many_tasks_are_listed_and_deleted_in_order(store: TaskStore) -> None:
+    """More than a store that works in steps takes at once."""
+    known = [f"t{n}" for n in range(300)]
+    for n, task_id in enumerate(known):
+        await store_task(store, task_id, starting(), owner="o" if n % 2 else "")
+    assert [task.id for task in await store.find(limit=1000)] == known[::-1]
+    assert [task.id for task in await store.find(owner="", limit=1000)] == known[-2::-2]
+    assert [task.id for task in await store.find(owner="o", limit=140)] == known[:-280:-2]
+    assert [task.id for task in await store.held_by("w")] == known
+    assert [task.id for task in await store.overdue(at(100))] == known
+    await store.renew(known, at(50))
+    assert await store.overdue(at(49)) == []
+    for task_id in known:
+        await store.change(task_id, completing(5))
+    await publish_all(store)
+    assert await expire(store, 900, default=Bounds(1, 1000), max_tombstones=250) == known
+    assert [await gone(store, task_id) for task_id in ("t49", "t50")] == [False, True]
+    assert await store.find() == []
+    assert not await store.counts()
+
+
 # --- on disk --------------------------------------------------------------------------------------------
 
 
