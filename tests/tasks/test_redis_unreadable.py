@@ -85,6 +85,19 @@ async def test_a_damaged_task_is_an_error_for_itself_alone(prefix: str, value: s
         assert found == ["task"] * 3
 
 
+async def test_a_claim_passes_over_any_number_of_damaged_tasks(prefix: str) -> None:
+    async with open_redis(prefix) as store:
+        for n in range(120):
+            await store_task(store, f"bad{n}")
+        await store_task(store, "good")
+        ids = " ".join(f"'bad{n}'" for n in range(120)).replace(" ", ", ")
+        script = f"for _, id in ipairs({{{ids}}}) do redis.call('HSET', KEYS[1] .. id, 'body', '{{') end"
+        shared_server().command("EVAL", script, "1", f"{prefix}:task:")
+        claimed = await store.claim(["k"], starting())
+        assert claimed is not None
+        assert claimed.task.id == "good"
+
+
 async def expire(store: RedisTaskStore, seconds: float) -> list[str]:
     bounds = Bounds(keep_seconds=100, max_kept=100)
     expired = await store.expire(at(seconds), {}, bounds, tombstone_seconds=1000, max_tombstones=100)

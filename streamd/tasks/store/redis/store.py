@@ -136,8 +136,9 @@ class RedisTaskStore:
 
     async def claim(self, kinds: Collection[str], operation: Operation) -> ClaimedTask | None:
         after = 0  # number of the last task that is damaged
+        tries = 0
         async with self._claiming:
-            for _ in range(_TRIES_MAX):
+            while tries < _TRIES_MAX:
                 found = await self._access.ask(scripts.OLDEST, after, *kinds) if kinds else []
                 if not found:
                     return None
@@ -153,6 +154,7 @@ class RedisTaskStore:
                 reply = await self._write(scripts.CHANGE, changes, revision=int(revision))
                 if reply[0] == b"ok":
                     return ClaimedTask(changes[-1].task, raw_input)
+                tries += 1
         raise Unavailable("too many nodes claim tasks at the same time", retry_after_seconds=1)
 
     async def _write(self, script: Script, changes: Sequence[Change], **others: Any) -> Any:
