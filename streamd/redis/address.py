@@ -55,7 +55,8 @@ class RedisAddress:
 
 def is_redis_url(url: str) -> bool:
     """Return True for a URL whose scheme is one of Redis."""
-    return url == FROM_ENVIRONMENT or url.partition("://")[0] in _SCHEMES
+    scheme, separator, _ = url.partition("://")
+    return url == FROM_ENVIRONMENT or (separator != "" and scheme in _SCHEMES)
 
 
 def parse_redis_url(url: str, setting: str, environment: Mapping[str, str]) -> RedisAddress:

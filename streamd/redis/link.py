@@ -6,6 +6,9 @@
              ^                                             |
              '------------ wait, longer each time ---------'
 
+Only the greeting uses a connection that is not greeted: a server may be another than before, and what the
+caller knows of it is not brought up to date until then.
+
 A command fails with :class:`Disconnected` when the connection ends before its reply: the server may have run
 it. The link never sends a command again by itself.
 """
@@ -16,6 +19,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Final, NoReturn
 
+import anyio
 import structlog
 import trio
 from coredis.connection import (
@@ -29,6 +33,7 @@ from coredis.exceptions import ConnectionError as RedisConnectionError
 from coredis.exceptions import RedisError
 
 from .address import RedisAddress
+from .coredis_internals import closing_buffers
 
 Argument = str | bytes | int | float
 
@@ -37,7 +42,7 @@ REPLY_SECONDS: Final = 10.0
 """A server that answers nothing for so long is taken for lost (s)."""
 
 _FIRST_WAIT_SECONDS: Final = 0.05
-_LONGEST_WAIT_SECONDS: Final = 5.0
+_LONGEST_WAIT_SECONDS: Final = 0.5  # nodes come back soon after their server, see log/redis/lua/join.lua
 
 _log = structlog.get_logger(__name__)
 
@@ -81,6 +86,7 @@ class RedisLink:
         self._greet = greet
         self._reply_seconds = reply_seconds
         self._connection: BaseConnection | None = None
+        self._greeting: trio.lowlevel.Task | None = None
         self.connected = trio.Event()
 
     async def run(self) -> NoReturn:
@@ -89,19 +95,23 @@ class RedisLink:
         failed = False
         while True:
             try:
-                async with trio.open_nursery() as nursery:
-                    connection = await self._connect()
-                    await nursery.start(connection.run)
-                    if self.address.service:
-                        await _check_role(connection)
-                    self._connection = connection
-                    if self._greet is not None:
-                        await self._greet(self)
-                    wait = _FIRST_WAIT_SECONDS
-                    if failed:
-                        _log.info("redis_connected", connection=self._name, address=str(self.address))
-                    failed = False
-                    self.connected.set()
+                connection = await self._connect()
+                with closing_buffers(connection):
+                    async with trio.open_nursery() as nursery:
+                        with trio.fail_after(self._reply_seconds):  # a stopped server never replies
+                            await nursery.start(connection.run)
+                            if self.address.service:
+                                await _check_role(connection)
+                        self._connection = connection
+                        if self._greet is not None:
+                            self._greeting = trio.lowlevel.current_task()
+                            await self._greet(self)
+                        wait = _FIRST_WAIT_SECONDS
+                        if failed:
+                            _log.info("redis_connected", connection=self._name, address=str(self.address))
+                        failed = False
+                        self._greeting = None
+                        self.connected.set()
             except* (RedisError, OSError, Disconnected, trio.TooSlowError) as group:
                 if not failed:
                     _log.warning("redis_unreachable", connection=self._name, error=_first(group))
@@ -111,7 +121,7 @@ class RedisLink:
                     _log.warning("redis_disconnected", connection=self._name, address=str(self.address))
                 failed = True
             finally:
-                self._connection = None
+                self._connection = self._greeting = None
                 if self.connected.is_set():
                     self.connected = trio.Event()
             await trio.sleep(wait * random.uniform(0.5, 1.0))
@@ -143,7 +153,7 @@ class RedisLink:
             Disconnected: there is no connection.
         """
         connection = self._connection
-        if connection is None:
+        if connection is None or not self._is_open():
             raise Disconnected(sent=False)
         try:
             request = connection.create_request(
@@ -153,8 +163,8 @@ class RedisLink:
                 raise_exceptions=False,
                 timeout=blocks_seconds + self._reply_seconds,
             )
-        except RedisConnectionError as error:
-            raise Disconnected(sent=False) from error
+        except (RedisConnectionError, anyio.ClosedResourceError, anyio.BrokenResourceError) as error:
+            raise Disconnected(sent=False) from error  # the last two: it is being closed
         return partial(_wait_for, request, connection)
 
     async def listen(self, patterns: Sequence[str], take: Callable[[bytes, bytes, bytes], None]) -> NoReturn:
@@ -194,6 +204,10 @@ class RedisLink:
             await trio.sleep(self._reply_seconds)
             await self.call(b"PING")
 
+    def _is_open(self) -> bool:
+        """Return True for a caller that may use the connection now."""
+        return self.connected.is_set() or self._greeting is trio.lowlevel.current_task()
+
     def close(self) -> None:
         """End the present connection; it is made again."""
         if self._connection is not None:
@@ -223,17 +237,18 @@ class RedisLink:
             found: Any = None
             try:
                 with trio.fail_after(_CONNECT_SECONDS):
-                    async with trio.open_nursery() as nursery:
-                        sentinel = TCPConnection(
-                            TCPLocation(host, port),
-                            connect_timeout=_CONNECT_SECONDS,
-                            ssl_context=_make_context(self.address),
-                        )
-                        await nursery.start(sentinel.run)
-                        found = await sentinel.create_request(
-                            b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", self.address.service, decode=True
-                        )
-                        sentinel.invalidate("done")
+                    sentinel = TCPConnection(
+                        TCPLocation(host, port),
+                        connect_timeout=_CONNECT_SECONDS,
+                        ssl_context=_make_context(self.address),
+                    )
+                    with closing_buffers(sentinel):
+                        async with trio.open_nursery() as nursery:
+                            await nursery.start(sentinel.run)
+                            found = await sentinel.create_request(
+                                b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", self.address.service, decode=True
+                            )
+                            sentinel.invalidate("done")
             except* (RedisError, OSError, trio.TooSlowError) as group:
                 _log.info("sentinel_failed", sentinel=f"{host}:{port}", error=_first(group))
             if found:
