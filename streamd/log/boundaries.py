@@ -27,10 +27,12 @@ class Boundary:
     Args:
         start: the position from which its ids go on; no event has it.
         last: the last id, or position, found at the start.
+        lost: the newest id that is known to be lost; None if none is known.
     """
 
     start: EventId
     last: EventId
+    lost: EventId | None = None
 
 
 class Boundaries:
@@ -42,7 +44,12 @@ class Boundaries:
     @property
     def start(self) -> EventId:
         """The position from which the ids of this process go on."""
-        return self._boundaries[-1].start
+        return self.newest.start
+
+    @property
+    def newest(self) -> Boundary:
+        """The boundary after which the ids of this process go on."""
+        return self._boundaries[-1]
 
     def add(self, boundary: Boundary) -> None:
         """Add a boundary, and forget the oldest ones if there are too many."""
@@ -64,6 +71,23 @@ class Boundaries:
             and self._boundaries[index].last < cursor < self._boundaries[index].start
         ):
             return self._boundaries[index].start
+        return None
+
+    def passed(self, after: EventId, cursor: EventId, seen: Iterable[EventId] = ()) -> EventId | None:
+        """Return the start of the newest boundary at which a reader has missed lost events.
+
+        Args:
+            after: the cursor.
+            cursor: where the reader has come to from there.
+            seen: the events in between, if some of them may be lost meanwhile.
+        """
+        for boundary in reversed(self._boundaries):
+            if boundary.start <= after:
+                break
+            if boundary.lost is not None and boundary.last < cursor:
+                reached = max((position for position in seen if position < boundary.start), default=after)
+                if reached < boundary.lost:
+                    return boundary.start
         return None
 
 

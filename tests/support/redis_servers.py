@@ -46,13 +46,13 @@ class RedisServer:
         """The URL of its port, or else of its socket."""
         return f"redis://{HOST}:{self.port}/0" if self.port else f"redis+unix://{self.socket}"
 
-    def start(self) -> None:
-        """Start the server, and wait until it answers."""
+    def start(self, *more: str) -> None:
+        """Start the server, with further options for this time, and wait until it answers."""
         self.socket.unlink(missing_ok=True)
         with (self.folder / "redis.log").open("ab") as log:
             self._process = subprocess.Popen(
                 ["redis-server", "--bind", HOST, "--port", str(self.port), "--unixsocket", str(self.socket),
-                 "--dir", str(self.folder), "--save", "", *self._options],
+                 "--dir", str(self.folder), "--save", "", *self._options, *more],
                 stdout=log, stderr=log,
             )  # fmt: skip
         deadline = time.monotonic() + _START_SECONDS
@@ -81,12 +81,35 @@ class RedisServer:
         assert self._process is not None
         self._process.send_signal(number)
 
+    def terminate(self) -> None:
+        """End the server as an operator does, and wait for its end."""
+        self.signal(signal.SIGTERM)
+        self._end()
+
     def kill(self) -> None:
         """End the server at once, as a crash does."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait(_STOP_SECONDS)
-            self._process = None
+            self._end()
+
+    def written_bytes(self) -> int:
+        """Return the size of the file that the server appends its writes to (``--appendonly yes``)."""
+        return self._append_only_file().stat().st_size
+
+    def lose_after(self, size: int) -> None:
+        """Cut off what a server that is not running wrote after the file had a size, as a power failure."""
+        with self._append_only_file().open("r+b") as file:
+            file.truncate(size)
+
+    def _append_only_file(self) -> Path:
+        return max(
+            self.folder.glob("appendonlydir/*.incr.aof"), key=lambda path: int(path.name.split(".")[2])
+        )
+
+    def _end(self) -> None:
+        assert self._process is not None
+        self._process.wait(_STOP_SECONDS)
+        self._process = None
 
 
 @cache

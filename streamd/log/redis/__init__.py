@@ -14,6 +14,7 @@ Every change is one Lua script, so that all nodes see one order. The keys have o
     dropped, dropped:order  the newest dropped event of each topic, and the order of these records
     keys, keys:order        idempotency keys
     boundaries, meta        as in :mod:`streamd.log.boundaries`; the head and the totals
+    nodes                   the nodes, with the server that each has joined last
     node:...                results of a node's last changes, for those that are sent again
     janitor                 the node that drops
 
@@ -29,8 +30,12 @@ Every change is one Lua script, so that all nodes see one order. The keys have o
    the script checks its decision against the exact counts.
 4. **Compaction.** Nothing is deleted from the middle of the payload, which would free little: from the front
    of a stream, what is alive moves to the stream before it.
-5. **Boundaries.** A server that is another than before, or was restarted, may have lost its last events:
-   whoever connects first records a boundary, beyond the last id that this node has seen.
+5. **Boundaries.** A server that is another than before, or was restarted, may have lost its last events. The
+   first node that joins it opens a boundary (:mod:`.joining`). Nothing is appended until all nodes that the
+   server knows have told it what they have seen, or a second has passed. So a boundary without a loss is no
+   gap, and one with a loss is a gap for each reader that has not seen all of it. What only a node has seen
+   that ended together with the server remains unknown: ``appendfsync always`` excludes that loss, and so
+   does ``min-replicas-to-write`` with a failover as far as replicas keep up.
 """
 
 from .log import RedisLog

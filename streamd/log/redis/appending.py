@@ -15,6 +15,7 @@ from ...redis.script import Script
 
 _GROUP_MAX: Final = 256  # scripts
 _TRY_SECONDS: Final = 10.0  # far less than the two minutes for which the server remembers a result
+_END_SECONDS: Final = 1.0  # that a server has to reply to an append that is cancelled
 
 _log = structlog.get_logger(__name__)
 
@@ -52,13 +53,15 @@ class ScriptQueue:
         self._join = join
         self._node = uuid.uuid4().hex
         self._numbers = 0
+        self._losses = 0
+        self._sending = trio.CancelScope()  # of the present group
         self._queue: deque[PendingScript] = deque()
         self._has_scripts = trio.Event()
 
     async def call(self, script: Script, arguments: Sequence[Argument]) -> Any:
         """Run a script, and return its reply.
 
-        Cancelled before anything is sent, or not at all.
+        Cancelled before anything is sent, or not at all: later, it returns or raises within a second.
 
         Args:
             script: to run.
@@ -78,14 +81,32 @@ class ScriptQueue:
             if pending in self._queue:
                 self._queue.remove(pending)
                 raise
-            with trio.CancelScope(shield=True):
+            with trio.move_on_after(_END_SECONDS, shield=True):
                 await pending.done.wait()
+            if not pending.done.is_set():
+                raise _outcome_unknown() from None
         if pending.error is not None:
             raise pending.error
         return pending.reply
 
+    def count_loss(self) -> None:
+        """Send no script again that was sent so far: the server has lost events, and results with them."""
+        self._losses += 1
+
     async def run(self) -> NoReturn:
-        """Send until cancelled; scripts that are in flight then are finished, or fail."""
+        """Send until cancelled; scripts that are in flight then are finished, or fail within a second."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._limit_end)
+            await self._send_groups()
+        raise AssertionError("scripts are sent until cancelled")
+
+    async def _limit_end(self) -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            self._sending.deadline = trio.current_time() + _END_SECONDS
+
+    async def _send_groups(self) -> None:
         try:
             while True:
                 await self._has_scripts.wait()
@@ -97,18 +118,22 @@ class ScriptQueue:
                 for pending in group:
                     self._numbers += 1
                     pending.number = self._numbers
-                with trio.CancelScope(shield=True):
+                with trio.CancelScope(shield=True) as self._sending:
                     await self._send_group(group)
+                if self._sending.cancelled_caught:
+                    for pending in group:
+                        pending.sent = True
+                    self._give_up([pending for pending in group if not pending.done.is_set()])
         finally:
             for pending in self._queue:
                 pending.error = Unavailable("the log is closed", retry_after_seconds=1)
                 pending.done.set()
             self._queue.clear()
-        raise AssertionError("scripts are sent until cancelled")
 
     async def _send_group(self, group: Sequence[PendingScript]) -> None:
         deadline = trio.current_time() + _TRY_SECONDS
         first = group[0].number
+        losses = self._losses
         left = group
         while left:
             try:
@@ -119,6 +144,10 @@ class ScriptQueue:
             if left and not await self._is_connected(left, deadline):
                 self._give_up(left)
                 return
+            if self._losses > losses:
+                losses = self._losses
+                self._give_up([pending for pending in left if pending.sent])
+                left = [pending for pending in left if not pending.sent]
 
     async def _try(self, group: Sequence[PendingScript], first: int) -> None:
         """Send scripts, and take those replies that come; the others stay undone."""
@@ -142,7 +171,9 @@ class ScriptQueue:
                 continue
             except RedisError as error:
                 _log.error("change_failed", error=repr(error))
-                pending.error = _to_unavailable(error)
+                pending.error = _outcome_unknown() if pending.sent else _to_unavailable(error)
+                if isinstance(error, ReadOnlyError):
+                    self._link.close()  # another server is the primary now
             else:
                 if reply[0] == b"join":
                     must_join = True
@@ -166,18 +197,17 @@ class ScriptQueue:
 
     def _give_up(self, left: Sequence[PendingScript]) -> None:
         for pending in left:
-            if pending.sent:
-                pending.error = OutcomeUnknown(
-                    "the connection to Redis was lost meanwhile: the change may have been made, or not"
-                )
-            else:
-                pending.error = unavailable()
+            pending.error = _outcome_unknown() if pending.sent else unavailable()
             pending.done.set()
 
 
 def unavailable() -> Unavailable:
     """Build the error for a script that was not sent."""
     return Unavailable("the log's server is not reachable", retry_after_seconds=1)
+
+
+def _outcome_unknown() -> OutcomeUnknown:
+    return OutcomeUnknown("the connection to Redis was lost meanwhile: the change may have been made, or not")
 
 
 def _to_unavailable(error: RedisError) -> Unavailable:

@@ -49,6 +49,11 @@ class DroppedEvents:
 
 
 def parse_boundaries(texts: Sequence[bytes]) -> Boundaries:
-    """Return the boundaries that a script has returned, each as its start and its last id."""
+    """Return the boundaries that a script has returned, each as its start, last id and lost id."""
     parts = [text.split(b" ") for text in texts]
-    return Boundaries([Boundary(from_redis(start), from_redis(last)) for start, last in parts])
+    return Boundaries(
+        [
+            Boundary(from_redis(start), from_redis(last), from_redis(lost) if lost else None)
+            for start, last, lost in parts
+        ]
+    )

@@ -1,5 +1,6 @@
 """The log in Redis. See the package for its theory of operation."""
 
+import uuid
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NoReturn, overload
 
@@ -8,11 +9,10 @@ import structlog
 import trio
 from coredis.exceptions import RedisError
 
-from ...errors import ConfigError, Unavailable
+from ...errors import Unavailable
 from ...events import EARLIEST, Draft, Event, EventId, Selectors
 from ...events.topics import ALL
 from ...redis.address import RedisAddress
-from ...redis.checks import check_server
 from ...redis.link import REPLY_SECONDS, Disconnected, RedisLink
 from ...unreadable import UnreadableRecords
 from ..keys import conflict, fingerprints
@@ -26,6 +26,8 @@ from .arguments import append_arguments
 from .codec import decode_event, entry_events, from_redis, to_redis
 from .dropped import DroppedEvents, parse_boundaries
 from .janitor import Janitor
+from .joining import join, keep_links, reach_server
+from .tailing import TailReader
 
 DEFAULT_PREFIX: Final = "{streamd}"
 
@@ -33,11 +35,8 @@ _TOPICS_MAX: Final = 200  # that one script merges; for more, all events are sca
 _PAGE_EVENTS: Final = 128
 _SCANNED_EVENTS: Final = 256  # for one page of patterns
 _SCANNED_BYTES: Final = 1 << 18
-_TAIL_ENTRIES: Final = 64  # read at once
-_BLOCK_SECONDS: Final = 5.0
 _OPEN_SECONDS: Final = 10.0
 _OWN_TAIL_SECONDS: Final = 1.0  # an append waits so long for this node's tail
-_TAIL_BYTES: Final = 1 << 20  # of one reading; the next is smaller after a larger one
 _FOLLOW_AGAIN_SECONDS: Final = 0.05
 _READ_AGAIN_SECONDS: Final = 1.0  # after a failed read of the fan-out
 
@@ -92,15 +91,17 @@ class RedisLog:
         self.head = EARLIEST
         self.appended = 0
         self.on_note: Callable[[Event, str], None] = _ignore_note
-        self._joined = False
+        self._node = uuid.uuid4().hex
+        self._server = b""  # that was joined last
+        self._server_of: dict[RedisLink, bytes] = {}
+        self._acknowledged = EARLIEST  # the newest id that this node has answered with
         self._boundaries = parse_boundaries([])
         self._dropped = DroppedEvents()
         self._recent = RecentEvents(EARLIEST)
         self._tail_readers = trio.lowlevel.ParkingLot()
         self._publish_link = RedisLink(address, "streamd-publish", self._join, reply_seconds=reply_seconds)
-        self._read_link = RedisLink(address, "streamd-read", reply_seconds=reply_seconds)
+        self._read_link = RedisLink(address, "streamd-read", self._join, reply_seconds=reply_seconds)
         self._tail_link = RedisLink(address, "streamd-tail", self._join, reply_seconds=reply_seconds)
-        self._streams: Final = (f"{prefix}:log:2", f"{prefix}:log:moved")
         self.store_link: Final = RedisLink(address, "streamd-store", reply_seconds=reply_seconds)
         self._links: Final = (self._publish_link, self._read_link, self._tail_link, self.store_link)
         self._changes = ScriptQueue(self._publish_link, prefix, self._join)
@@ -114,17 +115,16 @@ class RedisLog:
 
         Raises:
             ConfigError: the server cannot be used.
+            Unavailable: it cannot be reached.
         """
         kept = trio.CancelScope(shield=True)  # the connections end last: appends in flight are finished
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._keep_links, kept)
+            nursery.start_soon(keep_links, self._links, kept)
             try:
                 with trio.move_on_after(_OPEN_SECONDS) as scope:
-                    for link in self._links:
-                        await link.connected.wait()
+                    await reach_server(self._links, "log.url")
                 if scope.cancelled_caught:
-                    raise ConfigError(f"log.url names {self.address}, which cannot be used", field="log.url")
-                await check_server(self._read_link, "log.url")
+                    raise Unavailable(f"log.url names {self.address}, which is not reachable")
                 async with trio.open_nursery() as working:
                     working.start_soon(self._follow)
                     working.start_soon(self._changes.run)
@@ -133,28 +133,27 @@ class RedisLog:
                 kept.cancel()
         raise AssertionError("the log serves until it is cancelled")
 
-    async def _keep_links(self, scope: trio.CancelScope) -> None:
-        with scope:
-            async with trio.open_nursery() as nursery:
-                for link in self._links:
-                    nursery.start_soon(link.run)
-
     async def open(self) -> None:
         await trio.lowlevel.checkpoint()
-        assert self._joined, "serve() runs before open()"
+        assert self._server, "serve() runs before open()"
 
     async def _join(self, link: RedisLink) -> None:
-        """Let the server record a boundary if it is not the one that this log knew."""
-        head, boundaries, dropped = await scripts.JOIN.run(
-            link, self.prefix, to_redis(self.head), self._now()
-        )
-        self._boundaries = parse_boundaries(boundaries)
-        self._dropped = DroppedEvents()
-        self._dropped.update(dropped)
-        if not self._joined:
-            self._joined = True
-            self.start = self.head = from_redis(head)
+        """Tell the server what this node has seen, and wait until it knows the same of the other nodes."""
+        seen = max(self.head, self._acknowledged)
+        joined = await join(link, self.prefix, self._node, self._server, seen, self._now())
+        self._boundaries, self._dropped = joined.boundaries, joined.dropped
+        if not self._server:
+            self.start = self.head = joined.head
             self._recent = RecentEvents(self.start)
+        elif (lost := self.lost_until(self.head)) is not None:
+            self.head = lost  # nothing follows before the start of the boundary
+        if self._server not in (b"", joined.server) and self._boundaries.newest.lost is not None:
+            self._changes.count_loss()
+        self._server = self._server_of[link] = joined.server
+        for other in self._links:
+            if other.connected.is_set() and self._server_of.get(other, joined.server) != joined.server:
+                other.close()
+        self._tail_readers.unpark_all()
 
     def _now(self) -> str:
         return "" if self._now_ms is None else str(self._now_ms())
@@ -206,7 +205,8 @@ class RedisLog:
         return receipts
 
     async def wait_for_tail(self, position: EventId) -> None:
-        """Wait, for a second at most, until this node's tail has come to a position."""
+        """Wait, for a second at most, until this node's tail has come to a position that it answers with."""
+        self._acknowledged = max(self._acknowledged, position)
         with trio.move_on_after(_OWN_TAIL_SECONDS):
             while self.head < position:
                 await self._tail_readers.park()
@@ -220,28 +220,23 @@ class RedisLog:
     async def _follow(self) -> NoReturn:
         """Read new events as they come, and after a lost connection those that were missed."""
         link = self._tail_link
-        entries_max = _TAIL_ENTRIES
-        moved = EARLIEST
+        tail = TailReader(link, self.prefix)
         while True:
             connected = link.connected
             await connected.wait()
             try:
+                has_all = False  # of what was appended while there was no connection
                 while connected.is_set() and link.connected is connected:
-                    reply = await link.call(
-                        b"XREAD", b"COUNT", entries_max, b"BLOCK", round(_BLOCK_SECONDS * 1000),
-                        b"STREAMS", *self._streams, to_redis(self.head), to_redis(moved),
-                        blocks_seconds=_BLOCK_SECONDS,
-                    )  # fmt: skip
-                    of_stream = {name.decode(): entries for name, entries in (reply or {}).items()}
-                    for entry_id, _ in of_stream.get(self._streams[1], ()):
-                        moved = from_redis(entry_id)
-                        self._skip_to(moved)
-                    read_bytes = 0
-                    for entry_id, fields in of_stream.get(self._streams[0], ()):
+                    reading = await tail.read(self.head, waits=has_all)
+                    if reading.is_empty and not has_all:
+                        has_all = True
+                        self._reach(self._boundaries.start)
+                    self._skip_to(reading.moved)
+                    for entry_id, fields in reading.entries:
                         self._announce(entry_events(entry_id, fields))
-                        read_bytes += sum(map(len, fields))
                         await trio.lowlevel.checkpoint()
-                    entries_max = max(1, entries_max // 2) if read_bytes > _TAIL_BYTES else _TAIL_ENTRIES
+                        if link.connected is not connected:  # the next server may not have what follows
+                            break
             except (Disconnected, RedisError) as error:
                 _log.info("tail_interrupted", error=repr(error))
                 if not isinstance(error, Disconnected):
@@ -251,8 +246,13 @@ class RedisLog:
     def _skip_to(self, moved: EventId) -> None:
         """Leave it to the reading of pages to find events that were moved before this node had read them."""
         if moved > self.head:
-            self.head = moved
             self._recent = RecentEvents(moved)
+            self._reach(moved)
+
+    def _reach(self, position: EventId) -> None:
+        """Move the head to a position up to which this node has taken all events."""
+        if position > self.head:
+            self.head = position
             self._tail_readers.unpark_all()
 
     def _announce(self, stored: Any) -> None:
@@ -287,9 +287,11 @@ class RedisLog:
             except Unavailable as error:  # the fan-out waits for the server
                 _log.warning("tail_not_read", detail=error.detail)
                 await trio.sleep(_READ_AGAIN_SECONDS)
-        if not events:  # what is after the cursor is damaged
-            return Page([], self.head, more=False)
-        return Page(events, events[-1].id, events[-1].id < self.head)
+        cursor = events[-1].id if events else self.head  # without events: damaged ones, or a boundary
+        gap = None
+        if cursor >= self._boundaries.start:  # before it, a lost event may still follow in memory
+            gap = self._boundaries.passed(after, cursor, [event.id for event in events])
+        return Page(events, cursor, cursor < self.head, gap)
 
     # --- reading ----------------------------------------------------------------------------------
 
@@ -314,10 +316,10 @@ class RedisLog:
         if after > self.head and lost is None:
             lost = await self._wait_or_lose(after)
         head = self.head
-        begin = self.start if after > head else after
-        if begin == head:
+        begin = after if after <= head else lost or self.start
+        if begin >= head:  # beyond: the tail has not come to the start of the boundary yet
             await trio.lowlevel.checkpoint()
-            return Page([], head, more=False, gap=lost)
+            return Page([], begin, more=False, gap=lost)
         exact = not selectors.patterns and len(selectors.topics) <= _TOPICS_MAX
         bounds = (
             min(max_events, _PAGE_EVENTS) if exact else _SCANNED_EVENTS,
@@ -350,7 +352,10 @@ class RedisLog:
                     cursor = event.id
                 break
         dropped = None if after == EARLIEST else self._dropped.newest(selectors, begin)
-        gap = max(lost or EARLIEST, dropped or EARLIEST)
+        passed = None if after == EARLIEST else self._boundaries.passed(begin, cursor)
+        if passed is not None:  # the head may be an event that was lost: nothing is between it and the start
+            cursor = max(cursor, passed) if cursor == head else cursor
+        gap = max(lost or EARLIEST, dropped or EARLIEST, passed or EARLIEST)
         return Page(events, cursor, cursor < head, gap if gap > after or lost else None)
 
     async def _wait_or_lose(self, cursor: EventId) -> EventId | None:
@@ -358,9 +363,9 @@ class RedisLog:
         reply = await self.call(b"HGET", f"{self.prefix}:meta", b"head")
         if reply is None or from_redis(reply) < cursor:
             return self.start
-        while self.head < cursor:
+        while self.head < cursor and (lost := self._boundaries.lost_until(cursor, cursor)) is None:
             await self._tail_readers.park()
-        return None
+        return lost if self.head < cursor else None
 
     async def call(self, command: bytes, *arguments: Any) -> Any:
         """Run a command that only reads.
