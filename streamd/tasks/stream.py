@@ -153,14 +153,16 @@ class TaskSource:
     def _frames_of(self, view: TaskView) -> list[Frame]:
         frames: list[Frame] = []
         if view.message is not None:
-            frames.append(_build(view.message, partial(_snapshot_frame, view.position)))
+            # A client that is cut off before the end must not come back with the end's position.
+            position = view.position if view.end is None else ""
+            frames.append(_build(view.message, partial(_snapshot_frame, position)))
         if view.end is not None:
             self._over = True
             frames.append(_build(view.end, partial(_end_frame, view.position, self._task_id)))
         return frames
 
 
-def _snapshot_frame(position: EventId, message: Message) -> UnloggedEvent:
+def _snapshot_frame(position: str, message: Message) -> UnloggedEvent:
     return UnloggedEvent(message.data, message.type, id=position, envelope=MESSAGE_ENVELOPE)
 
 

@@ -293,10 +293,15 @@ class Tasks(TaskEngine):
             Unavailable: the task's stored events could not be published in time.
             NotFound, Gone: as for :meth:`get`.
         """
+        lost: EventId | None = None
         with trio.move_on_after(_PUBLISH_WAIT_SECONDS):
             while True:
+                lost_before = lost
                 snapshot = await self.store.snapshot(task_id)
                 position = await self._position(snapshot)
+                lost = None if position is None else self.log.lost_until(position)
+                if lost != lost_before:
+                    continue  # the log lost events meanwhile, maybe of versions after this one
                 if position is not None:
                     task = snapshot.task.with_offset(self.clock.offset())
                     message = make_snapshot(task, snapshot.text)
@@ -304,7 +309,7 @@ class Tasks(TaskEngine):
                         task=task,
                         message=self.presenter.present_snapshot(task, message),
                         # Another log may have given out the position, also one whose clock was ahead.
-                        position=self.log.lost_until(position) or position,
+                        position=lost or position,
                         end=self.presenter.present_end(task, snapshot.end),
                         published_id=position,
                     )

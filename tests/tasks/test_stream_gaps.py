@@ -1,16 +1,19 @@
 """Streams of a task over events that the log has dropped, and over a restart of the log."""
 
+from collections.abc import Awaitable, Callable
+
 import pytest
 import trio
 import trio.testing
 
-from streamd.events import EARLIEST
+from streamd.events import EARLIEST, EventId
+from streamd.events.ids import make_event_id
 from streamd.hub.settings import HubSettings
 from streamd.log.clock import wall_clock_ms
 from streamd.log.memory import MemoryLog
 from streamd.log.settings import LogSettings
 from streamd.tasks.store.memory import MemoryTaskStore
-from streamd.tasks.store.port import Bounds
+from streamd.tasks.store.port import Bounds, Snapshot
 from tests.support.stream_follower import SourceFollower, begin, check_stream, follow, run_to_end, update
 from tests.support.task_rig import SetClock, make_rig, publishing, run_rig, running
 
@@ -55,6 +58,54 @@ async def test_a_stalled_client_behind_the_kept_events_gets_a_snapshot() -> None
         await trio.testing.wait_all_tasks_blocked()
         check_stream(follower, 108, gaps=True)
         assert sum(follower.snapshots) == 2
+
+
+class LosingLog(MemoryLog):
+    """A log that says that it has lost its newest events."""
+
+    lost: EventId | None = None
+
+    def lost_until(self, cursor: EventId) -> EventId | None:
+        return self.lost if self.lost is not None and cursor < self.lost else None
+
+
+class InterruptedStore(MemoryTaskStore):
+    """A store that lets something happen after its next snapshot was taken."""
+
+    interrupt: Callable[[], Awaitable[None]] | None = None
+
+    async def snapshot(self, task_id: str) -> Snapshot:
+        snapshot = await super().snapshot(task_id)
+        if self.interrupt is not None:
+            interrupt, self.interrupt = self.interrupt, None
+            await interrupt()
+        return snapshot
+
+
+async def test_a_snapshot_is_not_older_than_the_loss_whose_end_is_its_position() -> None:
+    log, store = LosingLog(LogSettings()), InterruptedStore()
+    async with run_rig(log=log, store=store) as rig:
+        task = await begin(rig)
+        await rig.until("t", lambda event: event.value["version"] == 2)
+
+        async def lose() -> None:
+            await update(rig, task, 0)
+            newest = await rig.until("t", lambda event: event.value["version"] == 3)
+            log.lost = make_event_id(int(newest.id[:13]) + 1, 0)
+
+        store.interrupt = lose
+        view = await rig.tasks.view("t")
+        assert view.position == log.lost
+        assert view.task.version == 3
+
+
+async def test_the_snapshot_of_an_ended_task_has_no_id_of_its_own() -> None:
+    async with run_rig() as rig:
+        await run_to_end(rig, 1)
+        last = await rig.until("t", lambda event: event.value["version"] == 4)
+        follower = SourceFollower(rig, "t")
+        await follower.run()
+        assert [message.id for message in follower.messages] == ["", last.id]
 
 
 async def test_an_end_that_the_log_has_dropped_is_sent() -> None:
