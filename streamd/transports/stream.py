@@ -21,7 +21,7 @@ import trio
 
 from ..broker import Broker, BrokerSettings
 from ..connections import CloseReason, Connection, Group, Identity
-from ..errors import RequestError
+from ..errors import RequestError, Unavailable
 from ..events import Batch, Control, ControlName, EventId, Frame, Selectors
 from ..hub import (
     DeliveryRecord,
@@ -201,6 +201,10 @@ async def run_stream(
         return
     except RequestError as error:
         _log.info("stream_rejected", connection=connection.id, code=error.code, detail=error.detail)
+        connection.close(CloseReason.ERROR)
+    except Unavailable as error:  # the log's server is away: the client reconnects
+        _log.warning("stream_interrupted", connection=connection.id, detail=error.detail)
+        connection.errors += 1
         connection.close(CloseReason.ERROR)
     except Exception:  # noqa: BLE001 - one stream's failure must not reach the others
         _log.exception("stream_failed", connection=connection.id, transport=connection.transport)

@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from streamd import create_app
-from streamd.errors import Unavailable
+from streamd.errors import OutcomeUnknown, Unavailable
 from streamd.log.memory import MemoryLog
 from streamd.log.settings import LogSettings
 from streamd.server.settings import ServerSettings
@@ -232,6 +232,30 @@ async def test_each_line_is_answered_while_the_log_takes_nothing() -> None:
         await request.check_is_over()
     assert [(answer["line"], answer["error"]["status"]) for answer in answers] == [
         (1, 503),
+        (2, 400),
+        (3, 503),
+    ]
+
+
+class LostReplyLog(MemoryLog):
+    """A log of whose appends nobody knows the outcome."""
+
+    async def append(self, *arguments: Any, **options: Any) -> Any:
+        await trio.lowlevel.checkpoint()
+        raise OutcomeUnknown("the connection was lost meanwhile")
+
+
+async def test_no_line_is_published_after_one_of_unknown_outcome() -> None:
+    app = create_app(log=LostReplyLog(LogSettings()))
+    async with run_server(app=app) as server, open_request(server) as request:
+        await request.send(line(1) + "nonsense\n")
+        answers = [await request.answer() for _ in range(2)]
+        await request.send(line(2))
+        answers.append(await request.answer())
+        await request.end()
+        await request.check_is_over()
+    assert [(answer["line"], answer["error"]["status"]) for answer in answers] == [
+        (1, 504),
         (2, 400),
         (3, 503),
     ]

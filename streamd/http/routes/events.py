@@ -14,6 +14,7 @@ from ...broker import Broker
 from ...errors import (
     IdempotencyConflict,
     InvalidField,
+    OutcomeUnknown,
     StreamdError,
     TooLarge,
     Unavailable,
@@ -164,9 +165,9 @@ async def _publish_lines(broker: Broker, body: Any) -> AsyncIterator[bytes]:
                 outcomes = [busy if isinstance(outcome, Draft) else outcome for outcome in outcomes]
             try:
                 answers = await _publish_each(broker, outcomes)
-            except Unavailable as error:
-                busy = error
-                outcomes = [busy if isinstance(outcome, Draft) else outcome for outcome in outcomes]
+            except (Unavailable, OutcomeUnknown) as error:
+                busy = error if isinstance(error, Unavailable) else _after_unknown()
+                outcomes = [error if isinstance(outcome, Draft) else outcome for outcome in outcomes]
                 answers = await _publish_each(broker, outcomes)
             text = bytearray()
             for answer in answers:
@@ -175,6 +176,12 @@ async def _publish_lines(broker: Broker, body: Any) -> AsyncIterator[bytes]:
                     text += msgspec.json.encode({"line": number, **answer}) + b"\n"
             if text:
                 yield bytes(text)
+
+
+def _after_unknown() -> Unavailable:
+    return Unavailable(
+        "it is not known whether an earlier line was published: this one was not", retry_after_seconds=1
+    )
 
 
 def _read_line(line: bytes, limits: EventSettings) -> Draft | StreamdError | None:
@@ -195,6 +202,7 @@ async def _publish_each(
 
     Raises:
         Unavailable: none of the drafts was published.
+        OutcomeUnknown: all of them were, or none.
     """
     drafts = [outcome for outcome in outcomes if isinstance(outcome, Draft)]
     results: list[dict[str, Any]] = []
