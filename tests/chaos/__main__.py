@@ -16,7 +16,8 @@ status 1.
 ``history``            everything that was sent and answered; ``task_history`` that of tasks
 ``check_events``       history -> violations, without I/O; ``check_tasks`` likewise
 ``publishers``         and ``readers``, ``task_clients``: the clients
-``faults``             of the nemesis
+``faults``             of the nemesis; ``redis_faults`` those of the servers under the log
+``redis_side``         these servers
 ``server``             the server's processes; ``launcher`` forks them, ``preload`` bends their world
 ``proxy``              cuts connections
 ``sabotaged``          logs that break their promises, to check the checker
@@ -38,6 +39,8 @@ import trio
 
 from tests.chaos.faults import FAULTS
 from tests.chaos.plan import Plan, Report
+from tests.chaos.redis_faults import REDIS_FAULTS
+from tests.chaos.redis_side import REDIS_LOGS
 from tests.chaos.run import Run
 from tests.chaos.sabotaged import FAULTY
 
@@ -48,11 +51,16 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--kills", type=int, help="end after so many kills")
     parser.add_argument("--seed", type=int, default=1, help="of all random choices (default: 1)")
     parser.add_argument(
-        "--log", default="memory:", help="memory: or sqlite:PATH, where {folder} is the run's own"
+        "--log",
+        default="memory:",
+        help=f"memory:, sqlite:PATH, where {{folder}} is the run's own, or {', '.join(REDIS_LOGS)}",
     )
+    parser.add_argument("--nodes", type=int, default=1, help="servers on one log in Redis (default: 1)")
     parser.add_argument("--durable", action="store_true", help="the memory log must survive: it must fail")
     parser.add_argument("--part", type=int, default=25, help="rounds between two checks (default: 25)")
-    parser.add_argument("--only", nargs="*", default=[], choices=[fault.name for fault in FAULTS])
+    parser.add_argument(
+        "--only", nargs="*", default=[], choices=sorted({fault.name for fault in (*FAULTS, *REDIS_FAULTS)})
+    )
     parser.add_argument("--fault", choices=FAULTY, help="sabotage the log, to check the checker")
     parser.add_argument("--rate", type=int, default=20, help="the fault occurs once in so many times")
     parser.add_argument("--folder", type=Path, help="keep the server's files there")
@@ -78,6 +86,7 @@ def main() -> int:
             rounds=arguments.rounds,
             seed=arguments.seed,
             log=arguments.log,
+            nodes=arguments.nodes,
             durable=arguments.durable or None,
             kills=arguments.kills,
             part_rounds=arguments.part,

@@ -108,7 +108,10 @@ def _check_follower(task: TaskHistory, follower: FollowerHistory, *, durable: bo
         version, progress = data["version"], data["progress"]
     ends = [message for message in follower.messages if message.type in _END_TYPES]
     if not follower.finished or not ends:
-        yield _of(task, "follower", f"did not end at {name}, whose last version is {version}")
+        seen = "".join(f"\n    {message}" for message in follower.messages[-3:])
+        told = "was told so" if follower.finished else "was not told so"
+        text = f"did not end at {name}, which {told} and has the version {version} of {task.final['version']}"
+        yield _of(task, "follower", f"{text}:{seen}")
         return
     last = ends[-1].data
     if (last["version"], last["status"]) != (task.final["version"], task.final["status"]):

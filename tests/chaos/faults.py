@@ -60,13 +60,18 @@ class Fault:
     unavailable: Unavailable = _always
     kills: int = 0
 
+    def with_weight(self, weight: int) -> "Fault":
+        """Return the same fault with another share."""
+        return attrs.evolve(self, weight=weight)
 
-async def _some_work(world: World, rng: random.Random) -> None:
+
+async def some_work(world: World, rng: random.Random) -> None:
+    """Let the clients work for a while."""
     await world.wait_for(acknowledged=rng.randint(1, _MAX_ACKS))
 
 
 async def _kill(world: World, rng: random.Random) -> None:
-    await _some_work(world, rng)
+    await some_work(world, rng)
     await world.server.end()
     if rng.random() < 0.15:
         await world.server.begin()
@@ -76,14 +81,14 @@ async def _kill(world: World, rng: random.Random) -> None:
 
 
 async def _terminate(world: World, rng: random.Random) -> None:
-    await _some_work(world, rng)
+    await some_work(world, rng)
     await world.server.end(signal.SIGTERM)
     await world.server.start()
 
 
 async def _stop(world: World, rng: random.Random) -> None:
     """Stop the process for a while; at times it is killed before it goes on."""
-    await _some_work(world, rng)
+    await some_work(world, rng)
     os.kill(world.server.pid, signal.SIGSTOP)
     await trio.sleep(rng.uniform(0, _MAX_STOP_SECONDS))
     if rng.random() < 0.3:
@@ -100,23 +105,27 @@ async def _cut(world: World, rng: random.Random) -> None:
         share = rng.choice((0.3, 0.7, 1.0))
         match rng.randrange(3):
             case 0:
-                world.proxy.cut(rng, share)
+                for proxy in world.proxies:
+                    proxy.cut(rng, share)
             case 1:
-                world.proxy.cut_later(rng, share, _MAX_CUT_BYTES)
+                for proxy in world.proxies:
+                    proxy.cut_later(rng, share, _MAX_CUT_BYTES)
             case _:
-                world.proxy.hold()
+                for proxy in world.proxies:
+                    proxy.hold()
                 await trio.sleep(rng.uniform(0, _MAX_STOP_SECONDS))
-                world.proxy.cut(rng, share)
-                world.proxy.release()
+                for proxy in world.proxies:
+                    proxy.cut(rng, share)
+                    proxy.release()
 
 
 async def _fill_disk(world: World, rng: random.Random) -> None:
     """Let the disk be full until some requests were refused; at times the process dies then."""
     preload = world.server.preload
     assert preload is not None
-    await _some_work(world, rng)
+    await some_work(world, rng)
     preload.fill_disk(rng.randint(0, _MAX_LAST_BYTES))
-    await _while_refused(world, rng)
+    await while_refused(world, rng)
     if rng.random() < 0.5:
         await world.server.end()
         preload.give_room()
@@ -126,11 +135,11 @@ async def _fill_disk(world: World, rng: random.Random) -> None:
 
 async def _limit_files(world: World, rng: random.Random) -> None:
     """Limit the size of files, so that none can grow (EFBIG), until some requests were refused."""
-    await _some_work(world, rng)
+    await some_work(world, rng)
     largest = rng.randint(0, _MAX_LAST_BYTES)
     _, hard = resource.prlimit(world.server.pid, resource.RLIMIT_FSIZE)
     resource.prlimit(world.server.pid, resource.RLIMIT_FSIZE, (largest, hard))
-    await _while_refused(world, rng)
+    await while_refused(world, rng)
     if rng.random() < 0.5:
         await world.server.end()
         await world.server.start()
@@ -138,7 +147,8 @@ async def _limit_files(world: World, rng: random.Random) -> None:
         resource.prlimit(world.server.pid, resource.RLIMIT_FSIZE, (hard, hard))
 
 
-async def _while_refused(world: World, rng: random.Random) -> None:
+async def while_refused(world: World, rng: random.Random) -> None:
+    """Wait until some requests were refused, or there is nothing to write."""
     with trio.move_on_after(_FULL_SECONDS):
         await world.wait_for(refused=rng.randint(1, 10))
 

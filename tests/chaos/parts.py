@@ -21,7 +21,7 @@ def new_history(number: int, world: World | None = None, *, durable: bool) -> Hi
     history = History(durable, token)
     history.sent[token] = Sent(token, (END_TOPIC,), "message", token, 0, keyed=True)
     if world is not None:
-        history.lives = world.server.lives
+        history.lives = world.lives
         undecided = _undecided(world.history)
         history.sent |= undecided
         history.carried = frozenset(undecided)
@@ -101,4 +101,4 @@ async def look_at_tasks(world: World, watcher: Reader, known_ids: set[str]) -> l
 
 def _asking(world: World) -> httpx.AsyncClient:
     """Make a client that asks the server itself, past the proxy."""
-    return httpx.AsyncClient(base_url=f"http://127.0.0.1:{world.server.port}", timeout=20)
+    return httpx.AsyncClient(base_url=f"http://127.0.0.1:{world.servers[0].port}", timeout=20)

@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final
 
 import attrs
 
 from tests.chaos.history import History, Violation
 from tests.chaos.task_history import TaskHistory
+
+_LOSING: Final = ("memory:", "redis:everysec", "redis:sentinel")
 
 
 @attrs.frozen(kw_only=True)
@@ -17,8 +20,10 @@ class Plan:
         folder: for the files of the server.
         rounds: maximum number of rounds.
         seed: of all random choices.
-        log: of the server, ``memory:`` or ``sqlite:PATH``; ``{folder}`` in it is replaced.
-        durable: the log must survive its process; None for every log but the memory log.
+        log: of the server, ``memory:``, ``sqlite:PATH`` or one of Redis (:mod:`tests.chaos.redis_side`);
+            ``{folder}`` in it is replaced.
+        nodes: number of servers, more than one only for a log in Redis.
+        durable: the log must lose nothing; None for every log that keeps all.
         kills: end after so many kills; None for no such end.
         part_rounds: number of rounds between two checks.
         fault: of the sabotaged log, see :mod:`tests.chaos.sabotaged`.
@@ -31,6 +36,7 @@ class Plan:
     rounds: int
     seed: int
     log: str = "memory:"
+    nodes: int = 1
     durable: bool | None = None
     kills: int | None = None
     part_rounds: int = 25
@@ -41,8 +47,8 @@ class Plan:
 
     @property
     def is_durable(self) -> bool:
-        """True if the log must survive its process."""
-        return self.log != "memory:" if self.durable is None else self.durable
+        """True if the log must lose nothing."""
+        return self.log not in _LOSING if self.durable is None else self.durable
 
 
 @attrs.define

@@ -149,6 +149,9 @@ class Publisher:
             for item in sent:
                 item.refused += 1
             self._world.count_refused()
+        elif status == 504:  # outcome-unknown: as a connection that was cut
+            for item in sent:
+                item.unknown += 1
         else:
             self._world.notes.append(f"publishing {[item.token for item in sent]} was answered {status}")
             for item in sent:
@@ -157,6 +160,7 @@ class Publisher:
 
     def _acknowledge(self, item: Sent, id: str) -> None:
         item.acknowledge(id, self._world.stamp())
+        self._world.published += 1
         self._world.count_acknowledged()
 
 

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 import trio
@@ -16,6 +16,8 @@ from tests.chaos.preload import preloading
 from tests.chaos.proxy import Proxy
 from tests.chaos.publishers import Publisher
 from tests.chaos.readers import PollReader, Reader, SSEReader, WebSocketReader
+from tests.chaos.redis_faults import REDIS_FAULTS
+from tests.chaos.redis_side import redis_side
 from tests.chaos.server import ServerFailed, launched
 from tests.chaos.server_log import unexpected_error
 from tests.chaos.story import tell
@@ -69,30 +71,40 @@ class Run:
     async def _world(self) -> AsyncIterator[World]:
         """Start the server, the proxy and the clients."""
         plan = self._plan
-        log = plan.log.format(folder=plan.folder)
-        command = [
-            "serve",
-            "--bind",
-            "127.0.0.1:0",
-            "--log",
-            log,
-            "--store",
-            f"sqlite:{plan.folder}/streamd.db",
-        ]
-        if plan.fault is not None:
-            command += ["--app", "tests.chaos.sabotaged:make_app"]
-        with preloading(plan.folder) as preload:
-            async with launched(plan.folder, preload, command, _SETTINGS, self._variables()) as server:
+        async with AsyncExitStack() as stack:
+            preload = stack.enter_context(preloading(plan.folder))
+            redis = stack.enter_context(redis_side(plan.log, plan.folder))
+            log = plan.log.format(folder=plan.folder) if redis is None else redis.url
+            servers = []
+            for number in range(plan.nodes):
+                store = f"sqlite:{plan.folder}/streamd{number or ''}.db"
+                command = ["serve", "--bind", "127.0.0.1:0", "--log", log, "--store", store]
+                if plan.fault is not None:
+                    command += ["--app", "tests.chaos.sabotaged:make_app"]
+                servers.append(
+                    await stack.enter_async_context(
+                        launched(plan.folder, preload, command, _SETTINGS, self._variables())
+                    )
+                )
+            for server in servers:
                 await server.start()
-                proxy = Proxy(lambda: server.port)
-                history = new_history(self._part, durable=plan.is_durable)
-                history.lives = server.lives
-                world = World(plan.seed, server, proxy, history)
-                async with trio.open_nursery() as nursery:
+            history = new_history(self._part, durable=plan.is_durable)
+            rng = random.Random(plan.seed)
+            world = World(
+                plan.seed,
+                servers,
+                Proxy(lambda: rng.choice([each for each in servers if each.up.is_set()] or servers).port),
+                Proxy(lambda: servers[0].port),
+                history,
+                redis,
+            )
+            history.lives = world.lives
+            async with trio.open_nursery() as nursery:
+                for proxy in world.proxies:
                     await nursery.start(proxy.run)
-                    self._start_clients(world, nursery)
-                    yield world
-                    nursery.cancel_scope.cancel()
+                self._start_clients(world, nursery)
+                yield world
+                nursery.cancel_scope.cancel()
 
     def _variables(self) -> dict[str, str]:
         if self._plan.fault is None:
@@ -140,7 +152,7 @@ class Run:
 
     def _available(self, world: World) -> list[Fault]:
         available = []
-        for fault in FAULTS:
+        for fault in FAULTS if world.redis is None else REDIS_FAULTS:
             if self._plan.only and fault.name not in self._plan.only:
                 continue
             if reason := fault.unavailable(world):
@@ -153,6 +165,7 @@ class Run:
         """Run one round; return False if nothing moves any more."""
         report = self._report
         [fault] = rng.choices(faults, [fault.weight for fault in faults])
+        world.server = rng.choice(world.servers)
         lives = len(world.server.lives)
         with trio.move_on_after(ROUND_SECONDS) as scope:
             await fault.inject(world, rng)
@@ -206,7 +219,8 @@ class Run:
 
     def _last_lines(self) -> str:
         """Return the end of the server's log."""
-        return (self._plan.folder / "server.log").read_text(errors="replace")[-_SHOWN_CHARS:]
+        text = (self._plan.folder / "server.log").read_text(errors="replace")
+        return (unexpected_error(text) or text)[-_SHOWN_CHARS:]
 
 
 def _leaf(error: BaseException) -> BaseException:

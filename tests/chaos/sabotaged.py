@@ -20,6 +20,7 @@ from streamd.events import Draft, Event, EventId, Selectors
 from streamd.events.ids import make_event_id, split_event_id
 from streamd.log.port import Log, Page, Receipt
 from streamd.settings import Settings
+from tests.chaos.sabotaged_redis import FAULTY_REDIS
 
 _EARLY_SECONDS: Final = 0.05
 _FAR_AHEAD: Final = 500_000  # sequence numbers: an id that no event of the log gets
@@ -199,5 +200,6 @@ FAULTY: Final[dict[str, Callable[[Log, int], Any]]] = {
     "false-gap": FalseGap,
     "forget-keys": ForgetKeys,
     "content": OtherContent,
+    **FAULTY_REDIS,
 }
 """The faults by name."""

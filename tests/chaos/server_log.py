@@ -10,8 +10,13 @@ _BLOCK: Final = re.compile(
     rf"(?:{_MARGIN}[ \t]{{2}}.*\n|{_MARGIN}\n)*{_MARGIN}(?P<error>\w.*)",
     re.MULTILINE,
 )
-# A disk that is full or fails: background work may say so with a traceback.
-_EXPECTED: Final = ("apsw.FullError", "apsw.IOError", "streamd.errors.Unavailable")
+# A disk that is full or fails, or a server that is away: background work may say so with a traceback.
+_EXPECTED: Final = (
+    "apsw.FullError",
+    "apsw.IOError",
+    "streamd.errors.Unavailable",
+    "streamd.errors.OutcomeUnknown",
+)
 # A request, connection or stream that is torn off is none of it.
 _NEVER: Final = re.compile(
     r"^.*\b(?:application|connection|stream)_failed\b.*\n(?:(?!\d{4}-).*\n)*", re.MULTILINE

@@ -42,7 +42,7 @@ class Worker:
 
     async def run(self) -> NoReturn:
         """Work while the gate is open, until cancelled."""
-        async with httpx.AsyncClient(base_url=self._world.proxy.url, timeout=_TIMEOUT_SECONDS) as http:
+        async with httpx.AsyncClient(base_url=self._world.tasks_proxy.url, timeout=_TIMEOUT_SECONDS) as http:
             while True:
                 async with self._world.gate.work():
                     await self._work(http)
@@ -139,7 +139,7 @@ class Worker:
         self, http: httpx.AsyncClient, method: str, path: str, **request: Any
     ) -> tuple[httpx.Response | None, Outcome]:
         """Send a request once."""
-        await self._world.until_up()
+        await self._world.until_tasks_up()
         try:
             answer = await http.request(method, path, **request)
         except httpx.TransportError:
@@ -169,11 +169,11 @@ async def follow(world: World, task_id: str, follower: FollowerHistory) -> None:
     cursor: str | None = None
     connection = 0
     while not follower.finished:
-        await world.until_up()
+        await world.until_tasks_up()
         connection += 1
         try:
             path = f"/tasks/{task_id}/events"
-            async with open_stream(world.proxy.url, path=path, last_event_id=cursor) as reader:
+            async with open_stream(world.tasks_proxy.url, path=path, last_event_id=cursor) as reader:
                 while (block := await reader.next_block()) is not None:
                     cursor = reader.last_event_id or cursor
                     if isinstance(block, ServerSentEvent) and block.type not in _CONTROLS:
