@@ -10,7 +10,7 @@ from quart import Blueprint
 from quart_trio import QuartTrio
 
 from .clock import SteadyClock
-from .connections import Registry
+from .connections import Census, Registry
 from .database import Database
 from .errors import StreamdError
 from .events import EventId, Selectors
@@ -121,8 +121,13 @@ class Streamd:
 
     @property
     def connections(self) -> Registry:
-        """The connection registry: list, send to one client, broadcast, close."""
+        """The connections of this node: list, send to one client, broadcast, close."""
         return self.runtime.broker.connections
+
+    @property
+    def census(self) -> Census:
+        """The connections of all nodes that share the log: list, send to one client, broadcast, close."""
+        return self.runtime.census
 
     @property
     def database(self) -> Database:

@@ -14,7 +14,7 @@ import trio
 from .broker import Broker, BrokerSettings
 from .clock import SteadyClock
 from .config import Clash, check_order
-from .connections import sweep_connections
+from .connections import Census, LocalCensus, sweep_connections
 from .database import MEMORY, Database, StoreSettings
 from .errors import ConfigError
 from .log.port import Log
@@ -30,6 +30,7 @@ from .text import TextSettings
 
 if TYPE_CHECKING:
     from .bridge import RedisBridge
+    from .connections.nodes import ConnectionNode
     from .redis import RedisStore
 
 
@@ -73,6 +74,7 @@ class Runtime:
     runner: Runner
     probes: Sequence[Probe]
     bridge: "RedisBridge | None" = None
+    node: "ConnectionNode | None" = None
 
     @classmethod
     def create(
@@ -102,7 +104,8 @@ class Runtime:
             clock,
         )
         bridge = _make_bridge(settings, storage, broker)
-        return cls(settings, broker, storage, tasks, Runner(tasks), storage.make_probes(), bridge)
+        node = _make_node(storage, broker)
+        return cls(settings, broker, storage, tasks, Runner(tasks), storage.make_probes(), bridge, node)
 
     @property
     def database(self) -> Database:
@@ -118,6 +121,11 @@ class Runtime:
         from .redis import RedisStore
 
         return RedisStore(log.store_link, log.prefix)
+
+    @property
+    def census(self) -> Census:
+        """The connections of all nodes that share the log."""
+        return LocalCensus(self.broker.connections) if self.node is None else self.node.census
 
     async def check_storage(self) -> None:
         """Check that the storage works now.
@@ -169,6 +177,8 @@ class Runtime:
                 nursery.start_soon(broker.hub.run)
                 if self.bridge is not None:
                     nursery.start_soon(self.bridge.run)
+                if self.node is not None:
+                    await nursery.start(self.node.run)
                 nursery.start_soon(report_suppressed_lines)
                 nursery.start_soon(
                     sweep_connections, broker.connections, broker.settings.connections, broker.metrics
@@ -217,3 +227,12 @@ async def _ended_by(scope: trio.CancelScope) -> AsyncIterator[None]:
         yield
     finally:
         scope.cancel()
+
+
+def _make_node(storage: Storage, broker: Broker) -> "ConnectionNode | None":
+    """Build the part that shares connections with other nodes, if the log is in Redis."""
+    if storage.redis_log is None:
+        return None
+    from .connections.nodes import ConnectionNode
+
+    return ConnectionNode(broker.connections, storage.redis_log.address, storage.redis_log.prefix)

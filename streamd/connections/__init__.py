@@ -9,6 +9,10 @@ events and the hub's ports; knows no transport.
 ``group``         :class:`Group`: connections with one limit, one lifetime and one account
 ``health``        the table of healthy, unhealthy and stale
 ``resume``        the secrets by which anonymous clients replace their own connections
+``totals``        counts of a group, which add up over nodes
+``census``        :class:`Census`: connections and operations on them, on whichever node they are
+``others``        the port to the counts of other nodes
+``nodes``         several nodes on one Redis, as one
 ``broadcast``     one message to every connection that a filter selects
 ``turns``         visits to many connections without delaying the fan-out
 ``sweeper``       the trio task that sends heartbeats, ends lifetimes and aborts stale connections
@@ -17,6 +21,7 @@ events and the hub's ports; knows no transport.
 """
 
 from .broadcast import BroadcastOutcome, ConnectionFilter
+from .census import Census, LocalCensus
 from .connection import CloseReason, Connection, Identity
 from .group import Group
 from .health import Health
@@ -26,6 +31,7 @@ from .sweeper import sweep_connections
 
 __all__ = [
     "BroadcastOutcome",
+    "Census",
     "CloseReason",
     "Connection",
     "ConnectionFilter",
@@ -33,6 +39,7 @@ __all__ = [
     "Group",
     "Health",
     "Identity",
+    "LocalCensus",
     "PollSettings",
     "Registry",
     "sweep_connections",

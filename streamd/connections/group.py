@@ -2,27 +2,35 @@
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import trio
 
 from ..errors import TooManyConnections
 from .connection import Connection
-from .health import Health
+from .totals import GroupTotals
+
+
+def _no_totals(_: str) -> Sequence[GroupTotals]:
+    """Stand in for the other nodes where there are none."""
+    return ()
 
 
 class Group:
     """Slots for connections, the connections in them, and totals of those that ended.
 
     Args:
-        name: named in errors; empty for the group of all connections.
-        max_connections: maximum number of connections; 0 for no limit.
+        name: named in errors, and the same on all nodes; empty for the group of all connections.
+        max_connections: maximum number of connections, on all nodes together; 0 for no limit.
         max_lifetime_seconds: a connection ends with ``closing`` after this (s); 0 for no limit.
         lifetime_jitter: part of the lifetime that is random (0 to 1).
         retry_after_seconds: ``Retry-After`` of a rejected connection (s).
         heartbeat_fields: makes the JSON fields of the group's heartbeats besides the time. Called once
             for all connections whose heartbeats leave together.
+
+    Attributes:
+        elsewhere: returns the totals of the group of a name on the other nodes; set by the registry.
     """
 
     def __init__(
@@ -41,15 +49,22 @@ class Group:
         self._lifetime_jitter = lifetime_jitter
         self._retry_after_seconds = retry_after_seconds
         self._heartbeat_fields = heartbeat_fields
+        self.elsewhere: Callable[[str], Sequence[GroupTotals]] = _no_totals
         self._connections: dict[str, Connection] = {}
         self._ended: Counter[str] = Counter()  # totals of connections that ended
         self._ended_seconds = 0.0
 
     def __len__(self) -> int:
+        """Count the connections of this node."""
         return len(self._connections)
 
+    @property
+    def active(self) -> int:
+        """The number of connections on all nodes: those of others as they last reported it."""
+        return len(self) + sum(totals.active for totals in self.elsewhere(self.name))
+
     def __iter__(self) -> Iterator[Connection]:
-        """Iterate over a copy of the present connections."""
+        """Iterate over a copy of the present connections of this node."""
         return iter(list(self._connections.values()))
 
     def get(self, id: str) -> Connection | None:
@@ -62,7 +77,7 @@ class Group:
         Raises:
             TooManyConnections: none is free.
         """
-        if self.max_connections and len(self) >= self.max_connections:
+        if self.max_connections and self.active >= self.max_connections:
             of = f" of {self.name}" if self.name else ""
             raise TooManyConnections(
                 f"all {self.max_connections} connections{of} are taken",
@@ -97,20 +112,21 @@ class Group:
         return {} if self._heartbeat_fields is None else self._heartbeat_fields(self)
 
     def statistics(self) -> dict[str, Any]:
-        """Count all connections since the start, and the present ones."""
+        """Count all connections since the start, and the present ones, on all nodes, as JSON values."""
+        return self.totals().add(self.elsewhere(self.name)).statistics()
+
+    def totals(self) -> GroupTotals:
+        """Count all connections of this node since the start, and the present ones."""
         now = trio.current_time()
         live = list(self._connections.values())
-        total = self._ended["connections"] + len(live)
-        seconds = self._ended_seconds + sum(now - connection.opened for connection in live)
-        health = Counter(connection.health for connection in live)
-        return {
-            "total": total,
-            "active": len(live),
-            "max_connections": self.max_connections,
-            "by_transport": dict(Counter(connection.transport for connection in live)),
-            "by_health": {state.value: health[state] for state in Health},
-            "average_connection_seconds": round(seconds / total, 3) if total else 0.0,
-            "errors": self._ended["errors"] + sum(connection.errors for connection in live),
-            "events_sent": self._ended["events"] + sum(connection.sent.events for connection in live),
-            "bytes_sent": self._ended["bytes"] + sum(connection.sent.bytes for connection in live),
-        }
+        return GroupTotals(
+            total=self._ended["connections"] + len(live),
+            active=len(live),
+            max_connections=self.max_connections,
+            by_transport=dict(Counter(connection.transport for connection in live)),
+            by_health=dict(Counter(connection.health.value for connection in live)),
+            seconds=self._ended_seconds + sum(now - connection.opened for connection in live),
+            errors=self._ended["errors"] + sum(connection.errors for connection in live),
+            events_sent=self._ended["events"] + sum(connection.sent.events for connection in live),
+            bytes_sent=self._ended["bytes"] + sum(connection.sent.bytes for connection in live),
+        )

@@ -4,7 +4,7 @@ import math
 import random
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import structlog
@@ -25,8 +25,10 @@ from ..metrics import Metrics
 from .broadcast import BroadcastOutcome, broadcast_in_turns
 from .connection import CloseReason, Connection, Identity
 from .group import Group
+from .others import NO_OTHER_NODES, OtherNodes
 from .resume import ResumeSecrets
 from .settings import ConnectionSettings
+from .totals import GroupTotals
 from .turns import visit_in_turns
 
 _log = structlog.get_logger(__name__)
@@ -41,7 +43,10 @@ the two would replace each other for ever."""
 
 
 class Registry:
-    """All connections of one streamd. Admission and release are one context manager.
+    """All connections of this node. Admission and release are one context manager.
+
+    Its limits, but the one in all, and the replacement of clients also count what other nodes report, see
+    :meth:`share`. Operations on the connections of all nodes are those of a :class:`.census.Census`.
 
     Args:
         settings: limits in all and per address, and the lifetime.
@@ -49,6 +54,7 @@ class Registry:
 
     Attributes:
         draining: True once shutdown began; new connections are rejected.
+        secrets: the resume secrets.
     """
 
     def __init__(self, settings: ConnectionSettings, metrics: Metrics) -> None:
@@ -61,7 +67,9 @@ class Registry:
             lifetime_jitter=settings.lifetime_jitter,
             retry_after_seconds=settings.retry_after_seconds,
         )
-        self._secrets = ResumeSecrets()
+        self.secrets: Final = ResumeSecrets()
+        self._others: OtherNodes = NO_OTHER_NODES
+        self._groups: dict[str, Group] = {}
         # By user and client id: the connections by lineage, the newest last. Chosen client ids only.
         self._by_client: dict[tuple[str, str], dict[str, Connection]] = {}
         self._per_address: Counter[str] = Counter()
@@ -72,6 +80,41 @@ class Registry:
         """Admit connections by other limits from now on; those that are open stay."""
         self._settings = settings
         self._all.max_connections = settings.max_connections
+
+    @property
+    def settings(self) -> ConnectionSettings:
+        """The settings by which connections are admitted now."""
+        return self._settings
+
+    # --- other nodes --------------------------------------------------------------------------
+
+    def share(self, others: OtherNodes) -> None:
+        """Count the connections of other nodes too, and report this node's.
+
+        Call it before any is admitted.
+        """
+        self._others = others
+        for group in self._groups.values():
+            group.elsewhere = others.totals
+
+    def add_group(self, group: Group) -> None:
+        """Count a group's connections over all nodes, also before this node has one of them.
+
+        Groups are told apart by their names; one without a name is of this node alone.
+        """
+        if group.name and group.name not in self._groups:
+            self._groups[group.name] = group
+            group.elsewhere = self._others.totals
+
+    @property
+    def groups(self) -> Mapping[str, Group]:
+        """The groups that have had connections, or were added, by name."""
+        return self._groups
+
+    @property
+    def by_address(self) -> Mapping[str, int]:
+        """The number of this node's connections by address."""
+        return self._per_address
 
     # --- admission ----------------------------------------------------------------------------
 
@@ -125,7 +168,7 @@ class Registry:
             heartbeat_seconds=heartbeat_seconds,
             heartbeat_always=heartbeat_always,
             expires=min(self._all.choose_expiry(), math.inf if group is None else group.choose_expiry()),
-            lineage="" if identity.user else self._secrets.verify(resume_secret) or id,
+            lineage="" if identity.user else self.secrets.verify(resume_secret) or id,
             admission=self,
             group=group,
         )
@@ -138,7 +181,7 @@ class Registry:
         """
         if not connection.has_client_id or connection.identity.user:
             return None
-        return self._secrets.issue(connection.lineage)
+        return self.secrets.issue(connection.lineage)
 
     def enter(self, connection: Connection) -> None:
         """Take a slot; see :meth:`admit`."""
@@ -151,6 +194,7 @@ class Registry:
         self._per_address[connection.identity.address] += 1
         if connection.has_client_id:
             self._replace(connection)
+        self._others.note_opened(connection)
         self._empty = self._empty if not self._empty.is_set() else trio.Event()
         self._log_of(connection)("connection_opened", **connection.identify())
 
@@ -178,18 +222,24 @@ class Registry:
         per_address = settings.max_per_address if identity.address else 0
         if self.draining:
             raise ShuttingDown("the server is shutting down", retry_after_seconds=retry_after)
-        if per_address and self._per_address[identity.address] >= per_address:
+        if per_address and self._count_at(identity.address) >= per_address:
             raise TooManyForCaller(
                 f"this address already has the maximum of {per_address} connections",
                 retry_after_seconds=retry_after,
             )
         self._all.enter(connection)
         if connection.group is not None:
+            if isinstance(connection.group, Group):
+                self.add_group(connection.group)
             try:
                 connection.group.enter(connection)
             except TooManyConnections:
                 self._all.forget(connection)
                 raise
+
+    def _count_at(self, address: str) -> int:
+        """Count the connections of an address on all nodes."""
+        return self._per_address[address] + self._others.count_at(address)
 
     def leave(self, connection: Connection) -> None:
         """Give the slots back."""
@@ -202,6 +252,7 @@ class Registry:
         self._per_address[address] -= 1
         if not self._per_address[address]:
             del self._per_address[address]
+        self._others.note_closed(connection)
         if not self._all:
             self._empty.set()
         self._log_of(connection)("connection_closed", **connection.identify(), **connection.account())
@@ -242,6 +293,10 @@ class Registry:
             raise NotFound(f"no connection has the id or client id {id[:MAX_CLIENT_ID_CHARS]!r}", field="id")
         return next(reversed(clients.values()))
 
+    def find_client(self, user: str, client_id: str, lineage: str) -> Connection | None:
+        """Return the connection that another one with these would replace; None if there is none."""
+        return self._by_client.get((user, client_id), {}).get(lineage)
+
     def send(self, id: str, message: Control | UnloggedEvent, *, user: str = "") -> bool:
         """Send a message to one connection; return False when its send queue is full or it is closing.
 
@@ -276,8 +331,12 @@ class Registry:
         return self.find(id, user=user).status()
 
     def statistics(self) -> dict[str, Any]:
-        """Count all connections since the start, and the present ones."""
+        """Count all connections of this node since the start, and the present ones, as JSON values."""
         return self._all.statistics()
+
+    def totals(self) -> GroupTotals:
+        """Count all connections of this node since the start, and the present ones."""
+        return self._all.totals()
 
     # --- graceful shutdown --------------------------------------------------------------------
 

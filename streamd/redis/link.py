@@ -167,12 +167,18 @@ class RedisLink:
             raise Disconnected(sent=False) from error  # the last two: it is being closed
         return partial(_wait_for, request, connection)
 
-    async def listen(self, patterns: Sequence[str], take: Callable[[bytes, bytes, bytes], None]) -> NoReturn:
+    async def listen(
+        self,
+        patterns: Sequence[str],
+        take: Callable[[bytes, bytes, bytes], None],
+        subscribed: Callable[[], None] = lambda: None,
+    ) -> NoReturn:
         """Subscribe to channels (PSUBSCRIBE), and pass on each message, until the connection is lost.
 
         Args:
             patterns: of channels.
             take: called with the pattern, the channel and the message.
+            subscribed: called once, when the server has confirmed all subscriptions.
 
         Raises:
             Disconnected: the connection was lost.
@@ -181,20 +187,22 @@ class RedisLink:
         if connection is None:
             await trio.lowlevel.checkpoint()
             raise Disconnected(sent=False)
-        subscribed = False
+        is_sent = False
         try:
             connection.send_command(b"PSUBSCRIBE", *patterns)
-            subscribed = True
+            is_sent = True
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._look_alive)
                 messages: Any = connection.push_messages
                 async for message in messages:
                     if message[0] == b"pmessage":
                         take(*message[1:])
+                    elif message[0] == b"psubscribe" and message[2] == len(patterns):
+                        subscribed()
         except* (RedisConnectionError, Disconnected) as group:
             raise Disconnected(sent=True) from group
         finally:
-            if subscribed and connection.usable:
+            if is_sent and connection.usable:
                 connection.send_command(b"PUNSUBSCRIBE", *patterns)
         raise AssertionError("it listens until the connection is lost")
 

@@ -1,10 +1,9 @@
-"""``/connections``: the open connections, and operations on them.
+"""``/connections``: the open connections of all nodes, and operations on them.
 
 Everybody may read, also the addresses, users and topics of other clients: there is no access control yet. The
 operations are for callers on this machine, see ``loopback``.
 """
 
-import itertools
 from typing import Any, Final
 
 import msgspec
@@ -13,7 +12,7 @@ from quart_schema import document_querystring, document_request, document_respon
 from quart_trio.wrappers import TrioResponse
 
 from ...connections import ConnectionFilter
-from ...errors import ConnectionClosing, InvalidField, SendQueueFull
+from ...errors import InvalidField
 from ...events import Pattern, UnloggedEvent, validate_topic
 from ...events.data import decode_base64, read_data
 from ...runtime import Runtime
@@ -89,30 +88,27 @@ class BroadcastBody(ClientMessageBody):
 @document_problems(400)
 async def list_connections() -> TrioResponse:
     """Get totals and the open connections, oldest first, or only the one with this ``id``."""
-    registry = current_runtime().broker.connections
-    wanted = request.args.get("id")
     limit = parse_limit(request, _LISTED_MAX)
-    listed = registry if wanted is None else filter(None, [registry.get(wanted)])
-    shown = [connection.status() for connection in itertools.islice(listed, limit)]
-    return json_response({**registry.statistics(), "connections": shown})
+    listing = await current_runtime().census.list(limit, request.args.get("id"))
+    return json_response({**listing.totals.statistics(), "connections": listing.connections})
 
 
 @connections.get("/connections/<id>")
 @document_querystring(schema.UserQuery)
 @document_response(schema.ConnectionStatus, 200)
-@document_problems(404)
+@document_problems(404, 503)
 async def show_connection(id: str) -> TrioResponse:
     """Get the state of a connection: the one with this id, or the newest with this client id."""
-    return json_response(current_runtime().broker.connections.status(id, user=_user()))
+    return json_response(await current_runtime().census.status(id, user=_user()))
 
 
 @connections.delete("/connections/<id>")
 @document_querystring(schema.UserQuery)
 @document_response(schema.Nothing, 204)
-@document_problems(403, 404)
+@document_problems(403, 404, 503)
 async def close_connection(id: str) -> TrioResponse:
     """Close a connection, whose client is told `closing` with the reason `closed`, and may come back."""
-    _admit().broker.connections.close(id, user=_user())
+    await _admit().census.close(id, user=_user())
     return TrioResponse(b"", status=204)
 
 
@@ -120,21 +116,14 @@ async def close_connection(id: str) -> TrioResponse:
 @document_querystring(schema.UserQuery)
 @document_request(ClientMessageBody)
 @document_response(schema.SentSchema, 202)
-@document_problems(400, 403, 404, 409, 413, 415, 503)
+@document_problems(400, 403, 404, 409, 413, 415, 503, 504)
 async def send_to_connection(id: str) -> TrioResponse:
     """Send a message to one client, past the log; it is queued behind the events before it."""
     runtime = _admit()
     body = await read_json(ClientMessageBody, max_bytes=runtime.settings.events.max_line_bytes, envelope=1)
     message = body.encode(runtime)
-    connection = runtime.broker.connections.find(id, user=_user())
-    if not connection.is_open:
-        raise ConnectionClosing(f"connection {connection.id} is being closed", field="id")
-    if not connection.send(message):
-        retry_after = runtime.settings.connections.retry_after_seconds
-        raise SendQueueFull(
-            f"the send queue of connection {connection.id} is full", retry_after_seconds=retry_after
-        )
-    return json_response({"id": connection.id}, 202)
+    own_id = await runtime.census.send(id, message, user=_user())
+    return json_response({"id": own_id}, 202)
 
 
 @connections.post("/connections/broadcast")
@@ -146,7 +135,7 @@ async def broadcast() -> TrioResponse:
     runtime = _admit()
     body = await read_json(BroadcastBody, max_bytes=runtime.settings.events.max_line_bytes, envelope=1)
     message, where = body.encode(runtime), body.filter.parse(runtime)
-    outcome = await runtime.broker.connections.broadcast(message, where)
+    outcome = await runtime.census.broadcast(message, where)
     return json_response({"sent": outcome.sent, "full": outcome.full})
 
 

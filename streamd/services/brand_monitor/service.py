@@ -32,6 +32,7 @@ def make(streamd: Streamd, settings: BrandMonitorSettings) -> Service:
         max_lifetime_seconds=settings.stream.max_lifetime_seconds,
         lifetime_jitter=streamd.settings.connections.lifetime_jitter,
     )
+    streamd.connections.add_group(group)
     kind = Kind(
         name=KIND,
         work=AnalysisJob(settings),

@@ -76,6 +76,7 @@ def make(streamd: Streamd, settings: PurchaseOrderSettings) -> Service:
         max_connections=settings.stream.max_connections,
         max_lifetime_seconds=settings.stream.max_lifetime_seconds,
     )
+    streamd.connections.add_group(group)
     blueprint = make_blueprint(streamd, tools, OpenMerchant(settings.default_merchant), group)
 
     def offer_events(state: BlueprintSetupState) -> None:

@@ -66,7 +66,7 @@ def make_blueprint(
     async def status() -> TrioResponse:
         """Return the number of open streams, their limit and the uptime."""
         answer = {
-            "connections": len(group),
+            "connections": group.active,
             "max_connections": group.max_connections,
             "uptime_seconds": round(dashboard.uptime_seconds, 3),
         }

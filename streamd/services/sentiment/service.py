@@ -24,8 +24,9 @@ def make(streamd: Streamd, settings: SentimentSettings) -> Service:
         max_lifetime_seconds=lifetime,
         lifetime_jitter=connections.lifetime_jitter,
         retry_after_seconds=connections.retry_after_seconds,
-        heartbeat_fields=lambda group: {"connections": len(group)},
+        heartbeat_fields=lambda group: {"connections": group.active},
     )
+    streamd.connections.add_group(group)
     dashboard = Dashboard(make_store(streamd, settings), streamd.hub, settings, streamd.settings.events)
 
     def apply_settings(changed: Any) -> None:
