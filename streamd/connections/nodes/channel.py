@@ -2,9 +2,12 @@
 
 Each node subscribes to a channel of all nodes and to one of its own. Redis delivers to all subscribers in
 one order, and returns the number of those it delivered to: so a node that asks all others knows how many
-answers to wait for, and does not wait for one that has died. Nothing is kept in Redis.
+answers to wait for, and does not wait for one that was killed. Redis may take minutes to notice that a whole
+machine is gone: therefore a node that has said nothing for 15 s is not waited for either. Nothing is kept in
+Redis.
 """
 
+import math
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import Final, NoReturn
@@ -23,6 +26,10 @@ from .messages import AnyNodeMessage, NodeAnswer, NodeQuestion, NodeRequest
 ANSWER_SECONDS: Final = 2.0
 """A node that does not answer within this time is left out (s)."""
 
+SILENT_SECONDS: Final = 15.0
+"""A node that says nothing within this time is taken for gone (s). Each reports more often than that."""
+
+_GRACE_SECONDS: Final = 0.25  # for nodes that Redis delivers to, and that have not said anything yet
 _OPEN_SECONDS: Final = 2.0  # a start does not wait longer: the node serves its clients without the others
 _RETRY_SECONDS: Final = 0.2
 _ANSWERING_MAX: Final = 100  # questions that a node answers at once; further ones are dropped
@@ -36,7 +43,7 @@ class Answers:
 
     Args:
         bodies: by node.
-        is_complete: every other node has answered; False also when Redis is away.
+        is_complete: every other node that is not silent has answered; False also when Redis is away.
     """
 
     bodies: dict[str, msgspec.Raw]
@@ -110,6 +117,7 @@ class NodeChannel:
         self._link = RedisLink(address, "streamd-nodes", self._greet, reply_seconds=reply_seconds)
         self._first_open = trio.Event()
         self._asked: dict[int, _Asked] = {}
+        self._heard: dict[str, float] = {}  # the last message of each other node (s on trio's clock)
         self._number = 0
         self._answering = 0
         self._nursery: trio.Nursery | None = None
@@ -172,6 +180,7 @@ class NodeChannel:
     def _lose(self) -> None:
         if self.is_open:
             self.is_open = False
+            self._heard.clear()
             for part in self.parts:
                 part.lost()
 
@@ -213,10 +222,7 @@ class NodeChannel:
             with trio.move_on_after(self._answer_seconds):
                 receivers = await self._publish(self._channel_of(node) if node else self._all, question)
                 expected = receivers if node else receivers - 1  # this node receives it, too
-                while len(asked.bodies) < expected:
-                    if any(map(is_enough, asked.bodies.values())):
-                        break
-                    await asked.arrived.park()
+                await self._gather(asked, expected, is_enough)
                 return Answers(asked.bodies, is_complete=True)
             _log.warning("node_not_reached", answers=len(asked.bodies))
         except (Disconnected, RedisError) as error:
@@ -224,6 +230,22 @@ class NodeChannel:
         finally:
             del self._asked[number]
         return Answers(asked.bodies, is_complete=False)
+
+    async def _gather(self, asked: _Asked, expected: int, is_enough: Callable[[msgspec.Raw], bool]) -> None:
+        """Wait for answers, and for a short time only while all that are missing are of silent nodes."""
+        grace = trio.current_time() + _GRACE_SECONDS
+        while len(asked.bodies) < expected and not any(map(is_enough, asked.bodies.values())):
+            deadline = grace if self._live_nodes() <= asked.bodies.keys() else math.inf
+            with trio.move_on_at(deadline) as scope:
+                await asked.arrived.park()
+            if scope.cancelled_caught:
+                return
+
+    def _live_nodes(self) -> set[str]:
+        """Return the other nodes that are not silent."""
+        since = trio.current_time() - SILENT_SECONDS
+        self._heard = {node: heard for node, heard in self._heard.items() if heard > since}
+        return set(self._heard)
 
     async def _publish(self, channel: str, message: AnyNodeMessage) -> int:
         receivers: int = await self._link.call(b"PUBLISH", channel, messages.encode(message))
@@ -238,6 +260,10 @@ class NodeChannel:
             _log.warning("node_message_invalid", error=str(error))
             return
         is_own = message.node == self.node
+        if isinstance(message, messages.NodeBye):
+            self._heard.pop(message.node, None)
+        elif not is_own:
+            self._heard[message.node] = trio.current_time()
         if isinstance(message, NodeAnswer):
             asked = self._asked.get(message.number)
             if asked is not None:

@@ -14,13 +14,11 @@ import trio
 from ..connection import Connection
 from ..registry import Registry
 from ..totals import GroupTotals
-from .channel import NodeChannel, NodePart
+from .channel import SILENT_SECONDS, NodeChannel, NodePart
 from .messages import AnyNodeMessage, NodeBye, NodeHello, NodeReport
 
 _INTERVAL_SECONDS: Final = 0.2
 _FULL_SECONDS: Final = 5.0
-SILENT_SECONDS: Final = 15.0
-"""A node that reports nothing within this time counts no more (s)."""
 
 
 @attrs.define

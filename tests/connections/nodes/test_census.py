@@ -1,5 +1,6 @@
 """The census of several nodes: lists, states and operations, whichever node is asked."""
 
+import math
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from datetime import timedelta
@@ -31,6 +32,10 @@ def prefix() -> str:
 async def nodes(prefix: str) -> AsyncIterator[list[NodeRig]]:
     async with open_nodes(prefix, 3) as nodes:
         yield nodes
+
+
+async def never_answer(_: object) -> object:
+    return await trio.sleep_forever()
 
 
 async def test_every_node_lists_the_connections_of_all(nodes: list[NodeRig]) -> None:
@@ -151,16 +156,26 @@ async def test_a_node_that_ends_is_left_out_at_once(nodes: list[NodeRig]) -> Non
 
 async def test_a_node_that_does_not_answer_is_left_out(prefix: str) -> None:
     async with open_nodes(prefix, answer_seconds=0.5) as [first, second]:
-        with first.admit("tab") as near, second.admit("tab") as far, second.admit("away"):
+        with first.admit("near") as near, second.admit("far"):
+            assert (await first.census.status("far"))["client_id"] == "far"
+            second.node.channel.answer = never_answer
+            assert [each["id"] for each in (await first.census.list(100)).connections] == [near.id]
+            assert (await first.census.broadcast(MESSAGE, ConnectionFilter())).sent == 1
+            assert (await first.census.status("near"))["id"] == near.id
+            assert (await first.census.status(near.id))["id"] == near.id
+            with pytest.raises(Unavailable, match="another node"):
+                await first.census.status("far")
+
+
+async def test_a_node_that_is_silent_is_not_waited_for(prefix: str) -> None:
+    async with open_nodes(prefix, answer_seconds=math.inf) as [first, second]:
+        with second.admit("far") as far:
             async with open_link() as link, trio.open_nursery() as nursery:
-                hung = trio.Event()
-                nursery.start_soon(link.listen, [f"{prefix}:nodes"], lambda *_: None, hung.set)
-                await hung.wait()
-                listed = await first.census.list(100)
-                assert {each["id"] for each in listed.connections} >= {near.id, far.id}
-                assert (await first.census.broadcast(MESSAGE, ConnectionFilter())).sent == 3
-                assert (await first.census.status("away"))["client_id"] == "away"
-                with pytest.raises(Unavailable, match="another node"):
+                subscribed = trio.Event()
+                nursery.start_soon(link.listen, [f"{prefix}:nodes"], lambda *_: None, subscribed.set)
+                await subscribed.wait()
+                assert [each["id"] for each in (await first.census.list(100)).connections] == [far.id]
+                with pytest.raises(NotFound):
                     await first.census.status("nowhere")
                 nursery.cancel_scope.cancel()
 

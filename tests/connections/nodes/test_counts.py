@@ -10,8 +10,8 @@ import trio
 import trio.testing
 
 from streamd.connections import Group, Registry
-from streamd.connections.nodes.channel import NodeChannel
-from streamd.connections.nodes.counts import SILENT_SECONDS, NodeCounts
+from streamd.connections.nodes.channel import SILENT_SECONDS, NodeChannel
+from streamd.connections.nodes.counts import NodeCounts
 from streamd.connections.nodes.messages import NodeBye, NodeReport
 from streamd.connections.settings import ConnectionSettings
 from streamd.connections.totals import GroupTotals
