@@ -5,11 +5,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+import msgspec
 import trio
 
 from ..errors import TooManyConnections
 from .connection import Connection
-from .totals import GroupTotals
+from .totals import GroupTally, GroupTotals
+
+_COUNTED_AT_ONCE: Final = 500  # less than a millisecond
 
 
 def _no_totals(_: str) -> Sequence[GroupTotals]:
@@ -117,16 +120,33 @@ class Group:
 
     def totals(self) -> GroupTotals:
         """Count all connections of this node since the start, and the present ones."""
-        now = trio.current_time()
-        live = list(self._connections.values())
-        return GroupTotals(
-            total=self._ended["connections"] + len(live),
-            active=len(live),
-            max_connections=self.max_connections,
-            by_transport=dict(Counter(connection.transport for connection in live)),
-            by_health=dict(Counter(connection.health.value for connection in live)),
-            seconds=self._ended_seconds + sum(now - connection.opened for connection in live),
-            errors=self._ended["errors"] + sum(connection.errors for connection in live),
-            events_sent=self._ended["events"] + sum(connection.sent.events for connection in live),
-            bytes_sent=self._ended["bytes"] + sum(connection.sent.bytes for connection in live),
+        tally = self._begin_tally()
+        tally.add(list(self))
+        return tally.totals()
+
+    async def totals_in_turns(self) -> GroupTotals:
+        """Count as :meth:`totals` does, as of the start, without delaying the fan-out."""
+        tally = self._begin_tally()
+        live = list(self)
+        for start in range(0, len(live), _COUNTED_AT_ONCE):
+            tally.add(live[start : start + _COUNTED_AT_ONCE])
+            await trio.lowlevel.checkpoint()
+        return tally.totals()
+
+    def totals_after(self, before: GroupTotals) -> GroupTotals:
+        """Return earlier totals with the present numbers of connections, which takes no time."""
+        now = self._begin_tally().totals()
+        return msgspec.structs.replace(
+            before, total=now.total, active=now.active, max_connections=now.max_connections
         )
+
+    def _begin_tally(self) -> GroupTally:
+        ended = GroupTotals(
+            total=self._ended["connections"],
+            max_connections=self.max_connections,
+            seconds=self._ended_seconds,
+            errors=self._ended["errors"],
+            events_sent=self._ended["events"],
+            bytes_sent=self._ended["bytes"],
+        )
+        return GroupTally(ended, len(self))

@@ -1,11 +1,13 @@
 """Totals of a group of connections, which add up over nodes."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
+import trio
 
+from .connection import Connection
 from .health import Health
 
 
@@ -66,3 +68,44 @@ class GroupTotals(msgspec.Struct, frozen=True, kw_only=True):
             "events_sent": self.events_sent,
             "bytes_sent": self.bytes_sent,
         }
+
+
+class GroupTally:
+    """Adds present connections to the totals of those that have ended.
+
+    Args:
+        ended: the totals of connections that have ended.
+        live: number of the connections to add.
+    """
+
+    def __init__(self, ended: GroupTotals, live: int) -> None:
+        self._ended = ended
+        self._live = live
+        self._now = trio.current_time()
+        self._by_transport: Counter[str] = Counter()
+        self._by_health: Counter[Health] = Counter()
+        self._seconds = ended.seconds
+        self._errors, self._events, self._bytes = ended.errors, ended.events_sent, ended.bytes_sent
+
+    def add(self, connections: Sequence[Connection]) -> None:
+        """Add connections, which may have ended since."""
+        self._by_transport.update([connection.transport for connection in connections])
+        self._by_health.update([connection.health for connection in connections])
+        self._seconds += sum([self._now - connection.opened for connection in connections])
+        self._errors += sum([connection.errors for connection in connections])
+        self._events += sum([connection.sent.events for connection in connections])
+        self._bytes += sum([connection.sent.bytes for connection in connections])
+
+    def totals(self) -> GroupTotals:
+        """Return the totals of all."""
+        return GroupTotals(
+            total=self._ended.total + self._live,
+            active=self._live,
+            max_connections=self._ended.max_connections,
+            by_transport=dict(self._by_transport),
+            by_health={state.value: count for state, count in self._by_health.items()},
+            seconds=self._seconds,
+            errors=self._errors,
+            events_sent=self._events,
+            bytes_sent=self._bytes,
+        )

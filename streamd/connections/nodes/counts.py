@@ -19,6 +19,7 @@ from .messages import AnyNodeMessage, NodeBye, NodeHello, NodeReport
 
 _INTERVAL_SECONDS: Final = 0.2
 _FULL_SECONDS: Final = 5.0
+_COUNTED_MAX: Final = 500  # of a larger group, only full reports count more than its connections
 
 
 @attrs.define
@@ -45,6 +46,7 @@ class NodeCounts(NodePart):
         self._changed_addresses: set[str] = set()
         self._has_changed = trio.Event()
         self._full_at = -math.inf
+        self._counted: dict[str, GroupTotals] = {}  # of this node's groups
         self._is_new = True  # the others have not been asked for their reports
 
     # --- the other nodes ----------------------------------------------------------------------
@@ -118,20 +120,25 @@ class NodeCounts(NodePart):
                 await self._has_changed.wait()
             if self._is_new and await self._channel.tell(NodeHello(node=self._channel.node)):
                 self._is_new = False
-            if not await self._channel.tell(self._make_report()):
+            if not await self._channel.tell(await self._make_report()):
                 self._full_at = -math.inf
             await trio.sleep(_INTERVAL_SECONDS)
 
-    def _make_report(self) -> NodeReport:
+    async def _make_report(self) -> NodeReport:
         self._has_changed = trio.Event()
         now = trio.current_time()
-        by_address = self._registry.by_address
         is_full = now >= self._full_at + _FULL_SECONDS
         if is_full:
             self._full_at = now
+        groups = {}
+        for name, group in list(self._registry.groups.items()):
+            if is_full or name not in self._counted or len(group) <= _COUNTED_MAX:
+                self._counted[name] = await group.totals_in_turns()
+            groups[name] = group.totals_after(self._counted[name])
+        by_address = self._registry.by_address
+        if is_full:
             addresses = dict(by_address) if self._registry.settings.max_per_address else {}
         else:
             addresses = {address: by_address.get(address, 0) for address in self._changed_addresses}
         self._changed_addresses.clear()
-        groups = {name: group.totals() for name, group in self._registry.groups.items()}
         return NodeReport(node=self._channel.node, groups=groups, addresses=addresses, is_full=is_full)

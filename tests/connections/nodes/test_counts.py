@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import msgspec
 import pytest
 import trio
 import trio.testing
@@ -21,6 +22,7 @@ from tests.support.connection_nodes import NodeRig, open_nodes
 from tests.support.redis_servers import RedisServer, new_prefix, shared_server
 from tests.support.waiting import until
 
+LARGE = 1200  # connections
 SETTINGS = ConnectionSettings(max_per_address=3)
 
 
@@ -91,6 +93,23 @@ async def test_statistics_of_a_service_are_those_of_all_nodes(nodes: list[NodeRi
             assert (statistics["active"], statistics["max_connections"]) == (2, 7)
             assert statistics["by_health"] == {"healthy": 1, "unhealthy": 1, "stale": 0}
             assert statistics["errors"] == 1
+
+
+async def test_a_large_group_is_counted_at_once_and_in_turns(nodes: list[NodeRig]) -> None:
+    [first, _], [ours, theirs] = nodes, groups_of(nodes)
+    with ExitStack() as stack:
+        for _ in range(LARGE):
+            stack.enter_context(first.admit(group=ours)).sent.bytes = 7
+        await until(lambda: theirs.active == LARGE)
+        before = ours.totals()
+        assert (before.bytes_sent, before.by_transport) == (7 * LARGE, {"sse": LARGE})
+        in_turns = await ours.totals_in_turns()
+        assert msgspec.structs.replace(in_turns, seconds=before.seconds) == before
+        with first.admit(group=ours):
+            after = ours.totals_after(before)
+            assert (after.active, after.total, after.bytes_sent) == (LARGE + 1, LARGE + 1, 7 * LARGE)
+            await until(lambda: theirs.active == LARGE + 1)
+    await until(lambda: theirs.active == 0)
 
 
 async def test_a_node_that_starts_later_counts_those_before_it() -> None:
