@@ -26,7 +26,7 @@ class LimitedStreamSettings(StreamSettings):
 
     max_connections: int = setting(
         100,
-        "Maximum number of open streams (count); further ones get 503 with Retry-After.",
+        "Maximum number of open streams on all nodes (count); further ones get 503 with Retry-After.",
         positive,
         reload=True,
     )

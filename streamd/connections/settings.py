@@ -21,12 +21,15 @@ class ConnectionSettings:
 
     max_connections: int = setting(
         10_000,
-        "Maximum number of connections (count). Further ones get 503 with Retry-After.",
+        "Maximum number of connections of a process (count). Further ones get 503 with Retry-After.",
         positive,
         reload=True,
     )
     max_per_address: int = setting(
-        0, "Maximum number of connections from one address (count; 0: unlimited).", not_negative, reload=True
+        0,
+        "Maximum number of connections from one address, to all nodes together (count; 0: unlimited).",
+        not_negative,
+        reload=True,
     )
     control: bool = setting(
         False,

@@ -42,7 +42,7 @@ class ConnectionStatus(Struct):
 
 
 class Connections(Struct):
-    """Totals since the start, and the open connections."""
+    """Totals since the start, and the open connections, of all nodes."""
 
     total: int
     active: int
