@@ -136,8 +136,12 @@ class NodeChannel:
             try:
                 async with trio.open_nursery() as self._nursery:
                     self._nursery.start_soon(self._listen)
-                    with trio.move_on_after(_OPEN_SECONDS):
+                    with trio.move_on_after(_OPEN_SECONDS) as scope:
                         await self._first_open.wait()
+                    if scope.cancelled_caught:
+                        _log.warning(
+                            "nodes_out_of_reach", reason="there is no subscription to their channels"
+                        )
                     task_status.started()
             finally:
                 self._lose()
@@ -166,7 +170,7 @@ class NodeChannel:
             try:
                 await self._link.listen([self._all, self._own], self._receive, self._open)
             except (Disconnected, RedisError) as error:
-                _log.info("nodes_out_of_reach", error=repr(error))
+                _log.info("nodes_out_of_reach", reason=repr(error))
             finally:
                 self._lose()
             await trio.sleep(_RETRY_SECONDS)
@@ -181,6 +185,8 @@ class NodeChannel:
         if self.is_open:
             self.is_open = False
             self._heard.clear()
+            for asked in self._asked.values():
+                asked.arrived.unpark_all()
             for part in self.parts:
                 part.lost()
 
@@ -232,7 +238,11 @@ class NodeChannel:
         return Answers(asked.bodies, is_complete=False)
 
     async def _gather(self, asked: _Asked, expected: int, is_enough: Callable[[msgspec.Raw], bool]) -> None:
-        """Wait for answers, and for a short time only while all that are missing are of silent nodes."""
+        """Wait for answers, and for a short time only while all that are missing are of silent nodes.
+
+        Raises:
+            Disconnected: no answers arrive any more.
+        """
         grace = trio.current_time() + _GRACE_SECONDS
         while len(asked.bodies) < expected and not any(map(is_enough, asked.bodies.values())):
             deadline = grace if self._live_nodes() <= asked.bodies.keys() else math.inf
@@ -240,6 +250,8 @@ class NodeChannel:
                 await asked.arrived.park()
             if scope.cancelled_caught:
                 return
+            if not self.is_open:
+                raise Disconnected(sent=True)
 
     def _live_nodes(self) -> set[str]:
         """Return the other nodes that are not silent."""

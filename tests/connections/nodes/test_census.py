@@ -198,6 +198,32 @@ async def test_a_message_whose_node_does_not_answer_has_an_unknown_outcome(prefi
             assert connection.is_open
 
 
+async def test_a_caller_does_not_wait_for_answers_that_cannot_arrive(tmp_path: Path) -> None:
+    server = RedisServer(tmp_path)
+    server.start()
+    try:
+        async with open_nodes("{lost}", address=server.address, answer_seconds=math.inf) as [first, second]:
+            asked = trio.Event()
+
+            async def note_question(_: object) -> object:
+                asked.set()
+                return await trio.sleep_forever()
+
+            second.node.channel.answer = note_question
+            with first.admit("near") as near:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(lists, first, [near.id])
+                    await asked.wait()
+                    server.kill()
+    finally:
+        server.kill()
+
+
+async def lists(node: NodeRig, ids: list[str]) -> None:
+    """Check the list of a node."""
+    assert [each["id"] for each in (await node.census.list(100)).connections] == ids
+
+
 async def test_messages_of_other_versions_are_skipped(prefix: str, nodes: list[NodeRig]) -> None:
     odd = [
         b"",
