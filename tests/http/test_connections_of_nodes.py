@@ -32,6 +32,10 @@ async def two_nodes(settings: Settings) -> AsyncIterator[tuple[Api, Api]]:
         redis=RedisSettings(prefix=new_prefix().strip("{}")),
     )
     async with serving_api(shared) as first, serving_api(shared) as second:
+        for api in (first, second):
+            node = api.server.streamd.runtime.node
+            assert node is not None
+            await until(lambda node=node: len(node.channel.live_nodes()) == 1)  # type: ignore[misc]
         yield first, second
 
 

@@ -95,7 +95,7 @@ async def open_nodes(
     async with trio.open_nursery() as nursery:
         for node in nodes:
             await nursery.start(node.run)
-        await until(lambda: all(node.node.channel.is_open for node in nodes))
+        await until(lambda: all(len(node.node.channel.live_nodes()) == count - 1 for node in nodes))
         yield nodes
         nursery.cancel_scope.cancel()
 

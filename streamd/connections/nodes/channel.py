@@ -97,6 +97,7 @@ class NodeChannel:
         answer: answers a question of another node; an error is logged, and leaves it without an answer.
         parts: take messages.
         is_open: True while messages are received.
+        answer_seconds: as given.
     """
 
     def __init__(
@@ -113,7 +114,7 @@ class NodeChannel:
         self.is_open = False
         self._all = f"{prefix}:nodes"
         self._own = self._channel_of(self.node)
-        self._answer_seconds = answer_seconds
+        self.answer_seconds = answer_seconds
         self._link = RedisLink(address, "streamd-nodes", self._greet, reply_seconds=reply_seconds)
         self._first_open = trio.Event()
         self._asked: dict[int, _Asked] = {}
@@ -145,7 +146,7 @@ class NodeChannel:
                     task_status.started()
             finally:
                 self._lose()
-                with trio.move_on_after(self._answer_seconds, shield=True):
+                with trio.move_on_after(self.answer_seconds, shield=True):
                     await self._say_bye()
                 link_scope.cancel()
         raise AssertionError("the channel runs until it is cancelled")
@@ -225,7 +226,7 @@ class NodeChannel:
         asked = self._asked[number] = _Asked()
         question = NodeQuestion(node=self.node, number=number, request=request)
         try:
-            with trio.move_on_after(self._answer_seconds):
+            with trio.move_on_after(self.answer_seconds):
                 receivers = await self._publish(self._channel_of(node) if node else self._all, question)
                 expected = receivers if node else receivers - 1  # this node receives it, too
                 await self._gather(asked, expected, is_enough)
@@ -245,7 +246,7 @@ class NodeChannel:
         """
         grace = trio.current_time() + _GRACE_SECONDS
         while len(asked.bodies) < expected and not any(map(is_enough, asked.bodies.values())):
-            deadline = grace if self._live_nodes() <= asked.bodies.keys() else math.inf
+            deadline = grace if self.live_nodes() <= asked.bodies.keys() else math.inf
             with trio.move_on_at(deadline) as scope:
                 await asked.arrived.park()
             if scope.cancelled_caught:
@@ -253,7 +254,7 @@ class NodeChannel:
             if not self.is_open:
                 raise Disconnected(sent=True)
 
-    def _live_nodes(self) -> set[str]:
+    def live_nodes(self) -> set[str]:
         """Return the other nodes that are not silent."""
         since = trio.current_time() - SILENT_SECONDS
         self._heard = {node: heard for node, heard in self._heard.items() if heard > since}

@@ -155,10 +155,11 @@ async def test_a_node_that_ends_is_left_out_at_once(nodes: list[NodeRig]) -> Non
 
 
 async def test_a_node_that_does_not_answer_is_left_out(prefix: str) -> None:
-    async with open_nodes(prefix, answer_seconds=0.5) as [first, second]:
+    async with open_nodes(prefix) as [first, second]:
         with first.admit("near") as near, second.admit("far"):
             assert (await first.census.status("far"))["client_id"] == "far"
             second.node.channel.answer = never_answer
+            first.node.channel.answer_seconds = 0.1
             assert [each["id"] for each in (await first.census.list(100)).connections] == [near.id]
             assert (await first.census.broadcast(MESSAGE, ConnectionFilter())).sent == 1
             assert (await first.census.status("near"))["id"] == near.id
@@ -181,14 +182,14 @@ async def test_a_node_that_is_silent_is_not_waited_for(prefix: str) -> None:
 
 
 async def test_a_message_whose_node_does_not_answer_has_an_unknown_outcome(prefix: str) -> None:
-    async with open_nodes(prefix, answer_seconds=0.5) as [first, second]:
+    async with open_nodes(prefix, answer_seconds=math.inf) as [first, second]:
         with second.admit("tab") as connection:
             find = second.census.answer
 
             async def find_only(request: messages.NodeRequest) -> object:
-                if isinstance(request, messages.FindConnection):
-                    return await find(request)
-                return await trio.sleep_forever()
+                is_find = isinstance(request, messages.FindConnection)
+                first.node.channel.answer_seconds = 0.1 if is_find else math.inf  # for the next question
+                return await find(request) if is_find else await trio.sleep_forever()
 
             second.node.channel.answer = find_only
             with pytest.raises(OutcomeUnknown):
