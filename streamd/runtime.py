@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import attrs
 import trio
+from prometheus_client import CollectorRegistry, Gauge
 
 from .broker import Broker, BrokerSettings
 from .clock import SteadyClock
@@ -31,6 +32,7 @@ from .text import TextSettings
 if TYPE_CHECKING:
     from .bridge import RedisBridge
     from .connections.nodes import ConnectionNode
+    from .log.redis import RedisLog
     from .redis import RedisStore
 
 
@@ -93,6 +95,8 @@ class Runtime:
         clock = clock or SteadyClock()
         storage = make_storage(settings.store, settings.log, settings.redis, clock, log)
         broker = Broker.create(settings, storage.log)
+        if storage.redis_log is not None:
+            _observe_connection(storage.redis_log, broker.metrics.registry)
         for record in storage.unreadable:
             record.count = lambda record: broker.metrics.unreadable.labels(record).inc()
         tasks = Tasks(
@@ -208,6 +212,13 @@ def _make_bridge(settings: RuntimeSettings, storage: Storage, broker: Broker) ->
         settings.events,
         BridgeMetrics(broker.metrics.registry),
     )
+
+
+def _observe_connection(log: "RedisLog", registry: CollectorRegistry) -> None:
+    gauge = Gauge(
+        "streamd_redis_connected", "1 while the log in Redis can be appended to and read.", registry=registry
+    )
+    gauge.set_function(lambda: float(log.is_connected))
 
 
 def _make_task_store(storage: Storage) -> TaskStore:
