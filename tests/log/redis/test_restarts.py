@@ -167,7 +167,9 @@ async def _append_or_fail(log: RedisLog) -> None:
         await append(log, "a")
 
 
-async def test_a_server_that_is_away_at_the_start_is_named(tmp_path: Path) -> None:
+async def test_a_server_that_is_away_at_the_start_is_named(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
     log = RedisLog(RedisServer(tmp_path).address, LogSettings())
     with trio.fail_after(20):
         with pytest.RaisesGroup(Unavailable, flatten_subgroups=True, allow_unwrapped=True) as caught:
