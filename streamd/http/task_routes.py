@@ -291,7 +291,7 @@ def _result_view(route: ResultRoute, routes: TaskRoutes) -> _View:
 def _cancel_view(route: CancelRoute, routes: TaskRoutes) -> _View:
     @document_request(CancelSchema)
     @document_response(route.model, 200)
-    @document_problems(400, 404, 409, 410, 413, 415)
+    @document_problems(400, 404, 409, 410, 413, 415, 503, 504)
     async def cancel(task_id: str) -> TrioResponse:
         tasks = current_runtime().tasks
         reason = await read_reason()

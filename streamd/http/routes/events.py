@@ -86,7 +86,7 @@ async def poll_events() -> TrioResponse:
 @document_request(schema.PublishSchema)
 @document_response(schema.PublishedLine, 200)
 @document_response(schema.PublishedSchema, 201)
-@document_problems(400, 413, 415, 503)
+@document_problems(400, 413, 415, 503, 504)
 @document_idempotency
 async def publish() -> TrioResponse:
     """Publish one event, an array of them (all or none), or NDJSON (answered line by line)."""

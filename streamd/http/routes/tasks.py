@@ -54,7 +54,7 @@ class Claim(msgspec.Struct, forbid_unknown_fields=True):
 @tasks.post("/tasks")
 @document_request(NewTask)
 @document_response(schema.TaskSchema, 201)
-@document_problems(400, 413, 415, 503)
+@document_problems(400, 413, 415, 503, 504)
 @document_idempotency
 async def create_task() -> TrioResponse:
     """Create a task; the server starts it if it works on the kind itself."""
@@ -127,7 +127,7 @@ async def get_result(task_id: str) -> TrioResponse:
 @tasks.post("/tasks/<task_id>/cancel")
 @document_request(schema.CancelSchema)
 @document_response(schema.TaskSchema, 200)
-@document_problems(400, 404, 409, 410, 413, 415)
+@document_problems(400, 404, 409, 410, 413, 415, 503, 504)
 async def cancel_task(task_id: str) -> TrioResponse:
     """Cancel a task; its worker learns of it at its next report."""
     reason = await read_reason()
@@ -137,7 +137,7 @@ async def cancel_task(task_id: str) -> TrioResponse:
 @tasks.patch("/tasks/<task_id>")
 @document_request(Report)
 @document_response(schema.TaskSchema, 200)
-@document_problems(400, 404, 409, 410, 413, 415)
+@document_problems(400, 404, 409, 410, 413, 415, 503, 504)
 async def report_on_task(task_id: str) -> TrioResponse:
     """Report progress or the end of a task; `cancelled` in the answer tells the worker to stop."""
     runtime = current_runtime()
@@ -149,7 +149,7 @@ async def report_on_task(task_id: str) -> TrioResponse:
 @document_request(Claim)
 @document_response(schema.ClaimedSchema, 200)
 @document_response(schema.Nothing, 204)
-@document_problems(400, 413, 415, 503)
+@document_problems(400, 413, 415, 503, 504)
 async def claim_task() -> TrioResponse:
     """Claim the oldest pending task; the worker reports by the `lease` of the answer."""
     runtime = current_runtime()

@@ -50,7 +50,7 @@ def make_blueprint(streamd: Streamd, settings: BrandMonitorSettings, group: Grou
     @blueprint.post("/analyses")
     @document_request(AnalysisBody)
     @document_response(AcceptedAnalysis, 202)
-    @document_problems(400, 413, 415, 503)
+    @document_problems(400, 413, 415, 503, 504)
     @document_idempotency
     async def start() -> TrioResponse:
         """Start an analysis of mentions of a brand: share of voice, sentiment and terms."""

@@ -59,7 +59,7 @@ def make_blueprint(
     @document_querystring(models.MerchantQuery)
     @document_request(models.NewOrder)
     @document_response(models.AcceptedOrder, 202)
-    @document_problems(400, 413, 415, 503)
+    @document_problems(400, 413, 415, 503, 504)
     @document_idempotency
     async def receive_order() -> TrioResponse:
         """Send an order as CSV, JSON or plain text; its stages are events of its merchant."""

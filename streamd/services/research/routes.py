@@ -44,7 +44,7 @@ def make_blueprint(streamd: Streamd, settings: ResearchSettings, areas: Mapping[
     @blueprint.post("/research/stream")
     @document_request(ResearchQuery)
     @document_response(StartedSession, 202)
-    @document_problems(400, 413, 415, 503)
+    @document_problems(400, 413, 415, 503, 504)
     @document_idempotency
     async def start() -> TrioResponse:
         """Start a session: collect an area's datasets about a company."""

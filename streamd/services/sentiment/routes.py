@@ -90,7 +90,7 @@ def make_blueprint(
     @blueprint.post("/items")
     @document_request(ItemsBody)
     @document_response(AcceptedItems, 202)
-    @document_problems(400, 413, 415, 503)
+    @document_problems(400, 413, 415, 503, 504)
     @document_idempotency
     async def take_items() -> TrioResponse:
         """Store items, all or none. Items without a score are scored; known ids change nothing."""

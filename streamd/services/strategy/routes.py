@@ -39,7 +39,7 @@ def make_blueprint(streamd: Streamd, settings: StrategySettings) -> Blueprint:
     @blueprint.post("")
     @document_request(ProfileBody)
     @document_response(AcceptedStrategy, 202)
-    @document_problems(400, 413, 415, 503)
+    @document_problems(400, 413, 415, 503, 504)
     @document_idempotency
     async def create_strategy() -> TrioResponse:
         """Start writing a strategy for a profile."""
