@@ -187,30 +187,38 @@ class RedisLink:
         if connection is None:
             await trio.lowlevel.checkpoint()
             raise Disconnected(sent=False)
-        is_sent = False
+        is_sent = is_confirmed = False
         try:
             connection.send_command(b"PSUBSCRIBE", *patterns)
             is_sent = True
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._look_alive)
+                nursery.start_soon(self._look_alive, lambda: is_confirmed)
                 messages: Any = connection.push_messages
                 async for message in messages:
                     if message[0] == b"pmessage":
                         take(*message[1:])
                     elif message[0] == b"psubscribe" and message[2] == len(patterns):
+                        is_confirmed = True
                         subscribed()
-        except* (RedisConnectionError, Disconnected) as group:
+        except* (RedisError, Disconnected) as group:
             raise Disconnected(sent=True) from group
         finally:
             if is_sent and connection.usable:
                 connection.send_command(b"PUNSUBSCRIBE", *patterns)
         raise AssertionError("it listens until the connection is lost")
 
-    async def _look_alive(self) -> NoReturn:
-        """Notice that a connection is dead on which nothing else is sent."""
+    async def _look_alive(self, is_confirmed: Callable[[], bool]) -> NoReturn:
+        """Notice a dead connection on which nothing else is sent, and a subscription that was refused."""
         while True:
             await trio.sleep(self._reply_seconds)
-            await self.call(b"PING")
+            if not is_confirmed():
+                _log.warning("redis_subscription_refused", connection=self._name)
+                self.close()
+                raise Disconnected(sent=True)
+            try:
+                await self.call(b"PING")
+            except RedisError:  # the server is alive, and busy with a script of others
+                continue
 
     def _is_open(self) -> bool:
         """Return True for a caller that may use the connection now."""

@@ -139,6 +139,7 @@ class RedisStore:
         if "OOM" in str(error):
             return Unavailable(f"{self.name} has no memory left", retry_after_seconds=_RETRY_FULL_SECONDS)
         if isinstance(error, ReadOnlyError):
+            self.link.close()  # another server is the primary now
             return Unavailable(f"{self.name} is no primary now", retry_after_seconds=_RETRY_SECONDS)
         _log.error("redis_command_failed", store=self.name, error=repr(error))
         return Unavailable(f"{self.name} failed", retry_after_seconds=_RETRY_SECONDS)

@@ -27,7 +27,10 @@ class DroppedEvents:
             return
         self.count = count
         if reply[1]:
-            self._folded = max(self._folded, from_redis(reply[1]))
+            folded = max(self._folded, from_redis(reply[1]))
+            if folded > self._folded:
+                self._folded = folded
+                self._newest = {topic: each for topic, each in self._newest.items() if each > folded}
         for index in range(2, len(reply), 2):
             if reply[index + 1]:
                 event_id = from_redis(reply[index + 1])

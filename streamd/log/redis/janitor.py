@@ -176,12 +176,19 @@ class Janitor:
             while (await self._move(stream, stop_at_alive=True))[0] == _MOVED_AT_ONCE:
                 pass
         await self._refresh()
+        left = await self._entries(0) + await self._entries(1)  # to be moved once, not round and round
         while self._stored - self.statistics["events"] > max(_SPARE_EVENTS, self.statistics["events"]):
-            old, _ = await self._move(1, stop_at_alive=False)
             young, _ = await self._move(2, stop_at_alive=False)
+            old = 0
+            if left > 0:
+                old, _ = await self._move(1, stop_at_alive=False)
+                left -= old
             await self._refresh()
             if not old and not young:
                 break
+
+    async def _entries(self, stream: int) -> int:
+        return int(await self._link.call(b"XLEN", f"{self._prefix}:log:{stream}"))
 
     async def _move(self, stream: int, *, stop_at_alive: bool) -> tuple[int, int]:
         newest = "+" if stream == 1 else str(await self._server_ms() - _YOUNG_MS)

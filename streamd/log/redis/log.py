@@ -207,7 +207,7 @@ class RedisLog:
     async def wait_for_tail(self, position: EventId) -> None:
         """Wait, for a second at most, until this node's tail has come to a position that it answers with."""
         self._acknowledged = max(self._acknowledged, position)
-        with trio.move_on_after(_OWN_TAIL_SECONDS):
+        with trio.move_on_after(_OWN_TAIL_SECONDS, shield=True):  # it is appended: no time to be cancelled
             while self.head < position:
                 await self._tail_readers.park()
 

@@ -24,9 +24,10 @@ for _, entry in ipairs(entries) do
   for _, each in ipairs(dead) do
     local sequence = before + each[1]
     fields[2 * each[1] + 1], fields[2 * each[1] + 2] = '', ''
+    -- Without a record its other events are dropped, too; a new one begins with its floor at the head.
     for _, topic in ipairs(each[2]) do
       local found = record(topic)
-      if found and found.events == 0 and found.ms == ms and found.sequence == sequence then forget(topic) end
+      if found and found.events <= 0 then forget(topic) end
     end
   end
   freed = freed + #dead
@@ -37,8 +38,8 @@ end
 if last then
   local ms, sequence = parse(last)
   redis.call('XTRIM', from, 'MINID', show(ms, sequence + 1))
-  redis.call('HINCRBY', META, 'stored', -freed)
   if ARGV[1] == '2' then redis.call('XADD', key('log:moved'), 'MAXLEN', '=', 1, last, 'm', '') end
+  if freed > 0 then redis.call('HINCRBY', META, 'stored', -freed) end  -- Lua writes -0 as no integer
 end
 if ARGV[1] == '1' and redis.call('XLEN', from) == 0 and redis.call('XLEN', to) > 0 then
   redis.call('RENAME', to, from)

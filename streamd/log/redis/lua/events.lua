@@ -47,6 +47,7 @@ local function append_drafts(drafts, known, now, at)
 
   -- All ids of an append are of one millisecond, so that an entry needs only the last.
   local ms, sequence = head_position()
+  local floor_ms, floor_sequence = ms, sequence
   if now > ms then
     ms, sequence = now, -1
   elseif sequence + fresh > 999999 then
@@ -74,7 +75,11 @@ local function append_drafts(drafts, known, now, at)
       for _, topic in ipairs(draft.topics) do
         local found = record(topic)
         if not found then
-          found = { events = 0, bytes = 0, oldest = at, floor_ms = 0, floor_sequence = 0, ms = 0, sequence = 0 }
+          -- Earlier events of the topic, if some are stored still, are dropped.
+          found = {
+            events = 0, bytes = 0, oldest = at, floor_ms = floor_ms, floor_sequence = floor_sequence,
+            ms = 0, sequence = 0,
+          }
           redis.call('SADD', key('topics'), place(topic).number)
         end
         if found.events == 0 then

@@ -1,8 +1,7 @@
 -- Read the events of some topics after a position.
 -- ARGV: after, until (inclusive), maximum number of events, of bytes, the caller's count of drops, topics.
 -- Returns {cursor ('' for until), dropped_since, id, head, body, ...}.
-local SCANNED = 256  -- index entries at once
-local ROUNDS = 8
+local SCANNED_MAX = 2048  -- index entries of one bucket
 local after_ms, after_sequence = parse(ARGV[1])
 local until_ms, until_sequence = parse(ARGV[2])
 local max_events, max_bytes = tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -24,6 +23,13 @@ for position = 6, #ARGV do
     end
   end
 end
+
+local number = 0
+for _ in pairs(buckets) do number = number + 1 end
+-- With many topics, a few events of each fill the page.
+local wanted = math.min(max_events, math.max(4, math.ceil(2 * max_events / math.max(number, 1))))
+local SCANNED = math.max(16, math.min(256, 2 * wanted))
+local ROUNDS = math.floor(SCANNED_MAX / SCANNED)
 
 local limit_ms, limit_sequence, is_limited = until_ms, until_sequence, false
 local found = {}
@@ -47,7 +53,7 @@ for index, bucket in pairs(buckets) do
     end
     rounds = rounds + 1
     if #entries < SCANNED then break end
-    if taken >= max_events or rounds == ROUNDS then
+    if taken >= wanted or rounds == ROUNDS then
       limit_ms, limit_sequence, is_limited = ms, sequence, true
       break
     end
