@@ -112,7 +112,7 @@ class NodeChannel:
         self.answer: Callable[[NodeRequest], Awaitable[object]] = answer_nothing
         self.parts: list[NodePart] = []
         self.is_open = False
-        self._all = f"{prefix}:nodes"
+        self._all = f"{prefix}:nodes:{address.database}"  # channels are those of all databases of a server
         self._own = self._channel_of(self.node)
         self.answer_seconds = answer_seconds
         self._link = RedisLink(address, "streamd-nodes", self._greet, reply_seconds=reply_seconds)

@@ -79,6 +79,9 @@ class _SecretKey(NodePart):
         self._key = f"{prefix}:resume-key"
 
     async def greet(self, link: RedisLink) -> None:
-        stored = await link.call(b"SET", self._key, self._secrets.key.hex(), b"NX", b"GET")
+        # SET is refused while the server's memory is full, also if there is nothing to set.
+        stored = await link.call(b"GET", self._key)
+        if stored is None:
+            stored = await link.call(b"SET", self._key, self._secrets.key.hex(), b"NX", b"GET")
         if stored:
             self._secrets.adopt(bytes.fromhex(stored.decode()))

@@ -93,9 +93,13 @@ class ReplacedClients(NodePart):
         """Announce connections until cancelled."""
         while True:
             await self._has_some.wait()
-            clients = [_describe(each) for each in _take_some(self._new)]
+            now = trio.current_time()
+            # One that has ended may be older than the client's next connection, on another node.
+            clients = [
+                _describe(each, None if each.id in self.unconfirmed else now - each.opened)
+                for each in _take_some(self._new)
+            ]
             if not clients:
-                now = trio.current_time()
                 clients = [
                     _describe(each, now - each.opened)
                     for each in _take_some(self._old)

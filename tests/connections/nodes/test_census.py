@@ -173,7 +173,7 @@ async def test_a_node_that_is_silent_is_not_waited_for(prefix: str) -> None:
         with second.admit("far") as far:
             async with open_link() as link, trio.open_nursery() as nursery:
                 subscribed = trio.Event()
-                nursery.start_soon(link.listen, [f"{prefix}:nodes"], lambda *_: None, subscribed.set)
+                nursery.start_soon(link.listen, [f"{prefix}:nodes:0"], lambda *_: None, subscribed.set)
                 await subscribed.wait()
                 assert [each["id"] for each in (await first.census.list(100)).connections] == [far.id]
                 with pytest.raises(NotFound):
@@ -236,7 +236,7 @@ async def test_messages_of_other_versions_are_skipped(prefix: str, nodes: list[N
     ]
     async with open_link() as link:
         for text in odd:
-            assert await link.call(b"PUBLISH", f"{prefix}:nodes", text) == len(nodes)
+            assert await link.call(b"PUBLISH", f"{prefix}:nodes:0", text) == len(nodes)
     with nodes[0].admit("tab") as connection:
         assert (await nodes[1].census.status("tab"))["id"] == connection.id
 
