@@ -7,6 +7,7 @@ is connected is lost, and nobody can count it. The metrics count the interruptio
 The bridge owns what it publishes: reserved topics are open to it.
 """
 
+import re
 from collections import deque
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
@@ -25,6 +26,7 @@ from .redis import Disconnected, NodeLease, RedisAddress, RedisLink
 _WAITING_MAX: Final = 10_000  # messages that are received and not published yet
 _PUBLISHED_AT_ONCE: Final = 100
 _RETRY_SECONDS: Final = 0.5
+_OF_NODES: Final = re.compile(r"\{[^{}]*\}:nodes(:|$)")  # channels of streamd's own, see connections.nodes
 _PUBLISHER: Final = "redis-bridge"
 
 _log = structlog.get_logger(__name__)
@@ -120,6 +122,8 @@ class RedisBridge:
     def _take(self, pattern: bytes, channel: bytes, data: bytes) -> None:
         """Turn a message into a draft; of several patterns that match a channel, the first has it."""
         name = channel.decode(errors="replace")
+        if _OF_NODES.match(name):
+            return
         if next((each for each in self._patterns if fnmatchcase(name, each)), None) != pattern.decode():
             return
         try:

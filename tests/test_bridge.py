@@ -154,3 +154,24 @@ def test_a_bridge_needs_the_log_in_redis() -> None:
     with pytest.raises(ConfigError) as caught:
         Runtime.create(RuntimeSettings(redis=RedisSettings(bridge=["a"])))
     assert caught.value.field == "redis.bridge"
+
+
+async def test_messages_of_nodes_to_each_other_are_not_published(prefix: str) -> None:
+    node = Node(prefix, lambda name: "*")
+    own = (f"{prefix}:nodes:0", f"{prefix}:nodes:0:abc", "{streamd}:nodes:3")
+    with no_patterns():
+        async with open_link() as link, trio.open_nursery() as nursery:
+            nursery.start_soon(node.bridge.run)
+            await until(node.metrics.active._value.get)
+            with trio.fail_after(20):
+                while not await link.call(b"PUBLISH", f"{prefix}:other", b"x"):
+                    await trio.lowlevel.checkpoint()
+            for name in own:
+                assert await link.call(b"PUBLISH", name, b"{}")
+            await link.call(b"PUBLISH", f"{prefix}:last", b"x")
+            with trio.fail_after(20):
+                events = await node.events(1)
+                while events[-1].topics != (f"{prefix}:last",):
+                    events = await node.events(len(events) + 1)
+            nursery.cancel_scope.cancel()
+    assert not {topic for event in events for topic in event.topics} & set(own)
