@@ -167,14 +167,17 @@ class Runtime:
             ConfigError: the store cannot be opened.
         """
         broker = self.broker
-        async with trio.open_nursery() as outer:  # the databases stop last: the other parts still write to it
-            served = trio.CancelScope(shield=True)
+        served = trio.CancelScope(shield=True)
+        async with (
+            trio.open_nursery() as outer,
+            _ended_by(served),
+        ):  # the databases stop last: the other parts still write to it
             if self.storage.redis_log is not None:
                 await outer.start(self._serve_log, served)
             for database in self.storage.databases:
                 await outer.start(database.run)
             await broker.log.open()
-            async with _ended_by(served), trio.open_nursery() as nursery:
+            async with trio.open_nursery() as nursery:
                 for probe in self.probes:
                     nursery.start_soon(probe.run)
                 nursery.start_soon(broker.log.run)

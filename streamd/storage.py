@@ -170,7 +170,9 @@ def parse_url(url: str, setting: str) -> str:
     path = parse_storage_url(url)
     if path is None:
         raise ConfigError(
-            f"{setting} is {url!r}; known are sqlite:PATH, memory:, and of Redis {REDIS_FORMS}", field=setting
+            f"{setting} begins with {url.partition(':')[0][:20]!r}; known are sqlite:PATH, memory:, and"
+            f" for Redis {REDIS_FORMS}",
+            field=setting,
         )
     return path
 

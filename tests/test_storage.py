@@ -18,6 +18,7 @@ from streamd.settings import Settings
 from streamd.startup import DEFAULT_STORE, with_store
 from streamd.storage import Storage, log_path, make_storage
 from streamd.tasks import Status
+from tests.support.redis_servers import new_prefix, shared_server
 
 
 def storage(store: str, log: str) -> Storage:
@@ -165,3 +166,13 @@ def test_the_default_store_is_where_a_log_in_redis_is() -> None:
     assert with_store(Settings(log=LogSettings(url="memory:"))).store.url == DEFAULT_STORE
     own = Settings(log=LogSettings(url="redis://a"), store=StoreSettings(url="memory:"))
     assert with_store(own).store.url == "memory:"
+
+
+async def test_a_store_that_cannot_be_opened_is_an_error_beside_a_log_in_redis(tmp_path: Path) -> None:
+    settings = RuntimeSettings(
+        log=LogSettings(url=shared_server().url),
+        redis=RedisSettings(prefix=new_prefix().strip("{}")),
+        store=StoreSettings(url=f"sqlite:{tmp_path}/missing/a.db"),
+    )
+    with trio.fail_after(30), pytest.RaisesGroup(ConfigError, flatten_subgroups=True):
+        await Runtime.create(settings).run()

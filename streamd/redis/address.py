@@ -82,12 +82,12 @@ def parse_redis_url(url: str, setting: str, environment: Mapping[str, str]) -> R
         url, setting = environment[name], name
         token = environment.get(_TOKEN_VARIABLE, "")
     try:
-        parts = urlsplit(url)
-        address = _parse(parts)
+        address = _parse(_split(url))
     except ValueError as error:
+        # The cause may quote a part of the password.
         raise ConfigError(
             f"{setting} is no Redis URL: {error}; the forms are {REDIS_FORMS}", field=setting
-        ) from error
+        ) from None
     return attrs.evolve(address, password=address.password or token)
 
 
@@ -127,20 +127,30 @@ def _parse(parts: SplitResult) -> RedisAddress:
     return RedisAddress(hosts=hosts, service=service, database=database, **login)
 
 
+def _split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:
+        raise ValueError("it has characters that no URL may have") from None
+
+
 def _host(text: str, port: int) -> tuple[str, int]:
     parts = urlsplit(f"//{text}")
     if not parts.hostname:
         raise ValueError("the host is missing")
-    found = parts.port  # ValueError for one out of range
+    try:
+        found = parts.port
+    except ValueError:
+        raise ValueError("the port is no number up to 65535; write / in a password as %2F") from None
     return parts.hostname, port if found is None else found
 
 
 def _database(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
-        raise ValueError(f"the database is a number, not {text!r}")
+        raise ValueError("what follows the host is the number of a database; write / in a password as %2F")
     return int(text)
 
 
 def _refuse_query(query: Mapping[str, str]) -> None:
     if query:
-        raise ValueError(f"it has the unknown parameter {next(iter(query))!r}")
+        raise ValueError("it has an unknown parameter; write ? in a password as %3F")
