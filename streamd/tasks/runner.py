@@ -20,7 +20,7 @@ from ..errors import (
     Unavailable,
 )
 from . import operations
-from .model import LOCAL, Change, Task
+from .model import LOCAL, Change, Operation, Task
 from .progress import Progress, WorkFailed, running
 from .reports import Completion
 from .sentences import fit
@@ -129,16 +129,17 @@ class Runner:
         kind = self._tasks.kinds[task.kind]
         work = kind.work
         assert work is not None
-        perform = partial(self._tasks.perform, task.id, lease=task.lease)
+        perform = partial(self._perform, task)
         progress = Progress(task, perform, self._tasks.now, claimed.raw_input)
         scope = self._running[task.id] = trio.CancelScope()
         left = (task.deadline - task.at(self._tasks.now())).total_seconds()
         timed = trio.move_on_after(max(0.0, left))
         try:
             with scope, running(progress):
-                if (await self._tasks.store.get(task.id)).status.ended:
-                    return  # it was ended before there was a scope to cancel
                 with timed:
+                    stored = await self._patiently(partial(self._tasks.store.get, task.id))
+                    if stored.status.ended:
+                        return  # it was ended before there was a scope to cancel
                     result = await work(progress)
                 if timed.cancelled_caught:
                     await self._fail_at_deadline(task)
@@ -158,6 +159,28 @@ class Runner:
         finally:
             del self._running[task.id]
             self._slots.release_on_behalf_of(slot)
+
+    async def _perform(self, task: Task, operation: Operation) -> Task:
+        return await self._patiently(partial(self._tasks.perform, task.id, operation, lease=task.lease))
+
+    async def _patiently(self, call: Callable[[], Awaitable[Task]]) -> Task:
+        """Call the store for local work, again while a server that nodes share is away for a while.
+
+        The deadline of the task bounds it, and its lease: the work ends with either.
+
+        Raises:
+            Unavailable: the store is in this process or its file, and has failed.
+        """
+        retry_seconds = _FIRST_RETRY_SECONDS
+        while True:
+            try:
+                return await call()
+            except Unavailable as error:
+                if not self._tasks.store.is_shared:
+                    raise
+                _log.warning("task_call_delayed", detail=error.detail)
+            await trio.sleep(retry_seconds)
+            retry_seconds = min(2 * retry_seconds, _LAST_RETRY_SECONDS)
 
     async def _complete(self, task: Task, result: object, message: str) -> None:
         try:

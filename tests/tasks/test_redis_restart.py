@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from streamd.errors import OutcomeUnknown, Unavailable
-from streamd.tasks import Status, Task
+from streamd.tasks import Kind, Progress, Status, Task
 from tests.support.redis_servers import RedisServer, new_prefix
 from tests.support.stream_follower import SourceFollower, begin, check_stream, update
 from tests.support.task_rig import Rig, check_history, make_rig, running
@@ -65,3 +65,35 @@ async def test_a_task_goes_on_after_a_crash_of_the_server(server: RedisServer) -
         assert (ended.status, ended.version) == (Status.COMPLETED, 43)
         check_history(await rig.published("t"), "t")
         check_stream(follower, 43, gaps=True)
+
+
+@pytest.mark.filterwarnings("ignore:Unclosed <MemoryObject:ResourceWarning")
+async def test_local_work_waits_for_a_server_that_restarts(server: RedisServer) -> None:
+    reports = 40
+
+    async def work(progress: Progress) -> int:
+        for n in range(reports):
+            if n in (10, 25):
+                await trio.to_thread.run_sync(server.kill)
+                nursery.start_soon(trio.to_thread.run_sync, server.start)
+            await progress.update(message=str(n))
+        return reports
+
+    kind = Kind(name="local", work=work)
+    async with (
+        open_redis(new_prefix(), server.address) as store,
+        trio.open_nursery() as nursery,
+        running(make_rig(store=store, kinds=[kind])) as rig,
+    ):
+        await rig.tasks.create("local", id="t")
+        with trio.fail_after(TIMEOUT):
+            while not (ended := await _get(rig, "t")) or not ended.status.ended:  # noqa: ASYNC110
+                await trio.sleep(0.05)
+    assert (ended.status, ended.version) == (Status.COMPLETED, reports + 3)
+
+
+async def _get(rig: Rig, id: str) -> Task | None:
+    try:
+        return await rig.store.get(id)
+    except Unavailable:
+        return None
