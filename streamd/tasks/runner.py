@@ -52,6 +52,7 @@ class Runner:
         self.worker: Final = LOCAL + secrets.token_hex(8)
         self._tasks = tasks
         self._running: dict[str, trio.CancelScope] = {}
+        self._spared_until = 0.0  # until then no lease that has run out fails its task (s on trio's clock)
         self._slots = trio.CapacityLimiter(tasks.settings.max_running)
         tasks.on_end = self._ended
 
@@ -241,6 +242,8 @@ class Runner:
             await do()
         except Unavailable as error:  # such as a full disk, which the store has logged
             _log.warning("task_sweep_failed", detail=error.detail)
+            if self._tasks.store.is_shared:  # the workers could not renew their leases either
+                self._spared_until = trio.current_time() + self._tasks.settings.lease_seconds
             return False
         except Exception:  # noqa: BLE001 - the next sweep may succeed
             _log.exception("task_sweep_failed")
@@ -263,6 +266,8 @@ class Runner:
                 code, detail = operations.TIMEOUT, _describe_deadline(task)
             elif task.id in self._running:
                 continue  # its work is alive: the process was suspended, and the next sweep renews the lease
+            elif trio.current_time() < self._spared_until:
+                continue
             else:
                 code, detail = operations.STALLED, _STALLED
             await self._fail_if(task.id, lambda task: is_overdue(task, now), code, detail)

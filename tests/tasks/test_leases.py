@@ -1,5 +1,6 @@
 """Restarts, leases and expiry: tasks that have lost their worker or their use."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import trio
 import trio.testing
 from structlog.testing import capture_logs
 
+from streamd.errors import Unavailable
 from streamd.tasks import Kind, Progress, Runner, Status
 from streamd.tasks.store.memory import MemoryTaskStore
 from streamd.tasks.store.port import TaskStore
@@ -146,3 +148,36 @@ def test_each_runner_has_a_worker_name_of_its_own() -> None:
     rig = make_rig()
     assert Runner(rig.tasks).worker != rig.runner.worker
     assert rig.runner.worker.startswith("local:")
+
+
+class AwayStore(MemoryTaskStore):
+    """A store that is said to be shared, and of which all sweeps fail for some time.
+
+    Attributes:
+        away_until: end of that time (s).
+    """
+
+    is_shared = True  # type: ignore[misc]
+    away_until = 0.0
+
+    async def overdue(self, now: Any) -> Any:
+        if trio.current_time() < self.away_until:
+            raise Unavailable("away")
+        return await super().overdue(now)
+
+
+async def test_workers_elsewhere_can_renew_after_a_shared_store_was_away(autojump_clock: Clock) -> None:
+    store = AwayStore()
+    async with run_rig(
+        store=store, kinds=[Kind(name="remote")], lease_seconds=30.0, sweep_seconds=1.0
+    ) as rig:
+        for id in ("alive", "lost"):
+            await rig.tasks.create("remote", id=id, worker=id, lease_seconds=10, timeout_seconds=1000)
+        store.away_until = 60.0
+        await trio.sleep(70)
+        assert {task.status for task in await rig.tasks.list()} == {Status.RUNNING}
+        await store.renew(["alive"], rig.tasks.now() + timedelta(seconds=500))
+        failed = await rig.ended("lost")
+        assert failure_of(failed)[:2] == (Status.FAILED, "stalled")
+        assert trio.current_time() == pytest.approx(90, abs=3)
+        assert (await rig.tasks.get("alive")).status is Status.RUNNING
