@@ -48,7 +48,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Disconnected(Exception):
-    """There is no connection, or it was lost before the reply.
+    """A command without a reply: there is no connection, or it was lost.
 
     Args:
         sent: True if the server may have run the command.
