@@ -34,6 +34,7 @@ from coredis.exceptions import RedisError
 
 from .address import RedisAddress
 from .coredis_internals import closing_buffers
+from .sentinel import SentinelService, check_role, first_error
 
 Argument = str | bytes | int | float
 
@@ -87,6 +88,10 @@ class RedisLink:
         self._reply_seconds = reply_seconds
         self._connection: BaseConnection | None = None
         self._greeting: trio.lowlevel.Task | None = None
+        self._context: Final = ssl.create_default_context() if address.tls else None
+        self._sentinels: Final = (
+            SentinelService(address, self._context, _CONNECT_SECONDS) if address.service else None
+        )
         self.connected = trio.Event()
 
     async def run(self) -> NoReturn:
@@ -96,12 +101,14 @@ class RedisLink:
         while True:
             try:
                 connection = await self._connect()
+                watching = trio.CancelScope()
                 with closing_buffers(connection):
                     async with trio.open_nursery() as nursery:
                         with trio.fail_after(self._reply_seconds):  # a stopped server never replies
-                            await nursery.start(connection.run)
-                            if self.address.service:
-                                await _check_role(connection)
+                            await nursery.start(_run, connection, watching)
+                            if self._sentinels is not None:
+                                await check_role(connection)
+                                nursery.start_soon(self._sentinels.end_when_replaced, connection, watching)
                         self._connection = connection
                         if self._greet is not None:
                             self._greeting = trio.lowlevel.current_task()
@@ -114,7 +121,7 @@ class RedisLink:
                         self.connected.set()
             except* (RedisError, OSError, Disconnected, trio.TooSlowError) as group:
                 if not failed:
-                    _log.warning("redis_unreachable", connection=self._name, error=_first(group))
+                    _log.warning("redis_unreachable", connection=self._name, error=first_error(group))
                 failed = True
             else:
                 if not failed:
@@ -240,40 +247,22 @@ class RedisLink:
         }
         if address.path:
             return UnixDomainSocketConnection(UnixDomainSocketLocation(address.path), **login)
-        host, port = await self._find_primary() if address.service else address.hosts[0]
-        return TCPConnection(TCPLocation(host, port), ssl_context=_make_context(address), **login)
-
-    async def _find_primary(self) -> tuple[str, int]:
-        """Ask the sentinels, one after the other, for the address of the primary.
-
-        Raises:
-            Disconnected: none of them knows it.
-        """
-        for host, port in self.address.hosts:
-            found: Any = None
-            try:
-                with trio.fail_after(_CONNECT_SECONDS):
-                    sentinel = TCPConnection(
-                        TCPLocation(host, port),
-                        connect_timeout=_CONNECT_SECONDS,
-                        ssl_context=_make_context(self.address),
-                    )
-                    with closing_buffers(sentinel):
-                        async with trio.open_nursery() as nursery:
-                            await nursery.start(sentinel.run)
-                            found = await sentinel.create_request(
-                                b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", self.address.service, decode=True
-                            )
-                            sentinel.invalidate("done")
-            except* (RedisError, OSError, trio.TooSlowError) as group:
-                _log.info("sentinel_failed", sentinel=f"{host}:{port}", error=_first(group))
-            if found:
-                return str(found[0]), int(found[1])
-        raise Disconnected(sent=False)
+        primary = address.hosts[0] if self._sentinels is None else await self._sentinels.find_primary()
+        if primary is None:
+            raise Disconnected(sent=False)
+        return TCPConnection(TCPLocation(*primary), ssl_context=self._context, **login)
 
 
-def _make_context(address: RedisAddress) -> ssl.SSLContext | None:
-    return ssl.create_default_context() if address.tls else None
+async def _run(
+    connection: BaseConnection,
+    watching: trio.CancelScope,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Run a connection, and cancel a scope when it has ended."""
+    try:
+        await connection.run(task_status=task_status)
+    finally:
+        watching.cancel()
 
 
 async def _wait_for(request: Awaitable[Any], connection: BaseConnection) -> Any:
@@ -285,22 +274,3 @@ async def _wait_for(request: Awaitable[Any], connection: BaseConnection) -> Any:
     if isinstance(reply, Exception):
         raise Disconnected(sent=True) from reply
     return reply
-
-
-async def _check_role(connection: BaseConnection) -> None:
-    """Check that a server which the sentinels named is the primary already.
-
-    Raises:
-        RedisConnectionError: it is not.
-    """
-    role: Any = await connection.create_request(b"ROLE", decode=True)
-    if role[0] != "master":
-        connection.invalidate("no primary")
-        raise RedisConnectionError("the server is no primary")
-
-
-def _first(group: BaseExceptionGroup[Any]) -> str:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return repr(error)

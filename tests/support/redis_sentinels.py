@@ -72,8 +72,14 @@ class Sentinels:
         return subprocess.run(command, check=False, capture_output=True, text=True).stdout.strip()
 
     def wait_for_replica(self) -> None:
-        """Wait until the replica has all that the primary has."""
-        self.primary.command("WAIT", "1", str(round(_WAIT_SECONDS * 1000)))
+        """Wait until the replica has all that the primary has now."""
+        written = _offset(self.primary, "master_repl_offset")
+        self._wait("the replica has all", lambda: _offset(self.replica, "slave_repl_offset") >= written)
+
+    def fail_over(self) -> None:
+        """Let the sentinel make the replica the primary while the primary is well, and wait for it."""
+        self._wait("the replica is good enough", lambda: self.ask("SENTINEL", "FAILOVER", SERVICE) == "OK")
+        self.wait_for_promotion()
 
     def wait_for_promotion(self) -> None:
         """Wait until the replica is the primary; then exchange the two names."""
@@ -87,6 +93,13 @@ class Sentinels:
             known.get("port") == str(self.replica.port)
             and known["flags"] == "master"  # the failover is over
             and "role:master" in self.replica.command("INFO", "replication")
+        )
+
+    def wait_for_clients(self, count: int) -> None:
+        """Wait until so many connections of nodes have come to the primary."""
+        self._wait(
+            "the nodes have come",
+            lambda: self.primary.command("CLIENT", "LIST").count(" name=streamd-") >= count,
         )
 
     def kill_primary(self) -> None:
@@ -123,6 +136,11 @@ class Sentinels:
         while not holds():
             assert time.monotonic() < deadline, f"not yet: {what}"
             time.sleep(0.02)
+
+
+def _offset(server: RedisServer, name: str) -> int:
+    fields = dict(line.split(":") for line in server.command("INFO", "replication").split() if ":" in line)
+    return int(fields[name])
 
 
 @contextmanager
