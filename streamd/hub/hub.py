@@ -36,11 +36,16 @@ class Hub:
         settings: bounds of the fan-out.
         limits: bounds of an event.
         metrics: counts events and measures delivery.
+
+    Attributes:
+        on_gap: called with a position up to which the log has dropped or lost events that the fan-out has not
+            taken, or has taken before they were lost.
     """
 
     def __init__(self, log: Log, settings: HubSettings, limits: EventSettings, metrics: Metrics) -> None:
         self.log = log
         self.metrics = metrics
+        self.on_gap: Callable[[EventId], None] = lambda _: None
         self._settings = settings
         self._limits = limits
         self._live_set = LiveSet(log, settings, metrics)
@@ -175,6 +180,7 @@ class Hub:
             )
             if page.gap is not None:
                 live_set.reset(page.gap)
+                self.on_gap(page.gap)
             self._taken = self.log.appended if not page.more else self._taken + len(page.events)
             live_set.advance(page)
             self._read_clock()

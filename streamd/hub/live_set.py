@@ -171,10 +171,10 @@ class LiveSet:
         self.considered = page.cursor
 
     def reset(self, gap: EventId) -> None:
-        """Empty the ring and make all members lag: the log dropped events that were not fanned out yet.
+        """Empty the ring and make all members lag: the log dropped or lost events.
 
         Args:
-            gap: the newest id that was dropped.
+            gap: the position up to which it did.
         """
         self._ring.clear()
         self._ring_bytes = 0

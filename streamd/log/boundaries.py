@@ -73,21 +73,32 @@ class Boundaries:
             return self._boundaries[index].start
         return None
 
-    def passed(self, after: EventId, cursor: EventId, seen: Iterable[EventId] = ()) -> EventId | None:
+    def passed(self, after: EventId, cursor: EventId) -> EventId | None:
         """Return the start of the newest boundary at which a reader has missed lost events.
 
         Args:
             after: the cursor.
             cursor: where the reader has come to from there.
-            seen: the events in between, if some of them may be lost meanwhile.
         """
         for boundary in reversed(self._boundaries):
             if boundary.start <= after:
                 break
-            if boundary.lost is not None and boundary.last < cursor:
-                reached = max((position for position in seen if position < boundary.start), default=after)
-                if reached < boundary.lost:
-                    return boundary.start
+            if boundary.lost is not None and boundary.last < cursor and after < boundary.lost:
+                return boundary.start
+        return None
+
+    def loss_between(self, after: EventId, cursor: EventId) -> EventId | None:
+        """Return the start of the newest boundary between two positions before which events are lost.
+
+        Args:
+            after: the cursor of a process that may have read events while they were not lost yet.
+            cursor: a later position.
+        """
+        for boundary in reversed(self._boundaries):
+            if boundary.start <= after:
+                break
+            if boundary.lost is not None and boundary.start <= cursor:
+                return boundary.start
         return None
 
 

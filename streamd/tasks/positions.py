@@ -40,6 +40,13 @@ class TaskPositions:
             for key in [key for key in self._positions if key[0] == task_id]:
                 del self._positions[key]
 
+    def forget_until(self, position: EventId) -> None:
+        """Drop the positions up to one: events up to there were dropped, or lost with their tasks."""
+        for key in [key for key, known in self._positions.items() if known <= position]:
+            del self._positions[key]
+            if self._finals.get(key[0]) == key[1]:
+                del self._finals[key[0]]
+
     def final_version(self, task_id: str) -> int | None:
         """Return the last version of a task that is being published or was lately; None for other tasks."""
         return self._finals.get(task_id)

@@ -69,6 +69,7 @@ class OutboxPublisher:
         self._metrics = metrics
         self._endings = TaskEndings(store, kinds, metrics)
         self._wanted = trio.Event()
+        hub.on_gap = self.positions.forget_until
         store.publish_with(
             Publishing(
                 draft=self._drafts.make,

@@ -38,7 +38,9 @@ class TaskSource:
         ENDING ─── last version sent, or cursor past it ──▶ OVER
            └──────── gap: snapshot of an ended task ─────────▲
 
-    The snapshot of an ended task is sent together with the task's last message, or left out by its kind.
+    In ENDING, a gap with the snapshot of an unfinished task leads back to FOLLOWING: the last version was
+    lost. The snapshot of an ended task is sent together with the task's last message, or left out by its
+    kind.
 
     Coupling rules:
 
@@ -131,6 +133,8 @@ class TaskSource:
                 view = await self._tasks.view(self._task_id)
                 position = view.position
                 self._subscription.cursor = max(self._subscription.cursor, position)
+                if view.end is None:
+                    self._end = None  # the end that was known is lost
                 kept += self._frames_of(view)
             elif frame is not _WAKE and not (
                 position is not None and isinstance(frame, Event) and frame.id <= position

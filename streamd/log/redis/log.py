@@ -281,6 +281,8 @@ class RedisLog:
         await trio.lowlevel.checkpoint()
         while self.head == after:
             await self._tail_readers.park()
+        if (lost := self._boundaries.loss_between(after, self.head)) is not None:
+            return Page([], lost, lost < self.head, lost)  # what is in memory before it may be lost
         while (events := self._recent.after(after, max_events, max_bytes)) is None:
             try:
                 return await self._read_page(ALL, after, max_events, max_bytes, self.on_note)
@@ -288,10 +290,7 @@ class RedisLog:
                 _log.warning("tail_not_read", detail=error.detail)
                 await trio.sleep(_READ_AGAIN_SECONDS)
         cursor = events[-1].id if events else self.head  # without events: damaged ones, or a boundary
-        gap = None
-        if cursor >= self._boundaries.start:  # before it, a lost event may still follow in memory
-            gap = self._boundaries.passed(after, cursor, [event.id for event in events])
-        return Page(events, cursor, cursor < self.head, gap)
+        return Page(events, cursor, cursor < self.head, None)
 
     # --- reading ----------------------------------------------------------------------------------
 
