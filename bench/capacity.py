@@ -96,7 +96,7 @@ def compute(demand: Demand, figures: NodeFigures) -> Need | None:
 @click.option("--event-bytes", default=300, help="Size of an event on its way to a node.")
 @click.option("--receivers", default=1000.0, help="Connections that each event reaches.")
 @click.option("--delivery-us", default=8.4, help="CPU of a delivery (µs).")
-@click.option("--tail-us", default=375.0, help="CPU to receive an event from Redis (µs).")
+@click.option("--tail-us", default=477.0, help="CPU to receive an event from Redis (µs).")
 @click.option("--connection-kb", default=19.5, help="Memory of a connection (kB).")
 @click.option("--base-mb", default=90.0, help="Memory of a node without connections (MB).")
 @click.option("--used", default=0.6, help="Part of a core that is used at most.")
