@@ -3,9 +3,12 @@
 =============================  =====================================================================
 the buffers of a connection    are closed only if it was connected: otherwise each attempt to connect
                                leaves a ``ResourceWarning``
+the log of an attempt          has a traceback for each attempt to connect that failed or was cancelled;
+                               :class:`.link.RedisLink` reports failures itself, once
 =============================  =====================================================================
 """
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -13,6 +16,15 @@ from typing import Final
 from coredis.connection import BaseConnection
 
 _BUFFERS: Final = ("_write_buffer", "_push_message_buffer", "_streamed_message_buffer")
+
+_FAILED_ATTEMPT: Final = "Connection attempt failed unexpectedly!"
+
+
+def _keep_record(record: logging.LogRecord) -> bool:
+    return record.msg != _FAILED_ATTEMPT
+
+
+logging.getLogger("coredis").addFilter(_keep_record)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from contextlib import AsyncExitStack
 
+import pytest
 import trio
 
 from streamd.redis import RedisLink
@@ -84,3 +85,20 @@ async def test_a_link_stays_while_no_sentinel_names_another_primary() -> None:
         await until(lambda: sentinel.connections >= asked + 3)
         assert link.connected is connected
         assert await link.call(b"PING") == b"one"
+
+
+async def test_a_question_that_is_cut_off_leaves_no_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(fake_redis(server_of("one")))
+        sentinel = await stack.enter_async_context(fake_redis(naming(server)))
+        link = await link_to(stack, sentinel.port)
+        assert await name_of_server(link) == b"one"
+        asked = sentinel.connections
+        sentinel.greets = False
+        await until(lambda: sentinel.connections > asked)
+        connected = link.connected
+        link.close()
+        await until(lambda: link.connected is not connected)
+        sentinel.greets = True
+        assert await name_of_server(link) == b"one"
+    assert [record for record in caplog.records if record.exc_info] == []
