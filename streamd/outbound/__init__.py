@@ -12,6 +12,7 @@ Imports httpx, trio and :mod:`streamd.errors`; knows nothing else of streamd.
 ``handshake``    the socket of a cancelled TLS handshake, which httpcore leaves open
 ``failures``     the errors, and the meaning of httpx's exceptions
 ``urls``         checks of configured URLs and keys
+``addresses``    :func:`is_public_address`: the guard of URLs that clients send
 ===============  =====================================================================
 
 A request is sent by a client that the caller owns, such as one of :func:`open_client`::
@@ -24,6 +25,7 @@ A request is sent by a client that the caller owns, such as one of :func:`open_c
     body = await fetch(client, request, read, policy=RetryPolicy(attempts=4), attempt_timeout_seconds=30)
 """
 
+from .addresses import is_public_address
 from .backoff import MAX_RETRY_AFTER_SECONDS, Backoff, read_retry_after
 from .body import with_body
 from .client import open_client, system_trust
@@ -63,6 +65,7 @@ __all__ = [
     "fetch_stream",
     "has_password",
     "is_http_url",
+    "is_public_address",
     "is_token",
     "open_client",
     "open_response",

@@ -1,12 +1,11 @@
 """Verification of image URLs: an image exists, of which type and size.
 
 The URLs come from clients, so requests are guarded against SSRF: only http and https, and each hop's host is
-resolved here, checked, and connected to by the checked address, which defeats DNS rebinding. Private,
-loopback and link-local addresses are refused unless the settings allow them.
+resolved here, checked, and connected to by the checked address, which defeats DNS rebinding. Addresses that
+are not public are refused unless the settings allow them.
 """
 
 import hashlib
-import ipaddress
 import socket
 from typing import Final
 
@@ -14,14 +13,13 @@ import attrs
 import httpx
 import trio
 
-from ...outbound import FetchFailed, ResponseTooLarge, StreamedResponse, open_response
+from ...outbound import FetchFailed, ResponseTooLarge, StreamedResponse, is_public_address, open_response
 from .order import Image
 from .settings import PurchaseOrderSettings
 
 MAX_URL_CHARS: Final = 2000
 _MAX_REDIRECTS: Final = 3
 _HEAD_BYTES: Final = 16  # enough to recognise the types below
-_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052: embeds an IPv4 address
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _NO_HEAD: Final = frozenset({403, 404, 405, 501})  # some servers reject HEAD with these and accept GET
 
@@ -124,7 +122,7 @@ class ImageVerifier:
         except (OSError, UnicodeError) as error:
             raise ImageRefused("its host is not known") from error
         addresses = [str(entry[4][0]) for entry in found]
-        if not self.settings.image_allow_private and not all(is_public(address) for address in addresses):
+        if not self.settings.image_allow_private and not all(map(is_public_address, addresses)):
             raise ImageRefused("its host has a private or reserved address, which is not asked")
         return addresses[0].partition("%")[0]
 
@@ -146,19 +144,6 @@ def check_url(text: str) -> httpx.URL:
     if url.userinfo:
         raise ImageRefused("a URL with a password in it")
     return url.copy_with(fragment=None)
-
-
-def is_public(address: str) -> bool:
-    """Return True for a public address; an address that embeds an IPv4 address is judged by that one."""
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address):
-        if ip.ipv4_mapped is not None:
-            ip = ip.ipv4_mapped
-        elif ip.sixtofour is not None:
-            ip = ip.sixtofour
-        elif ip in _NAT64:
-            ip = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-    return ip.is_global and not ip.is_multicast and not ip.is_reserved
 
 
 def media_type_of(head: bytes) -> str | None:

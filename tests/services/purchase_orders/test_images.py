@@ -11,7 +11,6 @@ from streamd.services.purchase_orders.images import (
     ImageRefused,
     ImageVerifier,
     check_url,
-    is_public,
     media_type_of,
 )
 from streamd.services.purchase_orders.order import Image
@@ -119,23 +118,6 @@ async def test_private_addresses_are_not_requested(host: str) -> None:
         assert seen.status == "failed"
         assert "private" in seen.reason or "not known" in seen.reason or "no URL" in seen.reason
         assert server.requests == []
-
-
-@pytest.mark.parametrize(
-    "address",
-    [
-        *("127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0"),
-        *("224.0.0.1", "255.255.255.255", "240.0.0.1", "::1", "::", "fe80::1%eth0", "fc00::1", "ff02::1"),
-        *("::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::"),
-    ],
-)
-def test_non_public_addresses(address: str) -> None:
-    assert not is_public(address)
-
-
-@pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111", "64:ff9b::808:808", "::ffff:8.8.8.8"])
-def test_public_addresses(address: str) -> None:
-    assert is_public(address)
 
 
 @pytest.mark.parametrize(
