@@ -1,5 +1,8 @@
 """Plugins and Hypothesis settings of all tests."""
 
+import os
+import sys
+
 from hypothesis import settings
 
 pytest_plugins = [
@@ -14,3 +17,7 @@ pytest_plugins = [
 # The blob reproduces a failure on another machine.
 settings.register_profile("streamd", deadline=None, print_blob=True)
 settings.load_profile("streamd")
+
+# Tests start hundreds of processes. Without byte code each compiles all of streamd, a third of its start.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

@@ -16,6 +16,7 @@ from importlib import import_module
 from types import FrameType
 
 from streamd.cli import main
+from tests.support.fork_server import PRELOADED
 
 _PR_SET_PDEATHSIG = 1
 
@@ -48,7 +49,7 @@ def _serve(arguments: list[str], variables: dict[str, str]) -> None:
 
 def run() -> None:
     """Start servers until standard input ends."""
-    for name in ("streamd.app", "streamd.cli.serve"):  # imported on first use: here once for all servers
+    for name in PRELOADED:  # imported on first use: here once for all servers
         import_module(name)
     signal.signal(signal.SIGCHLD, _report_ends)  # after the imports, of which some run programs
     gc.collect()

@@ -5,10 +5,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 
 import trio
+
+from tests.support.forked import ForkedProcess, fork
 
 SECONDS = 60  # timeout of a command
 ROOT = Path(__file__).parents[2]
@@ -17,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 class Program:
     """A running command, made by :func:`started` and :func:`started_on`."""
 
-    def __init__(self, process: trio.Process) -> None:
+    def __init__(self, process: trio.Process | ForkedProcess) -> None:
         self.process = process
         self._rest = {1: b"", 2: b""}
 
@@ -96,12 +98,25 @@ async def started_on(
     seconds: float = SECONDS,
     module: str = "streamd",
 ) -> AsyncIterator[Program]:
-    """Run a command while the block lasts, for at most ``seconds``. Its end kills the command."""
+    """Run a command while the block lasts, for at most ``seconds``. Its end kills the command.
+
+    Commands of streamd are forked from a process that has imported it, but for those that start processes of
+    their own, and those with variables of Python itself.
+    """
     env = environment(**(variables or {}))
+    is_forked = (
+        module == "streamd"
+        and not {"--workers", "check-services"}.intersection(arguments)
+        and not any(name.startswith("PYTHON") for name in variables or ())
+    )
+    process: trio.Process | ForkedProcess
     with trio.fail_after(seconds):
-        process = await trio.lowlevel.open_process(
-            command(*arguments, module=module), stdin=stdin, stdout=stdout, stderr=stderr, env=env
-        )
+        if is_forked:
+            process = await fork(list(arguments), env, stdin, stdout, stderr)
+        else:
+            process = await trio.lowlevel.open_process(
+                command(*arguments, module=module), stdin=stdin, stdout=stdout, stderr=stderr, env=env
+            )
         try:
             yield Program(process)
         finally:
@@ -116,13 +131,19 @@ async def started_on(
 
 async def run(*arguments: str, input: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
-    with trio.fail_after(SECONDS):
-        done = await trio.run_process(
-            command(*arguments),
-            stdin=input.encode(),
-            capture_stdout=True,
-            capture_stderr=True,
-            check=False,
-            env=environment(**variables),
-        )
-    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+    async with started_on(*arguments, variables=variables) as program, trio.open_nursery() as nursery:
+        outputs = {1: "", 2: ""}
+
+        async def read(fd: int) -> None:
+            outputs[fd] = await program.rest(fd)
+
+        async def write() -> None:
+            with suppress(trio.BrokenResourceError):  # as trio.run_process
+                await program.write(input)
+            await program.end_of_input()
+
+        for fd in outputs:
+            nursery.start_soon(read, fd)
+        nursery.start_soon(write)
+        status = await program.ended()
+    return subprocess.CompletedProcess(arguments, status, outputs[1], outputs[2])
