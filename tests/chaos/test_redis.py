@@ -40,9 +40,21 @@ async def test_log_that_loses_its_last_writes_passes_with_gaps(tmp_path: Path) -
         ),
         # An event that is sent again is another one, or refused because of its key although it is there.
         pytest.param(
-            "redis-no-results", "redis:", ("redis-cut",), {"two-events", "refused"}, id="no-results"
+            "redis-no-results",
+            "redis:",
+            ("redis-cut",),
+            {"two-events", "refused"},
+            id="no-results",
+            marks=pytest.mark.soak,
         ),
-        pytest.param("redis-no-witness", "redis:everysec", ("redis-lose",), {"loss"}, id="no-witness"),
+        pytest.param(
+            "redis-no-witness",
+            "redis:everysec",
+            ("redis-lose",),
+            {"loss"},
+            id="no-witness",
+            marks=pytest.mark.soak,
+        ),
         pytest.param("redis-skip-tail", "redis:", ("redis-cut",), {"loss"}, id="skip-tail"),
         pytest.param(
             "redis-always-lost", "redis:", ("redis-kill",), {"gap"}, id="always-lost", marks=pytest.mark.soak

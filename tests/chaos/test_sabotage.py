@@ -26,11 +26,11 @@ async def run(folder: Path, **options: object) -> Report:
     [
         ("early-ack", {"two-events", "two-contents", "loss"}),
         ("drop", {"loss"}),
-        ("twice", {"repeat"}),
+        pytest.param("twice", {"repeat"}, marks=pytest.mark.soak),
         ("order", {"order"}),
-        ("content", {"invented"}),
-        ("forget-keys", {"two-events"}),
-        ("hide-gap", {"loss"}),
+        pytest.param("content", {"invented"}, marks=pytest.mark.soak),
+        pytest.param("forget-keys", {"two-events"}, marks=pytest.mark.soak),
+        pytest.param("hide-gap", {"loss"}, marks=pytest.mark.soak),
     ],
 )
 async def test_fault_in_the_log_is_found(tmp_path: Path, fault: str, kinds: set[str]) -> None:
@@ -43,7 +43,7 @@ async def test_fault_in_the_log_is_found(tmp_path: Path, fault: str, kinds: set[
     [
         ("skip", "loss"),
         pytest.param("forget", "loss", marks=pytest.mark.soak),
-        ("false-gap", "needless-gap"),
+        pytest.param("false-gap", "needless-gap", marks=pytest.mark.soak),
     ],
 )
 async def test_fault_in_reading_the_log_is_found(tmp_path: Path, fault: str, kind: str) -> None:
@@ -51,7 +51,9 @@ async def test_fault_in_reading_the_log_is_found(tmp_path: Path, fault: str, kin
     assert kind in report.kinds, report
 
 
-@pytest.mark.parametrize(("fault", "kind"), [(None, "gap"), ("hide-gap", "loss")])
+@pytest.mark.parametrize(
+    ("fault", "kind"), [(None, "gap"), pytest.param("hide-gap", "loss", marks=pytest.mark.soak)]
+)
 async def test_log_that_keeps_nothing_on_disk_is_found(tmp_path: Path, fault: str | None, kind: str) -> None:
     report = await run(tmp_path, durable=True, fault=fault, only=("kill",))
     assert kind in report.kinds, report
