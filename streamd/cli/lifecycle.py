@@ -11,6 +11,11 @@ import click
 SERVER_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
+def ignore_hangups() -> None:
+    """Ignore SIGHUP until signals are received, and after that: a late reload must not end the process."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
 def announce(addresses: Sequence[str]) -> None:
     """Print the addresses on which connections are accepted."""
     for address in addresses:

@@ -20,7 +20,7 @@ from ..server import FIRST, INHERIT_OPTION, Certificates, Inheritance, SystemdNo
 from ..settings import Settings
 from ..startup import prepare_reload, prepare_start
 from .client_options import first_leaf
-from .lifecycle import SERVER_SIGNALS, announce, handle_signals
+from .lifecycle import SERVER_SIGNALS, announce, handle_signals, ignore_hangups
 from .reload import Reloader
 from .supervise import serve_command, supervise
 
@@ -86,6 +86,7 @@ def serve(
         "demo.enabled": True if demo else None,
         "demo.follow": list(follow) or None,
     }
+    ignore_hangups()
     start = prepare_start(config, os.environ, overrides, app, workers)
     configure_logging(start.settings.logging, os.environ)
     if workers > 1:
