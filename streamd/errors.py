@@ -86,6 +86,19 @@ class TooLarge(RequestError):
     websocket_close = 1009
 
 
+class Unauthorized(RequestError):
+    """The request needs a token, and has none (RFC 6750)."""
+
+    code = "unauthorized"
+    status = 401
+
+
+class InvalidToken(Unauthorized):
+    """The token or ticket of the request is malformed, expired, revoked, spent, or of an unknown key."""
+
+    code = "invalid-token"
+
+
 class Forbidden(RequestError):
     """The caller may not access the resource."""
 
@@ -97,6 +110,12 @@ class ControlDisabled(Forbidden):
     """The operation needs a setting that is off."""
 
     code = "control-disabled"
+
+
+class ReservedTopic(Forbidden):
+    """The topic is published by streamd or a service alone."""
+
+    code = "reserved-topic"
 
 
 class NotFound(RequestError):
@@ -196,6 +215,13 @@ class TooManyForCaller(Unavailable):
     """The address has its maximum number of connections."""
 
     code = "too-many-for-caller"
+    status = 429
+
+
+class TooManyRequests(Unavailable):
+    """The caller has used its share of requests, events or bytes for now."""
+
+    code = "too-many-requests"
     status = 429
 
 

@@ -12,6 +12,7 @@ import attrs
 import trio
 from prometheus_client import CollectorRegistry, Gauge
 
+from .auth import AuthSettings
 from .broker import Broker, BrokerSettings
 from .clock import SteadyClock
 from .config import Clash, check_order
@@ -44,6 +45,7 @@ class RuntimeSettings(BrokerSettings):
     redis: RedisSettings = attrs.field(factory=RedisSettings)
     tasks: TaskSettings = attrs.field(factory=TaskSettings)
     text: TextSettings = attrs.field(factory=TextSettings)
+    auth: AuthSettings = attrs.field(factory=AuthSettings)
 
     def clashes(self) -> Iterator[Clash]:
         """Yield the contradictions between sections."""

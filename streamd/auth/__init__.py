@@ -1,0 +1,18 @@
+"""Access control: callers, what they may do, and the proofs that they bring.
+
+::
+
+    bearer token, cookie -> TokenVerifier -.
+    ticket -> Tickets ----------------------+-> Caller -> Grant: publish, subscribe, tasks, admin
+    nothing -------------------------------'
+
+A grant's selectors match as those of subscriptions do (:mod:`streamd.events.topics`). Publishing needs a
+grant for every topic of an event, reading one for at least one of them. The topics that streamd and its
+services publish themselves are reserved: a grant covers them only where it names them.
+"""
+
+from .caller import EVERYBODY, NOBODY, Caller
+from .grants import Grant, TaskScope
+from .settings import AuthSettings
+
+__all__ = ["EVERYBODY", "NOBODY", "AuthSettings", "Caller", "Grant", "TaskScope"]

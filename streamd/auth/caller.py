@@ -1,0 +1,35 @@
+"""Callers: who sends a request, as far as it has proved that."""
+
+from typing import Final
+
+import attrs
+
+from .grants import EVERYTHING, NOTHING, Grant
+
+
+@attrs.frozen(kw_only=True)
+class Caller:
+    """Who sends a request, and what it may do.
+
+    Args:
+        user: the subject of its token; empty without one.
+        merchant: the merchant whose topics and orders it may read; empty for none.
+        grant: what it may do.
+        token_id: ``jti`` of its token, by which the token can be revoked; empty without one.
+        issued_at: when its token was issued (s since 1970); None if that is not known.
+        expires_at: when its token expires (s since 1970); None for never.
+    """
+
+    user: str = ""
+    merchant: str = ""
+    grant: Grant = NOTHING
+    token_id: str = ""
+    issued_at: float | None = None
+    expires_at: float | None = None
+
+
+NOBODY: Final = Caller()
+"""A caller without a token, where keys are configured."""
+
+EVERYBODY: Final = Caller(grant=EVERYTHING)
+"""Any caller of a server without keys: it may do everything but publish on reserved topics."""
