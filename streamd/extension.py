@@ -157,10 +157,16 @@ class Streamd:
         type: str | None = None,
         retry_ms: int | None = None,
         idempotency_key: str | None = None,
+        private: bool = False,
     ) -> EventId:
         """Publish one event; see :meth:`streamd.hub.Hub.publish`."""
         return await self.hub.publish(
-            topics, data, type=type, retry_ms=retry_ms, idempotency_key=idempotency_key
+            topics,
+            data,
+            type=type,
+            retry_ms=retry_ms,
+            idempotency_key=idempotency_key,
+            private=private,
         )
 
     def event_stream(

@@ -20,7 +20,7 @@ from .lines import LINE_BYTES_MAX, InputLine, LineReader
 from .live import StatusLine
 
 # The command line sets these for all lines, so a rejection of one line is one of all.
-_COMMON_FIELDS = frozenset({"topic", "topics", "type", "retry"})
+_COMMON_FIELDS = frozenset({"topic", "topics", "type", "retry", "private"})
 _ONE_EVENT_SECONDS = 60.0
 
 
@@ -35,6 +35,7 @@ class PublishOptions:
     type: str | None
     as_json: bool
     retry_ms: int | None
+    private: bool
     retry_for: float | None
     quiet: bool
 
@@ -54,7 +55,14 @@ class PublishOptions:
             value: object = msgspec.Raw(os.fsencode(data) if isinstance(data, str) else data)
         else:
             value = data if binary or isinstance(data, str) else data.decode(errors="replace")
-        return draft(self.topics, value, type=self.type, retry_ms=self.retry_ms, idempotency_key=key)
+        return draft(
+            self.topics,
+            value,
+            type=self.type,
+            retry_ms=self.retry_ms,
+            idempotency_key=key,
+            private=self.private,
+        )
 
     def publisher(self, retry_for: float | None, on_retry: Callable[[Reconnecting], None]) -> Publisher:
         """Make a publisher for the server."""
@@ -92,6 +100,7 @@ class PublishOptions:
 @click.option(
     "--retry", "retry_ms", type=click.IntRange(min=0), metavar="MS", help="Reconnection time for clients."
 )
+@click.option("--private", is_flag=True, help="Callers without a token may not read it.")
 @click.option(
     "--retry-for",
     type=click.FloatRange(min=0),
@@ -110,6 +119,7 @@ def publish(
     file: BinaryIO | None,
     idempotency_key: str | None,
     retry_ms: int | None,
+    private: bool,
     retry_for: float | None,
     quiet: bool,
     data: str | None,
@@ -133,6 +143,7 @@ def publish(
         type=type_,
         as_json=as_json,
         retry_ms=retry_ms,
+        private=private,
         retry_for=retry_for,
         quiet=quiet,
     )

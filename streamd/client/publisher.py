@@ -58,6 +58,7 @@ def draft(
     type: str | None = None,
     retry_ms: int | None = None,
     idempotency_key: str | None = None,
+    private: bool = False,
 ) -> Draft:
     """Build an event to publish. The server checks the limits.
 
@@ -67,6 +68,7 @@ def draft(
         type: the SSE event type; ``message`` by default.
         retry_ms: the reconnection time for clients (ms).
         idempotency_key: the same key with the same content publishes once; a random one by default.
+        private: callers without a token may not read it.
 
     Raises:
         InvalidField: ``data`` is neither text, bytes nor JSON.
@@ -74,7 +76,7 @@ def draft(
     text, encoding = encode_data(data)
     names = (topics,) if isinstance(topics, str) else tuple(topics)
     key = idempotency_key or str(uuid.uuid4())
-    return Draft(names, text, encoding, type or DEFAULT_TYPE, retry_ms, key)
+    return Draft(names, text, encoding, type or DEFAULT_TYPE, retry_ms, key, private)
 
 
 class Publisher:
@@ -135,6 +137,7 @@ class Publisher:
         type: str | None = None,
         retry_ms: int | None = None,
         idempotency_key: str | None = None,
+        private: bool = False,
     ) -> str:
         """Publish one event and return its id. The arguments are those of :func:`draft`.
 
@@ -146,7 +149,14 @@ class Publisher:
             InvalidField: ``data`` is neither text, bytes nor JSON.
         """
         return await self.publish_draft(
-            draft(topics, data, type=type, retry_ms=retry_ms, idempotency_key=idempotency_key)
+            draft(
+                topics,
+                data,
+                type=type,
+                retry_ms=retry_ms,
+                idempotency_key=idempotency_key,
+                private=private,
+            )
         )
 
     async def publish_draft(self, event: Draft) -> str:
@@ -277,6 +287,8 @@ def _body(event: Draft) -> bytes:
         fields["encoding"] = BASE64
     if event.retry_ms is not None:
         fields["retry"] = event.retry_ms
+    if event.private:
+        fields["private"] = True
     return msgspec.json.encode(fields)
 
 

@@ -18,6 +18,7 @@ class EventBody(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     encoding: str | None = None  # ``base64`` for bytes
     retry: int | None = None
     idempotency_key: str | None = None
+    private: bool = False
 
 
 def decode_draft(text: bytes, limits: EventLimits, *, noun: str = "the body") -> Draft:
@@ -72,4 +73,5 @@ def _draft(body: EventBody, limits: EventLimits, *, is_compact: bool) -> Draft:
         type=body.type,
         retry_ms=body.retry,
         idempotency_key=body.idempotency_key,
+        private=body.private,
     )

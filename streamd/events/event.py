@@ -65,6 +65,7 @@ class Draft:
     type: str = DEFAULT_TYPE
     retry_ms: int | None = None
     idempotency_key: str | None = None
+    private: bool = False
 
     @classmethod
     def create(
@@ -76,6 +77,7 @@ class Draft:
         type: str | None = None,
         retry_ms: int | None = None,
         idempotency_key: str | None = None,
+        private: bool = False,
         envelope: int = 0,
     ) -> "Draft":
         """Check and encode an event to be published.
@@ -89,6 +91,7 @@ class Draft:
             type: the SSE event type; None for ``message``.
             retry_ms: reconnection time for clients (ms).
             idempotency_key: the same key with the same content publishes once.
+            private: callers without a token may not read it, also where ``auth.anonymous`` lets them in.
             envelope: levels of the data around the values of others, see :func:`~streamd.json.check_json`.
 
         Raises:
@@ -104,6 +107,7 @@ class Draft:
             type=type,
             retry_ms=retry_ms,
             idempotency_key=idempotency_key,
+            private=private,
         )
 
     @classmethod
@@ -117,6 +121,7 @@ class Draft:
         type: str | None = None,
         retry_ms: int | None = None,
         idempotency_key: str | None = None,
+        private: bool = False,
     ) -> "Draft":
         """Check an event whose data is encoded and checked; see :meth:`create`.
 
@@ -131,6 +136,7 @@ class Draft:
             validate_type(type),
             _validate_retry(retry_ms),
             _validate_key(idempotency_key, limits.max_idempotency_key_bytes),
+            private,
         )
         if draft.size > limits.max_event_bytes:
             raise TooLarge(
@@ -154,11 +160,14 @@ class Event:
     data: str
     encoding: DataEncoding
     retry_ms: int | None = None
+    private: bool = False
 
     @classmethod
     def from_draft(cls, draft: Draft, event_id: EventId) -> "Event":
         """Build the event of a draft to which the log gave an id."""
-        return cls(event_id, draft.topics, draft.type, draft.data, draft.encoding, draft.retry_ms)
+        return cls(
+            event_id, draft.topics, draft.type, draft.data, draft.encoding, draft.retry_ms, draft.private
+        )
 
     @cached_property
     def size(self) -> int:
@@ -215,6 +224,8 @@ def encode_members(event: Draft | Event) -> bytes:
     end = b"}" if event.retry_ms is None else b',"retry":%d}' % event.retry_ms
     if event.encoding is BASE64:
         end = b',"encoding":"base64"' + end
+    if event.private:
+        end = b',"private":true' + end
     return b'"type":%b,"topics":%b,"data":%b%b' % (
         msgspec.json.encode(event.type),
         msgspec.json.encode(event.topics),

@@ -43,6 +43,7 @@ class StoredEvent(msgspec.Struct, forbid_unknown_fields=True, frozen=True, gc=Fa
     data: msgspec.Raw
     encoding: Literal["base64"] | None = None
     retry: int | None = None
+    private: bool = False
 
 
 _EVENT: Final = msgspec.json.Decoder(StoredEvent)
@@ -59,4 +60,4 @@ def _build(stored: StoredEvent) -> Event:
         data, encoding = _TEXT.decode(raw), TEXT
     else:
         data, encoding = raw.decode(), JSON
-    return Event(stored.id, stored.topics, stored.type, data, encoding, stored.retry)
+    return Event(stored.id, stored.topics, stored.type, data, encoding, stored.retry, stored.private)

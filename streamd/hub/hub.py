@@ -77,6 +77,7 @@ class Hub:
         type: str | None = None,
         retry_ms: int | None = None,
         idempotency_key: str | None = None,
+        private: bool = False,
         publisher: str = "",
     ) -> EventId:
         """Publish one event and return its id; subscribers receive it within milliseconds.
@@ -87,6 +88,7 @@ class Hub:
             type: the SSE event type; None for ``message``.
             retry_ms: reconnection time for clients (ms).
             idempotency_key: the same key with the same content publishes once for this publisher.
+            private: callers without a token may not read it.
             publisher: the owner of the idempotency key.
 
         Raises:
@@ -103,6 +105,7 @@ class Hub:
             type=type,
             retry_ms=retry_ms,
             idempotency_key=idempotency_key,
+            private=private,
         )
         [receipt] = await self.publish_drafts([draft], publisher=publisher)
         return receipt.id

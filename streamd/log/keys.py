@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import attrs
 import msgspec
@@ -37,7 +37,9 @@ class KnownKey:
 
 def fingerprint(draft: Draft) -> bytes:
     """Return a digest of everything that subscribers receive of a draft."""
-    content = (draft.topics, draft.type, draft.data, draft.encoding, draft.retry_ms)
+    content: tuple[Any, ...] = (draft.topics, draft.type, draft.data, draft.encoding, draft.retry_ms)
+    if draft.private:  # left out otherwise: keys of earlier versions stay known
+        content += (True,)
     return hashlib.blake2b(msgspec.msgpack.encode(content), digest_size=_DIGEST_BYTES).digest()
 
 

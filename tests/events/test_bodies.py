@@ -35,6 +35,7 @@ REJECTED: list[tuple[bytes, type[StreamdError], str | None]] = [
     (b'{"topic":"a","retry":"5"}', InvalidBody, "retry"),
     (b'{"topic":"a","retry":1.5}', InvalidBody, "retry"),
     (b'{"topic":"a","retry":true}', InvalidBody, "retry"),
+    (b'{"topic":"a","private":1}', InvalidBody, "private"),
     (b'{"topic":"a","idempotency_key":5}', InvalidBody, "idempotency_key"),
     (b'{"topic":"a","colour":"red"}', InvalidBody, "colour"),
     (b'{"topic":"a","id":"1700000000000-000001"}', InvalidBody, "id"),
@@ -119,10 +120,16 @@ class TestOneEvent:
     def test_all_fields_are_decoded(self) -> None:
         body = (
             b' { "topics" : ["a", "b", "a"], "type": "tick", "data": {"n": 1.50}, "retry": 5,'
-            b' "idempotency_key": "k" } '
+            b' "idempotency_key": "k", "private": true } '
         )
         assert decode_draft(body, LIMITS) == Draft(
-            ("a", "b"), '{"n":1.50}', encoding=DataEncoding.JSON, type="tick", retry_ms=5, idempotency_key="k"
+            ("a", "b"),
+            '{"n":1.50}',
+            encoding=DataEncoding.JSON,
+            type="tick",
+            retry_ms=5,
+            idempotency_key="k",
+            private=True,
         )
 
     def test_null_means_omitted_in_all_fields_but_data(self) -> None:
@@ -220,7 +227,7 @@ class TestOneEvent:
 
 def as_body(made: Draft) -> bytes:
     """Encode a draft as a publisher may, with every escape that JSON allows."""
-    fields = {"topics": made.topics, "type": made.type, "retry": made.retry_ms}
+    fields = {"topics": made.topics, "type": made.type, "retry": made.retry_ms, "private": made.private}
     data = made.data if made.encoding is DataEncoding.JSON else json.dumps(made.data)
     encoding = ', "encoding": "base64"' if made.encoding is DataEncoding.BASE64 else ""
     return f'{json.dumps(fields)[:-1]}, "data": {data}{encoding}}}'.encode()

@@ -286,14 +286,15 @@ class TestSize:
         data = Event.from_draft(made, ID).value
         if made.encoding is DataEncoding.JSON:
             data = msgspec.Raw(made.data.encode())
-        assert draft(made.topics, data, exact, type=made.type, retry_ms=made.retry_ms) == made
+        fields = {"type": made.type, "retry_ms": made.retry_ms, "private": made.private}
+        assert draft(made.topics, data, exact, **fields) == made
         with pytest.raises(TooLarge):
             draft(made.topics, data, EventSettings(max_event_bytes=made.size - 1), type=made.type)
 
 
 class TestEvent:
     def test_an_event_has_the_fields_of_its_draft_and_an_id(self) -> None:
-        made = draft(["a", "b"], [1], type="tick", retry_ms=5, idempotency_key="k")
+        made = draft(["a", "b"], [1], type="tick", retry_ms=5, idempotency_key="k", private=True)
         assert attrs.asdict(Event.from_draft(made, ID), recurse=False) == {
             "id": ID,
             "topics": ("a", "b"),
@@ -301,6 +302,7 @@ class TestEvent:
             "data": "[1]",
             "encoding": DataEncoding.JSON,
             "retry_ms": 5,
+            "private": True,
         }
 
     def test_exact_frames(self) -> None:
@@ -343,6 +345,8 @@ class TestEvent:
             expected |= {"data": shown.data, "encoding": "base64"}
         if shown.retry_ms is not None:
             expected["retry"] = shown.retry_ms
+        if shown.private:
+            expected["private"] = True
         assert json.loads(shown.json) == expected
         assert msgspec.json.decode(shown.json) == expected
         assert shown.text == shown.json.decode()

@@ -205,7 +205,7 @@ async def test_an_event_is_published_once_under_the_key_of_header_or_body(publis
 
 async def test_another_event_under_the_key_is_a_conflict(published: Published) -> None:
     await published.http.post("/events", json=EVENT, headers=KEY)
-    for change in ({"data": 2}, {"topic": "b"}, {"type": "t"}, {"retry": 5}):
+    for change in ({"data": 2}, {"topic": "b"}, {"type": "t"}, {"retry": 5}, {"private": True}):
         answer = await published.http.post("/events", json=EVENT | change, headers=KEY)
         check_problem(answer, 409, "idempotency-conflict", HEADER)
     assert await published.data() == [{"n": 1}]

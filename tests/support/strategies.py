@@ -67,6 +67,7 @@ def drafts(data: st.SearchStrategy[Any] = texts | json_values | binaries) -> st.
         limits=st.just(LIMITS),
         type=types,
         retry_ms=retries,
+        private=st.booleans(),
     )
 
 

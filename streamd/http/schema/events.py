@@ -33,6 +33,7 @@ Encoding = Annotated[
         description="`data` is the base64 of bytes (RFC 4648 section 4); absent for text and JSON.",
     ),
 ]
+Private = Annotated[bool, Meta(description="Callers without a token may not read it.")]
 Retry = Annotated[int, Meta(description="Reconnection delay for clients (ms).")]
 
 
@@ -87,6 +88,7 @@ class PublishSchema(Struct, forbid_unknown_fields=True):
     encoding: Encoding | None = None
     retry: Retry | None = None
     idempotency_key: str | None = None
+    private: Private = False
 
     @classmethod
     def __media_types__(cls) -> MediaTypes:
@@ -130,6 +132,7 @@ class LoggedEvent(Struct):
     data: Any
     encoding: Encoding | UnsetType = UNSET
     retry: Retry | UnsetType = UNSET
+    private: Private | UnsetType = UNSET
 
 
 class GapSchema(Struct):

@@ -18,6 +18,7 @@ class StoredBody(msgspec.Struct, array_like=True, frozen=True, gc=False):
     encoding: str
     retry_ms: int | None
     note: str = ""
+    private: bool = False
 
 
 _HEAD: Final = msgspec.msgpack.Decoder(list[int | str])
@@ -32,7 +33,7 @@ def encode_head(draft: Draft) -> bytes:
 
 def encode_body(draft: Draft, note: str = "") -> bytes:
     """Encode type, data, its encoding, the reconnection time and a note."""
-    return _encode(StoredBody(draft.type, draft.data, draft.encoding, draft.retry_ms, note))
+    return _encode(StoredBody(draft.type, draft.data, draft.encoding, draft.retry_ms, note, draft.private))
 
 
 def decode_event(event_id: EventId, head: bytes, body: bytes) -> tuple[Event, str]:
@@ -44,7 +45,13 @@ def decode_event(event_id: EventId, head: bytes, body: bytes) -> tuple[Event, st
     topics: Any = _HEAD.decode(head)[1:]
     stored = _BODY.decode(body)
     event = Event(
-        event_id, tuple(topics), stored.type, stored.data, DataEncoding(stored.encoding), stored.retry_ms
+        event_id,
+        tuple(topics),
+        stored.type,
+        stored.data,
+        DataEncoding(stored.encoding),
+        stored.retry_ms,
+        stored.private,
     )
     return event, stored.note
 

@@ -173,6 +173,7 @@ class Import:
                 limits=_ANY_SIZE,
                 type=event.type,
                 retry_ms=event.retry_ms,
+                private=event.private,
             )
             if (draft.topics, draft.type) != (event.topics, event.type):
                 raise InvalidField("its topics are not all different, or its type is empty", field="topics")
