@@ -88,7 +88,7 @@ def build_app(
                 streamd.add(_make_service(name, streamd, getattr(settings, name)))
             except ConfigError as error:
                 mistakes.append(error)
-    fast_path = EventsFastPath(app.asgi_app, app, streamd.runtime.broker, settings.server.cors_origins)
+    fast_path = EventsFastPath(app.asgi_app, app, streamd.runtime, settings.server.cors_origins)
     app.asgi_app = fast_path  # type: ignore[assignment,method-assign]
     return app, mistakes
 

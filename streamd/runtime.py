@@ -12,7 +12,7 @@ import attrs
 import trio
 from prometheus_client import CollectorRegistry, Gauge
 
-from .auth import AuthSettings
+from .auth import Access, AuthSettings
 from .broker import Broker, BrokerSettings
 from .clock import SteadyClock
 from .config import Clash, check_order
@@ -77,6 +77,7 @@ class Runtime:
     tasks: Tasks
     runner: Runner
     probes: Sequence[Probe]
+    access: Access
     bridge: "RedisBridge | None" = None
     node: "ConnectionNode | None" = None
 
@@ -111,7 +112,10 @@ class Runtime:
         )
         bridge = _make_bridge(settings, storage, broker)
         node = _make_node(storage, broker)
-        return cls(settings, broker, storage, tasks, Runner(tasks), storage.make_probes(), bridge, node)
+        access = Access(settings.auth, None, None, None)  # type: ignore[arg-type]
+        return cls(
+            settings, broker, storage, tasks, Runner(tasks), storage.make_probes(), access, bridge, node
+        )
 
     @property
     def database(self) -> Database:

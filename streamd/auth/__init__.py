@@ -11,8 +11,21 @@ grant for every topic of an event, reading one for at least one of them. The top
 services publish themselves are reserved: a grant covers them only where it names them.
 """
 
+from .access import Access, Credentials, sees_all_tasks
 from .caller import EVERYBODY, NOBODY, Caller
 from .grants import Grant, TaskScope
+from .reading import Reader
 from .settings import AuthSettings
 
-__all__ = ["EVERYBODY", "NOBODY", "AuthSettings", "Caller", "Grant", "TaskScope"]
+__all__ = [
+    "EVERYBODY",
+    "NOBODY",
+    "Access",
+    "AuthSettings",
+    "Caller",
+    "Credentials",
+    "Grant",
+    "Reader",
+    "TaskScope",
+    "sees_all_tasks",
+]

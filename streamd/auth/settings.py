@@ -60,11 +60,5 @@ class AuthSettings:
         reload=True,
     )
     ticket_seconds: float = tuning(30.0, "Lifetime of a ticket (s).", positive, reload=True)
-    expiring_seconds: float = tuning(
-        60.0,
-        "Time before a token expires at which its streams are told `token-expiring` (s).",
-        positive,
-        reload=True,
-    )
     revoked_tokens: list[str] = setting([], "`jti` of tokens that are revoked.", reload=True)
     revoked_users: list[str] = setting([], "Users whose tokens are revoked.", reload=True)

@@ -72,14 +72,19 @@ class CloseReason(StrEnum):
     CLOSED = "closed"  # a program asked for it
     ENDED = "ended"  # the source has nothing more to send
     ERROR = "error"  # the source failed
+    EXPIRED = "expired"  # the client's token
+    REVOKED = "revoked"  # the client's token
 
 
 @attrs.frozen
 class Identity:
-    """The client's user and network address."""
+    """The client's user and network address, and the token that proved the user."""
 
     user: str = ""  # empty: anonymous
-    address: str = ""  # of the peer, without its port
+    address: str = ""  # of the client, without its port
+    token_id: str = ""  # empty: no token, or one without an id
+    issued_at: float | None = None  # when the token was issued (s since 1970)
+    expires_at: float | None = None  # when it expires (s since 1970); None: never, or no token
 
 
 class Admission(Protocol):
@@ -128,6 +133,8 @@ class Connection:
     heartbeat_seconds: float = 0.0  # 0: the transport has no heartbeats
     heartbeat_always: bool = False  # also on a stream that is not quiet
     expires: float = float("inf")  # end of its lifetime
+    token_expires: float = float("inf")  # end of its client's token
+    is_told_of_expiry: bool = False  # of the token
     sent: DeliveryRecord = attrs.field(factory=lambda: DeliveryRecord(trio.current_time()))
     last_heartbeat: float = attrs.field(factory=trio.current_time)
     stalled_since: float | None = None  # start of the write under way

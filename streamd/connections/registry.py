@@ -3,6 +3,7 @@
 import math
 import random
 import secrets
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
@@ -51,13 +52,20 @@ class Registry:
     Args:
         settings: limits in all and per address, and the lifetime.
         metrics: counts rejected connections.
+        wall_seconds: the wall clock (s since 1970), by which tokens expire.
 
     Attributes:
         draining: True once shutdown began; new connections are rejected.
         secrets: the resume secrets.
     """
 
-    def __init__(self, settings: ConnectionSettings, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        settings: ConnectionSettings,
+        metrics: Metrics,
+        wall_seconds: Callable[[], float] = time.time,
+    ) -> None:
+        self._wall_seconds = wall_seconds
         self.draining = False
         self._settings = settings
         self._metrics = metrics
@@ -168,10 +176,17 @@ class Registry:
             heartbeat_seconds=heartbeat_seconds,
             heartbeat_always=heartbeat_always,
             expires=min(self._all.choose_expiry(), math.inf if group is None else group.choose_expiry()),
+            token_expires=self._expiry_of(identity),
             lineage="" if identity.user else self.secrets.verify(resume_secret) or id,
             admission=self,
             group=group,
         )
+
+    def _expiry_of(self, identity: Identity) -> float:
+        """Return the end of a client's token on trio's clock (s)."""
+        if identity.expires_at is None:
+            return math.inf
+        return trio.current_time() + identity.expires_at - self._wall_seconds()
 
     def resume_secret(self, connection: Connection) -> str | None:
         """Return the secret with which the client's next connection replaces this one.

@@ -76,6 +76,9 @@ class ConnectionSettings:
         not_negative,
         at_most(1),
     )
+    token_notice_seconds: float = tuning(
+        60.0, "Time before a token expires at which its streams are told `token-expiring` (s).", not_negative
+    )
     retry_ms: int = tuning(
         2000, "Reconnection time sent at the start of an SSE stream (ms, WHATWG `retry`).", not_negative
     )

@@ -31,6 +31,7 @@ class _Sweep:
 
     def __init__(self, settings: ConnectionSettings, metrics: Metrics) -> None:
         self._settings = settings
+        self._notice_seconds = settings.token_notice_seconds
         self._metrics = metrics
         self._heartbeat = heartbeat(datetime.now(UTC))
         self._of_group: dict[GroupAccount, Control] = {}  # heartbeats with a group's own fields
@@ -50,8 +51,19 @@ class _Sweep:
             connection.abort(STALE)
         elif now >= connection.expires:
             connection.close(CloseReason.LIFETIME, retry_ms=self._settings.retry_ms)
+        elif now >= connection.token_expires:
+            connection.close(CloseReason.EXPIRED, retry_ms=self._settings.retry_ms)
+        elif not connection.is_told_of_expiry and now >= connection.token_expires - self._notice_seconds:
+            self._tell_of_expiry(connection)
         elif connection.heartbeat_seconds and connection.stalled_since is None:
             self._send_heartbeat(connection, now)
+
+    def _tell_of_expiry(self, connection: Connection) -> None:
+        """Tell a client how long its token still holds."""
+        seconds = max(0.0, round(connection.token_expires - trio.current_time(), 3))
+        connection.is_told_of_expiry = connection.send(
+            Control(ControlName.EXPIRING, {"expires_in_seconds": seconds})
+        )
 
     def _send_heartbeat(self, connection: Connection, now: float) -> None:
         """Send a heartbeat after a quiet interval, and the cursor of a level client that lags behind it."""

@@ -24,7 +24,7 @@ class ControlName(StrEnum):
     CONNECTED = "connected"  # first on every stream
     HEARTBEAT = "heartbeat"  # the stream was quiet, and the server is there
     GAP = "gap"  # the log dropped events before this subscriber read them
-    EXPIRING = "token-expiring"  # not sent yet, because there is no access control; reserved already
+    EXPIRING = "token-expiring"  # the client's token expires soon
     CLOSING = "closing"  # last on a stream that the server ends
 
 

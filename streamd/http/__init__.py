@@ -15,6 +15,7 @@
 ``observe``        metrics and log lines of requests
 ``origins``        access of pages of other origins
 ``loopback``       access to operations that are for callers on this machine
+``callers``        the caller of a request, and the checks that views make of it
 ``current``        the runtime of the application that handles the request
 ``assets``         the page's files
 =================  =========================================================================
@@ -22,6 +23,7 @@
 Imports transports and the layers below; no service.
 """
 
+from .callers import demand_merchant, demand_publishing, demand_reading, demand_tasks, demand_token
 from .idempotency import document_idempotency, idempotency_key
 from .json import JSON, json_response
 from .problems import document_problems
@@ -46,6 +48,11 @@ __all__ = [
     "SnapshotSchema",
     "StatusRoute",
     "TaskRoutes",
+    "demand_merchant",
+    "demand_publishing",
+    "demand_reading",
+    "demand_tasks",
+    "demand_token",
     "document_idempotency",
     "document_problems",
     "idempotency_key",

@@ -13,10 +13,11 @@ import attrs
 import trio
 from quart import Quart
 
-from ..broker import Broker
 from ..errors import StreamdError
+from ..runtime import Runtime
 from ..transports.asgi import Receive, Scope, Send, find_transport
 from ..transports.sse import HEADERS, serve_subscription
+from .callers import identify_caller, restrict
 from .observe import record_request
 from .origins import cors_headers
 from .problems import send_problem
@@ -76,14 +77,15 @@ class EventsFastPath:
     Args:
         inner: the ASGI application to wrap.
         app: the Quart application, with all of streamd's own hooks.
-        broker: the parts that a stream needs.
+        runtime: the parts that a stream needs.
         origins: the origins whose pages may read responses, see :func:`~.origins.allow_origins`.
     """
 
-    def __init__(self, inner: Any, app: Quart, broker: Broker, origins: Sequence[str]) -> None:
+    def __init__(self, inner: Any, app: Quart, runtime: Runtime, origins: Sequence[str]) -> None:
         self._inner = inner
         self._app = app
-        self._broker = broker
+        self._runtime = runtime
+        self._broker = runtime.broker
         self._origins = origins
         self._own_hooks = _hooks_of(app)
         self._applies: bool | None = None  # decided at the first request, when all hooks are registered
@@ -110,7 +112,11 @@ class EventsFastPath:
         request = ScopeRequest.from_scope(scope)
         cors = cors_headers(self._origins, request.headers.get("origin"))
         try:
-            stream_request = parse_stream_request(request, self._broker)
+            runtime = self._runtime
+            caller = await identify_caller(runtime.access, scope, self._origins)
+            stream_request = parse_stream_request(request, self._broker, caller)
+            if not runtime.access.is_open:
+                stream_request = await restrict(stream_request, runtime, caller)
             del request  # free the headers: the stream may last for hours
             scope["headers"].clear()
             headers = [*_HEAD, *((name.lower().encode(), value.encode()) for name, value in cors)]

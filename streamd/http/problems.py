@@ -13,7 +13,7 @@ from quart_schema import document_response
 from quart_trio.wrappers import TrioResponse
 from werkzeug.exceptions import HTTPException
 
-from ..errors import ConfigError, StreamdError
+from ..errors import ConfigError, InvalidToken, StreamdError, Unauthorized
 from ..transports.asgi import Send, send_answer
 from . import schema
 from .schema import PROBLEM_JSON
@@ -57,6 +57,9 @@ def problem_response(error: StreamdError) -> TrioResponse:
         msgspec.json.encode(problem_fields(error)), status=error.status, content_type=PROBLEM_JSON
     )
     response.headers["Cache-Control"] = "no-store"
+    if isinstance(error, Unauthorized):  # RFC 6750 section 3
+        challenge = 'Bearer error="invalid_token"' if isinstance(error, InvalidToken) else "Bearer"
+        response.headers["WWW-Authenticate"] = challenge
     if error.retry_after_seconds is not None:
         response.headers["Retry-After"] = str(math.ceil(error.retry_after_seconds))
     return response

@@ -7,6 +7,7 @@ from typing import Any, Final, Protocol, TypeVar
 import trio
 from quart import request
 
+from ..auth import EVERYBODY, Caller
 from ..broker import Broker
 from ..characters import TextKind, check_text
 from ..connections import Identity
@@ -43,13 +44,14 @@ class RequestLike(Protocol):
 
 
 def parse_stream_request(
-    request: RequestLike, broker: Broker, *, cursor_parameter: str = "last_event_id"
+    request: RequestLike, broker: Broker, caller: Caller, *, cursor_parameter: str = "last_event_id"
 ) -> StreamRequest:
     """Parse a subscription to the log: selectors, cursor, overflow policy, client id and heartbeat.
 
     Args:
         request: the request, or the WebSocket upgrade.
         broker: for the limits.
+        caller: who sends it.
         cursor_parameter: the query parameter with the cursor of a client without ``Last-Event-ID``.
 
     Raises:
@@ -68,7 +70,7 @@ def parse_stream_request(
         client_id=request.args.get("client_id"),
         resume_secret=parse_resume_secret(request),
         heartbeat_seconds=_parse_heartbeat(request, broker),
-        identity=identify(request),
+        identity=identity_of(caller, request.remote_addr),
     )
 
 
@@ -159,9 +161,17 @@ def parse_limit(request: RequestLike, most: int) -> int:
     return int(text)
 
 
-def identify(request: RequestLike) -> Identity:
-    """Return the identity of the caller. Without access control that is an address alone."""
-    return Identity(address=request.remote_addr or "")
+def identity_of(caller: Caller, address: str | None) -> Identity:
+    """Return the identity of a caller's connection."""
+    if caller is EVERYBODY:
+        return Identity(address=address or "")
+    return Identity(
+        user=caller.user,
+        address=address or "",
+        token_id=caller.token_id,
+        issued_at=caller.issued_at,
+        expires_at=caller.expires_at,
+    )
 
 
 async def read_body(*, max_bytes: int | None = None, media_type: str | None = None) -> bytes:

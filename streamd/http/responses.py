@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
+import attrs
 import trio
 from quart import request
 from quart.utils import encode_headers
@@ -18,9 +19,16 @@ from ..transports.asgi import Scope, Send, send_answer
 from ..transports.generated import FINISHED_ID, GeneratedSource
 from ..transports.sse import HEADERS, serve_sse, serve_subscription
 from ..transports.stream import Opening, admit, no_opening
+from .callers import known_caller
 from .current import current_runtime
 from .problems import send_problem
-from .requests import LAST_EVENT_ID, identify, parse_cursor, parse_resume_secret
+from .requests import LAST_EVENT_ID, identity_of, parse_cursor, parse_resume_secret
+
+
+def _identity(user: str) -> Identity:
+    """Return the identity of the current request's caller, with the user that a program names instead."""
+    identity = identity_of(known_caller(request.scope), request.remote_addr)
+    return attrs.evolve(identity, user=user) if user else identity
 
 
 def _do_nothing(_status: int) -> None:
@@ -104,7 +112,7 @@ class EventStream(TrioResponse):
             resume_secret=parse_resume_secret(request),
             heartbeat_seconds=heartbeat_seconds,
             heartbeat_always=heartbeat_always,
-            identity=Identity(user, identify(request).address),
+            identity=_identity(user),
             group=group,
         )
 

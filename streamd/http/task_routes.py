@@ -26,6 +26,7 @@ from ..connections import Group
 from ..errors import Gone, NotFound
 from ..tasks import Status, Task, task_fields
 from ..transports.sse import HEADERS
+from .callers import demand_token, find_task
 from .current import current_runtime
 from .json import json_response
 from .problems import document_problems
@@ -250,9 +251,9 @@ class TaskRoutes:
 
 def _status_view(route: StatusRoute, routes: TaskRoutes) -> _View:
     @document_response(route.model, 200)
-    @document_problems(404, 410)
+    @document_problems(401, 404, 410, 503)
     async def status(task_id: str) -> TrioResponse:
-        task = await current_runtime().tasks.get(task_id, kind=routes.kind)
+        task = await find_task(task_id, kind=routes.kind)
         headers = task_headers(task) if route.headers else {}
         if route.retry_after_seconds is not None and not task.status.ended:
             headers["Retry-After"] = str(math.ceil(route.retry_after_seconds))
@@ -265,10 +266,10 @@ def _events_view(route: EventsRoute, routes: TaskRoutes) -> _View:
     @document_headers(ResumeHeaders)
     @document_response(EventStreamText, 200)
     @document_response(Nothing, 204)
-    @document_problems(400, 404, 410, 429, 503)
+    @document_problems(400, 401, 404, 410, 429, 503)
     async def events(task_id: str) -> TrioResponse:
         if request.method == "HEAD" and route.headers:
-            task = await current_runtime().tasks.get(task_id, kind=routes.kind)
+            task = await find_task(task_id, kind=routes.kind)
             response = TrioResponse(b"", headers={**HEADERS, **task_headers(task)})
             del response.headers["Content-Length"]  # the stream has none
             return response
@@ -281,8 +282,9 @@ def _events_view(route: EventsRoute, routes: TaskRoutes) -> _View:
 
 def _result_view(route: ResultRoute, routes: TaskRoutes) -> _View:
     @document_response(route.model, 200)
-    @document_problems(404, 409, 410)
+    @document_problems(401, 404, 409, 410, 503)
     async def result(task_id: str) -> TrioResponse:
+        await find_task(task_id, kind=routes.kind)
         return json_response(await current_runtime().tasks.result(task_id, kind=routes.kind))
 
     return result
@@ -291,12 +293,14 @@ def _result_view(route: ResultRoute, routes: TaskRoutes) -> _View:
 def _cancel_view(route: CancelRoute, routes: TaskRoutes) -> _View:
     @document_request(CancelSchema)
     @document_response(route.model, 200)
-    @document_problems(400, 404, 409, 410, 413, 415, 503, 504)
+    @document_problems(400, 401, 404, 409, 410, 413, 415, 503, 504)
     async def cancel(task_id: str) -> TrioResponse:
-        tasks = current_runtime().tasks
+        await demand_token()
         reason = await read_reason()
-        await tasks.get(task_id, kind=routes.kind)
-        task = await tasks.cancel(task_id, message=reason if reason.strip() else route.message)
+        await find_task(task_id, kind=routes.kind)
+        task = await current_runtime().tasks.cancel(
+            task_id, message=reason if reason.strip() else route.message
+        )
         headers = task_headers(task) if route.headers else {}
         return json_response(await routes.describe(task, route.answer), headers=headers)
 

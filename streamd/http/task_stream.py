@@ -10,8 +10,9 @@ from ..tasks.stream import Opening, TaskSource, open_task
 from ..transports import StreamRequest, open_stream
 from ..transports.asgi import Scope, Send
 from ..transports.sse import serve_sse
+from .callers import current_caller, find_task
 from .current import current_runtime
-from .requests import identify, parse_cursor
+from .requests import identity_of, parse_cursor
 from .responses import EventStream
 
 
@@ -35,13 +36,14 @@ async def task_stream(
             ``connections.heartbeat_seconds``.
 
     Raises:
-        NotFound: there is no such task of that kind.
+        Unauthorized: the caller has no token.
+        NotFound: there is no such task of that kind, or not for this caller.
         Gone: the task was deleted.
         InvalidField: the cursor is not an event id.
         Unavailable: the task's stored messages were not published in time.
     """
     runtime = current_runtime()
-    await runtime.tasks.get(task_id, kind=kind)
+    await find_task(task_id, kind=kind)
     cursor = parse_cursor(request, "last_event_id")
     opening = await open_task(runtime.tasks, task_id, cursor, runtime.broker.log.head)
     if heartbeat_seconds is None:
@@ -50,7 +52,7 @@ async def task_stream(
         selectors=Selectors(topics=(topic_of(task_id),)),
         after=opening.after,
         heartbeat_seconds=heartbeat_seconds,
-        identity=identify(request),
+        identity=identity_of(await current_caller(), request.remote_addr),
         group=group,
     )
     return TaskStream(stream_request, runtime.tasks, task_id, opening)

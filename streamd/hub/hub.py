@@ -22,7 +22,7 @@ from .delivery import observe_delivery
 from .live_set import LiveSet, LiveSubscriber
 from .send_queue import SendQueue
 from .settings import HubSettings
-from .subscription import Overflow, Subscription
+from .subscription import MayRead, Overflow, Subscription
 from .turn import Turn
 
 _OFFERS_PER_CLOCK_READ = 32  # few enough to take well under a turn
@@ -144,6 +144,7 @@ class Hub:
         *,
         overflow: Overflow = Overflow.CATCH_UP,
         on_disconnect: Callable[[], None] = lambda: None,
+        may_read: MayRead | None = None,
     ) -> Subscription:
         """Create a subscription, active for as long as its ``with`` block lasts.
 
@@ -153,10 +154,11 @@ class Hub:
             queue: holds the events that the wire cannot take at once.
             overflow: the policy for a full queue.
             on_disconnect: called when the policy ``disconnect`` applies.
+            may_read: returns True for the events that the subscriber may read; None: all of them.
         """
         cursor = self.log.head if after is None else after
         return Subscription(
-            self._live_set, self._read_page, selectors, cursor, queue, overflow, on_disconnect
+            self._live_set, self._read_page, selectors, cursor, queue, overflow, on_disconnect, may_read
         )
 
     async def _read_page(self, selectors: Selectors, after: EventId) -> Page:

@@ -32,6 +32,9 @@ class LiveSubscriber(Protocol):
     cursor: EventId
     live: bool
 
+    def wants(self, event: Event) -> bool:
+        """Return True for an event that is selected and that the subscriber may read."""
+
     def offer(self, batch: Batch) -> bool:
         """Take a batch from the fan-out; never block, never raise. True when it was written."""
 
@@ -108,7 +111,7 @@ class LiveSet:
         for event in reversed(self._ring):
             if event.id <= subscription.cursor:
                 break
-            if subscription.selectors.matches(event.topics):
+            if subscription.wants(event):
                 missed.append(event)
                 if len(missed) > self._settings.send_queue_events:
                     return False

@@ -54,7 +54,7 @@ from typing import Final, Self
 import attrs
 import trio
 
-from ..events import Batch, EventId, Frame, Selectors
+from ..events import Batch, Event, EventId, Frame, Selectors
 from ..events.control import gap, heartbeat
 from ..log.port import Page
 from .delivery import DeliveryRecord
@@ -66,6 +66,9 @@ _SLICE_EVENTS: Final = 64  # of a page, encoded and written in some 0.2 ms
 
 ReadPage = Callable[[Selectors, EventId], Awaitable[Page]]
 """Reads the next page of the log for some selectors, after a cursor."""
+
+MayRead = Callable[[Event], bool]
+"""Returns True for an event that the subscriber may read."""
 
 
 class Overflow(StrEnum):
@@ -106,6 +109,7 @@ class Subscription:
     __slots__ = (
         "_closed",
         "_live_set",
+        "_may_read",
         "_merged_in_pages",
         "_on_disconnect",
         "_overflow",
@@ -128,6 +132,7 @@ class Subscription:
         queue: SendQueue,
         overflow: Overflow,
         on_disconnect: Callable[[], None],
+        may_read: MayRead | None = None,
     ) -> None:
         self.selectors = selectors
         self.cursor = cursor
@@ -140,6 +145,7 @@ class Subscription:
         self._queue = queue
         self._overflow = overflow
         self._on_disconnect = on_disconnect
+        self._may_read = may_read
         self._merged_in_pages = 0
         self._closed = False
 
@@ -160,6 +166,10 @@ class Subscription:
         if not self.live or self._queue.waiting:
             return None
         return max(self.cursor, self._live_set.position)
+
+    def wants(self, event: Event) -> bool:
+        """Return True for an event that is selected and that the subscriber may read."""
+        return self.selectors.matches(event.topics) and (self._may_read is None or self._may_read(event))
 
     # --- the fan-out's side -------------------------------------------------------------------
 
@@ -188,6 +198,11 @@ class Subscription:
             if not events:
                 return False
             batch = Batch(events)
+        if self._may_read is not None:
+            events = [event for event in batch.events if self._may_read(event)]
+            if not events:
+                return False
+            batch = batch if len(events) == batch.count else Batch(events)
         if self._wire is not None and not self._queue.waiting:
             written = self._wire.write_nowait(batch)
             if written:
@@ -270,6 +285,8 @@ class Subscription:
             events = page.events
             self.cursor = page.cursor
             self._rest = None
+        if self._may_read is not None:
+            events = [event for event in events if self._may_read(event)]
         if self._overflow is Overflow.LATEST:
             newest: dict[object, Frame] = {}
             for event in events:

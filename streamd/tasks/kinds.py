@@ -60,6 +60,7 @@ class Kind:
         ended: acts on the end of a task.
         private: only this process creates tasks of the kind and checks their input; ``POST /tasks`` rejects
             them.
+        of_merchants: the owner of its tasks is a merchant, not a user.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Kind:
     event_types: Mapping[str, str] = attrs.field(factory=dict)
     ended: Ended | None = None
     private: bool = False
+    of_merchants: bool = False
 
     def rename(self, message: Message) -> Message:
         """Return a message with the kind's event type in place of a standard one."""

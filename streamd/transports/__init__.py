@@ -12,6 +12,6 @@ Plain ASGI messages in and out; knows no web framework.
 ==============  =============================================================================
 """
 
-from .stream import StreamRequest, open_stream, parse_selectors
+from .stream import EventReader, StreamRequest, open_stream, parse_selectors
 
-__all__ = ["StreamRequest", "open_stream", "parse_selectors"]
+__all__ = ["EventReader", "StreamRequest", "open_stream", "parse_selectors"]

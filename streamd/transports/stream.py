@@ -22,7 +22,7 @@ import trio
 from ..broker import Broker, BrokerSettings
 from ..connections import CloseReason, Connection, Group, Identity
 from ..errors import RequestError, Unavailable
-from ..events import Batch, Control, ControlName, EventId, Frame, Selectors
+from ..events import Batch, Control, ControlName, Event, EventId, Frame, Selectors
 from ..hub import (
     DeliveryRecord,
     LatestSendQueue,
@@ -53,6 +53,21 @@ class StreamRequest:
     heartbeat_always: bool = False
     identity: Identity = Identity()
     group: Group | None = None  # its slot is taken as well, and its account is kept
+    reader: "EventReader | None" = None  # None: it may read everything
+
+
+class EventReader(Protocol):
+    """The events that a client may read."""
+
+    def may_read(self, event: Event) -> bool:
+        """Return True for an event that the client may read."""
+
+    async def admit(self, selectors: Selectors) -> None:
+        """Check the selectors with which the client changes its subscription.
+
+        Raises:
+            StreamdError: the client may not subscribe to them.
+        """
 
 
 def parse_selectors(topics: Iterable[str], patterns: Iterable[str], settings: BrokerSettings) -> Selectors:
@@ -127,6 +142,7 @@ class _OpenStream:
             queue,
             overflow=request.overflow,
             on_disconnect=partial(connection.close, CloseReason.OVERFLOW),
+            may_read=None if request.reader is None else request.reader.may_read,
         )
         connection.subscription = subscription
 

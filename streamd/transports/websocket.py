@@ -12,7 +12,7 @@ from ..errors import InvalidField, StreamdError
 from ..events import Control, EventId, messages
 from ..hub import Subscription
 from .asgi import ASGIWebSocketWire, Scope, lease_wire
-from .stream import connected, parse_selectors, run_stream
+from .stream import EventReader, connected, parse_selectors, run_stream
 
 _log = structlog.get_logger(__name__)
 
@@ -23,6 +23,8 @@ CLOSE_CODES: Final = {  # RFC 6455 section 7.4, and the IANA registry of close c
     CloseReason.OVERFLOW: 1013,  # try again later
     CloseReason.ERROR: 1011,  # internal error
     CloseReason.REPLACED: 4001,  # private use: do not reconnect by yourself
+    CloseReason.EXPIRED: 4003,  # private use: reconnect with another token
+    CloseReason.REVOKED: 1008,  # policy violation
 }
 NORMAL: Final = 1000
 
@@ -34,6 +36,7 @@ async def serve_websocket(
     scope: Scope,
     send_text: Callable[[str], Awaitable[None]],
     receive: Receive,
+    reader: EventReader | None = None,
 ) -> int:
     """Stream over an accepted socket, follow the client's messages, and return the close code.
 
@@ -46,8 +49,9 @@ async def serve_websocket(
         scope: of the socket; streamd's own server offers a direct wire in it.
         send_text: sends one text message.
         receive: waits for the client's next message.
+        reader: decides what the client may read, and subscribe to; None: everything.
     """
-    listener = _MessageListener(broker, connection, subscription, receive)
+    listener = _MessageListener(broker, connection, subscription, receive, reader)
     wire = lease_wire(scope, connection, broker.hub.defer, ASGIWebSocketWire(send_text))
     try:
         async with trio.open_nursery() as nursery:
@@ -65,12 +69,18 @@ class _MessageListener:
     """Follows the client's messages on an open socket. Answers keep their order among the events."""
 
     def __init__(
-        self, broker: Broker, connection: Connection, subscription: Subscription, receive: Receive
+        self,
+        broker: Broker,
+        connection: Connection,
+        subscription: Subscription,
+        receive: Receive,
+        reader: EventReader | None,
     ) -> None:
         self._settings = broker.settings
         self._connection = connection
         self._subscription = subscription
         self._receive = receive
+        self._reader = reader
 
     async def run(self) -> NoReturn:
         """Answer messages until cancelled."""
@@ -78,27 +88,30 @@ class _MessageListener:
             text = await self._receive()
             _log.debug("client_message", connection=self._connection.id, chars=len(text))
             try:
-                answer = self._follow(messages.decode_client_message(text))
+                answer = await self._follow(messages.decode_client_message(text))
             except StreamdError as problem:
                 answer = messages.error(problem)
             if answer is not None:
                 # Waits while the send queue is full: a client that does not read is not listened to.
                 await self._connection.send_queue.put(answer)
 
-    def _follow(self, message: messages.ClientMessage) -> Control | None:
+    async def _follow(self, message: messages.ClientMessage) -> Control | None:
         if isinstance(message, messages.Ping):
             return messages.pong(message)
         if isinstance(message, messages.Pong):
             return None
-        return self._change(message)
+        return await self._change(message)
 
-    def _change(self, message: messages.Subscribe | messages.Unsubscribe) -> Control:
+    async def _change(self, message: messages.Subscribe | messages.Unsubscribe) -> Control:
         """Add or remove selectors, and return the answer ``subscribed``."""
         if not message.topics and not message.patterns:
             raise InvalidField("name topics, patterns or both", field="topics")
         before = self._subscription.selectors
         change = parse_selectors(message.topics, message.patterns, self._settings)
         if isinstance(message, messages.Subscribe):
+            if self._reader is not None:
+                await self._reader.admit(change)
+                before = self._subscription.selectors
             after = before.union(change)
             if len(after.topics) + len(after.patterns) > self._settings.connections.max_topics:
                 raise InvalidField(

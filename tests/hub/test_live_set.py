@@ -25,6 +25,9 @@ class FakeSubscription:
         self.live = False
         self.fell_behind = False
 
+    def wants(self, event: Event) -> bool:
+        return self.selectors.matches(event.topics)
+
     def offer(self, batch: Batch) -> bool:
         return False
 

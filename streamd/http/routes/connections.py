@@ -1,7 +1,7 @@
-"""``/connections``: the open connections of all nodes, and operations on them.
+"""``/connections``: the open connections of all nodes, and operations on them, for administrators.
 
-Everybody may read, also the addresses, users and topics of other clients: there is no access control yet. The
-operations are for callers on this machine, see ``loopback``.
+Without keys, everybody may read, also the addresses and topics of other clients, and the operations are for
+callers on this machine, see ``loopback``.
 """
 
 from typing import Any, Final
@@ -17,6 +17,7 @@ from ...events import Pattern, UnloggedEvent, validate_topic
 from ...events.data import decode_base64, read_data
 from ...runtime import Runtime
 from .. import schema
+from ..callers import demand_admin
 from ..current import current_runtime
 from ..json import json_response
 from ..loopback import check_control
@@ -85,9 +86,10 @@ class BroadcastBody(ClientMessageBody):
 @connections.get("/connections")
 @document_querystring(schema.ConnectionsQuery)
 @document_response(schema.Connections, 200)
-@document_problems(400)
+@document_problems(400, 401, 403, 503)
 async def list_connections() -> TrioResponse:
     """Get totals and the open connections, oldest first, or only the one with this ``id``."""
+    await demand_admin()
     limit = parse_limit(request, _LISTED_MAX)
     listing = await current_runtime().census.list(limit, request.args.get("id"))
     return json_response({**listing.totals.statistics(), "connections": listing.connections})
@@ -96,19 +98,21 @@ async def list_connections() -> TrioResponse:
 @connections.get("/connections/<id>")
 @document_querystring(schema.UserQuery)
 @document_response(schema.ConnectionStatus, 200)
-@document_problems(404, 503)
+@document_problems(401, 403, 404, 503)
 async def show_connection(id: str) -> TrioResponse:
     """Get the state of a connection: the one with this id, or the newest with this client id."""
+    await demand_admin()
     return json_response(await current_runtime().census.status(id, user=_user()))
 
 
 @connections.delete("/connections/<id>")
 @document_querystring(schema.UserQuery)
 @document_response(schema.Nothing, 204)
-@document_problems(403, 404, 503)
+@document_problems(401, 403, 404, 503)
 async def close_connection(id: str) -> TrioResponse:
     """Close a connection, whose client is told `closing` with the reason `closed`, and may come back."""
-    await _admit().census.close(id, user=_user())
+    runtime = await _admit()
+    await runtime.census.close(id, user=_user())
     return TrioResponse(b"", status=204)
 
 
@@ -116,10 +120,10 @@ async def close_connection(id: str) -> TrioResponse:
 @document_querystring(schema.UserQuery)
 @document_request(ClientMessageBody)
 @document_response(schema.SentSchema, 202)
-@document_problems(400, 403, 404, 409, 413, 415, 503, 504)
+@document_problems(400, 401, 403, 404, 409, 413, 415, 503, 504)
 async def send_to_connection(id: str) -> TrioResponse:
     """Send a message to one client, past the log; it is queued behind the events before it."""
-    runtime = _admit()
+    runtime = await _admit()
     body = await read_json(ClientMessageBody, max_bytes=runtime.settings.events.max_line_bytes, envelope=1)
     message = body.encode(runtime)
     own_id = await runtime.census.send(id, message, user=_user())
@@ -129,24 +133,26 @@ async def send_to_connection(id: str) -> TrioResponse:
 @connections.post("/connections/broadcast")
 @document_request(BroadcastBody)
 @document_response(schema.BroadcastSchema, 200)
-@document_problems(400, 403, 413, 415)
+@document_problems(400, 401, 403, 413, 415, 503)
 async def broadcast() -> TrioResponse:
     """Send a message to every connection that the filter selects, or to all without one."""
-    runtime = _admit()
+    runtime = await _admit()
     body = await read_json(BroadcastBody, max_bytes=runtime.settings.events.max_line_bytes, envelope=1)
     message, where = body.encode(runtime), body.filter.parse(runtime)
     outcome = await runtime.census.broadcast(message, where)
     return json_response({"sent": outcome.sent, "full": outcome.full})
 
 
-def _admit() -> Runtime:
+async def _admit() -> Runtime:
     """Return the runtime, after the check that the caller may operate on connections.
 
     Raises:
-        Forbidden: it may not.
+        Unauthorized, Forbidden: it may not.
     """
     runtime = current_runtime()
-    check_control(request, enabled=runtime.settings.connections.control)
+    await demand_admin()
+    if runtime.access.is_open:
+        check_control(request, enabled=runtime.settings.connections.control)
     return runtime
 
 

@@ -1,6 +1,6 @@
 """``/events``: subscribe by Server-Sent Events or WebSocket, poll, and publish."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -10,11 +10,13 @@ from quart import Blueprint, current_app, request, websocket
 from quart_schema import document_headers, document_querystring, document_request, document_response
 from quart_trio.wrappers import TrioResponse
 
+from ...auth import Access, Caller
 from ...broker import Broker
 from ...errors import (
     IdempotencyConflict,
     InvalidField,
     OutcomeUnknown,
+    RequestError,
     StreamdError,
     TooLarge,
     Unavailable,
@@ -23,11 +25,13 @@ from ...errors import (
 from ...events import Draft, EventSettings
 from ...events.bodies import decode_draft, decode_drafts
 from ...idempotency import IDEMPOTENCY_KEY
-from ...transports import open_stream
+from ...log.port import Receipt
+from ...transports import StreamRequest, open_stream
 from ...transports.asgi import bind_abort
 from ...transports.longpoll import poll
 from ...transports.websocket import serve_websocket
 from .. import schema
+from ..callers import current_caller, restrict
 from ..current import current_runtime
 from ..idempotency import document_idempotency, idempotency_key
 from ..json import JSON, json_response
@@ -43,10 +47,10 @@ events = Blueprint("streamd_events", __name__)
 @document_querystring(schema.SubscribeQuery)
 @document_headers(schema.SubscribeHeaders)
 @document_response(schema.EventStreamText, 200)
-@document_problems(400, 403, 429, 503)
+@document_problems(400, 401, 403, 404, 429, 503)
 async def subscribe() -> EventStream:
     """Stream events as they are published, by Server-Sent Events; with an Upgrade, by WebSocket."""
-    return EventStream(parse_stream_request(request, current_runtime().broker))
+    return EventStream(await _read_request(request))
 
 
 @events.websocket("/events")
@@ -54,12 +58,18 @@ async def subscribe_websocket() -> None:
     """Subscribe over a WebSocket: JSON text frames, and a client that can change its subscription."""
     broker = current_runtime().broker
     check_websocket_origin(websocket, current_app.config.get(CORS_ORIGINS, ()))
-    stream_request = parse_stream_request(websocket, broker)
+    stream_request = await _read_request(websocket)
     with open_stream(broker, "websocket", stream_request) as (connection, subscription):
         bind_abort(connection, websocket.scope)
         await websocket.accept()
         code = await serve_websocket(
-            broker, connection, subscription, websocket.scope, websocket.send, websocket.receive
+            broker,
+            connection,
+            subscription,
+            websocket.scope,
+            websocket.send,
+            websocket.receive,
+            stream_request.reader,
         )
         await websocket.close(code)
 
@@ -68,12 +78,12 @@ async def subscribe_websocket() -> None:
 @document_querystring(schema.PollQuery)
 @document_headers(schema.SubscribeHeaders)
 @document_response(schema.PollAnswerSchema, 200)
-@document_problems(400, 429, 503)
+@document_problems(400, 401, 403, 404, 429, 503)
 async def poll_events() -> TrioResponse:
     """Return the events after a cursor, or wait for the next ones: one answer per request."""
     broker = current_runtime().broker
     settings = broker.settings.poll
-    stream_request = parse_stream_request(request, broker, cursor_parameter="after")
+    stream_request = await _read_request(request, cursor_parameter="after")
     wait = parse_seconds(
         request, "wait", default=settings.wait_seconds, least=0, most=settings.max_wait_seconds
     )
@@ -82,20 +92,75 @@ async def poll_events() -> TrioResponse:
     return json_response(msgspec.Raw(answer))
 
 
+@attrs.frozen
+class PublishingDoor:
+    """Publishes what one caller may publish.
+
+    Args:
+        broker: publishes.
+        access: decides.
+        caller: the caller, to whom its idempotency keys belong.
+    """
+
+    broker: Broker
+    access: Access
+    caller: Caller
+
+    @property
+    def limits(self) -> EventSettings:
+        """The limits of events."""
+        return self.broker.settings.events
+
+    def check(self, draft: Draft) -> None:
+        """Check that the caller may publish an event.
+
+        Raises:
+            Unauthorized, ReservedTopic, Forbidden: see :meth:`.Access.check_publishing`.
+        """
+        self.access.check_publishing(self.caller, draft.topics)
+
+    async def publish(self, drafts: Sequence[Draft]) -> list[Receipt]:
+        """Publish several events, all of them or none.
+
+        Raises:
+            Unauthorized, ReservedTopic, Forbidden: the caller may not publish one of them.
+            StreamdError: see :meth:`.Hub.publish_drafts`.
+        """
+        for index, draft in enumerate(drafts):
+            try:
+                self.check(draft)
+            except RequestError as error:
+                if len(drafts) == 1:
+                    raise
+                raise type(error)(
+                    f"event {index}: {error.detail}", field=f"[{index}].{error.field}"
+                ) from error
+        return await self.broker.hub.publish_drafts(drafts, publisher=self.caller.user)
+
+
+async def _read_request(asked: Any, *, cursor_parameter: str = "last_event_id") -> StreamRequest:
+    """Parse the current request, identify its caller, and check what it may read."""
+    runtime = current_runtime()
+    caller = await current_caller()
+    found = parse_stream_request(asked, runtime.broker, caller, cursor_parameter=cursor_parameter)
+    return found if runtime.access.is_open else await restrict(found, runtime, caller)
+
+
 @events.post("/events")
 @document_request(schema.PublishSchema)
 @document_response(schema.PublishedLine, 200)
 @document_response(schema.PublishedSchema, 201)
-@document_problems(400, 413, 415, 503, 504)
+@document_problems(400, 401, 403, 413, 415, 503, 504)
 @document_idempotency
 async def publish() -> TrioResponse:
     """Publish one event, an array of them (all or none), or NDJSON (answered line by line)."""
     broker = current_runtime().broker
     limits = broker.settings.events
     key = idempotency_key()
+    door = PublishingDoor(broker, current_runtime().access, await current_caller())
     if request.mimetype == schema.NDJSON:
         _reject_key(key)
-        response = TrioResponse(_publish_lines(broker, request.body), content_type=schema.NDJSON)
+        response = TrioResponse(_publish_lines(door, request.body), content_type=schema.NDJSON)
         response.timeout = None
         return response
     if request.mimetype != JSON:
@@ -107,13 +172,13 @@ async def publish() -> TrioResponse:
     if body.lstrip()[:1] == b"[":
         _reject_key(key)
         drafts = decode_drafts(body, limits, max_events=limits.max_batch_events)
-        receipts = await broker.hub.publish_drafts(drafts)
+        receipts = await door.publish(drafts)
         return json_response({"ids": [receipt.id for receipt in receipts]}, 201)
     draft = decode_draft(body, limits)
     if key is not None:
         draft = _with_key(draft, key, limits)
     try:
-        [receipt] = await broker.hub.publish_drafts([draft])
+        [receipt] = await door.publish([draft])
     except IdempotencyConflict as conflict:
         if key is None:
             raise
@@ -153,22 +218,21 @@ def _with_key(draft: Draft, key: str, limits: EventSettings) -> Draft:
     return attrs.evolve(draft, idempotency_key=key)
 
 
-async def _publish_lines(broker: Broker, body: Any) -> AsyncIterator[bytes]:
+async def _publish_lines(door: PublishingDoor, body: Any) -> AsyncIterator[bytes]:
     """Publish each line and yield its answer. Lines of one part of the body are published together."""
-    limits = broker.settings.events
     number = 0
     busy: Unavailable | None = None  # once set, later lines are rejected too: a retry must not reorder them
-    async with aclosing(read_lines(body, limits.max_line_bytes)) as parts:
+    async with aclosing(read_lines(body, door.limits.max_line_bytes)) as parts:
         async for lines in parts:
-            outcomes = [_read_line(line, limits) for line in lines]
+            outcomes = [_read_line(line, door) for line in lines]
             if busy is not None:
                 outcomes = [busy if isinstance(outcome, Draft) else outcome for outcome in outcomes]
             try:
-                answers = await _publish_each(broker, outcomes)
+                answers = await _publish_each(door, outcomes)
             except (Unavailable, OutcomeUnknown) as error:
                 busy = error if isinstance(error, Unavailable) else _after_unknown()
                 outcomes = [error if isinstance(outcome, Draft) else outcome for outcome in outcomes]
-                answers = await _publish_each(broker, outcomes)
+                answers = await _publish_each(door, outcomes)
             text = bytearray()
             for answer in answers:
                 number += 1
@@ -184,19 +248,22 @@ def _after_unknown() -> Unavailable:
     )
 
 
-def _read_line(line: bytes, limits: EventSettings) -> Draft | StreamdError | None:
+def _read_line(line: bytes, door: PublishingDoor) -> Draft | StreamdError | None:
     if not line.strip():
         return None  # a blank line has a number but gets no answer
+    limits = door.limits
     if len(line) > limits.max_line_bytes:
         return TooLarge(f"the line is longer than {limits.max_line_bytes} bytes", field="line")
     try:
-        return decode_draft(line, limits, noun="the line")
+        draft = decode_draft(line, limits, noun="the line")
+        door.check(draft)
+        return draft
     except StreamdError as error:
         return error
 
 
 async def _publish_each(
-    broker: Broker, outcomes: list[Draft | StreamdError | None]
+    door: PublishingDoor, outcomes: list[Draft | StreamdError | None]
 ) -> list[dict[str, Any] | None]:
     """Publish the drafts among the outcomes together; one by one after an idempotency conflict.
 
@@ -208,11 +275,11 @@ async def _publish_each(
     results: list[dict[str, Any]] = []
     try:
         if drafts:  # a log that takes nothing refuses an empty list as well
-            results = [{"id": receipt.id} for receipt in await broker.hub.publish_drafts(drafts)]
+            results = [{"id": receipt.id} for receipt in await door.publish(drafts)]
     except IdempotencyConflict:
         for draft in drafts:
             try:
-                [receipt] = await broker.hub.publish_drafts([draft])
+                [receipt] = await door.publish([draft])
                 results.append({"id": receipt.id})
             except StreamdError as error:
                 results.append({"error": problem_fields(error)})

@@ -14,6 +14,7 @@ from quart_trio.wrappers import TrioResponse
 from ...broker import Broker
 from ...errors import ShuttingDown
 from .. import schema
+from ..callers import demand_admin
 from ..current import current_runtime
 from ..problems import document_problems
 
@@ -42,8 +43,10 @@ async def ready() -> dict[str, Any]:
 
 @operations.get("/metrics")
 @document_response(schema.MetricsText, 200)
+@document_problems(401, 403, 503)
 async def metrics() -> TrioResponse:
     """Return all metrics in the Prometheus text format."""
+    await demand_admin()
     text = generate_latest(current_runtime().broker.metrics.registry)
     return TrioResponse(text, content_type=CONTENT_TYPE_LATEST)
 

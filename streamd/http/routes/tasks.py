@@ -7,13 +7,15 @@ from quart import Blueprint, request
 from quart_schema import document_headers, document_querystring, document_request, document_response
 from quart_trio.wrappers import TrioResponse
 
+from ...auth import Caller, sees_all_tasks
 from ...characters import check_text
-from ...errors import InvalidField
+from ...errors import Forbidden, InvalidField
 from ...tasks import Status, StepPlan, Task, task_fields
 from ...tasks.messages import format_optional
 from ...tasks.model import LOCAL
 from ...tasks.reports import Report
 from .. import schema
+from ..callers import demand_all_tasks, demand_task, demand_tasks, find_task, is_visible
 from ..current import current_runtime
 from ..idempotency import document_idempotency, idempotency_key
 from ..json import json_response
@@ -54,13 +56,14 @@ class Claim(msgspec.Struct, forbid_unknown_fields=True):
 @tasks.post("/tasks")
 @document_request(NewTask)
 @document_response(schema.TaskSchema, 201)
-@document_problems(400, 413, 415, 503, 504)
+@document_problems(400, 401, 403, 413, 415, 503, 504)
 @document_idempotency
 async def create_task() -> TrioResponse:
     """Create a task; the server starts it if it works on the kind itself."""
     runtime = current_runtime()
     settings = runtime.settings
     key = idempotency_key()
+    caller = await demand_tasks()
     body = await read_json(NewTask, max_bytes=settings.tasks.max_body_bytes, envelope=1)
     known = runtime.tasks.kinds.get(body.kind)
     if known is not None and known.private:
@@ -70,7 +73,7 @@ async def create_task() -> TrioResponse:
     task = await runtime.tasks.create(
         body.kind,
         id=body.id,
-        owner=body.owner,
+        owner=_owner(caller, body.owner),
         input=body.input,
         steps=[StepPlan(step.name, step.weight) for step in body.steps],
         timeout_seconds=body.timeout_seconds,
@@ -85,32 +88,37 @@ async def create_task() -> TrioResponse:
 @tasks.get("/tasks")
 @document_querystring(schema.TasksQuery)
 @document_response(schema.TasksSchema, 200)
-@document_problems(400)
+@document_problems(400, 401, 403, 503)
 async def list_tasks() -> TrioResponse:
     """List tasks, the newest first."""
     runtime = current_runtime()
+    caller = await demand_tasks()
+    owner = request.args.get("owner")
+    if not sees_all_tasks(caller):
+        owner = _owner(caller, owner or "")
     found = await runtime.tasks.list(
         kind=request.args.get("kind"),
         status=_parse_status(request.args.get("status")),
-        owner=request.args.get("owner"),
+        owner=owner,
         limit=parse_limit(request, _LISTED_MAX),
     )
-    return json_response({"tasks": [_describe(task) for task in found]})
+    own = [task for task in found if is_visible(runtime.access, caller, task, runtime.tasks)]
+    return json_response({"tasks": [_describe(task) for task in own]})
 
 
 @tasks.get("/tasks/<task_id>")
 @document_response(schema.TaskSchema, 200)
-@document_problems(404, 410)
+@document_problems(401, 404, 410, 503)
 async def get_task(task_id: str) -> TrioResponse:
     """Get a task; HEAD has ``Task-Status``, ``Task-Progress`` and ``ETag``, as GET does."""
-    return _answer(await current_runtime().tasks.get(task_id), 200)
+    return _answer(await find_task(task_id), 200)
 
 
 @tasks.get("/tasks/<task_id>/events")
 @document_headers(schema.ResumeHeaders)
 @document_response(schema.EventStreamText, 200)
 @document_response(schema.Nothing, 204)
-@document_problems(400, 404, 410, 429, 503)
+@document_problems(400, 401, 404, 410, 429, 503)
 async def follow_task(task_id: str) -> TrioResponse:
     """Stream a task: its current state, each change, and its end."""
     return await task_stream(task_id)
@@ -118,18 +126,20 @@ async def follow_task(task_id: str) -> TrioResponse:
 
 @tasks.get("/tasks/<task_id>/result")
 @document_response(schema.AnyJson, 200)
-@document_problems(404, 409, 410)
+@document_problems(401, 404, 409, 410, 503)
 async def get_result(task_id: str) -> TrioResponse:
     """Get the result of a task, a JSON value; 409 with ``Retry-After`` until it has ended."""
+    await demand_task(task_id)
     return json_response(await current_runtime().tasks.result(task_id))
 
 
 @tasks.post("/tasks/<task_id>/cancel")
 @document_request(schema.CancelSchema)
 @document_response(schema.TaskSchema, 200)
-@document_problems(400, 404, 409, 410, 413, 415, 503, 504)
+@document_problems(400, 401, 404, 409, 410, 413, 415, 503, 504)
 async def cancel_task(task_id: str) -> TrioResponse:
     """Cancel a task; its worker learns of it at its next report."""
+    await demand_task(task_id)
     reason = await read_reason()
     return _answer(await current_runtime().tasks.cancel(task_id, message=reason), 200)
 
@@ -137,10 +147,11 @@ async def cancel_task(task_id: str) -> TrioResponse:
 @tasks.patch("/tasks/<task_id>")
 @document_request(Report)
 @document_response(schema.TaskSchema, 200)
-@document_problems(400, 404, 409, 410, 413, 415, 503, 504)
+@document_problems(400, 401, 404, 409, 410, 413, 415, 503, 504)
 async def report_on_task(task_id: str) -> TrioResponse:
     """Report progress or the end of a task; `cancelled` in the answer tells the worker to stop."""
     runtime = current_runtime()
+    await demand_task(task_id)
     report = await read_json(Report, envelope=1)
     return _answer(await runtime.tasks.report(task_id, report), 200, lease=True)
 
@@ -149,10 +160,11 @@ async def report_on_task(task_id: str) -> TrioResponse:
 @document_request(Claim)
 @document_response(schema.ClaimedSchema, 200)
 @document_response(schema.Nothing, 204)
-@document_problems(400, 413, 415, 503, 504)
+@document_problems(400, 401, 403, 413, 415, 503, 504)
 async def claim_task() -> TrioResponse:
     """Claim the oldest pending task; the worker reports by the `lease` of the answer."""
     runtime = current_runtime()
+    await demand_all_tasks()
     body = await read_json(Claim)
     if not body.kinds or len(body.kinds) > _CLAIMED_KINDS_MAX:
         raise InvalidField(f"kinds must name 1 to {_CLAIMED_KINDS_MAX} kinds", field="kinds")
@@ -189,6 +201,21 @@ def _describe(task: Task) -> dict[str, Any]:
         "resultUrl": f"/tasks/{task.id}/result",
         "cancelUrl": f"/tasks/{task.id}/cancel",
     }
+
+
+def _owner(caller: Caller, named: str) -> str:
+    """Return the owner of the tasks of a request.
+
+    Raises:
+        Forbidden: the caller may use its own tasks only, and names another owner, or has no user.
+    """
+    if sees_all_tasks(caller):
+        return named
+    if not caller.user:
+        raise Forbidden("the token names no user, who would own the tasks", field="Authorization")
+    if named not in ("", caller.user):
+        raise Forbidden("the token grants the tasks of its own user only", field="owner")
+    return caller.user
 
 
 def _parse_status(text: str | None) -> Status | None:

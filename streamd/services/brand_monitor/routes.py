@@ -14,6 +14,7 @@ from ...http import (
     CancelRoute,
     EventsRoute,
     ResultRoute,
+    demand_tasks,
     document_idempotency,
     document_problems,
     idempotency_key,
@@ -50,11 +51,12 @@ def make_blueprint(streamd: Streamd, settings: BrandMonitorSettings, group: Grou
     @blueprint.post("/analyses")
     @document_request(AnalysisBody)
     @document_response(AcceptedAnalysis, 202)
-    @document_problems(400, 413, 415, 503, 504)
+    @document_problems(400, 401, 403, 413, 415, 503, 504)
     @document_idempotency
     async def start() -> TrioResponse:
         """Start an analysis of mentions of a brand: share of voice, sentiment and terms."""
         key = idempotency_key()
+        caller = await demand_tasks()
         body = await read_body(max_bytes=settings.max_body_bytes, media_type=JSON)
 
         def parse() -> tuple[str | None, EncodedJson]:
@@ -67,6 +69,7 @@ def make_blueprint(streamd: Streamd, settings: BrandMonitorSettings, group: Grou
             task = await streamd.tasks.create(
                 KIND,
                 id=chosen_id,
+                owner=caller.user,
                 input=encoded,
                 steps=STEPS,
                 message="Waiting to begin",

@@ -33,11 +33,11 @@ Several nodes can share the orders in Redis. The node that receives an order has
 if no other node is asked for the order's key meanwhile; then the node that holds the lease of the recovery
 looks after it.
 
-In open mode a request's query names its merchant, without any proof, and ``/events`` and ``/tasks`` are open
-to every client: only the routes of this service separate the merchants, until streamd has access control.
+With keys, the merchant is that of the caller's token, here, on ``/events`` and on ``/tasks``; an
+administrator names one in the query. On a server without keys every request does, without any proof.
 """
 
-from .identity import ClaimMerchant, MerchantIdentity, OpenMerchant
+from .identity import CallersMerchant, MerchantIdentity
 from .job import KIND
 from .merchant_events import MerchantEvents
 from .service import MERCHANT_EVENTS, make
@@ -45,9 +45,8 @@ from .service import MERCHANT_EVENTS, make
 __all__ = [
     "KIND",
     "MERCHANT_EVENTS",
-    "ClaimMerchant",
+    "CallersMerchant",
     "MerchantEvents",
     "MerchantIdentity",
-    "OpenMerchant",
     "make",
 ]

@@ -19,6 +19,8 @@ from ...http import (
     EventStream,
     EventStreamText,
     ResumeHeaders,
+    demand_merchant,
+    demand_token,
     document_idempotency,
     document_problems,
     idempotency_key,
@@ -59,12 +61,12 @@ def make_blueprint(
     @document_querystring(models.MerchantQuery)
     @document_request(models.NewOrder)
     @document_response(models.AcceptedOrder, 202)
-    @document_problems(400, 413, 415, 503, 504)
+    @document_problems(400, 401, 403, 413, 415, 503, 504)
     @document_idempotency
     async def receive_order() -> TrioResponse:
         """Send an order as CSV, JSON or plain text; its stages are events of its merchant."""
         key_text = idempotency_key()
-        merchant_id = identity.merchant(request)
+        merchant_id = await merchant_of_request(identity)
         format = _parse_format(request.mimetype)
         body = await read_body(max_bytes=settings.max_body_bytes)
         charset = request.mimetype_params.get("charset", "")
@@ -96,10 +98,10 @@ def make_blueprint(
     @blueprint.get("/api/purchase-orders/<po_id>")
     @document_querystring(models.MerchantQuery)
     @document_response(models.OrderAnswer, 200)
-    @document_problems(400, 404)
+    @document_problems(400, 401, 403, 404, 503)
     async def show_order(po_id: str) -> TrioResponse:
         """Return an order with its lines and its status."""
-        stored = await store.find(po_id, identity.merchant(request))
+        stored = await store.find(po_id, await merchant_of_request(identity))
         if stored is None:
             raise NotFound(f"there is no purchase order {po_id[:128]!r}", field="poId")
         task = await find_task(streamd, stored.workflow_id)
@@ -118,16 +120,29 @@ def make_blueprint(
     @document_querystring(models.StreamQuery)
     @document_headers(ResumeHeaders)
     @document_response(EventStreamText, 200)
-    @document_problems(400, 429, 503)
+    @document_problems(400, 401, 403, 429, 503)
     async def follow_merchant() -> EventStream:
         """Stream the events of a merchant's orders: `stage`, `progress`, `completion`, `error`."""
         return EventStream(
-            topics_of(identity.merchant(request)),
+            topics_of(await merchant_of_request(identity)),
             heartbeat_seconds=settings.stream.heartbeat_seconds,
             group=group,
         )
 
     return blueprint
+
+
+async def merchant_of_request(identity: MerchantIdentity) -> str:
+    """Return the merchant of the current request, for whom its caller may act.
+
+    Raises:
+        InvalidField: the request names no merchant, or an invalid id.
+        Unauthorized, Forbidden: its caller may not act for the merchant.
+    """
+    caller = await demand_token()
+    merchant = identity.merchant(request, caller)
+    await demand_merchant(merchant)
+    return merchant
 
 
 async def _check(text: str, format: Format, limits: OrderLimits, currency: str) -> None:

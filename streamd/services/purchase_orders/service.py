@@ -14,7 +14,7 @@ from ...tasks import Kind
 from ...text import make_generator
 from . import enrich, parsing
 from .ending import end_order
-from .identity import OpenMerchant
+from .identity import CallersMerchant
 from .images import ImageVerifier
 from .job import KIND, OrderTools, process_order
 from .merchant_events import MerchantEvents, present
@@ -70,6 +70,7 @@ def make(streamd: Streamd, settings: PurchaseOrderSettings) -> Service:
         present=present,
         ended=partial(end_order, store),
         private=True,
+        of_merchants=True,
     )
     group = Group(
         "purchase orders",
@@ -77,7 +78,7 @@ def make(streamd: Streamd, settings: PurchaseOrderSettings) -> Service:
         max_lifetime_seconds=settings.stream.max_lifetime_seconds,
     )
     streamd.connections.add_group(group)
-    blueprint = make_blueprint(streamd, tools, OpenMerchant(settings.default_merchant), group)
+    blueprint = make_blueprint(streamd, tools, CallersMerchant(settings.default_merchant), group)
 
     def offer_events(state: BlueprintSetupState) -> None:
         state.app.extensions[MERCHANT_EVENTS] = events

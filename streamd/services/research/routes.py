@@ -15,6 +15,7 @@ from ...http import (
     EventsRoute,
     ResultRoute,
     StatusRoute,
+    demand_tasks,
     document_idempotency,
     document_problems,
     idempotency_key,
@@ -37,22 +38,26 @@ def make_blueprint(streamd: Streamd, settings: ResearchSettings, areas: Mapping[
 
     @blueprint.get("/research/areas")
     @document_response(AreaList, 200)
+    @document_problems(401, 403, 503)
     async def list_areas() -> TrioResponse:
         """List the areas, and the datasets of each."""
+        await demand_tasks()
         return json_response(describe_areas(areas.values()))
 
     @blueprint.post("/research/stream")
     @document_request(ResearchQuery)
     @document_response(StartedSession, 202)
-    @document_problems(400, 413, 415, 503, 504)
+    @document_problems(400, 401, 403, 413, 415, 503, 504)
     @document_idempotency
     async def start() -> TrioResponse:
         """Start a session: collect an area's datasets about a company."""
         key = idempotency_key()
+        caller = await demand_tasks()
         body = await read_json(ResearchQuery, max_bytes=settings.max_body_bytes)
         query = check_query(body, areas, settings.max_field_chars)
         task = await streamd.tasks.create(
             KIND,
+            owner=caller.user,
             input=msgspec.to_builtins(query),
             steps=[StepPlan(dataset.name) for dataset in areas[query.area_id].datasets],
             message="Waiting to begin",

@@ -15,6 +15,8 @@ from ...http import (
     EventStream,
     EventStreamText,
     ResumeHeaders,
+    demand_publishing,
+    demand_reading,
     document_idempotency,
     document_problems,
     idempotency_key,
@@ -44,9 +46,10 @@ def make_blueprint(
     @blueprint.get("/stream")
     @document_headers(ResumeHeaders)
     @document_response(EventStreamText, 200)
-    @document_problems(400, 429, 503)
+    @document_problems(400, 401, 403, 429, 503)
     async def stream() -> EventStream:
         """Stream the current totals, then `metrics` on change and `new_item` for every new item."""
+        await demand_reading(METRICS_TOPIC)
         await dashboard.ready()
         # With other nodes, the totals cannot be read at the moment at which the stream gets its position.
         after = str(head()) if dashboard.is_shared else None
@@ -63,8 +66,10 @@ def make_blueprint(
 
     @blueprint.get("/stream/status")
     @document_response(StreamStatus, 200)
+    @document_problems(401, 403, 503)
     async def status() -> TrioResponse:
         """Return the number of open streams, their limit and the uptime."""
+        await demand_reading(METRICS_TOPIC)
         answer = {
             "connections": group.active,
             "max_connections": group.max_connections,
@@ -75,9 +80,10 @@ def make_blueprint(
     @blueprint.get("/metrics")
     @document_response(SentimentMetrics, 200)
     @document_response(UnchangedMetrics, 304)
-    @document_problems(503)
+    @document_problems(401, 403, 503)
     async def metrics() -> TrioResponse:
         """Return the current totals to a polling client; 304 for `If-None-Match` without changes."""
+        await demand_reading(METRICS_TOPIC)
         await dashboard.ready()
         body = msgspec.json.encode(await dashboard.metrics())
         etag = hashlib.blake2b(body, digest_size=16).hexdigest()
@@ -90,11 +96,12 @@ def make_blueprint(
     @blueprint.post("/items")
     @document_request(ItemsBody)
     @document_response(AcceptedItems, 202)
-    @document_problems(400, 413, 415, 503, 504)
+    @document_problems(400, 401, 403, 413, 415, 503, 504)
     @document_idempotency
     async def take_items() -> TrioResponse:
         """Store items, all or none. Items without a score are scored; known ids change nothing."""
         key = idempotency_key()
+        await demand_publishing(ITEMS_TOPIC)
         body = await read_body(max_bytes=settings.max_body_bytes, media_type=JSON)
         return json_response(await dashboard.store_items(body, key), 202)
 

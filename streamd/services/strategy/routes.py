@@ -15,6 +15,7 @@ from ...http import (
     EventsRoute,
     ResultRoute,
     StatusRoute,
+    demand_tasks,
     document_idempotency,
     document_problems,
     idempotency_key,
@@ -39,15 +40,17 @@ def make_blueprint(streamd: Streamd, settings: StrategySettings) -> Blueprint:
     @blueprint.post("")
     @document_request(ProfileBody)
     @document_response(AcceptedStrategy, 202)
-    @document_problems(400, 413, 415, 503, 504)
+    @document_problems(400, 401, 403, 413, 415, 503, 504)
     @document_idempotency
     async def create_strategy() -> TrioResponse:
         """Start writing a strategy for a profile."""
         key = idempotency_key()
+        caller = await demand_tasks()
         body = await read_json(ProfileBody, max_bytes=settings.max_body_bytes)
         profile = check_profile(body)
         task = await tasks.create(
             KIND,
+            owner=caller.user,
             input=msgspec.to_builtins(profile),
             steps=STEPS,
             message="The strategy is about to be written",

@@ -1,15 +1,14 @@
-"""The merchant of a request, in open mode and by a token's claim."""
-
-from typing import Any
+"""The merchant of a request, by its query and by a token."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.datastructures import MultiDict
 
-from streamd.errors import Forbidden, InvalidField
+from streamd.auth import EVERYBODY, Caller
+from streamd.errors import InvalidField
 from streamd.events.topics import Pattern
-from streamd.services.purchase_orders import ClaimMerchant, OpenMerchant
+from streamd.services.purchase_orders import CallersMerchant
 from streamd.services.purchase_orders.identity import check_merchant
 
 
@@ -19,9 +18,9 @@ class Request:
 
 
 def test_the_query_names_the_merchant() -> None:
-    assert OpenMerchant().merchant(Request("shop.example")) == "shop.example"
-    assert OpenMerchant("other").merchant(Request("shop")) == "shop"
-    assert OpenMerchant("other").merchant(Request()) == "other"
+    assert CallersMerchant().merchant(Request("shop.example"), EVERYBODY) == "shop.example"
+    assert CallersMerchant("other").merchant(Request("shop"), EVERYBODY) == "shop"
+    assert CallersMerchant("other").merchant(Request(), EVERYBODY) == "other"
 
 
 @pytest.mark.parametrize(
@@ -43,7 +42,7 @@ def test_the_query_names_the_merchant() -> None:
 )
 def test_a_query_without_a_valid_merchant_is_refused(merchants: list[str]) -> None:
     with pytest.raises(InvalidField) as refused:
-        OpenMerchant().merchant(Request(*merchants))
+        CallersMerchant().merchant(Request(*merchants), EVERYBODY)
     assert refused.value.field == "merchantId"
 
 
@@ -59,36 +58,9 @@ def test_no_merchant_id_selects_topics_of_another(one: str, other: str) -> None:
     assert topic.split(":") == ["merchant", one, "stage"]
 
 
-@pytest.mark.parametrize(
-    ("claims", "merchant"),
-    [
-        ({"dest": "https://shop.myshopify.com"}, "shop.myshopify.com"),
-        ({"dest": "https://Shop.myshopify.com/admin"}, "shop.myshopify.com"),
-        ({"dest": "https://shop.myshopify.com:443/"}, "shop.myshopify.com"),
-        ({"dest": "plain-name"}, "plain-name"),
-    ],
-)
-def test_a_claim_names_the_merchant(claims: dict[str, Any], merchant: str) -> None:
-    assert ClaimMerchant("dest").merchant_of(claims) == merchant
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        None,
-        "",
-        7,
-        ["a"],
-        "ftp://shop",
-        "https://",
-        "https://user@shop",
-        "https://[::1]",
-        "https://[",
-        "a:b",
-        "*",
-    ],
-)
-def test_a_claim_without_a_valid_merchant_is_refused(value: object) -> None:
-    with pytest.raises(Forbidden) as refused:
-        ClaimMerchant("dest").merchant_of({"dest": value, "sub": "shop"})
-    assert refused.value.field == "dest"
+def test_a_token_names_the_merchant() -> None:
+    caller = Caller(merchant="shop")
+    assert CallersMerchant("other").merchant(Request(), caller) == "shop"
+    assert CallersMerchant("other").merchant(Request("elsewhere"), caller) == "elsewhere"  # checked next
+    with pytest.raises(InvalidField):
+        CallersMerchant().merchant(Request(), Caller(merchant="a:b"))

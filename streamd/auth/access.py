@@ -1,0 +1,245 @@
+"""Access: identifies the caller of a request, and decides what it may do."""
+
+from typing import Final, Protocol
+
+import attrs
+
+from ..errors import Forbidden, InvalidToken, NotFound, ReservedTopic, Unauthorized
+from ..events import Selectors
+from .caller import EVERYBODY, NOBODY, Caller
+from .grants import TaskScope
+from .reading import Reader, foreign_merchant
+from .reserved import ReservedTopics
+from .settings import AuthSettings
+
+_QUOTED_CHARS: Final = 200
+
+
+@attrs.frozen
+class Credentials:
+    """What a request brings to prove who sends it. Empty texts stand for nothing.
+
+    Args:
+        token: of the header ``Authorization: Bearer`` (RFC 6750), else of the cookie.
+        ticket: of the query.
+    """
+
+    token: str = attrs.field(default="", repr=False)
+    ticket: str = attrs.field(default="", repr=False)
+
+
+class TokenSource(Protocol):
+    """Verifies tokens."""
+
+    async def verify(self, text: str) -> Caller:
+        """Return the caller that a token names.
+
+        Raises:
+            InvalidToken: it cannot be used.
+            Unavailable: its key cannot be fetched now.
+        """
+
+
+class TicketSource(Protocol):
+    """Redeems tickets."""
+
+    async def redeem(self, text: str) -> Caller:
+        """Return the caller to whom a ticket was given; it is spent then.
+
+        Raises:
+            InvalidToken: there is no such ticket any more.
+            Unavailable: the tickets cannot be read now.
+        """
+
+
+class RevocationSource(Protocol):
+    """Knows what is revoked."""
+
+    def is_revoked(self, caller: Caller) -> bool:
+        """Return True if the caller's token is revoked."""
+
+
+class Access:
+    """Identifies callers, and decides what they may do.
+
+    Args:
+        settings: of access control.
+        tokens: verifies tokens; None in open mode: every caller is :data:`.EVERYBODY`.
+        tickets, revocations: see the protocols.
+
+    Attributes:
+        reserved: the topics that only their owners publish.
+    """
+
+    def __init__(
+        self,
+        settings: AuthSettings,
+        tokens: TokenSource | None,
+        tickets: TicketSource,
+        revocations: RevocationSource,
+    ) -> None:
+        self.settings = settings
+        self.reserved: Final = ReservedTopics()
+        self._tokens = tokens
+        self._tickets = tickets
+        self._revocations = revocations
+
+    @property
+    def is_open(self) -> bool:
+        """True without keys: every caller may do everything but publish on reserved topics."""
+        return self._tokens is None
+
+    async def identify(self, credentials: Credentials) -> Caller:
+        """Return the caller that sends a request.
+
+        Raises:
+            InvalidToken: the token or ticket cannot be used; nobody is taken for somebody else.
+            Unavailable: the key or the ticket cannot be read now.
+        """
+        if self._tokens is None:
+            return EVERYBODY
+        if credentials.token:
+            caller = await self._tokens.verify(credentials.token)
+        elif credentials.ticket:
+            caller = await self._tickets.redeem(credentials.ticket)
+        else:
+            return NOBODY
+        if self._revocations.is_revoked(caller):
+            raise InvalidToken("the token is revoked", field="Authorization")
+        return caller
+
+    # --- events -----------------------------------------------------------------------------------
+
+    def check_publishing(self, caller: Caller, topics: tuple[str, ...]) -> None:
+        """Check that a caller may publish an event under some topics.
+
+        Raises:
+            Unauthorized: it has no token.
+            ReservedTopic: one of the topics belongs to streamd or a service.
+            Forbidden: one of the topics is not granted.
+        """
+        blocked = self.reserved.blocked(topics, caller.grant)
+        if blocked is not None:
+            raise ReservedTopic(
+                f"the topic {blocked[:_QUOTED_CHARS]!r} is published by its owner alone", field="topic"
+            )
+        for topic in topics:
+            if not caller.grant.publish.matches((topic,)):
+                self.demand_token(caller)
+                raise Forbidden(f"the token grants no publishing to {topic[:_QUOTED_CHARS]!r}", field="topic")
+
+    def reader(self, caller: Caller, selectors: Selectors) -> Reader | None:
+        """Check a subscription, and return its reader; None for a caller that may read everything.
+
+        Selectors only route: a subscription may name what no grant covers, and receives nothing of it.
+
+        Raises:
+            Unauthorized: a caller without a token may read nothing.
+            Forbidden: the token grants no reading at all, or the subscription names a merchant who is not
+                the caller's.
+        """
+        if caller.grant.admin:
+            return None
+        foreign = foreign_merchant(selectors, caller)
+        if foreign is not None:
+            self.demand_token(caller)
+            raise Forbidden(
+                f"{foreign[:_QUOTED_CHARS]!r} names another merchant than the token", field="topic"
+            )
+        anonymous = self.settings.anonymous
+        reads_tasks = caller.grant.tasks is not TaskScope.NONE
+        if not (anonymous or caller.grant.subscribe or caller.merchant or reads_tasks):
+            self.demand_token(caller)
+            raise Forbidden("the token grants no reading", field="Authorization")
+        return Reader(caller, anonymous=anonymous)
+
+    def check_reading(self, caller: Caller, topic: str) -> None:
+        """Check that a caller may read the events of a topic that has no owner and is not private.
+
+        Raises:
+            Unauthorized, Forbidden: it may not.
+        """
+        if not self.settings.anonymous and not caller.grant.covers_reading((topic,)):
+            self.demand_token(caller)
+            raise Forbidden(
+                f"the token grants no reading of {topic[:_QUOTED_CHARS]!r}", field="Authorization"
+            )
+
+    # --- tasks ------------------------------------------------------------------------------------
+
+    def demand_tasks(self, caller: Caller) -> None:
+        """Check that a caller may use tasks, at least those of its own.
+
+        Raises:
+            Unauthorized, Forbidden: it may not.
+        """
+        if not caller.grant.admin and caller.grant.tasks is TaskScope.NONE:
+            self.demand_token(caller)
+            raise Forbidden("the token grants no tasks", field="Authorization")
+
+    def demand_all_tasks(self, caller: Caller) -> None:
+        """Check that a caller may use all tasks, as workers need.
+
+        Raises:
+            Unauthorized, Forbidden: it may not.
+        """
+        if not sees_all_tasks(caller):
+            self.demand_token(caller)
+            raise Forbidden("the token does not grant all tasks", field="Authorization")
+
+    def check_task(self, caller: Caller, owner: str, *, of_merchant: bool) -> None:
+        """Check that a caller may use a task; a task of others is not there for it.
+
+        Args:
+            caller: the caller.
+            owner: of the task.
+            of_merchant: the owner is a merchant and no user.
+
+        Raises:
+            Unauthorized: the caller has no token.
+            NotFound: the task belongs to others.
+        """
+        if sees_all_tasks(caller):
+            return
+        own = caller.merchant if of_merchant else caller.user
+        if own and own == owner and (of_merchant or caller.grant.tasks is TaskScope.OWN):
+            return
+        self.demand_token(caller)
+        raise NotFound("there is no such task", field="id")
+
+    def check_merchant(self, caller: Caller, merchant: str) -> None:
+        """Check that a caller may act for a merchant.
+
+        Raises:
+            Unauthorized, Forbidden: it may not.
+        """
+        if not caller.grant.admin and (not merchant or caller.merchant != merchant):
+            self.demand_token(caller)
+            raise Forbidden("the token is not that of the merchant", field="Authorization")
+
+    # --- administration ---------------------------------------------------------------------------
+
+    def demand_admin(self, caller: Caller) -> None:
+        """Check that a caller is an administrator.
+
+        Raises:
+            Unauthorized, Forbidden: it is not.
+        """
+        if not caller.grant.admin:
+            self.demand_token(caller)
+            raise Forbidden("the token is not that of an administrator", field="Authorization")
+
+    @staticmethod
+    def demand_token(caller: Caller) -> None:
+        """Check that a caller has a token.
+
+        Raises:
+            Unauthorized: it has none.
+        """
+        if caller is NOBODY:
+            raise Unauthorized("this needs a token: Authorization: Bearer …", field="Authorization")
+
+
+def sees_all_tasks(caller: Caller) -> bool:
+    """Return True if a caller may use the tasks of everybody."""
+    return caller.grant.admin or caller.grant.tasks is TaskScope.ALL
