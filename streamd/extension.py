@@ -2,9 +2,10 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
+import structlog
 import trio
 from quart import Blueprint
 from quart_trio import QuartTrio
@@ -28,6 +29,10 @@ from .tasks import Kind, Tasks
 if TYPE_CHECKING:
     from .redis import RedisStore
 
+_API: Final = "streamd_events"
+"""The blueprint with which an application serves streamd's API."""
+_log = structlog.get_logger(__name__)
+
 
 @attrs.frozen
 class Service:
@@ -38,12 +43,14 @@ class Service:
         kinds: task kinds to register.
         run: background work, started with the application and cancelled when it stops.
         apply_settings: called with the settings that changed while the application runs.
+        reserved: the beginnings of the topics that only the service publishes, such as ``sentiment/``.
     """
 
     blueprint: Blueprint
     kinds: Sequence[Kind] = ()
     run: Callable[[], Awaitable[None]] | None = None
     apply_settings: Callable[[Any], None] | None = None
+    reserved: Sequence[str] = ()
 
 
 class Streamd:
@@ -104,6 +111,7 @@ class Streamd:
             raise RuntimeError("Streamd.add needs an application: call init_app(app) first")
         for kind in service.kinds:
             self.tasks.register(kind)
+        self.runtime.access.reserved.add(*service.reserved)
         self._app.register_blueprint(service.blueprint)
         self._services.append(service)
         if service.run is not None:
@@ -223,6 +231,11 @@ class Streamd:
         self.tasks.close_claims(self.settings.connections.retry_after_seconds)
         await self.connections.drain(seconds)
 
+    def warn_if_open(self) -> None:
+        """Log a warning if a foreign server, whose addresses are not known, serves the API without keys."""
+        if self._app is not None and _API in self._app.blueprints and self.runtime.access.is_open:
+            _log.warning("server_is_open", reason="there are no keys: every caller may publish and read")
+
     @property
     def is_running(self) -> bool:
         """True inside :meth:`running`."""
@@ -238,6 +251,7 @@ class _WithLifespan:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan" and not self._streamd.is_running:
+            self._streamd.warn_if_open()
             async with self._streamd.running():
                 await self._inner(scope, receive, send)
         else:

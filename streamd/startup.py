@@ -11,10 +11,11 @@ from typing import Any, Final
 import attrs
 
 from .app import build_app, configure_object, import_app
-from .config import Loaded, SettingsError, load
+from .config import Loaded, SettingsError, load, parse_bind
 from .errors import ConfigError
 from .extension import Streamd
 from .http.current import EXTENSION
+from .http.loopback import is_loopback
 from .redis.address import is_redis_url
 from .server import check_addresses, check_certificate, check_open_files, raise_open_files
 from .settings import Settings
@@ -65,6 +66,7 @@ def prepare_start(
     def find_mistakes(settings: Settings) -> Iterator[ConfigError]:
         yield from _check_server(settings)
         if target is None:
+            yield from check_access(settings)
             yield from check_shared_log(with_store(settings), workers)
             try:
                 app, mistakes = build_app(with_store(settings))
@@ -136,6 +138,23 @@ def _check_server(settings: Settings) -> Iterator[ConfigError]:
     """Yield the mistakes in the addresses and the certificate."""
     yield from check_addresses(settings.server)
     yield from check_certificate(settings.server)
+
+
+def check_access(settings: Settings) -> Iterator[ConfigError]:
+    """Yield an error if other machines can reach a server without keys, and nobody has said that they may."""
+    if settings.auth.has_keys or settings.auth.open:
+        return
+    for bind in settings.server.bind:
+        try:
+            host, _ = parse_bind(bind)
+        except ValueError:  # reported with the settings
+            continue
+        if not is_loopback(host):
+            yield ConfigError(
+                f"server.bind: other machines reach {bind}, and without keys every caller could publish and "
+                "read everything; set auth.keys, auth.key_file or auth.jwks_url, or auth.open = true",
+                field="server.bind",
+            )
 
 
 def with_store(settings: Settings) -> Settings:

@@ -68,8 +68,10 @@ def foreign_merchant(selectors: Selectors, caller: Caller) -> str | None:
     """Return a topic or pattern that names one merchant who is not the caller's; None without one."""
     names = (*selectors.topics, *(pattern.text for pattern in selectors.patterns))
     for name in names:
-        if name.startswith(MERCHANTS) and merchant_of(name) not in ("*", "**", caller.merchant):
-            return name
+        if name.startswith(MERCHANTS):
+            merchant = merchant_of(name)
+            if merchant not in ("*", "**") and (merchant == "" or merchant != caller.merchant):
+                return name
     return None
 
 

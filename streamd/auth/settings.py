@@ -30,7 +30,7 @@ class AuthSettings:
     jwks_url: str = setting(
         "", "URL of the issuer's JWK set, fetched when a token names a key that is not known.", reload=True
     )
-    algorithms: list[str] = setting(
+    algorithms: list[str] = tuning(
         ["HS256", "HS384", "HS512", "RS256", "ES256", "EdDSA"],
         "Signature algorithms that are accepted.",
         reload=True,
@@ -54,11 +54,16 @@ class AuthSettings:
         "tasks", "Claim with the tasks that the caller may use: own or all.", reload=True
     )
     admin_claim: str = tuning("admin", "Claim that makes an administrator: true.", reload=True)
-    cookie: str = setting(
+    cookie: str = tuning(
         "__Host-streamd",
         "Name of the cookie with the token, for pages. Empty: no cookie is read.",
         reload=True,
     )
     ticket_seconds: float = tuning(30.0, "Lifetime of a ticket (s).", positive, reload=True)
-    revoked_tokens: list[str] = setting([], "`jti` of tokens that are revoked.", reload=True)
-    revoked_users: list[str] = setting([], "Users whose tokens are revoked.", reload=True)
+    revoked_tokens: list[str] = tuning([], "`jti` of tokens that are revoked.", reload=True)
+    revoked_users: list[str] = tuning([], "Users whose tokens are revoked.", reload=True)
+
+    @property
+    def has_keys(self) -> bool:
+        """True if tokens can be verified; otherwise the server is open."""
+        return bool(self.keys or self.key_file or self.jwks_url)

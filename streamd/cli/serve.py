@@ -134,6 +134,11 @@ async def _run(
                     sockets=None if inherited is None else inherited.sockets,
                 )
                 addresses = await serving.start(serve_until, app, settings)
+                if streamd.runtime.access.is_open and inherited is None:
+                    _log.info(
+                        "server_is_open",
+                        reason="no keys: everybody may do all but publish on reserved topics",
+                    )
                 if settings.connections.control:
                     warn_of_control()
                 tune_collector(settings.server)

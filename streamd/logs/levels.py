@@ -15,6 +15,7 @@ PACKAGES: Final = (
     "connections",
     "database",
     "demo",
+    "extension",
     "http",
     "log",
     "logs",

@@ -13,8 +13,12 @@ from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from streamd.auth import AuthSettings
 from streamd.cli import main
 from streamd.database import Database
+from streamd.server.settings import ServerSettings
+from streamd.settings import Settings
+from streamd.startup import check_access
 from streamd.tasks.store.schema import COMPONENT, MIGRATIONS
 from tests.support import program
 from tests.support.certificates import authority
@@ -362,14 +366,34 @@ def test_all_mistakes_are_reported_at_once_a_line_each(folder: Path) -> None:
         "STREAMD_CONNECTIONS__MAX_CONNECTIONS": "10000000",
         "STREAMD_NO__SETTING": "1",
     }
-    result = run("config", "check", environ=environ)
+    served = {**environ, "STREAMD_AUTH__OPEN": "true"}
+    result = run("config", "check", environ=served)
     assert result.exit_code == 2
     lines = result.stderr.splitlines()[1:]
     assert len(lines) == len(environ)
     for variable in environ:
         setting = variable.removeprefix("STREAMD_").lower().replace("__", ".")
         assert any(line.startswith(setting) for line in lines), setting
-    assert run("serve", environ=environ).stderr.splitlines()[1:] == lines
+    assert run("serve", environ=served).stderr.splitlines()[1:] == lines
+
+
+@pytest.mark.parametrize("bind", ["0.0.0.0:0", "[::]:0", "192.0.2.1:80", "streamd.example:80"])
+def test_an_address_of_other_machines_needs_keys_or_the_word_open(folder: Path, bind: str) -> None:
+    environ = {"STREAMD_SERVER__BIND": bind}
+    check_refused(environ, "server.bind: ", "without keys every caller could publish", folder)
+
+
+@pytest.mark.parametrize("bind", ["127.0.0.1:0", "127.8.0.1:0", "[::1]:0", "localhost:0"])
+def test_an_address_of_this_machine_needs_neither(bind: str) -> None:
+    settings = Settings(server=ServerSettings(bind=[bind]))
+    assert list(check_access(settings)) == []
+
+
+def test_keys_or_the_word_open_let_other_machines_reach_the_server() -> None:
+    server = ServerSettings(bind=["0.0.0.0:80"])
+    for auth in (AuthSettings(open=True), AuthSettings(keys=["HS256:x"]), AuthSettings(jwks_url="https://x")):
+        assert list(check_access(Settings(server=server, auth=auth))) == []
+    assert [error.field for error in check_access(Settings(server=server))] == ["server.bind"]
 
 
 @pytest.mark.parametrize("name", ["missing/log.db", "x" * 300, "text.db"])

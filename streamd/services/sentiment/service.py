@@ -37,6 +37,7 @@ def make(streamd: Streamd, settings: SentimentSettings) -> Service:
         make_blueprint(dashboard, group, settings, lambda: streamd.head),
         run=dashboard.run,
         apply_settings=apply_settings,
+        reserved=("sentiment/",),
     )
 
 
