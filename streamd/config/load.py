@@ -242,20 +242,26 @@ def _contradictions(
     settings: attrs.AttrsInstance, origins: Mapping[str, str], leave_out: set[str | None]
 ) -> list[SettingProblem]:
     """Return the clashes as problems, without those of settings that already have one."""
-    by_attribute = {each.attribute: each.path for each in settings_of(type(settings)).values()}
+    by_attribute = {each.attribute: each for each in settings_of(type(settings)).values()}
     problems = []
     for clash in find_clashes(settings):
-        paths = tuple(by_attribute[attribute] for attribute in clash.paths)
+        declared = [by_attribute[attribute] for attribute in clash.paths]
+        paths = tuple(each.path for each in declared)
         if leave_out.isdisjoint(paths):
             said = [
-                f"{path} = {_shown(value_at(settings, attribute))} ({origins.get(path, 'default')})"
-                for path, attribute in zip(paths, clash.paths, strict=True)
+                f"{each.path} = {_shown_at(settings, each)} ({origins.get(each.path, 'default')})"
+                for each in declared
             ]
             # A value that an operator wrote is to blame, not a default.
             field = next((path for path in paths if path in origins), paths[0])
             others = tuple(path for path in paths if path != field)
             problems.append(SettingProblem(field, f"{', '.join(said)}: {clash.advice(paths)}", others))
     return problems
+
+
+def _shown_at(settings: attrs.AttrsInstance, setting: Setting) -> str:
+    """Format the value of a setting for a message; a secret is masked."""
+    return MASK if setting.secret else _shown(value_at(settings, setting.attribute))
 
 
 def _further(mistakes: Iterable[ConfigError], leave_out: set[str | None]) -> list[SettingProblem]:

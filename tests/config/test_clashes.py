@@ -1,11 +1,12 @@
 """Settings that are valid alone and contradict each other, and texts that need a certain form."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import attrs
 import pytest
 
-from streamd.config import SettingsError, check_settings
+from streamd.config import Clash, SettingsError, check_settings, load, setting
 from streamd.server.settings import ServerSettings
 from streamd.settings import Settings, load_settings
 
@@ -177,3 +178,28 @@ def test_every_wrong_text_in_a_list_is_reported() -> None:
     detail = rejection({"server.bind": binds}).detail
     assert '"one" is not an address' in detail
     assert '"two" is not an address' in detail
+
+
+@attrs.frozen
+class _Locked:
+    """A section whose secret contradicts another setting."""
+
+    password: str = setting("", "A password.", secret=True)
+    user: str = setting("", "A user.")
+
+    def clashes(self) -> Iterator[Clash]:
+        if self.password and not self.user:
+            yield Clash(("password", "user"), "set both")
+
+
+@attrs.frozen
+class _Root:
+    locked: _Locked = attrs.field(factory=_Locked)
+
+
+def test_a_secret_is_masked_in_a_contradiction() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(_Root, None, {}, {"locked.password": "hunter2"})
+    assert caught.value.detail == (
+        'locked.password = ******** (from a flag), locked.user = "" (default): set both'
+    )
