@@ -1,8 +1,33 @@
 """Settings of access control."""
 
-import attrs
+import ipaddress
+from collections.abc import Iterator
+from typing import Final
 
-from ..config import not_negative, positive, setting, tuning
+import attrs
+import httpx
+
+from ..config import Check, Clash, not_negative, positive, setting, tuning
+from ..outbound import has_password, is_http_url
+
+SHARED_SECRET_ALGORITHMS: Final = ("HS256", "HS384", "HS512")
+"""Algorithms whose key both signs and verifies (RFC 7518 section 3.2)."""
+ALGORITHMS: Final = (*SHARED_SECRET_ALGORITHMS, "RS256", "ES256", "EdDSA")
+"""All signature algorithms that streamd implements (RFC 7518 section 3.1, RFC 8037)."""
+
+
+def is_loopback_url(text: str) -> bool:
+    """Return True for a URL whose host is localhost or a loopback address."""
+    host = httpx.URL(text).host
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _is_safe_url(text: str) -> bool:
+    """Return True for a URL that nobody on the way can answer: an https one, or one of this machine."""
+    return is_http_url(text) and (httpx.URL(text).scheme == "https" or is_loopback_url(text))
 
 
 @attrs.frozen(kw_only=True)
@@ -28,11 +53,19 @@ class AuthSettings:
         "", "File with the keys that verify tokens: a JWK, a JWK set (RFC 7517) or PEM.", reload=True
     )
     jwks_url: str = setting(
-        "", "URL of the issuer's JWK set, fetched when a token names a key that is not known.", reload=True
+        "",
+        "URL of the issuer's JWK set, fetched at the start, every five minutes, and when a token names a key "
+        "that is not known.",
+        Check(
+            "empty, or an https URL; http only on localhost, because others could replace the keys",
+            lambda text: not text or _is_safe_url(text),
+        ),
+        Check("without a password, which logs would show", lambda text: not has_password(text)),
+        reload=True,
     )
     algorithms: list[str] = tuning(
-        ["HS256", "HS384", "HS512", "RS256", "ES256", "EdDSA"],
-        "Signature algorithms that are accepted.",
+        list(ALGORITHMS),
+        "Signature algorithms that are accepted. A key verifies tokens of one algorithm only.",
         reload=True,
     )
     issuer: str = setting("", "Required `iss` of tokens. Empty: any.", reload=True)
@@ -67,3 +100,15 @@ class AuthSettings:
     def has_keys(self) -> bool:
         """True if tokens can be verified; otherwise the server is open."""
         return bool(self.keys or self.key_file or self.jwks_url)
+
+    def clashes(self) -> Iterator[Clash]:
+        """Yield algorithms that do not exist, and a source of keys that no algorithm can use."""
+        unknown = [name for name in self.algorithms if name not in ALGORITHMS]
+        if unknown or not self.algorithms:
+            wrong = f"{unknown[0]} is not supported" if unknown else "no token could be verified"
+            yield Clash(("algorithms",), f"{wrong}; there are {', '.join(ALGORITHMS)}")
+        elif self.jwks_url and set(self.algorithms) <= set(SHARED_SECRET_ALGORITHMS):
+            yield Clash(
+                ("jwks_url", "algorithms"),
+                "keys from a URL are public: name RS256, ES256 or EdDSA",
+            )

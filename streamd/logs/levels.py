@@ -9,6 +9,7 @@ EVERYWHERE: Final = "*"
 LIBRARIES: Final = "libraries"
 """The area of all lines that do not come from streamd, such as Hypercorn's."""
 PACKAGES: Final = (
+    "auth",
     "bridge",
     "cli",
     "clock",
