@@ -17,7 +17,7 @@ class Caller:
         grant: what it may do.
         token_id: ``jti`` of its token, by which the token can be revoked; empty without one.
         issued_at: when its token was issued (s since 1970); None if that is not known.
-        expires_at: when its token expires (s since 1970); None for never.
+        expires_at: when its token is no longer accepted (s since 1970); None for never.
     """
 
     user: str = ""
