@@ -11,6 +11,7 @@ from typing import Any, Final
 import attrs
 
 from .app import build_app, configure_object, import_app
+from .auth.keys import check_keys
 from .config import Loaded, SettingsError, load, parse_bind
 from .errors import ConfigError
 from .extension import Streamd
@@ -135,9 +136,10 @@ def prepare_reload(
 
 
 def _check_server(settings: Settings) -> Iterator[ConfigError]:
-    """Yield the mistakes in the addresses and the certificate."""
+    """Yield the mistakes in the addresses, the certificate and the keys of tokens."""
     yield from check_addresses(settings.server)
     yield from check_certificate(settings.server)
+    yield from check_keys(settings.auth)
 
 
 def check_access(settings: Settings) -> Iterator[ConfigError]:

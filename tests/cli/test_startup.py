@@ -105,6 +105,28 @@ def test_every_mistake_of_an_areas_file_is_a_line_that_names_the_setting(folder:
         check_refused(environ, f"research.areas_file: {file}: ", text, folder)
 
 
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (None, "cannot be read: No such file or directory"),
+        ("no key", "is neither a JWK, nor a JWK set, nor PEM"),
+        ('{"kty": "RSA", "n": "AQAB", "e": "AQAB"}', "the RSA key has 17 bits"),
+    ],
+)
+def test_a_key_file_of_tokens(folder: Path, content: str | None, text: str) -> None:
+    file = folder / "key.json"
+    if content is not None:
+        file.write_text(content)
+    check_refused({"STREAMD_AUTH__KEY_FILE": str(file)}, "auth.key_file", text, folder)
+
+
+def test_every_key_that_is_too_weak_is_a_line_that_does_not_show_it(folder: Path) -> None:
+    environ = {"STREAMD_AUTH__KEYS": "HS256:d2Vhaw,HS512:d2Vhaw"}
+    for index, algorithm in enumerate(("HS256", "HS512")):
+        check_refused(environ, f"auth.keys[{index}]: ", f"{algorithm} needs at least", folder)
+    assert "d2Vhaw" not in run("config", "check", environ=environ).output
+
+
 def write_pair(folder: Path) -> dict[str, str]:
     """Write a certificate and its key, and return the variables that name them."""
     issued = authority().issue_cert("127.0.0.1")
