@@ -20,6 +20,8 @@ _COMMANDS = {
     "tasks": "streamd.cli.tasks",
     "check-services": "streamd.cli.check_services",
     "config": "streamd.cli.config",
+    "keys": "streamd.cli.keys",
+    "token": "streamd.cli.token",
     "log": "streamd.cli.log",
 }
 
