@@ -4,7 +4,6 @@
 
     bearer token, cookie -> TokenVerifier -.
     ticket -> Tickets ----------------------+-> Caller -> Grant: publish, subscribe, tasks, admin
-    nothing -------------------------------'
 
 A grant's selectors match as those of subscriptions do (:mod:`streamd.events.topics`). Publishing needs a
 grant for every topic of an event, reading one for at least one of them. The topics that streamd and its
@@ -16,6 +15,7 @@ from .caller import EVERYBODY, NOBODY, Caller
 from .grants import Grant, TaskScope
 from .reading import Reader
 from .settings import AuthSettings
+from .tickets import Tickets
 
 __all__ = [
     "EVERYBODY",
@@ -27,5 +27,6 @@ __all__ = [
     "Grant",
     "Reader",
     "TaskScope",
+    "Tickets",
     "sees_all_tasks",
 ]
