@@ -4,6 +4,7 @@
 
     bearer token, cookie -> TokenVerifier -.
     ticket -> Tickets ----------------------+-> Caller -> Grant: publish, subscribe, tasks, admin
+    nothing -------------------------------'      '-> Revocations: is its token still valid?
 
 A grant's selectors match as those of subscriptions do (:mod:`streamd.events.topics`). Publishing needs a
 grant for every topic of an event, reading one for at least one of them. The topics that streamd and its
@@ -14,6 +15,7 @@ from .access import Access, Credentials, sees_all_tasks
 from .caller import EVERYBODY, NOBODY, Caller
 from .grants import Grant, TaskScope
 from .reading import Reader
+from .revocation import Revocations
 from .settings import AuthSettings
 from .tickets import Tickets
 
@@ -26,6 +28,7 @@ __all__ = [
     "Credentials",
     "Grant",
     "Reader",
+    "Revocations",
     "TaskScope",
     "Tickets",
     "sees_all_tasks",
