@@ -12,7 +12,7 @@ import attrs
 import trio
 from prometheus_client import CollectorRegistry, Gauge
 
-from .auth import Access, AuthSettings
+from .auth import Access, AuthSettings, Revocations, Tickets
 from .broker import Broker, BrokerSettings
 from .clock import SteadyClock
 from .config import Clash, check_order
@@ -76,6 +76,8 @@ class Runtime:
     storage: Storage
     tasks: Tasks
     runner: Runner
+    tickets: Tickets
+    revocations: Revocations
     probes: Sequence[Probe]
     access: Access
     bridge: "RedisBridge | None" = None
@@ -112,9 +114,21 @@ class Runtime:
         )
         bridge = _make_bridge(settings, storage, broker)
         node = _make_node(storage, broker)
-        access = Access(settings.auth, None, None, None)  # type: ignore[arg-type]
+        tickets = Tickets(storage.make_ticket_store(), settings.auth)
+        revocations = Revocations(storage.make_revocation_store(), settings.auth)
+        access = Access(settings.auth, None, tickets, revocations)
         return cls(
-            settings, broker, storage, tasks, Runner(tasks), storage.make_probes(), access, bridge, node
+            settings,
+            broker,
+            storage,
+            tasks,
+            Runner(tasks),
+            tickets,
+            revocations,
+            storage.make_probes(),
+            access,
+            bridge,
+            node,
         )
 
     @property
@@ -152,6 +166,8 @@ class Runtime:
         self.broker.apply_settings(settings)
         self.tasks.settings = settings.tasks
         self.runner.apply_settings(settings.tasks)
+        self.tickets.settings = settings.auth
+        self.revocations.apply_settings(settings.auth)
 
     async def _serve_log(
         self, scope: trio.CancelScope, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
@@ -184,6 +200,7 @@ class Runtime:
                 await outer.start(database.run)
             await broker.log.open()
             async with trio.open_nursery() as nursery:
+                await nursery.start(self.revocations.run)
                 for probe in self.probes:
                     nursery.start_soon(probe.run)
                 nursery.start_soon(broker.log.run)

@@ -7,6 +7,11 @@ from typing import TYPE_CHECKING, Final, NoReturn, Protocol
 
 import attrs
 
+from .auth.revocation import RevocationStore
+from .auth.revocation.memory import MemoryRevocationStore
+from .auth.revocation.sqlite import SQLiteRevocationStore
+from .auth.tickets import TicketStore
+from .auth.tickets.memory import MemoryTicketStore
 from .clock import SteadyClock
 from .database import MEMORY, Database, StoreProbe, StoreSettings
 from .database.settings import parse_storage_url
@@ -71,6 +76,31 @@ class Storage:
 
             probes.append(RedisProbe(self.redis_log))
         return probes
+
+    def make_ticket_store(self) -> TicketStore:
+        """Build the store of tickets: in Redis if the log is there, otherwise in memory."""
+        if self.redis_log is None:
+            return MemoryTicketStore()
+        from .auth.tickets.redis import RedisTicketStore
+        from .redis import RedisStore
+
+        log = self.redis_log
+        return RedisTicketStore(RedisStore(log.store_link, log.prefix, "the store of tickets"))
+
+    def make_revocation_store(self) -> RevocationStore:
+        """Build the store of revocations: in Redis if the log is there, in a file if there is one, or memory.
+
+        No database may be open yet.
+        """
+        if self.redis_log is not None:
+            from .auth.revocation.redis import RedisRevocationStore
+            from .redis import RedisStore
+
+            log = self.redis_log
+            store = RedisStore(log.store_link, log.prefix, "the store of revocations")
+            return RedisRevocationStore(store, log.unreadable)
+        durable = self.databases[0]
+        return MemoryRevocationStore() if durable.path == MEMORY else SQLiteRevocationStore(durable)
 
     @property
     def shared_log(self) -> SQLiteLog | None:
