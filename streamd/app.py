@@ -27,6 +27,7 @@ from .http.observe import observe_requests
 from .http.openapi import Document
 from .http.origins import allow_origins
 from .http.problems import use_problems
+from .http.routes.auth import auth
 from .http.routes.connections import connections
 from .http.routes.events import events
 from .http.routes.operations import operations
@@ -79,7 +80,7 @@ def build_app(
     use_problems(app)
     observe_requests(app, streamd.metrics)
     allow_origins(app, settings.server.cors_origins)
-    for blueprint in (events, operations, connections, tasks, web):
+    for blueprint in (events, operations, connections, tasks, auth, web):
         app.register_blueprint(blueprint)
     mistakes = []
     for name in SERVICES:

@@ -6,17 +6,18 @@ framework's own, which Quart-Trio cancels on a schedule of its own.
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import attrs
 import trio
 from prometheus_client import CollectorRegistry, Gauge
 
-from .auth import Access, AuthSettings, Revocations, Tickets
+from .auth import Access, AuthSettings, Caller, Revocations, Tickets, TokenVerifier
 from .broker import Broker, BrokerSettings
 from .clock import SteadyClock
 from .config import Clash, check_order
-from .connections import Census, LocalCensus, sweep_connections
+from .connections import Census, CloseReason, Connection, LocalCensus, sweep_connections
+from .connections.turns import visit_in_turns
 from .database import MEMORY, Database, StoreSettings
 from .errors import ConfigError
 from .log.port import Log
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from .connections.nodes import ConnectionNode
     from .log.redis import RedisLog
     from .redis import RedisStore
+
+_REVOCATION_LOOK_SECONDS: Final = 5.0
 
 
 @attrs.frozen(kw_only=True)
@@ -76,6 +79,7 @@ class Runtime:
     storage: Storage
     tasks: Tasks
     runner: Runner
+    tokens: TokenVerifier
     tickets: Tickets
     revocations: Revocations
     probes: Sequence[Probe]
@@ -116,13 +120,15 @@ class Runtime:
         node = _make_node(storage, broker)
         tickets = Tickets(storage.make_ticket_store(), settings.auth)
         revocations = Revocations(storage.make_revocation_store(), settings.auth)
-        access = Access(settings.auth, None, tickets, revocations)
+        tokens = TokenVerifier(settings.auth)
+        access = Access(settings.auth, tokens, tickets, revocations)
         return cls(
             settings,
             broker,
             storage,
             tasks,
             Runner(tasks),
+            tokens,
             tickets,
             revocations,
             storage.make_probes(),
@@ -166,6 +172,8 @@ class Runtime:
         self.broker.apply_settings(settings)
         self.tasks.settings = settings.tasks
         self.runner.apply_settings(settings.tasks)
+        self.tokens.apply_settings(settings.auth)
+        self.access.settings = settings.auth
         self.tickets.settings = settings.auth
         self.revocations.apply_settings(settings.auth)
 
@@ -181,6 +189,23 @@ class Runtime:
                     store: Any = self.tasks.store
                     await store.start_clock(self.tasks.clock)
                 task_status.started()
+
+    async def _end_revoked(self) -> NoReturn:
+        """End the connections of callers whose tokens are revoked, as soon as that is known.
+
+        It looks again after some seconds: a caller may have been identified just before and connected after.
+        """
+        version = self.revocations.version
+        while True:
+            with trio.move_on_after(_REVOCATION_LOOK_SECONDS):
+                version = await self.revocations.wait_for_change(version)
+            await visit_in_turns(self.broker.connections, self._end_if_revoked)
+
+    def _end_if_revoked(self, connection: Connection) -> None:
+        identity = connection.identity
+        caller = Caller(user=identity.user, token_id=identity.token_id, issued_at=identity.issued_at)
+        if identity.has_token and self.revocations.is_revoked(caller):
+            connection.close(CloseReason.REVOKED)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
         """Run all parts until cancelled. No published event and no stored change is lost by cancelling.
@@ -201,6 +226,8 @@ class Runtime:
             await broker.log.open()
             async with trio.open_nursery() as nursery:
                 await nursery.start(self.revocations.run)
+                await nursery.start(self.tokens.run)
+                nursery.start_soon(self._end_revoked)
                 for probe in self.probes:
                     nursery.start_soon(probe.run)
                 nursery.start_soon(broker.log.run)

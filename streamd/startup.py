@@ -11,6 +11,7 @@ from typing import Any, Final
 import attrs
 
 from .app import build_app, configure_object, import_app
+from .auth import AuthSettings
 from .auth.keys import check_keys
 from .config import Loaded, SettingsError, load, parse_bind
 from .errors import ConfigError
@@ -69,6 +70,8 @@ def prepare_start(
         if target is None:
             yield from check_access(settings)
             yield from check_shared_log(with_store(settings), workers)
+            if any(check_keys(settings.auth)):  # reported already
+                settings = attrs.evolve(settings, auth=AuthSettings())
             try:
                 app, mistakes = build_app(with_store(settings))
             except ConfigError as error:  # of the log or the store

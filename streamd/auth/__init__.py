@@ -18,6 +18,7 @@ from .reading import Reader
 from .revocation import Revocations
 from .settings import AuthSettings
 from .tickets import Tickets
+from .tokens import TokenVerifier
 
 __all__ = [
     "EVERYBODY",
@@ -31,5 +32,6 @@ __all__ = [
     "Revocations",
     "TaskScope",
     "Tickets",
+    "TokenVerifier",
     "sees_all_tasks",
 ]

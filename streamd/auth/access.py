@@ -64,17 +64,17 @@ class Access:
 
     Args:
         settings: of access control.
-        tokens: verifies tokens; None in open mode: every caller is :data:`.EVERYBODY`.
-        tickets, revocations: see the protocols.
+        tokens, tickets, revocations: see the protocols.
 
     Attributes:
+        settings: as given; may be replaced at any time.
         reserved: the topics that only their owners publish.
     """
 
     def __init__(
         self,
         settings: AuthSettings,
-        tokens: TokenSource | None,
+        tokens: TokenSource,
         tickets: TicketSource,
         revocations: RevocationSource,
     ) -> None:
@@ -87,7 +87,7 @@ class Access:
     @property
     def is_open(self) -> bool:
         """True without keys: every caller may do everything but publish on reserved topics."""
-        return self._tokens is None
+        return not self.settings.has_keys
 
     async def identify(self, credentials: Credentials) -> Caller:
         """Return the caller that sends a request.
@@ -96,7 +96,7 @@ class Access:
             InvalidToken: the token or ticket cannot be used; nobody is taken for somebody else.
             Unavailable: the key or the ticket cannot be read now.
         """
-        if self._tokens is None:
+        if self.is_open:
             return EVERYBODY
         if credentials.token:
             caller = await self._tokens.verify(credentials.token)

@@ -85,6 +85,7 @@ class Identity:
     token_id: str = ""  # empty: no token, or one without an id
     issued_at: float | None = None  # when the token was issued (s since 1970)
     expires_at: float | None = None  # when it expires (s since 1970); None: never, or no token
+    has_token: bool = False
 
 
 class Admission(Protocol):

@@ -102,6 +102,15 @@ class _Headers:
         return (self.all(name) or [""])[-1]
 
 
+def bearer_token(scope: Scope) -> str:
+    """Return the token of a request's header; empty without one.
+
+    Raises:
+        InvalidToken: the header has another form.
+    """
+    return _read_bearer(_Headers(scope))
+
+
 def _read_bearer(headers: _Headers) -> str:
     fields = headers.all(b"authorization")
     if not fields:

@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol, TypeVar
 import trio
 from quart import request
 
-from ..auth import EVERYBODY, Caller
+from ..auth import EVERYBODY, NOBODY, Caller
 from ..broker import Broker
 from ..characters import TextKind, check_text
 from ..connections import Identity
@@ -171,6 +171,7 @@ def identity_of(caller: Caller, address: str | None) -> Identity:
         token_id=caller.token_id,
         issued_at=caller.issued_at,
         expires_at=caller.expires_at,
+        has_token=caller is not NOBODY,
     )
 
 

@@ -13,7 +13,7 @@ ID = EventId("1700000000000-000001")
 
 def access(*, anonymous: bool = False, proofs: FakeProofs | None = None) -> Access:
     proofs = proofs or FakeProofs()
-    return Access(AuthSettings(anonymous=anonymous), proofs, proofs, proofs)
+    return Access(AuthSettings(anonymous=anonymous, jwks_url="https://keys.test"), proofs, proofs, proofs)
 
 
 def event(*topics: str, private: bool = False) -> Event:
@@ -221,7 +221,7 @@ async def test_credentials_name_the_caller() -> None:
 
 async def test_an_open_server_asks_nobody() -> None:
     proofs = FakeProofs()
-    checked = Access(AuthSettings(), None, proofs, proofs)
+    checked = Access(AuthSettings(), proofs, proofs, proofs)
     await trio.lowlevel.checkpoint()
     assert await checked.identify(Credentials(token="whatever")) is EVERYBODY
     assert "secret" not in repr(Credentials("secret", "secret"))

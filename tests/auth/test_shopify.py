@@ -23,10 +23,10 @@ KEY: Final = f"HS256:{encode_base64url(APP_SECRET)}"
 CONFIG: Final = f"""
 [auth]
 keys = ["{KEY}"]       # printf %s "$SHOPIFY_API_SECRET" | basenc --base64url
-algorithms = ["HS256"]
 audience = "0123456789abcdef0123456789abcdef"  # the client id of the app
 
 [tuning.auth]
+algorithms = ["HS256"]
 merchant_claim = "dest"
 leeway_seconds = 5
 """

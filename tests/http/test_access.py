@@ -57,7 +57,8 @@ async def serving(settings: Settings | None = None, *, anonymous: bool = False) 
     async with serving_api(settings) as api:
         proofs = FakeProofs(CALLERS, {"ticket": READER})
         runtime = api.server.streamd.runtime
-        access = Access(AuthSettings(anonymous=anonymous), proofs, proofs, proofs)
+        with_keys = AuthSettings(anonymous=anonymous, jwks_url="https://keys.test")
+        access = Access(with_keys, proofs, proofs, proofs)
         access.reserved.add("sentiment/")
         runtime.access = access
         yield Rig(api.server, api.http, proofs)

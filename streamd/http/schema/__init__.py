@@ -7,6 +7,7 @@ class variable ``body_required``. The OpenAPI component of a class has the class
 
 ===============  ========================================================
 ``common``       media types, problems and headers
+``auth``         ``/auth``
 ``events``       ``/events``
 ``connections``  ``/connections``
 ``operations``   health and metrics
@@ -16,6 +17,7 @@ class variable ``body_required``. The OpenAPI component of a class has the class
 May import msgspec and ``http.json``.
 """
 
+from .auth import RevocationSchema, RevocationsSchema, RevokeSchema, TicketSchema
 from .common import (
     NDJSON,
     PROBLEM_JSON,
@@ -90,6 +92,9 @@ __all__ = [
     "Readiness",
     "ResumeHeaders",
     "RetryHeaders",
+    "RevocationSchema",
+    "RevocationsSchema",
+    "RevokeSchema",
     "SentSchema",
     "SnapshotSchema",
     "SubscribeHeaders",
@@ -98,6 +103,7 @@ __all__ = [
     "TaskSchema",
     "TasksQuery",
     "TasksSchema",
+    "TicketSchema",
     "Transport",
     "UserQuery",
 ]

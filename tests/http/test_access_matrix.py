@@ -1,0 +1,285 @@
+"""The matrix of access: every route and transport, with every kind of proof, has one exact status."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import attrs
+import httpx
+import pytest
+
+from streamd.app import create_app
+from streamd.auth.base64url import encode_base64url
+from streamd.auth.key_formats import read_secret
+from streamd.settings import Settings
+from tests.support.api import serving_api
+from tests.support.tokens import OTHER_SECRET, SECRET, auth_settings, forge, key_of, make_token
+
+UPGRADE: Final = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+CSV: Final = b"sku,quantity,price\nA-1,2,3.50\n"
+BRAND: Final = {"brand": "Acme", "mentions": [{"text": "Acme is good"}]}
+
+
+@attrs.frozen
+class Route:
+    """One route with a request to it.
+
+    Args:
+        method, rule: as the application has them.
+        right: the grants of a token that may use it, and its status.
+        status: of the right token.
+        other: the status of a token with the grants of another user.
+        path: of the request; the rule without one.
+        body: JSON, or bytes of ``content_type``.
+        public: needs no proof, and looks at none.
+    """
+
+    method: str
+    rule: str
+    right: dict[str, Any] = attrs.field(factory=dict)
+    status: int = 200
+    other: int = 403
+    path: str = ""
+    body: Any = None
+    content_type: str = "application/json"
+    headers: dict[str, str] = attrs.field(factory=dict)
+    public: bool = False
+
+
+OWN: Final = {"tasks": "own"}
+ALL: Final = {"tasks": "all"}
+ADMIN: Final = {"admin": True}
+READS: Final = {"subscribe": ["a"]}
+SHOP: Final = {"merchant": "7"}
+MISSING: Final = {"status": 404, "other": 404}  # a task that is not there is no secret
+
+
+def public(method: str, rule: str, status: int = 200, **more: Any) -> Route:
+    return Route(method, rule, status=status, other=status, public=True, **more)
+
+
+ROUTES: Final = (
+    public("GET", "/"),
+    public("GET", "/openapi.json"),
+    public("GET", "/health/live"),
+    public("GET", "/health/ready"),
+    public("GET", "/api/brand-monitor/health"),
+    public("DELETE", "/auth/cookie", 204),
+    Route("GET", "/metrics", ADMIN),
+    Route("GET", "/connections", ADMIN),
+    Route("GET", "/connections/<id>", ADMIN, 404),
+    Route("DELETE", "/connections/<id>", ADMIN, 404),
+    Route("POST", "/connections/<id>/send", ADMIN, 404, body={"data": 1}),
+    Route("POST", "/connections/broadcast", ADMIN, body={"data": 1}),
+    Route("GET", "/auth/revocations", ADMIN),
+    Route("POST", "/auth/revocations", ADMIN, 201, body={"token_id": "another"}),
+    Route("POST", "/auth/ticket", {}, 201, other=201),
+    Route("POST", "/auth/cookie", {}, 204, other=204),
+    Route("GET", "/events", READS, path="/events?topic=a"),
+    Route("WEBSOCKET", "/events", READS, 101, path="/events?topic=a", headers=UPGRADE),
+    Route("GET", "/events/poll", READS, path="/events/poll?topic=a&wait=0"),
+    Route("POST", "/events", {"publish": ["a"]}, 201, body={"topic": "a"}),
+    Route("POST", "/tasks", OWN, 201, body={"kind": "k"}),
+    Route("GET", "/tasks", OWN),
+    Route("POST", "/tasks/claim", ALL, 204, body={"kinds": ["k"], "worker": "w"}),
+    Route("GET", "/tasks/<task_id>", OWN, **MISSING),
+    Route("PATCH", "/tasks/<task_id>", OWN, body={"lease": "x"}, **MISSING),
+    Route("POST", "/tasks/<task_id>/cancel", OWN, **MISSING),
+    Route("GET", "/tasks/<task_id>/events", OWN, **MISSING),
+    Route("GET", "/tasks/<task_id>/result", OWN, **MISSING),
+    Route("POST", "/api/brand-monitor/analyses", OWN, 202, body=BRAND),
+    Route("GET", "/api/brand-monitor/analyses/<taskId>", OWN, **MISSING),
+    Route("POST", "/api/brand-monitor/analyses/<taskId>/cancel", OWN, **MISSING),
+    Route("GET", "/api/brand-monitor/progress/<taskId>", OWN, **MISSING),
+    Route("POST", "/api/purchase-orders", SHOP, 202, body=CSV, content_type="text/csv"),
+    Route("GET", "/api/purchase-orders/<po_id>", SHOP, 404, path="/api/purchase-orders/x?merchantId=7"),
+    Route("GET", "/api/realtime/events", SHOP, path="/api/realtime/events?merchantId=7"),
+    Route("POST", "/api/strategy", OWN, 400, body={}),
+    Route("POST", "/api/strategy/<strategyId>/cancel", OWN, **MISSING),
+    Route("GET", "/api/strategy/<strategyId>/events", OWN, **MISSING),
+    Route("GET", "/api/strategy/<strategyId>/result", OWN, **MISSING),
+    Route("GET", "/api/strategy/<strategyId>/status", OWN, **MISSING),
+    Route("POST", "/api/v2/items", {"publish": ["sentiment/**"]}, 202, body={"items": []}),
+    Route("GET", "/api/v2/metrics", {"subscribe": ["sentiment/*"]}),
+    Route("GET", "/api/v2/stream", {"subscribe": ["sentiment/*"]}),
+    Route("GET", "/api/v2/stream/status", {"subscribe": ["sentiment/*"]}),
+    Route("GET", "/research/areas", OWN),
+    Route("POST", "/research/stream", OWN, 400, body={}),
+    Route("POST", "/research/stream/<researchSessionId>/cancel", OWN, **MISSING),
+    Route("GET", "/research/stream/<researchSessionId>/events", OWN, **MISSING),
+    Route("GET", "/research/stream/<researchSessionId>/result", OWN, **MISSING),
+    Route("GET", "/research/stream/<researchSessionId>/status", OWN, **MISSING),
+)
+STATIC: Final = "/static/"  # the page's files, as public as the page
+
+
+def test_every_route_is_in_the_matrix() -> None:
+    rules = set()
+    for rule in create_app().url_map.iter_rules():
+        methods = {"WEBSOCKET"} if rule.websocket else (rule.methods or set()) - {"HEAD", "OPTIONS"}
+        rules |= {(method, rule.rule) for method in methods if not rule.rule.startswith(STATIC)}
+    assert {(route.method, route.rule) for route in ROUTES} == rules
+
+
+# --- proofs -----------------------------------------------------------------------------------------
+
+REVOKED: Final = "revoked-token"
+
+
+def right(**claims: Any) -> str:
+    now = time.time()
+    return make_token({"sub": "ada", "iat": now, "exp": now + 3600, "aud": "here", **claims})
+
+
+def in_ms_of(claims: dict[str, Any]) -> dict[str, Any]:
+    now = time.time()
+    return {"sub": "ada", "iat": now, "exp": now + 3600, "aud": "here", **claims}
+
+
+def bad_signature(grants: dict[str, Any]) -> str:
+    return make_token(in_ms_of(grants), key=OTHER_SECRET)
+
+
+def without_algorithm(grants: dict[str, Any]) -> str:
+    return forge({"alg": "none", "typ": "JWT"}, in_ms_of(grants))
+
+
+def wrong_key_type(grants: dict[str, Any]) -> str:
+    return make_token(in_ms_of(grants), key=key_of("ES256"))
+
+
+def cut_off(grants: dict[str, Any]) -> str:
+    return right(**grants)[:-4]
+
+
+def expired(grants: dict[str, Any]) -> str:
+    return right(exp=time.time() - 60, **grants)
+
+
+def not_yet_valid(grants: dict[str, Any]) -> str:
+    return right(nbf=time.time() + 300, **grants)
+
+
+def wrong_audience(grants: dict[str, Any]) -> str:
+    return right(aud="there", **grants)
+
+
+def revoked(grants: dict[str, Any]) -> str:
+    return right(jti=REVOKED, **grants)
+
+
+WRONG: Final = (
+    bad_signature,
+    without_algorithm,
+    wrong_key_type,
+    cut_off,
+    expired,
+    not_yet_valid,
+    wrong_audience,
+    revoked,
+)
+
+
+@attrs.frozen
+class Matrix:
+    http: httpx.AsyncClient
+    url: str
+
+    async def status(self, route: Route, token: str | None = None, *, ticket: str | None = None) -> int:
+        """Return the status of a request, without reading a stream."""
+        headers = dict(route.headers)
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        content = None
+        if route.body is not None:
+            headers["Content-Type"] = route.content_type
+            content = (
+                route.body
+                if isinstance(route.body, bytes)
+                else httpx.Request("POST", self.url, json=route.body).content
+            )
+        path = route.path or route.rule.replace("<", "").replace(">", "")
+        if ticket is not None:
+            path += ("&" if "?" in path else "?") + f"ticket={ticket}"
+        method = "GET" if route.method == "WEBSOCKET" else route.method
+        async with self.http.stream(method, path, headers=headers, content=content) as answer:
+            if answer.status_code == 401:
+                assert answer.headers["www-authenticate"].startswith("Bearer")
+            return answer.status_code
+
+    async def ticket(self, **claims: Any) -> str:
+        answer = await self.http.post("/auth/ticket", headers={"Authorization": f"Bearer {right(**claims)}"})
+        assert answer.status_code == 201, answer.text
+        ticket: str = answer.json()["ticket"]
+        return ticket
+
+
+@pytest.fixture
+async def matrix() -> AsyncIterator[Matrix]:
+    async with serving_matrix() as matrix:
+        yield matrix
+
+
+@asynccontextmanager
+async def serving_matrix() -> AsyncIterator[Matrix]:
+    settings = Settings(auth=auth_settings(audience="here", leeway_seconds=0.0, revoked_tokens=[REVOKED]))
+    async with serving_api(settings) as api:
+        yield Matrix(api.http, api.server.url)
+
+
+def expect(found: dict[Route, int], expected: dict[Route, int]) -> None:
+    names = {
+        f"{route.method} {route.rule}": found[route] for route in ROUTES if found[route] != expected[route]
+    }
+    assert names == {}
+
+
+async def test_without_a_proof(matrix: Matrix) -> None:
+    found = {route: await matrix.status(route) for route in ROUTES}
+    expect(found, {route: route.status if route.public else 401 for route in ROUTES})
+
+
+@pytest.mark.parametrize("make", WRONG)
+async def test_a_wrong_token(matrix: Matrix, make: Any) -> None:
+    found = {route: await matrix.status(route, make(route.right)) for route in ROUTES}
+    expect(found, {route: route.status if route.public else 401 for route in ROUTES})
+
+
+async def test_a_spent_ticket(matrix: Matrix) -> None:
+    ticket = await matrix.ticket(**READS)
+    [events] = [route for route in ROUTES if (route.method, route.rule) == ("GET", "/events")]
+    assert await matrix.status(events, ticket=ticket) == 200
+    found = {route: await matrix.status(route, ticket=ticket) for route in ROUTES}
+    expect(found, {route: route.status if route.public else 401 for route in ROUTES})
+
+
+async def test_the_grants_of_another_user(matrix: Matrix) -> None:
+    token = right(sub="eve", publish=["x"], tasks="none")
+    found = {route: await matrix.status(route, token) for route in ROUTES}
+    expect(found, {route: route.other for route in ROUTES})
+
+
+async def test_the_right_token(matrix: Matrix) -> None:
+    found = {route: await matrix.status(route, right(**route.right)) for route in ROUTES}
+    expect(found, {route: route.status for route in ROUTES})
+
+
+async def test_the_right_ticket(matrix: Matrix) -> None:
+    routes = [route for route in ROUTES if route.rule != "/auth/ticket" and not route.public]
+    found = {route: await matrix.status(route, ticket=await matrix.ticket(**route.right)) for route in routes}
+    for route in routes:
+        wanted = 401 if route.rule == "/auth/cookie" else route.status  # a cookie holds a token
+        assert found[route] == wanted, f"{route.method} {route.rule}"
+    [tickets] = [route for route in ROUTES if route.rule == "/auth/ticket"]
+    assert await matrix.status(tickets, ticket=await matrix.ticket()) == 403
+
+
+def test_the_tokens_differ_from_the_right_one_in_one_thing() -> None:
+    assert read_secret(SECRET).algorithm == "HS256"
+    assert encode_base64url(b"x")
