@@ -144,7 +144,7 @@ def read_jwk(jwk: object, *, public: bool = False) -> TokenKey:
 
     Args:
         jwk: its members.
-        public: use its public part only; one without is foreign.
+        public: use its public part only; a secret, which has none, is foreign.
 
     Raises:
         ForeignKey: it is for another purpose.
@@ -153,6 +153,8 @@ def read_jwk(jwk: object, *, public: bool = False) -> TokenKey:
     if not isinstance(jwk, dict):
         raise KeyRefused("must be a JSON object")
     algorithm = _algorithm_of(jwk)
+    if public and algorithm in SHARED_SECRET_ALGORITHMS:
+        raise ForeignKey("a published secret is none")
     key_id = jwk.get("kid", "")
     if not isinstance(key_id, str) or len(key_id) > MAX_KEY_ID_CHARS:
         raise KeyRefused(f"kid must be text of at most {MAX_KEY_ID_CHARS} characters")

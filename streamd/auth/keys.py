@@ -87,7 +87,7 @@ def _load_secrets(settings: AuthSettings, keys: list[TokenKey]) -> Iterator[Conf
             yield _mistake(path, str(error))
         else:
             if key.algorithm not in settings.algorithms:
-                yield _mistake(path, f"{key.algorithm} is not one of auth.algorithms")
+                yield _mistake(path, f"{key.algorithm} is not one of tuning.auth.algorithms")
             keys.append(key)
 
 
@@ -102,7 +102,7 @@ def _load_file(settings: AuthSettings, keys: list[TokenKey]) -> Iterator[ConfigE
         return
     accepted = [key for key in found if key.algorithm in settings.algorithms]
     if not accepted:
-        yield _mistake(path, "has no key for one of auth.algorithms", _KEY_FILE)
+        yield _mistake(path, "has no key for one of tuning.auth.algorithms", _KEY_FILE)
     keys += accepted
 
 

@@ -179,7 +179,7 @@ async def _inspect(text: str, settings: AuthSettings) -> TokenReport:
 
 def _find_revocation(caller: Caller, settings: AuthSettings) -> str | None:
     if caller.token_id and caller.token_id in settings.revoked_tokens:
-        return "the token is revoked (auth.revoked_tokens)"
+        return "the token is revoked (tuning.auth.revoked_tokens)"
     if caller.user and caller.user in settings.revoked_users:
-        return "the tokens of its user are revoked (auth.revoked_users)"
+        return "the tokens of its user are revoked (tuning.auth.revoked_users)"
     return None

@@ -103,7 +103,7 @@ def test_every_mistake_is_reported_at_once(tmp_path: Path) -> None:
         "auth.keys[2]",
         "auth.key_file",
     ]
-    assert "HS256 is not one of auth.algorithms" in found[1]
+    assert "HS256 is not one of tuning.auth.algorithms" in found[1]
     assert found[3] == f"auth.key_file: {file}: cannot be read: No such file or directory"
 
 
@@ -131,10 +131,10 @@ BROKEN_FILES: Final[dict[str, tuple[Callable[[], bytes | dict[str, Any]], str]]]
     "no JSON": (lambda: b'{"kty": "oct", "k": "very-secret', "is not valid JSON"),
     "a member twice": (lambda: b'{"kty": "oct", "kty": "RSA"}', "two members of one name"),
     "no keys": (lambda: {"keys": "x"}, "must have the member keys"),
-    "an empty set": (lambda: {"keys": []}, "has no key for one of auth.algorithms"),
+    "an empty set": (lambda: {"keys": []}, "has no key for one of tuning.auth.algorithms"),
     "foreign keys only": (
         lambda: {"keys": [{**EC_JWK, "use": "enc"}]},
-        "has no key for one of auth.algorithms",
+        "has no key for one of tuning.auth.algorithms",
     ),
     "a key that is no object": (lambda: {"keys": [EC_JWK, 7]}, "keys[1]: must be a JSON object"),
     "no type": (lambda: {"k": "x"}, "kty must be RSA, EC, OKP or oct"),

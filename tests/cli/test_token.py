@@ -193,8 +193,8 @@ def test_a_token_cannot_be_verified_without_keys() -> None:
 def test_a_revoked_token_is_named() -> None:
     token = make_token(jti="7f3a")
     assert inspect(token)["valid"]
-    assert "auth.revoked_tokens" in inspect(token, STREAMD_AUTH__REVOKED_TOKENS="7f3a")["problem"]
-    assert "auth.revoked_users" in inspect(token, STREAMD_AUTH__REVOKED_USERS="ada")["problem"]
+    assert "auth.revoked_tokens" in inspect(token, STREAMD_TUNING__AUTH__REVOKED_TOKENS="7f3a")["problem"]
+    assert "auth.revoked_users" in inspect(token, STREAMD_TUNING__AUTH__REVOKED_USERS="ada")["problem"]
 
 
 async def test_the_keys_of_an_issuer_are_fetched() -> None:
