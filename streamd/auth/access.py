@@ -118,6 +118,7 @@ class Access:
             ReservedTopic: one of the topics belongs to streamd or a service.
             Forbidden: one of the topics is not granted.
         """
+        self.demand_token(caller)
         blocked = self.reserved.blocked(topics, caller.grant)
         if blocked is not None:
             raise ReservedTopic(
@@ -125,7 +126,6 @@ class Access:
             )
         for topic in topics:
             if not caller.grant.publish.matches((topic,)):
-                self.demand_token(caller)
                 raise Forbidden(f"the token grants no publishing to {topic[:_QUOTED_CHARS]!r}", field="topic")
 
     def reader(self, caller: Caller, selectors: Selectors) -> Reader | None:

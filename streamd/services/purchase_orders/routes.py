@@ -140,6 +140,8 @@ async def merchant_of_request(identity: MerchantIdentity) -> str:
         Unauthorized, Forbidden: its caller may not act for the merchant.
     """
     caller = await demand_token()
+    if not caller.grant.admin:
+        await demand_merchant(caller.merchant)  # it has one
     merchant = identity.merchant(request, caller)
     await demand_merchant(merchant)
     return merchant
