@@ -94,6 +94,43 @@ async def test_a_revocation_ends_a_day_after_its_token(
     assert not revocations.is_revoked(make_caller(token_id="short"))
 
 
+class FailingStore(MemoryRevocationStore):
+    """A store that cannot be written.
+
+    Attributes:
+        drops: number of attempts to drop expired revocations.
+        fails: True while it cannot be written.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drops = 0
+        self.fails = True
+
+    async def drop(self, now_ms: int) -> None:
+        self.drops += 1
+        if self.fails:
+            raise Unavailable("the disk is full")
+        await super().drop(now_ms)
+
+
+async def test_expired_revocations_are_dropped_when_the_store_can_be_written(
+    clock: AuthClock, mock_clock: trio.testing.MockClock
+) -> None:
+    store = FailingStore()
+    store.fails = False
+    async with run_revocations(store, clock) as revocations:
+        await revocations.revoke_token("t", clock())
+        attempts = store.drops
+        for passed, fails, kept in [(DAY - 1, True, 1), (1, True, 1), (0, False, 0)]:
+            clock.pass_seconds(passed)
+            store.fails = fails
+            mock_clock.jump(60)
+            await trio.testing.wait_all_tasks_blocked()
+            assert len(revocations.list()) == len((await store.read()).revocations) == kept
+        assert store.drops == attempts + 2
+
+
 async def test_revocations_are_listed_from_the_newest(revocations: Revocations, clock: AuthClock) -> None:
     first = await revocations.revoke_token("b", clock() + 60)
     clock.pass_seconds(1)

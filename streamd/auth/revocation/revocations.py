@@ -206,13 +206,16 @@ class Revocations:
         while True:
             await trio.sleep(_DROP_SECONDS)
             now_ms = _milliseconds(self._now())
+            if not any(each.is_expired(now_ms) for each in self.list()):
+                continue
+            try:
+                await self._store.drop(now_ms)
+            except Unavailable as error:  # tried again, since they are still known
+                _log.warning("revocations_not_dropped", detail=error.detail)
+                continue
             for each in self.list():
                 if each.is_expired(now_ms):
                     del self._of_kind(each.kind)[each.name]
-            try:
-                await self._store.drop(now_ms)
-            except Unavailable as error:
-                _log.warning("revocations_not_dropped", detail=error.detail)
 
 
 def _milliseconds(seconds: float) -> int:
