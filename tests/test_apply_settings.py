@@ -18,6 +18,7 @@ from streamd.log.settings import RetentionRule
 from streamd.settings import Settings
 from streamd.tasks import Kind, Progress, Status
 from streamd.testing import RunningServer, StreamRefused, open_stream, run_server
+from tests.support.auth_effects import AUTH_EFFECTS
 
 BY_THE_SERVER: Final = (
     "server.certfile",
@@ -28,7 +29,9 @@ BY_THE_SERVER: Final = (
 )
 """Settings that the server itself applies, with tests in tests/e2e/test_reload.py."""
 RELOADED: Final = [
-    each.path for each in settings_of(Settings).values() if each.reload and each.path not in BY_THE_SERVER
+    each.path
+    for each in settings_of(Settings).values()
+    if each.reload and each.path not in (*BY_THE_SERVER, *AUTH_EFFECTS)
 ]
 
 
@@ -196,3 +199,17 @@ async def test_a_setting_takes_effect_while_the_server_runs(path: str) -> None:
         assert plan.applied == (path,)
         server.streamd.apply_settings(plan.settings)
         assert await follows(Probe(server, http))
+
+
+@pytest.mark.parametrize("path", AUTH_EFFECTS)
+async def test_a_setting_of_access_control_takes_effect_while_the_server_runs(path: str) -> None:
+    before, value, is_seen = AUTH_EFFECTS[path]
+    known = settings_of(Settings)
+    named = {known[name].attribute: before[name] for name in before}
+    settings = with_values(Settings(), named)
+    async with run_server(settings) as server, httpx.AsyncClient(base_url=server.url, timeout=30) as http:
+        assert not await is_seen(http)
+        plan = plan_reload(settings, with_values(settings, {known[path].attribute: value}))
+        assert plan.applied == (path,)
+        server.streamd.apply_settings(plan.settings)
+        assert await is_seen(http)

@@ -8,7 +8,7 @@ from ..errors import Forbidden, InvalidToken, NotFound, ReservedTopic, Unauthori
 from ..events import Selectors
 from .caller import EVERYBODY, NOBODY, Caller
 from .grants import TaskScope
-from .reading import Reader, foreign_merchant
+from .reading import AccessReader, foreign_merchant
 from .reserved import ReservedTopics
 from .settings import AuthSettings
 
@@ -17,7 +17,7 @@ _QUOTED_CHARS: Final = 200
 
 @attrs.frozen
 class Credentials:
-    """What a request brings to prove who sends it. Empty texts stand for nothing.
+    """The proofs of a request. Empty texts stand for none.
 
     Args:
         token: of the header ``Authorization: Bearer`` (RFC 6750), else of the cookie.
@@ -128,7 +128,7 @@ class Access:
             if not caller.grant.publish.matches((topic,)):
                 raise Forbidden(f"the token grants no publishing to {topic[:_QUOTED_CHARS]!r}", field="topic")
 
-    def reader(self, caller: Caller, selectors: Selectors) -> Reader | None:
+    def reader(self, caller: Caller, selectors: Selectors) -> AccessReader | None:
         """Check a subscription, and return its reader; None for a caller that may read everything.
 
         Selectors only route: a subscription may name what no grant covers, and receives nothing of it.
@@ -151,7 +151,7 @@ class Access:
         if not (anonymous or caller.grant.subscribe or caller.merchant or reads_tasks):
             self.demand_token(caller)
             raise Forbidden("the token grants no reading", field="Authorization")
-        return Reader(caller, anonymous=anonymous)
+        return AccessReader(caller, anonymous=anonymous)
 
     def check_reading(self, caller: Caller, topic: str) -> None:
         """Check that a caller may read the events of a topic that has no owner and is not private.

@@ -1,4 +1,4 @@
-"""Callers: who sends a request, as far as it has proved that."""
+"""Callers: the senders of requests, as far as they have proved it."""
 
 from typing import Final
 
@@ -9,7 +9,7 @@ from .grants import EVERYTHING, NOTHING, Grant
 
 @attrs.frozen(kw_only=True)
 class Caller:
-    """Who sends a request, and what it may do.
+    """The sender of a request, and its grant.
 
     Args:
         user: the subject of its token; empty without one.

@@ -1,4 +1,4 @@
-"""Grants: what a caller may do."""
+"""Grants: the rights of callers."""
 
 from collections.abc import Iterable
 from enum import StrEnum
@@ -20,7 +20,7 @@ class TaskScope(StrEnum):
 
 @attrs.frozen
 class Grant:
-    """What a caller may do.
+    """The rights of a caller.
 
     Args:
         publish: the topics that it may publish to.

@@ -11,7 +11,7 @@ from .reserved import MERCHANTS, TASKS
 _REMEMBERED_MAX: Final = 10_000  # combinations of topics (count)
 
 
-class Reader:
+class AccessReader:
     """Decides for each event whether a caller may read it.
 
     An event may be read if one of its topics may be. Topics of tasks and merchants have owners; a grant's

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs
 import attrs
 from quart import current_app, has_websocket_context, request, websocket
 
-from ..auth import EVERYBODY, Access, Caller, Credentials, Reader, sees_all_tasks
+from ..auth import EVERYBODY, Access, AccessReader, Caller, Credentials, sees_all_tasks
 from ..auth.reading import tasks_of
 from ..errors import Forbidden, Gone, InvalidField, InvalidToken, NotFound
 from ..events import Selectors
@@ -145,7 +145,7 @@ def _is_of_own_page(scope: Scope, headers: _Headers, origins: Any) -> bool:
 # --- streams ----------------------------------------------------------------------------------------
 
 
-class StreamReader:
+class RestrictedReader:
     """The events that the caller of a stream may read, also after a change of its subscription.
 
     Args:
@@ -155,7 +155,7 @@ class StreamReader:
         tasks: tells to whom a task belongs.
     """
 
-    def __init__(self, access: Access, reader: Reader, caller: Caller, tasks: Tasks) -> None:
+    def __init__(self, access: Access, reader: AccessReader, caller: Caller, tasks: Tasks) -> None:
         self._access = access
         self._reader = reader
         self._caller = caller
@@ -183,12 +183,12 @@ async def restrict(stream_request: StreamRequest, runtime: Runtime, caller: Call
     """Check a subscription, and return it with the events that its caller may read.
 
     Raises:
-        Unauthorized, Forbidden, NotFound: see :meth:`StreamReader.admit`.
+        Unauthorized, Forbidden, NotFound: see :meth:`RestrictedReader.admit`.
     """
     reader = runtime.access.reader(caller, stream_request.selectors)
     if reader is None:
         return stream_request
-    restricted = StreamReader(runtime.access, reader, caller, runtime.tasks)
+    restricted = RestrictedReader(runtime.access, reader, caller, runtime.tasks)
     await restricted.admit(stream_request.selectors)
     return attrs.evolve(stream_request, reader=restricted)
 

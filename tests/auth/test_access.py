@@ -1,4 +1,4 @@
-"""What callers may do: publishing, reserved topics, reading, tasks, merchants."""
+"""The rights of callers: publishing, reserved topics, reading, tasks, merchants."""
 
 import pytest
 import trio

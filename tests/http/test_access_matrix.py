@@ -54,7 +54,7 @@ ALL: Final = {"tasks": "all"}
 ADMIN: Final = {"admin": True}
 READS: Final = {"subscribe": ["a"]}
 SHOP: Final = {"merchant": "7"}
-MISSING: Final = {"status": 404, "other": 404}  # a task that is not there is no secret
+MISSING: Final = 404  # a task of others is not there
 
 
 def public(method: str, rule: str, status: int = 200, **more: Any) -> Route:
@@ -85,33 +85,33 @@ ROUTES: Final = (
     Route("POST", "/tasks", OWN, 201, body={"kind": "k"}),
     Route("GET", "/tasks", OWN),
     Route("POST", "/tasks/claim", ALL, 204, body={"kinds": ["another"], "worker": "w"}),
-    Route("GET", "/tasks/<task_id>", OWN, **MISSING),
-    Route("PATCH", "/tasks/<task_id>", OWN, body={"lease": "x"}, **MISSING),
-    Route("POST", "/tasks/<task_id>/cancel", OWN, **MISSING),
-    Route("GET", "/tasks/<task_id>/events", OWN, **MISSING),
-    Route("GET", "/tasks/<task_id>/result", OWN, **MISSING),
+    Route("GET", "/tasks/<task_id>", OWN, MISSING, MISSING),
+    Route("PATCH", "/tasks/<task_id>", OWN, MISSING, MISSING, body={"lease": "x"}),
+    Route("POST", "/tasks/<task_id>/cancel", OWN, MISSING, MISSING),
+    Route("GET", "/tasks/<task_id>/events", OWN, MISSING, MISSING),
+    Route("GET", "/tasks/<task_id>/result", OWN, MISSING, MISSING),
     Route("POST", "/api/brand-monitor/analyses", OWN, 400, body={}),
-    Route("GET", "/api/brand-monitor/analyses/<taskId>", OWN, **MISSING),
-    Route("POST", "/api/brand-monitor/analyses/<taskId>/cancel", OWN, **MISSING),
-    Route("GET", "/api/brand-monitor/progress/<taskId>", OWN, **MISSING),
+    Route("GET", "/api/brand-monitor/analyses/<taskId>", OWN, MISSING, MISSING),
+    Route("POST", "/api/brand-monitor/analyses/<taskId>/cancel", OWN, MISSING, MISSING),
+    Route("GET", "/api/brand-monitor/progress/<taskId>", OWN, MISSING, MISSING),
     Route("POST", "/api/purchase-orders", SHOP, 202, body=CSV, content_type="text/csv"),
     Route("GET", "/api/purchase-orders/<po_id>", SHOP, 404, path="/api/purchase-orders/x?merchantId=7"),
     Route("GET", "/api/realtime/events", SHOP, path="/api/realtime/events?merchantId=7"),
     Route("POST", "/api/strategy", OWN, 400, body={}),
-    Route("POST", "/api/strategy/<strategyId>/cancel", OWN, **MISSING),
-    Route("GET", "/api/strategy/<strategyId>/events", OWN, **MISSING),
-    Route("GET", "/api/strategy/<strategyId>/result", OWN, **MISSING),
-    Route("GET", "/api/strategy/<strategyId>/status", OWN, **MISSING),
+    Route("POST", "/api/strategy/<strategyId>/cancel", OWN, MISSING, MISSING),
+    Route("GET", "/api/strategy/<strategyId>/events", OWN, MISSING, MISSING),
+    Route("GET", "/api/strategy/<strategyId>/result", OWN, MISSING, MISSING),
+    Route("GET", "/api/strategy/<strategyId>/status", OWN, MISSING, MISSING),
     Route("POST", "/api/v2/items", {"publish": ["sentiment/**"]}, 400, body={}),
     Route("GET", "/api/v2/metrics", {"subscribe": ["sentiment/*"]}),
     Route("GET", "/api/v2/stream", {"subscribe": ["sentiment/*"]}),
     Route("GET", "/api/v2/stream/status", {"subscribe": ["sentiment/*"]}),
     Route("GET", "/research/areas", OWN),
     Route("POST", "/research/stream", OWN, 400, body={}),
-    Route("POST", "/research/stream/<researchSessionId>/cancel", OWN, **MISSING),
-    Route("GET", "/research/stream/<researchSessionId>/events", OWN, **MISSING),
-    Route("GET", "/research/stream/<researchSessionId>/result", OWN, **MISSING),
-    Route("GET", "/research/stream/<researchSessionId>/status", OWN, **MISSING),
+    Route("POST", "/research/stream/<researchSessionId>/cancel", OWN, MISSING, MISSING),
+    Route("GET", "/research/stream/<researchSessionId>/events", OWN, MISSING, MISSING),
+    Route("GET", "/research/stream/<researchSessionId>/result", OWN, MISSING, MISSING),
+    Route("GET", "/research/stream/<researchSessionId>/status", OWN, MISSING, MISSING),
 )
 STATIC: Final = "/static/"  # the page's files, as public as the page
 

@@ -96,7 +96,7 @@ async def revoke() -> TrioResponse:
 
 
 _COOKIE: Final = {"path": "/", "secure": True, "httponly": True, "samesite": "Strict"}
-"""What the prefix ``__Host-`` needs (RFC 6265bis section 4.1.3.2), and not for scripts and other sites."""
+"""As the prefix ``__Host-`` needs it (RFC 6265bis section 4.1.3.2); not for scripts and other sites."""
 
 
 def _cookie_name() -> str:
