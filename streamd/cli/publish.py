@@ -15,7 +15,7 @@ from ..client import Publisher, Reconnecting, RequestFailed, draft
 from ..client.publisher import LINES_BYTES_MAX, LINES_MAX
 from ..errors import InvalidField
 from ..events import Draft
-from .client_options import run, server_options
+from .client_options import ServerOptions, run, server_options
 from .lines import LINE_BYTES_MAX, InputLine, LineReader
 from .live import StatusLine
 
@@ -28,9 +28,7 @@ _ONE_EVENT_SECONDS = 60.0
 class PublishOptions:
     """The options of the command."""
 
-    url: str
-    cacert: str | None
-    http2: bool
+    server: ServerOptions
     topics: tuple[str, ...]
     type: str | None
     as_json: bool
@@ -67,9 +65,8 @@ class PublishOptions:
     def publisher(self, retry_for: float | None, on_retry: Callable[[Reconnecting], None]) -> Publisher:
         """Make a publisher for the server."""
         return Publisher(
-            self.url,
-            verify=self.cacert or True,
-            http2=self.http2,
+            self.server.url,
+            **self.server.arguments,
             retry_for_seconds=retry_for if self.retry_for is None else self.retry_for,
             on_retry=on_retry,
         )
@@ -110,9 +107,7 @@ class PublishOptions:
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 @click.argument("data", required=False)
 def publish(
-    url: str,
-    cacert: str | None,
-    http2: bool,
+    server: ServerOptions,
     topics: tuple[str, ...],
     type_: str | None,
     as_json: bool,
@@ -136,9 +131,7 @@ def publish(
       tail -f some.log | streamd publish --topic logs
     """  # noqa: D301 - click's mark of a paragraph that must not be wrapped
     options = PublishOptions(
-        url=url,
-        cacert=cacert,
-        http2=http2,
+        server=server,
         topics=topics,
         type=type_,
         as_json=as_json,
@@ -204,8 +197,8 @@ class _EventPublisher:
 
     def _on_retry(self, retry: Reconnecting) -> None:
         if self._state == "publishing":
-            self._status.notice(f"waiting for {self._options.url}: {retry.reason}")
-        self._state = f"waiting for {self._options.url}: {retry.reason}"
+            self._status.notice(f"waiting for {self._options.server.url}: {retry.reason}")
+        self._state = f"waiting for {self._options.server.url}: {retry.reason}"
 
 
 class _LinePublisher:
@@ -279,7 +272,7 @@ class _LinePublisher:
 
     def _on_retry(self, retry: Reconnecting) -> None:
         if self._waiting_for is None:
-            self._status.notice(f"waiting for {self._options.url}: {retry.reason}")
+            self._status.notice(f"waiting for {self._options.server.url}: {retry.reason}")
         self._waiting_for = retry.reason
 
     def _waiting(self) -> int:

@@ -26,7 +26,7 @@ from ..client.subscription import BUFFER_ITEMS, TRANSPORTS, Transport
 from ..errors import InvalidField
 from ..events import parse_event_id
 from ..events.data import BASE64, encode_base64
-from .client_options import run, server_options
+from .client_options import ServerOptions, run, server_options
 from .live import StatusLine, printable
 from .output import CommandOutput
 
@@ -37,9 +37,7 @@ Format = Literal["text", "json", "ids"]
 class SubscribeOptions:
     """The options of the command."""
 
-    url: str
-    cacert: str | None
-    http2: bool
+    server: ServerOptions
     topics: tuple[str, ...]
     patterns: tuple[str, ...]
     after: str | None
@@ -56,15 +54,14 @@ class SubscribeOptions:
     def open(self, after: str | None) -> AbstractAsyncContextManager[EventSubscription]:
         """Open the subscription after an id."""
         return open_subscription(
-            self.url,
+            self.server.url,
             topics=self.topics,
             patterns=self.patterns,
             after=after,
             overflow=self.overflow,
             transport=self.transport,
             client_id=self.client_id,
-            verify=self.cacert or True,
-            http2=self.http2,
+            **self.server.arguments,
         )
 
     def read_cursor(self) -> str | None:
@@ -138,9 +135,7 @@ class SubscribeOptions:
 )
 @click.option("-q", "--quiet", is_flag=True, help="Print gaps and errors only.")
 def subscribe(
-    url: str,
-    cacert: str | None,
-    http2: bool,
+    server: ServerOptions,
     topics: tuple[str, ...],
     patterns: tuple[str, ...],
     after: str | None,
@@ -168,9 +163,7 @@ def subscribe(
     if not topics and not patterns:
         raise click.UsageError("name at least one --topic or --pattern")
     options = SubscribeOptions(
-        url=url,
-        cacert=cacert,
-        http2=http2,
+        server=server,
         topics=topics,
         patterns=patterns,
         after=after,
@@ -200,7 +193,7 @@ class _Subscribe:
         self._status = StatusLine(self._describe, quiet=options.quiet)
         self._events = 0
         self._last_event_at: float | None = None
-        self._state = f"connecting to {options.url}"
+        self._state = f"connecting to {options.server.url}"
         self._stored: str | None = None  # the content of the cursor file
 
     async def run(self) -> int:
@@ -287,7 +280,7 @@ class _Subscribe:
                     f"going on after {item.resumed_after}"
                 )
             case Connected():
-                self._say("connected", f"connected to {self._options.url}")
+                self._say("connected", f"connected to {self._options.server.url}")
             case Reconnecting():
                 self._say("reconnecting", f"reconnecting in {item.delay_seconds:.1f} s: {item.reason}")
             case ClosingNotice():

@@ -11,7 +11,7 @@ import msgspec
 from rich.console import Console
 
 from ..client.tasks import STATUSES, TaskClient, TaskState
-from .client_options import run, server_options
+from .client_options import ServerOptions, run, server_options
 from .live import printable
 from .task_text import columns, description, one_line, table
 from .task_watch import TaskWatch
@@ -59,9 +59,7 @@ def tasks() -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 def ls(
-    url: str,
-    cacert: str | None,
-    http2: bool,
+    server: ServerOptions,
     kind: str | None,
     status: str | None,
     owner: str | None,
@@ -72,7 +70,7 @@ def ls(
 
     Prints a table on a terminal, and aligned columns elsewhere.
     """
-    client = _Client(url, cacert, http2)
+    client = _Client(server)
     found = client.ask(lambda c: c.list(kind=kind, status=status, owner=owner, limit=limit))
     if as_json:
         for task in found:
@@ -91,14 +89,14 @@ def ls(
 @server_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object with all fields.")
 @_task_id
-def show(url: str, cacert: str | None, http2: bool, as_json: bool, task_id: str) -> None:
+def show(server: ServerOptions, as_json: bool, task_id: str) -> None:
     """Show all fields of a task, its steps, its error and its result."""
 
     async def ask(client: TaskClient) -> tuple[TaskState, Any]:
         task = await client.get(task_id)
         return task, await client.result(task_id) if task.has_result else msgspec.UNSET
 
-    task, result = _Client(url, cacert, http2).ask(ask)
+    task, result = _Client(server).ask(ask)
     if as_json:
         _print_json(task.fields if result is msgspec.UNSET else {**task.fields, "result": result})
     else:
@@ -109,7 +107,7 @@ def show(url: str, cacert: str | None, http2: bool, as_json: bool, task_id: str)
 @server_options
 @click.option("--text", is_flag=True, help="Print the text that the task streams; on a pipe, only the text.")
 @_task_id
-def watch(url: str, cacert: str | None, http2: bool, text: bool, task_id: str) -> None:
+def watch(server: ServerOptions, text: bool, task_id: str) -> None:
     """Follow a task to its end.
 
     Shows a progress bar on a terminal, and prints a line for each change elsewhere. With --text on a pipe,
@@ -118,7 +116,7 @@ def watch(url: str, cacert: str | None, http2: bool, text: bool, task_id: str) -
     Reconnects after a lost connection or a restart of the server. Ends with status 0 if the task is
     completed, with 1 if it failed or was cancelled, and with 130 on Ctrl-C, which does not cancel the task.
     """
-    command = TaskWatch(lambda: TaskClient(url, verify=cacert or True, http2=http2), task_id, text=text)
+    command = TaskWatch(lambda: TaskClient(server.url, **server.arguments), task_id, text=text)
     sys.exit(run(command.run, command.on_signal))
 
 
@@ -126,9 +124,9 @@ def watch(url: str, cacert: str | None, http2: bool, text: bool, task_id: str) -
 @server_options
 @click.option("--message", type=_Utf8(), default="", help="Reason, for the followers of the task.")
 @_task_id
-def cancel(url: str, cacert: str | None, http2: bool, message: str, task_id: str) -> None:
+def cancel(server: ServerOptions, message: str, task_id: str) -> None:
     """Cancel a task."""
-    client = _Client(url, cacert, http2, unsure="it is not known whether the task was cancelled")
+    client = _Client(server, unsure="it is not known whether the task was cancelled")
     task = client.ask(lambda c: c.cancel(task_id, message=message))
     click.echo(f"{one_line(task.id)} is {one_line(task.status)}")
 
@@ -140,8 +138,8 @@ class _Client:
         unsure: the message for an interrupted request.
     """
 
-    def __init__(self, url: str, cacert: str | None, http2: bool, *, unsure: str = "") -> None:
-        self._make: Callable[[], TaskClient] = lambda: TaskClient(url, verify=cacert or True, http2=http2)
+    def __init__(self, server: ServerOptions, *, unsure: str = "") -> None:
+        self._make: Callable[[], TaskClient] = lambda: TaskClient(server.url, **server.arguments)
         self._unsure = unsure
 
     def ask(self, ask: Callable[[TaskClient], Awaitable[T]]) -> T:

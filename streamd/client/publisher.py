@@ -28,7 +28,7 @@ from ..outbound import (
     with_body,
 )
 from .answer import open_answer, read_rejection
-from .endpoint import ServerEndpoint, Timeouts, Verify
+from .endpoint import ServerEndpoint, Timeouts, Token, Verify
 from .errors import ProtocolError, RequestFailed, Unreachable, failed
 from .items import Reconnecting
 from .problem import problem_from_fields
@@ -92,6 +92,7 @@ class Publisher:
         http2: use HTTP/2; without TLS by prior knowledge.
         backoff: the waits between attempts.
         timeouts: ``connect_seconds`` bounds connecting and the wait for each part of an answer.
+        token: see :func:`.subscribe`.
         retry_for_seconds: no retry begins later than this after the first attempt (s); None for no limit.
         on_retry: called before each wait.
 
@@ -107,10 +108,13 @@ class Publisher:
         http2: bool = False,
         backoff: Backoff | None = None,
         timeouts: Timeouts | None = None,
+        token: Token | None = None,
         retry_for_seconds: float | None = 60.0,
         on_retry: Callable[[Reconnecting], None] | None = None,
     ) -> None:
-        self._endpoint = ServerEndpoint.create(url, verify=verify, http2=http2, timeouts=timeouts)
+        self._endpoint = ServerEndpoint.create(
+            url, verify=verify, http2=http2, timeouts=timeouts, token=token
+        )
         self._policy = RetryPolicy(
             backoff=backoff or Backoff(initial_seconds=0.25),
             retry_for_seconds=math.inf if retry_for_seconds is None else retry_for_seconds,

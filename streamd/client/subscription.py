@@ -9,7 +9,7 @@ import trio
 from ..errors import InvalidField, StreamdError
 from ..events import EventId, parse_event_id
 from ..outbound import Backoff, RetryLoop, RetryNotice, RetryPolicy
-from .endpoint import ServerEndpoint, Timeouts, Verify
+from .endpoint import ServerEndpoint, Timeouts, Token, Verify
 from .errors import Unreachable
 from .items import Connected, CursorMoved, Gap, Item, ReceivedEvent, Reconnecting
 from .link import Link, Request, StreamOver
@@ -107,6 +107,7 @@ async def subscribe(
     http2: bool = False,
     backoff: Backoff | None = None,
     timeouts: Timeouts | None = None,
+    token: Token | None = None,
 ) -> AsyncIterator[EventSubscription]:
     """Follow events, over as many connections as it takes, until the ``async with`` block ends.
 
@@ -133,6 +134,8 @@ async def subscribe(
         http2: use HTTP/2; without TLS by prior knowledge. Not for WebSocket.
         backoff: the waits between attempts.
         timeouts: the timeouts of a connection.
+        token: proves the caller to a server with keys: a token, or an asynchronous function that is asked for
+            one at each attempt to connect.
 
     Raises:
         InvalidField: ``url`` or ``after`` is invalid, the transport is unknown, or it does not have an
@@ -143,7 +146,7 @@ async def subscribe(
     if transport == "poll" and (overflow is not None or heartbeat_seconds is not None):
         raise InvalidField("a poll has no overflow policy and no heartbeat", field="overflow")
     cursor = None if after is None else parse_event_id(after, field="after")
-    endpoint = ServerEndpoint.create(url, verify=verify, http2=http2, timeouts=timeouts)
+    endpoint = ServerEndpoint.create(url, verify=verify, http2=http2, timeouts=timeouts, token=token)
     query = [("topic", topic) for topic in topics] + [("pattern", pattern) for pattern in patterns]
     if overflow is not None:
         query.append(("overflow", overflow))

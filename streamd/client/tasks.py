@@ -12,7 +12,7 @@ from ..errors import InvalidBody, InvalidField
 from ..json import decode_message
 from ..outbound import Backoff, with_body
 from .answer import open_answer, read_rejection
-from .endpoint import ServerEndpoint, Timeouts, Verify
+from .endpoint import ServerEndpoint, Timeouts, Token, Verify
 from .errors import ProtocolError, Unreachable
 from .link import EVENT_CHARS_MAX, Request
 from .sse import follow_sse
@@ -84,6 +84,7 @@ class TaskClient:
         http2: use HTTP/2; without TLS by prior knowledge.
         backoff: the waits between attempts to follow a task.
         timeouts: ``connect_seconds`` bounds connecting and the wait for each part of an answer.
+        token: see :func:`.subscribe`.
 
     All methods raise:
         Unreachable, ServerBusy: there is no answer, or none now.
@@ -104,8 +105,11 @@ class TaskClient:
         http2: bool = False,
         backoff: Backoff | None = None,
         timeouts: Timeouts | None = None,
+        token: Token | None = None,
     ) -> None:
-        self._endpoint = ServerEndpoint.create(url, verify=verify, http2=http2, timeouts=timeouts)
+        self._endpoint = ServerEndpoint.create(
+            url, verify=verify, http2=http2, timeouts=timeouts, token=token
+        )
         self._backoff = backoff
 
     async def list(

@@ -83,6 +83,7 @@ async def _handshake(
     query = request.query if link.cursor is None else (*request.query, ("last_event_id", link.cursor))
     url = request.endpoint.url("events").copy_with(params=httpx.QueryParams(query))
     seconds = request.endpoint.timeouts.connect_seconds
+    headers = {**await request.endpoint.authorization(), **link.resume_headers}
     lost = False
 
     def on_end() -> None:
@@ -99,9 +100,7 @@ async def _handshake(
                 url.raw_path.decode("ascii"),
                 max_message_size=EVENT_CHARS_MAX,
                 receive_buffer_size=RECEIVE_BYTES,
-                extra_headers=[
-                    (name.encode(), value.encode()) for name, value in link.resume_headers.items()
-                ],
+                extra_headers=[(name.encode(), value.encode()) for name, value in headers.items()],
             )
         except ConnectionClosed as error:
             raise Unreachable("the connection was lost in the WebSocket handshake") from error
