@@ -191,9 +191,10 @@ class Runtime:
                 task_status.started()
 
     async def _end_revoked(self) -> NoReturn:
-        """End the connections of callers whose tokens are revoked, as soon as that is known.
+        """End the connections of callers whose tokens are revoked, or whose keys are gone.
 
-        It looks again after some seconds: a caller may have been identified just before and connected after.
+        It looks as soon as a revocation is known, and every few seconds: for keys, and for callers who were
+        identified just before a revocation and connected after it.
         """
         version = self.revocations.version
         while True:
@@ -203,8 +204,10 @@ class Runtime:
 
     def _end_if_revoked(self, connection: Connection) -> None:
         identity = connection.identity
-        caller = Caller(user=identity.user, token_id=identity.token_id, issued_at=identity.issued_at)
-        if identity.has_token and self.revocations.is_revoked(caller):
+        caller = Caller(
+            user=identity.user, key=identity.key, token_id=identity.token_id, issued_at=identity.issued_at
+        )
+        if not self.access.still_holds(caller):
             connection.close(CloseReason.REVOKED)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:

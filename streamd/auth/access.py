@@ -6,7 +6,7 @@ import attrs
 
 from ..errors import Forbidden, InvalidToken, NotFound, ReservedTopic, Unauthorized
 from ..events import Selectors
-from .caller import EVERYBODY, NOBODY, Caller
+from .caller import EVERYBODY, NOBODY, OPEN, Caller
 from .grants import TaskScope
 from .reading import AccessReader, foreign_merchant
 from .reserved import ReservedTopics
@@ -30,6 +30,9 @@ class Credentials:
 
 class TokenSource(Protocol):
     """Verifies tokens."""
+
+    def knows(self, name: str) -> bool:
+        """Return True if tokens of the key with this name are accepted."""
 
     async def verify(self, text: str) -> Caller:
         """Return the caller that a token names.
@@ -104,9 +107,17 @@ class Access:
             caller = await self._tickets.redeem(credentials.ticket)
         else:
             return NOBODY
-        if self._revocations.is_revoked(caller):
+        if not self.still_holds(caller):
             raise InvalidToken("the token is revoked", field="Authorization")
         return caller
+
+    def still_holds(self, caller: Caller) -> bool:
+        """Return True for a caller who was identified before, and whose proof would be accepted again."""
+        if caller.key == OPEN:
+            return self.is_open
+        if caller.key and not self._tokens.knows(caller.key):
+            return False
+        return not self._revocations.is_revoked(caller)
 
     # --- events -----------------------------------------------------------------------------------
 

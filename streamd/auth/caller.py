@@ -15,6 +15,7 @@ class Caller:
         user: the subject of its token; empty without one.
         merchant: the merchant whose topics and orders it may read; empty for none.
         grant: what it may do.
+        key: name of the key that verified its token; :data:`OPEN` without keys; empty without a token.
         token_id: ``jti`` of its token, by which the token can be revoked; empty without one.
         issued_at: when its token was issued (s since 1970); None if that is not known.
         expires_at: when its token is no longer accepted (s since 1970); None for never.
@@ -23,6 +24,7 @@ class Caller:
     user: str = ""
     merchant: str = ""
     grant: Grant = NOTHING
+    key: str = ""
     token_id: str = ""
     issued_at: float | None = None
     expires_at: float | None = None
@@ -31,5 +33,6 @@ class Caller:
 NOBODY: Final = Caller()
 """A caller without a token, where keys are configured."""
 
-EVERYBODY: Final = Caller(grant=EVERYTHING)
+OPEN: Final = "open"
+EVERYBODY: Final = Caller(grant=EVERYTHING, key=OPEN)
 """Any caller of a server without keys: it may do everything but publish on reserved topics."""

@@ -30,6 +30,7 @@ class _StoredCaller(msgspec.Struct, frozen=True, omit_defaults=True):
     subscribe: _StoredSelectors = _StoredSelectors()
     tasks: TaskScope = TaskScope.NONE
     admin: bool = False
+    key: str = ""
     token_id: str = ""
     issued_at: float | None = None
     expires_at: float | None = None
@@ -49,6 +50,7 @@ def encode_caller(caller: Caller) -> bytes:
             subscribe=_as_texts(grant.subscribe),
             tasks=grant.tasks,
             admin=grant.admin,
+            key=caller.key,
             token_id=caller.token_id,
             issued_at=caller.issued_at,
             expires_at=caller.expires_at,
@@ -73,6 +75,7 @@ def decode_caller(record: bytes) -> Caller:
         user=stored.user,
         merchant=stored.merchant,
         grant=grant,
+        key=stored.key,
         token_id=stored.token_id,
         issued_at=stored.issued_at,
         expires_at=stored.expires_at,

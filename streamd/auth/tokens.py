@@ -25,6 +25,7 @@ from .compact import MAX_TOKEN_BYTES, CompactToken, parse_token
 from .jwks import MIN_INTERVAL_SECONDS, JwksSource
 from .keys import KeyRing, load_keys
 from .settings import SHARED_SECRET_ALGORITHMS, AuthSettings
+from .token_key import TokenKey
 
 MAX_CACHED_TOKENS: Final = 4096
 """Maximum number of verified tokens that are remembered; each takes about 1 kB."""
@@ -122,8 +123,8 @@ class TokenVerifier:
         if self._may_be_fetched(token):
             await self._jwks.refresh()
         # No checkpoint from here to the cache: keys and settings stay the same.
-        self._check_signature(token)
-        return self._read(token.claims())
+        key = self._check_signature(token)
+        return self._read(token.claims(), key)
 
     def _may_be_fetched(self, token: CompactToken) -> bool:
         """Return True if the issuer's key set may have the token's key, and it is not known here."""
@@ -133,15 +134,16 @@ class TokenVerifier:
         is_incomplete = not token.key_id and self._jwks.is_failing
         return is_incomplete or not self._keys.has(token.algorithm, token.key_id)
 
-    def _check_signature(self, token: CompactToken) -> None:
+    def _check_signature(self, token: CompactToken) -> TokenKey:
         # The settings may have changed during a fetch.
         keys = (
             self._keys.find(token.algorithm, token.key_id)
             if token.algorithm in self._settings.algorithms
             else ()
         )
-        if any(key.verify(token.signed, token.signature) for key in keys):
-            return
+        for key in keys:
+            if key.verify(token.signed, token.signature):
+                return key
         if self._jwks.is_failing and self._may_be_fetched(token):
             raise Unavailable(
                 "the key of the token is not known, and the keys of its issuer cannot be fetched now",
@@ -155,12 +157,18 @@ class TokenVerifier:
             else f"there is no key for the algorithm of the token ({token.algorithm})"
         )
 
-    def _read(self, claims: Mapping[str, Any]) -> VerifiedToken:
+    def _read(self, claims: Mapping[str, Any], key: TokenKey) -> VerifiedToken:
         times = TokenTimes.read(claims)
         times.check(self._clock(), self._settings.leeway_seconds)
         check_issuer(claims, self._settings)
-        return VerifiedToken(times, read_caller(claims, times, self._settings))
+        caller = read_caller(claims, times, self._settings)
+        return VerifiedToken(times, attrs.evolve(caller, key=key.name))
+
+    def knows(self, name: str) -> bool:
+        """Return True if there is a key of this name, and its algorithm is accepted."""
+        return name in self._names
 
     def _replace_keys(self) -> None:
         self._keys = KeyRing(self._own_keys.keys + self._jwks.keys)
+        self._names = {key.name for key in self._keys.keys if key.algorithm in self._settings.algorithms}
         self._cache.clear()

@@ -82,10 +82,10 @@ class Identity:
 
     user: str = ""  # empty: anonymous
     address: str = ""  # of the client, without its port
+    key: str = ""  # name of the key that verified the token; empty: no token
     token_id: str = ""  # empty: no token, or one without an id
     issued_at: float | None = None  # when the token was issued (s since 1970)
     expires_at: float | None = None  # when it expires (s since 1970); None: never, or no token
-    has_token: bool = False
 
 
 class Admission(Protocol):

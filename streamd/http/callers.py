@@ -55,18 +55,18 @@ async def identify_caller(access: Access, scope: Any, origins: Any = ()) -> Call
         scope: of the request, in which the caller is kept.
         origins: those whose pages may use the API.
     """
-    if access.is_open:
-        return EVERYBODY
-    known: Caller | None = scope.get(_CALLER)
+    known = known_caller(scope)
+    if known is None and access.is_open:
+        known = scope[_CALLER] = EVERYBODY
     if known is None:
         credentials = _read_credentials(scope, access.settings.cookie, origins)
         known = scope[_CALLER] = await access.identify(credentials)
     return known
 
 
-def known_caller(scope: Scope) -> Caller:
-    """Return the caller of a request that was identified; otherwise everybody."""
-    caller: Caller = scope.get(_CALLER, EVERYBODY)
+def known_caller(scope: Scope) -> Caller | None:
+    """Return the caller of a request that was identified; otherwise None."""
+    caller: Caller | None = scope.get(_CALLER)
     return caller
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol, TypeVar
 import trio
 from quart import request
 
-from ..auth import EVERYBODY, NOBODY, Caller
+from ..auth import Caller
 from ..broker import Broker
 from ..characters import TextKind, check_text
 from ..connections import Identity
@@ -161,17 +161,17 @@ def parse_limit(request: RequestLike, most: int) -> int:
     return int(text)
 
 
-def identity_of(caller: Caller, address: str | None) -> Identity:
-    """Return the identity of a caller's connection."""
-    if caller is EVERYBODY:
+def identity_of(caller: Caller | None, address: str | None) -> Identity:
+    """Return the identity of a caller's connection; None for one that was not identified."""
+    if caller is None:
         return Identity(address=address or "")
     return Identity(
         user=caller.user,
         address=address or "",
+        key=caller.key,
         token_id=caller.token_id,
         issued_at=caller.issued_at,
         expires_at=caller.expires_at,
-        has_token=caller is not NOBODY,
     )
 
 

@@ -249,6 +249,7 @@ def test_each_field_of_a_caller_is_stored() -> None:
         user="u",
         merchant="m",
         grant=Grant(Selectors(["a"]), Selectors(["b"]), TaskScope.ALL, admin=True),
+        key="k",
         token_id="t",
         issued_at=1.5,
         expires_at=2.5,

@@ -209,7 +209,16 @@ async def test_keys_are_rotated_by_a_reload(api: Api) -> None:
     assert (await api.http.get("/tasks", headers=bearer(before))).status_code == 200
     after = make_token({"sub": "ada", "exp": time.time() + 60, **GRANTS}, OTHER_SECRET)
     assert (await api.http.get("/tasks", headers=bearer(after))).status_code == 200
-    auth = attrs.evolve(auth, keys=[OTHER_SECRET])
-    streamd.apply_settings(attrs.evolve(streamd.settings, auth=auth))
+    async with (
+        open_stream(api.server.url, topics=["a"], headers=bearer(before)) as stream,
+        open_stream(api.server.url, topics=["a"], headers=bearer(after)) as other,
+    ):
+        await other.next_control("connected")
+        auth = attrs.evolve(auth, keys=[OTHER_SECRET])
+        streamd.apply_settings(attrs.evolve(streamd.settings, auth=auth))
+        with trio.fail_after(20):
+            assert (await stream.next_control("closing"))["reason"] == "revoked"
+        await streamd.publish("a", "still read")
+        assert (await other.take(1))[0].data == "still read"
     assert (await api.http.get("/tasks", headers=bearer(before))).status_code == 401
     assert (await api.http.get("/tasks", headers=bearer(after))).status_code == 200
