@@ -18,6 +18,7 @@ from streamd.database import StoreSettings
 from streamd.settings import Settings
 from streamd.testing import open_stream, run_server
 from tests.support.program import environment, started
+from tests.support.tokens import SECRET, auth_settings
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -41,10 +42,11 @@ def load_app(name: str) -> QuartTrio:
 
 
 async def run_until(
-    arguments: list[str], enough: bytes, url: str = DEFAULT_URL, folder: Path = ROOT
+    arguments: list[str], enough: bytes, url: str = DEFAULT_URL, folder: Path = ROOT, **variables: str
 ) -> bytes:
     """Run a program until its output contains `enough`, or until it ends; return the output."""
-    environ = {**environment(STREAMD_URL=url), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environ = {**environment(STREAMD_URL=url, **variables), "PATH": path}
     process = await trio.lowlevel.open_process(arguments, stdout=subprocess.PIPE, cwd=folder, env=environ)
     output = b""
     assert process.stdout is not None
@@ -74,6 +76,17 @@ async def test_curl_commands_publish_and_read_the_same_event() -> None:
             event = f"id: {event_id}\nevent: stage\n".encode()
             assert event in await run_until(in_bash(stream), event, server.url)
             assert event_id.encode() in await run_until(in_bash(poll), b'"gap":null}', server.url)
+
+
+async def test_a_token_publishes_and_reads_what_it_grants() -> None:
+    [commands] = blocks("access")
+    settings = Settings(auth=auth_settings())
+    async with run_server(settings) as server:
+        output = await run_until(in_bash(commands), b"paid\n", server.url, STREAMD_AUTH__KEYS=SECRET)
+        assert b'{"id":"' in output
+        assert output.endswith(b"paid\n")
+        async with httpx.AsyncClient(base_url=server.url) as http:
+            assert (await http.get("/events/poll?topic=orders/7")).status_code == 401
 
 
 async def test_the_log_of_a_server_is_counted_exported_and_backed_up(tmp_path: Path) -> None:
