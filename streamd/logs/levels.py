@@ -20,6 +20,7 @@ PACKAGES: Final = (
     "http",
     "log",
     "logs",
+    "proxies",
     "redis",
     "server",
     "services",
