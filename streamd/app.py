@@ -34,6 +34,7 @@ from .http.routes.operations import operations
 from .http.routes.page import web
 from .http.routes.tasks import tasks
 from .log.port import Log
+from .proxies import resolve_clients
 from .server import Certificates, serve
 from .services import SERVICES
 from .settings import Settings
@@ -90,7 +91,9 @@ def build_app(
             except ConfigError as error:
                 mistakes.append(error)
     fast_path = EventsFastPath(app.asgi_app, app, streamd.runtime, settings.server.cors_origins)
-    app.asgi_app = fast_path  # type: ignore[assignment,method-assign]
+    # Outermost, so that another ASGI server than streamd's suffices.
+    resolved = resolve_clients(fast_path, settings.server.trusted_proxies, settings.server.root_path)
+    app.asgi_app = resolved  # type: ignore[assignment,method-assign]
     return app, mistakes
 
 

@@ -14,6 +14,7 @@ import trio
 from quart import Quart
 
 from ..errors import StreamdError
+from ..proxies import route_path
 from ..runtime import Runtime
 from ..transports.asgi import Receive, Scope, Send, find_transport
 from ..transports.sse import HEADERS, serve_subscription
@@ -91,7 +92,7 @@ class EventsFastPath:
         self._applies: bool | None = None  # decided at the first request, when all hooks are registered
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        if scope["type"] == "http" and scope["path"] == PATH and scope["method"] in ("GET", "HEAD"):
+        if scope["type"] == "http" and route_path(scope) == PATH and scope["method"] in ("GET", "HEAD"):
             if self._applies is None:
                 self._applies = _hooks_of(self._app) == self._own_hooks
             if self._applies and find_transport(scope) is not None:  # the transport reports a disconnect

@@ -7,6 +7,7 @@ socket write is bounded in time, and every connection can be ended at once, in a
 ``serve``                :func:`serve`: listeners, the accept loop and graceful shutdown
 ``accept``               accepting, with pauses while the process is out of files
 ``connection``           one client's socket, from TLS handshake to close
+``preamble``             the header of the PROXY protocol in front of a connection
 ``output``               the ordered output of one socket
 ``tls``                  TLS in memory: records in, records out
 ``wires``                direct writes past ASGI, on HTTP/1.1 and WebSocket

@@ -2,6 +2,8 @@
 
 A connection is in one of these states; the attributes that encode each are in parentheses::
 
+    PROXY HEADER (no protocol)                     with server.proxy_protocol only, bounded in time and bytes
+        |
     HANDSHAKE (no protocol)                        TLS only, bounded by tls_handshake_timeout_seconds
         |
         |  ALPN agreed: HTTP/1.1 or HTTP/2
@@ -46,6 +48,7 @@ import structlog
 import trio
 
 from ..hub import Wire
+from ..proxies import TCP_PROXY, ProxyHeader
 from ..transports.asgi import CONNECTION_EXTENSION, Defer
 from .context import ListenerInfo, ServerContext
 from .http1 import PipelinePause
@@ -61,6 +64,7 @@ from .hypercorn_internals import (
 )
 from .listeners import host_and_port
 from .output import Output
+from .preamble import read_proxy_header
 from .task_group import TaskGroup
 from .tls import TLS
 from .wires import SocketWire, WebSocketWire
@@ -97,11 +101,13 @@ class ServerConnection(trio.abc.AsyncResource):
         "_output",
         "_peer",
         "_protocol",
+        "_proxy_header",
         "_scope",
         "_server",
         "_sock",
         "_tasks",
         "_tls",
+        "_unread",
         "_wire",
     )
 
@@ -120,6 +126,8 @@ class ServerConnection(trio.abc.AsyncResource):
         self._tasks: TaskGroup | None = None
         self._scope = trio.CancelScope()  # of all trio tasks; its deadline ends an idle connection
         self._head_begun = False
+        self._proxy_header: ProxyHeader | None = None
+        self._unread = b""  # received behind the PROXY header
 
     # --- the life of a connection -------------------------------------------------------------
 
@@ -141,6 +149,8 @@ class ServerConnection(trio.abc.AsyncResource):
             self._protocol = self._tls = self._tasks = None
 
     async def _serve(self) -> None:
+        if self._server.settings.proxy_protocol and not await self._take_proxy_header():
+            return
         read = self._receive
         agreed: str | None = "http/1.1"
         if self._tls is not None:
@@ -165,6 +175,13 @@ class ServerConnection(trio.abc.AsyncResource):
         self._revoke()
         await self._notify_disconnect()
 
+    async def _take_proxy_header(self) -> bool:
+        """Read the PROXY header; return False if the connection must be closed."""
+        found = await read_proxy_header(self._peer, self._server.trusted, self._receive)
+        if found is not None:
+            self._proxy_header, self._unread = found
+        return found is not None
+
     async def _shake_hands(self, tls: TLS) -> str | None:
         with trio.move_on_after(self._server.settings.tls_handshake_timeout_seconds):
             return await tls.handshake()
@@ -173,6 +190,9 @@ class ServerConnection(trio.abc.AsyncResource):
     async def _receive(self) -> bytes:
         """Wait for the socket's next bytes; empty at its end, or when it was closed on either side."""
         await trio.lowlevel.checkpoint()
+        if self._unread:
+            unread, self._unread = self._unread, b""
+            return unread
         data = self._receive_nowait()
         while data is None:
             with suppress(trio.ClosedResourceError):
@@ -295,6 +315,7 @@ class ServerConnection(trio.abc.AsyncResource):
         if own is None:
             with suppress(OSError):  # closed already
                 own = host_and_port(self._sock.family, self._sock.getsockname())
+        header = self._proxy_header
         return protocol_arguments(
             self._run_app,
             server.config,
@@ -302,8 +323,8 @@ class ServerConnection(trio.abc.AsyncResource):
             self._tasks,
             server.state,
             self,
-            is_tls=self._tls is not None,
-            client=self._peer,
+            is_tls=self._tls is not None or (header is not None and header.is_tls),
+            client=self._peer if header is None else header.client or self._peer,
             server=own,
         )
 
@@ -342,6 +363,8 @@ class ServerConnection(trio.abc.AsyncResource):
             )
         else:
             extensions[CONNECTION_EXTENSION] = self
+        if self._proxy_header is not None and self._proxy_header.client is not None:
+            scope[TCP_PROXY] = self._peer[0] if self._peer else ""
         return self._server.app(scope, receive, send)
 
     # --- the transport of an HTTP/1.1 request -------------------------------------------------

@@ -8,6 +8,7 @@ import attrs
 from hypercorn.config import Config
 from hypercorn.typing import ConnectionState
 
+from ..proxies import TrustedProxies
 from .hypercorn_internals import HypercornContext
 from .live import LiveConnections
 from .loop_passes import LoopPassLimiter
@@ -25,6 +26,7 @@ class ServerContext:
     live: LiveConnections[Any]
     settings: ServerSettings
     limiter: LoopPassLimiter
+    trusted: TrustedProxies
 
 
 @attrs.frozen

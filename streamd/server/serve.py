@@ -10,6 +10,7 @@ from hypercorn.typing import ASGIFramework, ConnectionState, LifespanState
 
 from ..connections import ConnectionSettings
 from ..metrics import Metrics, MetricsSettings
+from ..proxies import TrustedProxies, resolve_clients
 from .accept import Listener
 from .certificates import Certificates
 from .connection import ServerConnection
@@ -60,7 +61,11 @@ async def serve(
     hypercorn = HypercornContext()
     live: LiveConnections[ServerConnection] = LiveConnections()
     limiter = LoopPassLimiter(settings.arrivals_each_pass)
-    context = ServerContext(app, config, hypercorn, ConnectionState(state), live, settings, limiter)
+    trusted = TrustedProxies.create(settings.trusted_proxies)
+    resolved = resolve_clients(app, settings.trusted_proxies, settings.root_path)
+    context = ServerContext(
+        resolved, config, hypercorn, ConnectionState(state), live, settings, limiter, trusted
+    )
     metrics = metrics or Metrics(max_type_labels=MetricsSettings().max_type_labels)
     certificates = certificates or Certificates(settings)
     if sockets is None:

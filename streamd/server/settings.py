@@ -7,6 +7,7 @@ import attrs
 
 from ..config import (
     INT32_MAX,
+    Check,
     Clash,
     at_most,
     not_negative,
@@ -17,6 +18,12 @@ from ..config import (
     to_toml,
     tuning,
 )
+from ..proxies import parse_network, parse_prefix
+from ..proxies.networks import UNIX
+
+
+def _is_prefix(text: str) -> bool:
+    return not text or (parse_prefix(text) == text and text != "/")
 
 
 @attrs.frozen(kw_only=True)
@@ -43,6 +50,25 @@ class ServerSettings:
         [],
         "Origins whose pages may use the API and open its WebSocket, such as https://app.example; "
         '["*"] for all. Empty: only pages of the server\'s own origin may.',
+    )
+    trusted_proxies: list[str] = setting(
+        [],
+        "Networks and addresses of proxies whose word is taken for the client's address, scheme and URL "
+        'prefix, such as ["127.0.0.1", "::1", "10.0.0.0/8"]: the headers Forwarded or X-Forwarded-For, '
+        'X-Forwarded-Proto and X-Forwarded-Prefix. "unix" stands for Unix sockets of another ASGI server. '
+        "A proxy must replace or remove each of these headers that a client may send.",
+    )
+    proxy_protocol: bool = setting(
+        False,
+        "Every connection begins with a header of the PROXY protocol, version 1 or 2, which names the "
+        "client. Others are closed, and so are those of peers that are not in server.trusted_proxies.",
+    )
+    root_path: str = setting(
+        "",
+        "URL prefix below which clients see the server, such as /realtime, put before every URL in answers "
+        "and events. Requests may arrive with or without it; without it only if no path of the server begins "
+        "with it. X-Forwarded-Prefix of a trusted proxy takes its place in answers, not in events.",
+        Check("empty, or a path such as /realtime", _is_prefix),
     )
     drain_seconds: float = setting(
         10.0,
@@ -131,6 +157,10 @@ class ServerSettings:
         if self.keyfile and not self.certfile:
             yield Clash(("keyfile", "certfile"), "the key needs its certificate: set server.certfile, too")
         yield from _origin_clashes(self.cors_origins)
+        yield from _proxy_clashes(self.trusted_proxies)
+        if self.proxy_protocol and not self.trusted_proxies:
+            right = "no connection would be accepted: name the proxies in server.trusted_proxies"
+            yield Clash(("proxy_protocol", "trusted_proxies"), right)
 
 
 def _address_clashes(binds: list[str]) -> Iterator[Clash]:
@@ -144,6 +174,15 @@ def _address_clashes(binds: list[str]) -> Iterator[Clash]:
         else:
             if port and binds.count(bind) > 1:
                 yield Clash(("bind",), f"{to_toml(bind)} is listed twice")
+
+
+def _proxy_clashes(networks: list[str]) -> Iterator[Clash]:
+    for network in networks:
+        if network != UNIX:
+            try:
+                parse_network(network)
+            except ValueError as error:
+                yield Clash(("trusted_proxies",), f"{to_toml(network)} is not a network: {error}")
 
 
 def _origin_clashes(origins: list[str]) -> Iterator[Clash]:

@@ -22,6 +22,13 @@ def rejection(overrides: dict[str, object]) -> SettingsError:
     [
         ({"server.certfile": "a.pem"}, "server.certfile", "set server.keyfile, too"),
         ({"server.keyfile": "a.pem"}, "server.keyfile", "set server.certfile, too"),
+        ({"server.proxy_protocol": True}, "server.proxy_protocol", "no connection would be accepted"),
+        ({"server.trusted_proxies": ["10.0.0.1/8"]}, "server.trusted_proxies", "write 10.0.0.0/8"),
+        ({"server.trusted_proxies": ["unix", "localhost"]}, "server.trusted_proxies", '"localhost" is not'),
+        ({"server.root_path": "/"}, "server.root_path", "a path such as /realtime"),
+        ({"server.root_path": "realtime"}, "server.root_path", "a path such as /realtime"),
+        ({"server.root_path": "/a/"}, "server.root_path", "a path such as /realtime"),
+        ({"server.root_path": "//a"}, "server.root_path", "a path such as /realtime"),
         (
             {"tuning.connections.unhealthy_seconds": 121.0},
             "tuning.connections.unhealthy_seconds",

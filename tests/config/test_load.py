@@ -21,6 +21,8 @@ def another_value(setting: Setting) -> Any:
     by_path = {
         "server.bind": ["127.0.0.1:9090", "[::1]:9090"],
         "server.cors_origins": ["https://app.example", "http://localhost:3000"],
+        "server.trusted_proxies": ["10.0.0.0/8", "unix"],
+        "server.root_path": "/realtime",
         "server.certfile": "cert.pem",
         "server.keyfile": "key.pem",
         "logging.level": "debug",
@@ -123,6 +125,8 @@ def with_another_value(setting: Setting) -> dict[str, Any]:
     values = {setting.path: another_value(setting)}
     if setting.path in ("server.certfile", "server.keyfile"):  # they only come together
         values = {path: another_value(SETTINGS[path]) for path in ("server.certfile", "server.keyfile")}
+    if setting.path == "server.proxy_protocol":
+        values["server.trusted_proxies"] = another_value(SETTINGS["server.trusted_proxies"])
     if setting.path == "text.url":  # the API needs to be told a model
         values["text.model"] = "a-model"
     return values

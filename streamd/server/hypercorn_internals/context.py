@@ -63,7 +63,7 @@ def protocol_arguments(
         task_group, port: of the connection.
         state: of the application's lifespan; each request gets a copy.
         is_tls: selects ``https`` as the scheme of its requests.
-        client: address and port of the peer.
+        client: address and port of the client.
         server: address and port of the connection's own end.
     """
     return app, config, context, task_group, state, is_tls, client, server, _Sink(port)
