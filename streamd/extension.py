@@ -123,6 +123,15 @@ class Streamd:
         return self.runtime.settings
 
     @property
+    def root_path(self) -> str:
+        """The URL prefix of the settings (``server.root_path``), for URLs in events, which all clients get.
+
+        URLs in answers have the prefix of their request, see :func:`streamd.http.public_url`.
+        """
+        server: Any = getattr(self.settings, "server", None)  # settings of a program may lack the section
+        return server.root_path if server is not None else ""
+
+    @property
     def tasks(self) -> Tasks:
         """The tasks: create, follow and end them; see :class:`streamd.tasks.Tasks`."""
         return self.runtime.tasks

@@ -5,6 +5,7 @@
 ``task_stream``    the stream of one task as such a response
 ``task_routes``    routes for the tasks of one kind: status, events, result, cancel
 ``json``           JSON responses
+``urls``           URLs below the prefix that a proxy adds
 ``requests``       query parameters, headers and bodies, checked
 ``problems``       errors as ``application/problem+json``
 ``idempotency``    the ``Idempotency-Key`` header
@@ -32,6 +33,7 @@ from .responses import EventStream, EventStreamHTTPConnection
 from .schema import AnyJson, EventStreamText, MediaTypes, Nothing, ResumeHeaders, SnapshotSchema
 from .task_routes import CancelRoute, EventsRoute, ResultRoute, StatusRoute, TaskRoutes, task_routes
 from .task_stream import task_headers, task_stream
+from .urls import public_url
 
 __all__ = [
     "JSON",
@@ -57,6 +59,7 @@ __all__ = [
     "document_problems",
     "idempotency_key",
     "json_response",
+    "public_url",
     "read_body",
     "read_json",
     "task_headers",

@@ -6,12 +6,16 @@ They are for programs and operators on the server's own machine. A request is ad
 condition                    keeps out
 ===========================  ================================================================================
 ``connections.control``      everybody, by default
-peer on the loopback         other machines
-no forwarding header         other machines behind a proxy on this one that adds such a header
+client on the loopback       other machines
+proxies on the loopback      programs beside a trusted proxy on another machine
+no forwarding header, or     other machines behind a proxy on this one that adds such a header, and is not in
+its sender is trusted        ``server.trusted_proxies``
 ``Host`` is the loopback     pages that reach this machine by a name of their own (DNS rebinding), and proxies
                              that keep the client's ``Host``
 own ``Origin``, or none      pages of all other origins, also of those in ``server.cors_origins``
 ===========================  ================================================================================
+
+Behind trusted proxies the client is the one that they name, see :mod:`streamd.proxies`.
 
 A proxy on this machine that adds no forwarding header and replaces ``Host`` by its own target, as nginx does
 by default, looks like a program on this machine: its clients are admitted. Such a proxy must add a forwarding
@@ -19,13 +23,15 @@ header or refuse these paths, or the setting must stay off. :func:`warn_of_contr
 """
 
 import ipaddress
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import structlog
 from quart.wrappers import Request
 
 from ..errors import ControlDisabled, Forbidden
+from ..proxies import FORWARDING, Forwarding
 from .origins import QUOTED_CHARS, is_own_origin
 
 _log = structlog.get_logger(__name__)
@@ -58,8 +64,13 @@ def check_control(request: Request, *, enabled: bool) -> None:
         raise ControlDisabled(f"operations on connections are switched off: set {SETTING} = true")
     if not is_loopback(request.remote_addr or ""):
         raise Forbidden("operations on connections are for callers on the loopback interface only")
+    scope: Mapping[str, Any] = request.scope
+    forwarding: Forwarding = scope.get(FORWARDING, Forwarding())
+    for proxy in forwarding.proxies:
+        if proxy and not is_loopback(proxy):  # empty: a Unix socket
+            raise Forbidden("operations on connections must not come through a proxy on another machine")
     for name in _FORWARDING_HEADERS:
-        if name in request.headers:
+        if name in request.headers and not forwarding.is_named:
             raise Forbidden(f"operations on connections must not come through a proxy ({name})", field=name)
     host = request.headers.get("Host", "")
     if not is_loopback(_host_name(host)):
@@ -80,7 +91,7 @@ def warn_of_control() -> None:
     _log.warning(
         "connections_control_enabled",
         setting=SETTING,
-        advice="a proxy on this machine must add X-Forwarded-For; otherwise its clients are admitted",
+        advice="a proxy on this machine must set X-Forwarded-For; otherwise its clients are admitted",
     )
 
 

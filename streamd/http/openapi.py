@@ -1,9 +1,9 @@
-"""``/openapi.json``: the document that quart-schema builds from the views, with four corrections.
+"""``/openapi.json``: the document that quart-schema builds from the views, with five corrections.
 
 quart-schema takes every body for the JSON of one model; bodies here may have several media types and models.
 It leaves out models that other models refer to. It gives one name to the models of several services whose
 classes have the same name. And it names an operation by its view alone, while several services have a view
-called ``cancel``.
+called ``cancel``. And it does not know the URL prefix of the client's requests.
 """
 
 import inspect
@@ -25,6 +25,7 @@ from quart_schema.validation import (
 from .components import Components, JsonSchema
 from .json import JSON
 from .schema import MediaTypes
+from .urls import public_url
 
 _PYDANTIC: Final = ("__pydantic_core_schema__", "__pydantic_fields__")
 
@@ -33,8 +34,12 @@ class Document(OpenAPIProvider):
     """The OpenAPI provider of the server; it leaves models of pydantic to quart-schema."""
 
     def schema(self) -> dict[str, Any]:
-        """Return the document. It is built once: routes are added before the first request."""
-        return self._document
+        """Return the document. It is built once: routes are added before the first request.
+
+        Only its ``servers`` depend on the request: a prefix that a proxy adds (OpenAPI 3.0, Server Object).
+        """
+        prefix = public_url("")
+        return {**self._document, "servers": [{"url": prefix}]} if prefix else self._document
 
     @cached_property
     def _document(self) -> dict[str, Any]:

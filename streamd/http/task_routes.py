@@ -33,6 +33,7 @@ from .problems import document_problems
 from .requests import read_reason
 from .schema import AnyJson, CancelSchema, EventStreamText, Nothing, ResumeHeaders, TaskOfServiceSchema
 from .task_stream import task_headers, task_stream
+from .urls import public_url
 
 Answer = Callable[[Task], Awaitable[Any]]
 """Builds the body that describes a task: a JSON value or a msgspec struct."""
@@ -191,15 +192,19 @@ class TaskRoutes:
     _cancel: CancelRoute | None
 
     def urls(self, task_id: str) -> dict[str, str]:
-        """Build ``statusUrl``, ``eventsUrl``, ``resultUrl`` and ``cancelUrl``, without routes left out."""
+        """Build ``statusUrl``, ``eventsUrl``, ``resultUrl`` and ``cancelUrl``, without routes left out.
+
+        They are those of :func:`~streamd.http.public_url`, for the client of the current request.
+        """
         routes = {
             "statusUrl": self._status,
             "eventsUrl": self._events,
             "resultUrl": self._result,
             "cancelUrl": self._cancel,
         }
+        prefix = public_url((self._blueprint.url_prefix or "") + self._prefix)
         return {
-            name: (self._blueprint.url_prefix or "") + _PARAMETER.sub(task_id, self._prefix + route.path)
+            name: _PARAMETER.sub(task_id, prefix + route.path)
             for name, route in routes.items()
             if route is not None
         }

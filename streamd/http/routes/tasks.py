@@ -22,6 +22,7 @@ from ..json import json_response
 from ..problems import document_problems
 from ..requests import parse_limit, read_json, read_reason
 from ..task_stream import task_headers, task_stream
+from ..urls import public_url
 
 tasks = Blueprint("streamd_tasks", __name__)
 
@@ -82,7 +83,7 @@ async def create_task() -> TrioResponse:
         lease_seconds=body.lease_seconds,
         idempotency_key=key,
     )
-    return _answer(task, 201, lease=body.worker is not None, Location=f"/tasks/{task.id}")
+    return _answer(task, 201, lease=body.worker is not None, Location=public_url(f"/tasks/{task.id}"))
 
 
 @tasks.get("/tasks")
@@ -194,12 +195,13 @@ def _answer(
 
 
 def _describe(task: Task) -> dict[str, Any]:
+    url = public_url(f"/tasks/{task.id}")
     return task_fields(task) | {
         "cancelled": task.status is Status.CANCELLED,
-        "statusUrl": f"/tasks/{task.id}",
-        "eventsUrl": f"/tasks/{task.id}/events",
-        "resultUrl": f"/tasks/{task.id}/result",
-        "cancelUrl": f"/tasks/{task.id}/cancel",
+        "statusUrl": url,
+        "eventsUrl": f"{url}/events",
+        "resultUrl": f"{url}/result",
+        "cancelUrl": f"{url}/cancel",
     }
 
 

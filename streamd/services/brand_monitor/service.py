@@ -1,5 +1,6 @@
 """Assembly of the brand monitor: task kind, routes and its group of connections."""
 
+from functools import partial
 from typing import Final
 
 from ... import Service, Streamd
@@ -40,7 +41,7 @@ def make(streamd: Streamd, settings: BrandMonitorSettings) -> Service:
         max_input_bytes=settings.max_body_bytes,
         completion_message="The analysis is complete",
         cancellation_message="The analysis was cancelled",
-        present=present,
+        present=partial(present, root_path=streamd.root_path),
         event_types=EVENT_TYPES,
         private=True,
     )

@@ -25,6 +25,7 @@ from ...http import (
     document_problems,
     idempotency_key,
     json_response,
+    public_url,
     read_body,
 )
 from ...idempotency import IdempotencyKey
@@ -86,12 +87,13 @@ def make_blueprint(
         with trio.CancelScope(shield=True):  # an order must not be stored without its task
             receipt = await start_order(streamd, store, received, key)
         query = {PARAMETER: merchant_id} if PARAMETER in request.args else {}
-        status_url = f"/api/purchase-orders/{receipt.po_id}"
+        status_url = public_url(f"/api/purchase-orders/{receipt.po_id}")
+        events_url = public_url("/api/realtime/events")
         accepted = models.AcceptedOrder(
             po_id=receipt.po_id,
             workflow_id=receipt.workflow_id,
             status_url=status_url + (f"?{urlencode(query)}" if query else ""),
-            events_url=f"/api/realtime/events?{urlencode({**query, 'last_event_id': receipt.cursor})}",
+            events_url=f"{events_url}?{urlencode({**query, 'last_event_id': receipt.cursor})}",
         )
         return json_response(accepted, 202, {"Location": accepted.status_url})
 
