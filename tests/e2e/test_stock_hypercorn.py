@@ -15,11 +15,21 @@ from trio_websocket import open_websocket_url
 from streamd.testing import open_stream
 from tests.support.program import SECONDS, Program, environment
 
+APP = "streamd.app:create_app()"
+BEHIND_PROXY = (
+    "streamd.app:create_app(attrs.evolve(Settings(), server=attrs.evolve("
+    "Settings().server, trusted_proxies=['127.0.0.1'], root_path='/realtime')))"
+)
+
 
 @asynccontextmanager
-async def hypercorn() -> AsyncIterator[tuple[str, Program]]:
-    """Run the application and yield its URL and the process."""
-    arguments = ("-k", "trio", "streamd.app:create_app()", "--bind", "127.0.0.1:0")
+async def hypercorn(app: str = APP) -> AsyncIterator[tuple[str, Program]]:
+    """Run the application and yield its URL and the process.
+
+    Args:
+        app: the module, and the expression in it that makes the application.
+    """
+    arguments = ("-k", "trio", app, "--bind", "127.0.0.1:0")
     with trio.fail_after(SECONDS):
         process = await trio.lowlevel.open_process(
             [sys.executable, "-m", "hypercorn", *arguments],
@@ -78,6 +88,18 @@ async def test_rejections_and_head_are_as_on_streamds_server() -> None:
         assert head.status_code == 200
         assert head.headers["content-type"] == "text/event-stream"
         assert (await http.get(f"{url}/connections")).json()["active"] == 0
+
+
+async def test_a_trusted_proxy_names_the_client_and_the_prefix() -> None:
+    headers = {"X-Forwarded-For": "192.0.2.7"}
+    async with hypercorn(BEHIND_PROXY) as (url, _), httpx.AsyncClient() as http:
+        for prefix in ("", "/realtime"):
+            async with open_stream(url + prefix, topics=["t"], headers=headers) as reader:
+                await reader.next_control("connected")
+                listed = (await http.get(f"{url}/realtime/connections")).json()["connections"]
+                assert "192.0.2.7" in [connection["address"] for connection in listed]
+        created = await http.post(f"{url}/tasks", json={"kind": "import"}, headers=headers)
+        assert created.headers["location"] == f"/realtime/tasks/{created.json()['id']}"
 
 
 async def test_sigterm_ends_it_without_clients() -> None:

@@ -1,0 +1,160 @@
+"""Clients behind nginx, HAProxy and Caddy count by their own addresses, in limits and in lists."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import attrs
+import httpx
+import pytest
+
+from tests.support.certificates import trusting, write_certificate
+from tests.support.fronts import FRONTS, HAPROXY, FrontKind, free_ports, front_of, proxying
+from tests.support.server_process import ServerProcess, server_process
+
+SECONDS = 60
+TRUSTED = "127.0.0.1"  # where fronts connect from
+ANN, BEN = "127.0.0.2", "127.0.0.3"  # clients, whose connections come from these addresses
+FORGED = {
+    "X-Forwarded-For": "192.0.2.7",
+    "Forwarded": "for=192.0.2.7;proto=https",
+    "X-Forwarded-Proto": "https",
+    "X-Forwarded-Prefix": "/evil",
+}
+HAPROXY_TCP = """
+defaults
+    mode {mode}
+    timeout server 75s
+    timeout client 75s
+    timeout connect 2s
+
+frontend clients
+    bind 127.0.0.1:{port}
+    default_backend streamd
+
+backend streamd
+    default-server check inter 200ms {send}
+    server node 127.0.0.1:{node}
+"""
+
+
+@attrs.frozen
+class Clients:
+    """A client at each address."""
+
+    at: dict[str, httpx.AsyncClient]
+
+    async def addresses(self) -> list[str]:
+        """Return the addresses of the open connections, as the node lists them."""
+        listed = (await self.at[ANN].get("/connections")).json()["connections"]
+        return sorted(entry["address"] for entry in listed)
+
+
+@asynccontextmanager
+async def clients_of(url: str) -> AsyncIterator[Clients]:
+    async with AsyncExitStack() as stack:
+        clients = {}
+        for address in (ANN, BEN):
+            transport = httpx.AsyncHTTPTransport(local_address=address, verify=trusting())
+            client = httpx.AsyncClient(base_url=url, timeout=SECONDS, transport=transport)
+            clients[address] = await stack.enter_async_context(client)
+        yield Clients(clients)
+
+
+async def check_addresses(clients: Clients) -> None:
+    """Open a stream at each address; a second one at the same address is above the limit of 1."""
+    query = "/events?topic=a"
+    async with clients.at[ANN].stream("GET", query) as first:
+        assert first.status_code == 200
+        assert await clients.addresses() == [ANN]
+        refused = await clients.at[ANN].get(query)
+        assert (refused.status_code, refused.json()["code"]) == (429, "too-many-for-caller")
+        async with clients.at[BEN].stream("GET", query) as second:
+            assert second.status_code == 200
+            assert await clients.addresses() == [ANN, BEN]
+            assert (await clients.at[BEN].get(query)).status_code == 429
+
+
+async def check_forged_headers(clients: Clients) -> None:
+    """Send every forwarding header; the front replaces or removes them."""
+    async with clients.at[ANN].stream("GET", "/events?topic=a", headers=FORGED) as stream:
+        assert stream.status_code == 200
+        assert await clients.addresses() == [ANN]
+        created = await clients.at[ANN].post("/tasks", json={"kind": "import"}, headers=FORGED)
+        assert created.headers["location"] == f"/tasks/{created.json()['id']}"
+
+
+@pytest.mark.parametrize("kind", FRONTS, ids=lambda kind: kind.program)
+async def test_clients_count_by_their_addresses_behind_a_front(kind: FrontKind, tmp_path: Path) -> None:
+    async with (
+        server_process(
+            seconds=SECONDS, server__trusted_proxies=TRUSTED, connections__max_per_address=1
+        ) as node,
+        front_of(kind, node.port, folder=tmp_path) as front,
+        clients_of(front.url) as clients,
+    ):
+        await check_addresses(clients)
+        while await clients.addresses():  # until the node notices the end of the streams
+            pass
+        await check_forged_headers(clients)
+
+
+async def test_without_trust_all_clients_of_a_front_are_one(tmp_path: Path) -> None:
+    async with (
+        server_process(seconds=SECONDS, connections__max_per_address=1) as node,
+        front_of(HAPROXY, node.port, folder=tmp_path) as front,
+        clients_of(front.url) as clients,
+        clients.at[ANN].stream("GET", "/events?topic=a") as stream,
+    ):
+        assert stream.status_code == 200
+        assert await clients.addresses() == ["127.0.0.1"]
+        assert (await clients.at[BEN].get("/events?topic=a")).status_code == 429
+
+
+@asynccontextmanager
+async def haproxy_of(node: ServerProcess, folder: Path, *, mode: str, send: str) -> AsyncIterator[str]:
+    """Run HAProxy with PROXY headers in front of a node, and yield its URL."""
+    [port] = free_ports(1)
+    file = folder / "proxy-protocol.cfg"
+    file.write_text(HAPROXY_TCP.format(mode=mode, send=send, port=port, node=node.port))
+    url = f"{node.url.partition(':')[0]}://127.0.0.1:{port}"
+    command: Sequence[str] = [HAPROXY.command, "-db", "-f", str(file)]
+    async with proxying(command, {}, folder / "haproxy.log", url):
+        yield url
+
+
+@pytest.mark.parametrize(("mode", "send"), [("tcp", "send-proxy"), ("http", "send-proxy-v2")])
+async def test_clients_count_by_their_addresses_behind_proxy_headers(
+    mode: str, send: str, tmp_path: Path
+) -> None:
+    async with (
+        server_process(
+            seconds=SECONDS,
+            server__trusted_proxies=TRUSTED,
+            server__proxy_protocol="true",
+            connections__max_per_address=1,
+        ) as node,
+        haproxy_of(node, tmp_path, mode=mode, send=send) as url,
+        clients_of(url) as clients,
+    ):
+        await check_addresses(clients)
+        async with httpx.AsyncClient() as without_header:
+            with pytest.raises(httpx.TransportError):
+                await without_header.get(f"{node.url}/health/live")
+
+
+async def test_proxy_headers_precede_tls_that_the_node_ends(tmp_path: Path) -> None:
+    certificate = write_certificate(tmp_path)
+    async with (
+        server_process(
+            seconds=SECONDS,
+            server__trusted_proxies=TRUSTED,
+            server__proxy_protocol="true",
+            server__certfile=certificate,
+            server__keyfile=certificate,
+            connections__max_per_address=1,
+        ) as node,
+        haproxy_of(node, tmp_path, mode="tcp", send="send-proxy-v2") as url,
+        clients_of(url) as clients,
+    ):
+        await check_addresses(clients)
