@@ -34,7 +34,7 @@ class ConnectionSettings:
     control: bool = setting(
         False,
         "Let callers on this machine send messages to connections, broadcast and close them over HTTP. They "
-        "need a loopback address. A proxy on this machine must add X-Forwarded-For, or its clients are "
+        "need a loopback address. A proxy on this machine must set X-Forwarded-For, or its clients are "
         "admitted, too.",
         reload=True,
     )
