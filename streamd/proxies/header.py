@@ -38,13 +38,13 @@ class ProxyHeader:
     """The header in front of a connection.
 
     Attributes:
-        client: address and port of the client; None if the header names none (LOCAL, UNSPEC, UNKNOWN), so
+        source: address and port of the client; None if the header names none (LOCAL, UNSPEC, UNKNOWN), so
             that the peer itself is the client.
         is_tls: the proxy has ended the TLS of the client.
         size: of the header (bytes).
     """
 
-    client: tuple[str, int] | None
+    source: tuple[str, int] | None
     is_tls: bool
     size: int
 

@@ -324,7 +324,7 @@ class ServerConnection(trio.abc.AsyncResource):
             server.state,
             self,
             is_tls=self._tls is not None or (header is not None and header.is_tls),
-            client=self._peer if header is None else header.client or self._peer,
+            client=self._peer if header is None else header.source or self._peer,
             server=own,
         )
 
@@ -363,7 +363,7 @@ class ServerConnection(trio.abc.AsyncResource):
             )
         else:
             extensions[CONNECTION_EXTENSION] = self
-        if self._proxy_header is not None and self._proxy_header.client is not None:
+        if self._proxy_header is not None and self._proxy_header.source is not None:
             scope[TCP_PROXY] = self._peer[0] if self._peer else ""
         return self._server.app(scope, receive, send)
 
