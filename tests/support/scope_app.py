@@ -20,7 +20,7 @@ KEYS = ("type", "scheme", "path", "root_path", "client", "http_version")
 
 
 async def tell_scope(scope: Any, receive: Any, send: Any) -> None:
-    """Answer each request, and each WebSocket with its first message; wait in the lifespan."""
+    """Answer each request, and each WebSocket with its first message until the client leaves."""
     if scope["type"] == "lifespan":
         while True:
             message = await receive()
@@ -32,7 +32,8 @@ async def tell_scope(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] == "websocket":
         await send({"type": "websocket.accept"})
         await send({"type": "websocket.send", "text": json.dumps(told)})
-        await send({"type": "websocket.close"})
+        while (await receive())["type"] != "websocket.disconnect":
+            pass
         return
     body = json.dumps(told).encode()
     length = (b"content-length", b"%d" % len(body))
