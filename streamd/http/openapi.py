@@ -27,6 +27,23 @@ from .json import JSON
 from .schema import MediaTypes
 from .urls import public_url
 
+_SECURITY_SCHEMES: Final[Any] = {
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "A token; a server without keys needs none.",
+    },
+    "ticket": {
+        "type": "apiKey",
+        "in": "query",
+        "name": "ticket",
+        "description": "For one request, where no header can be sent.",
+    },
+}
+_SECURITY: Final[Any] = [{"bearer": []}, {"ticket": []}, {}]
+"""One of them proves the caller; without keys nothing needs to (OpenAPI 3.0, Security Requirement Object)."""
+
 _PYDANTIC: Final = ("__pydantic_core_schema__", "__pydantic_fields__")
 
 
@@ -46,6 +63,8 @@ class Document(OpenAPIProvider):
         document = super().schema()
         own = self._components.used_by(document)
         document["components"]["schemas"] = {**document["components"]["schemas"], **own}
+        document["components"]["securitySchemes"] = _SECURITY_SCHEMES
+        document["security"] = _SECURITY
         return document
 
     @cached_property

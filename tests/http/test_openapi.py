@@ -21,6 +21,11 @@ MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+*-]+(;.*)?")
 OWN, PAGE = "streamd_", "streamd_web."  # prefixes of blueprint names: streamd's own, and the page's
 
 OPERATION_IDS = {
+    "POST /auth/ticket": "POST_auth_create_ticket",
+    "POST /auth/cookie": "POST_auth_set_cookie",
+    "DELETE /auth/cookie": "DELETE_auth_delete_cookie",
+    "GET /auth/revocations": "GET_auth_list_revocations",
+    "POST /auth/revocations": "POST_auth_revoke",
     "POST /api/brand-monitor/analyses": "POST_brand_monitor_start",
     "GET /api/brand-monitor/analyses/{taskId}": "GET_brand_monitor_result",
     "POST /api/brand-monitor/analyses/{taskId}/cancel": "POST_brand_monitor_cancel",
