@@ -225,10 +225,10 @@ def test_lines_fit_a_terminal(page: str) -> None:
     assert not long
 
 
-def test_the_first_screen_says_the_category_and_that_there_is_no_access_control() -> None:
+def test_the_first_screen_says_the_category_and_who_may_do_what() -> None:
     first_screen = " ".join(README.splitlines()[:25])
     assert "real-time event server" in first_screen
-    assert "no access control yet" in first_screen
+    assert "Without keys, every client that reaches it may publish and read everything" in first_screen
 
 
 def test_examples_are_short() -> None:
