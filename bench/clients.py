@@ -66,7 +66,7 @@ class Clients:
         command += ["--protocol", load.protocol, "--path", path or server.peer.subscribe_path]
         command += ["--clients", str(load.clients), "--streams", str(load.streams), "--ramp", str(ramp)]
         command += ["--events", str(max(load.events, 1)), "--deadline", f"{load.deadline_seconds:.0f}"]
-        command += ["--stalled", str(load.stalled)]
+        command += ["--stalled", str(load.stalled), "--header", server.peer.header]
         command += ["--tls"] * server.tls + ["--connect-only"] * connect_only
         self._deadline = time.monotonic() + load.deadline_seconds + _SPARE_SECONDS
         self._messages = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__

@@ -41,7 +41,9 @@ class Publisher:
         tls: bool,
         timeout_seconds: float,
         topic: str = TOPIC,
+        header: str = "",
     ) -> None:
+        self._header = f"{header}\r\n" if header else ""
         self._host, self._port = host, port
         self._path = path
         self._encoding = encoding
@@ -96,7 +98,7 @@ class Publisher:
     def _post(self, body: bytes, content_type: str) -> bytes:
         request = (
             f"POST {self._path} HTTP/1.1\r\nHost: {self._host}:{self._port}\r\n"
-            f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
+            f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n{self._header}\r\n"
         ).encode() + body
         if len(body) <= _LARGE_BODY_BYTES:
             self._socket.sendall(request)

@@ -12,9 +12,10 @@ void http1_begin(struct connection *connection) {
     char request[4096];
     const struct options *options = &load.options;
     int length = snprintf(request, sizeof request,
-                          "GET %s HTTP/1.1\r\nHost: %s:%s\r\nAccept: text/event-stream\r\n\r\n",
-                          options->path, options->host, options->port);
-    if (length >= (int)sizeof request) fail("the path is too long");
+                          "GET %s HTTP/1.1\r\nHost: %s:%s\r\nAccept: text/event-stream\r\n%s%s\r\n",
+                          options->path, options->host, options->port, options->header,
+                          *options->header ? "\r\n" : "");
+    if (length >= (int)sizeof request) fail("the path or the header is too long");
     connection_send(connection, request, (size_t)length);
 }
 

@@ -97,15 +97,16 @@ static void read_options(int count, char **arguments) {
         {"path", 1, NULL, 'u'},       {"clients", 1, NULL, 'c'}, {"streams", 1, NULL, 's'},
         {"events", 1, NULL, 'e'},     {"stalled", 1, NULL, 'k'}, {"deadline", 1, NULL, 'd'},
         {"ramp", 1, NULL, 'r'},       {"tls", 0, NULL, 't'},     {"connect-only", 0, NULL, 'o'},
-        {"read-bytes", 1, NULL, 'b'}, {0}};
+        {"read-bytes", 1, NULL, 'b'}, {"header", 1, NULL, 'a'},  {0}};
     struct options *options = &load.options;
-    *options = (struct options){.protocol = HTTP1, .streams = 1, .ramp = 64, .read_bytes = MAX_READ_BYTES};
+    *options = (struct options){.header = "", .protocol = HTTP1, .streams = 1, .ramp = 64, .read_bytes = MAX_READ_BYTES};
     for (int at = 0, option; (option = getopt_long(count, arguments, "", known, &at)) != -1;) {
         const char *name = option == '?' ? "" : known[at].name;
         switch (option) {
         case 'h': options->host = optarg; break;
         case 'p': options->port = optarg; break;
         case 'u': options->path = optarg; break;
+        case 'a': options->header = optarg; break;
         case 'x': options->protocol = protocol(optarg); break;
         case 'c': options->clients = (int)number(name, optarg, 1, 1000000); break;
         case 's': options->streams = (int)number(name, optarg, 1, 1000); break;

@@ -19,7 +19,7 @@ enum { KEPT_BYTES = 512 };
 enum protocol { HTTP1, HTTP2, WEBSOCKET };
 
 struct options {
-    const char *host, *port, *path;
+    const char *host, *port, *path, *header;
     enum protocol protocol;
     bool tls, connect_only;
     int clients, streams; /* streams: on each connection */

@@ -7,7 +7,7 @@ from .hypercorn import Hypercorn
 from .nchan import Nchan
 from .redis import NchanRedis, StreamdRedis
 from .sse_starlette import SSEStarlette
-from .streamd import Streamd, StreamdASGI, StreamdSQLite, StreamdView
+from .streamd import Streamd, StreamdASGI, StreamdSQLite, StreamdToken, StreamdView
 
 __all__ = [
     "PEERS",
@@ -24,6 +24,7 @@ __all__ = [
 # In the order of the rows.
 PEERS: tuple[Peer, ...] = (
     Streamd(),
+    StreamdToken(),
     StreamdSQLite(),
     StreamdRedis(),
     StreamdASGI(),

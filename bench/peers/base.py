@@ -105,6 +105,7 @@ class Running:
             tls=self.tls,
             timeout_seconds=deadline_seconds,
             topic=topic,
+            header=self.peer.header,
         )
 
 
@@ -116,6 +117,7 @@ class Peer(ABC):
         about: description.
         ours: the peer is streamd: the benchmark fails if it loses an event.
         announces: the server chooses its port, and writes ``listening on URL`` to standard output.
+        header: a line of every request over HTTP/1.1; empty for none.
     """
 
     name: str
@@ -127,6 +129,7 @@ class Peer(ABC):
     replay_path: ClassVar[str] = ""
     publish_path: ClassVar[str] = "/events"
     encoding: ClassVar[Encoding] = Encoding.RAW
+    header: str = ""
 
     @abstractmethod
     def version(self) -> str:

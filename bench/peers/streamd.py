@@ -1,14 +1,20 @@
 """streamd: on its own server, in memory or with SQLite, under stock Hypercorn, and through a view."""
 
 import sys
+import time
 from collections.abc import Mapping
 from importlib import metadata
 from typing import ClassVar
+
+from streamd.auth.compact import sign_token
+from streamd.auth.generate import generate_secret
+from streamd.auth.key_formats import read_secret
 
 from ..publisher import TOPIC, Encoding
 from .base import BACKLOG, HOST, Ability, Peer, Setup, Workspace
 
 _MIN_KEPT_EVENTS = 100_000  # streamd's default, which its other limits are checked against
+_TOKEN_SECONDS = 86_400.0
 _EVENT_BYTES = 4_096  # allowance for each kept event
 
 
@@ -53,6 +59,24 @@ class Streamd(Peer):
             variables["STREAMD_SERVER__CERTFILE"] = str(workspace.certificate.chain)
             variables["STREAMD_SERVER__KEYFILE"] = str(workspace.certificate.key)
         return {**variables, **self._settings}
+
+
+class StreamdToken(Streamd):
+    """`streamd serve` with a key; every request has the same token, which may publish and read the topic."""
+
+    about = "streamd serve with a key, its log and store in memory; requests with a token"
+    abilities: ClassVar = frozenset({Ability.ARRAY, Ability.NDJSON, Ability.REPLAY})
+
+    def __init__(self) -> None:
+        secret = generate_secret("HS256")
+        super().__init__("streamd-token", {"STREAMD_AUTH__KEYS": secret})
+        claims = {
+            "sub": "bench",
+            "publish": [TOPIC],
+            "subscribe": [TOPIC],
+            "exp": time.time() + _TOKEN_SECONDS,
+        }
+        self.header = f"Authorization: Bearer {sign_token(read_secret(secret), claims)}"
 
 
 class StreamdSQLite(Streamd):
