@@ -7,6 +7,7 @@ own speed. Imports events and the log's port, never a log's implementation.
 ``hub``            :class:`Hub`: publish, subscribe, and the one trio task that fans out
 ``live_set``       :class:`LiveSet`: the live subscriptions, and the ring that lets them join
 ``subscription``   :class:`Subscription`: one subscriber's position in the log, and its states
+``replay``         :class:`ReplayBudget`: bounds what subscriptions read of the log at once
 ``send_queue``     :class:`SendQueue`: bounded frames between the fan-out and a connection's trio task
 ``index``          finds the subscriptions that an event's topics concern
 ``turn``           bounds the time the fan-out works before other trio tasks run
@@ -18,6 +19,7 @@ own speed. Imports events and the log's port, never a log's implementation.
 
 from .delivery import DeliveryRecord, observe_delivery
 from .hub import Hub
+from .replay import ReplayBudget
 from .send_queue import LatestSendQueue, SendQueue
 from .settings import HubSettings
 from .subscription import Overflow, Subscription
@@ -29,6 +31,7 @@ __all__ = [
     "HubSettings",
     "LatestSendQueue",
     "Overflow",
+    "ReplayBudget",
     "SendQueue",
     "Subscription",
     "Wire",

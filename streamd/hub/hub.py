@@ -20,9 +20,10 @@ from ..log.port import Log, Page, Receipt
 from ..metrics import Metrics
 from .delivery import observe_delivery
 from .live_set import LiveSet, LiveSubscriber
+from .replay import ReplayBudget
 from .send_queue import SendQueue
 from .settings import HubSettings
-from .subscription import MayRead, Overflow, Subscription
+from .subscription import SLICE_EVENTS, MayRead, Overflow, Subscription
 from .turn import Turn
 
 _OFFERS_PER_CLOCK_READ = 32  # few enough to take well under a turn
@@ -38,6 +39,7 @@ class Hub:
         metrics: counts events and measures delivery.
 
     Attributes:
+        replay_budget: bounds the reading of pages by subscriptions.
         on_gap: called with a position up to which the log has dropped or lost events that the fan-out has not
             taken, or has taken before they were lost.
     """
@@ -49,6 +51,7 @@ class Hub:
         self._settings = settings
         self._limits = limits
         self._live_set = LiveSet(log, settings, metrics)
+        self.replay_budget = ReplayBudget(settings.replay_reads, settings.replay_bytes)
         self._turn = Turn(settings.turn_ms / 1000, settings.max_turn_ms / 1000, self._read_clock)
         self._appending = 0  # drafts that the log is about to append
         self._taken = 0  # events appended since the log's start and taken by the fan-out
@@ -158,15 +161,27 @@ class Hub:
         """
         cursor = self.log.head if after is None else after
         return Subscription(
-            self._live_set, self._read_page, selectors, cursor, queue, overflow, on_disconnect, may_read
+            self._live_set,
+            self._read_page,
+            self.replay_budget,
+            selectors,
+            cursor,
+            queue,
+            overflow,
+            on_disconnect,
+            may_read,
         )
 
     async def _read_page(self, selectors: Selectors, after: EventId) -> Page:
-        """Read a page of the log, as large as a turn of the fan-out takes, and count a gap in it."""
+        """Read a page of the log, as large as a turn of the fan-out takes, and count a gap in it.
+
+        While the budget for what is kept of pages is exhausted, it is one slice.
+        """
+        max_events = self._settings.batch_events
         page = await self.log.read(
             selectors,
             after,
-            max_events=self._settings.batch_events,
+            max_events=min(max_events, SLICE_EVENTS) if self.replay_budget.is_exhausted else max_events,
             max_bytes=self._settings.batch_bytes,
         )
         if page.gap is not None:

@@ -40,6 +40,17 @@ class HubSettings:
         positive,
     )
     ring_bytes: int = tuning(8_388_608, "Maximum size of the ring: topics, type and data (bytes).", positive)
+    replay_reads: int = tuning(
+        8,
+        "Maximum number of subscribers that read the log in one pass of the event loop (count). Others wait "
+        "for their turn, those that were live and lag before those that replay.",
+        positive,
+    )
+    replay_bytes: int = tuning(
+        67_108_864,
+        "Size of pages that subscribers have read and not sent, above which they read less at once (bytes).",
+        positive,
+    )
     max_lag_events: int = tuning(
         20_000,
         "Maximum number of events that are published but not fanned out (count). Beyond it, publishing is "

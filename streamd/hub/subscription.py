@@ -44,6 +44,7 @@ Coupling rules:
 6. A page is handed out in slices, so that encoding and writing one delays other trio tasks little. The
    rest of it belongs to the cursor behind the last slice and to its selectors: if either changes, it is
    dropped, and read again.
+7. Reading a page, and taking a slice of one, needs a turn of the :class:`.replay.ReplayBudget`.
 """
 
 from collections.abc import Awaitable, Callable
@@ -59,10 +60,12 @@ from ..events.control import gap, heartbeat
 from ..log.port import Page
 from .delivery import DeliveryRecord
 from .live_set import LiveSet
+from .replay import ReplayBudget
 from .send_queue import LatestSendQueue, SendQueue, conflation_key
 from .wire import Wire
 
-_SLICE_EVENTS: Final = 64  # of a page, encoded and written in some 0.2 ms
+SLICE_EVENTS: Final = 64
+"""Maximum number of events of a page that are handed out, encoded and written at once, in some 0.2 ms."""
 
 ReadPage = Callable[[Selectors, EventId], Awaitable[Page]]
 """Reads the next page of the log for some selectors, after a cursor."""
@@ -87,11 +90,13 @@ class _Rest:
         cursor: the last event of the slice before it.
         selectors: those that the page was read for.
         page: what is left of it.
+        size: of all that was left after its first slice, counted in the budget (bytes).
     """
 
     cursor: EventId
     selectors: Selectors
     page: Page
+    size: int
 
 
 class Subscription:
@@ -107,6 +112,7 @@ class Subscription:
     """
 
     __slots__ = (
+        "_budget",
         "_closed",
         "_live_set",
         "_may_read",
@@ -117,6 +123,7 @@ class Subscription:
         "_read_page",
         "_rest",
         "_sent",
+        "_was_live",
         "_wire",
         "cursor",
         "live",
@@ -127,6 +134,7 @@ class Subscription:
         self,
         live_set: LiveSet,
         read_page: ReadPage,
+        budget: ReplayBudget,
         selectors: Selectors,
         cursor: EventId,
         queue: SendQueue,
@@ -139,6 +147,8 @@ class Subscription:
         self.live = False
         self._live_set = live_set
         self._read_page = read_page
+        self._budget = budget
+        self._was_live = False  # and has left the live set since
         self._rest: _Rest | None = None
         self._wire: Wire | None = None
         self._sent = DeliveryRecord(0.0)
@@ -224,6 +234,7 @@ class Subscription:
 
     def _lag(self) -> None:
         """Leave the live set because the send queue is full."""
+        self._was_live = True
         self.cursor = max(self.cursor, self._live_set.position)
         self._live_set.leave(self, self._overflow)
         if self._overflow is Overflow.DISCONNECT:
@@ -231,6 +242,7 @@ class Subscription:
 
     def fall_behind(self) -> None:
         """Leave the live set because the hub fell behind the log, and read on from there."""
+        self._was_live = True
         self.cursor = max(self.cursor, self._live_set.position)
         self._live_set.leave(self, Overflow.CATCH_UP)
         self._queue.put_nowait(heartbeat(datetime.now(UTC)))  # wakes a reader that waits in receive()
@@ -263,28 +275,38 @@ class Subscription:
 
     async def _next_page(self) -> list[Frame]:
         """Return the next slice of a page of the log, with a gap frame in front if events were dropped."""
-        if self._rest is not None:
-            await trio.lowlevel.checkpoint()
-        if (
-            self._rest is None
-            or self._rest.cursor != self.cursor
-            or self._rest.selectors is not self.selectors
-        ):
-            selectors = self.selectors
-            page = await self._read_page(selectors, self.cursor)
-        else:
-            selectors, page = self._rest.selectors, self._rest.page
+        waited = await self._budget.acquire(is_lagging=self._was_live)
+        try:
+            if self._rest is not None and not waited:
+                await trio.lowlevel.checkpoint()
+            if (
+                self._rest is None
+                or self._rest.cursor != self.cursor
+                or self._rest.selectors is not self.selectors
+            ):
+                self._drop_rest()
+                selectors, size = self.selectors, 0
+                page = await self._read_page(selectors, self.cursor)
+            else:
+                selectors, page, size = self._rest.selectors, self._rest.page, self._rest.size
+        finally:
+            self._budget.release()
+        if self._closed:
+            return []
         frames: list[Frame] = []
         if page.gap is not None:
             frames.append(gap(self.cursor, page.gap))
-        if len(page.events) > _SLICE_EVENTS:
-            events, left = page.events[:_SLICE_EVENTS], page.events[_SLICE_EVENTS:]
+        if len(page.events) > SLICE_EVENTS:
+            events, left = page.events[:SLICE_EVENTS], page.events[SLICE_EVENTS:]
             self.cursor = events[-1].id
-            self._rest = _Rest(self.cursor, selectors, attrs.evolve(page, events=left, gap=None))
+            if not size:
+                size = sum([event.size for event in left])
+                self._budget.kept_bytes += size
+            self._rest = _Rest(self.cursor, selectors, attrs.evolve(page, events=left, gap=None), size)
         else:
             events = page.events
             self.cursor = page.cursor
-            self._rest = None
+            self._drop_rest()
         if self._may_read is not None:
             events = [event for event in events if self._may_read(event)]
         if self._overflow is Overflow.LATEST:
@@ -297,6 +319,11 @@ class Subscription:
         else:
             frames.extend(events)
         return frames
+
+    def _drop_rest(self) -> None:
+        if self._rest is not None:
+            self._budget.kept_bytes -= self._rest.size
+            self._rest = None
 
     def change(self, selectors: Selectors) -> EventId:
         """Replace the selectors; return the cursor after which the new ones hold.
@@ -311,4 +338,5 @@ class Subscription:
     def close(self) -> None:
         """Leave the hub; the send queue belongs to the connection and stays open."""
         self._closed = True
+        self._drop_rest()
         self._live_set.remove(self)

@@ -80,6 +80,17 @@ class StateCollector(Collector):
         yield GaugeMetricFamily(
             "streamd_events_ahead", "Events published and not yet fanned out.", hub["ahead"]
         )
+        budget = self._broker.hub.replay_budget
+        yield GaugeMetricFamily(
+            "streamd_replays_waiting",
+            "Subscriptions that wait for their turn to read the log.",
+            budget.waiting,
+        )
+        yield GaugeMetricFamily(
+            "streamd_replay_bytes",
+            "Size of the pages that subscriptions have read and not sent.",
+            budget.kept_bytes,
+        )
         kept = self._broker.log.statistics()
         yield GaugeMetricFamily("streamd_log_events", "Events that the log keeps.", kept["events"])
         yield GaugeMetricFamily(
