@@ -23,7 +23,7 @@ The layers. Imports only go down; the contracts in ``pyproject.toml`` enforce it
     runtime                                 broker, database, tasks and runner: the lifetime of everything
     broker                                  log, hub, connections and metrics: the parts of every stream
     tasks, text, auth, log.memory           long jobs; generated text; callers and grants; the log in memory
-    hub, connections                        the fan-out; admission and health of clients
+    hub, connections, limits                the fan-out; admission and health of clients; rate limits
     events, log.port                        events and their codecs; the port of a log: pure Python
     database                                one SQLite file for everything that outlives the process
     idempotency, unreadable                 keys of requests that are sent again; damaged records

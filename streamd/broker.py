@@ -8,6 +8,7 @@ from .config import Clash, check_order
 from .connections import ConnectionSettings, PollSettings, Registry
 from .events import EventSettings
 from .hub import Hub, HubSettings
+from .limits import Limits, LimitSettings
 from .log.port import Log
 from .log.settings import LogSettings
 from .metrics import Metrics, MetricsSettings
@@ -22,6 +23,7 @@ class BrokerSettings:
     hub: HubSettings = attrs.field(factory=HubSettings)
     connections: ConnectionSettings = attrs.field(factory=ConnectionSettings)
     poll: PollSettings = attrs.field(factory=PollSettings)
+    limits: LimitSettings = attrs.field(factory=LimitSettings)
     metrics: MetricsSettings = attrs.field(factory=MetricsSettings)
 
     def clashes(self) -> Iterator[Clash]:
@@ -42,7 +44,7 @@ class BrokerSettings:
 
 @attrs.define(eq=False)
 class Broker:
-    """Settings, log, hub, connections and metrics of one streamd. Make one with :meth:`create`.
+    """Settings, log, hub, connections, limits and metrics of one streamd. Make one with :meth:`create`.
 
     Only the settings change, by :meth:`apply_settings`.
     """
@@ -52,16 +54,19 @@ class Broker:
     hub: Hub
     connections: Registry
     metrics: Metrics
+    limits: Limits
 
     @classmethod
     def create(cls, settings: BrokerSettings, log: Log) -> "Broker":
         """Build the hub and the connection registry over ``log``, from the sections of ``settings``."""
         metrics = Metrics(max_type_labels=settings.metrics.max_type_labels)
         hub = Hub(log, settings.hub, settings.events, metrics)
-        return cls(settings, log, hub, Registry(settings.connections, metrics), metrics)
+        limits = Limits(settings.limits, metrics.registry)
+        return cls(settings, log, hub, Registry(settings.connections, metrics), metrics, limits)
 
     def apply_settings(self, settings: BrokerSettings) -> None:
         """Apply settings that change while the broker runs; see :func:`streamd.config.plan_reload`."""
         self.settings = settings
         self.log.apply_settings(settings.log)
         self.connections.apply_settings(settings.connections)
+        self.limits.apply_settings(settings.limits)

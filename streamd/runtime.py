@@ -106,6 +106,7 @@ class Runtime:
         broker = Broker.create(settings, storage.log)
         if storage.redis_log is not None:
             _observe_connection(storage.redis_log, broker.metrics.registry)
+            broker.limits.share(storage.redis_log.store_link, storage.redis_log.prefix)
         for record in storage.unreadable:
             record.count = lambda record: broker.metrics.unreadable.labels(record).inc()
         tasks = Tasks(
@@ -239,6 +240,7 @@ class Runtime:
                     nursery.start_soon(self.bridge.run)
                 if self.node is not None:
                     await nursery.start(self.node.run)
+                nursery.start_soon(broker.limits.run)
                 nursery.start_soon(report_suppressed_lines)
                 nursery.start_soon(
                     sweep_connections, broker.connections, broker.settings.connections, broker.metrics

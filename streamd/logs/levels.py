@@ -18,6 +18,7 @@ PACKAGES: Final = (
     "demo",
     "extension",
     "http",
+    "limits",
     "log",
     "logs",
     "proxies",

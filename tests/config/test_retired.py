@@ -91,7 +91,6 @@ def test_no_default_has_changed_without_a_reason(path: str) -> None:
         ("text.attempts", "text.attempts is now tuning.text.retry.attempts"),
         ("research.heartbeat_seconds", "is now research.stream.heartbeat_seconds"),
         ("purchase_orders.merchant_claim", "was removed: streamd reads no tokens yet"),
-        ("connections.max_per_user", "was removed: streamd knows no users yet"),
     ],
 )
 def test_the_message_names_the_successor_or_the_reason(path: str, says: str) -> None:

@@ -1,0 +1,55 @@
+"""Client addresses as limits count them."""
+
+import ipaddress
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Final
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_IPV6_SITE_BITS: Final = 64  # one host may use all addresses of a /64 (RFC 7934, RFC 8981)
+_CACHED: Final = 10_000
+
+
+@lru_cache(_CACHED)
+def group_address(address: str) -> str:
+    """Return the form under which an address is counted.
+
+    An IPv6 address counts as its /64, because one host may use all addresses in it; an IPv4 address that is
+    mapped into IPv6 (RFC 4291 section 2.5.5.2) as itself. Other texts, such as the path of a Unix socket, are
+    returned as they are.
+    """
+    if ":" not in address:
+        return address
+    try:
+        parsed = ipaddress.IPv6Address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(parsed), _IPV6_SITE_BITS), strict=False))
+
+
+class AddressCounting:
+    """Tells the addresses of clients from those that stand for many: of proxies and of this machine.
+
+    Args:
+        proxies: networks of trusted proxies, such as ``10.0.0.0/8``.
+    """
+
+    def __init__(self, proxies: Iterable[Network] = ()) -> None:
+        self._proxies = tuple(proxies)
+
+    def is_counted(self, address: str) -> bool:
+        """Return True for the address of one client.
+
+        False for trusted proxies, Unix sockets and loopback addresses, whose clients are told apart by what a
+        proxy forwards, or are the operator's own programs.
+        """
+        try:
+            parsed = ipaddress.ip_address(address.partition("%")[0])
+        except ValueError:
+            return False
+        if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
+            parsed = parsed.ipv4_mapped
+        return not parsed.is_loopback and not any(parsed in network for network in self._proxies)
