@@ -14,7 +14,7 @@ class OtherNodes(Protocol):
         """Return the totals of the group with this name, one for each other node that has it."""
 
     def count_at(self, address: str) -> int:
-        """Count the connections of an address on the other nodes."""
+        """Count the connections of an address on the other nodes, or of a user: ``user:`` and its name."""
 
     def note_opened(self, connection: Connection) -> None:
         """Take note that a connection of this node opened: another node may have one that it replaces."""

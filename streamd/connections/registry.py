@@ -22,6 +22,7 @@ from ..errors import (
 )
 from ..events import Control, UnloggedEvent
 from ..hub import SendQueue
+from ..limits import AddressCounting, caller_key, group_address
 from ..metrics import Metrics
 from .broadcast import BroadcastOutcome, broadcast_in_turns
 from .connection import CloseReason, Connection, Identity
@@ -50,13 +51,14 @@ class Registry:
     :meth:`share`. Operations on the connections of all nodes are those of a :class:`.census.Census`.
 
     Args:
-        settings: limits in all and per address, and the lifetime.
+        settings: limits in all, per address and per user, and the lifetime.
         metrics: counts rejected connections.
         wall_seconds: the wall clock (s since 1970), by which tokens expire.
 
     Attributes:
         draining: True once shutdown began; new connections are rejected.
         secrets: the resume secrets.
+        address_counting: tells addresses of single clients from those of proxies.
     """
 
     def __init__(
@@ -80,7 +82,8 @@ class Registry:
         self._groups: dict[str, Group] = {}
         # By user and client id: the connections by lineage, the newest last. Chosen client ids only.
         self._by_client: dict[tuple[str, str], dict[str, Connection]] = {}
-        self._per_address: Counter[str] = Counter()
+        self.address_counting = AddressCounting()
+        self._per_caller: Counter[str] = Counter()
         self._empty = trio.Event()
         self._empty.set()
 
@@ -120,9 +123,16 @@ class Registry:
         return self._groups
 
     @property
-    def by_address(self) -> Mapping[str, int]:
-        """The number of this node's connections by address."""
-        return self._per_address
+    def by_caller(self) -> Mapping[str, int]:
+        """The number of this node's connections by each of the keys under which they are counted."""
+        return self._per_caller
+
+    def limited_keys(self, identity: Identity) -> Iterator[str]:
+        """Yield the keys of a connection whose numbers are limited."""
+        if self._settings.max_per_address and self.address_counting.is_counted(identity.address):
+            yield group_address(identity.address)
+        if self._settings.max_per_user and identity.user:
+            yield caller_key(identity.user, "")
 
     # --- admission ----------------------------------------------------------------------------
 
@@ -206,7 +216,7 @@ class Registry:
             self._metrics.refused.labels(error.code).inc()
             _log.info("connection_rejected", **connection.identify(), code=error.code)
             raise
-        self._per_address[connection.identity.address] += 1
+        self._per_caller.update(_keys_of(connection.identity))
         if connection.has_client_id:
             self._replace(connection)
         self._others.note_opened(connection)
@@ -231,17 +241,21 @@ class Registry:
                 del self._by_client[key]
 
     def _take_slots(self, connection: Connection) -> None:
-        """Check the limit per address, and take a slot in all and in the group, or none."""
-        settings, identity = self._settings, connection.identity
+        """Check the limits per address and per user, and take a slot in all and in the group, or none."""
+        settings = self._settings
         retry_after = settings.retry_after_seconds
-        per_address = settings.max_per_address if identity.address else 0
         if self.draining:
             raise ShuttingDown("the server is shutting down", retry_after_seconds=retry_after)
-        if per_address and self._count_at(identity.address) >= per_address:
-            raise TooManyForCaller(
-                f"this address already has the maximum of {per_address} connections",
-                retry_after_seconds=retry_after,
+        user_key = caller_key(connection.identity.user, "")
+        for key in self.limited_keys(connection.identity):
+            noun, most = (
+                ("user", settings.max_per_user) if key == user_key else ("address", settings.max_per_address)
             )
+            if self._per_caller[key] + self._others.count_at(key) >= most:
+                raise TooManyForCaller(
+                    f"this {noun} already has the maximum of {most} connections",
+                    retry_after_seconds=retry_after,
+                )
         self._all.enter(connection)
         if connection.group is not None:
             if isinstance(connection.group, Group):
@@ -252,10 +266,6 @@ class Registry:
                 self._all.forget(connection)
                 raise
 
-    def _count_at(self, address: str) -> int:
-        """Count the connections of an address on all nodes."""
-        return self._per_address[address] + self._others.count_at(address)
-
     def leave(self, connection: Connection) -> None:
         """Give the slots back."""
         connection.send_queue.close()
@@ -263,10 +273,10 @@ class Registry:
         if connection.group is not None:
             connection.group.leave(connection)
         self._forget_client(connection)
-        address = connection.identity.address
-        self._per_address[address] -= 1
-        if not self._per_address[address]:
-            del self._per_address[address]
+        for key in _keys_of(connection.identity):
+            self._per_caller[key] -= 1
+            if not self._per_caller[key]:
+                del self._per_caller[key]
         self._others.note_closed(connection)
         if not self._all:
             self._empty.set()
@@ -376,3 +386,9 @@ class Registry:
         with trio.CancelScope(deadline=deadline):
             await self._empty.wait()
         await visit_in_turns(self, lambda connection: connection.abort(CloseReason.SHUTDOWN))
+
+
+def _keys_of(identity: Identity) -> list[str]:
+    """Return the keys under which a connection counts: of its address, and of its user if it has one."""
+    address = group_address(identity.address)
+    return [address, caller_key(identity.user, "")] if identity.user else [address]

@@ -13,7 +13,6 @@ class ConnectionSettings:
     """Connections: limits, heartbeats, health and lifetime."""
 
     removed: ClassVar = {
-        "max_per_user": "streamd knows no users yet, so it limited nobody; max_per_address limits clients",
         "replaced_retry_ms": "a replaced client is always told to stay away for a day",
         "max_client_id_chars": "a client id has at most 128 characters",
         "max_listed": "/connections lists at most 1000",
@@ -27,7 +26,14 @@ class ConnectionSettings:
     )
     max_per_address: int = setting(
         0,
-        "Maximum number of connections from one address, to all nodes together (count; 0: unlimited).",
+        "Maximum number of connections from one address, to all nodes together (count; 0: unlimited). An "
+        "IPv6 address counts as its /64. Loopback, Unix sockets and trusted proxies are not counted.",
+        not_negative,
+        reload=True,
+    )
+    max_per_user: int = setting(
+        0,
+        "Maximum number of connections of one user, to all nodes together (count; 0: unlimited).",
         not_negative,
         reload=True,
     )

@@ -347,7 +347,7 @@ def test_the_default_store_is_not_created(folder: Path) -> None:
         ("store.url", "postgres:"),
         ("store.url", "sqlite::memory:"),
         ("connections.max_connections", "10000000"),
-        ("connections.max_per_user", "1"),
+        ("connections.max_per_user", "-1"),
         ("logging.level", "loud"),
         ("demo.follow_topic", "{nothing}"),
     ],

@@ -3,6 +3,7 @@
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from ipaddress import ip_network
 from typing import Any, cast
 
 import pytest
@@ -13,6 +14,7 @@ from streamd.connections.settings import ConnectionSettings
 from streamd.errors import InvalidField, NotFound, ShuttingDown, TooManyConnections, TooManyForCaller
 from streamd.events import Batch, Control, CursorMove, EventId, Frame, Selectors
 from streamd.hub import SendQueue, Subscription
+from streamd.limits import AddressCounting
 from streamd.metrics import Metrics
 from tests.support.odd_texts import INVALID_IDENTIFIERS, VALID_IDENTIFIERS
 
@@ -64,6 +66,49 @@ async def test_slots_are_limited_and_free_again_at_once() -> None:
         )
         == 1
     )
+
+
+async def test_a_user_has_a_limit_of_its_own_at_all_addresses() -> None:
+    registry, metrics = make(ConnectionSettings(max_per_user=2, max_per_address=3))
+    with admit(registry, "ann", "192.0.2.1"), admit(registry, "ann", "192.0.2.2"):
+        with pytest.raises(TooManyForCaller, match="this user"), admit(registry, "ann", "192.0.2.3"):
+            pass
+        with admit(registry, "bob", "192.0.2.1"), admit(registry, "", "192.0.2.1"):
+            with pytest.raises(TooManyForCaller, match="this address"), admit(registry, "eve", "192.0.2.1"):
+                pass
+    with admit(registry, "ann", "192.0.2.1"):
+        assert dict(registry.by_caller) == {"192.0.2.1": 1, "user:ann": 1}
+    assert not registry.by_caller
+    assert (
+        metrics.registry.get_sample_value(
+            "streamd_connections_refused_total", {"code": "too-many-for-caller"}
+        )
+        == 2
+    )
+
+
+@pytest.mark.parametrize(
+    ("addresses", "limited"),
+    [
+        (["2001:db8::1", "2001:db8::2", "2001:db8::3"], True),  # one /64
+        (["192.0.2.1", "::ffff:192.0.2.1", "192.0.2.1"], True),
+        (["2001:db8:0:1::1", "2001:db8:0:2::1", "2001:db8:0:3::1"], False),
+        (["127.0.0.1"] * 3, False),
+        (["::1"] * 3, False),
+        (["10.0.0.1"] * 3, False),  # the trusted proxy
+        ([""] * 3, False),  # a Unix socket
+    ],
+)
+async def test_the_addresses_that_count_as_one(addresses: list[str], limited: bool) -> None:
+    registry, _ = make()
+    registry.address_counting = AddressCounting([ip_network("10.0.0.0/24")])
+    first, second, third = addresses
+    with admit(registry, address=first), admit(registry, address=second):
+        try:
+            with admit(registry, address=third):
+                assert not limited
+        except TooManyForCaller:
+            assert limited
 
 
 async def test_an_address_has_a_limit_of_its_own() -> None:

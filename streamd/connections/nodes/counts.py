@@ -43,7 +43,7 @@ class NodeCounts(NodePart):
         self._registry = registry
         self._channel = channel
         self._reported: dict[str, _Reported] = {}
-        self._changed_addresses: set[str] = set()
+        self._changed_callers: set[str] = set()
         self._has_changed = trio.Event()
         self._full_at = -math.inf
         self._counted: dict[str, GroupTotals] = {}  # of this node's groups
@@ -56,7 +56,7 @@ class NodeCounts(NodePart):
         return [node.groups[group] for node in self._heard() if group in node.groups]
 
     def count_at(self, address: str) -> int:
-        """Count the connections of an address on the other nodes."""
+        """Count the connections of an address or user on the other nodes."""
         return sum(node.addresses.get(address, 0) for node in self._heard())
 
     def _heard(self) -> list[_Reported]:
@@ -95,10 +95,9 @@ class NodeCounts(NodePart):
 
     def note(self, connection: Connection) -> None:
         """Take note that a connection has opened or ended."""
-        address = connection.identity.address
-        if address and self._registry.settings.max_per_address:
-            self._changed_addresses.add(address)
-        elif connection.group is None:
+        keys = list(self._registry.limited_keys(connection.identity))
+        self._changed_callers.update(keys)
+        if not keys and connection.group is None:
             return
         self._has_changed.set()
 
@@ -135,10 +134,10 @@ class NodeCounts(NodePart):
             if is_full or name not in self._counted or len(group) <= _COUNTED_MAX:
                 self._counted[name] = await group.totals_in_turns()
             groups[name] = group.totals_after(self._counted[name])
-        by_address = self._registry.by_address
+        by_caller, settings = self._registry.by_caller, self._registry.settings
         if is_full:
-            addresses = dict(by_address) if self._registry.settings.max_per_address else {}
+            addresses = dict(by_caller) if settings.max_per_address or settings.max_per_user else {}
         else:
-            addresses = {address: by_address.get(address, 0) for address in self._changed_addresses}
-        self._changed_addresses.clear()
+            addresses = {key: by_caller.get(key, 0) for key in self._changed_callers}
+        self._changed_callers.clear()
         return NodeReport(node=self._channel.node, groups=groups, addresses=addresses, is_full=is_full)

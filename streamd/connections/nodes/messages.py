@@ -38,7 +38,7 @@ class NodeReport(NodeMessage, frozen=True, kw_only=True, tag="report"):
 
     Args:
         groups: totals by the name of the group.
-        addresses: number of connections by address: those that changed, or all of a full report.
+        addresses: number of connections by address and by user: those that changed, or all of a full report.
         is_full: it stands for itself.
     """
 

@@ -116,7 +116,7 @@ async def test_a_node_that_starts_later_counts_those_before_it() -> None:
     prefix = new_prefix()
     async with open_nodes(prefix, 1, SETTINGS) as [first]:
         with first.admit(address="192.0.2.1"):
-            await until(lambda: first.registry.by_address["192.0.2.1"] == 1)
+            await until(lambda: first.registry.by_caller["192.0.2.1"] == 1)
             async with open_nodes(prefix, 1, SETTINGS) as [second]:
                 await until(lambda: second.node.count_at("192.0.2.1") == 1)
 
