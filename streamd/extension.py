@@ -9,6 +9,7 @@ import structlog
 import trio
 from quart import Blueprint
 from quart_trio import QuartTrio
+from quart_trio.wrappers import TrioRequest
 
 from .clock import SteadyClock
 from .connections import Census, Registry
@@ -18,6 +19,7 @@ from .events import EventId, Selectors
 from .http import EventStream, EventStreamHTTPConnection
 from .http.current import EXTENSION
 from .http.problems import handle_streamd_error
+from .http.push_back import PushBackRequest
 from .http.routes.operations import StateCollector
 from .http.task_stream import task_stream
 from .hub import Hub
@@ -98,6 +100,8 @@ class Streamd:
         self._app = app
         app.extensions[EXTENSION] = self
         app.asgi_http_class = EventStreamHTTPConnection
+        if app.request_class is TrioRequest:
+            app.request_class = PushBackRequest
         app.register_error_handler(StreamdError, handle_streamd_error)
         app.asgi_app = _WithLifespan(app.asgi_app, self)  # type: ignore[method-assign]
 

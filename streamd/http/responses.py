@@ -22,6 +22,7 @@ from ..transports.stream import Opening, admit, no_opening
 from .callers import known_caller
 from .current import current_runtime
 from .problems import send_problem
+from .push_back import PushBackBody
 from .requests import LAST_EVENT_ID, identity_of, parse_cursor, parse_resume_secret
 
 
@@ -149,8 +150,19 @@ class EventStream(TrioResponse):
 class EventStreamHTTPConnection(TrioASGIHTTPConnection):
     """Quart-Trio's HTTP connection, extended to let an :class:`EventStream` send itself.
 
-    A disconnect of the client cancels the nursery in which :meth:`handle_request` runs.
+    A disconnect of the client cancels the nursery in which :meth:`handle_request` runs. It is not noticed
+    while a :class:`~.push_back.PushBackBody` lets the client wait.
     """
+
+    async def handle_messages(  # type: ignore[override] # as in Quart-Trio
+        self, nursery: trio.Nursery, request: Any, receive: Any
+    ) -> None:
+        async def receive_next() -> Any:
+            if isinstance(request.body, PushBackBody):
+                await request.body.wait_for_room()
+            return await receive()
+
+        await super().handle_messages(nursery, request, receive_next)
 
     async def _send_response(self, send: Any, response: Any) -> None:
         if isinstance(response, EventStream):

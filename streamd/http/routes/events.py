@@ -25,6 +25,7 @@ from ...errors import (
 from ...events import Draft, EventSettings
 from ...events.bodies import decode_draft, decode_drafts
 from ...idempotency import IDEMPOTENCY_KEY
+from ...limits import TakenLimit, caller_key
 from ...log.port import Receipt
 from ...transports import StreamRequest, open_stream
 from ...transports.asgi import bind_abort
@@ -35,8 +36,10 @@ from ..callers import current_caller, restrict
 from ..current import current_runtime
 from ..idempotency import document_idempotency, idempotency_key
 from ..json import JSON, json_response
+from ..limits import note_limits
 from ..origins import CORS_ORIGINS, check_websocket_origin
 from ..problems import document_problems, problem_fields
+from ..push_back import PushBackBody
 from ..requests import parse_seconds, parse_stream_request, read_body, read_lines
 from ..responses import EventStream
 
@@ -100,11 +103,13 @@ class PublishingDoor:
         broker: publishes.
         access: decides.
         caller: the caller, to whom its idempotency keys belong.
+        limited_as: its key in the limits.
     """
 
     broker: Broker
     access: Access
     caller: Caller
+    limited_as: str
 
     @property
     def limits(self) -> EventSettings:
@@ -118,6 +123,18 @@ class PublishingDoor:
             Unauthorized, ReservedTopic, Forbidden: see :meth:`.Access.check_publishing`.
         """
         self.access.check_publishing(self.caller, draft.topics)
+
+    async def take_limits(self, events: int, size: int) -> list[TakenLimit]:
+        """Ask the caller's limits about a number of events, in a body of a size (bytes)."""
+        return await self.broker.limits.take_published(self.limited_as, events, size)
+
+    async def wait_for_limits(self, events: int, size: int) -> None:
+        """Wait until the caller's limits allow a number of events, of a size (bytes).
+
+        Raises:
+            TooManyRequests: that would take minutes.
+        """
+        await self.broker.limits.wait_published(self.limited_as, events, size)
 
     async def publish(self, drafts: Sequence[Draft]) -> list[Receipt]:
         """Publish several events, all of them or none.
@@ -157,10 +174,15 @@ async def publish() -> TrioResponse:
     broker = current_runtime().broker
     limits = broker.settings.events
     key = idempotency_key()
-    door = PublishingDoor(broker, current_runtime().access, await current_caller())
+    caller = await current_caller()
+    limited_as = caller_key(caller.user, request.remote_addr or "")
+    door = PublishingDoor(broker, current_runtime().access, caller, limited_as)
     if request.mimetype == schema.NDJSON:
         _reject_key(key)
-        response = TrioResponse(_publish_lines(door, request.body), content_type=schema.NDJSON)
+        if isinstance(request.body, PushBackBody):
+            request.body.push_back()
+        lines = _publish_lines(door, request.body)
+        response = TrioResponse(lines, content_type=schema.NDJSON)
         response.timeout = None
         return response
     if request.mimetype != JSON:
@@ -172,11 +194,13 @@ async def publish() -> TrioResponse:
     if body.lstrip()[:1] == b"[":
         _reject_key(key)
         drafts = decode_drafts(body, limits, max_events=limits.max_batch_events)
+        note_limits(await door.take_limits(len(drafts), len(body)))
         receipts = await door.publish(drafts)
         return json_response({"ids": [receipt.id for receipt in receipts]}, 201)
     draft = decode_draft(body, limits)
     if key is not None:
         draft = _with_key(draft, key, limits)
+    note_limits(await door.take_limits(1, len(body)))
     try:
         [receipt] = await door.publish([draft])
     except IdempotencyConflict as conflict:
@@ -219,7 +243,10 @@ def _with_key(draft: Draft, key: str, limits: EventSettings) -> Draft:
 
 
 async def _publish_lines(door: PublishingDoor, body: Any) -> AsyncIterator[bytes]:
-    """Publish each line and yield its answer. Lines of one part of the body are published together."""
+    """Publish each line and yield its answer. Lines of one part of the body are published together.
+
+    Above the caller's limits, they wait: no more of the body is read meanwhile, which pushes back.
+    """
     number = 0
     busy: Unavailable | None = None  # once set, later lines are rejected too: a retry must not reorder them
     async with aclosing(read_lines(body, door.limits.max_line_bytes)) as parts:
@@ -227,7 +254,9 @@ async def _publish_lines(door: PublishingDoor, body: Any) -> AsyncIterator[bytes
             outcomes = [_read_line(line, door) for line in lines]
             if busy is not None:
                 outcomes = [busy if isinstance(outcome, Draft) else outcome for outcome in outcomes]
+            events = sum(isinstance(outcome, Draft) for outcome in outcomes)
             try:
+                await door.wait_for_limits(events, sum(map(len, lines)) if events else 0)
                 answers = await _publish_each(door, outcomes)
             except (Unavailable, OutcomeUnknown) as error:
                 busy = error if isinstance(error, Unavailable) else _after_unknown()

@@ -1,0 +1,114 @@
+"""Limits of requests: the class of a route, and the header fields of its answers.
+
+=================================  ==================================================
+``POST /events``                   ``publish``, and then events and bytes
+``GET /events``, WebSocket         ``connect``
+``GET /events/poll``               ``subscribe``
+``GET /tasks/{id}/events``         ``connect``
+other routes of ``/tasks``         ``tasks``
+routes of services                 ``services``
+=================================  ==================================================
+
+Health, metrics, the page, the documentation and ``/connections`` have no limit, and neither have preflight
+requests (``OPTIONS``). A request whose credentials cannot be used counts for its
+address.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from quart import Quart, g, request, websocket
+from quart.wrappers import Response
+from quart.wrappers.base import BaseRequestWebsocket
+
+from ..errors import StreamdError
+from ..limits import LimitName, Limits, TakenLimit, caller_key, rate_limit_fields
+from .callers import current_caller
+from .problems import document_problems
+
+_ROUTES: Final = {
+    "streamd_events.publish": LimitName.PUBLISH,
+    "streamd_events.subscribe": LimitName.CONNECT,
+    "streamd_events.subscribe_websocket": LimitName.CONNECT,
+    "streamd_events.poll_events": LimitName.SUBSCRIBE,
+    "streamd_tasks.follow_task": LimitName.CONNECT,
+}
+_BLUEPRINTS: Final = {"streamd_tasks": LimitName.TASKS}
+
+
+def note_limits(taken: Iterable[TakenLimit]) -> None:
+    """Describe limits in the answer to the current request, and check that they allow it.
+
+    Raises:
+        TooManyRequests: one of them does not.
+    """
+    taken = list(taken)
+    g.streamd_limits = [*g.get("streamd_limits", ()), *taken]
+    for limit in taken:
+        limit.check()
+
+
+class RouteLimits:
+    """The limits of an application's routes.
+
+    Args:
+        app: the application, with the blueprints of the engine alone: those that follow are of services.
+    """
+
+    def __init__(self, app: Quart) -> None:
+        self._app = app
+        self._engine = frozenset(app.blueprints)
+
+    def find(self, endpoint: str | None) -> LimitName | None:
+        """Return the limit of an endpoint; None if it has none."""
+        blueprint, dot, _ = (endpoint or "").rpartition(".")
+        if dot and blueprint not in self._engine:
+            return LimitName.SERVICES
+        return _ROUTES.get(endpoint or "") or _BLUEPRINTS.get(blueprint)
+
+    def document(self) -> None:
+        """Add 429 to the answers of limited routes in ``/openapi.json``. Call it when all are registered."""
+        for rule in self._app.url_map.iter_rules():
+            if self.find(rule.endpoint) is not None:
+                document_problems(429)(self._app.view_functions[rule.endpoint])
+
+
+def limit_requests(app: Quart, limits: Limits) -> RouteLimits:
+    """Refuse requests above the limits with 429, and describe the limits in every answer of their classes.
+
+    Call it after the blueprints of the engine are registered, and before those of services.
+    """
+    routes = RouteLimits(app)
+
+    async def check(asked: BaseRequestWebsocket) -> None:
+        name = routes.find(asked.endpoint)
+        if name is not None and asked.method != "OPTIONS" and limits.is_limited(name):
+            user, rejection = "", None
+            try:
+                user = (await current_caller()).user
+            except StreamdError as error:  # raised below, unless there are too many of these
+                rejection = error
+            taken = await limits.take(name, caller_key(user, asked.remote_addr or ""))
+            note_limits([] if taken is None else [taken])
+            if rejection is not None:
+                raise rejection
+
+    async def check_request() -> None:
+        await check(request)
+
+    async def check_websocket() -> None:
+        await check(websocket)
+
+    async def describe(response: Response) -> Response:
+        for name, value in rate_limit_fields(g.get("streamd_limits", ())):
+            response.headers[name] = value
+        return response
+
+    async def describe_refusal(response: Response | None) -> Response | None:
+        return None if response is None else await describe(response)
+
+    app.before_request(check_request)
+    app.before_websocket(check_websocket)
+    app.after_request(describe)
+    app.after_websocket(describe_refusal)  # type: ignore[type-var] # Quart passes None after a normal end
+    return routes

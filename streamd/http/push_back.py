@@ -1,0 +1,57 @@
+"""Request bodies that push back on a client which sends faster than the server publishes.
+
+Quart takes body parts from the ASGI server as they come, and answers 413 when more than
+``MAX_CONTENT_LENGTH`` are unread. A view that reads a body for as long as the client sends it, such as
+NDJSON, asks for push-back instead: while 64 kB are unread, nothing is taken from the server, whose queue
+fills, then the socket's buffers, and the client's writes wait.
+"""
+
+from typing import Final, Self
+
+import trio
+from quart_trio.wrappers import TrioRequest
+from quart_trio.wrappers.request import TrioBody
+
+_UNREAD_BYTES_MAX: Final = 65_536
+
+
+class PushBackBody(TrioBody):
+    """A body of which little is unread, once :meth:`push_back` was called.
+
+    Only for views that iterate over the body: one that awaits the whole of it would wait for ever.
+    """
+
+    def __init__(self, expected_content_length: int | None, max_content_length: int | None) -> None:
+        super().__init__(expected_content_length, max_content_length)
+        self._pushes_back = False
+        self._unread = 0
+        self._was_read = trio.Event()
+
+    def push_back(self) -> None:
+        """Let the client wait while it is ahead of the view."""
+        self._pushes_back = True
+
+    def append(self, data: bytes) -> None:
+        super().append(data)
+        self._unread += len(data)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        data = await super().__anext__()
+        self._unread -= len(data)
+        self._was_read.set()
+        return data
+
+    async def wait_for_room(self) -> None:
+        """Wait until the next part may be taken from the server."""
+        while self._pushes_back and self._unread >= _UNREAD_BYTES_MAX:
+            self._was_read = trio.Event()
+            await self._was_read.wait()
+
+
+class PushBackRequest(TrioRequest):
+    """A request whose view may let the client wait."""
+
+    body_class = PushBackBody
