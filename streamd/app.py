@@ -23,6 +23,7 @@ from .events import EventId
 from .extension import Service, Streamd
 from .http.current import EXTENSION
 from .http.fast_path import EventsFastPath
+from .http.limits import limit_requests
 from .http.observe import observe_requests
 from .http.openapi import Document
 from .http.origins import allow_origins
@@ -83,6 +84,7 @@ def build_app(
     allow_origins(app, settings.server.cors_origins)
     for blueprint in (events, operations, connections, tasks, auth, web):
         app.register_blueprint(blueprint)
+    limited = limit_requests(app, streamd.runtime.broker.limits)
     mistakes = []
     for name in SERVICES:
         if getattr(settings, name).enabled:
@@ -90,6 +92,7 @@ def build_app(
                 streamd.add(_make_service(name, streamd, getattr(settings, name)))
             except ConfigError as error:
                 mistakes.append(error)
+    limited.document()
     fast_path = EventsFastPath(app.asgi_app, app, streamd.runtime, settings.server.cors_origins)
     # Outermost, so that another ASGI server than streamd's suffices.
     resolved = resolve_clients(fast_path, settings.server.trusted_proxies, settings.server.root_path)

@@ -1,6 +1,7 @@
 """Each setting that says so takes effect in a running server."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from typing import Any, Final
 
 import attrs
@@ -12,12 +13,16 @@ from streamd.app import create_app
 from streamd.config import plan_reload
 from streamd.config.fields import settings_of
 from streamd.config.load import with_values
+from streamd.connections import Identity
+from streamd.errors import TooManyForCaller
 from streamd.events import EARLIEST, Selectors
 from streamd.http.current import EXTENSION
+from streamd.hub import SendQueue
 from streamd.log.settings import RetentionRule
 from streamd.settings import Settings
 from streamd.tasks import Kind, Progress, Status
 from streamd.testing import RunningServer, StreamRefused, open_stream, run_server
+from tests.support.addressed import give_addresses
 from tests.support.auth_effects import AUTH_EFFECTS
 
 BY_THE_SERVER: Final = (
@@ -76,7 +81,10 @@ async def all_streams(probe: Probe) -> bool:
 
 
 async def control_is_on(probe: Probe) -> bool:
-    return (await probe.http.post("/connections/broadcast", json={"data": 1})).status_code == 200
+    local = {"Test-Address": "127.0.0.1"}
+    return (
+        await probe.http.post("/connections/broadcast", json={"data": 1}, headers=local)
+    ).status_code == 200
 
 
 async def dashboards(probe: Probe) -> bool:
@@ -93,6 +101,43 @@ async def five_kept(probe: Probe) -> bool:
 
 async def two_large_ones_kept(probe: Probe) -> bool:
     return await probe.kept_events(5, size=30_000) == 2
+
+
+async def two_of_one_user(probe: Probe) -> bool:
+    connections = probe.server.streamd.connections
+    with ExitStack() as stack:
+        for _ in range(2):
+            stack.enter_context(connections.admit("sse", Identity("ann", "192.0.2.1"), SendQueue(1, 1)))
+        try:
+            stack.enter_context(connections.admit("sse", Identity("ann", "192.0.2.2"), SendQueue(1, 1)))
+        except TooManyForCaller:
+            return True
+    return False
+
+
+LIMITED: Final[dict[str, tuple[str, str]]] = {
+    "publish": ("POST", "/events"),
+    "events": ("POST", "/events"),
+    "bytes": ("POST", "/events"),
+    "connect": ("HEAD", "/events?topic=a"),
+    "subscribe": ("GET", "/events/poll?topic=a&wait=0"),
+    "tasks": ("GET", "/tasks"),
+    "services": ("GET", "/api/v2/stream/status"),
+}
+"""A request for each limit."""
+SLOW: Final = 1e-3  # per second: nothing is earned during a test
+
+
+def admits(count: int, name: str) -> Callable[[Probe], Awaitable[bool]]:
+    """Return a function that tells whether a limit refuses the request after ``count``."""
+
+    async def follows(probe: Probe) -> bool:
+        method, path = LIMITED[name]
+        body = {"topic": "a"} if method == "POST" else None
+        answers = [await probe.http.request(method, path, json=body) for _ in range(count + 1)]
+        return [answer.status_code == 429 for answer in answers] == [False] * count + [True]
+
+    return follows
 
 
 async def only_the_newest_kept(probe: Probe) -> bool:
@@ -148,7 +193,11 @@ async def two_orders(probe: Probe) -> bool:
 EFFECTS: Final[dict[str, tuple[Any, Callable[[Probe], Awaitable[bool]]]]] = {
     "connections.max_connections": (2, all_streams),
     "connections.max_per_address": (2, all_streams),
+    "connections.max_per_user": (2, two_of_one_user),
     "connections.control": (True, control_is_on),
+    **{f"limits.{name}_per_second": (SLOW, admits(1, name)) for name in LIMITED},
+    **{f"tuning.limits.{name}_burst": (2, admits(2, name)) for name in LIMITED},
+    "tuning.limits.bytes_burst": (30, admits(2, "bytes")),
     "sentiment.stream.max_connections": (2, dashboards),
     "purchase_orders.stream.max_connections": (2, merchants),
     "poll.max_wait_seconds": (30.0, wait_is_limited),
@@ -188,8 +237,10 @@ async def test_a_setting_takes_effect_while_the_server_runs(path: str) -> None:
     value, follows = EFFECTS[path]
     known = settings_of(Settings)
     small = {name: SMALL[name] for name in SMALL if path.startswith("log.") and name != path}
+    if path.endswith("_burst"):
+        small[path.removeprefix("tuning.").replace("_burst", "_per_second")] = SLOW
     settings = with_values(Settings(), small)
-    app = create_app(settings)
+    app = give_addresses(create_app(settings))
     app.extensions[EXTENSION].tasks.register(Kind(name="held", work=hold))
     async with (
         run_server(settings, app=app) as server,

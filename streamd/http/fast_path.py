@@ -13,12 +13,15 @@ import attrs
 import trio
 from quart import Quart
 
+from ..auth import Caller
 from ..errors import StreamdError
+from ..limits import LimitName, TakenLimit, rate_limit_fields
 from ..proxies import route_path
 from ..runtime import Runtime
 from ..transports.asgi import Receive, Scope, Send, find_transport
 from ..transports.sse import HEADERS, serve_subscription
 from .callers import identify_caller, restrict
+from .limits import identify_within
 from .observe import record_request
 from .origins import cors_headers
 from .problems import send_problem
@@ -111,20 +114,36 @@ class EventsFastPath:
     async def _serve(self, scope: Scope, send: Send) -> None:
         began = time.perf_counter()
         request = ScopeRequest.from_scope(scope)
-        cors = cors_headers(self._origins, request.headers.get("origin"))
+        fields = cors_headers(self._origins, request.headers.get("origin"))
         try:
             runtime = self._runtime
-            caller = await identify_caller(runtime.access, scope, self._origins)
+            caller = await self._identify(scope, request.remote_addr or "", fields)
             stream_request = parse_stream_request(request, self._broker, caller)
             if not runtime.access.is_open:
                 stream_request = await restrict(stream_request, runtime, caller)
             del request  # free the headers: the stream may last for hours
             scope["headers"].clear()
-            headers = [*_HEAD, *((name.lower().encode(), value.encode()) for name, value in cors)]
+            headers = [*_HEAD, *((name.lower().encode(), value.encode()) for name, value in fields)]
             await serve_subscription(self._broker, stream_request, scope, send, headers)
         except StreamdError as rejection:  # raised before the head is sent; later errors end in the stream
-            status = await send_problem(send, rejection, cors)
+            status = await send_problem(send, rejection, fields)
             record_request(self._broker.metrics, scope["method"], PATH, status, began)
+
+    async def _identify(self, scope: Scope, address: str, fields: list[tuple[str, str]]) -> Caller:
+        """Identify the caller. If new streams are limited, add the header fields of that limit to ``fields``.
+
+        Raises:
+            StreamdError: see :func:`~.limits.identify_within`.
+        """
+        limits, access = self._broker.limits, self._runtime.access
+        identified = identify_caller(access, scope, self._origins)
+        if not limits.is_limited(LimitName.CONNECT):
+            return await identified
+
+        def describe(taken: TakenLimit) -> None:
+            fields.extend(rate_limit_fields([taken]))
+
+        return await identify_within(limits, LimitName.CONNECT, identified, address, describe)
 
 
 async def _cancel_on_disconnect(receive: Receive, serving: trio.CancelScope) -> None:

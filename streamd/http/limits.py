@@ -10,17 +10,17 @@ routes of services                 ``services``
 =================================  ==================================================
 
 Health, metrics, the page, the documentation and ``/connections`` have no limit, and neither have preflight
-requests (``OPTIONS``). A request whose credentials cannot be used counts for its
-address.
+requests (``OPTIONS``). A request whose credentials cannot be used counts for its address.
 """
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
 from quart import Quart, g, request, websocket
 from quart.wrappers import Response
 from quart.wrappers.base import BaseRequestWebsocket
 
+from ..auth import NOBODY, Caller
 from ..errors import StreamdError
 from ..limits import LimitName, Limits, TakenLimit, caller_key, rate_limit_fields
 from .callers import current_caller
@@ -36,16 +36,54 @@ _ROUTES: Final = {
 _BLUEPRINTS: Final = {"streamd_tasks": LimitName.TASKS}
 
 
+def _describe(taken: TakenLimit) -> None:
+    """Describe a limit in the answer to the current request."""
+    g.streamd_limits = [*g.get("streamd_limits", ()), taken]
+
+
 def note_limits(taken: Iterable[TakenLimit]) -> None:
     """Describe limits in the answer to the current request, and check that they allow it.
 
     Raises:
         TooManyRequests: one of them does not.
     """
-    taken = list(taken)
-    g.streamd_limits = [*g.get("streamd_limits", ()), *taken]
     for limit in taken:
+        _describe(limit)
         limit.check()
+
+
+async def identify_within(
+    limits: Limits,
+    name: LimitName,
+    identified: Awaitable[Caller],
+    address: str,
+    describe: Callable[[TakenLimit], None],
+) -> Caller:
+    """Identify the caller of a request that a limit allows. It counts for its address without a user.
+
+    Args:
+        limits: all of them.
+        name: of the one to ask.
+        identified: the caller.
+        address: of the client.
+        describe: called with the limit, before it is checked.
+
+    Raises:
+        TooManyRequests: the limit does not allow it, whatever its credentials.
+        StreamdError: its credentials cannot be used.
+    """
+    caller, rejection = NOBODY, None
+    try:
+        caller = await identified
+    except StreamdError as error:
+        rejection = error
+    taken = await limits.take(name, caller_key(caller.user, address))
+    if taken is not None:
+        describe(taken)
+        taken.check()
+    if rejection is not None:
+        raise rejection
+    return caller
 
 
 class RouteLimits:
@@ -83,15 +121,8 @@ def limit_requests(app: Quart, limits: Limits) -> RouteLimits:
     async def check(asked: BaseRequestWebsocket) -> None:
         name = routes.find(asked.endpoint)
         if name is not None and asked.method != "OPTIONS" and limits.is_limited(name):
-            user, rejection = "", None
-            try:
-                user = (await current_caller()).user
-            except StreamdError as error:  # raised below, unless there are too many of these
-                rejection = error
-            taken = await limits.take(name, caller_key(user, asked.remote_addr or ""))
-            note_limits([] if taken is None else [taken])
-            if rejection is not None:
-                raise rejection
+            address = asked.remote_addr or ""
+            await identify_within(limits, name, current_caller(), address, _describe)
 
     async def check_request() -> None:
         await check(request)

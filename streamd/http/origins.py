@@ -10,7 +10,9 @@ from ..errors import Forbidden
 from ..idempotency import IDEMPOTENCY_KEY
 from .requests import LAST_EVENT_ID, RESUME_HEADER
 
-EXPOSED_HEADERS: Final = "Retry-After, ETag, Location, Task-Status, Task-Progress"
+EXPOSED_HEADERS: Final = (
+    "Retry-After, ETag, Location, Task-Status, Task-Progress, RateLimit, RateLimit-Policy"
+)
 """Headers that pages of other origins may read, in addition to the safelisted ones (WHATWG Fetch)."""
 CORS_ORIGINS: Final = "STREAMD_CORS_ORIGINS"
 """The application's configuration value with the origins of :func:`allow_origins`."""

@@ -11,6 +11,7 @@ from ..connections import CloseReason, Connection
 from ..errors import InvalidField, StreamdError
 from ..events import Control, EventId, messages
 from ..hub import Subscription
+from ..limits import LimitName, caller_key
 from .asgi import ASGIWebSocketWire, Scope, lease_wire
 from .stream import EventReader, connected, parse_selectors, run_stream
 
@@ -77,6 +78,7 @@ class _MessageListener:
         reader: EventReader | None,
     ) -> None:
         self._settings = broker.settings
+        self._limits = broker.limits
         self._connection = connection
         self._subscription = subscription
         self._receive = receive
@@ -100,6 +102,10 @@ class _MessageListener:
             return messages.pong(message)
         if isinstance(message, messages.Pong):
             return None
+        identity = self._connection.identity
+        taken = await self._limits.take(LimitName.SUBSCRIBE, caller_key(identity.user, identity.address))
+        if taken is not None:
+            taken.check()
         return await self._change(message)
 
     async def _change(self, message: messages.Subscribe | messages.Unsubscribe) -> Control:

@@ -9,6 +9,7 @@ from streamd.connections.settings import ConnectionSettings
 from streamd.server.settings import ServerSettings
 from streamd.settings import Settings
 from streamd.testing import StreamRefused, open_stream
+from tests.support.addressed import give_addresses
 from tests.support.api import serving_api
 
 ORIGIN = "https://app.example"
@@ -38,7 +39,9 @@ def check_readable(headers: Mapping[str, str], allowed: str = ORIGIN) -> None:
     """Check that pages of the allowed origin can read the response and its headers, without credentials."""
     assert granted(headers) == {
         "access-control-allow-origin": allowed,
-        "access-control-expose-headers": "Retry-After, ETag, Location, Task-Status, Task-Progress",
+        "access-control-expose-headers": (
+            "Retry-After, ETag, Location, Task-Status, Task-Progress, RateLimit, RateLimit-Policy"
+        ),
     }
     assert "origin" in listed(headers["vary"])
 
@@ -133,7 +136,8 @@ async def test_pages_can_read_an_internal_error() -> None:
 async def test_pages_can_read_retry_after_of_a_full_server(
     connections: ConnectionSettings, status: int
 ) -> None:
-    async with serving_api(allowing(ORIGIN, connections=connections)) as api:
+    settings = allowing(ORIGIN, connections=connections)
+    async with serving_api(settings, give_addresses(create_app(settings))) as api:
         async with open_stream(api.server.url, topics=["a"]) as reader:
             await reader.next_control("connected")
             with pytest.raises(StreamRefused) as rejected:
