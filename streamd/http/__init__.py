@@ -13,6 +13,8 @@
 ``openapi``        the document itself
 ``routes``         ``/events``, ``/tasks``, ``/connections``, health and metrics, the page
 ``fast_path``      ``GET /events`` without the web framework
+``limits``         limits of requests, by the class of their route
+``push_back``      bodies that let a client wait which is ahead
 ``observe``        metrics and log lines of requests
 ``origins``        access of pages of other origins
 ``loopback``       access to operations that are for callers on this machine

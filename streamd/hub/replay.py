@@ -30,7 +30,7 @@ class ReplayBudget:
 
     Args:
         max_reads: maximum number of turns at once.
-        max_bytes: bytes that may be kept before pages get smaller.
+        max_bytes: bytes that may be kept before pages get smaller; counted are the characters of the data.
 
     Attributes:
         kept_bytes: bytes of pages that are read and not handed out.

@@ -90,7 +90,7 @@ class _Rest:
         cursor: the last event of the slice before it.
         selectors: those that the page was read for.
         page: what is left of it.
-        size: of all that was left after its first slice, counted in the budget (bytes).
+        size: of the data that was left after its first slice, counted in the budget (characters).
     """
 
     cursor: EventId
@@ -300,7 +300,7 @@ class Subscription:
             events, left = page.events[:SLICE_EVENTS], page.events[SLICE_EVENTS:]
             self.cursor = events[-1].id
             if not size:
-                size = sum([event.size for event in left])
+                size = sum([len(event.data) for event in left])  # Event.size would take ten times as long
                 self._budget.kept_bytes += size
             self._rest = _Rest(self.cursor, selectors, attrs.evolve(page, events=left, gap=None), size)
         else:
