@@ -11,6 +11,8 @@ import trio
 from trio_websocket import ConnectionRejected, WebSocketConnection, wrap_client_stream
 
 from streamd.app import create_app
+from streamd.auth import Access, AuthSettings, Caller, Grant
+from streamd.connections.settings import ConnectionSettings
 from streamd.limits import LimitSettings
 from streamd.server.settings import ServerSettings
 from streamd.services.strategy.settings import StrategySettings
@@ -18,6 +20,7 @@ from streamd.settings import Settings
 from streamd.testing import open_stream
 from tests.support.addressed import give_addresses
 from tests.support.api import Api, check_problem, serving_api
+from tests.support.callers import FakeProofs
 
 RATE = 0.001  # nothing is earned during a test
 EVENT = {"topic": "a", "data": "x"}
@@ -204,3 +207,56 @@ async def test_openapi_lists_the_refusals() -> None:
         for method, path in (("post", "/events"), ("get", "/tasks"), ("post", "/api/strategy")):
             assert "Retry-After" in paths[path][method]["responses"]["429"]["headers"]
         assert "429" not in paths["/health/live"]["get"]["responses"]
+
+
+@asynccontextmanager
+async def serving_users(**limits: Any) -> AsyncIterator[Api]:
+    """Serve with keys. Tokens are the names of users, who may do everything."""
+    settings = Settings(limits=LimitSettings(**limits), connections=ConnectionSettings(max_per_user=1))
+    async with serving_api(settings, give_addresses(create_app(settings))) as api:
+        proofs = FakeProofs({user: Caller(user=user, grant=Grant(admin=True)) for user in ("ann", "bob")})
+        runtime = api.server.streamd.runtime
+        keys = AuthSettings(jwks_url="https://keys.test")
+        runtime.access = Access(keys, proofs, proofs, proofs)
+        yield api
+
+
+def sent_by(user: str, address: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {user}", "Test-Address": address}
+
+
+@pytest.mark.parametrize(
+    ("name", "path"), [("subscribe", "/events/poll?topic=a&wait=0"), ("connect", "/events?topic=a")]
+)
+async def test_a_user_has_one_account_at_all_addresses(name: str, path: str) -> None:
+    async with serving_users(**limit(name, 2)) as api:
+        method = "HEAD" if name == "connect" else "GET"
+
+        async def status(user: str, address: str) -> int:
+            return (await api.http.request(method, path, headers=sent_by(user, address))).status_code
+
+        assert [await status("ann", f"192.0.2.{n}") for n in (1, 2, 3)] == [200, 200, 429]
+        assert await status("bob", "192.0.2.1") == 200
+
+
+@pytest.mark.parametrize(
+    ("name", "path"), [("subscribe", "/events/poll?topic=a&wait=0"), ("connect", "/events?topic=a")]
+)
+async def test_tokens_that_cannot_be_used_count_for_the_address(name: str, path: str) -> None:
+    async with serving_users(**limit(name, 2)) as api:
+        guesses = [await api.http.get(path, headers=sent_by(f"guess{n}", "192.0.2.1")) for n in range(3)]
+        assert [answer.status_code for answer in guesses] == [401, 401, 429]
+        assert guesses[0].headers["WWW-Authenticate"].startswith("Bearer")
+        assert (await api.http.get(path, headers=sent_by("guess", "192.0.2.2"))).status_code == 401
+        assert (await api.http.head(path, headers=sent_by("ann", "192.0.2.1"))).status_code == 200
+
+
+async def test_a_user_has_a_number_of_connections() -> None:
+    async with serving_users() as api:
+        url = api.server.url
+        async with open_stream(url, topics=["a"], headers=sent_by("ann", "192.0.2.1")) as stream:
+            await stream.next_control("connected")
+            refused = await api.http.get("/events?topic=a", headers=sent_by("ann", "192.0.2.2"))
+            check_problem(refused, 429, "too-many-for-caller")
+            async with open_stream(url, topics=["a"], headers=sent_by("bob", "192.0.2.1")) as other:
+                await other.next_control("connected")
