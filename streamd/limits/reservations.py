@@ -8,7 +8,8 @@
 
 The account of a caller is in Redis, as the time at which it will be full. One script gives batches to all
 callers that need one, at most every 20 ms, however many requests there are; a refused caller is not asked
-for again before its time. A batch is a tenth of the burst, or what a twentieth of a second earns.
+for again before its time. A batch is a tenth of the burst, or what a twentieth of a second earns, or what
+requests wait for, whichever is most.
 
 What holds:
 
@@ -16,8 +17,8 @@ What holds:
    for each node: one that it had reserved before, and one that it gives a caller whom it does not know,
    before it asks. That is charged to the account later, which then has a debt.
 2. No node alone gives more than one account does: its own limiter decides first.
-3. While Redis is away or does not reply in a quarter of a second, that limiter decides alone, so that N
-   nodes give N times the rate. What they give meanwhile is not charged.
+3. While Redis is away or does not reply within a second, that limiter decides alone, so that N nodes give N
+   times the rate. What they give meanwhile is not charged.
 4. What a node has reserved and does not give out is lost to the caller, at most a batch, until the account
    would be full.
 """
@@ -38,7 +39,9 @@ from .gcra import MAX_KEYS, Decision, Limiter, Rate, monotonic_ns
 
 _INTERVAL_SECONDS: Final = 0.02
 _RETRY_SECONDS: Final = 1.0  # after a failure
-_REPLY_SECONDS: Final = 0.25  # a caller waits so long for a reservation
+REPLY_SECONDS: Final = 1.0
+"""Maximum time that a caller waits for a reservation (s)."""
+
 _KEYS_A_CALL: Final = 200  # the script takes some 5 us for each
 _BATCH_PART: Final = 10  # of the burst
 _BATCH_SECONDS: Final = 0.05  # some times the interval
@@ -87,6 +90,7 @@ class _Stock:
         tokens: reserved, and not given out.
         owed: given out before they were reserved; charged with the next batch.
         need: the smallest number that is of use now; 0 while nothing is wanted.
+        waiting: sum of the costs of requests that wait.
         refused_until: the account has not ``refused`` tokens before this time (ns).
         refused: number of tokens.
         full_at: the account may be full from this time on (ns).
@@ -95,6 +99,7 @@ class _Stock:
     tokens: int = 0
     owed: int = 0
     need: int = 0
+    waiting: int = 0
     refused_until: int = 0
     refused: int = 0
     full_at: int = 0
@@ -106,14 +111,16 @@ class Reservations:
     Args:
         link: to the server.
         prefix: of all keys, which contains their hash tag.
+        reply_seconds: time after which a server that has not replied is taken for lost (s).
 
     Attributes:
         is_usable: False while the limits of each node hold alone.
     """
 
-    def __init__(self, link: RedisLink, prefix: str) -> None:
+    def __init__(self, link: RedisLink, prefix: str, reply_seconds: float = REPLY_SECONDS) -> None:
         self._link = link
         self._prefix = prefix
+        self._reply_seconds = reply_seconds
         self._wanted: OrderedDict[tuple[SharedLimiter, str], None] = OrderedDict()
         self._has_wanted = trio.Event()
         self._replied = trio.Event()
@@ -130,7 +137,7 @@ class Reservations:
 
     async def wait(self) -> None:
         """Wait for the reply of a call, which may be one that was sent before; or for its failure."""
-        with trio.move_on_after(_REPLY_SECONDS) as scope:
+        with trio.move_on_after(self._reply_seconds) as scope:
             await self._replied.wait()
         if scope.cancelled_caught:
             self._suspend("no reply")
@@ -243,7 +250,11 @@ class SharedLimiter:
             if (refused := self._refusal(stock, cost, decision)) is not None:
                 return refused
             self._want(key, stock, cost)
-            await self._reservations.wait()
+            stock.waiting += cost
+            try:
+                await self._reservations.wait()
+            finally:
+                stock.waiting -= cost
         return self.local.take(key, cost)
 
     def give_back(self, key: str, cost: int) -> None:
@@ -294,7 +305,7 @@ class SharedLimiter:
         stock = self._stocks.get(key)
         if stock is None:
             return None
-        want = max(self.batch - stock.tokens, 0)
+        want = max(max(self.batch, stock.waiting) - stock.tokens, 0)
         return _Request(self, key, stock, self.local.rate, stock.owed, max(stock.need, 1), want)
 
     def take_reply(self, request: _Request, granted: int, wait_us: int, full_us: int) -> None:

@@ -36,9 +36,10 @@ async def node(
     prefix: str,
     make_link: Callable[[], RedisLink] = CountingLink,
     max_keys: int = 1000,
+    reply_seconds: float = SECONDS,
 ) -> AsyncIterator[Node]:
     async with open_link(make_link()) as link, trio.open_nursery() as nursery:
-        reservations = Reservations(link, prefix)
+        reservations = Reservations(link, prefix, reply_seconds)
         nursery.start_soon(reservations.run)
         yield Node(SharedLimiter("test", Limiter(rate), reservations, max_keys=max_keys), reservations, link)
         nursery.cancel_scope.cancel()
@@ -105,6 +106,32 @@ async def test_refusals_and_reserved_tokens_cost_no_call(monkeypatch: pytest.Mon
         assert calls < 500
 
 
+async def test_requests_that_come_together_are_admitted_together() -> None:
+    async with node(Rate(0.001, 100), new_prefix()) as only:
+        given: list[bool] = []
+
+        async def take() -> None:
+            given.append(await only.give("ann"))
+
+        with trio.fail_after(SECONDS):
+            async with trio.open_nursery() as nursery:
+                for _ in range(120):
+                    nursery.start_soon(take)
+        assert given.count(True) == 100
+
+
+async def test_a_request_that_is_cancelled_while_it_waits_takes_nothing() -> None:
+    async with node(Rate(0.001, 100), new_prefix()) as only:
+        for _ in range(only.limiter.batch):
+            assert await only.give("ann")
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await only.give("ann", 50)
+        assert scope.cancelled_caught
+        with trio.fail_after(SECONDS):
+            assert await take_until_refused(only, "ann") == 100 - only.limiter.batch
+
+
 async def test_earned_tokens_are_given_again() -> None:
     async with node(Rate(1000.0, 5), new_prefix()) as only:
         with trio.fail_after(SECONDS):
@@ -167,7 +194,7 @@ class Mute(CountingLink):
 
 
 async def test_a_server_that_does_not_reply_delays_one_request_and_decides_nothing() -> None:
-    async with node(Rate(0.001, 5), new_prefix(), Mute) as only:
+    async with node(Rate(0.001, 5), new_prefix(), Mute, reply_seconds=0.05) as only:
         with trio.fail_after(SECONDS):
             assert await take_until_refused(only, "ann") == 5
             assert not only.reservations.is_usable
