@@ -4,6 +4,8 @@ Quart takes body parts from the ASGI server as they come, and answers 413 when m
 ``MAX_CONTENT_LENGTH`` are unread. A view that reads a body for as long as the client sends it, such as
 NDJSON, asks for push-back instead: while 64 kB are unread, nothing is taken from the server, whose queue
 fills, then the socket's buffers, and the client's writes wait.
+
+Not on HTTP/2: Hypercorn then stops reading the connection, which carries other requests, too.
 """
 
 from typing import Final, Self

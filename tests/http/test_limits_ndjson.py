@@ -13,6 +13,7 @@ from streamd.limits import LimitSettings
 from streamd.settings import Settings
 from streamd.testing import RunningServer, run_server
 from tests.support.addressed import give_addresses
+from tests.support.http2_client import ManualHTTP2Client
 
 SECONDS = 30
 HEADERS = [("Host", "x"), ("Content-Type", "application/x-ndjson"), ("Transfer-Encoding", "chunked")]
@@ -142,6 +143,22 @@ async def test_a_client_that_leaves_while_it_waits_publishes_nothing_more() -> N
         while any(task.name.endswith("handle_request") for task in _tasks(trio.lowlevel.current_root_task())):
             await trio.lowlevel.checkpoint()
         assert server.streamd.runtime.broker.log.appended == 3
+
+
+async def test_on_http2_other_requests_of_the_connection_go_on() -> None:
+    async with serving(LimitSettings(bytes_per_second=1000.0, bytes_burst=200_000)) as server:
+        with trio.fail_after(SECONDS):
+            async with await trio.open_tcp_stream(server.host, server.port) as stream:
+                client = ManualHTTP2Client(stream)
+                upload = await client.post("/events", {"content-type": "application/x-ndjson"})
+                for _ in range(100):  # far more than is unread on HTTP/1.1
+                    await client.send_body(upload, lines(1, 10_000))
+                while not metric(server, "streamd_limit_waits_total", "publish-bytes"):
+                    await trio.lowlevel.checkpoint()
+                other = await client.get("/health/live")
+                while other not in client.ended:
+                    await client.read()
+                assert json.loads(client.received[other]) == {"status": "alive"}
 
 
 def _tasks(task: trio.lowlevel.Task | None) -> list[trio.lowlevel.Task]:

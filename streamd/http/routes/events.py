@@ -179,7 +179,7 @@ async def publish() -> TrioResponse:
     door = PublishingDoor(broker, current_runtime().access, caller, limited_as)
     if request.mimetype == schema.NDJSON:
         _reject_key(key)
-        if isinstance(request.body, PushBackBody):
+        if isinstance(request.body, PushBackBody) and request.http_version != "2":
             request.body.push_back()
         lines = _publish_lines(door, request.body)
         response = TrioResponse(lines, content_type=schema.NDJSON)
