@@ -34,8 +34,9 @@ from .http.routes.events import events
 from .http.routes.operations import operations
 from .http.routes.page import web
 from .http.routes.tasks import tasks
+from .limits import AddressCounting
 from .log.port import Log
-from .proxies import resolve_clients
+from .proxies import TrustedProxies, resolve_clients
 from .server import Certificates, serve
 from .services import SERVICES
 from .settings import Settings
@@ -146,6 +147,8 @@ async def serve_app(
     ``task_status.started`` is called with the addresses once connections are accepted.
     """
     streamd: Streamd = app.extensions[EXTENSION]
+    proxies = TrustedProxies.create(settings.server.trusted_proxies)
+    streamd.connections.address_counting = AddressCounting(proxies)
     await serve(
         app,
         settings.server,

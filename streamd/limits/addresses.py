@@ -1,11 +1,11 @@
 """Client addresses as limits count them."""
 
 import ipaddress
-from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+from ..proxies import TrustedProxies
+from ..proxies.networks import parse_address
 
 _IPV6_SITE_BITS: Final = 64  # one host may use all addresses of a /64 (RFC 7934, RFC 8981)
 _CACHED: Final = 10_000
@@ -34,11 +34,11 @@ class AddressCounting:
     """Tells the addresses of clients from those that stand for many: of proxies and of this machine.
 
     Args:
-        proxies: networks of trusted proxies, such as ``10.0.0.0/8``.
+        proxies: the trusted proxies.
     """
 
-    def __init__(self, proxies: Iterable[Network] = ()) -> None:
-        self._proxies = tuple(proxies)
+    def __init__(self, proxies: TrustedProxies | None = None) -> None:
+        self._proxies = proxies or TrustedProxies.create(())
 
     def is_counted(self, address: str) -> bool:
         """Return True for the address of one client.
@@ -46,10 +46,5 @@ class AddressCounting:
         False for trusted proxies, Unix sockets and loopback addresses, whose clients are told apart by what a
         proxy forwards, or are the operator's own programs.
         """
-        try:
-            parsed = ipaddress.ip_address(address.partition("%")[0])
-        except ValueError:
-            return False
-        if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
-            parsed = parsed.ipv4_mapped
-        return not parsed.is_loopback and not any(parsed in network for network in self._proxies)
+        parsed = parse_address(address.partition("%")[0])
+        return parsed is not None and not parsed.is_loopback and not self._proxies.trusts(parsed)

@@ -3,7 +3,6 @@
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from ipaddress import ip_network
 from typing import Any, cast
 
 import pytest
@@ -16,6 +15,7 @@ from streamd.events import Batch, Control, CursorMove, EventId, Frame, Selectors
 from streamd.hub import SendQueue, Subscription
 from streamd.limits import AddressCounting
 from streamd.metrics import Metrics
+from streamd.proxies import TrustedProxies
 from tests.support.odd_texts import INVALID_IDENTIFIERS, VALID_IDENTIFIERS
 
 HEAD = EventId("1700000000000-000007")
@@ -101,7 +101,7 @@ async def test_a_user_has_a_limit_of_its_own_at_all_addresses() -> None:
 )
 async def test_the_addresses_that_count_as_one(addresses: list[str], limited: bool) -> None:
     registry, _ = make()
-    registry.address_counting = AddressCounting([ip_network("10.0.0.0/24")])
+    registry.address_counting = AddressCounting(TrustedProxies.create(["10.0.0.0/24"]))
     first, second, third = addresses
     with admit(registry, address=first), admit(registry, address=second):
         try:

@@ -260,3 +260,25 @@ async def test_a_user_has_a_number_of_connections() -> None:
             check_problem(refused, 429, "too-many-for-caller")
             async with open_stream(url, topics=["a"], headers=sent_by("bob", "192.0.2.1")) as other:
                 await other.next_control("connected")
+
+
+async def test_clients_behind_a_trusted_proxy_are_told_apart() -> None:
+    settings = Settings(
+        limits=LimitSettings(**limit("subscribe", 1)),
+        connections=ConnectionSettings(max_per_address=1),
+        server=ServerSettings(trusted_proxies=["127.0.0.0/8"]),
+    )
+    async with serving_api(settings) as api:
+
+        async def status(forwarded: str) -> int:
+            headers = {"X-Forwarded-For": forwarded}
+            return (await api.http.get("/events/poll?topic=a&wait=0", headers=headers)).status_code
+
+        assert [await status(a) for a in ("192.0.2.1", "192.0.2.2", "192.0.2.1")] == [200, 200, 429]
+        headers = {"X-Forwarded-For": "192.0.2.3"}
+        async with open_stream(api.server.url, topics=["a"], headers=headers) as stream:
+            await stream.next_control("connected")
+            check_problem(await api.http.get("/events?topic=a", headers=headers), 429, "too-many-for-caller")
+            for _ in range(2):  # the proxy itself, which forwards no address
+                async with open_stream(api.server.url, topics=["a"]) as other:
+                    await other.next_control("connected")

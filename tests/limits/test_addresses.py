@@ -1,12 +1,11 @@
 """The addresses under which clients are counted."""
 
-import ipaddress
-
 import pytest
 
 from streamd.limits import AddressCounting, caller_key, group_address
+from streamd.proxies import TrustedProxies
 
-PROXIES = [ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("2001:db8:ffff::/48")]
+PROXIES = TrustedProxies.create(["10.0.0.0/8", "2001:db8:ffff::/48"])
 
 
 @pytest.mark.parametrize(
