@@ -32,7 +32,7 @@ Coupling rules:
   reuses the descriptor, and a wire that still wrote to it would write to another client.
 - A connection that the protocol ends while it may still receive bytes lingers: closing a socket with unread
   bytes resets it, and a reset destroys the answer that the client has not read yet.
-- HTTP/1.1 may become HTTP/2 while its first request is processed, and never the other way.
+- HTTP/1.1 becomes HTTP/2 by the preface only (RFC 9113 section 3.3), never by a request, and never back.
 - On HTTP/1.1 at most one wire is leased; on HTTP/2 one a stream, kept by the protocol.
 """
 
@@ -286,13 +286,12 @@ class ServerConnection(trio.abc.AsyncResource):
     # --- between socket and protocol ----------------------------------------------------------
 
     async def _process(self, data: bytes) -> None:
-        """Pass bytes to the protocol; HTTP/1.1 may turn out to be, or become, HTTP/2."""
+        """Pass bytes to the protocol; HTTP/1.1 may turn out to be HTTP/2."""
         assert self._protocol is not None
         switch = await self._protocol.receive_data(data)
         if switch is not None:
             protocol = self._protocol = self._speak_http2()
-            if switch.headers is None:
-                self.set_idle(True)  # the bytes looked like a request, and are the preface of HTTP/2
+            self.set_idle(True)  # the bytes looked like a request, and are the preface of HTTP/2
             await protocol.begin(switch)
 
     def _speak_http1(self, read: Callable[[], Awaitable[bytes]]) -> HTTP1Protocol:

@@ -15,7 +15,8 @@ nine positional arguments           every connection: see :func:`protocol_argume
 ``H11Protocol._send_error_response``  requests that are no HTTP leave no log line
 ``H11WSConnection``,                a WebSocket handshake that is refused: bytes behind it would be answered a
 ``stream_send``                     second time, and the connection would stay open
-``H2…`` exceptions of ``h11``       HTTP/2 by prior knowledge, ``Upgrade: h2c``
+``H11Protocol._check_protocol``,    ``Upgrade: h2c`` is accepted again: a tunnel past the rules of a proxy;
+``H2ProtocolAssumedError``          HTTP/2 by prior knowledge
 ``H2Protocol.stream_buffers``       HTTP/2 back-pressure: see :mod:`..stream_buffer`, which has the methods of
                                     Hypercorn's ``StreamBuffer``
 ``H2Protocol.streams``              a body that continues after its answer ends the whole connection

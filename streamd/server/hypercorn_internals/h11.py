@@ -1,7 +1,7 @@
 """HTTP/1.1 and WebSocket on one connection."""
 
 import weakref
-from typing import Any
+from typing import Any, Final
 
 import attrs
 import h11
@@ -9,33 +9,25 @@ import structlog
 from hypercorn.events import Closed, RawData
 from hypercorn.protocol.events import EndBody, Response
 from hypercorn.protocol.events import Event as StreamEvent
-from hypercorn.protocol.h11 import (
-    H2CProtocolRequiredError,
-    H2ProtocolAssumedError,
-    H11Protocol,
-    H11WSConnection,
-)
+from hypercorn.protocol.h11 import H2ProtocolAssumedError, H11Protocol, H11WSConnection
 from hypercorn.protocol.ws_stream import WSStream
 
 from ..http1 import PipelinePause
 from .streams import EXTENSIONS, HypercornStream, log_malformed
 
 _log = structlog.get_logger(__name__)
+_PREFACE_HEAD: Final = b"PRI * HTTP/2.0\r\n\r\n"
 
 
 @attrs.frozen
 class HTTP2Switch:
-    """A connection that began as HTTP/1.1 and goes on as HTTP/2.
+    """A connection that began with the preface of HTTP/2: by prior knowledge (RFC 9113 section 3.3).
 
     Attributes:
-        data: bytes for HTTP/2 that were received already.
-        headers: of a request with ``Upgrade: h2c``; None by prior knowledge (RFC 9113 section 3.3).
-        settings: its ``HTTP2-Settings`` header, if any.
+        data: bytes for HTTP/2 that were received already, with the preface.
     """
 
     data: bytes
-    headers: list[tuple[bytes, bytes]] | None = None
-    settings: bytes | None = None
 
 
 class HTTP1Protocol(H11Protocol):
@@ -62,8 +54,6 @@ class HTTP1Protocol(H11Protocol):
             await self.handle(RawData(data))
         except H2ProtocolAssumedError as assumed:
             return HTTP2Switch(assumed.data)
-        except H2CProtocolRequiredError as upgrade:
-            return HTTP2Switch(upgrade.data, upgrade.headers, upgrade.settings)
         return None
 
     def feed(self, data: bytes) -> None:
@@ -73,6 +63,16 @@ class HTTP1Protocol(H11Protocol):
     async def notify_disconnect(self) -> None:
         """Tell the application that the client has left."""
         await self.handle(Closed())
+
+    async def _check_protocol(self, event: h11.Request) -> None:
+        """Switch to HTTP/2 at its preface (RFC 9113 section 3.4), and ignore ``Upgrade: h2c`` (section 3.1).
+
+        Hypercorn would answer that with 101, also without ``HTTP2-Settings`` and inside TLS: a tunnel past
+        the rules of a proxy that passes the header on. It also takes a preface behind other requests.
+        """
+        preface = event.method == b"PRI" and event.target == b"*" and event.http_version == b"2.0"
+        if preface and not event.headers and self.keep_alive_requests == 0:
+            raise H2ProtocolAssumedError(_PREFACE_HEAD + self.connection.trailing_data[0])
 
     async def _create_stream(self, request: h11.Request) -> None:
         if any(name == EXTENSIONS for name, _ in request.headers):

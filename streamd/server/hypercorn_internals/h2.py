@@ -53,10 +53,9 @@ class HTTP2Protocol(H2Protocol):
         self.wires: dict[int, Lease] = {}
 
     async def begin(self, switch: HTTP2Switch) -> None:
-        """Start a connection that began as HTTP/1.1."""
-        await self.initiate(switch.headers, switch.settings)
-        if switch.data:
-            await self.receive_data(switch.data)
+        """Start a connection that was taken for HTTP/1.1."""
+        await self.initiate()
+        await self.receive_data(switch.data)
 
     async def receive_data(self, data: bytes) -> None:
         """Process bytes of the client, empty at the end."""
