@@ -4,7 +4,6 @@ Nodes that die or drain behind a front: see test_front_failover.
 """
 
 import json
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -23,13 +22,11 @@ from tests.support.fronts import (
     NGINX,
     Front,
     FrontKind,
-    free_ports,
     front_of,
-    proxying,
-    with_own_folders,
+    front_of_readme,
 )
 from tests.support.http2_client import ManualHTTP2Client
-from tests.support.program import ROOT, started
+from tests.support.program import started
 from tests.support.server_process import ServerProcess, server_process
 from tests.support.sockets import connect
 
@@ -255,17 +252,12 @@ async def test_streams_share_a_connection_with_http2(kind: FrontKind, tmp_path: 
 
 
 async def test_the_lines_of_the_readme_suffice_for_nginx_and_one_server(tmp_path: Path) -> None:
-    [location] = re.findall(r"```nginx\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    [port] = free_ports(1)
-    async with server_process(seconds=SECONDS) as node, httpx.AsyncClient(base_url=node.url) as direct:
-        location = location.replace("8080", str(node.port))
-        text = f"events {{}}\nhttp {{\nserver {{ listen 127.0.0.1:{port}; {location} }}\n}}"
-        file, log, url = tmp_path / "nginx.conf", tmp_path / "nginx.log", f"http://127.0.0.1:{port}"
-        file.write_text(with_own_folders(text, tmp_path))
-        async with (
-            proxying([NGINX.command, *NGINX.run(str(file), tmp_path)], {}, log, url),
-            httpx.AsyncClient(base_url=url) as through,
-        ):
-            system = FrontedNode(Front(url, ""), node, direct, through)
-            await check_stream(system)
-            await check_websocket(system)
+    async with (
+        server_process(seconds=SECONDS) as node,
+        front_of_readme(node.port, folder=tmp_path) as front,
+        httpx.AsyncClient(base_url=node.url) as direct,
+        httpx.AsyncClient(base_url=front.url) as through,
+    ):
+        system = FrontedNode(front, node, direct, through)
+        await check_stream(system)
+        await check_websocket(system)

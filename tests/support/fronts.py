@@ -32,11 +32,13 @@ class FrontKind:
         program: its command.
         file: its configuration in ``conf/examples``.
         run: the arguments that run it in the foreground, from the configuration and a folder of its own.
+        rules: the text of the configuration behind which a test adds rules.
     """
 
     program: str
     file: str
     run: Callable[[str, Path], Sequence[str]]
+    rules: str
 
     @property
     def path(self) -> Path:
@@ -54,12 +56,16 @@ NGINX: Final = FrontKind(
     "nginx",
     "nginx.conf",
     lambda file, folder: ("-c", file, "-p", str(folder), "-e", "stderr", "-g", "daemon off; pid nginx.pid;"),
+    "        location / {\n",
 )
 HAPROXY: Final = FrontKind(  # -dW: a warning about the file is an error
-    "haproxy", "haproxy.cfg", lambda file, folder: ("-db", "-dW", "-f", file)
+    "haproxy", "haproxy.cfg", lambda file, folder: ("-db", "-dW", "-f", file), "frontend clients\n"
 )
 CADDY: Final = FrontKind(
-    "caddy", "Caddyfile", lambda file, folder: ("run", "--adapter", "caddyfile", "--config", file)
+    "caddy",
+    "Caddyfile",
+    lambda file, folder: ("run", "--adapter", "caddyfile", "--config", file),
+    "(streamd) {\n",
 )
 FRONTS: Final = (NGINX, HAPROXY, CADDY)
 
@@ -115,7 +121,9 @@ def with_own_folders(text: str, folder: Path) -> str:
 
 
 @asynccontextmanager
-async def front_of(kind: FrontKind, *nodes: int, folder: Path, tls: bool = False) -> AsyncIterator[Front]:
+async def front_of(
+    kind: FrontKind, *nodes: int, folder: Path, tls: bool = False, rule: str = ""
+) -> AsyncIterator[Front]:
     """Run a proxy in front of nodes while the block lasts, from the time when it answers for one of them.
 
     Args:
@@ -123,16 +131,39 @@ async def front_of(kind: FrontKind, *nodes: int, folder: Path, tls: bool = False
         nodes: ports of three nodes, or of one in the place of all three.
         folder: for its files, its log among them.
         tls: listen with TLS, too.
+        rule: directives to put before those of the requests to nodes.
     """
     ports = free_ports(2)
     file = folder / kind.file
-    file.write_text(configuration(kind, nodes, ports, folder, tls=tls))
+    text = configuration(kind, nodes, ports, folder, tls=tls)
+    assert kind.rules in text
+    file.write_text(text.replace(kind.rules, f"{kind.rules}{rule}\n", 1))
     log = folder / f"{kind.program}.log"
     # Caddy keeps its state in the XDG folders.
     environ = {"XDG_CONFIG_HOME": str(folder), "XDG_DATA_HOME": str(folder)}
     front = Front(f"http://127.0.0.1:{ports[0]}", f"https://127.0.0.1:{ports[1]}")
     command = [kind.command, *kind.run(str(file), folder)]
     async with proxying(command, environ, log, front.tls_url if tls else front.url):
+        yield front
+
+
+@asynccontextmanager
+async def front_of_readme(node: int, *, folder: Path) -> AsyncIterator[Front]:
+    """Run nginx with the lines of the README in front of one node while the block lasts.
+
+    Args:
+        node: its port.
+        folder: for the files of nginx.
+    """
+    [lines] = re.findall(r"```nginx\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    [port] = free_ports(1)
+    assert "listen 80;" in lines
+    lines = lines.replace("8080", str(node)).replace("listen 80;", f"listen 127.0.0.1:{port};")
+    file = folder / "nginx.conf"
+    file.write_text(with_own_folders(f"events {{}}\nhttp {{\n{lines}}}\n", folder))
+    front = Front(f"http://127.0.0.1:{port}", "")
+    command = [NGINX.command, *NGINX.run(str(file), folder)]
+    async with proxying(command, {}, folder / "nginx.log", front.url):
         yield front
 
 
