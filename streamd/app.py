@@ -23,6 +23,7 @@ from .events import EventId
 from .extension import Service, Streamd
 from .http.current import EXTENSION
 from .http.fast_path import EventsFastPath
+from .http.guard import GuardPolicy, make_cors
 from .http.limits import limit_requests
 from .http.observe import observe_requests
 from .http.openapi import Document
@@ -82,7 +83,8 @@ def build_app(
     streamd = Streamd(app, settings=settings, log=log, clock=clock)
     use_problems(app)
     observe_requests(app, streamd.metrics)
-    allow_origins(app, settings.server.cors_origins)
+    cors = make_cors(settings.server)
+    allow_origins(app, cors)
     for blueprint in (events, operations, connections, tasks, auth, web):
         app.register_blueprint(blueprint)
     limited = limit_requests(app, streamd.runtime.broker.limits)
@@ -94,9 +96,10 @@ def build_app(
             except ConfigError as error:
                 mistakes.append(error)
     limited.document()
-    fast_path = EventsFastPath(app.asgi_app, app, streamd.runtime, settings.server.cors_origins)
+    streamd.guard.inner = EventsFastPath(streamd.guard.inner, app, streamd.runtime, cors)
+    streamd.guard.policy = GuardPolicy.from_settings(settings, checks_default_hosts=True)
     # Outermost, so that another ASGI server than streamd's suffices.
-    resolved = resolve_clients(fast_path, settings.server.trusted_proxies, settings.server.root_path)
+    resolved = resolve_clients(streamd.guard, settings.server.trusted_proxies, settings.server.root_path)
     app.asgi_app = resolved  # type: ignore[assignment,method-assign]
     return app, mistakes
 
@@ -149,6 +152,7 @@ async def serve_app(
     streamd: Streamd = app.extensions[EXTENSION]
     proxies = TrustedProxies.create(settings.server.trusted_proxies)
     streamd.connections.address_counting = AddressCounting(proxies)
+    streamd.guard.apply_settings(settings)
     await serve(
         app,
         settings.server,

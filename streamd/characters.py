@@ -28,6 +28,9 @@ from typing import Final
 
 from .errors import InvalidField
 
+QUOTED_CHARS_MAX: Final = 200
+"""Maximum length of a quote of what a client has sent, which may be as long as a request (characters)."""
+
 
 class TextKind(StrEnum):
     """The kinds of text. Each value completes the sentence ``... must be printable text, ...``."""
@@ -79,6 +82,16 @@ def check_text(
         code = ord(invalid[0])
         detail += f"; it has the non-printable character U+{code:04X} at position {invalid.start() + 1}"
     raise InvalidField(detail, field=field)
+
+
+def quoted(text: object, max_chars: int = QUOTED_CHARS_MAX) -> str:
+    """Quote input for an error message or a log line, as Python's literals are, and cut it to ``max_chars``.
+
+    An ellipsis behind the quote shows that something was cut. Never quote tokens, cookies and event data.
+    """
+    shown = text if isinstance(text, str) else repr(text)
+    quote = repr(shown[:max_chars]) if isinstance(text, str) else shown[:max_chars]
+    return quote if len(shown) <= max_chars else f"{quote}…"
 
 
 def replace_invalid(text: str, replace: Callable[[str], str], kind: TextKind = TextKind.IDENTIFIER) -> str:

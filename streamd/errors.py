@@ -118,6 +118,19 @@ class ReservedTopic(Forbidden):
     code = "reserved-topic"
 
 
+class CrossSite(Forbidden):
+    """The request comes from a page of another site, which may not change anything here."""
+
+    code = "cross-site"
+
+
+class MisdirectedHost(RequestError):
+    """The server does not answer under the ``Host`` of the request (RFC 9110 section 15.5.20)."""
+
+    code = "misdirected-host"
+    status = 421
+
+
 class NotFound(RequestError):
     """No resource has that name."""
 

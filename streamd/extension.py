@@ -18,6 +18,7 @@ from .errors import StreamdError
 from .events import EventId, Selectors
 from .http import EventStream, EventStreamHTTPConnection
 from .http.current import EXTENSION
+from .http.guard import Guard, GuardPolicy
 from .http.problems import handle_streamd_error
 from .http.push_back import PushBackRequest
 from .http.routes.operations import StateCollector
@@ -70,6 +71,7 @@ class Streamd:
 
     Attributes:
         runtime: the engine's container. Code outside streamd uses the properties below instead.
+        guard: checks every request of the application, see :mod:`streamd.http.guard`.
         redis: the way to the keys of Redis, if nodes share what the services keep; set before services are
             made. None: they keep it in the database.
 
@@ -88,6 +90,7 @@ class Streamd:
         self.runtime = Runtime.create(settings or RuntimeSettings(), log, clock)
         self.runtime.broker.metrics.registry.register(StateCollector(self.runtime.broker))
         self.redis: RedisStore | None = self.runtime.redis
+        self.guard = Guard(None, self.metrics, GuardPolicy.from_settings(self.settings))
         self._app: QuartTrio | None = None
         self._running = False
         self._sources: list[Callable[[], Any]] = []
@@ -103,7 +106,8 @@ class Streamd:
         if app.request_class is TrioRequest:
             app.request_class = PushBackRequest
         app.register_error_handler(StreamdError, handle_streamd_error)
-        app.asgi_app = _WithLifespan(app.asgi_app, self)  # type: ignore[method-assign]
+        self.guard.inner = _WithLifespan(app.asgi_app, self)
+        app.asgi_app = self.guard  # type: ignore[assignment,method-assign]
 
     def add(self, service: Service) -> None:
         """Register a service's kinds, routes and background work. Call it before the application runs.
@@ -229,6 +233,7 @@ class Streamd:
                 :func:`streamd.config.plan_reload`.
         """
         self.runtime.apply_settings(settings)
+        self.guard.apply_settings(settings)
         for service in self._services:
             if service.apply_settings is not None:
                 service.apply_settings(settings)

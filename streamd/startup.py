@@ -17,7 +17,7 @@ from .config import Loaded, SettingsError, load, parse_bind
 from .errors import ConfigError
 from .extension import Streamd
 from .http.current import EXTENSION
-from .http.loopback import is_loopback
+from .http.hosts import is_loopback
 from .redis.address import is_redis_url
 from .server import check_addresses, check_certificate, check_open_files, raise_open_files
 from .settings import Settings

@@ -190,7 +190,15 @@ async def two_orders(probe: Probe) -> bool:
     return [answer.status_code for answer in answers] == [202, 202, 503]
 
 
+async def other_names_are_refused(probe: Probe) -> bool:
+    answers = [
+        await probe.http.get("/connections", headers={"Host": host}) for host in ("a.example", "localhost")
+    ]
+    return [answer.status_code for answer in answers] == [200, 421]
+
+
 EFFECTS: Final[dict[str, tuple[Any, Callable[[Probe], Awaitable[bool]]]]] = {
+    "server.hosts": (["a.example"], other_names_are_refused),
     "connections.max_connections": (2, all_streams),
     "connections.max_per_address": (2, all_streams),
     "connections.max_per_user": (2, two_of_one_user),

@@ -10,7 +10,7 @@
 ``retired``    settings of earlier releases, and their successors
 ``reference``  the text of ``conf/streamd.toml``, and the settings in effect
 ``bind``       addresses to listen on
-``origins``    origins of web pages
+``origins``    origins of web pages, and names of servers
 ``content``    the files of ``conf/`` that services read
 =============  ================================================================================
 
@@ -37,7 +37,7 @@ from .fields import (
 )
 from .groups import LimitedStreamSettings, RetrySettings, StreamSettings
 from .load import Loaded, SettingsError, check_settings, load
-from .origins import serialize_origin
+from .origins import is_host, serialize_origin
 from .reload import Reload, plan_reload
 
 __all__ = [
@@ -56,6 +56,7 @@ __all__ = [
     "check_settings",
     "content_file",
     "group",
+    "is_host",
     "load",
     "load_tables",
     "not_negative",

@@ -1,4 +1,4 @@
-"""Origins of web pages, as ``server.cors_origins`` takes them."""
+"""Origins of web pages and names of servers, as ``server.cors_origins`` and ``server.hosts`` take them."""
 
 from typing import Final
 from urllib.parse import urlsplit
@@ -20,3 +20,16 @@ def serialize_origin(text: str) -> str | None:
         return None
     host = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{host}" + ("" if port in (None, _DEFAULT_PORTS[parts.scheme]) else f":{port}")
+
+
+def is_host(text: str) -> bool:
+    """Return True for a name or an address, with or without a port, as in a ``Host`` header."""
+    try:
+        parts = urlsplit(f"//{text}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return False
+    if not host or not text.isascii() or any(char.isspace() or char in '*,"@' for char in text):
+        return False
+    shown = f"[{host}]" if ":" in host else host
+    return text.lower() == (shown if port is None else f"{shown}:{port}")

@@ -16,6 +16,8 @@
 ``limits``         limits of requests, by the class of their route
 ``push_back``      bodies that let a client wait which is ahead
 ``observe``        metrics and log lines of requests
+``guard``          checks of every request, and headers of every answer
+``hosts``          the names under which a server may be addressed
 ``origins``        access of pages of other origins
 ``loopback``       access to operations that are for callers on this machine
 ``callers``        the caller of a request, and the checks that views make of it

@@ -5,7 +5,7 @@ would take most of the CPU time of that request, and most of its memory while th
 """
 
 import time
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Iterator
 from typing import Any, Final
 from urllib.parse import parse_qs
 
@@ -23,7 +23,7 @@ from ..transports.sse import HEADERS, serve_subscription
 from .callers import identify_caller, restrict
 from .limits import identify_within
 from .observe import record_request
-from .origins import cors_headers
+from .origins import Cors
 from .problems import send_problem
 from .requests import parse_stream_request
 
@@ -82,15 +82,15 @@ class EventsFastPath:
         inner: the ASGI application to wrap.
         app: the Quart application, with all of streamd's own hooks.
         runtime: the parts that a stream needs.
-        origins: the origins whose pages may read responses, see :func:`~.origins.allow_origins`.
+        cors: the pages of other origins that may read responses.
     """
 
-    def __init__(self, inner: Any, app: Quart, runtime: Runtime, origins: Sequence[str]) -> None:
+    def __init__(self, inner: Any, app: Quart, runtime: Runtime, cors: Cors) -> None:
         self._inner = inner
         self._app = app
         self._runtime = runtime
         self._broker = runtime.broker
-        self._origins = origins
+        self._cors = cors
         self._own_hooks = _hooks_of(app)
         self._applies: bool | None = None  # decided at the first request, when all hooks are registered
 
@@ -114,7 +114,7 @@ class EventsFastPath:
     async def _serve(self, scope: Scope, send: Send) -> None:
         began = time.perf_counter()
         request = ScopeRequest.from_scope(scope)
-        fields = cors_headers(self._origins, request.headers.get("origin"))
+        fields = self._cors.answer_headers(request.headers.get("origin"))
         try:
             runtime = self._runtime
             caller = await self._identify(scope, request.remote_addr or "", fields)
@@ -136,7 +136,7 @@ class EventsFastPath:
             StreamdError: see :func:`~.limits.identify_within`.
         """
         limits, access = self._broker.limits, self._runtime.access
-        identified = identify_caller(access, scope, self._origins)
+        identified = identify_caller(access, scope, self._cors.origins)
         if not limits.is_limited(LimitName.CONNECT):
             return await identified
 

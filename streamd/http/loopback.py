@@ -22,17 +22,17 @@ by default, looks like a program on this machine: its clients are admitted. Such
 header or refuse these paths, or the setting must stay off. :func:`warn_of_control` logs that.
 """
 
-import ipaddress
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import structlog
 from quart.wrappers import Request
 
+from ..characters import quoted
 from ..errors import ControlDisabled, Forbidden
 from ..proxies import FORWARDING, Forwarding
-from .origins import QUOTED_CHARS, is_own_origin
+from .hosts import is_loopback, split_host
+from .origins import FETCH_SITE, OWN_SITES, is_own_origin
 
 _log = structlog.get_logger(__name__)
 
@@ -45,8 +45,6 @@ _FORWARDING_HEADERS: Final = (
     "X-Forwarded-Proto",
     "X-Real-IP",
 )
-_FETCH_SITE: Final = "Sec-Fetch-Site"  # W3C Fetch Metadata; sent by browsers only
-_OWN_SITES: Final = ("same-origin", "none")
 
 
 def check_control(request: Request, *, enabled: bool) -> None:
@@ -73,17 +71,17 @@ def check_control(request: Request, *, enabled: bool) -> None:
         if name in request.headers and not forwarding.is_named:
             raise Forbidden(f"operations on connections must not come through a proxy ({name})", field=name)
     host = request.headers.get("Host", "")
-    if not is_loopback(_host_name(host)):
+    if not is_loopback(split_host(host)[0]):
         raise Forbidden(
             "operations on connections need the Host of a loopback address, such as 127.0.0.1; "
-            f"got {host[:QUOTED_CHARS]!r}",
+            f"got {quoted(host)}",
             field="Host",
         )
-    if request.headers.get(_FETCH_SITE, "none") not in _OWN_SITES:
-        raise Forbidden("pages of other origins may not operate on connections", field=_FETCH_SITE)
+    if request.headers.get(FETCH_SITE, "none") not in OWN_SITES:
+        raise Forbidden("pages of other origins may not operate on connections", field=FETCH_SITE)
     origin = request.headers.get("Origin")
     if origin is not None and not is_own_origin(origin, host, secure=request.scheme == "https"):
-        raise Forbidden(f"pages of {origin[:QUOTED_CHARS]!r} may not operate on connections", field="Origin")
+        raise Forbidden(f"pages of {quoted(origin)} may not operate on connections", field="Origin")
 
 
 def warn_of_control() -> None:
@@ -93,23 +91,3 @@ def warn_of_control() -> None:
         setting=SETTING,
         advice="a proxy on this machine must set X-Forwarded-For; otherwise its clients are admitted",
     )
-
-
-def is_loopback(host: str) -> bool:
-    """Return True for an address of the loopback interface, and for ``localhost`` (RFC 6761 section 6.3)."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host.lower().removesuffix(".") == "localhost"
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    return address.is_loopback
-
-
-def _host_name(host: str) -> str:
-    """Return the name or address of a ``Host`` header without its port; empty if it is malformed."""
-    try:
-        parts = urlsplit(f"//{host}")
-    except ValueError:
-        return ""
-    return parts.hostname or "" if parts.netloc == host and "@" not in host else ""

@@ -1,83 +1,115 @@
-"""Access of pages of other origins: CORS, and the origin of WebSocket upgrades."""
+"""Access of pages of other origins: CORS, and requests that change something."""
 
 from collections.abc import Sequence
 from typing import Final
 
+import attrs
 from quart import Quart, request
-from quart.wrappers import Response, Websocket
+from quart.wrappers import Response
 
-from ..errors import Forbidden
-from ..idempotency import IDEMPOTENCY_KEY
-from .requests import LAST_EVENT_ID, RESUME_HEADER
+from ..characters import quoted
+from ..errors import CrossSite
 
 EXPOSED_HEADERS: Final = (
-    "Retry-After, ETag, Location, Task-Status, Task-Progress, RateLimit, RateLimit-Policy"
+    "Retry-After, ETag, Location, Task-Status, Task-Progress, RateLimit, RateLimit-Policy, X-Request-Id"
 )
 """Headers that pages of other origins may read, in addition to the safelisted ones (WHATWG Fetch)."""
 CORS_ORIGINS: Final = "STREAMD_CORS_ORIGINS"
 """The application's configuration value with the origins of :func:`allow_origins`."""
+FETCH_SITE: Final = "Sec-Fetch-Site"
+"""The relation of a page to the server (W3C Fetch Metadata); browsers send it, and no page can set it."""
+OWN_SITES: Final = ("same-origin", "none")
+"""Its values for the server's own pages, and for URLs that the user has opened."""
 _DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
-QUOTED_CHARS: Final = 200  # quoted from a header, which may be as long as the request head
+_METHODS: Final = "GET, HEAD, POST, PATCH, OPTIONS"  # without DELETE, which only ends connections
+_MAX_AGE_SECONDS: Final = "600"  # Chromium keeps a preflight for two hours at most
 
 
-def cors_headers(origins: Sequence[str], origin: str | None) -> list[tuple[str, str]]:
-    """Build the headers that let pages of an allowed origin read a response (WHATWG Fetch, CORS protocol).
-
-    If any origin is allowed, responses to all others have ``Vary: Origin`` too; otherwise a shared cache
-    would give all origins the same response.
+@attrs.frozen
+class Cors:
+    """The pages of other origins that may use the server (WHATWG Fetch, CORS protocol).
 
     Args:
         origins: the allowed origins; ``*`` for all.
-        origin: the origin of the requesting page; None outside a page.
+        headers: names of the headers that their requests may have.
+        credentials: they may send cookies, and read the answers to such requests.
     """
-    headers = [("Vary", "Origin")] if origins else []
-    if origin is not None and _is_allowed(origins, origin):
-        headers.append(("Access-Control-Allow-Origin", "*" if "*" in origins else origin))
-        headers.append(("Access-Control-Expose-Headers", EXPOSED_HEADERS))
-    return headers
+
+    origins: Sequence[str] = ()
+    headers: Sequence[str] = ()
+    credentials: bool = False
+
+    def allows(self, origin: str) -> bool:
+        """Return True if pages of an origin may use the server."""
+        return "*" in self.origins or origin in self.origins
+
+    def answer_headers(self, origin: str | None) -> list[tuple[str, str]]:
+        """Build the headers that let pages of an allowed origin read a response.
+
+        If any origin is allowed, responses to all others have ``Vary: Origin`` too; otherwise a shared cache
+        would give all origins the same response.
+
+        Args:
+            origin: the origin of the requesting page; None outside a page.
+        """
+        headers = [("Vary", "Origin")] if self.origins else []
+        if origin is not None and self.allows(origin):
+            headers.append(("Access-Control-Allow-Origin", "*" if "*" in self.origins else origin))
+            headers.append(("Access-Control-Expose-Headers", EXPOSED_HEADERS))
+            if self.credentials:
+                headers.append(("Access-Control-Allow-Credentials", "true"))
+        return headers
 
 
-def _is_allowed(origins: Sequence[str], origin: str) -> bool:
-    return "*" in origins or origin in origins
-
-
-def allow_origins(app: Quart, origins: Sequence[str]) -> None:
-    """Let pages of these origins use the API (WHATWG Fetch, CORS protocol); ``*`` allows all."""
+def allow_origins(app: Quart, cors: Cors) -> None:
+    """Let pages of other origins use the application's routes."""
 
     async def allow(response: Response) -> Response:
         origin = request.headers.get("Origin")
-        for name, value in cors_headers(origins, origin):
+        for name, value in cors.answer_headers(origin):
             response.headers.add(name, value)
-        if request.method == "OPTIONS" and origin is not None and _is_allowed(origins, origin):
-            response.headers["Access-Control-Allow-Methods"] = "GET, HEAD, POST, PATCH, OPTIONS"
-            response.headers["Access-Control-Allow-Headers"] = (
-                f"Content-Type, {LAST_EVENT_ID}, {RESUME_HEADER}, {IDEMPOTENCY_KEY}"
-            )
-            response.headers["Access-Control-Max-Age"] = "600"
+        if request.method == "OPTIONS" and origin is not None and cors.allows(origin):
+            response.headers["Access-Control-Allow-Methods"] = _METHODS
+            response.headers["Access-Control-Allow-Headers"] = ", ".join(cors.headers)
+            response.headers["Access-Control-Max-Age"] = _MAX_AGE_SECONDS
         return response
 
-    app.config[CORS_ORIGINS] = tuple(origins)
-    if origins:
+    app.config[CORS_ORIGINS] = tuple(cors.origins)
+    if cors.origins:
         app.after_request(allow)
 
 
-def check_websocket_origin(upgrade: Websocket, origins: Sequence[str]) -> None:
-    """Reject pages of other origins: browsers let any page open a WebSocket (RFC 6455 section 10.2).
+def check_site(cors: Cors, fetch_site: str | None, origin: str | None, host: str, *, secure: bool) -> None:
+    """Reject a request of a page of another site, unless its origin is allowed.
 
-    Programs send no origin and are admitted.
+    A browser sends a form's POST to any site, and opens a WebSocket to any (RFC 6455 section 10.2), without
+    a preflight. ``Sec-Fetch-Site`` decides where it is sent; a page of another origin of the same site is
+    foreign, too. Older browsers, and those that reach the server in the clear, send an ``Origin`` alone,
+    which is compared with the ``Host``. Other programs send neither, and are admitted.
+
+    Args:
+        cors: the allowed origins.
+        fetch_site, origin, host: headers of the request; None where it has none.
+        secure: it came over TLS.
 
     Raises:
-        Forbidden: the page's origin is neither the server's own nor allowed.
+        CrossSite: the page belongs to another site.
     """
-    origin = upgrade.headers.get("Origin")
-    if origin is None or _is_allowed(origins, origin):
+    if fetch_site is None and origin is None:
         return
-    if is_own_origin(origin, upgrade.headers.get("Host", ""), secure=upgrade.scheme in ("wss", "https")):
+    if "*" in cors.origins or (origin is not None and cors.allows(origin)):
         return
-    raise Forbidden(
-        f"pages of {origin[:QUOTED_CHARS]!r} may not open a WebSocket here: the origin is neither the "
+    if fetch_site is None:
+        assert origin is not None
+        if is_own_origin(origin, host, secure=secure):
+            return
+    elif fetch_site in OWN_SITES:
+        return
+    page = "other sites" if origin is None else quoted(origin)
+    raise CrossSite(
+        f"pages of {page} may not change anything here, nor open a WebSocket: the origin is neither the "
         "server's own nor one that it allows",
-        field="Origin",
+        field=FETCH_SITE if origin is None else "Origin",
     )
 
 

@@ -1,7 +1,8 @@
 """Settings of the server: listeners, HTTP limits, graceful shutdown."""
 
+import re
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import attrs
 
@@ -10,6 +11,7 @@ from ..config import (
     Check,
     Clash,
     at_most,
+    is_host,
     not_negative,
     parse_bind,
     positive,
@@ -24,6 +26,9 @@ from ..proxies.networks import UNIX
 
 def _is_prefix(text: str) -> bool:
     return not text or (parse_prefix(text) == text and text != "/")
+
+
+_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a token (RFC 9110 section 5.6.2)
 
 
 @attrs.frozen(kw_only=True)
@@ -69,6 +74,37 @@ class ServerSettings:
         "and events. Requests may arrive with or without it; without it only if no path of the server begins "
         "with it. X-Forwarded-Prefix of a trusted proxy takes its place in answers, not in events.",
         Check("empty, or a path such as /realtime", _is_prefix),
+    )
+    cors_headers: list[str] = setting(
+        [
+            "Authorization",
+            "Content-Type",
+            "Last-Event-ID",
+            "Idempotency-Key",
+            "Resume-Secret",
+            "X-Request-Id",
+        ],
+        "Request headers that pages of server.cors_origins may send.",
+    )
+    cors_credentials: bool = setting(
+        False,
+        "Let pages of server.cors_origins send cookies and read the answers (fetch with credentials: "
+        '"include", EventSource withCredentials).',
+    )
+    hosts: list[str] = setting(
+        [],
+        "Names that clients may use for the server, each as in the Host of a request, with or without port; "
+        '*.example.org for every name below example.org, ["*"] for all. Requests with another Host are '
+        "answered 421, except for health checks. Empty: without keys in [auth] localhost and the addresses "
+        "that the server listens on, which stops DNS rebinding; with keys, all.",
+        reload=True,
+    )
+    hsts_seconds: int = setting(
+        0,
+        "Strict-Transport-Security: time for which a browser that has been here over TLS uses nothing else "
+        "(s). 0: the header is not sent.",
+        not_negative,
+        at_most(INT32_MAX),
     )
     drain_seconds: float = setting(
         10.0,
@@ -161,6 +197,15 @@ class ServerSettings:
         if self.proxy_protocol and not self.trusted_proxies:
             right = "no connection would be accepted: name the proxies in server.trusted_proxies"
             yield Clash(("proxy_protocol", "trusted_proxies"), right)
+        if self.cors_credentials and "*" in self.cors_origins:
+            yield Clash(
+                ("cors_credentials", "cors_origins"),
+                'pages of all origins ("*") would act as the users that have cookies here: list the origins',
+            )
+        for name in self.cors_headers:
+            if not _HEADER_NAME.fullmatch(name):
+                yield Clash(("cors_headers",), f"{to_toml(name)} is not the name of a header")
+        yield from _host_clashes(self.hosts)
 
 
 def _address_clashes(binds: list[str]) -> Iterator[Clash]:
@@ -183,6 +228,15 @@ def _proxy_clashes(networks: list[str]) -> Iterator[Clash]:
                 parse_network(network)
             except ValueError as error:
                 yield Clash(("trusted_proxies",), f"{to_toml(network)} is not a network: {error}")
+
+
+def _host_clashes(hosts: list[str]) -> Iterator[Clash]:
+    if "*" in hosts and len(hosts) > 1:
+        yield Clash(("hosts",), '"*" already allows every name: list it alone, or not at all')
+    for host in hosts:
+        if host != "*" and not is_host(host.removeprefix("*.")):
+            advice = "write it like example.org, [::1]:8080 or *.example.org"
+            yield Clash(("hosts",), f"{to_toml(host)} is not a host: {advice}")
 
 
 def _origin_clashes(origins: list[str]) -> Iterator[Clash]:

@@ -53,11 +53,13 @@ async def run_server(
         app: an application with a :class:`~streamd.Streamd`; by default the streamd server.
         bind: the address to listen on; port 0 is a free one.
 
-    The end of the block cuts connections off without draining, unless :meth:`RunningServer.stop` was called.
+    The server accepts any ``Host``, unless ``server.hosts`` lists some. The end of the block cuts connections
+    off without draining, unless :meth:`RunningServer.stop` was called.
     """
     if settings is None:
         settings = Settings.around(app.extensions[EXTENSION].settings) if app is not None else Settings()
-    settings = attrs.evolve(settings, server=attrs.evolve(settings.server, bind=[bind]))
+    hosts = settings.server.hosts or ["*"]
+    settings = attrs.evolve(settings, server=attrs.evolve(settings.server, bind=[bind], hosts=hosts))
     app = app or create_app(settings)
     stop = trio.Event()
     async with running(app) as streamd, trio.open_nursery() as nursery:

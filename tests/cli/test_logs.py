@@ -85,7 +85,7 @@ async def test_lines_about_requests_are_bounded_and_counted() -> None:
 
 
 UPGRADE = (
-    b"GET %b HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"GET %b HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     b"Sec-WebSocket-Version: %b\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%b\r\n"
 )
 
@@ -120,7 +120,7 @@ async def test_a_refused_websocket_is_one_line(path: bytes, header: bytes, statu
 
 async def test_a_request_whose_body_is_cut_off_is_one_line() -> None:
     async with logging_server() as server:
-        head = b"Host: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"
+        head = b"Host: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"
         await exchange(server, b"POST /events HTTP/1.1\r\n" + head)
         line = await logged(server, "request")
     assert (line["method"], line["status"], line["route"]) == ("POST", 499, "/events")
@@ -129,7 +129,7 @@ async def test_a_request_whose_body_is_cut_off_is_one_line() -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: many\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: many\r\n\r\n",
         b"GET / HTTP/1.1\r\n\r\n",
         b"\x16\x03\x01\x00\xa5 is no HTTP\r\n\r\n",
         UPGRADE % (b"/events?topic=a", b"12", b""),

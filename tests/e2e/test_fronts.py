@@ -117,7 +117,7 @@ async def send_body(stream: trio.abc.Stream, length: int) -> None:
     """Send a request to publish, as much of its body as the server takes."""
     lines = (
         "POST /events HTTP/1.1",
-        "Host: x",
+        "Host: localhost",
         "Content-Type: application/json",
         f"Content-Length: {length}",
     )
@@ -208,7 +208,7 @@ async def test_published_lines_pass_one_by_one(kind: FrontKind, tmp_path: Path) 
 async def test_lines_of_an_open_upload_are_answered_one_by_one(kind: FrontKind, tmp_path: Path) -> None:
     """Caddy cuts off such an upload over HTTP/1.1, as its file says."""
     head = (
-        "POST /events HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n"
+        "POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\n"
         "Transfer-Encoding: chunked\r\n\r\n"
     )
     async with fronted(kind, tmp_path) as system, await connect(system.front.url) as upload:

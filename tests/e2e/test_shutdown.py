@@ -81,12 +81,12 @@ async def test_readiness_is_false_while_draining() -> None:
     async with server_process(server__drain_seconds=30) as server:
         asking = await trio.open_tcp_stream("127.0.0.1", server.port)
         async with delayed_shutdown(server), asking:
-            await asking.send_all(b"GET /health/ready HTTP/1.1\r\nHost: x\r\n\r\n")
+            await asking.send_all(b"GET /health/ready HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert b" 200 " in await read_answer(asking)
             server.program.signal(signal.SIGTERM)
             answer = b" 200 "
             while b" 200 " in answer:  # until the signal has been handled
-                await asking.send_all(b"GET /health/ready HTTP/1.1\r\nHost: x\r\n\r\n")
+                await asking.send_all(b"GET /health/ready HTTP/1.1\r\nHost: localhost\r\n\r\n")
                 answer = await read_answer(asking)
             assert b" 503 " in answer
         assert await server.exit_status(15) == 0
@@ -102,7 +102,7 @@ async def claim(
     """Claim a task, and add the whole answer to ``answers``; started once the request has begun."""
     body = json.dumps({"kinds": ["import"], "worker": worker, "wait_seconds": 50}).encode()
     head = (
-        "POST /tasks/claim HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue\r\n"
+        "POST /tasks/claim HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nExpect: 100-continue\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
@@ -165,7 +165,7 @@ async def test_a_second_signal_ends_the_process_at_once() -> None:
         stalled = await trio.open_tcp_stream("127.0.0.1", server.port)
         async with stalled, open_stream(server.url, topics=["a"]) as reader:
             await reader.next_control("connected")
-            await stalled.send_all(b"GET /events/poll?topic=a&wait=50 HTTP/1.1\r\nHost: x\r\n")
+            await stalled.send_all(b"GET /events/poll?topic=a&wait=50 HTTP/1.1\r\nHost: localhost\r\n")
             server.program.signal(signal.SIGTERM)
             await reader.next_control("closing")
             server.program.signal(signal.SIGTERM)

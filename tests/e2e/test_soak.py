@@ -32,7 +32,7 @@ SETTINGS: dict[str, object] = {
     "log__topic_max_bytes": 8_000_000,
     "log__max_bytes": 8_000_000,
 }
-STALLED = b"GET /events?topic=soak&topic=big HTTP/1.1\r\nHost: x\r\n\r\n"
+STALLED = b"GET /events?topic=soak&topic=big HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 @pytest.mark.soak

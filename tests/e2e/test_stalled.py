@@ -13,9 +13,9 @@ from tests.support.certificates import trusting, write_certificate
 from tests.support.server_process import ServerProcess, server_process
 from tests.support.sockets import connect
 
-GET = b"GET /events?topic=big HTTP/1.1\r\nHost: x\r\n\r\n"
+GET = b"GET /events?topic=big HTTP/1.1\r\nHost: localhost\r\n\r\n"
 UPGRADE = (
-    b"GET /events?topic=big HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"GET /events?topic=big HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 )
 PUBLISHED = 150

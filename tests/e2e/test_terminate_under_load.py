@@ -63,7 +63,7 @@ async def publish(load: Load) -> None:
 
 async def post(stream: trio.SocketStream, texts: Sequence[str]) -> None:
     body = json.dumps([{"topic": "load", "data": text} for text in texts]).encode()
-    head = "POST /events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    head = "POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     await stream.send_all(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
 
 
@@ -126,7 +126,7 @@ async def follow_streams(load: Load, task_status: trio.TaskStatus[None]) -> None
     open_streams: set[int] = set()
     for _ in range(STREAMS):
         stream_id = http.get_next_available_stream_id()
-        head = [(":method", "GET"), (":path", TARGET), (":scheme", "http"), (":authority", "x")]
+        head = [(":method", "GET"), (":path", TARGET), (":scheme", "http"), (":authority", "localhost")]
         http.send_headers(stream_id, head, end_stream=True)
         received[stream_id], decoders[stream_id] = load.add_client(), Decoder()
         open_streams.add(stream_id)

@@ -17,8 +17,8 @@ from tests.support.waiting import until
 from tests.support.worker_app import STARTS
 from tests.support.worker_server import WorkerServer, is_gone, worker_server
 
-GET_PID = b"GET /pid HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-POST_HEAD = b"POST /pid HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\n\r\n"
+GET_PID = b"GET /pid HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+POST_HEAD = b"POST /pid HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 2\r\n\r\n"
 
 
 async def answer(stream: trio.SocketStream) -> tuple[bytes, int]:

@@ -48,7 +48,7 @@ async def both_ways() -> AsyncIterator[tuple[RunningServer, RunningServer]]:
 @pytest.mark.parametrize("query", QUERIES)
 @pytest.mark.parametrize("origin", [None, "https://app.example", "https://evil.example"])
 async def test_rejections_are_those_of_the_view(query: str, origin: str | None) -> None:
-    headers = {} if origin is None else {"Origin": origin}
+    headers = {"X-Request-Id": "same"} | ({} if origin is None else {"Origin": origin})
     with trio.fail_after(20):
         async with both_ways() as servers, httpx.AsyncClient() as http:
             answers = [await http.get(server.url + query, headers=headers) for server in servers]
@@ -82,7 +82,7 @@ async def stream_head(server: RunningServer, target: str) -> list[bytes]:
     """Return the status line and header lines of a stream's answer, sorted and without the date."""
     stream = await connect(server.url)
     async with stream:
-        await stream.send_all(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        await stream.send_all(f"GET {target} HTTP/1.1\r\nHost: x\r\nX-Request-Id: same\r\n\r\n".encode())
         received = b""
         while b"\r\n\r\n" not in received:
             part = await stream.receive_some()

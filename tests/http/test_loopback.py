@@ -9,7 +9,7 @@ import pytest
 
 from streamd import create_app
 from streamd.connections.settings import ConnectionSettings
-from streamd.http.loopback import is_loopback
+from streamd.http.hosts import is_loopback
 from streamd.server.settings import ServerSettings
 from streamd.settings import Settings
 from streamd.testing import StreamReader, open_stream, run_server
@@ -145,22 +145,30 @@ async def test_a_name_that_only_points_to_this_machine_is_refused(
 
 @on_each_operation
 @pytest.mark.parametrize(
-    ("headers", "field"),
+    ("headers", "code", "field"),
     [
-        ({"Origin": "https://evil.example"}, "Origin"),
-        ({"Origin": ALLOWED_ORIGIN}, "Origin"),
-        ({"Origin": "null"}, "Origin"),
-        ({"Origin": "http://127.0.0.1:1"}, "Origin"),
-        ({"Origin": ""}, "Origin"),
-        ({"Sec-Fetch-Site": "cross-site"}, "Sec-Fetch-Site"),
-        ({"Sec-Fetch-Site": "same-site"}, "Sec-Fetch-Site"),
+        ({"Origin": "https://evil.example"}, "cross-site", "Origin"),
+        ({"Origin": ALLOWED_ORIGIN}, "forbidden", "Origin"),
+        ({"Origin": ALLOWED_ORIGIN, "Sec-Fetch-Site": "cross-site"}, "forbidden", "Sec-Fetch-Site"),
+        ({"Origin": "null"}, "cross-site", "Origin"),
+        ({"Origin": "http://127.0.0.1:1"}, "cross-site", "Origin"),
+        ({"Origin": ""}, "cross-site", "Origin"),
+        ({"Sec-Fetch-Site": "cross-site"}, "cross-site", "Sec-Fetch-Site"),
+        ({"Sec-Fetch-Site": "same-site"}, "cross-site", "Sec-Fetch-Site"),
     ],
 )
 async def test_pages_of_other_origins_are_refused(
-    api: LoopbackApi, method: str, path: str, body: bytes, status: int, headers: dict[str, str], field: str
+    api: LoopbackApi,
+    method: str,
+    path: str,
+    body: bytes,
+    status: int,
+    headers: dict[str, str],
+    code: str,
+    field: str,
 ) -> None:
     answer = await api.http.request(method, path, content=body, headers={**JSON, **headers})
-    await api.check_refused(answer, field=field)
+    await api.check_refused(answer, code, field)
 
 
 @on_each_operation

@@ -61,7 +61,7 @@ async def check_rejected(server: RunningServer, **options: Any) -> None:
     assert rejected.status_code == 403
     assert dict(rejected.headers or ())[b"content-type"] == b"application/problem+json"
     problem = json.loads(rejected.body or b"")
-    assert (problem["status"], problem["code"], problem["field"]) == (403, "forbidden", "Origin")
+    assert (problem["status"], problem["code"], problem["field"]) == (403, "cross-site", "Origin")
     assert server.streamd.connections.statistics()["total"] == 0  # it took no slot
 
 

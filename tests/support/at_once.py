@@ -27,7 +27,7 @@ async def post_at_once(
     Returns:
         The answer on each socket.
     """
-    fields = {"Host": "test", "Connection": "close", "Content-Length": str(len(body)), **headers}
+    fields = {"Host": "localhost", "Connection": "close", "Content-Length": str(len(body)), **headers}
     lines = [f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
     request = "\r\n".join([*lines, "", ""]).encode() + body
     streams = [await connect(url) for _ in range(times)]

@@ -33,7 +33,7 @@ class ManualHTTP2Client:
     async def get(self, path: str) -> int:
         """Send a GET request, and return its stream id."""
         stream_id = self.http.get_next_available_stream_id()
-        head = [(":method", "GET"), (":path", path), (":scheme", "http"), (":authority", "test")]
+        head = [(":method", "GET"), (":path", path), (":scheme", "http"), (":authority", "localhost")]
         self.http.send_headers(stream_id, head, end_stream=True)
         await self.stream.send_all(self.http.data_to_send())
         return stream_id
@@ -41,7 +41,7 @@ class ManualHTTP2Client:
     async def post(self, path: str, headers: dict[str, str]) -> int:
         """Send the head of a POST request, and return its stream id; :meth:`send_body` sends the body."""
         stream_id = self.http.get_next_available_stream_id()
-        head = [(":method", "POST"), (":path", path), (":scheme", "http"), (":authority", "test")]
+        head = [(":method", "POST"), (":path", path), (":scheme", "http"), (":authority", "localhost")]
         self.http.send_headers(stream_id, [*head, *headers.items()])
         await self.stream.send_all(self.http.data_to_send())
         return stream_id

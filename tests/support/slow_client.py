@@ -25,7 +25,7 @@ from tests.support.sockets import connect
 STILL_SECONDS = 0.02  # of the real clock; without it time would jump while bytes are in transit
 LIMIT_SECONDS = 60.0  # of a test; longer than any timeout of the server
 LONG_SECONDS = 3000.0
-GET = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+GET = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
 SETTINGS = Settings(
     server=ServerSettings(
         request_head_timeout_seconds=4, tls_handshake_timeout_seconds=3, keep_alive_seconds=10

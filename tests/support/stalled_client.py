@@ -16,7 +16,7 @@ async def delayed_shutdown(server: ServerProcess) -> AsyncIterator[None]:
     """Connect a client that is stalled, while the block lasts. A shutdown meanwhile waits for it."""
     async with httpx.AsyncClient(base_url=server.url) as http:
         async with await connect(server.url, receive_buffer_bytes=4096) as stalled:
-            await stalled.send_all(f"GET /events?topic={TOPIC} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            await stalled.send_all(f"GET /events?topic={TOPIC} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             await stalled.receive_some()  # the head: it is admitted
             event = {"topic": TOPIC, "data": "x" * 500_000}
             while not await _has_stalled(http):

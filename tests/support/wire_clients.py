@@ -120,7 +120,7 @@ class HTTP11Client(WireClient):
     encode = staticmethod(encode_block)
 
     async def open(self, target: str, window_bytes: int) -> None:
-        await self.stream.send_all(f"GET {target} HTTP/{self.version}\r\nHost: x\r\n\r\n".encode())
+        await self.stream.send_all(f"GET {target} HTTP/{self.version}\r\nHost: localhost\r\n\r\n".encode())
 
     def feed(self, data: bytes) -> bytes:
         self._rest += data
@@ -187,7 +187,7 @@ class WebSocketClient(WireClient):
 
     async def open(self, target: str, window_bytes: int) -> None:
         await self.stream.send_all(
-            f"GET {target} HTTP/1.1\r\nHost: x\r\n{UPGRADE}{self.headers}\r\n".encode()
+            f"GET {target} HTTP/1.1\r\nHost: localhost\r\n{UPGRADE}{self.headers}\r\n".encode()
         )
 
     @staticmethod
@@ -271,7 +271,7 @@ class HTTP2Client(WireClient):
         self.http.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: window_bytes})
         if window_bytes > 65_535:
             self.http.increment_flow_control_window(window_bytes - 65_535)
-        head = [(":method", "GET"), (":path", target), (":scheme", "http"), (":authority", "x")]
+        head = [(":method", "GET"), (":path", target), (":scheme", "http"), (":authority", "localhost")]
         self.http.send_headers(1, head, end_stream=True)
         await self.stream.send_all(self.http.data_to_send())
 

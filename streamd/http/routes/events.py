@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 import msgspec
-from quart import Blueprint, current_app, request, websocket
+from quart import Blueprint, request, websocket
 from quart_schema import document_headers, document_querystring, document_request, document_response
 from quart_trio.wrappers import TrioResponse
 
@@ -37,7 +37,6 @@ from ..current import current_runtime
 from ..idempotency import document_idempotency, idempotency_key
 from ..json import JSON, json_response
 from ..limits import note_limits
-from ..origins import CORS_ORIGINS, check_websocket_origin
 from ..problems import document_problems, problem_fields
 from ..push_back import PushBackBody
 from ..requests import parse_seconds, parse_stream_request, read_body, read_lines
@@ -60,7 +59,6 @@ async def subscribe() -> EventStream:
 async def subscribe_websocket() -> None:
     """Subscribe over a WebSocket: JSON text frames, and a client that can change its subscription."""
     broker = current_runtime().broker
-    check_websocket_origin(websocket, current_app.config.get(CORS_ORIGINS, ()))
     stream_request = await _read_request(websocket)
     with open_stream(broker, "websocket", stream_request) as (connection, subscription):
         bind_abort(connection, websocket.scope)

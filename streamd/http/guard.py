@@ -1,0 +1,266 @@
+"""Checks of every request before the application sees it, and headers of every answer.
+
+::
+
+    scope -- Host -- site of the page -- request id --> application --> headers of the answer -- client
+               |            |
+               421          403
+
+===========================  ================================================================================
+check                        keeps out
+===========================  ================================================================================
+``Host`` is a name of this   pages under names of their own that resolve to this machine (DNS rebinding); see
+server                       :mod:`.hosts`
+page of this site, if the    pages of other sites that post a form, cancel a task or open a WebSocket; see
+request changes something    :func:`.origins.check_site`
+===========================  ================================================================================
+
+An empty ``server.hosts`` is a check only in open mode: a server with keys trusts no page for its origin. For
+an application of a program, which may be in a public place, it is one only if streamd's server serves it; the
+other checks hold on all of its routes.
+
+Headers of an answer: ``X-Request-Id``, also in the request's log lines; ``X-Content-Type-Options``; and for
+data, which no browser should show as a page, a Content-Security-Policy, so that a defect cannot make it one.
+Pages of a program keep their own.
+"""
+
+import os
+import re
+import time
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+import attrs
+from structlog.contextvars import bind_contextvars
+
+from ..characters import quoted
+from ..errors import MisdirectedHost, StreamdError
+from ..metrics import Metrics
+from ..proxies import route_path
+from ..runtime import RuntimeSettings
+from ..transports.asgi import Receive, Scope, Send, find_transport
+from .hosts import EVERY_HOST, AllowedHosts
+from .observe import UNKNOWN_ROUTE, record_request
+from .origins import Cors, check_site
+from .problems import send_problem
+
+_HOST: Final = b"host"
+_ORIGIN: Final = b"origin"
+_FETCH_SITE: Final = b"sec-fetch-site"
+_REQUEST_ID: Final = b"x-request-id"
+_READ: Final = frozenset({_HOST, _ORIGIN, _FETCH_SITE, _REQUEST_ID})
+_WELL_FORMED_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_ID_BYTES: Final = 10  # two of 10 million have the same with a probability of 4e-11
+_SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_UNCHECKED_PATHS: Final = frozenset({"/health/live", "/health/ready"})  # probes ask by an address
+_SECURE_SCHEMES: Final = frozenset({"https", "wss"})
+_STARTS: Final = frozenset({"http.response.start", "websocket.http.response.start", "websocket.accept"})
+_DATA_TYPES: Final = frozenset(
+    {
+        b"application/json",
+        b"application/problem+json",
+        b"application/x-ndjson",
+        b"text/event-stream",
+        b"text/plain",
+    }
+)
+_NOSNIFF: Final = (b"x-content-type-options", b"nosniff")
+DATA_HEADERS: Final = (
+    _NOSNIFF,
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cross-origin-resource-policy", b"same-origin"),  # not for CORS requests (WHATWG Fetch section 3.7)
+    (b"referrer-policy", b"no-referrer"),
+)
+"""The headers of answers that are data: JSON, problems, event streams, metrics."""
+
+
+class SiteSettings(Protocol):
+    """The settings of the section ``server`` that decide about requests."""
+
+    @property
+    def bind(self) -> Sequence[str]: ...
+
+    @property
+    def hosts(self) -> Sequence[str]: ...
+
+    @property
+    def cors_origins(self) -> Sequence[str]: ...
+
+    @property
+    def cors_headers(self) -> Sequence[str]: ...
+
+    @property
+    def cors_credentials(self) -> bool: ...
+
+    @property
+    def hsts_seconds(self) -> int: ...
+
+
+@attrs.frozen
+class GuardPolicy:
+    """The rules of a :class:`Guard`.
+
+    Args:
+        hosts: the names of the server.
+        cors: the pages of other origins that may use it.
+        hsts_seconds: time for which browsers use TLS only, once they have (s); 0: they are not told.
+        checks_default_hosts: under a foreign server, too, although that may be in a public place.
+    """
+
+    hosts: AllowedHosts = attrs.field(factory=lambda: AllowedHosts(()))
+    cors: Cors = Cors()
+    hsts_seconds: int = 0
+    checks_default_hosts: bool = False
+
+    @classmethod
+    def from_settings(cls, settings: RuntimeSettings, *, checks_default_hosts: bool = False) -> "GuardPolicy":
+        """Build the rules from the settings, which may lack the section ``server``."""
+        server: SiteSettings | None = getattr(settings, "server", None)
+        unnamed = (EVERY_HOST,) if settings.auth.has_keys else ()
+        if server is None:
+            return cls(AllowedHosts(unnamed), checks_default_hosts=checks_default_hosts)
+        return cls(
+            AllowedHosts(server.hosts or unnamed, server.bind),
+            make_cors(server),
+            server.hsts_seconds,
+            checks_default_hosts,
+        )
+
+    def check(self, scope: Scope, headers: Mapping[bytes, str], hosts: Iterable[bytes]) -> None:
+        """Check a request.
+
+        Args:
+            scope: of the request.
+            headers: its ``Host``, ``Origin`` and ``Sec-Fetch-Site``, by lower-case name.
+            hosts: all of its ``Host`` headers: on HTTP/2 there may be one beside ``:authority``.
+
+        Raises:
+            MisdirectedHost: the server has another name.
+            CrossSite: a page of another site wants to change something, or to open a WebSocket.
+        """
+        if self._checks_hosts(scope):
+            own = scope.get("server")
+            for host in hosts:
+                if not self.hosts.allow(host, own[0] if own else None, scope.get("scheme", "http")):
+                    raise MisdirectedHost(
+                        f"Host must be a name of this server; got {quoted(host.decode('latin1'))}. "
+                        "Its setting server.hosts lists them",
+                        field="Host",
+                    )
+        if scope.get("method") not in _SAFE_METHODS:  # a WebSocket has none
+            check_site(
+                self.cors,
+                headers.get(_FETCH_SITE),
+                headers.get(_ORIGIN),
+                headers.get(_HOST, ""),
+                secure=scope.get("scheme") in _SECURE_SCHEMES,
+            )
+
+    def _checks_hosts(self, scope: Scope) -> bool:
+        if self.hosts.allows_all or route_path(scope) in _UNCHECKED_PATHS:
+            return False
+        return not self.hosts.is_default or self.checks_default_hosts or find_transport(scope) is not None
+
+
+def make_cors(server: SiteSettings) -> Cors:
+    """Build the rules for pages of other origins from the settings."""
+    return Cors(tuple(server.cors_origins), tuple(server.cors_headers), server.cors_credentials)
+
+
+class Guard:
+    """An ASGI application that checks each request, and passes it on to ``inner``.
+
+    Args:
+        inner: the application.
+        metrics: counts the refused requests.
+        policy: the rules.
+    """
+
+    def __init__(self, inner: Any, metrics: Metrics, policy: GuardPolicy) -> None:
+        self.inner = inner
+        self.policy = policy
+        self._metrics = metrics
+
+    def apply_settings(self, settings: RuntimeSettings) -> None:
+        """Apply the settings that decide about requests."""
+        everywhere = self.policy.checks_default_hosts
+        self.policy = GuardPolicy.from_settings(settings, checks_default_hosts=everywhere)
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        if scope["type"] not in ("http", "websocket"):
+            passed_on: Awaitable[None] = self.inner(scope, receive, send)
+            return passed_on
+        headers: dict[bytes, str] = {}
+        hosts = []
+        request_id = b""
+        for name, value in scope["headers"]:
+            if name in _READ:
+                if name == _HOST:
+                    hosts.append(value)
+                elif name == _REQUEST_ID:
+                    request_id = value
+                headers.setdefault(name, value.decode("latin1"))
+        if not _WELL_FORMED_ID.fullmatch(request_id):
+            request_id = os.urandom(_ID_BYTES).hex().encode()
+        bind_contextvars(request_id=request_id.decode())  # of the trio task that serves this request
+        secure = scope.get("scheme") in _SECURE_SCHEMES
+        answer = _Answer(send, request_id, self.policy.hsts_seconds if secure else 0)
+        try:
+            self.policy.check(scope, headers, hosts)
+        except StreamdError as refusal:
+            return self._refuse(refusal, headers.get(_ORIGIN), scope, receive, answer)
+        served: Awaitable[None] = self.inner(scope, receive, answer)
+        return served
+
+    async def _refuse(
+        self, error: StreamdError, origin: str | None, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        began = time.perf_counter()
+        cors = self.policy.cors.answer_headers(origin)
+        if scope["type"] == "http":
+            await send_problem(send, error, cors)
+        else:
+            await receive()  # websocket.connect
+            if "websocket.http.response" in (scope.get("extensions") or {}):
+                await send_problem(_ForWebSocket(send), error, cors)
+            else:
+                await send({"type": "websocket.close", "code": error.websocket_close})
+        record_request(self._metrics, scope.get("method", "GET"), UNKNOWN_ROUTE, error.status, began)
+
+
+class _Answer:
+    """The ``send`` of a request, which adds headers to the head of the answer."""
+
+    __slots__ = ("_hsts_seconds", "_request_id", "_send")
+
+    def __init__(self, send: Send, request_id: bytes, hsts_seconds: int) -> None:
+        self._send = send
+        self._request_id = request_id
+        self._hsts_seconds = hsts_seconds
+
+    def __call__(self, message: Any) -> Awaitable[None]:
+        if message["type"] in _STARTS:
+            message = {**message, "headers": self._extend(message.get("headers", ()))}
+        return self._send(message)
+
+    def _extend(self, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        extended = list(headers)
+        present = {name.lower(): value for name, value in extended}
+        media_type = present.get(b"content-type", b"").partition(b";")[0].strip().lower()
+        more = DATA_HEADERS if media_type in _DATA_TYPES else (_NOSNIFF,)
+        extended.extend(header for header in more if header[0] not in present)
+        if _REQUEST_ID not in present:
+            extended.append((_REQUEST_ID, self._request_id))
+        if self._hsts_seconds and b"strict-transport-security" not in present:
+            extended.append((b"strict-transport-security", b"max-age=%d" % self._hsts_seconds))
+        return extended
+
+
+class _ForWebSocket:
+    """The ``send`` of an answer that refuses a WebSocket handshake (ASGI, WebSocket Denial Response)."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+
+    def __call__(self, message: Any) -> Awaitable[None]:
+        return self._send({**message, "type": f"websocket.{message['type']}"})
