@@ -84,14 +84,19 @@ def check_text(
     raise InvalidField(detail, field=field)
 
 
-def quoted(text: object, max_chars: int = QUOTED_CHARS_MAX) -> str:
-    """Quote input for an error message or a log line, as Python's literals are, and cut it to ``max_chars``.
+def cut(text: str, max_chars: int = QUOTED_CHARS_MAX) -> str:
+    """Cut input for an error message or a log line to ``max_chars``; an ellipsis shows that it was longer."""
+    return text if len(text) <= max_chars else f"{text[:max_chars]}…"
 
-    An ellipsis behind the quote shows that something was cut. Never quote tokens, cookies and event data.
+
+def quoted(value: object, max_chars: int = QUOTED_CHARS_MAX) -> str:
+    """Quote input for an error message or a log line as a Python literal, cut as :func:`cut` does.
+
+    Never quote a token, a cookie or the data of an event.
     """
-    shown = text if isinstance(text, str) else repr(text)
-    quote = repr(shown[:max_chars]) if isinstance(text, str) else shown[:max_chars]
-    return quote if len(shown) <= max_chars else f"{quote}…"
+    if not isinstance(value, str):
+        return cut(repr(value), max_chars)
+    return repr(value) if len(value) <= max_chars else f"{value[:max_chars]!r}…"
 
 
 def replace_invalid(text: str, replace: Callable[[str], str], kind: TextKind = TextKind.IDENTIFIER) -> str:

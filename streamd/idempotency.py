@@ -20,6 +20,7 @@ from typing import Any, Final
 import attrs
 import msgspec
 
+from .characters import quoted
 from .errors import IdempotencyConflict, InvalidField
 
 IDEMPOTENCY_KEY: Final = "Idempotency-Key"
@@ -72,7 +73,7 @@ class IdempotencyKey:
     def conflict(self) -> IdempotencyConflict:
         """Build the error for a request with the key and other content."""
         return IdempotencyConflict(
-            f"{IDEMPOTENCY_KEY} {self.text!r} was used before with other content", field=IDEMPOTENCY_KEY
+            f"{IDEMPOTENCY_KEY} {quoted(self.text)} was used before with other content", field=IDEMPOTENCY_KEY
         )
 
 

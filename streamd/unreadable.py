@@ -10,6 +10,7 @@ from typing import Final
 
 import structlog
 
+from .characters import quoted
 from .errors import Unreadable
 
 DAMAGE: Final = (ValueError, TypeError, RecursionError, OverflowError)
@@ -46,7 +47,7 @@ class UnreadableRecords:
             self._known.add((record, id))
             self.count(record)
             _log.warning("record_unreadable", record=record, id=id[:128], error=repr(error)[:200])
-        return Unreadable(f"the {record} {id[:128]!r} is stored, but cannot be read")
+        return Unreadable(f"the {record} {quoted(id)} is stored, but cannot be read")
 
 
 def as_text(raw: bytes | str | None) -> str:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamd.characters import TextKind, check_text, find_invalid, replace_invalid
+from streamd.characters import TextKind, check_text, cut, find_invalid, quoted, replace_invalid
 from streamd.errors import InvalidField
 from tests.support.odd_texts import BIDI, INVALID_IDENTIFIERS, VALID_IDENTIFIERS
 
@@ -93,3 +93,20 @@ def test_an_empty_or_long_text_is_refused(text: str) -> None:
         check_text(text, "name", max_chars=3)
     assert check_text("abc", "name", max_chars=3) == "abc"
     assert check_text("abcd", "name") == "abcd"
+
+
+@given(st.text(CHARACTERS, max_size=30) | st.integers() | st.floats(), st.integers(1, 20))
+def test_a_quote_shows_a_literal_and_cuts_it(value: object, max_chars: int) -> None:
+    quote = quoted(value, max_chars)
+    assert len(quote.removesuffix("…")) <= max(max_chars * 10, 12) + 2  # an escape has up to 10 characters
+    if len(value if isinstance(value, str) else repr(value)) <= max_chars:
+        assert quote == repr(value)
+    else:
+        assert quote.endswith("…")
+
+
+def test_two_hundred_characters_are_quoted() -> None:
+    assert quoted("x" * 200) == repr("x" * 200)
+    assert quoted("x" * 201) == repr("x" * 200) + "…"
+    assert quoted(10**300) == "1" + "0" * 199 + "…"
+    assert (cut("x" * 200), cut("x" * 201)) == ("x" * 200, "x" * 200 + "…")

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import attrs
 
+from ..characters import quoted
 from ..errors import ConnectionClosing, NotFound, SendQueueFull
 from ..events import UnloggedEvent
 from .broadcast import BroadcastOutcome, ConnectionFilter
@@ -121,4 +122,4 @@ def full(id: str, retry_after_seconds: float) -> SendQueueFull:
 
 def not_found(id: str) -> NotFound:
     """Build the error for an id that no connection has."""
-    return NotFound(f"no connection has the id or client id {id!r}", field="id")
+    return NotFound(f"no connection has the id or client id {quoted(id)}", field="id")

@@ -46,6 +46,7 @@ from typing import Any, Final, Protocol, Self
 import attrs
 import trio
 
+from ..characters import cut
 from ..events import Batch, Control, ControlName, EventId, UnloggedEvent
 from ..events.control import format_time
 from ..hub import DeliveryRecord, SendQueue, Subscription, Wire
@@ -249,7 +250,7 @@ class Connection:
             "connection": self.id,
             "client_id": self.client_id,
             "transport": self.transport,
-            "topics": self.topics,
+            "topics": [cut(topic) for topic in self.topics],
             "user": self.identity.user,
             "address": self.identity.address,
         }

@@ -11,7 +11,7 @@ from typing import Any, Final
 import structlog
 import trio
 
-from ..characters import check_text
+from ..characters import check_text, quoted
 from ..errors import (
     InvalidField,
     NotFound,
@@ -315,7 +315,7 @@ class Registry:
             return connection
         clients = self._by_client.get((user, id))
         if not clients:
-            raise NotFound(f"no connection has the id or client id {id[:MAX_CLIENT_ID_CHARS]!r}", field="id")
+            raise NotFound(f"no connection has the id or client id {quoted(id)}", field="id")
         return next(reversed(clients.values()))
 
     def find_client(self, user: str, client_id: str, lineage: str) -> Connection | None:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from ..characters import quoted
 from ..errors import InvalidBody, InvalidField
 from ..json import encode_json, encode_text, inspect_json
 
@@ -95,7 +96,8 @@ def check_marker(marker: str) -> None:
     """
     if marker != BASE64:
         raise InvalidField(
-            f"encoding must be 'base64', or left out for text and JSON; got {marker[:64]!r}", field="encoding"
+            f"encoding must be 'base64', or left out for text and JSON; got {quoted(marker)}",
+            field="encoding",
         )
 
 

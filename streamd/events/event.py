@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 import attrs
 import msgspec
 
-from ..characters import check_text
+from ..characters import check_text, quoted
 from ..errors import InvalidField, TooLarge
 from .control import RESERVED_TYPES
 from .data import BASE64, JSON, TEXT, DataEncoding, decode_base64, encode_data
@@ -260,10 +260,10 @@ def validate_type(type: object) -> str:
     if type is None or type == "":
         return DEFAULT_TYPE
     if not isinstance(type, str):
-        raise InvalidField(f"type must be printable text, got {type!r}", field="type")
+        raise InvalidField(f"type must be printable text, got {quoted(type)}", field="type")
     check_text(type, "type")
     if type in RESERVED_TYPES:
-        raise InvalidField(f"type {type!r} is reserved for streamd's own control frames", field="type")
+        raise InvalidField(f"type {quoted(type)} is reserved for streamd's own control frames", field="type")
     return type
 
 

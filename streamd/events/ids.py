@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Final, NewType
 
+from ..characters import quoted
 from ..errors import InvalidField
 
 EventId = NewType("EventId", str)
@@ -37,7 +38,7 @@ def parse_event_id(text: str, *, field: str = "id") -> EventId:
         return EARLIEST
     if not _FORM.fullmatch(text):
         raise InvalidField(
-            f"{field} must be an event id such as 1700000000000-000001, or 'earliest'; got {text[:64]!r}",
+            f"{field} must be an event id such as 1700000000000-000001, or 'earliest'; got {quoted(text)}",
             field=field,
         )
     return EventId(text)

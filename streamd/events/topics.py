@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import attrs
 
-from ..characters import check_text
+from ..characters import check_text, quoted
 from ..errors import InvalidField
 
 _SEPARATOR: Final = re.compile(r"([/:])")
@@ -61,7 +61,7 @@ def _compile(text: str) -> re.Pattern[str]:
         return re.compile(r".+", re.DOTALL)
     parts = _SEPARATOR.split(text)  # segments at even indexes, separators at odd ones
     if "**" in parts[:-1]:
-        raise InvalidField(f"'**' may only be the last segment of a pattern: {text!r}", field="pattern")
+        raise InvalidField(f"'**' may only be the last segment of a pattern: {quoted(text)}", field="pattern")
     wildcards = {"*": r"[^/:]+", "**": r".+"}
     return re.compile("".join(wildcards.get(part, re.escape(part)) for part in parts), re.DOTALL)
 

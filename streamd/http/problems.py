@@ -13,6 +13,7 @@ from quart_schema import document_response
 from quart_trio.wrappers import TrioResponse
 from werkzeug.exceptions import HTTPException
 
+from ..characters import cut
 from ..errors import ConfigError, InvalidToken, StreamdError, Unauthorized
 from ..transports.asgi import Send, send_answer
 from . import schema
@@ -47,7 +48,7 @@ def problem_fields(error: StreamdError) -> dict[str, Any]:
         "detail": error.detail,
     }
     if error.field is not None:
-        fields["field"] = error.field
+        fields["field"] = cut(error.field)  # of JSON, it may have names that the client chose
     return fields
 
 
@@ -86,7 +87,7 @@ async def send_problem(send: Send, error: StreamdError, headers: Iterable[tuple[
 async def handle_streamd_error(error: StreamdError) -> TrioResponse:
     """Answer an error that streamd raised; one of the configuration is logged for the operator instead."""
     if isinstance(error, ConfigError):
-        _log.error("request_failed", path=request.path, exc_info=error)
+        _log.error("request_failed", path=cut(request.path), exc_info=error)
         return problem_response(_UNEXPECTED)
     return problem_response(error)
 

@@ -9,7 +9,7 @@ from quart import request
 
 from ..auth import Caller
 from ..broker import Broker
-from ..characters import TextKind, check_text
+from ..characters import TextKind, check_text, cut, quoted
 from ..connections import Identity
 from ..errors import InvalidBody, InvalidField, TooLarge, UnsupportedMediaType
 from ..events import EventId, parse_event_id
@@ -103,16 +103,14 @@ def parse_overflow(text: str | None) -> Overflow:
         return Overflow.CATCH_UP if text is None else Overflow(text)
     except ValueError:
         known = ", ".join(policy.value for policy in Overflow)
-        raise InvalidField(
-            f"overflow must be one of {known}; got {str(text)[:64]!r}", field="overflow"
-        ) from None
+        raise InvalidField(f"overflow must be one of {known}; got {quoted(text)}", field="overflow") from None
 
 
 def _parse_include(names: list[str]) -> bool:
     """Return True if the client asks for the topics of each event, the only part there is to include."""
     for name in names:
         if name != _TOPICS:
-            raise InvalidField(f"include must be {_TOPICS}; got {name[:64]!r}", field="include")
+            raise InvalidField(f"include must be {_TOPICS}; got {quoted(name)}", field="include")
     return bool(names)
 
 
@@ -143,7 +141,9 @@ def parse_seconds(
     except ValueError:
         seconds = math.nan
     if not least <= seconds <= most:
-        raise InvalidField(f"{name} must be seconds from {least:g} to {most:g}; got {text!r}", field=name)
+        raise InvalidField(
+            f"{name} must be seconds from {least:g} to {most:g}; got {quoted(text)}", field=name
+        )
     return seconds
 
 
@@ -157,7 +157,7 @@ def parse_limit(request: RequestLike, most: int) -> int:
     if text is None:
         return min(_DEFAULT_LIMIT, most)
     if not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) > most:
-        raise InvalidField(f"limit must be 0 to {most}, got {text[:64]!r}", field="limit")
+        raise InvalidField(f"limit must be 0 to {most}, got {quoted(text)}", field="limit")
     return int(text)
 
 
@@ -244,7 +244,7 @@ async def read_reason() -> str:
 def _check_media_type(media_type: str) -> None:
     if request.mimetype != media_type:
         raise UnsupportedMediaType(
-            f"Content-Type must be {media_type} ({request.mimetype or 'none'} was sent)",
+            f"Content-Type must be {media_type} ({cut(request.mimetype) or 'none'} was sent)",
             field="Content-Type",
         )
 

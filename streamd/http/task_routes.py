@@ -22,6 +22,7 @@ from quart import Blueprint, request
 from quart_schema import document_headers, document_request, document_response
 from quart_trio.wrappers import TrioResponse
 
+from ..characters import quoted
 from ..connections import Group
 from ..errors import Gone, NotFound
 from ..tasks import Status, Task, task_fields
@@ -39,7 +40,6 @@ Answer = Callable[[Task], Awaitable[Any]]
 """Builds the body that describes a task: a JSON value or a msgspec struct."""
 
 _PARAMETER: Final = re.compile(r"<(\w+)>")
-_SHOWN_ID_CHARS: Final = 128  # the longest id that a task can have
 
 
 @attrs.frozen
@@ -242,7 +242,7 @@ class TaskRoutes:
             except (NotFound, Gone) as error:
                 if error.field != "id":
                     raise
-                named = f"{self._noun} {task_id[:_SHOWN_ID_CHARS]!r}"
+                named = f"{self._noun} {quoted(task_id)}"
                 gone = isinstance(error, Gone)
                 detail = f"{named} is not kept any more" if gone else f"there is no {named}"
                 raise type(error)(detail, field=parameter) from error

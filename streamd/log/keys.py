@@ -7,6 +7,7 @@ from typing import Any, Final
 import attrs
 import msgspec
 
+from ..characters import quoted
 from ..errors import IdempotencyConflict
 from ..events import Draft, EventId
 
@@ -61,5 +62,5 @@ def fingerprints(drafts: Sequence[Draft]) -> dict[str, bytes]:
 def conflict(key: str) -> IdempotencyConflict:
     """Build the error for a key that was used with other content."""
     return IdempotencyConflict(
-        f"idempotency key {key!r} was used before with other content", field="idempotency_key"
+        f"idempotency key {quoted(key)} was used before with other content", field="idempotency_key"
     )

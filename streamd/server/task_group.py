@@ -6,6 +6,8 @@ from typing import Any
 import structlog
 import trio
 
+from ..characters import cut
+
 _log = structlog.get_logger(__name__)
 Put = Callable[[Any], Awaitable[None]]
 Run = Callable[[Any, Any, Any], Awaitable[None]]
@@ -37,7 +39,7 @@ class TaskGroup:
         try:
             await self._run(scope, inbox.receive, send)
         except Exception:  # noqa: BLE001 - an error of one request must not reach the others
-            _log.exception("application_failed", path=scope["path"])
+            _log.exception("application_failed", path=cut(scope["path"]))
         finally:
             inbox.close()
             await send(None)

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ..characters import check_text
+from ..characters import check_text, quoted
 from ..errors import InvalidField, TooLarge
 from ..events.event import validate_type
 from ..json import encode_json
@@ -35,7 +35,7 @@ def check_kind(kind: str) -> str:
 def check_event_types(types: Mapping[str, str]) -> None:
     """Check the event types by which a kind replaces the standard ones."""
     for standard, type in types.items():
-        field = f"event_types[{standard!r}]"
+        field = f"event_types[{quoted(standard)}]"
         try:
             size = len(validate_type(type).encode())
         except InvalidField as error:
@@ -68,7 +68,7 @@ def check_steps(steps: Sequence[StepPlan], maximum: int) -> Sequence[StepPlan]:
     for index, name in enumerate(names):
         check_step_name(name, f"steps[{index}].name")
         if name in names[:index]:
-            raise InvalidField(f"two steps are called {name!r}", field=f"steps[{index}].name")
+            raise InvalidField(f"two steps are called {quoted(name)}", field=f"steps[{index}].name")
     return steps
 
 
@@ -77,14 +77,14 @@ def copy_fields(fields: Mapping[str, Any] | None) -> dict[str, Any]:
     if not fields:
         return {}
     if taken := RESERVED_FIELDS.intersection(fields):
-        raise InvalidField(f"{min(taken)!r} is one of the message's own fields", field=min(taken))
+        raise InvalidField(f"{quoted(min(taken))} is one of the message's own fields", field=min(taken))
     return msgspec.json.decode(encode_json(fields, "fields"), type=dict[str, Any])
 
 
 def check_percent(value: object) -> float:
     """Check a progress, and return it."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 100:
-        raise InvalidField(f"progress must be a number from 0 to 100, got {value!r}", field="progress")
+        raise InvalidField(f"progress must be a number from 0 to 100, got {quoted(value)}", field="progress")
     return float(value)
 
 
@@ -92,7 +92,7 @@ def check_weight(value: object) -> float:
     """Check the weight of a step, and return it."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _WEIGHT_MAX:
         raise InvalidField(
-            f"a weight must be more than 0 and at most a million, got {value!r}", field="weight"
+            f"a weight must be more than 0 and at most a million, got {quoted(value)}", field="weight"
         )
     return float(value)
 

@@ -12,6 +12,7 @@ import msgspec
 import structlog
 import trio
 
+from ..characters import quoted
 from ..clock import SteadyClock
 from ..errors import InvalidField, LeaseLost, ShuttingDown
 from ..events import EventSettings
@@ -108,7 +109,9 @@ class TaskEngine:
         """
         known = self.kinds.get(kind)
         if known is not None and known.work is not None:
-            raise InvalidField(f"tasks of kind {kind!r} are worked on by the server itself", field=field)
+            raise InvalidField(
+                f"tasks of kind {quoted(kind)} are worked on by the server itself", field=field
+            )
 
     async def claim(
         self,

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import attrs
 
+from ..characters import quoted
 from ..errors import InvalidField
 from .checks import check_percent, check_weight, copy_fields
 from .messages import COMPLETE, EDUCATIONAL, ERROR, PROGRESS, STATUS, message_of
@@ -133,7 +134,7 @@ def update(
     """
     next_status(task.status, TaskEvent.UPDATE)
     if type not in UPDATE_TYPES:
-        raise InvalidField(f"type must be one of {', '.join(UPDATE_TYPES)}; got {type!r}", field="type")
+        raise InvalidField(f"type must be one of {', '.join(UPDATE_TYPES)}; got {quoted(type)}", field="type")
     fields = copy_fields(fields)
     reached = 0.0 if progress is None else min(check_percent(progress), _WORKING_PERCENT_MAX)
     changed = next_version(

@@ -46,6 +46,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
+from ..characters import quoted
 from ..errors import InvalidTransition
 
 
@@ -193,4 +194,4 @@ def next_step_status(name: str, status: StepStatus, event: StepEvent) -> StepSta
         return following
     goal = _STEP_GOALS.get(event)
     why = ", not running" if goal is None else f" and cannot become {goal.value}"
-    raise InvalidTransition(f"step {name!r} is {status.value}{why}", field="step")
+    raise InvalidTransition(f"step {quoted(name)} is {status.value}{why}", field="step")

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import attrs
 
+from ..characters import quoted
 from ..errors import InvalidTransition
 from .checks import check_percent, check_weight, copy_fields
 from .messages import PROGRESS, as_percent, message_of
@@ -100,7 +101,7 @@ def end_step(
     """
     step = _known_step(task, name)
     if status not in STEP_ENDS:
-        raise InvalidTransition(f"step {name!r} cannot end as {status.value}", field="step")
+        raise InvalidTransition(f"step {quoted(name)} cannot end as {status.value}", field="step")
     step = attrs.evolve(
         step,
         status=next_step_status(name, step.status, STEP_ENDS[status]),
@@ -115,7 +116,7 @@ def _known_step(task: Task, name: str) -> Step:
     next_status(task.status, TaskEvent.MOVE_STEP)
     step = task.find_step(name)
     if step is None:
-        raise InvalidTransition(f"step {name!r} is not known", field="step")
+        raise InvalidTransition(f"step {quoted(name)} is not known", field="step")
     return step
 
 

@@ -10,6 +10,7 @@ import attrs
 import msgspec
 import trio
 
+from ..characters import quoted
 from ..errors import NoResult, NotFound, NotReady, Unavailable
 from ..events import EventId
 from ..idempotency import IdempotencyKey
@@ -150,7 +151,7 @@ class Tasks(TaskEngine):
         """
         task = await self.store.get(task_id)
         if kind not in (None, task.kind):
-            raise NotFound(f"there is no {kind} {task_id[:128]!r}", field="id")
+            raise NotFound(f"there is no {kind} {quoted(task_id)}", field="id")
         return task.with_offset(self.clock.offset())
 
     async def input(self, task_id: str, *, kind: str | None = None, type: Any = Any) -> Any:

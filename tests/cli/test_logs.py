@@ -104,7 +104,7 @@ async def exchange(server: ServerProcess, data: bytes) -> bytes:
     ("path", "header", "status", "route"),
     [
         (b"/nope", b"", 404, "unknown"),
-        (b"/events?topic=a", b"Origin: https://other.example\r\n", 403, "/events"),
+        (b"/events?topic=a", b"Origin: https://other.example\r\n", 403, "unknown"),
         (b"/events?topic=", b"", 400, "/events"),
     ],
 )

@@ -23,6 +23,8 @@ def another_value(setting: Setting) -> Any:
         "server.cors_origins": ["https://app.example", "http://localhost:3000"],
         "server.trusted_proxies": ["10.0.0.0/8", "unix"],
         "server.root_path": "/realtime",
+        "server.cors_headers": ["Authorization", "X-Other"],
+        "server.hosts": ["events.example.org", "*.example.com:8443"],
         "server.certfile": "cert.pem",
         "server.keyfile": "key.pem",
         "logging.level": "debug",

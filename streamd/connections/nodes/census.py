@@ -12,7 +12,7 @@ from ...events import UnloggedEvent
 from ..broadcast import BroadcastOutcome, ConnectionFilter
 from ..census import Listing, LocalCensus, closing, full, not_found
 from ..connection import CloseReason
-from ..registry import MAX_CLIENT_ID_CHARS, OWN_ID_PREFIX, Registry
+from ..registry import OWN_ID_PREFIX, Registry
 from ..totals import GroupTotals
 from .channel import Answers, NodeChannel
 from .messages import (
@@ -121,7 +121,7 @@ class SharedCensus:
         found += [(node, each.status) for node, each in _read(answers, FoundConnection) if each.status]
         if found:
             return min(found, key=lambda each: each[1]["age_seconds"])
-        raise not_found(id[:MAX_CLIENT_ID_CHARS]) if answers.is_complete else _out_of_reach()
+        raise not_found(id) if answers.is_complete else _out_of_reach()
 
     async def _operate(self, node: str, id: str, request: NodeRequest) -> str | None:
         """Return the code of the error of an operation on a node, '' for none; None if it did not answer.

@@ -12,6 +12,7 @@ from quart_trio.wrappers import TrioResponse
 
 from ...auth import Access, Caller
 from ...broker import Broker
+from ...characters import cut
 from ...errors import (
     IdempotencyConflict,
     InvalidField,
@@ -185,7 +186,7 @@ async def publish() -> TrioResponse:
         return response
     if request.mimetype != JSON:
         raise UnsupportedMediaType(
-            f"Content-Type must be {JSON} or {schema.NDJSON} ({request.mimetype or 'none'} was sent)",
+            f"Content-Type must be {JSON} or {schema.NDJSON} ({cut(request.mimetype) or 'none'} was sent)",
             field="Content-Type",
         )
     body = await read_body()

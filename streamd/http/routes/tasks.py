@@ -8,7 +8,7 @@ from quart_schema import document_headers, document_querystring, document_reques
 from quart_trio.wrappers import TrioResponse
 
 from ...auth import Caller, sees_all_tasks
-from ...characters import check_text
+from ...characters import check_text, quoted
 from ...errors import Forbidden, InvalidField
 from ...tasks import Status, StepPlan, Task, task_fields
 from ...tasks.messages import format_optional
@@ -69,7 +69,7 @@ async def create_task() -> TrioResponse:
     known = runtime.tasks.kinds.get(body.kind)
     if known is not None and known.private:
         raise InvalidField(
-            f"tasks of kind {body.kind!r} are not made here, but by their service", field="kind"
+            f"tasks of kind {quoted(body.kind)} are not made here, but by their service", field="kind"
         )
     task = await runtime.tasks.create(
         body.kind,
@@ -225,7 +225,7 @@ def _parse_status(text: str | None) -> Status | None:
         return None if text is None else Status(text)
     except ValueError:
         known = ", ".join(Status)
-        raise InvalidField(f"status must be one of {known}; got {str(text)[:64]!r}", field="status") from None
+        raise InvalidField(f"status must be one of {known}; got {quoted(text)}", field="status") from None
 
 
 def _check_worker(worker: str) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import UNSET, Meta
 
-from ...characters import TextKind, check_text
+from ...characters import TextKind, check_text, quoted
 from ...errors import InvalidField
 from ...json import decode_json
 from .models import Analysis, AnalysisBody, Mention, MentionBody
@@ -15,7 +15,6 @@ from .names import key_of
 from .settings import BrandMonitorSettings
 
 _LEAP_SECOND: Final = re.compile(r"(?<=T\d\d:\d\d:)60", re.IGNORECASE)  # RFC 3339 section 5.7
-_QUOTED_CHARS_MAX: Final = 60  # of an invalid value in an error message
 
 Moment = Annotated[datetime, Meta(tz=True)]
 
@@ -81,7 +80,6 @@ def _parse_time(text: str, field: str) -> datetime:
         return moment.astimezone(UTC)
     except (msgspec.ValidationError, OverflowError):
         raise InvalidField(
-            f"{field} must be an RFC 3339 time with a zone, such as 2026-03-01T09:30:00Z;"
-            f" got {text[:_QUOTED_CHARS_MAX]!r}",
+            f"{field} must be an RFC 3339 time with a zone, such as 2026-03-01T09:30:00Z; got {quoted(text)}",
             field=field,
         ) from None

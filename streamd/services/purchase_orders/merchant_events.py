@@ -10,6 +10,8 @@ from typing import Any, Final, TypedDict, Unpack
 
 import structlog
 
+from streamd.characters import quoted
+
 from ...errors import InvalidField, StreamdError
 from ...tasks import Cause, Message, Publication, StepStatus, Task, as_percent
 from .ending import unreported_error
@@ -127,7 +129,7 @@ def _fields(ids: StageIds) -> dict[str, Any]:
 def _percent(value: float, field: str) -> float:
     """Check a value from 0 to 100."""
     if isinstance(value, bool) or not 0 <= value <= 100:
-        raise InvalidField(f"{field} must be a number from 0 to 100, got {value!r}", field=field)
+        raise InvalidField(f"{field} must be a number from 0 to 100, got {quoted(value)}", field=field)
     return value
 
 

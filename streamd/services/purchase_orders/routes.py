@@ -11,7 +11,7 @@ from quart_schema import document_headers, document_querystring, document_reques
 from quart_trio.wrappers import TrioResponse
 
 from ... import Streamd
-from ...characters import TextKind, check_text
+from ...characters import TextKind, check_text, quoted
 from ...connections import Group
 from ...errors import NotFound, TooLarge, UnsupportedMediaType
 from ...events import format_time
@@ -105,7 +105,7 @@ def make_blueprint(
         """Return an order with its lines and its status."""
         stored = await store.find(po_id, await merchant_of_request(identity))
         if stored is None:
-            raise NotFound(f"there is no purchase order {po_id[:128]!r}", field="poId")
+            raise NotFound(f"there is no purchase order {quoted(po_id)}", field="poId")
         task = await find_task(streamd, stored.workflow_id)
         end = end_of(task) if task is not None and not stored.status.ended else None
         if end is not None:  # it is published a moment before it is recorded with the order

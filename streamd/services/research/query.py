@@ -7,7 +7,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-from ...characters import check_text
+from ...characters import check_text, quoted
 from ...errors import InvalidField
 
 COMPANY_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
@@ -43,7 +43,7 @@ def check_query(query: ResearchQuery, areas: Collection[str], max_chars: int) ->
     )
     if query.area_id not in areas:
         raise InvalidField(
-            f"there is no area {query.area_id!r}; there are {', '.join(areas)}", field="areaId"
+            f"there is no area {quoted(query.area_id)}; there are {', '.join(areas)}", field="areaId"
         )
     if not COMPANY_ID.fullmatch(query.company_id):
         raise InvalidField(

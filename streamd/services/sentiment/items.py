@@ -13,7 +13,7 @@ from typing import Final, NoReturn
 import attrs
 import msgspec
 
-from ...characters import TextKind, check_text
+from ...characters import TextKind, check_text, quoted
 from ...errors import InvalidField, RequestError, TooLarge
 from ...events import Draft, EventLimits, format_time
 from ...json import decode_json
@@ -29,7 +29,6 @@ _MS: Final = timedelta(milliseconds=1)
 _TICKER: Final = re.compile(r"[A-Za-z0-9^][A-Za-z0-9.=^_-]*", re.ASCII)
 _TICKER_CHARS_MAX: Final = 16  # the longest symbols in use have 12
 _ID_BYTES: Final = 16
-_QUOTED_CHARS_MAX: Final = 64  # of a value quoted in an error message; the value may be as long as the body
 
 
 @attrs.frozen
@@ -87,8 +86,7 @@ def _check(index: int, item: ItemBody, now_ms: int, settings: SentimentSettings,
         _refuse(
             index,
             "ticker",
-            f"be 1 to {_TICKER_CHARS_MAX} letters, digits and . = ^ _ -,"
-            f" got {item.ticker[:_QUOTED_CHARS_MAX]!r}",
+            f"be 1 to {_TICKER_CHARS_MAX} letters, digits and . = ^ _ -, got {quoted(item.ticker)}",
         )
     if not item.text.strip():
         _refuse(index, "text", "not be empty")
@@ -130,9 +128,7 @@ def _check_sentiment(index: int, given: str | None, score: float | None) -> str 
     sentiment = given.lower()
     if sentiment not in tuple(Sentiment):
         known = ", ".join(Sentiment)
-        _refuse(
-            index, "sentiment", f"be one of {known}, in any letter case; got {given[:_QUOTED_CHARS_MAX]!r}"
-        )
+        _refuse(index, "sentiment", f"be one of {known}, in any letter case; got {quoted(given)}")
     if score is not None and sentiment != sentiment_of(score):
         _refuse(
             index,

@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from ...characters import TextKind, check_text
+from ...characters import TextKind, check_text, quoted
 from ...errors import InvalidField
 from .models import BudgetBody, ProfileBody
 from .money import format_money, from_cents, to_cents
@@ -83,7 +83,7 @@ def _read_list(texts: list[str], field: str) -> tuple[str, ...]:
         name = f"{field}[{index}]"
         clean = _read_text(text, name)
         if clean.casefold() in checked:
-            raise InvalidField(f"{name} repeats {clean!r}", field=name)
+            raise InvalidField(f"{name} repeats {quoted(clean)}", field=name)
         checked[clean.casefold()] = clean
     return tuple(checked.values())
 
@@ -92,14 +92,14 @@ def _read_amount(amount: float, field: str) -> int:
     try:
         return to_cents(amount)
     except ValueError as error:
-        raise InvalidField(f"{field} must be {error}, got {amount!r}", field=field) from None
+        raise InvalidField(f"{field} must be {error}, got {quoted(amount)}", field=field) from None
 
 
 def _read_currency(text: str) -> str:
     code = text.strip().upper()
     if code and not (len(code) == _CURRENCY_LETTERS and code.isascii() and code.isalpha()):
         raise InvalidField(
-            f"budget.currency must be a code of three letters, such as EUR; got {text[:20]!r}",
+            f"budget.currency must be a code of three letters, such as EUR; got {quoted(text)}",
             field="budget.currency",
         )
     return code

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import attrs
 
+from ...characters import quoted
 from ...errors import Gone, NotFound, TaskExists, Unavailable
 from ...events import Draft, EventId
 from ...idempotency import IdempotencyKey
@@ -355,18 +356,18 @@ def is_overdue(task: Task, now: datetime) -> bool:
 def missing(task_id: str, *, was_there: bool) -> NotFound | Gone:
     """Build the error for an id without a task."""
     if was_there:
-        return Gone(f"task {task_id[:128]!r} is not kept any more", field="id")
-    return NotFound(f"there is no task {task_id[:128]!r}", field="id")
+        return Gone(f"task {quoted(task_id)} is not kept any more", field="id")
+    return NotFound(f"there is no task {quoted(task_id)}", field="id")
 
 
 def taken(task_id: str) -> TaskExists:
     """Build the error for a new task whose id is in use, or was lately: its followers would be misled."""
-    return TaskExists(f"there is or was a task {task_id!r}", field="id")
+    return TaskExists(f"there is or was a task {quoted(task_id)}", field="id")
 
 
 def too_many(kind: str, maximum: int) -> Unavailable:
     """Build the error for a new task of a kind that has the maximum number of unfinished tasks."""
     return Unavailable(
-        f"{maximum} tasks of kind {kind!r} wait or run already; there is no room for more",
+        f"{maximum} tasks of kind {quoted(kind)} wait or run already; there is no room for more",
         retry_after_seconds=5,
     )

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import trio
 
+from ....characters import quoted
 from ....clock import SteadyClock
 from ....errors import Unavailable, Unreadable
 from ....events import Draft, EventId
@@ -132,7 +133,9 @@ class RedisTaskStore:
                 if reply[0] == b"missing":
                     raise missing(task_id, was_there=bool(reply[1]))
                 stored = reply[1:]
-        raise Unavailable(f"task {task_id!r} is changed too often at the same time", retry_after_seconds=1)
+        raise Unavailable(
+            f"task {quoted(task_id)} is changed too often at the same time", retry_after_seconds=1
+        )
 
     async def claim(self, kinds: Collection[str], operation: Operation) -> ClaimedTask | None:
         after = 0  # number of the last task that is damaged
