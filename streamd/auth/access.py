@@ -4,6 +4,7 @@ from typing import Final, Protocol
 
 import attrs
 
+from ..characters import quoted
 from ..errors import Forbidden, InvalidToken, NotFound, ReservedTopic, Unauthorized
 from ..events import Selectors
 from .caller import EVERYBODY, NOBODY, OPEN, Caller
@@ -11,8 +12,6 @@ from .grants import TaskScope
 from .reading import AccessReader, foreign_merchant
 from .reserved import ReservedTopics
 from .settings import AuthSettings
-
-_QUOTED_CHARS: Final = 200
 
 
 @attrs.frozen
@@ -132,12 +131,10 @@ class Access:
         self.demand_token(caller)
         blocked = self.reserved.blocked(topics, caller.grant)
         if blocked is not None:
-            raise ReservedTopic(
-                f"the topic {blocked[:_QUOTED_CHARS]!r} is published by its owner alone", field="topic"
-            )
+            raise ReservedTopic(f"the topic {quoted(blocked)} is published by its owner alone", field="topic")
         for topic in topics:
             if not caller.grant.publish.matches((topic,)):
-                raise Forbidden(f"the token grants no publishing to {topic[:_QUOTED_CHARS]!r}", field="topic")
+                raise Forbidden(f"the token grants no publishing to {quoted(topic)}", field="topic")
 
     def reader(self, caller: Caller, selectors: Selectors) -> AccessReader | None:
         """Check a subscription, and return its reader; None for a caller that may read everything.
@@ -154,9 +151,7 @@ class Access:
         foreign = foreign_merchant(selectors, caller)
         if foreign is not None:
             self.demand_token(caller)
-            raise Forbidden(
-                f"{foreign[:_QUOTED_CHARS]!r} names another merchant than the token", field="topic"
-            )
+            raise Forbidden(f"{quoted(foreign)} names another merchant than the token", field="topic")
         anonymous = self.settings.anonymous
         reads_tasks = caller.grant.tasks is not TaskScope.NONE
         if not (anonymous or caller.grant.subscribe or caller.merchant or reads_tasks):
@@ -172,9 +167,7 @@ class Access:
         """
         if not self.settings.anonymous and not caller.grant.covers_reading((topic,)):
             self.demand_token(caller)
-            raise Forbidden(
-                f"the token grants no reading of {topic[:_QUOTED_CHARS]!r}", field="Authorization"
-            )
+            raise Forbidden(f"the token grants no reading of {quoted(topic)}", field="Authorization")
 
     # --- tasks ------------------------------------------------------------------------------------
 
