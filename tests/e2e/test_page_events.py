@@ -30,7 +30,7 @@ def quiet_server() -> Iterator[PageServer]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    with browser.new_context() as context:
+    with browser.new_context(bypass_csp=True) as context:
         page = context.new_page()
         page.set_default_timeout(TIMEOUT_MS)
         yield page
