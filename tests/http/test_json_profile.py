@@ -29,6 +29,7 @@ from tests.support.subscriptions import take
 JSON_ROUTES = [
     ("POST", "/connections/broadcast"),
     ("POST", "/connections/unknown/send"),
+    ("POST", "/auth/revocations"),
     ("POST", "/events"),
     ("POST", "/tasks"),
     ("POST", "/tasks/claim"),

@@ -82,9 +82,9 @@ async def revoke() -> TrioResponse:
     """Revoke a token, or all tokens of a user that were issued until now; open streams end within seconds."""
     await demand_admin()
     runtime = current_runtime()
+    body = await read_json(schema.RevokeSchema)
     if runtime.access.is_open:
         raise Forbidden("a server without keys has no tokens to revoke")
-    body = await read_json(schema.RevokeSchema)
     token_id, user = body.token_id or "", body.user or ""
     if bool(token_id) == bool(user):
         raise InvalidField("name either a token_id or a user", field="token_id")
