@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import pytest
 import trio
 
 from tests.support.server_process import server_process
+from tests.support.tokens import SECRET, make_token
 
-SECONDS = 80  # of generating, for each store
+SECONDS = 50  # of generating, for each store, with and without keys
+EVERYTHING = {"sub": "schemathesis", "publish": ["*", "tasks/**"], "admin": True, "merchant": "m"}
 CHECKS = (
     "not_a_server_error",
     "status_code_conformance",
@@ -51,7 +54,8 @@ def without_urls(document: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.soak
 @pytest.mark.timeout(3 * SECONDS)
 @pytest.mark.parametrize("store", ["memory:", "sqlite"])
-async def test_no_answer_differs_from_the_document(store: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("has_keys", [False, True], ids=["open", "keys"])
+async def test_no_answer_differs_from_the_document(has_keys: bool, store: str, tmp_path: Path) -> None:
     url = store if store == "memory:" else f"sqlite:{tmp_path / 'streamd.db'}"
     settings: dict[str, object] = {
         "connections__control": "true",
@@ -59,6 +63,10 @@ async def test_no_answer_differs_from_the_document(store: str, tmp_path: Path) -
         "poll__max_wait_seconds": 0.1,
         "tuning__poll__wait_seconds": 0.01,
     }
+    headers: list[str] = []
+    if has_keys:
+        settings["auth__keys"] = SECRET
+        headers = ["--header", f"Authorization: Bearer {make_token(EVERYTHING, exp=time.time() + 3600)}"]
     async with server_process("--store", url, seconds=2.5 * SECONDS, **settings) as server:
         async with httpx.AsyncClient(base_url=server.url) as http:
             document = (await http.get("/openapi.json")).json()
@@ -67,7 +75,7 @@ async def test_no_answer_differs_from_the_document(store: str, tmp_path: Path) -
         file.write_text(json.dumps(without_urls(document)))
         command = [sys.executable, "-m", "schemathesis.cli", "run", str(file), "--url", server.url]
         command += ["--checks", ",".join(CHECKS), "--max-time", str(SECONDS), "--max-examples", "50"]
-        command += ["--generation-database", "none", "--no-color", *excluded]
+        command += ["--generation-database", "none", "--no-color", *excluded, *headers]
         done = await trio.run_process(
             command,
             cwd=tmp_path,  # the tool may write a report
