@@ -58,6 +58,8 @@ SERIES: Final[dict[str, dict[str, tuple[int, int]]]] = {
         REFUSED % "shutting-down": (5, 5),
         REFUSED % "too-many-connections": (0, 1),
     },
+    "StreamdCallersRefused": {ANSWERS % 201: (800, 790), ANSWERS % 401: (200, 190), ANSWERS % 403: (0, 20)},
+    "StreamdLimitsReached": {'streamd_limit_refusals_total{instance="a",limit="publish"}': (60, 70)},
     "StreamdUnreadableRecords": {'streamd_unreadable_records_total{instance="a",record="task"}': (0, 1)},
     "StreamdGaps": {'streamd_gaps_total{instance="a"}': (0, 1)},
     "StreamdDeliverySlow": {**slow(DELIVERY, "0.5")},
