@@ -249,9 +249,14 @@ class Streamd:
         self.tasks.close_claims(self.settings.connections.retry_after_seconds)
         await self.connections.drain(seconds)
 
+    @property
+    def serves_api(self) -> bool:
+        """True if the application has the routes of streamd's API, not only views of its own."""
+        return self._app is not None and _API in self._app.blueprints
+
     def warn_if_open(self) -> None:
         """Log a warning if a foreign server, whose addresses are not known, serves the API without keys."""
-        if self._app is not None and _API in self._app.blueprints and self.runtime.access.is_open:
+        if self.serves_api and self.runtime.access.is_open:
             _log.warning("server_is_open", reason="there are no keys: every caller may publish and read")
 
     @property

@@ -86,6 +86,7 @@ def prepare_start(
         return Start(loaded, with_store(loaded.settings), apps[0])
     imported = import_app(target, loaded.settings)
     mistakes = [
+        *_check_access_of(imported.settings, imported.app),
         *check_shared_log(imported.settings, workers),
         *_check_limits(imported.settings, imported.app),
     ]
@@ -133,6 +134,7 @@ def prepare_reload(
         except ConfigError as error:
             yield error
         else:
+            yield from _check_access_of(served, start.app)
             yield from _check_limits(served, start.app)
 
     return serve_with(load(Settings, file, environ, overrides, find_mistakes).settings)
@@ -160,6 +162,13 @@ def check_access(settings: Settings) -> Iterator[ConfigError]:
                 "read everything; set auth.keys, auth.key_file or auth.jwks_url, or auth.open = true",
                 field="server.bind",
             )
+
+
+def _check_access_of(settings: Settings, app: Any) -> Iterator[ConfigError]:
+    """Yield the error of :func:`check_access` for a program's application that serves streamd's API."""
+    streamd: Streamd = app.extensions[EXTENSION]
+    if streamd.serves_api:
+        yield from check_access(settings)
 
 
 def with_store(settings: Settings) -> Settings:

@@ -38,6 +38,12 @@ def make(settings):
     return made
 """
 
+API = """
+from streamd.app import create_app as make
+
+app = make()
+"""
+
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -94,6 +100,20 @@ def test_a_reload_refuses_what_a_start_refuses(folder: Path, target: str) -> Non
         for prepare in (prepare_start, partial(prepare_reload, start)):
             with pytest.raises(ConfigError, match=r"function that takes the settings|open files"):
                 prepare(file, {}, {}, target)
+
+
+@pytest.mark.parametrize("target", ["api_open:app", "api_open:make"])
+def test_an_application_with_the_api_needs_keys_or_the_word_open(folder: Path, target: str) -> None:
+    (folder / "api_open.py").write_text(API)
+    file = folder / "streamd.toml"
+    file.write_text("")
+    start = prepare_start(file, {}, {}, target)
+    file.write_text('[server]\nbind = ["0.0.0.0:0"]\n')
+    for prepare in (prepare_start, partial(prepare_reload, start)):
+        with pytest.raises(ConfigError, match="other machines reach"):
+            prepare(file, {}, {}, target)
+    (folder / "shop_public.py").write_text(SHOP)
+    prepare_start(file, {}, {}, "shop_public:app")  # its own views decide
 
 
 def test_all_mistakes_of_the_limits_are_reported_at_once(folder: Path) -> None:
