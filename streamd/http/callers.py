@@ -174,7 +174,7 @@ class RestrictedReader:
             return
         own = []
         for task_id in tasks_of(selectors):
-            check_task(self._access, self._caller, await self._tasks.get(task_id), self._tasks)
+            await find_task_of(self._access, self._caller, task_id, self._tasks)
             own.append(topic_of(task_id))
         self._reader.own(own)
 
@@ -191,6 +191,27 @@ async def restrict(stream_request: StreamRequest, runtime: Runtime, caller: Call
     restricted = RestrictedReader(runtime.access, reader, caller, runtime.tasks)
     await restricted.admit(stream_request.selectors)
     return attrs.evolve(stream_request, reader=restricted)
+
+
+async def find_task_of(
+    access: Access, caller: Caller, task_id: str, tasks: Tasks, *, kind: str | None = None
+) -> Task:
+    """Return a task that a caller may use.
+
+    Raises:
+        Unauthorized: the caller has no token.
+        NotFound: there is no such task of that kind, or not for this caller.
+        Gone: it was deleted; for callers that may use all tasks.
+    """
+    access.demand_token(caller)
+    try:
+        task = await tasks.get(task_id, kind=kind)
+    except Gone as error:
+        if sees_all_tasks(caller):
+            raise
+        raise NotFound("there is no such task", field="id") from error  # whose it was is not known any more
+    check_task(access, caller, task, tasks)
+    return task
 
 
 def check_task(access: Access, caller: Caller, task: Task, tasks: Tasks) -> None:
@@ -292,15 +313,7 @@ async def find_task(task_id: str, *, kind: str | None = None) -> Task:
         Gone: it was deleted.
     """
     runtime = current_runtime()
-    caller = await demand_token()
-    try:
-        task = await runtime.tasks.get(task_id, kind=kind)
-    except Gone as error:
-        if sees_all_tasks(caller):
-            raise
-        raise NotFound("there is no such task", field="id") from error  # whose it was is not known any more
-    check_task(runtime.access, caller, task, runtime.tasks)
-    return task
+    return await find_task_of(runtime.access, await current_caller(), task_id, runtime.tasks, kind=kind)
 
 
 async def demand_task(task_id: str) -> None:

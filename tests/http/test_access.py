@@ -161,6 +161,14 @@ async def test_anonymous_readers_get_what_is_not_private() -> None:
         assert [event["data"] for event in answer["events"]] == ["b"]
 
 
+async def test_anonymous_readers_do_not_learn_which_task_ids_are_taken() -> None:
+    async with serving(anonymous=True) as rig:
+        await rig.server.streamd.tasks.create("k", id="taken", owner="one", worker="w")
+        for task_id in ("taken", "free"):
+            answer = await rig.http.get("/events/poll", params={"topic": f"tasks/{task_id}", "wait": "0"})
+            check_problem(answer, 401, "unauthorized", "Authorization")
+
+
 def as_selectors(query: dict[str, str]) -> dict[str, Any]:
     return {f"{name}s": [value] for name, value in query.items()}
 
