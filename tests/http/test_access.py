@@ -106,6 +106,15 @@ async def test_lines_are_answered_one_by_one(rig: Rig) -> None:
     assert codes == ["published", "forbidden", "reserved-topic", "published"]
 
 
+@pytest.mark.parametrize("publisher", ["tasks", "redis-bridge"])
+async def test_no_user_has_the_keys_of_a_part_of_the_server(rig: Rig, publisher: str) -> None:
+    rig.proofs.add_token("named", Caller(user=publisher, grant=PUBLISHER.grant))
+    hub = rig.server.streamd.hub
+    await hub.publish("tasks/t", "of the server", idempotency_key="t:1", publisher=publisher)
+    body = {"topic": "a", "idempotency_key": "t:1"}
+    assert (await rig.http.post("/events", json=body, headers=bearer("named"))).status_code == 201
+
+
 async def test_idempotency_keys_belong_to_their_publisher(rig: Rig) -> None:
     for token, data in (("publisher", 1), ("publisher", 1)):
         body = {"topic": "a", "data": data, "idempotency_key": "k"}

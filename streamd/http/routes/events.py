@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
-from typing import Any
+from typing import Any, Final
 
 import attrs
 import msgspec
@@ -44,6 +44,8 @@ from ..requests import parse_seconds, parse_stream_request, read_body, read_line
 from ..responses import EventStream
 
 events = Blueprint("streamd_events", __name__)
+
+_USERS: Final = "user:"  # before the names of users, which they may have chosen themselves
 
 
 @events.get("/events")
@@ -151,7 +153,12 @@ class PublishingDoor:
                 raise type(error)(
                     f"event {index}: {error.detail}", field=f"[{index}].{error.field}"
                 ) from error
-        return await self.broker.hub.publish_drafts(drafts, publisher=self.caller.user)
+        return await self.broker.hub.publish_drafts(drafts, publisher=self._publisher)
+
+    @property
+    def _publisher(self) -> str:
+        """The owner of the caller's idempotency keys: never a part of the server, whatever its user is."""
+        return f"{_USERS}{self.caller.user}" if self.caller.user else ""
 
 
 async def _read_request(asked: Any, *, cursor_parameter: str = "last_event_id") -> StreamRequest:
