@@ -1,5 +1,7 @@
 """Access: identifies the caller of a request, and decides what it may do."""
 
+import time
+from collections.abc import Callable
 from typing import Final, Protocol
 
 import attrs
@@ -7,7 +9,7 @@ import attrs
 from ..characters import quoted
 from ..errors import Forbidden, InvalidToken, NotFound, ReservedTopic, Unauthorized
 from ..events import Selectors
-from .caller import EVERYBODY, NOBODY, OPEN, Caller
+from .caller import ANONYMOUS, EVERYBODY, NOBODY, OPEN, Caller
 from .grants import TaskScope
 from .reading import AccessReader, foreign_merchant
 from .reserved import ReservedTopics
@@ -67,6 +69,7 @@ class Access:
     Args:
         settings: of access control.
         tokens, tickets, revocations: see the protocols.
+        now: the wall clock (s since 1970).
 
     Attributes:
         settings: as given; may be replaced at any time.
@@ -79,12 +82,14 @@ class Access:
         tokens: TokenSource,
         tickets: TicketSource,
         revocations: RevocationSource,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self.settings = settings
         self.reserved: Final = ReservedTopics()
         self._tokens = tokens
         self._tickets = tickets
         self._revocations = revocations
+        self._now = now
 
     @property
     def is_open(self) -> bool:
@@ -114,9 +119,24 @@ class Access:
         """Return True for a caller who was identified before, and whose proof would be accepted again."""
         if caller.key == OPEN:
             return self.is_open
+        if caller.key == ANONYMOUS:
+            return self.settings.anonymous
         if caller.key and not self._tokens.knows(caller.key):
             return False
         return not self._revocations.is_revoked(caller)
+
+    def check_again(self, caller: Caller) -> None:
+        """Check that a caller who was identified before would be identified again: requests may last.
+
+        Raises:
+            Unauthorized: it has no token.
+            InvalidToken: its token has expired, or is revoked, or its key is gone.
+        """
+        self.demand_token(caller)
+        if caller.expires_at is not None and self._now() >= caller.expires_at:
+            raise InvalidToken("the token has expired (exp)", field="Authorization")
+        if not self.still_holds(caller):
+            raise InvalidToken("the token is revoked", field="Authorization")
 
     # --- events -----------------------------------------------------------------------------------
 
@@ -152,12 +172,11 @@ class Access:
         if foreign is not None:
             self.demand_token(caller)
             raise Forbidden(f"{quoted(foreign)} names another merchant than the token", field="topic")
-        anonymous = self.settings.anonymous
         reads_tasks = caller.grant.tasks is not TaskScope.NONE
-        if not (anonymous or caller.grant.subscribe or caller.merchant or reads_tasks):
+        if not (self.settings.anonymous or caller.grant.subscribe or caller.merchant or reads_tasks):
             self.demand_token(caller)
             raise Forbidden("the token grants no reading", field="Authorization")
-        return AccessReader(caller, anonymous=anonymous)
+        return AccessReader(caller, is_anonymous=lambda: self.settings.anonymous)
 
     def check_reading(self, caller: Caller, topic: str) -> None:
         """Check that a caller may read the events of a topic that has no owner and is not private.

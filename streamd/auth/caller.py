@@ -15,7 +15,8 @@ class Caller:
         user: the subject of its token; empty without one.
         merchant: the merchant whose topics and orders it may read; empty for none.
         grant: what it may do.
-        key: name of the key that verified its token; :data:`OPEN` without keys; empty without a token.
+        key: name of the key that verified its token; :data:`OPEN` without keys, :data:`ANONYMOUS` without
+            a token; empty for the clients of a program that did not ask for one.
         token_id: ``jti`` of its token, by which the token can be revoked; empty without one.
         issued_at: when its token was issued (s since 1970); None if that is not known.
         expires_at: when its token is no longer accepted (s since 1970); None for never.
@@ -30,7 +31,8 @@ class Caller:
     expires_at: float | None = None
 
 
-NOBODY: Final = Caller()
+ANONYMOUS: Final = "anonymous"
+NOBODY: Final = Caller(key=ANONYMOUS)
 """A caller without a token, where keys are configured."""
 
 OPEN: Final = "open"

@@ -1,6 +1,6 @@
 """Reading: the events that a caller may receive."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from ..events import Event, Selectors
@@ -15,20 +15,22 @@ class AccessReader:
     """Decides for each event whether a caller may read it.
 
     An event may be read if one of its topics may be. Topics of tasks and merchants have owners; a grant's
-    selectors do not cover them. All others are read by a grant, or by everybody if ``anonymous`` is true and
-    the event is not private.
+    selectors do not cover them. All others are read by a grant, or by everybody if ``auth.anonymous`` is true
+    and the event is not private.
 
     Args:
         caller: the caller; no administrator, who needs no reader.
-        anonymous: the setting ``auth.anonymous``.
+        is_anonymous: returns the setting ``auth.anonymous``, which may change while the stream lasts.
         own_topics: the topics of tasks that were found to be the caller's.
     """
 
-    __slots__ = ("_anonymous", "_caller", "_known", "own_topics")
+    __slots__ = ("_caller", "_is_anonymous", "_known", "own_topics")
 
-    def __init__(self, caller: Caller, *, anonymous: bool, own_topics: Iterable[str] = ()) -> None:
+    def __init__(
+        self, caller: Caller, *, is_anonymous: Callable[[], bool], own_topics: Iterable[str] = ()
+    ) -> None:
         self._caller = caller
-        self._anonymous = anonymous
+        self._is_anonymous = is_anonymous
         self._known: dict[tuple[str, ...], bool] = {}
         self.own_topics = frozenset(own_topics)
 
@@ -44,7 +46,9 @@ class AccessReader:
             if len(self._known) >= _REMEMBERED_MAX:
                 self._known.clear()
             granted = self._known[event.topics] = any(map(self._is_granted, event.topics))
-        return granted or (self._anonymous and not event.private and not all(map(has_owner, event.topics)))
+        return granted or (
+            not event.private and self._is_anonymous() and not all(map(has_owner, event.topics))
+        )
 
     def _is_granted(self, topic: str) -> bool:
         if topic.startswith(MERCHANTS):

@@ -1,5 +1,6 @@
 """The rights of callers: publishing, reserved topics, reading, tasks, merchants."""
 
+import attrs
 import pytest
 import trio
 
@@ -128,6 +129,28 @@ def test_an_event_is_read_by_those_who_may(
     for _ in range(2):  # the second answer is remembered
         assert reader.may_read(event(*topics, private=private)) is may
         assert reader.may_read(event(*topics, private=True)) is (may and (private or not anonymous))
+
+
+@pytest.mark.parametrize("caller", [NOBODY, READER])
+def test_anonymous_reading_ends_with_its_setting(caller: Caller) -> None:
+    checked = access(anonymous=True)
+    reader = checked.reader(caller, selectors("*"))
+    assert reader is not None
+    assert reader.may_read(event("x"))
+    assert checked.still_holds(caller)
+    checked.settings = attrs.evolve(checked.settings, anonymous=False)
+    assert not reader.may_read(event("x"))
+    assert checked.still_holds(caller) is (caller is READER)
+
+
+def test_a_caller_is_checked_again_by_the_clock() -> None:
+    proofs, now = FakeProofs(), 100.0
+    checked = Access(AuthSettings(jwks_url="https://keys.test"), proofs, proofs, proofs, lambda: now)
+    caller = Caller(user="u", expires_at=101.0)
+    checked.check_again(caller)
+    now = 101.0
+    with pytest.raises(InvalidToken, match="expired"):
+        checked.check_again(caller)
 
 
 @pytest.mark.parametrize("caller", [EVERYBODY, granting(admin=True)])

@@ -106,6 +106,22 @@ async def test_lines_are_answered_one_by_one(rig: Rig) -> None:
     assert codes == ["published", "forbidden", "reserved-topic", "published"]
 
 
+async def test_a_body_that_lasts_ends_with_its_token(rig: Rig) -> None:
+    async with open_stream(rig.server.url, topics=["a"], headers=bearer("reader")) as stream:
+
+        async def lines() -> AsyncIterator[bytes]:
+            yield b'{"topic":"a"}\n'
+            await stream.take(1)
+            rig.proofs.revoked.add("p")
+            yield b'{"topic":"a"}\n'
+
+        headers = {"Content-Type": "application/x-ndjson", **bearer("publisher")}
+        answer = await rig.http.post("/events", content=lines(), headers=headers)
+    published, refused = [json.loads(line) for line in answer.text.splitlines()]
+    assert "id" in published
+    assert refused["error"]["code"] == "invalid-token"
+
+
 @pytest.mark.parametrize("publisher", ["tasks", "redis-bridge"])
 async def test_no_user_has_the_keys_of_a_part_of_the_server(rig: Rig, publisher: str) -> None:
     rig.proofs.add_token("named", Caller(user=publisher, grant=PUBLISHER.grant))
@@ -168,6 +184,15 @@ async def test_anonymous_readers_get_what_is_not_private() -> None:
         query = {"pattern": "*", "after": "earliest", "wait": "0"}
         answer = (await rig.http.get("/events/poll", params=query)).json()
         assert [event["data"] for event in answer["events"]] == ["b"]
+
+
+async def test_anonymous_readers_end_with_the_setting() -> None:
+    async with serving(anonymous=True) as rig:
+        runtime = rig.server.streamd.runtime
+        async with open_stream(rig.server.url, topics=["a"]) as stream:
+            runtime.access.settings = attrs.evolve(runtime.access.settings, anonymous=False)
+            runtime.revocations.apply_settings(AuthSettings(revoked_users=["z"]))  # looks at once
+            assert (await stream.next_control("closing"))["reason"] == "revoked"
 
 
 async def test_anonymous_readers_do_not_learn_which_task_ids_are_taken() -> None:

@@ -118,11 +118,13 @@ class PublishingDoor:
         return self.broker.settings.events
 
     def check(self, draft: Draft) -> None:
-        """Check that the caller may publish an event.
+        """Check that the caller may publish an event, also late in a long body.
 
         Raises:
+            InvalidToken: its token has expired or was revoked since the request began.
             Unauthorized, ReservedTopic, Forbidden: see :meth:`.Access.check_publishing`.
         """
+        self.access.check_again(self.caller)
         self.access.check_publishing(self.caller, draft.topics)
 
     async def take_limits(self, events: int, size: int) -> list[TakenLimit]:
