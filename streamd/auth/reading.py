@@ -8,7 +8,7 @@ from .caller import Caller
 from .grants import TaskScope
 from .reserved import MERCHANTS, TASKS
 
-_REMEMBERED_MAX: Final = 10_000  # combinations of topics (count)
+_REMEMBERED_MAX: Final = 500  # combinations of topics (count): some 20 kB for each connection
 
 
 class AccessReader:

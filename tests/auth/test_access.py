@@ -1,5 +1,7 @@
 """The rights of callers: publishing, reserved topics, reading, tasks, merchants."""
 
+import tracemalloc
+
 import attrs
 import pytest
 import trio
@@ -129,6 +131,19 @@ def test_an_event_is_read_by_those_who_may(
     for _ in range(2):  # the second answer is remembered
         assert reader.may_read(event(*topics, private=private)) is may
         assert reader.may_read(event(*topics, private=True)) is (may and (private or not anonymous))
+
+
+def test_a_reader_of_many_topics_stays_small() -> None:
+    reader = access().reader(granting(subscribe=selectors("*")), selectors("*"))
+    assert reader is not None
+    events = [event(f"orders/{number}") for number in range(10_000)]
+    tracemalloc.start()
+    try:
+        assert all(map(reader.may_read, events))
+        size, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert size < 50_000, "each connection has one"
 
 
 @pytest.mark.parametrize("caller", [NOBODY, READER])
