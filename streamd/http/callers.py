@@ -4,7 +4,7 @@ A caller is identified when a view first asks for it, and once: a ticket is spen
 looked for in this order (RFC 6750 section 2, and tickets for what a browser cannot give a header):
 
 1. ``Authorization: Bearer``,
-2. the query parameter ``ticket``,
+2. the query parameter ``ticket``, for a safe method or a WebSocket,
 3. the cookie. A browser sends it with requests of foreign pages, too, so it counts for an unsafe method or a
    WebSocket only if the page is of this origin, or of one that ``server.cors_origins`` names.
 """
@@ -39,7 +39,7 @@ async def current_caller() -> Caller:
 
     Raises:
         InvalidToken, InvalidField: its credentials cannot be used.
-        Forbidden: it has only a cookie, and a foreign page sent it.
+        Forbidden: it has only a cookie, and a foreign page sent it, or only a ticket, for an unsafe method.
         Unavailable: its token cannot be verified now.
     """
     scope: Any = websocket.scope if has_websocket_context() else request.scope
@@ -81,12 +81,21 @@ def _read_credentials(scope: Scope, cookie: str, origins: Any) -> Credentials:
     if len(tickets) > 1:
         raise InvalidField("a request has one ticket at most", field=TICKET)
     if tickets:
+        # It stands in a URL, where others may see it before it is spent: it changes nothing.
+        if _is_unsafe(scope):
+            raise Forbidden("a ticket opens a stream, and changes nothing: send the token", field=TICKET)
         return Credentials(ticket=tickets[0])
     if cookie and (token := _read_cookie(headers, cookie)):
-        if scope.get("method") not in _SAFE_METHODS and not _is_of_own_page(scope, headers, origins):
+        is_changing = scope["type"] == "websocket" or _is_unsafe(scope)
+        if is_changing and not _is_of_own_page(scope, headers, origins):
             raise Forbidden("a cookie alone does not let a page of another origin do this", field="Origin")
         return Credentials(token=token)
     return Credentials()
+
+
+def _is_unsafe(scope: Scope) -> bool:
+    """Return True for a request that may change something (RFC 9110 section 9.2.1)."""
+    return scope["type"] == "http" and scope["method"] not in _SAFE_METHODS
 
 
 class _Headers:

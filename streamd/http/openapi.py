@@ -38,7 +38,7 @@ _SECURITY_SCHEMES: Final[Any] = {
         "type": "apiKey",
         "in": "query",
         "name": "ticket",
-        "description": "For one request, where no header can be sent.",
+        "description": "For one GET or WebSocket, where no header can be sent.",
     },
 }
 _SECURITY: Final[Any] = [{"bearer": []}, {"ticket": []}, {}]

@@ -12,7 +12,7 @@ from ...auth.revocation import Revocation
 from ...errors import Forbidden, InvalidField, NotFound, Unauthorized
 from ...events import format_time
 from .. import schema
-from ..callers import AUTHORIZATION, TICKET, bearer_token, demand_admin, demand_token
+from ..callers import AUTHORIZATION, bearer_token, demand_admin, demand_token
 from ..current import current_runtime
 from ..json import json_response
 from ..problems import document_problems
@@ -30,8 +30,6 @@ auth = Blueprint("streamd_auth", __name__, url_prefix="/auth")
 async def create_ticket() -> TrioResponse:
     """Create a ticket, with which one stream can be opened where no header can be sent."""
     caller = await demand_token()
-    if TICKET in request.args:
-        raise Forbidden("a ticket does not give another one: send the token", field=TICKET)
     ticket = await current_runtime().tickets.create(caller)
     answer = json_response({"ticket": ticket.text, "expires_at": _time(ticket.expires_at)}, 201)
     answer.headers["Cache-Control"] = "no-store"
