@@ -144,9 +144,12 @@ def _read_cookie(headers: _Headers, name: str) -> str:
 
 
 def _is_of_own_page(scope: Scope, headers: _Headers, origins: Any) -> bool:
-    origin = headers.last(b"origin")
-    if not origin:
+    sent = headers.all(b"origin")
+    if len(sent) > 1:
+        return False
+    if not any(sent):
         return headers.last(b"sec-fetch-site") == "same-origin"
+    [origin] = sent
     secure = scope["scheme"] in ("https", "wss")
     return origin in origins or is_own_origin(origin, headers.last(b"host"), secure=secure)
 
@@ -215,10 +218,11 @@ async def find_task_of(
     access.demand_token(caller)
     try:
         task = await tasks.get(task_id, kind=kind)
-    except Gone as error:
+    except (NotFound, Gone) as error:
         if sees_all_tasks(caller):
             raise
-        raise NotFound("there is no such task", field="id") from error  # whose it was is not known any more
+        # As for a task of others; whose a deleted one was is not known any more.
+        raise NotFound("there is no such task", field="id") from error
     check_task(access, caller, task, tasks)
     return task
 

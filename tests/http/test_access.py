@@ -300,6 +300,8 @@ async def test_a_cookie_counts_for_pages_of_this_origin(rig: Rig) -> None:
     assert await post() == 403
     assert await post(Origin="https://evil.example") == 403
     assert await post(Origin="null") == 403
+    two = [*cookie.items(), ("Origin", "https://evil.example"), ("Origin", rig.server.url)]
+    assert (await rig.http.post("/events", json={"topic": "a"}, headers=two)).status_code == 403
     assert await post(**own, **bearer("reader")) == 403, "the header comes first"
     reads = {"Cookie": f"{COOKIE}=reader"}
     async with open_stream(rig.server.url, topics=["a"], headers=reads):
@@ -370,6 +372,16 @@ async def test_tasks_are_there_for_their_owners(rig: Rig) -> None:
     )
     check_problem(await ask("reader", "POST", "/tasks", kind="k"), 403, "forbidden", "Authorization")
     assert (await ask("one", "POST", "/tasks/t/cancel")).json()["cancelled"]
+
+
+async def test_a_task_of_others_looks_like_none(rig: Rig) -> None:
+    await rig.server.streamd.tasks.create("k", id="t", owner="one", worker="w")
+    for path in ("/tasks/{}", "/tasks/{}/result", "/tasks/{}/events", "/events/poll?topic=tasks/{}"):
+        of_one, missing = [
+            (await rig.http.get(path.format(task_id), headers=bearer("two"))).content
+            for task_id in ("t", "u")
+        ]
+        assert of_one == missing
 
 
 async def test_an_order_is_there_for_its_merchant(rig: Rig) -> None:
