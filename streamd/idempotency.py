@@ -61,6 +61,11 @@ class IdempotencyKey:
         canonical = msgspec.json.encode(content, order="sorted")
         return cls(scope, check_key(text), hashlib.sha256(canonical).digest())
 
+    @property
+    def name(self) -> str:
+        """The namespace and the key, for stores with one column: a key has no space."""
+        return f"{self.scope} {self.text}" if self.scope else self.text
+
     def check(self, stored_fingerprint: bytes) -> None:
         """Check that the resource of this key was made from the same content.
 

@@ -143,6 +143,21 @@ async def test_idempotency_keys_belong_to_their_publisher(rig: Rig) -> None:
     check_problem(answer, 409, "idempotency-conflict", "idempotency_key")
 
 
+async def test_items_have_keys_of_their_user(rig: Rig) -> None:
+    found = []
+    for user in ("one", "other"):
+        rig.proofs.add_token(user, Caller(user=user, grant=Grant(publish=selectors("sentiment/items"))))
+        for text in ("good", "bad"):
+            answer = await rig.http.post(
+                "/api/v2/items",
+                json={"items": [{"ticker": "AB", "text": f"{text} {user}"}]},
+                headers={**bearer(user), "Idempotency-Key": "k"},
+            )
+            found.append((answer.status_code, *answer.json().get("item_ids", [])))
+    assert [status for status, *_ in found] == [202, 409, 202, 409]
+    assert found[0] != found[2]
+
+
 # --- reading ----------------------------------------------------------------------------------------
 
 

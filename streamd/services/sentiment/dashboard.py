@@ -114,13 +114,14 @@ class Dashboard:
         """Return a function that gives the metrics; see :meth:`.store.ItemStore.snapshot`."""
         return await self._store.snapshot()
 
-    async def store_items(self, body: bytes, key_text: str | None = None) -> AcceptedItems:
+    async def store_items(self, body: bytes, key_text: str | None = None, *, user: str = "") -> AcceptedItems:
         """Store the items of a request, all or none; items with a known id change nothing.
 
         Args:
             body: JSON, see :class:`.models.ItemsBody`.
             key_text: the idempotency key. A request with a known key changes nothing and gets the same ids,
                 also while a limit is met.
+            user: the owner of the key; empty for callers without a user.
 
         Cancelling takes effect before the items are stored, or not at all.
 
@@ -131,7 +132,7 @@ class Dashboard:
         """
         await self.ready()
         now_ms = self._now_ms()
-        items, key = await self._read(body, now_ms, key_text)
+        items, key = await self._read(body, now_ms, key_text, user)
         is_new = key is None or await self._store.find_accepted(key) is None
         if is_new:
             self._check_backlog(len(items))
@@ -146,13 +147,14 @@ class Dashboard:
         return AcceptedItems(inserted.accepted, [item.id for item in items], list(outside) or UNSET)
 
     async def _read(
-        self, body: bytes, now_ms: int, key_text: str | None
+        self, body: bytes, now_ms: int, key_text: str | None, user: str
     ) -> tuple[list[Item], IdempotencyKey | None]:
         def read(score: Callable[[str], float]) -> tuple[list[Item], IdempotencyKey | None]:
-            items = read_items(body, now_ms, self.settings, self._limits, score, key_text)
+            name = None if key_text is None else f"{user} {key_text}" if user else key_text
+            items = read_items(body, now_ms, self.settings, self._limits, score, name)
             if key_text is None:
                 return items, None
-            return items, IdempotencyKey.create(key_text, msgspec.json.decode(body))
+            return items, IdempotencyKey.create(key_text, msgspec.json.decode(body), scope=user)
 
         if len(body) <= _IN_PLACE_BYTES:
             return read(score_text)

@@ -101,8 +101,8 @@ def make_blueprint(
     async def take_items() -> TrioResponse:
         """Store items, all or none. Items without a score are scored; known ids change nothing."""
         key = idempotency_key()
-        await demand_publishing(ITEMS_TOPIC)
+        caller = await demand_publishing(ITEMS_TOPIC)
         body = await read_body(max_bytes=settings.max_body_bytes, media_type=JSON)
-        return json_response(await dashboard.store_items(body, key), 202)
+        return json_response(await dashboard.store_items(body, key, user=caller.user), 202)
 
     return blueprint

@@ -54,7 +54,7 @@ class RedisItemStore:
         await trio.lowlevel.checkpoint()
 
     async def find_accepted(self, key: IdempotencyKey) -> int | None:
-        reply = await self._store.read(scripts.ACCEPTED, self._now(), self._keep_ms, key.text)
+        reply = await self._store.read(scripts.ACCEPTED, self._now(), self._keep_ms, key.name)
         if reply is None:
             return None
         key.check(reply[1])
@@ -64,7 +64,7 @@ class RedisItemStore:
         self, items: Sequence[Item], limits: SentimentSettings | None, key: IdempotencyKey | None = None
     ) -> Inserted:
         arguments: list[Any] = ["", ""] if limits is None else [limits.max_items, limits.max_tickers]
-        arguments += ["", b""] if key is None else [key.text, key.fingerprint]
+        arguments += ["", b""] if key is None else [key.name, key.fingerprint]
         for item in items:
             arguments += [item.id, item.ticker, _NUMBERS[item.sentiment], item.timestamp_ms]
         reply = await self._store.change(scripts.INSERT, self._now(), self._keep_ms, *arguments)

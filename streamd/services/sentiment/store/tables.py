@@ -134,7 +134,7 @@ class ItemTables:
     def _find_accepted(self, connection: apsw.Connection, key: IdempotencyKey, now_ms: int) -> int | None:
         row = connection.execute(
             "SELECT fingerprint, accepted FROM sentiment_keys WHERE key = ? AND received_ms > ?",
-            (key.text, now_ms - self._keep_ms),
+            (key.name, now_ms - self._keep_ms),
         ).fetchone()
         if row is None:
             return None
@@ -142,7 +142,7 @@ class ItemTables:
         try:
             return int(row[1])
         except DAMAGE as error:
-            raise self._database.unreadable.report("idempotency key", key.text, error) from error
+            raise self._database.unreadable.report("idempotency key", key.name, error) from error
 
     async def purge_some(self, now_ms: int) -> int:
         """Delete a batch of expired items and keys; return the number deleted, 0 when none was left.
@@ -194,9 +194,9 @@ class ItemTables:
 
 def _insert_key(connection: apsw.Connection, key: IdempotencyKey, accepted: int, now_ms: int) -> int:
     """Insert a key in place of an expired one; return the number of rows added."""
-    connection.execute("DELETE FROM sentiment_keys WHERE key = ?", (key.text,))
+    connection.execute("DELETE FROM sentiment_keys WHERE key = ?", (key.name,))
     replaced = connection.changes()
     connection.execute(
-        "INSERT INTO sentiment_keys VALUES (?, ?, ?, ?)", (key.text, key.fingerprint, accepted, now_ms)
+        "INSERT INTO sentiment_keys VALUES (?, ?, ?, ?)", (key.name, key.fingerprint, accepted, now_ms)
     )
     return 1 - replaced
