@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from streamd.auth import EVERYBODY, NOBODY, AuthSettings, Caller, Grant, TaskScope, Tickets
 from streamd.auth.stored_caller import decode_caller, encode_caller
 from streamd.auth.tickets.memory import MemoryTicketStore
+from streamd.auth.tickets.port import TicketLimits
 from streamd.errors import InvalidToken, TooLarge, TooManyRequests
 from streamd.events import Pattern, Selectors
 from tests.support.auth_clock import AuthClock, make_caller
@@ -77,6 +78,15 @@ async def test_a_ticket_is_redeemed_once_by_the_caller_it_was_created_for(
 @pytest.mark.parametrize("caller", [EVERYBODY, NOBODY])
 async def test_a_caller_without_a_token_keeps_its_grant(tickets: Tickets, caller: Caller) -> None:
     assert await tickets.redeem((await tickets.create(caller)).text) == caller
+
+
+async def test_a_token_without_a_user_and_an_id_fills_the_store_for_nobody_else(tickets: Tickets) -> None:
+    nameless = Caller(merchant="7", key="k")
+    for _ in range(TicketLimits().of_owner):
+        await tickets.create(nameless)
+    with pytest.raises(TooManyRequests):
+        await tickets.create(nameless)
+    await tickets.create(Caller(merchant="8", key="k"))
 
 
 async def test_the_text_is_recognisable_and_never_the_same(tickets: Tickets) -> None:

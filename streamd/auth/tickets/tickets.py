@@ -81,7 +81,7 @@ class Tickets:
                 f"the claims of the token take {len(record)} bytes; a ticket holds {_RECORD_BYTES_MAX}"
             )
         text = TICKET_PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
-        await self._store.put(_digest(text), record, _owner_of(caller), seconds)
+        await self._store.put(_digest(text), record, _owner_of(caller, record), seconds)
         return Ticket(text, now + seconds)
 
     async def redeem(self, text: str) -> Caller:
@@ -114,11 +114,13 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _owner_of(caller: Caller) -> str:
-    """Return a short name of the caller's user, or else of its token; empty if it has neither."""
+def _owner_of(caller: Caller, record: bytes) -> str:
+    """Return a short name of the caller's user, or else of its token: without an id, by all that it says."""
     if caller.user:
         return _digest(f"user:{caller.user}")
-    return _digest(f"token:{caller.token_id}") if caller.token_id else ""
+    if caller.token_id:
+        return _digest(f"token:{caller.token_id}")
+    return hashlib.sha256(b"record:" + record).hexdigest()
 
 
 def _unknown() -> InvalidToken:
