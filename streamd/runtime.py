@@ -168,12 +168,16 @@ class Runtime:
             await probe.check()
 
     def apply_settings(self, settings: RuntimeSettings) -> None:
-        """Apply settings that change while the runtime runs; see :func:`streamd.config.plan_reload`."""
+        """Apply settings that change while the runtime runs; see :func:`streamd.config.plan_reload`.
+
+        Raises:
+            ConfigError: the keys of tokens cannot be loaded; nothing has changed.
+        """
+        self.tokens.apply_settings(settings.auth)  # first, as it reads a file: all of them or none
         self.settings = settings
         self.broker.apply_settings(settings)
         self.tasks.settings = settings.tasks
         self.runner.apply_settings(settings.tasks)
-        self.tokens.apply_settings(settings.auth)
         self.access.settings = settings.auth
         self.tickets.settings = settings.auth
         self.revocations.apply_settings(settings.auth)
@@ -205,6 +209,8 @@ class Runtime:
 
     def _end_if_revoked(self, connection: Connection) -> None:
         identity = connection.identity
+        if not identity.key:  # a view of a program's own, which decides for itself
+            return
         caller = Caller(
             user=identity.user, key=identity.key, token_id=identity.token_id, issued_at=identity.issued_at
         )

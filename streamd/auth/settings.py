@@ -112,3 +112,8 @@ class AuthSettings:
                 ("jwks_url", "algorithms"),
                 "keys from a URL are public: name RS256, ES256 or EdDSA",
             )
+        if self.jwks_url and not self.audience:
+            yield Clash(
+                ("audience", "jwks_url"),
+                "the issuer signs tokens for other services, too: name the audience of those for this one",
+            )

@@ -198,9 +198,10 @@ def test_a_revoked_token_is_named() -> None:
 
 
 async def test_the_keys_of_an_issuer_are_fetched() -> None:
-    token = make_token(key=key_of("ES256"))
+    token = make_token(key=key_of("ES256"), aud="us")
     keys = json.dumps({"keys": [public_jwk(jwk_of("ES256"))]}).encode()
     async with fake_server(respond(200, keys)) as server:
-        done = await run_program("token", "inspect", "--json", input=token, STREAMD_AUTH__JWKS_URL=server.url)
+        variables = {"STREAMD_AUTH__JWKS_URL": server.url, "STREAMD_AUTH__AUDIENCE": "us"}
+        done = await run_program("token", "inspect", "--json", input=token, **variables)
     assert done.returncode == 0
     assert json.loads(done.stdout)["valid"]

@@ -90,6 +90,7 @@ def rejection(overrides: dict[str, object]) -> SettingsError:
             "auth.jwks_url",
             "an https URL; http only on localhost",
         ),
+        ({"auth.jwks_url": "https://id.example/jwks"}, "auth.jwks_url", "name the audience"),
         ({"auth.jwks_url": "http://127.0.0.1.example/"}, "auth.jwks_url", "an https URL"),
         ({"auth.jwks_url": "https://a:b@id.example/"}, "auth.jwks_url", "without a password"),
         (
@@ -144,10 +145,14 @@ def test_the_message_names_both_settings_and_their_sources() -> None:
         {"tuning.hub.max_lag_events": 100_000, "log.topic_max_events": 100_000},
         {"server.bind": ["localhost:0", "localhost:0"]},
         {"server.cors_origins": ["*"]},
-        {"auth.jwks_url": "https://id.example/jwks", "tuning.auth.algorithms": ["HS256", "EdDSA"]},
-        {"auth.jwks_url": "http://localhost:8080/jwks"},
-        {"auth.jwks_url": "http://127.0.0.2:8080/jwks"},
-        {"auth.jwks_url": "http://[::1]:8080/jwks"},
+        {
+            "auth.jwks_url": "https://id.example/jwks",
+            "auth.audience": "us",
+            "tuning.auth.algorithms": ["HS256", "EdDSA"],
+        },
+        {"auth.jwks_url": "http://localhost:8080/jwks", "auth.audience": "us"},
+        {"auth.jwks_url": "http://127.0.0.2:8080/jwks", "auth.audience": "us"},
+        {"auth.jwks_url": "http://[::1]:8080/jwks", "auth.audience": "us"},
         {"server.cors_origins": ["https://a.example"], "server.cors_credentials": True},
         {"server.hosts": ["*"]},
         {

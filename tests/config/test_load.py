@@ -129,6 +129,8 @@ def with_another_value(setting: Setting) -> dict[str, Any]:
         values = {path: another_value(SETTINGS[path]) for path in ("server.certfile", "server.keyfile")}
     if setting.path == "server.proxy_protocol":
         values["server.trusted_proxies"] = another_value(SETTINGS["server.trusted_proxies"])
+    if setting.path == "auth.jwks_url":
+        values["auth.audience"] = "us"
     if setting.path == "text.url":  # the API needs to be told a model
         values["text.model"] = "a-model"
     return values

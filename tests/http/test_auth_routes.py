@@ -11,7 +11,9 @@ import attrs
 import httpx
 import pytest
 import trio
+from quart_trio import QuartTrio
 
+from streamd import EventStream, Streamd
 from streamd.client import Publisher, ReceivedEvent, RequestFailed, TaskClient, subscribe
 from streamd.database import StoreSettings
 from streamd.log.settings import LogSettings
@@ -222,3 +224,20 @@ async def test_keys_are_rotated_by_a_reload(api: Api) -> None:
         assert (await other.take(1))[0].data == "still read"
     assert (await api.http.get("/tasks", headers=bearer(before))).status_code == 401
     assert (await api.http.get("/tasks", headers=bearer(after))).status_code == 200
+
+
+async def test_a_stream_of_a_program_s_own_view_outlives_a_revocation_of_its_user() -> None:
+    app = QuartTrio("shop")
+    streamd = Streamd(app, settings=Settings(auth=auth_settings()))
+
+    @app.get("/inbox")
+    async def inbox() -> EventStream:
+        return EventStream("a", user="bob")
+
+    async with serving_api(app=app) as api, open_stream(api.server.url, path="/inbox") as stream:
+        await stream.next_control("connected")
+        await streamd.runtime.revocations.revoke_user("bob")
+        for connection in streamd.connections:
+            streamd.runtime._end_if_revoked(connection)
+        await streamd.publish("a", "still read")
+        assert (await stream.take(1))[0].data == "still read"

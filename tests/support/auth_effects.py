@@ -71,7 +71,7 @@ AUTH_EFFECTS: Final[dict[str, tuple[dict[str, Any], Any, Effect]]] = {
     "auth.anonymous": (WITH_KEYS, True, answers(200, "GET", POLL)),
     "auth.keys": (WITH_KEYS, [OTHER_SECRET], answers(200, "GET", POLL, lambda: sign(OTHER_SECRET, **READS))),
     "auth.key_file": (WITH_KEYS, key_file(), answers(200, "GET", POLL, lambda: sign(ES256, **READS))),
-    "auth.jwks_url": ({}, "http://127.0.0.1:9/keys", answers(401, "GET", POLL)),
+    "auth.jwks_url": ({"auth.audience": "us"}, "http://127.0.0.1:9/keys", answers(401, "GET", POLL)),
     "auth.issuer": (WITH_KEYS, "us", answers(401, "GET", POLL, lambda: sign(iss="them", **READS))),
     "auth.audience": (WITH_KEYS, "us", answers(401, "GET", POLL, lambda: sign(aud="them", **READS))),
     "tuning.auth.algorithms": (

@@ -46,6 +46,7 @@ from ..responses import EventStream
 events = Blueprint("streamd_events", __name__)
 
 _USERS: Final = "user:"  # before the names of users, which they may have chosen themselves
+_TOKENS: Final = "token:"  # before the key and the id of a token without a user
 
 
 @events.get("/events")
@@ -160,7 +161,10 @@ class PublishingDoor:
     @property
     def _publisher(self) -> str:
         """The owner of the caller's idempotency keys: never a part of the server, whatever its user is."""
-        return f"{_USERS}{self.caller.user}" if self.caller.user else ""
+        caller = self.caller
+        if caller.user:
+            return f"{_USERS}{caller.user}"
+        return "" if self.access.is_open else f"{_TOKENS}{caller.key}:{caller.token_id}"
 
 
 async def _read_request(asked: Any, *, cursor_parameter: str = "last_event_id") -> StreamRequest:
