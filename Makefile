@@ -5,7 +5,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 
-# The Python that makes .venv, and further arguments for run, test, soak and bench.
+# The Python that makes .venv, and further arguments for run, test, soak, fuzz and bench.
 PYTHON ?= python3
 ARGS ?=
 
@@ -19,7 +19,7 @@ BENCH_PACKAGES := nginx:nginx /usr/lib/nginx/modules/ngx_nchan_module.so:libngin
 
 export PYTHON
 
-.PHONY: help run test soak lint format bench build reference clean install install-test
+.PHONY: help run test soak fuzz lint format bench build reference clean install install-test
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -36,6 +36,13 @@ test: install-test ## check style, types and layers, then run the tests (up to 1
 soak: install-test ## run the long tests (up to 20 minutes)
 	@conf/setup/debian.sh $(DEBIAN_PACKAGES)
 	@$(BIN)/python -m pytest --no-unlisted-skips -m soak --timeout 1200 $(ARGS) || [ $$? -eq 5 ]
+
+# atheris has its own copy of libFuzzer for each version of CPython.
+fuzz: install-test ## fuzz the parsers of outside bytes (10 minutes; ARGS="tokens.text --seconds 60")
+	@$(BIN)/python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+		{ echo "make fuzz needs CPython 3.11, 3.12 or 3.13, for which atheris has wheels: make PYTHON=python3.13 fuzz" >&2; exit 1; }
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint conf/setup/constraints.txt --editable '.[fuzz]'
+	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 lint: install-test ## check style, types and the import contract
 	@$(BIN)/ruff check .
@@ -60,7 +67,7 @@ reference: install ## regenerate conf/streamd.toml from the settings
 	@$(BIN)/streamd config reference >conf/streamd.toml.new && mv conf/streamd.toml.new conf/streamd.toml
 
 clean: ## remove .venv, .bench, dist and the caches
-	@rm -rf .bench .venv dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .bench .fuzz .venv dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 install:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parents[1]
-FOLDERS_WITHOUT_PACKAGE: Final = {"support", "contracts", "e2e", "bench", "chaos"}
-"""Helpers, suites for the implementations of a port, stories over the whole server, two programs."""
+FOLDERS_WITHOUT_PACKAGE: Final = {"support", "contracts", "e2e", "bench", "chaos", "fuzz"}
+"""Helpers, suites for the implementations of a port, stories over the whole server, three programs."""
 
-FOLDERS_WITH_HELPERS: Final = {"support", "chaos"}
-"""Folders of modules that are no tests; the checker in ``chaos`` is a program by itself."""
+FOLDERS_WITH_HELPERS: Final = {"support", "chaos", "fuzz"}
+"""Folders of modules that are no tests; ``chaos`` and ``fuzz`` are programs by themselves."""
 
 HEADLESS: Final = re.compile(r"(what|who|whose|whoever|how|whether|where|when|which)\b", re.IGNORECASE)
 
