@@ -24,9 +24,10 @@ _HALF_PAIR: Final = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"
     rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 )
-# Numbers that may be out of range: with an exponent, or with more digits than any 64-bit float.
+# Numbers that may be out of range: with an exponent, or with more digits than any 64-bit float. The valid
+# beginning of a malformed one counts, such as 1.2 of 1.2.3.
 _LARGE_NUMBER: Final = re.compile(
-    rb"(?<![0-9.eE+-])-?(?:[0-9.]++[eE][+-]?[0-9]++|[0-9]{309,}+(?![0-9])[0-9.]*+)"
+    rb"(?<![0-9.eE+-])-?(?:[0-9]++(?:\.[0-9]++)?[eE][+-]?[0-9]++|[0-9]{309,}+(?:\.[0-9]*+)?)"
 )
 # The texts of msgspec's errors.
 _OFFSET: Final = re.compile(r"\(byte (\d+)\)$")

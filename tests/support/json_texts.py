@@ -57,6 +57,7 @@ FAULTS: Final = (
     JsonFault("310 digits", b'{"a":1' + b"0" * 309 + b"}", "a", f"a {_OUT_OF_RANGE}"),
     JsonFault("5001 digits", b'{"a":-1' + b"0" * 5000 + b"}", "a", f"a {_OUT_OF_RANGE}"),
     JsonFault("large decimal", b'{"a":1' + b"0" * 400 + b'.5,"b":[]}', "a", f"a {_OUT_OF_RANGE}"),
+    JsonFault("large number with two points", b'{"a":1' + b"0" * 309 + b".5.5}", "a", f"a {_OUT_OF_RANGE}"),
     JsonFault("repeated name", b'{"a":1,"b":2,"a":1}', "a", 'the body has two members named "a"'),
     JsonFault("repeated name inside", b'{"a":[{"b":1,"b":2}]}', "a[0].b", 'a[0] has two members named "b"'),
     JsonFault("repeated escaped name", rb'{"a":{"b":":","\u0062":1}}', "a.b", 'a has two members named "b"'),
