@@ -5,6 +5,7 @@ beyond a plain signature is refused: encryption, nested tokens, critical extensi
 The members that offer a key (``jwk``, ``jku``, ``x5c``, ``x5u``) are never read, because a forger fills them.
 """
 
+import re
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
@@ -21,6 +22,8 @@ MAX_TOKEN_BYTES: Final = 8192
 
 _TYPES: Final = frozenset({"jwt", "at+jwt"})  # RFC 7519 section 5.1, RFC 9068 section 2.1
 _DETAIL_CHARS: Final = 200
+_NOT_DESCRIPTION: Final = re.compile(r"[^\x20\x21\x23-\x5b\x5d-\x7e]")
+"""Characters that the description of an error must not have (RFC 6750 section 3)."""
 
 
 @attrs.frozen
@@ -127,8 +130,7 @@ def _decode_object(text: str, noun: str) -> Mapping[str, Any]:
     try:
         value = check_json(data, noun=subject)
     except InvalidBody as error:
-        # RFC 6750 section 3: ASCII without double quotes in the description of an error.
-        detail = error.detail[:_DETAIL_CHARS].replace('"', "'").encode("ascii", "replace").decode()
+        detail = _NOT_DESCRIPTION.sub("?", error.detail[:_DETAIL_CHARS].replace('"', "'"))
         raise InvalidToken(detail if detail.startswith(subject) else f"{subject}: {detail}") from None
     if not isinstance(value, dict):
         raise InvalidToken(f"{subject} must be a JSON object")

@@ -88,6 +88,7 @@ FORGED: Final = {
     "two megabytes": ("A" * 2_000_000, "longer than 8192 bytes"),
     "a byte too long": (make_token(x="x" * 6200), "longer than 8192 bytes"),
     "header no JSON": (forge(b"{", key=HS256), "header of the token is not valid JSON"),
+    "header with odd characters": (forge(b'{"a\x7f\\\\b":\x9d'), "['a???b'] is not valid UTF-8"),
     "header an array": (forge(b"[1]", key=HS256), "header of the token must be a JSON object"),
     "header with a member twice": (
         forge(b'{"alg": "none", "alg": "HS256"}', key=HS256),
