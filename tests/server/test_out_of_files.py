@@ -108,7 +108,7 @@ async def test_streams_go_on_and_new_clients_wait_until_others_leave() -> None:
         await reader.next_control("connected")
         socket = await trio.open_tcp_stream("127.0.0.1", server.process.port)
         async with socket, trio.open_nursery() as nursery:
-            websocket = await wrap_client_stream(nursery, socket, "x", "/events?topic=a")
+            websocket = await wrap_client_stream(nursery, socket, "localhost", "/events?topic=a")
             assert "connected" in await websocket.get_message()
             await server.exhaust_files()
             before, number = await server.accept_pauses(), 0
