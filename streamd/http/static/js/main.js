@@ -5,6 +5,7 @@ import * as format from "./format.js";
 import { LogList } from "./log.js";
 import { FIGURES_TOPIC, fromQuery, fromText, selects, toQuery, toText, withFigures } from "./selection.js";
 import { Server } from "./server.js";
+import { SignIn } from "./signin.js";
 import { StreamPanel } from "./panel.js";
 import { Stream } from "./stream.js";
 import { TryIt } from "./tryit.js";
@@ -28,6 +29,7 @@ const stream = new Stream({
 });
 const panel = new StreamPanel(stream);
 const server = new Server();
+const signIn = new SignIn(() => open());
 
 function take(event) {
   if (event.topics.includes(FIGURES_TOPIC)) figures.push(event.id, event.data);
@@ -54,6 +56,7 @@ async function open() {
 
 function showState() {
   panel.showState();
+  signIn.show(stream.state === "rejected" && stream.status === 401);
   log.emptyText = emptyText();
 }
 

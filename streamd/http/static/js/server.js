@@ -4,6 +4,7 @@ import * as format from "./format.js";
 
 const PERIOD_MS = 5000;
 const TIMEOUT_MS = 4000;
+const FORBIDDEN = new Set([401, 403]);
 const TRANSPORTS = { sse: "over SSE", websocket: "over WebSocket", poll: "by long polling" };
 
 export class Server {
@@ -21,11 +22,16 @@ export class Server {
     this.#timer = setTimeout(() => this.ask(), PERIOD_MS);
     try {
       const response = await fetch(new URL("connections?limit=0", document.baseURI), { signal: AbortSignal.timeout(TIMEOUT_MS) });
+      const time = Date.parse(response.headers.get("Date")) || null;
+      if (FORBIDDEN.has(response.status)) {
+        put("note", "for administrators");
+        return time;
+      }
       if (!response.ok) throw new Error(`status ${response.status}`);
       const answer = await response.json();
       this.#lastAnswer = Date.now();
       this.#show(answer);
-      return Date.parse(response.headers.get("Date")) || null;
+      return time;
     } catch {
       this.#showSilence();
       return null;

@@ -23,6 +23,7 @@ export class Stream {
   reason = ""; // of the last closing frame, failure or rejection
   stateSince = Date.now(); // to be shown
   enteredAt = performance.now(); // the same moment; so are retryAt and lastHeard
+  status = 0; // of the last response
   retryAt = null;
   connectionId = null;
   heartbeatSeconds = null;
@@ -105,6 +106,7 @@ export class Stream {
         signal: attempt.signal,
       });
       failure = "the connection was lost";
+      if (attempt === this.#attempt) this.status = response.status;
       if (response.status === 200 && isEventStream(response)) {
         await this.#read(response.body, attempt);
       } else {
@@ -231,6 +233,8 @@ const CLOSING = {
   closed: "an operator has closed it",
   ended: "there is nothing more to send",
   error: "the server had an error",
+  expired: "the token has expired",
+  revoked: "the token is revoked",
 };
 
 const closingText = (reason) => (Object.hasOwn(CLOSING, reason) ? CLOSING[reason] : String(reason ?? "closed"));
