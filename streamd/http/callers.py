@@ -24,13 +24,12 @@ from ..tasks import Task, Tasks, topic_of
 from ..transports import StreamRequest
 from ..transports.asgi import Scope
 from .current import current_runtime
-from .origins import CORS_ORIGINS, is_own_origin
+from .origins import CORS_ORIGINS, SAFE_METHODS, is_own_origin
 
 TICKET: Final = "ticket"
 AUTHORIZATION: Final = "Authorization"
 _CALLER: Final = "streamd.caller"
 """The key of the caller in an ASGI scope, once it is known."""
-_SAFE_METHODS: Final = ("GET", "HEAD", "OPTIONS")
 _SCHEME: Final = "bearer"
 
 
@@ -95,7 +94,7 @@ def _read_credentials(scope: Scope, cookie: str, origins: Any) -> Credentials:
 
 def _is_unsafe(scope: Scope) -> bool:
     """Return True for a request that may change something (RFC 9110 section 9.2.1)."""
-    return scope["type"] == "http" and scope["method"] not in _SAFE_METHODS
+    return scope["type"] == "http" and scope["method"] not in SAFE_METHODS
 
 
 class _Headers:

@@ -39,9 +39,9 @@ from ..metrics import Metrics
 from ..proxies import route_path
 from ..runtime import RuntimeSettings
 from ..transports.asgi import Receive, Scope, Send, find_transport
-from .hosts import EVERY_HOST, AllowedHosts
+from .hosts import EVERY_HOST, UNCHECKED_PATHS, AllowedHosts
 from .observe import UNKNOWN_ROUTE, record_request
-from .origins import Cors, check_site
+from .origins import SAFE_METHODS, Cors, check_site
 from .problems import send_problem
 
 _HOST: Final = b"host"
@@ -51,8 +51,6 @@ _REQUEST_ID: Final = b"x-request-id"
 _READ: Final = frozenset({_HOST, _ORIGIN, _FETCH_SITE, _REQUEST_ID})
 _WELL_FORMED_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _ID_BYTES: Final = 10  # two of 10 million have the same with a probability of 4e-11
-_SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-_UNCHECKED_PATHS: Final = frozenset({"/health/live", "/health/ready"})  # probes ask by an address
 _SECURE_SCHEMES: Final = frozenset({"https", "wss"})
 _STARTS: Final = frozenset({"http.response.start", "websocket.http.response.start", "websocket.accept"})
 _DATA_TYPES: Final = frozenset(
@@ -147,7 +145,7 @@ class GuardPolicy:
                         "Its setting server.hosts lists them",
                         field="Host",
                     )
-        if scope.get("method") not in _SAFE_METHODS:  # a WebSocket has none
+        if scope.get("method") not in SAFE_METHODS:  # a WebSocket has none
             check_site(
                 self.cors,
                 headers.get(_FETCH_SITE),
@@ -157,7 +155,7 @@ class GuardPolicy:
             )
 
     def _checks_hosts(self, scope: Scope) -> bool:
-        if self.hosts.allows_all or route_path(scope) in _UNCHECKED_PATHS:
+        if self.hosts.allows_all or route_path(scope) in UNCHECKED_PATHS:
             return False
         return not self.hosts.is_default or self.checks_default_hosts or find_transport(scope) is not None
 

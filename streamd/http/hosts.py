@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 from ..config import parse_bind
 
+UNCHECKED_PATHS: Final = frozenset({"/health/live", "/health/ready"})
+"""Paths for any `Host`: probes ask by an address."""
 EVERY_HOST: Final = "*"
 _UNSPECIFIED: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared, not bound
 _DEFAULT_PORTS: Final = {"http": 80, "ws": 80, "https": 443, "wss": 443}

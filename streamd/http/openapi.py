@@ -1,9 +1,10 @@
-"""``/openapi.json``: the document that quart-schema builds from the views, with five corrections.
+"""``/openapi.json``: the document that quart-schema builds from the views, with six corrections.
 
 quart-schema takes every body for the JSON of one model; bodies here may have several media types and models.
 It leaves out models that other models refer to. It gives one name to the models of several services whose
 classes have the same name. And it names an operation by its view alone, while several services have a view
-called ``cancel``. And it does not know the URL prefix of the client's requests.
+called ``cancel``. And it knows neither the URL prefix of the client's requests, nor the
+answers that the guard gives before any view.
 """
 
 import inspect
@@ -23,8 +24,10 @@ from quart_schema.validation import (
 )
 
 from .components import Components, JsonSchema
+from .hosts import UNCHECKED_PATHS
 from .json import JSON
-from .schema import MediaTypes
+from .origins import SAFE_METHODS
+from .schema import PROBLEM_JSON, MediaTypes
 from .urls import public_url
 
 _SECURITY_SCHEMES: Final[Any] = {
@@ -44,6 +47,12 @@ _SECURITY_SCHEMES: Final[Any] = {
 _SECURITY: Final[Any] = [{"bearer": []}, {"ticket": []}, {}]
 """One of them proves the caller; without keys nothing needs to (OpenAPI 3.0, Security Requirement Object)."""
 
+_MISDIRECTED: Final = "421"
+_FORBIDDEN: Final = "403"
+_PROBLEM: Final[Any] = {
+    "description": "RFC 9457 problem details.",
+    "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+}
 _PYDANTIC: Final = ("__pydantic_core_schema__", "__pydantic_fields__")
 
 
@@ -65,6 +74,7 @@ class Document(OpenAPIProvider):
         document["components"]["schemas"] = {**document["components"]["schemas"], **own}
         document["components"]["securitySchemes"] = _SECURITY_SCHEMES
         document["security"] = _SECURITY
+        _add_guard_answers(document)
         return document
 
     @cached_property
@@ -141,6 +151,17 @@ class Document(OpenAPIProvider):
                 parameter["description"] = parameter["schema"].pop("description")
             parameters.append(parameter)
         return parameters
+
+
+def _add_guard_answers(document: JsonSchema) -> None:
+    """Add the answers of :mod:`.guard`, which come before any view is known."""
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            statuses = [] if path in UNCHECKED_PATHS else [_MISDIRECTED]
+            if method.upper() not in SAFE_METHODS:
+                statuses.append(_FORBIDDEN)
+            for status in statuses:
+                operation["responses"].setdefault(status, _PROBLEM)
 
 
 def _is_described_here(model: Any) -> bool:

@@ -14,6 +14,8 @@ EXPOSED_HEADERS: Final = (
     "Retry-After, ETag, Location, Task-Status, Task-Progress, RateLimit, RateLimit-Policy, X-Request-Id"
 )
 """Headers that pages of other origins may read, in addition to the safelisted ones (WHATWG Fetch)."""
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Methods that change nothing (RFC 9110 section 9.2.1)."""
 CORS_ORIGINS: Final = "STREAMD_CORS_ORIGINS"
 """The application's configuration value with the origins of :func:`allow_origins`."""
 FETCH_SITE: Final = "Sec-Fetch-Site"

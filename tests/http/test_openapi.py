@@ -196,6 +196,8 @@ async def test_error_statuses_of_the_api_are_described(document: dict[str, Any])
         "POST /connections/{id}/send": {"400", "403", "404", "409", "413", "415", "503"},
         "POST /connections/broadcast": {"400", "403", "413", "415"},
         "GET /health/ready": {"503"},
+        "GET /tasks": {"421"},
+        "PATCH /tasks/{task_id}": {"403", "421"},
     }
     described = {name: set(operation["responses"]) for name, operation in operations(document)}
     missing = {name: sorted(known[name] - described[name]) for name in known}

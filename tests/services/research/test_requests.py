@@ -89,6 +89,18 @@ async def test_endpoints_are_in_the_openapi_document(streamd_server: RunningServ
     async with httpx.AsyncClient(base_url=streamd_server.url, trust_env=False) as client:
         paths = (await client.get("/openapi.json")).json()["paths"]
     start = paths["/research/stream"]["post"]
-    assert set(start["responses"]) == {"202", "400", "401", "403", "409", "413", "415", "429", "503", "504"}
+    assert set(start["responses"]) == {
+        "202",
+        "400",
+        "401",
+        "403",
+        "409",
+        "413",
+        "415",
+        "421",
+        "429",
+        "503",
+        "504",
+    }
     names = {"events", "status", "result"}
     assert names <= {path.rpartition("/")[2] for path in paths if path.startswith("/research/stream/")}
