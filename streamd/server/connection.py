@@ -137,7 +137,7 @@ class ServerConnection(trio.abc.AsyncResource):
         try:
             async with trio.open_nursery() as nursery:
                 self._scope = nursery.cancel_scope
-                self._tasks = TaskGroup(nursery, self._run_app)
+                self._tasks = TaskGroup(nursery, self._run_app, self._close_output)
                 await self._serve()
             self._close()
         except Exception:  # noqa: BLE001 - an error of one connection must not reach the listeners

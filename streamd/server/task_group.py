@@ -19,11 +19,13 @@ class TaskGroup:
     Args:
         nursery: of the connection.
         run: the application.
+        end: called when an application is cancelled: tells the client that no more is sent.
     """
 
-    def __init__(self, nursery: trio.Nursery, run: Run) -> None:
+    def __init__(self, nursery: trio.Nursery, run: Run, end: Callable[[], None]) -> None:
         self._nursery = nursery
         self._run = run
+        self._end = end
 
     def spawn(self, function: Callable[..., Awaitable[Any]], *arguments: Any) -> None:
         """Start a trio task."""
@@ -36,13 +38,21 @@ class TaskGroup:
         return inbox.put
 
     async def _serve(self, scope: Any, inbox: "Inbox", send: Put) -> None:
+        """Run the application, and end its response; a 500 if there is none.
+
+        Cancelled, the connection ends first: a client whose request was not answered tries again, where a 500
+        would tell it that the server failed.
+        """
         try:
             await self._run(scope, inbox.receive, send)
         except Exception:  # noqa: BLE001 - an error of one request must not reach the others
             _log.exception("application_failed", path=cut(scope["path"]))
+        except BaseException:
+            self._end()
+            raise
         finally:
             inbox.close()
-            await send(None)
+            await send(None)  # also frees the request
 
 
 class Inbox:

@@ -80,7 +80,8 @@ class Worker:
         for again in range(2 if self._rng.random() < 0.2 else 1):  # at times the answer is not believed
             answer = await self._until_answered(http, "POST", "/tasks", json=body, headers=headers)
             if answer.status_code != 201:
-                raise AssertionError(f"creating {task.name} ({again}) was answered {answer.text}")
+                told = f"{answer.status_code} {answer.text} {answer.headers}"
+                raise AssertionError(f"creating {task.name} ({again}) was answered {told}")
             if (id := answer.json()["id"]) not in task.ids:
                 task.ids.append(id)
         if at_once:

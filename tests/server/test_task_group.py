@@ -1,5 +1,6 @@
 """The trio tasks of a connection, and the queue of messages for its applications."""
 
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -9,12 +10,14 @@ import httpx
 import pytest
 import trio
 import trio.testing
+from hypercorn.config import Config
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from streamd.server import serve
+from streamd.server.connection import ServerConnection
 from streamd.server.settings import ServerSettings
-from streamd.server.task_group import Inbox
+from streamd.server.task_group import Inbox, TaskGroup
 from streamd.settings import Settings
 from tests.support.http2_client import ManualHTTP2Client
 
@@ -113,6 +116,44 @@ async def test_closing_wakes_waiting_puts_and_drops_their_messages() -> None:
                 await trio.testing.wait_all_tasks_blocked()
                 scope.cancel()
         assert scope.cancelled_caught  # no message was left
+
+
+async def test_the_connection_of_a_cancelled_application_ends_before_its_answer() -> None:
+    seen: list[object] = []
+
+    async def wait(scope: Any, receive: Any, send: Any) -> None:
+        await trio.sleep_forever()
+
+    async def send(message: Any) -> None:
+        seen.append(message)
+
+    async with trio.open_nursery() as nursery:
+        group = TaskGroup(nursery, wait, lambda: seen.append("ended"))
+        await group.spawn_app(None, Config(), {"path": "/"}, send)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert seen == ["ended", None]
+
+
+async def test_a_request_that_is_cancelled_is_not_answered_500() -> None:
+    async def wait(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await application(scope, receive, send)
+        [connection] = serving_connections()
+        connection._scope.cancel()  # as of an idle connection to which a request comes at this moment
+        await trio.sleep_forever()
+
+    def serving_connections() -> list[ServerConnection]:
+        return [each for each in gc.get_objects() if isinstance(each, ServerConnection) and each._tasks]
+
+    settings = ServerSettings(bind=["127.0.0.1:0"])
+    with trio.fail_after(SECONDS):
+        async with trio.open_nursery() as nursery:
+            [url] = await nursery.start(partial(serve, wait, settings))
+            async with httpx.AsyncClient(base_url=url) as client:
+                with pytest.raises(httpx.RemoteProtocolError):
+                    await client.get("/")
+            nursery.cancel_scope.cancel()
 
 
 # --- an application that raises -------------------------------------------------------------------

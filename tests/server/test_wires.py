@@ -57,7 +57,17 @@ def parts(nursery: trio.Nursery, send: Send) -> tuple[Any, ...]:
     async def idle(_scope: Any, _receive: Any, _send: Any) -> None:
         await trio.sleep_forever()
 
-    return (idle, Config(), HypercornContext(), TaskGroup(nursery, idle), False, None, None, send, 1)
+    return (
+        idle,
+        Config(),
+        HypercornContext(),
+        TaskGroup(nursery, idle, lambda: None),
+        False,
+        None,
+        None,
+        send,
+        1,
+    )
 
 
 async def begin(stream: Stream, method: str, headers: list[tuple[bytes, bytes]]) -> None:

@@ -42,7 +42,7 @@ class HTTP2Pair:
             self._run,
             Config(),
             HypercornContext(),
-            TaskGroup(nursery, self._run),
+            TaskGroup(nursery, self._run, lambda: None),
             ConnectionState({}),
             self,
             is_tls=False,
