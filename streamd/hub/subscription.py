@@ -209,10 +209,10 @@ class Subscription:
                 return False
             batch = Batch(events)
         if self._may_read is not None:
-            events = [event for event in batch.events if self._may_read(event)]
-            if not events:
+            readable = _readable(batch, self._may_read)
+            if readable is None:
                 return False
-            batch = batch if len(events) == batch.count else Batch(events)
+            batch = readable
         if self._wire is not None and not self._queue.waiting:
             written = self._wire.write_nowait(batch)
             if written:
@@ -340,3 +340,13 @@ class Subscription:
         self._closed = True
         self._drop_rest()
         self._live_set.remove(self)
+
+
+def _readable(batch: Batch, may_read: MayRead) -> Batch | None:
+    """Return the events of a batch that a subscriber may read; None without one."""
+    if batch.count == 1:
+        return batch if may_read(batch.events[0]) else None
+    events = [event for event in batch.events if may_read(event)]
+    if len(events) == batch.count:
+        return batch
+    return Batch(events) if events else None
