@@ -9,6 +9,7 @@ looked for in this order (RFC 6750 section 2, and tickets for what a browser can
    WebSocket only if the page is of this origin, or of one that ``server.cors_origins`` names.
 """
 
+from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import parse_qs
 
@@ -248,15 +249,20 @@ def is_visible(access: Access, caller: Caller, task: Task, tasks: Tasks) -> bool
 # --- checks of views ----------------------------------------------------------------------------------
 
 
+async def _permit(check: Callable[..., None], *arguments: str) -> Caller:
+    """Return the caller of the current request, after a check of what it may do."""
+    caller = await current_caller()
+    check(current_runtime().access, caller, *arguments)
+    return caller
+
+
 async def demand_tasks() -> Caller:
     """Return the caller of the current request, which may use tasks, at least those of its own.
 
     Raises:
         Unauthorized, Forbidden: it may not.
     """
-    caller = await current_caller()
-    current_runtime().access.demand_tasks(caller)
-    return caller
+    return await _permit(Access.demand_tasks)
 
 
 async def demand_all_tasks() -> Caller:
@@ -265,9 +271,7 @@ async def demand_all_tasks() -> Caller:
     Raises:
         Unauthorized, Forbidden: it may not.
     """
-    caller = await current_caller()
-    current_runtime().access.demand_all_tasks(caller)
-    return caller
+    return await _permit(Access.demand_all_tasks)
 
 
 async def demand_admin() -> Caller:
@@ -276,9 +280,7 @@ async def demand_admin() -> Caller:
     Raises:
         Unauthorized, Forbidden: it is none.
     """
-    caller = await current_caller()
-    current_runtime().access.demand_admin(caller)
-    return caller
+    return await _permit(Access.demand_admin)
 
 
 async def demand_reading(topic: str) -> Caller:
@@ -287,9 +289,7 @@ async def demand_reading(topic: str) -> Caller:
     Raises:
         Unauthorized, Forbidden: it may not.
     """
-    caller = await current_caller()
-    current_runtime().access.check_reading(caller, topic)
-    return caller
+    return await _permit(Access.check_reading, topic)
 
 
 async def demand_merchant(merchant: str) -> Caller:
@@ -298,9 +298,7 @@ async def demand_merchant(merchant: str) -> Caller:
     Raises:
         Unauthorized, Forbidden: it may not.
     """
-    caller = await current_caller()
-    current_runtime().access.check_merchant(caller, merchant)
-    return caller
+    return await _permit(Access.check_merchant, merchant)
 
 
 async def demand_publishing(topic: str) -> Caller:
