@@ -1,4 +1,4 @@
-"""Access control over sockets: what callers publish, read and use, on each transport and route."""
+"""Access to events over sockets: what callers publish and read, on each transport."""
 
 import json
 import time
@@ -12,60 +12,24 @@ import pytest
 import trio
 from trio_websocket import ConnectionClosed, wrap_client_stream
 
-from streamd.auth import Access, AuthSettings, Caller, Grant, TaskScope
+from streamd.auth import AuthSettings, Caller, Grant
 from streamd.connections.settings import ConnectionSettings
 from streamd.settings import Settings
-from streamd.testing import RunningServer, StreamRefused, open_stream
-from tests.support.api import check_problem, serving_api
-from tests.support.callers import FakeProofs, selectors
-
-PUBLISHER = Caller(user="p", grant=Grant(publish=selectors("a", "b/**", "merchant:7:**")))
-READER = Caller(user="r", grant=Grant(subscribe=selectors("a")))
-SHOP = Caller(user="s", merchant="7", grant=Grant(subscribe=selectors("a")))
-ADMIN = Caller(user="root", grant=Grant(admin=True))
-WORKER = Caller(user="w", grant=Grant(tasks=TaskScope.ALL))
-ONE = Caller(user="one", grant=Grant(tasks=TaskScope.OWN))
-TWO = Caller(user="two", grant=Grant(tasks=TaskScope.OWN))
-CALLERS = {
-    "publisher": PUBLISHER,
-    "reader": READER,
-    "shop": SHOP,
-    "admin": ADMIN,
-    "worker": WORKER,
-    "one": ONE,
-    "two": TWO,
-}
-COOKIE = "__Host-streamd"
-
-
-@attrs.frozen
-class Rig:
-    server: RunningServer
-    http: httpx.AsyncClient
-    proofs: FakeProofs
-
-    async def publish(self, *topics: str, private: bool = False, data: str = "") -> None:
-        await self.server.streamd.publish(topics, data or " ".join(topics), private=private)
-
-
-def bearer(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"}
-
-
-@asynccontextmanager
-async def serving(settings: Settings | None = None, *, anonymous: bool = False) -> AsyncIterator[Rig]:
-    async with serving_api(settings) as api:
-        proofs = FakeProofs(CALLERS, {"ticket": READER})
-        runtime = api.server.streamd.runtime
-        with_keys = AuthSettings(anonymous=anonymous, jwks_url="https://keys.test")
-        access = Access(with_keys, proofs, proofs, proofs)
-        access.reserved.add("sentiment/")
-        runtime.access = access
-        yield Rig(api.server, api.http, proofs)
+from streamd.testing import StreamRefused, open_stream
+from tests.support.access_rig import (
+    COOKIE,
+    PUBLISHER,
+    READER,
+    AccessRig,
+    bearer,
+    serving,
+)
+from tests.support.api import check_problem
+from tests.support.callers import selectors
 
 
 @pytest.fixture
-async def rig() -> AsyncIterator[Rig]:
+async def rig() -> AsyncIterator[AccessRig]:
     async with serving() as rig:
         yield rig
 
@@ -73,7 +37,7 @@ async def rig() -> AsyncIterator[Rig]:
 # --- publishing -------------------------------------------------------------------------------------
 
 
-async def test_one_event_needs_a_grant(rig: Rig) -> None:
+async def test_one_event_needs_a_grant(rig: AccessRig) -> None:
     async def post(token: str | None, body: object) -> httpx.Response:
         return await rig.http.post("/events", json=body, headers=bearer(token) if token else {})
 
@@ -89,7 +53,7 @@ async def test_one_event_needs_a_grant(rig: Rig) -> None:
     assert refused.headers["www-authenticate"] == "Bearer"
 
 
-async def test_an_array_is_refused_as_a_whole(rig: Rig) -> None:
+async def test_an_array_is_refused_as_a_whole(rig: AccessRig) -> None:
     head = rig.server.streamd.head
     events = [{"topic": "a"}, {"topic": "c"}]
     answer = await rig.http.post("/events", json=events, headers=bearer("publisher"))
@@ -97,7 +61,7 @@ async def test_an_array_is_refused_as_a_whole(rig: Rig) -> None:
     assert rig.server.streamd.head == head
 
 
-async def test_lines_are_answered_one_by_one(rig: Rig) -> None:
+async def test_lines_are_answered_one_by_one(rig: AccessRig) -> None:
     body = b'{"topic":"a"}\n{"topic":"c"}\n{"topic":"tasks/1"}\n{"topic":"b/2"}\n'
     headers = {"Content-Type": "application/x-ndjson", **bearer("publisher")}
     answer = await rig.http.post("/events", content=body, headers=headers)
@@ -106,7 +70,7 @@ async def test_lines_are_answered_one_by_one(rig: Rig) -> None:
     assert codes == ["published", "forbidden", "reserved-topic", "published"]
 
 
-async def test_a_body_that_lasts_ends_with_its_token(rig: Rig) -> None:
+async def test_a_body_that_lasts_ends_with_its_token(rig: AccessRig) -> None:
     async with open_stream(rig.server.url, topics=["a"], headers=bearer("reader")) as stream:
 
         async def lines() -> AsyncIterator[bytes]:
@@ -123,7 +87,7 @@ async def test_a_body_that_lasts_ends_with_its_token(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("publisher", ["tasks", "redis-bridge"])
-async def test_no_user_has_the_keys_of_a_part_of_the_server(rig: Rig, publisher: str) -> None:
+async def test_no_user_has_the_keys_of_a_part_of_the_server(rig: AccessRig, publisher: str) -> None:
     rig.proofs.add_token("named", Caller(user=publisher, grant=PUBLISHER.grant))
     hub = rig.server.streamd.hub
     await hub.publish("tasks/t", "of the server", idempotency_key="t:1", publisher=publisher)
@@ -131,7 +95,7 @@ async def test_no_user_has_the_keys_of_a_part_of_the_server(rig: Rig, publisher:
     assert (await rig.http.post("/events", json=body, headers=bearer("named"))).status_code == 201
 
 
-async def test_idempotency_keys_belong_to_their_publisher(rig: Rig) -> None:
+async def test_idempotency_keys_belong_to_their_publisher(rig: AccessRig) -> None:
     for token, data in (("publisher", 1), ("publisher", 1)):
         body = {"topic": "a", "data": data, "idempotency_key": "k"}
         assert (await rig.http.post("/events", json=body, headers=bearer(token))).status_code == 201
@@ -143,7 +107,7 @@ async def test_idempotency_keys_belong_to_their_publisher(rig: Rig) -> None:
     check_problem(answer, 409, "idempotency-conflict", "idempotency_key")
 
 
-async def test_items_have_keys_of_their_user(rig: Rig) -> None:
+async def test_items_have_keys_of_their_user(rig: AccessRig) -> None:
     found = []
     for user in ("one", "other"):
         rig.proofs.add_token(user, Caller(user=user, grant=Grant(publish=selectors("sentiment/items"))))
@@ -161,7 +125,7 @@ async def test_items_have_keys_of_their_user(rig: Rig) -> None:
 # --- reading ----------------------------------------------------------------------------------------
 
 
-async def test_a_stream_has_what_its_caller_may_read(rig: Rig) -> None:
+async def test_a_stream_has_what_its_caller_may_read(rig: AccessRig) -> None:
     await rig.publish("a", data="kept")
     await rig.publish("x", data="kept secret")
     options: dict[str, Any] = {"patterns": ["*"], "last_event_id": "earliest"}
@@ -178,7 +142,7 @@ async def test_a_stream_has_what_its_caller_may_read(rig: Rig) -> None:
         assert len(await stream.take(5)) == 5
 
 
-async def test_a_poll_has_what_its_caller_may_read(rig: Rig) -> None:
+async def test_a_poll_has_what_its_caller_may_read(rig: AccessRig) -> None:
     for topics in (["x"], ["a"], ["merchant:8:stage"]):
         await rig.publish(*topics)
     query = {"pattern": "*", "after": "earliest", "wait": "0"}
@@ -234,7 +198,7 @@ def as_selectors(query: dict[str, str]) -> dict[str, Any]:
     ],
 )
 async def test_a_subscription_is_refused_before_its_head(
-    rig: Rig, token: str | None, query: dict[str, str], status: int
+    rig: AccessRig, token: str | None, query: dict[str, str], status: int
 ) -> None:
     headers = bearer(token) if token else {}
     with pytest.raises(StreamRefused) as refused:
@@ -252,7 +216,7 @@ async def test_a_subscription_is_refused_before_its_head(
 
 @asynccontextmanager
 async def open_socket(
-    rig: Rig, query: dict[str, str], headers: dict[str, str] | None = None
+    rig: AccessRig, query: dict[str, str], headers: dict[str, str] | None = None
 ) -> AsyncIterator[Any]:
     tcp = await trio.open_tcp_stream(rig.server.host, rig.server.port)
     host = f"{rig.server.host}:{rig.server.port}"
@@ -273,7 +237,7 @@ UPGRADE = {
 }
 
 
-async def test_a_socket_subscribes_to_what_its_caller_may_name(rig: Rig) -> None:
+async def test_a_socket_subscribes_to_what_its_caller_may_name(rig: AccessRig) -> None:
     await rig.server.streamd.tasks.create("k", id="mine", owner="one", worker="w")
     await rig.server.streamd.tasks.create("k", id="other", owner="two", worker="w")
     async with open_socket(rig, {"topic": "tasks/mine"}, bearer("one")) as socket:
@@ -293,7 +257,7 @@ async def test_a_socket_subscribes_to_what_its_caller_may_name(rig: Rig) -> None
         assert json.loads(await socket.get_message())["topics"] == ["tasks/third"]
 
 
-async def test_a_ticket_opens_one_stream(rig: Rig) -> None:
+async def test_a_ticket_opens_one_stream(rig: AccessRig) -> None:
     async with open_socket(rig, {"topic": "a", "ticket": "ticket"}):
         pass
     with pytest.raises(StreamRefused) as refused:
@@ -302,7 +266,7 @@ async def test_a_ticket_opens_one_stream(rig: Rig) -> None:
     assert refused.value.status == 401
 
 
-async def test_a_cookie_counts_for_pages_of_this_origin(rig: Rig) -> None:
+async def test_a_cookie_counts_for_pages_of_this_origin(rig: AccessRig) -> None:
     cookie = {"Cookie": f"other=1; {COOKIE}=publisher"}
     own = {"Origin": rig.server.url}
 
@@ -333,7 +297,7 @@ async def test_a_cookie_counts_for_pages_of_this_origin(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("header", ["Basic cmVhZGVy", "Bearer", "reader", ""])
-async def test_another_authorization_is_no_token(rig: Rig, header: str) -> None:
+async def test_another_authorization_is_no_token(rig: AccessRig, header: str) -> None:
     answer = await rig.http.get("/tasks", headers={"Authorization": header})
     check_problem(answer, 401, "invalid-token", "Authorization")
     assert answer.headers["www-authenticate"] == 'Bearer error="invalid_token"'
@@ -358,97 +322,3 @@ async def test_a_stream_is_told_of_the_end_of_its_token_and_ends_with_it() -> No
                     await socket.get_message()
             assert closed.value.reason is not None
             assert closed.value.reason.code == 4003
-
-
-# --- tasks, services, administration ------------------------------------------------------------------
-
-
-async def test_tasks_are_there_for_their_owners(rig: Rig) -> None:
-    async def ask(token: str, method: str, path: str, **body: Any) -> httpx.Response:
-        sent = {"json": body} if body or method in ("POST", "PATCH") else {}
-        return await rig.http.request(method, path, headers=bearer(token), **sent)  # type: ignore[arg-type]
-
-    created = await ask("one", "POST", "/tasks", kind="k", id="t", worker="w")
-    assert (created.status_code, created.json()["owner"]) == (201, "one")
-    for path in ("/tasks/t", "/tasks/t/result", "/tasks/t/events"):
-        check_problem(await ask("two", "GET", path), 404, "not-found", "id")
-    check_problem(await ask("two", "POST", "/tasks/t/cancel"), 404, "not-found", "id")
-    lease = created.json()["lease"]
-    check_problem(await ask("two", "PATCH", "/tasks/t", lease=lease, progress=5), 404, "not-found", "id")
-    assert (await ask("one", "PATCH", "/tasks/t", lease=lease, progress=5)).status_code == 200
-    assert (await ask("worker", "GET", "/tasks/t")).json()["progress"] == 5
-    for token, ids in (("one", ["t"]), ("two", []), ("worker", ["t"]), ("admin", ["t"])):
-        listed = (await ask(token, "GET", "/tasks")).json()["tasks"]
-        assert [task["id"] for task in listed] == ids, token
-    check_problem(await ask("two", "GET", "/tasks?owner=one"), 403, "forbidden", "owner")
-    check_problem(await ask("one", "POST", "/tasks", kind="k", owner="two"), 403, "forbidden", "owner")
-    check_problem(
-        await ask("one", "POST", "/tasks/claim", kinds=["k"], worker="w"), 403, "forbidden", "Authorization"
-    )
-    check_problem(await ask("reader", "POST", "/tasks", kind="k"), 403, "forbidden", "Authorization")
-    assert (await ask("one", "POST", "/tasks/t/cancel")).json()["cancelled"]
-
-
-async def test_a_task_of_others_looks_like_none(rig: Rig) -> None:
-    await rig.server.streamd.tasks.create("k", id="t", owner="one", worker="w")
-    for path in ("/tasks/{}", "/tasks/{}/result", "/tasks/{}/events", "/events/poll?topic=tasks/{}"):
-        of_one, missing = [
-            (await rig.http.get(path.format(task_id), headers=bearer("two"))).content
-            for task_id in ("t", "u")
-        ]
-        assert of_one == missing
-
-
-async def test_an_order_is_there_for_its_merchant(rig: Rig) -> None:
-    order = b"sku,quantity,price\nA-1,2,3.50\n"
-
-    async def post(token: str, query: str = "") -> httpx.Response:
-        headers = {"Content-Type": "text/csv", **bearer(token)}
-        return await rig.http.post(f"/api/purchase-orders{query}", content=order, headers=headers)
-
-    accepted = await post("shop")
-    assert accepted.status_code == 202, accepted.text
-    url = accepted.json()["statusUrl"]
-    assert (await rig.http.get(url, headers=bearer("shop"))).status_code == 200
-    for token in ("one", "worker", "reader"):
-        assert (await rig.http.get(f"{url}?merchantId=7", headers=bearer(token))).status_code == 403
-        assert (await post(token, "?merchantId=7")).status_code == 403
-    assert (await post("shop", "?merchantId=8")).status_code == 403
-    assert (await rig.http.get(f"{url}?merchantId=7", headers=bearer("admin"))).status_code == 200
-    assert (await rig.http.get(url)).status_code == 401
-    events = "/api/realtime/events?last_event_id=earliest&merchantId={}"
-    assert (await rig.http.get(events.format(8), headers=bearer("shop"))).status_code == 403
-    task_id = accepted.json()["workflowId"]
-    assert (await rig.http.get(f"/tasks/{task_id}", headers=bearer("one"))).status_code == 404
-    assert (await rig.http.get(f"/tasks/{task_id}", headers=bearer("shop"))).status_code == 200
-
-
-async def test_administration_is_for_administrators(rig: Rig) -> None:
-    for path in ("/connections", "/connections/x", "/metrics"):
-        for token, status in ((None, 401), ("worker", 403)):
-            answer = await rig.http.get(path, headers=bearer(token) if token else {})
-            assert answer.status_code == status, path
-    assert (await rig.http.get("/metrics", headers=bearer("admin"))).status_code == 200
-    async with open_stream(rig.server.url, topics=["a"], headers=bearer("reader")):
-        listed = (await rig.http.get("/connections", headers=bearer("admin"))).json()
-        [found] = listed["connections"]
-        assert found["user"] == "r"
-        path = f"/connections/{found['id']}"
-        params = {"user": "r"}
-        refused = await rig.http.delete(path, params=params, headers=bearer("worker"))
-        assert refused.status_code == 403
-        closed = await rig.http.delete(path, params=params, headers=bearer("admin"))
-        assert closed.status_code == 204
-    for path in ("/health/live", "/health/ready"):
-        assert (await rig.http.get(path)).status_code == 200
-
-
-async def test_reserved_topics_are_reserved_on_an_open_server() -> None:
-    async with serving_api() as api:
-        for topic in ("tasks/1", "merchant:7:stage", "sentiment/items"):
-            answer = await api.http.post("/events", json={"topic": topic})
-            check_problem(answer, 403, "reserved-topic", "topic")
-        assert (await api.http.post("/events", json={"topic": "taskss/1"})).status_code == 201
-        async with open_stream(api.server.url, patterns=["merchant:*:*"]) as stream:
-            await api.server.streamd.publish("merchant:7:stage", "by its owner")
-            assert (await stream.take(1))[0].data == "by its owner"
