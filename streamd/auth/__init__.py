@@ -14,7 +14,7 @@ services publish themselves are reserved: a grant covers them only where it name
 from .access import Access, Credentials, sees_all_tasks
 from .caller import EVERYBODY, NOBODY, Caller
 from .grants import Grant, TaskScope
-from .reading import AccessReader
+from .reading import ReadingRights
 from .revocation import Revocations
 from .settings import AuthSettings
 from .tickets import Tickets
@@ -24,11 +24,11 @@ __all__ = [
     "EVERYBODY",
     "NOBODY",
     "Access",
-    "AccessReader",
     "AuthSettings",
     "Caller",
     "Credentials",
     "Grant",
+    "ReadingRights",
     "Revocations",
     "TaskScope",
     "Tickets",

@@ -1,8 +1,9 @@
 """Access: identifies the caller of a request, and decides what it may do."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, Protocol
+from weakref import WeakValueDictionary
 
 import attrs
 
@@ -11,7 +12,7 @@ from ..errors import Forbidden, InvalidToken, NotFound, ReservedTopic, Unauthori
 from ..events import Selectors
 from .caller import ANONYMOUS, EVERYBODY, NOBODY, OPEN, Caller
 from .grants import TaskScope
-from .reading import AccessReader, foreign_merchant
+from .reading import ReadingRights, ReadingScope, foreign_merchant
 from .reserved import ReservedTopics
 from .settings import AuthSettings
 
@@ -90,6 +91,7 @@ class Access:
         self._tickets = tickets
         self._revocations = revocations
         self._now = now
+        self._rights: WeakValueDictionary[ReadingScope, ReadingRights] = WeakValueDictionary()
 
     @property
     def is_open(self) -> bool:
@@ -156,10 +158,18 @@ class Access:
             if not caller.grant.publish.matches((topic,)):
                 raise Forbidden(f"the token grants no publishing to {quoted(topic)}", field="topic")
 
-    def reader(self, caller: Caller, selectors: Selectors) -> AccessReader | None:
-        """Check a subscription, and return its reader; None for a caller that may read everything.
+    def reading_rights(
+        self, caller: Caller, selectors: Selectors, own_topics: Iterable[str] = ()
+    ) -> ReadingRights | None:
+        """Check a subscription, and return its rights; None for a caller that may read everything.
 
         Selectors only route: a subscription may name what no grant covers, and receives nothing of it.
+        Callers with equal rights get the same object.
+
+        Args:
+            caller: the caller.
+            selectors: of the subscription.
+            own_topics: the topics of tasks that were found to be the caller's.
 
         Raises:
             Unauthorized: a caller without a token may read nothing.
@@ -176,7 +186,11 @@ class Access:
         if not (self.settings.anonymous or caller.grant.subscribe or caller.merchant or reads_tasks):
             self.demand_token(caller)
             raise Forbidden("the token grants no reading", field="Authorization")
-        return AccessReader(caller, is_anonymous=lambda: self.settings.anonymous)
+        scope = ReadingScope.of(caller, own_topics)
+        rights = self._rights.get(scope)
+        if rights is None:
+            rights = self._rights[scope] = ReadingRights(scope, lambda: self.settings.anonymous)
+        return rights
 
     def check_reading(self, caller: Caller, topic: str) -> None:
         """Check that a caller may read the events of a topic that has no owner and is not private.

@@ -1,46 +1,61 @@
 """Reading: the events that a caller may receive."""
 
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Final, Self
+
+import attrs
 
 from ..events import Event, Selectors
 from .caller import Caller
 from .grants import TaskScope
 from .reserved import MERCHANTS, TASKS
 
-_REMEMBERED_MAX: Final = 500  # combinations of topics (count): some 20 kB for each connection
+_REMEMBERED_MAX: Final = 500  # combinations of topics (count): some 20 kB
 
 
-class AccessReader:
-    """Decides for each event whether a caller may read it.
+@attrs.frozen
+class ReadingScope:
+    """The extent of a caller's rights to read events.
+
+    Args:
+        merchant: whose topics it may read; empty for none.
+        granted: the topics that its grant names.
+        all_tasks: it may read the topics of all tasks.
+        own_topics: the topics of tasks that were found to be its own.
+    """
+
+    merchant: str
+    granted: Selectors
+    all_tasks: bool
+    own_topics: frozenset[str]
+
+    @classmethod
+    def of(cls, caller: Caller, own_topics: Iterable[str]) -> Self:
+        """Return the scope of a caller's grant, and of some topics of its tasks."""
+        grant = caller.grant
+        all_tasks = grant.tasks is TaskScope.ALL
+        return cls(caller.merchant, grant.subscribe, all_tasks, frozenset(own_topics))
+
+
+@attrs.frozen(eq=False, weakref_slot=True)
+class ReadingRights:
+    """The rights of callers to read events. Those with equal rights share one object.
 
     An event may be read if one of its topics may be. Topics of tasks and merchants have owners; a grant's
     selectors do not cover them. All others are read by a grant, or by everybody if ``auth.anonymous`` is true
     and the event is not private.
 
     Args:
-        caller: the caller; no administrator, who needs no reader.
-        is_anonymous: returns the setting ``auth.anonymous``, which may change while the stream lasts.
-        own_topics: the topics of tasks that were found to be the caller's.
+        scope: of the callers, no administrators, who need no rights.
+        is_anonymous: returns the setting ``auth.anonymous``, which may change while streams last.
     """
 
-    __slots__ = ("_caller", "_is_anonymous", "_known", "own_topics")
-
-    def __init__(
-        self, caller: Caller, *, is_anonymous: Callable[[], bool], own_topics: Iterable[str] = ()
-    ) -> None:
-        self._caller = caller
-        self._is_anonymous = is_anonymous
-        self._known: dict[tuple[str, ...], bool] = {}
-        self.own_topics = frozenset(own_topics)
-
-    def own(self, topics: Iterable[str]) -> None:
-        """Add topics of tasks that were found to be the caller's."""
-        self.own_topics |= frozenset(topics)
-        self._known.clear()
+    scope: "ReadingScope"
+    _is_anonymous: Callable[[], bool]
+    _known: dict[tuple[str, ...], bool] = attrs.field(factory=dict, init=False, repr=False)
 
     def may_read(self, event: Event) -> bool:
-        """Return True if the caller may read an event."""
+        """Return True if the callers may read an event."""
         granted = self._known.get(event.topics)
         if granted is None:
             if len(self._known) >= _REMEMBERED_MAX:
@@ -52,10 +67,10 @@ class AccessReader:
 
     def _is_granted(self, topic: str) -> bool:
         if topic.startswith(MERCHANTS):
-            return merchant_of(topic) == self._caller.merchant != ""
+            return merchant_of(topic) == self.scope.merchant != ""
         if topic.startswith(TASKS):
-            return self._caller.grant.tasks is TaskScope.ALL or topic in self.own_topics
-        return self._caller.grant.subscribe.matches((topic,))
+            return self.scope.all_tasks or topic in self.scope.own_topics
+        return self.scope.granted.matches((topic,))
 
 
 def has_owner(topic: str) -> bool:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Final
+from typing import Final, Protocol
 
 import attrs
 
@@ -14,6 +14,13 @@ from .ids import EventId, split_event_id
 _FINAL_TEXT: Final = 0x81  # RFC 6455 section 5.2: FIN, and the opcode of a text frame
 _LENGTH_16: Final = 126
 _LENGTH_64: Final = 127
+
+
+class Rights(Protocol):
+    """The rights of subscribers to read events. Subscribers with equal rights share one object."""
+
+    def may_read(self, event: Event) -> bool:
+        """Return True for an event that they may read."""
 
 
 @attrs.frozen(eq=False)
@@ -44,6 +51,22 @@ class Batch:
     def websocket(self) -> bytes:
         """Unmasked WebSocket text frames, one JSON object each (RFC 6455 section 5.2)."""
         return b"".join([encode_text_frame(frame.json) for frame in self.frames])
+
+    @cached_property
+    def _shares(self) -> "dict[Rights, Batch | None]":
+        return {}
+
+    def share_of(self, rights: Rights) -> "Batch | None":
+        """Return the events that subscribers with some rights may read; None if they may read all of them.
+
+        It is decided once for all of these subscribers, and has no events if they may read none.
+        """
+        try:
+            return self._shares[rights]
+        except KeyError:
+            events = [event for event in self.events if rights.may_read(event)]
+            share = self._shares[rights] = Batch(events) if len(events) < self.count else None
+            return share
 
     @cached_property
     def events(self) -> Sequence[Event]:

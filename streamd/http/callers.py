@@ -16,7 +16,7 @@ from urllib.parse import parse_qs
 import attrs
 from quart import current_app, has_websocket_context, request, websocket
 
-from ..auth import EVERYBODY, Access, AccessReader, Caller, Credentials, sees_all_tasks
+from ..auth import EVERYBODY, Access, Caller, Credentials, ReadingRights, sees_all_tasks
 from ..auth.reading import tasks_of
 from ..errors import Forbidden, Gone, InvalidField, InvalidToken, NotFound
 from ..events import Selectors
@@ -158,51 +158,56 @@ def _is_of_own_page(scope: Scope, headers: _Headers, origins: Any) -> bool:
 
 
 class RestrictedReader:
-    """The events that the caller of a stream may read, also after a change of its subscription.
+    """A caller of a stream whose rights are limited, also after a change of its subscription.
 
     Args:
         access: decides.
-        reader: of the caller.
+        rights: of the caller, for its selectors.
         caller: the caller.
         tasks: tells to whom a task belongs.
+
+    Attributes:
+        rights: the present ones.
     """
 
-    def __init__(self, access: Access, reader: AccessReader, caller: Caller, tasks: Tasks) -> None:
+    def __init__(self, access: Access, rights: ReadingRights, caller: Caller, tasks: Tasks) -> None:
+        self.rights = rights
         self._access = access
-        self._reader = reader
         self._caller = caller
         self._tasks = tasks
-        self.may_read = reader.may_read
 
     async def admit(self, selectors: Selectors) -> None:
         """Check the selectors of a subscription, and add the caller's tasks among them to what it may read.
 
         Raises:
-            Unauthorized, Forbidden: see :meth:`.Access.reader`.
+            Unauthorized, Forbidden: see :meth:`.Access.reading_rights`.
             NotFound: a topic is that of a task which is not the caller's.
         """
-        self._access.reader(self._caller, selectors)
+        self._access.reading_rights(self._caller, selectors)
         if sees_all_tasks(self._caller):
             return
         own = []
         for task_id in tasks_of(selectors):
             await find_task_of(self._access, self._caller, task_id, self._tasks)
             own.append(topic_of(task_id))
-        self._reader.own(own)
+        if own:
+            own_topics = self.rights.scope.own_topics.union(own)
+            rights = self._access.reading_rights(self._caller, selectors, own_topics)
+            self.rights = rights or self.rights
 
 
 async def restrict(stream_request: StreamRequest, runtime: Runtime, caller: Caller) -> StreamRequest:
-    """Check a subscription, and return it with the events that its caller may read.
+    """Check a subscription, and return it with the rights of its caller.
 
     Raises:
         Unauthorized, Forbidden, NotFound: see :meth:`RestrictedReader.admit`.
     """
-    reader = runtime.access.reader(caller, stream_request.selectors)
-    if reader is None:
+    rights = runtime.access.reading_rights(caller, stream_request.selectors)
+    if rights is None:
         return stream_request
-    restricted = RestrictedReader(runtime.access, reader, caller, runtime.tasks)
-    await restricted.admit(stream_request.selectors)
-    return attrs.evolve(stream_request, reader=restricted)
+    reader = RestrictedReader(runtime.access, rights, caller, runtime.tasks)
+    await reader.admit(stream_request.selectors)
+    return attrs.evolve(stream_request, reader=reader)
 
 
 async def find_task_of(

@@ -22,7 +22,7 @@ from .hub import Hub
 from .replay import ReplayBudget
 from .send_queue import LatestSendQueue, SendQueue
 from .settings import HubSettings
-from .subscription import Overflow, Subscription
+from .subscription import Overflow, Reader, Subscription
 from .wire import Wire
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "HubSettings",
     "LatestSendQueue",
     "Overflow",
+    "Reader",
     "ReplayBudget",
     "SendQueue",
     "Subscription",

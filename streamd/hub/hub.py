@@ -23,7 +23,7 @@ from .live_set import LiveSet, LiveSubscriber
 from .replay import ReplayBudget
 from .send_queue import SendQueue
 from .settings import HubSettings
-from .subscription import SLICE_EVENTS, MayRead, Overflow, Subscription
+from .subscription import SLICE_EVENTS, Overflow, Reader, Subscription
 from .turn import Turn
 
 _OFFERS_PER_CLOCK_READ = 32  # few enough to take well under a turn
@@ -147,7 +147,7 @@ class Hub:
         *,
         overflow: Overflow = Overflow.CATCH_UP,
         on_disconnect: Callable[[], None] = lambda: None,
-        may_read: MayRead | None = None,
+        reader: Reader | None = None,
     ) -> Subscription:
         """Create a subscription, active for as long as its ``with`` block lasts.
 
@@ -157,7 +157,7 @@ class Hub:
             queue: holds the events that the wire cannot take at once.
             overflow: the policy for a full queue.
             on_disconnect: called when the policy ``disconnect`` applies.
-            may_read: returns True for the events that the subscriber may read; None: all of them.
+            reader: has the rights of the subscriber; None: it may read all events.
         """
         cursor = self.log.head if after is None else after
         return Subscription(
@@ -169,7 +169,7 @@ class Hub:
             queue,
             overflow,
             on_disconnect,
-            may_read,
+            reader,
         )
 
     async def _read_page(self, selectors: Selectors, after: EventId) -> Page:

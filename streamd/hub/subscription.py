@@ -50,12 +50,13 @@ Coupling rules:
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 import attrs
 import trio
 
 from ..events import Batch, Event, EventId, Frame, Selectors
+from ..events.batch import Rights
 from ..events.control import gap, heartbeat
 from ..log.port import Page
 from .delivery import DeliveryRecord
@@ -70,8 +71,13 @@ SLICE_EVENTS: Final = 64
 ReadPage = Callable[[Selectors, EventId], Awaitable[Page]]
 """Reads the next page of the log for some selectors, after a cursor."""
 
-MayRead = Callable[[Event], bool]
-"""Returns True for an event that the subscriber may read."""
+
+class Reader(Protocol):
+    """A subscriber whose rights are limited."""
+
+    @property
+    def rights(self) -> Rights:
+        """The present rights of the subscriber, which change with its selectors."""
 
 
 class Overflow(StrEnum):
@@ -115,12 +121,12 @@ class Subscription:
         "_budget",
         "_closed",
         "_live_set",
-        "_may_read",
         "_merged_in_pages",
         "_on_disconnect",
         "_overflow",
         "_queue",
         "_read_page",
+        "_reader",
         "_rest",
         "_sent",
         "_was_live",
@@ -140,7 +146,7 @@ class Subscription:
         queue: SendQueue,
         overflow: Overflow,
         on_disconnect: Callable[[], None],
-        may_read: MayRead | None = None,
+        reader: Reader | None = None,
     ) -> None:
         self.selectors = selectors
         self.cursor = cursor
@@ -155,7 +161,7 @@ class Subscription:
         self._queue = queue
         self._overflow = overflow
         self._on_disconnect = on_disconnect
-        self._may_read = may_read
+        self._reader = reader
         self._merged_in_pages = 0
         self._closed = False
 
@@ -179,7 +185,9 @@ class Subscription:
 
     def wants(self, event: Event) -> bool:
         """Return True for an event that is selected and that the subscriber may read."""
-        return self.selectors.matches(event.topics) and (self._may_read is None or self._may_read(event))
+        return self.selectors.matches(event.topics) and (
+            self._reader is None or self._reader.rights.may_read(event)
+        )
 
     # --- the fan-out's side -------------------------------------------------------------------
 
@@ -208,11 +216,12 @@ class Subscription:
             if not events:
                 return False
             batch = Batch(events)
-        if self._may_read is not None:
-            readable = _readable(batch, self._may_read)
-            if readable is None:
-                return False
-            batch = readable
+        if self._reader is not None:
+            share = batch.share_of(self._reader.rights)
+            if share is not None:
+                if not share.count:
+                    return False
+                batch = share
         if self._wire is not None and not self._queue.waiting:
             written = self._wire.write_nowait(batch)
             if written:
@@ -307,8 +316,8 @@ class Subscription:
             events = page.events
             self.cursor = page.cursor
             self._drop_rest()
-        if self._may_read is not None:
-            events = [event for event in events if self._may_read(event)]
+        if self._reader is not None:
+            events = list(filter(self._reader.rights.may_read, events))
         if self._overflow is Overflow.LATEST:
             newest: dict[object, Frame] = {}
             for event in events:
@@ -340,13 +349,3 @@ class Subscription:
         self._closed = True
         self._drop_rest()
         self._live_set.remove(self)
-
-
-def _readable(batch: Batch, may_read: MayRead) -> Batch | None:
-    """Return the events of a batch that a subscriber may read; None without one."""
-    if batch.count == 1:
-        return batch if may_read(batch.events[0]) else None
-    events = [event for event in batch.events if may_read(event)]
-    if len(events) == batch.count:
-        return batch
-    return Batch(events) if events else None

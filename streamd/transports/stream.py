@@ -22,11 +22,12 @@ import trio
 from ..broker import Broker, BrokerSettings
 from ..connections import CloseReason, Connection, Group, Identity
 from ..errors import RequestError, Unavailable
-from ..events import Batch, Control, ControlName, Event, EventId, Frame, Selectors
+from ..events import Batch, Control, ControlName, EventId, Frame, Selectors
 from ..hub import (
     DeliveryRecord,
     LatestSendQueue,
     Overflow,
+    Reader,
     SendQueue,
     Subscription,
     Wire,
@@ -56,11 +57,8 @@ class StreamRequest:
     reader: "EventReader | None" = None  # None: it may read everything
 
 
-class EventReader(Protocol):
-    """The events that a client may read."""
-
-    def may_read(self, event: Event) -> bool:
-        """Return True for an event that the client may read."""
+class EventReader(Reader, Protocol):
+    """A client whose rights are limited."""
 
     async def admit(self, selectors: Selectors) -> None:
         """Check the selectors with which the client changes its subscription.
@@ -142,7 +140,7 @@ class _OpenStream:
             queue,
             overflow=request.overflow,
             on_disconnect=partial(connection.close, CloseReason.OVERFLOW),
-            may_read=None if request.reader is None else request.reader.may_read,
+            reader=request.reader,
         )
         connection.subscription = subscription
 

@@ -1,6 +1,8 @@
 """The rights of callers: publishing, reserved topics, reading, tasks, merchants."""
 
+import gc
 import tracemalloc
+import weakref
 
 import attrs
 import pytest
@@ -126,20 +128,20 @@ MERCHANT = Caller(user="u", merchant="7")
 def test_an_event_is_read_by_those_who_may(
     caller: Caller, anonymous: bool, topics: list[str], private: bool, may: bool
 ) -> None:
-    reader = access(anonymous=anonymous).reader(caller, selectors("*"))
-    assert reader is not None
+    rights = access(anonymous=anonymous).reading_rights(caller, selectors("*"))
+    assert rights is not None
     for _ in range(2):  # the second answer is remembered
-        assert reader.may_read(event(*topics, private=private)) is may
-        assert reader.may_read(event(*topics, private=True)) is (may and (private or not anonymous))
+        assert rights.may_read(event(*topics, private=private)) is may
+        assert rights.may_read(event(*topics, private=True)) is (may and (private or not anonymous))
 
 
 def test_a_reader_of_many_topics_stays_small() -> None:
-    reader = access().reader(granting(subscribe=selectors("*")), selectors("*"))
-    assert reader is not None
+    rights = access().reading_rights(granting(subscribe=selectors("*")), selectors("*"))
+    assert rights is not None
     events = [event(f"orders/{number}") for number in range(10_000)]
     tracemalloc.start()
     try:
-        assert all(map(reader.may_read, events))
+        assert all(map(rights.may_read, events))
         size, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -149,12 +151,12 @@ def test_a_reader_of_many_topics_stays_small() -> None:
 @pytest.mark.parametrize("caller", [NOBODY, READER])
 def test_anonymous_reading_ends_with_its_setting(caller: Caller) -> None:
     checked = access(anonymous=True)
-    reader = checked.reader(caller, selectors("*"))
-    assert reader is not None
-    assert reader.may_read(event("x"))
+    rights = checked.reading_rights(caller, selectors("*"))
+    assert rights is not None
+    assert rights.may_read(event("x"))
     assert checked.still_holds(caller)
     checked.settings = attrs.evolve(checked.settings, anonymous=False)
-    assert not reader.may_read(event("x"))
+    assert not rights.may_read(event("x"))
     assert checked.still_holds(caller) is (caller is READER)
 
 
@@ -170,29 +172,64 @@ def test_a_caller_is_checked_again_by_the_clock() -> None:
 
 @pytest.mark.parametrize("caller", [EVERYBODY, granting(admin=True)])
 def test_administrators_and_open_servers_need_no_reader(caller: Caller) -> None:
-    assert access().reader(caller, Selectors(["merchant:7:stage", "tasks/1"])) is None
+    assert access().reading_rights(caller, Selectors(["merchant:7:stage", "tasks/1"])) is None
 
 
 @pytest.mark.parametrize("text", ["merchant:8:stage", "merchant:8:*", "merchant:8:**", "merchant:"])
 @pytest.mark.parametrize("caller", [READER, MERCHANT, granting(tasks=TaskScope.ALL)])
 def test_a_subscription_that_names_another_merchant_is_refused(caller: Caller, text: str) -> None:
     with pytest.raises(Forbidden, match="another merchant"):
-        access(anonymous=True).reader(caller, selectors(text))
+        access(anonymous=True).reading_rights(caller, selectors(text))
+
+
+def test_callers_with_equal_rights_share_them() -> None:
+    checked, reading = access(), selectors("a/**")
+    first = checked.reading_rights(Caller(user="u", grant=Grant(subscribe=reading)), selectors("x"))
+    second = checked.reading_rights(Caller(user="v", grant=Grant(subscribe=reading)), selectors("y"))
+    assert first is second is not None
+    others = [
+        Caller(user="u", merchant="7", grant=Grant(subscribe=reading)),
+        Caller(user="u", grant=Grant(subscribe=reading, tasks=TaskScope.ALL)),
+        Caller(user="u", grant=Grant(subscribe=selectors("b"))),
+    ]
+    rights = [first, *(checked.reading_rights(caller, selectors("x")) for caller in others)]
+    assert len({id(each) for each in rights}) == 4
+
+
+def test_own_tasks_are_read_by_their_owner_alone() -> None:
+    checked, caller = access(), granting(tasks=TaskScope.OWN)
+    without = checked.reading_rights(caller, selectors("tasks/1"))
+    owner = checked.reading_rights(caller, selectors("tasks/1"), ["tasks/1"])
+    assert without is not None
+    assert owner is not None
+    assert not without.may_read(event("tasks/1"))
+    assert owner.may_read(event("tasks/1"))
+    assert not owner.may_read(event("tasks/2"))
+
+
+def test_rights_go_with_the_last_stream_that_has_them() -> None:
+    checked = access()
+    rights = checked.reading_rights(READER, selectors("a"))
+    assert rights is not None
+    seen = weakref.ref(rights)
+    del rights
+    gc.collect()
+    assert seen() is None
 
 
 def test_a_pattern_over_all_merchants_receives_its_own() -> None:
-    reader = access().reader(MERCHANT, selectors("merchant:*:*"))
-    assert reader is not None
-    assert reader.may_read(event("merchant:7:stage"))
-    assert not reader.may_read(event("merchant:8:stage"))
+    rights = access().reading_rights(MERCHANT, selectors("merchant:*:*"))
+    assert rights is not None
+    assert rights.may_read(event("merchant:7:stage"))
+    assert not rights.may_read(event("merchant:8:stage"))
 
 
 def test_a_subscription_needs_some_right_to_read() -> None:
     with pytest.raises(Unauthorized):
-        access().reader(NOBODY, selectors("a"))
+        access().reading_rights(NOBODY, selectors("a"))
     with pytest.raises(Forbidden, match="grants no reading"):
-        access().reader(granting(publish=selectors("*")), selectors("a"))
-    assert access(anonymous=True).reader(NOBODY, selectors("a")) is not None
+        access().reading_rights(granting(publish=selectors("*")), selectors("a"))
+    assert access(anonymous=True).reading_rights(NOBODY, selectors("a")) is not None
 
 
 # --- tasks and merchants ----------------------------------------------------------------------------

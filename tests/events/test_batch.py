@@ -192,3 +192,39 @@ def test_a_batch_with_topics_differs_in_the_blocks_of_its_events_only() -> None:
     assert batch.with_topics.websocket == batch.websocket
     assert batch.with_topics is batch.with_topics  # encoded once for all clients that ask for it
     assert b"topic: " not in batch.sse
+
+
+# --- shares of subscribers with limited rights ----------------------------------------------------
+
+
+class CountingRights:
+    """Rights to read events of some types, which count the questions."""
+
+    def __init__(self, *types: str) -> None:
+        self.types = types
+        self.asked = 0
+
+    def may_read(self, event: Event) -> bool:
+        self.asked += 1
+        return event.type in self.types
+
+
+def test_rights_are_asked_once_for_all_their_subscribers() -> None:
+    batch = Batch([event(FIRST, "a"), Control("heartbeat"), event(SECOND, "b"), event(THIRD, "a")])
+    rights, others = CountingRights("a"), CountingRights("b")
+    shares = [batch.share_of(rights) for _ in range(100)]
+    assert rights.asked == 3
+    assert shares[0] is not None
+    assert [event.id for event in shares[0].events] == [FIRST, THIRD]
+    assert all(share is shares[0] for share in shares), "it is encoded once"
+    other = batch.share_of(others)
+    assert other is not None
+    assert other.first_id == SECOND
+
+
+def test_all_events_and_none_are_shares_too() -> None:
+    batch = Batch([event(FIRST, "a"), event(SECOND, "a")])
+    assert batch.share_of(CountingRights("a")) is None
+    nothing = batch.share_of(CountingRights())
+    assert nothing is not None
+    assert nothing.count == 0
