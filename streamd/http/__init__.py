@@ -22,7 +22,7 @@
 ``loopback``       access to operations that are for callers on this machine
 ``callers``        the caller of a request, and the checks that views make of it
 ``current``        the runtime of the application that handles the request
-``assets``         the page's files
+``assets``         the files of the page and of the browser client
 =================  =========================================================================
 
 Imports transports and the layers below; no service.

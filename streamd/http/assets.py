@@ -1,4 +1,4 @@
-"""The page's files."""
+"""Files for browsers: the page, and the browser client."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -15,6 +15,7 @@ CONTENT_TYPES: Final = {
     ".svg": "image/svg+xml",
 }
 """Fixed here, because the mimetypes module depends on the tables of the machine."""
+_PACKAGE: Final = __name__.partition(".")[0]
 
 
 @attrs.frozen
@@ -26,16 +27,20 @@ class Asset:
     etag: str  # a hash of the content: the same on every node and after every start
 
 
-def load_assets() -> Mapping[str, Asset]:
-    """Read every file under ``static/``, by its path below that folder such as ``js/main.js``.
+def load_assets(folder: str, suffix: str = "") -> Mapping[str, Asset]:
+    """Read the files of a folder, by their paths below it such as ``js/main.js``.
 
     The files are few and small, so they stay in memory, and no request can name any other file.
+
+    Args:
+        folder: its path in the package, such as ``http/static``.
+        suffix: read only files whose names end with it.
 
     Raises:
         KeyError: a file has a suffix that :data:`CONTENT_TYPES` does not know.
     """
-    root = resources.files(__package__) / "static"
-    return {path: _asset(path, file.read_bytes()) for path, file in _walk(root)}
+    root = resources.files(_PACKAGE).joinpath(folder)
+    return {path: _asset(path, file.read_bytes()) for path, file in _walk(root) if path.endswith(suffix)}
 
 
 def _walk(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, Traversable]]:

@@ -69,7 +69,10 @@ def allow_origins(app: Quart, cors: Cors) -> None:
     async def allow(response: Response) -> Response:
         origin = request.headers.get("Origin")
         for name, value in cors.answer_headers(origin):
-            response.headers.add(name, value)
+            if name == "Vary":
+                response.headers.add(name, value)
+            else:  # a second value would be invalid
+                response.headers[name] = value
         if request.method == "OPTIONS" and origin is not None and cors.allows(origin):
             response.headers["Access-Control-Allow-Methods"] = _METHODS
             response.headers["Access-Control-Allow-Headers"] = ", ".join(cors.headers)

@@ -113,7 +113,7 @@ ROUTES: Final = (
     Route("GET", "/research/stream/<researchSessionId>/result", OWN, MISSING, MISSING),
     Route("GET", "/research/stream/<researchSessionId>/status", OWN, MISSING, MISSING),
 )
-STATIC: Final = "/static/"  # the page's files, as public as the page
+STATIC: Final = ("/static/", "/client/")  # files, as public as the page; see test_files_are_public
 
 
 def test_every_route_is_in_the_matrix() -> None:
@@ -122,6 +122,13 @@ def test_every_route_is_in_the_matrix() -> None:
         methods = {"WEBSOCKET"} if rule.websocket else (rule.methods or set()) - {"HEAD", "OPTIONS"}
         rules |= {(method, rule.rule) for method in methods if not rule.rule.startswith(STATIC)}
     assert {(route.method, route.rule) for route in ROUTES} == rules
+
+
+@pytest.mark.parametrize("path", ["/static/app.css", "/client/streamd.js"])
+async def test_files_are_public(path: str) -> None:
+    async with serving_matrix() as matrix:
+        for token in (None, right(**ADMIN), bad_signature(ADMIN)):
+            assert await matrix.status(public("GET", path), token) == 200
 
 
 # --- proofs -----------------------------------------------------------------------------------------

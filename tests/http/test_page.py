@@ -29,7 +29,7 @@ def text(name: str) -> str:
 
 
 def test_every_file_is_packaged() -> None:
-    assert sorted(load_assets()) == FILES
+    assert sorted(load_assets("http/static")) == FILES
     assert {"index.html", "app.css", "favicon.svg", "js/main.js"} <= set(FILES)
 
 
