@@ -22,7 +22,7 @@ from .hub import Hub
 from .replay import ReplayBudget
 from .send_queue import LatestSendQueue, SendQueue
 from .settings import HubSettings
-from .subscription import Overflow, Reader, Subscription
+from .subscription import LimitedSubscriber, Overflow, Subscription
 from .wire import Wire
 
 __all__ = [
@@ -30,8 +30,8 @@ __all__ = [
     "Hub",
     "HubSettings",
     "LatestSendQueue",
+    "LimitedSubscriber",
     "Overflow",
-    "Reader",
     "ReplayBudget",
     "SendQueue",
     "Subscription",

@@ -23,7 +23,7 @@ from .live_set import LiveSet, LiveSubscriber
 from .replay import ReplayBudget
 from .send_queue import SendQueue
 from .settings import HubSettings
-from .subscription import SLICE_EVENTS, Overflow, Reader, Subscription
+from .subscription import SLICE_EVENTS, LimitedSubscriber, Overflow, Subscription
 from .turn import Turn
 
 _OFFERS_PER_CLOCK_READ = 32  # few enough to take well under a turn
@@ -147,7 +147,7 @@ class Hub:
         *,
         overflow: Overflow = Overflow.CATCH_UP,
         on_disconnect: Callable[[], None] = lambda: None,
-        reader: Reader | None = None,
+        reader: LimitedSubscriber | None = None,
     ) -> Subscription:
         """Create a subscription, active for as long as its ``with`` block lasts.
 

@@ -72,7 +72,7 @@ ReadPage = Callable[[Selectors, EventId], Awaitable[Page]]
 """Reads the next page of the log for some selectors, after a cursor."""
 
 
-class Reader(Protocol):
+class LimitedSubscriber(Protocol):
     """A subscriber whose rights are limited."""
 
     @property
@@ -146,7 +146,7 @@ class Subscription:
         queue: SendQueue,
         overflow: Overflow,
         on_disconnect: Callable[[], None],
-        reader: Reader | None = None,
+        reader: LimitedSubscriber | None = None,
     ) -> None:
         self.selectors = selectors
         self.cursor = cursor

@@ -26,8 +26,8 @@ from ..events import Batch, Control, ControlName, EventId, Frame, Selectors
 from ..hub import (
     DeliveryRecord,
     LatestSendQueue,
+    LimitedSubscriber,
     Overflow,
-    Reader,
     SendQueue,
     Subscription,
     Wire,
@@ -57,7 +57,7 @@ class StreamRequest:
     reader: "EventReader | None" = None  # None: it may read everything
 
 
-class EventReader(Reader, Protocol):
+class EventReader(LimitedSubscriber, Protocol):
     """A client whose rights are limited."""
 
     async def admit(self, selectors: Selectors) -> None:
