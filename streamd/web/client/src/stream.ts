@@ -106,27 +106,24 @@ export class EventStream implements AsyncIterable<StreamEvent> {
    * unhandled one: the state has the failure.
    */
   connect(): Promise<void> {
-    if (this.#running === null) {
+    if (this.#state.phase === "closed") {
       if (this.#options.signal?.aborted) return Promise.reject(new StreamFailure("the stream was aborted", { fatal: true }));
       this.#opening = deferred();
-      this.#running = new AbortController();
-      void this.#run(this.#running.signal);
+      this.start();
     }
     return this.#opening.promise;
   }
 
   /** Close the stream. `connect()` opens it again, after the last event id. */
   disconnect(): void {
-    this.#close(null);
+    this.close(null);
   }
 
   /** Make a new connection now. Resolves and rejects like `connect()`. */
   reconnect(): Promise<void> {
-    if (this.#running === null) return this.connect();
+    if (this.#state.phase === "closed") return this.connect();
     if (this.isConnected) this.#opening = deferred();
-    this.#leastUntil = 0;
-    if (this.#connection) this.#connection.stop("reconnect");
-    else this.#wake?.();
+    this.restart();
     return this.#opening.promise;
   }
 
@@ -182,7 +179,30 @@ export class EventStream implements AsyncIterable<StreamEvent> {
     }
   }
 
-  // --- connections --------------------------------------------------------------------------------
+  // --- connections: the protected methods are for `streamd-client/sharing` --------------------------
+
+  /** Begin to connect. */
+  protected start(): void {
+    this.#running = new AbortController();
+    void this.#run(this.#running.signal);
+  }
+
+  /** End the present connection, or wait, so that the next attempt follows now. */
+  protected restart(): void {
+    this.#leastUntil = 0;
+    if (this.#connection) this.#connection.stop("reconnect");
+    else this.#wake?.();
+  }
+
+  /** Stop connecting, without a change of the state. */
+  protected halt(): void {
+    this.#running?.abort();
+    this.#running = this.#socket = null;
+    const connection = this.#connection;
+    this.#connection = null;
+    connection?.stop("disconnect");
+    this.restart();
+  }
 
   /** Connect until the stream is over. */
   async #run(signal: AbortSignal): Promise<void> {
@@ -210,7 +230,7 @@ export class EventStream implements AsyncIterable<StreamEvent> {
     const connection = new Connection(this.#options.transports.choose(), this.#connectBy);
     this.#connection = connection;
     this.#cursor.begin();
-    this.#set({ phase: "connecting", attempt: this.#failures + 1, transport: connection.transport.name, retryAt: null });
+    this.set({ phase: "connecting", attempt: this.#failures + 1, transport: connection.transport.name, retryAt: null });
     let isOver = false;
     let failure: StreamFailure | null = null;
     try {
@@ -222,7 +242,7 @@ export class EventStream implements AsyncIterable<StreamEvent> {
     connection.stop("disconnect"); // what is left of it must not be heard any more
     if (this.#connection !== connection) return; // disconnect() has come before
     this.#connection = this.#socket = null;
-    if (isOver) this.#close(null, 204);
+    if (isOver) this.close(null, 204);
     else if (reason === null) await this.#goOn(connection.outcome(failure));
     else if (reason === "reconnect") this.#failures = 0;
   }
@@ -249,11 +269,15 @@ export class EventStream implements AsyncIterable<StreamEvent> {
           connection.opened();
           this.#socket = socket ?? null;
           this.#hasRefreshed = false;
-          this.#set({ status });
+          this.set({ status });
           if (this.#options.transports.firstBlockMs === null) this.#enterOpen();
         }),
       heard: () => present(() => connection.hear()),
-      take: (block) => present(() => this.#take(block, connection)),
+      take: (block) =>
+        present(() => {
+          connection.heardBlock = true;
+          this.take(block);
+        }),
       ready: async () => {
         for (const queue of this.#queues) await queue.ready();
         connection.hear(); // the wait was ours
@@ -263,13 +287,13 @@ export class EventStream implements AsyncIterable<StreamEvent> {
 
   #enterOpen(): void {
     if (this.isConnected) return;
-    this.#set({ phase: "open", failure: null });
+    this.set({ phase: "open", failure: null });
     this.#opening.resolve();
   }
 
-  #take(block: Block, connection: Connection): void {
+  /** Take a block of the stream, in order. */
+  protected take(block: Block): void {
     const { id, type, data, encoding, topics, retry } = block;
-    connection.heardBlock = true;
     this.#enterOpen();
     if (retry !== null) this.#cursor.retryMs = retry;
     const isControl = id === null && data !== null && CONTROLS.includes(type);
@@ -290,17 +314,17 @@ export class EventStream implements AsyncIterable<StreamEvent> {
     if (openMs > STABLE_MS) this.#failures = 0;
     this.#failures += 1;
     if (this.#cursor.closing === "replaced") {
-      this.#close(new StreamFailure("another connection of this client has taken over", { code: "replaced", fatal: true }));
+      this.close(new StreamFailure("another connection of this client has taken over", { code: "replaced", fatal: true }));
     } else if (!this.#isRepeatable) {
-      this.#close(failure, status);
+      this.close(failure, status);
     } else if (status === 401 && typeof this.#options.headers === "function" && failure && !this.#hasRefreshed) {
       this.#hasRefreshed = true; // the token may just have expired: ask for another, once
     } else if (failure?.fatal && !triesAnother) {
-      this.#close(failure, status);
+      this.close(failure, status);
     } else if (this.#failures >= this.#options.maxAttempts) {
-      this.#close(failure ?? new StreamFailure("the server ends the stream again and again"), status);
+      this.close(failure ?? new StreamFailure("the server ends the stream again and again"), status);
     } else if (!triesAnother) {
-      this.#set({ status, failure });
+      this.set({ status, failure });
       const leastMs = Math.max(this.#cursor.retryMs, failure?.retryAfterMs ?? 0);
       this.#leastUntil = Date.now() + leastMs;
       await this.#pause(backoffMs(this.#failures - 1, leastMs, this.#options.backoff));
@@ -315,7 +339,7 @@ export class EventStream implements AsyncIterable<StreamEvent> {
 
   /** Wait, or until a wake-up after the time that the server asked for; null waits for a wake-up alone. */
   async #pause(waitMs: number | null): Promise<void> {
-    this.#set({ phase: "waiting", retryAt: waitMs === null ? null : Date.now() + waitMs });
+    this.set({ phase: "waiting", retryAt: waitMs === null ? null : Date.now() + waitMs });
     let timer: ReturnType<typeof setTimeout> | undefined;
     let wake: (() => void) | null = null;
     await new Promise<void>((resolve) => {
@@ -347,21 +371,17 @@ export class EventStream implements AsyncIterable<StreamEvent> {
     return { headMs: this.#options.connectMs, firstBlockMs: this.#options.transports.firstBlockMs };
   }
 
-  #close(failure: StreamFailure | null, status = this.#state.status): void {
-    this.#running?.abort();
-    this.#running = this.#socket = null;
-    const connection = this.#connection;
-    this.#connection = null;
-    connection?.stop("disconnect");
-    this.#leastUntil = 0;
-    this.#wake?.();
+  /** End the stream. */
+  protected close(failure: StreamFailure | null, status = this.#state.status): void {
+    this.halt();
     for (const queue of this.#queues) queue.push(null, failure);
     this.#queues.clear();
     this.#opening.reject(failure ?? new StreamFailure("the stream was closed", { status, fatal: true }));
-    if (this.#state.phase !== "closed") this.#set({ phase: "closed", status, failure, retryAt: null });
+    if (this.#state.phase !== "closed") this.set({ phase: "closed", status, failure, retryAt: null });
   }
 
-  #set(change: Partial<StreamState>): void {
+  /** Change the state. */
+  protected set(change: Partial<StreamState>): void {
     const state = (this.#state = { ...this.#state, ...change });
     callAll(this.#listeners, state);
   }
