@@ -75,7 +75,7 @@ export class Connection {
 
   /** The course of the connection, once it has ended. */
   outcome(failure: StreamFailure | null): ConnectionOutcome {
-    const openMs = this.#openedAt === null ? 0 : Date.now() - this.#openedAt;
+    const openMs = this.#openedAt === null ? 0 : Math.max(1, Date.now() - this.#openedAt);
     return { transport: this.transport, failure, heard: this.heardBlock, openMs };
   }
 }

@@ -134,7 +134,7 @@ export class EventStream implements AsyncIterable<StreamEvent> {
    * sent again.
    */
   async send(event: OutgoingEvent): Promise<string> {
-    const answer = this.#socket ? await this.#socket.request({ control: "publish", ...event }) : await this.#post(event);
+    const answer = await (this.#socket?.request({ control: "publish", ...event }) ?? this.#post(event));
     return String(answer["id"]);
   }
 
@@ -227,7 +227,7 @@ export class EventStream implements AsyncIterable<StreamEvent> {
   }
 
   async #connectOnce(): Promise<void> {
-    const connection = new Connection(this.#options.transports.choose(), this.#connectBy);
+    const connection = new Connection(this.#options.transports.choose(this.url), this.#connectBy);
     this.#connection = connection;
     this.#cursor.begin();
     this.set({ phase: "connecting", attempt: this.#failures + 1, transport: connection.transport.name, retryAt: null });
