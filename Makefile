@@ -19,10 +19,10 @@ BENCH_PACKAGES := nginx:nginx /usr/lib/nginx/modules/ngx_nchan_module.so:libngin
 
 export PYTHON
 
-.PHONY: help run test soak fuzz lint format bench build reference clean install install-test
+.PHONY: help run test soak fuzz lint test-client format bench build client reference clean install install-test
 
 help: ## list what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
 run: install ## start streamd on 127.0.0.1:8080 with its defaults and the demo source
 	@exec $(BIN)/streamd serve --demo $(ARGS)
@@ -30,6 +30,7 @@ run: install ## start streamd on 127.0.0.1:8080 with its defaults and the demo s
 test: install-test ## check style, types and layers, then run the tests (up to 10 minutes)
 	@conf/setup/debian.sh $(DEBIAN_PACKAGES)
 	@$(MAKE) lint
+	@$(MAKE) test-client
 	@$(BIN)/python -m pytest --no-unlisted-skips $(ARGS)
 
 # Status 5 means that no test is marked; that is no failure. --timeout: one test may take it all (s).
@@ -49,6 +50,10 @@ lint: install-test ## check style, types and the import contract
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
+	@conf/setup/node.sh npx tsc --noEmit
+
+test-client: install-test ## run the browser client's tests in Node, and print their coverage
+	@conf/setup/node.sh npx vitest run --coverage
 
 format: install-test ## put imports and layout in order
 	@$(BIN)/ruff check --select I --fix .
@@ -63,11 +68,15 @@ bench: install-test ## measure streamd and its peers (hours; ARGS="--quick" for 
 build: install ## make the wheel in dist/
 	@$(BIN)/python -m pip wheel --disable-pip-version-check --no-deps --wheel-dir dist .
 
+client: install ## build the browser client in streamd/web/client/dist/
+	@conf/setup/node.sh node build.mjs
+	@conf/setup/node.sh node sizes.mjs
+
 reference: install ## regenerate conf/streamd.toml from the settings
 	@$(BIN)/streamd config reference >conf/streamd.toml.new && mv conf/streamd.toml.new conf/streamd.toml
 
-clean: ## remove .venv, .bench, dist and the caches
-	@rm -rf .bench .fuzz .venv dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+clean: ## remove .venv, node_modules, .bench, dist and the caches
+	@rm -rf streamd/web/client/node_modules .bench .fuzz .venv dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 install:
