@@ -1,7 +1,9 @@
 /** A stream that is kept connected, and resumes after the last event id. */
 import { type EventHandler } from "./emitter.js";
 import { StreamEvent } from "./event.js";
+import { StreamFailure } from "./failure.js";
 import type { OutgoingEvent, StreamOptions, StreamState } from "./options.js";
+import type { Block } from "./parser.js";
 /**
  * Make a stream; `connect()`, or a `for await` loop, opens it.
  *
@@ -47,4 +49,16 @@ export declare class EventStream implements AsyncIterable<StreamEvent> {
      * to the server. The loop ends with the stream, and throws its fatal failure.
      */
     [Symbol.asyncIterator](): AsyncIterableIterator<StreamEvent>;
+    /** Begin to connect. */
+    protected start(): void;
+    /** End the present connection, or wait, so that the next attempt follows now. */
+    protected restart(): void;
+    /** Stop connecting, without a change of the state. */
+    protected halt(): void;
+    /** Take a block of the stream, in order. */
+    protected take(block: Block): void;
+    /** End the stream. */
+    protected close(failure: StreamFailure | null, status?: number | null): void;
+    /** Change the state. */
+    protected set(change: Partial<StreamState>): void;
 }
