@@ -1,7 +1,10 @@
 /**
- * Prints the size of each entry point in dist/ as a browser loads it: compressed with Brotli, with all that it imports.
+ * Prints the sizes of the modules in dist/, compressed with Brotli (bytes).
  *
  *   node sizes.mjs
+ *
+ * "alone" is the module itself, "with imports" what a browser loads from a server, each file compressed by itself, and
+ * "bundled" what an application's bundler makes of all exports of the module.
  */
 
 import { readFileSync, readdirSync } from "node:fs";
@@ -10,33 +13,62 @@ import { argv } from "node:process";
 import { fileURLToPath } from "node:url";
 import { brotliCompressSync } from "node:zlib";
 
-const DIST = join(dirname(fileURLToPath(import.meta.url)), "dist");
+import { build } from "esbuild";
+
+const ROOT = dirname(fileURLToPath(import.meta.url));
+const DIST = join(ROOT, "dist");
 const IMPORT = /(?:\bfrom|\bimport)\s*\(?"\.\/([^"]+)"/g;
 
-/** Names of the entry points, such as `ladder`. */
-export const entries = readdirSync(DIST)
-  .filter((name) => name.endsWith(".js") && !name.startsWith("shared-"))
+/** Names of the modules, such as `ladder`. */
+export const modules = readdirSync(DIST)
+  .filter((name) => name.endsWith(".js"))
   .map((name) => name.slice(0, -".js".length));
 
-/** Return the sum of the compressed sizes of entry points and of the modules that they import (bytes), each once. */
-export function brotliBytes(...names) {
-  const modules = new Set();
-  for (const name of names) follow(`${name}.js`, modules);
-  return [...modules].reduce((sum, name) => sum + brotliCompressSync(read(name)).length, 0);
+/** Return the size of modules with all that they import, each file once. */
+export function loadedBytes(...names) {
+  const files = new Set();
+  for (const name of names) follow(`${name}.js`, files);
+  return [...files].reduce((sum, file) => sum + brotliBytes(read(file)), 0);
 }
 
-function follow(name, modules) {
-  if (modules.has(name)) return;
-  modules.add(name);
-  for (const [, imported] of read(name).toString().matchAll(IMPORT)) follow(imported, modules);
+/** Return the size of a bundle of modules. */
+export async function bundledBytes(...names) {
+  const exports = names.length > 1 ? (name) => `* as ${name}` : () => "*";
+  const path = (name) => (name === "streamd" ? "./index.js" : `./${name}/index.js`);
+  const contents = names.map((name) => `export ${exports(name)} from "${path(name)}";`);
+  const { outputFiles } = await build({
+    stdin: { contents: contents.join(""), resolveDir: join(ROOT, "src") },
+    bundle: true,
+    format: "esm",
+    target: "es2022",
+    minify: true,
+    external: ["react", "react/jsx-runtime"],
+    write: false,
+  });
+  return brotliBytes(outputFiles[0].contents);
 }
 
-function read(name) {
-  return readFileSync(join(DIST, name));
+function follow(file, files) {
+  if (files.has(file)) return;
+  files.add(file);
+  for (const [, imported] of read(file).toString().matchAll(IMPORT)) follow(imported, files);
 }
 
-if (argv[1] === fileURLToPath(import.meta.url)) {
-  for (const name of entries) console.log(`${name.padEnd(10)} ${brotliBytes(name)}`);
-  const inBrowsers = entries.filter((name) => name !== "publish");
-  console.log(`${"together".padEnd(10)} ${brotliBytes(...inBrowsers)}  (without publish)`);
+function read(file) {
+  return readFileSync(join(DIST, file));
 }
+
+function brotliBytes(content) {
+  return brotliCompressSync(content).length;
+}
+
+async function print() {
+  const row = (...cells) => console.log(cells.map((cell) => String(cell).padStart(12)).join(" "));
+  row("", "alone", "with imports", "bundled");
+  for (const name of modules) row(name, brotliBytes(read(`${name}.js`)), loadedBytes(name), await bundledBytes(name));
+  const inBrowsers = modules.filter((name) => name !== "publish");
+  row("all*", "", loadedBytes(...inBrowsers), await bundledBytes(...inBrowsers));
+  console.log("\n* but publish, which is for Node");
+}
+
+if (argv[1] === fileURLToPath(import.meta.url)) await print();

@@ -37,8 +37,11 @@ export interface ConnectionSink {
 }
 /** Sends messages on an open connection. */
 export interface MessageSocket {
-    /** Send a message, and return the server's answer to it. Rejects with a StreamFailure. */
-    request(message: Readonly<Record<string, unknown>>): Promise<Record<string, unknown>>;
+    /**
+     * Send a message, and return the server's answer to it; null, and send nothing, if this socket cannot send it. Rejects with
+     * a StreamFailure.
+     */
+    request(message: Readonly<Record<string, unknown>>): Promise<Record<string, unknown>> | null;
 }
 export interface Transport {
     readonly name: TransportName;
@@ -63,7 +66,8 @@ export interface ConnectionOutcome {
 export interface TransportChooser {
     /** Maximum wait from the start of an attempt to its first block (ms); null: no such maximum. */
     readonly firstBlockMs: number | null;
-    choose(): Transport;
+    /** Choose the transport of the next attempt. */
+    choose(url: URL): Transport;
     /**
      * Learn from the end of a connection. Returns true if another transport is to be tried now, without a wait, even if the
      * failure was fatal for this transport.
