@@ -5,6 +5,8 @@ export interface Backoff {
   readonly baseMs?: number;
   /** Largest upper bound (ms); 30,000 by default. */
   readonly maxMs?: number;
+  /** Lower bound of each wait (ms); 0 by default. With a `baseMs` of 0, each wait has exactly this length. */
+  readonly minMs?: number;
 }
 
 /** Largest delay of a timer in browsers (ms); a larger one would fire at once. */
@@ -20,7 +22,7 @@ export const TIMER_MS_MAX = 2 ** 31 - 1;
  */
 export function backoffMs(failures: number, leastMs: number, backoff: Backoff = {}, random = Math.random): number {
   const ceilingMs = Math.min(backoff.maxMs ?? 30_000, (backoff.baseMs ?? 1000) * 2 ** failures);
-  return Math.min(leastMs + random() * ceilingMs, TIMER_MS_MAX);
+  return Math.min(Math.max(leastMs, backoff.minMs ?? 0) + random() * ceilingMs, TIMER_MS_MAX);
 }
 
 /**

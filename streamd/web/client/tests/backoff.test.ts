@@ -15,6 +15,12 @@ test("a wait that the server asked for is never shortened", () => {
   expect(backoffMs(0, 2 ** 40)).toBe(2 ** 31 - 1);
 });
 
+test("a lower bound holds for each wait", () => {
+  expect([0, 5].map((failures) => backoffMs(failures, 0, { minMs: 2000, baseMs: 0 }))).toEqual([2000, 2000]);
+  expect(backoffMs(0, 3000, { minMs: 2000, baseMs: 0 })).toBe(3000);
+  expect(backoffMs(1, 0, { minMs: 500 }, () => 0.5)).toBe(1500);
+});
+
 test("Retry-After is seconds or a date", () => {
   const now = Date.parse("2026-01-01T00:00:00Z");
   expect(retryAfterMs("3", now)).toBe(3000);
