@@ -4,6 +4,8 @@ export interface Backoff {
     readonly baseMs?: number;
     /** Largest upper bound (ms); 30,000 by default. */
     readonly maxMs?: number;
+    /** Lower bound of each wait (ms); 0 by default. With a `baseMs` of 0, each wait has exactly this length. */
+    readonly minMs?: number;
 }
 /** Largest delay of a timer in browsers (ms); a larger one would fire at once. */
 export declare const TIMER_MS_MAX: number;

@@ -1,0 +1,64 @@
+/** The state of a task, built from the answers and messages of the server. */
+export type TaskStatus = "pending" | "running" | "completed" | "failed" | "cancelled";
+/** One named part of a task. */
+export interface TaskStep {
+    readonly name: string;
+    readonly status: "pending" | "running" | "completed" | "failed" | "skipped";
+    /** 0 to 100. */
+    readonly progress: number;
+    readonly message: string;
+    /** The reason if it failed; empty otherwise. */
+    readonly error: string;
+    /** Its share of the task's progress. */
+    readonly weight: number;
+}
+/** The reason why a task failed or was cancelled. */
+export interface TaskFailure {
+    /** For programs, such as `timeout`. */
+    readonly code: string;
+    /** A sentence for people. */
+    readonly detail: string;
+}
+/** The state of a task at one time. Times are RFC 3339. */
+export interface TaskSnapshot {
+    readonly id: string;
+    readonly status: TaskStatus;
+    /** 0 to 100; 100 only if the task is completed. */
+    readonly progress: number;
+    /** A sentence for people. */
+    readonly message: string;
+    /** Number of the current step, from 1; null before any. */
+    readonly step: number | null;
+    /** Name of the current step; empty before any. */
+    readonly step_name: string;
+    /** The number of steps. */
+    readonly steps: number;
+    readonly step_list: readonly TaskStep[];
+    /** Estimated time to the end (s); null if unknown. */
+    readonly eta_seconds: number | null;
+    /** When the server lets the task fail if it has not ended; null if unknown. */
+    readonly deadline: string | null;
+    readonly error: TaskFailure | null;
+    /** The text that the task has streamed so far. */
+    readonly text: string;
+    /** The last content to read while the task runs, as the program published it. */
+    readonly educational_content: unknown;
+    /** All fields of the server, those of the program and of the service included. */
+    readonly fields: Readonly<Record<string, unknown>>;
+}
+/** The error of a task that failed or was cancelled: the server's word, and no failure of the connection. */
+export declare class TaskError extends Error {
+    readonly name = "TaskError";
+    readonly status: TaskStatus;
+    /** For programs, such as `timeout`; empty if the server tells none. */
+    readonly code: string;
+    constructor(status: TaskStatus, failure: TaskFailure);
+}
+export declare function isEnded(status: TaskStatus): boolean;
+/**
+ * Apply an answer or message of the server to the state before it.
+ *
+ * @param news the fields of the answer or message; those it does not have keep their values.
+ * @param type of the event; empty for an answer.
+ */
+export declare function nextSnapshot(id: string, before: TaskSnapshot | null, news: Readonly<Record<string, unknown>>, type?: string): TaskSnapshot;
