@@ -38,7 +38,7 @@ class ServerProcess:
 async def server_process(
     *options: str, seconds: float = SECONDS, **settings: object
 ) -> AsyncIterator[ServerProcess]:
-    """Run ``streamd serve`` on a free port.
+    """Run ``streamd serve``, on a free port unless ``--bind`` is among the options.
 
     Args:
         options: further flags.
@@ -46,7 +46,8 @@ async def server_process(
         settings: passed as environment variables, such as ``connections__stale_seconds=1``.
     """
     variables = {f"STREAMD_{name.upper()}": str(value) for name, value in settings.items()}
-    command = ("serve", "--bind", "127.0.0.1:0", *options)
+    address = () if "--bind" in options else ("--bind", "127.0.0.1:0")
+    command = ("serve", *address, *options)
     async with started_on(*command, variables=variables, seconds=seconds) as program:
         line = await program.line()
         assert line.startswith(ADDRESS), line
