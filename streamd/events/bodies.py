@@ -35,7 +35,7 @@ def decode_draft(text: bytes, limits: EventLimits, *, noun: str = "the body") ->
         TooLarge: the event is larger than the limits allow.
     """
     _, is_compact = inspect_json(text, noun=noun, envelope=1)
-    return _draft(decode_shape(text, EventBody, noun=noun), limits, is_compact=is_compact)
+    return check_body(decode_shape(text, EventBody, noun=noun), limits, is_compact=is_compact)
 
 
 def decode_drafts(text: bytes, limits: EventLimits, *, max_events: int) -> list[Draft]:
@@ -52,13 +52,24 @@ def decode_drafts(text: bytes, limits: EventLimits, *, max_events: int) -> list[
     drafts = []
     for index, body in enumerate(bodies):
         try:
-            drafts.append(_draft(body, limits, is_compact=is_compact))
+            drafts.append(check_body(body, limits, is_compact=is_compact))
         except (InvalidField, TooLarge) as error:
             raise type(error)(f"event {index}: {error.detail}", field=f"[{index}].{error.field}") from error
     return drafts
 
 
-def _draft(body: EventBody, limits: EventLimits, *, is_compact: bool) -> Draft:
+def check_body(body: EventBody, limits: EventLimits, *, is_compact: bool = False) -> Draft:
+    """Check one decoded event, whose JSON is within the profile of :mod:`streamd.json`.
+
+    Args:
+        body: the event.
+        limits: of the event.
+        is_compact: True if its JSON has no white space.
+
+    Raises:
+        InvalidField: a value is wrong.
+        TooLarge: the event is larger than the limits allow.
+    """
     if body.topic is not None and body.topics is not None:
         raise InvalidField("the event has both 'topic' and 'topics'", field="topic")
     topics = body.topic if body.topics is None else body.topics

@@ -35,6 +35,7 @@ class MessageName(StrEnum):
     MESSAGE = "message"  # an event without an id, for this client alone
     PONG = "pong"  # the answers on a WebSocket
     SUBSCRIBED = "subscribed"
+    PUBLISHED = "published"
     ERROR = "error"
 
 

@@ -3,13 +3,14 @@
 The server sends an event as ``{"id", "type", "topics", "data"}``, with ``retry`` if it is set, and with
 ``"encoding": "base64"`` if ``data`` is the base64 of bytes. Its other messages have ``control``, the name of
 the message. A client on a WebSocket sends ``ping``, ``pong``,
-``subscribe`` and ``unsubscribe``, each an object with ``control``.
+``subscribe``, ``unsubscribe`` and ``publish``, each an object with ``control``.
 """
 
 import msgspec
 
 from ..errors import StreamdError
 from ..json import decode_json
+from .bodies import EventBody
 from .control import Control, MessageName
 from .ids import EventId
 from .topics import Selectors
@@ -45,7 +46,13 @@ class Pong(msgspec.Struct, tag_field="control", tag="pong", forbid_unknown_field
     nonce: str | int | None = None
 
 
-ClientMessage = Ping | Pong | Subscribe | Unsubscribe
+class Publish(EventBody, tag_field="control", tag="publish", forbid_unknown_fields=True, frozen=True):
+    """A client's event to publish, with the fields of ``POST /events``; its answer has the same nonce."""
+
+    nonce: str | int | None = None
+
+
+ClientMessage = Ping | Pong | Subscribe | Unsubscribe | Publish
 
 
 def decode_client_message(text: str | bytes) -> ClientMessage:
@@ -54,7 +61,7 @@ def decode_client_message(text: str | bytes) -> ClientMessage:
     Raises:
         InvalidBody: not JSON, or not one of the messages; the error names the wrong field.
     """
-    return decode_json(text, ClientMessage, noun="the message")
+    return decode_json(text, ClientMessage, noun="the message", envelope=1)
 
 
 def pong(ping: Ping) -> Control:
@@ -74,7 +81,18 @@ def subscribed(selectors: Selectors, cursor: EventId) -> Control:
     )
 
 
-def error(problem: StreamdError) -> Control:
-    """Build the answer to a client's message that was rejected; the socket stays open."""
+def published(message: Publish, event_id: EventId) -> Control:
+    """Build the answer with the id of a client's event."""
+    return Control(MessageName.PUBLISHED, {"nonce": message.nonce, "id": event_id})
+
+
+def error(problem: StreamdError, rejected: Publish | None = None) -> Control:
+    """Build the answer to a client's message that was rejected; the socket stays open.
+
+    Args:
+        problem: the reason.
+        rejected: the message, if it has a nonce for its answer.
+    """
+    nonce = {} if rejected is None else {"nonce": rejected.nonce}
     field = {} if problem.field is None else {"field": problem.field}
-    return Control(MessageName.ERROR, {"code": problem.code, "detail": problem.detail, **field})
+    return Control(MessageName.ERROR, {**nonce, "code": problem.code, "detail": problem.detail, **field})

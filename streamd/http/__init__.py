@@ -7,6 +7,7 @@
 ``json``           JSON responses
 ``urls``           URLs below the prefix that a proxy adds
 ``requests``       query parameters, headers and bodies, checked
+``publishing``     the checks of rights and limits before events are published
 ``problems``       errors as ``application/problem+json``
 ``idempotency``    the ``Idempotency-Key`` header
 ``schema``         the structs that ``/openapi.json`` shows

@@ -2,6 +2,7 @@
 
 =================================  ==================================================
 ``POST /events``                   ``publish``, and then events and bytes
+WebSocket, ``publish`` messages    the same
 ``GET /events``, WebSocket         ``connect``
 ``GET /events/poll``               ``subscribe``
 ``GET /tasks/{id}/events``         ``connect``

@@ -10,6 +10,7 @@ from ..broker import Broker
 from ..connections import CloseReason, Connection
 from ..errors import InvalidField, StreamdError
 from ..events import Control, EventId, messages
+from ..events.bodies import EventBody
 from ..hub import Subscription
 from ..limits import LimitName, caller_key
 from .asgi import ASGIWebSocketWire, Scope, lease_wire
@@ -18,6 +19,8 @@ from .stream import EventReader, connected, parse_selectors, run_stream
 _log = structlog.get_logger(__name__)
 
 Receive = Callable[[], Awaitable[str | bytes]]
+PublishEvent = Callable[[EventBody, int], Awaitable[EventId]]
+"""Publishes a client's event, in a message of a size (bytes), and returns its id; raises StreamdError."""
 
 CLOSE_CODES: Final = {  # RFC 6455 section 7.4, and the IANA registry of close codes
     CloseReason.SHUTDOWN: 1012,  # service restart
@@ -37,6 +40,7 @@ async def serve_websocket(
     scope: Scope,
     send_text: Callable[[str], Awaitable[None]],
     receive: Receive,
+    publish: PublishEvent,
     reader: EventReader | None = None,
 ) -> int:
     """Stream over an accepted socket, follow the client's messages, and return the close code.
@@ -50,9 +54,10 @@ async def serve_websocket(
         scope: of the socket; streamd's own server offers a direct wire in it.
         send_text: sends one text message.
         receive: waits for the client's next message.
+        publish: publishes the client's events, with all checks.
         reader: decides what the client may read, and subscribe to; None: everything.
     """
-    listener = _MessageListener(broker, connection, subscription, receive, reader)
+    listener = _MessageListener(broker, connection, subscription, receive, publish, reader)
     wire = lease_wire(scope, connection, broker.hub.defer, ASGIWebSocketWire(send_text))
     try:
         async with trio.open_nursery() as nursery:
@@ -75,6 +80,7 @@ class _MessageListener:
         connection: Connection,
         subscription: Subscription,
         receive: Receive,
+        publish: PublishEvent,
         reader: EventReader | None,
     ) -> None:
         self._settings = broker.settings
@@ -82,6 +88,7 @@ class _MessageListener:
         self._connection = connection
         self._subscription = subscription
         self._receive = receive
+        self._publish = publish
         self._reader = reader
 
     async def run(self) -> NoReturn:
@@ -90,18 +97,24 @@ class _MessageListener:
             text = await self._receive()
             _log.debug("client_message", connection=self._connection.id, chars=len(text))
             try:
-                answer = await self._follow(messages.decode_client_message(text))
+                answer = await self._follow(messages.decode_client_message(text), text)
             except StreamdError as problem:
                 answer = messages.error(problem)
             if answer is not None:
                 # Waits while the send queue is full: a client that does not read is not listened to.
                 await self._connection.send_queue.put(answer)
 
-    async def _follow(self, message: messages.ClientMessage) -> Control | None:
+    async def _follow(self, message: messages.ClientMessage, text: str | bytes) -> Control | None:
         if isinstance(message, messages.Ping):
             return messages.pong(message)
         if isinstance(message, messages.Pong):
             return None
+        if isinstance(message, messages.Publish):
+            size = len(text.encode() if isinstance(text, str) else text)
+            try:
+                return messages.published(message, await self._publish(message, size))
+            except StreamdError as problem:
+                return messages.error(problem, message)
         identity = self._connection.identity
         taken = await self._limits.take(LimitName.SUBSCRIBE, caller_key(identity.user, identity.address))
         if taken is not None:

@@ -14,11 +14,13 @@ from streamd.events.messages import (
     ClientMessage,
     Ping,
     Pong,
+    Publish,
     Subscribe,
     Unsubscribe,
     decode_client_message,
     error,
     pong,
+    published,
     subscribed,
 )
 from tests.support.server_messages import ServerMessage, decode_server_message
@@ -43,6 +45,10 @@ class TestFromAClient:
             (
                 ' {"topics": ["a"], "patterns": ["*"], "control": "unsubscribe"} ',
                 Unsubscribe(topics=["a"], patterns=["*"]),
+            ),
+            (
+                '{"control":"publish","nonce":1,"topic":"a","type":"t","data":{"n":1.0},"private":true}',
+                Publish(nonce=1, topic="a", type="t", data=msgspec.Raw(b'{"n":1.0}'), private=True),
             ),
         ],
     )
@@ -80,6 +86,9 @@ class TestFromAClient:
             ('{"control":"subscribe","patterns":[[]]}', "patterns[0]"),
             ('{"control":"subscribe","pattern":["a"]}', "pattern"),
             ('{"control":"unsubscribe","after":"earliest"}', "after"),
+            ('{"control":"publish","topic":"a","id":"1700000000000-000001"}', "id"),
+            ('{"control":"publish","topics":"a"}', "topics"),
+            ('{"control":"published","nonce":1}', "control"),
         ],
     )
     def test_anything_else_is_rejected_and_the_field_named(self, text: str, field: str | None) -> None:
@@ -166,6 +175,14 @@ class TestAnswers:
     @pytest.mark.parametrize("nonce", [None, "", "é", 7])
     def test_a_pong_has_the_nonce_of_the_ping(self, nonce: str | int | None) -> None:
         assert json.loads(pong(Ping(nonce=nonce)).json) == {"control": "pong", "nonce": nonce}
+
+    @pytest.mark.parametrize("nonce", [None, "", "é", 7])
+    def test_the_answers_to_an_event_have_its_nonce(self, nonce: str | int | None) -> None:
+        event = Publish(topic="a", nonce=nonce)
+        assert json.loads(published(event, ID).json) == {"control": "published", "nonce": nonce, "id": ID}
+        refused = json.loads(error(ShuttingDown("draining"), event).json)
+        expected = {"control": "error", "nonce": nonce, "code": "shutting-down", "detail": "draining"}
+        assert refused == expected
 
     def test_subscribed_has_the_present_selectors_sorted(self) -> None:
         selectors = Selectors({"b", "a"}, {Pattern("y/*"), Pattern("x/**")})

@@ -1,8 +1,8 @@
 """``/events``: subscribe by Server-Sent Events or WebSocket, poll, and publish."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import Any, Final
+from typing import Any
 
 import attrs
 import msgspec
@@ -10,43 +10,38 @@ from quart import Blueprint, request, websocket
 from quart_schema import document_headers, document_querystring, document_request, document_response
 from quart_trio.wrappers import TrioResponse
 
-from ...auth import Access, Caller
-from ...broker import Broker
 from ...characters import cut
 from ...errors import (
+    Forbidden,
     IdempotencyConflict,
     InvalidField,
     OutcomeUnknown,
-    RequestError,
     StreamdError,
     TooLarge,
     Unavailable,
     UnsupportedMediaType,
 )
-from ...events import Draft, EventSettings
-from ...events.bodies import decode_draft, decode_drafts
+from ...events import Draft, EventId, EventSettings
+from ...events.bodies import EventBody, decode_draft, decode_drafts
 from ...idempotency import IDEMPOTENCY_KEY
-from ...limits import TakenLimit, caller_key
-from ...log.port import Receipt
+from ...limits import caller_key
 from ...transports import StreamRequest, open_stream
 from ...transports.asgi import bind_abort
 from ...transports.longpoll import poll
 from ...transports.websocket import serve_websocket
 from .. import schema
-from ..callers import current_caller, restrict
+from ..callers import TICKET, bearer_token, current_caller, restrict
 from ..current import current_runtime
 from ..idempotency import document_idempotency, idempotency_key
 from ..json import JSON, json_response
 from ..limits import note_limits
 from ..problems import document_problems, problem_fields
+from ..publishing import PublishingDoor
 from ..push_back import PushBackBody
 from ..requests import parse_seconds, parse_stream_request, read_body, read_lines
 from ..responses import EventStream
 
 events = Blueprint("streamd_events", __name__)
-
-_USERS: Final = "user:"  # before the names of users, which they may have chosen themselves
-_TOKENS: Final = "token:"  # before the key and the id of a token without a user
 
 
 @events.get("/events")
@@ -61,9 +56,11 @@ async def subscribe() -> EventStream:
 
 @events.websocket("/events")
 async def subscribe_websocket() -> None:
-    """Subscribe over a WebSocket: JSON text frames, and a client that can change its subscription."""
+    """Subscribe over a WebSocket: JSON text frames both ways. The client may publish, too."""
     broker = current_runtime().broker
     stream_request = await _read_request(websocket)
+    door = await _open_door(websocket)
+    publish = _refuse_ticket if _has_ticket_alone() else door.publish_message
     with open_stream(broker, "websocket", stream_request) as (connection, subscription):
         bind_abort(connection, websocket.scope)
         await websocket.accept()
@@ -74,6 +71,7 @@ async def subscribe_websocket() -> None:
             websocket.scope,
             websocket.send,
             websocket.receive,
+            publish,
             stream_request.reader,
         )
         await websocket.close(code)
@@ -97,82 +95,35 @@ async def poll_events() -> TrioResponse:
     return json_response(msgspec.Raw(answer))
 
 
-@attrs.frozen
-class PublishingDoor:
-    """Publishes what one caller may publish.
-
-    Args:
-        broker: publishes.
-        access: decides.
-        caller: the caller, to whom its idempotency keys belong.
-        limited_as: its key in the limits.
-    """
-
-    broker: Broker
-    access: Access
-    caller: Caller
-    limited_as: str
-
-    @property
-    def limits(self) -> EventSettings:
-        """The limits of events."""
-        return self.broker.settings.events
-
-    def check(self, draft: Draft) -> None:
-        """Check that the caller may publish an event, also late in a long body.
-
-        Raises:
-            InvalidToken: its token has expired or was revoked since the request began.
-            Unauthorized, ReservedTopic, Forbidden: see :meth:`.Access.check_publishing`.
-        """
-        self.access.check_again(self.caller)
-        self.access.check_publishing(self.caller, draft.topics)
-
-    async def take_limits(self, events: int, size: int) -> list[TakenLimit]:
-        """Ask the caller's limits about a number of events, in a body of a size (bytes)."""
-        return await self.broker.limits.take_published(self.limited_as, events, size)
-
-    async def wait_for_limits(self, events: int, size: int) -> None:
-        """Wait until the caller's limits allow a number of events, of a size (bytes).
-
-        Raises:
-            TooManyRequests: that would take minutes.
-        """
-        await self.broker.limits.wait_published(self.limited_as, events, size)
-
-    async def publish(self, drafts: Sequence[Draft]) -> list[Receipt]:
-        """Publish several events, all of them or none.
-
-        Raises:
-            Unauthorized, ReservedTopic, Forbidden: the caller may not publish one of them.
-            StreamdError: see :meth:`.Hub.publish_drafts`.
-        """
-        for index, draft in enumerate(drafts):
-            try:
-                self.check(draft)
-            except RequestError as error:
-                if len(drafts) == 1:
-                    raise
-                raise type(error)(
-                    f"event {index}: {error.detail}", field=f"[{index}].{error.field}"
-                ) from error
-        return await self.broker.hub.publish_drafts(drafts, publisher=self._publisher)
-
-    @property
-    def _publisher(self) -> str:
-        """The owner of the caller's idempotency keys: never a part of the server, whatever its user is."""
-        caller = self.caller
-        if caller.user:
-            return f"{_USERS}{caller.user}"
-        return "" if self.access.is_open else f"{_TOKENS}{caller.key}:{caller.token_id}"
-
-
 async def _read_request(asked: Any, *, cursor_parameter: str = "last_event_id") -> StreamRequest:
     """Parse the current request, identify its caller, and check what it may read."""
     runtime = current_runtime()
     caller = await current_caller()
     found = parse_stream_request(asked, runtime.broker, caller, cursor_parameter=cursor_parameter)
     return found if runtime.access.is_open else await restrict(found, runtime, caller)
+
+
+async def _open_door(asked: Any) -> PublishingDoor:
+    """Return the means of publishing of the current request's caller."""
+    runtime = current_runtime()
+    caller = await current_caller()
+    limited_as = caller_key(caller.user, asked.remote_addr or "")
+    return PublishingDoor(runtime.broker, runtime.access, caller, limited_as)
+
+
+def _has_ticket_alone() -> bool:
+    """Return True if the caller of the current WebSocket is known by a ticket, see :mod:`..callers`."""
+    is_open = current_runtime().access.is_open
+    return not is_open and TICKET in websocket.args and not bearer_token(websocket.scope)
+
+
+async def _refuse_ticket(_body: EventBody, _size: int) -> EventId:
+    """Refuse to publish, as ``POST /events`` with a ticket does.
+
+    Raises:
+        Forbidden: always. A ticket stands in a URL, where others may see it before it is spent.
+    """
+    raise Forbidden("a ticket opens a stream, and changes nothing: send the token", field=TICKET)
 
 
 @events.post("/events")
@@ -186,9 +137,7 @@ async def publish() -> TrioResponse:
     broker = current_runtime().broker
     limits = broker.settings.events
     key = idempotency_key()
-    caller = await current_caller()
-    limited_as = caller_key(caller.user, request.remote_addr or "")
-    door = PublishingDoor(broker, current_runtime().access, caller, limited_as)
+    door = await _open_door(request)
     if request.mimetype == schema.NDJSON:
         _reject_key(key)
         if isinstance(request.body, PushBackBody) and request.http_version != "2":

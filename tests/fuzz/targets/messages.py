@@ -77,6 +77,7 @@ TARGETS: Final = {
             b'{"control":"pong","nonce":"\\ud83d\\ude00"}',
             b'{"control":"subscribe","topics":["a"],"patterns":["b/*"]}',
             b'{"topics":["a"],"control":"unsubscribe"}',
+            b'{"control":"publish","nonce":1,"topic":"a","data":{"n":1.0},"encoding":"base64"}',
         ),
         (b'"control":', b'"nonce":', b'"topics":', b'"patterns":', b"18446744073709551616", rb"\ud800"),
     ),
