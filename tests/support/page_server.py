@@ -3,12 +3,13 @@
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import httpx
 
+from tests.support.certificates import trusting
 from tests.support.program import environment
 
 
@@ -30,7 +31,10 @@ class PageServer:
         self.url = ""
 
     def start(self) -> None:
-        """Start the server; again after :meth:`stop`, on the same port and with an empty log."""
+        """Start the server; again after :meth:`stop` or :meth:`kill`, on the same port.
+
+        Its log is empty then, unless the options name one that is kept.
+        """
         bind = self.url.rpartition("//")[2] or "127.0.0.1:0"
         options = ["--bind", bind, "--store", "memory:", *self._options]
         command = [sys.executable, "-m", "streamd", "serve", *options]
@@ -49,10 +53,24 @@ class PageServer:
         self._process.stdout.close()
         return status
 
+    def kill(self) -> None:
+        """End the server at once (SIGKILL)."""
+        assert self._process is not None
+        assert self._process.stdout is not None
+        self._process.kill()
+        self._process.wait()
+        self._process.stdout.close()
+
     def publish(self, topic: str, data: Any, type: str = "") -> None:
         """Publish one event."""
-        event = {"topic": topic, "data": data} | ({"type": type} if type else {})
-        httpx.post(f"{self.url}/events", json=event).raise_for_status()
+        self._post({"topic": topic, "data": data} | ({"type": type} if type else {}))
+
+    def publish_all(self, topic: str, items: Iterable[Any]) -> None:
+        """Publish one event for each item, all in one request."""
+        self._post([{"topic": topic, "data": data} for data in items])
+
+    def _post(self, body: object) -> None:
+        httpx.post(f"{self.url}/events", json=body, verify=trusting()).raise_for_status()
 
 
 @contextmanager
