@@ -16,10 +16,9 @@
  * round in which no transport worked, the fault may have been the server's, so better ones are tried again after 30 s.
  */
 
-import { parseFields } from "../event.js";
-import { sse } from "../sse.js";
-import type { StreamFailure } from "../failure.js";
+import { StreamFailure } from "../failure.js";
 import type { Block } from "../parser.js";
+import { sse } from "../sse.js";
 import type { ConnectionOutcome, Transport, TransportChooser } from "../transport.js";
 import { poll } from "./poll.js";
 import { websocket } from "./websocket.js";
@@ -40,7 +39,6 @@ const SHORT_MS = 10_000; // a connection that breaks sooner counts as a break
 const DOUBT_MS = 30_000;
 const GROWTH_MAX = 8;
 const NO_SUCH_TRANSPORT: readonly (number | null)[] = [404, 405]; // of a problem: the stream is there over SSE alone
-const DUE = new Error("a better transport is to be tried");
 
 const remembered = new Map<string, string>(); // as in the storage, for pages without one
 
@@ -51,86 +49,89 @@ export function ladder(options: LadderOptions = {}): TransportChooser {
 
 class Ladder implements TransportChooser {
   readonly firstBlockMs: number;
-  #options: LadderOptions;
+  #storage: LadderOptions["storage"];
   #rungs: readonly Transport[];
   #at = 0; // the present rung
-  #origin = "";
+  #hasWorked = false; // the present rung, since it is the present one
   #startedAt = 0; // the present attempt (ms since 1970)
   #breaks = 0; // in succession, on this rung
-  #known = new Set<number>(); // rungs that have worked since they were last given up
-  #refused = new Set<number>(); // rungs that were refused since one has worked
-  #rounds = 0; // without one that worked
+  #refusals = 0; // of rungs, in succession
+  #rounds = 0; // without a rung that worked
   #betterAt = Infinity; // when better rungs are to be tried (ms since 1970)
   #betterMs: number;
+  #leastMs: number;
+  #key = "";
 
-  constructor(options: LadderOptions) {
-    this.#options = options;
-    this.firstBlockMs = options.firstBlockMs ?? 5000;
-    this.#betterMs = this.#leastMs;
-    this.#rungs = (options.transports ?? [sse, websocket, poll]).map((transport, at) => this.#observe(transport, at));
+  constructor({ transports = [sse, websocket, poll], firstBlockMs = 5000, retryBetterMs = 600_000, storage }: LadderOptions) {
+    this.firstBlockMs = firstBlockMs;
+    this.#betterMs = this.#leastMs = retryBetterMs;
+    this.#storage = storage;
+    this.#rungs = transports.map((transport, at) => this.#observe(transport, at));
   }
 
   choose(url: URL): Transport {
-    if (url.origin !== this.#origin) this.#recall(url.origin);
+    const key = `streamd ${url.origin}`;
+    if (key !== this.#key) this.#recall(key);
     if (this.#isDue) {
-      this.#at = this.#breaks = 0;
+      this.#go(0);
       this.#betterAt = Infinity;
     }
     this.#startedAt = Date.now();
     return this.#rungs[this.#at]!;
   }
 
-  learn({ transport, failure, heard, openMs }: ConnectionOutcome): boolean {
-    if (!failure || isOffline()) {
-      this.#breaks = 0;
-      return this.#isDue;
-    }
+  learn({ failure, heard, openMs }: ConnectionOutcome): boolean {
+    if (this.#isDue) return true;
     const waitedMs = Date.now() - this.#startedAt;
     // After a longer wait the computer was asleep.
     const isLate = !heard && waitedMs >= this.firstBlockMs && waitedMs < 2 * this.firstBlockMs;
-    if (failure.fatal && !isAnswer(failure, transport)) {
-      this.#refused.add(this.#at);
-      return this.#stepDown(true);
-    }
-    if (isLate && !this.#known.has(this.#at)) return this.#stepDown(false);
     const isBreak = isLate || (openMs > 0 && openMs < SHORT_MS);
-    this.#breaks = isBreak ? this.#breaks + 1 : 0;
-    return this.#breaks >= BREAKS_MAX && this.#stepDown(false);
+    if (failure?.fatal && !this.#isAnswer(failure)) return this.#stepDown(true);
+    this.#breaks = failure && isBreak && globalThis.navigator?.onLine !== false ? this.#breaks + 1 : 0;
+    return this.#breaks >= (isLate && !this.#hasWorked ? 1 : BREAKS_MAX) && this.#stepDown(false);
   }
 
   /** Go to the next rung; return true if it may be tried without a wait. */
-  #stepDown(isFatal: boolean): boolean {
-    this.#breaks = 0;
-    this.#known.delete(this.#at);
-    this.#at = (this.#at + 1) % this.#rungs.length;
+  #stepDown(isRefused: boolean): boolean {
+    this.#refusals = isRefused ? this.#refusals + 1 : 0;
+    this.#go((this.#at + 1) % this.#rungs.length);
+    if (this.#refusals >= this.#rungs.length) {
+      this.#refusals = 0;
+      return false; // which ends the stream
+    }
     if (this.#at > 0) return true;
     this.#rounds += 1;
-    if (this.#refused.size < this.#rungs.length) return isFatal; // without a wait, it would end the stream
-    this.#refused.clear();
-    return false;
+    return isRefused; // without a wait, it would end the stream
+  }
+
+  #go(at: number): void {
+    this.#at = at;
+    this.#breaks = 0;
+    this.#hasWorked = false;
+  }
+
+  /** Return true for a rejection by streamd itself, which other transports would meet too. */
+  #isAnswer({ code, status }: StreamFailure): boolean {
+    return code !== "" && (this.#rungs[this.#at]!.name === "sse" || !NO_SUCH_TRANSPORT.includes(status));
   }
 
   /** Take a transport's first block as the proof that it works, and end polling when better ones are to be tried. */
   #observe(transport: Transport, at: number): Transport {
     return {
       name: transport.name,
-      connect: async (request, sink) => {
-        let hasWorked = false;
+      connect: (request, sink) => {
+        let keep: (() => void) | null = () => this.#keep(at);
         const take = (block: Block) => {
-          if (!hasWorked) this.#keep(at);
-          hasWorked = true;
+          keep?.();
+          keep = null;
           sink.take(block);
         };
         const ready = async () => {
           await sink.ready();
-          if (this.#isDue && transport.name === "poll") throw DUE; // between two polls, so that nothing is lost
+          // Between two polls, so that nothing is lost.
+          if (this.#isDue && transport.name === "poll") throw new StreamFailure("a better transport is tried");
         };
-        try {
-          return await transport.connect(request, { ...sink, take, ready });
-        } catch (error) {
-          if (error === DUE) return false;
-          throw error;
-        }
+        return transport.connect(request, { ...sink, take, ready });
       },
     };
   }
@@ -139,58 +140,41 @@ class Ladder implements TransportChooser {
     return Date.now() >= this.#betterAt;
   }
 
-  get #leastMs(): number {
-    return this.#options.retryBetterMs ?? 600_000;
-  }
-
   // --- memory -------------------------------------------------------------------------------------
 
   /** Remember a rung that works. */
   #keep(at: number): void {
     const isSure = this.#rounds === 0;
-    this.#refused.clear();
-    this.#known.add(at);
-    this.#rounds = 0;
+    this.#rounds = this.#refusals = 0;
+    this.#hasWorked = true;
     if (at === 0) {
       this.#betterAt = Infinity;
       this.#betterMs = this.#leastMs;
     } else if (this.#betterAt === Infinity) {
-      this.#betterAt = Date.now() + (isSure ? this.#betterMs : Math.min(DOUBT_MS, this.#betterMs));
+      this.#betterAt = Date.now() + (isSure ? this.#betterMs : DOUBT_MS);
       if (isSure) this.#betterMs = Math.min(2 * this.#betterMs, GROWTH_MAX * this.#leastMs);
-    } else return;
-    const value = JSON.stringify({ name: this.#rungs[at]!.name, at: this.#betterAt, ms: this.#betterMs });
+    }
+    const value = `${this.#rungs[at]!.name} ${this.#betterAt} ${this.#betterMs}`;
     remembered.set(this.#key, value);
-    guard(() => this.#storage?.setItem(this.#key, value));
+    guard(() => this.#openStorage()?.setItem(this.#key, value));
   }
 
   /** Begin where another stream or page of this origin left off. */
-  #recall(origin: string): void {
-    this.#origin = origin;
-    const { name, at, ms } = parseFields(remembered.get(this.#key) ?? guard(() => this.#storage?.getItem(this.#key)) ?? "");
+  #recall(key: string): void {
+    this.#key = key;
+    const value = remembered.get(key) ?? guard(() => this.#openStorage()?.getItem(key)) ?? "";
+    const [name, betterAt, betterMs] = value.split(" ");
     const rung = this.#rungs.findIndex((transport) => transport.name === name);
-    if (rung <= 0 || typeof at !== "number" || typeof ms !== "number") return;
-    this.#at = rung;
-    this.#known.add(rung);
-    this.#betterAt = at;
-    this.#betterMs = ms;
+    if (rung < 0 || !(Number(betterAt) > Date.now())) return;
+    this.#go(rung);
+    this.#hasWorked = rung > 0;
+    this.#betterAt = Number(betterAt);
+    this.#betterMs = Number(betterMs);
   }
 
-  get #key(): string {
-    return `streamd-transport ${this.#origin}`;
+  #openStorage() {
+    return this.#storage === undefined ? sessionStorage : this.#storage;
   }
-
-  get #storage() {
-    return this.#options.storage === undefined ? sessionStorage : this.#options.storage;
-  }
-}
-
-/** Return true for a rejection by streamd itself, which other transports would meet too. */
-function isAnswer({ code, status }: StreamFailure, { name }: Transport): boolean {
-  return code !== "" && (name === "sse" || !NO_SUCH_TRANSPORT.includes(status));
-}
-
-function isOffline(): boolean {
-  return typeof navigator !== "undefined" && navigator.onLine === false;
 }
 
 /** Use a storage, which may be absent, forbidden or full. */

@@ -1,62 +1,51 @@
 /**
  * The JSON messages of WebSocket and long polling, as the blocks that Server-Sent Events would bring.
  *
- * JSON.parse followed by JSON.stringify would change data: 1.0 becomes 1, and long integers lose digits. So the texts of
- * nested values are cut out of the message as they are.
+ * JSON.parse followed by JSON.stringify would change the data of events: 1.0 becomes 1, and long integers lose digits. So
+ * the texts of nested values are cut out of the message as they are.
  */
 
 import { parseFields } from "../event.js";
 import { StreamFailure } from "../failure.js";
 import type { Block } from "../parser.js";
 
-/** A message of the server. */
-export interface Message {
-  /** The name of the message; empty for an event. */
-  readonly control: string;
+/** A message of the server: a block, whose type is the name of a control message. */
+export interface Message extends Block {
+  /** The parsed message. */
   readonly fields: Readonly<Record<string, unknown>>;
-  readonly block: Block;
+}
+
+/** The fields of a message that mean something to a client. */
+interface Fields extends Partial<Block> {
+  readonly control?: string;
 }
 
 /** Read one message. Throws a StreamFailure for a text that is none. */
 export function readMessage(text: string): Message {
-  const members = membersOf(text);
+  const fields = readObject(text, "id", "control");
+  const { control, id = null, type = "message", encoding = "", topics = [], retry = null, ...others }: Fields = fields;
+  const event = { fields, id, type, data: readData(cutMember(text, "data")), encoding, topics, retry };
+  if (control === undefined || control === "message") return event;
+  if (control === "cursor") return { ...event, data: null };
+  return { ...event, id: null, type: control, data: JSON.stringify(others) };
+}
+
+/** Parse a JSON object that has one of some members. Throws a StreamFailure for anything else. */
+export function readObject(text: string, ...names: readonly string[]): Record<string, unknown> {
   const fields = parseFields(text);
-  const { id = null, type = "message", encoding = "", topics = [], retry = null, control = "" } = fields as Fields;
-  const event = { id, type, data: readData(members.get("data") ?? '""'), encoding, topics, retry };
-  if (control === "" || control === "message") return { control, fields, block: event };
-  if (control === "cursor") return { control, fields, block: { ...event, data: null } };
-  members.delete("control");
-  members.delete("retry");
-  const data = `{${[...members].map(([name, value]) => `${JSON.stringify(name)}:${value}`).join()}}`;
-  return { control, fields, block: { id: null, type: control, data, encoding: "", topics: [], retry } };
+  if (!names.some((name) => name in fields)) throw new StreamFailure("the server sent no message of streamd", { fatal: true });
+  return fields;
 }
 
-/** The fields of a server's message that mean something to a client. */
-interface Fields {
-  readonly id?: string;
-  readonly type?: string;
-  readonly encoding?: string;
-  readonly topics?: readonly string[];
-  readonly retry?: number;
-  readonly control?: string;
+/** Return the text of a member's value in a valid JSON object; empty without that member. */
+export function cutMember(text: string, name: string): string {
+  const parts = cut(text); // name, value, name, value …
+  return parts.find((_, at) => at % 2 === 1 && parts[at - 1] === `"${name}"`) ?? "";
 }
 
-/** Return the members of a JSON object, each value as its own text. Throws a StreamFailure for anything else. */
-export function membersOf(text: string): Map<string, string> {
-  try {
-    if (Array.isArray(JSON.parse(text)) || !/^\s*\{/.test(text)) throw new SyntaxError();
-  } catch {
-    throw new StreamFailure("the server sent something else than a message of streamd", { fatal: true });
-  }
-  const parts = split(text);
-  const members = new Map<string, string>();
-  for (let at = 0; at + 1 < parts.length; at += 2) members.set(JSON.parse(parts[at]!) as string, parts[at + 1]!);
-  return members;
-}
-
-/** Return the elements of a JSON array, each as its own text. */
-export function elementsOf(text: string): string[] {
-  return split(text).filter((element) => element !== "");
+/** Return the texts of the elements of a valid JSON array. */
+export function cutElements(text: string): string[] {
+  return cut(text).filter(Boolean);
 }
 
 /** Return the data of an event: a string as its characters, any other value as its text. */
@@ -65,32 +54,26 @@ function readData(text: string): string {
 }
 
 /** Cut a valid JSON object or array at its own colons and commas, and leave those of nested values. */
-function split(text: string): string[] {
+function cut(text: string): string[] {
   const parts: string[] = [];
   let depth = 0;
   let start = 0;
+  let isString = false;
   for (let at = 0; at < text.length; at += 1) {
     const character = text[at]!;
-    if (character === '"') at = endOfString(text, at);
-    else if ("[{".includes(character)) {
-      depth += 1;
-      if (depth === 1) start = at + 1;
-    } else if ("]},:".includes(character)) {
-      if (depth === 1) {
+    if (character === "\\") at += 1;
+    else if (character === '"') isString = !isString;
+    else if (!isString) {
+      const isEnd = "]}".includes(character);
+      if ("[{".includes(character)) {
+        depth += 1;
+        if (depth === 1) start = at + 1;
+      } else if (depth === 1 && (isEnd || ",:".includes(character))) {
         parts.push(text.slice(start, at).trim());
         start = at + 1;
       }
-      if ("]}".includes(character)) depth -= 1;
+      if (isEnd) depth -= 1;
     }
   }
   return parts;
-}
-
-/** Return the position of the quote that ends a string: one after an even number of backslashes. */
-function endOfString(text: string, start: number): number {
-  for (let at = text.indexOf('"', start + 1); ; at = text.indexOf('"', at + 1)) {
-    let backslashes = 0;
-    while (text[at - 1 - backslashes] === "\\") backslashes += 1;
-    if (backslashes % 2 === 0) return at;
-  }
 }

@@ -1,18 +1,18 @@
 import { describe, expect, test } from "vitest";
 
-import { elementsOf, membersOf, readMessage } from "../../src/ladder/messages.js";
+import { cutElements, cutMember, readMessage } from "../../src/ladder/messages.js";
 
 const ID = "1700000000000-000001";
 
 function dataOf(json: string): string | null {
-  return readMessage(`{"id":"${ID}","type":"message","topics":["t"],"data":${json}}`).block.data;
+  return readMessage(`{"id":"${ID}","type":"message","topics":["t"],"data":${json}}`).data;
 }
 
 describe("an event", () => {
   test("has the fields of a block of Server-Sent Events", () => {
     const text = `{"id":"${ID}","type":"stage","topics":["a","b"],"data":"AAE=","retry":5,"encoding":"base64"}`;
     const block = { id: ID, type: "stage", topics: ["a", "b"], data: "AAE=", retry: 5, encoding: "base64" };
-    expect(readMessage(text)).toMatchObject({ control: "", block });
+    expect(readMessage(text)).toEqual({ ...block, fields: block });
   });
 
   test.each([
@@ -36,7 +36,7 @@ describe("an event", () => {
 
   test("may have its members in any order, with white space and unknown ones", () => {
     const text = ` { "later" : {"data": 1} , "data" : {"a": 1.0} ,\n"topics":[ ], "id" : "${ID}" } `;
-    expect(readMessage(text).block).toEqual({ id: ID, type: "message", topics: [], data: '{"a": 1.0}', retry: null, encoding: "" });
+    expect(readMessage(text)).toMatchObject({ id: ID, type: "message", topics: [], data: '{"a": 1.0}', retry: null, encoding: "" });
   });
 
   test("of a megabyte is read in time that grows with its length", () => {
@@ -47,20 +47,19 @@ describe("an event", () => {
 
 describe("a control message", () => {
   test("is a block with the other fields as its data", () => {
-    const { control, fields, block } = readMessage('{"control":"connected","head":"1","heartbeat_seconds":15.0,"retry":2000}');
-    expect(control).toBe("connected");
-    expect(fields["head"]).toBe("1");
-    const data = '{"head":"1","heartbeat_seconds":15.0}';
-    expect(block).toEqual({ id: null, type: "connected", data, retry: 2000, topics: [], encoding: "" });
+    const message = readMessage('{"control":"connected","head":"1","heartbeat_seconds":15.0,"retry":2000}');
+    const data = '{"head":"1","heartbeat_seconds":15}';
+    expect(message).toMatchObject({ id: null, type: "connected", data, retry: 2000, topics: [], encoding: "" });
+    expect(message.fields).toMatchObject({ control: "connected", head: "1" });
   });
 
   test("moves the cursor without an event", () => {
-    expect(readMessage(`{"control":"cursor","id":"${ID}"}`).block).toMatchObject({ id: ID, data: null });
+    expect(readMessage(`{"control":"cursor","id":"${ID}"}`)).toMatchObject({ id: ID, data: null });
   });
 
   test("may be an event without an id", () => {
-    const { block } = readMessage('{"control":"message","type":"notice","data":{"n":1.0}}');
-    expect(block).toMatchObject({ id: null, type: "notice", data: '{"n":1.0}' });
+    const message = readMessage('{"control":"message","type":"notice","data":{"n":1.0}}');
+    expect(message).toMatchObject({ id: null, type: "notice", data: '{"n":1.0}' });
   });
 });
 
@@ -69,8 +68,9 @@ test.each(["", "{", "[]", "null", '"text"', "5", "[{}]", "<html>"])("%j is no me
 });
 
 test("members and elements are cut at their own commas", () => {
-  expect([...membersOf('{"a\\"":[1,2],"b":{"c":3}}')]).toEqual([['a"', "[1,2]"], ["b", '{"c":3}']]);
-  expect([...membersOf("{}")]).toEqual([]);
-  expect(elementsOf('[{"a":[1,2]}, "x,y" ,3.0]')).toEqual(['{"a":[1,2]}', '"x,y"', "3.0"]);
-  expect(elementsOf("[ ]")).toEqual([]);
+  const text = '{"a":"b","b":{"b":3,"c":4},"c":[1,2]}';
+  expect(["a", "b", "c", "d"].map((name) => cutMember(text, name))).toEqual(['"b"', '{"b":3,"c":4}', "[1,2]", ""]);
+  expect(cutMember("{}", "a")).toBe("");
+  expect(cutElements('[{"a":[1,2]}, "x,y" ,3.0]')).toEqual(['{"a":[1,2]}', '"x,y"', "3.0"]);
+  expect(cutElements("[ ]")).toEqual([]);
 });
