@@ -35,6 +35,7 @@ const OPTIONS = {
   minify: true,
   legalComments: "none",
   charset: "utf8",
+  jsx: "automatic",
   external: ["react", "react/jsx-runtime"],
 };
 
@@ -83,7 +84,8 @@ async function bundleOne(name, shared) {
     },
   };
   const stdin = { contents, resolveDir: SRC };
-  await build({ ...OPTIONS, stdin, outfile: join(NEW, `${name}.js`), plugins: [importOthers] });
+  const banner = name === "react" ? { js: '"use client";' } : {}; // for frameworks that render on a server
+  await build({ ...OPTIONS, stdin, banner, outfile: join(NEW, `${name}.js`), plugins: [importOthers] });
 }
 
 async function declare() {

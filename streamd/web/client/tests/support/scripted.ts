@@ -77,7 +77,12 @@ export class ScriptedStream {
 
   send(type: string, data: unknown, id?: string): this {
     const lines = [`event: ${type}`, ...(id === undefined ? [] : [`id: ${id}`]), `data: ${JSON.stringify(data)}`];
-    this.#controller.enqueue(new TextEncoder().encode(lines.join("\n") + "\n\n"));
+    return this.write(lines.join("\n") + "\n\n");
+  }
+
+  /** Send bytes as they are. */
+  write(text: string): this {
+    this.#controller.enqueue(new TextEncoder().encode(text));
     return this;
   }
 
