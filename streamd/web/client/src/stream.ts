@@ -201,7 +201,8 @@ export class EventStream implements AsyncIterable<StreamEvent> {
     const connection = this.#connection;
     this.#connection = null;
     connection?.stop("disconnect");
-    this.restart();
+    this.#leastUntil = 0;
+    this.#wake?.();
   }
 
   /** Connect until the stream is over. */
@@ -288,7 +289,6 @@ export class EventStream implements AsyncIterable<StreamEvent> {
   #enterOpen(): void {
     if (this.isConnected) return;
     this.set({ phase: "open", failure: null });
-    this.#opening.resolve();
   }
 
   /** Take a block of the stream, in order. */
@@ -383,6 +383,7 @@ export class EventStream implements AsyncIterable<StreamEvent> {
   /** Change the state. */
   protected set(change: Partial<StreamState>): void {
     const state = (this.#state = { ...this.#state, ...change });
+    if (this.isConnected) this.#opening.resolve();
     callAll(this.#listeners, state);
   }
 
