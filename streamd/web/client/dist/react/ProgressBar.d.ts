@@ -1,0 +1,13 @@
+/** A progress bar. */
+import type { CSSProperties } from "react";
+export interface ProgressBarProps {
+    /** 0 to 100; null or undefined: unknown. */
+    value: number | null | undefined;
+    /** The name for assistive technology; `Progress` by default. */
+    label?: string;
+    className?: string;
+    /** Of the track. The properties `--streamd-accent` and `--streamd-track` have the colours. */
+    style?: CSSProperties;
+}
+/** Show a progress, or that it is unknown. */
+export declare function ProgressBar({ value, label, className, style }: ProgressBarProps): import("react").JSX.Element;

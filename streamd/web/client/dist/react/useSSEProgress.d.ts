@@ -1,0 +1,60 @@
+/** The hook for the progress of a task, by default an analysis of the brand monitor. */
+import type { StreamFailure } from "../failure.js";
+import { TaskError, type TaskStatus } from "../tasks/snapshot.js";
+import { type HookStreamOptions } from "./store.js";
+/** The fields of all messages so far, the last value of each. */
+export interface ProgressFields<R = unknown> {
+    readonly taskId: string;
+    readonly status: TaskStatus;
+    /** 0 to 100. */
+    readonly progress: number;
+    readonly message: string;
+    /** Name of the current stage of an analysis. */
+    readonly stage?: string;
+    /** Estimated time to the end (s); null if unknown. */
+    readonly eta_seconds: number | null;
+    /** RFC 3339. */
+    readonly timestamp: string;
+    /** Of a completed task; absent if it is too large for a message. */
+    readonly result?: R;
+    /** Where a result is that is too large for a message. */
+    readonly resultUrl?: string;
+    readonly educational_content?: unknown;
+    readonly [field: string]: unknown;
+}
+type StreamOption = "headers" | "credentials" | "fetch" | "openWhenHidden" | "connectMs" | "silenceMs" | "transports";
+export interface SSEProgressOptions<R = unknown> extends Pick<HookStreamOptions, StreamOption> {
+    /** False: a connection that is lost stays lost, until `reconnect()`. */
+    autoReconnect?: boolean;
+    /** Attempts in succession to reconnect, before giving up; 3 by default. */
+    maxReconnectAttempts?: number;
+    /** Wait before each of them (ms); 2,000 by default. The server may ask for a longer one. */
+    reconnectDelay?: number;
+    onProgress?: (progress: ProgressFields<R>) => void;
+    /** Called with the task's own error, and with each failure of the connection. */
+    onError?: (error: TaskError | StreamFailure) => void;
+    onConnect?: () => void;
+    onDisconnect?: () => void;
+    /** The server's address; by default the root of the page's. */
+    baseUrl?: string | URL;
+    /** The path of the stream of another service, such as `(id) => "/tasks/" + id + "/events"`. */
+    path?: (taskId: string) => string;
+}
+export interface SSEProgressResult<R> {
+    /** Null before the first message. */
+    readonly progress: ProgressFields<R> | null;
+    /** A TaskError if the task failed, a StreamFailure while there is no connection to the server; else null. */
+    readonly error: TaskError | StreamFailure | null;
+    readonly isConnected: boolean;
+    /** Make a new connection now. */
+    readonly reconnect: () => Promise<void>;
+    /** Close the connection, until `reconnect()`. */
+    readonly disconnect: () => void;
+}
+/**
+ * Use the progress of a task. The connection ends with the task.
+ *
+ * @param taskId null or undefined: no connection.
+ */
+export declare function useSSEProgress<R = unknown>(taskId: string | null | undefined, options?: SSEProgressOptions<R>): SSEProgressResult<R>;
+export {};
