@@ -10,10 +10,12 @@
  * | an orderly end, or an end after more than 10 s                    | the same one                              |
  *
  * A transport that has worked before is given up only after 3 attempts in succession without a first block: a server that
- * is slow after a restart must not move everybody down. Below the last transport follows the first one, after a backoff, or
- * the end of the stream if each was refused. A transport that worked is remembered for the next page. Better ones are tried
- * again after 10 minutes, then 20 and so on: while polling at the end of a poll, else with the next connection. After a
- * round in which no transport worked, the fault may have been the server's, so better ones are tried again after 30 s.
+ * is slow after a restart must not move everybody down. An attempt during which the computer may have slept counts alike.
+ * Below the last transport follows the first one, after a backoff, or the end of the stream if each was refused.
+ *
+ * A transport that worked is remembered for the next page. Better ones are tried again after 10 minutes, then 20 and so on:
+ * while polling at the end of a poll, else with the next connection. After a round in which no transport worked, the fault
+ * may have been the server's, so better ones are tried again after 30 s.
  */
 
 import { StreamFailure } from "../failure.js";
@@ -83,12 +85,13 @@ class Ladder implements TransportChooser {
   learn({ failure, heard, openMs }: ConnectionOutcome): boolean {
     if (this.#isDue) return true;
     const waitedMs = Date.now() - this.#startedAt;
-    // After a longer wait the computer was asleep.
-    const isLate = !heard && waitedMs >= this.firstBlockMs && waitedMs < 2 * this.firstBlockMs;
+    const isLate = !heard && waitedMs >= this.firstBlockMs;
+    // After a longer wait the computer may have been asleep.
+    const isProof = isLate && !this.#hasWorked && waitedMs < 2 * this.firstBlockMs;
     const isBreak = isLate || (openMs > 0 && openMs < SHORT_MS);
     if (failure?.fatal && !this.#isAnswer(failure)) return this.#stepDown(true);
     this.#breaks = failure && isBreak && globalThis.navigator?.onLine !== false ? this.#breaks + 1 : 0;
-    return this.#breaks >= (isLate && !this.#hasWorked ? 1 : BREAKS_MAX) && this.#stepDown(false);
+    return this.#breaks >= (isProof ? 1 : BREAKS_MAX) && this.#stepDown(false);
   }
 
   /** Go to the next rung; return true if it may be tried without a wait. */
@@ -120,10 +123,10 @@ class Ladder implements TransportChooser {
     return {
       name: transport.name,
       connect: (request, sink) => {
-        let keep: (() => void) | null = () => this.#keep(at);
+        let hasWorked = false;
         const take = (block: Block) => {
-          keep?.();
-          keep = null;
+          if (!hasWorked && !request.signal.aborted) this.#keep(at);
+          hasWorked = true;
           sink.take(block);
         };
         const ready = async () => {

@@ -256,6 +256,19 @@ describe("the same transport is tried again", () => {
     await rig.pass(1000);
     expect(rig.transports).toEqual(["sse", "sse"]);
   });
+
+  test("after the first attempts of a hidden page, whose timers are late, but not after the third", async () => {
+    allWork();
+    network.sse.hangs();
+    await open();
+    for (let attempt = 0; attempt < 3; attempt += 1) {
+      expect(rig.stream.state).toMatchObject({ phase: "connecting", transport: "sse" });
+      vi.setSystemTime(Date.now() + MINUTE);
+      await rig.pass(1000);
+      if (rig.stream.state.phase === "waiting") await rig.pass(2000);
+    }
+    expect(rig.transports).toEqual(["sse", "sse", "sse", "websocket"]);
+  });
 });
 
 describe("the stream ends", () => {
