@@ -51,6 +51,7 @@ lint: install-test ## check style, types and the import contract
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@conf/setup/node.sh npx tsc --noEmit
+	@conf/setup/node.sh npx tsc --project tests
 
 test-client: install-test ## run the browser client's tests in Node, and print their coverage
 	@conf/setup/node.sh npx vitest run --coverage

@@ -1,17 +1,33 @@
-import { existsSync } from "node:fs";
+import { readFileSync } from "node:fs";
 
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 
 // @ts-expect-error a script without declarations
-import { bundledBytes } from "../sizes.mjs";
+import { bundledBytes, loadedBytes } from "../sizes.mjs";
 
-const PARTS: readonly string[] = ["ladder", "sharing", "tasks", "react"]; // not for browsers: publish
+const PARTS: readonly string[] = ["streamd", "ladder", "sharing", "tasks", "react"]; // not for browsers: publish
 
 test("SSE with resume and backoff has its budget", async () => {
   expect(await bundledBytes("streamd")).toBeLessThanOrEqual(4300);
 });
 
 test("all parts for browsers together have their budget", async () => {
-  const present = PARTS.filter((name) => existsSync(`src/${name}/index.ts`));
-  expect(await bundledBytes("streamd", ...present)).toBeLessThanOrEqual(13_000);
+  expect(await bundledBytes(...PARTS)).toBeLessThanOrEqual(12_300);
+});
+
+describe("the README's sizes are those of today, within 10 %", () => {
+  const rows = [...readFileSync("README.md", "utf8").matchAll(/^\| (.+) \| ([\d,]+) \| ([\d,]+) \|$/gm)];
+  const cases = rows.map(([, title = "", loaded = "", bundled = ""], index) => {
+    const names = index < PARTS.length ? [PARTS[index]!] : PARTS;
+    return { title, names, loaded: Number(loaded.replace(",", "")), bundled: Number(bundled.replace(",", "")) };
+  });
+
+  test("every part has a row, and all together", () => {
+    expect(cases).toHaveLength(PARTS.length + 1);
+  });
+
+  test.each(cases)("$title", async ({ names, loaded, bundled }) => {
+    expect(Math.abs(loadedBytes(...names) / loaded - 1)).toBeLessThan(0.1);
+    expect(Math.abs((await bundledBytes(...names)) / bundled - 1)).toBeLessThan(0.1);
+  });
 });

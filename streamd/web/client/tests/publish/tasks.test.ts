@@ -40,7 +40,7 @@ test("a task is created under one key over all attempts, and held by this worker
     make(server).createTask({
       kind: "import",
       input: { rows: 2 },
-      steps: [{ name: "read", weight: undefined }, { name: "write", weight: 3 }] as { name: string }[],
+      steps: [{ name: "read", weight: undefined }, { name: "write", weight: 3 }] as unknown as { name: string }[],
       timeoutSeconds: 60,
       leaseSeconds: 20,
     }),
