@@ -10,10 +10,12 @@
  * | an orderly end, or an end after more than 10 s                    | the same one                              |
  *
  * A transport that has worked before is given up only after 3 attempts in succession without a first block: a server that
- * is slow after a restart must not move everybody down. Below the last transport follows the first one, after a backoff, or
- * the end of the stream if each was refused. A transport that worked is remembered for the next page. Better ones are tried
- * again after 10 minutes, then 20 and so on: while polling at the end of a poll, else with the next connection. After a
- * round in which no transport worked, the fault may have been the server's, so better ones are tried again after 30 s.
+ * is slow after a restart must not move everybody down. An attempt during which the computer may have slept counts alike.
+ * Below the last transport follows the first one, after a backoff, or the end of the stream if each was refused.
+ *
+ * A transport that worked is remembered for the next page. Better ones are tried again after 10 minutes, then 20 and so on:
+ * while polling at the end of a poll, else with the next connection. After a round in which no transport worked, the fault
+ * may have been the server's, so better ones are tried again after 30 s.
  */
 import type { Transport, TransportChooser } from "../transport.js";
 export interface LadderOptions {
