@@ -12,6 +12,8 @@ export interface Backoff {
 /** Largest delay of a timer in browsers (ms); a larger one would fire at once. */
 export const TIMER_MS_MAX = 2 ** 31 - 1;
 
+const DOUBLINGS_MAX = 30; // 2 ** 1024 is Infinity, and 0 * Infinity no number
+
 /**
  * Return a wait (ms) with full jitter: evenly distributed between 0 and min(max, base * 2^failures), so that clients which
  * lost a server together do not return together.
@@ -21,7 +23,7 @@ export const TIMER_MS_MAX = 2 ** 31 - 1;
  * @param random returns numbers from 0 to 1.
  */
 export function backoffMs(failures: number, leastMs: number, backoff: Backoff = {}, random = Math.random): number {
-  const ceilingMs = Math.min(backoff.maxMs ?? 30_000, (backoff.baseMs ?? 1000) * 2 ** failures);
+  const ceilingMs = Math.min(backoff.maxMs ?? 30_000, (backoff.baseMs ?? 1000) * 2 ** Math.min(failures, DOUBLINGS_MAX));
   return Math.min(Math.max(leastMs, backoff.minMs ?? 0) + random() * ceilingMs, TIMER_MS_MAX);
 }
 
@@ -31,8 +33,7 @@ export function backoffMs(failures: number, leastMs: number, backoff: Backoff = 
  * @param now the present time (ms since 1970).
  */
 export function retryAfterMs(value: string | null, now = Date.now()): number {
-  if (value === null || value.trim() === "") return 0;
-  const seconds = Number(value);
-  const waitMs = Number.isNaN(seconds) ? Date.parse(value) - now : seconds * 1000;
+  const seconds = Number(value); // 0 without a value
+  const waitMs = seconds >= 0 ? seconds * 1000 : Date.parse(String(value)) - now;
   return Math.max(0, waitMs || 0);
 }

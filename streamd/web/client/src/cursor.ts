@@ -1,6 +1,7 @@
 /** The position of a client in a stream, over all its connections. */
 
 import { parseFields } from "./event.js";
+import type { StreamOptions } from "./options.js";
 
 /**
  * The last event id, and what the server has told about the stream.
@@ -14,23 +15,23 @@ export class Cursor {
   retryMs = 0;
   /** The server's interval of heartbeats (ms); 0 if it tells none. */
   heartbeatMs = 0;
-  /** The reason in the last `closing` frame of this connection; empty without one. */
-  closing = "";
+  /** True if another connection of this client has replaced the present one. */
+  isReplaced = false;
   resumeSecret = "";
   #snapshots: boolean;
 
   /**
-   * @param start.after the event id to resume after; empty for none.
-   * @param start.snapshots true if the stream begins with the current state, so that no id is a repeat.
+   * @param options.after the event id to resume after; empty for none.
+   * @param options.snapshots true if the stream begins with the current state, so that no id is a repeat.
    */
-  constructor(start: { readonly after: string; readonly snapshots: boolean }) {
-    this.id = start.after;
-    this.#snapshots = start.snapshots;
+  constructor({ after = "", snapshots = false }: Pick<StreamOptions, "after" | "snapshots">) {
+    this.id = after;
+    this.#snapshots = snapshots;
   }
 
   /** Forget what belongs to one connection. */
   begin(): void {
-    this.closing = "";
+    this.isReplaced = false;
     this.heartbeatMs = 0;
   }
 
@@ -45,16 +46,16 @@ export class Cursor {
   /** Take a control frame. */
   control(name: string, data: string): void {
     const fields = parseFields(data);
-    const text = (key: string) => (typeof fields[key] === "string" ? (fields[key] as string) : "");
+    const text = (key: string) => String(fields[key] ?? "");
     if (name === "connected") {
       // From here on no event may be missed, even if none arrives before the connection breaks.
-      if (!this.id && !this.#snapshots) this.id = text("head");
+      if (!this.#snapshots) this.id ||= text("head");
       this.heartbeatMs = 1000 * (Number(fields["heartbeat_seconds"]) || 0);
-      this.resumeSecret = text("resume_secret") || this.resumeSecret;
+      this.resumeSecret = text("resume_secret");
     } else if (name === "gap") {
-      this.id = text("resumed_after") || text("requested"); // another log may begin at smaller ids
+      this.id = text("resumed_after") || text("requested") || this.id; // another log may begin at smaller ids
     } else if (name === "closing") {
-      this.closing = text("reason") || "closed";
+      this.isReplaced = text("reason") === "replaced";
     }
   }
 }

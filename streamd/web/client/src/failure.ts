@@ -12,6 +12,8 @@ export interface FailureFields {
   readonly fatal?: boolean;
   /** The wait that the server asks for (ms). */
   readonly retryAfterMs?: number;
+  /** The error of the browser, for logs. */
+  readonly cause?: unknown;
 }
 
 /** The reason why a stream has no connection. The message is a sentence for people. */
@@ -28,19 +30,28 @@ export class StreamFailure extends Error {
   }
 }
 
-/** Return true for a status after which another attempt would fail too: 4xx other than 408, 425 and 429. */
-export function isFatalStatus(status: number): boolean {
-  return status >= 400 && status < 500 && ![408, 425, 429].includes(status);
+/** Return the failure that an error means for a connection. */
+export function asFailure(cause: unknown): StreamFailure {
+  if (cause instanceof StreamFailure) return cause;
+  // The same event would be too long again, after the same cursor.
+  return new StreamFailure(`the connection failed: ${String(cause)}`, { cause, fatal: cause instanceof RangeError });
 }
 
-/** Read the problem of a response that is no stream (RFC 9457). */
+/** Return true for a status after which another attempt would fail too: all below 500 other than 408, 425 and 429. */
+export function isFatalStatus(status: number): boolean {
+  return status < 500 && ![408, 425, 429].includes(status);
+}
+
+/** Read the problem (RFC 9457) in a response that is not what was asked for. */
 export async function readFailure(response: Response): Promise<StreamFailure> {
-  const { status } = response;
-  const { detail, code } = parseFields(await response.text().catch(() => "")); // a proxy may answer anything
-  return new StreamFailure(typeof detail === "string" ? detail : `the server answered ${status}`, {
+  const { status, headers } = response;
+  // A proxy may answer anything, and what was read is gone. A body of the wrong type may have no end.
+  const text = status === 200 ? "" : await response.text().catch(() => "");
+  const { detail, code } = parseFields(text);
+  return new StreamFailure(String(detail ?? `the server answered ${status} ${headers.get("Content-Type") ?? ""}`), {
     status,
     code: String(code ?? ""),
     fatal: isFatalStatus(status),
-    retryAfterMs: retryAfterMs(response.headers.get("Retry-After")),
+    retryAfterMs: retryAfterMs(headers.get("Retry-After")),
   });
 }

@@ -3,6 +3,7 @@
 import type { Backoff } from "./backoff.js";
 import type { EventHandler } from "./emitter.js";
 import type { StreamFailure } from "./failure.js";
+import { sse } from "./sse.js";
 import type { TransportChooser, TransportName } from "./transport.js";
 
 export type HeadersSource = HeadersInit | (() => HeadersInit | Promise<HeadersInit>);
@@ -29,7 +30,10 @@ export interface StreamOptions {
   /** Ends the stream, as `disconnect()` does. */
   signal?: AbortSignal;
   backoff?: Backoff;
-  /** Give up after this number of attempts in succession that have failed; never by default. */
+  /**
+   * Give up after this number of connections in succession that were refused or lost, since an event has arrived; never by
+   * default. 1: do not connect again.
+   */
   maxAttempts?: number;
   /** Maximum wait for the head of a response (ms); 15,000 by default. */
   connectMs?: number;
@@ -52,6 +56,25 @@ export interface StreamOptions {
   onState?: (state: StreamState) => void;
 }
 
+/** The options of a stream, with defaults for those that are used in several places. */
+export type StreamSettings = StreamOptions & typeof DEFAULTS;
+
+const SSE_ONLY: TransportChooser = { firstBlockMs: null, choose: () => sse, learn: () => false };
+
+export const DEFAULTS = {
+  method: "GET",
+  body: null as BodyInit | null,
+  credentials: "same-origin" as RequestCredentials,
+  connectMs: 15_000,
+  transports: SSE_ONLY,
+  fetch: (...args: Parameters<typeof fetch>) => fetch(...args), // of the time of the call: a page may replace it
+};
+
+/** Return true if the same request may be sent again without being asked to (RFC 9110 section 9.2.2). */
+export function isRepeatable({ method, body }: StreamSettings): boolean {
+  return method.toUpperCase() === "GET" && body === null;
+}
+
 /**
  * `closed` (at first, and at the end), `connecting`, `open`, or `waiting` for the next attempt.
  */
@@ -60,9 +83,9 @@ export type Phase = "closed" | "connecting" | "open" | "waiting";
 /** The state of a stream. Each change makes a new object. */
 export interface StreamState {
   readonly phase: Phase;
-  /** HTTP status of the last response; null without one. */
+  /** HTTP status of the last response since `connect()`; null without one. */
   readonly status: number | null;
-  /** Number of the present attempt since the last connection that brought something, from 1; 0 before the first. */
+  /** Number of the present attempt, from 1; 2 after a connection that brought an event was lost; 0 before the first. */
   readonly attempt: number;
   /** The transport of the present or last connection; null before the first. */
   readonly transport: TransportName | null;
@@ -70,6 +93,8 @@ export interface StreamState {
   readonly failure: StreamFailure | null;
   /** When the next attempt follows (ms since 1970); null if none is planned. */
   readonly retryAt: number | null;
+  /** The last event id at this change of the state; that of the present moment is `lastEventId` of the stream. */
+  readonly lastEventId: string;
 }
 
 /** An event to publish, see `POST /events`. */

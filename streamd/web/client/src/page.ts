@@ -1,27 +1,32 @@
-/** What the page tells about the network: online, shown, hidden, running again. */
+/** What a page or worker tells about the network; in Node nothing. */
+
+const CHANGES = ["online", "offline", "visibilitychange", "pageshow", "resume"];
+
+/** Listen to what the network and the page tell, until the signal is aborted. */
+export function watchPage(onChange: (event: Event) => void, signal: AbortSignal): void {
+  for (const type of CHANGES) {
+    globalThis.addEventListener?.(type, onChange, { signal, capture: true }); // `resume` does not bubble to the window
+  }
+}
 
 /**
- * - `online`: the network is back.
- * - `shown`, `hidden`: the page was shown or hidden.
- * - `restored`: the page was restored from the back/forward cache, which ends connections without telling, or resumed after
- *   it was frozen: in Chromium a response of fetch that went on meanwhile never brings a byte again.
+ * Return true if the page comes from the back/forward cache, which ends connections without telling, or was frozen: in
+ * Chromium a response of fetch that went on meanwhile never brings a byte again.
  */
-export type PageChange = "online" | "shown" | "hidden" | "restored";
-
-/** Listen to the page until the signal is aborted; in Node nothing ever happens. */
-export function watchPage(onChange: (change: PageChange) => void, signal: AbortSignal): void {
-  if (typeof document === "undefined") return;
-  addEventListener("online", () => onChange("online"), { signal });
-  addEventListener("pageshow", (event) => event.persisted && onChange("restored"), { signal });
-  document.addEventListener("resume", () => onChange("restored"), { signal }); // does not bubble to the window
-  document.addEventListener("visibilitychange", () => onChange(isHidden() ? "hidden" : "shown"), { signal });
+export function isRestored(event: Event): boolean {
+  return event.type === "resume" || (event as PageTransitionEvent).persisted;
 }
 
 export function isHidden(): boolean {
-  return typeof document !== "undefined" && document.hidden;
+  return globalThis.document?.hidden ?? false;
 }
 
-/** Resolve a URL against the page's. */
+/** Return true if the browser knows that there is no network; a server on this computer may still answer. */
+export function isOffline(): boolean {
+  return globalThis.navigator?.onLine === false;
+}
+
+/** Resolve a URL against the page's, or the worker's. */
 export function resolveUrl(url: string | URL): URL {
-  return new URL(url, typeof document === "undefined" ? undefined : document.baseURI);
+  return new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href);
 }

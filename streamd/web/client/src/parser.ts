@@ -17,6 +17,12 @@ export interface Block {
 
 const BLOCK_CHARS_MAX = 16 * 1024 * 1024; // 16 times the server's default limit of an event
 const LINE_END = /\r\n|\r|\n/;
+const FIELD = /^([^:]*):? ?(.*)$/s;
+
+/** A block while its lines arrive. */
+type OpenBlock = { -readonly [name in keyof Block]: Block[name] };
+
+const EMPTY: OpenBlock = { id: null, type: "message", data: null, encoding: "", topics: [], retry: null };
 
 /**
  * Parses an event stream piece by piece.
@@ -24,15 +30,10 @@ const LINE_END = /\r\n|\r|\n/;
  * Unlike a native EventSource it reports every type, and blocks that have only an id, which move a client's cursor.
  */
 export class EventStreamParser {
-  #line: string[] = []; // the pieces of the unfinished line
+  #line = ""; // unfinished
   #afterCr = false; // an LF at the start of the next piece belongs to this CR
-  #chars = 0; // of the unfinished block
-  #id: string | null = null;
-  #type = "";
-  #data: string[] = [];
-  #encoding = "";
-  #topics: string[] = [];
-  #retry: number | null = null;
+  #chars = 0; // of the finished lines of the block
+  #block = { ...EMPTY };
 
   /**
    * Parse the next characters, cut anywhere, without a byte order mark; return the complete blocks.
@@ -41,60 +42,33 @@ export class EventStreamParser {
    */
   receive(text: string): Block[] {
     if (text === "") return [];
-    const rest = this.#afterCr && text.startsWith("\n") ? text.slice(1) : text;
+    const lines = (this.#afterCr && text.startsWith("\n") ? text.slice(1) : text).split(LINE_END);
     this.#afterCr = text.endsWith("\r");
-    this.#chars += text.length;
+    lines[0] = this.#line + lines[0];
+    this.#line = lines.pop() ?? "";
     const blocks: Block[] = [];
-    const lines = rest.split(LINE_END);
-    const unfinished = lines.pop() ?? "";
-    for (const [index, line] of lines.entries()) {
-      this.#take(index === 0 ? this.#line.splice(0).join("") + line : line, blocks);
+    for (const line of lines) {
+      this.#chars += line.length;
+      if (line) this.#take(line);
+      else {
+        const { id, data, retry } = this.#block;
+        if ((id ?? data ?? retry) !== null) blocks.push(this.#block);
+        this.#block = { ...EMPTY };
+        this.#chars = 0;
+      }
     }
-    if (unfinished) this.#line.push(unfinished);
-    if (lines.includes("")) this.#chars = unfinished.length;
-    if (this.#chars > BLOCK_CHARS_MAX) throw new RangeError("an event of the stream is too long");
+    if (this.#chars + this.#line.length > BLOCK_CHARS_MAX) throw new RangeError("an event is too long");
     return blocks;
   }
 
-  #take(line: string, blocks: Block[]): void {
-    if (line === "") {
-      this.#dispatch(blocks);
-      return;
-    }
-    const colon = line.indexOf(":");
-    const field = colon < 0 ? line : line.slice(0, colon);
-    const value = colon < 0 ? "" : line.slice(line[colon + 1] === " " ? colon + 2 : colon + 1);
-    switch (field) {
-      case "data":
-        this.#data.push(value);
-        break;
-      case "event":
-        this.#type = value;
-        break;
-      case "id":
-        if (!value.includes("\0")) this.#id = value;
-        break;
-      case "retry":
-        if (/^[0-9]+$/.test(value)) this.#retry = Number(value);
-        break;
-      case "topic":
-        this.#topics.push(value);
-        break;
-      case "encoding":
-        this.#encoding = value;
-    }
-  }
-
-  #dispatch(blocks: Block[]): void {
-    const id = this.#id;
-    const retry = this.#retry;
-    const data = this.#data.length > 0 ? this.#data.join("\n") : null;
-    if (id !== null || retry !== null || data !== null) {
-      blocks.push({ id, retry, data, type: this.#type || "message", encoding: this.#encoding, topics: this.#topics });
-    }
-    this.#id = this.#retry = null;
-    this.#type = this.#encoding = "";
-    this.#data = [];
-    this.#topics = [];
+  #take(line: string): void {
+    const block = this.#block;
+    const [, field, value = ""] = FIELD.exec(line) ?? [];
+    if (field === "data") block.data = block.data === null ? value : `${block.data}\n${value}`;
+    else if (field === "event") block.type = value || "message";
+    else if (field === "id" && !value.includes("\0")) block.id = value;
+    else if (field === "retry" && /^[0-9]+$/.test(value)) block.retry = Number(value);
+    else if (field === "topic") block.topics = [...block.topics, value];
+    else if (field === "encoding") block.encoding = value;
   }
 }

@@ -4,17 +4,33 @@ import type { StreamEvent } from "./event.js";
 
 const READ_AHEAD_EVENTS = 1000; // then the transport stops reading, which pushes back to the server
 
-/** A queue between a stream and one loop over its events. */
-export class EventQueue {
-  #events: (StreamEvent | null)[] = [];
-  #failure: Error | null = null;
-  #changed = () => {}; // wakes the loop, or the transport that waits for the loop
+/**
+ * The iterator of one loop. Unlike a generator's, its `return()` ends a `next()` that waits.
+ */
+export class EventQueue implements AsyncIterableIterator<StreamEvent> {
+  #events: StreamEvent[] = [];
+  #failure: Error | null | undefined; // set at the end of the stream
+  #waiting: (() => void)[] = []; // calls of next(), and transports that wait for the loop
+  #onReturn: () => void;
 
-  /** Add an event; null is the end. */
-  push(event: StreamEvent | null, failure: Error | null = null): void {
+  /** @param onReturn called when the loop is left. */
+  constructor(onReturn: () => void) {
+    this.#onReturn = onReturn;
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  push(event: StreamEvent): void {
     this.#events.push(event);
+    this.#wakeAll();
+  }
+
+  /** End the loop after the events that are queued. */
+  end(failure: Error | null): void {
     this.#failure = failure;
-    this.#changed();
+    this.#wakeAll();
   }
 
   /** Wait until the loop is not far behind. */
@@ -22,22 +38,29 @@ export class EventQueue {
     while (this.#events.length > READ_AHEAD_EVENTS) await this.#change();
   }
 
-  /** Wait for the next event; null at the end. Throws the failure that has ended the stream. */
-  async next(): Promise<StreamEvent | null> {
-    while (this.#events.length === 0) await this.#change();
-    const event = this.#events.shift()!;
-    this.#changed();
-    if (event === null && this.#failure) throw this.#failure;
-    return event;
+  /** Wait for the next event. Throws the failure that has ended the stream. */
+  async next(): Promise<IteratorResult<StreamEvent, undefined>> {
+    while (this.#events.length === 0 && this.#failure === undefined) await this.#change();
+    const value = this.#events.shift();
+    this.#wakeAll();
+    if (value) return { done: false, value };
+    if (this.#failure) throw this.#failure;
+    return { done: true, value };
   }
 
-  /** Drop the events: the loop was left. */
-  stop(): void {
+  /** Leave the loop, and drop its events. */
+  return(): Promise<IteratorResult<StreamEvent, undefined>> {
+    this.#onReturn();
     this.#events = [];
-    this.#changed();
+    this.end(null);
+    return this.next();
   }
 
   #change(): Promise<void> {
-    return new Promise((resolve) => (this.#changed = resolve));
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  #wakeAll(): void {
+    for (const wake of this.#waiting.splice(0)) wake();
   }
 }

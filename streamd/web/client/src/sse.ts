@@ -1,27 +1,28 @@
 /** Server-Sent Events over fetch, which unlike EventSource can send headers and see the status of a rejection. */
 
-import { StreamFailure, readFailure } from "./failure.js";
+import { asFailure, readFailure } from "./failure.js";
 import { EventStreamParser } from "./parser.js";
 import type { ConnectionRequest, ConnectionSink, Transport } from "./transport.js";
 
 export const sse: Transport = { name: "sse", connect };
 
 async function connect(connection: ConnectionRequest, sink: ConnectionSink): Promise<boolean> {
-  const headers = new Headers(connection.headers);
+  const { headers } = connection;
   headers.set("Accept", "text/event-stream");
-  if (connection.cursor) headers.set("Last-Event-ID", connection.cursor);
+  if (connection.cursor) headers.set("Last-Event-ID", asHeaderValue(connection.cursor));
   if (connection.resumeSecret) headers.set("Resume-Secret", connection.resumeSecret);
-  const response = await request(connection.url, { ...connection, headers });
+  const response = await request(connection.url, connection);
   if (response.status === 204) return true;
-  if (response.status !== 200) throw await readFailure(response);
-  const contentType = response.headers.get("Content-Type") ?? "";
-  if (!/^text\/event-stream\s*(;|$)/i.test(contentType) || response.body === null) {
-    void response.body?.cancel();
-    throw new StreamFailure(`the server answered "${contentType}" and not an event stream`, { status: 200, fatal: true });
-  }
+  const isStream = /^text\/event-stream\s*(;|$)/i.test(response.headers.get("Content-Type") ?? "");
+  if (response.status !== 200 || !isStream) throw await readFailure(response);
   sink.opened(response.status);
-  await read(response.body, sink);
+  await read(response.body!, sink);
   return false;
+}
+
+/** Write a text in UTF-8 as a header's value, each character of which stands for one byte. */
+function asHeaderValue(text: string): string {
+  return String.fromCharCode(...new TextEncoder().encode(text));
 }
 
 export interface RequestFields extends Pick<ConnectionRequest, "headers" | "method" | "body" | "credentials" | "fetch"> {
@@ -30,11 +31,11 @@ export interface RequestFields extends Pick<ConnectionRequest, "headers" | "meth
 
 /** Make a request; its failures are StreamFailures. */
 export async function request(url: URL, fields: RequestFields): Promise<Response> {
-  const { fetch, headers, method, body, credentials, signal = null } = fields;
+  const { fetch, ...init } = fields;
   try {
-    return await fetch(url, { method, body, headers, credentials, signal, cache: "no-store" });
-  } catch {
-    throw new StreamFailure("the server cannot be reached");
+    return await fetch(url, { ...init, cache: "no-store" });
+  } catch (cause) {
+    throw asFailure(cause);
   }
 }
 
@@ -50,8 +51,6 @@ async function read(body: ReadableStream<Uint8Array>, sink: ConnectionSink): Pro
       for (const block of parser.receive(decoder.decode(value, { stream: true }))) sink.take(block);
       await sink.ready();
     }
-  } catch (error) {
-    throw new StreamFailure(error instanceof RangeError ? error.message : "the connection was lost");
   } finally {
     reader.cancel().catch(() => {}); // after an error the stream is closed already
   }

@@ -1,49 +1,25 @@
 /** A stream that is kept connected, and resumes after the last event id. */
 
-import { backoffMs } from "./backoff.js";
-import { Connection, type ConnectTimes } from "./connection.js";
+import { backoffMs, TIMER_MS_MAX } from "./backoff.js";
 import { Cursor } from "./cursor.js";
-import { EventEmitter, callAll, type EventHandler } from "./emitter.js";
+import { EventEmitter, callAll } from "./emitter.js";
 import { CONTROL_NAMES, StreamEvent } from "./event.js";
-import { StreamFailure, readFailure } from "./failure.js";
-import type { OutgoingEvent, StreamOptions, StreamState } from "./options.js";
-import { isHidden, resolveUrl, watchPage, type PageChange } from "./page.js";
+import { StreamFailure, asFailure } from "./failure.js";
+import { DEFAULTS, isRepeatable, type OutgoingEvent, type StreamOptions, type StreamSettings, type StreamState } from "./options.js";
+import { isHidden, isOffline, isRestored, resolveUrl, watchPage } from "./page.js";
 import type { Block } from "./parser.js";
 import { EventQueue } from "./queue.js";
-import { request, sse } from "./sse.js";
-import type { ConnectionOutcome, ConnectionSink, MessageSocket, TransportChooser } from "./transport.js";
+import { post, readHeaders } from "./send.js";
+import type { ConnectionOutcome, ConnectionSink, MessageSocket, Transport } from "./transport.js";
 
 const HEARTBEATS = 2.5; // of silence, after which a connection counts as lost
-const TICK_MS = 1000; // timers stand still while a computer sleeps, so timeouts are compared with the clock
-const STABLE_MS = 10_000; // a connection of this age was a success, even if nothing arrived on it
+const TICK_MS = 1000;
+const SLEEP_MS = 120_000; // between two ticks; browsers slow the timers of hidden pages down to one a minute
 
+const STABLE_MS = 10_000; // a connection that was open for this time was a success, even if no event arrived on it
+
+const OPEN = { phase: "open", failure: null } as const;
 const CONTROLS: readonly string[] = CONTROL_NAMES;
-const SSE_ONLY: TransportChooser = { firstBlockMs: null, choose: () => sse, learn: () => false };
-type DefaultName =
-  | "after"
-  | "snapshots"
-  | "method"
-  | "body"
-  | "credentials"
-  | "backoff"
-  | "maxAttempts"
-  | "connectMs"
-  | "openWhenHidden"
-  | "transports"
-  | "fetch";
-const DEFAULTS: Required<Pick<StreamOptions, DefaultName>> = {
-  after: "",
-  snapshots: false,
-  method: "GET",
-  body: null,
-  credentials: "same-origin",
-  backoff: {},
-  maxAttempts: Infinity,
-  connectMs: 15_000,
-  openWhenHidden: true,
-  transports: SSE_ONLY,
-  fetch: (...args: Parameters<typeof fetch>) => fetch(...args),
-};
 
 /**
  * Make a stream; `connect()`, or a `for await` loop, opens it.
@@ -54,36 +30,59 @@ export function createStream(url: string | URL, options: StreamOptions = {}): Ev
   return new EventStream(url, options);
 }
 
-/** A stream that is kept connected. Made by {@link createStream}. */
-export class EventStream implements AsyncIterable<StreamEvent> {
+/**
+ * A stream that is kept connected. Made by {@link createStream}.
+ *
+ * One call of `#run` goes from `connect()` to the end: it attempts, and waits, in turns. All else only ends the present
+ * connection (`stop`, `fail`) or the present wait (`#wake`), and leaves the rest to it. Handlers may call any method: code
+ * that follows a call of theirs looks whether its connection still stands.
+ */
+export class EventStream extends EventEmitter implements AsyncIterable<StreamEvent> {
   readonly url: URL;
-  #options: typeof DEFAULTS & StreamOptions;
-  #state: StreamState = { phase: "closed", status: null, attempt: 0, transport: null, failure: null, retryAt: null };
+  #settings: StreamSettings;
   #cursor: Cursor;
-  #emitter = new EventEmitter();
-  #listeners = new Set<(state: StreamState) => void>();
+  #state: StreamState;
+  #listeners = new Set<() => void>();
   #queues = new Set<EventQueue>();
-  #connection: Connection | null = null;
+  #running: AbortController | null = null; // while connections are made
+  #onAbort = () => this.disconnect();
+  #openings: { resolve: () => void; reject: (failure: StreamFailure) => void }[] = []; // of calls that wait until it is open
+  #connection: AbortController | null = null; // aborted with null to end it, and with a failure to give it up
   #socket: MessageSocket | null = null;
-  #running: AbortController | null = null; // from connect() to the end
-  #opening = deferred();
-  #failures = 0; // in succession
+  #openedAt = 0; // the present connection (ms since 1970)
+  #heardAt = 0; // the last bytes; until it is open, when the attempt began
+  #heardBlock = false; // on the present connection
+  #heardEvent = false;
+  #isPaused = false; // a slow loop keeps the transport from reading, so silence tells nothing about the server
+  #wake = () => {}; // ends the present wait
+  #failures = 0; // attempts in succession that have ended, without those before one that succeeded
   #leastUntil = 0; // the server asked not to come before (ms since 1970)
-  #wake: (() => void) | null = null; // ends a pause
-  #hasRefreshed = false; // the credentials, after a 401
+  #tickedAt = 0;
 
   constructor(url: string | URL, options: StreamOptions) {
+    super();
+    this.#settings = { ...DEFAULTS, ...options };
+    const { topics = [], patterns = [], onEvent, onState } = options;
     this.url = resolveUrl(url);
-    for (const topic of options.topics ?? []) this.url.searchParams.append("topic", topic);
-    for (const pattern of options.patterns ?? []) this.url.searchParams.append("pattern", pattern);
-    if (options.topics ?? options.patterns) this.url.searchParams.set("include", "topics");
-    this.#options = { ...DEFAULTS, ...options };
-    this.#cursor = new Cursor(this.#options);
-    if (options.onEvent) this.on(options.onEvent);
-    if (options.onState) this.onState(options.onState);
-    options.signal?.addEventListener("abort", () => this.disconnect());
+    const query = this.url.searchParams;
+    for (const topic of topics) query.append("topic", topic);
+    for (const pattern of patterns) query.append("pattern", pattern);
+    if (topics.length + patterns.length) query.set("include", "topics");
+    this.#cursor = new Cursor(this.#settings);
+    this.#state = {
+      phase: "closed",
+      status: null,
+      attempt: 0,
+      transport: null,
+      failure: null,
+      retryAt: null,
+      lastEventId: this.lastEventId,
+    };
+    if (onEvent) this.on(onEvent);
+    if (onState) this.onState(onState);
   }
 
+  /** The state; each change makes a new object. */
   get state(): StreamState {
     return this.#state;
   }
@@ -92,7 +91,7 @@ export class EventStream implements AsyncIterable<StreamEvent> {
     return this.#state.phase === "open";
   }
 
-  /** The id of the last event; empty before the first. Pass it as `after` to resume in another page. */
+  /** The id to resume after: that of the last event, or where the stream began. Pass it as `after` in another page. */
   get lastEventId(): string {
     return this.#cursor.id;
   }
@@ -102,16 +101,18 @@ export class EventStream implements AsyncIterable<StreamEvent> {
   /**
    * Open the stream, and keep it open until `disconnect()`, a fatal failure, or its end.
    *
-   * Resolves at the first connection. Rejects with a StreamFailure if there will be none. An ignored rejection is no
-   * unhandled one: the state has the failure.
+   * Resolves when it is open. Rejects with a StreamFailure if it closes before. An ignored rejection is no unhandled one:
+   * the state has the failure.
    */
   connect(): Promise<void> {
+    const opening = this.#whenOpen();
     if (this.#state.phase === "closed") {
-      if (this.#options.signal?.aborted) return Promise.reject(new StreamFailure("the stream was aborted", { fatal: true }));
-      this.#opening = deferred();
-      this.start();
+      const { signal } = this.#settings;
+      signal?.addEventListener("abort", this.#onAbort);
+      if (signal?.aborted) this.disconnect();
+      else this.start();
     }
-    return this.#opening.promise;
+    return opening;
   }
 
   /** Close the stream. `connect()` opens it again, after the last event id. */
@@ -122,9 +123,9 @@ export class EventStream implements AsyncIterable<StreamEvent> {
   /** Make a new connection now. Resolves and rejects like `connect()`. */
   reconnect(): Promise<void> {
     if (this.#state.phase === "closed") return this.connect();
-    if (this.isConnected) this.#opening = deferred();
     this.restart();
-    return this.#opening.promise;
+    if (this.isConnected) this.set({ phase: "connecting" });
+    return this.#whenOpen();
   }
 
   /**
@@ -134,49 +135,30 @@ export class EventStream implements AsyncIterable<StreamEvent> {
    * sent again.
    */
   async send(event: OutgoingEvent): Promise<string> {
-    const answer = await (this.#socket?.request({ control: "publish", ...event }) ?? this.#post(event));
+    const { publishUrl = this.url.pathname } = this.#settings;
+    const bySocket = this.#socket?.request({ control: "publish", ...event });
+    const answer = await (bySocket ?? post(new URL(publishUrl, this.url), this.#settings, event));
     return String(answer["id"]);
   }
 
   // --- events -------------------------------------------------------------------------------------
 
-  /** Call a handler with each event of a type; without a type, with all of them, control frames included. */
-  on(handler: EventHandler): this;
-  on(type: string, handler: EventHandler): this;
-  on(type: string | EventHandler, handler?: EventHandler): this {
-    if (typeof type === "function") this.#emitter.of(null).add(type);
-    else if (handler) this.#emitter.of(type).add(handler);
-    return this;
-  }
-
-  off(handler: EventHandler): this;
-  off(type: string, handler: EventHandler): this;
-  off(type: string | EventHandler, handler?: EventHandler): this {
-    if (typeof type === "function") this.#emitter.of(null).delete(type);
-    else if (handler) this.#emitter.of(type).delete(handler);
-    return this;
-  }
-
   /** Call a listener after each change of the state; returns a function that removes it. */
   onState(listener: (state: StreamState) => void): () => void {
-    this.#listeners.add(listener);
-    return () => void this.#listeners.delete(listener);
+    const call = () => listener(this.#state); // the present one, which an earlier listener may have changed
+    this.#listeners.add(call);
+    return () => void this.#listeners.delete(call);
   }
 
   /**
    * Iterate over the events from now on, control frames left out; opens the stream. Events wait for the loop, and push back
-   * to the server. The loop ends with the stream, and throws its fatal failure.
+   * to the server. The loop ends with the stream, and throws its fatal failure; leaving the loop does not close the stream.
    */
-  async *[Symbol.asyncIterator](): AsyncIterableIterator<StreamEvent> {
-    const queue = new EventQueue();
+  [Symbol.asyncIterator](): AsyncIterableIterator<StreamEvent> {
+    const queue: EventQueue = new EventQueue(() => this.#queues.delete(queue));
     this.#queues.add(queue);
     void this.connect(); // the loop throws its failure
-    try {
-      for (let event = await queue.next(); event !== null; event = await queue.next()) yield event;
-    } finally {
-      this.#queues.delete(queue);
-      queue.stop();
-    }
+    return queue;
   }
 
   // --- connections: the protected methods are for `streamd-client/sharing` --------------------------
@@ -189,223 +171,206 @@ export class EventStream implements AsyncIterable<StreamEvent> {
 
   /** End the present connection, or wait, so that the next attempt follows now. */
   protected restart(): void {
-    this.#leastUntil = 0;
-    if (this.#connection) this.#connection.stop("reconnect");
-    else this.#wake?.();
+    this.#interrupt();
   }
 
   /** Stop connecting, without a change of the state. */
   protected halt(): void {
     this.#running?.abort();
-    this.#running = this.#socket = null;
-    const connection = this.#connection;
-    this.#connection = null;
-    connection?.stop("disconnect");
-    this.#leastUntil = 0;
-    this.#wake?.();
+    this.#interrupt();
+    this.#running = this.#connection = this.#socket = null;
   }
 
-  /** Connect until the stream is over. */
+  #interrupt(): void {
+    this.#failures = this.#leastUntil = 0;
+    this.#connection?.abort(null);
+    this.#wake();
+  }
+
+  /** Connect, and wait, in turns, until the signal is aborted. */
   async #run(signal: AbortSignal): Promise<void> {
-    watchPage((change) => this.#onPage(change), signal);
+    watchPage((event) => this.#onPageChange(event), signal);
+    this.#tickedAt = Date.now();
     const ticker = setInterval(() => this.#tick(), TICK_MS);
-    signal.addEventListener("abort", () => clearInterval(ticker));
-    this.#failures = 0;
+    this.#state = { ...this.#state, status: null, failure: null };
     while (!signal.aborted) {
-      if (!this.#mayOpen) await this.#pause(null);
-      else await this.#connectOnce();
+      const waitMs = this.#mayOpen ? this.#leastUntil - Date.now() : Infinity;
+      await (waitMs > 0 ? this.#pause(waitMs) : this.#attempt(signal));
     }
+    clearInterval(ticker);
   }
 
-  #onPage(change: PageChange): void {
-    if (change === "restored") this.#connection?.stop("reconnect");
-    else if (change !== "hidden") this.#wake?.();
-    else if (!this.#mayOpen) this.#connection?.stop("hidden");
-  }
-
-  get #mayOpen(): boolean {
-    return this.#options.openWhenHidden || !isHidden();
-  }
-
-  async #connectOnce(): Promise<void> {
-    const connection = new Connection(this.#options.transports.choose(this.url), this.#connectBy);
-    this.#connection = connection;
+  async #attempt(signal: AbortSignal): Promise<void> {
+    const transport = this.#settings.transports.choose(this.url);
+    const connection = (this.#connection = new AbortController());
+    const ended = new Promise<never>((_, reject) => {
+      connection.signal.addEventListener("abort", () => reject(connection.signal.reason as Error | null));
+    });
     this.#cursor.begin();
-    this.set({ phase: "connecting", attempt: this.#failures + 1, transport: connection.transport.name, retryAt: null });
+    this.#heardAt = Date.now();
+    this.#openedAt = 0;
+    this.#heardBlock = this.#heardEvent = this.#isPaused = false;
+    this.set({ phase: "connecting", attempt: this.#failures + 1, transport: transport.name });
     let isOver = false;
     let failure: StreamFailure | null = null;
     try {
-      isOver = await Promise.race([this.#talk(connection), connection.stopped]);
+      isOver = await Promise.race([this.#talk(transport, connection.signal), ended]);
     } catch (error) {
-      failure = error instanceof StreamFailure ? error : new StreamFailure(String(error));
+      failure = asFailure(error);
     }
-    const reason = connection.reason;
-    connection.stop("disconnect"); // what is left of it must not be heard any more
-    if (this.#connection !== connection) return; // disconnect() has come before
+    connection.abort("over"); // what is left of it must not be heard any more
+    if (signal.aborted) return;
     this.#connection = this.#socket = null;
+    const openMs = this.#openedAt && (Date.now() - this.#openedAt || 1);
     if (isOver) this.close(null, 204);
-    else if (reason === null) await this.#goOn(connection.outcome(failure));
-    else if (reason === "reconnect") this.#failures = 0;
+    else if (connection.signal.reason !== null) await this.#goOn({ transport, failure, heard: this.#heardBlock, openMs });
   }
+
+  /** Decide what follows the end of a connection: the end of the stream, or another attempt. */
+  async #goOn(outcome: ConnectionOutcome): Promise<void> {
+    const { transports, headers, maxAttempts = Infinity, backoff } = this.#settings;
+    const { failure, openMs } = outcome;
+    // The token may just have expired: ask for another, once.
+    const refreshes = failure?.status === 401 && this.#state.status !== 401 && typeof headers === "function";
+    const retriesNow = transports.learn(outcome) || refreshes;
+    const isAway = isOffline();
+    if (this.#heardEvent || openMs > STABLE_MS) this.#failures = 0;
+    if (!isAway) this.#failures += 1;
+    if (this.#cursor.isReplaced) {
+      this.close(new StreamFailure("another connection has replaced this one", { code: "replaced", fatal: true }));
+    } else if (!isRepeatable(this.#settings) || (failure?.fatal && !retriesNow)) {
+      this.close(failure);
+    } else if (this.#failures >= maxAttempts) {
+      this.close(failure ?? new StreamFailure("the server closed the connection"));
+    } else if (retriesNow) {
+      this.set({ phase: "connecting", failure, status: failure?.status ?? this.#state.status });
+    } else {
+      const leastMs = Math.max(this.#cursor.retryMs, failure?.retryAfterMs ?? 0);
+      this.#leastUntil = Date.now() + leastMs;
+      await this.#pause(backoffMs(isAway ? Infinity : this.#failures - 1, leastMs, backoff), failure);
+    }
+  }
+
+  /** Wait, or until a wake-up; no time (Infinity) waits for a wake-up alone. */
+  async #pause(waitMs: number, failure = this.#state.failure): Promise<void> {
+    let timer;
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+      timer = setTimeout(() => {
+        this.#leastUntil = 0; // has passed, also by a clock that was set back
+        resolve();
+      }, Math.min(waitMs, TIMER_MS_MAX));
+      const retryAt = waitMs === Infinity ? null : Date.now() + waitMs;
+      this.set({ phase: "waiting", failure, status: failure?.status ?? this.#state.status, retryAt });
+    });
+    clearTimeout(timer);
+  }
+
+  /** Look at the clock: a connection may be silent, and a computer may have slept. */
+  #tick(): void {
+    const { connectMs, silenceMs = HEARTBEATS * this.#cursor.heartbeatMs, transports } = this.#settings;
+    const silenceMsMax = (this.isConnected ? silenceMs : Math.min(connectMs, transports.firstBlockMs ?? Infinity)) || Infinity;
+    const now = Date.now();
+    const isSilent = !this.#isPaused && now - this.#heardAt > silenceMsMax;
+    const hasSlept = Math.abs(now - this.#tickedAt) > SLEEP_MS;
+    this.#tickedAt = now;
+    if (now >= (this.#state.retryAt ?? Infinity)) this.#wake();
+    if (isSilent || hasSlept) this.#connection?.abort(new StreamFailure("the server was silent for too long"));
+  }
+
+  #onPageChange(event: Event): void {
+    if (!isRestored(event) && !isOffline() && this.#mayOpen) this.#wake();
+    else if (isRepeatable(this.#settings)) this.#connection?.abort(null);
+  }
+
+  get #mayOpen(): boolean {
+    return this.#settings.openWhenHidden !== false || !isRepeatable(this.#settings) || !isHidden();
+  }
+
+  /** End the stream, and its loops. */
+  protected close(failure: StreamFailure | null, status = failure?.status ?? this.#state.status): void {
+    this.halt();
+    this.#settings.signal?.removeEventListener("abort", this.#onAbort);
+    for (const queue of this.#queues) queue.end(failure);
+    this.#queues.clear();
+    const reason = failure ?? new StreamFailure("the stream was closed", { fatal: true });
+    for (const { reject } of this.#openings.splice(0)) reject(reason);
+    if (this.#state.phase !== "closed") this.set({ phase: "closed", status, failure });
+  }
+
+  #whenOpen(): Promise<void> {
+    const opening = new Promise<void>((resolve, reject) => {
+      if (this.isConnected) resolve();
+      else this.#openings.push({ resolve, reject });
+    });
+    opening.catch(() => {}); // an application may ignore it: the state has the failure
+    return opening;
+  }
+
+  /** Change the state. */
+  protected set(change: Partial<StreamState>): void {
+    this.#state = { ...this.#state, retryAt: null, ...change, lastEventId: this.lastEventId };
+    if (this.isConnected) for (const { resolve } of this.#openings.splice(0)) resolve();
+    callAll(this.#listeners, undefined);
+  }
+
+  // --- one connection -----------------------------------------------------------------------------
 
   /** Make the request of a connection, and take what arrives. */
-  async #talk(connection: Connection): Promise<boolean> {
-    const headers = await this.#headers();
+  async #talk(transport: Transport, signal: AbortSignal): Promise<boolean> {
+    const headers = await readHeaders(this.#settings.headers);
+    signal.throwIfAborted();
     const { url } = this;
-    const { signal } = connection;
     const { id: cursor, resumeSecret } = this.#cursor;
-    return await connection.transport.connect({ ...this.#options, url, headers, signal, cursor, resumeSecret }, this.#sink(connection));
+    return await transport.connect({ ...this.#settings, url, headers, signal, cursor, resumeSecret }, this.#sink(signal));
   }
 
-  async #headers(): Promise<Headers> {
-    const { headers } = this.#options;
-    return new Headers(typeof headers === "function" ? await headers() : headers);
-  }
-
-  #sink(connection: Connection): ConnectionSink {
-    const present = (action: () => void) => this.#connection === connection && action();
+  #sink(signal: AbortSignal): ConnectionSink {
+    const ifPresent = (action: () => void) => signal.aborted || action();
+    const heard = () =>
+      ifPresent(() => {
+        if (this.isConnected) this.#heardAt = Date.now();
+      });
     return {
       opened: (status, socket) =>
-        present(() => {
-          connection.opened();
+        ifPresent(() => {
+          this.#openedAt = Date.now();
           this.#socket = socket ?? null;
-          this.#hasRefreshed = false;
-          this.set({ status });
-          if (this.#options.transports.firstBlockMs === null) this.#enterOpen();
+          this.set({ status, ...(this.#settings.transports.firstBlockMs === null && OPEN) });
+          heard();
         }),
-      heard: () => present(() => connection.hear()),
+      heard,
       take: (block) =>
-        present(() => {
-          connection.heardBlock = true;
+        ifPresent(() => {
+          this.#heardBlock = true;
           this.take(block);
         }),
       ready: async () => {
+        this.#isPaused = true;
         for (const queue of this.#queues) await queue.ready();
-        connection.hear(); // the wait was ours
+        this.#isPaused = false;
+        heard();
       },
     };
-  }
-
-  #enterOpen(): void {
-    if (this.isConnected) return;
-    this.set({ phase: "open", failure: null });
   }
 
   /** Take a block of the stream, in order. */
   protected take(block: Block): void {
     const { id, type, data, encoding, topics, retry } = block;
-    this.#enterOpen();
+    if (!this.isConnected) {
+      this.set(OPEN);
+      if (!this.isConnected) return; // by a listener
+    }
     if (retry !== null) this.#cursor.retryMs = retry;
     const isControl = id === null && data !== null && CONTROLS.includes(type);
     if (isControl) this.#cursor.control(type, data);
-    if (type !== "connected") this.#failures = 0;
     if (id !== null && !this.#cursor.advance(id)) return;
     if (data === null) return;
     const event = new StreamEvent({ id: id ?? "", type, data, encoding, topics });
-    if (!isControl) for (const queue of this.#queues) queue.push(event);
-    this.#emitter.emit(event);
-  }
-
-  /** Decide what follows the end of a connection: the end of the stream, or another attempt. */
-  async #goOn(outcome: ConnectionOutcome): Promise<void> {
-    const { failure, openMs } = outcome;
-    const status = failure?.status ?? this.#state.status;
-    const triesAnother = this.#options.transports.learn(outcome);
-    if (openMs > STABLE_MS) this.#failures = 0;
-    this.#failures += 1;
-    if (this.#cursor.closing === "replaced") {
-      this.close(new StreamFailure("another connection of this client has taken over", { code: "replaced", fatal: true }));
-    } else if (!this.#isRepeatable) {
-      this.close(failure, status);
-    } else if (status === 401 && typeof this.#options.headers === "function" && failure && !this.#hasRefreshed) {
-      this.#hasRefreshed = true; // the token may just have expired: ask for another, once
-    } else if (failure?.fatal && !triesAnother) {
-      this.close(failure, status);
-    } else if (this.#failures >= this.#options.maxAttempts) {
-      this.close(failure ?? new StreamFailure("the server ends the stream again and again"), status);
-    } else if (!triesAnother) {
-      this.set({ status, failure });
-      const leastMs = Math.max(this.#cursor.retryMs, failure?.retryAfterMs ?? 0);
-      this.#leastUntil = Date.now() + leastMs;
-      await this.#pause(backoffMs(this.#failures - 1, leastMs, this.#options.backoff));
+    if (!isControl) {
+      this.#heardEvent = true;
+      for (const queue of this.#queues) queue.push(event);
     }
+    this.emit(event);
   }
-
-  /** True if the same request may be sent again without being asked to (RFC 9110 section 9.2.2). */
-  get #isRepeatable(): boolean {
-    const { method, body } = this.#options;
-    return method.toUpperCase() === "GET" && body === null;
-  }
-
-  /** Wait, or until a wake-up after the time that the server asked for; null waits for a wake-up alone. */
-  async #pause(waitMs: number | null): Promise<void> {
-    this.set({ phase: "waiting", retryAt: waitMs === null ? null : Date.now() + waitMs });
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    let wake: (() => void) | null = null;
-    await new Promise<void>((resolve) => {
-      const restart = (ms: number) => {
-        clearTimeout(timer);
-        timer = setTimeout(resolve, ms);
-      };
-      wake = () => (Date.now() >= this.#leastUntil ? resolve() : restart(this.#leastUntil - Date.now()));
-      this.#wake = wake;
-      if (waitMs !== null) restart(waitMs);
-    });
-    clearTimeout(timer);
-    if (this.#wake === wake) this.#wake = null;
-  }
-
-  /** Compare the timeouts with the clock. */
-  #tick(): void {
-    const { phase, retryAt } = this.#state;
-    const connection = this.#connection;
-    const silenceMs = this.#options.silenceMs ?? HEARTBEATS * this.#cursor.heartbeatMs;
-    if (phase === "waiting" && retryAt !== null && Date.now() >= retryAt) this.#wake?.();
-    else if (connection?.isOverdue) connection.fail("the server did not answer in time");
-    else if (phase === "open" && silenceMs > 0 && connection && connection.silentMs > silenceMs) {
-      connection.fail(`the server was silent for ${Math.round(connection.silentMs / 1000)} s`);
-    }
-  }
-
-  get #connectBy(): ConnectTimes {
-    return { headMs: this.#options.connectMs, firstBlockMs: this.#options.transports.firstBlockMs };
-  }
-
-  /** End the stream. */
-  protected close(failure: StreamFailure | null, status = this.#state.status): void {
-    this.halt();
-    for (const queue of this.#queues) queue.push(null, failure);
-    this.#queues.clear();
-    this.#opening.reject(failure ?? new StreamFailure("the stream was closed", { status, fatal: true }));
-    if (this.#state.phase !== "closed") this.set({ phase: "closed", status, failure, retryAt: null });
-  }
-
-  /** Change the state. */
-  protected set(change: Partial<StreamState>): void {
-    const state = (this.#state = { ...this.#state, ...change });
-    if (this.isConnected) this.#opening.resolve();
-    callAll(this.#listeners, state);
-  }
-
-  async #post(event: OutgoingEvent): Promise<Record<string, unknown>> {
-    const { publishUrl = new URL(this.url.pathname, this.url) } = this.#options;
-    const headers = await this.#headers();
-    headers.set("Content-Type", "application/json");
-    const response = await request(resolveUrl(publishUrl), { ...this.#options, headers, method: "POST", body: JSON.stringify(event) });
-    if (!response.ok) throw await readFailure(response);
-    return (await response.json()) as Record<string, unknown>;
-  }
-}
-
-interface Deferred {
-  readonly promise: Promise<void>;
-  resolve(): void;
-  reject(error: Error): void;
-}
-
-function deferred(): Deferred {
-  let settle: Omit<Deferred, "promise">;
-  const promise = new Promise<void>((resolve, reject) => (settle = { resolve, reject }));
-  promise.catch(() => {}); // an application may ignore it: the state has the failure
-  return { promise, ...settle! };
 }

@@ -50,7 +50,7 @@
 import { parseFields } from "../event.js";
 import type { StreamFailure } from "../failure.js";
 import type { StreamOptions, StreamState } from "../options.js";
-import { isHidden, watchPage } from "../page.js";
+import { isHidden, isRestored, watchPage } from "../page.js";
 import type { Block } from "../parser.js";
 import { EventStream } from "../stream.js";
 import { VERSION, decode, encode, type Message, type News } from "./message.js";
@@ -112,8 +112,8 @@ export class SharedStream extends EventStream {
   protected override start(): void {
     this.#following = new AbortController();
     const { signal } = this.#following;
-    watchPage((change) => {
-      if (change === "restored") this.#isLeft = false;
+    watchPage((event) => {
+      if (isRestored(event)) this.#isLeft = false;
       this.#look();
     }, signal);
     const onHide = () => {
@@ -131,7 +131,7 @@ export class SharedStream extends EventStream {
     else super.restart();
   }
 
-  protected override close(failure: StreamFailure | null, status = this.state.status): void {
+  protected override close(failure: StreamFailure | null, status = failure?.status ?? this.state.status): void {
     this.#following?.abort();
     super.close(failure, status);
     this.#leave();
