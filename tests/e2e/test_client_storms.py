@@ -17,7 +17,6 @@ LATEST = "Math.random = () => 0.999999;"
 """Each wait is as long as jitter can make it."""
 LEFT_MS = "Math.round(stream.state.retryAt - Date.now())"
 ROUNDING_MS = 20
-NOW_SECONDS = 1_800_000_000
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +41,7 @@ def proxy(server: PageServer) -> Iterator[FaultProxy]:
 def client(browser: Browser, proxy: FaultProxy) -> Iterator[ClientPage]:
     with client_context(browser) as context:
         client = open_page(context, proxy.url)
-        client.page.clock.install(time=NOW_SECONDS)
-        client.page.clock.pause_at(NOW_SECONDS + 60)
+        client.pause_clock()
         client.page.evaluate(LATEST)
         yield client
 

@@ -10,6 +10,8 @@ from tests.support.browser import TIMEOUT_MS
 
 PLAIN_PATH: Final = "/health/live"
 """A page of the server without a script and a stream of its own."""
+_NOW_SECONDS: Final = 1_800_000_000  # of a clock that is paused
+_STEPS_MAX: Final = 2000
 
 # The options may use `ladder`, the ladder's module, and `recorded`.
 _FOLLOW: Final = """
@@ -84,6 +86,19 @@ class ClientPage:
     def wait_data(self, last: object) -> None:
         """Wait for the event with this data."""
         self.wait(f"recorded.data.includes('{last}')")
+
+    def pause_clock(self) -> None:
+        """Stop the page's clock; then time passes by :meth:`pass_time` and ``page.clock`` alone."""
+        self.page.clock.install(time=_NOW_SECONDS)
+        self.page.clock.pause_at(_NOW_SECONDS + 60)
+
+    def pass_time(self, step_ms: int, condition: str) -> None:
+        """Let time pass in steps until an expression in JavaScript is true."""
+        for _ in range(_STEPS_MAX):
+            if self.page.evaluate(condition):
+                return
+            self.page.clock.run_for(step_ms)
+        raise AssertionError(f"never true: {condition}; the state: {self.state}")
 
     @property
     def data(self) -> list[str]:

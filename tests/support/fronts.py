@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import attrs
@@ -20,6 +21,7 @@ from tests.support.program import ROOT
 
 EXAMPLES: Final = ROOT / "conf" / "examples"
 _SECONDS: Final = 60  # timeout of a start
+NO_CHANGES: Final[Mapping[str, str]] = MappingProxyType({})
 _NODE_PORTS: Final = ("8081", "8082", "8083")
 _PORT: Final = re.compile(r"\b(808[0-3]|8443)\b")
 
@@ -122,7 +124,12 @@ def with_own_folders(text: str, folder: Path) -> str:
 
 @asynccontextmanager
 async def front_of(
-    kind: FrontKind, *nodes: int, folder: Path, tls: bool = False, rule: str = ""
+    kind: FrontKind,
+    *nodes: int,
+    folder: Path,
+    tls: bool = False,
+    rule: str = "",
+    changes: Mapping[str, str] = NO_CHANGES,
 ) -> AsyncIterator[Front]:
     """Run a proxy in front of nodes while the block lasts, from the time when it answers for one of them.
 
@@ -132,10 +139,14 @@ async def front_of(
         folder: for its files, its log among them.
         tls: listen with TLS, too.
         rule: directives to put before those of the requests to nodes.
+        changes: directives of the example, and what to put in their place.
     """
     ports = free_ports(2)
     file = folder / kind.file
     text = configuration(kind, nodes, ports, folder, tls=tls)
+    for before, after in changes.items():
+        assert before in text
+        text = text.replace(before, after)
     assert kind.rules in text
     file.write_text(text.replace(kind.rules, f"{kind.rules}{rule}\n", 1))
     log = folder / f"{kind.program}.log"
