@@ -10,7 +10,7 @@ Each connection carries one request, so the bytes after its head can be passed o
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, Literal
 from urllib.parse import urlsplit
@@ -81,6 +81,7 @@ class FaultProxy:
         self._token: trio.lowlevel.TrioToken | None = None
         self._scope = trio.CancelScope()
         self._connections: set[trio.CancelScope] = set()
+        self._silenced: set[trio.CancelScope] = set()
         self._thread = threading.Thread(target=trio.run, args=(self._run,))
 
     def count(self, kind: Kind) -> int:
@@ -101,6 +102,10 @@ class FaultProxy:
         assert self._token is not None
         trio.from_thread.run_sync(self._cut, trio_token=self._token)
 
+    def silence_connections(self) -> None:
+        """Pass nothing from the server on open connections any more, as if the network had lost them."""
+        self._silenced |= self._connections
+
     def _cut(self) -> None:
         for scope in self._connections:
             scope.cancel()
@@ -118,12 +123,13 @@ class FaultProxy:
             self._connections.add(scope)
             async with client:
                 try:
-                    await self._exchange(client)
+                    await self._exchange(client, lambda: scope in self._silenced)
                 except (trio.BrokenResourceError, OSError):
                     pass  # one of the two has left, and so does the other
-        self._connections.remove(scope)
+        self._connections.discard(scope)
+        self._silenced.discard(scope)
 
-    async def _exchange(self, client: trio.SocketStream) -> None:
+    async def _exchange(self, client: trio.SocketStream, is_silent: Callable[[], bool]) -> None:
         head, rest = await _read_head(client)
         if not head:
             return
@@ -143,7 +149,7 @@ class FaultProxy:
                 accepted, _ = await _read_head(server)
                 await client.send_all(f"{accepted}\r\n\r\n".encode())
             else:
-                await _pass(server, client, nursery.cancel_scope)
+                await _pass(server, client, nursery.cancel_scope, is_silent)
             nursery.cancel_scope.cancel()
 
 
@@ -183,11 +189,17 @@ async def _read_head(stream: trio.SocketStream) -> tuple[str, bytes]:
     return head.decode("latin-1"), rest
 
 
-async def _pass(source: trio.SocketStream, target: trio.SocketStream, scope: trio.CancelScope) -> None:
-    """Pass bytes on until the source ends; then end both directions."""
+async def _pass(
+    source: trio.SocketStream,
+    target: trio.SocketStream,
+    scope: trio.CancelScope,
+    is_silent: Callable[[], bool] = lambda: False,
+) -> None:
+    """Pass bytes on until the source ends; then end both directions. While it is silent, drop them."""
     try:
         while data := await source.receive_some(_READ_BYTES):
-            await target.send_all(data)
+            if not is_silent():
+                await target.send_all(data)
     except trio.BrokenResourceError:
         pass  # as at its end
     scope.cancel()
