@@ -43,6 +43,8 @@ function stubPage() {
       window.dispatchEvent(new Event("visibilitychange")); // on its way to the document
     },
     leave: () => void window.dispatchEvent(new Event("pagehide")),
+    freeze: () => void page.dispatchEvent(new Event("freeze")),
+    resume: () => void page.dispatchEvent(new Event("resume")),
     restore: () => void window.dispatchEvent(Object.assign(new Event("pageshow"), { persisted: true })),
   };
 }
@@ -290,18 +292,21 @@ test("a tab that may not ask for locks connects alone", async () => {
   expect(rig.server.connections.size).toBe(2);
 });
 
-test("a page in the back/forward cache gives the lock up, and joins again when it is restored", async () => {
+test.each([
+  ["leave", "restore"],
+  ["freeze", "resume"],
+] as const)("a page gives the lock up at %s, and joins again at %s", async (leave, restore) => {
   const page = stubPage();
   const [leader] = await openTabs(1);
   stubPage();
   const [follower] = await openTabs(1);
-  page.leave();
+  page[leave]();
   expect(leader.stream.state.phase).toBe("waiting");
   rig.server.publish("while left");
   await settle();
   expect(rig.browser.holder).toBe(follower.tab);
   expect([leader.data, follower.data]).toEqual([[], ["while left"]]);
-  page.restore();
+  page[restore]();
   await settle();
   expect(leader.data).toEqual(["while left"]);
   expect(rig.server.connections.size).toBe(1);
