@@ -16,13 +16,13 @@ _STEPS_MAX: Final = 2000
 # The options may use `ladder`, the ladder's module, and `recorded`.
 _FOLLOW: Final = """
 (async () => {
-  const [{ createStream }, ladder] = await Promise.all([
-    import("/client/streamd.js"),
+  const [{ %(create)s: create }, ladder] = await Promise.all([
+    import(%(module)s),
     import("/client/ladder.js").catch(() => null),
   ]);
   const controls = ["connected", "heartbeat", "gap", "token-expiring", "closing"];
   const recorded = (window.recorded = { data: [], events: [], controls: [], states: [], phases: [] });
-  const stream = (window.stream = createStream(%(url)s, {
+  const stream = (window.stream = create(%(url)s, {
     ...(%(options)s),
     onState: (state) => {
       recorded.states.push({ ...state, failure: state.failure && { ...state.failure } });
@@ -41,14 +41,17 @@ _FOLLOW: Final = """
 """
 
 
-def follow_script(url: str, options: str) -> str:
+def follow_script(url: str, options: str, *, shared: bool = False) -> str:
     """Return JavaScript that opens a stream as the page's global ``stream``, and records it in ``recorded``.
 
     Args:
         url: of the stream, relative to the page.
         options: JavaScript of the stream's options.
+        shared: True for a stream whose connection is shared between the tabs of the origin.
     """
-    return _FOLLOW % {"url": repr(url), "options": options}
+    module, create = ("sharing", "createSharedStream") if shared else ("streamd", "createStream")
+    names = {"module": f"'/client/{module}.js'", "create": create}
+    return _FOLLOW % {"url": repr(url), "options": options, **names}
 
 
 def greeted(connections: int) -> str:
@@ -67,9 +70,9 @@ class ClientPage:
     def __init__(self, page: Page) -> None:
         self.page = page
 
-    def follow(self, url: str = "/events", options: str = "{}") -> None:
+    def follow(self, url: str = "/events", options: str = "{}", *, shared: bool = False) -> None:
         """Open a stream, see :func:`follow_script`."""
-        self.page.evaluate(follow_script(url, options))
+        self.page.evaluate(follow_script(url, options, shared=shared))
 
     def wait(self, condition: str) -> None:
         """Wait until an expression in JavaScript is true. It is looked at by time, also in a hidden page."""
