@@ -1,4 +1,4 @@
-"""Installation of the peers' packages from pip and npm into `.bench/`, unless they are installed."""
+"""Installation of packages from pip and npm into `.bench/`, unless they are installed."""
 
 import shutil
 import subprocess
@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
+from .browser import clients
 from .missing import Missing
 from .native import build
 from .peers import better_sse, sse_starlette
@@ -24,6 +25,7 @@ def install(say: Callable[[str], None]) -> list[str]:
         ("the floor", lambda: _build("floor")),
         ("sse-starlette", lambda: _once(sse_starlette.ENVIRONMENT, sse_starlette.PACKAGES, _install_python)),
         ("better-sse", lambda: _once(better_sse.DIRECTORY, better_sse.PACKAGES, _install_node)),
+        ("browser clients", lambda: _once(clients.DIRECTORY, clients.PACKAGES, _install_node)),
     )
     for name, step in steps:
         say(f"{name} …")
