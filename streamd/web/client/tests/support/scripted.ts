@@ -81,8 +81,8 @@ export class ScriptedStream {
   }
 
   /** Send bytes as they are. */
-  write(text: string): this {
-    this.#controller.enqueue(new TextEncoder().encode(text));
+  write(bytes: string | Uint8Array): this {
+    this.#controller.enqueue(typeof bytes === "string" ? new TextEncoder().encode(bytes) : bytes);
     return this;
   }
 
