@@ -44,7 +44,7 @@ function stubPage() {
     },
     leave: () => void window.dispatchEvent(new Event("pagehide")),
     freeze: () => void page.dispatchEvent(new Event("freeze")),
-    resume: () => void page.dispatchEvent(new Event("resume")),
+    resume: () => void window.dispatchEvent(new Event("resume")), // on its way to the document
     restore: () => void window.dispatchEvent(Object.assign(new Event("pageshow"), { persisted: true })),
   };
 }
