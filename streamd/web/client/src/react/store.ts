@@ -3,7 +3,8 @@
 import { useInsertionEffect, useMemo, useRef, useSyncExternalStore, type RefObject } from "react";
 
 import type { StreamEvent } from "../event.js";
-import type { HeadersSource, Phase, StreamOptions, StreamState } from "../options.js";
+import type { Phase, StreamOptions, StreamState } from "../options.js";
+import { readHeaders } from "../send.js";
 import { createStream, type EventStream } from "../stream.js";
 
 /** The options of a stream that the hooks pass on: unmounting is their signal. */
@@ -105,11 +106,10 @@ export function makeStream(
   onEvent: (event: StreamEvent) => void,
   onState: (state: StreamState) => void,
 ): EventStream {
-  const { headers, ...options } = latest.current;
   return createStream(url, {
-    ...options,
+    ...latest.current,
     ...fixed,
-    ...(headers && { headers: () => ask(latest.current.headers) }),
+    headers: () => readHeaders(latest.current.headers),
     onEvent: (event) => {
       onEvent(event);
       latest.current.onEvent?.(event);
@@ -119,8 +119,4 @@ export function makeStream(
       latest.current.onState?.(state);
     },
   });
-}
-
-function ask(headers: HeadersSource | undefined): HeadersInit | Promise<HeadersInit> {
-  return (typeof headers === "function" ? headers() : headers) ?? {};
 }

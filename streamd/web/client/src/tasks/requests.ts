@@ -1,8 +1,9 @@
 /** Requests for JSON, and waiting. */
 
 import { retryAfterMs } from "../backoff.js";
-import { StreamFailure, readFailure } from "../failure.js";
-import type { StreamOptions } from "../options.js";
+import { asFailure, readFailure } from "../failure.js";
+import { DEFAULTS, type StreamOptions } from "../options.js";
+import { readHeaders } from "../send.js";
 import { request } from "../sse.js";
 
 export interface Answer {
@@ -19,21 +20,20 @@ export async function ask(
   options: Pick<StreamOptions, "headers" | "credentials" | "connectMs" | "fetch">,
   body: string | null = null,
 ): Promise<Answer> {
-  const { headers, credentials = "same-origin", connectMs = 15_000, fetch = globalThis.fetch } = options;
+  const { connectMs, credentials, fetch } = { ...DEFAULTS, ...options };
   const late = new AbortController();
   const timer = setTimeout(() => late.abort(), connectMs);
   try {
-    const sent = new Headers(typeof headers === "function" ? await headers() : headers);
-    sent.set("Accept", "application/json");
-    if (body !== null) sent.set("Content-Type", "application/json");
+    const headers = await readHeaders(options.headers);
+    headers.set("Accept", "application/json");
+    if (body !== null) headers.set("Content-Type", "application/json");
     const method = body === null ? "GET" : "POST";
-    const fields = { method, body, headers: sent, credentials, signal: late.signal };
-    const response = await request(url, { ...fields, fetch: (...args) => fetch(...args) });
+    const response = await request(url, { method, body, headers, credentials, fetch, signal: late.signal });
     if (!response.ok) throw await readFailure(response);
     const value: unknown = await response.json();
     return { value, fields: Object(value) as Answer["fields"], waitMs: retryAfterMs(response.headers.get("Retry-After")) };
   } catch (error) {
-    throw error instanceof StreamFailure ? error : new StreamFailure(`the server's answer cannot be read: ${String(error)}`);
+    throw asFailure(error);
   } finally {
     clearTimeout(timer);
   }
@@ -53,13 +53,13 @@ export async function sleep(waitMs: number, signal?: AbortSignal): Promise<void>
   });
 }
 
-export interface Deferred<T> {
+interface Deferred<T> {
   readonly promise: Promise<T>;
   resolve(value: T): void;
   reject(error: Error): void;
 }
 
-/** Make a promise that is settled from outside. An ignored rejection is no unhandled one. */
+/** Make a promise that is settled from outside. Its rejection may be ignored. */
 export function deferred<T>(): Deferred<T> {
   let settle: Omit<Deferred<T>, "promise">;
   const promise = new Promise<T>((resolve, reject) => (settle = { resolve, reject }));

@@ -116,6 +116,18 @@ test("options written in place keep the connection, and callbacks are those of t
   expect(server.requests.map(({ headers }) => headers.get("Name"))).toEqual(["first", "second"]);
 });
 
+test("headers that are there later are sent with the next attempt", async () => {
+  server.stream("/events");
+  const hook = renderHook(({ headers }) => useSSE(`${BASE}/events`, { fetch, backoff: { baseMs: 0 }, ...(headers && { headers }) }), {
+    initialProps: { headers: undefined as Record<string, string> | undefined },
+  });
+  await pass();
+  hook.rerender({ headers: { Authorization: "Bearer t" } });
+  server.last.break();
+  await pass(1);
+  expect(server.requests.map((request) => request.headers.get("Authorization"))).toEqual([null, "Bearer t"]);
+});
+
 test("a changed URL or topic closes the connection and opens another", async () => {
   server.stream("/events").stream("/other");
   const hook = renderHook(({ path, topic }) => useSSE(BASE + path, { fetch, topics: [topic] }), {

@@ -181,6 +181,23 @@ test("an open stream ends with the deadline, after a last question", async () =>
   expect(outcome.error).toMatchObject({ name: "TaskError", code: "timeout" });
 });
 
+test("a computer that slept through the deadline asks again until its network is back", async () => {
+  server.stream(EVENTS, (stream) => stream.send("connected", {}).send("status", state({ snapshot: true, deadline: at(60) })));
+  const outcome = settled(follow({ maxAttempts: 1 }).result());
+  await pass();
+  server.off(EVENTS);
+  server.last.break();
+  await pass(1);
+  vi.setSystemTime(NOW + 3_600_000);
+  const before = server.requests.length;
+  await pass(600);
+  expect(server.paths().slice(before)).toEqual([`GET ${STATUS}`]);
+  server.on(STATUS, () => json(state({ status: "completed", progress: 100 }))).on("/tasks/t1/result", () => json(5));
+  await pass(10_000);
+  expect(outcome).toEqual({ value: 5 });
+  expect(server.paths().slice(before)).toEqual([`GET ${STATUS}`, `GET ${STATUS}`, "GET /tasks/t1/result"]);
+});
+
 test("the deadline is one of the server's clock", async () => {
   const ahead = -3600; // this computer's clock is an hour ahead
   server.stream(EVENTS, (stream) =>
@@ -237,8 +254,8 @@ test("a stream that is withheld is replaced by polls at the interval that the se
 test("after polls that were ahead, the stream's older messages add their text alone", async () => {
   server.stream(EVENTS);
   server.on(STATUS, () => json(state({ version: 5, progress: 50 })));
-  const followed = follow({ maxAttempts: 1 });
-  void followed.result().catch(() => {});
+  const shown: number[] = [];
+  const followed = follow({ maxAttempts: 1, onSnapshot: ({ progress }) => shown.push(progress) });
   await pass();
   server.last.send("progress", state({ version: 3, progress: 30, text_delta: "a" }), "0000000000001-000001").break();
   await pass(4000);
@@ -248,6 +265,7 @@ test("after polls that were ahead, the stream's older messages add their text al
     .send("progress", state({ version: 6, progress: 60, text_delta: "c" }), "0000000000001-000003");
   await pass();
   expect(followed.snapshot).toMatchObject({ progress: 60, text: "abc" });
+  expect(shown).toEqual([30, 50, 50, 60]);
   followed.close();
 });
 
