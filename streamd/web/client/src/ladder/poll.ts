@@ -24,7 +24,7 @@ async function connect(connection: ConnectionRequest, sink: ConnectionSink): Pro
   let { cursor, resumeSecret } = connection;
   const control = (type: string, fields: object) => sink.take(readMessage(JSON.stringify({ control: type, ...fields })));
   // The first poll does not wait: its answer has the head, and nothing after it may be missed.
-  for (let waitSeconds = 0; !connection.signal.aborted; waitSeconds = WAIT_SECONDS) {
+  for (let waitSeconds = 0; ; waitSeconds = WAIT_SECONDS) {
     const startedAt = Date.now();
     const text = await pollOnce({ ...connection, cursor, resumeSecret }, waitSeconds);
     if (text === null) return true;
@@ -38,11 +38,10 @@ async function connect(connection: ConnectionRequest, sink: ConnectionSink): Pro
       // With events in the answer, `next` is behind them and not the head at the start. Each answer is a sign of life.
       control("connected", { head: events.length ? "" : next, heartbeat_seconds: WAIT_SECONDS, resume_secret });
     }
-    sink.heard();
     if (gap) control("gap", gap);
     for (const event of events) sink.take(readMessage(event));
     // It may be ahead of the last event; at or behind it, the stream drops it.
-    if (hasMoved) control("cursor", { id: next });
+    control("cursor", { id: next });
     for (const message of cutElements(cutMember(text, "control")).map(readMessage)) {
       sink.take(message);
       if (message.type === "closing") return false;
@@ -52,7 +51,6 @@ async function connect(connection: ConnectionRequest, sink: ConnectionSink): Pro
       await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
     }
   }
-  return false;
 }
 
 /** Poll once; return the text of the answer, or null if the stream is over for good (204). Throws a StreamFailure. */

@@ -139,6 +139,15 @@ describe("the next transport is tried at once", () => {
     expect(rig.transports).toEqual(["sse", "websocket", "websocket", "websocket", "poll"]);
   });
 
+  test("and each has 3 connections that may break", async () => {
+    allWork();
+    network.sse.breaksAfter(1000);
+    network.websocket.isCut();
+    await open();
+    await rig.pass(MINUTE);
+    expect(rig.transports).toEqual(["sse", "sse", "sse", "websocket", "websocket", "websocket", "poll"]);
+  });
+
   test("and the cursor goes with it", async () => {
     allWork();
     let number = 5;
@@ -201,8 +210,11 @@ describe("the same transport is tried again", () => {
     await rig.pass(20_000);
     network.sse.hangs();
     rig.server.last.break();
+    network.websocket.hangs();
     await rig.pass(22_000);
     expect(rig.transports).toEqual(["sse", "sse", "sse", "sse", "websocket"]);
+    await rig.pass(6000);
+    expect(rig.transports.slice(5)).toEqual(["poll"]); // WebSocket has not worked before
   });
 
   test.each([
@@ -358,6 +370,18 @@ describe("what works is remembered", () => {
     expect(rig.transports).toEqual(["sse", "websocket", "websocket", "sse"]);
   });
 
+  test("as one that has worked, which may be slow once", async () => {
+    allWork();
+    network.sse.isBuffered();
+    await open();
+    await rig.pass(6000);
+    rig.stream.disconnect();
+    network.websocket.hangs();
+    await open();
+    await rig.pass(8000);
+    expect(rig.transports).toEqual(["sse", "websocket", "websocket", "websocket"]);
+  });
+
   test("for no other origin", async () => {
     allWork();
     network.sse.isBuffered();
@@ -372,8 +396,12 @@ describe("what works is remembered", () => {
     allWork();
     network.sse.isRefused();
     const values = new Map<string, string>();
-    const storage = { getItem: (key: string) => values.get(key) ?? null, setItem: (key: string, value: string) => void values.set(key, value) };
+    const setItem = vi.fn((key: string, value: string) => void values.set(key, value));
+    const storage = { getItem: (key: string) => values.get(key) ?? null, setItem };
     await open({ storage });
+    FakeWebSocket.last.receive({ control: "heartbeat" });
+    await rig.pass();
+    expect(setItem).toHaveBeenCalledTimes(1); // and not with each block
     const [[key, value]] = [...values] as [[string, string]];
     expect(key).toContain(origin);
     vi.resetModules(); // as a new page would
@@ -468,6 +496,23 @@ describe("better transports are tried again", () => {
     expect(rig.stream.isConnected).toBe(true);
   });
 
+  test("after 10 minutes again, once a better one has worked", async () => {
+    allWork();
+    network.sse.isRefused();
+    await open({ firstBlockMs: 5000 });
+    for (let times = 0; times < 3; times += 1) {
+      await rig.pass(10 * MINUTE);
+      network.sse.works();
+      FakeWebSocket.last.close(1006);
+      await rig.pass(3000);
+      expect(rig.stream.state).toMatchObject({ phase: "open", transport: "sse" });
+      network.sse.isRefused();
+      rig.server.last.break();
+      await rig.pass(3000);
+      expect(rig.stream.state).toMatchObject({ phase: "open", transport: "websocket" });
+    }
+  });
+
   test("after 30 s, if none worked for a while: the fault may have been the server's", async () => {
     network.sse.hangs();
     network.websocket.hangs();
@@ -481,6 +526,15 @@ describe("better transports are tried again", () => {
     await rig.pass(25_000);
     await endPoll();
     expect(rig.stream.state).toMatchObject({ phase: "open", transport: "sse" });
+    network.sse.isRefused();
+    network.websocket.isRefused();
+    rig.server.last.break();
+    await rig.pass(2000);
+    expect(rig.stream.state).toMatchObject({ phase: "open", transport: "poll" });
+    rig.transports.length = 0;
+    await rig.pass(MINUTE - 2000);
+    await endPoll();
+    expect(rig.transports).toEqual([]); // this time the network was at fault
   });
 });
 

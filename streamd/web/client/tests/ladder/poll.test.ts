@@ -101,6 +101,12 @@ test("an early answer without events is followed by a pause", async () => {
   expect(queries()).toHaveLength(3);
 });
 
+test("the first poll is followed by the next one without a pause", async () => {
+  answers = [answer([], 5)];
+  await rig.open(poll, { after: eventId(5) });
+  expect(queries()).toHaveLength(2);
+});
+
 test("the resume secret of an answer goes with the next poll", async () => {
   answers = [answer([], 5, { resume_secret: "s1" }), answer([event(6)], 6, { resume_secret: "s1" })];
   await rig.open(poll, { headers: { Authorization: "Bearer t" } });

@@ -102,6 +102,18 @@ describe("what arrives", () => {
     expect(socket.isOpen).toBe(false);
   });
 
+  test("waits for a loop that is behind", async () => {
+    await rig.open(websocket);
+    rig.stream.disconnect();
+    void rig.stream[Symbol.asyncIterator]().next();
+    await rig.pass();
+    const socket = FakeWebSocket.last.accept().receive(CONNECTED);
+    for (let number = 1; number <= 3000; number += 1) socket.receive(event(number + 10));
+    await rig.pass();
+    expect(socket.isOpen).toBe(true);
+    expect(Number(rig.stream.lastEventId.slice(-6))).toBeLessThan(1020);
+  });
+
   test("waits for a loop that is behind, up to 10,000 messages, and resumes where the loop is", async () => {
     await rig.open(websocket);
     rig.stream.disconnect();
@@ -232,6 +244,14 @@ describe("sending", () => {
     rig.server.on("/events", () => json({ id: "9" }, 201));
     const socket = await connect();
     expect(await rig.stream.send({ topic: "a", data: "x".repeat(20_000) })).toBe("9");
+    expect(socket.sent).toEqual([]);
+  });
+
+  test("posts while the socket is closing", async () => {
+    rig.server.on("/events", () => json({ id: "9" }, 201));
+    const socket = await connect();
+    socket.readyState = 2;
+    expect(await rig.stream.send({ topic: "a" })).toBe("9");
     expect(socket.sent).toEqual([]);
   });
 
