@@ -121,13 +121,12 @@ export class SharedStream extends EventStream {
       this.#isLeft = true;
       this.#look();
     };
-    if (typeof document !== "undefined") {
-      addEventListener("pagehide", onLeave, { signal });
-      document.addEventListener("freeze", onLeave, { signal });
+    for (const type of ["pagehide", "freeze"]) {
+      globalThis.addEventListener?.(type, onLeave, { signal, capture: true }); // `freeze` does not bubble to the window
     }
     this.#isLeft = false;
     if (this.#takesPart) this.#enter();
-    else this.set({ phase: "waiting", retryAt: null });
+    else this.set({ phase: "waiting" });
   }
 
   protected override restart(): void {
@@ -137,8 +136,9 @@ export class SharedStream extends EventStream {
 
   protected override close(failure: StreamFailure | null, status = failure?.status ?? this.state.status): void {
     this.#following?.abort();
+    this.#tell({ state: { ...this.state, phase: "closed", status, failure } });
+    this.#leave(); // before listeners are called, which may connect again
     super.close(failure, status);
-    this.#leave();
   }
 
   protected override set(change: Partial<StreamState>): void {
@@ -175,7 +175,7 @@ export class SharedStream extends EventStream {
       this.#enter();
     } else {
       this.#leave();
-      this.set({ phase: "waiting", retryAt: null });
+      this.set({ phase: "waiting" });
     }
   }
 
@@ -190,7 +190,7 @@ export class SharedStream extends EventStream {
     this.#channel.onmessage = ({ data }) => this.#hear(decode(data));
     const ticker = setInterval(() => this.#tick(), TICK_MS);
     signal.addEventListener("abort", () => clearInterval(ticker));
-    this.set({ phase: "connecting", attempt: 1, retryAt: null });
+    this.set({ phase: "connecting", attempt: 1 });
     this.#join();
     void this.#contend(signal, steal);
   }
@@ -208,8 +208,9 @@ export class SharedStream extends EventStream {
     try {
       await this.#platform.locks.request(this.#key, steal ? { steal } : { signal }, () => {
         if (signal.aborted) return undefined;
+        const left = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
         this.#lead();
-        return new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
+        return left;
       });
     } catch (error) {
       if (signal.aborted) return;

@@ -43,8 +43,8 @@ function stubPage() {
       window.dispatchEvent(new Event("visibilitychange")); // on its way to the document
     },
     leave: () => void window.dispatchEvent(new Event("pagehide")),
-    freeze: () => void page.dispatchEvent(new Event("freeze")),
-    resume: () => void window.dispatchEvent(new Event("resume")), // on its way to the document
+    freeze: () => void window.dispatchEvent(new Event("freeze")),
+    resume: () => void window.dispatchEvent(new Event("resume")),
     restore: () => void window.dispatchEvent(Object.assign(new Event("pageshow"), { persisted: true })),
   };
 }
@@ -189,6 +189,30 @@ test("states and failures are those of the leader", async () => {
   follower!.connect();
   await settle();
   expect(follower!.stream.isConnected).toBe(true);
+});
+
+test("a listener may disconnect when its tab takes the lead", async () => {
+  const [leader, second, third] = await openTabs(3);
+  second!.stream.onState(({ phase }) => phase === "connecting" && second!.stream.disconnect());
+  leader.crash();
+  rig.server.publish("next");
+  await settle();
+  expect(second!.stream.state.phase).toBe("closed");
+  expect(third!.data).toEqual(["next"]);
+});
+
+test("a listener may connect again when the stream closes", async () => {
+  const tabs = await openTabs(2);
+  for (const { stream } of tabs) stream.onState(({ phase }) => phase === "closed" && void stream.connect());
+  rig.server.rejects = 403;
+  rig.server.stop();
+  rig.server.start();
+  await settle(200);
+  rig.server.rejects = null;
+  rig.server.publish("next");
+  await settle(20_000);
+  for (const { data } of tabs) expect(data).toEqual(["next"]);
+  expect(rig.server.connections.size).toBe(1);
 });
 
 test("control frames reach all tabs, and a gap moves their cursors", async () => {
