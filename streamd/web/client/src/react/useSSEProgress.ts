@@ -2,7 +2,7 @@
 
 import { parseFields } from "../event.js";
 import type { StreamFailure } from "../failure.js";
-import { TaskError, isEnded, type TaskStatus } from "../tasks/snapshot.js";
+import { TaskError, isEnded, updateSteps, type TaskStatus, type TaskStep } from "../tasks/snapshot.js";
 import { makeStream, useLatest, useStreamStore, type HookStreamOptions } from "./store.js";
 
 /** The fields of all messages so far, the last value of each. */
@@ -23,6 +23,8 @@ export interface ProgressFields<R = unknown> {
   /** Where a result is that is too large for a message. */
   readonly resultUrl?: string;
   readonly educational_content?: unknown;
+  /** The steps of a task, as they are now; an analysis has none. */
+  readonly step_list?: readonly TaskStep[];
   readonly [field: string]: unknown;
 }
 
@@ -85,7 +87,9 @@ export function useSSEProgress<R = unknown>(taskId: string | null | undefined, o
 
     function take(type: string, data: string): void {
       const news = parseFields(data);
-      const fields = { ...store.getSnapshot().progress, ...news } as ProgressFields<R>;
+      const before = store.getSnapshot().progress;
+      const steps = (news["step_list"] as TaskStep[] | undefined) ?? before?.step_list;
+      const fields = { ...before, ...news, ...(steps && { step_list: updateSteps(steps, news) }) } as ProgressFields<R>;
       if (type !== "error" && !("status" in news)) return; // a control frame
       if (type === "error" || fields.status === "failed" || fields.status === "cancelled") {
         const { status = "failed", code = "", error: detail = fields.message } = fields;

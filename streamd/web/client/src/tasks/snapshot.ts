@@ -104,7 +104,7 @@ export function nextSnapshot(id: string, before: TaskSnapshot | null, news: Read
 }
 
 /** Apply a message about one step. */
-function updateSteps(steps: readonly TaskStep[], news: Readonly<Record<string, unknown>>): readonly TaskStep[] {
+export function updateSteps(steps: readonly TaskStep[], news: Readonly<Record<string, unknown>>): readonly TaskStep[] {
   const { step_name: name, step_status: status, step_progress: progress, step_error: error = "", message } = news;
   if (status === undefined) return steps;
   return steps.map((step) => (step.name === name ? ({ ...step, status, progress, message, error } as TaskStep) : step));

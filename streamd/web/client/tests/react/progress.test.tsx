@@ -181,11 +181,16 @@ test("the stream of any task can be shown", async () => {
   const { result } = renderProgress({ path: (id) => `/tasks/${id}/events` }, "t1");
   await pass();
   server.last
-    .send("status", { status: "running", snapshot: true, progress: 5 })
+    .send("status", { status: "running", snapshot: true, progress: 5, step_list: [{ name: "read", status: "pending", progress: 0 }] })
     .send("educational", { status: "running", progress: 6, educational_content: { title: "Did you know?" } })
-    .send("progress", { status: "running", progress: 7 });
+    .send("progress", { status: "running", progress: 7, step_name: "read", step_status: "running", step_progress: 20, message: "a fifth" })
+    .send("progress", { status: "running", progress: 8 });
   await pass();
-  expect(result.current.progress).toMatchObject({ progress: 7, educational_content: { title: "Did you know?" } });
+  expect(result.current.progress).toMatchObject({
+    progress: 8,
+    educational_content: { title: "Did you know?" },
+    step_list: [{ name: "read", status: "running", progress: 20 }],
+  });
   server.last.send("status", { status: "completed", snapshot: true, progress: 100 });
   await pass();
   expect(result.current.isConnected).toBe(true);
