@@ -1,4 +1,5 @@
 /** The position of a client in a stream, over all its connections. */
+import type { StreamOptions } from "./options.js";
 /**
  * The last event id, and what the server has told about the stream.
  *
@@ -12,17 +13,14 @@ export declare class Cursor {
     retryMs: number;
     /** The server's interval of heartbeats (ms); 0 if it tells none. */
     heartbeatMs: number;
-    /** The reason in the last `closing` frame of this connection; empty without one. */
-    closing: string;
+    /** True if another connection of this client has replaced the present one. */
+    isReplaced: boolean;
     resumeSecret: string;
     /**
-     * @param start.after the event id to resume after; empty for none.
-     * @param start.snapshots true if the stream begins with the current state, so that no id is a repeat.
+     * @param options.after the event id to resume after; empty for none.
+     * @param options.snapshots true if the stream begins with the current state, so that no id is a repeat.
      */
-    constructor(start: {
-        readonly after: string;
-        readonly snapshots: boolean;
-    });
+    constructor({ after, snapshots }: Pick<StreamOptions, "after" | "snapshots">);
     /** Forget what belongs to one connection. */
     begin(): void;
     /** Move to an event's id; return false for a repeat. */

@@ -4,9 +4,12 @@ export type EventHandler = (event: StreamEvent) => void;
 /** Calls handlers. One that throws does not keep the others, or the stream, from working. */
 export declare class EventEmitter {
     #private;
-    /** The handlers of one type of event; those of null are called with all events. */
-    of(type: string | null): Set<EventHandler>;
-    emit(event: StreamEvent): void;
+    /** Call a handler with each event of a type; without a type, with all of them, control frames included. */
+    on(handler: EventHandler): this;
+    on(type: string, handler: EventHandler): this;
+    off(handler: EventHandler): this;
+    off(type: string, handler: EventHandler): this;
+    protected emit(event: StreamEvent): void;
 }
 /** Call functions of the application; report what they throw as uncaught errors. */
-export declare function callAll<T>(calls: Iterable<(argument: T) => void> | undefined, argument: T): void;
+export declare function callAll<T>(calls: Iterable<(argument: T) => void>, argument: T): void;

@@ -8,6 +8,8 @@ export interface FailureFields {
     readonly fatal?: boolean;
     /** The wait that the server asks for (ms). */
     readonly retryAfterMs?: number;
+    /** The error of the browser, for logs. */
+    readonly cause?: unknown;
 }
 /** The reason why a stream has no connection. The message is a sentence for people. */
 export declare class StreamFailure extends Error {
@@ -18,7 +20,9 @@ export declare class StreamFailure extends Error {
     readonly retryAfterMs: number;
     constructor(message: string, fields?: FailureFields);
 }
-/** Return true for a status after which another attempt would fail too: 4xx other than 408, 425 and 429. */
+/** Return the failure that an error means for a connection. */
+export declare function asFailure(cause: unknown): StreamFailure;
+/** Return true for a status after which another attempt would fail too: all below 500 other than 408, 425 and 429. */
 export declare function isFatalStatus(status: number): boolean;
-/** Read the problem of a response that is no stream (RFC 9457). */
+/** Read the problem (RFC 9457) in a response that is not what was asked for. */
 export declare function readFailure(response: Response): Promise<StreamFailure>;

@@ -9,7 +9,7 @@
  * await stream.connect();
  * ```
  */
-export { backoffMs, retryAfterMs, type Backoff } from "./backoff.js";
+export type { Backoff } from "./backoff.js";
 export type { EventHandler } from "./emitter.js";
 export { CONTROL_NAMES, StreamEvent, type ControlName, type EventFields } from "./event.js";
 export { StreamFailure } from "./failure.js";

@@ -26,7 +26,10 @@ export interface StreamOptions {
     /** Ends the stream, as `disconnect()` does. */
     signal?: AbortSignal;
     backoff?: Backoff;
-    /** Give up after this number of attempts in succession that have failed; never by default. */
+    /**
+     * Give up after this number of connections in succession that were refused or lost, since an event has arrived; never by
+     * default. 1: do not connect again.
+     */
     maxAttempts?: number;
     /** Maximum wait for the head of a response (ms); 15,000 by default. */
     connectMs?: number;
@@ -48,6 +51,18 @@ export interface StreamOptions {
     /** Called after each change of the state, as by `onState(listener)`. */
     onState?: (state: StreamState) => void;
 }
+/** The options of a stream, with defaults for those that are used in several places. */
+export type StreamSettings = StreamOptions & typeof DEFAULTS;
+export declare const DEFAULTS: {
+    method: string;
+    body: BodyInit | null;
+    credentials: RequestCredentials;
+    connectMs: number;
+    transports: TransportChooser;
+    fetch: (input: RequestInfo | URL, init?: RequestInit | undefined) => Promise<Response>;
+};
+/** Return true if the same request may be sent again without being asked to (RFC 9110 section 9.2.2). */
+export declare function isRepeatable({ method, body }: StreamSettings): boolean;
 /**
  * `closed` (at first, and at the end), `connecting`, `open`, or `waiting` for the next attempt.
  */
@@ -55,9 +70,9 @@ export type Phase = "closed" | "connecting" | "open" | "waiting";
 /** The state of a stream. Each change makes a new object. */
 export interface StreamState {
     readonly phase: Phase;
-    /** HTTP status of the last response; null without one. */
+    /** HTTP status of the last response since `connect()`; null without one. */
     readonly status: number | null;
-    /** Number of the present attempt since the last connection that brought something, from 1; 0 before the first. */
+    /** Number of the present attempt, from 1; 2 after a connection that brought an event was lost; 0 before the first. */
     readonly attempt: number;
     /** The transport of the present or last connection; null before the first. */
     readonly transport: TransportName | null;
@@ -65,6 +80,8 @@ export interface StreamState {
     readonly failure: StreamFailure | null;
     /** When the next attempt follows (ms since 1970); null if none is planned. */
     readonly retryAt: number | null;
+    /** The last event id at this change of the state; that of the present moment is `lastEventId` of the stream. */
+    readonly lastEventId: string;
 }
 /** An event to publish, see `POST /events`. */
 export interface OutgoingEvent {

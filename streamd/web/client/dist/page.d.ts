@@ -1,13 +1,13 @@
-/** What the page tells about the network: online, shown, hidden, running again. */
+/** What a page or worker tells about the network; in Node nothing. */
+/** Listen to what the network and the page tell, until the signal is aborted. */
+export declare function watchPage(onChange: (event: Event) => void, signal: AbortSignal): void;
 /**
- * - `online`: the network is back.
- * - `shown`, `hidden`: the page was shown or hidden.
- * - `restored`: the page was restored from the back/forward cache, which ends connections without telling, or resumed after
- *   it was frozen: in Chromium a response of fetch that went on meanwhile never brings a byte again.
+ * Return true if the page comes from the back/forward cache, which ends connections without telling, or was frozen: in
+ * Chromium a response of fetch that went on meanwhile never brings a byte again.
  */
-export type PageChange = "online" | "shown" | "hidden" | "restored";
-/** Listen to the page until the signal is aborted; in Node nothing ever happens. */
-export declare function watchPage(onChange: (change: PageChange) => void, signal: AbortSignal): void;
+export declare function isRestored(event: Event): boolean;
 export declare function isHidden(): boolean;
-/** Resolve a URL against the page's. */
+/** Return true if the browser knows that there is no network; a server on this computer may still answer. */
+export declare function isOffline(): boolean;
+/** Resolve a URL against the page's, or the worker's. */
 export declare function resolveUrl(url: string | URL): URL;

@@ -1,14 +1,20 @@
 /** The events that a `for await` loop has not taken yet. */
 import type { StreamEvent } from "./event.js";
-/** A queue between a stream and one loop over its events. */
-export declare class EventQueue {
+/**
+ * The iterator of one loop. Unlike a generator's, its `return()` ends a `next()` that waits.
+ */
+export declare class EventQueue implements AsyncIterableIterator<StreamEvent> {
     #private;
-    /** Add an event; null is the end. */
-    push(event: StreamEvent | null, failure?: Error | null): void;
+    /** @param onReturn called when the loop is left. */
+    constructor(onReturn: () => void);
+    [Symbol.asyncIterator](): this;
+    push(event: StreamEvent): void;
+    /** End the loop after the events that are queued. */
+    end(failure: Error | null): void;
     /** Wait until the loop is not far behind. */
     ready(): Promise<void>;
-    /** Wait for the next event; null at the end. Throws the failure that has ended the stream. */
-    next(): Promise<StreamEvent | null>;
-    /** Drop the events: the loop was left. */
-    stop(): void;
+    /** Wait for the next event. Throws the failure that has ended the stream. */
+    next(): Promise<IteratorResult<StreamEvent, undefined>>;
+    /** Leave the loop, and drop its events. */
+    return(): Promise<IteratorResult<StreamEvent, undefined>>;
 }

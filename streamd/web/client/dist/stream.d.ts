@@ -1,8 +1,8 @@
 /** A stream that is kept connected, and resumes after the last event id. */
-import { type EventHandler } from "./emitter.js";
+import { EventEmitter } from "./emitter.js";
 import { StreamEvent } from "./event.js";
 import { StreamFailure } from "./failure.js";
-import type { OutgoingEvent, StreamOptions, StreamState } from "./options.js";
+import { type OutgoingEvent, type StreamOptions, type StreamState } from "./options.js";
 import type { Block } from "./parser.js";
 /**
  * Make a stream; `connect()`, or a `for await` loop, opens it.
@@ -10,20 +10,27 @@ import type { Block } from "./parser.js";
  * @param url of the stream, relative to the page.
  */
 export declare function createStream(url: string | URL, options?: StreamOptions): EventStream;
-/** A stream that is kept connected. Made by {@link createStream}. */
-export declare class EventStream implements AsyncIterable<StreamEvent> {
+/**
+ * A stream that is kept connected. Made by {@link createStream}.
+ *
+ * One call of `#run` goes from `connect()` to the end: it attempts, and waits, in turns. All else only ends the present
+ * connection (`stop`, `fail`) or the present wait (`#wake`), and leaves the rest to it. Handlers may call any method: code
+ * that follows a call of theirs looks whether its connection still stands.
+ */
+export declare class EventStream extends EventEmitter implements AsyncIterable<StreamEvent> {
     #private;
     readonly url: URL;
     constructor(url: string | URL, options: StreamOptions);
+    /** The state; each change makes a new object. */
     get state(): StreamState;
     get isConnected(): boolean;
-    /** The id of the last event; empty before the first. Pass it as `after` to resume in another page. */
+    /** The id to resume after: that of the last event, or where the stream began. Pass it as `after` in another page. */
     get lastEventId(): string;
     /**
      * Open the stream, and keep it open until `disconnect()`, a fatal failure, or its end.
      *
-     * Resolves at the first connection. Rejects with a StreamFailure if there will be none. An ignored rejection is no
-     * unhandled one: the state has the failure.
+     * Resolves when it is open. Rejects with a StreamFailure if it closes before. An ignored rejection is no unhandled one:
+     * the state has the failure.
      */
     connect(): Promise<void>;
     /** Close the stream. `connect()` opens it again, after the last event id. */
@@ -37,16 +44,11 @@ export declare class EventStream implements AsyncIterable<StreamEvent> {
      * sent again.
      */
     send(event: OutgoingEvent): Promise<string>;
-    /** Call a handler with each event of a type; without a type, with all of them, control frames included. */
-    on(handler: EventHandler): this;
-    on(type: string, handler: EventHandler): this;
-    off(handler: EventHandler): this;
-    off(type: string, handler: EventHandler): this;
     /** Call a listener after each change of the state; returns a function that removes it. */
     onState(listener: (state: StreamState) => void): () => void;
     /**
      * Iterate over the events from now on, control frames left out; opens the stream. Events wait for the loop, and push back
-     * to the server. The loop ends with the stream, and throws its fatal failure.
+     * to the server. The loop ends with the stream, and throws its fatal failure; leaving the loop does not close the stream.
      */
     [Symbol.asyncIterator](): AsyncIterableIterator<StreamEvent>;
     /** Begin to connect. */
@@ -55,10 +57,10 @@ export declare class EventStream implements AsyncIterable<StreamEvent> {
     protected restart(): void;
     /** Stop connecting, without a change of the state. */
     protected halt(): void;
-    /** Take a block of the stream, in order. */
-    protected take(block: Block): void;
-    /** End the stream. */
+    /** End the stream, and its loops. */
     protected close(failure: StreamFailure | null, status?: number | null): void;
     /** Change the state. */
     protected set(change: Partial<StreamState>): void;
+    /** Take a block of the stream, in order. */
+    protected take(block: Block): void;
 }

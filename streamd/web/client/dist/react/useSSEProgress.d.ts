@@ -1,6 +1,6 @@
 /** The hook for the progress of a task, by default an analysis of the brand monitor. */
 import type { StreamFailure } from "../failure.js";
-import { TaskError, type TaskStatus } from "../tasks/snapshot.js";
+import { TaskError, type TaskStatus, type TaskStep } from "../tasks/snapshot.js";
 import { type HookStreamOptions } from "./store.js";
 /** The fields of all messages so far, the last value of each. */
 export interface ProgressFields<R = unknown> {
@@ -20,6 +20,8 @@ export interface ProgressFields<R = unknown> {
     /** Where a result is that is too large for a message. */
     readonly resultUrl?: string;
     readonly educational_content?: unknown;
+    /** The steps of a task, as they are now; an analysis has none. */
+    readonly step_list?: readonly TaskStep[];
     readonly [field: string]: unknown;
 }
 type StreamOption = "headers" | "credentials" | "fetch" | "openWhenHidden" | "connectMs" | "silenceMs" | "transports";

@@ -21,29 +21,30 @@
  * A cursor from elsewhere (the option `after`, or from before a pause) may belong to another log, whose ids may be greater;
  * only the server knows, and tells by a `gap`. Such a cursor is not *known*: beyond the leader's, it needs the server too.
  *
- * | role        | event                             | next        | action                                              |
- * | ----------- | --------------------------------- | ----------- | --------------------------------------------------- |
- * | out         | connect(), shown, restored        | following   | open the channel, ask for the lock, ask to join     |
- * | following   | lock granted                      | leading     | new term; connect after the cursor                  |
- * | following   | answer, cursor at the level       | following   | in step: take the state, and the news that follow   |
- * | following   | answer, cursor behind the level   | catching up | connect privately after the cursor                  |
- * | following   | news out of step                  | following   | ask to join                                         |
- * | following   | the state `closed`                | out         | close with the leader's failure                     |
- * | catching up | block, cursor at the level        | following   | close the private connection; ask for the state     |
- * | catching up | lock granted                      | leading     | new term; the private connection is the shared one  |
- * | catching up | fatal failure of the connection   | out         | close                                               |
- * | both        | silence of the leader             | leading     | steal the lock                                      |
- * | leading     | lock stolen                       | following   | disconnect, ask for the lock, ask to join           |
- * | leading     | fatal failure, end of the stream  | out         | tell the state `closed`                             |
- * | any         | disconnect(), hidden, left        | out         | disconnect; release the lock; close the channel     |
- * | following   | the lock is refused (no storage)  | alone       | connect as a stream that is not shared              |
+ * | role        | event                              | next        | action                                             |
+ * | ----------- | ---------------------------------- | ----------- | -------------------------------------------------- |
+ * | out         | connect(), shown, restored         | following   | open the channel, ask for the lock, ask to join    |
+ * | following   | lock granted                       | leading     | new term; connect after the cursor                 |
+ * | following   | answer, cursor at the level        | following   | in step: take the state, and the news that follow  |
+ * | following   | answer, cursor behind the level    | catching up | connect privately after the cursor                 |
+ * | following   | news out of step                   | following   | ask to join                                        |
+ * | following   | the state `closed`                 | out         | close with the leader's failure                    |
+ * | catching up | block, cursor at the level         | following   | close the private connection; ask for the state    |
+ * | catching up | lock granted                       | leading     | new term; the private connection is the shared one |
+ * | catching up | fatal failure of the connection    | out         | close                                              |
+ * | both        | silence of the leader              | leading     | steal the lock                                     |
+ * | leading     | lock stolen                        | following   | disconnect, ask for the lock, ask to join          |
+ * | leading     | fatal failure, end of the stream   | out         | tell the state `closed`                            |
+ * | any         | disconnect(), hidden, frozen, left | out         | disconnect; release the lock; close the channel    |
+ * | following   | the lock is refused (no storage)   | alone       | connect as a stream that is not shared             |
  *
- * - A page that holds a lock is not frozen by Chrome, but a debugger, a dialog or a phone can stop a leader that keeps its
- *   lock. So a follower that has heard nothing asks, and after some silent ticks steals the lock. Ticks are counted rather
- *   than milliseconds, because followers may sleep too. The old leader learns of it when it wakes up; what it tells until
- *   then is out of step for tabs that have joined the new one, and harmless by rule 2 for the others.
- * - A page that is left gives the lock up, since pages in the back/forward cache stand still; restored, it joins again.
- *   With `openWhenHidden: false` hidden tabs are out, so nothing is connected while all of them are hidden.
+ * - A hidden leader keeps its connection: Chrome does not freeze a page that holds a lock. A page that is frozen all the same,
+ *   or left, gives the lock up, since pages in the back/forward cache stand still; resumed or restored, it joins again.
+ * - A debugger, a dialog or a phone can stop a leader without an event, and it keeps its lock. So a follower that has heard
+ *   nothing asks, and after some silent ticks steals the lock. Ticks are counted rather than milliseconds, because followers
+ *   may sleep too. The old leader learns of it when it wakes up; what it tells until then is out of step for tabs that have
+ *   joined the new one, and harmless by rule 2 for the others.
+ * - With `openWhenHidden: false` hidden tabs are out, so nothing is connected while all of them are hidden.
  * - A slow `for await` loop pushes back to the server in the leader's tab only; in others its events wait in memory.
  */
 import type { StreamFailure } from "../failure.js";

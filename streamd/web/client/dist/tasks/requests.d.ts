@@ -1,5 +1,5 @@
 /** Requests for JSON, and waiting. */
-import type { StreamOptions } from "../options.js";
+import { type StreamOptions } from "../options.js";
 export interface Answer {
     readonly value: unknown;
     /** The fields of the value; none if it is no object. */
@@ -11,10 +11,11 @@ export interface Answer {
 export declare function ask(url: URL, options: Pick<StreamOptions, "headers" | "credentials" | "connectMs" | "fetch">, body?: string | null): Promise<Answer>;
 /** Wait, at most until the signal is aborted. */
 export declare function sleep(waitMs: number, signal?: AbortSignal): Promise<void>;
-export interface Deferred<T> {
+interface Deferred<T> {
     readonly promise: Promise<T>;
     resolve(value: T): void;
     reject(error: Error): void;
 }
-/** Make a promise that is settled from outside. An ignored rejection is no unhandled one. */
+/** Make a promise that is settled from outside. Its rejection may be ignored. */
 export declare function deferred<T>(): Deferred<T>;
+export {};

@@ -62,3 +62,5 @@ export declare function isEnded(status: TaskStatus): boolean;
  * @param type of the event; empty for an answer.
  */
 export declare function nextSnapshot(id: string, before: TaskSnapshot | null, news: Readonly<Record<string, unknown>>, type?: string): TaskSnapshot;
+/** Apply a message about one step. */
+export declare function updateSteps(steps: readonly TaskStep[], news: Readonly<Record<string, unknown>>): readonly TaskStep[];
