@@ -50,7 +50,7 @@ class ProxiedRequest:
 
 @attrs.define
 class Faults:
-    """What the proxy does to requests from now on; to open connections nothing.
+    """The faults that the proxy applies to requests from now on; open connections keep theirs.
 
     Args:
         rejects: the status and further fields of its own answer to requests of a kind.
