@@ -83,7 +83,8 @@ async function bundleOne(name, shared) {
     },
   };
   const stdin = { contents, resolveDir: SRC };
-  await build({ ...OPTIONS, stdin, outfile: join(NEW, `${name}.js`), plugins: [importOthers] });
+  const banner = name === "react" ? { js: '"use client";' } : {}; // for frameworks that render on a server
+  await build({ ...OPTIONS, stdin, banner, outfile: join(NEW, `${name}.js`), plugins: [importOthers] });
 }
 
 async function declare() {
