@@ -8,6 +8,7 @@
     cost        CPU, memory and time of 10,000 events
     faults/     the cells of the table of faults
     tables      medians and ranges of several rounds, as Markdown
+    report      all results until now
 
 ``python -m bench.browser`` runs everything; see `README.md` of the benchmark.
 """

@@ -2,27 +2,23 @@
 
 import signal
 import sys
-from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Final
 
 import click
 
-from ..machine import describe_machine
 from ..missing import Missing
 from ..peers.base import MADE
-from ..report import write_json
 from . import cost
 from .bundles import library_sizes, page_scripts
-from .clients import CLIENTS, BrowserClient
+from .clients import CLIENTS
 from .faults import CASES, Case, Rig
+from .report import Report
 from .server import Server
-from .tables import Results, cost_table, describe, fault_cell, markdown, size_table
 from .tabs import chromium
 
-# An event for each of the loads and fault cases must stay in the log of the shared server.
-_KEPT_EVENTS = "1000000"
+_KEPT_EVENTS: Final = "1000000"  # those of all clients in a round
 
 
 @click.command()
@@ -31,7 +27,7 @@ _KEPT_EVENTS = "1000000"
     "names",
     multiple=True,
     type=click.Choice([client.name for client in CLIENTS]),
-    help="Only these.",
+    help="Measure only these clients.",
 )
 @click.option("--case", "wanted", multiple=True, help="Run only the faults whose title has this text.")
 @click.option("--rounds", type=click.IntRange(0, 50), default=5, help="Rounds of the loads.  [default: 5]")
@@ -53,85 +49,42 @@ def main(names: tuple[str, ...], wanted: tuple[str, ...], rounds: int, fault_rou
     try:
         scripts = page_scripts()
         with chromium() as browser:
-            chromium_version = browser.version
+            version = browser.version
     except Missing as error:
         sys.exit(str(error))
     out.mkdir(parents=True, exist_ok=True)
-    sizes = library_sizes()
-    loads = {load.title: _measure_load(load, clients, rounds, scripts) for load in cost.LOADS}
-    faults = _measure_faults(cases, clients, fault_rounds, scripts)
-    report = {
-        "machine": {**describe_machine(), "chromium": chromium_version},
-        "versions": {client.name: client.version() for client in clients},
-        "sizes": {name: {"minified": size.minified, "brotli": size.brotli} for name, size in sizes.items()},
-        "loads": {title: _describe_all(results) for title, results in loads.items()},
-        "faults": {case.title: _describe_all(results) for case, results in faults.items()},
-    }
-    write_json(report, out / "browser.json")
-    text = _write_text(size_table(sizes), loads, faults, clients)
-    (out / "browser.md").write_text(text)
-    print(text)
-    if failures := _our_failures([*loads.values(), *faults.values()], clients):
-        sys.exit("; ".join(failures))
-
-
-def _measure_load(
-    load: cost.Load, clients: Sequence[BrowserClient], rounds: int, scripts: dict[str, bytes]
-) -> dict[str, Results]:
-    """Measure a load, interleaved: all clients in each round."""
-    results = {client.name: Results() for client in clients}
+    report = Report(clients, version, library_sizes(clients))
     for number in range(1, rounds + 1):
-        with Server({"STREAMD_LOG__MAX_EVENTS": _KEPT_EVENTS}) as server:
-            for client in clients:
-                _say(f"{load.title}, round {number} of {rounds}: {client.name}")
-                results[client.name].add(partial(cost.measure, client, load, server, scripts))
-    return results
+        for load in cost.LOADS:
+            _measure_load(load, report, scripts, f"round {number} of {rounds}")
+        report.write(out)
+    for number in range(1, fault_rounds + 1):
+        _measure_faults(cases, report, scripts, f"round {number} of {fault_rounds}")
+        report.write(out)
+    report.write(out)
+    print(report.markdown())
+    if failures := report.our_failures():
+        sys.exit("\n".join(failures))
 
 
-def _measure_faults(
-    cases: Sequence[Case], clients: Sequence[BrowserClient], rounds: int, scripts: dict[str, bytes]
-) -> dict[Case, dict[str, Results]]:
-    results = {case: {client.name: Results() for client in clients} for case in cases}
-    for number in range(1, rounds + 1):
-        with Server() as server, chromium() as browser:
-            rig = Rig(browser, server, scripts)
-            for case in cases:
-                for client in clients:
-                    _say(f"{case.title}, round {number} of {rounds}: {client.name}")
-                    results[case][client.name].add(partial(rig.measure, case, client))
-    return results
+def _measure_load(load: cost.Load, report: Report, scripts: dict[str, bytes], part: str) -> None:
+    """Run a round of a load: each client once."""
+    results = report.loads.setdefault(load.title, report.new_results())
+    with Server({"STREAMD_LOG__MAX_EVENTS": _KEPT_EVENTS}) as server:
+        for client in report.clients:
+            _say(f"{load.title}, {part}: {client.name}")
+            results[client.name].add(partial(cost.measure, client, load, server, scripts))
 
 
-def _write_text(
-    sizes: str,
-    loads: Mapping[str, Mapping[str, Results]],
-    faults: Mapping[Case, Mapping[str, Results]],
-    clients: Sequence[BrowserClient],
-) -> str:
-    parts = [sizes]
-    parts += [f"{title}:\n\n{cost_table(results)}" for title, results in loads.items()]
-    rows = [
-        [case.title, *(fault_cell(one, case.show) for one in results.values())]
-        for case, results in faults.items()
-    ]
-    parts.append(markdown(["fault", *(client.name for client in clients)], rows))
-    parts.append("\n".join(f"- {case.title}: {case.about}" for case in faults))
-    return "\n\n".join(parts) + "\n"
-
-
-def _describe_all(results: Mapping[str, Results]) -> dict[str, Any]:
-    return {name: describe(one) for name, one in results.items()}
-
-
-def _our_failures(tables: Sequence[Mapping[str, Results]], clients: Sequence[BrowserClient]) -> list[str]:
-    ours = [client.name for client in clients if client.package == "streamd-client"]
-    found = []
-    for results in tables:
-        for name in ours:
-            found += [f"{name}: {failure}" for failure in results[name].failures]
-            lost = [run for run in results[name].runs if run.get("missing") or run.get("repeated")]
-            found += [f"{name} lost or repeated events: {dict(run)}" for run in lost]
-    return found
+def _measure_faults(cases: list[Case], report: Report, scripts: dict[str, bytes], part: str) -> None:
+    """Run a round of the faults: each cell once."""
+    with Server() as server, chromium() as browser:
+        rig = Rig(browser, server, scripts)
+        for case in cases:
+            results = report.faults.setdefault(case, report.new_results())
+            for client in report.clients:
+                _say(f"{case.title}, {part}: {client.name}")
+                results[client.name].add(partial(rig.measure, case, client))
 
 
 def _say(text: str) -> None:

@@ -3,7 +3,7 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Final
 
 import attrs
@@ -45,9 +45,9 @@ def page_scripts() -> dict[str, bytes]:
     return {client.page: _bundle(f'import "{PAGES / client.page}.js"') for client in CLIENTS}
 
 
-def library_sizes() -> Mapping[str, Size]:
+def library_sizes(clients: Iterable[BrowserClient]) -> dict[str, Size]:
     """Return the size of each client's library alone, by the client's name; 0 for the browser's own class."""
-    return {client.name: _library_size(client) for client in CLIENTS}
+    return {client.name: _library_size(client) for client in clients}
 
 
 def _library_size(client: BrowserClient) -> Size:

@@ -56,7 +56,11 @@ class BrowserClient:
 
 
 _CORE: Final = 'export { createStream } from "streamd-client";'
-_LADDER: Final = 'export { ladder } from "streamd-client/ladder";'
+_ALL: Final = f"""
+    {_CORE}
+    export {{ ladder }} from "streamd-client/ladder";
+    export {{ createSharedStream }} from "streamd-client/sharing";
+"""
 
 # In the order of the columns.
 CLIENTS: Final = (
@@ -67,7 +71,7 @@ CLIENTS: Final = (
         name="streamd-client with ladder and sharing",
         page="streamd-all",
         package="streamd-client",
-        library=_CORE + _LADDER,
+        library=_ALL,
         has_headers=True,
     ),
     BrowserClient(name="EventSource", page="native"),

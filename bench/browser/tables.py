@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
+from playwright.sync_api import Error as PlaywrightError
 
 from ..figures import LOSS
 from .bundles import Size
@@ -25,7 +26,7 @@ class Results:
         """Run once, and keep what it counted, or its failure."""
         try:
             self.runs.append(measure())
-        except (RuntimeError, OSError) as error:
+        except (RuntimeError, OSError, PlaywrightError) as error:
             self.failures.append(str(error) or type(error).__name__)
 
 

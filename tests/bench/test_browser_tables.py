@@ -65,7 +65,7 @@ def test_a_client_that_does_not_come_back_is_null_in_json() -> None:
     [
         ({"back_s": 1.25, "missing": 0, "repeated": 0}, "back after 1.2 s, 0 lost"),
         ({"back_s": 1.0, "missing": 4, "repeated": 2}, "back after 1.0 s, 4 lost, 2 repeated"),
-        ({"back_s": inf, "missing": 10, "repeated": 0}, "not back in 20 s, 10 lost"),
+        ({"back_s": inf, "missing": 10, "repeated": 0}, "not back in 15 s, 10 lost"),
     ],
 )
 def test_the_way_back_is_told_with_its_losses(counts: dict[str, float], text: str) -> None:
@@ -74,7 +74,7 @@ def test_the_way_back_is_told_with_its_losses(counts: dict[str, float], text: st
 
 def test_a_transport_is_named_with_the_time_of_its_first_event() -> None:
     assert show_buffered({"first_s": 5.64, "transport": "websocket"}) == "events after 5.6 s by WebSocket"
-    assert show_buffered({"first_s": inf, "transport": ""}) == "nothing in 20 s"
+    assert show_buffered({"first_s": inf, "transport": ""}) == "nothing in 15 s"
 
 
 def test_every_case_has_a_title_of_its_own() -> None:

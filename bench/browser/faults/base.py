@@ -20,7 +20,7 @@ Counts = Mapping[str, float | str]
 FIRST_NUMBERS: Final = range(10)
 """Events that a client has received before a fault."""
 
-SECONDS_MAX: Final = 20.0
+SECONDS_MAX: Final = 15.0
 """Time for a client to come back; then it counts as not coming back."""
 
 _OPEN_SECONDS: Final = 15.0
@@ -121,9 +121,9 @@ class Cell:
         """Load a page, which opens no stream yet."""
         return Tab(context or self.new_context(), self.proxy.port, self.client.page)
 
-    def start(self, tab: Tab, **options: Any) -> None:
+    def start(self, tab: Tab, *, path: str = "", **options: Any) -> None:
         """Open a stream; where the client has an option for it, its first wait is the server's `retry`."""
-        tab.start(self.path, backoffMs=RETRY_MS, **options)
+        tab.start(path or self.path, backoffMs=RETRY_MS, **options)
 
     def open(self, **options: Any) -> Tab:
         """Load a page, open a stream, and receive the first events."""

@@ -3,7 +3,7 @@
 import time
 from typing import Final
 
-from .base import Case, Cell, Counts
+from .base import Case, Cell, Counts, plural
 
 _TABS: Final = 10
 _TABS_SECONDS: Final = 8.0
@@ -26,14 +26,15 @@ def ten_tabs(cell: Cell) -> Counts:
 
 
 def show_tabs(counts: dict[str, float]) -> str:
-    return f"{counts['tabs']:.0f} of {_TABS} receive, by {counts['connections']:.0f} connections"
+    return f"{counts['tabs']:.0f} of {_TABS} receive, by {plural(counts['connections'], 'connection')}"
 
 
 def reconnect_spread(cell: Cell) -> Counts:
     tabs = [cell.new_tab() for _ in range(_PAGES)]
     for tab in tabs:
-        for _ in range(_STREAMS_A_PAGE):
-            cell.start(tab)
+        for number in range(_STREAMS_A_PAGE):
+            # A topic of its own, so that the streams of a page are none that it can share.
+            cell.start(tab, path=f"{cell.path}&topic={cell.topic}-{number}")
     cell.await_streams(tabs[0], _CLIENTS)
     at = time.time()
     cell.proxy.cut()

@@ -1,8 +1,8 @@
-import { createStream } from "streamd-client";
 import { ladder } from "streamd-client/ladder";
+import { createSharedStream } from "streamd-client/sharing";
 import { followStream, streamOptions } from "./follow.js";
 import { offer } from "./record.js";
 
 offer((url, options, record) =>
-  followStream(createStream(url, { ...streamOptions(options), transports: ladder() }), record),
+  followStream(createSharedStream(url, { ...streamOptions(options), transports: ladder() }), record),
 );
