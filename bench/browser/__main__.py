@@ -29,6 +29,7 @@ _KEPT_EVENTS: Final = "1000000"  # those of all clients in a round
     type=click.Choice([client.name for client in CLIENTS]),
     help="Measure only these clients.",
 )
+@click.option("--load", "chosen", multiple=True, help="Run only the loads whose title has this text.")
 @click.option("--case", "wanted", multiple=True, help="Run only the faults whose title has this text.")
 @click.option("--rounds", type=click.IntRange(0, 50), default=5, help="Rounds of the loads.  [default: 5]")
 @click.option(
@@ -40,12 +41,20 @@ _KEPT_EVENTS: Final = "1000000"  # those of all clients in a round
     default=MADE / "results",
     help="Folder of browser.json and browser.md.  [default: .bench/results]",
 )
-def main(names: tuple[str, ...], wanted: tuple[str, ...], rounds: int, fault_rounds: int, out: Path) -> None:
+def main(
+    names: tuple[str, ...],
+    chosen: tuple[str, ...],
+    wanted: tuple[str, ...],
+    rounds: int,
+    fault_rounds: int,
+    out: Path,
+) -> None:
     """Compare browser clients; exit with 1 if streamd-client failed, or lost or repeated an event."""
     # On SIGTERM, exit through the context managers that end the servers and the browsers.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     clients = [client for client in CLIENTS if not names or client.name in names]
-    cases = [case for case in CASES if not wanted or any(text in case.title for text in wanted)]
+    loads = [load for load in cost.LOADS if _is_chosen(load.title, chosen)]
+    cases = [case for case in CASES if _is_chosen(case.title, wanted)]
     try:
         scripts = page_scripts()
         with chromium() as browser:
@@ -55,7 +64,7 @@ def main(names: tuple[str, ...], wanted: tuple[str, ...], rounds: int, fault_rou
     out.mkdir(parents=True, exist_ok=True)
     report = Report(clients, version, library_sizes(clients))
     for number in range(1, rounds + 1):
-        for load in cost.LOADS:
+        for load in loads:
             _measure_load(load, report, scripts, f"round {number} of {rounds}")
         report.write(out)
     for number in range(1, fault_rounds + 1):
@@ -65,6 +74,10 @@ def main(names: tuple[str, ...], wanted: tuple[str, ...], rounds: int, fault_rou
     print(report.markdown())
     if failures := report.our_failures():
         sys.exit("\n".join(failures))
+
+
+def _is_chosen(title: str, texts: tuple[str, ...]) -> bool:
+    return not texts or any(text in title for text in texts)
 
 
 def _measure_load(load: cost.Load, report: Report, scripts: dict[str, bytes], part: str) -> None:

@@ -76,7 +76,7 @@ def measure(
             "renderer_ms": 1000 * (after.renderer_seconds - before.renderer_seconds),
             "network_ms": 1000 * (after.network_seconds - before.network_seconds),
             "heap_kb": (after.heap_bytes - before.heap_bytes) / 1000,
-            "private_mb": (after.private_bytes - before.private_bytes) / 1e6,
+            "private_mb": after.private_bytes / 1e6,
             "last_event_ms": tab.page.evaluate("window.bench.records[0].elapsedMs"),
         }
 

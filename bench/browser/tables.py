@@ -11,7 +11,7 @@ from playwright.sync_api import Error as PlaywrightError
 from ..figures import LOSS
 from .bundles import Size
 
-# The figures of one run, by name; a text is the same in all rounds, or all of its values are shown.
+# The figures of one run, by name: numbers, infinite for what did not happen, or texts.
 Counts = Mapping[str, float | str]
 
 
@@ -44,8 +44,8 @@ COST_COLUMNS: Final = (
     CostColumn("renderer_ms", "CPU of the renderer, ms"),
     CostColumn("network_ms", "CPU of the network service, ms"),
     CostColumn("last_event_ms", "last event after, ms"),
-    CostColumn("heap_kb", "JavaScript heap, kB"),
-    CostColumn("private_mb", "memory of the renderer, MB", 1),
+    CostColumn("heap_kb", "growth of the JavaScript heap, kB"),
+    CostColumn("private_mb", "memory of the renderers, MB", 1),
 )
 
 

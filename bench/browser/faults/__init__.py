@@ -10,14 +10,14 @@ crowds       many tabs, and many clients
 
 from typing import Final
 
-from .base import Case, Cell, Rig
+from .base import Case, Rig
 from .buffering import BUFFERING
 from .crowds import CROWDS
 from .formats import FORMATS
 from .outages import OUTAGES
 from .rejections import REJECTIONS
 
-__all__ = ["CASES", "Case", "Cell", "Rig"]
+__all__ = ["CASES", "Case", "Rig"]
 
 # In the order of the rows.
 CASES: Final = (*OUTAGES, *REJECTIONS, *BUFFERING, *FORMATS, *CROWDS)

@@ -12,10 +12,8 @@ from ..clients import BrowserClient
 from ..exchange import Request
 from ..proxy import FaultProxy
 from ..server import RETRY_MS, Server
+from ..tables import Counts
 from ..tabs import Received, Tab, page_files
-
-# What was counted in a cell, by name: numbers, infinite for what did not happen, or texts.
-Counts = Mapping[str, float | str]
 
 FIRST_NUMBERS: Final = range(10)
 """Events that a client has received before a fault."""

@@ -5,7 +5,8 @@ from itertools import count
 from math import isinf
 from typing import Final
 
-from .base import SECONDS_MAX, Case, Cell, Counts
+from ..tables import Counts
+from .base import SECONDS_MAX, Case, Cell
 
 _PUBLISH_SECONDS: Final = 0.5
 _NAMES: Final = {"sse": "SSE", "websocket": "WebSocket", "poll": "long polling"}

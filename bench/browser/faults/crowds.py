@@ -3,7 +3,8 @@
 import time
 from typing import Final
 
-from .base import Case, Cell, Counts, plural
+from ..tables import Counts
+from .base import Case, Cell, plural
 
 _TABS: Final = 10
 _TABS_SECONDS: Final = 8.0

@@ -7,7 +7,8 @@ from typing import Final
 
 from ..exchange import CUT_SECONDS, Answer, End, Request
 from ..server import RETRY_MS
-from .base import Case, Cell, Counts, plural
+from ..tables import Counts
+from .base import Case, Cell, plural
 
 _NEXT_SECONDS: Final = 10.0
 _RETRY_MS: Final = 2500

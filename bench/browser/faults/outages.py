@@ -5,7 +5,8 @@ from math import isinf
 from typing import Final
 
 from ..server import HEARTBEAT_SECONDS
-from .base import FIRST_NUMBERS, SECONDS_MAX, Case, Cell, Counts, losses, plural, show_losses
+from ..tables import Counts
+from .base import FIRST_NUMBERS, SECONDS_MAX, Case, Cell, losses, plural, show_losses
 
 _MEANWHILE: Final = range(10, 20)
 _BOTH: Final = range(20)

@@ -15,8 +15,9 @@ from ...peers.base import HOST
 from ..exchange import Answer, Request
 from ..proxy import pass_on
 from ..server import Server
+from ..tables import Counts
 from ..tabs import Tab
-from .base import FIRST_NUMBERS, SECONDS_MAX, Case, Cell, Counts, losses, plural, show_losses
+from .base import FIRST_NUMBERS, SECONDS_MAX, Case, Cell, losses, plural, show_losses
 from .outages import show_back
 
 _ONCE_RETRY_SECONDS: Final = 1

@@ -6,6 +6,7 @@ class FatalError extends Error {}
 
 // The handlers are those of its README; without them, it repeats a request that was rejected with 401 for ever, and does not
 // come back after an orderly end.
+// Its headers are an object, so that the token is that of the start.
 offer(async (url, { after, headers = {}, method = "GET", body, token = false }, record) => {
   const sent = token ? { ...headers, Authorization: `Bearer ${await fetchToken()}` } : headers;
   await fetchEventSource(resumeAfter(url, after), {
