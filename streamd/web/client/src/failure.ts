@@ -12,8 +12,6 @@ export interface FailureFields {
   readonly fatal?: boolean;
   /** The wait that the server asks for (ms). */
   readonly retryAfterMs?: number;
-  /** The error of the browser, for logs. */
-  readonly cause?: unknown;
 }
 
 /** The reason why a stream has no connection. The message is a sentence for people. */
@@ -34,7 +32,7 @@ export class StreamFailure extends Error {
 export function asFailure(cause: unknown): StreamFailure {
   if (cause instanceof StreamFailure) return cause;
   // The same event would be too long again, after the same cursor.
-  return new StreamFailure(`the connection failed: ${String(cause)}`, { cause, fatal: cause instanceof RangeError });
+  return new StreamFailure(`the connection failed: ${String(cause)}`, { fatal: cause instanceof RangeError });
 }
 
 /** Return true for a status after which another attempt would fail too: all below 500 other than 408, 425 and 429. */

@@ -13,8 +13,8 @@ async function connect(connection: ConnectionRequest, sink: ConnectionSink): Pro
   if (connection.resumeSecret) headers.set("Resume-Secret", connection.resumeSecret);
   const response = await request(connection.url, connection);
   if (response.status === 204) return true;
-  const isStream = /^text\/event-stream\s*(;|$)/i.test(response.headers.get("Content-Type") ?? "");
-  if (response.status !== 200 || !isStream) throw await readFailure(response);
+  const contentType = response.headers.get("Content-Type");
+  if (response.status !== 200 || !/^text\/event-stream\b/i.test(contentType ?? "")) throw await readFailure(response);
   sink.opened(response.status);
   await read(response.body!, sink);
   return false;

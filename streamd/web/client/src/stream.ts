@@ -218,7 +218,7 @@ export class EventStream extends EventEmitter implements AsyncIterable<StreamEve
     } catch (error) {
       failure = asFailure(error);
     }
-    connection.abort("over"); // what is left of it must not be heard any more
+    connection.abort("closed"); // what is left of it must not be heard any more
     if (signal.aborted) return;
     this.#connection = this.#socket = null;
     const openMs = this.#openedAt && (Date.now() - this.#openedAt || 1);
@@ -237,13 +237,13 @@ export class EventStream extends EventEmitter implements AsyncIterable<StreamEve
     if (this.#heardEvent || openMs > STABLE_MS) this.#failures = 0;
     if (!isAway) this.#failures += 1;
     if (this.#cursor.isReplaced) {
-      this.close(new StreamFailure("another connection has replaced this one", { code: "replaced", fatal: true }));
+      this.close(new StreamFailure("replaced by another connection", { code: "replaced", fatal: true }));
     } else if (!isRepeatable(this.#settings) || (failure?.fatal && !retriesNow)) {
       this.close(failure);
     } else if (this.#failures >= maxAttempts) {
       this.close(failure ?? new StreamFailure("the server closed the connection"));
     } else if (retriesNow) {
-      this.set({ phase: "connecting", failure, status: failure?.status ?? this.#state.status });
+      this.set({ phase: "connecting", failure });
     } else {
       const leastMs = Math.max(this.#cursor.retryMs, failure?.retryAfterMs ?? 0);
       this.#leastUntil = Date.now() + leastMs;
@@ -260,8 +260,7 @@ export class EventStream extends EventEmitter implements AsyncIterable<StreamEve
         this.#leastUntil = 0; // has passed, also by a clock that was set back
         resolve();
       }, Math.min(waitMs, TIMER_MS_MAX));
-      const retryAt = waitMs === Infinity ? null : Date.now() + waitMs;
-      this.set({ phase: "waiting", failure, status: failure?.status ?? this.#state.status, retryAt });
+      this.set({ phase: "waiting", failure, retryAt: waitMs === Infinity ? null : Date.now() + waitMs });
     });
     clearTimeout(timer);
   }
@@ -275,7 +274,7 @@ export class EventStream extends EventEmitter implements AsyncIterable<StreamEve
     const hasSlept = Math.abs(now - this.#tickedAt) > SLEEP_MS;
     this.#tickedAt = now;
     if (now >= (this.#state.retryAt ?? Infinity)) this.#wake();
-    if (isSilent || hasSlept) this.#connection?.abort(new StreamFailure("the server was silent for too long"));
+    if (isSilent || hasSlept) this.#connection?.abort(new StreamFailure("the server was silent too long"));
   }
 
   #onPageChange(event: Event): void {
@@ -288,7 +287,7 @@ export class EventStream extends EventEmitter implements AsyncIterable<StreamEve
   }
 
   /** End the stream, and its loops. */
-  protected close(failure: StreamFailure | null, status = failure?.status ?? this.#state.status): void {
+  protected close(failure: StreamFailure | null, status: number | null = null): void {
     this.halt();
     this.#settings.signal?.removeEventListener("abort", this.#onAbort);
     for (const queue of this.#queues) queue.end(failure);
@@ -307,9 +306,10 @@ export class EventStream extends EventEmitter implements AsyncIterable<StreamEve
     return opening;
   }
 
-  /** Change the state. */
+  /** Change the state. Its status is that of the failure, without another. */
   protected set(change: Partial<StreamState>): void {
-    this.#state = { ...this.#state, retryAt: null, ...change, lastEventId: this.lastEventId };
+    const status = change.status ?? change.failure?.status ?? this.#state.status;
+    this.#state = { ...this.#state, retryAt: null, ...change, status, lastEventId: this.lastEventId };
     if (this.isConnected) for (const { resolve } of this.#openings.splice(0)) resolve();
     callAll(this.#listeners, undefined);
   }
