@@ -12,7 +12,7 @@
 
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdir, readdir, rename, rm } from "node:fs/promises";
+import { mkdir, readFile, readdir, rename, rm } from "node:fs/promises";
 import { dirname, join, relative, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -70,7 +70,9 @@ async function findShared(names) {
 /** Bundle a module. It also exports what the others import; the declarations name its public part alone. */
 async function bundleOne(name, shared) {
   const own = shared.filter((path) => moduleOf(path) === name && path !== entryOf(name));
-  const contents = [entryOf(name), ...own].map((path) => `export * from ${JSON.stringify(path)};`).join("\n");
+  // For React Server Components; esbuild keeps the directive of an entry point alone.
+  const [directive = ""] = (await readFile(entryOf(name), "utf8")).match(/^"use client";/) ?? [];
+  const contents = directive + [entryOf(name), ...own].map((path) => `export * from ${JSON.stringify(path)};`).join("\n");
   const importOthers = {
     name: "import-other-modules",
     setup({ onResolve, resolve: find }) {
