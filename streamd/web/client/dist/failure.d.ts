@@ -8,8 +8,6 @@ export interface FailureFields {
     readonly fatal?: boolean;
     /** The wait that the server asks for (ms). */
     readonly retryAfterMs?: number;
-    /** The error of the browser, for logs. */
-    readonly cause?: unknown;
 }
 /** The reason why a stream has no connection. The message is a sentence for people. */
 export declare class StreamFailure extends Error {

@@ -14,7 +14,5 @@ export type { EventHandler } from "./emitter.js";
 export { CONTROL_NAMES, StreamEvent, type ControlName, type EventFields } from "./event.js";
 export { StreamFailure } from "./failure.js";
 export type { HeadersSource, OutgoingEvent, Phase, StreamOptions, StreamState } from "./options.js";
-export { EventStreamParser, type Block } from "./parser.js";
-export { sse } from "./sse.js";
 export { createStream, type EventStream } from "./stream.js";
 export type { ConnectionOutcome, ConnectionRequest, ConnectionSink, MessageSocket, Transport, TransportChooser, TransportName, } from "./transport.js";

@@ -59,7 +59,7 @@ export declare class EventStream extends EventEmitter implements AsyncIterable<S
     protected halt(): void;
     /** End the stream, and its loops. */
     protected close(failure: StreamFailure | null, status?: number | null): void;
-    /** Change the state. */
+    /** Change the state. Its status is that of the failure, without another. */
     protected set(change: Partial<StreamState>): void;
     /** Take a block of the stream, in order. */
     protected take(block: Block): void;
