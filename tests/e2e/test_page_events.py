@@ -1,17 +1,15 @@
-"""The list of events on the page at /, its stream by fetch, and its layout, in Chromium."""
+"""The list of events on the page at / and its layout, in Chromium."""
 
 from base64 import b64encode
 from collections.abc import Iterator
-from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.support.browser import TIMEOUT_MS, chromium, empty_pages
-from tests.support.page_server import PageServer, page_server
+from tests.support.page_server import PageServer, open_page, page_server, row
 
-SELECTION = "?topic=logs&pattern=orders/*"
 UNKNOWN_TYPES = ["refund.requested", "error", "open", "constructor", "__proto__"]
 
 
@@ -34,15 +32,6 @@ def page(browser: Browser) -> Iterator[Page]:
         page = context.new_page()
         page.set_default_timeout(TIMEOUT_MS)
         yield page
-
-
-def open_page(page: Page, server: PageServer, query: str = SELECTION) -> None:
-    page.goto(f"{server.url}/{query}")
-    expect(page.get_by_test_id("state")).to_have_attribute("data-state", "connected", timeout=TIMEOUT_MS)
-
-
-def row(page: Page, text: str) -> Locator:
-    return page.get_by_test_id("log-row").filter(has_text=text)
 
 
 def test_events_of_every_type_appear_live_and_from_the_history(page: Page, quiet_server: PageServer) -> None:
@@ -253,132 +242,3 @@ def test_nothing_moves_on_a_narrow_screen(page: Page, quiet_server: PageServer, 
     expect(page.get_by_test_id("demo-hint")).to_be_visible(timeout=TIMEOUT_MS)
     assert page.evaluate("shift") < 0.01
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-
-
-# --- the stream and the clocks of the browser -----------------------------------------------------------
-
-WATCH_AFTER_A_STEP = """
-async ([wallMs, steadyMs]) => {
-  const { Stream } = await import("/static/js/stream.js");
-  const stream = await new Promise((resolve) => {
-    const state = () => stream.state === "connected" && resolve(stream);
-    const stream = new Stream({ state, event: () => {} });
-    stream.open({ topics: ["logs"], patterns: [] }, "earliest");
-  });
-  const [wall, steady] = [Date.now.bind(Date), performance.now.bind(performance)];
-  Date.now = () => wall() + wallMs;
-  performance.now = () => steady() + steadyMs;
-  stream.watch();
-  stream.close();
-  return stream.state;
-}
-"""
-HOUR_MS = 3_600_000
-
-
-@pytest.mark.parametrize(
-    ("wall_ms", "steady_ms", "state"),
-    [
-        (0, 0, "connected"),
-        (2 * HOUR_MS, 0, "connected"),
-        (-HOUR_MS, 0, "connected"),
-        (HOUR_MS, HOUR_MS, "reconnecting"),
-        (-HOUR_MS, HOUR_MS, "reconnecting"),
-    ],
-)
-def test_a_silent_connection_is_found_whatever_the_clock_is_set_to(
-    page: Page, quiet_server: PageServer, wall_ms: int, steady_ms: int, state: str
-) -> None:
-    page.goto(f"{quiet_server.url}/connections")
-    assert page.evaluate(WATCH_AFTER_A_STEP, [wall_ms, steady_ms]) == state
-
-
-WATCH_AFTER_CLOSING = """
-async (steadyMs) => {
-  const { Stream } = await import("/static/js/stream.js");
-  const blocks = ["connected\\ndata: {}", 'closing\\nretry: 60000\\ndata: {"reason": "lifetime"}'];
-  window.fetch = async (_, { signal }) => {
-    const body = new ReadableStream({
-      start(controller) {
-        controller.enqueue(new TextEncoder().encode(blocks.map((block) => `event: ${block}\\n\\n`).join("")));
-        signal.addEventListener("abort", () => controller.error(signal.reason));
-      },
-    });
-    return new Response(body, { headers: { "Content-Type": "text/event-stream" } });
-  };
-  const stream = await new Promise((resolve) => {
-    const handlers = { state: () => stream.state === "closing" && resolve(stream), closing: () => {} };
-    const stream = new Stream(handlers);
-    stream.open({ topics: ["logs"], patterns: [] }, "earliest");
-  });
-  const steady = performance.now.bind(performance);
-  performance.now = () => steady() + steadyMs;
-  stream.watch();
-  const { state, reason, retryAt } = stream;
-  stream.close();
-  return { state, reason, waits: retryAt !== null && retryAt - performance.now() > 50000 };
-}
-"""
-CLOSING = {"reason": "the connection has reached its maximum lifetime"}
-
-
-@pytest.mark.parametrize(
-    ("steady_ms", "expected"),
-    [
-        (0, CLOSING | {"state": "closing", "waits": False}),
-        (HOUR_MS, CLOSING | {"state": "waiting", "waits": True}),
-    ],
-)
-def test_a_stream_that_does_not_end_after_closing_is_given_up(
-    page: Page, quiet_server: PageServer, steady_ms: int, expected: dict[str, Any]
-) -> None:
-    page.goto(f"{quiet_server.url}/connections")
-    assert page.evaluate(WATCH_AFTER_CLOSING, steady_ms) == expected
-
-
-# --- the parser of event streams ------------------------------------------------------------------------
-
-PARSE_AT_EVERY_CUT = """
-async (text) => {
-  const { EventStreamParser } = await import("/static/js/sse.js");
-  const parse = (...parts) => {
-    const parser = new EventStreamParser();
-    return parts.flatMap((part) => parser.receive(part));
-  };
-  const cuts = Array.from({ length: text.length }, (_, cut) => parse(text.slice(0, cut), text.slice(cut)));
-  return [parse(text), parse(...text), ...cuts];
-}
-"""
-
-
-def block(**fields: Any) -> dict[str, Any]:
-    members: dict[str, Any] = {"id": None, "type": "message", "data": None, "encoding": ""}
-    return members | {"topics": [], "retry": None} | fields
-
-
-STREAMS: list[tuple[str, list[dict[str, Any]]]] = [
-    ("data: a\n\n", [block(data="a")]),
-    ("data: a\ndata:b\ndata\ndata:  c\n\n", [block(data="a\nb\n\n c")]),
-    ("id: 7\n\n", [block(id="7")]),
-    ("id\ndata: reset\n\n", [block(id="", data="reset")]),
-    ("id: 8\r\nevent: x\r\ndata: a\r\n\r\n", [block(id="8", type="x", data="a")]),
-    ("event: x\rdata: a\r\revent: y\rdata: b\r\r", [block(type="x", data="a"), block(type="y", data="b")]),
-    ("data: a\r\n\r\ndata: b\n\n", [block(data="a"), block(data="b")]),
-    ("topic: a\ntopic: b:c\ndata: d\n\n", [block(topics=["a", "b:c"], data="d")]),
-    ("encoding: base64\ndata: AA==\n\ndata: b\n\n", [block(data="AA==", encoding="base64"), block(data="b")]),
-    ("retry: 20\nretry: x\nretry: -1\n\n", [block(retry=20)]),
-    (": comment\nunknown: field\n\n\n\n", []),
-    ("event: without data\n\ndata: next\n\n", [block(data="next")]),
-    ("id: a\0b\ndata: c\n\n", [block(data="c")]),
-    ("data: cut off\n", []),
-    ("data: \N{GRINNING FACE} é\n\n", [block(data="\N{GRINNING FACE} é")]),
-]
-
-
-def test_the_parser_reads_the_same_blocks_however_the_stream_is_cut(
-    page: Page, quiet_server: PageServer
-) -> None:
-    page.goto(f"{quiet_server.url}/health/live")
-    for text, blocks in STREAMS:
-        readings = page.evaluate(PARSE_AT_EVERY_CUT, text)
-        assert [reading for reading in readings if reading != blocks] == [], text

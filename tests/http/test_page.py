@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from posixpath import normpath
 
 import pytest
 from quart.typing import TestClientProtocol as Client
@@ -14,6 +15,7 @@ from streamd.http.routes.page import web
 
 STATIC = Path(streamd.http.__file__).parent / "static"
 FILES = sorted(str(path.relative_to(STATIC)) for path in STATIC.rglob("*") if path.is_file())
+CLIENT = [f"/client/{name}" for name in load_assets("web/client/dist", suffix=".js")]
 SERVED = ["/", *(f"/static/{name}" for name in FILES if name != "index.html")]
 
 
@@ -157,5 +159,6 @@ def test_modules_import_packaged_files_only_and_write_text_only() -> None:
         if not name.endswith(".js"):
             continue
         for target in re.findall(r'from "([^"]+)"', text(name)):
-            assert f"js/{target.removeprefix('./')}" in FILES, (name, target)
+            assert target.startswith("."), "relative to the module, so that it works below a prefix"
+            assert normpath(f"/static/{name}/../{target}") in (*SERVED, *CLIENT), (name, target)
         assert re.findall(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", text(name)) == []

@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import httpx
+from playwright.sync_api import Locator, Page, expect
 
+from tests.support.browser import TIMEOUT_MS
 from tests.support.certificates import trusting
 from tests.support.program import environment
 
@@ -82,3 +84,14 @@ def page_server(*options: str, **variables: str) -> Iterator[PageServer]:
         yield server
     finally:
         assert server.stop() == 0
+
+
+def open_page(page: Page, server: PageServer, query: str = "?topic=logs&pattern=orders/*") -> None:
+    """Open the page with a selection, and wait until it is connected."""
+    page.goto(f"{server.url}/{query}")
+    expect(page.get_by_test_id("state")).to_have_attribute("data-state", "connected", timeout=TIMEOUT_MS)
+
+
+def row(page: Page, text: str) -> Locator:
+    """Return the rows of the page's list with a text."""
+    return page.get_by_test_id("log-row").filter(has_text=text)

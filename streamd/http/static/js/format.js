@@ -61,6 +61,13 @@ export function protocol(name) {
   return names[name] ?? (name || DASH);
 }
 
+// A WebSocket has a connection of its own; the others share that of the page's requests.
+export function transport(name, protocolName) {
+  if (name === "websocket") return "WebSocket";
+  const names = { sse: "SSE over ", poll: "Long polling over " };
+  return (names[name] ?? "") + protocol(protocolName);
+}
+
 // Event ids are {milliseconds:013d}-{sequence:06d}: they carry their time and sort as strings.
 export function idTime(id) {
   const match = /^(\d{13})-\d{6}$/.exec(id ?? "");

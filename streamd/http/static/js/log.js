@@ -19,9 +19,9 @@ export class LogList {
     this.#list.addEventListener("scroll", () => this.#atEnd && this.#setUnseen(0), { passive: true });
   }
 
-  // row: {id, type, data, encoding, topics}; a message to this connection alone has neither id nor topics
+  // row: {id, type, data, encoding, topics}; of a message to this connection alone, id and topics are empty
   add(row) {
-    this.#enqueue({ order: row.id, make: () => eventRow(row) });
+    this.#enqueue({ order: row.id || null, make: () => eventRow(row) });
   }
 
   // kind: gap, resumed, closing
@@ -94,10 +94,10 @@ export class LogList {
 }
 
 function eventRow({ id, type, data, encoding, topics }) {
-  const row = element("li", "row", { testid: "log-row", id: id ?? "", type });
+  const row = element("li", "row", { testid: "log-row", id, type });
   const time = element("time", "time");
   time.textContent = preciseClock(id ? idTime(id) : Date.now());
-  time.title = id ?? "";
+  time.title = id;
   const topic = cell("topic", topics[0] ?? "this page only", topics.join("\n"));
   topic.dataset.testid = "log-topic";
   const text = element("span", "text");

@@ -67,7 +67,6 @@ function emptyText() {
 }
 
 function tick() {
-  stream.watch();
   if (document.hidden) return;
   panel.showFigures();
   const connected = stream.state === "connected";

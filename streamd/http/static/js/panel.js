@@ -36,7 +36,7 @@ export class StreamPanel {
   showFigures() {
     const stream = this.#stream;
     put("state-detail", this.#detail());
-    put("protocol", format.protocol(this.#protocol));
+    put("protocol", format.transport(stream.transport, this.#protocol));
     putId("connection-id", stream.connectionId);
     putId("last-event-id", stream.lastEventId);
     put("received-count", format.count(stream.received));
@@ -52,7 +52,7 @@ export class StreamPanel {
     const { state, reason, stateSince, retryAt } = this.#stream;
     const seconds = Math.max(0, Math.ceil((retryAt - performance.now()) / 1000));
     if (state === "connected") return `since ${format.clock(stateSince)}`;
-    if (state === "waiting") return `${reason}, retry in ${seconds}\u00a0s`;
+    if (state === "waiting" && retryAt !== null) return `${reason}, retry in ${seconds}\u00a0s`;
     if (state === "connecting") return "";
     return reason || `since ${format.clock(stateSince)}`;
   }

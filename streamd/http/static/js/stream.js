@@ -1,76 +1,83 @@
-// One event stream that is kept connected: its state, its cursor, and its counters.
-//
-// It is read by fetch, because a native EventSource drops events whose type has no listener, reports no reason for a
-// rejection, and stops for good after a response like 503. It resumes by Last-Event-ID, waits for the reconnection time
-// that the server asks for (`retry`, Retry-After), longer after each failure, and detects a connection that died silently.
+// The page's event stream: what it is doing, in the page's words, and its counters. The client keeps it connected.
 
-import { toQuery } from "./selection.js";
-import { EventStreamParser } from "./sse.js";
+import { ladder } from "../../client/ladder.js";
+import { CONTROL_NAMES, createStream } from "../../client/streamd.js";
 
-const RETRY_MS = 1000; // until the server sends its own
-const MAX_BACKOFF_MS = 30_000;
-const MAX_TIMER_MS = 2 ** 31 - 1;
-const CONNECT_TIMEOUT_MS = 15_000; // for `connected`; a proxy that buffers the stream never passes it on
-const CLOSING_TIMEOUT_MS = 10_000; // from the closing frame to the end of the body, which a proxy may never pass on
 const RATE_WINDOW_MS = 10_000;
-const WORTH_RETRYING = new Set([408, 425, 429]); // of the statuses below 500
+const FOREIGN_RETRY_MS = 30_000; // after answers that are not streamd's, such as the page of a captive portal
 
 // Intervals are measured by performance.now(), because the wall clock (Date.now()) may be set meanwhile.
 export class Stream {
-  // states: connecting (the first time), connected, closing (the server said so), waiting (for the timer), reconnecting,
-  // rejected (the request is wrong, and a retry would fail too)
+  // states: connecting (the first time), connected, closing (the server said so), waiting (for the next attempt),
+  // reconnecting, rejected (the request is wrong, and a retry would fail too)
   state = "connecting";
   reason = ""; // of the last closing frame, failure or rejection
   stateSince = Date.now(); // to be shown
   enteredAt = performance.now(); // the same moment; so are retryAt and lastHeard
-  status = 0; // of the last response
   retryAt = null;
   connectionId = null;
-  heartbeatSeconds = null;
-  lastEventId = null;
   received = 0;
   reconnects = 0;
   gaps = 0;
   lastHeard = null;
   latencyMs = null;
 
-  #attempt = null; // the AbortController of the present connection
-  #selectors = null;
+  #stream = null; // the client's
   #start = null; // the cursor before the first event
   #head = null; // the newest id when the connection opened: events up to it are history
   #everConnected = false;
-  #retryMs = RETRY_MS;
-  #failures = 0; // attempts since the last `connected`
+  #isHeld = false; // by close()
+  #closing = ""; // the reason in the closing frame of this connection
   #timer = null;
   #arrivals = [];
   #handlers;
 
   // handlers: state(), event({id, type, data, encoding, topics}), gap({requested, resumed_after}), resumed(secondsAway),
-  // closing(reason). An event without an id is a message to this connection alone.
+  // closing(reason). An event with an empty id is a message to this connection alone.
   constructor(handlers) {
     this.#handlers = handlers;
-    addEventListener("online", () => this.retryAt && this.#connect());
   }
 
-  // Follow other selectors, from the event after the id `start`.
+  // Follow other selectors {topics, patterns}, from the event after the id `start`.
   open(selectors, start) {
-    this.#selectors = selectors;
+    this.close();
     this.#start = start;
-    this.lastEventId = null;
     this.#everConnected = false;
-    this.#failures = 0;
-    this.#connect();
+    const stream = createStream("events", { ...selectors, after: start, transports: ladder() });
+    this.#stream = stream;
+    stream.onState((state) => stream === this.#stream && this.#follow(state));
+    stream.on((event) => stream === this.#stream && this.#take(event));
+    this.resume();
   }
 
+  // Give the connection up until resume().
   close() {
     clearTimeout(this.#timer);
     this.retryAt = null;
-    this.#attempt?.abort();
-    this.#attempt = null;
+    this.#isHeld = true;
+    this.#stream?.disconnect();
   }
 
   resume() {
-    if (this.#selectors) this.#connect();
+    clearTimeout(this.#timer);
+    this.#isHeld = false;
+    this.#stream?.connect().catch(() => {}); // the state has the failure
+  }
+
+  // HTTP status of the last response; null without one.
+  get status() {
+    return this.#stream?.state.status ?? null;
+  }
+
+  // sse, websocket or poll; null before the first attempt.
+  get transport() {
+    return this.#stream?.state.transport ?? null;
+  }
+
+  // Null before the first event.
+  get lastEventId() {
+    const id = this.#stream?.lastEventId;
+    return id && id !== this.#start ? id : null;
   }
 
   get rate() {
@@ -80,74 +87,27 @@ export class Stream {
     return this.#arrivals.length / seconds;
   }
 
-  // Give up a connection that died silently. Call it about once a second.
-  watch() {
-    const silentMs = performance.now() - Math.max(this.lastHeard, this.enteredAt);
-    if (["connecting", "reconnecting"].includes(this.state) && this.#attempt && silentMs > CONNECT_TIMEOUT_MS) {
-      this.#retryLater("no answer");
-    } else if (this.state === "connected" && this.heartbeatSeconds && silentMs > 2000 * this.heartbeatSeconds + 5000) {
-      this.#connect();
-    } else if (this.state === "closing" && silentMs > CLOSING_TIMEOUT_MS) {
-      this.#retryLater(this.reason);
+  // Follow the client's state. That a connection is open, its `connected` frame tells.
+  #follow({ phase, status, failure, retryAt }) {
+    if (phase === "connecting") {
+      this.retryAt = null;
+      this.#closing = "";
+      this.#enter(this.#everConnected ? "reconnecting" : "connecting");
+    } else if (phase === "waiting") {
+      this.#wait(this.#closing || failure?.message || "the connection was lost", retryAt && retryAt - Date.now());
+    } else if (phase === "closed" && !this.#isHeld) {
+      this.reason = failure?.message ?? "there is nothing more to send";
+      if (failure?.code || status >= 300) return this.#enter("rejected");
+      this.#timer = setTimeout(() => this.resume(), FOREIGN_RETRY_MS);
+      this.#wait(this.reason, FOREIGN_RETRY_MS);
     }
   }
 
-  async #connect() {
-    this.close();
-    const attempt = new AbortController();
-    this.#attempt = attempt;
-    this.#enter(this.#everConnected ? "reconnecting" : "connecting");
-    let failure = "the server cannot be reached";
-    let leastMs = 0;
-    try {
-      const response = await fetch(new URL(`events?${toQuery(this.#selectors)}&include=topics`, document.baseURI), {
-        headers: { Accept: "text/event-stream", "Last-Event-ID": this.lastEventId ?? this.#start },
-        cache: "no-store",
-        signal: attempt.signal,
-      });
-      failure = "the connection was lost";
-      if (attempt === this.#attempt) this.status = response.status;
-      if (response.status === 200 && isEventStream(response)) {
-        await this.#read(response.body, attempt);
-      } else {
-        failure = await rejection(response);
-        if (attempt !== this.#attempt) return;
-        if (response.status < 500 && response.status !== 200 && !WORTH_RETRYING.has(response.status)) return this.#reject(failure);
-        leastMs = 1000 * (Number(response.headers.get("Retry-After")) || 0);
-      }
-    } catch (error) {
-      if (!(error instanceof TypeError)) failure = error.message; // a TypeError is the network's
-    }
-    if (attempt === this.#attempt) this.#retryLater(this.state === "closing" ? this.reason : failure, leastMs);
-  }
-
-  // Take the blocks of a response until it ends; a later connection makes it stop.
-  async #read(body, attempt) {
-    const parser = new EventStreamParser();
-    const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-    for (let part = await reader.read(); !part.done; part = await reader.read()) {
-      for (const block of parser.receive(part.value)) {
-        if (attempt !== this.#attempt) return;
-        this.#take(block);
-      }
-    }
-  }
-
-  #retryLater(reason, leastMs = 0) {
-    this.close();
+  // waitMs: null without a network, whose return ends the wait.
+  #wait(reason, waitMs) {
     this.reason = reason;
-    const backoffMs = Math.max(this.#retryMs, Math.min(this.#retryMs * 2 ** this.#failures, MAX_BACKOFF_MS));
-    this.#failures += 1;
-    const waitMs = Math.max(backoffMs, leastMs) * (1 + 0.25 * Math.random()); // jitter, so that not all pages come at once
-    this.retryAt = performance.now() + waitMs;
-    this.#timer = setTimeout(() => this.#connect(), Math.min(waitMs, MAX_TIMER_MS));
+    this.retryAt = waitMs === null ? null : performance.now() + waitMs;
     this.#enter("waiting");
-  }
-
-  #reject(reason) {
-    this.close();
-    this.reason = reason;
-    this.#enter("rejected");
   }
 
   #enter(state) {
@@ -160,24 +120,19 @@ export class Stream {
     this.#handlers.state();
   }
 
-  #take({ id, type, data, encoding, topics, retry }) {
+  #take(event) {
     const heardBefore = this.lastHeard;
     this.lastHeard = performance.now();
-    if (retry !== null) this.#retryMs = retry;
-    if (id) this.lastEventId = id;
-    if (data === null) return;
-    if (Object.hasOwn(this.#controls, type)) this.#controls[type](parse(data), heardBefore);
-    else this.#takeEvent({ id, type, data, encoding, topics });
+    if (!event.id && CONTROL_NAMES.includes(event.type)) this.#controls[event.type]?.(event.json(), heardBefore);
+    else this.#takeEvent(event);
   }
 
-  // By type, the control frames of the server.
+  // By type, the control frames that the page shows.
   #controls = {
     connected: (greeting, heardBefore) => {
       this.connectionId = greeting.connection_id ?? null;
-      this.heartbeatSeconds = greeting.heartbeat_seconds ?? null;
       this.#head = greeting.head ?? null;
       this.#arrivals = [];
-      this.#failures = 0;
       this.reason = "";
       if (this.#everConnected) {
         this.reconnects += 1;
@@ -186,8 +141,6 @@ export class Stream {
       this.#everConnected = true;
       this.#enter("connected");
     },
-    heartbeat: () => {},
-    "token-expiring": () => {},
     gap: (gap) => {
       if (gap.requested === this.#start) return; // the request was for more history than the log keeps: nothing is missing
       this.gaps += 1;
@@ -195,7 +148,7 @@ export class Stream {
       this.#handlers.state();
     },
     closing: ({ reason }) => {
-      this.reason = closingText(reason);
+      this.#closing = this.reason = closingText(reason);
       this.#handlers.closing(this.reason);
       this.#enter("closing");
     },
@@ -205,24 +158,11 @@ export class Stream {
     this.received += 1;
     if (!event.id || !this.#head || event.id > this.#head) {
       this.#arrivals.push(this.lastHeard);
-      const sent = Number(event.id?.split("-")[0]);
+      const sent = Number(event.id.split("-")[0]);
       if (sent && this.#head) this.latencyMs = Date.now() - sent;
     }
     this.#handlers.event(event);
   }
-}
-
-const isEventStream = (response) => (response.headers.get("Content-Type") ?? "").startsWith("text/event-stream");
-
-// Return the reason of a response that is no event stream: the detail of its problem (RFC 9457), if it has one.
-async function rejection(response) {
-  try {
-    const problem = await response.json();
-    if (typeof problem.detail === "string") return problem.detail;
-  } catch {
-    // not JSON: the response of a proxy
-  }
-  return response.status === 200 ? "the answer is no event stream" : `the server answered ${response.status}`;
 }
 
 const CLOSING = {
@@ -238,12 +178,3 @@ const CLOSING = {
 };
 
 const closingText = (reason) => (Object.hasOwn(CLOSING, reason) ? CLOSING[reason] : String(reason ?? "closed"));
-
-function parse(text) {
-  try {
-    const fields = JSON.parse(text);
-    return typeof fields === "object" && fields ? fields : {};
-  } catch {
-    return {};
-  }
-}
