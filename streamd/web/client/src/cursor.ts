@@ -3,6 +3,9 @@
 import { parseFields } from "./event.js";
 import type { StreamOptions } from "./options.js";
 
+/** After a closing frame: the stream takes 10 s of silence for the end, which a proxy may never pass on. */
+const CLOSING_HEARTBEAT_MS = 4000;
+
 /**
  * The last event id, and what the server has told about the stream.
  *
@@ -56,6 +59,7 @@ export class Cursor {
       this.id = text("resumed_after") || text("requested") || this.id; // another log may begin at smaller ids
     } else if (name === "closing") {
       this.isReplaced = text("reason") === "replaced";
+      this.heartbeatMs = CLOSING_HEARTBEAT_MS;
     }
   }
 }

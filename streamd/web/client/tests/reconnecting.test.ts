@@ -266,6 +266,18 @@ test("two reconnect() at once resolve with the one new connection", async () => 
   stream.disconnect();
 });
 
+test("a connection that does not end after `closing` is given up, and the server's `retry:` holds", async () => {
+  const { stream } = open();
+  await pass();
+  server.last.send("connected", { heartbeat_seconds: 15 }).write("retry: 60000\n\n").send("closing", { reason: "lifetime" });
+  await pass(10_000);
+  expect(stream.isConnected).toBe(true);
+  await pass(2000);
+  expect(stream.state).toMatchObject({ phase: "waiting", failure: { fatal: false } });
+  expect(stream.state.retryAt).toBeGreaterThan(START + 70_000);
+  stream.disconnect();
+});
+
 test("a connection that was replaced by another of this client stays closed", async () => {
   const { stream } = open();
   await pass();
