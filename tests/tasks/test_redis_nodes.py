@@ -35,6 +35,9 @@ from tests.support.task_stores import (
 )
 
 FAR = 30  # timeout of a test that waits for another node (s)
+YEARS = (
+    10**8
+)  # timeout of a stored task whose nodes have the present time: it was created in January 2026 (s)
 
 
 @pytest.fixture
@@ -367,8 +370,9 @@ async def test_an_id_that_is_used_again_has_no_end_of_the_old_task_on_any_node(p
 
 async def test_rows_of_a_store_without_a_publisher_are_published_first(prefix: str) -> None:
     async with open_redis(prefix) as store:
-        await store_task(store, "t", starting(), *(updating(text=f"{n} ") for n in range(300)))
-        await store_task(store, "other")
+        begun = starting(lease_seconds=YEARS), *(updating(text=f"{n} ") for n in range(300))
+        await store_task(store, "t", *begun, timeout_seconds=YEARS)
+        await store_task(store, "other", timeout_seconds=YEARS)
     async with two_nodes(prefix, kinds=[Kind(name="k")]) as (one, other):
         for n in range(20):
             await (one, other)[n % 2].store.change("t", updating())
