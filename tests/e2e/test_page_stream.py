@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -156,51 +155,3 @@ def test_the_page_works_below_a_prefix(page: Page) -> None:
         )
         assert "/realtime/client/streamd.js" in paths
         assert [path for path in paths if not path.startswith("/realtime/")] == []
-
-
-# --- the parser of event streams ------------------------------------------------------------------------
-
-PARSE_AT_EVERY_CUT = """
-async (text) => {
-  const { EventStreamParser } = await import("/client/streamd.js");
-  const parse = (...parts) => {
-    const parser = new EventStreamParser();
-    return parts.flatMap((part) => parser.receive(part));
-  };
-  const cuts = Array.from({ length: text.length }, (_, cut) => parse(text.slice(0, cut), text.slice(cut)));
-  return [parse(text), parse(...text), ...cuts];
-}
-"""
-
-
-def block(**fields: Any) -> dict[str, Any]:
-    members: dict[str, Any] = {"id": None, "type": "message", "data": None, "encoding": ""}
-    return members | {"topics": [], "retry": None} | fields
-
-
-STREAMS: list[tuple[str, list[dict[str, Any]]]] = [
-    ("data: a\n\n", [block(data="a")]),
-    ("data: a\ndata:b\ndata\ndata:  c\n\n", [block(data="a\nb\n\n c")]),
-    ("id: 7\n\n", [block(id="7")]),
-    ("id\ndata: reset\n\n", [block(id="", data="reset")]),
-    ("id: 8\r\nevent: x\r\ndata: a\r\n\r\n", [block(id="8", type="x", data="a")]),
-    ("event: x\rdata: a\r\revent: y\rdata: b\r\r", [block(type="x", data="a"), block(type="y", data="b")]),
-    ("data: a\r\n\r\ndata: b\n\n", [block(data="a"), block(data="b")]),
-    ("topic: a\ntopic: b:c\ndata: d\n\n", [block(topics=["a", "b:c"], data="d")]),
-    ("encoding: base64\ndata: AA==\n\ndata: b\n\n", [block(data="AA==", encoding="base64"), block(data="b")]),
-    ("retry: 20\nretry: x\nretry: -1\n\n", [block(retry=20)]),
-    (": comment\nunknown: field\n\n\n\n", []),
-    ("event: without data\n\ndata: next\n\n", [block(data="next")]),
-    ("id: a\0b\ndata: c\n\n", [block(data="c")]),
-    ("data: cut off\n", []),
-    ("data: \N{GRINNING FACE} é\n\n", [block(data="\N{GRINNING FACE} é")]),
-]
-
-
-def test_the_parser_reads_the_same_blocks_however_the_stream_is_cut(
-    page: Page, quiet_server: PageServer
-) -> None:
-    page.goto(f"{quiet_server.url}/health/live")
-    for text, blocks in STREAMS:
-        readings = page.evaluate(PARSE_AT_EVERY_CUT, text)
-        assert [reading for reading in readings if reading != blocks] == [], text
