@@ -17,6 +17,9 @@ DEBIAN_PACKAGES := chromium:chromium gcc:gcc /usr/include/stdio.h:libc6-dev /usr
 	promtool:prometheus
 BENCH_PACKAGES := nginx:nginx /usr/lib/nginx/modules/ngx_nchan_module.so:libnginx-mod-nchan node:nodejs npm:npm
 
+# Tests that start programs, or watch real sockets on a virtual clock: they run alone. The others share two processes.
+ALONE := tests/bench tests/chaos tests/cli tests/e2e tests/redis tests/server
+
 export PYTHON
 
 .PHONY: help run test soak fuzz lint test-client format bench build client reference clean install install-test
@@ -27,13 +30,15 @@ help: ## list what can be made
 run: install ## start streamd on 127.0.0.1:8080 with its defaults and the demo source
 	@exec $(BIN)/streamd serve --demo $(ARGS)
 
+# Status 5 of pytest means that ARGS, or the mark, selects no test of these; that is no failure.
 test: install-test ## check style, types and layers, then run the tests (up to 10 minutes)
 	@conf/setup/debian.sh $(DEBIAN_PACKAGES)
 	@$(MAKE) lint
 	@$(MAKE) test-client
-	@$(BIN)/python -m pytest --no-unlisted-skips $(ARGS)
+	@$(BIN)/python -m pytest --no-unlisted-skips -n 2 --dist loadfile $(ALONE:%=--ignore %) $(ARGS) || [ $$? -eq 5 ]
+	@$(BIN)/python -m pytest --no-unlisted-skips $(ALONE) $(ARGS) || [ $$? -eq 5 ]
 
-# Status 5 means that no test is marked; that is no failure. --timeout: one test may take it all (s).
+# --timeout: one test may take it all (s).
 soak: install-test ## run the long tests (up to 20 minutes)
 	@conf/setup/debian.sh $(DEBIAN_PACKAGES)
 	@$(BIN)/python -m pytest --no-unlisted-skips -m soak --timeout 1200 $(ARGS) || [ $$? -eq 5 ]
