@@ -1,14 +1,12 @@
 /** The events that a `for await` loop has not taken yet. */
 
-import type { StreamEvent } from "./event.js";
-
 const READ_AHEAD_EVENTS = 1000; // then the transport stops reading, which pushes back to the server
 
 /**
  * The iterator of one loop. Unlike a generator's, its `return()` ends a `next()` that waits.
  */
-export class EventQueue implements AsyncIterableIterator<StreamEvent> {
-  #events: StreamEvent[] = [];
+export class EventQueue<T extends object> implements AsyncIterableIterator<T> {
+  #events: T[] = [];
   #failure: Error | null | undefined; // set at the end of the stream
   #waiting: (() => void)[] = []; // calls of next(), and transports that wait for the loop
   #onReturn: () => void;
@@ -22,9 +20,10 @@ export class EventQueue implements AsyncIterableIterator<StreamEvent> {
     return this;
   }
 
-  push(event: StreamEvent): void {
-    this.#events.push(event);
-    this.#wakeAll();
+  /** Add an event; return the number of those that are queued. */
+  push(event: T): number {
+    this.#wakeAll(); // they look at the queue after this call
+    return this.#events.push(event);
   }
 
   /** End the loop after the events that are queued. */
@@ -39,7 +38,7 @@ export class EventQueue implements AsyncIterableIterator<StreamEvent> {
   }
 
   /** Wait for the next event. Throws the failure that has ended the stream. */
-  async next(): Promise<IteratorResult<StreamEvent, undefined>> {
+  async next(): Promise<IteratorResult<T, undefined>> {
     while (this.#events.length === 0 && this.#failure === undefined) await this.#change();
     const value = this.#events.shift();
     this.#wakeAll();
@@ -49,7 +48,7 @@ export class EventQueue implements AsyncIterableIterator<StreamEvent> {
   }
 
   /** Leave the loop, and drop its events. */
-  return(): Promise<IteratorResult<StreamEvent, undefined>> {
+  return(): Promise<IteratorResult<T, undefined>> {
     this.#onReturn();
     this.#events = [];
     this.end(null);

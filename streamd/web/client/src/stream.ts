@@ -43,7 +43,7 @@ export class EventStream extends EventEmitter implements AsyncIterable<StreamEve
   #cursor: Cursor;
   #state: StreamState;
   #listeners = new Set<() => void>();
-  #queues = new Set<EventQueue>();
+  #queues = new Set<EventQueue<StreamEvent>>();
   #running: AbortController | null = null; // while connections are made
   #onAbort = () => this.disconnect();
   #openings: { resolve: () => void; reject: (failure: StreamFailure) => void }[] = []; // of calls that wait until it is open
@@ -155,7 +155,7 @@ export class EventStream extends EventEmitter implements AsyncIterable<StreamEve
    * to the server. The loop ends with the stream, and throws its fatal failure; leaving the loop does not close the stream.
    */
   [Symbol.asyncIterator](): AsyncIterableIterator<StreamEvent> {
-    const queue: EventQueue = new EventQueue(() => this.#queues.delete(queue));
+    const queue: EventQueue<StreamEvent> = new EventQueue(() => this.#queues.delete(queue));
     this.#queues.add(queue);
     void this.connect(); // the loop throws its failure
     return queue;

@@ -1,79 +1,63 @@
-/**
- * The JSON messages of WebSocket and long polling, as the blocks that Server-Sent Events would bring.
- *
- * JSON.parse followed by JSON.stringify would change the data of events: 1.0 becomes 1, and long integers lose digits. So
- * the texts of nested values are cut out of the message as they are.
- */
+/** The JSON messages of WebSocket and long polling, as the blocks that Server-Sent Events would bring. */
 
 import { parseFields } from "../event.js";
 import { StreamFailure } from "../failure.js";
 import type { Block } from "../parser.js";
 
-/** A message of the server: a block, whose type is the name of a control message. */
-export interface Message extends Block {
-  /** The parsed message. */
-  readonly fields: Readonly<Record<string, unknown>>;
-}
-
-/** The fields of a message that mean something to a client. */
-interface Fields extends Partial<Block> {
+/** A message of the server: an event, or what `control` names. */
+export interface Message extends Partial<Block> {
   readonly control?: string;
+  readonly [name: string]: unknown;
 }
 
-/** Read one message. Throws a StreamFailure for a text that is none. */
-export function readMessage(text: string): Message {
-  const fields = readObject(text, "id", "control");
-  const { control, id = null, type = "message", encoding = "", topics = [], retry = null, ...others }: Fields = fields;
-  const event = { fields, id, type, data: readData(cutMember(text, "data")), encoding, topics, retry };
-  if (control === undefined || control === "message") return event;
-  if (control === "cursor") return { ...event, data: null };
-  return { ...event, id: null, type: control, data: JSON.stringify(others) };
+/** Values of `control` for events without an id, and for moves of the cursor, which have no data. */
+const EVENTS: readonly string[] = ["message", "cursor"];
+
+/** Return the block of a message. A control frame has the other fields as its data. */
+export function asBlock(message: Message): Block {
+  const { control = "message", id = null, type = "message", data = null, encoding = "", topics = [], retry = null, ...others } = message;
+  const event = { id, type, data, encoding, topics, retry };
+  return EVENTS.includes(control) ? event : { ...event, type: control, data: JSON.stringify(others) };
 }
 
-/** Parse a JSON object that has one of some members. Throws a StreamFailure for anything else. */
-export function readObject(text: string, ...names: readonly string[]): Record<string, unknown> {
-  const fields = parseFields(text);
-  if (!names.some((name) => name in fields)) throw new StreamFailure("the server sent no message of streamd", { fatal: true });
+/** Parse a JSON object with exact data, see below. Throws a StreamFailure for anything that is not from streamd. */
+export function readFields(text: string): Record<string, unknown> {
+  const fields = parseFields(quoteData(text));
+  if ((fields["id"] ?? fields["control"] ?? fields["next"]) === undefined) {
+    throw new StreamFailure("the answer is not from streamd", { fatal: true });
+  }
   return fields;
 }
 
-/** Return the text of a member's value in a valid JSON object; empty without that member. */
-export function cutMember(text: string, name: string): string {
-  const parts = cut(text); // name, value, name, value …
-  return parts.find((_, at) => at % 2 === 1 && parts[at - 1] === `"${name}"`) ?? "";
-}
+/** Escapes in strings, and all that counts outside of them. A name before a colon is no part of a string. */
+const TOKEN = /\\.|"data"\s*:\s*(?!["\s])|["[\]{},]/g;
 
-/** Return the texts of the elements of a valid JSON array. */
-export function cutElements(text: string): string[] {
-  return cut(text).filter(Boolean);
-}
-
-/** Return the data of an event: a string as its characters, any other value as its text. */
-function readData(text: string): string {
-  return text.startsWith('"') ? (JSON.parse(text) as string) : text;
-}
-
-/** Cut a valid JSON object or array at its own colons and commas, and leave those of nested values. */
-function cut(text: string): string[] {
-  const parts: string[] = [];
+/**
+ * Turn the values of members `data` of a valid JSON text into strings that hold their text, but for strings and for members
+ * of such values.
+ *
+ * JSON.parse followed by JSON.stringify would change data: 1.0 becomes 1, and long integers lose digits.
+ */
+function quoteData(text: string): string {
+  let quoted = "";
+  let rest = 0; // of the text, from here on
   let depth = 0;
-  let start = 0;
+  let dataDepth = 0; // 0 outside of a value of `data`
   let isString = false;
-  for (let at = 0; at < text.length; at += 1) {
-    const character = text[at]!;
-    if (character === "\\") at += 1;
-    else if (character === '"') isString = !isString;
-    else if (!isString) {
-      const isEnd = "]}".includes(character);
-      if ("[{".includes(character)) {
-        depth += 1;
-        if (depth === 1) start = at + 1;
-      } else if (depth === 1 && (isEnd || ",:".includes(character))) {
-        parts.push(text.slice(start, at).trim());
-        start = at + 1;
-      }
-      if (isEnd) depth -= 1;
+  for (const { 0: token, index } of text.matchAll(TOKEN)) {
+    if (token === '"') isString = !isString;
+    if (isString) continue;
+    const isEnd = "]},".includes(token);
+    if (token.length > 1 && dataDepth === 0) {
+      quoted += text.slice(rest, (rest = index + token.length));
+      dataDepth = depth;
+    } else if (isEnd && dataDepth === depth) {
+      quoted += JSON.stringify(text.slice(rest, index).trim());
+      rest = index;
+      dataDepth = 0;
     }
+    if ("[{".includes(token)) depth += 1;
+    else if (isEnd && token !== ",") depth -= 1;
   }
-  return parts;
+  return quoted + text.slice(rest);
 }
