@@ -2,7 +2,7 @@
 
 import type { ReactNode } from "react";
 
-import type { ConnectionStatus } from "./store.js";
+export type ConnectionStatus = "disconnected" | "connecting" | "connected";
 
 export interface ConnectionIndicatorProps {
   status: ConnectionStatus;
@@ -17,17 +17,12 @@ const LOOKS: Readonly<Record<ConnectionStatus, readonly [text: string, colour: s
   disconnected: ["Disconnected", "#dc2626"],
 };
 
-/** Show the status of a connection, in words and by a dot. */
+/** Show the status of a connection, in words and by a colour. */
 export function ConnectionIndicator({ status, children, className = "" }: ConnectionIndicatorProps) {
   const [text, colour] = LOOKS[status];
+  const style = { borderInlineStart: `0.5em solid ${colour}`, paddingInlineStart: "0.5em" };
   return (
-    <span
-      className={`streamd-connection ${className}`.trim()}
-      data-status={status}
-      role="status"
-      style={{ alignItems: "center", display: "inline-flex", gap: "0.5em" }}
-    >
-      <span aria-hidden style={{ background: colour, blockSize: "0.6em", borderRadius: "50%", flex: "none", inlineSize: "0.6em" }} />
+    <span className={`streamd-connection ${className}`} data-status={status} role="status" style={style}>
       {children ?? text}
     </span>
   );

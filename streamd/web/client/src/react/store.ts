@@ -1,20 +1,29 @@
 /** A stream as an external store of React. */
 
-import { useInsertionEffect, useMemo, useRef, useSyncExternalStore, type RefObject } from "react";
+import { useInsertionEffect, useMemo, useSyncExternalStore } from "react";
 
 import type { StreamEvent } from "../event.js";
-import type { Phase, StreamOptions, StreamState } from "../options.js";
+import type { StreamFailure } from "../failure.js";
+import type { Phase, StreamOptions } from "../options.js";
 import { readHeaders } from "../send.js";
 import { createStream, type EventStream } from "../stream.js";
 
 /** The options of a stream that the hooks pass on: unmounting is their signal. */
 export type HookStreamOptions = Omit<StreamOptions, "signal">;
 
-export type ConnectionStatus = "disconnected" | "connecting" | "connected";
+/** What a hook knows about its stream, and has received from it. */
+export interface HookState<V, E = StreamFailure> {
+  readonly value: V;
+  readonly phase: Phase;
+  /** Why there is no connection, or the error of the task; null otherwise. */
+  readonly error: E | null;
+}
 
-/** Return the status of a connection in a stream's phase; a stream that waits for its next attempt is connecting. */
-export function statusOf(phase: Phase): ConnectionStatus {
-  return phase === "open" ? "connected" : phase === "closed" ? "disconnected" : "connecting";
+export interface StoreOptions<V, E> extends HookStreamOptions {
+  /** Return the value after an event, the same one if the event changes nothing. */
+  take: (value: V, event: StreamEvent) => V;
+  /** Called after each change. */
+  onChange?: (state: HookState<V, E>, before: HookState<V, E>, store: StreamStore<V, E>) => void;
 }
 
 /**
@@ -23,18 +32,19 @@ export function statusOf(phase: Phase): ConnectionStatus {
  * The stream is made at the first subscription, so that rendering opens nothing. It is closed a moment after the last
  * subscription has ended: StrictMode subscribes, unsubscribes and subscribes again at once, and must keep its connection.
  */
-export class StreamStore<S> {
-  #initial: S;
-  #state: S;
-  #make: ((store: StreamStore<S>) => EventStream) | null;
-  #stream: EventStream | null = null;
+export class StreamStore<V, E> {
+  /** Those of the last render. */
+  options!: StoreOptions<V, E>;
+  #url: string | URL | null;
+  #state: HookState<V, E>;
+  #stream: EventStream | undefined;
   #subscribers = new Set<() => void>();
   #isWanted = true;
 
-  /** @param make makes the stream; null: there is none. */
-  constructor(initial: S, make: ((store: StreamStore<S>) => EventStream) | null) {
-    this.#initial = this.#state = initial;
-    this.#make = make;
+  /** @param url of the stream; null: there is none. */
+  constructor(url: string | URL | null, value: V) {
+    this.#url = url;
+    this.#state = { value, phase: "closed", error: null };
   }
 
   readonly subscribe = (subscriber: () => void): (() => void) => {
@@ -42,23 +52,23 @@ export class StreamStore<S> {
     if (this.#isWanted) void this.#open()?.connect();
     return () => {
       this.#subscribers.delete(subscriber);
-      queueMicrotask(() => this.#subscribers.size > 0 || this.#stream?.disconnect());
+      queueMicrotask(() => this.#subscribers.size || this.#stream?.disconnect());
     };
   };
 
-  readonly getSnapshot = (): S => this.#state;
+  readonly getState = (): HookState<V, E> => this.#state;
 
-  readonly getServerSnapshot = (): S => this.#initial;
-
-  set(change: Partial<S>): void {
-    this.#state = { ...this.#state, ...change };
+  set(change: Partial<HookState<V, E>>): void {
+    const before = this.#state;
+    this.#state = { ...before, ...change };
     for (const notify of this.#subscribers) notify();
+    this.options.onChange?.(this.#state, before, this);
   }
 
   /** Make a new connection now. Without a stream nothing happens. */
-  readonly reconnect = (): Promise<void> => {
+  readonly reconnect = async (): Promise<void> => {
     this.#isWanted = true;
-    return this.#open()?.reconnect() ?? Promise.resolve();
+    await this.#open()?.reconnect();
   };
 
   /** Close the stream, until `reconnect()`. */
@@ -67,56 +77,46 @@ export class StreamStore<S> {
     this.#stream?.disconnect();
   };
 
-  #open(): EventStream | null {
-    return (this.#stream ??= this.#make?.(this) ?? null);
+  #open(): EventStream | undefined {
+    if (this.#url !== null) {
+      this.#stream ??= createStream(this.#url, {
+        ...this.options,
+        headers: () => readHeaders(this.options.headers),
+        onEvent: (event) => {
+          this.set({ value: this.options.take(this.#state.value, event) });
+          this.options.onEvent?.(event);
+        },
+        onState: (state) => {
+          this.set({ phase: state.phase, error: state.failure as E | null });
+          this.options.onState?.(state);
+        },
+      });
+    }
+    return this.#stream;
   }
-}
-
-/**
- * Use the store of one stream.
- *
- * @param key of the stream, a new key makes a new one; null: there is no stream.
- * @param make makes the stream of a key.
- */
-export function useStreamStore<S>(key: string | null, initial: S, make: (store: StreamStore<S>) => EventStream): [S, StreamStore<S>] {
-  const store = useMemo(() => new StreamStore(initial, key === null ? null : make), [key]);
-  return [useSyncExternalStore(store.subscribe, store.getSnapshot, store.getServerSnapshot), store];
-}
-
-/** Keep the value of the last render, for callbacks that outlive theirs. */
-export function useLatest<T>(value: T): RefObject<T> {
-  const latest = useRef(value);
-  useInsertionEffect(() => void (latest.current = value));
-  return latest;
 }
 
 /** Names of the options that make another request; the others apply from the next connection on, callbacks at once. */
 const REQUEST = ["topics", "patterns", "method", "body", "credentials", "after"];
 
-/** Return the key of a request. */
-export function keyOf(url: string | URL, options: HookStreamOptions): string {
-  return JSON.stringify([url, options], REQUEST);
+/**
+ * Use a stream: return its state, and the functions that control it. Another request is another stream.
+ *
+ * @param url of the stream; null: there is none.
+ * @param value before the first event.
+ */
+export function useStream<V, E = StreamFailure>(
+  url: string | URL | null,
+  value: V,
+  options: StoreOptions<V, E>,
+): HookState<V, E> & Pick<StreamStore<V, E>, "reconnect" | "disconnect"> {
+  const store = useMemo(() => new StreamStore<V, E>(url, value), [JSON.stringify([url, options], REQUEST)]);
+  useInsertionEffect(() => void (store.options = options));
+  const { reconnect, disconnect, subscribe, getState } = store;
+  return { ...useSyncExternalStore(subscribe, getState, getState), reconnect, disconnect };
 }
 
-/** Make a stream whose headers and callbacks are those of the last render. */
-export function makeStream(
-  url: string | URL,
-  latest: RefObject<HookStreamOptions>,
-  fixed: Pick<StreamOptions, "snapshots" | "maxAttempts" | "backoff">,
-  onEvent: (event: StreamEvent) => void,
-  onState: (state: StreamState) => void,
-): EventStream {
-  return createStream(url, {
-    ...latest.current,
-    ...fixed,
-    headers: () => readHeaders(latest.current.headers),
-    onEvent: (event) => {
-      onEvent(event);
-      latest.current.onEvent?.(event);
-    },
-    onState: (state) => {
-      onState(state);
-      latest.current.onState?.(state);
-    },
-  });
+/** Return the URL of a path of a server, by default of the page's. */
+export function urlOf(baseUrl: string | URL = "", path: string): string {
+  return String(baseUrl).replace(/\/$/, "") + path;
 }

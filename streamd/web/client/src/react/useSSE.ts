@@ -2,7 +2,7 @@
 
 import { CONTROL_NAMES, type StreamEvent } from "../event.js";
 import type { StreamFailure } from "../failure.js";
-import { keyOf, makeStream, useLatest, useStreamStore, type HookStreamOptions } from "./store.js";
+import { useStream, type HookStreamOptions } from "./store.js";
 
 export interface SSEOptions<T = unknown> extends HookStreamOptions {
   /** Type of the events to take; by default all but the server's control frames. */
@@ -23,35 +23,18 @@ export interface SSEResult<T> {
   readonly reconnect: () => Promise<void>;
 }
 
-interface State<T> {
-  readonly data: T | null;
-  readonly error: StreamFailure | null;
-  readonly isConnected: boolean;
-}
-
-const INITIAL: State<never> = { data: null, error: null, isConnected: false };
-
 /**
  * Use the last event of a stream.
  *
  * @param url of the stream, relative to the page; null or undefined: no connection.
  */
 export function useSSE<T = unknown>(url: string | URL | null | undefined, options: SSEOptions<T> = {}): SSEResult<T> {
-  const latest = useLatest(options);
-  const key = url == null || options.enabled === false ? null : keyOf(url, options);
-  const [state, store] = useStreamStore<State<T>>(key, INITIAL, (store) =>
-    makeStream(
-      url!,
-      latest,
-      {},
-      (event) => {
-        const { event: type, parse = parseData as (event: StreamEvent) => T } = latest.current;
-        if (type === undefined ? !isControl(event) : event.type === type) store.set({ data: parse(event) });
-      },
-      ({ phase, failure }) => store.set({ isConnected: phase === "open", error: failure }),
-    ),
-  );
-  return { ...state, reconnect: store.reconnect };
+  const { event: type, enabled = true, parse = parseData as (event: StreamEvent) => T } = options;
+  const { value, phase, error, reconnect } = useStream<T | null>((enabled && url) || null, null, {
+    ...options,
+    take: (data, event) => ((type ? event.type === type : !isControl(event)) ? parse(event) : data),
+  });
+  return { data: value, error, isConnected: phase === "open", reconnect };
 }
 
 function isControl({ id, type }: StreamEvent): boolean {

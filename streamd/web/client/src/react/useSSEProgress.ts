@@ -2,8 +2,8 @@
 
 import { parseFields } from "../event.js";
 import type { StreamFailure } from "../failure.js";
-import { TaskError, isEnded, updateSteps, type TaskStatus, type TaskStep } from "../tasks/snapshot.js";
-import { makeStream, useLatest, useStreamStore, type HookStreamOptions } from "./store.js";
+import { TaskError, isLast, mergeFields, toSnapshot, type TaskFields, type TaskStatus, type TaskStep } from "../tasks/snapshot.js";
+import { urlOf, useStream, type HookStreamOptions } from "./store.js";
 
 /** The fields of all messages so far, the last value of each. */
 export interface ProgressFields<R = unknown> {
@@ -60,63 +60,35 @@ export interface SSEProgressResult<R> {
   readonly disconnect: () => void;
 }
 
-type State<R> = Omit<SSEProgressResult<R>, "reconnect" | "disconnect">;
-
-const INITIAL: State<never> = { progress: null, error: null, isConnected: false };
-
 /**
  * Use the progress of a task. The connection ends with the task.
  *
  * @param taskId null or undefined: no connection.
  */
 export function useSSEProgress<R = unknown>(taskId: string | null | undefined, options: SSEProgressOptions<R> = {}): SSEProgressResult<R> {
-  const latest = useLatest(options);
-  const { baseUrl = "", path = brandMonitorPath } = options;
-  const url = taskId ? String(baseUrl).replace(/\/$/, "") + path(taskId) : null;
-  const [state, store] = useStreamStore<State<R>>(url, INITIAL, (store) => {
-    const { autoReconnect = true, maxReconnectAttempts = 3, reconnectDelay = 2000 } = latest.current;
-    const maxAttempts = autoReconnect ? maxReconnectAttempts + 1 : 1;
-    let hasEnded = false;
-
-    function end(error: TaskError | null): void {
-      hasEnded = true;
-      store.set({ error });
-      store.disconnect();
-      if (error) latest.current.onError?.(error);
-    }
-
-    function take(type: string, data: string): void {
+  const { autoReconnect = true, maxReconnectAttempts = 3, reconnectDelay = 2000, baseUrl, path = brandMonitorPath } = options;
+  const url = taskId ? urlOf(baseUrl, path(taskId)) : null;
+  const { value, phase, error, reconnect, disconnect } = useStream<TaskFields | null, TaskError | StreamFailure>(url, null, {
+    ...options,
+    snapshots: true,
+    maxAttempts: autoReconnect ? maxReconnectAttempts + 1 : 1,
+    backoff: { minMs: reconnectDelay, baseMs: 0 },
+    take(fields, { type, data }) {
       const news = parseFields(data);
-      const before = store.getSnapshot().progress;
-      const steps = (news["step_list"] as TaskStep[] | undefined) ?? before?.step_list;
-      const fields = { ...before, ...news, ...(steps && { step_list: updateSteps(steps, news) }) } as ProgressFields<R>;
-      if (type !== "error" && !("status" in news)) return; // a control frame
-      if (type === "error" || fields.status === "failed" || fields.status === "cancelled") {
-        const { status = "failed", code = "", error: detail = fields.message } = fields;
-        end(new TaskError(status, { code: String(code), detail: String(detail) }));
-        return;
-      }
-      store.set({ progress: fields });
-      latest.current.onProgress?.(fields);
-      if (isEnded(fields.status) && !news["snapshot"]) end(null);
-    }
-
-    const fixed = { snapshots: true, maxAttempts, backoff: { minMs: reconnectDelay, baseMs: 0 } };
-    return makeStream(
-      url!,
-      latest as { current: HookStreamOptions },
-      fixed,
-      ({ type, data }) => hasEnded || take(type, data),
-      ({ phase, failure }) => {
-        const before = store.getSnapshot();
-        const isConnected = phase === "open";
-        store.set({ isConnected, ...(!hasEnded && { error: failure }) });
-        if (isConnected !== before.isConnected) latest.current[isConnected ? "onConnect" : "onDisconnect"]?.();
-        if (failure && failure !== before.error && !hasEnded) latest.current.onError?.(failure);
-      },
-    );
+      return type === "error" || "status" in news ? mergeFields(fields, news, type) : fields; // or a control frame
+    },
+    onChange(state, before, store) {
+      const isConnected = state.phase === "open";
+      if (isConnected !== (before.phase === "open")) options[isConnected ? "onConnect" : "onDisconnect"]?.();
+      if (state.error && state.error !== before.error) options.onError?.(state.error);
+      if (!state.value || state.value === before.value) return;
+      options.onProgress?.(state.value as ProgressFields<R>);
+      if (!isLast(state.value)) return;
+      store.disconnect();
+      if (state.value["status"] !== "completed") store.set({ error: new TaskError(toSnapshot("", state.value)) });
+    },
   });
-  return { ...state, reconnect: store.reconnect, disconnect: store.disconnect };
+  return { progress: value as ProgressFields<R> | null, error, isConnected: phase === "open", reconnect, disconnect };
 }
 
 function brandMonitorPath(taskId: string): string {

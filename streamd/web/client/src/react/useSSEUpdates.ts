@@ -2,7 +2,8 @@
 
 import { parseFields } from "../event.js";
 import type { StreamFailure } from "../failure.js";
-import { makeStream, statusOf, useLatest, useStreamStore, type ConnectionStatus, type HookStreamOptions } from "./store.js";
+import type { ConnectionStatus } from "./ConnectionIndicator.js";
+import { urlOf, useStream, type HookStreamOptions } from "./store.js";
 
 interface Stage {
   readonly stage: string;
@@ -47,10 +48,8 @@ export interface SSEUpdatesResult {
   readonly reconnect: () => Promise<void>;
 }
 
-type State = Omit<SSEUpdatesResult, "reconnect">;
-
 const TYPES: readonly string[] = ["stage", "progress", "completion", "error"];
-const INITIAL: State = { events: [], connectionStatus: "disconnected", error: null };
+const NONE: readonly MerchantEvent[] = [];
 
 /**
  * Use the events of a merchant's orders from now on.
@@ -58,23 +57,17 @@ const INITIAL: State = { events: [], connectionStatus: "disconnected", error: nu
  * @param merchantId null or undefined: no connection.
  */
 export function useSSEUpdates(merchantId: string | null | undefined, options: SSEUpdatesOptions = {}): SSEUpdatesResult {
-  const latest = useLatest(options);
-  const base = String(options.baseUrl ?? "").replace(/\/$/, "");
-  const url = merchantId ? `${base}/api/realtime/events?merchantId=${encodeURIComponent(merchantId)}` : null;
-  const [state, store] = useStreamStore<State>(url, INITIAL, (store) =>
-    makeStream(
-      url!,
-      latest as { current: HookStreamOptions },
-      {},
-      ({ id, type, data }) => {
-        if (!TYPES.includes(type)) return;
-        const event = { id, type, data: parseFields(data) } as unknown as MerchantEvent;
-        const { max = 100, onUpdate } = latest.current;
-        store.set({ events: [...store.getSnapshot().events, event].slice(-max) });
-        onUpdate?.(event);
-      },
-      ({ phase, failure }) => store.set({ connectionStatus: statusOf(phase), error: failure }),
-    ),
-  );
-  return { ...state, reconnect: store.reconnect };
+  const { baseUrl, max = 100, onUpdate } = options;
+  const url = merchantId ? urlOf(baseUrl, `/api/realtime/events?merchantId=${encodeURIComponent(merchantId)}`) : null;
+  const { value, phase, error, reconnect } = useStream(url, NONE, {
+    ...options,
+    take(events, { id, type, data }) {
+      if (!TYPES.includes(type)) return events;
+      const event = { id, type, data: parseFields(data) } as unknown as MerchantEvent;
+      onUpdate?.(event);
+      return [...events, event].slice(-max);
+    },
+  });
+  const connectionStatus = phase === "open" ? "connected" : phase === "closed" ? "disconnected" : "connecting";
+  return { events: value, connectionStatus, error, reconnect };
 }

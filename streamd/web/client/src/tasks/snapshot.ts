@@ -48,8 +48,11 @@ export interface TaskSnapshot {
   /** The last content to read while the task runs, as the program published it. */
   readonly educational_content: unknown;
   /** All fields of the server, those of the program and of the service included. */
-  readonly fields: Readonly<Record<string, unknown>>;
+  readonly fields: TaskFields;
 }
+
+/** The fields of the messages and answers so far, the last value of each. */
+export type TaskFields = Readonly<Record<string, unknown>>;
 
 /** The error of a task that failed or was cancelled: the server's word, and no failure of the connection. */
 export class TaskError extends Error {
@@ -58,60 +61,68 @@ export class TaskError extends Error {
   /** For programs, such as `timeout`; empty if the server tells none. */
   readonly code: string;
 
-  constructor(status: TaskStatus, failure: TaskFailure) {
-    super(failure.detail);
+  constructor({ status, error, message }: TaskSnapshot) {
+    super(error?.detail ?? message);
     this.status = status;
-    this.code = failure.code;
+    this.code = error?.code ?? "";
   }
 }
 
-export function isEnded(status: TaskStatus): boolean {
-  return status === "completed" || status === "failed" || status === "cancelled";
-}
+const INITIAL = {
+  status: "pending",
+  progress: 0,
+  message: "",
+  step: null,
+  steps: 0,
+  step_list: [] as readonly TaskStep[],
+  eta_seconds: null,
+  deadline: null,
+  error: null,
+  text: "",
+  educational_content: null,
+};
 
 /** Words of the services for the states of a task. */
 const STATUSES: Readonly<Record<string, TaskStatus>> = { initiated: "pending", in_progress: "running" };
 
 /**
- * Apply an answer or message of the server to the state before it.
+ * Merge an answer or message of the server into the fields before it; null: it is the first.
  *
- * @param news the fields of the answer or message; those it does not have keep their values.
  * @param type of the event; empty for an answer.
  */
-export function nextSnapshot(id: string, before: TaskSnapshot | null, news: Readonly<Record<string, unknown>>, type = ""): TaskSnapshot {
-  // The program's own fields are in `details` of the task, and beside the others in a message.
-  const fields: Record<string, unknown> = { ...before?.fields, ...(news["details"] as object | undefined), ...news };
-  const get = <T>(name: string, otherwise: T) => (fields[name] ?? otherwise) as T;
-  const named = get("status", "pending");
-  const status = type === "error" && !isEnded(named as TaskStatus) ? "failed" : (STATUSES[named] ?? (named as TaskStatus));
-  const steps = get<number | readonly unknown[]>("steps", 0);
+export function mergeFields(before: TaskFields | null, news: TaskFields, type = ""): TaskFields {
+  const old = { ...INITIAL, ...before };
+  const fields: TaskFields = {
+    ...old,
+    snapshot: false, // it tells something about its own message alone
+    ...(type === "error" && { status: "failed" }),
+    ...(news["details"] as object | undefined), // the program's own fields, which a message has among the others
+    ...news,
+  };
+  const { step_list: steps = old.step_list, text = old.text + ((news["text_delta"] as string | undefined) ?? "") } = news;
+  const { step_name: name, step_status: status, step_progress: progress, step_error: error = "", message } = news;
   return {
-    id,
-    status,
-    progress: get("progress", 0),
-    message: get("message", ""),
-    step: get("step", null),
-    step_name: get("step_name", get("stage", "")),
-    steps: typeof steps === "number" ? steps : steps.length, // a research session lists its datasets here
-    step_list: updateSteps((news["step_list"] as TaskStep[] | undefined) ?? before?.step_list ?? [], news),
-    eta_seconds: get("eta_seconds", null),
-    deadline: get("deadline", null),
-    error: readFailure(fields),
-    text: get("text", ""),
-    educational_content: get("educational_content", null),
-    fields,
+    ...fields,
+    status: STATUSES[fields["status"] as string] ?? fields["status"],
+    text,
+    step_list: (steps as TaskStep[]).map((step) => (status && step.name === name ? { ...step, status, progress, message, error } : step)),
   };
 }
 
-/** Apply a message about one step. */
-export function updateSteps(steps: readonly TaskStep[], news: Readonly<Record<string, unknown>>): readonly TaskStep[] {
-  const { step_name: name, step_status: status, step_progress: progress, step_error: error = "", message } = news;
-  if (status === undefined) return steps;
-  return steps.map((step) => (step.name === name ? ({ ...step, status, progress, message, error } as TaskStep) : step));
+/** Return true after the last message. That of an ended task follows its snapshot, and has the result. */
+export function isLast({ status, snapshot }: TaskFields): boolean {
+  return ["completed", "failed", "cancelled"].includes(status as string) && !snapshot;
 }
 
-/** Read the error: a sentence in messages, an object in answers. */
-function readFailure({ error, code = "" }: Readonly<Record<string, unknown>>): TaskFailure | null {
-  if (!error) return null;
-  return typeof error === "string" ? { code: String(code), detail: error } : (error as TaskFailure);
+/** Build the state of a task from its fields. */
+export function toSnapshot(id: string, fields: TaskFields): TaskSnapshot {
+  const { step_name, stage, steps, error, code = "" } = fields;
+  return {
+    ...(fields as unknown as TaskSnapshot),
+    id,
+    step_name: String(step_name ?? stage ?? ""),
+    steps: (steps as { length?: number }).length ?? (steps as number), // a research session lists its datasets here
+    error: (typeof error === "string" ? { code, detail: error } : error) as TaskFailure | null, // a sentence in messages
+    fields,
+  };
 }

@@ -7,10 +7,10 @@ import { StreamFailure } from "../failure.js";
 import type { StreamOptions } from "../options.js";
 import { resolveUrl } from "../page.js";
 import { sse } from "../sse.js";
-import { createStream, type EventStream } from "../stream.js";
+import { createStream } from "../stream.js";
 import type { TransportChooser } from "../transport.js";
-import { ask, deferred, sleep } from "./requests.js";
-import { TaskError, isEnded, nextSnapshot, type TaskSnapshot } from "./snapshot.js";
+import { ask, type Answer } from "./requests.js";
+import { TaskError, isLast, mergeFields, toSnapshot, type TaskFields, type TaskSnapshot } from "./snapshot.js";
 
 type FollowOption = "headers" | "credentials" | "signal" | "backoff" | "connectMs" | "silenceMs" | "openWhenHidden" | "fetch";
 
@@ -56,33 +56,31 @@ export function task(id: string, options: TaskOptions = {}): Task {
 /**
  * The client's side of a task. Made by {@link task}.
  *
- * Theory of operation: rounds, until the task has ended. In each round the stream runs until some attempts in succession
- * have failed; then one question for the status decides, whose answer is either the state, or that there is no such task
- * for this caller, or nothing. If the server answers, but nothing arrives by the stream, the next rounds only ask.
+ * Theory of operation: rounds, until the task has ended. In each round a stream, which begins with the present state, runs
+ * until some attempts in succession have failed; then one question for the status decides, whose answer is either the state,
+ * or that there is no such task for this caller, or nothing. If the server answers, but nothing arrived by the stream, the
+ * next rounds only ask.
  *
  * Only the task's end, the server's word that there is no such task for this caller, or the deadline ends the rounds.
  */
 export class Task implements AsyncIterable<TaskSnapshot> {
   readonly id: string;
   #options: TaskOptions;
-  #stream: EventStream | null = null; // while the task is followed
   #snapshot: TaskSnapshot | null = null;
-  #version = 0; // of the snapshot; messages of some services have none
-  #textVersion = 0; // of its text, which not every answer has
   #listeners = new Set<(snapshot: TaskSnapshot) => void>();
   #loops: (() => void)[] = []; // wake the loops that wait for a change
-  #end = deferred<TaskSnapshot>();
-  #over = new AbortController();
-  #hasHeard = false; // the stream, in this round
-  #skewMs: number | null = null; // upper bound of what this computer's clock is ahead of the server's
-  #deadlineTimer: ReturnType<typeof setTimeout> | undefined;
+  #over = new AbortController(); // aborted at the end, with the failure if it cannot be known
+  #isFollowed = false;
+  #skewMs: number | undefined; // upper bound of what this computer's clock is ahead of the server's
+  #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(id: string, options: TaskOptions) {
     this.id = id;
     this.#options = options;
-    if (options.signal?.aborted) this.close();
-    options.signal?.addEventListener("abort", () => this.close(), { signal: this.#over.signal });
-    if (options.onSnapshot) this.onSnapshot(options.onSnapshot);
+    const { signal, onSnapshot } = options;
+    if (signal?.aborted) this.close();
+    signal?.addEventListener("abort", () => this.close(), { signal: this.#over.signal });
+    if (onSnapshot) this.onSnapshot(onSnapshot);
   }
 
   /** The last known state; null before the first answer. */
@@ -103,11 +101,11 @@ export class Task implements AsyncIterable<TaskSnapshot> {
    * Rejects with a TaskError if the task failed or was cancelled, and with a StreamFailure if its end cannot be known.
    */
   async result<T = unknown>(): Promise<T> {
-    this.#start();
-    const { status, error, message, fields } = await this.#end.promise;
-    if (status !== "completed") throw new TaskError(status, error ?? { code: "", detail: message });
-    if ("result" in fields) return fields["result"] as T;
-    return (await this.#fetchResult()) as T; // too large for a message
+    let snapshot!: TaskSnapshot;
+    for await (snapshot of this) continue;
+    if (snapshot.status !== "completed") throw new TaskError(snapshot);
+    const { result = await this.#fetchResult() } = snapshot.fields; // it is absent if it is too large for a message
+    return result as T;
   }
 
   /**
@@ -119,14 +117,13 @@ export class Task implements AsyncIterable<TaskSnapshot> {
    * @param message the reason, for the followers of the task.
    */
   async cancel(message = ""): Promise<TaskSnapshot> {
-    const { fields } = await ask(this.#url("cancel"), this.#options, JSON.stringify({ message }));
-    this.#take(fields);
+    this.#take((await this.#ask("cancel", { message })).value);
     return this.#snapshot!;
   }
 
   /** Follow the task no more; the task goes on. */
   close(): void {
-    this.#fail(new StreamFailure("the task is not followed any more", { code: "closed", fatal: true }));
+    this.#finish(new StreamFailure("the task is not followed any more", { code: "closed", fatal: true }));
   }
 
   /**
@@ -137,9 +134,10 @@ export class Task implements AsyncIterable<TaskSnapshot> {
     this.#start();
     let last: TaskSnapshot | null = null;
     for (;;) {
-      if (this.#snapshot !== null && this.#snapshot !== last) yield (last = this.#snapshot);
-      else if (this.#isOver) return void (await this.#end.promise);
-      else await new Promise<void>((resolve) => this.#loops.push(resolve));
+      if (this.#snapshot !== last) yield (last = this.#snapshot!);
+      else if (!this.#isOver) await new Promise<void>((resolve) => this.#loops.push(resolve));
+      else if (this.#over.signal.reason) throw this.#over.signal.reason;
+      else return;
     }
   }
 
@@ -155,62 +153,65 @@ export class Task implements AsyncIterable<TaskSnapshot> {
     return new URL(this.#options[`${name}Url`] ?? (name === "status" ? path : `${path}/${name}`), base);
   }
 
+  #ask(name: "status" | "result" | "cancel", body?: object): Promise<Answer> {
+    return ask(this.#url(name), this.#options, body && JSON.stringify(body));
+  }
+
   #start(): void {
-    if (this.#stream === null && !this.#isOver) void this.#follow();
+    if (!this.#isFollowed && !this.#isOver) void this.#follow();
+    this.#isFollowed = true;
   }
 
   async #follow(): Promise<void> {
-    const { maxAttempts = STREAM_ATTEMPTS, backoff } = this.#options;
-    const fixed = { maxAttempts, snapshots: true, transports: SSE_IN_TIME, signal: this.#over.signal };
-    const stream = (this.#stream = createStream(this.#url("events"), { ...this.#options, ...fixed }));
-    stream.on(({ type, data }) => {
-      this.#hasHeard = true;
-      this.#take(parseFields(data), type);
-    });
-    this.#watchDeadline();
     let streams = true;
     let failures = 0; // polls in succession
     let latePolls = 0;
-    while (!this.#isOver) {
-      if (streams && this.#leftMs > 0) await this.#listen(stream);
+    for (;;) {
+      if (streams && this.#leftMs > 0) streams = await this.#listen();
       if (this.#isOver) return;
-      let leastMs = POLL_MS;
+      let leastMs;
       try {
-        leastMs = (await this.#poll()) || POLL_MS;
-        streams = this.#hasHeard;
+        const { value, waitMs } = await this.#ask("status");
+        this.#take(value);
+        leastMs = waitMs || POLL_MS;
         failures = 0;
       } catch (error) {
         const failure = error as StreamFailure;
-        if (this.#isFinal(failure)) return this.#fail(failure);
+        if (this.#isFinal(failure)) this.#finish(failure);
         leastMs = failure.retryAfterMs;
         streams = true;
         failures += 1;
       }
       if (this.#leftMs <= 0 && ++latePolls >= LATE_POLLS) {
-        this.#fail(new StreamFailure(`no end of the task is known after its deadline, ${this.#deadline}`, { code: "deadline", fatal: true }));
+        this.#finish(new StreamFailure(`no end is known after the deadline ${this.#deadline}`, { code: "deadline", fatal: true }));
       }
-      await sleep(backoffMs(Math.max(0, failures - 1), leastMs, backoff), this.#over.signal);
+      await new Promise<void>((resolve) => this.#later(backoffMs(failures - 1, leastMs, this.#options.backoff), resolve));
     }
   }
 
-  /** Run the stream until it gives up, or is over. */
-  async #listen(stream: EventStream): Promise<void> {
-    this.#hasHeard = false;
-    await new Promise<void>((resolve) => {
-      const stop = stream.onState(({ phase }) => {
-        if (phase !== "closed") return;
-        stop();
-        resolve();
-      });
-      void stream.connect();
-    });
+  /** Follow the stream until it gives up, or is over; return true if it has brought something. */
+  async #listen(): Promise<boolean> {
+    const fixed = { snapshots: true, transports: SSE_IN_TIME, signal: this.#over.signal };
+    const stream = createStream(this.#url("events"), { maxAttempts: STREAM_ATTEMPTS, ...this.#options, ...fixed });
+    const watchDeadline = () => this.#later(this.#leftMs, () => stream.disconnect());
+    watchDeadline();
+    let heard = false;
+    try {
+      for await (const { type, data } of stream) {
+        heard = true;
+        this.#take(parseFields(data), type);
+        watchDeadline();
+      }
+    } catch {
+      // the status decides
+    }
+    return heard;
   }
 
-  /** Ask for the status; return the interval that the server suggests (ms). */
-  async #poll(): Promise<number> {
-    const { fields, waitMs } = await ask(this.#url("status"), this.#options);
-    this.#take(fields);
-    return waitMs;
+  /** Call a function later, in place of the one before; never after the end. */
+  #later(waitMs: number, call: () => void): void {
+    clearTimeout(this.#timer);
+    if (!this.#isOver) this.#timer = setTimeout(call, Math.min(waitMs, TIMER_MS_MAX));
   }
 
   /**
@@ -222,46 +223,20 @@ export class Task implements AsyncIterable<TaskSnapshot> {
   }
 
   /** Take an answer, or a message of the stream. */
-  #take(news: Readonly<Record<string, unknown>>, type = ""): void {
+  #take(news: TaskFields, type = ""): void {
     if (this.#isOver) return;
     const time = Date.parse(String(news["timestamp"] ?? news["updated_at"]));
     if (time) this.#skewMs = Math.min(this.#skewMs ?? Infinity, Date.now() - time);
-    if ("status" in news || type === "error") {
-      const version = Number(news["version"]) || 0;
-      const isOld = version > 0 && version < this.#version; // a poll was ahead of the stream
-      const text = this.#textAfter(news, version);
-      this.#version = Math.max(this.#version, version);
-      const snapshot = nextSnapshot(this.id, this.#snapshot, isOld ? { text } : { ...news, text }, type);
-      this.#snapshot = snapshot;
-      callAll(this.#listeners, snapshot);
-      // After the snapshot of an ended task its last message follows, which has the result.
-      if (isEnded(snapshot.status) && !(type && news["snapshot"])) {
-        this.#end.resolve(snapshot);
-        this.#finish();
-      }
-      this.#wakeLoops();
-    }
-    this.#watchDeadline();
+    const fields = mergeFields(this.#snapshot?.fields ?? null, news, type);
+    const snapshot = (this.#snapshot = toSnapshot(this.id, fields));
+    callAll(this.#listeners, snapshot);
+    if (isLast(fields)) this.#finish(null);
+    this.#wakeLoops();
   }
 
-  #textAfter({ text, text_delta: delta }: Readonly<Record<string, unknown>>, version: number): string {
-    const before = this.#snapshot?.text ?? "";
-    const isNew = version === 0 || version > this.#textVersion;
-    if (typeof text !== "string" && (typeof delta !== "string" || !isNew)) return before;
-    this.#textVersion = Math.max(this.#textVersion, version);
-    return typeof text === "string" ? text : before + String(delta);
-  }
-
-  // --- the end ------------------------------------------------------------------------------------
-
-  #fail(failure: StreamFailure): void {
-    this.#end.reject(failure);
-    this.#finish();
-  }
-
-  #finish(): void {
-    clearTimeout(this.#deadlineTimer);
-    this.#over.abort();
+  #finish(failure: StreamFailure | null): void {
+    clearTimeout(this.#timer);
+    this.#over.abort(failure);
     this.#wakeLoops();
   }
 
@@ -275,28 +250,17 @@ export class Task implements AsyncIterable<TaskSnapshot> {
 
   /** Time that the task has left (ms), by the server's clock as far as it is known: never too short. */
   get #leftMs(): number {
-    const deadlineMs = Date.parse(String(this.#deadline)) + (this.#skewMs ?? 0);
-    return Number.isNaN(deadlineMs) ? Infinity : deadlineMs + LATE_MS - Date.now();
+    return (Date.parse(String(this.#deadline)) || Infinity) + (this.#skewMs ?? 0) + LATE_MS - Date.now();
   }
 
-  /** End the stream after the deadline. */
-  #watchDeadline(): void {
-    clearTimeout(this.#deadlineTimer);
-    const leftMs = this.#leftMs;
-    if (this.#isOver || leftMs === Infinity) return;
-    if (leftMs <= 0) this.#stream?.disconnect();
-    else this.#deadlineTimer = setTimeout(() => this.#watchDeadline(), Math.min(leftMs, TIMER_MS_MAX));
-  }
-
-  async #fetchResult(): Promise<unknown> {
-    for (let failures = 0; ; failures += 1) {
-      try {
-        return (await ask(this.#url("result"), this.#options)).value;
-      } catch (error) {
-        const { fatal, retryAfterMs: leastMs } = error as StreamFailure;
-        if (fatal || failures + 1 >= RESULT_ATTEMPTS) throw error;
-        await sleep(backoffMs(failures, leastMs, this.#options.backoff));
-      }
+  async #fetchResult(failures = 0): Promise<unknown> {
+    try {
+      return (await this.#ask("result")).value;
+    } catch (error) {
+      const { fatal, retryAfterMs } = error as StreamFailure;
+      if (fatal || failures + 1 >= RESULT_ATTEMPTS) throw error;
+      await new Promise((resolve) => setTimeout(resolve, backoffMs(failures, retryAfterMs, this.#options.backoff)));
+      return await this.#fetchResult(failures + 1);
     }
   }
 }
