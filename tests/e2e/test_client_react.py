@@ -133,7 +133,7 @@ def test_a_merchant_sees_the_stages_of_an_order(react: ReactPage) -> None:
 def test_an_analysis_is_shown_in_a_dialog_up_to_its_end(react: ReactPage) -> None:
     react.analyse()
     dialog = react.page.get_by_role("dialog", name="Analysis of Acme")
-    expect(dialog.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "100")
+    expect(dialog.get_by_role("progressbar")).to_have_attribute("value", "100")
     expect(dialog.get_by_role("status")).to_have_text("The analysis is complete")
     assert len([path for path in react.streams if path.startswith("/api/brand-monitor/progress/")]) == 1
     react.wait_active(STREAMS)

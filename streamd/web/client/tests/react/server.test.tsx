@@ -27,7 +27,7 @@ test("a server renders the hooks and components, and opens nothing", () => {
   const html = renderToString(createElement(Page));
   expect(html).toContain("[null,false,null,[]]");
   expect(html).toContain("Disconnected");
-  expect(html).toContain('aria-valuenow="40"');
+  expect(html).toContain('value="40"');
   expect(html).not.toMatch(/<dialog[^>]* open/);
   expect(fetch).not.toHaveBeenCalled();
   expect(headers).not.toHaveBeenCalled();
