@@ -6,8 +6,8 @@ export interface ProgressBarProps {
     /** The name for assistive technology; `Progress` by default. */
     label?: string;
     className?: string;
-    /** Of the track. The properties `--streamd-accent` and `--streamd-track` have the colours. */
+    /** The property `--streamd-accent` has the colour. */
     style?: CSSProperties;
 }
-/** Show a progress, or that it is unknown. */
+/** Show a progress, or that it is unknown, by the browser's own bar. */
 export declare function ProgressBar({ value, label, className, style }: ProgressBarProps): import("react").JSX.Element;

@@ -29,6 +29,6 @@ export interface ProgressModalProps {
  * Show the progress of a task in a modal dialog.
  *
  * It is the browser's own: what is behind it cannot be reached, and the focus returns to where it was. The properties
- * `--streamd-surface`, `--streamd-text`, `--streamd-accent` and `--streamd-track` have its colours.
+ * `--streamd-surface`, `--streamd-text`, `--streamd-accent` and `--streamd-danger` have its colours.
  */
 export declare function ProgressModal(props: ProgressModalProps): ReactNode;

@@ -1,6 +1,7 @@
 /** The hook for the events of a merchant's purchase orders. */
 import type { StreamFailure } from "../failure.js";
-import { type ConnectionStatus, type HookStreamOptions } from "./store.js";
+import type { ConnectionStatus } from "./ConnectionIndicator.js";
+import { type HookStreamOptions } from "./store.js";
 interface Stage {
     readonly stage: string;
     readonly poId: string;

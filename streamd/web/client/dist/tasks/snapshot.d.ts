@@ -44,23 +44,25 @@ export interface TaskSnapshot {
     /** The last content to read while the task runs, as the program published it. */
     readonly educational_content: unknown;
     /** All fields of the server, those of the program and of the service included. */
-    readonly fields: Readonly<Record<string, unknown>>;
+    readonly fields: TaskFields;
 }
+/** The fields of the messages and answers so far, the last value of each. */
+export type TaskFields = Readonly<Record<string, unknown>>;
 /** The error of a task that failed or was cancelled: the server's word, and no failure of the connection. */
 export declare class TaskError extends Error {
     readonly name = "TaskError";
     readonly status: TaskStatus;
     /** For programs, such as `timeout`; empty if the server tells none. */
     readonly code: string;
-    constructor(status: TaskStatus, failure: TaskFailure);
+    constructor({ status, error, message }: TaskSnapshot);
 }
-export declare function isEnded(status: TaskStatus): boolean;
 /**
- * Apply an answer or message of the server to the state before it.
+ * Merge an answer or message of the server into the fields before it; null: it is the first.
  *
- * @param news the fields of the answer or message; those it does not have keep their values.
  * @param type of the event; empty for an answer.
  */
-export declare function nextSnapshot(id: string, before: TaskSnapshot | null, news: Readonly<Record<string, unknown>>, type?: string): TaskSnapshot;
-/** Apply a message about one step. */
-export declare function updateSteps(steps: readonly TaskStep[], news: Readonly<Record<string, unknown>>): readonly TaskStep[];
+export declare function mergeFields(before: TaskFields | null, news: TaskFields, type?: string): TaskFields;
+/** Return true after the last message. That of an ended task follows its snapshot, and has the result. */
+export declare function isLast({ status, snapshot }: TaskFields): boolean;
+/** Build the state of a task from its fields. */
+export declare function toSnapshot(id: string, fields: TaskFields): TaskSnapshot;

@@ -31,9 +31,10 @@ export declare function task(id: string, options?: TaskOptions): Task;
 /**
  * The client's side of a task. Made by {@link task}.
  *
- * Theory of operation: rounds, until the task has ended. In each round the stream runs until some attempts in succession
- * have failed; then one question for the status decides, whose answer is either the state, or that there is no such task
- * for this caller, or nothing. If the server answers, but nothing arrives by the stream, the next rounds only ask.
+ * Theory of operation: rounds, until the task has ended. In each round a stream, which begins with the present state, runs
+ * until some attempts in succession have failed; then one question for the status decides, whose answer is either the state,
+ * or that there is no such task for this caller, or nothing. If the server answers, but nothing arrived by the stream, the
+ * next rounds only ask.
  *
  * Only the task's end, the server's word that there is no such task for this caller, or the deadline ends the rounds.
  */
