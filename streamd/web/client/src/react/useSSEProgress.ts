@@ -2,7 +2,7 @@
 
 import { parseFields } from "../event.js";
 import type { StreamFailure } from "../failure.js";
-import { TaskError, isLast, mergeFields, toSnapshot, type TaskFields, type TaskStatus, type TaskStep } from "../tasks/snapshot.js";
+import { TaskError, isLast, mergeFields, type TaskFields, type TaskStatus, type TaskStep } from "../tasks/snapshot.js";
 import { urlOf, useStream, type HookStreamOptions } from "./store.js";
 
 /** The fields of all messages so far, the last value of each. */
@@ -82,13 +82,13 @@ export function useSSEProgress<R = unknown>(taskId: string | null | undefined, o
       if (isConnected !== (before.phase === "open")) options[isConnected ? "onConnect" : "onDisconnect"]?.();
       if (state.error && state.error !== before.error) options.onError?.(state.error);
       if (!state.value || state.value === before.value) return;
-      options.onProgress?.(state.value as ProgressFields<R>);
+      options.onProgress?.(state.value as unknown as ProgressFields<R>);
       if (!isLast(state.value)) return;
       store.disconnect();
-      if (state.value["status"] !== "completed") store.set({ error: new TaskError(toSnapshot("", state.value)) });
+      if (state.value.status !== "completed") store.set({ error: new TaskError(state.value) });
     },
   });
-  return { progress: value as ProgressFields<R> | null, error, isConnected: phase === "open", reconnect, disconnect };
+  return { progress: value as unknown as ProgressFields<R> | null, error, isConnected: phase === "open", reconnect, disconnect };
 }
 
 function brandMonitorPath(taskId: string): string {

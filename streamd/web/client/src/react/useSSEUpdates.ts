@@ -2,7 +2,7 @@
 
 import { parseFields } from "../event.js";
 import type { StreamFailure } from "../failure.js";
-import type { ConnectionStatus } from "./ConnectionIndicator.js";
+import type { ConnectionStatus } from "./components.js";
 import { urlOf, useStream, type HookStreamOptions } from "./store.js";
 
 interface Stage {

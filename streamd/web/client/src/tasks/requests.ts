@@ -5,10 +5,10 @@ import { asFailure, readFailure } from "../failure.js";
 import { DEFAULTS, type StreamOptions } from "../options.js";
 import { readHeaders } from "../send.js";
 import { request } from "../sse.js";
-import type { TaskFields } from "./snapshot.js";
+import type { TaskNews } from "./snapshot.js";
 
 export interface Answer {
-  readonly value: TaskFields;
+  readonly value: TaskNews;
   /** The wait that the server suggests (ms); 0 without one. */
   readonly waitMs: number;
 }
@@ -26,7 +26,7 @@ export async function ask(
     const signal = AbortSignal.timeout(settings.connectMs);
     const response = await request(url, { ...settings, headers, signal, method: body ? "POST" : "GET" });
     if (!response.ok) throw await readFailure(response);
-    return { value: (await response.json()) as TaskFields, waitMs: retryAfterMs(response.headers.get("Retry-After")) };
+    return { value: (await response.json()) as TaskNews, waitMs: retryAfterMs(response.headers.get("Retry-After")) };
   } catch (error) {
     throw asFailure(error);
   }

@@ -48,11 +48,36 @@ export interface TaskSnapshot {
   /** The last content to read while the task runs, as the program published it. */
   readonly educational_content: unknown;
   /** All fields of the server, those of the program and of the service included. */
-  readonly fields: TaskFields;
+  readonly fields: Readonly<Record<string, unknown>>;
 }
 
-/** The fields of the messages and answers so far, the last value of each. */
-export type TaskFields = Readonly<Record<string, unknown>>;
+/** The fields of all answers and messages so far, the last value of each. */
+export type TaskFields = Omit<TaskSnapshot, "id" | "fields"> & Readonly<Record<string, unknown>>;
+
+/** An answer or message of the server; it has some of these fields, and others. */
+export interface TaskNews {
+  readonly status?: string;
+  /** The number of steps; a research session lists its datasets here. */
+  readonly steps?: number | { readonly length: number };
+  readonly step_list?: readonly TaskStep[];
+  readonly step_name?: string;
+  /** The brand monitor's name for a step. */
+  readonly stage?: string;
+  readonly step_status?: TaskStep["status"];
+  readonly step_progress?: number;
+  readonly step_error?: string;
+  readonly message?: string;
+  /** In messages the sentence alone, with the code next to it. */
+  readonly error?: string | TaskFailure | null;
+  readonly code?: string;
+  readonly text?: string;
+  readonly text_delta?: string;
+  /** True for the state that a stream begins with. */
+  readonly snapshot?: boolean;
+  /** The program's own fields; a message has them among the others. */
+  readonly details?: object;
+  readonly [field: string]: unknown;
+}
 
 /** The error of a task that failed or was cancelled: the server's word, and no failure of the connection. */
 export class TaskError extends Error {
@@ -61,20 +86,21 @@ export class TaskError extends Error {
   /** For programs, such as `timeout`; empty if the server tells none. */
   readonly code: string;
 
-  constructor({ status, error, message }: TaskSnapshot) {
+  constructor({ status, error, message }: Pick<TaskSnapshot, "status" | "error" | "message">) {
     super(error?.detail ?? message);
     this.status = status;
     this.code = error?.code ?? "";
   }
 }
 
-const INITIAL = {
+const INITIAL: Omit<TaskSnapshot, "id" | "fields"> = {
   status: "pending",
   progress: 0,
   message: "",
   step: null,
+  step_name: "",
   steps: 0,
-  step_list: [] as readonly TaskStep[],
+  step_list: [],
   eta_seconds: null,
   deadline: null,
   error: null,
@@ -90,39 +116,27 @@ const STATUSES: Readonly<Record<string, TaskStatus>> = { initiated: "pending", i
  *
  * @param type of the event; empty for an answer.
  */
-export function mergeFields(before: TaskFields | null, news: TaskFields, type = ""): TaskFields {
+export function mergeFields(before: TaskFields | null, news: TaskNews, type = ""): TaskFields {
   const old = { ...INITIAL, ...before };
-  const fields: TaskFields = {
-    ...old,
-    snapshot: false, // it tells something about its own message alone
-    ...(type === "error" && { status: "failed" }),
-    ...(news["details"] as object | undefined), // the program's own fields, which a message has among the others
-    ...news,
-  };
-  const { step_list: steps = old.step_list, text = old.text + ((news["text_delta"] as string | undefined) ?? "") } = news;
-  const { step_name: name, step_status: status, step_progress: progress, step_error: error = "", message } = news;
+  const { status = type === "error" ? "failed" : old.status, steps = old.steps, step_list = old.step_list, error = old.error } = news;
+  const { step_name, step_status, step_progress: progress, step_error = "", message } = news;
   return {
-    ...fields,
-    status: STATUSES[fields["status"] as string] ?? fields["status"],
-    text,
-    step_list: (steps as TaskStep[]).map((step) => (status && step.name === name ? { ...step, status, progress, message, error } : step)),
+    ...old,
+    ...news.details,
+    ...news,
+    status: STATUSES[status] ?? (status as TaskStatus),
+    steps: typeof steps === "number" ? steps : steps.length,
+    step_name: step_name ?? news.stage ?? old.step_name,
+    step_list: step_list.map((step) =>
+      step_status && step.name === step_name ? ({ ...step, status: step_status, progress, message, error: step_error } as TaskStep) : step,
+    ),
+    error: typeof error === "string" ? { code: news.code ?? "", detail: error } : error,
+    text: news.text ?? old.text + (news.text_delta ?? ""),
+    snapshot: news.snapshot,
   };
 }
 
 /** Return true after the last message. That of an ended task follows its snapshot, and has the result. */
 export function isLast({ status, snapshot }: TaskFields): boolean {
-  return ["completed", "failed", "cancelled"].includes(status as string) && !snapshot;
-}
-
-/** Build the state of a task from its fields. */
-export function toSnapshot(id: string, fields: TaskFields): TaskSnapshot {
-  const { step_name, stage, steps, error, code = "" } = fields;
-  return {
-    ...(fields as unknown as TaskSnapshot),
-    id,
-    step_name: String(step_name ?? stage ?? ""),
-    steps: (steps as { length?: number }).length ?? (steps as number), // a research session lists its datasets here
-    error: (typeof error === "string" ? { code, detail: error } : error) as TaskFailure | null, // a sentence in messages
-    fields,
-  };
+  return ["completed", "failed", "cancelled"].includes(status) && !snapshot;
 }

@@ -4,13 +4,11 @@ import { TIMER_MS_MAX, backoffMs } from "../backoff.js";
 import { callAll } from "../emitter.js";
 import { parseFields } from "../event.js";
 import { StreamFailure } from "../failure.js";
-import type { StreamOptions } from "../options.js";
+import { DEFAULTS, type StreamOptions } from "../options.js";
 import { resolveUrl } from "../page.js";
-import { sse } from "../sse.js";
 import { createStream } from "../stream.js";
-import type { TransportChooser } from "../transport.js";
 import { ask, type Answer } from "./requests.js";
-import { TaskError, isLast, mergeFields, toSnapshot, type TaskFields, type TaskSnapshot } from "./snapshot.js";
+import { TaskError, isLast, mergeFields, type TaskFields, type TaskNews, type TaskSnapshot } from "./snapshot.js";
 
 type FollowOption = "headers" | "credentials" | "signal" | "backoff" | "connectMs" | "silenceMs" | "openWhenHidden" | "fetch";
 
@@ -38,9 +36,6 @@ const STREAM_ATTEMPTS = 3;
 const POLL_MS = 3000; // where the server suggests no interval
 const LATE_MS = 5000; // after the deadline the server needs a moment to let the task fail
 const LATE_POLLS = 3; // this computer may have been asleep, and its network not be back yet
-const RESULT_ATTEMPTS = 5;
-
-const SSE_IN_TIME: TransportChooser = { firstBlockMs: FIRST_BLOCK_MS, choose: () => sse, learn: () => false };
 
 /**
  * Make the client's side of a task that exists. It follows the task from the first use of `onSnapshot`, `result` or
@@ -66,6 +61,7 @@ export function task(id: string, options: TaskOptions = {}): Task {
 export class Task implements AsyncIterable<TaskSnapshot> {
   readonly id: string;
   #options: TaskOptions;
+  #fields: TaskFields | null = null;
   #snapshot: TaskSnapshot | null = null;
   #listeners = new Set<(snapshot: TaskSnapshot) => void>();
   #loops: (() => void)[] = []; // wake the loops that wait for a change
@@ -98,13 +94,14 @@ export class Task implements AsyncIterable<TaskSnapshot> {
   /**
    * Wait for the end of the task, and return its result.
    *
-   * Rejects with a TaskError if the task failed or was cancelled, and with a StreamFailure if its end cannot be known.
+   * Rejects with a TaskError if the task failed or was cancelled, and with a StreamFailure if its end cannot be known, or a
+   * result that is too large for a message cannot be fetched: call it again to try again.
    */
   async result<T = unknown>(): Promise<T> {
     let snapshot!: TaskSnapshot;
     for await (snapshot of this) continue;
     if (snapshot.status !== "completed") throw new TaskError(snapshot);
-    const { result = await this.#fetchResult() } = snapshot.fields; // it is absent if it is too large for a message
+    const { result = (await this.#ask("result")).value } = snapshot.fields;
     return result as T;
   }
 
@@ -123,7 +120,7 @@ export class Task implements AsyncIterable<TaskSnapshot> {
 
   /** Follow the task no more; the task goes on. */
   close(): void {
-    this.#finish(new StreamFailure("the task is not followed any more", { code: "closed", fatal: true }));
+    this.#finish(new StreamFailure("the task was closed", { code: "closed" }));
   }
 
   /**
@@ -177,7 +174,8 @@ export class Task implements AsyncIterable<TaskSnapshot> {
         failures = 0;
       } catch (error) {
         const failure = error as StreamFailure;
-        if (this.#isFinal(failure)) this.#finish(failure);
+        // What has no problem's code may be a proxy's word, which counts only as long as no deadline is known.
+        if (failure.fatal && (failure.code || !this.#deadline)) this.#finish(failure);
         leastMs = failure.retryAfterMs;
         streams = true;
         failures += 1;
@@ -191,7 +189,7 @@ export class Task implements AsyncIterable<TaskSnapshot> {
 
   /** Follow the stream until it gives up, or is over; return true if it has brought something. */
   async #listen(): Promise<boolean> {
-    const fixed = { snapshots: true, transports: SSE_IN_TIME, signal: this.#over.signal };
+    const fixed = { snapshots: true, transports: { ...DEFAULTS.transports, firstBlockMs: FIRST_BLOCK_MS }, signal: this.#over.signal };
     const stream = createStream(this.#url("events"), { maxAttempts: STREAM_ATTEMPTS, ...this.#options, ...fixed });
     const watchDeadline = () => this.#later(this.#leftMs, () => stream.disconnect());
     watchDeadline();
@@ -214,21 +212,13 @@ export class Task implements AsyncIterable<TaskSnapshot> {
     if (!this.#isOver) this.#timer = setTimeout(call, Math.min(waitMs, TIMER_MS_MAX));
   }
 
-  /**
-   * True if the server itself says that there is no such task for this caller. Without a problem's code it may be a proxy who
-   * says so, which counts only as long as no deadline is known.
-   */
-  #isFinal({ status, code }: StreamFailure): boolean {
-    return [401, 403, 404, 410].includes(status ?? 0) && (code !== "" || this.#deadline === undefined);
-  }
-
   /** Take an answer, or a message of the stream. */
-  #take(news: TaskFields, type = ""): void {
+  #take(news: TaskNews, type = ""): void {
     if (this.#isOver) return;
     const time = Date.parse(String(news["timestamp"] ?? news["updated_at"]));
     if (time) this.#skewMs = Math.min(this.#skewMs ?? Infinity, Date.now() - time);
-    const fields = mergeFields(this.#snapshot?.fields ?? null, news, type);
-    const snapshot = (this.#snapshot = toSnapshot(this.id, fields));
+    const fields = (this.#fields = mergeFields(this.#fields, news, type));
+    const snapshot = (this.#snapshot = { ...fields, id: this.id, fields });
     callAll(this.#listeners, snapshot);
     if (isLast(fields)) this.#finish(null);
     this.#wakeLoops();
@@ -251,16 +241,5 @@ export class Task implements AsyncIterable<TaskSnapshot> {
   /** Time that the task has left (ms), by the server's clock as far as it is known: never too short. */
   get #leftMs(): number {
     return (Date.parse(String(this.#deadline)) || Infinity) + (this.#skewMs ?? 0) + LATE_MS - Date.now();
-  }
-
-  async #fetchResult(failures = 0): Promise<unknown> {
-    try {
-      return (await this.#ask("result")).value;
-    } catch (error) {
-      const { fatal, retryAfterMs } = error as StreamFailure;
-      if (fatal || failures + 1 >= RESULT_ATTEMPTS) throw error;
-      await new Promise((resolve) => setTimeout(resolve, backoffMs(failures, retryAfterMs, this.#options.backoff)));
-      return await this.#fetchResult(failures + 1);
-    }
   }
 }
