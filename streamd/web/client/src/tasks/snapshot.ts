@@ -48,7 +48,7 @@ export interface TaskSnapshot {
   /** The last content to read while the task runs, as the program published it. */
   readonly educational_content: unknown;
   /** All fields of the server, those of the program and of the service included. */
-  readonly fields: Readonly<Record<string, unknown>>;
+  readonly fields: TaskFields;
 }
 
 /** The fields of all answers and messages so far, the last value of each. */

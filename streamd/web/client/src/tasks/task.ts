@@ -1,14 +1,15 @@
 /** A task that is followed to its end, by its stream or by asking for its status. */
 
-import { TIMER_MS_MAX, backoffMs } from "../backoff.js";
+import { TIMER_MS_MAX, backoffMs, retryAfterMs } from "../backoff.js";
 import { callAll } from "../emitter.js";
 import { parseFields } from "../event.js";
-import { StreamFailure } from "../failure.js";
+import { StreamFailure, asFailure, readFailure } from "../failure.js";
 import { DEFAULTS, type StreamOptions } from "../options.js";
 import { resolveUrl } from "../page.js";
+import { readHeaders } from "../send.js";
+import { request } from "../sse.js";
 import { createStream } from "../stream.js";
-import { ask, type Answer } from "./requests.js";
-import { TaskError, isLast, mergeFields, type TaskFields, type TaskNews, type TaskSnapshot } from "./snapshot.js";
+import { TaskError, isLast, mergeFields, type TaskNews, type TaskSnapshot } from "./snapshot.js";
 
 type FollowOption = "headers" | "credentials" | "signal" | "backoff" | "connectMs" | "silenceMs" | "openWhenHidden" | "fetch";
 
@@ -61,7 +62,6 @@ export function task(id: string, options: TaskOptions = {}): Task {
 export class Task implements AsyncIterable<TaskSnapshot> {
   readonly id: string;
   #options: TaskOptions;
-  #fields: TaskFields | null = null;
   #snapshot: TaskSnapshot | null = null;
   #listeners = new Set<(snapshot: TaskSnapshot) => void>();
   #loops: (() => void)[] = []; // wake the loops that wait for a change
@@ -150,8 +150,20 @@ export class Task implements AsyncIterable<TaskSnapshot> {
     return new URL(this.#options[`${name}Url`] ?? (name === "status" ? path : `${path}/${name}`), base);
   }
 
-  #ask(name: "status" | "result" | "cancel", body?: object): Promise<Answer> {
-    return ask(this.#url(name), this.#options, body && JSON.stringify(body));
+  /** Ask the server; return its answer, and the wait that it suggests (ms). */
+  async #ask(name: "status" | "result" | "cancel", body?: object): Promise<{ value: TaskNews; waitMs: number }> {
+    try {
+      const settings = { ...DEFAULTS, ...this.#options };
+      const headers = await readHeaders(settings.headers);
+      if (body) headers.set("Content-Type", "application/json");
+      const fields = { method: body ? "POST" : "GET", body: body ? JSON.stringify(body) : null };
+      const signal = AbortSignal.timeout(settings.connectMs);
+      const response = await request(this.#url(name), { ...settings, headers, signal, ...fields });
+      if (!response.ok) throw await readFailure(response);
+      return { value: (await response.json()) as TaskNews, waitMs: retryAfterMs(response.headers.get("Retry-After")) };
+    } catch (error) {
+      throw asFailure(error);
+    }
   }
 
   #start(): void {
@@ -217,7 +229,7 @@ export class Task implements AsyncIterable<TaskSnapshot> {
     if (this.#isOver) return;
     const time = Date.parse(String(news["timestamp"] ?? news["updated_at"]));
     if (time) this.#skewMs = Math.min(this.#skewMs ?? Infinity, Date.now() - time);
-    const fields = (this.#fields = mergeFields(this.#fields, news, type));
+    const fields = mergeFields(this.#snapshot?.fields ?? null, news, type);
     const snapshot = (this.#snapshot = { ...fields, id: this.id, fields });
     callAll(this.#listeners, snapshot);
     if (isLast(fields)) this.#finish(null);
