@@ -13,8 +13,8 @@
  * is slow after a restart must not move everybody down. Below the last transport follows the first one, after a backoff, or
  * the end of the stream if each was refused.
  *
- * A transport that has worked is remembered in `sessionStorage` for the next page. From 10 minutes after the step down to
- * it, the next connection tries the best one again; polling ends its connection for that.
+ * A transport that has worked is remembered in `sessionStorage` for the next page. A connection that ends 10 minutes or more
+ * after the step down is followed by an attempt with the best transport; polling ends its connection for that.
  */
 
 import { StreamFailure } from "../failure.js";
@@ -42,9 +42,9 @@ const NO_SUCH_TRANSPORT: readonly (number | null)[] = [404, 405]; // of a proble
 export function ladder(options: LadderOptions = {}): TransportChooser {
   const { transports = [sse, websocket, poll], firstBlockMs = 5000 } = options;
   const [remembered, time] = guard(() => sessionStorage.getItem(KEY))?.split(" ") ?? [];
-  let rung = Math.max(0, transports.findIndex(({ name }) => name === remembered)); // the present one
+  let betterAt = Number(time); // when better rungs are to be tried (ms since 1970)
+  let rung = betterAt > Date.now() ? Math.max(0, transports.findIndex(({ name }) => name === remembered)) : 0; // the present one
   let hasWorked = rung > 0; // the present rung, since it is the present one
-  let betterAt = Number(time); // when better rungs are to be tried (ms since 1970); not a number without one
   let breaks = 0; // in succession, on this rung
   let refusals = 0; // of rungs, in succession
   let startedAt = 0; // the present attempt (ms since 1970)
@@ -78,11 +78,14 @@ export function ladder(options: LadderOptions = {}): TransportChooser {
   return {
     firstBlockMs,
     choose() {
-      if (rung > 0 && !(Date.now() < betterAt)) go(0);
       startedAt = Date.now();
       return observe(transports[rung]!);
     },
     learn({ failure, heard, openMs }) {
+      if (rung > 0 && Date.now() >= betterAt) {
+        go(0);
+        return true;
+      }
       const isLate = !heard && Date.now() - startedAt >= firstBlockMs;
       const isBreak = isLate || (openMs > 0 && openMs < SHORT_MS);
       const isRefused = failure?.fatal && !isAnswer(failure, transports[rung]!);

@@ -43,7 +43,7 @@ async function connect(connection: ConnectionRequest, sink: ConnectionSink): Pro
       sink.take(asBlock(message));
       if (message.control === "closing") return false;
     }
-    if (Date.now() > endsAt) return false;
+    if (Date.now() >= endsAt) return false;
     await sink.ready();
     if (waitSeconds > 0 && next === cursor) await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
     cursor = next;
