@@ -3,9 +3,9 @@
 const CHANGES = ["online", "offline", "visibilitychange", "pageshow", "resume"];
 
 /** Listen to what the network and the page tell, until the signal is aborted. */
-export function watchPage(onChange: (event: Event) => void, signal: AbortSignal): void {
-  for (const type of CHANGES) {
-    globalThis.addEventListener?.(type, onChange, { signal, capture: true }); // `resume` does not bubble to the window
+export function watchPage(onChange: (event: Event) => void, signal: AbortSignal, types = CHANGES): void {
+  for (const type of types) {
+    globalThis.addEventListener?.(type, onChange, { signal, capture: true }); // `freeze` and `resume` do not bubble to the window
   }
 }
 

@@ -10,6 +10,7 @@
  * ```
  */
 
+import { DEFAULTS, isRepeatable } from "../options.js";
 import { resolveUrl } from "../page.js";
 import { createStream, type EventStream } from "../stream.js";
 import { SharedStream, type SharingOptions } from "./shared.js";
@@ -27,9 +28,8 @@ export type { SharingOptions } from "./shared.js";
  * `snapshots`, because the current state is sent to new connections only.
  */
 export function createSharedStream(url: string | URL, options: SharingOptions = {}): EventStream {
-  const { method = "GET", body = null, snapshots = false } = options;
-  const hasLocks = typeof navigator !== "undefined" && "locks" in navigator && typeof BroadcastChannel !== "undefined";
+  const locks = globalThis.navigator?.locks as LockManager | undefined;
   const isNamed = resolveUrl(url).searchParams.has("client_id");
-  if (!hasLocks || method.toUpperCase() !== "GET" || body !== null || snapshots || isNamed) return createStream(url, options);
-  return new SharedStream(url, options, { locks: navigator.locks, open: (name) => new BroadcastChannel(name) });
+  if (!locks || !isRepeatable({ ...DEFAULTS, ...options }) || options.snapshots || isNamed) return createStream(url, options);
+  return new SharedStream(url, options, { locks, open: (name) => new BroadcastChannel(name) });
 }

@@ -286,19 +286,6 @@ test("each tab asks a new leader once, however much it tells", async () => {
   expect(joins.length).toBe(3);
 });
 
-test("messages of other programs on the channel are ignored", async () => {
-  const [leader, follower] = await openTabs(2);
-  const opened = vi.spyOn(rig.browser, "open");
-  rig.open();
-  const stranger = rig.browser.open(rig.browser.openTab(), opened.mock.calls[0]![1]);
-  for (const garbage of [null, undefined, 7, "news", [], {}, { kind: "join" }, { streamd: 0, kind: "news" }, { streamd: 1 }]) {
-    stranger.postMessage(garbage);
-  }
-  rig.server.publish("next");
-  await settle();
-  for (const { data } of [leader, follower!]) expect(data).toEqual(["next"]);
-});
-
 test("callers with other names or credentials do not share", async () => {
   await openTabs(2);
   await openTabs(2, { name: "another user" });
@@ -379,6 +366,4 @@ test("a stream that cannot be shared is one like any other", () => {
     expect(stream).toBeInstanceOf(EventStream);
     expect(stream).not.toBeInstanceOf(SharedStream);
   }
-  vi.stubGlobal("BroadcastChannel", undefined);
-  expect(createSharedStream(URL_OF_STREAM)).not.toBeInstanceOf(SharedStream);
 });

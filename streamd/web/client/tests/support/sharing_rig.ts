@@ -1,6 +1,5 @@
 /** A browser with tabs that share a stream of one server. */
 
-import { parseFields } from "../../src/event.js";
 import { SharedStream, type SharingOptions } from "../../src/sharing/shared.js";
 import { LogServer } from "./log_server.js";
 import { Browser, type Tab } from "./tabs.js";
@@ -15,7 +14,7 @@ export class SharingTab {
   readonly ids: string[] = [];
   readonly controls: string[] = [];
   readonly phases: string[] = [];
-  /** The head in the first frame `connected`, after which no event may be missed; empty before. */
+  /** The cursor at the first frame `connected`, after which no event may be missed; empty before. */
   head = "";
   readonly headersAsked: number[] = [];
 
@@ -33,7 +32,7 @@ export class SharingTab {
     this.stream.on((event) => {
       if (event.id === "") {
         this.controls.push(event.type);
-        if (event.type === "connected") this.head ||= String(parseFields(event.data)["head"]);
+        if (event.type === "connected") this.head ||= this.stream.lastEventId;
       } else {
         this.data.push(event.data);
         this.ids.push(event.id);

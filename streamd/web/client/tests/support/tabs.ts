@@ -116,6 +116,7 @@ export class Browser {
 class Channel {
   onmessage: ((event: MessageEvent) => void) | null = null;
   readonly lastFrom = new Map<Channel, number>();
+  isClosed = false;
 
   constructor(
     readonly browser: Browser,
@@ -125,10 +126,12 @@ class Channel {
 
   postMessage(data: unknown): void {
     const copy = structuredClone(data);
+    if (this.isClosed) throw new DOMException("the channel is closed", "InvalidStateError");
     if (!this.tab.hasCrashed) this.browser.post(this, copy);
   }
 
   close(): void {
+    this.isClosed = true;
     this.browser.close(this);
   }
 }
