@@ -42,9 +42,9 @@ export function isFatalStatus(status: number): boolean {
 
 /** Read the problem (RFC 9457) in a response that is not what was asked for. */
 export async function readFailure(response: Response): Promise<StreamFailure> {
-  const { status, headers } = response;
+  const { ok, status, headers } = response;
   // A proxy may answer anything, and what was read is gone. A body of the wrong type may have no end.
-  const text = status === 200 ? "" : await response.text().catch(() => "");
+  const text = ok ? "" : await response.text().catch(() => "");
   const { detail, code } = parseFields(text);
   return new StreamFailure(String(detail ?? `the server answered ${status} ${headers.get("Content-Type") ?? ""}`), {
     status,

@@ -10,13 +10,18 @@ export async function readHeaders(source: HeadersSource | undefined): Promise<He
   return new Headers(typeof source === "function" ? await source() : source);
 }
 
-/** Post an event, and return the server's answer. Rejects with a StreamFailure, also for an answer that is late. */
-export async function post(url: URL, settings: StreamSettings, event: OutgoingEvent): Promise<Record<string, unknown>> {
+/** Make a request of its own, a POST if it has a body. Rejects with a StreamFailure, also without an answer in `connectMs`. */
+export async function sendRequest(url: URL, settings: StreamSettings, body?: object): Promise<Response> {
   const headers = await readHeaders(settings.headers);
-  headers.set("Content-Type", "application/json");
-  const signal = AbortSignal.timeout(settings.connectMs);
-  const response = await request(url, { ...settings, headers, signal, method: "POST", body: JSON.stringify(event) });
-  const answer = response.ok ? parseFields(await response.text().catch(() => "")) : {};
+  if (body) headers.set("Content-Type", "application/json");
+  const fields = { method: body ? "POST" : "GET", body: body ? JSON.stringify(body) : null };
+  return await request(url, { ...settings, headers, signal: AbortSignal.timeout(settings.connectMs), ...fields });
+}
+
+/** Post an event, and return the server's answer. Rejects with a StreamFailure. */
+export async function post(url: URL, settings: StreamSettings, event: OutgoingEvent): Promise<Record<string, unknown>> {
+  const response = await sendRequest(url, settings, event);
+  const answer = parseFields(await response.text().catch(() => ""));
   if (!answer["id"]) throw await readFailure(response);
   return answer;
 }

@@ -13,8 +13,7 @@ async function connect(connection: ConnectionRequest, sink: ConnectionSink): Pro
   if (connection.resumeSecret) headers.set("Resume-Secret", connection.resumeSecret);
   const response = await request(connection.url, connection);
   if (response.status === 204) return true;
-  const contentType = response.headers.get("Content-Type");
-  if (response.status !== 200 || !/^text\/event-stream\b/i.test(contentType ?? "")) throw await readFailure(response);
+  if (!/^text\/event-stream\b/i.test(response.headers.get("Content-Type") ?? "")) throw await readFailure(response);
   sink.opened(response.status);
   await read(response.body!, sink);
   return false;
@@ -29,11 +28,13 @@ export interface RequestFields extends Pick<ConnectionRequest, "headers" | "meth
   readonly signal?: AbortSignal;
 }
 
-/** Make a request; its failures are StreamFailures. */
+/** Make a request; return a friendly response. Rejects with a StreamFailure, also for a status that is an error. */
 export async function request(url: URL, fields: RequestFields): Promise<Response> {
   const { fetch, ...init } = fields;
   try {
-    return await fetch(url, { ...init, cache: "no-store" });
+    const response = await fetch(url, { ...init, cache: "no-store" });
+    if (response.ok) return response;
+    throw await readFailure(response);
   } catch (cause) {
     throw asFailure(cause);
   }

@@ -3,11 +3,10 @@
 import { TIMER_MS_MAX, backoffMs, retryAfterMs } from "../backoff.js";
 import { callAll } from "../emitter.js";
 import { parseFields } from "../event.js";
-import { StreamFailure, asFailure, readFailure } from "../failure.js";
+import { StreamFailure, asFailure } from "../failure.js";
 import { DEFAULTS, type StreamOptions } from "../options.js";
 import { resolveUrl } from "../page.js";
-import { readHeaders } from "../send.js";
-import { request } from "../sse.js";
+import { sendRequest } from "../send.js";
 import { createStream } from "../stream.js";
 import { TaskError, isLast, mergeFields, type TaskNews, type TaskSnapshot } from "./snapshot.js";
 
@@ -153,13 +152,7 @@ export class Task implements AsyncIterable<TaskSnapshot> {
   /** Ask the server; return its answer, and the wait that it suggests (ms). */
   async #ask(name: "status" | "result" | "cancel", body?: object): Promise<{ value: TaskNews; waitMs: number }> {
     try {
-      const settings = { ...DEFAULTS, ...this.#options };
-      const headers = await readHeaders(settings.headers);
-      if (body) headers.set("Content-Type", "application/json");
-      const fields = { method: body ? "POST" : "GET", body: body ? JSON.stringify(body) : null };
-      const signal = AbortSignal.timeout(settings.connectMs);
-      const response = await request(this.#url(name), { ...settings, headers, signal, ...fields });
-      if (!response.ok) throw await readFailure(response);
+      const response = await sendRequest(this.#url(name), { ...DEFAULTS, ...this.#options }, body);
       return { value: (await response.json()) as TaskNews, waitMs: retryAfterMs(response.headers.get("Retry-After")) };
     } catch (error) {
       throw asFailure(error);
