@@ -16,9 +16,10 @@ _STEPS_MAX: Final = 2000
 # The options may use `ladder`, the ladder's module, and `recorded`.
 _FOLLOW: Final = """
 (async () => {
+  const server = new URL(%(url)s, location.href); // it serves the client, too
   const [{ %(create)s: create }, ladder] = await Promise.all([
-    import(%(module)s),
-    import("/client/ladder.js").catch(() => null),
+    import(new URL(%(module)s, server)),
+    import(new URL("/client/ladder.js", server)).catch(() => null),
   ]);
   const controls = ["connected", "heartbeat", "gap", "token-expiring", "closing"];
   const recorded = (window.recorded = { data: [], events: [], controls: [], states: [], phases: [] });
@@ -45,7 +46,7 @@ def follow_script(url: str, options: str, *, shared: bool = False) -> str:
     """Return JavaScript that opens a stream as the page's global ``stream``, and records it in ``recorded``.
 
     Args:
-        url: of the stream, relative to the page.
+        url: of the stream, relative to the page; of another origin, the client comes from there.
         options: JavaScript of the stream's options.
         shared: True for a stream whose connection is shared between the tabs of the origin.
     """
