@@ -99,7 +99,7 @@ async def test_a_page_from_the_back_forward_cache_receives_what_it_missed(tmp_pa
         here = await page.tab.evaluate("location.href")
         await page.tab.go_to(here.replace("127.0.0.1", "localhost"))
         await page.publish("while away")
-        await page.tab.evaluate("history.back()")
+        await page.tab.evaluate("void setTimeout(() => history.back())")  # answers before it leaves
         await page.tab.wait("globalThis.lifecycle?.at(-1) === 'restored'")
         await page.publish("back")
         await page.wait_data("while away", "back")

@@ -23,6 +23,10 @@ _LOOK_SECONDS: Final = 0.02  # between two looks at a condition
 _END_SECONDS: Final = 10
 
 
+class DevToolsError(Exception):
+    """The browser has answered with an error, such as for a page that was left meanwhile."""
+
+
 class DevTools:
     """A browser, made by :func:`devtools`."""
 
@@ -38,7 +42,8 @@ class DevTools:
         while True:
             answer = json.loads(await self._socket.get_message())
             if answer.get("id") == number:  # others are notices
-                assert "error" not in answer, (method, answer["error"])
+                if "error" in answer:
+                    raise DevToolsError(method, answer["error"])
                 result: dict[str, Any] = answer["result"]
                 return result
 
@@ -92,13 +97,17 @@ class Tab:
         return answer["result"].get("value")
 
     async def wait(self, condition: str) -> None:
-        """Wait until an expression in JavaScript is true."""
+        """Wait until an expression in JavaScript is true, also while the tab goes to another page."""
+        error: DevToolsError | None = None
         with trio.move_on_after(TIMEOUT_MS / 1000):
             while True:
-                if await self.evaluate(condition):
-                    return
+                try:
+                    if await self.evaluate(condition):
+                        return
+                except DevToolsError as between_pages:
+                    error = between_pages
                 await trio.sleep(_LOOK_SECONDS)
-        raise AssertionError(f"never true: {condition}")
+        raise AssertionError(f"never true: {condition}; the last error: {error}")
 
 
 @asynccontextmanager
