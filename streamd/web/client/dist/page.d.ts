@@ -1,6 +1,6 @@
 /** What a page or worker tells about the network; in Node nothing. */
 /** Listen to what the network and the page tell, until the signal is aborted. */
-export declare function watchPage(onChange: (event: Event) => void, signal: AbortSignal): void;
+export declare function watchPage(onChange: (event: Event) => void, signal: AbortSignal, types?: string[]): void;
 /**
  * Return true if the page comes from the back/forward cache, which ends connections without telling, or was frozen: in
  * Chromium a response of fetch that went on meanwhile never brings a byte again.

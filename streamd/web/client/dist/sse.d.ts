@@ -4,5 +4,5 @@ export declare const sse: Transport;
 export interface RequestFields extends Pick<ConnectionRequest, "headers" | "method" | "body" | "credentials" | "fetch"> {
     readonly signal?: AbortSignal;
 }
-/** Make a request; its failures are StreamFailures. */
+/** Make a request; return a friendly response. Rejects with a StreamFailure, also for a status that is an error. */
 export declare function request(url: URL, fields: RequestFields): Promise<Response>;

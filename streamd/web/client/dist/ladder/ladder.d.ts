@@ -13,8 +13,8 @@
  * is slow after a restart must not move everybody down. Below the last transport follows the first one, after a backoff, or
  * the end of the stream if each was refused.
  *
- * A transport that has worked is remembered in `sessionStorage` for the next page. From 10 minutes after the step down to
- * it, the next connection tries the best one again; polling ends its connection for that.
+ * A transport that has worked is remembered in `sessionStorage` for the next page. A connection that ends 10 minutes or more
+ * after the step down is followed by an attempt with the best transport; polling ends its connection for that.
  */
 import type { Transport, TransportChooser } from "../transport.js";
 export interface LadderOptions {

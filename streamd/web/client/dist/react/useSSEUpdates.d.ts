@@ -1,6 +1,6 @@
 /** The hook for the events of a merchant's purchase orders. */
 import type { StreamFailure } from "../failure.js";
-import type { ConnectionStatus } from "./ConnectionIndicator.js";
+import type { ConnectionStatus } from "./components.js";
 import { type HookStreamOptions } from "./store.js";
 interface Stage {
     readonly stage: string;

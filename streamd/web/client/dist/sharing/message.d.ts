@@ -16,21 +16,22 @@ export interface Reconnect {
 /** What the leader tells. All that it tells in a term is numbered from 1, but for answers to a join. */
 export interface News {
     readonly kind: "news";
-    /** The leader's term: an id for each time that a tab leads. */
+    /** The leader's term: the id under which it takes part, new each time. */
     readonly from: string;
     /** The number of this message, or in an answer that of the last one. */
     readonly number: number;
     /** The leader's cursor, after the block; empty before it has one. */
     readonly cursor: string;
-    /** The id of the last event at or before the cursor: whoever has received it has missed nothing. */
+    /** The id of the last event at or before the cursor, or more: a tab that has received it has missed nothing. */
     readonly level: string;
     /** The tab that has asked to join; absent in messages to all tabs. */
     readonly to?: string;
     readonly state?: StreamState;
-    readonly block?: Block;
+    /** In an answer, the control frame `connected` of the leader's connection. */
+    readonly block?: Block | null;
 }
 export type Message = Join | Reconnect | News;
-/** Build the object that is posted: of a failure, a channel would copy the message alone. */
-export declare function encode(message: Message): object;
-/** Read what was posted; null for messages of other programs. */
-export declare function decode(data: unknown): Message | null;
+/** Make a state that a channel can copy: of a failure, which is an Error, it would copy the message alone. */
+export declare function packState(state: StreamState): StreamState;
+/** Return the state that was packed. */
+export declare function unpackState(state: StreamState): StreamState;

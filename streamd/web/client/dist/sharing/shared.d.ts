@@ -10,23 +10,23 @@
  *
  * 1. The news of a leader are numbered, within a *term* that begins when the tab takes the lead. A tab takes a block only in
  *    step: it is the next number of the term that the tab has joined. A tab that is out of step asks to join again.
- * 2. The answer to a join has the leader's cursor, and its level: the id of the last event at or before the cursor. A tab
- *    whose own cursor has reached the level has missed nothing, and follows. A tab without a cursor starts at the leader's.
+ * 2. The answer to a join has the leader's cursor, and its level: the id of the last event at or before the cursor, or more.
+ *    A tab whose own cursor is between them has missed nothing, and follows. A tab without a cursor starts at the leader's.
  * 3. A tab behind the level opens a private connection from its own cursor, which replays the events that it has missed, and
  *    closes it when it has reached the level. It stays in step meanwhile, so that it knows the level.
  * 4. A new leader resumes after its own cursor, without asking the others: those who have received less than it catch up by
  *    rule 3, and those who have received more drop the repeats. Where a leader dies, the tabs have received the same events
  *    but for those that are still on their way, so private connections are rare.
  *
- * A cursor from elsewhere (the option `after`, or from before a pause) may belong to another log, whose ids may be greater;
- * only the server knows, and tells by a `gap`. Such a cursor is not *known*: beyond the leader's, it needs the server too.
+ * A cursor beyond the leader's may belong to another log, whose ids are greater; only the server knows, and tells by a
+ * `gap`. So such a tab opens a private connection, too, if only for one block: it may as well be ahead of a new leader.
  *
  * | role        | event                              | next        | action                                             |
  * | ----------- | ---------------------------------- | ----------- | -------------------------------------------------- |
  * | out         | connect(), shown, restored         | following   | open the channel, ask for the lock, ask to join    |
  * | following   | lock granted                       | leading     | new term; connect after the cursor                 |
- * | following   | answer, cursor at the level        | following   | in step: take the state, and the news that follow  |
- * | following   | answer, cursor behind the level    | catching up | connect privately after the cursor                 |
+ * | following   | answer, cursor between the two     | following   | in step: take the state, and the news that follow  |
+ * | following   | answer, cursor behind or beyond    | catching up | connect privately after the cursor                 |
  * | following   | news out of step                   | following   | ask to join                                        |
  * | following   | the state `closed`                 | out         | close with the leader's failure                    |
  * | catching up | block, cursor at the level         | following   | close the private connection; ask for the state    |
@@ -36,7 +36,7 @@
  * | leading     | lock stolen                        | following   | disconnect, ask for the lock, ask to join          |
  * | leading     | fatal failure, end of the stream   | out         | tell the state `closed`                            |
  * | any         | disconnect(), hidden, frozen, left | out         | disconnect; release the lock; close the channel    |
- * | following   | the lock is refused (no storage)   | alone       | connect as a stream that is not shared             |
+ * | following   | the lock is refused (no storage)   | leading     | connect, like all others                           |
  *
  * - A hidden leader keeps its connection: Chrome does not freeze a page that holds a lock. A page that is frozen all the same,
  *   or left, gives the lock up, since pages in the back/forward cache stand still; resumed or restored, it joins again.
@@ -67,7 +67,6 @@ export interface Platform {
 export declare class SharedStream extends EventStream {
     #private;
     constructor(url: string | URL, options: SharingOptions, platform: Platform);
-    disconnect(): void;
     protected start(): void;
     protected restart(): void;
     protected close(failure: StreamFailure | null, status?: number | null): void;

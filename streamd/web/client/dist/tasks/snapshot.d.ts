@@ -46,23 +46,47 @@ export interface TaskSnapshot {
     /** All fields of the server, those of the program and of the service included. */
     readonly fields: TaskFields;
 }
-/** The fields of the messages and answers so far, the last value of each. */
-export type TaskFields = Readonly<Record<string, unknown>>;
+/** The fields of all answers and messages so far, the last value of each. */
+export type TaskFields = Omit<TaskSnapshot, "id" | "fields"> & Readonly<Record<string, unknown>>;
+/** An answer or message of the server; it has some of these fields, and others. */
+export interface TaskNews {
+    readonly status?: string;
+    /** The number of steps; a research session lists its datasets here. */
+    readonly steps?: number | {
+        readonly length: number;
+    };
+    readonly step_list?: readonly TaskStep[];
+    readonly step_name?: string;
+    /** The brand monitor's name for a step. */
+    readonly stage?: string;
+    readonly step_status?: TaskStep["status"];
+    readonly step_progress?: number;
+    readonly step_error?: string;
+    readonly message?: string;
+    /** In messages the sentence alone, with the code next to it. */
+    readonly error?: string | TaskFailure | null;
+    readonly code?: string;
+    readonly text?: string;
+    readonly text_delta?: string;
+    /** True for the state that a stream begins with. */
+    readonly snapshot?: boolean;
+    /** The program's own fields; a message has them among the others. */
+    readonly details?: object;
+    readonly [field: string]: unknown;
+}
 /** The error of a task that failed or was cancelled: the server's word, and no failure of the connection. */
 export declare class TaskError extends Error {
     readonly name = "TaskError";
     readonly status: TaskStatus;
     /** For programs, such as `timeout`; empty if the server tells none. */
     readonly code: string;
-    constructor({ status, error, message }: TaskSnapshot);
+    constructor({ status, error, message }: Pick<TaskSnapshot, "status" | "error" | "message">);
 }
 /**
  * Merge an answer or message of the server into the fields before it; null: it is the first.
  *
  * @param type of the event; empty for an answer.
  */
-export declare function mergeFields(before: TaskFields | null, news: TaskFields, type?: string): TaskFields;
+export declare function mergeFields(before: TaskFields | null, news: TaskNews, type?: string): TaskFields;
 /** Return true after the last message. That of an ended task follows its snapshot, and has the result. */
 export declare function isLast({ status, snapshot }: TaskFields): boolean;
-/** Build the state of a task from its fields. */
-export declare function toSnapshot(id: string, fields: TaskFields): TaskSnapshot;

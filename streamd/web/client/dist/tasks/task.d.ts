@@ -1,5 +1,5 @@
 /** A task that is followed to its end, by its stream or by asking for its status. */
-import type { StreamOptions } from "../options.js";
+import { type StreamOptions } from "../options.js";
 import { type TaskSnapshot } from "./snapshot.js";
 type FollowOption = "headers" | "credentials" | "signal" | "backoff" | "connectMs" | "silenceMs" | "openWhenHidden" | "fetch";
 export interface TaskOptions extends Pick<StreamOptions, FollowOption> {
@@ -49,7 +49,8 @@ export declare class Task implements AsyncIterable<TaskSnapshot> {
     /**
      * Wait for the end of the task, and return its result.
      *
-     * Rejects with a TaskError if the task failed or was cancelled, and with a StreamFailure if its end cannot be known.
+     * Rejects with a TaskError if the task failed or was cancelled, and with a StreamFailure if its end cannot be known, or a
+     * result that is too large for a message cannot be fetched: call it again to try again.
      */
     result<T = unknown>(): Promise<T>;
     /**
