@@ -1,6 +1,6 @@
 /** The components: a progress bar, a dialog that shows the progress of a task, and an indicator of a connection. */
 
-import { isValidElement, useCallback, useRef, type CSSProperties, type ReactNode, type SyntheticEvent } from "react";
+import { isValidElement, useMemo, type CSSProperties, type ReactNode, type RefCallback, type SyntheticEvent } from "react";
 
 export interface ProgressBarProps {
   /** 0 to 100; null or undefined: unknown. */
@@ -109,13 +109,7 @@ export function ProgressModal({
   closeLabel = "Close",
   className = "",
 }: ProgressModalProps): ReactNode {
-  const shown = useRef<HTMLDialogElement | null>(null);
-  // By a ref callback, because the dialog must be closed before it is removed, so that the focus returns.
-  const show = useCallback((dialog: HTMLDialogElement | null) => {
-    if (dialog) dialog.showModal();
-    else shown.current?.close();
-    shown.current = dialog;
-  }, []);
+  const show = useMemo(makeShow, []);
 
   function dismiss(event: SyntheticEvent): void {
     event.preventDefault(); // the dialog is open until the application says otherwise
@@ -140,7 +134,7 @@ export function ProgressModal({
         <ProgressBar value={progress} label={title} />
         <p role="status">{message}</p>
         <p role="alert" style={{ color: "var(--streamd-danger, #dc2626)" }}>
-          {typeof error === "string" ? error : error?.message}
+          {error instanceof Error ? error.message : error}
         </p>
         <ol style={{ listStyle: "none", padding: 0 }}>
           {steps?.map(({ name, title = name, status }) => (
@@ -171,4 +165,14 @@ export function ProgressModal({
       </dialog>
     )
   );
+}
+
+/** Make a ref callback that shows a dialog, and closes it before it is removed, so that the focus returns. */
+function makeShow(): RefCallback<HTMLDialogElement> {
+  let shown: HTMLDialogElement | null;
+  return (dialog) => {
+    if (dialog) dialog.showModal();
+    else shown?.close();
+    shown = dialog;
+  };
 }

@@ -83,7 +83,8 @@ export class StreamStore<V, E> {
         ...this.options,
         headers: () => readHeaders(this.options.headers),
         onEvent: (event) => {
-          this.set({ value: this.options.take(this.#state.value, event) });
+          const value = this.options.take(this.#state.value, event);
+          if (value !== this.#state.value) this.set({ value });
           this.options.onEvent?.(event);
         },
         onState: (state) => {

@@ -194,8 +194,13 @@ export class Task implements AsyncIterable<TaskSnapshot> {
 
   /** Follow the stream until it gives up, or is over; return true if it has brought something. */
   async #listen(): Promise<boolean> {
-    const fixed = { snapshots: true, transports: { ...DEFAULTS.transports, firstBlockMs: FIRST_BLOCK_MS }, signal: this.#over.signal };
-    const stream = createStream(this.#url("events"), { maxAttempts: STREAM_ATTEMPTS, ...this.#options, ...fixed });
+    const stream = createStream(this.#url("events"), {
+      ...this.#options,
+      maxAttempts: this.#options.maxAttempts ?? STREAM_ATTEMPTS,
+      snapshots: true,
+      transports: { ...DEFAULTS.transports, firstBlockMs: FIRST_BLOCK_MS },
+      signal: this.#over.signal,
+    });
     const watchDeadline = () => this.#later(this.#leftMs, () => stream.disconnect());
     watchDeadline();
     let heard = false;
