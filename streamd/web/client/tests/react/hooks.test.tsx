@@ -67,6 +67,21 @@ test("useSSE takes events of one type, heartbeats if they are asked for, and par
   expect(server.streams).toHaveLength(1);
 });
 
+test("events that change nothing render nothing", async () => {
+  server.stream("/events");
+  let renders = 0;
+  const { result } = renderHook(() => (renders++, useSSE(`${BASE}/events`, { fetch, event: "created" })));
+  await pass();
+  const before = renders;
+  server.last.send("heartbeat", {}).send("changed", 1);
+  await pass();
+  expect(renders).toBe(before);
+  server.last.send("created", 2);
+  await pass();
+  expect(result.current.data).toBe(2);
+  expect(renders).toBe(before + 1);
+});
+
 test("StrictMode opens one connection, and closes it when the component is unmounted", async () => {
   server.stream("/events");
   const [onEvent, headers] = [vi.fn(), vi.fn(() => ({}))];
