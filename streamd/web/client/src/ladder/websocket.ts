@@ -31,7 +31,7 @@ async function connect(connection: ConnectionRequest, sink: ConnectionSink): Pro
   const socket = open(connection, hasTicket ? await fetchTicket(connection) : "");
   const backlog = new EventQueue<MessageEvent<string>>(() => {});
   const pending: PendingAnswer[] = []; // of requests; the server answers them in their order
-  const closed = () => new StreamFailure("the WebSocket was closed");
+  const closed = () => new StreamFailure("the server closed the connection");
   let hasOpened = false;
   const request: MessageSocket["request"] = (message) => {
     const text = JSON.stringify(message);

@@ -42,11 +42,11 @@ export type Message = Join | Reconnect | News;
 /** Make a state that a channel can copy: of a failure, which is an Error, it would copy the message alone. */
 export function packState(state: StreamState): StreamState {
   const { failure } = state;
-  return failure ? { ...state, failure: { ...failure, message: failure.message } } : state;
+  return { ...state, failure: failure && { ...failure, message: failure.message } };
 }
 
 /** Return the state that was packed. */
 export function unpackState(state: StreamState): StreamState {
   const { failure } = state;
-  return failure ? { ...state, failure: new StreamFailure(failure.message, failure) } : state;
+  return { ...state, failure: failure && new StreamFailure(failure.message, failure) };
 }

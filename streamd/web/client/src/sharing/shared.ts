@@ -219,10 +219,6 @@ export class SharedStream extends EventStream {
     this.#post({ kind: "news", ...position, ...news, ...(state && { state: packState(state) }) });
   }
 
-  #answer(to: string): void {
-    this.#tell({ to, state: this.state, ...(this.isConnected && { block: this.#greeting }) });
-  }
-
   // --- following ------------------------------------------------------------------------------------
 
   #post(message: Message): void {
@@ -248,7 +244,7 @@ export class SharedStream extends EventStream {
     if (this.#role !== "leading") {
       if (message.kind === "news") this.#hearNews(message);
     } else if (message.kind === "join") {
-      this.#answer(message.from);
+      this.#tell({ to: message.from, state: this.state, ...(this.isConnected && { block: this.#greeting }) });
     } else if (message.kind === "reconnect") {
       super.restart();
     }
