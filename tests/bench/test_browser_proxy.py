@@ -11,13 +11,15 @@ import pytest
 
 from bench.browser.exchange import Answer, Request, encode_head
 from bench.browser.proxy import FaultProxy
+from bench.peers.base import free_port
 
 STREAM_PATH = "/events?topic=a"
 SECONDS = 20.0
+LAST = b"data: last\n\n"
 
 
 class Upstream(BaseHTTPRequestHandler):
-    """A stream of one event, which ends when the test sets ``finished``."""
+    """A stream of one event, and of another one when the test sets ``finished``."""
 
     finished = threading.Event()
 
@@ -27,6 +29,7 @@ class Upstream(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(f"data: {self.path}\n\n".encode())
         self.finished.wait(SECONDS)
+        self.wfile.write(LAST)
 
     def log_message(self, format: str, *args: object) -> None:
         """Write no line for a request."""
@@ -91,7 +94,23 @@ def test_a_buffering_proxy_holds_a_stream_back_until_it_ends(proxy: FaultProxy) 
         head = client.recv(65_536)
         assert head.endswith(b"\r\n\r\n")
         Upstream.finished.set()
-        assert client.recv(65_536) == b"data: /events\n\n"
+        assert client.recv(65_536) == b"data: /events\n\n" + LAST
+
+
+def test_a_frozen_stream_delivers_nothing_more(proxy: FaultProxy) -> None:
+    with closing(request(proxy, STREAM_PATH)) as response:
+        assert response.readline() == b"data: /events?topic=a\n"
+        assert response.readline() == b"\n"
+        proxy.freeze()
+        Upstream.finished.set()
+        assert response.read() == b""
+
+
+def test_a_server_that_is_down_resets_the_connection() -> None:
+    proxy = FaultProxy({}, free_port())
+    with proxy.running(), pytest.raises(ConnectionResetError):
+        request(proxy, STREAM_PATH)
+    assert len(proxy.requests) == 1
 
 
 def test_a_refused_websocket_gets_502(proxy: FaultProxy) -> None:

@@ -73,12 +73,12 @@ def offline(cell: Cell) -> Counts:
     cell.publish(_MEANWHILE)
     tab.sleep(_OFFLINE_SECONDS)
     attempts = len(tab.attempts) - before
-    context.set_offline(False)
     at = time.time()
+    context.set_offline(False)
     tab.wait_for(len(_BOTH), SECONDS_MAX)
     return losses(tab.read(), _BOTH) | {
         "attempts": attempts,
-        "back_s": max(tab.arrived_at(_BOTH[-1]) - at, 0.0),
+        "back_s": tab.arrived_at(_BOTH[-1]) - at,
     }
 
 
