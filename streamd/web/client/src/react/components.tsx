@@ -8,7 +8,6 @@ export interface ProgressBarProps {
   /** The name for assistive technology; `Progress` by default. */
   label?: string;
   className?: string;
-  /** The property `--streamd-accent` has the colour. */
   style?: CSSProperties;
 }
 
@@ -20,7 +19,7 @@ export function ProgressBar({ value, label = "Progress", className = "", style }
       className={`streamd-progress ${className}`}
       max={100}
       value={value == null ? undefined : Math.floor(value) || 0} // 100 only at the end
-      style={{ accentColor: "var(--streamd-accent, #3b82f6)", inlineSize: "100%", ...style }}
+      style={{ inlineSize: "100%", ...style }}
     />
   );
 }
@@ -79,10 +78,8 @@ export interface ProgressModalProps {
 }
 
 const DIALOG: CSSProperties = {
-  background: "var(--streamd-surface, Canvas)",
   border: "1px solid",
   borderRadius: "0.5em",
-  color: "var(--streamd-text, CanvasText)",
   inlineSize: "30em", // at most, see the browser's own styles
   overflowWrap: "anywhere",
 };
@@ -92,8 +89,7 @@ const MARKS: Readonly<Record<string, string>> = { completed: "âœ“", running: "â—
 /**
  * Show the progress of a task in a modal dialog.
  *
- * It is the browser's own: what is behind it cannot be reached, and the focus returns to where it was. The properties
- * `--streamd-surface`, `--streamd-text`, `--streamd-accent` and `--streamd-danger` have its colours.
+ * It is the browser's own: what is behind it cannot be reached, and the focus returns to where it was.
  */
 export function ProgressModal({
   open,
@@ -133,7 +129,7 @@ export function ProgressModal({
         </h2>
         <ProgressBar value={progress} label={title} />
         <p role="status">{message}</p>
-        <p role="alert" style={{ color: "var(--streamd-danger, #dc2626)" }}>
+        <p role="alert" style={{ color: "#dc2626" }}>
           {error instanceof Error ? error.message : error}
         </p>
         <ol style={{ listStyle: "none", padding: 0 }}>
