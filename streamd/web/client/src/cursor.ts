@@ -1,7 +1,6 @@
 /** The position of a client in a stream, over all its connections. */
 
 import { parseFields } from "./event.js";
-import type { StreamOptions } from "./options.js";
 
 /** After a closing frame: the stream takes 10 s of silence for the end, which a proxy may never pass on. */
 const CLOSING_HEARTBEAT_MS = 4000;
@@ -24,10 +23,10 @@ export class Cursor {
   #snapshots: boolean;
 
   /**
-   * @param options.after the event id to resume after; empty for none.
-   * @param options.snapshots true if the stream begins with the current state, so that no id is a repeat.
+   * @param after the event id to resume after; empty for none.
+   * @param snapshots true if the stream begins with the current state, so that no id is a repeat.
    */
-  constructor({ after = "", snapshots = false }: Pick<StreamOptions, "after" | "snapshots">) {
+  constructor(after: string, snapshots: boolean) {
     this.id = after;
     this.#snapshots = snapshots;
   }

@@ -32,7 +32,7 @@ export class StreamFailure extends Error {
 export function asFailure(cause: unknown): StreamFailure {
   if (cause instanceof StreamFailure) return cause;
   // The same event would be too long again, after the same cursor.
-  return new StreamFailure(`the connection failed: ${String(cause)}`, { fatal: cause instanceof RangeError });
+  return new StreamFailure(`the connection failed: ${cause}`, { fatal: cause instanceof RangeError });
 }
 
 /** Return true for a status after which another attempt would fail too: all below 500 other than 408, 425 and 429. */

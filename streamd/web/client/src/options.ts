@@ -57,21 +57,24 @@ export interface StreamOptions {
 }
 
 /** The options of a stream, with defaults for those that are used in several places. */
-export type StreamSettings = StreamOptions & typeof DEFAULTS;
+export type StreamSettings = StreamOptions &
+  Required<Pick<StreamOptions, "method" | "body" | "connectMs" | "transports">>;
 
-const SSE_ONLY: TransportChooser = { firstBlockMs: null, choose: () => sse, learn: () => false };
+export const SSE_ONLY: TransportChooser = { firstBlockMs: null, choose: () => sse, learn: () => false };
 
-export const DEFAULTS = {
-  method: "GET",
-  body: null as BodyInit | null,
-  credentials: "same-origin" as RequestCredentials,
-  connectMs: 15_000,
-  transports: SSE_ONLY,
-  fetch: (...args: Parameters<typeof fetch>) => fetch(...args), // of the time of the call: a page may replace it
-};
+/** Fill in the defaults, also where an option is given as undefined. */
+export function withDefaults({
+  method = "GET",
+  body = null,
+  connectMs = 15_000,
+  transports = SSE_ONLY,
+  ...others
+}: StreamOptions): StreamSettings {
+  return { method, body, connectMs, transports, ...others };
+}
 
 /** Return true if the same request may be sent again without being asked to (RFC 9110 section 9.2.2). */
-export function isRepeatable({ method, body }: StreamSettings): boolean {
+export function isRepeatable({ method, body }: Pick<StreamSettings, "method" | "body">): boolean {
   return method.toUpperCase() === "GET" && body === null;
 }
 

@@ -30,7 +30,7 @@ export interface RequestFields extends Pick<ConnectionRequest, "headers" | "meth
 
 /** Make a request; return a friendly response. Rejects with a StreamFailure, also for a status that is an error. */
 export async function request(url: URL, fields: RequestFields): Promise<Response> {
-  const { fetch, ...init } = fields;
+  const { fetch = globalThis.fetch, ...init } = fields; // that of now: a page may replace it
   try {
     const response = await fetch(url, { ...init, cache: "no-store" });
     if (response.ok) return response;

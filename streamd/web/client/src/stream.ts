@@ -5,7 +5,7 @@ import { Cursor } from "./cursor.js";
 import { EventEmitter, callAll } from "./emitter.js";
 import { CONTROL_NAMES, StreamEvent } from "./event.js";
 import { StreamFailure, asFailure } from "./failure.js";
-import { DEFAULTS, isRepeatable, type OutgoingEvent, type StreamOptions, type StreamSettings, type StreamState } from "./options.js";
+import { isRepeatable, withDefaults, type OutgoingEvent, type StreamOptions, type StreamSettings, type StreamState } from "./options.js";
 import { isHidden, isOffline, isRestored, resolveUrl, watchPage } from "./page.js";
 import type { Block } from "./parser.js";
 import { EventQueue } from "./queue.js";
@@ -61,14 +61,14 @@ export class EventStream extends EventEmitter implements AsyncIterable<StreamEve
 
   constructor(url: string | URL, options: StreamOptions) {
     super();
-    this.#settings = { ...DEFAULTS, ...options };
-    const { topics = [], patterns = [], onEvent, onState } = options;
+    this.#settings = withDefaults(options);
+    const { topics = [], patterns = [], after, snapshots = false, onEvent, onState } = options;
     this.url = resolveUrl(url);
     const query = this.url.searchParams;
     for (const topic of topics) query.append("topic", topic);
     for (const pattern of patterns) query.append("pattern", pattern);
     if (topics.length + patterns.length) query.set("include", "topics");
-    this.#cursor = new Cursor(this.#settings);
+    this.#cursor = new Cursor(after ?? query.get("last_event_id") ?? "", snapshots);
     this.#state = {
       phase: "closed",
       status: null,
@@ -237,11 +237,11 @@ export class EventStream extends EventEmitter implements AsyncIterable<StreamEve
     if (this.#heardEvent || openMs > STABLE_MS) this.#failures = 0;
     if (!isAway) this.#failures += 1;
     if (this.#cursor.isReplaced) {
-      this.close(new StreamFailure("replaced by another connection", { code: "replaced", fatal: true }));
+      this.close(new StreamFailure("the connection was replaced", { code: "replaced", fatal: true }));
     } else if (!isRepeatable(this.#settings) || (failure?.fatal && !retriesNow)) {
       this.close(failure);
     } else if (this.#failures >= maxAttempts) {
-      this.close(failure ?? new StreamFailure("the server closed the connection"));
+      this.close(failure ?? new StreamFailure("the connection was closed"));
     } else if (retriesNow) {
       this.set({ phase: "connecting", failure });
     } else {
@@ -274,7 +274,7 @@ export class EventStream extends EventEmitter implements AsyncIterable<StreamEve
     const hasSlept = Math.abs(now - this.#tickedAt) > SLEEP_MS;
     this.#tickedAt = now;
     if (now >= (this.#state.retryAt ?? Infinity)) this.#wake();
-    if (isSilent || hasSlept) this.#connection?.abort(new StreamFailure("the server was silent too long"));
+    if (isSilent || hasSlept) this.#connection?.abort(new StreamFailure("the server is silent"));
   }
 
   #onPageChange(event: Event): void {
@@ -292,7 +292,7 @@ export class EventStream extends EventEmitter implements AsyncIterable<StreamEve
     this.#settings.signal?.removeEventListener("abort", this.#onAbort);
     for (const queue of this.#queues) queue.end(failure);
     this.#queues.clear();
-    const reason = failure ?? new StreamFailure("the stream was closed", { fatal: true });
+    const reason = failure ?? new StreamFailure("the connection was closed", { fatal: true });
     for (const { reject } of this.#openings.splice(0)) reject(reason);
     if (this.#state.phase !== "closed") this.set({ phase: "closed", status, failure });
   }

@@ -203,7 +203,7 @@ describe("attempts", () => {
     const { stream } = open({ maxAttempts: 2 });
     await pass(600_000);
     expect(server.streams.length).toBe(2);
-    expect(stream.state.failure?.message).toBe("the server closed the connection");
+    expect(stream.state.failure?.message).toBe("the connection was closed");
   });
 
   test("wait for nothing while the browser is offline, and are not counted", async () => {

@@ -258,3 +258,24 @@ test("send() does not wait forever", async () => {
   const stream = createStream("http://streamd.test/events", { fetch: fetch as typeof globalThis.fetch, connectMs: 1 });
   await expect(stream.send({ topic: "a" })).rejects.toBeInstanceOf(StreamFailure);
 });
+
+test("options that are undefined have their defaults", async () => {
+  const options = { method: undefined, body: undefined, connectMs: undefined, transports: undefined, after: undefined };
+  const { stream } = open(options as object);
+  await pass();
+  expect(stream.isConnected).toBe(true);
+  stream.disconnect();
+});
+
+test("the cursor of the URL counts, so that a replay is not taken for repeats", async () => {
+  const stream = createStream("https://server.test/events?topic=a&last_event_id=earliest", { fetch: server.fetch });
+  const received: string[] = [];
+  stream.on("tick", (event) => received.push(event.id));
+  void stream.connect();
+  await pass();
+  server.last.send("connected", { head: id(9) });
+  server.last.send("tick", 1, id(1));
+  await pass();
+  expect(received).toEqual([id(1)]);
+  stream.disconnect();
+});

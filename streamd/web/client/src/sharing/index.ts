@@ -10,7 +10,7 @@
  * ```
  */
 
-import { DEFAULTS, isRepeatable } from "../options.js";
+import { isRepeatable, withDefaults } from "../options.js";
 import { resolveUrl } from "../page.js";
 import { createStream, type EventStream } from "../stream.js";
 import { SharedStream, type SharingOptions } from "./shared.js";
@@ -30,6 +30,6 @@ export type { SharingOptions } from "./shared.js";
 export function createSharedStream(url: string | URL, options: SharingOptions = {}): EventStream {
   const locks = globalThis.navigator?.locks as LockManager | undefined;
   const isNamed = resolveUrl(url).searchParams.has("client_id");
-  if (!locks || !isRepeatable({ ...DEFAULTS, ...options }) || options.snapshots || isNamed) return createStream(url, options);
+  if (!locks || !isRepeatable(withDefaults(options)) || options.snapshots || isNamed) return createStream(url, options);
   return new SharedStream(url, options, { locks, open: (name) => new BroadcastChannel(name) });
 }

@@ -4,7 +4,7 @@ import { TIMER_MS_MAX, backoffMs, retryAfterMs } from "../backoff.js";
 import { callAll } from "../emitter.js";
 import { parseFields } from "../event.js";
 import { StreamFailure, asFailure } from "../failure.js";
-import { DEFAULTS, type StreamOptions } from "../options.js";
+import { SSE_ONLY, withDefaults, type StreamOptions } from "../options.js";
 import { resolveUrl } from "../page.js";
 import { sendRequest } from "../send.js";
 import { createStream } from "../stream.js";
@@ -152,7 +152,7 @@ export class Task implements AsyncIterable<TaskSnapshot> {
   /** Ask the server; return its answer, and the wait that it suggests (ms). */
   async #ask(name: "status" | "result" | "cancel", body?: object): Promise<{ value: TaskNews; waitMs: number }> {
     try {
-      const response = await sendRequest(this.#url(name), { ...DEFAULTS, ...this.#options }, body);
+      const response = await sendRequest(this.#url(name), withDefaults(this.#options), body);
       return { value: (await response.json()) as TaskNews, waitMs: retryAfterMs(response.headers.get("Retry-After")) };
     } catch (error) {
       throw asFailure(error);
@@ -198,7 +198,7 @@ export class Task implements AsyncIterable<TaskSnapshot> {
       ...this.#options,
       maxAttempts: this.#options.maxAttempts ?? STREAM_ATTEMPTS,
       snapshots: true,
-      transports: { ...DEFAULTS.transports, firstBlockMs: FIRST_BLOCK_MS },
+      transports: { ...SSE_ONLY, firstBlockMs: FIRST_BLOCK_MS },
       signal: this.#over.signal,
     });
     const watchDeadline = () => this.#later(this.#leftMs, () => stream.disconnect());
