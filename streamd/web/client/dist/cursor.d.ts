@@ -1,5 +1,4 @@
 /** The position of a client in a stream, over all its connections. */
-import type { StreamOptions } from "./options.js";
 /**
  * The last event id, and what the server has told about the stream.
  *
@@ -17,10 +16,10 @@ export declare class Cursor {
     isReplaced: boolean;
     resumeSecret: string;
     /**
-     * @param options.after the event id to resume after; empty for none.
-     * @param options.snapshots true if the stream begins with the current state, so that no id is a repeat.
+     * @param after the event id to resume after; empty for none.
+     * @param snapshots true if the stream begins with the current state, so that no id is a repeat.
      */
-    constructor({ after, snapshots }: Pick<StreamOptions, "after" | "snapshots">);
+    constructor(after: string, snapshots: boolean);
     /** Forget what belongs to one connection. */
     begin(): void;
     /** Move to an event's id; return false for a repeat. */

@@ -52,17 +52,12 @@ export interface StreamOptions {
     onState?: (state: StreamState) => void;
 }
 /** The options of a stream, with defaults for those that are used in several places. */
-export type StreamSettings = StreamOptions & typeof DEFAULTS;
-export declare const DEFAULTS: {
-    method: string;
-    body: BodyInit | null;
-    credentials: RequestCredentials;
-    connectMs: number;
-    transports: TransportChooser;
-    fetch: (input: RequestInfo | URL, init?: RequestInit | undefined) => Promise<Response>;
-};
+export type StreamSettings = StreamOptions & Required<Pick<StreamOptions, "method" | "body" | "connectMs" | "transports">>;
+export declare const SSE_ONLY: TransportChooser;
+/** Fill in the defaults, also where an option is given as undefined. */
+export declare function withDefaults({ method, body, connectMs, transports, ...others }: StreamOptions): StreamSettings;
 /** Return true if the same request may be sent again without being asked to (RFC 9110 section 9.2.2). */
-export declare function isRepeatable({ method, body }: StreamSettings): boolean;
+export declare function isRepeatable({ method, body }: Pick<StreamSettings, "method" | "body">): boolean;
 /**
  * `closed` (at first, and at the end), `connecting`, `open`, or `waiting` for the next attempt.
  */

@@ -10,14 +10,15 @@ export interface ConnectionRequest {
     readonly headers: Headers;
     readonly method: string;
     readonly body: BodyInit | null;
-    readonly credentials: RequestCredentials;
+    readonly credentials?: RequestCredentials;
     /** The last event id; empty before the first. */
     readonly cursor: string;
     /** Proves to the server that this client had the last connection; empty without a client id. */
     readonly resumeSecret: string;
     /** Aborted when the connection must end. */
     readonly signal: AbortSignal;
-    readonly fetch: typeof fetch;
+    /** In place of the global fetch. */
+    readonly fetch?: typeof fetch;
 }
 /** Takes what a connection receives. */
 export interface ConnectionSink {

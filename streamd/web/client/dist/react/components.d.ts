@@ -6,7 +6,6 @@ export interface ProgressBarProps {
     /** The name for assistive technology; `Progress` by default. */
     label?: string;
     className?: string;
-    /** The property `--streamd-accent` has the colour. */
     style?: CSSProperties;
 }
 /** Show a progress, or that it is unknown, by the browser's own bar. */
@@ -48,7 +47,6 @@ export interface ProgressModalProps {
 /**
  * Show the progress of a task in a modal dialog.
  *
- * It is the browser's own: what is behind it cannot be reached, and the focus returns to where it was. The properties
- * `--streamd-surface`, `--streamd-text`, `--streamd-accent` and `--streamd-danger` have its colours.
+ * It is the browser's own: what is behind it cannot be reached, and the focus returns to where it was.
  */
 export declare function ProgressModal({ open, title, progress, message, steps, educationalContent: content, error, onCancel, onClose, cancelLabel, closeLabel, className, }: ProgressModalProps): ReactNode;
