@@ -4,7 +4,6 @@ import json
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -203,15 +202,6 @@ async def test_a_wrong_line_is_an_error_with_its_number_and_nothing_is_imported(
     assert not target.exists()
 
 
-@pytest.fixture
-def heeds_ctrl_c() -> Iterator[None]:
-    """Let programs begin with the default effect of SIGINT, which a shell ignores in the background."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("heeds_ctrl_c")
 async def test_ctrl_c_ends_an_import_and_nothing_is_imported(file: Path) -> None:
     target = file.parent / "b.db"
     async with started("log", "import", "--log", f"sqlite:{target}") as program:

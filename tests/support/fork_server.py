@@ -108,6 +108,8 @@ class ForkServer:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        # As in the foreground: a shell lets programs in the background ignore it, and with them this server.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         for answers in self._answers.values():
             answers.close()
         self._control.detach()  # fd 0, which is replaced
