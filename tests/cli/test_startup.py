@@ -4,25 +4,18 @@ import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import apsw
 import pytest
-import trio
-from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from streamd.auth import AuthSettings
-from streamd.cli import main
-from streamd.database import Database
 from streamd.server.settings import ServerSettings
 from streamd.settings import Settings
 from streamd.startup import check_access
-from streamd.tasks.store.schema import COMPONENT, MIGRATIONS
 from tests.support import program
 from tests.support.certificates import authority
-from tests.support.task_stores import open_database
+from tests.support.config_check import check_refused, run
 
 
 @pytest.fixture(autouse=True)
@@ -35,29 +28,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     work.mkdir()
     monkeypatch.chdir(work)
     return tmp_path
-
-
-def run(*arguments: str, environ: dict[str, str] | None = None) -> Result:
-    return CliRunner().invoke(main, arguments, env=environ or {})
-
-
-def contents(folder: Path) -> dict[str, tuple[int, int, int]]:
-    """Return size, change time and inode of every file."""
-    found = {str(path): path.stat() for path in folder.rglob("*")}
-    return {name: (status.st_size, status.st_mtime_ns, status.st_ino) for name, status in found.items()}
-
-
-def check_refused(environ: dict[str, str], setting: str, text: str, folder: Path) -> None:
-    """Check that both commands refuse the settings with the same lines, one of which has the text."""
-    before = contents(folder)
-    results = [run(*command, environ=environ) for command in (("config", "check"), ("serve",))]
-    assert contents(folder) == before, "nothing is created or changed"
-    for result in results:
-        assert result.exit_code == 2, result.output
-        assert not result.stdout
-        [line] = [line for line in result.stderr.splitlines() if text in line]
-        assert line.startswith(setting), line
-    assert results[0].stderr == results[1].stderr
 
 
 # --- files that settings name ---------------------------------------------------------------------------
@@ -216,118 +186,6 @@ async def test_an_address_in_use_passes_since_the_server_itself_may_use_it() -> 
     assert "Address already in use" in result.stderr
 
 
-# --- the store ------------------------------------------------------------------------------------------
-
-
-def text_file(folder: Path) -> None:
-    (folder / "store.db").write_text("this is no database" * 100)
-
-
-def directory(folder: Path) -> None:
-    (folder / "store.db").mkdir()
-
-
-def pipe(folder: Path) -> None:
-    os.mkfifo(folder / "store.db")
-
-
-def newer_version(folder: Path) -> None:
-    _with_versions(folder, 99)
-
-
-def unreadable_version(folder: Path) -> None:
-    _with_versions(folder, "many")
-
-
-def negative_version(folder: Path) -> None:
-    _with_versions(folder, -1)
-
-
-def _with_versions(folder: Path, version: Any) -> None:
-    connection = apsw.Connection(str(folder / "store.db"))
-    connection.execute("CREATE TABLE migrations (component TEXT PRIMARY KEY, version NOT NULL)")
-    connection.execute("INSERT INTO migrations VALUES ('tasks', ?)", (version,))
-    connection.close()
-
-
-def other_tables(folder: Path) -> None:
-    connection = apsw.Connection(str(folder / "store.db"))
-    connection.execute("CREATE TABLE migrations (id INTEGER, app TEXT)")
-    connection.close()
-
-
-def lost_table(folder: Path) -> None:
-    database = Database(str(folder / "store.db"))
-    database.require(COMPONENT, MIGRATIONS)
-
-    async def create() -> None:
-        async with open_database(database):
-            pass
-
-    trio.run(create)
-    connection = apsw.Connection(str(folder / "store.db"))
-    connection.execute("PRAGMA foreign_keys = off; DROP TABLE tasks")
-    connection.close()
-
-
-def damaged(folder: Path) -> None:
-    _with_versions(folder, 1)
-    with (folder / "store.db").open("r+b") as file:
-        file.seek(100)
-        file.write(b"\xff" * 2000)
-
-
-@pytest.mark.parametrize(
-    ("make", "text"),
-    [
-        (text_file, "it is no SQLite database"),
-        (directory, "it is not a regular file"),
-        (pipe, "it is not a regular file"),
-        (newer_version, "made by a newer streamd"),
-        (unreadable_version, "the version of the tables of tasks is unreadable: 'many'"),
-        (negative_version, "the version of the tables of tasks is unreadable: -1"),
-        (other_tables, "no such column"),
-        (lost_table, "it lacks the table tasks"),
-        (damaged, "it is damaged"),
-    ],
-)
-def test_a_store(folder: Path, make: Callable[[Path], None], text: str) -> None:
-    make(folder)
-    check_refused({"STREAMD_STORE__URL": f"sqlite:{folder}/store.db"}, "store.url: ", text, folder)
-
-
-def test_a_store_in_a_folder_that_does_not_exist(folder: Path) -> None:
-    environ = {"STREAMD_STORE__URL": f"sqlite:{folder}/missing/store.db"}
-    check_refused(environ, "store.url: ", "there is no folder", folder)
-    (folder / "file").touch()
-    environ = {"STREAMD_STORE__URL": f"sqlite:{folder}/file/store.db"}
-    check_refused(environ, "store.url: ", "there is no folder", folder)
-
-
-def test_a_store_that_the_system_refuses_to_look_up(folder: Path) -> None:
-    environ = {"STREAMD_STORE__URL": f"sqlite:{folder}/{'x' * 300}"}
-    check_refused(environ, f"store.url: {folder}/xxx", "cannot be used: File name too long", folder)
-
-
-def test_a_store_in_use_passes_and_is_not_disturbed(folder: Path) -> None:
-    path = folder / "store.db"
-    connection = apsw.Connection(str(path))
-    connection.pragma("locking_mode", "EXCLUSIVE")
-    connection.pragma("journal_mode", "WAL")
-    connection.execute("CREATE TABLE mine (n)")
-    result = run("config", "check", environ={"STREAMD_STORE__URL": f"sqlite:{path}"})
-    connection.execute("INSERT INTO mine VALUES (1)")
-    connection.close()
-    assert result.exit_code == 0, result.output
-
-
-def test_the_default_store_is_not_created(folder: Path) -> None:
-    assert run("config", "check").exit_code == 0
-    assert not list((folder / "work").iterdir())
-    (folder / "work" / "streamd.db").write_text("this is no database" * 100)
-    check_refused({}, "store.url: streamd.db", "it is no SQLite database", folder)
-
-
 # --- values ---------------------------------------------------------------------------------------------
 
 
@@ -416,10 +274,3 @@ def test_keys_or_the_word_open_let_other_machines_reach_the_server() -> None:
     for auth in (AuthSettings(open=True), AuthSettings(keys=["HS256:x"]), AuthSettings(jwks_url="https://x")):
         assert list(check_access(Settings(server=server, auth=auth))) == []
     assert [error.field for error in check_access(Settings(server=server))] == ["server.bind"]
-
-
-@pytest.mark.parametrize("name", ["missing/log.db", "x" * 300, "text.db"])
-def test_a_log_in_a_file_of_its_own(folder: Path, name: str) -> None:
-    (folder / "text.db").write_text("no database " * 100)
-    environ = {"STREAMD_LOG__URL": f"sqlite:{folder}/{name}", "STREAMD_STORE__URL": "memory:"}
-    check_refused(environ, "log.url: ", "cannot be used: ", folder)
