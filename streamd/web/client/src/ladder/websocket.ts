@@ -25,6 +25,17 @@ interface PendingAnswer {
 }
 
 async function connect(connection: ConnectionRequest, sink: ConnectionSink): Promise<boolean> {
+  // Browsers do not say why a socket does not open. The server's answer to a poll does; if that is friendly, the network
+  // refuses WebSockets. Or the server has started in between: hence the second socket, and the second poll.
+  for (let attempt = 0; attempt < 2; attempt++) {
+    if (await converse(connection, sink)) return false;
+    if ((await pollOnce(connection)) === null) return true;
+  }
+  throw new StreamFailure(REFUSED, { fatal: true });
+}
+
+/** Open a socket, and pass on what arrives until the server ends it. Returns false if it did not open. */
+async function converse(connection: ConnectionRequest, sink: ConnectionSink): Promise<boolean> {
   const { headers, signal } = connection;
   // Browsers cannot send headers with a WebSocket. A ticket stands in a URL, so a server lets it publish nothing.
   const hasTicket = headers.has("Authorization");
@@ -58,13 +69,11 @@ async function connect(connection: ConnectionRequest, sink: ConnectionSink): Pro
     if (control === "published") pending.shift()?.resolve(fields);
     else if (control === "error") pending.shift()?.reject(new StreamFailure(`${detail}`, { code: `${code}`, fatal: true }));
     else sink.take(asBlock(fields));
-    if (control === "closing") return false;
+    if (control === "closing") return true;
     await sink.ready();
   }
   if (hasOpened) throw closed();
-  // Browsers do not say why. The server's answer to a poll does; if that is friendly, the network refuses WebSockets.
-  if ((await pollOnce(connection)) === null) return true;
-  throw new StreamFailure(REFUSED, { fatal: true });
+  return false;
 }
 
 function open({ url, cursor, resumeSecret, signal }: ConnectionRequest, ticket: string): WebSocket {

@@ -162,17 +162,41 @@ describe("the end", () => {
 });
 
 describe("a socket that does not open is explained by a poll", () => {
+  const friendly = () => json({ events: [], next: eventId(1) });
+
   async function refuse(answer?: Response) {
-    if (answer) rig.server.on("/events/poll", () => answer);
+    if (answer) rig.server.on("/events/poll", () => answer.clone());
     await rig.open(websocket);
     FakeWebSocket.last.close(1006);
     await rig.pass();
     return rig.stream.state;
   }
 
-  test("which the server answers: the network refuses WebSockets", async () => {
-    expect(await refuse(json({ events: [], next: eventId(1) }))).toMatchObject({ phase: "closed", failure: { fatal: true, code: "" } });
-    expect(rig.server.paths()).toEqual(["GET /events/poll?topic=a&wait=0"]);
+  test("which the server answers, also after a second socket: the network refuses WebSockets", async () => {
+    expect(await refuse(friendly())).toMatchObject({ phase: "connecting", failure: null });
+    FakeWebSocket.last.close(1006);
+    await rig.pass();
+    expect(rig.stream.state).toMatchObject({ phase: "closed", failure: { fatal: true, code: "" } });
+    expect(rig.server.paths()).toEqual(Array(2).fill("GET /events/poll?topic=a&wait=0"));
+    expect(FakeWebSocket.all).toHaveLength(2);
+  });
+
+  test("which the server answers, because it has started in between: the second socket opens", async () => {
+    await refuse(friendly());
+    FakeWebSocket.last.accept().receive(CONNECTED, event(6));
+    await rig.pass();
+    expect(rig.stream.state).toMatchObject({ phase: "open", failure: null });
+    expect(rig.events).toHaveLength(1);
+  });
+
+  test("and a second socket has a ticket of its own", async () => {
+    let tickets = 0;
+    rig.server.on("/auth/ticket", () => json({ ticket: `t${(tickets += 1)}` }, 201));
+    rig.server.on("/events/poll", friendly);
+    await rig.open(websocket, { headers: { Authorization: "Bearer x" } });
+    FakeWebSocket.last.close(1006);
+    await rig.pass();
+    expect(FakeWebSocket.all.map(({ url }) => url.searchParams.get("ticket"))).toEqual(["t1", "t2"]);
   });
 
   test("which is not answered: the server is away", async () => {
