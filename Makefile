@@ -15,7 +15,7 @@ BIN := .venv/bin
 DEBIAN_PACKAGES := chromium:chromium gcc:gcc /usr/include/stdio.h:libc6-dev /usr/include/openssl/ssl.h:libssl-dev \
 	/usr/sbin/nginx:nginx /usr/sbin/haproxy:haproxy caddy:caddy redis-server:redis-server \
 	promtool:prometheus
-BENCH_PACKAGES := nginx:nginx /usr/lib/nginx/modules/ngx_nchan_module.so:libnginx-mod-nchan node:nodejs npm:npm
+BENCH_PACKAGES := nginx:nginx /usr/lib/nginx/modules/ngx_nchan_module.so:libnginx-mod-nchan node:nodejs npm:npm wrk:wrk
 
 # Tests that start programs, or watch real sockets on a virtual clock: they run alone. The others share two processes.
 ALONE := tests/bench tests/chaos tests/cli tests/e2e tests/redis tests/server

@@ -66,6 +66,8 @@ FIGURES: Final[Mapping[str, Figure]] = {
     "reconnecting_max_ms": Figure("reconn.\nmax ms", "longest delay while the others reconnect", 1),
     "storm_connects_per_second": Figure("storm\nconnects/s", "connects a second, all at once"),
     "storm_reconnects_per_second": Figure("storm\nreconn./s", "reconnects a second, all at once"),
+    "storm_connect_seconds": Figure("storm\nall in s", "time until all are connected", 2),
+    "storm_reconnect_seconds": Figure("storm\nall back s", "time until all are connected again", 2),
     "rss_start_bytes": Figure("RSS MB\nstart", "resident memory of the server at the start", 1, 1e6),
     "rss_middle_bytes": Figure("RSS MB\nmiddle", "resident memory of the server in the middle", 1, 1e6),
     "rss_end_bytes": Figure("RSS MB\nend", "resident memory of the server at the end", 1, 1e6),

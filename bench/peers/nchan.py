@@ -25,7 +25,7 @@ error_log stderr;
 {user}
 events {{ worker_connections {connections}; }}
 http {{
-    access_log off;
+    access_log {access_log};
     client_body_temp_path {directory}/body;
     proxy_temp_path {directory}/proxy;
     fastcgi_temp_path {directory}/fastcgi;
@@ -54,14 +54,19 @@ http {{
 
 
 class Nchan(Peer):
-    """nginx with one worker process."""
+    """nginx with one worker process.
+
+    Args:
+        logs_requests: write a line for each request to a file.
+    """
 
     about = "nginx with the nchan module, one worker"
     abilities: ClassVar = frozenset({Ability.TLS, Ability.WEBSOCKET})
     publish_path = "/publish"
 
-    def __init__(self) -> None:
-        self.name = "nchan"
+    def __init__(self, *, logs_requests: bool = False) -> None:
+        self.name = "nchan-logged" if logs_requests else "nchan"
+        self._logs_requests = logs_requests
 
     def further_settings(self) -> str:
         """Return further lines of the configuration of its server."""
@@ -85,6 +90,7 @@ class Nchan(Peer):
             _CONFIGURATION.format(
                 module=_MODULE,
                 directory=workspace.directory,
+                access_log=workspace.directory / "access.log" if self._logs_requests else "off",
                 user="user root;" if os.getuid() == 0 else "",  # other users cannot read the directory
                 connections=slots,
                 files=slots + _SPARE_FILES,

@@ -12,13 +12,18 @@ ENVIRONMENT: Final = MADE / "sse-starlette"
 
 
 class SSEStarlette(Peer):
-    """`apps/sse_starlette_app.py`: a queue for each client; uvicorn with uvloop and httptools."""
+    """`apps/sse_starlette_app.py`: a queue for each client; uvicorn with uvloop and httptools.
+
+    Args:
+        logs_requests: write a line for each request to standard output.
+    """
 
     about = "sse-starlette on uvicorn (uvloop, httptools), a queue a client"
     abilities: ClassVar = frozenset({Ability.TLS})
 
-    def __init__(self) -> None:
-        self.name = "sse-starlette"
+    def __init__(self, *, logs_requests: bool = False) -> None:
+        self.name = "sse-starlette-logged" if logs_requests else "sse-starlette"
+        self._logs_requests = logs_requests
 
     def version(self) -> str:
         code = (
@@ -35,7 +40,9 @@ class SSEStarlette(Peer):
 
     def command(self, setup: Setup, workspace: Workspace) -> list[str]:
         command = [_python(), "-m", "uvicorn", "--host", HOST, "--port", str(workspace.port)]
-        command += ["--backlog", str(BACKLOG), "--no-access-log", "--log-level", "warning"]
+        command += ["--backlog", str(BACKLOG)]
+        if not self._logs_requests:
+            command += ["--no-access-log", "--log-level", "warning"]
         if workspace.certificate is not None:
             command += ["--ssl-certfile", str(workspace.certificate.chain)]
             command += ["--ssl-keyfile", str(workspace.certificate.key)]

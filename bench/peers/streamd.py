@@ -1,17 +1,20 @@
 """streamd: on its own server, in memory or with SQLite, under stock Hypercorn, and through a view."""
 
+import os
 import sys
 import time
 from collections.abc import Mapping
 from importlib import metadata
+from pathlib import Path
 from typing import ClassVar
 
 from streamd.auth.compact import sign_token
 from streamd.auth.generate import generate_secret
 from streamd.auth.key_formats import read_secret
 
+from ..missing import Missing
 from ..publisher import TOPIC, Encoding
-from .base import BACKLOG, HOST, Ability, Peer, Setup, Workspace
+from .base import APPS, BACKLOG, HOST, Ability, Peer, Setup, Workspace
 
 _MIN_KEPT_EVENTS = 100_000  # streamd's default, which its other limits are checked against
 _TOKEN_SECONDS = 86_400.0
@@ -95,6 +98,32 @@ class StreamdSQLite(Streamd):
     def environment(self, setup: Setup, workspace: Workspace) -> Mapping[str, str]:
         url = f"sqlite:{workspace.directory / 'streamd.db'}"
         return {**super().environment(setup, workspace), **dict.fromkeys(self._variables, url)}
+
+
+class StreamdOther(Streamd):
+    """`streamd serve` of another checkout, with the packages of this one."""
+
+    about = "streamd serve of the checkout that BENCH_OTHER names, its log and store in memory"
+    ours = False
+
+    def __init__(self) -> None:
+        super().__init__("streamd-other")
+
+    def version(self) -> str:
+        return str(self._checkout())
+
+    def command(self, setup: Setup, workspace: Workspace) -> list[str]:
+        # -P: without the current folder, which is this checkout.
+        return [sys.executable, "-P", "-m", "streamd", "serve", "--bind", f"{HOST}:{workspace.port}"]
+
+    def environment(self, setup: Setup, workspace: Workspace) -> Mapping[str, str]:
+        return {**super().environment(setup, workspace), "PYTHONPATH": f"{self._checkout()}:{APPS}"}
+
+    def _checkout(self) -> Path:
+        checkout = Path(os.environ.get("BENCH_OTHER") or "-").resolve()
+        if not (checkout / "streamd").is_dir():
+            raise Missing("BENCH_OTHER does not name another checkout")
+        return checkout
 
 
 class StreamdView(Streamd):

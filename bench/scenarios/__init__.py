@@ -15,11 +15,12 @@ from .fanout import (
     WEBSOCKET,
 )
 from .orders import ORDERS
+from .posts import POSTS
 from .publish import PUBLISH, PUBLISH_KEPT
 from .replay import BESIDE_REPLAY, REPLAY, REPLAY_ONE
 from .sentiment import SENTIMENT
 from .stalled import STALLED
-from .storm import STORM
+from .storm import STORM, STORM_5000
 from .tasks import TASKS, TASKS_MANY
 
 __all__ = ["SCENARIOS", "Ratio", "Scenario"]
@@ -37,10 +38,12 @@ SCENARIOS: tuple[Scenario, ...] = (
     REPLAY,
     REPLAY_ONE,
     BESIDE_REPLAY,
+    POSTS,
     PUBLISH,
     PUBLISH_KEPT,
     CONNECTS,
     STORM,
+    STORM_5000,
     STALLED,
     GC_1000,
     GC_10000,

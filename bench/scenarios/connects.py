@@ -46,6 +46,10 @@ CONNECTS: Final = Scenario(
     quick=Load(clients=200, settle_seconds=0.1),
     measure=measure_connects,
     columns=("connects_per_second", "cpu_us_per_connect", "memory_bytes_per_connection"),
-    ratios=(Ratio("connects_per_second", "nchan"), Ratio("memory_bytes_per_connection", "nchan")),
+    ratios=(
+        Ratio("connects_per_second", "nchan"),
+        Ratio("cpu_us_per_connect", "bare-trio"),
+        Ratio("memory_bytes_per_connection", "nchan"),
+    ),
     all_peers=(PEERS[0], StreamdView(), *PEERS[1:]),
 )

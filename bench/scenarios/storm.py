@@ -36,6 +36,7 @@ def measure_storm(peer: Peer, load: Load) -> Figures:
         figures[f"{storm.value}_max_ms"] = outcome.max_ns / 1e6
         if storm is not _Storm.NONE:
             figures[f"storm_{storm.name.lower()}s_per_second"] = load.joining / seconds
+            figures[f"storm_{storm.name.lower()}_seconds"] = seconds
     return {**figures, **loss(outcomes)}
 
 
@@ -83,6 +84,13 @@ STORM: Final = Scenario(
         "reconnecting_max_ms",
         "storm_connects_per_second",
         "storm_reconnects_per_second",
+        "storm_reconnect_seconds",
     ),
     ratios=(Ratio("connecting_p99_ms", "nchan"), Ratio("reconnecting_p99_ms", "nchan")),
+)
+STORM_5000: Final = attrs.evolve(
+    STORM,
+    name="storm-5000",
+    title="1,000 clients at 10 events a second, while 5,000 others connect, or reconnect, all at once",
+    load=attrs.evolve(STORM.load, joining=5_000),
 )
