@@ -17,7 +17,7 @@ from ..hub import Overflow, SendQueue
 from ..transports import StreamRequest, parse_selectors
 from ..transports.asgi import Scope, Send, send_answer
 from ..transports.generated import FINISHED_ID, GeneratedSource
-from ..transports.sse import HEADERS, serve_sse, serve_subscription
+from ..transports.sse import EVENT_STREAM, HEADERS, serve_sse, serve_subscription
 from ..transports.stream import Opening, admit, no_opening
 from .callers import known_caller
 from .current import current_runtime
@@ -58,6 +58,8 @@ class EventStream(TrioResponse):
             :class:`~streamd.events.UnloggedEvent` with the current state. It is called when the
             subscription has its position in the log, so no event is lost in between. Frames without an
             id do not move the client's cursor.
+        content_type: the ``Content-Type``; ``text/event-stream`` alone for a protocol whose clients compare
+            the whole value.
 
     A client that gets no slot is answered 503 or 429 with ``Retry-After``. The stream ends with its
     generator; a browser that then reconnects by itself gets 204, which stops it (WHATWG HTML section 9.2.3).
@@ -82,8 +84,9 @@ class EventStream(TrioResponse):
         heartbeat_always: bool = False,
         group: Group | None = None,
         opening: Opening = no_opening,
+        content_type: str = EVENT_STREAM,
     ) -> None:
-        super().__init__(b"", headers=HEADERS)
+        super().__init__(b"", headers={**HEADERS, "Content-Type": content_type})
         del self.headers["Content-Length"]  # Quart set that of the empty placeholder body
         self.timeout = None
         self.on_rejected: Callable[[int], None] = _do_nothing

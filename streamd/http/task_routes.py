@@ -26,7 +26,7 @@ from ..characters import quoted
 from ..connections import Group
 from ..errors import Gone, NotFound
 from ..tasks import Status, Task, task_fields
-from ..transports.sse import HEADERS
+from ..transports.sse import EVENT_STREAM, HEADERS
 from .callers import demand_token, find_task
 from .current import current_runtime
 from .json import json_response
@@ -76,6 +76,7 @@ class EventsRoute:
             ``connections.heartbeat_seconds``.
         headers: True to answer HEAD from the task, with ``Task-Status``, ``Task-Progress`` and ``ETag``;
             False to answer it as the stream, which needs a slot.
+        content_type: the ``Content-Type``, as for :class:`~streamd.http.EventStream`.
     """
 
     path: str = "/events"
@@ -83,6 +84,7 @@ class EventsRoute:
     group: Group | None = None
     heartbeat_seconds: float | None = None
     headers: bool = True
+    content_type: str = EVENT_STREAM
 
 
 @attrs.frozen
@@ -275,11 +277,16 @@ def _events_view(route: EventsRoute, routes: TaskRoutes) -> _View:
     async def events(task_id: str) -> TrioResponse:
         if request.method == "HEAD" and route.headers:
             task = await find_task(task_id, kind=routes.kind)
-            response = TrioResponse(b"", headers={**HEADERS, **task_headers(task)})
+            described = {**HEADERS, "Content-Type": route.content_type, **task_headers(task)}
+            response = TrioResponse(b"", headers=described)
             del response.headers["Content-Length"]  # the stream has none
             return response
         return await task_stream(
-            task_id, kind=routes.kind, group=route.group, heartbeat_seconds=route.heartbeat_seconds
+            task_id,
+            kind=routes.kind,
+            group=route.group,
+            heartbeat_seconds=route.heartbeat_seconds,
+            content_type=route.content_type,
         )
 
     return events

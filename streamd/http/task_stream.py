@@ -9,7 +9,7 @@ from ..tasks import Task, Tasks, as_percent, topic_of
 from ..tasks.stream import Opening, TaskSource, open_task
 from ..transports import StreamRequest, open_stream
 from ..transports.asgi import Scope, Send
-from ..transports.sse import serve_sse
+from ..transports.sse import EVENT_STREAM, serve_sse
 from .callers import current_caller, find_task
 from .current import current_runtime
 from .requests import identity_of, parse_cursor
@@ -22,6 +22,7 @@ async def task_stream(
     kind: str | None = None,
     group: Group | None = None,
     heartbeat_seconds: float | None = None,
+    content_type: str = EVENT_STREAM,
 ) -> EventStream:
     """Build the response with which a view streams a task: its current state, each change, and its end.
 
@@ -34,6 +35,7 @@ async def task_stream(
         group: connections that share limits and statistics with this one.
         heartbeat_seconds: interval of heartbeats on a quiet stream (s); None for
             ``connections.heartbeat_seconds``.
+        content_type: the ``Content-Type``, as for :class:`~streamd.http.EventStream`.
 
     Raises:
         Unauthorized: the caller has no token.
@@ -55,7 +57,7 @@ async def task_stream(
         identity=identity_of(await current_caller(), request.remote_addr),
         group=group,
     )
-    return TaskStream(stream_request, runtime.tasks, task_id, opening)
+    return TaskStream(stream_request, runtime.tasks, task_id, opening, content_type)
 
 
 def task_headers(task: Task) -> dict[str, str]:
@@ -70,8 +72,10 @@ def task_headers(task: Task) -> dict[str, str]:
 class TaskStream(EventStream):
     """The response that :func:`task_stream` builds."""
 
-    def __init__(self, stream_request: StreamRequest, tasks: Tasks, task_id: str, opening: Opening) -> None:
-        super().__init__(stream_request)
+    def __init__(
+        self, stream_request: StreamRequest, tasks: Tasks, task_id: str, opening: Opening, content_type: str
+    ) -> None:
+        super().__init__(stream_request, content_type=content_type)
         self._tasks = tasks
         self._task_id = task_id
         self._begin: Opening | None = opening

@@ -10,8 +10,12 @@ from ..connections import Connection
 from .asgi import ASGIEventStreamWire, Scope, Send, TopicsWire, bind_abort, find_transport, lease_wire
 from .stream import Opening, Source, StreamRequest, connected, no_opening, open_stream, run_stream
 
+EVENT_STREAM: Final = "text/event-stream; charset=utf-8"
+"""The type of a stream. Its encoding is always UTF-8 (WHATWG HTML section 9.2.6), but HTTP libraries that read
+text without a ``charset`` as Latin-1 need to be told."""
+
 HEADERS: Final = {
-    "Content-Type": "text/event-stream",
+    "Content-Type": EVENT_STREAM,
     "Cache-Control": "no-cache, no-transform",  # no-transform: compressing proxies hold events back
     "X-Accel-Buffering": "no",  # switches off nginx's response buffering
 }

@@ -86,7 +86,7 @@ async def test_rejections_and_head_are_as_on_streamds_server() -> None:
         assert rejected.json()["field"] == "topic"
         head = await http.head(f"{url}/events", params={"topic": "t"})
         assert head.status_code == 200
-        assert head.headers["content-type"] == "text/event-stream"
+        assert head.headers["content-type"] == "text/event-stream; charset=utf-8"
         assert (await http.get(f"{url}/connections")).json()["active"] == 0
 
 

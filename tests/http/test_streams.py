@@ -21,7 +21,7 @@ async def test_a_stream_begins_with_connected_and_has_headers_for_proxies(
     streamd_server: RunningServer,
 ) -> None:
     async with open_stream(streamd_server.url, topics=["a"]) as reader:
-        assert reader.headers["content-type"] == "text/event-stream"
+        assert reader.headers["content-type"] == "text/event-stream; charset=utf-8"
         assert reader.headers["cache-control"] == "no-cache, no-transform"
         assert reader.headers["x-accel-buffering"] == "no"
         assert "content-length" not in reader.headers

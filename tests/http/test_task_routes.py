@@ -153,7 +153,7 @@ async def test_head_answers_the_task_headers_without_a_stream(rig: Reports) -> N
         assert answer.status_code == 200
         assert answer.content == b""
         assert answer.headers["task-status"] == "running"
-    assert answer.headers["content-type"] == "text/event-stream"
+    assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
     assert "content-length" not in answer.headers
     assert list(rig.streamd.connections) == []
 

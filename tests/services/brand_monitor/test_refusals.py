@@ -149,7 +149,7 @@ async def test_head_returns_status_progress_and_version_without_a_stream() -> No
         assert before.status_code == 200
         assert (before.headers["Task-Status"], before.headers["Task-Progress"]) == ("pending", "0")
         assert (await r.client.head(url)).headers["ETag"] == before.headers["ETag"]
-        assert before.headers["Content-Type"] == "text/event-stream"
+        assert before.headers["Content-Type"] == "text/event-stream; charset=utf-8"
         assert (await r.health())["totalConnections"] == 0
         r.release.set()
         await r.follow(task_id)

@@ -37,7 +37,7 @@ async def test_an_analysis_runs_from_request_to_result() -> None:
             "resultUrl": f"{PREFIX}/analyses/spring.2026",
         }
         async with open_stream(r.url, path=answer.json()["progressUrl"]) as stream:
-            assert stream.headers["content-type"] == "text/event-stream"
+            assert stream.headers["content-type"] == "text/event-stream; charset=utf-8"
             assert stream.headers["cache-control"] == "no-cache, no-transform"
             assert stream.headers["x-accel-buffering"] == "no"
             connected = await stream.next_block()

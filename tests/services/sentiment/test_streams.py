@@ -81,7 +81,7 @@ async def test_a_stream_starts_with_the_metrics_and_continues_live() -> None:
     async with serving() as rig:
         await rig.post("before")
         async with rig.stream() as reader:
-            assert reader.headers["content-type"] == "text/event-stream"
+            assert reader.headers["content-type"] == "text/event-stream; charset=utf-8"
             assert reader.headers["cache-control"] == "no-cache, no-transform"
             assert reader.headers["x-accel-buffering"] == "no"
             first, second = [await reader.next_block() for _ in range(2)]
