@@ -11,7 +11,6 @@ from typing import Any
 import attrs
 import trio
 from quart.json.provider import DefaultJSONProvider
-from quart_schema import QuartSchema
 from quart_trio import QuartTrio
 
 from . import __version__
@@ -26,7 +25,7 @@ from .http.fast_path import EventsFastPath
 from .http.guard import GuardPolicy, make_cors
 from .http.limits import limit_requests
 from .http.observe import observe_requests
-from .http.openapi import Document
+from .http.openapi import Document, SchemaExtension
 from .http.origins import allow_origins
 from .http.problems import use_problems
 from .http.routes.auth import auth
@@ -69,7 +68,7 @@ def build_app(
     app = QuartTrio("streamd")
     app.config["MAX_CONTENT_LENGTH"] = settings.events.max_body_bytes
     app.url_map.merge_slashes = False  # it would redirect "/tasks/%2Fa" to another task, "/tasks/a"
-    QuartSchema(
+    SchemaExtension(
         app,
         info={"title": "streamd", "version": __version__},
         swagger_ui_path=None,
@@ -78,7 +77,7 @@ def build_app(
         conversion_preference="msgspec",
         openapi_provider_class=Document,
     )
-    assert isinstance(app.json, DefaultJSONProvider)  # QuartSchema has just put its own there
+    assert isinstance(app.json, DefaultJSONProvider)  # the extension has just put its own there
     app.json.sort_keys = False  # fields come in the order they are documented in
     streamd = Streamd(app, settings=settings, log=log, clock=clock)
     use_problems(app)

@@ -19,9 +19,10 @@ An empty ``server.hosts`` is a check only in open mode: a server with keys trust
 an application of a program, which may be in a public place, it is one only if streamd's server serves it; the
 other checks hold on all of its routes.
 
-Headers of an answer: ``X-Request-Id``, also in the request's log lines; ``X-Content-Type-Options``; and for
-data, which no browser should show as a page, a Content-Security-Policy, so that a defect cannot make it one.
-Pages of a program keep their own.
+Headers of an answer: ``X-Request-Id``, also in the request's log lines; ``X-Content-Type-Options``; for data,
+which no browser should show as a page, a Content-Security-Policy, so that a defect cannot make it one; for
+errors ``Cache-Control: no-store``, because caches may keep a 404, 405, 410 or 414 that does not forbid it
+(RFC 9110 section 15.1), and some keep others, too. Pages of a program keep their own.
 """
 
 import os
@@ -63,6 +64,8 @@ _DATA_TYPES: Final = frozenset(
     }
 )
 _NOSNIFF: Final = (b"x-content-type-options", b"nosniff")
+_CACHE_CONTROL: Final = b"cache-control"
+_FIRST_ERROR: Final = 400
 DATA_HEADERS: Final = (
     _NOSNIFF,
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
@@ -238,10 +241,11 @@ class _Answer:
 
     def __call__(self, message: Any) -> Awaitable[None]:
         if message["type"] in _STARTS:
-            message = {**message, "headers": self._extend(message.get("headers", ()))}
+            status = message.get("status", 0)  # an accepted WebSocket has none
+            message = {**message, "headers": self._extend(status, message.get("headers", ()))}
         return self._send(message)
 
-    def _extend(self, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    def _extend(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         extended = list(headers)
         present = {name.lower(): value for name, value in extended}
         media_type = present.get(b"content-type", b"").partition(b";")[0].strip().lower()
@@ -249,6 +253,8 @@ class _Answer:
         extended.extend(header for header in more if header[0] not in present)
         if _REQUEST_ID not in present:
             extended.append((_REQUEST_ID, self._request_id))
+        if status >= _FIRST_ERROR and _CACHE_CONTROL not in present:
+            extended.append((_CACHE_CONTROL, b"no-store"))
         if self._hsts_seconds and b"strict-transport-security" not in present:
             extended.append((b"strict-transport-security", b"max-age=%d" % self._hsts_seconds))
         return extended

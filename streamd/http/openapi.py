@@ -13,6 +13,8 @@ from functools import cached_property
 from typing import Any, Final
 
 from msgspec import Struct
+from quart import Response
+from quart_schema import QuartSchema, hide
 from quart_schema.casing import snake_to_kebab
 from quart_schema.openapi import OpenAPIProvider
 from quart_schema.validation import (
@@ -151,6 +153,17 @@ class Document(OpenAPIProvider):
                 parameter["description"] = parameter["schema"].pop("description")
             parameters.append(parameter)
         return parameters
+
+
+class SchemaExtension(QuartSchema):
+    """quart-schema, whose route for the document lets no cache answer with that of an earlier release."""
+
+    @hide
+    async def openapi(self) -> Response:
+        """Return the document."""
+        response: Response = await super().openapi()  # type: ignore[assignment] # declared more widely
+        response.headers["Cache-Control"] = "no-cache"
+        return response
 
 
 def _add_guard_answers(document: JsonSchema) -> None:

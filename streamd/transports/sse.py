@@ -11,8 +11,8 @@ from .asgi import ASGIEventStreamWire, Scope, Send, TopicsWire, bind_abort, find
 from .stream import Opening, Source, StreamRequest, connected, no_opening, open_stream, run_stream
 
 EVENT_STREAM: Final = "text/event-stream; charset=utf-8"
-"""The type of a stream. Its encoding is always UTF-8 (WHATWG HTML section 9.2.6), but HTTP libraries that read
-text without a ``charset`` as Latin-1 need to be told."""
+"""The type of a stream. Its encoding is always UTF-8 (WHATWG HTML section 9.2.6), but HTTP libraries that
+read text without a ``charset`` as Latin-1 need to be told."""
 
 HEADERS: Final = {
     "Content-Type": EVENT_STREAM,

@@ -1,7 +1,6 @@
 """Health and metrics, for operators."""
 
 from collections.abc import Iterable
-from typing import Any
 
 import trio
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -16,6 +15,7 @@ from ...errors import ShuttingDown
 from .. import schema
 from ..callers import demand_admin
 from ..current import current_runtime
+from ..json import json_response
 from ..problems import document_problems
 
 operations = Blueprint("streamd_operations", __name__)
@@ -23,22 +23,22 @@ operations = Blueprint("streamd_operations", __name__)
 
 @operations.get("/health/live")
 @document_response(schema.HealthSchema, 200)
-async def live() -> dict[str, Any]:
+async def live() -> TrioResponse:
     """Report that the process answers requests."""
-    return {"status": "alive"}
+    return json_response({"status": "alive"})
 
 
 @operations.get("/health/ready")
 @document_response(schema.Readiness, 200)
 @document_problems(503)
-async def ready() -> dict[str, Any]:
+async def ready() -> TrioResponse:
     """Report whether the server does its work: 503 with the reason during a shutdown, or without a store."""
     runtime = current_runtime()
     broker = runtime.broker
     if broker.connections.draining:
         raise ShuttingDown("the server is shutting down", retry_after_seconds=1)
     await runtime.check_storage()
-    return {"status": "ready", "head": broker.log.head, "durability": broker.log.durability}
+    return json_response({"status": "ready", "head": broker.log.head, "durability": broker.log.durability})
 
 
 @operations.get("/metrics")
@@ -48,7 +48,8 @@ async def metrics() -> TrioResponse:
     """Return all metrics in the Prometheus text format."""
     await demand_admin()
     text = generate_latest(current_runtime().broker.metrics.registry)
-    return TrioResponse(text, content_type=CONTENT_TYPE_LATEST)
+    headers = {"Cache-Control": "no-store"}
+    return TrioResponse(text, content_type=CONTENT_TYPE_LATEST, headers=headers)
 
 
 class StateCollector(Collector):
