@@ -21,6 +21,9 @@ from .json import JSON
 from .schema import CancelSchema
 
 LAST_EVENT_ID: Final = "Last-Event-ID"
+LAST_EVENT_ID_PARAMETER: Final = "lastEventId"
+"""The parameter with which polyfills of EventSource that cannot send the header resume
+(event-source-polyfill, reconnecting-eventsource)."""
 RESUME_HEADER: Final = "Resume-Secret"
 _TOPICS: Final = "topics"
 _DEFAULT_LIMIT: Final = 100  # entries of a list without ``limit``: a page that people can read
@@ -52,7 +55,7 @@ def parse_stream_request(
         request: the request, or the WebSocket upgrade.
         broker: for the limits.
         caller: who sends it.
-        cursor_parameter: the query parameter with the cursor of a client without ``Last-Event-ID``.
+        cursor_parameter: the query parameter with the cursor, see :func:`find_cursor`.
 
     Raises:
         InvalidField: names the invalid parameter or header.
@@ -75,16 +78,29 @@ def parse_stream_request(
 
 
 def parse_cursor(request: RequestLike, parameter: str) -> EventId | None:
-    """Parse the cursor: the ``Last-Event-ID`` header, else the query parameter; None without either.
+    """Parse the cursor of a client, see :func:`find_cursor`; None without one.
 
     Raises:
         InvalidField: the cursor is not an event id.
     """
+    field, text = find_cursor(request, parameter)
+    return parse_event_id(text, field=field) if text else None
+
+
+def find_cursor(request: RequestLike, parameter: str = "last_event_id") -> tuple[str, str]:
+    """Return the name of the input with the cursor of a client, and its text; empty without one.
+
+    The header comes first, then ``lastEventId``, then the query parameter of the route. Header and
+    ``lastEventId`` are what a client adds when it reconnects to a URL, which may have the cursor to begin
+    with as one of the other parameters. Of several ``lastEventId`` the last one was added last.
+    """
     header = request.headers.get(LAST_EVENT_ID.lower())
     if header:
-        return parse_event_id(header, field=LAST_EVENT_ID)
-    text = request.args.get(parameter)
-    return parse_event_id(text, field=parameter) if text else None
+        return LAST_EVENT_ID, header
+    added = [text for text in request.args.getlist(LAST_EVENT_ID_PARAMETER) if text]
+    if added:
+        return LAST_EVENT_ID_PARAMETER, added[-1]
+    return parameter, request.args.get(parameter) or ""
 
 
 def parse_resume_secret(request: RequestLike) -> str | None:

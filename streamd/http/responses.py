@@ -23,7 +23,7 @@ from .callers import known_caller
 from .current import current_runtime
 from .problems import send_problem
 from .push_back import PushBackBody
-from .requests import LAST_EVENT_ID, identity_of, parse_cursor, parse_resume_secret
+from .requests import find_cursor, identity_of, parse_cursor, parse_resume_secret
 
 
 def _identity(user: str) -> Identity:
@@ -43,8 +43,8 @@ class EventStream(TrioResponse):
         source: a topic, several topics, or :class:`~streamd.events.Selectors`; or an async generator that
             yields text, bytes, JSON values or :class:`~streamd.events.UnloggedEvent`, for this client only.
         patterns: patterns to subscribe to in addition to the topics.
-        after: the cursor of a client that sends no ``Last-Event-ID``: an event id, ``earliest``, or
-            None to receive only new events. A client that sends the header resumes there.
+        after: the cursor of a client that sends none: an event id, ``earliest``, or None to receive only
+            new events. A client that sends ``Last-Event-ID`` resumes there.
         overflow: the policy for a slow consumer, see :class:`~streamd.hub.Overflow`.
         client_id: a name for the client, by which programs address its newest connection. A connection
             replaces the one with the same client id of the same user, or of the anonymous client that
@@ -62,7 +62,8 @@ class EventStream(TrioResponse):
             the whole value.
 
     A client that gets no slot is answered 503 or 429 with ``Retry-After``. The stream ends with its
-    generator; a browser that then reconnects by itself gets 204, which stops it (WHATWG HTML section 9.2.3).
+    generator, also if that raised; a browser that then reconnects by itself gets 204, which stops it (WHATWG
+    HTML section 9.2.3), and does not run the generator again.
 
     Attributes:
         on_rejected: called with the status of the problem if the client is rejected.
@@ -99,7 +100,7 @@ class EventStream(TrioResponse):
         selectors, cursor = Selectors(), None
         if isinstance(source, AsyncIterator):
             self._generator = source
-            self.status_code = 204 if request.headers.get(LAST_EVENT_ID) == FINISHED_ID else 200
+            self.status_code = 204 if find_cursor(request)[1] == FINISHED_ID else 200
         else:
             if not isinstance(source, Selectors):
                 topics = [source] if isinstance(source, str) else list(source)

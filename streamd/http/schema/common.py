@@ -43,7 +43,7 @@ class RetryHeaders(Struct):
 
 
 class ResumeHeaders(Struct):
-    """The cursor as browsers send it; it takes precedence over the one in the query."""
+    """The cursor as browsers send it; it takes precedence over those in the query."""
 
     last_event_id: Cursor | UnsetType = field(default=UNSET, name="Last-Event-ID")
 

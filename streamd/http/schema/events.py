@@ -37,12 +37,22 @@ Private = Annotated[bool, Meta(description="Callers without a token may not read
 Retry = Annotated[int, Meta(description="Reconnection delay for clients (ms).")]
 
 
+AddedCursor = Annotated[
+    str,
+    Meta(
+        description="The cursor as polyfills of EventSource add it to the URL when they reconnect; it takes "
+        "precedence over `last_event_id`."
+    ),
+]
+
+
 class SubscribeQuery(Struct):
     """The events to receive: at least one topic or pattern."""
 
     topic: Topics = []
     pattern: Patterns = []
     last_event_id: Cursor | UnsetType = UNSET
+    added_event_id: AddedCursor | UnsetType = field(default=UNSET, name="lastEventId")
     include: (
         Annotated[
             Literal["topics"],
