@@ -91,6 +91,10 @@ async def poll_events() -> TrioResponse:
         request, "wait", default=settings.wait_seconds, least=0, most=settings.max_wait_seconds
     )
     assert wait is not None
+    if request.method == "HEAD":  # its answer has no events, so it neither waits nor takes a slot
+        head = json_response(None)
+        del head.headers["Content-Length"]
+        return head
     answer = await poll(broker, stream_request, wait, request.scope)
     return json_response(msgspec.Raw(answer))
 
