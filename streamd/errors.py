@@ -78,6 +78,12 @@ class UnsupportedMediaType(RequestError):
     status = 415
 
 
+class UnsupportedCoding(UnsupportedMediaType):
+    """The body has a content coding that is not read; the header ``Accept-Encoding`` has those that are."""
+
+    code = "unsupported-content-coding"
+
+
 class TooLarge(RequestError):
     """An event, line or body exceeds its limit."""
 

@@ -14,7 +14,7 @@ from quart_trio.wrappers import TrioResponse
 from werkzeug.exceptions import HTTPException
 
 from ..characters import cut
-from ..errors import ConfigError, InvalidToken, StreamdError, Unauthorized
+from ..errors import ConfigError, InvalidToken, StreamdError, Unauthorized, UnsupportedCoding
 from ..transports.asgi import Send, send_answer
 from . import schema
 from .schema import PROBLEM_JSON
@@ -61,6 +61,8 @@ def problem_response(error: StreamdError) -> TrioResponse:
     if isinstance(error, Unauthorized):  # RFC 6750 section 3
         challenge = 'Bearer error="invalid_token"' if isinstance(error, InvalidToken) else "Bearer"
         response.headers["WWW-Authenticate"] = challenge
+    if isinstance(error, UnsupportedCoding):  # and in no other 415 (RFC 9110 section 12.5.3)
+        response.headers["Accept-Encoding"] = "gzip"
     if error.retry_after_seconds is not None:
         response.headers["Retry-After"] = str(math.ceil(error.retry_after_seconds))
     return response

@@ -1,6 +1,7 @@
 """Parsers of query parameters, headers and bodies. Each error names the input that is invalid."""
 
 import math
+from codecs import BOM_UTF8
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, Final, Protocol, TypeVar
 
@@ -16,6 +17,7 @@ from ..events import EventId, parse_event_id
 from ..hub import Overflow
 from ..json import decode_json
 from ..transports import StreamRequest, parse_selectors
+from .content_coding import GzipBody, is_gzip
 from .current import current_runtime
 from .json import JSON
 from .schema import CancelSchema
@@ -191,8 +193,24 @@ def identity_of(caller: Caller | None, address: str | None) -> Identity:
     )
 
 
+def body_parts(max_bytes: int | None = None) -> AsyncIterator[bytes]:
+    """Return the parts of the current request's body as they arrive, inflated if it has the coding gzip.
+
+    Args:
+        max_bytes: the maximum size of the whole: little more is inflated (bytes); None for no maximum.
+
+    Raises:
+        UnsupportedCoding: the ``Content-Encoding`` is another one.
+        InvalidBody: (from the iterator) the body is not valid gzip.
+    """
+    parts: AsyncIterator[bytes] = aiter(request.body)
+    return GzipBody(parts, max_bytes) if is_gzip(request.headers.getlist("Content-Encoding")) else parts
+
+
 async def read_body(*, max_bytes: int | None = None, media_type: str | None = None) -> bytes:
-    """Read the body of the current request.
+    """Read the body of the current request, inflated if it has the coding gzip.
+
+    A byte order mark before JSON is dropped, which some programs write (RFC 8259 section 8.1).
 
     Args:
         max_bytes: the maximum size of the body (bytes); None for ``events.max_body_bytes``.
@@ -200,8 +218,10 @@ async def read_body(*, max_bytes: int | None = None, media_type: str | None = No
 
     Raises:
         UnsupportedMediaType: the ``Content-Type`` is not ``media_type``.
-        TooLarge: the body is larger.
-        InvalidBody: the body did not arrive within ``tuning.events.body_timeout_seconds``.
+        UnsupportedCoding: the ``Content-Encoding`` is neither ``gzip`` nor ``identity``.
+        TooLarge: the body is larger, as it was sent or inflated.
+        InvalidBody: the body is not valid gzip, or did not arrive within
+            ``tuning.events.body_timeout_seconds``.
     """
     if media_type is not None:
         _check_media_type(media_type)
@@ -209,15 +229,16 @@ async def read_body(*, max_bytes: int | None = None, media_type: str | None = No
     max_bytes = max_bytes or limits.max_body_bytes
     if (request.content_length or 0) > max_bytes:
         raise _too_large(max_bytes)
+    parts = body_parts(max_bytes)
     body = bytearray()
     with trio.move_on_after(limits.body_timeout_seconds) as scope:
-        async for part in request.body:
+        async for part in parts:
             body += part
             if len(body) > max_bytes:
                 raise _too_large(max_bytes)
     if scope.cancelled_caught:
         raise InvalidBody("the body did not arrive in time")
-    return bytes(body)
+    return bytes(body.removeprefix(BOM_UTF8) if request.mimetype == JSON else body)
 
 
 async def read_json(type: type[T], *, max_bytes: int | None = None, envelope: int = 0) -> T:
@@ -272,15 +293,20 @@ def _too_large(max_bytes: int) -> TooLarge:
 async def read_lines(body: AsyncIterator[bytes], max_line_bytes: int) -> AsyncGenerator[list[bytes], None]:
     """Yield the lines that each part of a body completes, without their line ends.
 
+    A byte order mark before the first line is dropped.
     A line longer than ``max_line_bytes`` is cut to one byte more than that and its rest is discarded, so that
     the caller can reject the line and continue.
     """
     rest = bytearray()
+    is_start = True  # all of the body is in `rest`, and it may become a byte order mark
     async for part in body:
         rest += part
+        if is_start and not BOM_UTF8.startswith(rest):
+            is_start = False
+            rest = rest.removeprefix(BOM_UTF8)
         *lines, last = rest.split(b"\n")
         rest = last[: max_line_bytes + 1]
         if lines:
             yield [bytes(line[: max_line_bytes + 1]) for line in lines]
-    if rest:
+    if rest and not (is_start and rest == BOM_UTF8):
         yield [bytes(rest)]

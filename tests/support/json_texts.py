@@ -34,8 +34,8 @@ FAULTS: Final = (
     JsonFault("empty", b"", None, "the body is empty"),
     JsonFault("blank", b" \r\n", None, "the body is empty"),
     JsonFault(
-        "byte order mark",
-        b'\xef\xbb\xbf{"a":1}',
+        "second byte order mark",  # a first one is skipped
+        b'\xef\xbb\xbf\xef\xbb\xbf{"a":1}',
         None,
         "the body begins with a byte order mark, which JSON must not have",
     ),

@@ -14,6 +14,7 @@ from ...characters import cut
 from ...errors import (
     Forbidden,
     IdempotencyConflict,
+    InvalidBody,
     InvalidField,
     OutcomeUnknown,
     StreamdError,
@@ -31,6 +32,7 @@ from ...transports.longpoll import poll
 from ...transports.websocket import serve_websocket
 from .. import schema
 from ..callers import TICKET, bearer_token, current_caller, restrict
+from ..content_coding import GzipBody
 from ..current import current_runtime
 from ..idempotency import document_idempotency, idempotency_key
 from ..json import JSON, json_response
@@ -38,7 +40,7 @@ from ..limits import note_limits
 from ..problems import document_problems, problem_fields
 from ..publishing import PublishingDoor
 from ..push_back import PushBackBody
-from ..requests import parse_seconds, parse_stream_request, read_body, read_lines
+from ..requests import body_parts, parse_seconds, parse_stream_request, read_body, read_lines
 from ..responses import EventStream
 
 events = Blueprint("streamd_events", __name__)
@@ -146,7 +148,10 @@ async def publish() -> TrioResponse:
         _reject_key(key)
         if isinstance(request.body, PushBackBody) and request.http_version != "2":
             request.body.push_back()
-        lines = _publish_lines(door, request.body)
+        parts = body_parts()
+        if isinstance(parts, GzipBody):
+            await parts.begin()
+        lines = _publish_lines(door, parts)
         response = TrioResponse(lines, content_type=schema.NDJSON)
         response.timeout = None
         return response
@@ -210,30 +215,34 @@ def _with_key(draft: Draft, key: str, limits: EventSettings) -> Draft:
 async def _publish_lines(door: PublishingDoor, body: Any) -> AsyncIterator[bytes]:
     """Publish each line and yield its answer. Lines of one part of the body are published together.
 
-    Above the caller's limits, they wait: no more of the body is read meanwhile, which pushes back.
+    Above the caller's limits, they wait: no more of the body is read meanwhile, which pushes back. The last
+    answer about a body that cannot be inflated to its end is an error.
     """
     number = 0
     busy: Unavailable | None = None  # once set, later lines are rejected too: a retry must not reorder them
-    async with aclosing(read_lines(body, door.limits.max_line_bytes)) as parts:
-        async for lines in parts:
-            outcomes = [_read_line(line, door) for line in lines]
-            if busy is not None:
-                outcomes = [busy if isinstance(outcome, Draft) else outcome for outcome in outcomes]
-            events = sum(isinstance(outcome, Draft) for outcome in outcomes)
-            try:
-                await door.wait_for_limits(events, sum(map(len, lines)) if events else 0)
-                answers = await _publish_each(door, outcomes)
-            except (Unavailable, OutcomeUnknown) as error:
-                busy = error if isinstance(error, Unavailable) else _after_unknown()
-                outcomes = [error if isinstance(outcome, Draft) else outcome for outcome in outcomes]
-                answers = await _publish_each(door, outcomes)
-            text = bytearray()
-            for answer in answers:
-                number += 1
-                if answer is not None:
-                    text += msgspec.json.encode({"line": number, **answer}) + b"\n"
-            if text:
-                yield bytes(text)
+    try:
+        async with aclosing(read_lines(body, door.limits.max_line_bytes)) as parts:
+            async for lines in parts:
+                outcomes = [_read_line(line, door) for line in lines]
+                if busy is not None:
+                    outcomes = [busy if isinstance(outcome, Draft) else outcome for outcome in outcomes]
+                events = sum(isinstance(outcome, Draft) for outcome in outcomes)
+                try:
+                    await door.wait_for_limits(events, sum(map(len, lines)) if events else 0)
+                    answers = await _publish_each(door, outcomes)
+                except (Unavailable, OutcomeUnknown) as error:
+                    busy = error if isinstance(error, Unavailable) else _after_unknown()
+                    outcomes = [error if isinstance(outcome, Draft) else outcome for outcome in outcomes]
+                    answers = await _publish_each(door, outcomes)
+                text = bytearray()
+                for answer in answers:
+                    number += 1
+                    if answer is not None:
+                        text += msgspec.json.encode({"line": number, **answer}) + b"\n"
+                if text:
+                    yield bytes(text)
+    except InvalidBody as error:
+        yield msgspec.json.encode({"line": number + 1, "error": problem_fields(error)}) + b"\n"
 
 
 def _after_unknown() -> Unavailable:
