@@ -151,6 +151,13 @@ class Gone(RequestError):
     status = 410
 
 
+class PreconditionFailed(RequestError):
+    """The resource is not in the state that the request asks for (RFC 9110 section 13)."""
+
+    code = "precondition-failed"
+    status = 412
+
+
 class TaskExists(RequestError):
     """Another task has the same id."""
 

@@ -5,7 +5,9 @@
 ``task_stream``    the stream of one task as such a response
 ``task_routes``    routes for the tasks of one kind: status, events, result, cancel
 ``json``           JSON responses
+``conditions``     ``If-Match`` and ``If-None-Match``
 ``urls``           URLs below the prefix that a proxy adds
+``content_coding`` compressed bodies
 ``requests``       query parameters, headers and bodies, checked
 ``publishing``     the checks of rights and limits before events are published
 ``problems``       errors as ``application/problem+json``
@@ -30,6 +32,7 @@ Imports transports and the layers below; no service.
 """
 
 from .callers import demand_merchant, demand_publishing, demand_reading, demand_tasks, demand_token
+from .conditions import conditional
 from .idempotency import document_idempotency, idempotency_key
 from .json import JSON, json_response
 from .problems import document_problems
@@ -55,6 +58,7 @@ __all__ = [
     "SnapshotSchema",
     "StatusRoute",
     "TaskRoutes",
+    "conditional",
     "demand_merchant",
     "demand_publishing",
     "demand_reading",

@@ -28,11 +28,20 @@ from ..errors import Gone, NotFound
 from ..tasks import Status, Task, task_fields
 from ..transports.sse import EVENT_STREAM, HEADERS
 from .callers import demand_token, find_task
+from .conditions import Conditions, conditional
 from .current import current_runtime
 from .json import json_response
 from .problems import document_problems
 from .requests import read_reason
-from .schema import AnyJson, CancelSchema, EventStreamText, Nothing, ResumeHeaders, TaskOfServiceSchema
+from .schema import (
+    AnyJson,
+    CancelSchema,
+    ConditionHeaders,
+    EventStreamText,
+    Nothing,
+    ResumeHeaders,
+    TaskOfServiceSchema,
+)
 from .task_stream import task_headers, task_stream
 from .urls import public_url
 
@@ -257,14 +266,17 @@ class TaskRoutes:
 
 
 def _status_view(route: StatusRoute, routes: TaskRoutes) -> _View:
+    @document_headers(ConditionHeaders)
     @document_response(route.model, 200)
-    @document_problems(401, 404, 410, 503)
+    @document_response(Nothing, 304)
+    @document_problems(401, 404, 410, 412, 503)
     async def status(task_id: str) -> TrioResponse:
         task = await find_task(task_id, kind=routes.kind)
         headers = task_headers(task) if route.headers else {}
         if route.retry_after_seconds is not None and not task.status.ended:
             headers["Retry-After"] = str(math.ceil(route.retry_after_seconds))
-        return json_response(await routes.describe(task, route.answer), headers=headers)
+        response = json_response(await routes.describe(task, route.answer), headers=headers)
+        return conditional(response) if route.headers else response
 
     return status
 
@@ -280,7 +292,7 @@ def _events_view(route: EventsRoute, routes: TaskRoutes) -> _View:
             described = {**HEADERS, "Content-Type": route.content_type, **task_headers(task)}
             response = TrioResponse(b"", headers=described)
             del response.headers["Content-Length"]  # the stream has none
-            return response
+            return conditional(response)
         return await task_stream(
             task_id,
             kind=routes.kind,
@@ -304,14 +316,18 @@ def _result_view(route: ResultRoute, routes: TaskRoutes) -> _View:
 
 def _cancel_view(route: CancelRoute, routes: TaskRoutes) -> _View:
     @document_request(CancelSchema)
+    @document_headers(ConditionHeaders)
     @document_response(route.model, 200)
-    @document_problems(400, 401, 404, 409, 410, 413, 415, 503, 504)
+    @document_problems(400, 401, 404, 409, 410, 412, 413, 415, 503, 504)
     async def cancel(task_id: str) -> TrioResponse:
         await demand_token()
         reason = await read_reason()
+        conditions = Conditions.of_request() if route.headers else Conditions()
         await find_task(task_id, kind=routes.kind)
         task = await current_runtime().tasks.cancel(
-            task_id, message=reason if reason.strip() else route.message
+            task_id,
+            message=reason if reason.strip() else route.message,
+            check=conditions.check_task,
         )
         headers = task_headers(task) if route.headers else {}
         return json_response(await routes.describe(task, route.answer), headers=headers)

@@ -11,6 +11,7 @@ from ..transports import StreamRequest, open_stream
 from ..transports.asgi import Scope, Send
 from ..transports.sse import EVENT_STREAM, serve_sse
 from .callers import current_caller, find_task
+from .conditions import task_etag
 from .current import current_runtime
 from .requests import identity_of, parse_cursor
 from .responses import EventStream
@@ -65,7 +66,7 @@ def task_headers(task: Task) -> dict[str, str]:
     return {
         "Task-Status": task.status.value,
         "Task-Progress": str(as_percent(task.progress)),
-        "ETag": f'"{task.version}"',
+        "ETag": task_etag(task),
     }
 
 

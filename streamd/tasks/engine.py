@@ -198,13 +198,22 @@ class TaskEngine:
         self._closed_for_seconds = retry_after_seconds
         self._offered.set()
 
-    async def perform(self, task_id: str, operation: Operation, *, lease: str | None = None) -> Task:
+    async def perform(
+        self,
+        task_id: str,
+        operation: Operation,
+        *,
+        lease: str | None = None,
+        check: Callable[[Task], None] = lambda _: None,
+    ) -> Task:
         """Apply an operation to a task, publish its changes, and return the task after them.
 
         Args:
             task_id: the task.
             operation: builds the changes; may run in another thread.
             lease: the lease of the worker who performs it; None for everybody else.
+            check: refuses the task, as it was before an operation that it allows, by an error; may run in
+                another thread.
 
         Raises:
             LeaseLost: the lease does not hold the task.
@@ -227,6 +236,7 @@ class TaskEngine:
             before[:] = [task.status]
             task = task.with_offset(offset)
             made[:] = [self.presenter.present_change(change) for change in operation(task)]
+            check(task)
             if made:
                 check_size(task, made[-1].task, self.settings)
             return made

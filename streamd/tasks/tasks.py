@@ -2,7 +2,7 @@
 
 import secrets
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -215,12 +215,15 @@ class Tasks(TaskEngine):
         """Return the text that the task has streamed so far."""
         return (await self.store.snapshot(task_id)).text
 
-    async def cancel(self, task_id: str, *, message: str = "") -> Task:
+    async def cancel(
+        self, task_id: str, *, message: str = "", check: Callable[[Task], None] = lambda _: None
+    ) -> Task:
         """Cancel an unfinished task; a worker elsewhere learns of it at its next report.
 
         Args:
             task_id: the task.
             message: the reason, which is the task's last message; blank for the one of its kind.
+            check: as for :meth:`.TaskEngine.perform`.
 
         Raises:
             InvalidField: the message is too long, or has an invalid character.
@@ -228,7 +231,7 @@ class Tasks(TaskEngine):
             NotFound, Gone: as for :meth:`get`.
         """
         cancel = self.cancellation(message)
-        return await self.perform(task_id, lambda task: [cancel(task, self.now())])
+        return await self.perform(task_id, lambda task: [cancel(task, self.now())], check=check)
 
     async def complete(
         self, task_id: str, result: Any, *, message: str = "", lease: str | None = None
@@ -268,10 +271,17 @@ class Tasks(TaskEngine):
         fail = partial(operations.fail, code=code, detail=detail)
         return await self.perform(task_id, lambda task: [fail(task, self.now())], lease=lease)
 
-    async def report(self, task_id: str, report: Report) -> Task:
+    async def report(
+        self, task_id: str, report: Report, *, check: Callable[[Task], None] = lambda _: None
+    ) -> Task:
         """Apply a worker's report to its task in one transaction, and renew the worker's lease.
 
         A task that was cancelled in the meantime is returned unchanged: the worker is to stop.
+
+        Args:
+            task_id: the task.
+            report: the report.
+            check: as for :meth:`.TaskEngine.perform`.
 
         Raises:
             InvalidField, TooLarge: a value is invalid.
@@ -284,7 +294,7 @@ class Tasks(TaskEngine):
         said = report.message or ""
         ends = self.completion(report.result, message=said), self.cancellation(said)
         return await self.perform(
-            task_id, lambda task: report.changes(task, self.now(), *ends), lease=report.lease
+            task_id, lambda task: report.changes(task, self.now(), *ends), lease=report.lease, check=check
         )
 
     async def view(self, task_id: str) -> TaskView:

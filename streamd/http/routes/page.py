@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Final
 
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response
 from quart_schema import hide
 
 from ..assets import Asset, load_assets
+from ..conditions import conditional
 
 PAGE: Final = "index.html"
 
@@ -78,7 +79,11 @@ for _name in _client_files:
 
 
 async def _answer(asset: Asset, headers: Mapping[str, str]) -> Response:
-    """Build the response with an asset, or 304 if the client has it (RFC 9110 section 13.1.2)."""
+    """Build the response with an asset, or 304 if the client has it.
+
+    Raises:
+        PreconditionFailed: the client asks for another one.
+    """
     response = Response(asset.content, content_type=asset.content_type, headers=dict(headers))
     response.set_etag(asset.etag)
-    return await response.make_conditional(request)
+    return conditional(response)

@@ -16,6 +16,7 @@ from ...tasks.model import LOCAL
 from ...tasks.reports import Report
 from .. import schema
 from ..callers import demand_all_tasks, demand_task, demand_tasks, find_task, is_visible
+from ..conditions import Conditions, conditional
 from ..current import current_runtime
 from ..idempotency import document_idempotency, idempotency_key
 from ..json import json_response
@@ -108,11 +109,13 @@ async def list_tasks() -> TrioResponse:
 
 
 @tasks.get("/tasks/<task_id>")
+@document_headers(schema.ConditionHeaders)
 @document_response(schema.TaskSchema, 200)
-@document_problems(401, 404, 410, 503)
+@document_response(schema.Nothing, 304)
+@document_problems(401, 404, 410, 412, 503)
 async def get_task(task_id: str) -> TrioResponse:
     """Get a task; HEAD has ``Task-Status``, ``Task-Progress`` and ``ETag``, as GET does."""
-    return _answer(await find_task(task_id), 200)
+    return conditional(_answer(await find_task(task_id), 200))
 
 
 @tasks.get("/tasks/<task_id>/events")
@@ -136,25 +139,29 @@ async def get_result(task_id: str) -> TrioResponse:
 
 @tasks.post("/tasks/<task_id>/cancel")
 @document_request(schema.CancelSchema)
+@document_headers(schema.ConditionHeaders)
 @document_response(schema.TaskSchema, 200)
-@document_problems(400, 401, 404, 409, 410, 413, 415, 503, 504)
+@document_problems(400, 401, 404, 409, 410, 412, 413, 415, 503, 504)
 async def cancel_task(task_id: str) -> TrioResponse:
     """Cancel a task; its worker learns of it at its next report."""
     await demand_task(task_id)
     reason = await read_reason()
-    return _answer(await current_runtime().tasks.cancel(task_id, message=reason), 200)
+    check = Conditions.of_request().check_task
+    return _answer(await current_runtime().tasks.cancel(task_id, message=reason, check=check), 200)
 
 
 @tasks.patch("/tasks/<task_id>")
 @document_request(Report)
+@document_headers(schema.ConditionHeaders)
 @document_response(schema.TaskSchema, 200)
-@document_problems(400, 401, 404, 409, 410, 413, 415, 503, 504)
+@document_problems(400, 401, 404, 409, 410, 412, 413, 415, 503, 504)
 async def report_on_task(task_id: str) -> TrioResponse:
     """Report progress or the end of a task; `cancelled` in the answer tells the worker to stop."""
     runtime = current_runtime()
     await demand_task(task_id)
     report = await read_json(Report, envelope=1)
-    return _answer(await runtime.tasks.report(task_id, report), 200, lease=True)
+    check = Conditions.of_request().check_task
+    return _answer(await runtime.tasks.report(task_id, report, check=check), 200, lease=True)
 
 
 @tasks.post("/tasks/claim")

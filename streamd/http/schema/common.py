@@ -48,6 +48,17 @@ class ResumeHeaders(Struct):
     last_event_id: Cursor | UnsetType = field(default=UNSET, name="Last-Event-ID")
 
 
+class ConditionHeaders(Struct):
+    """The conditions of a request, by entity tags or `*` (RFC 9110 section 13)."""
+
+    if_match: Annotated[str, Meta(description="412 unless it names the `ETag`.")] | UnsetType = field(
+        default=UNSET, name="If-Match"
+    )
+    if_none_match: (
+        Annotated[str, Meta(description="If it names the `ETag`: 304 to GET, 412 to a change.")] | UnsetType
+    ) = field(default=UNSET, name="If-None-Match")
+
+
 class IdempotencyHeaders(Struct):
     """The key of a request that creates a resource."""
 

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable
 
 import msgspec
-from quart import Blueprint, request
+from quart import Blueprint
 from quart_schema import document_headers, document_request, document_response
 from quart_trio.wrappers import TrioResponse
 
@@ -15,6 +15,7 @@ from ...http import (
     EventStream,
     EventStreamText,
     ResumeHeaders,
+    conditional,
     demand_publishing,
     demand_reading,
     document_idempotency,
@@ -80,18 +81,17 @@ def make_blueprint(
     @blueprint.get("/metrics")
     @document_response(SentimentMetrics, 200)
     @document_response(UnchangedMetrics, 304)
-    @document_problems(401, 403, 503)
+    @document_problems(401, 403, 412, 503)
     async def metrics() -> TrioResponse:
         """Return the current totals to a polling client; 304 for `If-None-Match` without changes."""
         await demand_reading(METRICS_TOPIC)
         await dashboard.ready()
         body = msgspec.json.encode(await dashboard.metrics())
         etag = hashlib.blake2b(body, digest_size=16).hexdigest()
-        is_known = request.if_none_match.contains_weak(etag)
-        response = TrioResponse(b"" if is_known else body, status=304 if is_known else 200, content_type=JSON)
+        response = TrioResponse(body, content_type=JSON)
         response.set_etag(etag)
         response.headers["Cache-Control"] = "no-cache"  # a cache must revalidate each time
-        return response
+        return conditional(response)
 
     @blueprint.post("/items")
     @document_request(ItemsBody)
