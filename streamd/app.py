@@ -97,6 +97,7 @@ def build_app(
     limited.document()
     streamd.guard.inner = EventsFastPath(streamd.guard.inner, app, streamd.runtime, cors)
     streamd.guard.policy = GuardPolicy.from_settings(settings, checks_default_hosts=True)
+    streamd.guard.checks_targets = True
     # Outermost, so that another ASGI server than streamd's suffices.
     resolved = resolve_clients(streamd.guard, settings.server.trusted_proxies, settings.server.root_path)
     app.asgi_app = resolved  # type: ignore[assignment,method-assign]

@@ -20,6 +20,7 @@
 ``push_back``      bodies that let a client wait which is ahead
 ``observe``        metrics and log lines of requests
 ``guard``          checks of every request, and headers of every answer
+``targets``        the path and query of a request must be UTF-8
 ``hosts``          the names under which a server may be addressed
 ``origins``        access of pages of other origins
 ``loopback``       access to operations that are for callers on this machine

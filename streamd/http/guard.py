@@ -2,9 +2,9 @@
 
 ::
 
-    scope -- Host -- site of the page -- request id --> application --> headers of the answer -- client
-               |            |
-               421          403
+    scope -- Host -- site of the page -- target -- request id --> application --> headers of the answer
+               |            |              |
+               421          403            400
 
 ===========================  ================================================================================
 check                        keeps out
@@ -13,6 +13,8 @@ check                        keeps out
 server                       :mod:`.hosts`
 page of this site, if the    pages of other sites that post a form, cancel a task or open a WebSocket; see
 request changes something    :func:`.origins.check_site`
+target is UTF-8, on routes   parameters that each part of the server reads in another way; see :mod:`.targets`
+of streamd
 ===========================  ================================================================================
 
 An empty ``server.hosts`` is a check only in open mode: a server with keys trusts no page for its origin. For
@@ -44,6 +46,7 @@ from .hosts import EVERY_HOST, UNCHECKED_PATHS, AllowedHosts
 from .observe import UNKNOWN_ROUTE, record_request
 from .origins import SAFE_METHODS, Cors, check_site
 from .problems import send_problem
+from .targets import check_target
 
 _HOST: Final = b"host"
 _ORIGIN: Final = b"origin"
@@ -175,11 +178,15 @@ class Guard:
         inner: the application.
         metrics: counts the refused requests.
         policy: the rules.
+
+    Attributes:
+        checks_targets: True if path and query must be UTF-8; routes of a program may have other rules.
     """
 
     def __init__(self, inner: Any, metrics: Metrics, policy: GuardPolicy) -> None:
         self.inner = inner
         self.policy = policy
+        self.checks_targets = False
         self._metrics = metrics
 
     def apply_settings(self, settings: RuntimeSettings) -> None:
@@ -208,6 +215,8 @@ class Guard:
         answer = _Answer(send, request_id, self.policy.hsts_seconds if secure else 0)
         try:
             self.policy.check(scope, headers, hosts)
+            if self.checks_targets:
+                check_target(scope)
         except StreamdError as refusal:
             return self._refuse(refusal, headers.get(_ORIGIN), scope, receive, answer)
         served: Awaitable[None] = self.inner(scope, receive, answer)

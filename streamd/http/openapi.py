@@ -49,6 +49,7 @@ _SECURITY_SCHEMES: Final[Any] = {
 _SECURITY: Final[Any] = [{"bearer": []}, {"ticket": []}, {}]
 """One of them proves the caller; without keys nothing needs to (OpenAPI 3.0, Security Requirement Object)."""
 
+_INVALID_TARGET: Final = "400"
 _MISDIRECTED: Final = "421"
 _FORBIDDEN: Final = "403"
 _PROBLEM: Final[Any] = {
@@ -170,7 +171,7 @@ def _add_guard_answers(document: JsonSchema) -> None:
     """Add the answers of :mod:`.guard`, which come before any view is known."""
     for path, item in document["paths"].items():
         for method, operation in item.items():
-            statuses = [] if path in UNCHECKED_PATHS else [_MISDIRECTED]
+            statuses = [_INVALID_TARGET] if path in UNCHECKED_PATHS else [_INVALID_TARGET, _MISDIRECTED]
             if method.upper() not in SAFE_METHODS:
                 statuses.append(_FORBIDDEN)
             for status in statuses:
