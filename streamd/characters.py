@@ -92,11 +92,23 @@ def cut(text: str, max_chars: int = QUOTED_CHARS_MAX) -> str:
 def quoted(value: object, max_chars: int = QUOTED_CHARS_MAX) -> str:
     """Quote input for an error message or a log line as a Python literal, cut as :func:`cut` does.
 
+    Characters that an identifier may have stand as they are, also those that ``repr`` would escape: without
+    its joiners, a name in Persian or an emoji is hardly recognized.
+
     Never quote a token, a cookie or the data of an event.
     """
     if not isinstance(value, str):
         return cut(repr(value), max_chars)
-    return repr(value) if len(value) <= max_chars else f"{value[:max_chars]!r}…"
+    return _literal(value) if len(value) <= max_chars else f"{_literal(value[:max_chars])}…"
+
+
+def _literal(text: str) -> str:
+    """Return a Python literal of a text, in which only characters that are not valid are escaped."""
+    if text.isprintable():
+        return repr(text)
+    quote = '"' if "'" in text and '"' not in text else "'"  # as repr() chooses it
+    escaped = text.replace("\\", "\\\\").replace(quote, f"\\{quote}")
+    return f"{quote}{escape_invalid(escaped)}{quote}"
 
 
 def replace_invalid(text: str, replace: Callable[[str], str], kind: TextKind = TextKind.IDENTIFIER) -> str:

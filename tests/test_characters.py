@@ -1,5 +1,6 @@
 """The valid characters of text, and their errors."""
 
+import ast
 import unicodedata
 
 import pytest
@@ -100,9 +101,21 @@ def test_a_quote_shows_a_literal_and_cuts_it(value: object, max_chars: int) -> N
     quote = quoted(value, max_chars)
     assert len(quote.removesuffix("…")) <= max(max_chars * 10, 12) + 2  # an escape has up to 10 characters
     if len(value if isinstance(value, str) else repr(value)) <= max_chars:
-        assert quote == repr(value)
+        assert quote == repr(value) or not (isinstance(value, str) and value.isprintable())
+        assert not isinstance(value, str) or (ast.literal_eval(quote) == value and not find_invalid(quote))
     else:
         assert quote.endswith("…")
+
+
+@pytest.mark.parametrize("text", ["👩\u200d💻", "می\u200cخواهم", "a\u00adb", "日本\u3000語", "it's \u200d\\"])
+def test_a_quote_has_joiners_as_they_are(text: str) -> None:
+    assert ast.literal_eval(quoted(text)) == text
+    assert quoted(text).isascii() is False
+    assert [character for character in text if character not in quoted(text)] == []
+
+
+def test_a_quote_escapes_what_no_name_may_have() -> None:
+    assert quoted("a\u200d\n\x1b\u202e\ud800\u2028'\"") == "'a\u200d\\n\\x1b\\u202e\\ud800\\u2028\\'\"'"
 
 
 def test_two_hundred_characters_are_quoted() -> None:

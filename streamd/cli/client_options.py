@@ -45,7 +45,7 @@ class ServerOptions:
 
     async def _read_token(self) -> str:
         assert self.token_file is not None
-        text = await trio.Path(self.token_file).read_text()
+        text = await trio.Path(self.token_file).read_text(encoding="utf-8-sig")
         token = text.strip()
         if not token or not token.isascii() or len(token.split()) != 1:
             raise InvalidField("the token file must have one token", field="token_file")

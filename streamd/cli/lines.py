@@ -1,6 +1,7 @@
 """Read lines from a pipe, a file or a terminal as they arrive, without blocking the event loop."""
 
 import os
+from codecs import BOM_UTF8
 from collections import deque
 from typing import Final
 
@@ -22,6 +23,8 @@ class InputLine:
 
 class LineReader:
     """Reads a file descriptor in a thread, one chunk at a time, and splits it into lines.
+
+    A byte order mark before the first line, which some editors and shells write, is dropped.
 
     Args:
         fd: the file descriptor; it stays open.
@@ -46,7 +49,7 @@ class LineReader:
             ):
                 if lines := self._split(chunk):
                     await self._send.send(lines)
-            if self._rest or self._too_long:
+            if self._too_long or (self._rest and not self._is_mark_alone()):
                 await self._send.send([self._line(bytes(self._rest))])
 
     async def take(self, max_lines: int, max_bytes: int) -> list[InputLine]:
@@ -93,7 +96,12 @@ class LineReader:
             self._too_long = True
             self._rest.clear()
 
+    def _is_mark_alone(self) -> bool:
+        return not self.lines_read and self._rest == BOM_UTF8
+
     def _line(self, data: bytes) -> InputLine:
+        if not self.lines_read:
+            data = data.removeprefix(BOM_UTF8)
         self.lines_read += 1
         line = InputLine(self.lines_read, None if self._too_long else data)
         self._rest.clear()

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from codecs import BOM_UTF8
 from collections.abc import Callable
 from typing import BinaryIO
 
@@ -50,7 +51,8 @@ class PublishOptions:
         """
         if self.as_json:
             # An argument that is not UTF-8 has surrogates (PEP 383), which fsencode() turns into its bytes.
-            value: object = msgspec.Raw(os.fsencode(data) if isinstance(data, str) else data)
+            raw = os.fsencode(data) if isinstance(data, str) else data
+            value: object = msgspec.Raw(raw.removeprefix(BOM_UTF8))  # Windows' editors and shells write one
         else:
             value = data if binary or isinstance(data, str) else data.decode(errors="replace")
         return draft(

@@ -73,7 +73,7 @@ class SubscribeOptions:
         if self.cursor_file is None:
             return self.after
         try:
-            text = self.cursor_file.read_text().strip()
+            text = self.cursor_file.read_text(encoding="utf-8-sig").strip()
         except FileNotFoundError as error:
             if not self.cursor_file.parent.is_dir():
                 raise click.UsageError(f"{self.cursor_file}: the folder does not exist") from error

@@ -8,6 +8,7 @@ be right.
 import difflib
 import os
 import tomllib
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -141,7 +142,7 @@ class _Gathered:
 
     def add_file(self, path: Path) -> None:
         try:
-            document = tomllib.loads(path.read_bytes().decode())
+            document = tomllib.loads(path.read_bytes().removeprefix(BOM_UTF8).decode())
         except OSError as error:
             self._unreadable(path, f"the file cannot be read: {error.strerror or error}")
         except UnicodeDecodeError as error:

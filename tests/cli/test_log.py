@@ -181,7 +181,7 @@ async def test_import_from_standard_input_and_from_a_file(file: Path) -> None:
     lines = lines_of(file)
     target, source = file.parent / "b.db", file.parent / "in.ndjson"
     source.write_text("".join(lines))
-    done = await log("import", "--log", f"sqlite:{target}", input="".join(lines[:4]))
+    done = await log("import", "--log", f"sqlite:{target}", input="\ufeff" + "".join(lines[:4]))
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr.startswith("imported 4 events in ")
     done = await log("import", "--log", f"sqlite:{target}", str(source))

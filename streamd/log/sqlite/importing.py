@@ -1,5 +1,6 @@
 """The import of exported events into the file of a log that no server uses."""
 
+from codecs import BOM_UTF8
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from datetime import datetime
@@ -101,6 +102,8 @@ class Import:
         batch: list[tuple[int, Event]] = []
         number = 0
         for number, line in enumerate(lines, start=1):
+            if number == 1:
+                line = line.removeprefix(BOM_UTF8)  # noqa: PLW2901 - the line without it
             if line.strip():
                 batch.append((number, self._decode_line(number, line)))
             if len(batch) >= BATCH_EVENTS:
