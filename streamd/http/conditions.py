@@ -12,14 +12,18 @@ does not depend on conditions (section 13.2.1).
 """
 
 import re
+from collections.abc import Callable
 from typing import Any, Final, Self, TypeVar
 
 import attrs
 from quart import request
 from quart.wrappers import Response
+from quart_schema import document_headers
 
 from ..errors import PreconditionFailed
 from ..tasks import Task
+from .problems import document_problems
+from .schema import ConditionHeaders
 
 IF_MATCH: Final = "If-Match"
 IF_NONE_MATCH: Final = "If-None-Match"
@@ -28,6 +32,7 @@ _ANY: Final = "*"
 _NOT_MODIFIED: Final = 304
 
 AnyResponse = TypeVar("AnyResponse", bound=Response)
+View = TypeVar("View", bound=Callable[..., Any])
 
 
 @attrs.frozen
@@ -80,6 +85,11 @@ class Conditions:
             raise PreconditionFailed(
                 f"the resource has the ETag {etag}, which {IF_MATCH} does not name", field=IF_MATCH
             )
+
+
+def document_conditions(view: View) -> View:
+    """Add the header fields, and the problem of a false condition, to the view in ``/openapi.json``."""
+    return document_headers(ConditionHeaders)(document_problems(412)(view))
 
 
 def task_etag(task: Task) -> str:

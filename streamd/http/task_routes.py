@@ -28,7 +28,7 @@ from ..errors import Gone, NotFound
 from ..tasks import Status, Task, task_fields
 from ..transports.sse import EVENT_STREAM, HEADERS
 from .callers import demand_token, find_task
-from .conditions import Conditions, conditional
+from .conditions import Conditions, conditional, document_conditions
 from .current import current_runtime
 from .json import json_response
 from .problems import document_problems
@@ -36,7 +36,6 @@ from .requests import read_reason
 from .schema import (
     AnyJson,
     CancelSchema,
-    ConditionHeaders,
     EventStreamText,
     Nothing,
     ResumeHeaders,
@@ -266,10 +265,8 @@ class TaskRoutes:
 
 
 def _status_view(route: StatusRoute, routes: TaskRoutes) -> _View:
-    @document_headers(ConditionHeaders)
     @document_response(route.model, 200)
-    @document_response(Nothing, 304)
-    @document_problems(401, 404, 410, 412, 503)
+    @document_problems(401, 404, 410, 503)
     async def status(task_id: str) -> TrioResponse:
         task = await find_task(task_id, kind=routes.kind)
         headers = task_headers(task) if route.headers else {}
@@ -278,7 +275,7 @@ def _status_view(route: StatusRoute, routes: TaskRoutes) -> _View:
         response = json_response(await routes.describe(task, route.answer), headers=headers)
         return conditional(response) if route.headers else response
 
-    return status
+    return document_conditions(document_response(Nothing, 304)(status)) if route.headers else status
 
 
 def _events_view(route: EventsRoute, routes: TaskRoutes) -> _View:
@@ -316,9 +313,8 @@ def _result_view(route: ResultRoute, routes: TaskRoutes) -> _View:
 
 def _cancel_view(route: CancelRoute, routes: TaskRoutes) -> _View:
     @document_request(CancelSchema)
-    @document_headers(ConditionHeaders)
     @document_response(route.model, 200)
-    @document_problems(400, 401, 404, 409, 410, 412, 413, 415, 503, 504)
+    @document_problems(400, 401, 404, 409, 410, 413, 415, 503, 504)
     async def cancel(task_id: str) -> TrioResponse:
         await demand_token()
         reason = await read_reason()
@@ -332,4 +328,4 @@ def _cancel_view(route: CancelRoute, routes: TaskRoutes) -> _View:
         headers = task_headers(task) if route.headers else {}
         return json_response(await routes.describe(task, route.answer), headers=headers)
 
-    return cancel
+    return document_conditions(cancel) if route.headers else cancel

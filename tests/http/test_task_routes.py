@@ -351,7 +351,7 @@ async def test_openapi_describes_the_routes_with_their_names_and_models() -> Non
     paths = document["paths"]
     status = paths["/api/reports/{id}/state"]["get"]
     assert status["operationId"] == "GET_test_task_routes_show"
-    assert set(status["responses"]) == {"200", "401", "404", "410", "421", "503"}
+    assert set(status["responses"]) == {"200", "400", "401", "404", "410", "421", "503"}
     shape = status["responses"]["200"]["content"]["application/json"]["schema"]
     assert shape == {"$ref": "#/components/schemas/ReportDocument"}
     assert paths["/api/reports/{id}/stop"]["post"]["operationId"] == "POST_test_task_routes_stop"

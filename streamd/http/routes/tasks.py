@@ -16,7 +16,7 @@ from ...tasks.model import LOCAL
 from ...tasks.reports import Report
 from .. import schema
 from ..callers import demand_all_tasks, demand_task, demand_tasks, find_task, is_visible
-from ..conditions import Conditions, conditional
+from ..conditions import Conditions, conditional, document_conditions
 from ..current import current_runtime
 from ..idempotency import document_idempotency, idempotency_key
 from ..json import json_response
@@ -109,10 +109,10 @@ async def list_tasks() -> TrioResponse:
 
 
 @tasks.get("/tasks/<task_id>")
-@document_headers(schema.ConditionHeaders)
+@document_conditions
 @document_response(schema.TaskSchema, 200)
 @document_response(schema.Nothing, 304)
-@document_problems(401, 404, 410, 412, 503)
+@document_problems(401, 404, 410, 503)
 async def get_task(task_id: str) -> TrioResponse:
     """Get a task; HEAD has ``Task-Status``, ``Task-Progress`` and ``ETag``, as GET does."""
     return conditional(_answer(await find_task(task_id), 200))
@@ -139,9 +139,9 @@ async def get_result(task_id: str) -> TrioResponse:
 
 @tasks.post("/tasks/<task_id>/cancel")
 @document_request(schema.CancelSchema)
-@document_headers(schema.ConditionHeaders)
+@document_conditions
 @document_response(schema.TaskSchema, 200)
-@document_problems(400, 401, 404, 409, 410, 412, 413, 415, 503, 504)
+@document_problems(400, 401, 404, 409, 410, 413, 415, 503, 504)
 async def cancel_task(task_id: str) -> TrioResponse:
     """Cancel a task; its worker learns of it at its next report."""
     await demand_task(task_id)
@@ -152,9 +152,9 @@ async def cancel_task(task_id: str) -> TrioResponse:
 
 @tasks.patch("/tasks/<task_id>")
 @document_request(Report)
-@document_headers(schema.ConditionHeaders)
+@document_conditions
 @document_response(schema.TaskSchema, 200)
-@document_problems(400, 401, 404, 409, 410, 412, 413, 415, 503, 504)
+@document_problems(400, 401, 404, 409, 410, 413, 415, 503, 504)
 async def report_on_task(task_id: str) -> TrioResponse:
     """Report progress or the end of a task; `cancelled` in the answer tells the worker to stop."""
     runtime = current_runtime()
