@@ -6,7 +6,8 @@ and whether a retry may succeed. Clients receive the code and the exception's se
 belongs in the log.
 """
 
-from typing import ClassVar
+from http import HTTPStatus
+from typing import Any, ClassVar
 
 
 class StreamdError(Exception):
@@ -268,6 +269,17 @@ class ShuttingDown(Unavailable):
 
     code = "shutting-down"
     websocket_close = 1012
+
+
+def problem_members(status: int, code: str, detail: str) -> dict[str, Any]:
+    """Build the members of ``application/problem+json`` (RFC 9457) that every problem has."""
+    return {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "code": code,
+        "detail": detail,
+    }
 
 
 def root_cause(error: BaseException) -> BaseException:

@@ -13,6 +13,7 @@ from .hypercorn_internals import HypercornContext
 from .live import LiveConnections
 from .loop_passes import LoopPassLimiter
 from .settings import ServerSettings
+from .watcher import DisconnectWatcher
 
 
 @attrs.frozen
@@ -27,6 +28,14 @@ class ServerContext:
     settings: ServerSettings
     limiter: LoopPassLimiter
     trusted: TrustedProxies
+    max_message_bytes: int  # of a WebSocket client
+    watcher: DisconnectWatcher
+    spawn: Callable[..., None]  # starts a trio task that may outlive its connection by a moment
+
+    @property
+    def keeps_alive(self) -> bool:
+        """Connections are reused; False once the server is draining."""
+        return self.hypercorn.keeps_alive
 
 
 @attrs.frozen

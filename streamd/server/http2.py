@@ -35,6 +35,13 @@ class HTTP2Stream:
         """Reset this stream alone (RST_STREAM, CANCEL); the connection and its others go on."""
         self._protocol.reset(self._stream_id)
 
+    def watch(self, on_disconnect: Callable[[], None]) -> None:
+        """See :class:`streamd.transports.asgi.Transport`."""
+        if self._protocol.find_open(self._stream_id) is None:
+            on_disconnect()
+        else:
+            self._protocol.wires[self._stream_id] = Lease(self._output, on_disconnect)
+
     def hold(self) -> None:
         """Do nothing: other streams of the connection do not wait for this one."""
 

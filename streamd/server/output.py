@@ -115,6 +115,16 @@ class Output:
         """Hold back the next write until the one after it, so that both leave in one system call."""
         self._hold = _HOLD_NEXT
 
+    def put_held(self, data: bytes) -> None:
+        """Take data, and hold it back until the next write, so that both leave in one system call."""
+        if self.closed:
+            return
+        if self._tail or self._sending:
+            self.put(data)
+        else:
+            self._keep(self._encrypted(data), 0)
+            self._hold = _HOLD_TAIL
+
     def write_nowait(self, data: bytes) -> bool:
         """Write all of the data if the output is free; never blocks, never raises.
 

@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import closing
 from functools import partial
 
 import structlog
@@ -20,6 +21,7 @@ from .listeners import address_of, make_config, open_sockets
 from .live import LiveConnections
 from .loop_passes import LoopPassLimiter
 from .settings import ServerSettings
+from .watcher import DisconnectWatcher
 
 _log = structlog.get_logger(__name__)
 
@@ -61,45 +63,56 @@ async def serve(
     hypercorn = HypercornContext()
     live: LiveConnections[ServerConnection] = LiveConnections()
     limiter = LoopPassLimiter(settings.arrivals_each_pass)
-    trusted = TrustedProxies.create(settings.trusted_proxies)
-    resolved = resolve_clients(app, settings.trusted_proxies, settings.root_path)
-    context = ServerContext(
-        resolved, config, hypercorn, ConnectionState(state), live, settings, limiter, trusted
-    )
     metrics = metrics or Metrics(max_type_labels=MetricsSettings().max_type_labels)
     certificates = certificates or Certificates(settings)
     if sockets is None:
         sockets = open_sockets(settings)
     addresses = [address_of(sock, "https" if certificates.tls_context else "http") for sock in sockets]
-    listeners = [
-        Listener(sock, certificates, partial(ServerConnection, context), settings, metrics)
-        for sock in sockets
-    ]
-    async with trio.open_nursery() as lifespan_nursery:
-        lifespan_nursery.start_soon(limiter.run)
-        await lifespan_nursery.start(lifespan.handle_lifespan)
-        await lifespan.wait_for_startup()
-        async with trio.open_nursery() as connections:
-            try:
-                async with trio.open_nursery() as accepting:
-                    await accepting.start(
-                        partial(
-                            trio.serve_listeners, ServerConnection.run, listeners, handler_nursery=connections
+    with closing(DisconnectWatcher(settings.arrivals_each_pass)) as watcher:
+        async with trio.open_nursery() as lifespan_nursery:
+            lifespan_nursery.start_soon(limiter.run)
+            lifespan_nursery.start_soon(watcher.run)
+            await lifespan_nursery.start(lifespan.handle_lifespan)
+            await lifespan.wait_for_startup()
+            async with trio.open_nursery() as connections:
+                context = ServerContext(
+                    app=resolve_clients(app, settings.trusted_proxies, settings.root_path),
+                    config=config,
+                    hypercorn=hypercorn,
+                    state=ConnectionState(state),
+                    live=live,
+                    settings=settings,
+                    limiter=limiter,
+                    trusted=TrustedProxies.create(settings.trusted_proxies),
+                    max_message_bytes=max_message_bytes,
+                    watcher=watcher,
+                    spawn=connections.start_soon,
+                )
+                accepted = partial(ServerConnection, context)
+                listeners = [Listener(sock, certificates, accepted, settings, metrics) for sock in sockets]
+                try:
+                    async with trio.open_nursery() as accepting:
+                        await accepting.start(
+                            partial(
+                                trio.serve_listeners,
+                                ServerConnection.run,
+                                listeners,
+                                handler_nursery=connections,
+                            )
                         )
-                    )
-                    task_status.started(addresses)
-                    await wait_for_shutdown()
-                    accepting.cancel_scope.cancel()  # closes the listeners
-                _log.info("shutdown_started", connections=len(live))
-                if drain is not None:
-                    await drain(settings.drain_seconds)
-                await _end_connections(hypercorn, live, settings.grace_seconds)
-            finally:
-                # Also when cancelled: a write in progress is shielded, and would last until its timeout.
-                for connection in list(live):
-                    connection.abort()
-        await lifespan.wait_for_shutdown()
-        lifespan_nursery.cancel_scope.cancel()
+                        task_status.started(addresses)
+                        await wait_for_shutdown()
+                        accepting.cancel_scope.cancel()  # closes the listeners
+                    _log.info("shutdown_started", connections=len(live))
+                    if drain is not None:
+                        await drain(settings.drain_seconds)
+                    await _end_connections(hypercorn, live, settings.grace_seconds)
+                finally:
+                    # Also when cancelled: a write in progress is shielded, and would last until its timeout.
+                    for connection in list(live):
+                        connection.abort()
+            await lifespan.wait_for_shutdown()
+            lifespan_nursery.cancel_scope.cancel()
 
 
 async def _end_connections(

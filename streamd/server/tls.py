@@ -48,14 +48,26 @@ class TLS:
 
     async def receive(self) -> bytes:
         """Wait for the peer's next bytes; empty at the end, and after a record that is invalid."""
-        while True:
-            try:
-                return self._object.read(RECORD_BYTES * 4)
-            except ssl.SSLWantReadError:
-                self._write(self._outgoing.read())
-                await self._take_in()
-            except ssl.SSLError:
-                return b""
+        while (data := self.read_nowait()) is None:
+            await self._take_in()
+        return data
+
+    def read_nowait(self) -> bytes | None:
+        """Return the peer's next bytes, as :meth:`receive` does; None until more records are fed."""
+        try:
+            return self._object.read(RECORD_BYTES * 4)
+        except ssl.SSLWantReadError:
+            self._write(self._outgoing.read())
+            return None
+        except ssl.SSLError:
+            return b""
+
+    def feed(self, records: bytes) -> None:
+        """Take bytes of the socket; empty at its end."""
+        if records:
+            self._incoming.write(records)
+        else:
+            self._incoming.write_eof()
 
     def encrypt(self, data: bytes) -> bytes:
         """Return the records for ``data``.
@@ -77,8 +89,4 @@ class TLS:
         return self._outgoing.read()
 
     async def _take_in(self) -> None:
-        data = await self._receive()
-        if data:
-            self._incoming.write(data)
-        else:
-            self._incoming.write_eof()
+        self.feed(await self._receive())

@@ -1,6 +1,7 @@
 """Wires that write past ASGI, straight to a connection's output."""
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import trio
 from wsproto.connection import Connection, ConnectionState
@@ -16,7 +17,12 @@ class Lease:
     Args:
         output: of the connection.
         on_disconnect: called once if the client leaves, or is aborted, before the release.
+
+    Attributes:
+        aborts_when_full: a client that sends more behind its request than may be kept is aborted.
     """
+
+    aborts_when_full: ClassVar[bool] = False
 
     __slots__ = ("_on_disconnect", "_output")
 
@@ -50,6 +56,8 @@ class SocketWire(Lease):
         on_disconnect: see :class:`Lease`.
     """
 
+    aborts_when_full = True
+
     __slots__ = ("_encode",)
 
     def __init__(self, output: Output, encode: Encoding, on_disconnect: Callable[[], None]) -> None:
@@ -76,6 +84,8 @@ class WebSocketWire(SocketWire):
     Args:
         connection: the state of the WebSocket.
     """
+
+    aborts_when_full = False
 
     __slots__ = ("_connection",)
 

@@ -22,6 +22,15 @@ class Transport(Protocol):
     def abort(self) -> None:
         """Close the socket (on HTTP/2: reset the stream) at once, dropping unsent bytes."""
 
+    def watch(self, on_disconnect: Callable[[], None]) -> None:
+        """Report a client that leaves while it waits for a response, such as a long poll.
+
+        For requests whose body was read, or that have none. A stream does not need it, see :meth:`lease`.
+
+        Args:
+            on_disconnect: called once if the client leaves, or is aborted, before the response ends.
+        """
+
     def hold(self) -> None:
         """Hold back the response's head, so that it leaves in one write with the first body bytes."""
 

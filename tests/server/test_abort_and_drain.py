@@ -110,7 +110,7 @@ def address_of(client: WireClient) -> tuple[str, int]:
 
 def server_side_of(live: Live, client: WireClient) -> ServerConnection:
     """Return the server's object for a client's connection."""
-    [connection] = [connection for connection in live if connection._peer == address_of(client)]
+    [connection] = [connection for connection in live if connection.address == address_of(client)]
     return connection
 
 
@@ -283,7 +283,7 @@ async def test_a_reused_descriptor_receives_nothing_that_was_meant_for_its_forme
                 server_side = server_side_of(live, old)
                 if is_behind:
                     await server.streamd.publish("big", "x" * 60_000)
-                await until(lambda: bool(server_side._output._tail) == is_behind)
+                await until(lambda: bool(server_side.output._tail) == is_behind)
                 held.is_armed = True
                 event_id = await server.streamd.publish("small", "for the others")
                 await held.reached.wait()
@@ -297,7 +297,7 @@ async def test_a_reused_descriptor_receives_nothing_that_was_meant_for_its_forme
                 os.close(spare)  # its number goes to the client's end of the new connection
                 newcomer = wire.client(await connect_to(server, wire))
                 async with newcomer.stream:
-                    await until(lambda: {address_of(newcomer), address_of(other)} == {c._peer for c in live})
+                    await until(lambda: {address_of(newcomer), address_of(other)} == {c.address for c in live})
                     assert server_side_of(live, newcomer)._sock.fileno() == number
                     held.is_armed = False
                     held.released.set()

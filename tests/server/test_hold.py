@@ -68,17 +68,24 @@ async def test_any_kind_of_write_sends_the_held_one(follow: str) -> None:
 
 
 async def test_an_event_stream_begins_with_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
-    writes: list[bytes] = []
-    put = Output._put
+    held: list[bytes] = []
+    writes: list[tuple[bytes, bytes]] = []
+    put_held, put = Output.put_held, Output._put
+
+    def note_held(self: Output, data: bytes) -> None:
+        held.append(data)
+        put_held(self, data)
 
     def note(self: Output, data: bytes) -> None:
+        before = bytes(self._tail)
         put(self, data)
-        writes.append(bytes(self._tail))
+        writes.append((before, bytes(self._tail)))
 
+    monkeypatch.setattr(Output, "put_held", note_held)
     monkeypatch.setattr(Output, "_put", note)
     with trio.fail_after(20):
         async with run_server() as server:
             async with open_stream(server.url, topics=["a"]) as reader:
                 await reader.next_control("connected")
-    assert writes[0].startswith(b"HTTP/1.1 200")  # held back
-    assert writes[1] == b""
+    assert held[0].startswith(b"HTTP/1.1 200")
+    assert writes[0] == (held[0], b"")  # the first write took it along

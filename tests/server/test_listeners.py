@@ -32,7 +32,7 @@ async def answer_options(scope: Any, receive: Any, send: Any) -> None:
             await send({"type": message["type"] + ".complete"})
         await send({"type": "lifespan.shutdown.complete"})
         return
-    sock = scope["extensions"][CONNECTION_EXTENSION]._sock
+    sock = scope["extensions"][CONNECTION_EXTENSION]._client._sock
     values = " ".join(str(sock.getsockopt(socket.IPPROTO_TCP, option)) for option in OPTIONS.values())
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": f"<{values}>".encode()})

@@ -44,7 +44,7 @@ REFUSED = {
     "unknown path": (handshake("/nope"), 404),
     "foreign origin": (handshake(Origin="https://other.example"), 403),
     "invalid topic": (handshake("/events?topic="), 400),
-    "unknown version": (handshake(Sec_WebSocket_Version="12"), 400),
+    "unknown version": (handshake(Sec_WebSocket_Version="12"), 426),
     "no key": (handshake(Sec_WebSocket_Key=None), 400),
 }
 KINDS = pytest.mark.parametrize(("request_", "status"), REFUSED.values(), ids=REFUSED)

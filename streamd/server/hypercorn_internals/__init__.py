@@ -40,21 +40,16 @@ May import ``http1``, ``stream_buffer``, ``task_group`` and ``wires``.
 
 from .context import ASGILifespan, ConnectionPort, HypercornContext, protocol_arguments
 from .h2 import HTTP2Protocol
-from .h11 import HTTP1Protocol, HTTP2Switch
-from .streams import HypercornStream, is_chunked, is_streaming, send_body, stream_of, websocket_of
+from .streams import HypercornStream, is_streaming, send_body, stream_of
 
 __all__ = [
     "ASGILifespan",
     "ConnectionPort",
-    "HTTP1Protocol",
     "HTTP2Protocol",
-    "HTTP2Switch",
     "HypercornContext",
     "HypercornStream",
-    "is_chunked",
     "is_streaming",
     "protocol_arguments",
     "send_body",
     "stream_of",
-    "websocket_of",
 ]

@@ -13,13 +13,19 @@ from ..task_group import TaskGroup
 
 
 class HypercornContext(WorkerContext):
-    """The state that a server shares with all of its protocols."""
+    """The state that a server shares with all of its protocols.
+
+    Attributes:
+        keeps_alive: connections are reused after an answer.
+    """
 
     def __init__(self) -> None:
         super().__init__(None)  # no maximum number of requests
+        self.keeps_alive = True
 
     async def end_keep_alive(self) -> None:
         """Close each connection after its current answer from now on, and reject new HTTP/2 streams."""
+        self.keeps_alive = False
         await self.terminated.set()
 
 

@@ -14,7 +14,6 @@ from hypercorn.protocol.ws_stream import WSStream
 
 from ..stream_buffer import BoundedStreamBuffer, MessageBuffer
 from ..wires import Lease
-from .h11 import HTTP2Switch
 from .streams import EXTENSIONS, HypercornStream, log_malformed
 
 
@@ -51,11 +50,6 @@ class HTTP2Protocol(H2Protocol):
         self.streams = _Streams()
         self.stream_buffers: dict[int, Any] = {}
         self.wires: dict[int, Lease] = {}
-
-    async def begin(self, switch: HTTP2Switch) -> None:
-        """Start a connection that was taken for HTTP/1.1."""
-        await self.initiate()
-        await self.receive_data(switch.data)
 
     async def receive_data(self, data: bytes) -> None:
         """Process bytes of the client, empty at the end."""
@@ -118,6 +112,8 @@ class HTTP2Protocol(H2Protocol):
         refused = stream if isinstance(stream, WSStream) and not stream.handshake.accepted else None
         if refused is not None and isinstance(event, Response):
             log_malformed(refused, event.status_code)
+        if isinstance(event, EndBody):
+            self.wires.pop(event.stream_id, None)  # a client that leaves from now on leaves nothing undone
         await super().stream_send(event)
         if refused is not None and isinstance(event, EndBody):
             await self._close_stream(event.stream_id)

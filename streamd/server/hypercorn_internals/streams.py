@@ -6,7 +6,6 @@ from typing import Any, Final, cast
 import structlog
 from hypercorn.protocol.http_stream import ASGIHTTPState, HTTPStream
 from hypercorn.protocol.ws_stream import WSStream
-from wsproto.connection import Connection
 
 _log = structlog.get_logger(__name__)
 
@@ -22,11 +21,6 @@ def stream_of(send: Any) -> HypercornStream:
     return cast(HypercornStream, send.__self__)
 
 
-def websocket_of(stream: HypercornStream) -> Connection | None:
-    """Return the protocol state of an accepted WebSocket; None for a stream that is none."""
-    return stream.connection if isinstance(stream, WSStream) else None
-
-
 def is_streaming(stream: HypercornStream) -> bool:
     """Return True between head and end of a 200 response to a GET, with a body of unknown length."""
     if isinstance(stream, WSStream) or stream.state is not ASGIHTTPState.RESPONSE:
@@ -34,11 +28,6 @@ def is_streaming(stream: HypercornStream) -> bool:
     head = stream.response
     has_length = any(name.lower() == b"content-length" for name, _ in head["headers"])
     return stream.scope["method"] == "GET" and head["status"] == 200 and not has_length
-
-
-def is_chunked(stream: HypercornStream) -> bool:
-    """Return True where the body is sent in chunks: on HTTP/1.1, and not on 1.0."""
-    return stream.scope["http_version"] == "1.1"
 
 
 def send_body(stream: HypercornStream, data: bytes) -> Awaitable[None]:

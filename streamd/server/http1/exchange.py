@@ -1,0 +1,347 @@
+"""One request and its response, as an application sees them (ASGI 3.0, HTTP).
+
+The request's body is pulled: :meth:`HTTPExchange.receive` reads the socket in the trio task that calls it. ::
+
+    request     HEAD --receive()--> BODY --last part--> DONE --receive()--> waits for the client's end
+    response    NONE --start--> HELD or SENT --body--> SENT --last part--> ENDED
+
+Coupling rules:
+
+- A head with Content-Length, or one that the application asked to hold, leaves with the first body bytes in
+  one system call. While it is held, an application that fails is still answered 500.
+- 100 is sent when the application begins to read the body, so that a status that the head decides is the only
+  one (RFC 9110 section 10.1.1).
+- A connection whose request was not read to its end is reused only if the rest is known to be small; the
+  response's head says so, because it leaves first.
+- The end of the response ends a wait for the client's end: what follows is the next request.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from enum import Enum, auto
+from operator import attrgetter
+from typing import Any, Final
+
+import trio
+
+from ...hub import Wire
+from ...transports.asgi import Defer
+from ..client_socket import ClientSocket
+from ..refusals import RequestRefused
+from ..wires import Lease, SocketWire
+from .body import BodyDecoder, ChunkedBody, CountedBody
+from .head import RequestHead
+from .response import LAST_CHUNK, Framing, ResponseHead
+
+_CHUNK: Final = attrgetter("chunk")
+_EVENT_STREAM: Final = attrgetter("sse")
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_DISCARDED_BYTES_MAX: Final = 65_536  # of an unread body: for more, a new connection is cheaper
+_DISCARD_SECONDS: Final = 2.0
+_NOWAIT_BYTES_MAX: Final = 65_536  # of a last part, which is not waited for
+
+
+class _Answer(Enum):
+    """The progress of the response."""
+
+    NONE = auto()
+    HELD = auto()  # its head waits for the first body bytes
+    SENT = auto()  # its head, and a part of its body
+    ENDED = auto()
+
+
+# Looked up once, because an access to a member of an enum takes 0.2 µs on Python 3.11.
+_NONE, _HELD, _SENT, _ENDED = _Answer
+_NO_BODY, _LENGTH, _CHUNKS, _CLOSE = Framing
+
+
+class HTTPExchange:
+    """One request and its response; the transport of the request, too.
+
+    Args:
+        client: the connection.
+        head: of the request.
+    """
+
+    __slots__ = (
+        "_answer",
+        "_body",
+        "_client",
+        "_expects_continue",
+        "_framing",
+        "_held",
+        "_is_get",
+        "_is_head",
+        "_is_http_1_0",
+        "_keeps_alive",
+        "_left",
+        "_status",
+        "_told_end",
+        "_waiting",
+        "_wants_hold",
+    )
+
+    def __init__(self, client: ClientSocket, head: RequestHead) -> None:
+        self._client = client
+        self._body: BodyDecoder | None = None  # None: nothing is left of it
+        if head.content_length is None:
+            self._body = ChunkedBody(client.server.settings.max_request_head_bytes)
+        elif head.content_length:
+            self._body = CountedBody(head.content_length)
+        self._told_end = False  # of the body, to the application
+        self._expects_continue = head.expects_continue
+        self._is_get = head.method == "GET"
+        self._is_head = head.method == "HEAD"
+        self._is_http_1_0 = head.is_http_1_0
+        self._keeps_alive = head.keeps_alive
+        self._answer = _NONE
+        self._wants_hold = False
+        self._status = 0
+        self._held = b""  # the encoded head, until it is sent
+        self._framing = _NO_BODY
+        self._left = 0  # of the response's body, with Content-Length (bytes)
+        self._waiting: trio.CancelScope | None = None  # of a wait for the client's end
+
+    # --- the request --------------------------------------------------------------------------
+
+    async def receive(self) -> dict[str, Any]:
+        """Return the next part of the body; behind it, wait for the end of the client or of the response."""
+        if self._told_end:
+            await self.wait_for_end()
+            return {"type": "http.disconnect"}
+        if self._body is None:
+            self._told_end = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+        self._client.begin_reading()
+        try:
+            part = await self._read_part()
+        except RequestRefused as refused:
+            await self._refuse(refused)
+            part = None
+        finally:
+            self._client.end_reading()
+        if part is None:
+            self._told_end = True
+            self._keeps_alive = False
+            self._client.revoke()
+            return {"type": "http.disconnect"}
+        return {"type": "http.request", "body": part, "more_body": not self._told_end}
+
+    async def _read_part(self) -> bytes | None:
+        """Read a part of the body; None if the client leaves before its end."""
+        client = self._client
+        body = self._body
+        assert body is not None
+        if self._expects_continue:
+            self._expects_continue = False
+            if self._answer is _NONE and not client.buffer:
+                with suppress(trio.ClosedResourceError):
+                    await client.output.send(_CONTINUE)
+        while True:
+            if client.buffer:
+                part, client.buffer = body.decode(client.buffer)
+                if body.is_complete:
+                    self._told_end = True
+                    self._body = None
+                    return part
+                if part:
+                    return part
+            data = await client.read()
+            if not data:
+                return None
+            client.buffer += data
+
+    async def _refuse(self, refused: RequestRefused) -> None:
+        """Answer a body that is malformed, unless the application has begun to answer."""
+        if self._answer in (_NONE, _HELD):
+            self._keeps_alive = False
+            await self.answer(refused)
+        else:
+            self._client.close_output()
+
+    async def answer(self, refused: RequestRefused) -> None:
+        """Send the answer to a request that is refused, in place of the application's."""
+        self._answer = _NONE
+        headers, content = refused.answer()
+        await self._begin(refused.status, headers)
+        await self._send_body(content, is_last=True)
+
+    async def wait_for_end(self) -> None:
+        """Wait until the client or the response ends; buffer requests behind this one, up to a limit."""
+        client = self._client
+        if self._answer is _ENDED or client.output.closed:
+            await trio.lowlevel.checkpoint()
+            return
+        client.begin_reading()
+        try:
+            with trio.CancelScope() as self._waiting:
+                while not client.is_buffer_full():
+                    data = await client.read()
+                    if not data:
+                        client.revoke()
+                        return
+                    client.buffer += data
+                client.refuse_behind_stream()
+                await trio.sleep_forever()
+        finally:
+            self._waiting = None
+            client.end_reading()
+
+    # --- the response -------------------------------------------------------------------------
+
+    async def send(self, message: dict[str, Any]) -> None:
+        """Send the next part of the response; to a client that has left, nothing is sent.
+
+        Raises:
+            RuntimeError: it is not the turn of this message, or the body has another size than announced.
+            ValueError: a header is invalid.
+        """
+        if self._client.output.closed:
+            await trio.lowlevel.checkpoint()
+            return
+        kind = message["type"]
+        if kind == "http.response.body" and (self._answer is _HELD or self._answer is _SENT):
+            await self._send_body(message.get("body", b""), is_last=not message.get("more_body", False))
+        elif kind == "http.response.start" and self._answer is _NONE:
+            await self._begin(int(message["status"]), message.get("headers", ()))
+        elif self._answer is _ENDED and not self._keeps_alive:
+            await trio.lowlevel.checkpoint()  # the request was refused, or the client has left
+        else:
+            raise RuntimeError(f"unexpected message {kind} while the response is {self._answer.name}")
+
+    async def _begin(self, status: int, headers: Any) -> None:
+        if status < 200:
+            raise RuntimeError("the status of a response must be final: 200 or above")
+        body = self._body
+        if body is not None and (self._expects_continue or not body.fits(_DISCARDED_BYTES_MAX)):
+            self._keeps_alive = False
+        head = ResponseHead(
+            status,
+            headers,
+            is_head_request=self._is_head,
+            is_http_1_0=self._is_http_1_0,
+            keeps_alive=self._keeps_alive and self._client.server.keeps_alive,
+        )
+        self._keeps_alive = head.keeps_alive
+        self._status = status
+        self._framing = head.framing
+        self._left = head.length
+        self._held = head.data
+        self._answer = _HELD
+        if not self._wants_hold and head.framing in (_CHUNKS, _CLOSE):
+            await self._send_held(b"")
+
+    async def _send_held(self, data: bytes) -> None:
+        data, self._held = self._held + data, b""
+        self._answer = _SENT
+        with suppress(trio.ClosedResourceError):
+            await self._client.output.send(data)
+
+    async def _send_body(self, data: bytes, *, is_last: bool) -> None:
+        framing = self._framing
+        if framing is _LENGTH:
+            self._left -= len(data)
+            if self._left < 0 or (is_last and self._left):
+                raise RuntimeError("the body must have the size that Content-Length announced")
+        elif framing is _CHUNKS:
+            data = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+            if is_last:
+                data += LAST_CHUNK
+        elif framing is _NO_BODY:
+            data = b""
+        if self._held:
+            data, self._held = self._held + data, b""
+        self._answer = _SENT
+        if is_last:
+            self._end_response()
+            # Without waiting: a flush that is needed goes on beside the next request, which waits for it.
+            if len(data) <= _NOWAIT_BYTES_MAX and self._client.output.write_nowait(data):
+                return
+        with suppress(trio.ClosedResourceError):
+            await self._client.output.send(data)
+
+    def _end_response(self) -> None:
+        self._answer = _ENDED
+        self.stop_waiting()
+
+    def stop_waiting(self) -> None:
+        """End a wait for the client's end: what follows is the next request, or a frame."""
+        if self._waiting is not None:
+            self._waiting.cancel()
+
+    async def finish(self, *, failed: bool) -> bool:
+        """End the exchange after the application; return True if the connection can be reused.
+
+        Args:
+            failed: the application raised an exception.
+        """
+        client = self._client
+        client.end_lease()
+        if client.output.closed:
+            return False
+        if self._answer in (_NONE, _HELD):
+            if client.has_left:
+                return False
+            self._keeps_alive = False
+            await self.answer(RequestRefused(500, "internal", "something went wrong in the server"))
+        elif self._answer is _SENT:
+            if failed and self._framing is _CLOSE:
+                client.abort()  # otherwise the response would look complete
+            return False
+        return self._keeps_alive and await self._discard_rest()
+
+    async def _discard_rest(self) -> bool:
+        """Read the rest of the request's body; return False if that takes too long or too much."""
+        body = self._body
+        if body is None:
+            return True
+        client = self._client
+        with trio.move_on_after(_DISCARD_SECONDS):
+            try:
+                while True:
+                    if client.buffer:
+                        client.buffer = body.decode(client.buffer)[1]
+                        if body.is_complete:
+                            return True
+                    data = await client.read()
+                    if not data:
+                        return False
+                    client.buffer += data
+            except RequestRefused:
+                return False
+        return False
+
+    # --- the transport of the request -----------------------------------------------------------
+
+    def abort(self) -> None:
+        """See :class:`streamd.transports.asgi.Transport`."""
+        self._client.abort()
+
+    def hold(self) -> None:
+        """See :class:`streamd.transports.asgi.Transport`."""
+        self._wants_hold = True
+
+    def watch(self, on_disconnect: Callable[[], None]) -> None:
+        """See :class:`streamd.transports.asgi.Transport`."""
+        client = self._client
+        if client.output.closed:
+            on_disconnect()
+            return
+        client.lend(Lease(client.output, on_disconnect))
+
+    def lease(self, defer: Defer, on_disconnect: Callable[[], None]) -> Wire | None:
+        """See :class:`streamd.transports.asgi.Transport`."""
+        client = self._client
+        if client.output.closed:
+            on_disconnect()
+            return None
+        is_streaming = self._answer in (_HELD, _SENT) and self._framing in (_CHUNKS, _CLOSE)
+        if not (is_streaming and self._is_get and self._status == 200):
+            return None
+        if self._held:
+            client.output.put_held(self._held)
+            self._held = b""
+            self._answer = _SENT
+        wire = SocketWire(client.output, _CHUNK if self._framing is _CHUNKS else _EVENT_STREAM, on_disconnect)
+        client.lend(wire)
+        return wire

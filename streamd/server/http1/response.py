@@ -1,0 +1,130 @@
+"""The head of a response (RFC 9112 section 4), and the framing of its body.
+
+A codec without I/O.
+"""
+
+import time
+from collections.abc import Iterable
+from email.utils import formatdate
+from enum import Enum, auto
+from http import HTTPStatus
+from typing import Final
+
+_PHRASES: Final = {1: "Information", 2: "Success", 3: "Redirection", 4: "Client Error", 5: "Server Error"}
+_HANDLED: Final = frozenset((b"content-length", b"transfer-encoding", b"connection", b"date"))
+LAST_CHUNK: Final = b"0\r\n\r\n"
+
+
+class Framing(Enum):
+    """The way in which the client finds the end of a body."""
+
+    NONE = auto()  # there is no body: HEAD, 204, 304
+    LENGTH = auto()
+    CHUNKS = auto()
+    CLOSE = auto()  # HTTP/1.0: the end of the connection
+
+
+def _status_line(status: int) -> bytes:
+    try:
+        phrase = HTTPStatus(status).phrase
+    except ValueError:
+        phrase = _PHRASES.get(status // 100, "Unknown")  # clients fail on an empty one
+    return b"HTTP/1.1 %d %b\r\n" % (status, phrase.encode())
+
+
+_STATUS_LINES: Final = {status.value: _status_line(status) for status in HTTPStatus}
+
+
+class _DateLine:
+    """The ``Date`` field, made once a second."""
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._line = b""
+
+    def get(self) -> bytes:
+        second = int(time.time())
+        if second != self._second:
+            self._second = second
+            self._line = b"date: %b\r\n" % formatdate(second, usegmt=True).encode("ascii")
+        return self._line
+
+
+_date: Final = _DateLine()
+
+
+def _framing_of(status: int, length: int | None, *, is_head_request: bool, is_http_1_0: bool) -> Framing:
+    if is_head_request or status in (204, 304) or status < 200:
+        return Framing.NONE
+    if length is not None:
+        return Framing.LENGTH
+    return Framing.CLOSE if is_http_1_0 else Framing.CHUNKS
+
+
+class ResponseHead:
+    """A response head, encoded.
+
+    Args:
+        status: 200 to 599, or 101.
+        headers: of the application. Those that frame the message are replaced.
+        is_head_request: the method is HEAD.
+        is_http_1_0: of the request.
+        keeps_alive: the connection may be reused, as far as the request is concerned.
+
+    Attributes:
+        data: bytes.
+        framing: of the body.
+        length: size of the body (bytes), with Content-Length.
+        keeps_alive: the connection is reused.
+
+    Raises:
+        ValueError: a header has a line break or a NUL, or Content-Length is no number.
+    """
+
+    __slots__ = ("data", "framing", "keeps_alive", "length")
+
+    def __init__(
+        self,
+        status: int,
+        headers: Iterable[tuple[bytes, bytes]],
+        *,
+        is_head_request: bool,
+        is_http_1_0: bool,
+        keeps_alive: bool,
+    ) -> None:
+        lines = [_STATUS_LINES.get(status) or _status_line(status)]
+        length = None
+        date = _date.get()
+        for name, value in headers:
+            if (lower := name.lower()) not in _HANDLED:
+                lines.append(b"%b: %b\r\n" % (name, value))
+            elif lower == b"content-length":
+                length = int(value)
+            elif lower == b"date":
+                date = b"date: %b\r\n" % value
+            elif lower == b"connection":
+                keeps_alive = keeps_alive and b"close" not in value.lower()
+                if b"upgrade" in value.lower():
+                    lines.append(b"connection: upgrade\r\n")
+        if status < 200 or status == 204:
+            length = None  # RFC 9110 section 8.6
+        self.length = length or 0
+        self.framing = _framing_of(status, length, is_head_request=is_head_request, is_http_1_0=is_http_1_0)
+        self.keeps_alive = keeps_alive = keeps_alive and self.framing is not Framing.CLOSE
+        if length is not None:
+            lines.append(b"content-length: %d\r\n" % length)
+        elif self.framing is Framing.CHUNKS:
+            lines.append(b"transfer-encoding: chunked\r\n")
+        if not keeps_alive:
+            lines.append(b"connection: close\r\n")
+        elif is_http_1_0:
+            lines.append(b"connection: keep-alive\r\n")
+        lines.append(date)
+        lines.append(b"\r\n")
+        self._encode(lines)
+
+    def _encode(self, lines: list[bytes]) -> None:
+        self.data = b"".join(lines)
+        count = len(lines)
+        if self.data.count(b"\n") != count or self.data.count(b"\r") != count or b"\0" in self.data:
+            raise ValueError("the headers of a response must not have line breaks or NUL")

@@ -1,0 +1,149 @@
+"""The loop of a connection over HTTP/1.1: read a head, run the application, and again.
+
+::
+
+    IDLE (finite deadline) --first byte--> HEAD (request-head timeout) --complete--> application (no deadline)
+      ^                                      |                                           |
+      +---- the response is complete, and the rest of the request was read -------------+
+                                             | refused                                   | unread body, drain,
+                                             v                                           v Connection: close
+                                        LINGER (output closed, 2 s) <--------------------+
+
+The application runs in the trio task of the connection. No other trio task reads the socket meanwhile.
+"""
+
+from contextlib import suppress
+from typing import Any, Final
+
+import structlog
+import trio
+
+from ...characters import cut
+from ..client_socket import ClientSocket
+from ..options import for_target
+from ..refusals import RequestRefused
+from .exchange import HTTPExchange
+from .handshake import Handshake, is_handshake
+from .head import HeadReader, RequestHead
+from .response import ResponseHead
+from .scope import make_scope, make_websocket_scope
+from .websocket import WebSocketExchange
+
+_log = structlog.get_logger(__name__)
+_REQUESTS_IN_A_ROW: Final = 8  # of a pipelining client, after which others get their turn
+
+Exchange = HTTPExchange | WebSocketExchange
+
+
+async def serve_http1(client: ClientSocket) -> bytes | None:
+    """Serve requests until the connection ends.
+
+    Returns:
+        The bytes received so far, if they begin with the preface of HTTP/2 (by prior knowledge, RFC 9113
+        section 3.3); else None.
+    """
+    served = 0
+    while True:
+        try:
+            head = await _read_head(client, is_first=not served)
+            client.set_idle(False)
+            if not isinstance(head, RequestHead):
+                return head
+            exchange, scope = _begin(client, head)
+        except RequestRefused as refused:
+            client.set_idle(False)
+            await _refuse(client, refused)
+            return None
+        path = cut(scope["path"])
+        failed = False
+        try:
+            running = for_target(client.server.app, scope)(scope, exchange.receive, exchange.send)
+            del head, scope  # the response may last for hours, and the application may free them
+            await running
+        except Exception:  # noqa: BLE001 - an error of one request must not reach the others
+            failed = True
+            _log.exception("application_failed", path=path)
+        except BaseException:
+            # Cancelled, the connection ends without an answer: a client whose request was not answered tries
+            # again, where a 500 would tell it that the server failed.
+            client.close_output()
+            raise
+        if not await exchange.finish(failed=failed):
+            await client.linger()
+            return None
+        del exchange, running
+        served += 1
+        if not served % _REQUESTS_IN_A_ROW:
+            await trio.lowlevel.checkpoint()
+
+
+async def _read_head(client: ClientSocket, *, is_first: bool) -> RequestHead | bytes | None:
+    """Read the next head.
+
+    Returns:
+        The bytes received so far if they begin with the preface of HTTP/2; None if the client has left, or
+        the server is draining.
+
+    Raises:
+        RequestRefused: the head is malformed, too large, or not supported.
+    """
+    reader: HeadReader | None = None
+    has_begun = False
+    data: bytes | None = client.buffer
+    client.buffer = b""
+    if not is_first and not client.server.keeps_alive:
+        return None
+    while True:
+        if data:
+            if reader is None:
+                max_bytes = client.server.settings.max_request_head_bytes
+                reader = HeadReader(max_bytes, takes_preface=is_first)
+            found = reader.feed(data)
+            if found is not None:
+                head, client.buffer = found
+                return head or client.buffer
+        data = client.read_nowait()
+        if data is None:
+            _start_timeout(client, has_begun=has_begun, begins=reader is not None)
+            has_begun = reader is not None
+            await client.wait_readable()
+            data = client.read_nowait()
+            if is_first and reader is None:
+                await client.server.limiter.turn()
+        if data == b"":
+            client.set_idle(False)
+            await client.server.limiter.turn()
+            return None
+
+
+def _start_timeout(client: ClientSocket, *, has_begun: bool, begins: bool) -> None:
+    """Start the timeout of a wait: for the first byte of a head, or for the rest of it."""
+    if not client.is_idle:
+        client.set_idle(True)
+    if begins and not has_begun:
+        client.expect_head()
+
+
+def _begin(client: ClientSocket, head: RequestHead) -> tuple[Exchange, dict[str, Any]]:
+    """Build the exchange of a request, and its scope.
+
+    Raises:
+        RequestRefused: it is a handshake of WebSocket that cannot be accepted.
+    """
+    if is_handshake(head):
+        handshake = Handshake.of(head)
+        websocket = WebSocketExchange(client, head, handshake)
+        return websocket, make_websocket_scope(head, client, websocket, handshake.subprotocols)
+    exchange = HTTPExchange(client, head)
+    return exchange, make_scope(head, client, exchange)
+
+
+async def _refuse(client: ClientSocket, refused: RequestRefused) -> None:
+    """Answer a request that no application sees, and end the connection."""
+    address = client.address and client.address[0]
+    _log.info("request_malformed", status=refused.status, address=address, reason=refused.detail)
+    headers, body = refused.answer()
+    head = ResponseHead(refused.status, headers, is_head_request=False, is_http_1_0=False, keeps_alive=False)
+    with suppress(trio.ClosedResourceError):
+        await client.output.send(head.data + body)
+    await client.linger()

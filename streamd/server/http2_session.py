@@ -1,0 +1,102 @@
+"""HTTP/2 on one connection: Hypercorn's protocol, fed by a trio task of the connection."""
+
+from collections.abc import Awaitable
+from contextlib import suppress
+from typing import Any, Final
+
+import trio
+
+from ..proxies import TCP_PROXY
+from ..transports.asgi import CONNECTION_EXTENSION
+from .client_socket import ClientSocket
+from .http2 import HTTP2Stream
+from .hypercorn_internals import HTTP2Protocol, protocol_arguments, stream_of
+from .options import for_target
+from .task_group import TaskGroup
+
+_STREAM_BUFFER_BYTES: Final = 65_536  # an HTTP/2 stream's initial window: less would only delay it
+
+
+class HTTP2Session:
+    """Serves HTTP/2 on a client's socket; the port of Hypercorn's protocol, too.
+
+    Args:
+        client: the connection.
+    """
+
+    def __init__(self, client: ClientSocket) -> None:
+        self._client = client
+        self._protocol: HTTP2Protocol
+
+    async def run(self, received: bytes = b"") -> None:
+        """Serve until the client leaves.
+
+        Args:
+            received: the first bytes, with the preface.
+        """
+        client, server = self._client, self._client.server
+        async with trio.open_nursery() as nursery:
+            tasks = TaskGroup(nursery, self._run_app, client.close_output)
+            arguments = protocol_arguments(
+                self._run_app,
+                server.config,
+                server.hypercorn,
+                tasks,
+                server.state,
+                self,
+                is_tls=client.scheme == "https",
+                client=client.address,
+                server=client.own_address,
+            )
+            self._protocol = protocol = HTTP2Protocol(client.output.put, arguments)
+            client.revoke_also(protocol.revoke)
+            await protocol.initiate()
+            client.set_idle(True)
+            data = received
+            if not data:
+                data = await self._read()
+                await server.limiter.turn()
+            while data:
+                if not client.output.closed:
+                    await protocol.receive_data(data)
+                data = await self._read()
+            client.stop_timeouts()
+            await server.limiter.turn()
+            await protocol.receive_data(b"")
+            client.revoke()
+            await protocol.notify_disconnect()
+
+    async def _read(self) -> bytes:
+        await trio.lowlevel.checkpoint()
+        return await self._client.read()
+
+    def _run_app(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:
+        """Run the application, with the transport in the scope's extensions."""
+        client = self._client
+        scope.setdefault("extensions", {})[CONNECTION_EXTENSION] = HTTP2Stream(
+            self._protocol, stream_of(send), client.output, _STREAM_BUFFER_BYTES
+        )
+        if client.tcp_proxy is not None:
+            scope[TCP_PROXY] = client.tcp_proxy
+        return for_target(client.server.app, scope)(scope, receive, send)
+
+    # --- the port of the protocol -----------------------------------------------------------------
+
+    async def write(self, data: bytes) -> None:
+        """Send bytes of the protocol; where that fails, tell it that the client has left."""
+        with suppress(trio.ClosedResourceError):
+            await self._client.output.send(data)
+            return
+        self._client.revoke()
+        await self._protocol.notify_disconnect()
+
+    def set_idle(self, idle: bool) -> None:
+        """Start the keep-alive timeout where no request is in progress, or stop it."""
+        self._client.set_idle(idle)
+
+    async def finish(self) -> None:
+        """Close the output after all that was written has been sent; :meth:`run` then discards input."""
+        if not self._client.output.closed:
+            await self._client.finish()
+            self._client.start_lingering()
+        await self._protocol.notify_disconnect()
