@@ -23,6 +23,7 @@ from .http.problems import handle_streamd_error
 from .http.push_back import PushBackRequest
 from .http.routes.operations import StateCollector
 from .http.task_stream import task_stream
+from .http.websockets import WebSocketConnection
 from .hub import Hub
 from .log.port import Log
 from .metrics import Metrics
@@ -103,6 +104,7 @@ class Streamd:
         self._app = app
         app.extensions[EXTENSION] = self
         app.asgi_http_class = EventStreamHTTPConnection
+        app.asgi_websocket_class = WebSocketConnection
         if app.request_class is TrioRequest:
             app.request_class = PushBackRequest
         app.register_error_handler(StreamdError, handle_streamd_error)

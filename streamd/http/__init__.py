@@ -18,6 +18,7 @@
 ``fast_path``      ``GET /events`` without the web framework
 ``limits``         limits of requests, by the class of their route
 ``push_back``      bodies that let a client wait which is ahead
+``websockets``     WebSocket connections, whose binary messages may be empty
 ``observe``        metrics and log lines of requests
 ``guard``          checks of every request, and headers of every answer
 ``targets``        the path and query of a request must be UTF-8

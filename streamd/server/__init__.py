@@ -1,21 +1,26 @@
 """Hypercorn's trio worker with listeners and connections of streamd's own.
 
-Protocols (HTTP/1.1, HTTP/2, WebSocket), configuration and lifespan are Hypercorn's. Two things differ: a
-socket write is bounded in time, and every connection can be ended at once, in any state.
+HTTP/2, configuration and lifespan are Hypercorn's; HTTP/1.1 is streamd's own on httptools (llhttp), and
+WebSocket on wsproto. A socket write is bounded in time, and every connection can be ended at once.
 
 =======================  ====================================================================
 ``serve``                :func:`serve`: listeners, the accept loop and graceful shutdown
 ``accept``               accepting, with pauses while the process is out of files
-``connection``           one client's socket, from TLS handshake to close
+``connection``           one client's connection, from the accepted socket to its close
+``client_socket``        its socket: reading, output, timeouts, and the end
 ``preamble``             the header of the PROXY protocol in front of a connection
 ``output``               the ordered output of one socket
 ``tls``                  TLS in memory: records in, records out
 ``wires``                direct writes past ASGI, on HTTP/1.1 and WebSocket
-``http1``                HTTP/1.1: reading ahead while a request is being answered
+``watcher``              noticing clients that leave while nobody reads their sockets
+``refusals``             refusals of requests below the application
+``options``              ``OPTIONS *``
+``http1``                HTTP/1.1 and WebSocket on one connection
+``http2_session``        HTTP/2 on one connection
 ``http2``                HTTP/2: the transport and the wire of one stream
 ``stream_buffer``        HTTP/2: back-pressure of one stream
 ``hypercorn_internals``  the only package that touches Hypercorn's private parts
-``task_group``           a connection's trio tasks, and the messages of one request
+``task_group``           the trio tasks of an HTTP/2 connection, and the messages of one request
 ``context``              the parts that all connections of a server share
 ``loop_passes``          a limit on connection setups and teardowns per event-loop pass
 ``live``                 the connections that are being served

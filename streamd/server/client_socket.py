@@ -3,7 +3,7 @@
 Coupling rules:
 
 - Nothing reads the socket but the trio task that waits in :meth:`ClientSocket.read`, or the watcher while no
-  trio task does. Bytes that nobody asked for are kept in ``buffer``, in front of all that is read later.
+  trio task does. Bytes that nobody asked for are kept in ``read_ahead``, in front of all that is read later.
 - A watched socket leaves the watcher, and output, lease and socket close, in one step without a checkpoint:
   the kernel reuses the descriptor, and a wire that still wrote to it would write to another client.
 - The scope's deadline is finite exactly while the connection is idle or lingers; nothing else makes it so.
@@ -44,9 +44,9 @@ class ClientSocket:
     Attributes:
         server: as given.
         output: all that is written.
-        buffer: bytes that were read, and that no request has used yet.
+        read_ahead: bytes that were read, and that no request has used yet.
         has_left: the client has ended its side, or was lost.
-        scheme: of URLs on this connection: ``http`` or ``https``.
+        url_scheme: of URLs on this connection: ``http`` or ``https``.
         address: host and port of the client; None for one without.
         own_address: host and port of the server's end.
         tcp_proxy: address of the peer whose PROXY header named the client; None without one.
@@ -63,13 +63,13 @@ class ClientSocket:
         "_tls",
         "_undecrypted",
         "address",
-        "buffer",
         "has_left",
         "output",
         "own_address",
-        "scheme",
+        "read_ahead",
         "server",
         "tcp_proxy",
+        "url_scheme",
     )
 
     def __init__(self, server: ServerContext, sock: socket.socket, peer: Any) -> None:
@@ -77,11 +77,11 @@ class ClientSocket:
         self.server = server
         self.address = host_and_port(sock.family, peer)
         self.own_address: tuple[str, int] | None = None
-        self.scheme = "http"
+        self.url_scheme = "http"
         self.tcp_proxy: str | None = None
         self.has_left = False
         self.output = Output(sock, server.settings.write_timeout_seconds, self.abort, server.spawn)
-        self.buffer = b""
+        self.read_ahead = b""
         self._sock = sock
         self._tls: TLS | None = None
         self._undecrypted = b""  # received behind the PROXY header
@@ -102,7 +102,7 @@ class ClientSocket:
     async def start_tls(self, context: ssl.SSLContext) -> str | None:
         """Perform the handshake; return the protocol agreed on, or None if that failed."""
         self._tls = TLS(context, self.receive, self.output.put_records)
-        self.scheme = "https"
+        self.url_scheme = "https"
         with trio.move_on_after(self.server.settings.tls_handshake_timeout_seconds):
             agreed = await self._tls.handshake()
             if agreed is not None:
@@ -190,7 +190,7 @@ class ClientSocket:
             self._watch()
 
     def _watch(self) -> None:
-        if self.is_buffer_full():
+        if self.is_full():
             self._stop_reading_ahead()
         elif self._tls is None:
             self._register()
@@ -202,9 +202,9 @@ class ClientSocket:
             self._is_watched = False
             self.server.watcher.forget(self._sock.fileno())
 
-    def is_buffer_full(self) -> bool:
+    def is_full(self) -> bool:
         """Return True if no more may be read ahead of the request that is being answered."""
-        return len(self.buffer) >= self.server.settings.max_request_head_bytes
+        return len(self.read_ahead) >= self.server.settings.max_request_head_bytes
 
     def refuse_behind_stream(self) -> None:
         """Abort a client that sends too much behind a stream; others are only read from no more."""
@@ -213,15 +213,15 @@ class ClientSocket:
 
     def on_input(self) -> None:
         """Take what the client sent while nobody reads, or its end. Called by the watcher."""
-        while not self.is_buffer_full():
+        while not self.is_full():
             data = self.read_nowait()
             if data is None:
                 self._register()
                 return
             if not data:
                 break
-            self.buffer += data
-            if self.is_buffer_full():
+            self.read_ahead += data
+            if self.is_full():
                 self._stop_reading_ahead()
                 return
         self._unwatch()
@@ -235,7 +235,7 @@ class ClientSocket:
         fileno = self._sock.fileno()
         if fileno >= 0:
             self._is_watched = True
-            self.server.watcher.watch(fileno, self, end_only=self.is_buffer_full())
+            self.server.watcher.watch(fileno, self, end_only=self.is_full())
 
     def revoke(self) -> None:
         """Revoke the lease, or all leases of HTTP/2, because the client is gone."""

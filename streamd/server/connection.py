@@ -104,7 +104,7 @@ class ServerConnection(ClientSocket, trio.abc.AsyncResource):
         header, rest = found
         self.unreceive(rest)
         if header.is_tls:
-            self.scheme = "https"
+            self.url_scheme = "https"
         if header.source is not None:
             self.tcp_proxy = self.address[0] if self.address else ""
             self.address = header.source

@@ -44,7 +44,7 @@ class HTTP2Session:
                 tasks,
                 server.state,
                 self,
-                is_tls=client.scheme == "https",
+                is_tls=client.url_scheme == "https",
                 client=client.address,
                 server=client.own_address,
             )

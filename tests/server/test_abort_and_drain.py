@@ -297,7 +297,9 @@ async def test_a_reused_descriptor_receives_nothing_that_was_meant_for_its_forme
                 os.close(spare)  # its number goes to the client's end of the new connection
                 newcomer = wire.client(await connect_to(server, wire))
                 async with newcomer.stream:
-                    await until(lambda: {address_of(newcomer), address_of(other)} == {c.address for c in live})
+                    await until(
+                        lambda: {address_of(newcomer), address_of(other)} == {c.address for c in live}
+                    )
                     assert server_side_of(live, newcomer)._sock.fileno() == number
                     held.is_armed = False
                     held.released.set()

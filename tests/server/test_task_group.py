@@ -144,7 +144,9 @@ async def test_a_request_that_is_cancelled_is_not_answered_500() -> None:
         await trio.sleep_forever()
 
     def serving_connections() -> list[ServerConnection]:
-        return [each for each in gc.get_objects() if isinstance(each, ServerConnection) and each._tasks]
+        return [
+            each for each in gc.get_objects() if isinstance(each, ServerConnection) and not each.output.closed
+        ]
 
     settings = ServerSettings(bind=["127.0.0.1:0"])
     with trio.fail_after(SECONDS):

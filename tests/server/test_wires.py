@@ -1,7 +1,7 @@
 """Wires past ASGI are leases: after the end of a lease nothing is written by its wire."""
 
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from operator import attrgetter
 from typing import Any, Protocol
 
@@ -11,29 +11,25 @@ import trio
 import trio.testing
 import wsproto
 from hypercorn.config import Config
-from hypercorn.protocol.events import Data, Event, Request
+from hypercorn.protocol.events import Event, Request
 from hypercorn.protocol.http_stream import HTTPStream
-from hypercorn.protocol.ws_stream import WSStream
 from hypercorn.typing import ConnectionState
 from wsproto.events import CloseConnection, Message, Ping, TextMessage
 
 from streamd.events import Batch, Control
+from streamd.server.http1.handshake import Handshake
+from streamd.server.http1.head import RequestHead
+from streamd.server.http1.websocket import WebSocketExchange
 from streamd.server.hypercorn_internals import HypercornContext, is_streaming
 from streamd.server.task_group import TaskGroup
 from streamd.server.wires import SocketWire, WebSocketWire
+from tests.support.client_rig import HANDSHAKE, ClientRig, open_client_rig
 from tests.support.output_rig import BIG, PATIENCE_SECONDS, Rig, open_rig
 
 BATCH = Batch([Control("one"), Control("two")])
 LONG = Batch([Control("long", {"data": "x" * BIG})])
 CHUNK = attrgetter("chunk")
 WEBSOCKET = attrgetter("websocket")
-HANDSHAKE = [
-    (b"host", b"test"),
-    (b"connection", b"Upgrade"),
-    (b"upgrade", b"websocket"),
-    (b"sec-websocket-version", b"13"),
-    (b"sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ=="),
-]
 Send = Callable[[Event], Awaitable[None]]
 
 
@@ -215,94 +211,101 @@ async def test_a_pending_write_raises_when_the_output_is_closed() -> None:
 class WebSocketPair:
     """An accepted WebSocket, its wire, and a client."""
 
-    def __init__(self, nursery: trio.Nursery, rig: Rig) -> None:
+    def __init__(self, rig: ClientRig) -> None:
         self.rig = rig
-        self.stream = WSStream(*parts(nursery, self._send))
+        fields = [(name.lower().encode(), value.encode()) for name, value in HANDSHAKE.items()]
+        head = RequestHead("GET", b"/", fields, is_http_1_0=False)
+        self.exchange = WebSocketExchange(rig.client, head, Handshake.of(head))
         self.client = wsproto.connection.Connection(wsproto.ConnectionType.CLIENT)
         self.wire: WebSocketWire
-
-    async def _send(self, event: Event) -> None:
-        if isinstance(event, Data):
-            with suppress(trio.ClosedResourceError):  # as a connection does it
-                await self.rig.output.send(event.data)
+        self.messages: list[Any] = []
 
     async def accept(self) -> None:
-        await begin(self.stream, "GET", HANDSHAKE)
-        await self.stream.app_send({"type": "websocket.accept", "subprotocol": None, "headers": []})
-        self.wire = WebSocketWire(self.rig.output, WEBSOCKET, Calls(), self.stream.connection)
+        await self.exchange.send({"type": "websocket.accept", "subprotocol": None, "headers": []})
+        assert self.rig.available().startswith(b"HTTP/1.1 101 ")
+        wire = self.exchange.lease(lambda action: None, Calls())
+        assert isinstance(wire, WebSocketWire)
+        self.wire = wire
+
+    async def listen(self) -> None:
+        """Receive messages, as an application does."""
+        while True:
+            message = await self.exchange.receive()
+            self.messages.append(message)
+            if message["type"] == "websocket.disconnect":
+                return
 
     async def send_from_client(self, event: wsproto.events.Event) -> None:
-        """Pass an event of the client to the stream."""
-        await self.stream.handle(Data(stream_id=1, data=self.client.send(event)))
+        """Send an event of the client, and wait until the exchange has processed it."""
+        self.rig.peer.send(self.client.send(event))
+        await trio.testing.wait_all_tasks_blocked()
 
     def received(self) -> list[wsproto.events.Event]:
         self.client.receive_data(self.rig.available())
         return list(self.client.events())
 
 
+@asynccontextmanager
+async def accepted(max_message_bytes: int = 1000) -> AsyncIterator[tuple[ClientRig, WebSocketPair]]:
+    with trio.fail_after(PATIENCE_SECONDS):
+        async with trio.open_nursery() as nursery:
+            with open_client_rig(nursery, max_message_bytes=max_message_bytes) as rig:
+                socket = WebSocketPair(rig)
+                await socket.accept()
+                nursery.start_soon(socket.listen)
+                yield rig, socket
+                nursery.cancel_scope.cancel()
+
+
 async def test_event_frames_are_sent_in_order_with_frames_of_the_protocol() -> None:
-    async with trio.open_nursery() as nursery:
-        with open_rig(nursery) as rig:
-            socket = WebSocketPair(nursery, rig)
-            await socket.accept()
-            assert socket.wire.write_nowait(BATCH) == len(BATCH.websocket)
-            await socket.send_from_client(Ping(b"are you there"))
-            assert await socket.wire.write(BATCH) == len(BATCH.websocket)
-            first, second, pong, *rest = socket.received()
-            texts = [event.data for event in (first, second, *rest) if isinstance(event, Message)]
-            assert texts == [frame.text for frame in BATCH.frames] * 2
-            assert isinstance(pong, wsproto.events.Pong)
-        nursery.cancel_scope.cancel()
+    async with accepted() as (_, socket):
+        assert socket.wire.write_nowait(BATCH) == len(BATCH.websocket)
+        await socket.send_from_client(Ping(b"are you there"))
+        assert await socket.wire.write(BATCH) == len(BATCH.websocket)
+        first, second, pong, *rest = socket.received()
+        texts = [event.data for event in (first, second, *rest) if isinstance(event, Message)]
+        assert texts == [frame.text for frame in BATCH.frames] * 2
+        assert isinstance(pong, wsproto.events.Pong)
 
 
 @pytest.mark.parametrize("closed_by", ["server", "client", "message too big"])
 async def test_nothing_follows_a_close_frame(closed_by: str) -> None:
-    async with trio.open_nursery() as nursery:
-        with open_rig(nursery) as rig:
-            socket = WebSocketPair(nursery, rig)
-            await socket.accept()
-            assert socket.wire.write_nowait(BATCH)
-            if closed_by == "server":
-                await socket.stream.app_send({"type": "websocket.close", "code": 1012, "reason": None})
-            elif closed_by == "client":
-                await socket.send_from_client(CloseConnection(1000))
-            else:
-                socket.stream.buffer.max_length = 10
-                await socket.send_from_client(TextMessage("x" * 11))
-            *texts, close = socket.received()
-            assert [event.data for event in texts if isinstance(event, Message)] == [
-                frame.text for frame in BATCH.frames
-            ]
-            assert isinstance(close, CloseConnection)
-            await check_nothing_is_written(rig, socket.wire)
-        nursery.cancel_scope.cancel()
-
-
-async def test_nothing_is_written_between_a_close_frame_and_its_answer() -> None:
-    async with trio.open_nursery() as nursery:
-        with open_rig(nursery) as rig:
-            socket = WebSocketPair(nursery, rig)
-            await socket.accept()
-            socket.stream.connection.receive_data(socket.client.send(CloseConnection(1000)))
-            assert [type(event) for event in socket.stream.connection.events()] == [CloseConnection]
-            await check_nothing_is_written(rig, socket.wire)
-        nursery.cancel_scope.cancel()
+    async with accepted(max_message_bytes=10) as (rig, socket):
+        assert socket.wire.write_nowait(BATCH)
+        if closed_by == "server":
+            await socket.exchange.send({"type": "websocket.close", "code": 1012, "reason": None})
+        elif closed_by == "client":
+            await socket.send_from_client(CloseConnection(1000))
+        else:
+            await socket.send_from_client(TextMessage("x" * 11))
+        *texts, close = socket.received()
+        assert [event.data for event in texts if isinstance(event, Message)] == [
+            frame.text for frame in BATCH.frames
+        ]
+        assert isinstance(close, CloseConnection)
+        assert close.code == {"server": 1012, "client": 1000, "message too big": 1009}[closed_by]
+        await check_nothing_is_written(rig, socket.wire)
 
 
 async def test_a_closing_client_receives_nothing_before_the_answer_to_its_close_frame() -> None:
     """The state changes when its frame is read, although the answer may be queued behind other frames."""
-    with trio.fail_after(PATIENCE_SECONDS):
-        async with trio.open_nursery() as nursery:
-            with open_rig(nursery) as rig:
-                socket = WebSocketPair(nursery, rig)
-                await socket.accept()
-                assert socket.wire.write_nowait(LONG)
-                nursery.start_soon(socket.send_from_client, CloseConnection(1000))
-                await trio.testing.wait_all_tasks_blocked()
-                with pytest.raises(trio.ClosedResourceError):
-                    await socket.wire.write(BATCH)
-                socket.client.receive_data(await rig.read(len(LONG.websocket)))
-                list(socket.client.events())
-                await trio.testing.wait_all_tasks_blocked()
-                assert [type(event) for event in socket.received()] == [CloseConnection]
-            nursery.cancel_scope.cancel()
+    async with accepted() as (rig, socket):
+        assert socket.wire.write_nowait(LONG)
+        await socket.send_from_client(CloseConnection(1000))
+        with pytest.raises(trio.ClosedResourceError):
+            await socket.wire.write(BATCH)
+        socket.client.receive_data(await rig.read(len(LONG.websocket)))
+        list(socket.client.events())
+        await trio.testing.wait_all_tasks_blocked()
+        assert [type(event) for event in socket.received()] == [CloseConnection]
+
+
+async def test_a_client_that_leaves_ends_the_lease_also_while_the_application_reads_nothing() -> None:
+    async with trio.open_nursery() as nursery:
+        with open_client_rig(nursery) as rig:
+            socket = WebSocketPair(rig)
+            await socket.accept()
+            rig.peer.close()
+            await trio.testing.wait_all_tasks_blocked()
+            assert not socket.wire.is_leased
+        nursery.cancel_scope.cancel()

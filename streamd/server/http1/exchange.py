@@ -11,8 +11,8 @@ Coupling rules:
   one system call. While it is held, an application that fails is still answered 500.
 - 100 is sent when the application begins to read the body, so that a status that the head decides is the only
   one (RFC 9110 section 10.1.1).
-- A connection whose request was not read to its end is reused only if the rest is known to be small; the
-  response's head says so, because it leaves first.
+- A connection whose request was not read to its end is reused only if the rest is small; a response of known
+  length says so in its head, which leaves first.
 - The end of the response ends a wait for the client's end: what follows is the next request.
 """
 
@@ -41,7 +41,7 @@ _DISCARD_SECONDS: Final = 2.0
 _NOWAIT_BYTES_MAX: Final = 65_536  # of a last part, which is not waited for
 
 
-class _Answer(Enum):
+class _ResponseState(Enum):
     """The progress of the response."""
 
     NONE = auto()
@@ -51,7 +51,7 @@ class _Answer(Enum):
 
 
 # Looked up once, because an access to a member of an enum takes 0.2 µs on Python 3.11.
-_NONE, _HELD, _SENT, _ENDED = _Answer
+_NONE, _HELD, _SENT, _ENDED = _ResponseState
 _NO_BODY, _LENGTH, _CHUNKS, _CLOSE = Framing
 
 
@@ -134,12 +134,12 @@ class HTTPExchange:
         assert body is not None
         if self._expects_continue:
             self._expects_continue = False
-            if self._answer is _NONE and not client.buffer:
+            if self._answer is _NONE and not client.read_ahead:
                 with suppress(trio.ClosedResourceError):
                     await client.output.send(_CONTINUE)
         while True:
-            if client.buffer:
-                part, client.buffer = body.decode(client.buffer)
+            if client.read_ahead:
+                part, client.read_ahead = body.decode(client.read_ahead)
                 if body.is_complete:
                     self._told_end = True
                     self._body = None
@@ -149,7 +149,7 @@ class HTTPExchange:
             data = await client.read()
             if not data:
                 return None
-            client.buffer += data
+            client.read_ahead += data
 
     async def _refuse(self, refused: RequestRefused) -> None:
         """Answer a body that is malformed, unless the application has begun to answer."""
@@ -175,12 +175,12 @@ class HTTPExchange:
         client.begin_reading()
         try:
             with trio.CancelScope() as self._waiting:
-                while not client.is_buffer_full():
+                while not client.is_full():
                     data = await client.read()
                     if not data:
                         client.revoke()
                         return
-                    client.buffer += data
+                    client.read_ahead += data
                 client.refuse_behind_stream()
                 await trio.sleep_forever()
         finally:
@@ -212,15 +212,15 @@ class HTTPExchange:
     async def _begin(self, status: int, headers: Any) -> None:
         if status < 200:
             raise RuntimeError("the status of a response must be final: 200 or above")
-        body = self._body
-        if body is not None and (self._expects_continue or not body.fits(_DISCARDED_BYTES_MAX)):
-            self._keeps_alive = False
+        has_length = any(name.lower() == b"content-length" for name, _ in headers)
         head = ResponseHead(
             status,
             headers,
             is_head_request=self._is_head,
             is_http_1_0=self._is_http_1_0,
-            keeps_alive=self._keeps_alive and self._client.server.keeps_alive,
+            keeps_alive=self._keeps_alive
+            and self._client.server.keeps_alive
+            and (self._body is None or self._will_read(self._body, has_length=has_length)),
         )
         self._keeps_alive = head.keeps_alive
         self._status = status
@@ -230,6 +230,13 @@ class HTTPExchange:
         self._answer = _HELD
         if not self._wants_hold and head.framing in (_CHUNKS, _CLOSE):
             await self._send_held(b"")
+
+    def _will_read(self, body: BodyDecoder, *, has_length: bool) -> bool:
+        """Return True if the rest of the request's body will be read, by the application or to be discarded.
+
+        A response of unknown length may be written while the body is read, such as an answer a line.
+        """
+        return not self._expects_continue and (not has_length or body.fits(_DISCARDED_BYTES_MAX))
 
     async def _send_held(self, data: bytes) -> None:
         data, self._held = self._held + data, b""
@@ -296,17 +303,19 @@ class HTTPExchange:
         if body is None:
             return True
         client = self._client
+        discarded = 0
         with trio.move_on_after(_DISCARD_SECONDS):
             try:
-                while True:
-                    if client.buffer:
-                        client.buffer = body.decode(client.buffer)[1]
+                while discarded < _DISCARDED_BYTES_MAX:
+                    if client.read_ahead:
+                        content, client.read_ahead = body.decode(client.read_ahead)
+                        discarded += len(content)
                         if body.is_complete:
                             return True
                     data = await client.read()
                     if not data:
                         return False
-                    client.buffer += data
+                    client.read_ahead += data
             except RequestRefused:
                 return False
         return False

@@ -22,7 +22,7 @@ def make_scope(head: RequestHead, client: ClientSocket, transport: Transport) ->
         "http_version": "1.0" if head.is_http_1_0 else "1.1",
         "asgi": _HTTP,
         "method": head.method,
-        "scheme": client.scheme,
+        "scheme": client.url_scheme,
         "path": unquote(text) if "%" in text else text,
         "raw_path": path,
         "query_string": query,
@@ -46,7 +46,7 @@ def make_websocket_scope(
     del scope["method"]
     scope["type"] = "websocket"
     scope["asgi"] = _WEBSOCKET
-    scope["scheme"] = _WEBSOCKET_SCHEMES[client.scheme]
+    scope["scheme"] = _WEBSOCKET_SCHEMES[client.url_scheme]
     scope["subprotocols"] = subprotocols
     scope["extensions"]["websocket.http.response"] = {}
     return scope

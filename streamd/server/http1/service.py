@@ -89,8 +89,8 @@ async def _read_head(client: ClientSocket, *, is_first: bool) -> RequestHead | b
     """
     reader: HeadReader | None = None
     has_begun = False
-    data: bytes | None = client.buffer
-    client.buffer = b""
+    data: bytes | None = client.read_ahead
+    client.read_ahead = b""
     if not is_first and not client.server.keeps_alive:
         return None
     while True:
@@ -100,8 +100,8 @@ async def _read_head(client: ClientSocket, *, is_first: bool) -> RequestHead | b
                 reader = HeadReader(max_bytes, takes_preface=is_first)
             found = reader.feed(data)
             if found is not None:
-                head, client.buffer = found
-                return head or client.buffer
+                head, client.read_ahead = found
+                return head or client.read_ahead
         data = client.read_nowait()
         if data is None:
             _start_timeout(client, has_begun=has_begun, begins=reader is not None)

@@ -122,8 +122,8 @@ class WebSocketExchange:
                     self._close(event.response())
                     self._end(event.code)
                 return None
-        data = self._client.buffer or await self._client.read()
-        self._client.buffer = b""
+        data = self._client.read_ahead or await self._client.read()
+        self._client.read_ahead = b""
         if not data:
             self._end(CloseReason.ABNORMAL_CLOSURE)
         elif websocket.state is not ConnectionState.CLOSED:
@@ -249,8 +249,8 @@ class WebSocketExchange:
         if not self._has_failed:
             with trio.move_on_after(_CLOSE_SECONDS):
                 while websocket.state is ConnectionState.LOCAL_CLOSING:
-                    data = client.buffer or await client.read()
-                    client.buffer = b""
+                    data = client.read_ahead or await client.read()
+                    client.read_ahead = b""
                     if not data:
                         break
                     websocket.receive_data(data)
