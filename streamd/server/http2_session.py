@@ -26,7 +26,7 @@ class HTTP2Session:
 
     def __init__(self, client: ClientSocket) -> None:
         self._client = client
-        self._protocol: HTTP2Protocol
+        self._protocol: HTTP2Protocol | None = None
 
     async def run(self, received: bytes = b"") -> None:
         """Serve until the client leaves.
@@ -34,37 +34,47 @@ class HTTP2Session:
         Args:
             received: the first bytes, with the preface.
         """
+        try:
+            async with trio.open_nursery() as nursery:
+                await self._serve(self._speak(nursery), received)
+        finally:
+            # The objects of a connection refer to each other in cycles; separated, they are freed at once.
+            self._protocol = None
+
+    def _speak(self, nursery: trio.Nursery) -> HTTP2Protocol:
         client, server = self._client, self._client.server
-        async with trio.open_nursery() as nursery:
-            tasks = TaskGroup(nursery, self._run_app, client.close_output)
-            arguments = protocol_arguments(
-                self._run_app,
-                server.config,
-                server.hypercorn,
-                tasks,
-                server.state,
-                self,
-                is_tls=client.url_scheme == "https",
-                client=client.address,
-                server=client.own_address,
-            )
-            self._protocol = protocol = HTTP2Protocol(client.output.put, arguments)
-            client.revoke_also(protocol.revoke)
-            await protocol.initiate()
-            client.set_idle(True)
-            data = received
-            if not data:
-                data = await self._read()
-                await server.limiter.turn()
-            while data:
-                if not client.output.closed:
-                    await protocol.receive_data(data)
-                data = await self._read()
-            client.stop_timeouts()
-            await server.limiter.turn()
-            await protocol.receive_data(b"")
-            client.revoke()
-            await protocol.notify_disconnect()
+        arguments = protocol_arguments(
+            self._run_app,
+            server.config,
+            server.hypercorn,
+            TaskGroup(nursery, self._run_app, client.close_output),
+            server.state,
+            self,
+            is_tls=client.url_scheme == "https",
+            client=client.address,
+            server=client.own_address,
+        )
+        self._protocol = protocol = HTTP2Protocol(client.output.put, arguments)
+        client.revoke_also(protocol.revoke)
+        return protocol
+
+    async def _serve(self, protocol: HTTP2Protocol, received: bytes) -> None:
+        client, limiter = self._client, self._client.server.limiter
+        await protocol.initiate()
+        client.set_idle(True)
+        data = received
+        if not data:
+            data = await self._read()
+            await limiter.turn()
+        while data:
+            if not client.output.closed:
+                await protocol.receive_data(data)
+            data = await self._read()
+        client.stop_timeouts()
+        await limiter.turn()
+        await protocol.receive_data(b"")
+        client.revoke()
+        await protocol.notify_disconnect()
 
     async def _read(self) -> bytes:
         await trio.lowlevel.checkpoint()
@@ -72,9 +82,10 @@ class HTTP2Session:
 
     def _run_app(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:
         """Run the application, with the transport in the scope's extensions."""
-        client = self._client
+        client, protocol = self._client, self._protocol
+        assert protocol is not None
         scope.setdefault("extensions", {})[CONNECTION_EXTENSION] = HTTP2Stream(
-            self._protocol, stream_of(send), client.output, _STREAM_BUFFER_BYTES
+            protocol, stream_of(send), client.output, _STREAM_BUFFER_BYTES
         )
         if client.tcp_proxy is not None:
             scope[TCP_PROXY] = client.tcp_proxy
@@ -88,7 +99,7 @@ class HTTP2Session:
             await self._client.output.send(data)
             return
         self._client.revoke()
-        await self._protocol.notify_disconnect()
+        await self._notify_disconnect()
 
     def set_idle(self, idle: bool) -> None:
         """Start the keep-alive timeout where no request is in progress, or stop it."""
@@ -99,4 +110,8 @@ class HTTP2Session:
         if not self._client.output.closed:
             await self._client.finish()
             self._client.start_lingering()
-        await self._protocol.notify_disconnect()
+        await self._notify_disconnect()
+
+    async def _notify_disconnect(self) -> None:
+        if self._protocol is not None:
+            await self._protocol.notify_disconnect()

@@ -127,6 +127,23 @@ class HTTPExchange:
             return {"type": "http.disconnect"}
         return {"type": "http.request", "body": part, "more_body": not self._told_end}
 
+    def take_body(self) -> bytes | None:
+        """Return the whole body if it has been received already; None, and nothing is taken, otherwise.
+
+        Does not wait, not even at a checkpoint. A chunked body is never taken.
+        """
+        body, client = self._body, self._client
+        if self._told_end or self._expects_continue:
+            return None
+        part = b""
+        if body is not None:
+            if not body.fits(len(client.read_ahead)):
+                return None
+            part, client.read_ahead = body.decode(client.read_ahead)
+        self._told_end = True
+        self._body = None
+        return part
+
     async def _read_part(self) -> bytes | None:
         """Read a part of the body; None if the client leaves before its end."""
         client = self._client

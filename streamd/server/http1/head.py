@@ -156,7 +156,7 @@ class HeadReader:
             pass
         except httptools.HttpParserInvalidMethodError as error:
             if _OTHER_METHOD.match(self._data):
-                raise RequestRefused(501, "unknown-method", "the method is not known here") from error
+                raise RequestRefused(501, "unsupported-method", "the method is not known here") from error
             raise malformed("the request line must begin with a method in upper case") from error
         except httptools.HttpParserError as error:
             if not self._fields.is_complete:  # otherwise the transfer coding is at fault, see _interpret
