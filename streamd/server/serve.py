@@ -4,6 +4,7 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing
 from functools import partial
+from typing import Any
 
 import structlog
 import trio
@@ -86,20 +87,13 @@ async def serve(
                     trusted=TrustedProxies.create(settings.trusted_proxies),
                     max_message_bytes=max_message_bytes,
                     watcher=watcher,
-                    spawn=connections.start_soon,
+                    spawn=lambda function: connections.start_soon(_run_logged, function),
                 )
                 accepted = partial(ServerConnection, context)
                 listeners = [Listener(sock, certificates, accepted, settings, metrics) for sock in sockets]
                 try:
                     async with trio.open_nursery() as accepting:
-                        await accepting.start(
-                            partial(
-                                trio.serve_listeners,
-                                ServerConnection.run,
-                                listeners,
-                                handler_nursery=connections,
-                            )
-                        )
+                        await accepting.start(partial(_accept, listeners, connections))
                         task_status.started(addresses)
                         await wait_for_shutdown()
                         accepting.cancel_scope.cancel()  # closes the listeners
@@ -113,6 +107,23 @@ async def serve(
                         connection.abort()
             await lifespan.wait_for_shutdown()
             lifespan_nursery.cancel_scope.cancel()
+
+
+async def _accept(
+    listeners: list[Listener], connections: trio.Nursery, task_status: trio.TaskStatus[Any]
+) -> None:
+    """Accept connections until cancelled, and serve them in another nursery."""
+    await trio.serve_listeners(
+        ServerConnection.run, listeners, handler_nursery=connections, task_status=task_status
+    )
+
+
+async def _run_logged(function: Callable[[], Awaitable[None]]) -> None:
+    """Run a part of a connection that may outlive its trio task, such as a flush."""
+    try:
+        await function()
+    except Exception:  # noqa: BLE001 - an error of one connection must not reach the others
+        _log.exception("connection_failed")
 
 
 async def _end_connections(

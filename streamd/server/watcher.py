@@ -7,8 +7,10 @@ connection; here the sockets are in an epoll object, whose own descriptor one tr
 import select
 from typing import Final, NoReturn, Protocol
 
+import structlog
 import trio
 
+_log = structlog.get_logger(__name__)
 _ONCE: Final = select.EPOLLONESHOT
 _ALL: Final = select.EPOLLIN | select.EPOLLRDHUP | _ONCE
 _END_ONLY: Final = select.EPOLLRDHUP | _ONCE
@@ -67,8 +69,12 @@ class DisconnectWatcher:
             await trio.lowlevel.wait_readable(self._epoll.fileno())
             for fileno, _ in self._epoll.poll(0, self._each_pass):
                 owner = self._watched.pop(fileno, None)
-                if owner is not None:  # an owner before it may have closed this one
+                if owner is None:  # an owner before it has closed this one
+                    continue
+                try:
                     owner.on_input()
+                except Exception:  # noqa: BLE001 - an error of one connection must not reach the others
+                    _log.exception("connection_failed")
 
     def close(self) -> None:
         """Free the epoll object, when every owner has closed its socket."""

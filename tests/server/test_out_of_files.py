@@ -97,7 +97,7 @@ async def starting() -> AsyncIterator[FullServer]:
 
 async def read_answer(stream: trio.SocketStream) -> None:
     answer = b""
-    while not answer.endswith(b'{"status":"alive"}\n'):
+    while not answer.endswith(b'{"status":"alive"}'):
         part = await stream.receive_some()
         assert part, answer
         answer += part

@@ -226,3 +226,24 @@ async def test_a_closed_stream_has_no_lease_and_its_disconnect_is_reported() -> 
             transport.lease(connection.deferred.add, lambda: connection.disconnects.append(stream_id)) is None
         )
         assert connection.disconnects == [stream_id]
+
+
+async def test_a_watched_stream_reports_that_its_client_has_reset_it() -> None:
+    async with connected() as connection:
+        stream_id, transport, _ = await connection.open()
+        transport.watch(lambda: connection.disconnects.append(stream_id))
+        await connection.client.cancel(stream_id)
+        await trio.testing.wait_all_tasks_blocked()
+        assert connection.disconnects == [stream_id]
+        transport.watch(lambda: connection.disconnects.append(-1))
+        assert connection.disconnects == [stream_id, -1], "it is over already"
+
+
+async def test_a_watched_stream_that_was_answered_reports_nothing() -> None:
+    async with connected() as connection:
+        stream_id, transport, send = await connection.open()
+        transport.watch(lambda: connection.disconnects.append(stream_id))
+        await send({"type": "http.response.body", "body": b"end", "more_body": False})
+        assert await connection.received(stream_id, b"end") == b"end"
+        connection.protocol.revoke()
+        assert connection.disconnects == []

@@ -47,7 +47,10 @@ async def serve_http1(client: ClientSocket) -> bytes | None:
         try:
             head = await _read_head(client, is_first=not served)
             client.set_idle(False)
-            if not isinstance(head, RequestHead):
+            if head is None:
+                await _end(client)
+                return None
+            if isinstance(head, bytes):
                 return head
             exchange, scope = _begin(client, head)
         except RequestRefused as refused:
@@ -108,8 +111,8 @@ async def _read_head(client: ClientSocket, *, is_first: bool) -> RequestHead | b
             has_begun = reader is not None
             await client.wait_readable()
             data = client.read_nowait()
-            if is_first and reader is None:
-                await client.server.limiter.turn()
+        if is_first and reader is None and data:
+            await client.server.limiter.turn()
         if data == b"":
             client.set_idle(False)
             await client.server.limiter.turn()
@@ -136,6 +139,12 @@ def _begin(client: ClientSocket, head: RequestHead) -> tuple[Exchange, dict[str,
         return websocket, make_websocket_scope(head, client, websocket, handshake.subprotocols)
     exchange = HTTPExchange(client, head)
     return exchange, make_scope(head, client, exchange)
+
+
+async def _end(client: ClientSocket) -> None:
+    """End a connection on which no request is in progress."""
+    if not client.has_left:  # the server is draining: the client may be sending its next request
+        await client.linger()
 
 
 async def _refuse(client: ClientSocket, refused: RequestRefused) -> None:
