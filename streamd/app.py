@@ -28,6 +28,7 @@ from .http.observe import observe_requests
 from .http.openapi import Document, SchemaExtension
 from .http.origins import allow_origins
 from .http.problems import use_problems
+from .http.rejections import use_rejections
 from .http.routes.auth import auth
 from .http.routes.connections import connections
 from .http.routes.events import events
@@ -81,6 +82,7 @@ def build_app(
     app.json.sort_keys = False  # fields come in the order they are documented in
     streamd = Streamd(app, settings=settings, log=log, clock=clock)
     use_problems(app)
+    use_rejections(app)
     observe_requests(app, streamd.metrics)
     cors = make_cors(settings.server)
     allow_origins(app, cors)

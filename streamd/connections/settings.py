@@ -1,11 +1,14 @@
 """Settings of client connections and of long polling."""
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import attrs
 
-from ..config import Clash, at_most, check_order, not_negative, positive, setting, tuning
+from ..config import Clash, at_most, check_order, not_negative, one_of, positive, setting, tuning
+
+ON_LIMIT_ERROR: Final = "error"
+ON_LIMIT_RETRY: Final = "retry"
 
 
 @attrs.frozen(kw_only=True)
@@ -35,6 +38,14 @@ class ConnectionSettings:
         0,
         "Maximum number of connections of one user, to all nodes together (count; 0: unlimited).",
         not_negative,
+        reload=True,
+    )
+    on_limit: str = setting(
+        ON_LIMIT_ERROR,
+        "Answer to an SSE client that gets no stream for now: error (503 or 429, after which a native "
+        "EventSource never comes back) or retry (an event stream that ends at once, and says when to come "
+        "back). The parameter on_limit of a request takes precedence.",
+        one_of(ON_LIMIT_ERROR, ON_LIMIT_RETRY),
         reload=True,
     )
     control: bool = setting(

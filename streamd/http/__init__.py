@@ -11,6 +11,7 @@
 ``requests``       query parameters, headers and bodies, checked
 ``publishing``     the checks of rights and limits before events are published
 ``problems``       errors as ``application/problem+json``
+``rejections``     streams that cannot be served now: a problem, or a stream that ends
 ``idempotency``    the ``Idempotency-Key`` header
 ``schema``         the structs that ``/openapi.json`` shows
 ``openapi``        the document itself
@@ -40,7 +41,16 @@ from .json import JSON, json_response
 from .problems import document_problems
 from .requests import read_body, read_json
 from .responses import EventStream, EventStreamHTTPConnection
-from .schema import AnyJson, EventStreamText, MediaTypes, Nothing, ResumeHeaders, SnapshotSchema
+from .schema import (
+    AnyJson,
+    EventStreamText,
+    FollowQuery,
+    MediaTypes,
+    Nothing,
+    OnLimit,
+    ResumeHeaders,
+    SnapshotSchema,
+)
 from .task_routes import CancelRoute, EventsRoute, ResultRoute, StatusRoute, TaskRoutes, task_routes
 from .task_stream import task_headers, task_stream
 from .urls import public_url
@@ -53,8 +63,10 @@ __all__ = [
     "EventStreamHTTPConnection",
     "EventStreamText",
     "EventsRoute",
+    "FollowQuery",
     "MediaTypes",
     "Nothing",
+    "OnLimit",
     "ResultRoute",
     "ResumeHeaders",
     "SnapshotSchema",

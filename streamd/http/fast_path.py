@@ -24,8 +24,8 @@ from .callers import identify_caller, restrict
 from .limits import identify_within
 from .observe import record_request
 from .origins import Cors
-from .problems import send_problem
-from .requests import parse_stream_request
+from .rejections import send_rejection
+from .requests import parse_on_limit, parse_stream_request, prefers_retry
 
 PATH: Final = "/events"
 _HEAD: Final = tuple((name.lower().encode(), value.encode()) for name, value in HEADERS.items())
@@ -115,18 +115,22 @@ class EventsFastPath:
         began = time.perf_counter()
         request = ScopeRequest.from_scope(scope)
         fields = self._cors.answer_headers(request.headers.get("origin"))
+        retries = scope["method"] == "GET" and prefers_retry(request, self._broker)
         try:
             runtime = self._runtime
             caller = await self._identify(scope, request.remote_addr or "", fields)
             stream_request = parse_stream_request(request, self._broker, caller)
             if not runtime.access.is_open:
                 stream_request = await restrict(stream_request, runtime, caller)
+            parse_on_limit(request, self._broker)
             del request  # free the headers: the stream may last for hours
             scope["headers"].clear()
             headers = [*_HEAD, *((name.lower().encode(), value.encode()) for name, value in fields)]
             await serve_subscription(self._broker, stream_request, scope, send, headers)
         except StreamdError as rejection:  # raised before the head is sent; later errors end in the stream
-            status = await send_problem(send, rejection, fields)
+            status = await send_rejection(
+                send, rejection, [*HEADERS.items(), *fields], self._broker.settings, retries=retries
+            )
             record_request(self._broker.metrics, scope["method"], PATH, status, began)
 
     async def _identify(self, scope: Scope, address: str, fields: list[tuple[str, str]]) -> Caller:

@@ -12,6 +12,7 @@ from ..auth import Caller
 from ..broker import Broker
 from ..characters import TextKind, check_text, cut, quoted
 from ..connections import Identity
+from ..connections.settings import ON_LIMIT_ERROR, ON_LIMIT_RETRY
 from ..errors import InvalidBody, InvalidField, TooLarge, UnsupportedMediaType
 from ..events import EventId, parse_event_id
 from ..hub import Overflow
@@ -122,6 +123,30 @@ def parse_overflow(text: str | None) -> Overflow:
     except ValueError:
         known = ", ".join(policy.value for policy in Overflow)
         raise InvalidField(f"overflow must be one of {known}; got {quoted(text)}", field="overflow") from None
+
+
+def parse_on_limit(request: RequestLike, broker: Broker) -> bool:
+    """Parse ``on_limit``: return True if a rejected stream becomes one that ends, see :mod:`.rejections`.
+
+    Raises:
+        InvalidField: there is no such answer.
+    """
+    text = request.args.get("on_limit")
+    if text is None:
+        text = broker.settings.connections.on_limit
+    if text not in (ON_LIMIT_ERROR, ON_LIMIT_RETRY):
+        raise InvalidField(
+            f"on_limit must be {ON_LIMIT_ERROR} or {ON_LIMIT_RETRY}; got {quoted(text)}", field="on_limit"
+        )
+    return bool(text == ON_LIMIT_RETRY)
+
+
+def prefers_retry(request: RequestLike, broker: Broker) -> bool:
+    """Parse ``on_limit`` as :func:`parse_on_limit` does, but return False if it is invalid."""
+    try:
+        return parse_on_limit(request, broker)
+    except InvalidField:
+        return False
 
 
 def _parse_include(names: list[str]) -> bool:

@@ -21,9 +21,9 @@ from ..transports.sse import EVENT_STREAM, HEADERS, serve_sse, serve_subscriptio
 from ..transports.stream import Opening, admit, no_opening
 from .callers import known_caller
 from .current import current_runtime
-from .problems import send_problem
 from .push_back import PushBackBody
-from .requests import find_cursor, identity_of, parse_cursor, parse_resume_secret
+from .rejections import send_rejection
+from .requests import find_cursor, identity_of, parse_cursor, parse_on_limit, parse_resume_secret
 
 
 def _identity(user: str) -> Identity:
@@ -61,15 +61,16 @@ class EventStream(TrioResponse):
         content_type: the ``Content-Type``; ``text/event-stream`` alone for a protocol whose clients compare
             the whole value.
 
-    A client that gets no slot is answered 503 or 429 with ``Retry-After``. The stream ends with its
-    generator, also if that raised; a browser that then reconnects by itself gets 204, which stops it (WHATWG
-    HTML section 9.2.3), and does not run the generator again.
+    A client that gets no slot is answered 503 or 429 with ``Retry-After``, or as ``on_limit`` of its request
+    says, see :mod:`.rejections`. The stream ends with its generator, also if that raised; a browser that then
+    reconnects by itself gets 204, which stops it (WHATWG HTML section 9.2.3), and does not run the generator
+    again.
 
     Attributes:
-        on_rejected: called with the status of the problem if the client is rejected.
+        on_rejected: called with the status of the answer if the client is rejected.
 
     Raises:
-        InvalidField: a topic, pattern or cursor is invalid; in a view this becomes a 400.
+        InvalidField: a topic, pattern, cursor or ``on_limit`` is invalid; in a view this becomes a 400.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class EventStream(TrioResponse):
         self.timeout = None
         self.on_rejected: Callable[[int], None] = _do_nothing
         self._broker = current_runtime().broker
+        self._retries = parse_on_limit(request, self._broker)
         self._opening = opening
         self._generator: AsyncIterator[Any] | None = None
         if isinstance(source, StreamRequest):
@@ -122,7 +124,7 @@ class EventStream(TrioResponse):
         )
 
     async def serve(self, scope: Scope, send: Send) -> None:
-        """Send the response: the stream, or a problem if the client is rejected."""
+        """Send the response: the stream, or a rejection if there is no slot."""
         if self.status_code != 200:
             await send_answer(send, self.status_code, encode_headers(self.headers))
             return
@@ -132,8 +134,11 @@ class EventStream(TrioResponse):
             else:
                 await self._serve_generator(self._generator, scope, send)
         except StreamdError as rejection:  # raised before the head is sent; later errors end in the stream
-            headers = [(name, value) for name, value in self.headers.items() if name not in HEADERS]
-            self.on_rejected(await send_problem(send, rejection, headers))
+            retries = self._retries and scope["method"] == "GET"
+            fields = list(self.headers.items())
+            self.on_rejected(
+                await send_rejection(send, rejection, fields, self._broker.settings, retries=retries)
+            )
 
     async def _serve_log(self, scope: Scope, send: Send) -> None:
         headers = encode_headers(self.headers)

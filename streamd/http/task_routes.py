@@ -19,7 +19,7 @@ from typing import Any, Final
 import attrs
 from msgspec import Struct
 from quart import Blueprint, request
-from quart_schema import document_headers, document_request, document_response
+from quart_schema import document_headers, document_querystring, document_request, document_response
 from quart_trio.wrappers import TrioResponse
 
 from ..characters import quoted
@@ -37,6 +37,7 @@ from .schema import (
     AnyJson,
     CancelSchema,
     EventStreamText,
+    FollowQuery,
     Nothing,
     ResumeHeaders,
     TaskOfServiceSchema,
@@ -279,6 +280,7 @@ def _status_view(route: StatusRoute, routes: TaskRoutes) -> _View:
 
 
 def _events_view(route: EventsRoute, routes: TaskRoutes) -> _View:
+    @document_querystring(FollowQuery)
     @document_headers(ResumeHeaders)
     @document_response(EventStreamText, 200)
     @document_response(Nothing, 204)

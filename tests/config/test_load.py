@@ -47,6 +47,7 @@ def another_value(setting: Setting) -> Any:
         "redis.bridge": ["a", "merchant:*"],
         "purchase_orders.merchant_currencies": ["a=EUR", "b=USD"],
         "store.synchronous": "full",
+        "connections.on_limit": "retry",
         "tuning.auth.algorithms": ["RS256"],
         "auth.jwks_url": "https://id.example/jwks",
         "auth.keys": ["HS256:one", "HS512:two"],

@@ -119,6 +119,7 @@ async def get_task(task_id: str) -> TrioResponse:
 
 
 @tasks.get("/tasks/<task_id>/events")
+@document_querystring(schema.FollowQuery)
 @document_headers(schema.ResumeHeaders)
 @document_response(schema.EventStreamText, 200)
 @document_response(schema.Nothing, 204)

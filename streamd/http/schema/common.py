@@ -1,6 +1,6 @@
 """The parts of several routes: media types, problems, headers."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
@@ -15,6 +15,13 @@ MediaTypes = dict[str, tuple[Any, ...]]
 Id = Annotated[str, Meta(pattern=r"^[0-9]{13}-[0-9]{6}$", description="An event id; ids sort as strings.")]
 Cursor = Annotated[
     str, Meta(description="The event id after which to resume, or `earliest` for all kept events.")
+]
+OnLimit = Annotated[
+    Literal["error", "retry"],
+    Meta(
+        description="The answer when there is no room: `error` is 503 or 429, after which EventSource gives "
+        "up; `retry` is a stream that ends at once and says when to come back. By default as configured."
+    ),
 ]
 Time = Annotated[str, Meta(description="RFC 3339, in UTC.")]
 

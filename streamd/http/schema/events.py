@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from ..json import JSON
-from .common import NDJSON, Cursor, Id, MediaTypes, ProblemSchema, ResumeHeaders
+from .common import NDJSON, Cursor, Id, MediaTypes, OnLimit, ProblemSchema, ResumeHeaders
 
 Topics = Annotated[list[str], Meta(description="Topics to receive.")]
 Patterns = Annotated[
@@ -66,6 +66,15 @@ class SubscribeQuery(Struct):
     heartbeat: Annotated[float, Meta(description="Heartbeat interval of a quiet stream (s).")] | UnsetType = (
         UNSET
     )
+    on_limit: OnLimit | UnsetType = UNSET
+
+
+class FollowQuery(Struct):
+    """The cursor, for clients that send no headers, and the answer to a client that gets no stream."""
+
+    last_event_id: Cursor | UnsetType = UNSET
+    added_event_id: AddedCursor | UnsetType = field(default=UNSET, name="lastEventId")
+    on_limit: OnLimit | UnsetType = UNSET
 
 
 class PollQuery(Struct):

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from ...http import MediaTypes
+from ...http import MediaTypes, OnLimit
 from ...tasks import Task, as_percent, format_optional
 from .amounts import decimal_text
 from .order import STAGES, Format, Image, Order, OrderLine
@@ -24,9 +24,10 @@ class MerchantQuery(Struct, rename="camel"):
 
 
 class StreamQuery(MerchantQuery):
-    """The merchant whose events to receive, and the cursor."""
+    """The merchant whose events to receive, the cursor, and the answer to a client that gets no stream."""
 
     last_event_id: Annotated[str, Meta(description="The id of the last event received.")] | UnsetType = UNSET
+    on_limit: OnLimit | UnsetType = field(default=UNSET, name="on_limit")
 
 
 class NewLine(Struct, rename="camel"):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import msgspec
 from quart import Blueprint
-from quart_schema import document_headers, document_request, document_response
+from quart_schema import document_headers, document_querystring, document_request, document_response
 from quart_trio.wrappers import TrioResponse
 
 from ...connections import Group
@@ -14,6 +14,7 @@ from ...http import (
     JSON,
     EventStream,
     EventStreamText,
+    FollowQuery,
     ResumeHeaders,
     conditional,
     demand_publishing,
@@ -45,6 +46,7 @@ def make_blueprint(
     blueprint = Blueprint("streamd_sentiment", __name__, url_prefix="/api/v2")
 
     @blueprint.get("/stream")
+    @document_querystring(FollowQuery)
     @document_headers(ResumeHeaders)
     @document_response(EventStreamText, 200)
     @document_problems(400, 401, 403, 429, 503)
