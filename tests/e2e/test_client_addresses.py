@@ -1,4 +1,4 @@
-"""Clients behind nginx, HAProxy and Caddy count by their own addresses, in limits and in lists."""
+"""Clients behind the reverse proxies count by their own addresses, in limits and in lists."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager

@@ -1,4 +1,4 @@
-"""Requests as nginx, HAProxy and Caddy pass them on to nodes: their headers, and repeats after a failure."""
+"""Requests as the reverse proxies pass them on to nodes: their headers, and repeats after a failure."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.certificates import trusting
 from tests.support.fake_server import Exchange, FakeServer, Request, respond, running
-from tests.support.fronts import FRONTS, Front, FrontKind, front_of
+from tests.support.fronts import CADDY, FRONTS, HAPROXY, NGINX, VARNISH, Front, FrontKind, front_of
 
 NODES = 3
 HEALTH = "/health/ready"
@@ -71,10 +71,15 @@ async def cluster(
 
 @on_each_front
 async def test_a_node_sees_host_address_and_scheme_of_the_client(kind: FrontKind, tmp_path: Path) -> None:
-    async with cluster(kind, tmp_path, tls=True) as system, httpx.AsyncClient(verify=trusting()) as http:
-        for url in (system.url, system.tls_url):
+    urls = {"http": "url", "https": "tls_url"} if kind.has_tls else {"http": "url"}
+    async with (
+        cluster(kind, tmp_path, tls=kind.has_tls) as system,
+        httpx.AsyncClient(verify=trusting()) as http,
+    ):
+        for attribute in urls.values():
+            url = getattr(system, attribute)
             assert (await http.get(f"{url}/events", headers=FORGED)).status_code == 200
-        for request, scheme in zip(system.requests, ("http", "https"), strict=True):
+        for request, scheme in zip(system.requests, urls, strict=True):
             assert request.headers["host"] == FORGED["Host"]
             assert request.headers["x-forwarded-for"] == "127.0.0.1"
             assert request.headers["x-forwarded-proto"] == scheme
@@ -89,7 +94,7 @@ async def test_a_publish_that_was_sent_is_not_repeated(kind: FrontKind, tmp_path
         assert [request.method for request in system.requests] == ["POST"]
 
 
-@on_each_front
+@pytest.mark.parametrize("kind", [NGINX, HAPROXY, CADDY, VARNISH], ids=lambda kind: kind.program)
 async def test_a_read_that_was_not_answered_is_repeated(kind: FrontKind, tmp_path: Path) -> None:
     async with cluster(kind, tmp_path, failures=1) as system, httpx.AsyncClient(timeout=30) as http:
         assert (await http.get(f"{system.url}/events/poll?topic=a")).status_code == 200

@@ -1,4 +1,4 @@
-"""Protocol switches through nginx, HAProxy and Caddy: WebSocket only, so that no tunnel passes by a rule.
+"""Protocol switches through the reverse proxies: WebSocket only, so that no tunnel passes by a rule.
 
 A proxy that forwards ``Upgrade: h2c`` copies bytes once a node has answered 101: all that the client then
 sends over HTTP/2 on that connection reaches the node unseen.
@@ -18,10 +18,12 @@ import trio
 from streamd.settings import Settings
 from streamd.testing import RunningServer, run_server
 from tests.support.fronts import (
+    APACHE,
     CADDY,
     FRONTS,
     HAPROXY,
     NGINX,
+    VARNISH,
     Front,
     FrontKind,
     front_of,
@@ -37,6 +39,8 @@ DENY_PUBLISHING = {
     NGINX: "if ($request_method = POST) { return 403; }",
     HAPROXY: "    http-request deny if METH_POST",
     CADDY: "\t@denied method POST\n\thandle @denied {\n\t\trespond 403\n\t}",
+    APACHE: "<LocationMatch ^>\n<LimitExcept GET HEAD>\nRequire all denied\n</LimitExcept>\n</LocationMatch>",
+    VARNISH: '    if (req.method == "POST") { return (synth(403)); }',
 }
 UPGRADES = {
     "h2c": "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n",
@@ -46,8 +50,15 @@ UPGRADES = {
     "h2c in two headers": "Connection: Upgrade\r\nUpgrade: h2c\r\nUpgrade: websocket\r\n",
     "another protocol": "Connection: Upgrade\r\nUpgrade: tunnel\r\n",
 }
+WEBSOCKETS = {
+    "websocket": "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
+    "websocket without a key": "Connection: Upgrade\r\nUpgrade: websocket\r\n",
+    "websocket in keep-alive": "Connection: Upgrade, keep-alive\r\nUpgrade: websocket\r\n",
+}
 on_each_upgrade = pytest.mark.parametrize("upgrade", UPGRADES.values(), ids=UPGRADES)
 OTHER_PROTOCOL = re.compile(rb"^upgrade: (?!websocket\r?$)", re.MULTILINE)
+CLOSES = re.compile(rb"^connection:.*\bclose\b", re.MULTILINE)
 README = "README"
 ACCEPTED = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
 
@@ -83,6 +94,8 @@ class CredulousNode:
                     self.tunnelled += received + b"".join([bytes(more) async for more in stream])
                     return
                 await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+                if CLOSES.search(head.lower()):
+                    return
 
 
 @asynccontextmanager
@@ -170,3 +183,31 @@ async def test_no_tunnel_leads_past_a_rule_that_denies_publishing(
                 before = server.streamd.head
                 await tunnel(server, front, upgrade)
                 assert server.streamd.head == before
+
+
+@pytest.mark.parametrize("upgrade", WEBSOCKETS.values(), ids=WEBSOCKETS)
+@pytest.mark.parametrize("kind", FRONTS, ids=lambda kind: kind.program)
+async def test_no_request_follows_a_websocket_that_was_not_accepted_past_a_rule(
+    kind: FrontKind, upgrade: str, tmp_path: Path
+) -> None:
+    """A proxy that copies bytes from the request on would pass on what comes behind it."""
+    body = json.dumps({"topic": "a", "data": "smuggled"})
+    head = f"POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
+    smuggled = f"{head}Content-Type: application/json\r\nConnection: close\r\n\r\n{body}"
+    node = CredulousNode()
+    with trio.fail_after(SECONDS):
+        async with trio.open_nursery() as nursery:
+            [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+            nursery.start_soon(trio.serve_listeners, node.serve, [listener])
+            port = listener.socket.getsockname()[1]
+            async with fronted_by(kind, port, tmp_path) as front, await connect(front.url) as stream:
+                await stream.send_all(
+                    f"GET {HARMLESS} HTTP/1.1\r\nHost: localhost\r\n{upgrade}\r\n{smuggled}".encode()
+                )
+                assert (await read_head(stream)).split()[1] in (b"200", b"400")
+                with suppress(trio.BrokenResourceError):
+                    await stream.send_all(smuggled.encode())
+                    while await stream.receive_some():
+                        pass
+            nursery.cancel_scope.cancel()
+    assert not [head for head in node.heads if head.startswith(b"post")]

@@ -5,8 +5,9 @@ import re
 import shutil
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -20,10 +21,16 @@ from tests.support.certificates import trusting, write_certificate
 from tests.support.program import ROOT
 
 EXAMPLES: Final = ROOT / "conf" / "examples"
-_SECONDS: Final = 60  # timeout of a start
+_SECONDS: Final = 60  # timeout of a start, and of an end
 NO_CHANGES: Final[Mapping[str, str]] = MappingProxyType({})
 _NODE_PORTS: Final = ("8081", "8082", "8083")
 _PORT: Final = re.compile(r"\b(808[0-3]|8443)\b")
+
+
+def _varnish_command(file: str) -> list[str]:
+    """Return the arguments that the example names for itself, for a configuration made of it."""
+    [arguments] = re.findall(r"^#   varnishd (-F .*)$", Path(file).read_text(), re.MULTILINE)
+    return [file if argument.endswith(".vcl") else argument for argument in arguments.split()]
 
 
 @attrs.frozen
@@ -35,12 +42,14 @@ class FrontKind:
         file: its configuration in ``conf/examples``.
         run: the arguments that run it in the foreground, from the configuration and a folder of its own.
         rules: the text of the configuration behind which a test adds rules.
+        has_tls: it can listen with TLS, and HTTP/2.
     """
 
     program: str
     file: str
     run: Callable[[str, Path], Sequence[str]]
     rules: str
+    has_tls: bool = True
 
     @property
     def path(self) -> Path:
@@ -61,7 +70,10 @@ NGINX: Final = FrontKind(
     "        location / {\n",
 )
 HAPROXY: Final = FrontKind(  # -dW: a warning about the file is an error
-    "haproxy", "haproxy.cfg", lambda file, folder: ("-db", "-dW", "-f", file), "frontend clients\n"
+    "haproxy",
+    "haproxy.cfg",
+    lambda file, folder: ("-db", "-dW", "-f", file),
+    "frontend clients from basics\n",
 )
 CADDY: Final = FrontKind(
     "caddy",
@@ -69,7 +81,22 @@ CADDY: Final = FrontKind(
     lambda file, folder: ("run", "--adapter", "caddyfile", "--config", file),
     "(streamd) {\n",
 )
-FRONTS: Final = (NGINX, HAPROXY, CADDY)
+APACHE: Final = FrontKind(
+    "apache2",
+    "apache.conf",
+    lambda file, folder: ("-f", file, "-D", "FOREGROUND"),
+    "ProxyPreserveHost On\n",
+)
+VARNISH: Final = FrontKind(
+    "varnishd",
+    "varnish.vcl",
+    lambda file, folder: (*_varnish_command(file), "-j", "none", "-n", str(folder / "varnish")),
+    "sub vcl_recv {\n",
+    has_tls=False,
+)
+FRONTS: Final = (NGINX, HAPROXY, CADDY, APACHE, VARNISH)
+TLS_FRONTS: Final = tuple(kind for kind in FRONTS if kind.has_tls)
+_APACHE_RETRY: Final = "/etc/streamd/apache-retry.asis"
 
 
 @attrs.frozen
@@ -112,6 +139,8 @@ def configuration(
     three = tuple(nodes) if len(nodes) > 1 else (nodes[0],) * len(_NODE_PORTS)
     numbers = dict(zip(("8080", "8443", *_NODE_PORTS), (*ports, *three), strict=True))
     text = _PORT.sub(lambda match: str(numbers[match[0]]), text)
+    if kind is APACHE:
+        text = text.replace("/run/apache2", str(folder))
     return with_own_folders(text, folder) if kind is NGINX else text
 
 
@@ -154,8 +183,18 @@ async def front_of(
     environ = {"XDG_CONFIG_HOME": str(folder), "XDG_DATA_HOME": str(folder)}
     front = Front(f"http://127.0.0.1:{ports[0]}", f"https://127.0.0.1:{ports[1]}")
     command = [kind.command, *kind.run(str(file), folder)]
-    async with proxying(command, environ, log, front.tls_url if tls else front.url):
-        yield front
+    with _published(EXAMPLES / "apache-retry.asis") as retry:
+        file.write_text(file.read_text().replace(_APACHE_RETRY, retry))
+        async with proxying(command, environ, log, front.tls_url if tls else front.url):
+            yield front
+
+
+@contextmanager
+def _published(file: Path) -> Iterator[str]:
+    """Copy a file to where every user of the machine can read it, as Apache's do, while the block lasts."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield shutil.copy(file, folder)
 
 
 @asynccontextmanager
@@ -198,11 +237,20 @@ async def proxying(
                 stderr=subprocess.STDOUT,
                 check=False,
                 env={**os.environ, **environ},
+                deliver_cancel=_stop,
             )
             process: trio.Process = await nursery.start(run, command)
             await _until_it_answers(process, url, log)
             yield
             nursery.cancel_scope.cancel()
+
+
+async def _stop(process: trio.Process) -> None:
+    """End a proxy. Apache waits several seconds for its threads, and then kills them."""
+    process.terminate()
+    with trio.move_on_after(_SECONDS):
+        await process.wait()
+    process.kill()
 
 
 async def _until_it_answers(process: trio.Process, url: str, log: Path) -> None:
