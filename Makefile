@@ -11,9 +11,12 @@ ARGS ?=
 
 BIN := .venv/bin
 # Debian packages of the tests and of the benchmark's peers, as command:package or file:package. Where systemd runs,
-# installing nginx, HAProxy, Caddy, Redis and Prometheus starts them as services too, which the tests do not use.
+# installing nginx, HAProxy, Caddy, Apache, varnish, Redis and Prometheus starts them as services too, which the
+# tests do not use. nginx, Caddy and Apache want port 80 then: the one that comes later does not start, which does
+# not matter here.
 DEBIAN_PACKAGES := chromium:chromium gcc:gcc /usr/include/stdio.h:libc6-dev /usr/include/openssl/ssl.h:libssl-dev \
-	/usr/sbin/nginx:nginx /usr/sbin/haproxy:haproxy caddy:caddy redis-server:redis-server \
+	/usr/sbin/nginx:nginx /usr/sbin/haproxy:haproxy caddy:caddy \
+	/usr/sbin/apache2:apache2 /usr/sbin/varnishd:varnish redis-server:redis-server \
 	promtool:prometheus
 BENCH_PACKAGES := nginx:nginx /usr/lib/nginx/modules/ngx_nchan_module.so:libnginx-mod-nchan node:nodejs npm:npm wrk:wrk
 

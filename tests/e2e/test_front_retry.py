@@ -119,7 +119,7 @@ def sections_of(text: str) -> dict[str, tuple[str, list[str]]]:
 
 
 def test_haproxy_sends_the_events_of_each_backend_without_delay() -> None:
-    """Without the option, TCP_CORK holds an event back for 200 ms: bench/README.md has the figures."""
+    """Without the option, the kernel holds each event back for 200 ms, as haproxy.cfg says."""
     sections = sections_of(HAPROXY.path.read_text())
     for backend in ("streamd", "streams"):
         directives: list[str] = []
