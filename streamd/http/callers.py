@@ -14,7 +14,7 @@ from typing import Any, Final
 from urllib.parse import parse_qs
 
 import attrs
-from quart import current_app, has_websocket_context, request, websocket
+from quart import current_app
 
 from ..auth import EVERYBODY, Access, Caller, Credentials, ReadingRights, sees_all_tasks
 from ..auth.reading import tasks_of
@@ -24,7 +24,7 @@ from ..runtime import Runtime
 from ..tasks import Task, Tasks, topic_of
 from ..transports import StreamRequest
 from ..transports.asgi import Scope
-from .current import current_runtime
+from .current import current_runtime, request_or_upgrade
 from .origins import CORS_ORIGINS, SAFE_METHODS, is_own_origin
 
 TICKET: Final = "ticket"
@@ -42,9 +42,8 @@ async def current_caller() -> Caller:
         Forbidden: it has only a cookie, and a foreign page sent it, or only a ticket, for an unsafe method.
         Unavailable: its token cannot be verified now.
     """
-    scope: Any = websocket.scope if has_websocket_context() else request.scope
     access = current_runtime().access
-    return await identify_caller(access, scope, current_app.config.get(CORS_ORIGINS, ()))
+    return await identify_caller(access, request_or_upgrade().scope, current_app.config.get(CORS_ORIGINS, ()))
 
 
 async def identify_caller(access: Access, scope: Any, origins: Any = ()) -> Caller:

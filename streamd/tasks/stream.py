@@ -93,8 +93,7 @@ class TaskSource:
             NotFound, Gone, Unavailable: the task could not be read to replace a gap.
         """
         if self._opening:
-            opening, self._opening = self._opening, []
-            return opening
+            return self.begin()
         if self._wire is not None and not self._is_ending():
             self._subscription.write_through(self._wire, self._sent)
         self._wire = None
@@ -102,11 +101,32 @@ class TaskSource:
             frames = await self._subscription.receive()
             if not frames:
                 break
-            kept = await self._resync(frames)
-            self._look_for_end(kept)
+            kept = await self.follow(frames)
             if kept:
                 return kept
         return []
+
+    # --- a poll, which receives from the subscription itself -------------------------------------
+
+    @property
+    def is_over(self) -> bool:
+        """True once the last version was returned, or was before the client's cursor."""
+        return self._over
+
+    def begin(self) -> Sequence[Frame]:
+        """Return the snapshot of the current state, once; nothing for a client that resumes."""
+        opening, self._opening = self._opening, []
+        return opening
+
+    async def follow(self, frames: Sequence[Frame]) -> list[Frame]:
+        """Return received frames with a snapshot in place of a gap. Cancelled, they are lost.
+
+        Raises:
+            NotFound, Gone, Unavailable: the task could not be read to replace a gap.
+        """
+        kept = await self._resync(frames)
+        self._look_for_end(kept)
+        return kept
 
     def write_through(self, wire: Wire | None, sent: DeliveryRecord | None = None) -> None:
         """Let the fan-out write to a wire by itself, from the end of the opening on; None stops it."""

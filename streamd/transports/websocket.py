@@ -8,13 +8,13 @@ import trio
 
 from ..broker import Broker
 from ..connections import CloseReason, Connection
-from ..errors import InvalidField, StreamdError
+from ..errors import Forbidden, InvalidField, StreamdError
 from ..events import Control, EventId, messages
 from ..events.bodies import EventBody
 from ..hub import Subscription
 from ..limits import LimitName, caller_key
 from .asgi import ASGIWebSocketWire, Scope, lease_wire
-from .stream import EventReader, connected, parse_selectors, run_stream
+from .stream import EventReader, Opening, Source, connected, no_opening, parse_selectors, run_stream
 
 _log = structlog.get_logger(__name__)
 
@@ -36,26 +36,32 @@ NORMAL: Final = 1000
 async def serve_websocket(
     broker: Broker,
     connection: Connection,
-    subscription: Subscription,
+    source: Source,
     scope: Scope,
     send_text: Callable[[str], Awaitable[None]],
     receive: Receive,
     publish: PublishEvent,
+    *,
+    subscription: Subscription | None = None,
     reader: EventReader | None = None,
+    opening: Opening = no_opening,
 ) -> int:
     """Stream over an accepted socket, follow the client's messages, and return the close code.
 
-    Cancelled when the client leaves or the connection is aborted.
+    The stream begins with ``connected``, followed by ``opening``. Cancelled when the client leaves or the
+    connection is aborted.
 
     Args:
         broker: the parts every stream needs.
         connection: the admitted client.
-        subscription: the source, which the client's messages may change.
+        source: the origin of the frames.
         scope: of the socket; streamd's own server offers a direct wire in it.
         send_text: sends one text message.
         receive: waits for the client's next message.
         publish: publishes the client's events, with all checks.
+        subscription: changed by the client's messages; None for a stream whose topics are fixed.
         reader: decides what the client may read, and subscribe to; None: everything.
+        opening: makes the first frames after ``connected``.
     """
     listener = _MessageListener(broker, connection, subscription, receive, publish, reader)
     wire = lease_wire(scope, connection, broker.hub.defer, ASGIWebSocketWire(send_text))
@@ -63,7 +69,7 @@ async def serve_websocket(
         async with trio.open_nursery() as nursery:
             nursery.start_soon(listener.run)
             greeting = connected(broker, connection)
-            await run_stream(broker, connection, subscription, wire, greeting)
+            await run_stream(broker, connection, source, wire, greeting, opening)
             nursery.cancel_scope.cancel()
     finally:
         wire.release()
@@ -78,7 +84,7 @@ class _MessageListener:
         self,
         broker: Broker,
         connection: Connection,
-        subscription: Subscription,
+        subscription: Subscription | None,
         receive: Receive,
         publish: PublishEvent,
         reader: EventReader | None,
@@ -101,8 +107,11 @@ class _MessageListener:
             except StreamdError as problem:
                 answer = messages.error(problem)
             if answer is not None:
-                # Waits while the send queue is full: a client that does not read is not listened to.
-                await self._connection.send_queue.put(answer)
+                try:
+                    # Waits while the send queue is full: a client that does not read is not listened to.
+                    await self._connection.send_queue.put(answer)
+                except (trio.BrokenResourceError, trio.ClosedResourceError):
+                    await trio.sleep_forever()  # the source has ended: what is queued is still sent
 
     async def _follow(self, message: messages.ClientMessage, text: str | bytes) -> Control | None:
         if isinstance(message, messages.Ping):
@@ -123,14 +132,17 @@ class _MessageListener:
 
     async def _change(self, message: messages.Subscribe | messages.Unsubscribe) -> Control:
         """Add or remove selectors, and return the answer ``subscribed``."""
+        subscription = self._subscription
+        if subscription is None:
+            raise Forbidden("the topics of this stream are fixed: open /events to choose topics")
         if not message.topics and not message.patterns:
             raise InvalidField("name topics, patterns or both", field="topics")
-        before = self._subscription.selectors
+        before = subscription.selectors
         change = parse_selectors(message.topics, message.patterns, self._settings)
         if isinstance(message, messages.Subscribe):
             if self._reader is not None:
                 await self._reader.admit(change)
-                before = self._subscription.selectors
+                before = subscription.selectors
             after = before.union(change)
             if len(after.topics) + len(after.patterns) > self._settings.connections.max_topics:
                 raise InvalidField(
@@ -139,5 +151,5 @@ class _MessageListener:
                 )
         else:
             after = before.without(change)
-        cursor: EventId = self._subscription.change(after)
+        cursor: EventId = subscription.change(after)
         return messages.subscribed(after, cursor)

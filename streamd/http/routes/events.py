@@ -12,7 +12,6 @@ from quart_trio.wrappers import TrioResponse
 
 from ...characters import cut
 from ...errors import (
-    Forbidden,
     IdempotencyConflict,
     InvalidBody,
     InvalidField,
@@ -22,16 +21,13 @@ from ...errors import (
     Unavailable,
     UnsupportedMediaType,
 )
-from ...events import Draft, EventId, EventSettings
-from ...events.bodies import EventBody, decode_draft, decode_drafts
+from ...events import Draft, EventSettings
+from ...events.bodies import decode_draft, decode_drafts
 from ...idempotency import IDEMPOTENCY_KEY
-from ...limits import caller_key
 from ...transports import StreamRequest, open_stream
-from ...transports.asgi import bind_abort
 from ...transports.longpoll import poll
-from ...transports.websocket import serve_websocket
 from .. import schema
-from ..callers import TICKET, bearer_token, current_caller, restrict
+from ..callers import current_caller, restrict
 from ..content_coding import GzipBody
 from ..current import current_runtime
 from ..idempotency import document_idempotency, idempotency_key
@@ -42,6 +38,7 @@ from ..publishing import PublishingDoor
 from ..push_back import PushBackBody
 from ..requests import body_parts, parse_seconds, parse_stream_request, read_body, read_lines
 from ..responses import EventStream
+from ..sockets import open_door, serve_socket
 
 events = Blueprint("streamd_events", __name__)
 
@@ -61,22 +58,10 @@ async def subscribe_websocket() -> None:
     """Subscribe over a WebSocket: JSON text frames both ways. The client may publish, too."""
     broker = current_runtime().broker
     stream_request = await _read_request(websocket)
-    door = await _open_door(websocket)
-    publish = _refuse_ticket if _has_ticket_alone() else door.publish_message
     with open_stream(broker, "websocket", stream_request) as (connection, subscription):
-        bind_abort(connection, websocket.scope)
-        await websocket.accept()
-        code = await serve_websocket(
-            broker,
-            connection,
-            subscription,
-            websocket.scope,
-            websocket.send,
-            websocket.receive,
-            publish,
-            stream_request.reader,
+        await serve_socket(
+            broker, connection, subscription, subscription=subscription, reader=stream_request.reader
         )
-        await websocket.close(code)
 
 
 @events.get("/events/poll")
@@ -109,29 +94,6 @@ async def _read_request(asked: Any, *, cursor_parameter: str = "last_event_id") 
     return found if runtime.access.is_open else await restrict(found, runtime, caller)
 
 
-async def _open_door(asked: Any) -> PublishingDoor:
-    """Return the means of publishing of the current request's caller."""
-    runtime = current_runtime()
-    caller = await current_caller()
-    limited_as = caller_key(caller.user, asked.remote_addr or "")
-    return PublishingDoor(runtime.broker, runtime.access, caller, limited_as)
-
-
-def _has_ticket_alone() -> bool:
-    """Return True if the caller of the current WebSocket is known by a ticket, see :mod:`..callers`."""
-    is_open = current_runtime().access.is_open
-    return not is_open and TICKET in websocket.args and not bearer_token(websocket.scope)
-
-
-async def _refuse_ticket(_body: EventBody, _size: int) -> EventId:
-    """Refuse to publish, as ``POST /events`` with a ticket does.
-
-    Raises:
-        Forbidden: always. A ticket stands in a URL, where others may see it before it is spent.
-    """
-    raise Forbidden("a ticket opens a stream, and changes nothing: send the token", field=TICKET)
-
-
 @events.post("/events")
 @document_request(schema.PublishSchema)
 @document_response(schema.PublishedLine, 200)
@@ -143,7 +105,7 @@ async def publish() -> TrioResponse:
     broker = current_runtime().broker
     limits = broker.settings.events
     key = idempotency_key()
-    door = await _open_door(request)
+    door = await open_door()
     if request.mimetype == schema.NDJSON:
         _reject_key(key)
         if isinstance(request.body, PushBackBody) and request.http_version != "2":
