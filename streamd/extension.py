@@ -22,6 +22,7 @@ from .http.guard import Guard, GuardPolicy
 from .http.problems import handle_streamd_error
 from .http.push_back import PushBackRequest
 from .http.routes.operations import StateCollector
+from .http.stream_routes import StreamView, stream_route
 from .http.task_stream import task_stream
 from .http.websockets import WebSocketConnection
 from .hub import Hub
@@ -203,6 +204,18 @@ class Streamd:
     ) -> EventStream:
         """Build the response with which a view streams events; see :class:`streamd.http.EventStream`."""
         return EventStream(source, **options)
+
+    def stream_route(self, rule: str) -> Callable[[StreamView], StreamView]:
+        """Add a view that returns a stream, which is served over all transports.
+
+        See :func:`streamd.http.stream_route`, which also adds to a blueprint.
+
+        Raises:
+            RuntimeError: there is no application yet; call :meth:`init_app` first.
+        """
+        if self._app is None:
+            raise RuntimeError("Streamd.stream_route needs an application: call init_app(app) first")
+        return stream_route(self._app, rule)
 
     async def task_stream(self, task_id: str, **options: Any) -> EventStream:
         """Build the response with which a view streams a task; see :func:`streamd.http.task_stream`."""

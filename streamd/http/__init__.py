@@ -2,6 +2,7 @@
 
 =================  =========================================================================
 ``responses``      :class:`EventStream`, which a view returns to stream
+``stream_routes``  routes for such streams, over Server-Sent Events, WebSocket and long polling
 ``task_stream``    the stream of one task as such a response
 ``task_routes``    routes for the tasks of one kind: status, events, result, cancel
 ``json``           JSON responses
@@ -18,6 +19,8 @@
 ``routes``         ``/events``, ``/tasks``, ``/connections``, health and metrics, the page
 ``fast_path``      ``GET /events`` without the web framework
 ``limits``         limits of requests, by the class of their route
+``stream_cursor``  the cursor of a request for a stream
+``sockets``        what the clients of WebSockets may send
 ``push_back``      bodies that let a client wait which is ahead
 ``websockets``     WebSocket connections, whose binary messages may be empty
 ``observe``        metrics and log lines of requests
@@ -27,7 +30,7 @@
 ``origins``        access of pages of other origins
 ``loopback``       access to operations that are for callers on this machine
 ``callers``        the caller of a request, and the checks that views make of it
-``current``        the runtime of the application that handles the request
+``current``        the current request, and the runtime of its application
 ``assets``         the files of the page and of the browser client
 =================  =========================================================================
 
@@ -36,6 +39,7 @@ Imports transports and the layers below; no service.
 
 from .callers import demand_merchant, demand_publishing, demand_reading, demand_tasks, demand_token
 from .conditions import conditional
+from .current import request_or_upgrade
 from .idempotency import document_idempotency, idempotency_key
 from .json import JSON, json_response
 from .problems import document_problems
@@ -51,6 +55,7 @@ from .schema import (
     ResumeHeaders,
     SnapshotSchema,
 )
+from .stream_routes import stream_route
 from .task_routes import CancelRoute, EventsRoute, ResultRoute, StatusRoute, TaskRoutes, task_routes
 from .task_stream import task_headers, task_stream
 from .urls import public_url
@@ -85,6 +90,8 @@ __all__ = [
     "public_url",
     "read_body",
     "read_json",
+    "request_or_upgrade",
+    "stream_route",
     "task_headers",
     "task_routes",
     "task_stream",

@@ -5,7 +5,7 @@
 WebSocket, ``publish`` messages    the same
 ``GET /events``, WebSocket         ``connect``
 ``GET /events/poll``               ``subscribe``
-``GET /tasks/{id}/events``         ``connect``
+streams of tasks and of services   ``connect``, their polls ``subscribe``
 other routes of ``/tasks``         ``tasks``
 routes of services                 ``services``
 =================================  ==================================================
@@ -15,7 +15,7 @@ requests (``OPTIONS``). A request whose credentials cannot be used counts for it
 """
 
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from quart import Quart, g, request, websocket
 from quart.wrappers import Response
@@ -32,9 +32,22 @@ _ROUTES: Final = {
     "streamd_events.subscribe": LimitName.CONNECT,
     "streamd_events.subscribe_websocket": LimitName.CONNECT,
     "streamd_events.poll_events": LimitName.SUBSCRIBE,
-    "streamd_tasks.follow_task": LimitName.CONNECT,
 }
 _BLUEPRINTS: Final = {"streamd_tasks": LimitName.TASKS}
+_LIMIT: Final = "streamd_limit"
+"""The attribute of a view with the limit of its requests."""
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+def limited_as(name: LimitName) -> Callable[[View], View]:
+    """Count the requests of a view under a limit, whatever the limit of its blueprint is."""
+
+    def limit(view: View) -> View:
+        setattr(view, _LIMIT, name)
+        return view
+
+    return limit
 
 
 def _describe(taken: TakenLimit) -> None:
@@ -100,6 +113,9 @@ class RouteLimits:
 
     def find(self, endpoint: str | None) -> LimitName | None:
         """Return the limit of an endpoint; None if it has none."""
+        own: LimitName | None = getattr(self._app.view_functions.get(endpoint or ""), _LIMIT, None)
+        if own is not None:
+            return own
         blueprint, dot, _ = (endpoint or "").rpartition(".")
         if dot and blueprint not in self._engine:
             return LimitName.SERVICES

@@ -1,34 +1,38 @@
 """The response with which a view streams: ``return EventStream("orders/7")``."""
 
 from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from typing import Any
 
 import attrs
 import trio
-from quart import request
 from quart.utils import encode_headers
 from quart_trio.asgi import TrioASGIHTTPConnection
 from quart_trio.wrappers import TrioResponse
 
-from ..connections import Group, Identity
-from ..errors import StreamdError
+from ..connections import Connection, Group, Identity
+from ..errors import NotFound, StreamdError
 from ..events import Selectors, parse_event_id
-from ..hub import Overflow, SendQueue
+from ..hub import Overflow, SendQueue, Subscription
 from ..transports import StreamRequest, parse_selectors
 from ..transports.asgi import Scope, Send, send_answer
 from ..transports.generated import FINISHED_ID, GeneratedSource
-from ..transports.sse import EVENT_STREAM, HEADERS, serve_sse, serve_subscription
-from ..transports.stream import Opening, admit, no_opening
+from ..transports.longpoll import LogPollSource, PollSource, poll
+from ..transports.sse import EVENT_STREAM, HEADERS, serve_sse
+from ..transports.stream import Opening, Source, admit, no_opening, open_stream
 from .callers import known_caller
-from .current import current_runtime
+from .current import current_runtime, request_or_upgrade
 from .push_back import PushBackBody
 from .rejections import send_rejection
-from .requests import find_cursor, identity_of, parse_cursor, parse_on_limit, parse_resume_secret
+from .requests import find_cursor, identity_of, parse_on_limit, parse_resume_secret
+from .sockets import serve_socket
+from .stream_cursor import cursor_parameter, stream_cursor
 
 
 def _identity(user: str) -> Identity:
     """Return the identity of the current request's caller, with the user that a program names instead."""
-    identity = identity_of(known_caller(request.scope), request.remote_addr)
+    asked = request_or_upgrade()
+    identity = identity_of(known_caller(asked.scope), asked.remote_addr)
     return attrs.evolve(identity, user=user) if user else identity
 
 
@@ -38,6 +42,9 @@ def _do_nothing(_status: int) -> None:
 
 class EventStream(TrioResponse):
     """A Server-Sent Events response. Return it from a view; it serves itself on raw ASGI.
+
+    A view that :func:`~streamd.http.stream_route` adds serves its stream over WebSocket and by long polling,
+    too.
 
     Args:
         source: a topic, several topics, or :class:`~streamd.events.Selectors`; or an async generator that
@@ -57,7 +64,8 @@ class EventStream(TrioResponse):
         opening: builds the frames to send right after ``connected`` and before the source, such as an
             :class:`~streamd.events.UnloggedEvent` with the current state. It is called when the
             subscription has its position in the log, so no event is lost in between. Frames without an
-            id do not move the client's cursor.
+            id do not move the client's cursor. A poll is answered with them at once, unless it brings a
+            cursor; then it gets them after a gap only.
         content_type: the ``Content-Type``; ``text/event-stream`` alone for a protocol whose clients compare
             the whole value.
 
@@ -93,22 +101,25 @@ class EventStream(TrioResponse):
         self.timeout = None
         self.on_rejected: Callable[[int], None] = _do_nothing
         self._broker = current_runtime().broker
-        self._retries = parse_on_limit(request, self._broker)
+        self._retries = parse_on_limit(request_or_upgrade(), self._broker)
         self._opening = opening
         self._generator: AsyncIterator[Any] | None = None
+        self._has_cursor = False  # of the client, which has received the opening
         if isinstance(source, StreamRequest):
             self._request = source
+            self._has_cursor = source.after is not None
             return
         selectors, cursor = Selectors(), None
         if isinstance(source, AsyncIterator):
             self._generator = source
-            self.status_code = 204 if find_cursor(request)[1] == FINISHED_ID else 200
+            self.status_code = 204 if _is_finished() else 200
         else:
             if not isinstance(source, Selectors):
                 topics = [source] if isinstance(source, str) else list(source)
                 source = parse_selectors(topics, patterns, self._broker.settings)
             selectors = source
-            cursor = parse_cursor(request, "last_event_id")
+            cursor = stream_cursor()
+            self._has_cursor = cursor is not None
             if cursor is None and after is not None:
                 cursor = parse_event_id(after, field="after")
         self._request = StreamRequest(
@@ -116,12 +127,14 @@ class EventStream(TrioResponse):
             after=cursor,
             overflow=Overflow(overflow),
             client_id=client_id,
-            resume_secret=parse_resume_secret(request),
+            resume_secret=parse_resume_secret(request_or_upgrade()),
             heartbeat_seconds=heartbeat_seconds,
             heartbeat_always=heartbeat_always,
             identity=_identity(user),
             group=group,
         )
+
+    # --- the three transports: all of them begin with the current state ----------------------------
 
     async def serve(self, scope: Scope, send: Send) -> None:
         """Send the response: the stream, or a rejection if there is no slot."""
@@ -140,20 +153,88 @@ class EventStream(TrioResponse):
                 await send_rejection(send, rejection, fields, self._broker.settings, retries=retries)
             )
 
+    async def serve_websocket(self) -> None:
+        """Accept the current WebSocket, stream as :meth:`serve` does, and close it.
+
+        Raises:
+            StreamdError: the client is rejected, before the handshake.
+        """
+        broker = self._broker
+        if self._generator is not None:
+            with self._admit("websocket") as connection:
+                async with self._running(self._generator, connection) as source:
+                    await serve_socket(broker, connection, source, opening=self._opening)
+            return
+        with open_stream(broker, "websocket", self._request) as (connection, subscription):
+            with self._open_source(connection, subscription) as source:
+                await serve_socket(broker, connection, source, opening=self._opening)
+
+    def demand_polls(self) -> None:
+        """Check that the stream has polls.
+
+        Raises:
+            NotFound: it is generated: no log keeps the events between two polls.
+        """
+        if self._generator is not None:
+            raise NotFound("this stream has no polls, because its events are not kept")
+
+    async def answer_poll(self, wait_seconds: float, scope: Scope) -> bytes:
+        """Return the JSON of one answer, see :func:`~streamd.transports.longpoll.poll`.
+
+        Raises:
+            NotFound: the stream has no polls.
+            StreamdError: the client is rejected.
+        """
+        self.demand_polls()
+        return await poll(self._broker, self._request, wait_seconds, scope, self._open_poll)
+
+    def _open_source(
+        self, connection: Connection, subscription: Subscription
+    ) -> AbstractContextManager[Source]:
+        """Open the source of the frames, for as long as its ``with`` block lasts."""
+        return nullcontext(subscription)
+
+    def _open_poll(
+        self, connection: Connection, subscription: Subscription
+    ) -> AbstractContextManager[PollSource]:
+        """Open the source of a poll, for as long as its ``with`` block lasts."""
+        return nullcontext(LogPollSource(self._opening, self._has_cursor))
+
     async def _serve_log(self, scope: Scope, send: Send) -> None:
-        headers = encode_headers(self.headers)
-        await serve_subscription(self._broker, self._request, scope, send, headers, self._opening)
+        broker, headers = self._broker, encode_headers(self.headers)
+        with open_stream(broker, "sse", self._request) as (connection, subscription):
+            with self._open_source(connection, subscription) as source:
+                topics = self._request.include_topics
+                await serve_sse(
+                    broker, connection, source, scope, send, headers, self._opening, include_topics=topics
+                )
 
     async def _serve_generator(self, generator: AsyncIterator[Any], scope: Scope, send: Send) -> None:
+        headers = encode_headers(self.headers)
+        with self._admit("sse") as connection:
+            async with self._running(generator, connection) as source:
+                await serve_sse(self._broker, connection, source, scope, send, headers, self._opening)
+
+    def _admit(self, transport: str) -> Connection:
         hub = self._broker.settings.hub
         queue = SendQueue(hub.send_queue_events, hub.send_queue_bytes)
-        source = GeneratedSource(generator, queue)
-        with admit(self._broker, "sse", self._request, queue) as connection:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(source.run)
-                headers = encode_headers(self.headers)
-                await serve_sse(self._broker, connection, source, scope, send, headers, self._opening)
-                nursery.cancel_scope.cancel()
+        return admit(self._broker, transport, self._request, queue)
+
+    @asynccontextmanager
+    async def _running(
+        self, generator: AsyncIterator[Any], connection: Connection
+    ) -> AsyncIterator[GeneratedSource]:
+        """Run a generator while the block lasts."""
+        source = GeneratedSource(generator, connection.send_queue)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(source.run)
+            yield source
+            nursery.cancel_scope.cancel()
+
+
+def _is_finished() -> bool:
+    """Return True if the client of a generated stream has received its end."""
+    return find_cursor(request_or_upgrade(), cursor_parameter())[1] == FINISHED_ID
 
 
 class EventStreamHTTPConnection(TrioASGIHTTPConnection):

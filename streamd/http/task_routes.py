@@ -5,7 +5,7 @@
     task_routes(blueprint, "report", "/reports/<report_id>", noun="report")
 
     GET  /reports/<report_id>           the report as it is now
-    GET  /reports/<report_id>/events    its stream
+    GET  /reports/<report_id>/events    its stream, and /events/poll; see stream_routes
     GET  /reports/<report_id>/result    its result; 409 until it is complete
     POST /reports/<report_id>/cancel    end it
 """
@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import attrs
 from msgspec import Struct
-from quart import Blueprint, request
+from quart import Blueprint
 from quart_schema import document_headers, document_querystring, document_request, document_response
 from quart_trio.wrappers import TrioResponse
 
@@ -42,6 +42,7 @@ from .schema import (
     ResumeHeaders,
     TaskOfServiceSchema,
 )
+from .stream_routes import stream_route
 from .task_stream import task_headers, task_stream
 from .urls import public_url
 
@@ -75,7 +76,7 @@ class StatusRoute:
 
 @attrs.frozen
 class EventsRoute:
-    """``GET``: the task's stream, see :func:`~streamd.http.task_stream`.
+    """``GET``: the task's stream, see :func:`~streamd.http.task_stream`, over all transports.
 
     Args:
         path: below the prefix.
@@ -179,8 +180,7 @@ def task_routes(
     if status is not None:
         routes.add(_status_view(status, routes), status, "GET", f"Return the {noun} as it is now.")
     if events is not None:
-        summary = f"Stream the {noun}: its current state, then each change, until its end."
-        routes.add(_events_view(events, routes), events, "GET", summary)
+        routes.add_stream(events)
     if result is not None:
         summary = f"Return the result of the {noun}; 409 with Retry-After until it has ended."
         routes.add(_result_view(result, routes), result, "GET", summary)
@@ -241,6 +241,22 @@ class TaskRoutes:
         Raises:
             ValueError: the path does not contain exactly one parameter.
         """
+        named = self._name(view, route, summary)
+        self._blueprint.add_url_rule(self._prefix + route.path, route.name, named, methods=[method])
+
+    def add_stream(self, route: EventsRoute) -> None:
+        """Add the views of the stream.
+
+        Raises:
+            ValueError: the path does not contain exactly one parameter.
+        """
+        summary = f"Stream the {self._noun}: its current state, then each change, until its end."
+        stream = self._name(_events_view(route, self), route, summary)
+        head = self._name(_head_view(route, self), route, summary) if route.headers else None
+        stream_route(self._blueprint, self._prefix + route.path, endpoint=route.name, head=head)(stream)
+
+    def _name(self, view: _View, route: _Route, summary: str) -> Callable[..., Awaitable[TrioResponse]]:
+        """Make a view that is called with the parameter of its path, and whose errors name that."""
         rule = self._prefix + route.path
         if len(_PARAMETER.findall(rule)) != 1:
             raise ValueError(f"{rule!r} must contain the task's id as its one parameter, such as <task_id>")
@@ -262,7 +278,7 @@ class TaskRoutes:
         with_id.__doc__ = summary
         with_id.__name__ = route.name
         with_id.__module__ = self._blueprint.import_name  # of which OpenAPI's operation id is made
-        self._blueprint.add_url_rule(rule, route.name, with_id, methods=[method])
+        return with_id
 
 
 def _status_view(route: StatusRoute, routes: TaskRoutes) -> _View:
@@ -286,12 +302,6 @@ def _events_view(route: EventsRoute, routes: TaskRoutes) -> _View:
     @document_response(Nothing, 204)
     @document_problems(400, 401, 404, 410, 429, 503)
     async def events(task_id: str) -> TrioResponse:
-        if request.method == "HEAD" and route.headers:
-            task = await find_task(task_id, kind=routes.kind)
-            described = {**HEADERS, "Content-Type": route.content_type, **task_headers(task)}
-            response = TrioResponse(b"", headers=described)
-            del response.headers["Content-Length"]  # the stream has none
-            return conditional(response)
         return await task_stream(
             task_id,
             kind=routes.kind,
@@ -301,6 +311,17 @@ def _events_view(route: EventsRoute, routes: TaskRoutes) -> _View:
         )
 
     return events
+
+
+def _head_view(route: EventsRoute, routes: TaskRoutes) -> _View:
+    async def head(task_id: str) -> TrioResponse:
+        task = await find_task(task_id, kind=routes.kind)
+        described = {**HEADERS, "Content-Type": route.content_type, **task_headers(task)}
+        response = TrioResponse(b"", headers=described)
+        del response.headers["Content-Length"]  # the stream has none
+        return conditional(response)
+
+    return head
 
 
 def _result_view(route: ResultRoute, routes: TaskRoutes) -> _View:

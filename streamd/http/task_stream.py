@@ -1,20 +1,18 @@
 """The stream of one task as a response, and a task's state as headers."""
 
-from quart import request
-from quart.utils import encode_headers
-
-from ..connections import Group
+from ..connections import Connection, Group
 from ..events import Selectors
+from ..hub import Subscription
 from ..tasks import Task, Tasks, as_percent, topic_of
 from ..tasks.stream import Opening, TaskSource, open_task
-from ..transports import StreamRequest, open_stream
-from ..transports.asgi import Scope, Send
-from ..transports.sse import EVENT_STREAM, serve_sse
+from ..transports import StreamRequest
+from ..transports.sse import EVENT_STREAM
 from .callers import current_caller, find_task
 from .conditions import task_etag
-from .current import current_runtime
-from .requests import identity_of, parse_cursor
+from .current import current_runtime, request_or_upgrade
+from .requests import identity_of
 from .responses import EventStream
+from .stream_cursor import stream_cursor
 
 
 async def task_stream(
@@ -47,7 +45,7 @@ async def task_stream(
     """
     runtime = current_runtime()
     await find_task(task_id, kind=kind)
-    cursor = parse_cursor(request, "last_event_id")
+    cursor = stream_cursor()
     opening = await open_task(runtime.tasks, task_id, cursor, runtime.broker.log.head)
     if heartbeat_seconds is None:
         heartbeat_seconds = runtime.settings.connections.heartbeat_seconds
@@ -55,7 +53,7 @@ async def task_stream(
         selectors=Selectors(topics=(topic_of(task_id),)),
         after=opening.after,
         heartbeat_seconds=heartbeat_seconds,
-        identity=identity_of(await current_caller(), request.remote_addr),
+        identity=identity_of(await current_caller(), request_or_upgrade().remote_addr),
         group=group,
     )
     return TaskStream(stream_request, runtime.tasks, task_id, opening, content_type)
@@ -83,20 +81,10 @@ class TaskStream(EventStream):
         if opening.over:
             self.status_code = 204
 
-    async def _serve_log(self, scope: Scope, send: Send) -> None:
+    def _open_source(self, connection: Connection, subscription: Subscription) -> TaskSource:
         opening, self._begin = self._begin, None  # free the snapshot: the stream may last for hours
         assert opening is not None
-        broker = self._broker
-        with open_stream(broker, "sse", self._request) as (connection, subscription):
-            source = TaskSource(
-                self._tasks,
-                self._task_id,
-                subscription,
-                connection.send_queue,
-                opening.view,
-                opening.end,
-            )
-            del opening
-            headers = encode_headers(self.headers)
-            with source:
-                await serve_sse(broker, connection, source, scope, send, headers)
+        queue = connection.send_queue
+        return TaskSource(self._tasks, self._task_id, subscription, queue, opening.view, opening.end)
+
+    _open_poll = _open_source

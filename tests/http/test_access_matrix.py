@@ -61,6 +61,20 @@ def public(method: str, rule: str, status: int = 200, **more: Any) -> Route:
     return Route(method, rule, status=status, other=status, public=True, **more)
 
 
+def stream(
+    rule: str, right: dict[str, Any], status: int = 200, other: int = 403, query: str = ""
+) -> list[Route]:
+    """Make the routes of a stream, one for each transport."""
+    socket = 101 if status == 200 else status
+    return [
+        Route("GET", rule, right, status, other, path=f"{rule}{query}" if query else ""),
+        Route(
+            "WEBSOCKET", rule, right, socket, other, path=f"{rule}{query}" if query else "", headers=UPGRADE
+        ),
+        Route("GET", f"{rule}/poll", right, status, other, path=f"{rule}/poll{query or '?'}&wait=0"),
+    ]
+
+
 ROUTES: Final = (
     public("GET", "/"),
     public("GET", "/openapi.json"),
@@ -78,9 +92,7 @@ ROUTES: Final = (
     Route("POST", "/auth/revocations", ADMIN, 201, body={"token_id": "another"}),
     Route("POST", "/auth/ticket", {}, 201, other=201),
     Route("POST", "/auth/cookie", {}, 204, other=204),
-    Route("GET", "/events", READS, path="/events?topic=a"),
-    Route("WEBSOCKET", "/events", READS, 101, path="/events?topic=a", headers=UPGRADE),
-    Route("GET", "/events/poll", READS, path="/events/poll?topic=a&wait=0"),
+    *stream("/events", READS, query="?topic=a"),
     Route("POST", "/events", {"publish": ["a"]}, 201, body={"topic": "a"}),
     Route("POST", "/tasks", OWN, 201, body={"kind": "k"}),
     Route("GET", "/tasks", OWN),
@@ -88,28 +100,28 @@ ROUTES: Final = (
     Route("GET", "/tasks/<task_id>", OWN, MISSING, MISSING),
     Route("PATCH", "/tasks/<task_id>", OWN, MISSING, MISSING, body={"lease": "x"}),
     Route("POST", "/tasks/<task_id>/cancel", OWN, MISSING, MISSING),
-    Route("GET", "/tasks/<task_id>/events", OWN, MISSING, MISSING),
+    *stream("/tasks/<task_id>/events", OWN, MISSING, MISSING),
     Route("GET", "/tasks/<task_id>/result", OWN, MISSING, MISSING),
     Route("POST", "/api/brand-monitor/analyses", OWN, 400, body={}),
     Route("GET", "/api/brand-monitor/analyses/<taskId>", OWN, MISSING, MISSING),
     Route("POST", "/api/brand-monitor/analyses/<taskId>/cancel", OWN, MISSING, MISSING),
-    Route("GET", "/api/brand-monitor/progress/<taskId>", OWN, MISSING, MISSING),
+    *stream("/api/brand-monitor/progress/<taskId>", OWN, MISSING, MISSING),
     Route("POST", "/api/purchase-orders", SHOP, 202, body=CSV, content_type="text/csv"),
     Route("GET", "/api/purchase-orders/<po_id>", SHOP, 404, path="/api/purchase-orders/x?merchantId=7"),
-    Route("GET", "/api/realtime/events", SHOP, path="/api/realtime/events?merchantId=7"),
+    *stream("/api/realtime/events", SHOP, query="?merchantId=7"),
     Route("POST", "/api/strategy", OWN, 400, body={}),
     Route("POST", "/api/strategy/<strategyId>/cancel", OWN, MISSING, MISSING),
-    Route("GET", "/api/strategy/<strategyId>/events", OWN, MISSING, MISSING),
+    *stream("/api/strategy/<strategyId>/events", OWN, MISSING, MISSING),
     Route("GET", "/api/strategy/<strategyId>/result", OWN, MISSING, MISSING),
     Route("GET", "/api/strategy/<strategyId>/status", OWN, MISSING, MISSING),
     Route("POST", "/api/v2/items", {"publish": ["sentiment/**"]}, 400, body={}),
     Route("GET", "/api/v2/metrics", {"subscribe": ["sentiment/*"]}),
-    Route("GET", "/api/v2/stream", {"subscribe": ["sentiment/*"]}),
+    *stream("/api/v2/stream", {"subscribe": ["sentiment/*"]}),
     Route("GET", "/api/v2/stream/status", {"subscribe": ["sentiment/*"]}),
     Route("GET", "/research/areas", OWN),
     Route("POST", "/research/stream", OWN, 400, body={}),
     Route("POST", "/research/stream/<researchSessionId>/cancel", OWN, MISSING, MISSING),
-    Route("GET", "/research/stream/<researchSessionId>/events", OWN, MISSING, MISSING),
+    *stream("/research/stream/<researchSessionId>/events", OWN, MISSING, MISSING),
     Route("GET", "/research/stream/<researchSessionId>/result", OWN, MISSING, MISSING),
     Route("GET", "/research/stream/<researchSessionId>/status", OWN, MISSING, MISSING),
 )

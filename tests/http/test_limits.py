@@ -48,6 +48,9 @@ CLASSES: list[tuple[str, str, str, dict[str, Any], int]] = [
     ("connect", "GET", "/events", {}, 400),
     ("connect", "HEAD", "/events?topic=a", {}, 200),
     ("connect", "GET", "/tasks/none/events", {}, 404),
+    ("subscribe", "GET", "/tasks/none/events/poll", {}, 404),
+    ("connect", "GET", "/api/strategy/none/events", {}, 404),
+    ("subscribe", "GET", "/api/v2/stream/poll?wait=0", {}, 200),
     ("tasks", "GET", "/tasks", {}, 200),
     ("tasks", "POST", "/tasks", {"json": {"kind": "k"}}, 201),
     ("tasks", "GET", "/tasks/none", {}, 404),
@@ -126,25 +129,26 @@ async def test_an_ipv6_site_has_one_account_and_a_mapped_address_that_of_ipv4() 
 
 
 @asynccontextmanager
-async def open_socket(api: Api) -> AsyncIterator[WebSocketConnection]:
+async def open_socket(api: Api, path: str = "/events?topic=a") -> AsyncIterator[WebSocketConnection]:
     """Open a WebSocket and read its first message."""
     server = api.server
     with trio.fail_after(30):
         async with await trio.open_tcp_stream(server.host, server.port) as stream:
             async with trio.open_nursery() as nursery:
                 host = f"{server.host}:{server.port}"
-                socket = await wrap_client_stream(nursery, stream, host, "/events?topic=a")
+                socket = await wrap_client_stream(nursery, stream, host, path)
                 assert json.loads(await socket.get_message())["control"] == "connected"
                 yield socket
                 await socket.aclose()
 
 
-async def test_a_websocket_is_refused_before_the_upgrade() -> None:
+@pytest.mark.parametrize("path", ["/events?topic=a", "/api/v2/stream", "/api/realtime/events?merchantId=7"])
+async def test_a_websocket_is_refused_before_the_upgrade(path: str) -> None:
     async with serving(**limit("connect", 1)) as api:
-        async with open_socket(api):
+        async with open_socket(api, path):
             pass
         with pytest.raises(ExceptionGroup) as group:
-            async with open_socket(api):
+            async with open_socket(api, path):
                 pass
         [rejected] = group.value.exceptions
         assert isinstance(rejected, ConnectionRejected)

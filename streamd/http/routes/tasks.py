@@ -22,6 +22,7 @@ from ..idempotency import document_idempotency, idempotency_key
 from ..json import json_response
 from ..problems import document_problems
 from ..requests import parse_limit, read_json, read_reason
+from ..stream_routes import stream_route
 from ..task_stream import task_headers, task_stream
 from ..urls import public_url
 
@@ -118,7 +119,7 @@ async def get_task(task_id: str) -> TrioResponse:
     return conditional(_answer(await find_task(task_id), 200))
 
 
-@tasks.get("/tasks/<task_id>/events")
+@stream_route(tasks, "/tasks/<task_id>/events")
 @document_querystring(schema.FollowQuery)
 @document_headers(schema.ResumeHeaders)
 @document_response(schema.EventStreamText, 200)

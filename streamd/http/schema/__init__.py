@@ -49,6 +49,8 @@ from .events import (
     PublishedLine,
     PublishedSchema,
     PublishSchema,
+    StreamPollAnswerSchema,
+    StreamPollQuery,
     SubscribeHeaders,
     SubscribeQuery,
 )
@@ -103,6 +105,8 @@ __all__ = [
     "RevokeSchema",
     "SentSchema",
     "SnapshotSchema",
+    "StreamPollAnswerSchema",
+    "StreamPollQuery",
     "SubscribeHeaders",
     "SubscribeQuery",
     "TaskOfServiceSchema",

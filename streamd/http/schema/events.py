@@ -161,6 +161,45 @@ class GapSchema(Struct):
     resumed_after: Id
 
 
+class StreamPollQuery(Struct):
+    """The cursor of a poll, and the time to wait. It begins with the current state without a cursor."""
+
+    after: Cursor | UnsetType = UNSET
+    last_event_id: Cursor | UnsetType = UNSET
+    wait: Annotated[float, Meta(description="Time to wait when there are no events yet (s).")] | UnsetType = (
+        UNSET
+    )
+
+
+class StreamedMessage(Struct):
+    """An event, or a message with the current state, which may be without an id."""
+
+    type: str
+    data: Any
+    id: Id | UnsetType = UNSET
+    topics: list[str] | UnsetType = UNSET
+    control: Annotated[Literal["message"], Meta(description="In place of an id.")] | UnsetType = UNSET
+    encoding: Encoding | UnsetType = UNSET
+    retry: Retry | UnsetType = UNSET
+    private: Private | UnsetType = UNSET
+
+
+class StreamPollAnswerSchema(Struct):
+    """The current state if the poll has no cursor, else events; and the cursor for the next poll."""
+
+    events: list[StreamedMessage]
+    next: Id
+    gap: GapSchema | None
+    control: (
+        Annotated[
+            list[dict[str, Any]],
+            Meta(description="Messages to this client alone; `closing` is the last one of a stream."),
+        ]
+        | UnsetType
+    ) = UNSET
+    resume_secret: ResumeSecret | UnsetType = UNSET
+
+
 class PollAnswerSchema(Struct):
     """Events, and the cursor for the next poll."""
 

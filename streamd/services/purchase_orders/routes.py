@@ -27,6 +27,8 @@ from ...http import (
     json_response,
     public_url,
     read_body,
+    request_or_upgrade,
+    stream_route,
 )
 from ...idempotency import IdempotencyKey
 from . import models
@@ -118,7 +120,7 @@ def make_blueprint(
             )
         return json_response(models.answer_order(stored, task))
 
-    @blueprint.get("/api/realtime/events")
+    @stream_route(blueprint, "/api/realtime/events")
     @document_querystring(models.StreamQuery)
     @document_headers(ResumeHeaders)
     @document_response(EventStreamText, 200)
@@ -144,7 +146,7 @@ async def merchant_of_request(identity: MerchantIdentity) -> str:
     caller = await demand_token()
     if not caller.grant.admin:
         await demand_merchant(caller.merchant)  # it has one
-    merchant = identity.merchant(request, caller)
+    merchant = identity.merchant(request_or_upgrade(), caller)
     await demand_merchant(merchant)
     return merchant
 

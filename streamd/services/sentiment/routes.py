@@ -24,6 +24,7 @@ from ...http import (
     idempotency_key,
     json_response,
     read_body,
+    stream_route,
 )
 from .dashboard import Dashboard
 from .feed import METRICS, METRICS_TOPIC
@@ -45,7 +46,7 @@ def make_blueprint(
     """
     blueprint = Blueprint("streamd_sentiment", __name__, url_prefix="/api/v2")
 
-    @blueprint.get("/stream")
+    @stream_route(blueprint, "/stream")
     @document_querystring(FollowQuery)
     @document_headers(ResumeHeaders)
     @document_response(EventStreamText, 200)

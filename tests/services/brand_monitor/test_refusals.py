@@ -97,7 +97,7 @@ async def test_a_taken_id_is_refused_and_the_first_analysis_continues() -> None:
         assert await r.pending() == 0
 
 
-async def test_concurrent_requests_for_one_id_create_one_analysis() -> None:
+async def test_conrequest_or_upgrades_for_one_id_create_one_analysis() -> None:
     async with rig() as r:
         answers: list[int] = []
 
@@ -199,7 +199,7 @@ async def test_openapi_lists_every_path() -> None:
     async with rig() as r:
         described = (await r.client.get("/openapi.json")).json()["paths"]
     ours = {path.replace("<", "{").replace(">", "}") for path in paths if path.startswith(PREFIX)}
-    assert len(ours) == 5
+    assert len(ours) == 6
     assert ours <= set(described)
     schema = described[f"{PREFIX}/analyses"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert "$ref" in schema or set(schema["properties"]) >= {"brand", "mentions", "competitors", "taskId"}

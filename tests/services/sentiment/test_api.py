@@ -262,6 +262,7 @@ async def test_openapi_lists_the_routes_and_types_of_counts() -> None:
         assert metrics["rate_last_hour"]["type"] == metrics["rate_last_24h"]["type"] == "integer"
         assert {path for path in paths if path.startswith("/api/v2")} == {
             "/api/v2/stream",
+            "/api/v2/stream/poll",
             "/api/v2/stream/status",
             "/api/v2/metrics",
             "/api/v2/items",

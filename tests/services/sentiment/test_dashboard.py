@@ -132,7 +132,7 @@ async def test_a_known_id_changes_nothing() -> None:
         assert await rig.published(3) == ["a", "b", "c"]
 
 
-async def test_concurrent_requests_with_the_same_ids_store_each_id_once() -> None:
+async def test_conrequest_or_upgrades_with_the_same_ids_store_each_id_once() -> None:
     news: list[int] = []
     async with running(Clock()) as rig:
 
@@ -148,7 +148,7 @@ async def test_concurrent_requests_with_the_same_ids_store_each_id_once() -> Non
         assert sorted(await rig.published(40)) == sorted(await rig.rows()) == sorted(map(str, range(40)))
 
 
-async def test_concurrent_requests_under_one_key_store_their_items_once() -> None:
+async def test_conrequest_or_upgrades_under_one_key_store_their_items_once() -> None:
     answers: list[tuple[int, list[str]]] = []
     async with running(Clock()) as rig:
 
