@@ -126,8 +126,10 @@ def _without_content(status: int) -> TrioResponse:
 def _document_as(view: StreamView, poll: StreamView) -> StreamView:
     """Document a poll in ``/openapi.json`` by the parameters and answers of its stream."""
     query = getattr(view, QUART_SCHEMA_QUERYSTRING_ATTRIBUTE, None)
-    follows = query in (None, FollowQuery)  # it has the cursor alone, and what a poll has not
-    document_querystring(StreamPollQuery if follows else _with_poll_parameters(query))(poll)
+    if query is None or query is FollowQuery:  # it has the cursor alone, and what a poll has not
+        document_querystring(StreamPollQuery)(poll)
+    else:
+        document_querystring(_with_poll_parameters(query))(poll)
     if (headers := getattr(view, QUART_SCHEMA_HEADERS_ATTRIBUTE, None)) is not None:
         document_headers(headers)(poll)
     responses = {**getattr(view, QUART_SCHEMA_RESPONSE_ATTRIBUTE, {}), 200: (StreamPollAnswerSchema, None)}

@@ -179,9 +179,9 @@ async def test_the_maximum_of_an_address_is_answered_so() -> None:
 async def test_a_rate_limit_is_answered_so_on_every_stream_and_on_no_other_route() -> None:
     """The limit comes before the view, which therefore cannot say that it streams."""
     base = settings_with()
-    limits = LimitSettings(
-        connect_per_second=0.001, connect_burst=1, services_per_second=0.001, services_burst=1
-    )
+    rates = {f"{name}_per_second": 0.001 for name in ("connect", "subscribe", "services")}
+    bursts = {f"{name}_burst": 1 for name in ("connect", "subscribe", "services")}
+    limits = LimitSettings(**rates, **bursts)  # type: ignore[arg-type] # each of its field
     settings = attrs.evolve(base, limits=limits)
     app = create_app(settings)
     documented: dict[str, bool] = {}  # by path: whether it is a stream
