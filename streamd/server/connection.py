@@ -61,11 +61,12 @@ class ServerConnection(ClientSocket, trio.abc.AsyncResource):
         peer: its address, as ``accept`` returns it.
     """
 
-    __slots__ = ("_listener",)
+    __slots__ = ("_http2", "_listener")
 
     def __init__(self, server: ServerContext, listener: ListenerInfo, sock: socket.socket, peer: Any) -> None:
         super().__init__(server, sock, peer)
         self._listener = listener
+        self._http2: HTTP2Session | None = None
 
     async def run(self) -> None:
         """Serve until the client leaves, the connection has been idle for too long, or it is aborted."""
@@ -92,9 +93,27 @@ class ServerConnection(ClientSocket, trio.abc.AsyncResource):
         if agreed == "http/1.1":
             preface = await serve_http1(self)
             if preface is not None:
-                await HTTP2Session(self).run(preface)
+                await self._serve_http2(preface)
         elif agreed is not None:
-            await HTTP2Session(self).run()
+            await self._serve_http2()
+
+    async def _serve_http2(self, preface: bytes = b"") -> None:
+        self._http2 = HTTP2Session(self)
+        try:
+            await self._http2.run(preface)
+        finally:
+            self._http2 = None  # which refers to this connection
+
+    def begin_drain(self) -> None:
+        """Begin the graceful shutdown: an HTTP/2 connection accepts no more requests."""
+        if self._http2 is not None:
+            self._http2.begin_drain()
+
+    def close_if_idle(self) -> None:
+        """End the connection if no request is in progress; on HTTP/2, announce its end otherwise."""
+        super().close_if_idle()
+        if self._http2 is not None and not self.is_idle:
+            self._http2.go_away()
 
     async def _take_proxy_header(self) -> bool:
         """Read the PROXY header; return False if the connection must be closed."""

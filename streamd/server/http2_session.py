@@ -56,7 +56,19 @@ class HTTP2Session:
         )
         self._protocol = protocol = HTTP2Protocol(client.output.put, arguments)
         client.revoke_also(protocol.revoke)
+        if server.hypercorn.is_draining:
+            protocol.begin_drain()
         return protocol
+
+    def begin_drain(self) -> None:
+        """Refuse new requests, and end the connection after those that are being answered."""
+        if self._protocol is not None:
+            self._protocol.begin_drain()
+
+    def go_away(self) -> None:
+        """Tell the client which request is the last that is answered (GOAWAY)."""
+        if self._protocol is not None:
+            self._protocol.go_away()
 
     async def _serve(self, protocol: HTTP2Protocol, received: bytes) -> None:
         client, limiter = self._client, self._client.server.limiter

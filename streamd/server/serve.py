@@ -98,6 +98,9 @@ async def serve(
                         await wait_for_shutdown()
                         accepting.cancel_scope.cancel()  # closes the listeners
                     _log.info("shutdown_started", connections=len(live))
+                    hypercorn.is_draining = True
+                    for connection in list(live):
+                        connection.begin_drain()
                     if drain is not None:
                         await drain(settings.drain_seconds)
                     await _end_connections(hypercorn, live, settings.grace_seconds)

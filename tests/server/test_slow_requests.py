@@ -88,11 +88,11 @@ async def test_an_endless_head_closes_the_connection(clock: MockClock, tmp_path:
 
 
 @TRANSPORTS
-async def test_http2_headers_that_are_too_large_close_the_connection(
+async def test_http2_headers_that_are_too_large_leave_the_keep_alive_timeout(
     clock: MockClock, tmp_path: Path, tls: bool
 ) -> None:
     async with serving(tmp_path, tls=tls) as timed:
         client = await timed.connect_http2()
         await ask_http2(client)
         await client.post("/events", {f"x-{number}": "x" * 4000 for number in range(20)})
-        assert await seconds_until_closed(client.stream) < 1
+        assert 9 < await seconds_until_closed(client.stream) < 11

@@ -9,8 +9,12 @@ relied on                           what breaks when it changes
 ==================================  ====================================================================
 nine positional arguments           every connection: see :func:`protocol_arguments`
 ``hypercorn.events``                every connection: see :class:`ConnectionPort` and ``receive_data``
-``H2Protocol._create_stream``       WebSocket extensions are negotiated again (91 kB a connection), and
-                                    messages are inflated before their size is checked
+``H2Protocol._create_stream``,      HTTP/2 requests, all of them; WebSocket extensions are negotiated again
+``filter_pseudo_headers``           (91 kB a connection), and messages inflated before their size is checked
+``H2Protocol._handle_events``       heads that are refused on their stream; requests during the drain
+``H2Protocol._send_data``           the end of a connection that drains would come before its last bytes
+``_send_error_response``,           refusals without a body; WebSockets over HTTP/2 that end without a Close
+``WSStream._handle_events``         frame
 ``stream_send``                     a stream whose WebSocket handshake was refused would stay open
 ``H2Protocol.stream_buffers``       HTTP/2 back-pressure: see :mod:`..stream_buffer`, which has the methods of
                                     Hypercorn's ``StreamBuffer``
@@ -28,7 +32,9 @@ nine positional arguments           every connection: see :func:`protocol_argume
 ``streams``   one request and its response, or one WebSocket
 ============  ==========================================================================================
 
-May import ``stream_buffer``, ``task_group`` and ``wires``.
+``http2_streams`` has the streams of HTTP/2, ``http2_heads`` the heads of its requests, with the private parts
+of ``h2`` that they take. May import ``refusals``, ``stream_buffer``, ``target``, ``task_group``
+and ``wires``.
 """
 
 from .context import ASGILifespan, ConnectionPort, HypercornContext, protocol_arguments

@@ -17,14 +17,16 @@ class HypercornContext(WorkerContext):
 
     Attributes:
         keeps_alive: connections are reused after an answer.
+        is_draining: HTTP/2 connections accept no more requests.
     """
 
     def __init__(self) -> None:
         super().__init__(None)  # no maximum number of requests
         self.keeps_alive = True
+        self.is_draining = False
 
     async def end_keep_alive(self) -> None:
-        """Close each connection after its current answer from now on, and reject new HTTP/2 streams."""
+        """Close each HTTP/1.1 connection after its current answer from now on."""
         self.keeps_alive = False
         await self.terminated.set()
 
