@@ -49,6 +49,8 @@ def prepare_start(
     overrides: Mapping[str, object] | None = None,
     target: str | None = None,
     workers: int = 1,
+    *,
+    opens_sockets: bool = True,
 ) -> Start:
     """Load the settings, build the application, and check everything that the start needs.
 
@@ -58,6 +60,7 @@ def prepare_start(
         file, environ, overrides: the sources of the settings, see :func:`streamd.config.load`.
         target: a program's own application, see :func:`streamd.app.import_app`; None for streamd's.
         workers: number of processes that will serve.
+        opens_sockets: False if the server gets listening sockets: it might not be permitted to open them.
 
     Raises:
         SettingsError: names every mistake of the settings, and of the files and addresses that they name.
@@ -66,7 +69,7 @@ def prepare_start(
     apps: list[Any] = []
 
     def find_mistakes(settings: Settings) -> Iterator[ConfigError]:
-        yield from _check_server(settings)
+        yield from _check_server(settings, opens_sockets=opens_sockets)
         if target is None:
             yield from check_access(settings)
             yield from check_shared_log(with_store(settings), workers)
@@ -101,6 +104,8 @@ def prepare_reload(
     environ: Mapping[str, str] | None = None,
     overrides: Mapping[str, object] | None = None,
     target: str | None = None,
+    *,
+    opens_sockets: bool = True,
 ) -> Settings:
     """Load and check the settings again for a server that runs.
 
@@ -108,14 +113,14 @@ def prepare_reload(
 
     Args:
         start: of the running server.
-        file, environ, overrides, target: as for :func:`prepare_start`.
+        file, environ, overrides, target, opens_sockets: as for :func:`prepare_start`.
 
     Raises:
         SettingsError: names every mistake, as for another start; of a program's application only those that
             show without importing it again.
     """
     if target is None:
-        return prepare_start(file, environ, overrides).settings
+        return prepare_start(file, environ, overrides, opens_sockets=opens_sockets).settings
 
     def serve_with(settings: Settings) -> Settings:
         if start.is_object:
@@ -128,7 +133,7 @@ def prepare_reload(
         return attrs.evolve(start.settings, **configured)
 
     def find_mistakes(settings: Settings) -> Iterator[ConfigError]:
-        yield from _check_server(settings)
+        yield from _check_server(settings, opens_sockets=opens_sockets)
         try:
             served = serve_with(settings)
         except ConfigError as error:
@@ -140,9 +145,10 @@ def prepare_reload(
     return serve_with(load(Settings, file, environ, overrides, find_mistakes).settings)
 
 
-def _check_server(settings: Settings) -> Iterator[ConfigError]:
+def _check_server(settings: Settings, *, opens_sockets: bool) -> Iterator[ConfigError]:
     """Yield the mistakes in the addresses, the certificate and the keys of tokens."""
-    yield from check_addresses(settings.server)
+    if opens_sockets:
+        yield from check_addresses(settings.server)
     yield from check_certificate(settings.server)
     yield from check_keys(settings.auth)
 

@@ -1,8 +1,9 @@
 """``streamd serve``: run the server."""
 
 import os
+import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,17 @@ from ..app import running, serve_app
 from ..errors import ConfigError, Unavailable, root_cause
 from ..http.loopback import warn_of_control
 from ..logs import configure_logging
-from ..server import FIRST, INHERIT_OPTION, Certificates, Inheritance, SystemdNotifier, tune_collector
+from ..server import (
+    FIRST,
+    INHERIT_OPTION,
+    Certificates,
+    Inheritance,
+    SystemdNotifier,
+    adopt_sockets,
+    bind_of,
+    take_activated,
+    tune_collector,
+)
 from ..settings import Settings
 from ..startup import prepare_reload, prepare_start
 from .client_options import first_leaf
@@ -29,7 +40,12 @@ _log = structlog.get_logger(__name__)
 
 @click.command()
 @click.option("--config", type=click.Path(path_type=Path), help="Configuration file (TOML).")
-@click.option("--bind", multiple=True, metavar="HOST:PORT", help="Address to listen on; repeat for several.")
+@click.option(
+    "--bind",
+    multiple=True,
+    metavar="HOST:PORT",
+    help="Address to listen on, or unix:/PATH for a Unix socket; repeat for several.",
+)
 @click.option("--log", metavar="URL", help="Event log, such as memory:")
 @click.option("--store", metavar="URL", help="Store of tasks, orders and items: sqlite:PATH or memory:")
 @click.option("--certfile", metavar="FILE", help="TLS certificate chain (PEM); needs --keyfile.")
@@ -76,8 +92,12 @@ def serve(
 
     Example: streamd serve --demo --follow /var/log/syslog
     """
+    activated = [] if inherit is not None else take_activated(os.environ)
+    addresses = [bind_of(sock) for sock in activated]
+    for sock in activated:
+        context.call_on_close(sock.close)
     overrides: dict[str, Any] = {
-        "server.bind": list(bind) or None,
+        "server.bind": addresses or list(bind) or None,
         "log.url": log,
         "store.url": store,
         "server.certfile": certfile,
@@ -87,14 +107,19 @@ def serve(
         "demo.follow": list(follow) or None,
     }
     ignore_hangups()
-    start = prepare_start(config, os.environ, overrides, app, workers)
+    opens_sockets = inherit is None and not activated
+    start = prepare_start(config, os.environ, overrides, app, workers, opens_sockets=opens_sockets)
     configure_logging(start.settings.logging, os.environ)
+    adopt_sockets(activated, start.settings.server)
     if workers > 1:
-        sys.exit(supervise(start.settings.server, serve_command(context), workers))
-    load_again = partial(prepare_reload, start, config, os.environ, overrides, app)
+        sys.exit(supervise(start.settings.server, serve_command(context, addresses), workers, activated))
+    load_again = partial(
+        prepare_reload, start, config, os.environ, overrides, app, opens_sockets=opens_sockets
+    )
     try:
         with nullcontext() if inherit is None else Inheritance.parse(inherit) as inherited:
-            trio.run(_run, start.app, start.settings, load_again, inherited)
+            sockets = activated if inherited is None else inherited.sockets
+            trio.run(_run, start.app, start.settings, load_again, inherited, sockets)
     except* (ConfigError, Unavailable) as group:  # shows only at start, such as an address that is in use
         failure = first_leaf(group)
     else:
@@ -105,7 +130,11 @@ def serve(
 
 
 async def _run(
-    app: Any, settings: Settings, load_again: Callable[[], Settings], inherited: Inheritance | None
+    app: Any,
+    settings: Settings,
+    load_again: Callable[[], Settings],
+    inherited: Inheritance | None,
+    sockets: Sequence[socket.socket],
 ) -> None:
     certificates = Certificates(settings.server)
     if inherited is not None:
@@ -131,7 +160,7 @@ async def _run(
                     serve_app,
                     wait_for_shutdown=wait_for_shutdown,
                     certificates=certificates,
-                    sockets=None if inherited is None else inherited.sockets,
+                    sockets=sockets or None,
                 )
                 addresses = await serving.start(serve_until, app, settings)
                 if streamd.runtime.access.is_open and inherited is None:

@@ -21,11 +21,12 @@ _MARGIN_SECONDS: Final = 10.0  # for the end of a process after its drain: last 
 _NOT_PASSED_ON: Final = ("workers", "inherit")
 
 
-def serve_command(context: click.Context) -> list[str]:
+def serve_command(context: click.Context, activated: Sequence[str] = ()) -> list[str]:
     """Return the command of a single server process with the options of this one.
 
     Args:
         context: of `streamd serve`.
+        activated: addresses of the service manager's sockets, which take the place of ``--bind``.
     """
     # Without -P, `-m` would let files of the working directory take the place of any module.
     is_source = Path(__file__).resolve().parents[2] == Path.cwd()
@@ -34,6 +35,8 @@ def serve_command(context: click.Context) -> list[str]:
         if not isinstance(parameter, click.Option) or parameter.name in (None, *_NOT_PASSED_ON):
             continue
         value, option = context.params[parameter.name or ""], parameter.opts[0]
+        if parameter.name == "bind" and activated:
+            value = activated
         if parameter.is_flag:
             command += [option] if value else []
         else:
@@ -42,19 +45,22 @@ def serve_command(context: click.Context) -> list[str]:
     return command
 
 
-def supervise(settings: ServerSettings, command: Sequence[str], workers: int) -> int:
+def supervise(
+    settings: ServerSettings, command: Sequence[str], workers: int, activated: Sequence[socket.socket] = ()
+) -> int:
     """Run server processes until SIGTERM or SIGINT, and drain them; return the exit status.
 
     Args:
         settings: addresses and times of the shutdown.
         command: of one process, see :func:`serve_command`.
         workers: number of processes.
+        activated: the service manager's sockets, in place of those of the settings.
 
     Raises:
         ConfigError: an address cannot be listened on.
     """
     with ExitStack() as listeners:
-        sockets = [listeners.enter_context(sock) for sock in open_sockets(settings)]
+        sockets = [listeners.enter_context(sock) for sock in activated or open_sockets(settings)]
         return trio.run(_supervise, settings, command, workers, sockets, listeners.close)
 
 

@@ -18,7 +18,7 @@ Every package declares its own section, in its module ``settings``; ``streamd.se
 Imports nothing of streamd but ``streamd.errors``.
 """
 
-from .bind import parse_bind
+from .bind import parse_bind, parse_unix_bind, unix_bind
 from .clashes import Clash, check_order
 from .content import content_file, load_tables, read_toml
 from .convert import to_toml
@@ -62,6 +62,7 @@ __all__ = [
     "not_negative",
     "one_of",
     "parse_bind",
+    "parse_unix_bind",
     "plan_reload",
     "positive",
     "read_toml",
@@ -70,4 +71,5 @@ __all__ = [
     "setting",
     "to_toml",
     "tuning",
+    "unix_bind",
 ]

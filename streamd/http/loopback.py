@@ -6,7 +6,8 @@ They are for programs and operators on the server's own machine. A request is ad
 condition                    keeps out
 ===========================  ================================================================================
 ``connections.control``      everybody, by default
-client on the loopback       other machines
+client on the loopback,      other machines
+or a Unix socket of streamd
 proxies on the loopback      programs beside a trusted proxy on another machine
 no forwarding header, or     other machines behind a proxy on this one that adds such a header, and is not in
 its sender is trusted        ``server.trusted_proxies``
@@ -31,6 +32,7 @@ from quart.wrappers import Request
 from ..characters import quoted
 from ..errors import ControlDisabled, Forbidden
 from ..proxies import FORWARDING, Forwarding
+from ..transports.asgi import find_transport
 from .hosts import is_loopback, split_host
 from .origins import FETCH_SITE, OWN_SITES, is_own_origin
 
@@ -60,9 +62,9 @@ def check_control(request: Request, *, enabled: bool) -> None:
     """
     if not enabled:
         raise ControlDisabled(f"operations on connections are switched off: set {SETTING} = true")
-    if not is_loopback(request.remote_addr or ""):
-        raise Forbidden("operations on connections are for callers on the loopback interface only")
     scope: Mapping[str, Any] = request.scope
+    if not is_loopback(request.remote_addr or "") and not _is_on_unix_socket(scope):
+        raise Forbidden("operations on connections are for callers on the loopback interface only")
     forwarding: Forwarding = scope.get(FORWARDING, Forwarding())
     for proxy in forwarding.proxies:
         if proxy and not is_loopback(proxy):  # empty: a Unix socket
@@ -91,3 +93,8 @@ def warn_of_control() -> None:
         setting=SETTING,
         advice="a proxy on this machine must set X-Forwarded-For; otherwise its clients are admitted",
     )
+
+
+def _is_on_unix_socket(scope: Mapping[str, Any]) -> bool:
+    """Return True for a client on a Unix socket of streamd's own server; others may leave out any address."""
+    return not scope.get("client") and find_transport(scope) is not None

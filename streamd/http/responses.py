@@ -27,6 +27,7 @@ from .rejections import send_rejection
 from .requests import find_cursor, identity_of, parse_on_limit, parse_resume_secret
 from .sockets import serve_socket
 from .stream_cursor import cursor_parameter, stream_cursor
+from .websockets import with_address
 
 
 def _identity(user: str) -> Identity:
@@ -243,6 +244,9 @@ class EventStreamHTTPConnection(TrioASGIHTTPConnection):
     A disconnect of the client cancels the nursery in which :meth:`handle_request` runs. It is not noticed
     while a :class:`~.push_back.PushBackBody` lets the client wait.
     """
+
+    def _create_request_from_scope(self, send: Any) -> Any:
+        return with_address(super()._create_request_from_scope(send))
 
     async def handle_messages(  # type: ignore[override] # as in Quart-Trio
         self, nursery: trio.Nursery, request: Any, receive: Any

@@ -9,6 +9,9 @@ from quart_trio.asgi import TrioASGIWebsocketConnection
 class WebSocketConnection(TrioASGIWebsocketConnection):
     """Passes an empty binary message on; Quart-Trio takes it for a text message without text."""
 
+    def _create_websocket_from_scope(self, send: Any) -> Any:
+        return with_address(super()._create_websocket_from_scope(send))
+
     async def handle_messages(  # type: ignore[override] # as in Quart-Trio
         self, nursery: trio.Nursery, receive: Any
     ) -> None:
@@ -19,3 +22,10 @@ class WebSocketConnection(TrioASGIWebsocketConnection):
             return message
 
         await super().handle_messages(nursery, receive_next)
+
+
+def with_address(asked: Any) -> Any:
+    """Let a client on a Unix socket have no address, where Quart makes one up (``<local>``)."""
+    if not asked.scope.get("client"):
+        asked.headers["Remote-Addr"] = ""
+    return asked

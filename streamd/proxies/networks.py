@@ -7,7 +7,7 @@ from typing import Final
 import attrs
 
 UNIX: Final = "unix"
-"""The name of peers without an address: those of Unix sockets, which another ASGI server may listen on."""
+"""The name of peers without an address: those of Unix sockets."""
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network

@@ -18,6 +18,8 @@ WebSocket on wsproto. A socket write is bounded in time, and every connection ca
 ``http1``                HTTP/1.1 and WebSocket on one connection
 ``http2_session``        HTTP/2 on one connection
 ``http2``                HTTP/2: the transport and the wire of one stream
+``target``               the path and the query of a request
+``refusals``             answers to requests that the application does not see
 ``stream_buffer``        HTTP/2: back-pressure of one stream
 ``hypercorn_internals``  the only package that touches Hypercorn's private parts
 ``task_group``           the trio tasks of an HTTP/2 connection, and the messages of one request
@@ -26,6 +28,8 @@ WebSocket on wsproto. A socket write is bounded in time, and every connection ca
 ``live``                 the connections that are being served
 ``certificates``         the TLS certificate, which can be replaced
 ``listeners``            listening sockets and their options
+``unix_sockets``         listening Unix sockets and their files
+``activation``           listening sockets of the service manager (systemd)
 ``inheritance``          listening sockets that a server process inherits from its supervisor
 ``supervisor``           several server processes on the same listening sockets
 ``files``                the limit of open files
@@ -36,11 +40,12 @@ WebSocket on wsproto. A socket write is bounded in time, and every connection ca
 It may import everything below it but ``services``, ``demo``, ``client`` and ``http``.
 """
 
+from .activation import bind_of, take_activated
 from .certificates import Certificates, check_certificate
 from .collector import tune_collector
 from .files import check_open_files, raise_open_files
 from .inheritance import FIRST, INHERIT_OPTION, Inheritance, spawn
-from .listeners import address_of, check_addresses, open_sockets
+from .listeners import address_of, adopt_sockets, check_addresses, open_sockets
 from .serve import serve
 from .settings import ServerSettings
 from .supervisor import Supervisor
@@ -55,6 +60,8 @@ __all__ = [
     "Supervisor",
     "SystemdNotifier",
     "address_of",
+    "adopt_sockets",
+    "bind_of",
     "check_addresses",
     "check_certificate",
     "check_open_files",
@@ -62,5 +69,6 @@ __all__ = [
     "raise_open_files",
     "serve",
     "spawn",
+    "take_activated",
     "tune_collector",
 ]

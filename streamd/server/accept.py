@@ -97,6 +97,6 @@ class Listener(trio.abc.Listener[ServerConnection]):
 
 
 def _fixed_address(sock: socket.socket) -> tuple[str, int] | None:
-    """Return the address of all connections of a listener; None if it listens on every address."""
-    address = sock.getsockname()
-    return None if address[0] in ("0.0.0.0", "::") else host_and_port(sock.family, address)  # noqa: S104
+    """Return the address of all connections of a listener; None if they differ, or have none."""
+    own = host_and_port(sock.family, sock.getsockname())
+    return None if own is None or own[0] in ("0.0.0.0", "::") else own  # noqa: S104

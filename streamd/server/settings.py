@@ -14,6 +14,7 @@ from ..config import (
     is_host,
     not_negative,
     parse_bind,
+    parse_unix_bind,
     positive,
     serialize_origin,
     setting,
@@ -26,6 +27,10 @@ from ..proxies.networks import UNIX
 
 def _is_prefix(text: str) -> bool:
     return not text or (parse_prefix(text) == text and text != "/")
+
+
+def _is_mode(text: str) -> bool:
+    return re.fullmatch(r"0?[0-7]{3}", text, re.ASCII) is not None
 
 
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a token (RFC 9110 section 5.6.2)
@@ -42,7 +47,16 @@ class ServerSettings:
 
     bind: list[str] = setting(
         ["127.0.0.1:8080"],
-        "Addresses to listen on, each HOST:PORT ([::1]:8080 for IPv6). Port 0 lets the system choose.",
+        "Addresses to listen on, each HOST:PORT ([::1]:8080 for IPv6), or unix:/PATH for a Unix socket. Port "
+        "0 lets the system choose. A name stands for all of its addresses, localhost for 127.0.0.1 and ::1. "
+        "Sockets of the service manager (LISTEN_FDS, systemd's socket activation) take the place of all.",
+    )
+    unix_mode: str = setting(
+        "0666",
+        "Permissions of Unix sockets in server.bind, octal. To connect takes the permission to write: 0666 "
+        "lets every local user in who reaches the folder, as a TCP port on the loopback does; 0660 only the "
+        "server's own user and group.",
+        Check("an octal number of permissions, such as 0660", _is_mode),
     )
     certfile: str = setting(
         "",
@@ -60,7 +74,7 @@ class ServerSettings:
         [],
         "Networks and addresses of proxies whose word is taken for the client's address, scheme and URL "
         'prefix, such as ["127.0.0.1", "::1", "10.0.0.0/8"]: the headers Forwarded or X-Forwarded-For, '
-        'X-Forwarded-Proto and X-Forwarded-Prefix. "unix" stands for Unix sockets of another ASGI server. '
+        'X-Forwarded-Proto and X-Forwarded-Prefix. "unix" stands for all peers on Unix sockets. '
         "A proxy must replace or remove each of these headers that a client may send.",
     )
     proxy_protocol: bool = setting(
@@ -213,7 +227,7 @@ def _address_clashes(binds: list[str]) -> Iterator[Clash]:
         yield Clash(("bind",), "must name at least one address, such as 127.0.0.1:8080")
     for bind in dict.fromkeys(binds):
         try:
-            _, port = parse_bind(bind)
+            port = parse_bind(bind)[1] if parse_unix_bind(bind) is None else True
         except ValueError as error:
             yield Clash(("bind",), f"{to_toml(bind)} is not an address to listen on: {error}")
         else:

@@ -42,6 +42,7 @@ def another_value(setting: Setting) -> Any:
             RetentionRule(pattern="a, b/**", max_events=5),
             RetentionRule(pattern="*", max_bytes=1),
         ],
+        "server.unix_mode": "0600",
         "store.url": "sqlite:other.db",
         "redis.prefix": "another",
         "redis.bridge": ["a", "merchant:*"],

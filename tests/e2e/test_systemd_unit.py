@@ -12,6 +12,7 @@ from typing import Final
 import httpx
 import trio
 
+from streamd.config import parse_unix_bind
 from streamd.server.files import SPARE_FILES
 from streamd.settings import Settings
 from tests.support.program import ROOT, started
@@ -110,3 +111,16 @@ async def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
         ["systemd-analyze", "verify", "--man=no", str(unit)], check=False, capture_stderr=True
     )
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_the_sockets_fit_the_settings() -> None:
+    """Both units have one name, so that systemd passes the sockets on; the server accepts from them."""
+    socket_unit = UNIT.with_suffix(".socket")
+    values = directives(socket_unit.read_text())
+    [bind] = Settings().server.bind
+    assert bind in values["ListenStream"]
+    assert values["Accept"] == ["no"]
+    assert values["Backlog"] == [str(Settings().server.backlog)]
+    assert values["SocketMode"] == [Settings().server.unix_mode]
+    assert all(parse_unix_bind(f"unix:{each}") for each in values["ListenStream"] if each.startswith("/"))
+    assert {"AF_INET", "AF_INET6", "AF_UNIX"} <= {*only("RestrictAddressFamilies").split()}
