@@ -207,6 +207,18 @@ async def test_service_block_is_the_example_and_imports_a_file() -> None:
             assert (await http.post(accepted["cancelUrl"])).status_code == 409  # it has ended
 
 
+async def test_a_unix_socket_is_served_beside_localhost(tmp_path: Path) -> None:
+    serve, ask = blocks("unix")
+    path = str(tmp_path / "streamd.sock")
+    arguments = shlex.split(serve.replace("/tmp/streamd.sock", path).replace("8080", "0"))
+    async with started(*arguments[1:]) as program:
+        *urls, unix = [line.split()[-1] for line in await program.lines(3)]
+        assert [url.rpartition(":")[0] for url in urls] == ["http://127.0.0.1", "http://[::1]"]
+        assert unix == f"unix:{path}"
+        asked = in_bash(ask.replace("/tmp/streamd.sock", path))
+        assert b'"ready"' in await run_until(asked, b"never printed")
+
+
 async def test_configuration_in_the_repository_is_valid() -> None:
     [command] = blocks("config")
     arguments = [sys.executable, "-m", *command.split()]
