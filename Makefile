@@ -5,7 +5,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 
-# The Python that makes .venv, and further arguments for run, test, soak, fuzz and bench.
+# The Python that makes .venv, and further arguments for run, test, soak, fuzz, conformance and bench.
 PYTHON ?= python3
 ARGS ?=
 
@@ -25,7 +25,7 @@ ALONE := tests/bench tests/chaos tests/cli tests/e2e tests/redis tests/server
 
 export PYTHON
 
-.PHONY: help run test soak fuzz lint test-client format bench build client reference clean install install-test
+.PHONY: help run test soak fuzz conformance lint test-client format bench build client reference clean install install-test
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -52,6 +52,11 @@ fuzz: install-test ## fuzz the parsers of outside bytes (10 minutes; ARGS="token
 		{ echo "make fuzz needs CPython 3.11, 3.12 or 3.13, for which atheris has wheels: make PYTHON=python3.13 fuzz" >&2; exit 1; }
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint conf/setup/constraints.txt --editable '.[fuzz]'
 	@$(BIN)/python -m tests.fuzz $(ARGS)
+
+# PYTHON2 names a Python 2.7 with pip, and H2SPEC the program, where they are not found.
+conformance: install-test ## run the Autobahn test suite and h2spec, where they can be installed (1 minute)
+	@conf/setup/conformance.sh
+	@$(BIN)/python -m tests.conformance $(ARGS)
 
 lint: install-test ## check style, types and the import contract
 	@$(BIN)/ruff check .
@@ -85,7 +90,7 @@ reference: install ## regenerate conf/streamd.toml from the settings
 	@$(BIN)/streamd config reference >conf/streamd.toml.new && mv conf/streamd.toml.new conf/streamd.toml
 
 clean: ## remove .venv, node_modules, .bench, dist and the caches
-	@rm -rf streamd/web/client/node_modules .bench .fuzz .venv dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf streamd/web/client/node_modules .bench .conformance .fuzz .venv dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 install:

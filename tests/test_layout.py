@@ -8,11 +8,21 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parents[1]
-FOLDERS_WITHOUT_PACKAGE: Final = {"support", "contracts", "e2e", "bench", "chaos", "fuzz"}
-"""Helpers, suites for the implementations of a port, stories over the whole server, three programs."""
+FOLDERS_WITHOUT_PACKAGE: Final = {
+    "support",
+    "contracts",
+    "e2e",
+    "bench",
+    "chaos",
+    "conformance",
+    "fuzz",
+    "third_party",
+}
+"""Helpers, suites for the implementations of a port, stories over the whole server, four programs, and
+programs that use the clients of others."""
 
-FOLDERS_WITH_HELPERS: Final = {"support", "chaos", "fuzz"}
-"""Folders of modules that are no tests; ``chaos`` and ``fuzz`` are programs by themselves."""
+FOLDERS_WITH_HELPERS: Final = {"support", "chaos", "conformance", "fuzz", "third_party"}
+"""Folders of modules that are no tests: helpers, programs, and the programs of ``third_party``."""
 
 HEADLESS: Final = re.compile(r"(what|who|whose|whoever|how|whether|where|when|which)\b", re.IGNORECASE)
 

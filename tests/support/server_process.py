@@ -1,7 +1,8 @@
 """streamd as a separate process, which has its own core and can receive signals."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import subprocess
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import attrs
 import psutil
@@ -34,10 +35,9 @@ class ServerProcess:
             return await self.program.ended()
 
 
-@asynccontextmanager
-async def server_process(
+def server_process(
     *options: str, seconds: float = SECONDS, **settings: object
-) -> AsyncIterator[ServerProcess]:
+) -> AbstractAsyncContextManager[ServerProcess]:
     """Run ``streamd serve``, on a free port unless ``--bind`` is among the options.
 
     Args:
@@ -45,10 +45,18 @@ async def server_process(
         seconds: timeout of the block (s).
         settings: passed as environment variables, such as ``connections__stale_seconds=1``.
     """
+    return server_process_on(*options, settings=settings, seconds=seconds)
+
+
+@asynccontextmanager
+async def server_process_on(
+    *options: str, settings: Mapping[str, object], seconds: float = SECONDS, stderr: int = subprocess.PIPE
+) -> AsyncIterator[ServerProcess]:
+    """Run ``streamd serve`` as :func:`server_process` does, with its standard error on a file descriptor."""
     variables = {f"STREAMD_{name.upper()}": str(value) for name, value in settings.items()}
     address = () if "--bind" in options else ("--bind", "127.0.0.1:0")
     command = ("serve", *address, *options)
-    async with started_on(*command, variables=variables, seconds=seconds) as program:
+    async with started_on(*command, stderr=stderr, variables=variables, seconds=seconds) as program:
         line = await program.line()
         assert line.startswith(ADDRESS), line
         yield ServerProcess(line.removeprefix(ADDRESS).split()[0], program)
