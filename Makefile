@@ -43,7 +43,8 @@ test: install-test ## check style, types and layers, then run the tests (up to 1
 
 # --timeout: one test may take it all (s).
 soak: install-test ## run the long tests (up to 20 minutes)
-	@conf/setup/debian.sh $(DEBIAN_PACKAGES)
+	@conf/setup/debian.sh $(DEBIAN_PACKAGES) curl:curl
+	@conf/setup/node.sh --in tests/third_party
 	@$(BIN)/python -m pytest --no-unlisted-skips -m soak --timeout 1200 $(ARGS) || [ $$? -eq 5 ]
 
 # atheris has its own copy of libFuzzer for each version of CPython.
@@ -90,7 +91,7 @@ reference: install ## regenerate conf/streamd.toml from the settings
 	@$(BIN)/streamd config reference >conf/streamd.toml.new && mv conf/streamd.toml.new conf/streamd.toml
 
 clean: ## remove .venv, node_modules, .bench, dist and the caches
-	@rm -rf streamd/web/client/node_modules .bench .conformance .fuzz .venv dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf {streamd/web/client,tests/third_party}/node_modules .bench .conformance .fuzz .venv dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 install:

