@@ -73,7 +73,8 @@ async def test_curl_commands_publish_and_read_the_same_event() -> None:
         for _ in range(2):  # pasted twice
             published = await run_until(in_bash(publish), b"}", server.url)
             event_id = published.decode().split('"')[3]
-            event = f"id: {event_id}\nevent: stage\n".encode()
+            data = '{"stage":"packed","progress":60}'
+            event = f"event: stage\ndata: {data}\nid: {event_id}\n\n".encode()
             assert event in await run_until(in_bash(stream), event, server.url)
             assert event_id.encode() in await run_until(in_bash(poll), b'"gap":null}', server.url)
 

@@ -31,6 +31,9 @@ def encode_block(
 ) -> bytes:
     """Encode one block of an event stream, with its blank line.
 
+    The id is the last field: some clients (``@microsoft/fetch-event-source``) take it when they read it, and
+    would lose an event that a broken connection cuts off between its id and its data.
+
     Args:
         id: becomes the client's last event id; omitted when empty.
         type: the event type; omitted when empty (the client then dispatches ``message``).
@@ -48,8 +51,6 @@ def encode_block(
         if value and _FORGING.search(value):
             raise ValueError(f"{name} must not contain a line break or NUL")
     lines = []
-    if id:
-        lines.append(f"id: {id}\n")
     if type:
         lines.append(f"event: {type}\n")
     lines.extend([f"topic: {topic}\n" for topic in topics])
@@ -59,6 +60,8 @@ def encode_block(
         lines.append(f"retry: {retry_ms}\n")
     if data is not None:
         lines.extend([f"data: {line}\n" for line in _LINE_END.split(data)])
+    if id:
+        lines.append(f"id: {id}\n")
     lines.append("\n")
     return "".join(lines).encode()
 

@@ -187,7 +187,7 @@ def test_a_batch_with_topics_differs_in_the_blocks_of_its_events_only() -> None:
     named = Event.from_draft(Draft.create(["a/1", "b"], {"n": 1}, limits=LIMITS, type="stage"), FIRST)
     heartbeat, move = Control("heartbeat"), CursorMove(SECOND)
     batch = Batch([heartbeat, named, move])
-    block = b'id: %b\nevent: stage\ntopic: a/1\ntopic: b\ndata: {"n":1}\n\n' % FIRST.encode()
+    block = b'event: stage\ntopic: a/1\ntopic: b\ndata: {"n":1}\nid: %b\n\n' % FIRST.encode()
     assert batch.with_topics.sse == heartbeat.sse + block + move.sse
     assert batch.with_topics.websocket == batch.websocket
     assert batch.with_topics is batch.with_topics  # encoded once for all clients that ask for it

@@ -183,7 +183,7 @@ class TestData:
         assert (made.data, made.encoding) == (expected, DataEncoding.JSON)
         frame = Event.from_draft(made, ID)
         assert b'"data":' + expected.encode() + b"}" in frame.json
-        assert b"data: " + expected.encode() + b"\n\n" in frame.sse
+        assert b"data: " + expected.encode() + b"\nid: " in frame.sse
 
     @pytest.mark.parametrize(
         "value", [msgspec.Raw(rb'"two\nlines"'), msgspec.Raw(b' "two\\u000alines" '), "two\nlines"]
@@ -306,22 +306,20 @@ class TestEvent:
 
     def test_exact_frames(self) -> None:
         shown = event(["a", "b"], "two\nlines", type="tick", retry_ms=5)
-        assert shown.sse == (b"id: 1700000000000-000001\nevent: tick\nretry: 5\ndata: two\ndata: lines\n\n")
+        assert shown.sse == (b"event: tick\nretry: 5\ndata: two\ndata: lines\nid: 1700000000000-000001\n\n")
         assert shown.json == (
             b'{"id":"1700000000000-000001","type":"tick","topics":["a","b"],"data":"two\\nlines","retry":5}'
         )
 
     def test_the_block_of_bytes_has_the_marker(self) -> None:
         shown = event(["a", "b"], b"\0\x01\x02", type="tick", retry_ms=5)
-        start = b"id: 1700000000000-000001\nevent: tick\n"
-        assert shown.sse == start + b"encoding: base64\nretry: 5\ndata: AAEC\n\n"
-        assert shown.sse_with_topics == (
-            start + b"topic: a\ntopic: b\nencoding: base64\nretry: 5\ndata: AAEC\n\n"
-        )
+        end = b"encoding: base64\nretry: 5\ndata: AAEC\nid: 1700000000000-000001\n\n"
+        assert shown.sse == b"event: tick\n" + end
+        assert shown.sse_with_topics == b"event: tick\ntopic: a\ntopic: b\n" + end
 
     def test_the_default_type_and_an_unset_retry_are_omitted(self) -> None:
         shown = event("a", {"x": 1.5})
-        assert shown.sse == b'id: 1700000000000-000001\ndata: {"x":1.5}\n\n'
+        assert shown.sse == b'data: {"x":1.5}\nid: 1700000000000-000001\n\n'
         assert shown.json == (
             b'{"id":"1700000000000-000001","type":"message","topics":["a"],"data":{"x":1.5}}'
         )

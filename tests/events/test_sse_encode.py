@@ -39,12 +39,12 @@ def seen(event: Event) -> ServerSentEvent:
         (encode_block(retry_ms=0), b"retry: 0\n\n"),
         (
             encode_block(id="7", type="tick", data="é", retry_ms=1500),
-            "id: 7\nevent: tick\nretry: 1500\ndata: é\n\n".encode(),
+            "event: tick\nretry: 1500\ndata: é\nid: 7\n\n".encode(),
         ),
-        (encode_block(id="7", topics=["a", "b:c"], data="d"), b"id: 7\ntopic: a\ntopic: b:c\ndata: d\n\n"),
+        (encode_block(id="7", topics=["a", "b:c"], data="d"), b"topic: a\ntopic: b:c\ndata: d\nid: 7\n\n"),
         (
             encode_block(id="7", topics=["a"], base64=True, data="AAEC", retry_ms=5),
-            b"id: 7\ntopic: a\nencoding: base64\nretry: 5\ndata: AAEC\n\n",
+            b"topic: a\nencoding: base64\nretry: 5\ndata: AAEC\nid: 7\n\n",
         ),
         (encode_comment(), b": \n\n"),
         (encode_comment("hello"), b": hello\n\n"),

@@ -141,9 +141,9 @@ async def test_every_wire_carries_bytes_replayed_and_live(wire: WireKind, tmp_pa
         ]
     else:
         assert client.events == [
-            f"id: {first}\nevent: image\nencoding: base64\nretry: 5\ndata: {TEXT}\n\n".encode(),
-            f"id: {second}\nencoding: base64\ndata: AAEC\n\n".encode(),
-            f"id: {third}\ndata: AAEC\n\n".encode(),
+            f"event: image\nencoding: base64\nretry: 5\ndata: {TEXT}\nid: {first}\n\n".encode(),
+            f"encoding: base64\ndata: AAEC\nid: {second}\n\n".encode(),
+            f"data: AAEC\nid: {third}\n\n".encode(),
         ]
 
 

@@ -46,10 +46,10 @@ async def test_a_client_that_asks_for_topics_gets_them_with_each_event(
                 await asking.read_until(lambda: len(asking.events) == 2)
                 await plain.read_until(lambda: len(plain.events) == 2)
                 assert asking.events == [
-                    f"id: {first}\nevent: stage\ntopic: a\ntopic: all\ndata: kept\n\n".encode(),
-                    f"id: {second}\ntopic: a\ndata: live\n\n".encode(),
+                    f"event: stage\ntopic: a\ntopic: all\ndata: kept\nid: {first}\n\n".encode(),
+                    f"topic: a\ndata: live\nid: {second}\n\n".encode(),
                 ]
                 assert plain.events == [
-                    f"id: {first}\nevent: stage\ndata: kept\n\n".encode(),
-                    f"id: {second}\ndata: live\n\n".encode(),
+                    f"event: stage\ndata: kept\nid: {first}\n\n".encode(),
+                    f"data: live\nid: {second}\n\n".encode(),
                 ]

@@ -92,13 +92,13 @@ class WireClient(ABC):
 
     def _take_block(self, block: bytes) -> None:
         """Process one block of an event stream, its blank line included."""
-        if block.startswith(b"event: "):
-            fields = dict(line.split(b": ", 1) for line in block.splitlines() if line)
-            assert b"id" not in fields
-            self.controls.append((fields[b"event"].decode(), json.loads(fields[b"data"])))
-        else:
-            assert block.startswith(b"id: "), block[:100]
+        lines = block.splitlines()
+        if any(line.startswith(b"id: ") for line in lines):
+            assert lines[-2].startswith(b"id: "), block  # the last field: see streamd.events.sse.encode_block
             self.events.append(block)
+        else:
+            fields = dict(line.split(b": ", 1) for line in lines if line)
+            self.controls.append((fields[b"event"].decode(), json.loads(fields[b"data"])))
 
     def _take_blocks(self, text: bytearray) -> None:
         """Process the complete blocks, and remove them from the text."""
@@ -110,7 +110,7 @@ class WireClient(ABC):
 def encode_block(id: str, topic: str, data: str) -> bytes:
     """Encode an event as a block of an event stream (WHATWG HTML section 9.2)."""
     lines = "".join(f"data: {line}\n" for line in data.split("\n"))
-    return f"id: {id}\n{lines}\n".encode()
+    return f"{lines}id: {id}\n\n".encode()
 
 
 class HTTP11Client(WireClient):

@@ -127,4 +127,4 @@ def test_an_event_for_one_client_is_checked_when_it_is_made() -> None:
             UnloggedEvent(data)
     event = UnloggedEvent(msgspec.Raw(b'{"n": 1.50}'), type="t", id='"', retry_ms=5)
     assert event.json == b'{"id":"\\"","topics":[],"type":"t","data":{"n":1.50},"retry":5}'
-    assert event.sse == b'id: "\nevent: t\nretry: 5\ndata: {"n":1.50}\n\n'
+    assert event.sse == b'event: t\nretry: 5\ndata: {"n":1.50}\nid: "\n\n'
