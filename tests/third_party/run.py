@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Final
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 import attrs
 from playwright.sync_api import Browser, Page
@@ -46,14 +46,20 @@ class DriverRun(ABC):
 
     Args:
         client: the client.
+        url: of its stream.
     """
 
-    def __init__(self, client: ThirdPartyClient) -> None:
+    def __init__(self, client: ThirdPartyClient, url: str) -> None:
         self.client = client
+        self._target = f"GET {urlsplit(url).path}?"
 
     @abstractmethod
     def received(self) -> list[Received]:
         """Return all that was recorded, in order."""
+
+    def has_ended(self) -> bool:
+        """Return True if the driver's process has ended, and all that it has printed was read."""
+        return False
 
     def of_type(self, type: str) -> list[Received]:
         """Return what was recorded of one type."""
@@ -66,13 +72,21 @@ class DriverRun(ABC):
             AssertionError: it did not in time.
         """
         deadline = time.monotonic() + _SECONDS
-        while not condition(received := self.received()):
+        while True:
+            ended = self.has_ended()  # asked first, because a driver records something and ends
+            if condition(received := self.received()):
+                return
+            assert not ended, f"{self.client.name}: ended without {what}; last: {received[-5:]}"
             assert time.monotonic() < deadline, f"{self.client.name}: no {what}; last: {received[-5:]}"
             time.sleep(_POLL_SECONDS)
 
+    def requests(self, proxy: FaultProxy) -> int:
+        """Count the requests for the stream that have reached the client's proxy."""
+        return sum(request.head.startswith(self._target) for request in proxy.requests)
+
     def wait_requests(self, proxy: FaultProxy, count: int) -> None:
-        """Wait until a number of the client's requests for a stream have reached its proxy."""
-        self.wait(lambda _: len(proxy.requests) >= count, f"{count} requests")
+        """Wait until a number of requests for the stream have reached the client's proxy."""
+        self.wait(lambda _: self.requests(proxy) >= count, f"{count} requests")
 
     def wait_count(self, type: str, count: int) -> None:
         """Wait for a number of events of one type."""
@@ -80,8 +94,8 @@ class DriverRun(ABC):
 
 
 class _ProcessRun(DriverRun):
-    def __init__(self, client: ThirdPartyClient, process: subprocess.Popen[str]) -> None:
-        super().__init__(client)
+    def __init__(self, client: ThirdPartyClient, url: str, process: subprocess.Popen[str]) -> None:
+        super().__init__(client, url)
         self._items: list[Received] = []
         self._process = process
         self._thread = threading.Thread(target=self._read)
@@ -89,6 +103,9 @@ class _ProcessRun(DriverRun):
 
     def received(self) -> list[Received]:
         return self._items.copy()
+
+    def has_ended(self) -> bool:
+        return not self._thread.is_alive()
 
     def stop(self) -> None:
         self._process.kill()
@@ -103,8 +120,8 @@ class _ProcessRun(DriverRun):
 
 
 class _PageRun(DriverRun):
-    def __init__(self, client: ThirdPartyClient, page: Page) -> None:
-        super().__init__(client)
+    def __init__(self, client: ThirdPartyClient, url: str, page: Page) -> None:
+        super().__init__(client, url)
         self._page = page
         self._items: list[Received] = []
 
@@ -136,7 +153,7 @@ def _start(client: ThirdPartyClient, browser: Browser, url: str, stack: ExitStac
         page.goto(urljoin(url, PLAIN_PATH))
         page.add_script_tag(content=_bundle(client.driver))
         page.evaluate("([url, types]) => start(url, types)", [url, TYPES])
-        return _PageRun(client, page)
+        return _PageRun(client, url, page)
     command = {
         "node": [node_command(), str(DRIVERS / "node.js"), client.driver, url, *TYPES],
         "python": [sys.executable, "-m", f"tests.third_party.drivers.{client.driver}", url],
@@ -144,7 +161,7 @@ def _start(client: ThirdPartyClient, browser: Browser, url: str, stack: ExitStac
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, encoding="utf-8", env=environment()
     )
-    run = _ProcessRun(client, process)
+    run = _ProcessRun(client, url, process)
     stack.callback(run.stop)
     return run
 

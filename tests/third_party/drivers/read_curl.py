@@ -11,7 +11,10 @@ def read(follower: Follower) -> None:
     """Read one response: its head (``--include``), then the blocks of the stream."""
     options = [part for name, value in follower.headers.items() for part in ("--header", f"{name}: {value}")]
     command = ["curl", "--silent", "--no-buffer", "--include", *options, follower.url]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8") as curl:
+    # A connection may be cut within a character, which is in an incomplete block then.
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, encoding="utf-8", errors="replace"
+    ) as curl:
         assert curl.stdout is not None
         status_line = curl.stdout.readline()
         if not status_line:  # no connection
