@@ -14,7 +14,7 @@ class ThirdPartyClient:
         runs_in: ``node`` and ``python`` drivers are processes, ``chromium`` ones pages.
         driver: name of the driver.
         is_websocket: receives over WebSocket; the others over SSE.
-        comes_back: comes back by itself after an answer 429 or 503; the others give up.
+        comes_back: comes back by itself after an answer 429 or 503; the others need ``on_limit=retry``.
         ignores_204: why it does not stop at an answer 204; empty for clients that do.
         loses: why a cut within an event may lose that event; empty for clients that lose none.
     """
