@@ -200,9 +200,8 @@ def holding_slot(server: PageServer) -> Iterator[None]:
 def test_every_client_receives_a_task_to_its_end_and_stops_at_204(
     server: PageServer, browser: Browser
 ) -> None:
-    clients = [client for client in CLIENTS if not client.is_websocket]
     with (
-        proxies_of(clients, server) as proxies,
+        proxies_of(CLIENTS, server) as proxies,
         httpx.Client(base_url=server.url) as http,
         ExitStack() as stack,
     ):
@@ -214,7 +213,7 @@ def test_every_client_receives_a_task_to_its_end_and_stops_at_204(
             return int(answer.json()["version"])
 
         path = f"/tasks/{task['id']}/events?last_event_id=earliest"
-        runs = stack.enter_context(run_drivers(clients, browser, lambda client: proxies[client].url + path))
+        runs = stack.enter_context(run_drivers(CLIENTS, browser, lambda client: proxies[client].url + path))
         for run in runs:
             run.wait(lambda received: bool(versions_in(received)), "snapshot")
         first = versions_in(runs[0].received())[0]
