@@ -170,7 +170,7 @@ class LiveSet:
         while len(ring) > self._settings.ring_events or self._ring_bytes > self._settings.ring_bytes:
             oldest = ring.popleft()
             self._ring_bytes -= oldest.size
-            self._ring_floor = oldest.id
+            self._ring_floor = max(self._ring_floor, oldest.id)  # after a gap, older events may enter
         self.considered = page.cursor
 
     def reset(self, gap: EventId) -> None:

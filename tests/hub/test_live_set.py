@@ -45,13 +45,14 @@ class Rig:
         self.live_set = LiveSet(self.log, settings, self.metrics)
         self.topics = topics
         self.ids: list[EventId] = []
+        self.events: list[Event] = []
 
     async def publish(self) -> None:
         drafts = [Draft.create(topic, topic, limits=EventSettings()) for topic in self.topics]
         receipts = await self.log.append(drafts)
         self.ids = [receipt.id for receipt in receipts]
-        events = [Event.from_draft(draft, id) for draft, id in zip(drafts, self.ids, strict=True)]
-        self.live_set.advance(Page(events, self.ids[-1], more=False))
+        self.events = [Event.from_draft(draft, id) for draft, id in zip(drafts, self.ids, strict=True)]
+        self.live_set.advance(Page(self.events, self.ids[-1], more=False))
 
     def overflows(self) -> float:
         name, labels = "streamd_subscription_overflows_total", {"policy": "catch-up"}
@@ -129,3 +130,11 @@ async def test_a_reset_makes_live_subscriptions_fall_behind_and_moves_the_floor(
     rig.live_set.reset(rig.ids[2])
     assert (live.fell_behind, lagging.fell_behind) == (True, False)
     assert not rig.live_set.join(FakeSubscription(rig.ids[1]), SendQueue(8, 1000))
+
+
+async def test_after_a_gap_a_cursor_before_it_does_not_join_although_older_events_are_in_the_ring() -> None:
+    rig = await make_rig("a" * (RING_EVENTS + 2))
+    rig.live_set.reset(rig.ids[4])  # a page has what the log still keeps of the events before the gap, too
+    rig.live_set.advance(Page(rig.events, rig.ids[-1], more=False))
+    assert not rig.live_set.join(FakeSubscription(rig.ids[2]), SendQueue(8, 1000))
+    assert rig.live_set.join(FakeSubscription(rig.ids[4]), SendQueue(8, 1000))
