@@ -4,6 +4,11 @@ Publishing appends to the log, which assigns the ids. One trio task, :meth:`Hub.
 page by page and offers each event to the live subscriptions that match it, in log order::
 
     publish -> log.append        log.tail -> Hub.run -> LiveSet.find -> Subscription.offer
+                   |
+                   '- level, and no live subscription concerned: LiveSet.skip, and Hub.run sleeps on
+
+An event that concerns nobody while the fan-out waits for it is considered in the step of its append, which is
+what a turn of the fan-out would do: it enters the ring, and the position moves behind it.
 
 Subscriptions that match the same events of a page share one batch, which is encoded once. The fan-out
 works in short turns, see :class:`~streamd.hub.turn.Turn`, so that other trio tasks keep running.
@@ -128,14 +133,14 @@ class Hub:
             receipts = await self.log.append(drafts, publisher=publisher)
         finally:
             self._appending -= len(drafts)
-        self.count_published(
+        self.metrics.count_published(
             [draft.type for draft, receipt in zip(drafts, receipts, strict=True) if not receipt.duplicate]
         )
         return receipts
 
     def count_published(self, types: Sequence[str]) -> None:
         """Count events that were appended to the log, by their types."""
-        self.metrics.count_types(self.metrics.published, types)
+        self.metrics.count_published(types)
 
     # --- subscribing --------------------------------------------------------------------------
 
@@ -196,7 +201,10 @@ class Hub:
         live_set.start()
         while True:
             page = await self.log.tail(
-                live_set.considered, max_events=settings.batch_events, max_bytes=settings.batch_bytes
+                live_set.considered,
+                max_events=settings.batch_events,
+                max_bytes=settings.batch_bytes,
+                skip=self._skip,
             )
             if page.gap is not None:
                 live_set.reset(page.gap)
@@ -209,6 +217,16 @@ class Hub:
                 await self._fan_out(page.events)
             self._turn.run_deferred()
             live_set.position = page.cursor
+
+    def _skip(self, events: Sequence[Event]) -> bool:
+        """Consider events that concern no live subscription, and return True; otherwise leave them to a turn.
+
+        Called by the log while the fan-out waits for events after its position.
+        """
+        if not self._live_set.skip(events):
+            return False
+        self._taken += len(events)
+        return True
 
     def defer(self, action: Callable[[], None]) -> None:
         """Call ``action`` once at the end of this turn of the fan-out, before other trio tasks run."""

@@ -163,15 +163,35 @@ class LiveSet:
 
     def advance(self, page: Page) -> None:
         """Put the events of a page into the ring, just before they are fanned out."""
-        ring = self._ring
-        for event in page.events:
+        self._put(page.events)
+        self.considered = page.cursor
+
+    def skip(self, events: Sequence[Event]) -> bool:
+        """Put the next events into the ring, as fanned out, if no live subscription is concerned.
+
+        Nothing may be in fan-out: the events come right after ``position``.
+
+        Returns:
+            False if there is such a subscription, and nothing was done.
+        """
+        index = self._index
+        for event in events:
+            if index.concerns(event.topics):
+                return False
+        self._put(events)
+        self.position = self.considered = events[-1].id
+        return True
+
+    def _put(self, events: Sequence[Event]) -> None:
+        """Put events into the ring; the oldest leave it."""
+        ring, settings = self._ring, self._settings
+        for event in events:
             ring.append(event)
             self._ring_bytes += event.size
-        while len(ring) > self._settings.ring_events or self._ring_bytes > self._settings.ring_bytes:
+        while len(ring) > settings.ring_events or self._ring_bytes > settings.ring_bytes:
             oldest = ring.popleft()
             self._ring_bytes -= oldest.size
             self._ring_floor = max(self._ring_floor, oldest.id)  # after a gap, older events may enter
-        self.considered = page.cursor
 
     def reset(self, gap: EventId) -> None:
         """Empty the ring and make all members lag: the log dropped or lost events.

@@ -10,6 +10,8 @@ one contract suite in ``tests/contracts/``. The hub and everything above it impo
 ``sqlite/``     :class:`~streamd.log.sqlite.SQLiteLog`: events in a file
 ``boundaries``  the starts of a log, between which events may have been lost
 ``retention``   the bounds of the events under one topic
+``tail``        the readers that wait for the next events
+``time_slice``  the time for which appends run before other trio tasks do
 ``keys``        the idempotency keys of events
 ``clock``       the wall clock of event ids
 ``settings``    the section ``[log]``

@@ -6,6 +6,7 @@ a gap.
 """
 
 import heapq
+import math
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,9 +20,11 @@ from ..events.topics import ALL
 from .boundaries import Boundaries, Boundary
 from .clock import wall_clock_ms
 from .keys import KnownKey, fingerprints
-from .port import Condition, Page, Receipt, Refusal
+from .port import Condition, Page, Receipt, Refusal, Skip, skip_none
 from .retention import Retention, TopicBounds
 from .settings import LogSettings
+from .tail import TailReaders
+from .time_slice import TimeSlice
 
 _SCAN_MAX: Final = 2048  # entries scanned for one page: about a millisecond without a checkpoint
 # Topics for which the log remembers how far it dropped events: some 20 MB. Beyond it the oldest are folded
@@ -78,15 +81,19 @@ class _Window:
 
     def count_dropped(self, size: int) -> None:
         """Count one entry as dropped, of an event of ``size`` bytes, and trim the list if it is time."""
-        self.live -= 1
+        live = self.live = self.live - 1
         self.bytes -= size
         entries, start = self._entries, self._start
-        while start < len(entries) and entries[start].event is None:
+        end = len(entries)
+        while start < end and entries[start].event is None:
             start += 1
+        if end > 2 * live + 64:  # 64: copying small windows again and again would cost more
+            if end - start == live:
+                del entries[:start]
+            else:
+                self._entries = [entry for entry in entries[start:] if entry.event is not None]
+            start = 0
         self._start = start
-        if len(entries) > 2 * self.live + 64:  # 64: copying small windows again and again would cost more
-            self._entries = [entry for entry in entries[start:] if entry.event is not None]
-            self._start = 0
 
     def after(self, cursor: EventId) -> Iterator[_Entry]:
         """Iterate over the entries after ``cursor``, dropped ones included."""
@@ -145,7 +152,8 @@ class MemoryLog:
         self._truncated: OrderedDict[str, EventId] = OrderedDict()  # newest dropped id, oldest record first
         self._forgotten = EARLIEST  # newest id among the truncation records that were dropped
         self._newest_dropped = EARLIEST
-        self._tail_readers = trio.lowlevel.ParkingLot()
+        self._tail_readers = TailReaders()
+        self._slice = TimeSlice()
         self._has_new_bounds = False
 
     async def open(self) -> None:
@@ -189,9 +197,9 @@ class MemoryLog:
     async def append(
         self, drafts: Sequence[Draft], conditions: Sequence[Condition] = (), *, publisher: str = ""
     ) -> list[Receipt] | Refusal:
-        await trio.lowlevel.checkpoint()
+        await self._slice.pause()
         now = self._now()
-        self._expire()
+        self._expire(now)
         self._forget_keys(now)
         known = self._find_known(drafts, publisher)
         for condition in conditions:
@@ -211,11 +219,13 @@ class MemoryLog:
                 self._keys[publisher, key] = made, now
             fresh.append(Event.from_draft(draft, event_id))
             receipts.append(Receipt(event_id))
-        for event in fresh:
-            self._keep(event, fresh[-1].id, now)
-        self.appended += len(fresh)
-        self._forget_keys(now)
-        self._tail_readers.unpark_all()
+        if known:
+            self._forget_keys(now)
+        if fresh:
+            for event in fresh:
+                self._keep(event, fresh[-1].id, now)
+            self.appended += len(fresh)
+            self._tail_readers.announce(fresh)
         return receipts
 
     def _find_known(self, drafts: Sequence[Draft], publisher: str) -> dict[str, KnownKey | bytes]:
@@ -236,10 +246,10 @@ class MemoryLog:
         await trio.lowlevel.checkpoint()
         return self._read(selectors, after, max_events, max_bytes)
 
-    async def tail(self, after: EventId, *, max_events: int, max_bytes: int) -> Page:
+    async def tail(self, after: EventId, *, max_events: int, max_bytes: int, skip: Skip = skip_none) -> Page:
         await trio.lowlevel.checkpoint()
-        while self.head == after:
-            await self._tail_readers.park()
+        if self.head == after:
+            after = await self._tail_readers.wait(after, skip)
         return self._read(ALL, after, max_events, max_bytes)
 
     async def end_of_append(self, event_id: EventId) -> EventId | None:
@@ -249,7 +259,7 @@ class MemoryLog:
 
     async def run(self) -> NoReturn:
         while True:
-            self._expire()
+            self._expire(self._now())
             self._forget_keys(self._now())
             if self._has_new_bounds:
                 await self._trim_all()
@@ -258,7 +268,7 @@ class MemoryLog:
     # --- reading ------------------------------------------------------------------------------
 
     def _read(self, selectors: Selectors, after: EventId, max_events: int, max_bytes: int) -> Page:
-        self._expire()
+        self._expire(self._now())
         lost = self.lost_until(after)
         if after > self.head:
             after = self.start
@@ -298,18 +308,24 @@ class MemoryLog:
     # --- keeping and dropping -----------------------------------------------------------------
 
     def _keep(self, event: Event, end: EventId, now: float) -> None:
+        size = event.size
         topics = []
+        max_age = math.inf
         for name in event.topics:
-            if (topic := self._topics.get(name)) is None:
-                topic = self._topics[name] = _Topic(self._retention.bounds(name))
+            topic = self._topics.get(name) or self._begin_topic(name)
             topics.append(topic)
-        max_age = min([topic.bounds.max_age_seconds for topic in topics])
+            max_age = min(max_age, topic.bounds.max_age_seconds)
         entry = _Entry(event.id, event, end, now, max_age)
         for window in (self._all, self._window_of_age(max_age), *topics):
-            window.append(entry, event.size)
+            window.append(entry, size)
         for topic in topics:
-            self._trim(topic)
+            if topic.is_full:
+                self._trim(topic)
         self._trim_whole()
+
+    def _begin_topic(self, name: str) -> _Topic:
+        topic = self._topics[name] = _Topic(self._retention.bounds(name))
+        return topic
 
     def _window_of_age(self, max_age: float) -> _Window:
         window = self._ages.get(max_age)
@@ -335,8 +351,7 @@ class MemoryLog:
             if index % _TRIMMED_AT_ONCE == 0:
                 await trio.lowlevel.checkpoint()
 
-    def _expire(self) -> None:
-        now = self._now()
+    def _expire(self, now: float) -> None:
         for max_age, window in self._ages.items():
             while window.live and window.oldest().at < now - max_age:
                 self._drop(window.oldest())
@@ -353,19 +368,22 @@ class MemoryLog:
         event = entry.event
         assert event is not None
         entry.event = None
-        self._all.count_dropped(event.size)
-        self._ages[entry.max_age].count_dropped(event.size)
-        self._newest_dropped = max(self._newest_dropped, event.id)
+        event_id, size = event.id, event.size
+        self._all.count_dropped(size)
+        self._ages[entry.max_age].count_dropped(size)
+        self._newest_dropped = max(self._newest_dropped, event_id)
         for topic in event.topics:
             window = self._topics[topic]
-            window.count_dropped(event.size)
+            window.count_dropped(size)
             if not window.live:
                 del self._topics[topic]
-            self._record_truncation(topic, event.id)
+            self._record_truncation(topic, event_id)
 
     def _record_truncation(self, topic: str, event_id: EventId) -> None:
-        newest = max(event_id, self._truncated.pop(topic, EARLIEST))
-        self._truncated[topic] = newest
-        if len(self._truncated) > _TRUNCATION_RECORDS_MAX:
-            _, oldest = self._truncated.popitem(last=False)
+        truncated = self._truncated
+        if event_id > truncated.get(topic, EARLIEST):
+            truncated[topic] = event_id
+        truncated.move_to_end(topic)
+        if len(truncated) > _TRUNCATION_RECORDS_MAX:
+            _, oldest = truncated.popitem(last=False)
             self._forgotten = max(self._forgotten, oldest)

@@ -1,6 +1,6 @@
 """The port of the log: assigns event ids, keeps the events in one order, and replays them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn, Protocol, overload
 
 import attrs
@@ -55,6 +55,15 @@ class Page:
     cursor: EventId  # the last id considered, of a matching event or not: continue from there
     more: bool  # True if the log had events after `cursor`
     gap: EventId | None = None  # events after the requested cursor were dropped or lost, up to this id
+
+
+Skip = Callable[[Sequence[Event]], bool]
+"""Considers events, and returns True if that is all that there is to do about them."""
+
+
+def skip_none(_: Sequence[Event]) -> bool:
+    """Skip no events."""
+    return False
 
 
 class Log(Protocol):
@@ -142,10 +151,16 @@ class Log(Protocol):
             Unavailable: the log cannot be read now.
         """
 
-    async def tail(self, after: EventId, *, max_events: int, max_bytes: int) -> Page:
+    async def tail(self, after: EventId, *, max_events: int, max_bytes: int, skip: Skip = skip_none) -> Page:
         """Wait until the log has an event after ``after``, then read a page of all events.
 
         Called by the hub alone, with a cursor that only grows.
+
+        Args:
+            after: the cursor.
+            max_events, max_bytes: as for :meth:`read`.
+            skip: may be called while this waits, with events that were just appended, before their append
+                returns. If it returns True, this goes on waiting for an event after them. It must not block.
         """
 
     async def end_of_append(self, event_id: EventId) -> EventId | None:

@@ -46,6 +46,12 @@ class RecentEvents:
                 break
         return taken
 
+    def skip_to(self, cursor: EventId) -> None:
+        """Forget all events, because the reader has come to a cursor at or after the last."""
+        self._events.clear()
+        self._bytes = 0
+        self.floor = cursor
+
     def _drop_first(self) -> None:
         event = self._events.popleft()
         self._bytes -= event.size

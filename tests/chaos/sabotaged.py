@@ -59,8 +59,8 @@ class _Wrapper:
         page = await self._log.read(selectors, after, max_events=max_events, max_bytes=max_bytes)
         return self._change(page)
 
-    async def tail(self, after: EventId, *, max_events: int, max_bytes: int) -> Page:
-        return self._change(await self._log.tail(after, max_events=max_events, max_bytes=max_bytes))
+    async def tail(self, after: EventId, **options: Any) -> Page:
+        return self._change(await self._log.tail(after, **options))
 
     def _change(self, page: Page) -> Page:
         return page
@@ -141,8 +141,8 @@ class ForgetLater(_Wrapper):
         super().__init__(log, rate)
         self._forgotten: set[EventId] = set()
 
-    async def tail(self, after: EventId, *, max_events: int, max_bytes: int) -> Page:
-        page = await super().tail(after, max_events=max_events, max_bytes=max_bytes)
+    async def tail(self, after: EventId, **options: Any) -> Page:
+        page = await super().tail(after, **options)
         if page.events and self._strikes():
             self._forgotten.add(page.events[-1].id)
         return page

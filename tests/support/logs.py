@@ -24,7 +24,7 @@ MakeLog = Callable[[LogSettings, Callable[[], int]], Awaitable[Log]]
 
 LOG_KINDS = ("memory", "sqlite", "redis")
 NOON_MS = 1_700_000_000_000
-MANY: Final = {"max_events": 10_000, "max_bytes": 10_000_000}
+MANY: Final[dict[str, Any]] = {"max_events": 10_000, "max_bytes": 10_000_000}
 
 
 async def open_log(

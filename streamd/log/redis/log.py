@@ -16,7 +16,7 @@ from ...redis.address import RedisAddress
 from ...redis.link import REPLY_SECONDS, Disconnected, RedisLink
 from ...unreadable import UnreadableRecords
 from ..keys import conflict, fingerprints
-from ..port import Condition, Page, Receipt, Refusal
+from ..port import Condition, Page, Receipt, Refusal, Skip, skip_none
 from ..recent import RecentEvents
 from ..settings import LogSettings
 from . import scripts
@@ -277,7 +277,7 @@ class RedisLog:
             self.unreadable.report("event", event_id, error)
             return None
 
-    async def tail(self, after: EventId, *, max_events: int, max_bytes: int) -> Page:
+    async def tail(self, after: EventId, *, max_events: int, max_bytes: int, skip: Skip = skip_none) -> Page:
         await trio.lowlevel.checkpoint()
         while self.head == after:
             await self._tail_readers.park()

@@ -19,9 +19,10 @@ from ...events.topics import ALL
 from ...unreadable import DAMAGE
 from ..boundaries import Boundaries, Boundary
 from ..clock import wall_clock_ms
-from ..port import Condition, Page, Receipt, Refusal
+from ..port import Condition, Page, Receipt, Refusal, Skip, skip_none
 from ..recent import RecentEvents
 from ..settings import LogSettings
+from ..tail import TailReaders
 from ..usage import Dropped, Excess, Usage
 from . import writer
 from .pace import PagePace
@@ -77,7 +78,7 @@ class SQLiteLog:
         self._recent = RecentEvents(EARLIEST)
         self._usage = Usage(settings)
         self._pace = PagePace()
-        self._tail_readers = trio.lowlevel.ParkingLot()
+        self._tail_readers = TailReaders()
         self._exceeded = trio.Event()
         self._far_exceeded = trio.Event()  # there is no time to wait for more of them
         self._appended_since_drop = 0
@@ -147,13 +148,16 @@ class SQLiteLog:
         """Hand on the events of a committed transaction; called in the order of the commits."""
         if isinstance(appended, Refusal) or not appended.fresh:
             return
-        for draft, event_id in appended.fresh:
-            event = Event.from_draft(draft, event_id)
-            self._recent.append(event)
+        events = [Event.from_draft(draft, event_id) for draft, event_id in appended.fresh]
+        for event in events:
             self._usage.add(event, appended.at_ms)
-        self.head = appended.fresh[-1][1]
-        self.appended += len(appended.fresh)
-        self._tail_readers.unpark_all()
+        self.head = events[-1].id
+        self.appended += len(events)
+        if self._tail_readers.announce(events):
+            self._recent.skip_to(self.head)
+        else:
+            for event in events:
+                self._recent.append(event)
         if self._usage.exceeds:
             self._appended_since_drop += len(appended.fresh)
             self._exceeded.set()
@@ -168,10 +172,10 @@ class SQLiteLog:
 
     # --- reading ------------------------------------------------------------------------------
 
-    async def tail(self, after: EventId, *, max_events: int, max_bytes: int) -> Page:
+    async def tail(self, after: EventId, *, max_events: int, max_bytes: int, skip: Skip = skip_none) -> Page:
         await trio.lowlevel.checkpoint()
-        while self.head == after:
-            await self._tail_readers.park()
+        if self.head == after:
+            after = await self._tail_readers.wait(after, skip)
         while (events := self._recent.after(after, max_events, max_bytes)) is None:
             try:
                 return await self.read(ALL, after, max_events=max_events, max_bytes=max_bytes)
