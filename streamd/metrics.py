@@ -5,14 +5,14 @@ all later ones are counted as ``other``.
 """
 
 import bisect
-import collections
 import itertools
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import attrs
 from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.core import HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from .config import positive, tuning
@@ -45,10 +45,10 @@ class Metrics:
         self.registry: Final = CollectorRegistry()
         self._max_type_labels = max_type_labels
         self._types: dict[str, str] = {}
-        self.published: Final = self._counter("events_published", "Events published, by type.", "type")
-        self.delivered: Final = self._counter(
-            "events_delivered", "Events written to clients, by type.", "type"
-        )
+        self.published: Final = _TypeCounter("events_published", "Events published, by type.")
+        self.delivered: Final = _TypeCounter("events_delivered", "Events written to clients, by type.")
+        self.registry.register(self.published)
+        self.registry.register(self.delivered)
         self.merged: Final = self._counter(
             "events_merged", "Events replaced by a newer one under the overflow policy `latest`."
         )
@@ -101,13 +101,39 @@ class Metrics:
             clients: number of clients that received them.
         """
         for type, count in types.items():
-            self.delivered.labels(self.type_label(type)).inc(count * clients)
+            self.delivered.add(self.type_label(type), count * clients)
         self._delivery_seconds.observe(max(0.0, seconds), clients)
 
-    def count_types(self, counter: Counter, types: Iterable[str]) -> None:
-        """Count events by their types, one for each."""
-        for type, count in collections.Counter(types).items():
-            counter.labels(self.type_label(type)).inc(count)
+    def count_published(self, types: Iterable[str]) -> None:
+        """Count published events by their types, one for each."""
+        for type in types:
+            self.published.add(self.type_label(type), 1)
+
+
+class _TypeCounter(Collector):
+    """A Prometheus counter with the label ``type``.
+
+    Only one thread may add to it. So it needs no lock, and takes a tenth of the time of those that have one.
+    """
+
+    def __init__(self, name: str, help: str) -> None:
+        self._name = f"streamd_{name}"
+        self._help = help
+        self._counts: dict[str, int] = {}
+        self._created: dict[str, float] = {}  # s since 1970
+
+    def add(self, label: str, count: int) -> None:
+        if label in self._counts:
+            self._counts[label] += count
+        else:
+            self._counts[label] = count
+            self._created[label] = time.time()
+
+    def collect(self) -> Iterator[Metric]:
+        family = CounterMetricFamily(self._name, self._help, labels=["type"])
+        for label, count in list(self._counts.items()):
+            family.add_metric([label], count, created=self._created[label])
+        yield family
 
 
 class _Distribution(Collector):
