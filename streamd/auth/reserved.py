@@ -37,6 +37,8 @@ class ReservedTopics:
         the same letters: ``merchant:*:progress`` names some, ``*`` names none.
         """
         for topic in topics:
+            if not topic.startswith(self._prefixes):
+                continue
             prefix = self.prefix_of(topic)
             if prefix is not None and not _names(grant, topic, prefix):
                 return topic

@@ -134,17 +134,18 @@ class Draft:
             data,
             encoding,
             validate_type(type),
-            _validate_retry(retry_ms),
-            _validate_key(idempotency_key, limits.max_idempotency_key_bytes),
+            None if retry_ms is None else _validate_retry(retry_ms),
+            None if idempotency_key is None else _validate_key(idempotency_key, limits),
             private,
         )
+        object.__setattr__(draft, "size", _size(draft.topics, draft.type, data))  # fills the cache
         if draft.size > limits.max_event_bytes:
             raise TooLarge(
                 f"the event has {draft.size} bytes, the maximum is {limits.max_event_bytes}", field="data"
             )
         return draft
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Bytes of topics, type and data in UTF-8; those of base64 if the data is bytes."""
         return _size(self.topics, self.type, self.data)
@@ -165,9 +166,11 @@ class Event:
     @classmethod
     def from_draft(cls, draft: Draft, event_id: EventId) -> "Event":
         """Build the event of a draft to which the log gave an id."""
-        return cls(
+        event = cls(
             event_id, draft.topics, draft.type, draft.data, draft.encoding, draft.retry_ms, draft.private
         )
+        object.__setattr__(event, "size", draft.size)  # fills the cache
+        return event
 
     @cached_property
     def size(self) -> int:
@@ -235,7 +238,10 @@ def encode_members(event: Draft | Event) -> bytes:
 
 
 def _size(topics: tuple[str, ...], type: str, data: str) -> int:
-    return sum(len(topic.encode()) for topic in topics) + len(type.encode()) + len(data.encode())
+    size = len(type.encode()) + (len(data) if data.isascii() else len(data.encode()))
+    for topic in topics:
+        size += len(topic.encode())
+    return size
 
 
 def _validate_topics(topics: str | Sequence[str], limits: EventLimits) -> tuple[str, ...]:
@@ -267,15 +273,11 @@ def validate_type(type: object) -> str:
     return type
 
 
-def _validate_retry(retry_ms: object) -> int | None:
-    if retry_ms is None:
-        return None
+def _validate_retry(retry_ms: object) -> int:
     if isinstance(retry_ms, bool) or not isinstance(retry_ms, int) or not 0 <= retry_ms <= RETRY_MS_MAX:
         raise InvalidField(f"retry must be whole milliseconds from 0 to {RETRY_MS_MAX}", field="retry")
     return retry_ms
 
 
-def _validate_key(key: str | None, max_bytes: int) -> str | None:
-    if key is None:
-        return None
-    return validate_topic(key, max_bytes, field="idempotency_key")
+def _validate_key(key: object, limits: EventLimits) -> str:
+    return validate_topic(key, limits.max_idempotency_key_bytes, field="idempotency_key")

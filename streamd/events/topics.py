@@ -13,10 +13,11 @@ from typing import Any, Final
 
 import attrs
 
-from ..characters import check_text, quoted
+from ..characters import check_text, find_invalid, quoted
 from ..errors import InvalidField
 
 _SEPARATOR: Final = re.compile(r"([/:])")
+_UTF8_BYTES_MAX: Final = 4  # of one character
 EVERYTHING: Final = "*"
 
 
@@ -26,6 +27,8 @@ def validate_topic(text: object, max_bytes: int, *, field: str = "topic") -> str
     Raises:
         InvalidField: it is invalid; the error names ``field``.
     """
+    if isinstance(text, str) and 0 < len(text) <= max_bytes // _UTF8_BYTES_MAX and find_invalid(text) is None:
+        return text  # as nearly all are
     if not isinstance(text, str):
         raise InvalidField(f"{field} must be text, got {type(text).__name__}", field=field)
     if not text:
@@ -116,10 +119,13 @@ class Selectors:
 
     def matches(self, topics: Iterable[str]) -> bool:
         """Return True if an event under these topics is selected."""
-        return any(
-            topic in self.topics or any(pattern.matches(topic) for pattern in self.patterns)
-            for topic in topics
-        )
+        for topic in topics:  # any() with a generator would take three times as long
+            if topic in self.topics:
+                return True
+            for pattern in self.patterns:
+                if pattern.matches(topic):
+                    return True
+        return False
 
     def union(self, other: "Selectors") -> "Selectors":
         """Return the topics and patterns of both."""

@@ -183,6 +183,8 @@ class Limits:
             events: number of events.
             size: of the body (bytes).
         """
+        if not self._limiters:
+            return []
         by_events = await self.take(LimitName.EVENTS, caller, events)
         if by_events is not None and not by_events.decision.allowed:
             return [by_events]
