@@ -6,11 +6,12 @@ import trio
 
 from ..events import Event, Frame, UnloggedEvent
 
-_open_channel = trio.open_memory_channel[Frame]
-
 
 class SendQueue:
     """Frames that one connection still has to send, first in, first out.
+
+    Nearly all queues are empty nearly all the time, because the fan-out writes straight to the wire. So an
+    empty one has no list, and nothing but the trio task that reads it: a memory channel would take 2 kB.
 
     Args:
         capacity: maximum number of queued frames.
@@ -20,100 +21,123 @@ class SendQueue:
         waiting: number of queued frames.
     """
 
-    __slots__ = ("_bytes", "_max_bytes", "_receive", "_send", "waiting")
+    __slots__ = ("_bytes", "_capacity", "_frames", "_is_ended", "_max_bytes", "_reader", "_room", "waiting")
 
     def __init__(self, capacity: int, max_bytes: int) -> None:
-        self._send, self._receive = _open_channel(capacity)
+        self._capacity = capacity
         self._max_bytes = max_bytes
         self._bytes = 0  # of the queued events
-        self.waiting = 0  # kept here because asking the channel costs more than a put
+        self.waiting = 0
+        self._frames: list[Frame] | None = None
+        self._is_ended = False
+        self._reader: trio.lowlevel.Task | None = None  # that waits in `get`
+        self._room: trio.lowlevel.ParkingLot | None = None  # of those that wait in `put`
 
     def put_nowait(self, frame: Frame) -> bool:
         """Add a frame; return False when the queue is full or closed."""
         size = _event_bytes(frame)
-        if self.waiting and self._bytes + size > self._max_bytes:
+        waiting = self.waiting
+        if self._is_ended or waiting >= self._capacity or (waiting and self._bytes + size > self._max_bytes):
             return False
-        try:
-            self._send.send_nowait(frame)
-        except (trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError):
-            return False
-        self.waiting += 1
+        if self._frames is None:
+            self._frames = [frame]
+        else:
+            self._frames.append(frame)
+        self.waiting = waiting + 1
         self._bytes += size
+        self._wake_reader()
         return True
 
     async def put(self, frame: Frame) -> None:
         """Add a frame, waiting for room; cancelled, the frame is not added.
 
         Raises:
-            trio.BrokenResourceError, trio.ClosedResourceError: the queue is closed.
+            trio.ClosedResourceError: the queue is closed.
         """
-        self.waiting += 1
-        try:
-            await self._send.send(frame)
-        except BaseException:
-            self.waiting = max(0, self.waiting - 1)
-            raise
+        await trio.lowlevel.checkpoint()
+        while not self.put_nowait(frame):
+            if self._is_ended:
+                raise trio.ClosedResourceError
+            self._room = self._room or trio.lowlevel.ParkingLot()
+            await self._room.park()
 
     def end(self) -> None:
         """Refuse further frames; the queued ones can still be taken."""
-        self._send.close()
+        self._is_ended = True
+        self._wake_reader()
+        self._wake_writers()
 
     def drain(self) -> list[Frame]:
         """Take the queued frames without waiting."""
-        frames: list[Frame] = []
-        try:
-            while True:
-                frames.append(self._receive.receive_nowait())
-        except (trio.WouldBlock, trio.EndOfChannel, trio.ClosedResourceError):
-            self.waiting = self._bytes = 0
-            return frames
+        frames = self._take()
+        self.waiting = self._bytes = 0
+        self._wake_writers()
+        return frames
+
+    def _take(self) -> list[Frame]:
+        frames, self._frames = self._frames, None
+        return frames or []
 
     async def get(self) -> list[Frame]:
         """Wait for a frame, then take all queued ones; return none when the queue is closed.
 
         Cancelling it loses no frame.
+
+        Raises:
+            trio.BusyResourceError: another trio task waits.
         """
-        try:
-            first = await self._receive.receive()
-        except (trio.EndOfChannel, trio.ClosedResourceError):
-            return []
-        return [first, *self.drain()]
+        if self._reader is not None:
+            raise trio.BusyResourceError("another trio task reads this queue")
+        if self.waiting or self._is_ended:
+            await trio.lowlevel.checkpoint()
+        while not self.waiting and not self._is_ended:
+            self._reader = trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(self._stop_waiting)
+        return self.drain()
+
+    def _stop_waiting(self, _: object) -> trio.lowlevel.Abort:
+        self._reader = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    def _wake_reader(self) -> None:
+        if self._reader is not None:
+            trio.lowlevel.reschedule(self._reader)
+            self._reader = None
+
+    def _wake_writers(self) -> None:
+        if self._room is not None:
+            self._room.unpark_all()
+            self._room = None
 
     def close(self) -> None:
         """Drop the queued frames and refuse further ones; :meth:`get` returns."""
-        self._send.close()
-        self._receive.close()
+        self.end()
+        self.drain()
 
 
 class LatestSendQueue(SendQueue):
     """A send queue that keeps only the newest event of each topic and type, in its new position.
 
-    The frames are in a table, and the channel only wakes the reader. ``capacity`` and ``max_bytes``
-    bound the different topics and types.
+    ``capacity`` and ``max_bytes`` bound the different topics and types.
 
     Attributes:
         merged: number of events that a newer one replaced.
     """
 
-    __slots__ = ("_capacity", "_closed", "_room", "_table", "merged")
+    __slots__ = ("_table", "merged")
 
     def __init__(self, capacity: int, max_bytes: int) -> None:
-        super().__init__(1, max_bytes)
-        self._capacity = capacity
+        super().__init__(capacity, max_bytes)
         self._table: dict[Hashable, Frame] = {}
-        self._room = trio.lowlevel.ParkingLot()
-        self._closed = False
         self.merged = 0
 
     def put_nowait(self, frame: Frame) -> bool:
         key = conflation_key(frame)
         replaced = self._table.get(key)
         size = _event_bytes(frame) - (0 if replaced is None else _event_bytes(replaced))
-        if replaced is None and len(self._table) >= self._capacity:
+        if self._is_ended or (replaced is None and len(self._table) >= self._capacity):
             return False
         if self._table and self._bytes + size > self._max_bytes:
-            return False
-        if not self._table and not self._wake_reader():
             return False
         if replaced is not None:
             del self._table[key]
@@ -121,55 +145,13 @@ class LatestSendQueue(SendQueue):
         self._table[key] = frame
         self._bytes += size
         self.waiting = len(self._table)
+        self._wake_reader()
         return True
 
-    def _wake_reader(self) -> bool:
-        try:
-            self._send.send_nowait(_WAKE_UP)
-        except trio.WouldBlock:
-            return True  # the reader was woken already, and has not run yet
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            return False
-        return True
-
-    async def put(self, frame: Frame) -> None:
-        await trio.lowlevel.checkpoint()
-        while not self.put_nowait(frame):
-            if self._closed:
-                raise trio.ClosedResourceError
-            await self._room.park()
-
-    def drain(self) -> list[Frame]:
+    def _take(self) -> list[Frame]:
         frames = list(self._table.values())
         self._table.clear()
-        self.waiting = self._bytes = 0
-        self._room.unpark_all()
         return frames
-
-    def close(self) -> None:
-        super().close()
-        self._closed = True
-        self._room.unpark_all()
-
-    async def get(self) -> list[Frame]:
-        frames = self.drain()
-        while not frames:
-            try:
-                await self._receive.receive()
-            except (trio.EndOfChannel, trio.ClosedResourceError):
-                return []
-            frames = self.drain()
-        return frames
-
-
-class _WakeUp:
-    """The item in the channel of a :class:`LatestSendQueue`; never sent to a client."""
-
-    sse = json = b""
-    text = ""
-
-
-_WAKE_UP = _WakeUp()
 
 
 def conflation_key(frame: Frame) -> Hashable:
