@@ -1,10 +1,10 @@
 """Measure the memory of an open event stream, by type of object and by line of code.
 
-``python -m bench.memory_by_object`` opens streams (``GET /events``, or a view of Quart with ``--view``) to servers
-of its own, and prints bytes and objects of one stream: RSS; the objects by type, with the untracked ones that
-they refer to; and the bytes by the line that allocated them (``tracemalloc``). Each has a server of its own,
-because one way to measure would change what another sees. To measure another checkout, run this file with the
-environment variable ``PYTHONPATH`` set to it.
+``python -m bench.memory_by_object`` opens streams (``GET /events``, or a view of Quart with ``--view``) to
+servers of its own, and prints bytes and objects of one stream: RSS; the objects by type, with the untracked
+ones that they refer to; and the bytes by the line that allocated them (``tracemalloc``). Each has a server of
+its own, because one way to measure would change what another sees. To measure another checkout, run this file
+with the environment variable ``PYTHONPATH`` set to it.
 """
 
 import gc

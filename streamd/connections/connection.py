@@ -49,7 +49,7 @@ import trio
 from ..characters import cut
 from ..events import Batch, Control, ControlName, EventId, UnloggedEvent
 from ..events.control import format_time
-from ..hub import DeliveryRecord, SendQueue, Subscription, Wire
+from ..hub import DeliveryRecord, SendQueue, Subscription, Wire, do_nothing
 from .health import Health, health_of
 from .settings import ConnectionSettings
 
@@ -110,8 +110,9 @@ class GroupAccount(Admission, Protocol):
         """Return the JSON fields that the group's heartbeats have besides the time."""
 
 
-def _do_nothing() -> None:
-    """Stand in for a callback that is not set."""
+# The time of opening once more, as the same object.
+_OPENED: Final = attrs.Factory(lambda self: self.opened, takes_self=True)
+_SENT: Final = attrs.Factory(lambda self: DeliveryRecord(self.opened), takes_self=True)
 
 
 @attrs.define(eq=False)
@@ -137,14 +138,14 @@ class Connection:
     expires: float = float("inf")  # end of its lifetime
     token_expires: float = float("inf")  # end of its client's token
     is_told_of_expiry: bool = False  # of the token
-    sent: DeliveryRecord = attrs.field(factory=lambda: DeliveryRecord(trio.current_time()))
-    last_heartbeat: float = attrs.field(factory=trio.current_time)
+    sent: DeliveryRecord = attrs.field(default=_SENT)
+    last_heartbeat: float = attrs.field(default=_OPENED)
     stalled_since: float | None = None  # start of the write under way
     errors: int = 0
     closing: Control | None = None  # the frame that tells the client; set by the first close
     end_reason: str = ""  # set by the first event that ends it; see `reason`
     subscription: Subscription | None = None  # None: its source is not the hub
-    abort_transport: Callable[[], None] = _do_nothing  # closes the socket, where the server can
+    abort_transport: Callable[[], None] = do_nothing  # closes the socket, where the server can
     is_disconnected: bool = False  # nothing can be written any more
     stream_scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)  # around the loop that writes
 
@@ -156,7 +157,7 @@ class Connection:
         self.admission.leave(self)
         # These refer back to this object. Without the cycle it is freed without the garbage collector.
         self.subscription = None
-        self.abort_transport = _do_nothing
+        self.abort_transport = do_nothing
         self.is_disconnected = True
 
     async def write(self, wire: Wire, batch: Batch) -> None:

@@ -9,6 +9,7 @@ Everything else in it, the separators included, matches itself. The pattern ``*`
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, Final
 
 import attrs
@@ -18,6 +19,7 @@ from ..errors import InvalidField
 
 _SEPARATOR: Final = re.compile(r"([/:])")
 _UTF8_BYTES_MAX: Final = 4  # of one character
+_SHARED_SELECTORS: Final = 256  # some 100 kB
 EVERYTHING: Final = "*"
 
 
@@ -109,10 +111,11 @@ class Selectors:
                 f" got {len(topics) + len(patterns)}",
                 field="topic" if topics else "pattern",
             )
-        return cls(
-            [validate_topic(text, max_topic_bytes) for text in topics],
-            [Pattern(validate_topic(text, max_pattern_bytes, field="pattern")) for text in patterns],
-        )
+        checked_topics = [validate_topic(text, max_topic_bytes) for text in topics]
+        checked_patterns = [validate_topic(text, max_pattern_bytes, field="pattern") for text in patterns]
+        if len(checked_topics) + len(checked_patterns) == 1:
+            return _select_topic(*checked_topics) if checked_topics else _select_pattern(*checked_patterns)
+        return cls(checked_topics, [Pattern(text) for text in checked_patterns])
 
     def __bool__(self) -> bool:
         return bool(self.topics or self.patterns)
@@ -134,6 +137,17 @@ class Selectors:
     def without(self, other: "Selectors") -> "Selectors":
         """Return these selectors without those that the other names; the topics they match do not count."""
         return Selectors(self.topics - other.topics, self.patterns - other.patterns)
+
+
+@lru_cache(_SHARED_SELECTORS)
+def _select_topic(topic: str) -> Selectors:
+    """Return the same selectors to all clients of a topic, which may be thousands."""
+    return Selectors([topic])
+
+
+@lru_cache(_SHARED_SELECTORS)
+def _select_pattern(text: str) -> Selectors:
+    return Selectors(patterns=[Pattern(text)])
 
 
 ALL: Final = Selectors(patterns=frozenset({Pattern(EVERYTHING)}))

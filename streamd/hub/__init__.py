@@ -22,7 +22,7 @@ from .hub import Hub
 from .replay import ReplayBudget
 from .send_queue import LatestSendQueue, SendQueue
 from .settings import HubSettings
-from .subscription import LimitedSubscriber, Overflow, Subscription
+from .subscription import LimitedSubscriber, Overflow, Subscription, do_nothing
 from .wire import Wire
 
 __all__ = [
@@ -36,5 +36,6 @@ __all__ = [
     "SendQueue",
     "Subscription",
     "Wire",
+    "do_nothing",
     "observe_delivery",
 ]

@@ -27,7 +27,7 @@ class DeliveryRecord:
     cursor: EventId | None = None  # the last id sent to the client
     type: str = ""  # of the events in `run`
     run: int = 0  # number of the last events, all of one type
-    _counted: dict[str, int] = attrs.field(factory=dict)  # number of events of each type before them
+    _counted: dict[str, int] | None = None  # number of events of each type before them
 
     def add(self, batch: Batch, written: int, now: float) -> None:
         """Enter a batch that went out at ``now`` in ``written`` bytes."""
@@ -51,13 +51,16 @@ class DeliveryRecord:
             self._count(type, count)
 
     def _count(self, type: str, count: int) -> None:
-        name = type if type in self._counted or len(self._counted) < MAX_TYPES else OTHER_TYPES
-        self._counted[name] = self._counted.get(name, 0) + count
+        counted = self._counted
+        if counted is None:
+            counted = self._counted = {}
+        name = type if type in counted or len(counted) < MAX_TYPES else OTHER_TYPES
+        counted[name] = counted.get(name, 0) + count
 
     @property
     def events(self) -> int:
         """The number of events."""
-        return sum(self._counted.values()) + self.run
+        return sum((self._counted or {}).values()) + self.run
 
     @property
     def types(self) -> dict[str, int]:
@@ -65,7 +68,7 @@ class DeliveryRecord:
         if self.run:
             self._count(self.type, self.run)
             self.run = 0
-        return dict(self._counted)
+        return dict(self._counted or {})
 
 
 def observe_delivery(metrics: Metrics, batch: Batch, clients: int = 1) -> None:

@@ -15,7 +15,7 @@ works in short turns, see :class:`~streamd.hub.turn.Turn`, so that other trio ta
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import trio
 
@@ -28,7 +28,7 @@ from .live_set import LiveSet, LiveSubscriber
 from .replay import ReplayBudget
 from .send_queue import SendQueue
 from .settings import HubSettings
-from .subscription import SLICE_EVENTS, LimitedSubscriber, Overflow, Subscription
+from .subscription import SLICE_EVENTS, LimitedSubscriber, Overflow, Subscription, do_nothing
 from .turn import Turn
 
 _OFFERS_PER_CLOCK_READ = 32  # few enough to take well under a turn
@@ -58,6 +58,7 @@ class Hub:
         self._live_set = LiveSet(log, settings, metrics)
         self.replay_budget = ReplayBudget(settings.replay_reads, settings.replay_bytes)
         self._turn = Turn(settings.turn_ms / 1000, settings.max_turn_ms / 1000, self._read_clock)
+        self._page_reader: Final = self._read_page  # a method for each subscription would take memory
         self._appending = 0  # drafts that the log is about to append
         self._taken = 0  # events appended since the log's start and taken by the fan-out
 
@@ -151,7 +152,7 @@ class Hub:
         queue: SendQueue,
         *,
         overflow: Overflow = Overflow.CATCH_UP,
-        on_disconnect: Callable[[], None] = lambda: None,
+        on_disconnect: Callable[[], None] = do_nothing,
         reader: LimitedSubscriber | None = None,
     ) -> Subscription:
         """Create a subscription, active for as long as its ``with`` block lasts.
@@ -167,7 +168,7 @@ class Hub:
         cursor = self.log.head if after is None else after
         return Subscription(
             self._live_set,
-            self._read_page,
+            self._page_reader,
             self.replay_budget,
             selectors,
             cursor,

@@ -72,6 +72,10 @@ ReadPage = Callable[[Selectors, EventId], Awaitable[Page]]
 """Reads the next page of the log for some selectors, after a cursor."""
 
 
+def do_nothing() -> None:
+    """Stand in for a callback that is not needed."""
+
+
 class LimitedSubscriber(Protocol):
     """A subscriber whose rights are limited."""
 
@@ -157,7 +161,7 @@ class Subscription:
         self._was_live = False  # and has left the live set since
         self._rest: _Rest | None = None
         self._wire: Wire | None = None
-        self._sent = DeliveryRecord(0.0)
+        self._sent: DeliveryRecord | None = None
         self._queue = queue
         self._overflow = overflow
         self._on_disconnect = on_disconnect
@@ -199,7 +203,10 @@ class Subscription:
             sent: the record in which such writes are entered; None keeps the present one.
         """
         self._wire = wire
-        self._sent = sent or self._sent
+        if sent is not None:
+            self._sent = sent
+        elif wire is not None and self._sent is None:
+            self._sent = DeliveryRecord(0.0)
 
     def offer(self, batch: Batch) -> bool:
         """Take events from the fan-out, in log order; never block, never raise.
@@ -222,10 +229,11 @@ class Subscription:
                 if not share.count:
                     return False
                 batch = share
-        if self._wire is not None and not self._queue.waiting:
-            written = self._wire.write_nowait(batch)
+        wire, sent = self._wire, self._sent
+        if wire is not None and sent is not None and not self._queue.waiting:
+            written = wire.write_nowait(batch)
             if written:
-                sent = self._sent  # DeliveryRecord.add without the call: this is the innermost loop
+                # DeliveryRecord.add without the call: this is the innermost loop.
                 self.cursor = sent.cursor = batch.last_id
                 sent.at = self._live_set.now
                 sent.bytes += written
@@ -263,8 +271,10 @@ class Subscription:
 
         Cancelling it loses no frame.
         """
-        frames = await self.receive_ready()
-        return frames if frames or self._closed else await self._queue.get()
+        if frames := await self.receive_ready():
+            return frames
+        del frames  # the next may come in hours
+        return [] if self._closed else await self._queue.get()
 
     async def receive_ready(self) -> list[Frame]:
         """Return the frames that are there, from the queue or the log; none when level with the hub.

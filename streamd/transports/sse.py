@@ -1,6 +1,7 @@
 """Server-Sent Events over an ASGI response (WHATWG HTML section 9.2)."""
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
 import trio
@@ -21,7 +22,7 @@ HEADERS: Final = {
 }
 
 
-async def serve_sse(
+def serve_sse(
     broker: Broker,
     connection: Connection,
     source: Source,
@@ -31,7 +32,7 @@ async def serve_sse(
     opening: Opening = no_opening,
     *,
     include_topics: bool = False,
-) -> None:
+) -> Awaitable[None]:
     """Answer 200 and stream until the source or the connection ends, then end the body.
 
     The stream begins with ``connected``, followed by ``opening``. When the client is gone or the connection
@@ -47,34 +48,17 @@ async def serve_sse(
         opening: makes the first frames after ``connected``.
         include_topics: write the topics of each event as ``topic`` fields.
     """
-    bind_abort(connection, scope)
-    transport = find_transport(scope)
-    if transport is not None and scope["method"] != "HEAD":
-        transport.hold()
-    await send({"type": "http.response.start", "status": 200, "headers": list(headers)})
-    if scope["method"] != "HEAD":
-        wire = lease_wire(scope, connection, broker.hub.defer, ASGIEventStreamWire(send))
-        if include_topics:
-            wire = TopicsWire(wire)
-        try:
-            greeting = connected(broker, connection)
-            await run_stream(broker, connection, source, wire, greeting, opening)
-        finally:
-            wire.release()
-    if not connection.is_disconnected:
-        # On HTTP/2 the end waits until the peer has taken every byte: a stalled peer is aborted here, too.
-        connection.stalled_since = trio.current_time()
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+    return _serve(broker, nullcontext((connection, source)), scope, send, headers, opening, include_topics)
 
 
-async def serve_subscription(
+def serve_subscription(
     broker: Broker,
     request: StreamRequest,
     scope: Scope,
     send: Send,
     headers: Iterable[tuple[bytes, bytes]],
     opening: Opening = no_opening,
-) -> None:
+) -> Awaitable[None]:
     """Take a slot and subscribe to the log, then stream as :func:`serve_sse` does.
 
     Args:
@@ -85,8 +69,39 @@ async def serve_subscription(
     Raises:
         StreamdError: the client was rejected; nothing was sent.
     """
-    with open_stream(broker, "sse", request) as (connection, subscription):
-        topics = request.include_topics
-        await serve_sse(
-            broker, connection, subscription, scope, send, headers, opening, include_topics=topics
-        )
+    opened = open_stream(broker, "sse", request)
+    return _serve(broker, opened, scope, send, headers, opening, request.include_topics)
+
+
+async def _serve(
+    broker: Broker,
+    opened: AbstractContextManager[tuple[Connection, Source]],
+    scope: Scope,
+    send: Send,
+    headers: Iterable[tuple[bytes, bytes]],
+    opening: Opening,
+    include_topics: bool,
+) -> None:
+    """Serve a stream that is open during the ``with`` block.
+
+    It is one coroutine for all kinds of streams: each would take 300 bytes for as long as a stream lasts.
+    """
+    with opened as (connection, source):
+        bind_abort(connection, scope)
+        transport = find_transport(scope)
+        if transport is not None and scope["method"] != "HEAD":
+            transport.hold()
+        await send({"type": "http.response.start", "status": 200, "headers": list(headers)})
+        if scope["method"] != "HEAD":
+            wire = lease_wire(scope, connection, broker.hub.defer, ASGIEventStreamWire(send))
+            if include_topics:
+                wire = TopicsWire(wire)
+            try:
+                # No variable keeps the first frame for as long as the stream lasts.
+                await run_stream(broker, connection, source, wire, connected(broker, connection), opening)
+            finally:
+                wire.release()
+        if not connection.is_disconnected:
+            # On HTTP/2 the end waits until the peer has taken every byte: a stalled peer is aborted as well.
+            connection.stalled_since = trio.current_time()
+            await send({"type": "http.response.body", "body": b"", "more_body": False})

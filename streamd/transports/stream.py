@@ -31,6 +31,7 @@ from ..hub import (
     SendQueue,
     Subscription,
     Wire,
+    do_nothing,
     observe_delivery,
 )
 
@@ -134,12 +135,13 @@ class _OpenStream:
         queue = make_queue(settings.send_queue_events, settings.send_queue_bytes)
         self._merged = broker.metrics.merged
         self._connection = connection = admit(broker, transport, request, queue)
+        disconnects = request.overflow is Overflow.DISCONNECT
         self._subscription = subscription = broker.hub.subscribe(
             request.selectors,
             request.after,
             queue,
             overflow=request.overflow,
-            on_disconnect=partial(connection.close, CloseReason.OVERFLOW),
+            on_disconnect=partial(connection.close, CloseReason.OVERFLOW) if disconnects else do_nothing,
             reader=request.reader,
         )
         connection.subscription = subscription
@@ -209,6 +211,7 @@ async def run_stream(
                 batch = Batch(frames)
                 await connection.write(wire, batch)
                 observe_delivery(broker.metrics, batch)
+                del frames, batch  # the next may come in hours
         if connection.closing is None and not connection.is_disconnected:
             connection.close(CloseReason.ENDED)
     except PEER_GONE:

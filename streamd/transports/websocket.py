@@ -68,8 +68,7 @@ async def serve_websocket(
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(listener.run)
-            greeting = connected(broker, connection)
-            await run_stream(broker, connection, source, wire, greeting, opening)
+            await run_stream(broker, connection, source, wire, connected(broker, connection), opening)
             nursery.cancel_scope.cancel()
     finally:
         wire.release()

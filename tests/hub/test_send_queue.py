@@ -83,11 +83,6 @@ async def test_a_cancelled_reader_loses_no_frame(kind: type[SendQueue]) -> None:
         queue.put_nowait(event(1))
         await queue.get()
     assert scope.cancelled_caught
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(queue.get)
-        with trio.CancelScope():
-            pass
-        nursery.cancel_scope.cancel()
     assert numbers(await queue.get()) == [1]
     with trio.CancelScope() as scope:
         async with trio.open_nursery() as nursery:
