@@ -23,7 +23,8 @@ class LoopPassLimiter:
         """Wait for a turn; does not wait while turns are left in this pass. Cancelled, none is used."""
         if self._left and not self._queue:
             self._left -= 1
-            self._used.set()
+            if not self._left:  # turns that earlier passes have left are used first, which wakes nobody
+                self._used.set()
         else:
             await self._queue.park()
 
