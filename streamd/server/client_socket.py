@@ -101,12 +101,12 @@ class ClientSocket:
 
     async def start_tls(self, context: ssl.SSLContext) -> str | None:
         """Perform the handshake; return the protocol agreed on, or None if that failed."""
-        self._tls = TLS(context, self.receive, self.output.put_records)
+        self._tls = tls = TLS(context, self.receive, self.output.put_records)
         self.url_scheme = "https"
         with trio.move_on_after(self.server.settings.tls_handshake_timeout_seconds):
-            agreed = await self._tls.handshake()
+            agreed = await tls.handshake()
             if agreed is not None:
-                self.output.encrypt_with(self._tls.encrypt)
+                self.output.encrypt_with(tls.encrypt)
             return agreed
         return None
 
@@ -206,11 +206,6 @@ class ClientSocket:
         """Return True if no more may be read ahead of the request that is being answered."""
         return len(self.read_ahead) >= self.server.settings.max_request_head_bytes
 
-    def refuse_behind_stream(self) -> None:
-        """Abort a client that sends too much behind a stream; others are only read from no more."""
-        if self._lease is not None and self._lease.aborts_when_full:
-            self.abort()
-
     def on_input(self) -> None:
         """Take what the client sent while nobody reads, or its end. Called by the watcher."""
         while not self.is_full():
@@ -228,8 +223,11 @@ class ClientSocket:
         self.revoke()
 
     def _stop_reading_ahead(self) -> None:
-        self.refuse_behind_stream()
-        self._register()
+        """Abort a client that sends too much behind a stream; of others, notice the end only."""
+        if self._lease is not None and self._lease.aborts_when_full:
+            self.abort()
+        else:
+            self._register()
 
     def _register(self) -> None:
         fileno = self._sock.fileno()

@@ -198,7 +198,7 @@ class HTTPExchange:
                         client.revoke()
                         return
                     client.read_ahead += data
-                client.refuse_behind_stream()
+                client.end_reading()  # a lease is left to the watcher, now or when it begins
                 await trio.sleep_forever()
         finally:
             self._waiting = None

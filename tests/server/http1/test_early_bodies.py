@@ -118,3 +118,21 @@ async def test_a_wait_for_the_clients_end_ends_with_the_response() -> None:
             await exchange.send({"type": "http.response.body", "body": b""})
         assert messages == ["http.request", "http.disconnect"]
         assert await exchange.finish(failed=False)
+
+
+async def test_a_stream_that_begins_behind_too_many_bytes_is_aborted() -> None:
+    """A view of an application waits for the client's end, and reads ahead, before it streams."""
+    async with opened() as rig:
+        disconnects: list[str] = []
+        exchange = make(rig, 0)
+        await exchange.receive()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(exchange.receive)
+            rig.peer.send(b"x" * MAX_BYTES)
+            await trio.testing.wait_all_tasks_blocked()
+            assert rig.sock.fileno() >= 0
+            await exchange.send({"type": "http.response.start", "status": 200, "headers": []})
+            exchange.lease(lambda action: None, lambda: disconnects.append("left"))
+            assert disconnects == ["left"]
+            assert rig.sock.fileno() == -1
+            nursery.cancel_scope.cancel()
