@@ -14,7 +14,25 @@ from .limited import line_limit
 from .settings import LoggingSettings
 
 _ROOT: Final = __name__.partition(".")[0]
+_LEVELS: Final = {
+    **{name.lower(): level for name, level in logging.getLevelNamesMapping().items()},
+    "exception": logging.ERROR,
+}
+"""Levels by the methods of a logger."""
 _NO_VARIABLES: Final[Mapping[str, str]] = {}
+
+
+class EarlyLogger(structlog.stdlib.BoundLogger):
+    """A logger that drops suppressed lines before any processor runs, as most requests write one.
+
+    It overrides the one method through which all lines of structlog's ``BoundLogger`` go.
+    """
+
+    def _proxy_to_logger(self, method_name: str, event: str | None = None, *args: str, **fields: Any) -> Any:
+        level = _LEVELS[method_name]
+        if self._logger.isEnabledFor(level) and line_limit.admits(self._logger.name, level, str(event)):
+            return super()._proxy_to_logger(method_name, event, *args, **fields)
+        return None
 
 
 def configure_logging(settings: LoggingSettings, environ: Mapping[str, str] = _NO_VARIABLES) -> None:
@@ -46,12 +64,10 @@ def configure_logging(settings: LoggingSettings, environ: Mapping[str, str] = _N
     )
     structlog.configure(
         processors=[
-            structlog.stdlib.filter_by_level,
-            line_limit.process,
             *shared,
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
-        wrapper_class=structlog.stdlib.BoundLogger,
+        wrapper_class=EarlyLogger,
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )

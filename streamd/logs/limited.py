@@ -10,7 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
 import structlog
 import trio
@@ -20,7 +20,7 @@ _REPORT: Final = "lines_suppressed"
 
 
 class LineLimit:
-    """A bound on the lines of each kind per second, as a structlog processor and as a filter of a handler.
+    """A bound on the lines of each kind per second, of structlog and of the handler of other loggers.
 
     All threads may write lines. The number of suppressed lines is written by :meth:`report`.
 
@@ -54,17 +54,6 @@ class LineLimit:
                 return False
             self._lines[kind] += 1
             return True
-
-    def process(self, logger: Any, method: str, fields: structlog.typing.EventDict) -> Any:
-        """Drop a line above the bound: a processor of structlog, for loggers of the standard library.
-
-        Raises:
-            structlog.DropEvent: the bound is reached.
-        """
-        level = logging.getLevelNamesMapping()["ERROR" if method == "exception" else method.upper()]
-        if not self.admits(logger.name, level, str(fields.get("event"))):
-            raise structlog.DropEvent
-        return fields
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Drop a library's line above the bound: a filter of a handler; lines of structlog pass."""
