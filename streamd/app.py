@@ -21,8 +21,8 @@ from .errors import ConfigError
 from .events import EventId
 from .extension import Service, Streamd
 from .http.current import EXTENSION
-from .http.fast_path import EventsFastPath
 from .http.guard import GuardPolicy, make_cors
+from .http.hot.door import HotRoutes
 from .http.limits import limit_requests
 from .http.observe import observe_requests
 from .http.openapi import Document, SchemaExtension
@@ -97,7 +97,7 @@ def build_app(
             except ConfigError as error:
                 mistakes.append(error)
     limited.document()
-    streamd.guard.inner = EventsFastPath(streamd.guard.inner, app, streamd.runtime, cors)
+    streamd.guard.inner = HotRoutes(streamd.guard.inner, app, streamd.runtime, cors, limited.find)
     streamd.guard.policy = GuardPolicy.from_settings(settings, checks_default_hosts=True)
     streamd.guard.checks_targets = True
     # Outermost, so that another ASGI server than streamd's suffices.

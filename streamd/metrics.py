@@ -79,6 +79,9 @@ class Metrics:
             registry=self.registry,
             buckets=_BUCKETS_SECONDS,
         )
+        self._request_series: dict[
+            tuple[str, str, int], Histogram
+        ] = {}  # `labels` takes as long as `observe`
 
     def _counter(self, name: str, help: str, *labels: str) -> Counter:
         return Counter(f"streamd_{name}", help, labels, registry=self.registry)
@@ -91,6 +94,14 @@ class Metrics:
                 return OTHER
             label = self._types[type] = type[:_LABEL_CHARS_MAX]
         return label
+
+    def observe_request(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Record the time to answer one request (s). The labels must come from a bounded number of values."""
+        key = (method, route, status)
+        series = self._request_series.get(key)
+        if series is None:
+            series = self._request_series[key] = self.request_seconds.labels(method, route, status)
+        series.observe(seconds)
 
     def observe_delivery(self, types: Mapping[str, int], seconds: float, clients: int) -> None:
         """Count events that were written to several clients at once.

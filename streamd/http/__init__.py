@@ -17,7 +17,7 @@
 ``schema``         the structs that ``/openapi.json`` shows
 ``openapi``        the document itself
 ``routes``         ``/events``, ``/tasks``, ``/connections``, health and metrics, the page
-``fast_path``      ``GET /events`` without the web framework
+``hot``            the most frequent routes past the web framework
 ``limits``         limits of requests, by the class of their route
 ``stream_cursor``  the cursor of a request for a stream
 ``sockets``        what the clients of WebSockets may send

@@ -269,15 +269,6 @@ async def demand_tasks() -> Caller:
     return await _permit(Access.demand_tasks)
 
 
-async def demand_all_tasks() -> Caller:
-    """Return the caller of the current request, which may use all tasks.
-
-    Raises:
-        Unauthorized, Forbidden: it may not.
-    """
-    return await _permit(Access.demand_all_tasks)
-
-
 async def demand_admin() -> Caller:
     """Return the caller of the current request, an administrator.
 

@@ -22,6 +22,7 @@ from quart_schema import document_headers
 
 from ..errors import PreconditionFailed
 from ..tasks import Task
+from .hot.answer import HTTPAnswer
 from .problems import document_problems
 from .schema import ConditionHeaders
 
@@ -30,6 +31,7 @@ IF_NONE_MATCH: Final = "If-None-Match"
 _TAG: Final = re.compile(r'(?P<weak>W/)?"(?P<opaque>[\x21\x23-\x7e\x80-\xff]*)"')
 _ANY: Final = "*"
 _NOT_MODIFIED: Final = 304
+_CONTENT_FIELDS: Final = frozenset({b"content-type", b"content-length"})
 
 AnyResponse = TypeVar("AnyResponse", bound=Response)
 View = TypeVar("View", bound=Callable[..., Any])
@@ -49,7 +51,12 @@ class Conditions:
     @classmethod
     def of_request(cls) -> Self:
         """Read the conditions of the current request."""
-        return cls(_joined(request.headers, IF_MATCH), _joined(request.headers, IF_NONE_MATCH))
+        return cls.of(request.headers)
+
+    @classmethod
+    def of(cls, headers: Any) -> Self:
+        """Read the conditions among header fields, which are looked up in lower case."""
+        return cls(_joined(headers, IF_MATCH.lower()), _joined(headers, IF_NONE_MATCH.lower()))
 
     def is_unchanged(self, etag: str) -> bool:
         """Return True if the client of a safe request has the representation with an ``ETag`` already.
@@ -112,6 +119,22 @@ def conditional(response: AnyResponse) -> AnyResponse:
         for name in ("Content-Type", "Content-Length"):
             response.headers.pop(name, None)
     return response
+
+
+def conditional_answer(headers: Any, answer: HTTPAnswer) -> HTTPAnswer:
+    """Return the answer of a handler to a GET or HEAD, or its 304, as :func:`conditional` does.
+
+    Args:
+        headers: of the request.
+        answer: the answer, with an ``ETag``.
+
+    Raises:
+        PreconditionFailed: the client asks for another one.
+    """
+    if not Conditions.of(headers).is_unchanged(dict(answer.headers)[b"etag"].decode()):
+        return answer
+    kept = [field for field in answer.headers if field[0] not in _CONTENT_FIELDS]
+    return HTTPAnswer(_NOT_MODIFIED, kept, None)
 
 
 def _joined(headers: Any, name: str) -> str | None:

@@ -31,6 +31,7 @@ import os
 import re
 import time
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, Protocol
 
 import attrs
@@ -52,8 +53,8 @@ _HOST: Final = b"host"
 _ORIGIN: Final = b"origin"
 _FETCH_SITE: Final = b"sec-fetch-site"
 _REQUEST_ID: Final = b"x-request-id"
-_READ: Final = frozenset({_HOST, _ORIGIN, _FETCH_SITE, _REQUEST_ID})
 _WELL_FORMED_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_KNOWN_TYPES_MAX: Final = 64  # values of Content-Type; this server has ten
 _ID_BYTES: Final = 10  # two of 10 million have the same with a probability of 4e-11
 _SECURE_SCHEMES: Final = frozenset({"https", "wss"})
 _STARTS: Final = frozenset({"http.response.start", "websocket.http.response.start", "websocket.accept"})
@@ -130,12 +131,12 @@ class GuardPolicy:
             checks_default_hosts,
         )
 
-    def check(self, scope: Scope, headers: Mapping[bytes, str], hosts: Iterable[bytes]) -> None:
+    def check(self, scope: Scope, headers: Mapping[bytes, bytes], hosts: Iterable[bytes]) -> None:
         """Check a request.
 
         Args:
             scope: of the request.
-            headers: its ``Host``, ``Origin`` and ``Sec-Fetch-Site``, by lower-case name.
+            headers: its header fields by lower-case name; of repeated ones, the first.
             hosts: all of its ``Host`` headers: on HTTP/2 there may be one beside ``:authority``.
 
         Raises:
@@ -154,9 +155,9 @@ class GuardPolicy:
         if scope.get("method") not in SAFE_METHODS:  # a WebSocket has none
             check_site(
                 self.cors,
-                headers.get(_FETCH_SITE),
-                headers.get(_ORIGIN),
-                headers.get(_HOST, ""),
+                _text(headers.get(_FETCH_SITE)),
+                _text(headers.get(_ORIGIN)),
+                _text(headers.get(_HOST)) or "",
                 secure=scope.get("scheme") in _SECURE_SCHEMES,
             )
 
@@ -198,27 +199,20 @@ class Guard:
         if scope["type"] not in ("http", "websocket"):
             passed_on: Awaitable[None] = self.inner(scope, receive, send)
             return passed_on
-        headers: dict[bytes, str] = {}
-        hosts = []
-        request_id = b""
-        for name, value in scope["headers"]:
-            if name in _READ:
-                if name == _HOST:
-                    hosts.append(value)
-                elif name == _REQUEST_ID:
-                    request_id = value
-                headers.setdefault(name, value.decode("latin1"))
-        if not _WELL_FORMED_ID.fullmatch(request_id):
+        fields = scope["headers"]
+        headers = dict(reversed(fields))
+        request_id = dict(fields)[_REQUEST_ID] if _REQUEST_ID in headers else b""  # the last, of a proxy
+        if not request_id or not _WELL_FORMED_ID.fullmatch(request_id):
             request_id = os.urandom(_ID_BYTES).hex().encode()
         bind_contextvars(request_id=request_id.decode())  # of the trio task that serves this request
         secure = scope.get("scheme") in _SECURE_SCHEMES
         answer = _Answer(send, request_id, self.policy.hsts_seconds if secure else 0)
         try:
-            self.policy.check(scope, headers, hosts)
+            self.policy.check(scope, headers, [value for name, value in fields if name == _HOST])
             if self.checks_targets:
                 check_target(scope)
         except StreamdError as refusal:
-            return self._refuse(refusal, headers.get(_ORIGIN), scope, receive, answer)
+            return self._refuse(refusal, _text(headers.get(_ORIGIN)), scope, receive, answer)
         served: Awaitable[None] = self.inner(scope, receive, answer)
         return served
 
@@ -236,6 +230,17 @@ class Guard:
             else:
                 await send({"type": "websocket.close", "code": error.websocket_close})
         record_request(self._metrics, scope.get("method", "GET"), UNKNOWN_ROUTE, error.status, began)
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("latin1")
+
+
+@lru_cache(_KNOWN_TYPES_MAX)
+def _headers_of_type(content_type: bytes) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the headers of answers with this ``Content-Type``."""
+    media_type = content_type.partition(b";")[0].strip().lower()
+    return DATA_HEADERS if media_type in _DATA_TYPES else (_NOSNIFF,)
 
 
 class _Answer:
@@ -256,10 +261,9 @@ class _Answer:
 
     def _extend(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         extended = list(headers)
-        present = {name.lower(): value for name, value in extended}
-        media_type = present.get(b"content-type", b"").partition(b";")[0].strip().lower()
-        more = DATA_HEADERS if media_type in _DATA_TYPES else (_NOSNIFF,)
-        extended.extend(header for header in more if header[0] not in present)
+        present = dict(extended)
+        more = _headers_of_type(present.get(b"content-type", b""))
+        extended += [header for header in more if header[0] not in present]
         if _REQUEST_ID not in present:
             extended.append((_REQUEST_ID, self._request_id))
         if status >= _FIRST_ERROR and _CACHE_CONTROL not in present:

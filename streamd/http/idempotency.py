@@ -1,7 +1,7 @@
 """The ``Idempotency-Key`` header of requests that create a resource, see :mod:`streamd.idempotency`."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 from quart import request
@@ -24,7 +24,12 @@ def document_idempotency(view: View) -> View:
 
 
 def idempotency_key() -> str | None:
-    """Parse the ``Idempotency-Key`` of the current request; None without one.
+    """Parse the ``Idempotency-Key`` of the current request, see :func:`parse_idempotency_key`."""
+    return parse_idempotency_key(request.headers.getlist(IDEMPOTENCY_KEY))
+
+
+def parse_idempotency_key(values: Sequence[str]) -> str | None:
+    """Parse the values of ``Idempotency-Key``; None without one.
 
     The draft defines a string in quotes (RFC 9651 section 3.3.3). The same text without quotes, as most
     clients send it, is the same key, unless it has a comma: proxies join repeated headers with one.
@@ -32,7 +37,6 @@ def idempotency_key() -> str | None:
     Raises:
         InvalidField: the header is repeated, or is not a key of 1 to 255 visible ASCII characters.
     """
-    values = request.headers.getlist(IDEMPOTENCY_KEY)
     if not values:
         return None
     if len(values) > 1:

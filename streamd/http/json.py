@@ -1,12 +1,13 @@
 """JSON responses."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
-import msgspec
 from quart_trio.wrappers import TrioResponse
 
-JSON: Final = "application/json"
+from .hot.answer import JSON, json_answer
+
+__all__ = ["JSON", "json_response"]
 
 
 def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> TrioResponse:
@@ -17,7 +18,6 @@ def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | No
         status: the HTTP status.
         headers: further headers; they replace those that this function sets.
     """
-    response = TrioResponse(msgspec.json.encode(value), status=status, content_type=JSON)
-    response.headers["Cache-Control"] = "no-store"
+    response = json_answer(value, status).as_response()
     response.headers.update(headers or {})
     return response

@@ -14,7 +14,7 @@ Health, metrics, the page, the documentation and ``/connections`` have no limit,
 requests (``OPTIONS``). A request whose credentials cannot be used counts for its address.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
 from quart import Quart, g, request, websocket
@@ -53,17 +53,6 @@ def limited_as(name: LimitName) -> Callable[[View], View]:
 def _describe(taken: TakenLimit) -> None:
     """Describe a limit in the answer to the current request."""
     g.streamd_limits = [*g.get("streamd_limits", ()), taken]
-
-
-def note_limits(taken: Iterable[TakenLimit]) -> None:
-    """Describe limits in the answer to the current request, and check that they allow it.
-
-    Raises:
-        TooManyRequests: one of them does not.
-    """
-    for limit in taken:
-        _describe(limit)
-        limit.check()
 
 
 async def identify_within(

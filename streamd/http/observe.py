@@ -53,8 +53,7 @@ def observe_requests(app: Quart, metrics: Metrics) -> None:
 
     async def leave(_error: BaseException | None) -> None:
         if not g.get("streamd_answered"):
-            seconds = time.perf_counter() - _began()
-            _log_request(request.method, _route_of(request), _CLIENT_CLOSED_REQUEST, seconds)
+            record_departure(request.method, _route_of(request), _began())
 
     app.before_request(begin)
     app.before_websocket(begin)
@@ -83,8 +82,13 @@ def record_request(metrics: Metrics, method: str, route: str, status: int, began
     """
     seconds = time.perf_counter() - began
     known_method = method if route != UNKNOWN_ROUTE else UNKNOWN_ROUTE
-    metrics.request_seconds.labels(known_method, route, status).observe(seconds)
+    metrics.observe_request(known_method, route, status, seconds)
     _log_request(method, route, status, seconds)
+
+
+def record_departure(method: str, route: str, began: float) -> None:
+    """Log one request whose client left before the answer; the arguments are those of `record_request`."""
+    _log_request(method, route, _CLIENT_CLOSED_REQUEST, time.perf_counter() - began)
 
 
 def _log_request(method: str, route: str, status: int, seconds: float) -> None:

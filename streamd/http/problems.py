@@ -7,8 +7,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 import structlog
-from quart import Quart, request
-from quart.utils import encode_headers
+from quart import Quart, has_websocket_context, request, websocket
 from quart_schema import document_response
 from quart_trio.wrappers import TrioResponse
 from werkzeug.exceptions import HTTPException
@@ -17,9 +16,12 @@ from ..characters import cut
 from ..errors import ConfigError, InvalidToken, StreamdError, Unauthorized, UnsupportedCoding
 from ..transports.asgi import Send, send_answer
 from . import schema
+from .hot.answer import NO_STORE, HTTPAnswer
 from .schema import PROBLEM_JSON
 
-_UNEXPECTED: Final = StreamdError("something went wrong in the server")
+UNEXPECTED: Final = StreamdError("something went wrong in the server")
+"""The error of a bug, without details for the client."""
+_PROBLEM_TYPE: Final = (b"content-type", PROBLEM_JSON.encode())
 _log = structlog.get_logger(__name__)
 _RETRYABLE: Final = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
@@ -52,20 +54,30 @@ def problem_fields(error: StreamdError) -> dict[str, Any]:
     return fields
 
 
-def problem_response(error: StreamdError) -> TrioResponse:
-    """Build the response to an error, with ``Retry-After`` in whole seconds if the error has a delay."""
-    response = TrioResponse(
-        msgspec.json.encode(problem_fields(error)), status=error.status, content_type=PROBLEM_JSON
-    )
-    response.headers["Cache-Control"] = "no-store"
+def problem_answer(error: StreamdError) -> HTTPAnswer:
+    """Build the answer to an error, with ``Retry-After`` in whole seconds if the error has a delay."""
+    headers = [_PROBLEM_TYPE, NO_STORE]
     if isinstance(error, Unauthorized):  # RFC 6750 section 3
-        challenge = 'Bearer error="invalid_token"' if isinstance(error, InvalidToken) else "Bearer"
-        response.headers["WWW-Authenticate"] = challenge
+        is_invalid = isinstance(error, InvalidToken)
+        headers.append((b"www-authenticate", b'Bearer error="invalid_token"' if is_invalid else b"Bearer"))
     if isinstance(error, UnsupportedCoding):  # and in no other 415 (RFC 9110 section 12.5.3)
-        response.headers["Accept-Encoding"] = "gzip"
+        headers.append((b"accept-encoding", b"gzip"))
     if error.retry_after_seconds is not None:
-        response.headers["Retry-After"] = str(math.ceil(error.retry_after_seconds))
-    return response
+        headers.append((b"retry-after", b"%d" % math.ceil(error.retry_after_seconds)))
+    return HTTPAnswer(error.status, headers, msgspec.json.encode(problem_fields(error)))
+
+
+def answer_error(error: StreamdError, path: str) -> HTTPAnswer:
+    """Build the answer to an error of a request; one of the configuration is logged for the operator instead.
+
+    Args:
+        error: the error.
+        path: of the request, for the log.
+    """
+    if isinstance(error, ConfigError):
+        _log.error("request_failed", path=cut(path), exc_info=error)
+        return problem_answer(UNEXPECTED)
+    return problem_answer(error)
 
 
 async def send_problem(send: Send, error: StreamdError, headers: Iterable[tuple[str, str]] = ()) -> int:
@@ -76,22 +88,19 @@ async def send_problem(send: Send, error: StreamdError, headers: Iterable[tuple[
         error: the error.
         headers: further ones, such as those of CORS; the problem's own replace those with their names.
     """
-    response = problem_response(error)
-    own = set(response.headers.keys(lower=True))
-    for name, value in headers:
-        if name.lower() not in own:
-            response.headers.add(name, value)
-    body = await response.get_data(as_text=False)
-    await send_answer(send, response.status_code, encode_headers(response.headers), body)
-    return response.status_code
+    answer = problem_answer(error)
+    own = {name for name, _ in answer.headers}
+    further = [(name.lower().encode(), value.encode()) for name, value in headers]
+    answer.headers += [field for field in further if field[0] not in own]
+    assert isinstance(answer.body, bytes)
+    await send_answer(send, answer.status, answer.headers, answer.body)
+    return answer.status
 
 
 async def handle_streamd_error(error: StreamdError) -> TrioResponse:
-    """Answer an error that streamd raised; one of the configuration is logged for the operator instead."""
-    if isinstance(error, ConfigError):
-        _log.error("request_failed", path=cut(request.path), exc_info=error)
-        return problem_response(_UNEXPECTED)
-    return problem_response(error)
+    """Answer an error that streamd raised, for Quart."""
+    asked = websocket if has_websocket_context() else request
+    return answer_error(error, asked.path).as_response()
 
 
 async def handle_http_exception(error: HTTPException) -> TrioResponse:
@@ -113,7 +122,7 @@ async def handle_http_exception(error: HTTPException) -> TrioResponse:
 
 async def handle_unexpected(_error: Exception) -> TrioResponse:
     """Answer 500 to a bug, without details for the client; Quart has logged them."""
-    return problem_response(_UNEXPECTED)
+    return problem_answer(UNEXPECTED).as_response()
 
 
 def use_problems(app: Quart) -> None:

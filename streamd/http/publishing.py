@@ -10,14 +10,14 @@ from ..broker import Broker
 from ..errors import RequestError
 from ..events import Draft, EventId, EventSettings
 from ..events.bodies import EventBody, check_body
-from ..limits import LimitName, TakenLimit
+from ..limits import LimitName, TakenLimit, caller_key
 from ..log.port import Receipt
 
 _USERS: Final = "user:"  # before the names of users, which they may have chosen themselves
 _TOKENS: Final = "token:"  # before the key and the id of a token without a user
 
 
-@attrs.frozen
+@attrs.define(eq=False)
 class PublishingDoor:
     """Publishes what one caller may publish.
 
@@ -25,13 +25,13 @@ class PublishingDoor:
         broker: publishes.
         access: decides.
         caller: the caller, to whom its idempotency keys belong.
-        limited_as: its key in the limits.
+        address: of the client, to which its requests count without a user.
     """
 
     broker: Broker
     access: Access
     caller: Caller
-    limited_as: str
+    address: str
 
     @property
     def limits(self) -> EventSettings:
@@ -50,7 +50,10 @@ class PublishingDoor:
 
     async def take_limits(self, events: int, size: int) -> list[TakenLimit]:
         """Ask the caller's limits about a number of events, in a body of a size (bytes)."""
-        return await self.broker.limits.take_published(self.limited_as, events, size)
+        limits = self.broker.limits
+        if not limits.limits_publishing:
+            return []
+        return await limits.take_published(self._limited_as, events, size)
 
     async def wait_for_limits(self, events: int, size: int) -> None:
         """Wait until the caller's limits allow a number of events, of a size (bytes).
@@ -58,7 +61,7 @@ class PublishingDoor:
         Raises:
             TooManyRequests: that would take minutes.
         """
-        await self.broker.limits.wait_published(self.limited_as, events, size)
+        await self.broker.limits.wait_published(self._limited_as, events, size)
 
     async def publish(self, drafts: Sequence[Draft]) -> list[Receipt]:
         """Publish several events, all of them or none.
@@ -85,7 +88,7 @@ class PublishingDoor:
             TooManyRequests: the caller's limits do not allow it.
             StreamdError: see :func:`.check_body` and :meth:`publish`.
         """
-        request = await self.broker.limits.take(LimitName.PUBLISH, self.limited_as)
+        request = await self.broker.limits.take(LimitName.PUBLISH, self._limited_as)
         if request is not None:
             request.check()
         draft = check_body(body, self.limits)
@@ -93,6 +96,11 @@ class PublishingDoor:
             taken.check()
         [receipt] = await self.publish([draft])
         return receipt.id
+
+    @property
+    def _limited_as(self) -> str:
+        """The caller's key in the limits."""
+        return caller_key(self.caller.user, self.address)
 
     @property
     def _publisher(self) -> str:

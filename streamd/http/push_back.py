@@ -8,11 +8,13 @@ fills, then the socket's buffers, and the client's writes wait.
 Not on HTTP/2: Hypercorn then stops reading the connection, which carries other requests, too.
 """
 
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import trio
 from quart_trio.wrappers import TrioRequest
 from quart_trio.wrappers.request import TrioBody
+
+from .schema import NDJSON
 
 _UNREAD_BYTES_MAX: Final = 65_536
 
@@ -30,8 +32,9 @@ class PushBackBody(TrioBody):
         self._was_read = trio.Event()
 
     def push_back(self) -> None:
-        """Let the client wait while it is ahead of the view."""
+        """Let the client wait while it is ahead of the view, which bounds the unread bytes."""
         self._pushes_back = True
+        self._max_content_length = None
 
     def append(self, data: bytes) -> None:
         super().append(data)
@@ -57,3 +60,10 @@ class PushBackRequest(TrioRequest):
     """A request whose view may let the client wait."""
 
     body_class = PushBackBody
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        if (
+            self.mimetype == NDJSON
+        ):  # read in parts: its size as a whole, which may be announced, has no bound
+            self.body = PushBackBody(None, options.get("max_content_length"))

@@ -22,6 +22,7 @@ from typing import Final
 from quart import Quart, current_app, has_request_context, request
 from quart_schema.validation import QUART_SCHEMA_RESPONSE_ATTRIBUTE
 from quart_trio.wrappers import TrioResponse
+from werkzeug.http import parse_accept_header
 
 from ..broker import BrokerSettings
 from ..errors import StreamdError, Unavailable
@@ -29,7 +30,9 @@ from ..events import Control, ControlName
 from ..transports.asgi import Send, send_answer
 from ..transports.sse import HEADERS
 from .current import current_runtime
-from .problems import handle_streamd_error, send_problem
+from .hot.answer import HTTPAnswer
+from .hot.request import HTTPRequest
+from .problems import answer_error, handle_streamd_error, send_problem
 from .requests import prefers_retry
 from .schema import EventStreamText
 
@@ -81,12 +84,42 @@ async def send_rejection(
     return 200
 
 
+def rejection_answer(error: StreamdError, request: HTTPRequest, *, is_stream: bool) -> HTTPAnswer:
+    """Build the answer to a request whose handler raised an error, as Quart's error handlers answer it.
+
+    Args:
+        error: the error.
+        request: the request.
+        is_stream: True if its route answers with a stream.
+    """
+    if (
+        isinstance(error, Unavailable)
+        and request.method == "GET"
+        and (is_stream or _EVENT_STREAM in parse_accept_header(request.headers.get("accept")).values())
+        and prefers_retry(request, request.runtime.broker)
+    ):
+        return closing_answer(error, request.runtime.broker.settings)
+    return answer_error(error, request.scope["path"])
+
+
+def closing_answer(error: Unavailable, settings: BrokerSettings) -> HTTPAnswer:
+    """Build the answer of a rejected stream that ends at once."""
+    fields = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+    return HTTPAnswer(200, fields, closing_of(error, settings).sse)
+
+
+def is_stream_view(view: object) -> bool:
+    """Return True if a view answers with a stream, as it says to ``/openapi.json``."""
+    model, _headers = getattr(view, QUART_SCHEMA_RESPONSE_ATTRIBUTE, {}).get(200, (None, None))
+    return model is EventStreamText
+
+
 async def handle_unavailable(error: Unavailable) -> TrioResponse:
     """Answer an error that a view, or a check before it, raised before there was an :class:`.EventStream`."""
     broker = current_runtime().broker
     if not has_request_context() or not _is_for_stream() or not prefers_retry(request, broker):
         return await handle_streamd_error(error)
-    return TrioResponse(closing_of(error, broker.settings).sse, headers=HEADERS)
+    return closing_answer(error, broker.settings).as_response()
 
 
 def _is_for_stream() -> bool:
@@ -97,9 +130,7 @@ def _is_for_stream() -> bool:
     if request.method != "GET":
         return False
     view = current_app.view_functions.get(request.endpoint or "")
-    answers = getattr(view, QUART_SCHEMA_RESPONSE_ATTRIBUTE, {})
-    model, _headers = answers.get(200, (None, None))
-    return model is EventStreamText or _EVENT_STREAM in request.accept_mimetypes.values()
+    return is_stream_view(view) or _EVENT_STREAM in request.accept_mimetypes.values()
 
 
 def use_rejections(app: Quart) -> None:

@@ -5,21 +5,17 @@ from codecs import BOM_UTF8
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, Final, Protocol, TypeVar
 
-import trio
-from quart import request
-
 from ..auth import Caller
 from ..broker import Broker
-from ..characters import TextKind, check_text, cut, quoted
+from ..characters import TextKind, check_text, quoted
 from ..connections import Identity
 from ..connections.settings import ON_LIMIT_ERROR, ON_LIMIT_RETRY
-from ..errors import InvalidBody, InvalidField, TooLarge, UnsupportedMediaType
+from ..errors import InvalidField
 from ..events import EventId, parse_event_id
 from ..hub import Overflow
 from ..json import decode_json
 from ..transports import StreamRequest, parse_selectors
-from .content_coding import GzipBody, is_gzip
-from .current import current_runtime
+from .hot.request import current_request
 from .json import JSON
 from .schema import CancelSchema
 
@@ -218,71 +214,14 @@ def identity_of(caller: Caller | None, address: str | None) -> Identity:
     )
 
 
-def body_parts(max_bytes: int | None = None) -> AsyncIterator[bytes]:
-    """Return the parts of the current request's body as they arrive, inflated if it has the coding gzip.
-
-    Args:
-        max_bytes: the maximum size of the whole: little more is inflated (bytes); None for no maximum.
-
-    Raises:
-        UnsupportedCoding: the ``Content-Encoding`` is another one.
-        InvalidBody: (from the iterator) the body is not valid gzip.
-    """
-    parts: AsyncIterator[bytes] = aiter(request.body)
-    return GzipBody(parts, max_bytes) if is_gzip(request.headers.getlist("Content-Encoding")) else parts
-
-
 async def read_body(*, max_bytes: int | None = None, media_type: str | None = None) -> bytes:
-    """Read the body of the current request, inflated if it has the coding gzip.
-
-    A byte order mark before JSON is dropped, which some programs write (RFC 8259 section 8.1).
-
-    Args:
-        max_bytes: the maximum size of the body (bytes); None for ``events.max_body_bytes``.
-        media_type: the only media type that is read; None for any.
-
-    Raises:
-        UnsupportedMediaType: the ``Content-Type`` is not ``media_type``.
-        UnsupportedCoding: the ``Content-Encoding`` is neither ``gzip`` nor ``identity``.
-        TooLarge: the body is larger, as it was sent or inflated.
-        InvalidBody: the body is not valid gzip, or did not arrive within
-            ``tuning.events.body_timeout_seconds``.
-    """
-    if media_type is not None:
-        _check_media_type(media_type)
-    limits = current_runtime().broker.settings.events
-    max_bytes = max_bytes or limits.max_body_bytes
-    if (request.content_length or 0) > max_bytes:
-        raise _too_large(max_bytes)
-    parts = body_parts(max_bytes)
-    body = bytearray()
-    with trio.move_on_after(limits.body_timeout_seconds) as scope:
-        async for part in parts:
-            body += part
-            if len(body) > max_bytes:
-                raise _too_large(max_bytes)
-    if scope.cancelled_caught:
-        raise InvalidBody("the body did not arrive in time")
-    return bytes(body.removeprefix(BOM_UTF8) if request.mimetype == JSON else body)
+    """Read the body of the current request, see :meth:`.HTTPRequest.read_body`."""
+    return await current_request().read_body(max_bytes=max_bytes, media_type=media_type)
 
 
 async def read_json(type: type[T], *, max_bytes: int | None = None, envelope: int = 0) -> T:
-    """Read the body of the current request as JSON.
-
-    Args:
-        type: a msgspec ``Struct``, or any other type that msgspec decodes.
-        max_bytes: the maximum size of the body (bytes); None for ``events.max_body_bytes``.
-        envelope: levels of the body around values that may have any shape, see
-            :func:`~streamd.json.check_json`.
-
-    Raises:
-        UnsupportedMediaType: the ``Content-Type`` is not ``application/json``.
-        TooLarge: the body is larger.
-        InvalidBody: the body did not arrive in time, is not within the profile of :mod:`streamd.json`, or
-            does not have the type's shape.
-    """
-    body = await read_body(max_bytes=max_bytes, media_type=JSON)
-    return decode_json(body, type, envelope=envelope)
+    """Read the body of the current request as JSON, see :meth:`.HTTPRequest.read_json`."""
+    return await current_request().read_json(type, max_bytes=max_bytes, envelope=envelope)
 
 
 async def read_reason() -> str:
@@ -296,23 +235,11 @@ async def read_reason() -> str:
     body = await read_body(max_bytes=_REASON_BYTES_MAX)
     if not body.strip():
         return ""
-    _check_media_type(JSON)
+    current_request().check_media_type(JSON)
     reason: CancelSchema = decode_json(body, CancelSchema)
     if not reason.message:
         return ""
     return check_text(reason.message, "message", TextKind.TEXT)
-
-
-def _check_media_type(media_type: str) -> None:
-    if request.mimetype != media_type:
-        raise UnsupportedMediaType(
-            f"Content-Type must be {media_type} ({cut(request.mimetype) or 'none'} was sent)",
-            field="Content-Type",
-        )
-
-
-def _too_large(max_bytes: int) -> TooLarge:
-    return TooLarge(f"the body is larger than {max_bytes} bytes", field="body")
 
 
 async def read_lines(body: AsyncIterator[bytes], max_line_bytes: int) -> AsyncGenerator[list[bytes], None]:

@@ -8,22 +8,20 @@ from ..errors import Forbidden
 from ..events import EventId
 from ..events.bodies import EventBody
 from ..hub import Subscription
-from ..limits import caller_key
 from ..transports import EventReader
 from ..transports.asgi import bind_abort
 from ..transports.stream import Opening, Source, no_opening
 from ..transports.websocket import PublishEvent, serve_websocket
 from .callers import TICKET, bearer_token, current_caller
-from .current import EXTENSION, current_runtime, request_or_upgrade
+from .current import EXTENSION, current_runtime
 from .publishing import PublishingDoor
 
 
-async def open_door() -> PublishingDoor:
-    """Return the means of publishing of the current request's caller."""
+async def _open_door() -> PublishingDoor:
+    """Return the means of publishing of the caller of the current WebSocket."""
     runtime = current_runtime()
     caller = await current_caller()
-    limited_as = caller_key(caller.user, request_or_upgrade().remote_addr or "")
-    return PublishingDoor(runtime.broker, runtime.access, caller, limited_as)
+    return PublishingDoor(runtime.broker, runtime.access, caller, websocket.remote_addr or "")
 
 
 async def serve_socket(
@@ -69,7 +67,7 @@ def _make_publisher() -> PublishEvent:
         nonlocal door
         if door is None:
             _check_may_publish()
-            door = await open_door()
+            door = await _open_door()
         return await door.publish_message(body, size)
 
     return publish

@@ -155,6 +155,11 @@ class Limits:
         """Return True if a limit is configured."""
         return name in self._limiters
 
+    @property
+    def limits_publishing(self) -> bool:
+        """True if published events or bytes are limited."""
+        return LimitName.EVENTS in self._limiters or LimitName.BYTES in self._limiters
+
     async def take(self, name: LimitName, caller: str, cost: int = 1) -> TakenLimit | None:
         """Ask a limit about a request, and count a refusal; return None if it is not configured.
 

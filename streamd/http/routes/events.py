@@ -1,16 +1,15 @@
 """``/events``: subscribe by Server-Sent Events or WebSocket, poll, and publish."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from typing import Any
+from typing import Any, Final
 
 import attrs
 import msgspec
-from quart import Blueprint, request, websocket
+from quart import Blueprint, websocket
 from quart_schema import document_headers, document_querystring, document_request, document_response
-from quart_trio.wrappers import TrioResponse
 
-from ...characters import cut
+from ...auth import Caller
 from ...errors import (
     IdempotencyConflict,
     InvalidBody,
@@ -19,28 +18,30 @@ from ...errors import (
     StreamdError,
     TooLarge,
     Unavailable,
-    UnsupportedMediaType,
 )
 from ...events import Draft, EventSettings
 from ...events.bodies import decode_draft, decode_drafts
 from ...idempotency import IDEMPOTENCY_KEY
+from ...runtime import Runtime
 from ...transports import StreamRequest, open_stream
 from ...transports.longpoll import poll
 from .. import schema
 from ..callers import current_caller, restrict
 from ..content_coding import GzipBody
 from ..current import current_runtime
-from ..idempotency import document_idempotency, idempotency_key
-from ..json import JSON, json_response
-from ..limits import note_limits
+from ..hot.answer import JSON, JSON_HEADERS, HTTPAnswer, json_answer
+from ..hot.request import HTTPRequest
+from ..hot.view import hot
+from ..idempotency import document_idempotency, parse_idempotency_key
 from ..problems import document_problems, problem_fields
 from ..publishing import PublishingDoor
-from ..push_back import PushBackBody
-from ..requests import body_parts, parse_seconds, parse_stream_request, read_body, read_lines
-from ..responses import EventStream
-from ..sockets import open_door, serve_socket
+from ..requests import RequestLike, parse_on_limit, parse_seconds, parse_stream_request, read_lines
+from ..sockets import serve_socket
 
 events = Blueprint("streamd_events", __name__)
+
+_IDEMPOTENCY_KEY: Final = IDEMPOTENCY_KEY.lower()
+_NDJSON_HEADERS: Final = ((b"content-type", schema.NDJSON.encode()),)
 
 
 @events.get("/events")
@@ -48,16 +49,20 @@ events = Blueprint("streamd_events", __name__)
 @document_headers(schema.SubscribeHeaders)
 @document_response(schema.EventStreamText, 200)
 @document_problems(400, 401, 403, 404, 429, 503)
-async def subscribe() -> EventStream:
+@hot
+async def subscribe(request: HTTPRequest) -> StreamRequest:
     """Stream events as they are published, by Server-Sent Events; with an Upgrade, by WebSocket."""
-    return EventStream(await _read_request(request))
+    found = await _read_stream_request(request, request.runtime, await request.identify())
+    parse_on_limit(request, request.runtime.broker)
+    return found
 
 
 @events.websocket("/events")
 async def subscribe_websocket() -> None:
     """Subscribe over a WebSocket: JSON text frames both ways. The client may publish, too."""
     broker = current_runtime().broker
-    stream_request = await _read_request(websocket)
+    caller = await current_caller()
+    stream_request = await _read_stream_request(websocket, current_runtime(), caller)
     with open_stream(broker, "websocket", stream_request) as (connection, subscription):
         await serve_socket(
             broker, connection, subscription, subscription=subscription, reader=stream_request.reader
@@ -69,27 +74,27 @@ async def subscribe_websocket() -> None:
 @document_headers(schema.SubscribeHeaders)
 @document_response(schema.PollAnswerSchema, 200)
 @document_problems(400, 401, 403, 404, 429, 503)
-async def poll_events() -> TrioResponse:
+@hot
+async def poll_events(request: HTTPRequest) -> HTTPAnswer:
     """Return the events after a cursor, or wait for the next ones: one answer per request."""
-    broker = current_runtime().broker
-    settings = broker.settings.poll
-    stream_request = await _read_request(request, cursor_parameter="after")
+    runtime = request.runtime
+    settings = runtime.broker.settings.poll
+    caller = await request.identify()
+    stream_request = await _read_stream_request(request, runtime, caller, cursor_parameter="after")
     wait = parse_seconds(
         request, "wait", default=settings.wait_seconds, least=0, most=settings.max_wait_seconds
     )
     assert wait is not None
     if request.method == "HEAD":  # its answer has no events, so it neither waits nor takes a slot
-        head = json_response(None)
-        del head.headers["Content-Length"]
-        return head
-    answer = await poll(broker, stream_request, wait, request.scope)
-    return json_response(msgspec.Raw(answer))
+        return HTTPAnswer(200, JSON_HEADERS, None)
+    answer = await request.until_disconnect(poll, runtime.broker, stream_request, wait, request.scope)
+    return json_answer(msgspec.Raw(answer))
 
 
-async def _read_request(asked: Any, *, cursor_parameter: str = "last_event_id") -> StreamRequest:
-    """Parse the current request, identify its caller, and check what it may read."""
-    runtime = current_runtime()
-    caller = await current_caller()
+async def _read_stream_request(
+    asked: RequestLike, runtime: Runtime, caller: Caller, *, cursor_parameter: str = "last_event_id"
+) -> StreamRequest:
+    """Parse a subscription, and check what its caller may read."""
     found = parse_stream_request(asked, runtime.broker, caller, cursor_parameter=cursor_parameter)
     return found if runtime.access.is_open else await restrict(found, runtime, caller)
 
@@ -100,46 +105,37 @@ async def _read_request(asked: Any, *, cursor_parameter: str = "last_event_id") 
 @document_response(schema.PublishedSchema, 201)
 @document_problems(400, 401, 403, 413, 415, 503, 504)
 @document_idempotency
-async def publish() -> TrioResponse:
+@hot
+async def publish(request: HTTPRequest) -> HTTPAnswer:
     """Publish one event, an array of them (all or none), or NDJSON (answered line by line)."""
-    broker = current_runtime().broker
-    limits = broker.settings.events
-    key = idempotency_key()
-    door = await open_door()
-    if request.mimetype == schema.NDJSON:
+    limits = request.runtime.broker.settings.events
+    key = parse_idempotency_key(request.headers.getlist(_IDEMPOTENCY_KEY))
+    caller = await request.identify()
+    door = PublishingDoor(request.runtime.broker, request.runtime.access, caller, request.remote_addr or "")
+    if request.check_media_type(JSON, schema.NDJSON) == schema.NDJSON:
         _reject_key(key)
-        if isinstance(request.body, PushBackBody) and request.http_version != "2":
-            request.body.push_back()
-        parts = body_parts()
+        parts = request.open_parts()
         if isinstance(parts, GzipBody):
             await parts.begin()
-        lines = _publish_lines(door, parts)
-        response = TrioResponse(lines, content_type=schema.NDJSON)
-        response.timeout = None
-        return response
-    if request.mimetype != JSON:
-        raise UnsupportedMediaType(
-            f"Content-Type must be {JSON} or {schema.NDJSON} ({cut(request.mimetype) or 'none'} was sent)",
-            field="Content-Type",
-        )
-    body = await read_body()
+        return HTTPAnswer(200, _NDJSON_HEADERS, _publish_lines(door, parts))
+    body = await request.read_body()
     if body.lstrip()[:1] == b"[":
         _reject_key(key)
         drafts = decode_drafts(body, limits, max_events=limits.max_batch_events)
-        note_limits(await door.take_limits(len(drafts), len(body)))
+        request.note_limits(await door.take_limits(len(drafts), len(body)))
         receipts = await door.publish(drafts)
-        return json_response({"ids": [receipt.id for receipt in receipts]}, 201)
+        return json_answer({"ids": [receipt.id for receipt in receipts]}, 201)
     draft = decode_draft(body, limits)
     if key is not None:
         draft = _with_key(draft, key, limits)
-    note_limits(await door.take_limits(1, len(body)))
+    request.note_limits(await door.take_limits(1, len(body)))
     try:
         [receipt] = await door.publish([draft])
     except IdempotencyConflict as conflict:
         if key is None:
             raise
         raise IdempotencyConflict(conflict.detail, field=IDEMPOTENCY_KEY) from conflict
-    return json_response({"id": receipt.id}, 201)
+    return json_answer({"id": receipt.id}, 201)
 
 
 def _reject_key(key: str | None) -> None:
@@ -174,7 +170,7 @@ def _with_key(draft: Draft, key: str, limits: EventSettings) -> Draft:
     return attrs.evolve(draft, idempotency_key=key)
 
 
-async def _publish_lines(door: PublishingDoor, body: Any) -> AsyncIterator[bytes]:
+async def _publish_lines(door: PublishingDoor, body: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
     """Publish each line and yield its answer. Lines of one part of the body are published together.
 
     Above the caller's limits, they wait: no more of the body is read meanwhile, which pushes back. The last

@@ -1,6 +1,7 @@
 """Health and metrics, for operators."""
 
 from collections.abc import Iterable
+from typing import Final
 
 import trio
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -8,48 +9,50 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from quart import Blueprint
 from quart_schema import document_response
-from quart_trio.wrappers import TrioResponse
 
 from ...broker import Broker
 from ...errors import ShuttingDown
 from .. import schema
-from ..callers import demand_admin
-from ..current import current_runtime
-from ..json import json_response
+from ..hot.answer import NO_STORE, HTTPAnswer, json_answer
+from ..hot.request import HTTPRequest
+from ..hot.view import hot
 from ..problems import document_problems
 
 operations = Blueprint("streamd_operations", __name__)
 
+_METRICS_HEADERS: Final = ((b"content-type", CONTENT_TYPE_LATEST.encode()), NO_STORE)
+
 
 @operations.get("/health/live")
 @document_response(schema.HealthSchema, 200)
-async def live() -> TrioResponse:
+@hot
+async def live(_request: HTTPRequest) -> HTTPAnswer:
     """Report that the process answers requests."""
-    return json_response({"status": "alive"})
+    return json_answer({"status": "alive"})
 
 
 @operations.get("/health/ready")
 @document_response(schema.Readiness, 200)
 @document_problems(503)
-async def ready() -> TrioResponse:
+@hot
+async def ready(request: HTTPRequest) -> HTTPAnswer:
     """Report whether the server does its work: 503 with the reason during a shutdown, or without a store."""
-    runtime = current_runtime()
+    runtime = request.runtime
     broker = runtime.broker
     if broker.connections.draining:
         raise ShuttingDown("the server is shutting down", retry_after_seconds=1)
     await runtime.check_storage()
-    return json_response({"status": "ready", "head": broker.log.head, "durability": broker.log.durability})
+    return json_answer({"status": "ready", "head": broker.log.head, "durability": broker.log.durability})
 
 
 @operations.get("/metrics")
 @document_response(schema.MetricsText, 200)
 @document_problems(401, 403, 503)
-async def metrics() -> TrioResponse:
+@hot
+async def metrics(request: HTTPRequest) -> HTTPAnswer:
     """Return all metrics in the Prometheus text format."""
-    await demand_admin()
-    text = generate_latest(current_runtime().broker.metrics.registry)
-    headers = {"Cache-Control": "no-store"}
-    return TrioResponse(text, content_type=CONTENT_TYPE_LATEST, headers=headers)
+    request.runtime.access.demand_admin(await request.identify())
+    return HTTPAnswer(200, _METRICS_HEADERS, generate_latest(request.runtime.broker.metrics.registry))
 
 
 class StateCollector(Collector):

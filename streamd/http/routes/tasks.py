@@ -1,5 +1,6 @@
 """``/tasks``: create, list, follow, claim, report on and cancel tasks."""
 
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -15,9 +16,12 @@ from ...tasks.messages import format_optional
 from ...tasks.model import LOCAL
 from ...tasks.reports import Report
 from .. import schema
-from ..callers import demand_all_tasks, demand_task, demand_tasks, find_task, is_visible
-from ..conditions import Conditions, conditional, document_conditions
+from ..callers import demand_task, demand_tasks, find_task_of, is_visible
+from ..conditions import Conditions, conditional_answer, document_conditions
 from ..current import current_runtime
+from ..hot.answer import HTTPAnswer, json_answer
+from ..hot.request import HTTPRequest
+from ..hot.view import hot
 from ..idempotency import document_idempotency, idempotency_key
 from ..json import json_response
 from ..problems import document_problems
@@ -105,8 +109,9 @@ async def list_tasks() -> TrioResponse:
         owner=owner,
         limit=parse_limit(request, _LISTED_MAX),
     )
+    prefix = public_url("")
     own = [task for task in found if is_visible(runtime.access, caller, task, runtime.tasks)]
-    return json_response({"tasks": [_describe(task) for task in own]})
+    return json_response({"tasks": [_describe(task, prefix) for task in own]})
 
 
 @tasks.get("/tasks/<task_id>")
@@ -114,9 +119,10 @@ async def list_tasks() -> TrioResponse:
 @document_response(schema.TaskSchema, 200)
 @document_response(schema.Nothing, 304)
 @document_problems(401, 404, 410, 503)
-async def get_task(task_id: str) -> TrioResponse:
+@hot
+async def get_task(request: HTTPRequest, task_id: str) -> HTTPAnswer:
     """Get a task; HEAD has ``Task-Status``, ``Task-Progress`` and ``ETag``, as GET does."""
-    return conditional(_answer(await find_task(task_id), 200))
+    return conditional_answer(request.headers, _describe_to(request, await _find_task(request, task_id)))
 
 
 @stream_route(tasks, "/tasks/<task_id>/events")
@@ -157,13 +163,14 @@ async def cancel_task(task_id: str) -> TrioResponse:
 @document_conditions
 @document_response(schema.TaskSchema, 200)
 @document_problems(400, 401, 404, 409, 410, 413, 415, 503, 504)
-async def report_on_task(task_id: str) -> TrioResponse:
+@hot
+async def report_on_task(request: HTTPRequest, task_id: str) -> HTTPAnswer:
     """Report progress or the end of a task; `cancelled` in the answer tells the worker to stop."""
-    runtime = current_runtime()
-    await demand_task(task_id)
-    report = await read_json(Report, envelope=1)
-    check = Conditions.of_request().check_task
-    return _answer(await runtime.tasks.report(task_id, report, check=check), 200, lease=True)
+    if not request.runtime.access.is_open:
+        await _find_task(request, task_id)
+    report = await request.read_json(Report, envelope=1)
+    check = Conditions.of(request.headers).check_task
+    return _describe_to(request, await request.runtime.tasks.report(task_id, report, check=check), lease=True)
 
 
 @tasks.post("/tasks/claim")
@@ -171,40 +178,70 @@ async def report_on_task(task_id: str) -> TrioResponse:
 @document_response(schema.ClaimedSchema, 200)
 @document_response(schema.Nothing, 204)
 @document_problems(400, 401, 403, 413, 415, 503, 504)
-async def claim_task() -> TrioResponse:
+@hot
+async def claim_task(request: HTTPRequest) -> HTTPAnswer:
     """Claim the oldest pending task; the worker reports by the `lease` of the answer."""
-    runtime = current_runtime()
-    await demand_all_tasks()
-    body = await read_json(Claim)
+    runtime = request.runtime
+    runtime.access.demand_all_tasks(await request.identify())
+    body = await request.read_json(Claim)
     if not body.kinds or len(body.kinds) > _CLAIMED_KINDS_MAX:
         raise InvalidField(f"kinds must name 1 to {_CLAIMED_KINDS_MAX} kinds", field="kinds")
     maximum = runtime.settings.poll.max_wait_seconds
     if not 0 <= body.wait_seconds <= maximum:
         raise InvalidField(f"wait_seconds must be from 0 to {maximum:g}", field="wait_seconds")
-    claimed = await runtime.tasks.claim(
+    claim = partial(
+        runtime.tasks.claim,
         body.kinds,
         _check_worker(body.worker),
         lease_seconds=body.lease_seconds,
         wait_seconds=body.wait_seconds,
     )
+    claimed = await (request.until_disconnect(claim) if body.wait_seconds else claim())
     if claimed is None:
-        return TrioResponse(b"", status=204)
-    return _answer(claimed.task, 200, lease=True, raw_input=claimed.raw_input)
+        return HTTPAnswer(204, body=None)
+    return _describe_to(request, claimed.task, lease=True, raw_input=claimed.raw_input)
 
 
-def _answer(
-    task: Task, status: int, *, lease: bool = False, raw_input: bytes | None = None, **headers: str
-) -> TrioResponse:
-    fields = _describe(task)
+async def _find_task(request: HTTPRequest, task_id: str) -> Task:
+    """Return a task that the caller of a request may use.
+
+    Raises:
+        Unauthorized, NotFound, Gone: see :func:`~..callers.find_task_of`.
+    """
+    runtime = request.runtime
+    return await find_task_of(runtime.access, await request.identify(), task_id, runtime.tasks)
+
+
+def _describe_to(
+    request: HTTPRequest, task: Task, *, lease: bool = False, raw_input: bytes | None = None
+) -> HTTPAnswer:
+    """Build the answer to a request that describes a task."""
+    return json_answer(_fields(request.root_path, task, lease, raw_input), 200, task_headers(task))
+
+
+def _answer(task: Task, status: int, *, lease: bool = False, **headers: str) -> TrioResponse:
+    return json_response(_fields(public_url(""), task, lease), status, task_headers(task) | headers)
+
+
+def _fields(prefix: str, task: Task, lease: bool, raw_input: bytes | None = None) -> dict[str, Any]:
+    """Build the members that describe a task.
+
+    Args:
+        prefix: of the URLs.
+        task: the task.
+        lease: with the lease of its worker.
+        raw_input: JSON of the input; None to leave it out.
+    """
+    fields = _describe(task, prefix)
     if lease and task.lease:
         fields |= {"lease": task.lease, "lease_until": format_optional(task.lease_until)}
     if raw_input is not None:
         fields["input"] = msgspec.Raw(raw_input)
-    return json_response(fields, status, task_headers(task) | headers)
+    return fields
 
 
-def _describe(task: Task) -> dict[str, Any]:
-    url = public_url(f"/tasks/{task.id}")
+def _describe(task: Task, prefix: str) -> dict[str, Any]:
+    url = f"{prefix}/tasks/{task.id}"
     return task_fields(task) | {
         "cancelled": task.status is Status.CANCELLED,
         "statusUrl": url,

@@ -1,0 +1,223 @@
+"""The ASGI application that serves the hot routes, and passes everything else on to the web framework."""
+
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
+from contextlib import aclosing
+from typing import Any, Final
+
+import trio
+from quart import Quart
+
+from ...errors import StreamdError, Unavailable
+from ...limits import LimitName, rate_limit_fields
+from ...proxies import route_path
+from ...runtime import Runtime
+from ...transports import StreamRequest
+from ...transports.asgi import Receive, Scope, Send, find_transport, send_answer
+from ...transports.sse import HEADERS, serve_subscription
+from ..limits import identify_within
+from ..observe import record_departure, record_request
+from ..origins import Cors
+from ..problems import UNEXPECTED, problem_answer
+from ..rejections import closing_answer, rejection_answer
+from ..requests import prefers_retry
+from .answer import Field, HTTPAnswer
+from .body import ClientLeft, ReceivedBody
+from .request import HTTPRequest
+from .table import HotRoute, HotRouteTable
+
+_STREAM_HEAD: Final[tuple[Field, ...]] = tuple(
+    (name.lower().encode(), value.encode()) for name, value in HEADERS.items()
+)
+_HOOKS: Final = (
+    "before_request_funcs",
+    "after_request_funcs",
+    "teardown_request_funcs",
+    "url_value_preprocessors",
+    "error_handler_spec",
+)
+
+
+class HotRoutes:
+    """An ASGI application that serves the hot routes itself and passes everything else to ``inner``.
+
+    If hooks were added to the Quart application, such as an authentication check, ``inner`` serves every
+    request, so that no hook is bypassed.
+
+    Args:
+        inner: the ASGI application to wrap.
+        app: the Quart application, with all of streamd's own hooks.
+        runtime: the parts of the application.
+        cors: the pages of other origins that may read responses.
+        find_limit: returns the class of limits of an endpoint.
+    """
+
+    def __init__(
+        self,
+        inner: Any,
+        app: Quart,
+        runtime: Runtime,
+        cors: Cors,
+        find_limit: Callable[[str], LimitName | None],
+    ) -> None:
+        self._inner = inner
+        self._app = app
+        self._runtime = runtime
+        self._broker = runtime.broker
+        self._cors = cors
+        self._find_limit = find_limit
+        self._own_hooks = _hooks_of(app)
+        self._table: HotRouteTable | None = None  # without it, nothing is hot
+        self._is_decided = False  # at the first request, when all hooks and routes are registered
+
+    @property
+    def are_served(self) -> bool:
+        """True once it is decided that no hook of the application would be bypassed."""
+        return self._table is not None
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        if scope["type"] == "http":
+            if not self._is_decided:
+                self._decide()
+            if self._table is not None:
+                found = self._table.find(route_path(scope), scope["method"])
+                if found is not None:
+                    return self._serve(*found, scope, receive, send)
+        passed_on: Awaitable[None] = self._inner(scope, receive, send)
+        return passed_on
+
+    def _decide(self) -> None:
+        self._is_decided = True
+        if _hooks_of(self._app) == self._own_hooks:
+            self._table = HotRouteTable(self._app, self._find_limit)
+
+    async def _serve(
+        self, route: HotRoute, parameter: str, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        began = time.perf_counter()
+        transport = find_transport(scope)
+        body = ReceivedBody(receive, transport)
+        request = HTTPRequest(scope, body, self._runtime, self._cors.origins)
+        answer = await self._answer(route, parameter, request, began)
+        if answer is None:
+            return
+        fields = self._common_fields(request)
+        if isinstance(answer, StreamRequest):
+            retries = request.method == "GET" and prefers_retry(request, self._broker)
+            del request, body  # the stream may last for hours: free what it does not need
+            scope["headers"].clear()
+            head = (*_STREAM_HEAD, *fields) if fields else _STREAM_HEAD
+            try:
+                if transport is None:
+                    await self._stream_until_disconnect(answer, scope, receive, send, head)
+                else:  # it reports a disconnect
+                    await serve_subscription(self._broker, answer, scope, send, head)
+                return
+            except StreamdError as rejection:  # before the head is sent; later errors end in the stream
+                if retries and isinstance(rejection, Unavailable):
+                    answer = closing_answer(rejection, self._broker.settings)
+                else:
+                    answer = problem_answer(rejection)
+        answer.headers += fields
+        record_request(self._broker.metrics, scope["method"], route.rule, answer.status, began)
+        if isinstance(answer.body, AsyncGenerator):
+            await _send_parts(answer, answer.body, body, send)
+        else:
+            whole = b"" if scope["method"] == "HEAD" else answer.body or b""
+            await send_answer(send, answer.status, answer.headers, whole)
+
+    async def _answer(
+        self, route: HotRoute, parameter: str, request: HTTPRequest, began: float
+    ) -> HTTPAnswer | StreamRequest | None:
+        """Return the answer of the handler, or the problem that it raises; None if the client has left."""
+        try:
+            if route.limit is not None and self._broker.limits.is_limited(route.limit):
+                await self._take_limit(route.limit, request)
+            if route.parameter is None:
+                return await route.handler(request)
+            return await route.handler(request, **{route.parameter: parameter})
+        except StreamdError as error:
+            return rejection_answer(error, request, is_stream=route.is_stream)
+        except ClientLeft:
+            record_departure(request.method, route.rule, began)
+            return None
+        except trio.Cancelled:
+            record_departure(request.method, route.rule, began)
+            raise
+        except Exception as error:  # a bug in one request must not end the connection
+            where = f"{request.method} {request.scope['path']}"
+            self._app.logger.error("Exception on request %s", where, exc_info=error)
+            return problem_answer(UNEXPECTED)
+
+    async def _take_limit(self, name: LimitName, request: HTTPRequest) -> None:
+        """Ask the limit of a route.
+
+        Raises:
+            StreamdError: see :func:`~..limits.identify_within`.
+        """
+        address, describe = request.remote_addr or "", request.taken_limits.append
+        await identify_within(self._broker.limits, name, request.identify(), address, describe)
+
+    def _common_fields(self, request: HTTPRequest) -> list[Field]:
+        """Build the header fields of limits and CORS."""
+        if not request.taken_limits and not self._cors.origins:
+            return []
+        pairs = rate_limit_fields(request.taken_limits)
+        pairs += self._cors.answer_headers(request.headers.get("origin"))
+        return [(name.lower().encode(), text.encode()) for name, text in pairs]
+
+    async def _stream_until_disconnect(
+        self, request: StreamRequest, scope: Scope, receive: Receive, send: Send, head: Iterable[Field]
+    ) -> None:
+        """Serve an event stream under a server that reports a disconnect by ``receive`` alone.
+
+        Raises:
+            StreamdError: the client was rejected; nothing was sent.
+        """
+        rejection: StreamdError | None = None
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_cancel_on_disconnect, receive, nursery.cancel_scope)
+            try:
+                await serve_subscription(self._broker, request, scope, send, head)
+            except StreamdError as error:  # raised outside the nursery, which would wrap it
+                rejection = error
+            nursery.cancel_scope.cancel()
+        if rejection is not None:
+            raise rejection
+
+
+async def _send_parts(
+    answer: HTTPAnswer, parts: AsyncGenerator[bytes, None], body: ReceivedBody, send: Send
+) -> None:
+    """Send an answer whose parts are made while the body of the request is received."""
+    async with trio.open_nursery() as nursery:
+        if body.ahead is not None:
+            # Receive first: a client that expects 100 gets it before the head of the answer.
+            await nursery.start(body.receive_ahead, nursery.cancel_scope)
+        async with aclosing(parts):
+            await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+            async for part in parts:
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        nursery.cancel_scope.cancel()
+
+
+async def _cancel_on_disconnect(receive: Receive, serving: trio.CancelScope) -> None:
+    await ReceivedBody(receive, None).wait_for_disconnect()
+    serving.cancel()
+
+
+def _hooks_of(app: Quart) -> list[object]:
+    """List all functions that an application runs around its views."""
+    return [function for kind in _HOOKS for function in _leaves(getattr(app, kind, {}))]
+
+
+def _leaves(found: object) -> Iterator[object]:
+    """Yield the values of nested dictionaries and lists."""
+    if isinstance(found, dict):
+        found = list(found.values())
+    if isinstance(found, list):
+        for part in found:
+            yield from _leaves(part)
+    else:
+        yield found
