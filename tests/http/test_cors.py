@@ -219,7 +219,7 @@ async def test_every_response_varies_by_origin_if_any_origin_is_allowed(headers:
             assert listed(reader.headers.get("vary", "")) == {"origin"}
 
 
-async def test_responses_vary_by_origin_also_without_the_fast_path() -> None:
+async def test_responses_vary_by_origin_also_through_the_web_framework() -> None:
     """Add a hook, which disables the fast path."""
     app = create_app(allowing(ORIGIN))
 

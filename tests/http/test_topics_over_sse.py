@@ -16,19 +16,19 @@ from tests.support.wire_kinds import WIRES, WireKind, settings_for, subscribed
 STREAMS = [wire for wire in WIRES if not wire.name.startswith("WebSocket")]
 
 
-def without_fast_path(settings: Settings) -> QuartTrio:
+def without_hot_routes(settings: Settings) -> QuartTrio:
     """Build an application that serves streams through Quart, because it has a hook of its own."""
     app = create_app(settings)
 
     @app.before_request
     async def do_nothing() -> None:
-        """Disable the fast path."""
+        """Disable the hot routes."""
 
     return app
 
 
 @pytest.mark.parametrize("wire", STREAMS, ids=lambda wire: wire.name)
-@pytest.mark.parametrize("make_app", [create_app, without_fast_path])
+@pytest.mark.parametrize("make_app", [create_app, without_hot_routes])
 async def test_a_client_that_asks_for_topics_gets_them_with_each_event(
     make_app: Callable[[Settings], QuartTrio], wire: WireKind, tmp_path: Path
 ) -> None:

@@ -1,4 +1,4 @@
-"""The fast path of ``GET /events`` answers as the view does, and never bypasses a hook."""
+"""Streams of ``GET /events`` past the web framework begin as those of the view, and bypass no hook."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -34,15 +34,15 @@ QUERIES = [
 
 @asynccontextmanager
 async def both_ways() -> AsyncIterator[tuple[RunningServer, RunningServer]]:
-    """Run a server with the fast path, and one whose hook, which does nothing, disables it."""
+    """Run a server with hot routes, and one whose hook, which does nothing, disables them."""
     hooked = create_app(ORIGINS)
 
     @hooked.before_request
     async def do_nothing() -> None:
-        """Disable the fast path."""
+        """Disable the hot routes."""
 
-    async with run_server(ORIGINS) as fast_path, run_server(ORIGINS, app=hooked) as view:
-        yield fast_path, view
+    async with run_server(ORIGINS) as hot, run_server(ORIGINS, app=hooked) as view:
+        yield hot, view
 
 
 @pytest.mark.parametrize("query", QUERIES)
