@@ -190,14 +190,6 @@ async def test_answers_are_the_same(requests: list[Request], settings: Settings)
             assert await doors.differences(requests) == []
 
 
-async def test_ndjson_may_be_longer_than_a_body_that_is_read_at_once() -> None:
-    settings = Settings(events=EventSettings(max_body_bytes=100_000))
-    line = json.dumps({"topic": "a", "data": "x" * 5000}).encode() + b"\n"
-    with trio.fail_after(SECONDS):
-        async with both_doors(settings) as doors:
-            assert await doors.differences([Request("POST", "/events", NDJSON, line * 40)]) == []
-
-
 async def test_reports_of_a_worker_are_answered_the_same() -> None:
     answers: list[list[Any]] = []
     with trio.fail_after(SECONDS):
