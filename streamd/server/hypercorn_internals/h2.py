@@ -34,7 +34,7 @@ from wsproto.handshake import WEBSOCKET_VERSION
 
 from ..refusals import RequestRefused, malformed
 from ..stream_buffer import BoundedStreamBuffer, MessageBuffer
-from ..target import parse_target
+from ..target import check_target
 from ..wires import Lease
 from .http2_heads import HTTP2Connection, RefusedHead
 from .http2_streams import HTTP2Request, HTTP2WebSocket
@@ -329,7 +329,7 @@ def _check_request(pseudo: dict[bytes, bytes]) -> None:
         raise RequestRefused(501, "unsupported-method", detail)
     if pseudo[b":path"] != b"*" or method != b"OPTIONS":
         try:
-            parse_target(pseudo[b":path"])
+            check_target(pseudo[b":path"])
         except ValueError as error:
             raise malformed(str(error)) from None
 

@@ -94,6 +94,8 @@ WRONG = {
     "unknown expectation": (request("Expect: a-miracle"), 417),
     "raw UTF-8 target": (request(first="GET /\xc3\xa9 HTTP/1.1"), 400),
     "raw UTF-8 query": (request(first="GET /?a=\xc3\xa9 HTTP/1.1"), 400),
+    "fragment": (request(first="GET /a#b HTTP/1.1"), 400),
+    "fragment of a URL": (request(first="GET http://x/a#b HTTP/1.1"), 400),
     "no path": (request(first="GET x HTTP/1.1"), 400),
     "asterisk of GET": (request(first="GET * HTTP/1.1"), 400),
     "foreign scheme": (request(first="GET ftp://x/ HTTP/1.1"), 400),
