@@ -80,6 +80,13 @@ async def all_streams(probe: Probe) -> bool:
     return await probe.counted(2, "/events", topic="a")
 
 
+async def the_second_stream_is_told_to_come_back(probe: Probe) -> bool:
+    async with open_stream(probe.server.url, topic="a") as stream:
+        await stream.next_control("connected")
+        answer = await probe.http.get("/events?topic=a")
+    return answer.status_code == 200 and answer.text.startswith("event: closing\nretry:")
+
+
 async def control_is_on(probe: Probe) -> bool:
     local = {"Test-Address": "127.0.0.1"}
     return (
@@ -202,6 +209,7 @@ EFFECTS: Final[dict[str, tuple[Any, Callable[[Probe], Awaitable[bool]]]]] = {
     "connections.max_connections": (2, all_streams),
     "connections.max_per_address": (2, all_streams),
     "connections.max_per_user": (2, two_of_one_user),
+    "connections.on_limit": ("retry", the_second_stream_is_told_to_come_back),
     "connections.control": (True, control_is_on),
     **{f"limits.{name}_per_second": (SLOW, admits(1, name)) for name in LIMITED},
     **{f"tuning.limits.{name}_burst": (2, admits(2, name)) for name in LIMITED},
@@ -216,7 +224,7 @@ EFFECTS: Final[dict[str, tuple[Any, Callable[[Probe], Awaitable[bool]]]]] = {
     "log.max_age_seconds": (1e-9, only_the_newest_kept),
     "log.topic_max_age_seconds": (1e-9, only_the_newest_kept),
     "log.retention": ([RetentionRule(pattern="kept", max_events=5)], five_kept),
-    "log.max_idempotency_keys": (2, the_oldest_key_is_forgotten),
+    "tuning.log.max_idempotency_keys": (2, the_oldest_key_is_forgotten),
     "log.idempotency_seconds": (1e-9, the_oldest_key_is_forgotten),
     "tasks.max_per_kind": (2, two_unfinished_tasks),
     "tasks.max_running": (2, two_run),
@@ -244,9 +252,11 @@ async def hold(_: Progress) -> None:
 async def test_a_setting_takes_effect_while_the_server_runs(path: str) -> None:
     value, follows = EFFECTS[path]
     known = settings_of(Settings)
-    small = {name: SMALL[name] for name in SMALL if path.startswith("log.") and name != path}
+    small = {name: SMALL[name] for name in SMALL if "log." in path and name != path}
     if path.endswith("_burst"):
         small[path.removeprefix("tuning.").replace("_burst", "_per_second")] = SLOW
+    elif path == "connections.on_limit":
+        small["connections.max_connections"] = 1
     settings = with_values(Settings(), small)
     app = give_addresses(create_app(settings))
     app.extensions[EXTENSION].tasks.register(Kind(name="held", work=hold))

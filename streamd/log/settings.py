@@ -6,7 +6,7 @@ from typing import ClassVar
 import attrs
 
 from ..characters import check_text
-from ..config import Check, Clash, check_order, positive, required, setting, to_toml
+from ..config import Check, Clash, check_order, positive, required, setting, to_toml, tuning
 from ..database.settings import is_storage_url
 from ..errors import InvalidField
 from ..events import Pattern
@@ -102,7 +102,7 @@ class LogSettings:
         positive,
         reload=True,
     )
-    max_idempotency_keys: int = setting(
+    max_idempotency_keys: int = tuning(
         200_000,
         "Maximum number of known idempotency keys (count). The oldest are forgotten first.",
         positive,
