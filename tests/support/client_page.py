@@ -8,8 +8,8 @@ from playwright.sync_api import Browser, BrowserContext, Page
 
 from tests.support.browser import TIMEOUT_MS
 
-PLAIN_PATH: Final = "/health/live"
-"""A page of the server without a script and a stream of its own."""
+PLAIN_PATH: Final = "/client/streamd.js"
+"""A page that shows text, without a stream. Browsers may keep it, unlike one with `no-store`."""
 _NOW_SECONDS: Final = 1_800_000_000  # of a clock that is paused
 _STEPS_MAX: Final = 2000
 
