@@ -1,7 +1,7 @@
 """The time for which appends run before other trio tasks do."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import trio
@@ -9,37 +9,62 @@ import trio
 _SLICE_SECONDS: Final = 0.0005  # far longer than a pass of the event loop costs, and short beside the network
 
 
-class TimeSlice:
+class TimeSlice(trio.abc.Instrument):
     """The time that the callers of a function have together in one pass of the event loop.
 
-    A checkpoint costs more than a short function itself. So it is made only when the time is used up: then
-    each caller waits for the next pass, in which one of them starts a new slice. All callers together run
-    for one slice in a pass, and each of the others for one call: however many there are, and although none of
-    them has another checkpoint, other trio tasks run.
+    A checkpoint costs more than a short function itself. So the first call of a trio task in a pass has none:
+    other trio tasks ran just before. Its further calls have one when the slice is used up, which began with
+    the first call of all: then each caller waits for the next pass. All callers together run for one slice in
+    a pass, and each of the others for one call: however many there are, and although none of them has another
+    checkpoint, other trio tasks run.
+
+    It is an instrument of the event loop from its first call on, which tells it when a pass ends.
 
     Args:
         seconds: length of a slice (s).
         now: a monotonic clock (s).
     """
 
-    __slots__ = ("_ends", "_is_renewed", "_now", "_seconds")
+    __slots__ = ("_called", "_ends", "_is_hooked", "_now", "_seconds")
 
     def __init__(self, seconds: float = _SLICE_SECONDS, now: Callable[[], float] = time.perf_counter) -> None:
         self._seconds = seconds
         self._now = now
         self._ends = float("-inf")
-        self._is_renewed = False  # by a caller that waits for the next pass
+        self._called: set[trio.lowlevel.Task] = set()  # in this pass
+        self._is_hooked = False  # into the event loop
 
-    async def pause(self) -> None:
+    def pause(self) -> Awaitable[None]:
         """Let other trio tasks run if the slice is used up; otherwise only raise if cancelled."""
-        if self._now() < self._ends:
-            await trio.lowlevel.checkpoint_if_cancelled()
-        elif self._is_renewed:
-            await trio.lowlevel.checkpoint()
-        else:
-            self._is_renewed = True
-            try:
-                await trio.lowlevel.checkpoint()
-            finally:
-                self._is_renewed = False
-                self._ends = self._now() + self._seconds
+        task = trio.lowlevel.current_task()
+        if task not in self._called:
+            self._enter(task)
+        elif self._now() >= self._ends:
+            return self._wait_for_next_pass(task)
+        return trio.lowlevel.checkpoint_if_cancelled()
+
+    def _enter(self, task: trio.lowlevel.Task) -> None:
+        """Note the first call of a trio task in a pass, which begins the slice if there was none before it."""
+        if not self._called:
+            self._ends = self._now() + self._seconds
+            if not self._is_hooked:
+                self._is_hooked = True
+                trio.lowlevel.add_instrument(self)
+        self._called.add(task)
+
+    async def _wait_for_next_pass(self, task: trio.lowlevel.Task) -> None:
+        await trio.lowlevel.checkpoint()
+        self._enter(task)
+
+    def before_io_wait(self, timeout: float) -> None:
+        """End the pass of the event loop.
+
+        Args:
+            timeout: the maximum time for which the event loop will wait (s).
+        """
+        self._called.clear()
+
+    def after_run(self) -> None:
+        """Forget the event loop, which has ended; another one may follow."""
+        self._is_hooked = False
+        self._called.clear()

@@ -59,6 +59,36 @@ async def test_a_caller_has_no_checkpoint_until_its_slice_is_used_up() -> None:
     assert len(set(rig.calls)) >= 100 / SLICE / 2
 
 
+@pytest.mark.parametrize("callers", [1, 30])
+async def test_callers_with_checkpoints_of_their_own_have_no_others(callers: int) -> None:
+    rig = Rig()
+    calls: list[int] = []
+
+    async def call() -> None:
+        for _ in range(10):
+            await trio.lowlevel.checkpoint()
+            before = rig.passes
+            await rig.slice.pause()
+            calls.append(rig.passes - before)
+            rig.clock.now += SLICE  # so each call uses up a slice
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.count_passes)
+        async with trio.open_nursery() as calling:
+            for _ in range(callers):
+                calling.start_soon(call)
+        nursery.cancel_scope.cancel()
+    assert calls == [0] * 10 * callers
+
+
+def test_a_slice_lasts_for_several_runs_of_the_event_loop() -> None:
+    rig = Rig()
+    for _ in range(2):
+        rig.calls.clear()
+        trio.run(rig.run, 2, 60)
+        assert max(rig.calls.count(number) for number in set(rig.calls)) <= 2 * (SLICE + 2)
+
+
 @pytest.mark.parametrize("callers", [2, 30])
 async def test_all_callers_together_have_one_slice_and_one_call_each_in_a_pass(callers: int) -> None:
     rig = Rig()
