@@ -1,10 +1,12 @@
 """Publish requests: the JSON of one event, of an array of events, or of lines of NDJSON."""
 
+from typing import Any, Final
+
 import msgspec
 
 from ..errors import InvalidField, TooLarge
-from ..json import decode_shape, inspect_json
-from .data import read_data
+from ..json import decode_compact, decode_shape, inspect_json
+from .data import JSON, TEXT, DataEncoding, read_data
 from .event import Draft, EventLimits
 
 
@@ -21,6 +23,22 @@ class EventBody(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     private: bool = False
 
 
+class _CompactBody(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_defaults=True):
+    """The same with decoded data. It is encoded to the JSON that it was decoded from, if that is compact."""
+
+    topic: str | None = None
+    topics: list[str] | None = None
+    type: str | None = None
+    data: Any = ""
+    encoding: str | None = None
+    retry: int | None = None
+    idempotency_key: str | None = None
+    private: bool = False
+
+
+_COMPACT: Final = msgspec.json.Decoder(_CompactBody)
+
+
 def decode_draft(text: bytes, limits: EventLimits, *, noun: str = "the body") -> Draft:
     """Decode and check one event.
 
@@ -34,6 +52,13 @@ def decode_draft(text: bytes, limits: EventLimits, *, noun: str = "the body") ->
         InvalidField: a value is wrong.
         TooLarge: the event is larger than the limits allow.
     """
+    compact = decode_compact(text, _COMPACT, envelope=1)
+    if compact is not None and compact.encoding is None:
+        data = compact.data
+        if isinstance(data, str):
+            return _make_draft(compact, data, TEXT, limits)
+        # A part of the compact text, so numbers keep their digits.
+        return _make_draft(compact, msgspec.json.encode(data).decode(), JSON, limits)
     _, is_compact = inspect_json(text, noun=noun, envelope=1)
     return check_body(decode_shape(text, EventBody, noun=noun), limits, is_compact=is_compact)
 
@@ -70,14 +95,16 @@ def check_body(body: EventBody, limits: EventLimits, *, is_compact: bool = False
         InvalidField: a value is wrong.
         TooLarge: the event is larger than the limits allow.
     """
-    if body.topic is not None and body.topics is not None:
-        raise InvalidField("the event has both 'topic' and 'topics'", field="topic")
-    topics = body.topic if body.topics is None else body.topics
-    if topics is None:
-        raise InvalidField("the event needs 'topic' or 'topics'", field="topic")
+    _topics_of(body)
     data, encoding = read_data(bytes(body.data), marker=body.encoding, is_compact=is_compact)
+    return _make_draft(body, data, encoding, limits)
+
+
+def _make_draft(
+    body: EventBody | _CompactBody, data: str, encoding: DataEncoding, limits: EventLimits
+) -> Draft:
     return Draft.encoded(
-        topics,
+        _topics_of(body),
         data,
         encoding=encoding,
         limits=limits,
@@ -86,3 +113,13 @@ def check_body(body: EventBody, limits: EventLimits, *, is_compact: bool = False
         idempotency_key=body.idempotency_key,
         private=body.private,
     )
+
+
+def _topics_of(body: EventBody | _CompactBody) -> str | list[str]:
+    """Return the one of ``topic`` and ``topics`` that the event has."""
+    if body.topic is not None and body.topics is not None:
+        raise InvalidField("the event has both 'topic' and 'topics'", field="topic")
+    topics = body.topic if body.topics is None else body.topics
+    if topics is None:
+        raise InvalidField("the event needs 'topic' or 'topics'", field="topic")
+    return topics

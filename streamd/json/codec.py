@@ -109,6 +109,30 @@ def decode_shape(text: str | bytes, type: type[T] | Any, *, noun: str) -> T:
         raise FaultyText(b"", noun, "").has_other_shape(error) from error
 
 
+def decode_compact(text: bytes, decoder: msgspec.json.Decoder[T], *, envelope: int = 0) -> T | None:
+    """Decode a text of a known shape that is written as msgspec would write it, in a single pass.
+
+    Most programs write such texts: without white space, and with the members of the type in their order. For
+    these it is the same as :func:`decode_json`, at a third of its cost.
+
+    Args:
+        text: the text.
+        decoder: of a type whose values are encoded to what they were decoded from.
+        envelope: as for :func:`check_json`.
+
+    Returns:
+        The value; None for any other text, which may be valid, too.
+    """
+    if is_deeper(text, DEPTH_MAX + envelope):
+        return None
+    try:
+        value = decoder.decode(text)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
+    # Equal texts have no repeated names, because the decoder keeps one of them.
+    return None if msgspec.json.encode(value) != text or has_long_integer(text) else value
+
+
 def decode_message(text: str | bytes, type: type[T] | Any, *, noun: str = "the message") -> T:
     """Decode a message of streamd, whose sender has checked the values in it. Its levels are checked.
 

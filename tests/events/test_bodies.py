@@ -4,6 +4,8 @@ import contextlib
 import itertools
 import json
 
+import attrs
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -131,6 +133,27 @@ class TestOneEvent:
             idempotency_key="k",
             private=True,
         )
+
+    @given(drafts(), st.booleans())
+    def test_a_compact_body_is_the_same_event_as_one_with_white_space(
+        self, draft: Draft, has_key: bool
+    ) -> None:
+        body: dict[str, object] = (
+            {"topic": draft.topics[0]} if len(draft.topics) == 1 else {"topics": draft.topics}
+        )
+        is_json = draft.encoding is DataEncoding.JSON
+        body |= {"type": draft.type, "data": msgspec.Raw(draft.data.encode()) if is_json else draft.data}
+        if draft.encoding is DataEncoding.BASE64:
+            body["encoding"] = "base64"
+        if draft.retry_ms is not None:
+            body["retry"] = draft.retry_ms
+        if has_key:
+            draft = attrs.evolve(draft, idempotency_key="k")
+            body["idempotency_key"] = "k"
+        if draft.private:
+            body["private"] = True
+        compact = msgspec.json.encode(body)
+        assert decode_draft(compact, LIMITS) == decode_draft(compact + b" ", LIMITS) == draft
 
     def test_null_means_omitted_in_all_fields_but_data(self) -> None:
         body = (

@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamd.errors import InvalidBody, InvalidField
-from streamd.json import DEPTH_MAX, EncodedJson, check_json, decode_json, encode_json, encode_text
+from streamd.json import (
+    DEPTH_MAX,
+    EncodedJson,
+    check_json,
+    decode_compact,
+    decode_json,
+    encode_json,
+    encode_text,
+)
 from tests.support.json_texts import FAULTS, JsonFault, nested
 from tests.support.strategies import json_values
 
@@ -218,6 +226,35 @@ def test_a_shape_is_checked_after_the_profile() -> None:
     with pytest.raises(InvalidBody, match="Expected `array`, got `int`") as refused:
         decode_json(b"5", list[str])
     assert refused.value.field is None
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_a_single_pass_takes_no_text_outside_of_the_profile(fault: JsonFault) -> None:
+    assert decode_compact(fault.text, msgspec.json.Decoder()) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"a":1} ',
+        b'{"a": 1}',
+        b'{"a":1.50}',
+        b'{"a":1e2}',
+        rb'{"a":"\u0041"}',
+        b'{"a":1' + b"0" * 308 + b"}",
+        b'{"a":' + nested(DEPTH_MAX) + b"}",
+    ],
+    ids=lambda text: text[:20],
+)
+def test_a_single_pass_takes_no_text_that_is_written_in_another_way(text: bytes) -> None:
+    assert decode_compact(text, msgspec.json.Decoder()) is None
+
+
+@given(json_values)
+def test_a_single_pass_takes_what_is_encoded_within_the_profile(value: Any) -> None:
+    text = msgspec.json.encode(value)
+    found = decode_compact(text, msgspec.json.Decoder(), envelope=1)
+    assert found == check_json(text, envelope=1)
 
 
 # --- values of programs ---------------------------------------------------------------------------
