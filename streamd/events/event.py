@@ -1,7 +1,7 @@
 """The event: one immutable message, encoded once for each transport and shared by its subscribers."""
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Final, Protocol
 
 import attrs
@@ -17,6 +17,9 @@ from .topics import validate_topic
 
 DEFAULT_TYPE: Final = "message"  # the type of an event without an `event:` field (WHATWG HTML 9.2.6)
 RETRY_MS_MAX: Final = 2**31 - 1  # the longest timer a browser can hold
+_SHARED_TOPICS: Final = 1024  # some 1 MB if all are as long as they may be
+_SHARED_TYPES: Final = 256
+_SHARED_TYPE_CHARS: Final = 64  # types have no limit but that of the event
 
 
 class EventLimits(Protocol):
@@ -129,20 +132,27 @@ class Draft:
             data: the text, compact JSON or base64.
             encoding: which of them it is.
         """
+        checked_topics = (
+            _validate_topic(topics, limits.max_topic_bytes)
+            if isinstance(topics, str)
+            else _validate_topics(topics, limits)
+        )
+        checked_type = validate_type(type)
         draft = cls(
-            _validate_topics(topics, limits),
+            checked_topics,
             data,
             encoding,
-            validate_type(type),
+            checked_type,
             None if retry_ms is None else _validate_retry(retry_ms),
             None if idempotency_key is None else _validate_key(idempotency_key, limits),
             private,
         )
-        object.__setattr__(draft, "size", _size(draft.topics, draft.type, data))  # fills the cache
-        if draft.size > limits.max_event_bytes:
+        size = _size(checked_topics, checked_type, data)
+        if size > limits.max_event_bytes:
             raise TooLarge(
-                f"the event has {draft.size} bytes, the maximum is {limits.max_event_bytes}", field="data"
+                f"the event has {size} bytes, the maximum is {limits.max_event_bytes}", field="data"
             )
+        object.__setattr__(draft, "size", size)  # fills the cache
         return draft
 
     @cached_property
@@ -244,9 +254,13 @@ def _size(topics: tuple[str, ...], type: str, data: str) -> int:
     return size
 
 
-def _validate_topics(topics: str | Sequence[str], limits: EventLimits) -> tuple[str, ...]:
-    if isinstance(topics, str):
-        return (validate_topic(topics, limits.max_topic_bytes),)
+@lru_cache(_SHARED_TOPICS, typed=True)
+def _validate_topic(topic: str, max_bytes: int) -> tuple[str, ...]:
+    """Return the same tuple to all events of a topic, of which a log keeps thousands."""
+    return (validate_topic(topic, max_bytes),)
+
+
+def _validate_topics(topics: Sequence[str], limits: EventLimits) -> tuple[str, ...]:
     if not topics:
         raise InvalidField("an event needs at least one topic", field="topics")
     if len(topics) > limits.max_topics_per_event:
@@ -267,10 +281,18 @@ def validate_type(type: object) -> str:
         return DEFAULT_TYPE
     if not isinstance(type, str):
         raise InvalidField(f"type must be printable text, got {quoted(type)}", field="type")
+    return _validate_short_type(type) if len(type) <= _SHARED_TYPE_CHARS else _validate_type_text(type)
+
+
+def _validate_type_text(type: str) -> str:
     check_text(type, "type")
     if type in RESERVED_TYPES:
         raise InvalidField(f"type {quoted(type)} is reserved for streamd's own control frames", field="type")
     return type
+
+
+_validate_short_type = lru_cache(_SHARED_TYPES, typed=True)(_validate_type_text)
+"""Return the same text to all events of a type."""
 
 
 def _validate_retry(retry_ms: object) -> int:
