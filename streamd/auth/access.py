@@ -10,6 +10,7 @@ import attrs
 from ..characters import quoted
 from ..errors import Forbidden, InvalidToken, NotFound, ReservedTopic, Unauthorized
 from ..events import Selectors
+from ..events.topics import ALL
 from .caller import ANONYMOUS, EVERYBODY, NOBODY, OPEN, Caller
 from .grants import TaskScope
 from .reading import ReadingRights, ReadingScope, foreign_merchant
@@ -73,7 +74,7 @@ class Access:
         now: the wall clock (s since 1970).
 
     Attributes:
-        settings: as given; may be replaced at any time.
+        is_open: True without keys: every caller may do everything but publish on reserved topics.
         reserved: the topics that only their owners publish.
     """
 
@@ -94,9 +95,14 @@ class Access:
         self._rights: WeakValueDictionary[ReadingScope, ReadingRights] = WeakValueDictionary()
 
     @property
-    def is_open(self) -> bool:
-        """True without keys: every caller may do everything but publish on reserved topics."""
-        return not self.settings.has_keys
+    def settings(self) -> AuthSettings:
+        """The settings of access control, which may be replaced at any time."""
+        return self._settings
+
+    @settings.setter
+    def settings(self, settings: AuthSettings) -> None:
+        self._settings = settings
+        self.is_open = not settings.has_keys  # every request asks for it several times
 
     async def identify(self, credentials: Credentials) -> Caller:
         """Return the caller that sends a request.
@@ -154,8 +160,11 @@ class Access:
         blocked = self.reserved.blocked(topics, caller.grant)
         if blocked is not None:
             raise ReservedTopic(f"the topic {quoted(blocked)} is published by its owner alone", field="topic")
+        granted = caller.grant.publish
+        if granted is ALL:
+            return
         for topic in topics:
-            if not caller.grant.publish.matches((topic,)):
+            if not granted.matches((topic,)):
                 raise Forbidden(f"the token grants no publishing to {quoted(topic)}", field="topic")
 
     def reading_rights(

@@ -1,6 +1,6 @@
 """Publishing for one caller: the checks of rights and limits, for requests and WebSocket messages."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Final
 
 import attrs
@@ -63,7 +63,7 @@ class PublishingDoor:
         """
         await self.broker.limits.wait_published(self._limited_as, events, size)
 
-    async def publish(self, drafts: Sequence[Draft]) -> list[Receipt]:
+    def publish(self, drafts: Sequence[Draft]) -> Awaitable[list[Receipt]]:
         """Publish several events, all of them or none.
 
         Raises:
@@ -79,7 +79,7 @@ class PublishingDoor:
                 raise type(error)(
                     f"event {index}: {error.detail}", field=f"[{index}].{error.field}"
                 ) from error
-        return await self.broker.hub.publish_drafts(drafts, publisher=self._publisher)
+        return self.broker.hub.publish_drafts(drafts, publisher=self._publisher)
 
     async def publish_message(self, body: EventBody, size: int) -> EventId:
         """Publish the event of a WebSocket message of a size (bytes), as a request with it alone would be.

@@ -158,7 +158,8 @@ class Limits:
     @property
     def limits_publishing(self) -> bool:
         """True if published events or bytes are limited."""
-        return LimitName.EVENTS in self._limiters or LimitName.BYTES in self._limiters
+        limiters = self._limiters
+        return bool(limiters) and (LimitName.EVENTS in limiters or LimitName.BYTES in limiters)
 
     async def take(self, name: LimitName, caller: str, cost: int = 1) -> TakenLimit | None:
         """Ask a limit about a request, and count a refusal; return None if it is not configured.
