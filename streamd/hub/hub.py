@@ -125,15 +125,16 @@ class Hub:
         Raises:
             IdempotencyConflict, HubLagging: nothing was published.
         """
-        if self._ahead + len(drafts) > self._settings.max_lag_events:
+        count = len(drafts)
+        if self._ahead + count > self._settings.max_lag_events:
             raise HubLagging(
                 "delivery is behind publishing by more than the server allows", retry_after_seconds=1
             )
-        self._appending += len(drafts)
+        self._appending += count
         try:
             receipts = await self.log.append(drafts, publisher=publisher)
         finally:
-            self._appending -= len(drafts)
+            self._appending -= count
         self.metrics.count_published(
             [draft.type for draft, receipt in zip(drafts, receipts, strict=True) if not receipt.duplicate]
         )

@@ -6,7 +6,6 @@ a gap.
 """
 
 import heapq
-import math
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -201,7 +200,8 @@ class MemoryLog:
         now = self._now()
         self._expire(now)
         self._forget_keys(now)
-        known = self._find_known(drafts, publisher)
+        keyed = [draft for draft in drafts if draft.idempotency_key is not None]
+        known = self._find_known(keyed, publisher) if keyed else {}
         for condition in conditions:
             if (present := self._newest_of(condition.topic)) != condition.id:
                 return Refusal(condition, present)
@@ -222,8 +222,9 @@ class MemoryLog:
         if known:
             self._forget_keys(now)
         if fresh:
+            end = fresh[-1].id
             for event in fresh:
-                self._keep(event, fresh[-1].id, now)
+                self._keep(event, end, now)
             self.appended += len(fresh)
             self._tail_readers.announce(fresh)
         return receipts
@@ -308,19 +309,18 @@ class MemoryLog:
     # --- keeping and dropping -----------------------------------------------------------------
 
     def _keep(self, event: Event, end: EventId, now: float) -> None:
-        size = event.size
-        topics = []
-        max_age = math.inf
-        for name in event.topics:
-            topic = self._topics.get(name) or self._begin_topic(name)
-            topics.append(topic)
+        topics = [self._topics.get(name) or self._begin_topic(name) for name in event.topics]
+        max_age = topics[0].bounds.max_age_seconds
+        for topic in topics[1:]:
             max_age = min(max_age, topic.bounds.max_age_seconds)
         entry = _Entry(event.id, event, end, now, max_age)
-        for window in (self._all, self._window_of_age(max_age), *topics):
-            window.append(entry, size)
+        size = event.size
+        self._all.append(entry, size)
+        self._window_of_age(max_age).append(entry, size)
         for topic in topics:
-            if topic.is_full:
-                self._trim(topic)
+            topic.append(entry, size)
+        for topic in topics:
+            self._trim(topic)
         self._trim_whole()
 
     def _begin_topic(self, name: str) -> _Topic:
@@ -334,13 +334,13 @@ class MemoryLog:
         return window
 
     def _trim(self, topic: _Topic) -> None:
-        while topic.live and topic.is_full:
+        while topic.is_full and topic.live:
             self._drop(topic.oldest())
 
     def _trim_whole(self) -> None:
-        settings = self._settings
-        while self._all.live > settings.max_events or self._all.bytes > settings.max_bytes:
-            self._drop(self._all.oldest())
+        settings, kept = self._settings, self._all
+        while kept.live > settings.max_events or kept.bytes > settings.max_bytes:
+            self._drop(kept.oldest())
 
     async def _trim_all(self) -> None:
         """Drop everything beyond the bounds, after they were changed."""
@@ -357,6 +357,8 @@ class MemoryLog:
                 self._drop(window.oldest())
 
     def _forget_keys(self, now: float) -> None:
+        if not self._keys:
+            return
         limit = now - self._settings.idempotency_seconds
         while self._keys:
             key, (_, at) = next(iter(self._keys.items()))

@@ -41,10 +41,10 @@ class TimeSlice(trio.abc.Instrument):
             self._enter(task)
         elif self._now() >= self._ends:
             return self._wait_for_next_pass(task)
-        return trio.lowlevel.checkpoint_if_cancelled()
+        return trio.lowlevel.checkpoint_if_cancelled()  # noqa: ASYNC105 - awaited by the caller
 
     def _enter(self, task: trio.lowlevel.Task) -> None:
-        """Note the first call of a trio task in a pass, which begins the slice if there was none before it."""
+        """Note the first call of a trio task in a pass; the first of all begins the slice."""
         if not self._called:
             self._ends = self._now() + self._seconds
             if not self._is_hooked:
