@@ -1,5 +1,6 @@
 """Publish requests: the JSON of one event, of an array of events, or of lines of NDJSON."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -37,6 +38,7 @@ class _CompactBody(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit
 
 
 _COMPACT: Final = msgspec.json.Decoder(_CompactBody)
+_COMPACT_ARRAY: Final = msgspec.json.Decoder(list[_CompactBody])
 
 
 def decode_draft(text: bytes, limits: EventLimits, *, noun: str = "the body") -> Draft:
@@ -53,12 +55,8 @@ def decode_draft(text: bytes, limits: EventLimits, *, noun: str = "the body") ->
         TooLarge: the event is larger than the limits allow.
     """
     compact = decode_compact(text, _COMPACT, envelope=1)
-    if compact is not None and compact.encoding is None:
-        data = compact.data
-        if isinstance(data, str):
-            return _make_draft(compact, data, TEXT, limits)
-        # A part of the compact text, so numbers keep their digits.
-        return _make_draft(compact, msgspec.json.encode(data).decode(), JSON, limits)
+    if compact is not None:
+        return _check_compact(compact, limits)
     _, is_compact = inspect_json(text, noun=noun, envelope=1)
     return check_body(decode_shape(text, EventBody, noun=noun), limits, is_compact=is_compact)
 
@@ -70,14 +68,21 @@ def decode_drafts(text: bytes, limits: EventLimits, *, max_events: int) -> list[
         InvalidBody, InvalidField: as for one event, the field with its index, such as ``[3].type``.
         TooLarge: more than ``max_events``, or one of them is too large.
     """
-    _, is_compact = inspect_json(text, noun="the body", envelope=2)
-    bodies: list[EventBody] = decode_shape(text, list[EventBody], noun="the body")
+    bodies: Sequence[EventBody | _CompactBody] | None = decode_compact(text, _COMPACT_ARRAY, envelope=2)
+    is_compact = False
+    if bodies is None:
+        _, is_compact = inspect_json(text, noun="the body", envelope=2)
+        bodies = decode_shape(text, list[EventBody], noun="the body")
     if len(bodies) > max_events:
         raise TooLarge(f"at most {max_events} events in one array, got {len(bodies)}", field="[]")
     drafts = []
     for index, body in enumerate(bodies):
         try:
-            drafts.append(check_body(body, limits, is_compact=is_compact))
+            drafts.append(
+                _check_compact(body, limits)
+                if isinstance(body, _CompactBody)
+                else check_body(body, limits, is_compact=is_compact)
+            )
         except (InvalidField, TooLarge) as error:
             raise type(error)(f"event {index}: {error.detail}", field=f"[{index}].{error.field}") from error
     return drafts
@@ -98,6 +103,18 @@ def check_body(body: EventBody, limits: EventLimits, *, is_compact: bool = False
     _topics_of(body)
     data, encoding = read_data(bytes(body.data), marker=body.encoding, is_compact=is_compact)
     return _make_draft(body, data, encoding, limits)
+
+
+def _check_compact(body: _CompactBody, limits: EventLimits) -> Draft:
+    """Check one event as :func:`check_body` does."""
+    data = body.data
+    if body.encoding is None and isinstance(data, str):
+        return _make_draft(body, data, TEXT, limits)
+    text = msgspec.json.encode(data)  # a part of the compact text, so numbers keep their digits
+    if body.encoding is None:
+        return _make_draft(body, text.decode(), JSON, limits)
+    _topics_of(body)
+    return _make_draft(body, *read_data(text, marker=body.encoding, is_compact=True), limits)
 
 
 def _make_draft(

@@ -154,6 +154,9 @@ class TestOneEvent:
             body["private"] = True
         compact = msgspec.json.encode(body)
         assert decode_draft(compact, LIMITS) == decode_draft(compact + b" ", LIMITS) == draft
+        array = b"[" + compact + b"]"
+        for text in (array, array + b" "):
+            assert decode_drafts(text, LIMITS, max_events=1) == [draft]
 
     def test_null_means_omitted_in_all_fields_but_data(self) -> None:
         body = (
