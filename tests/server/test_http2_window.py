@@ -45,7 +45,7 @@ class Scene:
         for stream in (stalled, self._reading):
             await self.read_until(stream, b"event: connected")
         await self._publish_small()
-        await self.read_until(stalled, b"data: 0\n\n")  # the position to resume from
+        await self.read_until(stalled, b"data: 0\n")  # the position to resume from
         return stalled
 
     async def read_until(self, stream: int, mark: bytes) -> None:
@@ -59,7 +59,7 @@ class Scene:
 
     async def _publish_small(self) -> None:
         await self._publish("small", str(self.published))
-        await self.read_until(self._reading, f"data: {self.published}\n\n".encode())
+        await self.read_until(self._reading, f"data: {self.published}\n".encode())
         event = await self._neighbour.next_event()
         assert event is not None
         assert event.data == str(self.published)
@@ -87,7 +87,7 @@ class Scene:
         self.client.replenished.add(stream)
         self.client.http.increment_flow_control_window(WINDOW_BYTES, stream)
         await self.client.stream.send_all(self.client.http.data_to_send())
-        await self.read_until(stream, f"data: {self.published - 1}\n\n".encode())
+        await self.read_until(stream, f"data: {self.published - 1}\n".encode())
 
 
 def whole_events(data: bytes) -> list[ServerSentEvent]:
