@@ -162,8 +162,10 @@ class ClientSocket:
 
     async def wait_readable(self) -> None:
         """Wait until the socket has bytes, has ended, or was closed."""
-        with suppress(trio.ClosedResourceError):
+        try:
             await trio.lowlevel.wait_readable(self._sock)
+        except trio.ClosedResourceError:
+            pass
 
     # --- a client that leaves while nobody reads ------------------------------------------------
 
@@ -176,7 +178,8 @@ class ClientSocket:
     def end_lease(self) -> None:
         """Forget the lease: the response is over."""
         self._lease = None
-        self._unwatch()
+        if self._is_watched:
+            self._unwatch()
 
     def begin_reading(self) -> None:
         """Leave the input to the calling trio task."""

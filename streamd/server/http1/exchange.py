@@ -180,7 +180,7 @@ class HTTPExchange:
         """Send the answer to a request that is refused, in place of the application's."""
         self._answer = _NONE
         headers, content = refused.answer()
-        await self._begin(refused.status, headers)
+        self._begin(refused.status, headers)
         await self._send_body(content, is_last=True)
 
     async def wait_for_end(self) -> None:
@@ -220,16 +220,18 @@ class HTTPExchange:
         if kind == "http.response.body" and (self._answer is _HELD or self._answer is _SENT):
             await self._send_body(message.get("body", b""), is_last=not message.get("more_body", False))
         elif kind == "http.response.start" and self._answer is _NONE:
-            await self._begin(int(message["status"]), message.get("headers", ()))
+            self._begin(int(message["status"]), message.get("headers", ()))
+            if not self._wants_hold and (self._framing is _CHUNKS or self._framing is _CLOSE):
+                await self._send_held()
         elif self._answer is _ENDED and not self._keeps_alive:
             await trio.lowlevel.checkpoint()  # the request was refused, or the client has left
         else:
             raise RuntimeError(f"unexpected message {kind} while the response is {self._answer.name}")
 
-    async def _begin(self, status: int, headers: Any) -> None:
+    def _begin(self, status: int, headers: Any) -> None:
+        """Encode the head of the response, and hold it."""
         if status < 200:
             raise RuntimeError("the status of a response must be final: 200 or above")
-        has_length = any(name.lower() == b"content-length" for name, _ in headers)
         head = ResponseHead(
             status,
             headers,
@@ -237,7 +239,7 @@ class HTTPExchange:
             is_http_1_0=self._is_http_1_0,
             keeps_alive=self._keeps_alive
             and self._client.server.keeps_alive
-            and (self._body is None or self._will_read(self._body, has_length=has_length)),
+            and (self._body is None or self._will_read(self._body, headers)),
         )
         self._keeps_alive = head.keeps_alive
         self._status = status
@@ -245,18 +247,19 @@ class HTTPExchange:
         self._left = head.length
         self._held = head.data
         self._answer = _HELD
-        if not self._wants_hold and head.framing in (_CHUNKS, _CLOSE):
-            await self._send_held(b"")
 
-    def _will_read(self, body: BodyDecoder, *, has_length: bool) -> bool:
+    def _will_read(self, body: BodyDecoder, headers: Any) -> bool:
         """Return True if the rest of the request's body will be read, by the application or to be discarded.
 
         A response of unknown length may be written while the body is read, such as an answer a line.
         """
-        return not self._expects_continue and (not has_length or body.fits(_DISCARDED_BYTES_MAX))
+        if self._expects_continue:
+            return False
+        has_length = any(name.lower() == b"content-length" for name, _ in headers)
+        return not has_length or body.fits(_DISCARDED_BYTES_MAX)
 
-    async def _send_held(self, data: bytes) -> None:
-        data, self._held = self._held + data, b""
+    async def _send_held(self) -> None:
+        data, self._held = self._held, b""
         self._answer = _SENT
         with suppress(trio.ClosedResourceError):
             await self._client.output.send(data)
@@ -277,16 +280,14 @@ class HTTPExchange:
             data, self._held = self._held + data, b""
         self._answer = _SENT
         if is_last:
-            self._end_response()
+            self._answer = _ENDED
+            if self._waiting is not None:
+                self.stop_waiting()
             # Without waiting: a flush that is needed goes on beside the next request, which waits for it.
             if len(data) <= _NOWAIT_BYTES_MAX and self._client.output.write_nowait(data):
                 return
         with suppress(trio.ClosedResourceError):
             await self._client.output.send(data)
-
-    def _end_response(self) -> None:
-        self._answer = _ENDED
-        self.stop_waiting()
 
     def stop_waiting(self) -> None:
         """End a wait for the client's end: what follows is the next request, or a frame."""
@@ -303,7 +304,7 @@ class HTTPExchange:
         client.end_lease()
         if client.output.closed:
             return False
-        if self._answer in (_NONE, _HELD):
+        if self._answer is _NONE or self._answer is _HELD:
             if client.has_left:
                 return False
             self._keeps_alive = False
@@ -312,13 +313,10 @@ class HTTPExchange:
             if failed and self._framing is _CLOSE:
                 client.abort()  # otherwise the response would look complete
             return False
-        return self._keeps_alive and await self._discard_rest()
+        return self._keeps_alive and (self._body is None or await self._discard_rest(self._body))
 
-    async def _discard_rest(self) -> bool:
+    async def _discard_rest(self, body: BodyDecoder) -> bool:
         """Read the rest of the request's body; return False if that takes too long or too much."""
-        body = self._body
-        if body is None:
-            return True
         client = self._client
         discarded = 0
         with trio.move_on_after(_DISCARD_SECONDS):

@@ -37,7 +37,6 @@ _INTERPRETED: Final = frozenset(
         b"sec-websocket-key",
     )
 )
-_LINE_ENDS: Final = {b"HTTP/1.1\r": False, b"HTTP/1.0\r": True}
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -130,13 +129,16 @@ class HeadReader:
         Raises:
             RequestRefused: the request is malformed, too large, or not supported.
         """
-        if not self._data:
-            stripped = data.lstrip(b"\r\n")  # an empty line before a request (RFC 9112 section 2.2)
+        searched = 0  # of the bytes before these, all but the start of an end
+        if self._data:
+            searched = max(0, len(self._data) - 3)
+            data = self._data + data
+        elif data[:1] in b"\r\n":  # an empty line before a request (RFC 9112 section 2.2)
+            stripped = data.lstrip(b"\r\n")
             self._skipped += len(data) - len(stripped)
             data = stripped
-        before = len(self._data)
-        self._data = data = self._data + data if before else data
-        end = data.find(_END, max(0, before - 3))
+        self._data = data
+        end = data.find(_END, searched)
         size = len(data) if end < 0 else end + len(_END)
         if size + self._skipped > self._max_bytes:
             raise self._too_large(data[: self._max_bytes - self._skipped])
@@ -174,15 +176,17 @@ class HeadReader:
         fields = self._fields
         method = self._parser.get_method()
         # Also refuses what llhttp takes besides HTTP/1.0 and 1.1: other versions and protocols, two spaces.
-        line = method + b" " + fields.target + b" "
-        is_http_1_0 = _LINE_ENDS.get(data[len(line) : len(line) + 9])
-        if not fields.is_complete or is_http_1_0 is None or not data.startswith(line):
-            raise malformed("the request line must be of HTTP/1.1 or HTTP/1.0")
+        line = b"%b %b HTTP/1." % (method, fields.target)
+        is_http_1_0 = False
+        if not (fields.is_complete and data.startswith(line + b"1\r")):
+            is_http_1_0 = fields.is_complete and data.startswith(line + b"0\r")
+            if not is_http_1_0:
+                raise malformed("the request line must be of HTTP/1.1 or HTTP/1.0")
         head = RequestHead(method.decode("ascii"), fields.target, fields.headers, is_http_1_0=is_http_1_0)
         interpret_fields(head)
-        if not head.target.startswith(b"/"):
+        if head.target[:1] != b"/":
             _normalize_target(head)
-        if head.target.startswith(b"/"):
+        if head.target[:1] == b"/":
             try:
                 check_target(head.target)
             except ValueError as error:
@@ -206,14 +210,14 @@ def interpret_fields(head: RequestHead) -> None:
             hosts += 1
             if not _HOST.fullmatch(value):
                 raise malformed("Host must be a host name or an address, with or without a port")
+        elif name == b"content-length":
+            head.content_length = int(value)  # llhttp has checked that there is one, of digits
         elif name == b"connection":
             options += [option.strip() for option in value.lower().split(b",")]
         elif name == b"upgrade":
             upgrade += [protocol.strip() for protocol in value.lower().split(b",")]
-        elif name == b"sec-websocket-key":
-            head.has_websocket_key = True
         else:
-            _frame_body(head, name, value)
+            _follow_rare(head, name, value)
     if hosts != 1 and (hosts or not head.is_http_1_0):
         raise malformed("a request must have one Host field")
     if head.content_length == 0:
@@ -224,10 +228,10 @@ def interpret_fields(head: RequestHead) -> None:
             head.upgrade = upgrade
 
 
-def _frame_body(head: RequestHead, name: bytes, value: bytes) -> None:
-    """Follow one of the fields that tell how the body is sent."""
-    if name == b"content-length":
-        head.content_length = int(value)  # llhttp has checked that there is one, of digits
+def _follow_rare(head: RequestHead, name: bytes, value: bytes) -> None:
+    """Follow one of the fields that few requests have."""
+    if name == b"sec-websocket-key":
+        head.has_websocket_key = True
     elif name == b"expect":
         if value.lower() != b"100-continue":
             raise RequestRefused(417, "unknown-expectation", "Expect may only be 100-continue")

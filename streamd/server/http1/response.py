@@ -53,12 +53,16 @@ class _DateLine:
 _date: Final = _DateLine()
 
 
+# Looked up once, because an access to a member of an enum takes 0.2 µs on Python 3.11.
+_NONE, _LENGTH, _CHUNKS, _CLOSE = Framing
+
+
 def _framing_of(status: int, length: int | None, *, is_head_request: bool, is_http_1_0: bool) -> Framing:
     if is_head_request or status in (204, 304) or status < 200:
-        return Framing.NONE
+        return _NONE
     if length is not None:
-        return Framing.LENGTH
-    return Framing.CLOSE if is_http_1_0 else Framing.CHUNKS
+        return _LENGTH
+    return _CLOSE if is_http_1_0 else _CHUNKS
 
 
 class ResponseHead:
@@ -92,12 +96,14 @@ class ResponseHead:
         is_http_1_0: bool,
         keeps_alive: bool,
     ) -> None:
-        lines = [_STATUS_LINES.get(status) or _status_line(status)]
+        data = _STATUS_LINES.get(status) or _status_line(status)
+        count = 1  # of lines
         length = None
         date = _date.get()
         for name, value in headers:
             if (lower := name.lower()) not in _HANDLED:
-                lines.append(b"%b: %b\r\n" % (name, value))
+                data += name + b": " + value + b"\r\n"
+                count += 1
             elif lower == b"content-length":
                 length = int(value)
             elif lower == b"date":
@@ -105,26 +111,23 @@ class ResponseHead:
             elif lower == b"connection":
                 keeps_alive = keeps_alive and b"close" not in value.lower()
                 if b"upgrade" in value.lower():
-                    lines.append(b"connection: upgrade\r\n")
+                    data += b"connection: upgrade\r\n"
+                    count += 1
         if status < 200 or status == 204:
             length = None  # RFC 9110 section 8.6
         self.length = length or 0
         self.framing = _framing_of(status, length, is_head_request=is_head_request, is_http_1_0=is_http_1_0)
-        self.keeps_alive = keeps_alive = keeps_alive and self.framing is not Framing.CLOSE
+        self.keeps_alive = keeps_alive = keeps_alive and self.framing is not _CLOSE
         if length is not None:
-            lines.append(b"content-length: %d\r\n" % length)
-        elif self.framing is Framing.CHUNKS:
-            lines.append(b"transfer-encoding: chunked\r\n")
-        if not keeps_alive:
-            lines.append(b"connection: close\r\n")
-        elif is_http_1_0:
-            lines.append(b"connection: keep-alive\r\n")
-        lines.append(date)
-        lines.append(b"\r\n")
-        self._encode(lines)
-
-    def _encode(self, lines: list[bytes]) -> None:
-        self.data = b"".join(lines)
-        count = len(lines)
-        if self.data.count(b"\n") != count or self.data.count(b"\r") != count or b"\0" in self.data:
+            data += b"content-length: %d\r\n" % length
+            count += 1
+        elif self.framing is _CHUNKS:
+            data += b"transfer-encoding: chunked\r\n"
+            count += 1
+        if is_http_1_0 or not keeps_alive:
+            data += b"connection: keep-alive\r\n" if keeps_alive else b"connection: close\r\n"
+            count += 1
+        self.data = data = data + date + b"\r\n"
+        count += 2
+        if data.count(b"\n") != count or data.count(b"\r") != count or b"\0" in data:
             raise ValueError("the headers of a response must not have line breaks or NUL")
