@@ -12,6 +12,7 @@ WebSocket on wsproto. A socket write is bounded in time, and every connection ca
 ``output``               the ordered output of one socket
 ``tls``                  TLS in memory: records in, records out
 ``wires``                direct writes past ASGI, on HTTP/1.1 and WebSocket
+``timeouts``             timeouts of idle connections, checked by one trio task
 ``watcher``              noticing clients that leave while nobody reads their sockets
 ``refusals``             refusals of requests below the application
 ``options``              ``OPTIONS *``

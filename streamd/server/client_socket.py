@@ -6,7 +6,7 @@ Coupling rules:
   trio task does. Bytes that nobody asked for are kept in ``read_ahead``, in front of all that is read later.
 - A watched socket leaves the watcher, and output, lease and socket close, in one step without a checkpoint:
   the kernel reuses the descriptor, and a wire that still wrote to it would write to another client.
-- The scope's deadline is finite exactly while the connection is idle or lingers; nothing else makes it so.
+- The timer's deadline is finite exactly while the connection is idle or lingers; nothing else makes it so.
 """
 
 import socket
@@ -22,6 +22,7 @@ import trio
 from .context import ServerContext
 from .listeners import host_and_port
 from .output import Output
+from .timeouts import ConnectionTimer
 from .tls import TLS
 from .wires import Lease
 
@@ -60,6 +61,7 @@ class ClientSocket:
         "_revoke_streams",
         "_scope",
         "_sock",
+        "_timer",
         "_tls",
         "_undecrypted",
         "address",
@@ -85,7 +87,8 @@ class ClientSocket:
         self._sock = sock
         self._tls: TLS | None = None
         self._undecrypted = b""  # received behind the PROXY header
-        self._scope = trio.CancelScope()  # of all trio tasks; its deadline ends an idle connection
+        self._scope = trio.CancelScope()  # of all trio tasks
+        self._timer = ConnectionTimer(server.timeouts, self._scope)  # ends an idle connection
         self._lease: Lease | None = None
         self._is_watched = False
         self._is_reading = False
@@ -255,25 +258,25 @@ class ClientSocket:
     @property
     def is_idle(self) -> bool:
         """No request is in progress."""
-        return self._scope.deadline != inf
+        return self._timer.deadline != inf
 
     def set_idle(self, idle: bool) -> None:
         """Start the keep-alive timeout, or stop every timeout while a request is in progress."""
         if self.output.closed:
             return
         if idle:
-            self._scope.deadline = trio.current_time() + self.server.settings.keep_alive_seconds
-        elif self._scope.deadline != inf:
-            self._scope.deadline = inf
+            self._timer.start(trio.current_time() + self.server.settings.keep_alive_seconds)
+        else:
+            self._timer.stop()
 
     def stop_timeouts(self) -> None:
         """Let nothing end the connection while it is being torn down."""
-        self._scope.deadline = inf
+        self._timer.stop()
 
     def expect_head(self) -> None:
         """Start the request-head timeout at the first byte of a request; it never ends later than before."""
         within = trio.current_time() + self.server.settings.request_head_timeout_seconds
-        self._scope.deadline = min(self._scope.deadline, within)
+        self._timer.start(min(self._timer.deadline, within))
 
     def close_if_idle(self) -> None:
         """End the connection if no request is in progress."""
@@ -291,7 +294,7 @@ class ClientSocket:
 
     def start_lingering(self) -> None:
         """End the connection in 2 s, unless the client does so before."""
-        self._scope.deadline = trio.current_time() + _LINGER_SECONDS
+        self._timer.start(trio.current_time() + _LINGER_SECONDS)
 
     async def linger(self) -> None:
         """Finish, then discard input until the client ends it, within bounds (RFC 9112 section 9.6).

@@ -25,7 +25,7 @@ A connection is in one of these states; the attributes that encode each are in p
 
 Coupling rules:
 
-- The scope's deadline is finite exactly while the connection is IDLE or LINGERING. The first byte of a
+- The timer's deadline is finite exactly while the connection is IDLE or LINGERING. The first byte of a
   request only moves it nearer (request-head timeout), so that a trickling client (slowloris) cannot extend
   it. While LINGERING nothing moves it but the end of the input.
 - A connection that is ended while it may still receive bytes lingers: closing a socket with unread bytes

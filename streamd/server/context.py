@@ -13,6 +13,7 @@ from .hypercorn_internals import HypercornContext
 from .live import LiveConnections
 from .loop_passes import LoopPassLimiter
 from .settings import ServerSettings
+from .timeouts import ConnectionTimeouts
 from .watcher import DisconnectWatcher
 
 
@@ -30,6 +31,7 @@ class ServerContext:
     trusted: TrustedProxies
     max_message_bytes: int  # of a WebSocket client
     watcher: DisconnectWatcher
+    timeouts: ConnectionTimeouts
     spawn: Callable[..., None]  # starts a trio task that may outlive its connection by a moment
 
     @property

@@ -22,6 +22,7 @@ from .listeners import address_of, make_config, open_sockets
 from .live import LiveConnections
 from .loop_passes import LoopPassLimiter
 from .settings import ServerSettings
+from .timeouts import ConnectionTimeouts
 from .watcher import DisconnectWatcher
 
 _log = structlog.get_logger(__name__)
@@ -64,6 +65,7 @@ async def serve(
     hypercorn = HypercornContext()
     live: LiveConnections[ServerConnection] = LiveConnections()
     limiter = LoopPassLimiter(settings.arrivals_each_pass)
+    timeouts = ConnectionTimeouts()
     metrics = metrics or Metrics(max_type_labels=MetricsSettings().max_type_labels)
     certificates = certificates or Certificates(settings)
     if sockets is None:
@@ -73,6 +75,7 @@ async def serve(
         async with trio.open_nursery() as lifespan_nursery:
             lifespan_nursery.start_soon(limiter.run)
             lifespan_nursery.start_soon(watcher.run)
+            lifespan_nursery.start_soon(timeouts.run)
             await lifespan_nursery.start(lifespan.handle_lifespan)
             await lifespan.wait_for_startup()
             async with trio.open_nursery() as connections:
@@ -87,6 +90,7 @@ async def serve(
                     trusted=TrustedProxies.create(settings.trusted_proxies),
                     max_message_bytes=max_message_bytes,
                     watcher=watcher,
+                    timeouts=timeouts,
                     spawn=lambda function: connections.start_soon(_run_logged, function),
                 )
                 accepted = partial(ServerConnection, context)

@@ -17,6 +17,7 @@ from streamd.server.hypercorn_internals import HypercornContext
 from streamd.server.live import LiveConnections
 from streamd.server.loop_passes import LoopPassLimiter
 from streamd.server.settings import ServerSettings
+from streamd.server.timeouts import ConnectionTimeouts
 from streamd.server.watcher import DisconnectWatcher
 from tests.support.output_rig import Rig
 
@@ -62,7 +63,9 @@ def open_client_rig(
     with closing(DisconnectWatcher(settings.arrivals_each_pass)) as watcher:
         limiter = LoopPassLimiter(settings.arrivals_each_pass)
         nursery.start_soon(watcher.run)
+        timeouts = ConnectionTimeouts()
         nursery.start_soon(limiter.run)
+        nursery.start_soon(timeouts.run)
         server = ServerContext(
             app=app,
             config=Config(),
@@ -74,6 +77,7 @@ def open_client_rig(
             trusted=TrustedProxies.create([]),
             max_message_bytes=max_message_bytes,
             watcher=watcher,
+            timeouts=timeouts,
             spawn=nursery.start_soon,
         )
         rig = ClientRig(nursery, server)

@@ -1,0 +1,81 @@
+"""The timeouts of connections, which change twice a request and hardly ever pass.
+
+A change of a trio scope's deadline costs operations on trio's heap of deadlines. Here it is an assignment: a
+timer is queued once, at the time at which it was first due. When that time comes, a timer whose deadline was
+moved meanwhile is queued again, and one that was stopped is forgotten until it is started.
+"""
+
+from heapq import heappop, heappush
+from itertools import count
+from math import inf
+from typing import NoReturn
+
+import trio
+
+
+class ConnectionTimer:
+    """The timeout of one connection, at which its scope is cancelled.
+
+    Args:
+        timeouts: of the server.
+        scope: of the connection's trio tasks.
+
+    Attributes:
+        deadline: by trio's clock (s); infinite while the timer is stopped.
+    """
+
+    __slots__ = ("_queued_at", "_scope", "_timeouts", "deadline")
+
+    def __init__(self, timeouts: "ConnectionTimeouts", scope: trio.CancelScope) -> None:
+        self.deadline = inf
+        self._timeouts = timeouts
+        self._scope = scope
+        self._queued_at = inf  # never later than the deadline
+
+    def start(self, deadline: float) -> None:
+        """Cancel the scope at a deadline, and at no other."""
+        self.deadline = deadline
+        if deadline < self._queued_at:
+            self._queued_at = deadline
+            self._timeouts.queue(deadline, self)
+
+    def stop(self) -> None:
+        """Do not cancel the scope, until the timer is started again."""
+        self.deadline = inf
+
+    def check(self, queued_at: float, now: float) -> None:
+        """Cancel the scope if the deadline has passed; queue a timer again whose deadline was moved."""
+        if queued_at != self._queued_at:
+            return  # it was queued for an earlier time after this one
+        self._queued_at = inf
+        if self.deadline <= now:
+            self._scope.cancel()
+        elif self.deadline != inf:
+            self.start(self.deadline)
+
+
+class ConnectionTimeouts:
+    """The queue of the timers of a server, and the one trio task that waits for the first."""
+
+    def __init__(self) -> None:
+        self._queue: list[tuple[float, int, ConnectionTimer]] = []
+        self._numbers = count()  # of entries: the order of those at the same time
+        self._sleep = trio.CancelScope()
+
+    def queue(self, at: float, timer: ConnectionTimer) -> None:
+        """Check a timer at a time by trio's clock (s)."""
+        heappush(self._queue, (at, next(self._numbers), timer))
+        if self._sleep.deadline <= at:
+            return
+        self._sleep.deadline = at
+
+    async def run(self) -> NoReturn:
+        """Check timers when they are due, until cancelled; then no scope is cancelled any more."""
+        queue = self._queue
+        while True:
+            with trio.CancelScope(deadline=queue[0][0] if queue else inf) as self._sleep:
+                await trio.sleep_forever()
+            now = trio.current_time()
+            while queue and queue[0][0] <= now:
+                at, _, timer = heappop(queue)
+                timer.check(at, now)
