@@ -26,7 +26,7 @@ Accepted = Callable[[ListenerInfo, socket.socket, Any], ServerConnection]
 
 
 class Listener(trio.abc.Listener[ServerConnection]):
-    """A listening socket, for :func:`trio.serve_listeners`.
+    """A listening socket.
 
     After EMFILE or ENFILE it pauses and tries again: open connections go on, and new clients wait in the
     kernel's backlog. It logs the first pause only, until the backlog has been empty.
@@ -85,7 +85,6 @@ class Listener(trio.abc.Listener[ServerConnection]):
             if not self._is_exhausted:
                 self._is_exhausted = True
                 _log.error("accepting_paused", error=str(error))
-            # If it were raised, `serve_listeners` would wait as well, and log a traceback each time.
             await trio.sleep(_PAUSE_SECONDS)
         # Any other error concerns one connection, which is gone already.
 

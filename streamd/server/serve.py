@@ -4,7 +4,7 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import structlog
 import trio
@@ -120,9 +120,21 @@ async def _accept(
     listeners: list[Listener], connections: trio.Nursery, task_status: trio.TaskStatus[Any]
 ) -> None:
     """Accept connections until cancelled, and serve them in another nursery."""
-    await trio.serve_listeners(
-        ServerConnection.run, listeners, handler_nursery=connections, task_status=task_status
-    )
+    async with trio.open_nursery() as nursery:
+        for listener in listeners:
+            nursery.start_soon(_accept_from, listener, connections)
+        task_status.started()
+
+
+async def _accept_from(listener: Listener, connections: trio.Nursery) -> NoReturn:
+    """Accept connections of one listener until cancelled, and close it.
+
+    Not by :func:`trio.serve_listeners`, which closes each connection a second time, in a scope of its own.
+    """
+    async with listener:
+        while True:
+            connection = await listener.accept()
+            connections.start_soon(connection.run)
 
 
 async def _run_logged(function: Callable[[], Awaitable[None]]) -> None:
