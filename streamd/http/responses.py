@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from contextvars import copy_context
+from functools import partial
 from typing import Any
 
 import attrs
@@ -9,13 +11,14 @@ import trio
 from quart.utils import encode_headers
 from quart_trio.asgi import TrioASGIHTTPConnection
 from quart_trio.wrappers import TrioResponse
+from werkzeug.datastructures import Headers
 
 from ..connections import Connection, Group, Identity
 from ..errors import NotFound, StreamdError
 from ..events import Selectors, parse_event_id
 from ..hub import Overflow, SendQueue, Subscription
 from ..transports import StreamRequest, parse_selectors
-from ..transports.asgi import Scope, Send, send_answer
+from ..transports.asgi import Receive, Scope, Send, find_transport, send_answer
 from ..transports.generated import FINISHED_ID, GeneratedSource
 from ..transports.longpoll import LogPollSource, PollSource, poll
 from ..transports.sse import EVENT_STREAM, HEADERS, serve_sse
@@ -103,7 +106,8 @@ class EventStream(TrioResponse):
         self.on_rejected: Callable[[int], None] = _do_nothing
         self._broker = current_runtime().broker
         self._retries = parse_on_limit(request_or_upgrade(), self._broker)
-        self._opening = opening
+        # The tasks of the request end before it is called, see EventStreamHTTPConnection.
+        self._opening = opening if opening is no_opening else partial(copy_context().run, opening)
         self._generator: AsyncIterator[Any] | None = None
         self._has_cursor = False  # of the client, which has received the opening
         if isinstance(source, StreamRequest):
@@ -154,6 +158,19 @@ class EventStream(TrioResponse):
                 await send_rejection(send, rejection, fields, self._broker.settings, retries=retries)
             )
 
+    def outlasts_request(self, scope: Scope) -> bool:
+        """Return True if :meth:`serve` needs nothing of its request but the scope.
+
+        It needs a trio task that waits for the client's end where no transport reports it, which is so for
+        other servers and methods. A generator runs with the context variables of its view.
+        """
+        return (
+            self._generator is None
+            and self.status_code == 200
+            and scope["method"] in ("GET", "HEAD")
+            and find_transport(scope) is not None
+        )
+
     async def serve_websocket(self) -> None:
         """Accept the current WebSocket, stream as :meth:`serve` does, and close it.
 
@@ -202,13 +219,21 @@ class EventStream(TrioResponse):
         return nullcontext(LogPollSource(self._opening, self._has_cursor))
 
     async def _serve_log(self, scope: Scope, send: Send) -> None:
-        broker, headers = self._broker, encode_headers(self.headers)
-        with open_stream(broker, "sse", self._request) as (connection, subscription):
+        with open_stream(self._broker, "sse", self._request) as (connection, subscription):
             with self._open_source(connection, subscription) as source:
-                topics = self._request.include_topics
-                await serve_sse(
-                    broker, connection, source, scope, send, headers, self._opening, include_topics=topics
+                serving = serve_sse(
+                    self._broker,
+                    connection,
+                    source,
+                    scope,
+                    send,
+                    encode_headers(self.headers),
+                    self._opening,
+                    include_topics=self._request.include_topics,
                 )
+                # The stream may last for hours: free what only its head and a rejection need.
+                self.headers, self.on_rejected, self._opening = Headers(), _do_nothing, no_opening
+                await serving
 
     async def _serve_generator(self, generator: AsyncIterator[Any], scope: Scope, send: Send) -> None:
         headers = encode_headers(self.headers)
@@ -242,8 +267,18 @@ class EventStreamHTTPConnection(TrioASGIHTTPConnection):
     """Quart-Trio's HTTP connection, extended to let an :class:`EventStream` send itself.
 
     A disconnect of the client cancels the nursery in which :meth:`handle_request` runs. It is not noticed
-    while a :class:`~.push_back.PushBackBody` lets the client wait.
+    while a :class:`~.push_back.PushBackBody` lets the client wait. A stream that can do without is served
+    when that nursery has ended: its trio tasks, the request and its contexts would take 15 kB for as long as
+    the stream lasts.
     """
+
+    _stream: EventStream | None = None  # to be served after the request
+
+    async def __call__(self, receive: Receive, send: Send) -> None:  # type: ignore[override] # plain ASGI
+        await super().__call__(receive, send)
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            await stream.serve(self.scope, send)
 
     def _create_request_from_scope(self, send: Any) -> Any:
         return with_address(super()._create_request_from_scope(send))
@@ -260,6 +295,9 @@ class EventStreamHTTPConnection(TrioASGIHTTPConnection):
 
     async def _send_response(self, send: Any, response: Any) -> None:
         if isinstance(response, EventStream):
-            await response.serve(self.scope, send)
+            if response.outlasts_request(self.scope):
+                self._stream = response
+            else:
+                await response.serve(self.scope, send)
         else:
             await super()._send_response(send, response)

@@ -92,6 +92,7 @@ async def _serve(
         if transport is not None and scope["method"] != "HEAD":
             transport.hold()
         await send({"type": "http.response.start", "status": 200, "headers": list(headers)})
+        del headers  # the stream may last for hours
         if scope["method"] != "HEAD":
             wire = lease_wire(scope, connection, broker.hub.defer, ASGIEventStreamWire(send))
             if include_topics:
