@@ -22,7 +22,7 @@ events and the hub's ports; knows no transport.
 
 from .broadcast import BroadcastOutcome, ConnectionFilter
 from .census import Census, LocalCensus
-from .connection import CloseReason, Connection, Identity
+from .connection import CloseReason, Connection, FrameSource, Identity
 from .group import Group
 from .health import Health
 from .registry import Registry
@@ -36,6 +36,7 @@ __all__ = [
     "Connection",
     "ConnectionFilter",
     "ConnectionSettings",
+    "FrameSource",
     "Group",
     "Health",
     "Identity",

@@ -4,7 +4,7 @@ It has the client's identity, its send queue, the counters and health that opera
 end it from outside: with a ``closing`` frame, or at once.
 
 Theory of operation. The registry makes and admits a connection. The transport runs one loop that writes
-to it, inside ``stream_scope``; all other parts end it by cancelling that scope::
+to it; all other parts end it by stopping that loop::
 
               close(reason)
      OPEN -----------------------> CLOSING        the loop stops; the `closing` frame is the last
@@ -36,9 +36,11 @@ Coupling rules:
 3. Independently of these states a connection is *stalled* while a write is under way. Its health depends
    on the time that takes (see ``health``), and the sweeper aborts it when it is stale.
 4. Slots are taken by ``__enter__`` and given back by ``__exit__``, whatever happens in between.
+5. The loop waits for the log and the socket inside ``stoppable``, a cancel scope, which takes 0.6 kB. A level
+   stream waits for its send queue, for hours, outside of one: a frame stops that wait.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final, Protocol, Self
@@ -47,7 +49,7 @@ import attrs
 import trio
 
 from ..characters import cut
-from ..events import Batch, Control, ControlName, EventId, UnloggedEvent
+from ..events import Batch, Control, ControlName, EventId, Frame, UnloggedEvent
 from ..events.control import format_time
 from ..hub import DeliveryRecord, SendQueue, Subscription, Wire, do_nothing
 from .health import Health, health_of
@@ -61,6 +63,7 @@ STALE: Final = "stale"
 """The reason of a connection that is aborted because the client takes no bytes."""
 TOPICS_SHOWN: Final = 10  # of a connection, in lists and log lines
 TOPIC_CHARS_SHOWN: Final = 200
+_STOP: Final = Control(ControlName.CLOSING)  # wakes the loop; never sent
 
 
 class CloseReason(StrEnum):
@@ -110,6 +113,13 @@ class GroupAccount(Admission, Protocol):
         """Return the JSON fields that the group's heartbeats have besides the time."""
 
 
+class FrameSource(Protocol):
+    """The origin of a stream's frames."""
+
+    async def receive(self) -> Sequence[Frame]:
+        """Wait for the next frames; return none at the end of the source."""
+
+
 # The time of opening once more, as the same object.
 _OPENED: Final = attrs.Factory(lambda self: self.opened, takes_self=True)
 _SENT: Final = attrs.Factory(lambda self: DeliveryRecord(self.opened), takes_self=True)
@@ -147,7 +157,8 @@ class Connection:
     subscription: Subscription | None = None  # None: its source is not the hub
     abort_transport: Callable[[], None] = do_nothing  # closes the socket, where the server can
     is_disconnected: bool = False  # nothing can be written any more
-    stream_scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)  # around the loop that writes
+    _waits_for_queue: bool = False  # the loop does
+    _scope: trio.CancelScope | None = None  # around another wait of the loop
 
     def __enter__(self) -> Self:
         self.admission.enter(self)
@@ -159,6 +170,42 @@ class Connection:
         self.subscription = None
         self.abort_transport = do_nothing
         self.is_disconnected = True
+
+    def stoppable(self) -> trio.CancelScope:
+        """Return a scope for a wait of the loop, which is cancelled when the connection is to end."""
+        self._scope = scope = trio.CancelScope()
+        if not self.is_open:
+            scope.cancel()
+        return scope
+
+    def _stop_loop(self) -> None:
+        if self._waits_for_queue:
+            self.send_queue.put_nowait(_STOP)  # accepted: nobody waits for a queue that is not empty
+        elif self._scope is not None:
+            self._scope.cancel()
+
+    async def receive(self, source: FrameSource) -> Sequence[Frame]:
+        """Wait for the next frames of a source; return none when it has ended, or the connection is to end.
+
+        Cancelling it loses no frame of the log.
+        """
+        frames: Sequence[Frame] = ()
+        subscription = self.subscription
+        if subscription is None or source is not subscription:
+            with self.stoppable():
+                frames = await source.receive()
+        else:
+            if subscription.level_cursor() is None:
+                with self.stoppable():
+                    frames = await subscription.receive_ready()
+            if not frames and self.is_open:
+                self._scope = None  # frees it
+                self._waits_for_queue = True
+                try:
+                    frames = await self.send_queue.get()
+                finally:
+                    self._waits_for_queue = False
+        return frames if self.is_open else ()
 
     async def write(self, wire: Wire, batch: Batch) -> None:
         """Write frames and count them; the connection is stalled while it lasts.
@@ -192,7 +239,7 @@ class Connection:
         if self.closing is None:
             self.closing = Control(ControlName.CLOSING, {"reason": str(reason)}, retry_ms)
             self.end_reason = self.end_reason or str(reason)
-            self.stream_scope.cancel()
+            self._stop_loop()
 
     def mark_disconnected(self) -> None:
         """Leave the hub at once and write nothing more, because the client is gone."""
@@ -200,7 +247,7 @@ class Connection:
         self.is_disconnected = True
         if self.subscription is not None:
             self.subscription.close()
-        self.stream_scope.cancel()
+        self._stop_loop()
 
     def abort(self, reason: str = ABORTED) -> None:
         """End the connection at once, in the middle of a write, and close its socket.

@@ -274,7 +274,7 @@ class EventStreamHTTPConnection(TrioASGIHTTPConnection):
 
     _stream: EventStream | None = None  # to be served after the request
 
-    async def __call__(self, receive: Receive, send: Send) -> None:  # type: ignore[override] # plain ASGI
+    async def __call__(self, receive: Receive, send: Send) -> None:
         await super().__call__(receive, send)
         stream, self._stream = self._stream, None
         if stream is not None:

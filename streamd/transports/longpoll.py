@@ -96,7 +96,7 @@ async def poll(
             receiver = _Receiver(subscription, source)
             frames = receiver.begin()
             if not frames:
-                with connection.stream_scope:
+                with connection.stoppable():
                     frames = await receiver.receive(wait_seconds)
             # An event may have been queued just when the wait ended, and the cursor counts it as read; or a
             # message while a page of the log was being read.

@@ -20,7 +20,7 @@ import structlog
 import trio
 
 from ..broker import Broker, BrokerSettings
-from ..connections import CloseReason, Connection, Group, Identity
+from ..connections import CloseReason, Connection, FrameSource, Group, Identity
 from ..errors import RequestError, Unavailable
 from ..events import Batch, Control, ControlName, EventId, Frame, Selectors
 from ..hub import (
@@ -93,11 +93,8 @@ def no_opening() -> Sequence[Frame]:
     return ()
 
 
-class Source(Protocol):
-    """The origin of a stream's frames."""
-
-    async def receive(self) -> Sequence[Frame]:
-        """Wait for the next frames; return none at the end of the source."""
+class Source(FrameSource, Protocol):
+    """The origin of a stream's frames, which may write them by itself."""
 
     def write_through(self, wire: Wire | None, sent: DeliveryRecord | None = None) -> None:
         """Let the source write by itself.
@@ -202,17 +199,18 @@ async def run_stream(
     logged. Cancelled, it leaves the stream without ``closing``.
     """
     try:
-        with connection.stream_scope:
-            _log.debug("stream_started", connection=connection.id, after=connection.cursor)
+        _log.debug("stream_started", connection=connection.id, after=connection.cursor)
+        with connection.stoppable():
             await connection.write(wire, Batch([greeting, *opening()]))
-            del greeting, opening  # the stream may last for hours: do not keep them in memory
-            source.write_through(wire, connection.sent)
-            while frames := await source.receive():
-                batch = Batch(frames)
+        del greeting, opening  # the stream may last for hours: do not keep them in memory
+        source.write_through(wire, connection.sent)
+        while frames := await connection.receive(source):
+            batch = Batch(frames)
+            with connection.stoppable():
                 await connection.write(wire, batch)
                 observe_delivery(broker.metrics, batch)
-                del frames, batch  # the next may come in hours
-        if connection.closing is None and not connection.is_disconnected:
+            del frames, batch  # the next may come in hours
+        if connection.is_open:
             connection.close(CloseReason.ENDED)
     except PEER_GONE:
         return

@@ -82,7 +82,7 @@ async def test_a_reaped_connection_is_a_warning_and_its_end_is_stale(
             nursery.start_soon(sweep_connections, registry, SETTINGS, metrics)
             with registry.admit("sse", Identity(), SendQueue(8, 1000)) as connection:
                 connection.stalled_since = trio.current_time()
-                with connection.stream_scope:
+                with connection.stoppable():
                     await trio.sleep_forever()
             nursery.cancel_scope.cancel()
     [reaped], [closed] = lines(logs, "connection_reaped"), lines(logs, "connection_closed")

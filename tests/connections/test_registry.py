@@ -274,7 +274,7 @@ async def test_a_connection_whose_write_makes_no_progress_is_unhealthy_then_stal
             connection.abort_transport = aborted.set
 
             async def write() -> None:
-                with connection.stream_scope:
+                with connection.stoppable():
                     await connection.write(SilentWire(), Batch([Control("x")]))
 
             nursery.start_soon(write)
