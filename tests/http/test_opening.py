@@ -1,6 +1,7 @@
 """The opening of a stream: frames before those of its source."""
 
 from collections.abc import AsyncIterator, Sequence
+from contextvars import ContextVar
 
 import trio
 from quart_trio import QuartTrio
@@ -99,3 +100,23 @@ async def test_an_opening_that_fails_ends_only_its_own_stream() -> None:
             assert await failing.next_block() is None
         async with open_stream(server.url, path="/log") as reader:
             assert await types(reader, 2) == ["connected", "state"]
+
+
+async def test_an_opening_sees_the_context_variables_of_its_view() -> None:
+    language: ContextVar[str] = ContextVar("language", default="")
+    shop = Shop()
+
+    def opening() -> Sequence[Frame]:
+        return [UnloggedEvent(language.get(), type="state")]
+
+    @shop.app.get("/localized")
+    async def localized() -> EventStream:
+        language.set("sv")
+        return EventStream("a", opening=opening)
+
+    async with run_server(app=shop.app) as server:
+        async with open_stream(server.url, path="/localized") as reader:
+            await reader.next_control("connected")
+            block = await reader.next_block()
+            assert isinstance(block, ServerSentEvent)
+            assert block.data == "sv"

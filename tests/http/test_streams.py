@@ -1,5 +1,6 @@
 """Event streams over HTTP, from the log and from generators."""
 
+import gc
 from collections.abc import AsyncIterator
 from functools import partial
 
@@ -7,6 +8,7 @@ import hypercorn
 import hypercorn.trio
 import pytest
 import trio
+import trio.testing
 from quart_trio import QuartTrio
 
 from streamd import EventStream, Streamd, create_app
@@ -141,3 +143,31 @@ async def test_stock_hypercorn_serves_streams() -> None:
             await app.extensions["streamd"].publish("a", "hello")
             assert [event.data for event in await reader.take(1)] == ["hello"]
         stop.set()
+
+
+async def test_a_stream_through_a_view_keeps_neither_trio_tasks_nor_the_request() -> None:
+    app = QuartTrio("views")
+    streamd = Streamd(app)
+
+    @app.get("/view")
+    async def view() -> EventStream:
+        return EventStream("a")
+
+    def kept() -> tuple[int, int]:
+        gc.collect()
+        found = [type(item) for item in gc.get_objects()]
+        return found.count(trio.lowlevel.Task), found.count(app.request_class)
+
+    async with run_server(app=app) as server:
+        async with open_stream(server.url, path="/view") as reader:
+            await reader.next_control("connected")
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            tasks, requests = kept()
+            async with open_stream(server.url, path="/view") as second:
+                await second.next_control("connected")
+                await trio.testing.wait_all_tasks_blocked(0.01)
+                more_tasks, more_requests = kept()
+                assert more_tasks - tasks == 1  # of the connection
+                assert more_requests == requests == 0
+                await streamd.publish("a", "1", type="event")
+                assert [event.data for event in await second.take(1)] == ["1"]
