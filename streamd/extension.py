@@ -287,10 +287,13 @@ class _WithLifespan:
         self._inner = inner
         self._streamd = streamd
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:
         if scope["type"] == "lifespan" and not self._streamd.is_running:
-            self._streamd.warn_if_open()
-            async with self._streamd.running():
-                await self._inner(scope, receive, send)
-        else:
+            return self._run(scope, receive, send)
+        passed_on: Awaitable[None] = self._inner(scope, receive, send)
+        return passed_on
+
+    async def _run(self, scope: Any, receive: Any, send: Any) -> None:
+        self._streamd.warn_if_open()
+        async with self._streamd.running():
             await self._inner(scope, receive, send)

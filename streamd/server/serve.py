@@ -97,7 +97,8 @@ async def serve(
                 listeners = [Listener(sock, certificates, accepted, settings, metrics) for sock in sockets]
                 try:
                     async with trio.open_nursery() as accepting:
-                        await accepting.start(partial(_accept, listeners, connections))
+                        for listener in listeners:
+                            accepting.start_soon(_accept, listener, connections)
                         task_status.started(addresses)
                         await wait_for_shutdown()
                         accepting.cancel_scope.cancel()  # closes the listeners
@@ -135,6 +136,7 @@ async def _accept_from(listener: Listener, connections: trio.Nursery) -> NoRetur
         while True:
             connection = await listener.accept()
             connections.start_soon(connection.run)
+            del connection  # the next may come in hours
 
 
 async def _run_logged(function: Callable[[], Awaitable[None]]) -> None:
