@@ -189,6 +189,8 @@ class Connection:
 
         Cancelling it loses no frame of the log.
         """
+        if self.closing is not None or self.is_disconnected:
+            return ()
         frames: Sequence[Frame] = ()
         subscription = self.subscription
         if subscription is None or source is not subscription:
@@ -280,7 +282,7 @@ class Connection:
         if self.subscription is None:
             return []
         selectors = self.subscription.selectors
-        texts = sorted([*selectors.topics, *(pattern.text for pattern in selectors.patterns)])
+        texts = sorted([*selectors.topics, *[pattern.text for pattern in selectors.patterns]])
         return [text[:TOPIC_CHARS_SHOWN] for text in texts[:TOPICS_SHOWN]]
 
     @property

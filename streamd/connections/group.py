@@ -1,7 +1,6 @@
 """A group of connections with one limit, one lifetime and one account: all of them, or one service's."""
 
 import random
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -54,7 +53,8 @@ class Group:
         self._heartbeat_fields = heartbeat_fields
         self.elsewhere: Callable[[str], Sequence[GroupTotals]] = _no_totals
         self._connections: dict[str, Connection] = {}
-        self._ended: Counter[str] = Counter()  # totals of connections that ended
+        # Totals of connections that ended.
+        self._ended = self._events = self._bytes = self._errors = 0
         self._ended_seconds = 0.0
 
     def __len__(self) -> int:
@@ -91,12 +91,10 @@ class Group:
     def leave(self, connection: Connection) -> None:
         """Give the slot back, and add the connection to the totals."""
         self.forget(connection)
-        self._ended.update(
-            connections=1,
-            events=connection.sent.events,
-            bytes=connection.sent.bytes,
-            errors=connection.errors,
-        )
+        self._ended += 1
+        self._events += connection.sent.events
+        self._bytes += connection.sent.bytes
+        self._errors += connection.errors
         self._ended_seconds += trio.current_time() - connection.opened
 
     def forget(self, connection: Connection) -> None:
@@ -142,11 +140,11 @@ class Group:
 
     def _begin_tally(self) -> GroupTally:
         ended = GroupTotals(
-            total=self._ended["connections"],
+            total=self._ended,
             max_connections=self.max_connections,
             seconds=self._ended_seconds,
-            errors=self._ended["errors"],
-            events_sent=self._ended["events"],
-            bytes_sent=self._ended["bytes"],
+            errors=self._errors,
+            events_sent=self._events,
+            bytes_sent=self._bytes,
         )
         return GroupTally(ended, len(self))

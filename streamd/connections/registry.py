@@ -1,10 +1,9 @@
 """The registry: admits connections to slots, finds and counts them, and ends them at shutdown."""
 
 import math
+import os
 import random
-import secrets
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
@@ -39,6 +38,7 @@ MAX_CLIENT_ID_CHARS: Final = 128
 OWN_ID_PREFIX: Final = "~"
 """Begins each connection's own id, and no client id, so that a message for a connection that has ended
 reaches no other client. RFC 3986 section 2.3 leaves the character as it is in URLs."""
+_OWN_ID_BYTES: Final = 16
 REPLACED_RETRY_MS: Final = 86_400_000
 """Reconnection time of a client that another with its client id replaced: a day. If it came back by itself,
 the two would replace each other for ever."""
@@ -83,7 +83,7 @@ class Registry:
         # By user and client id: the connections by lineage, the newest last. Chosen client ids only.
         self._by_client: dict[tuple[str, str], dict[str, Connection]] = {}
         self.address_counting = AddressCounting()
-        self._per_caller: Counter[str] = Counter()
+        self._per_caller: dict[str, int] = {}
         self._empty = trio.Event()
         self._empty.set()
 
@@ -168,7 +168,7 @@ class Registry:
             ShuttingDown, TooManyConnections, TooManyForCaller: on entering the block, no slot is free; it
                 never waits for one. Counted.
         """
-        id = OWN_ID_PREFIX + secrets.token_hex(16)
+        id = OWN_ID_PREFIX + os.urandom(_OWN_ID_BYTES).hex()
         if client_id is not None:
             check_text(client_id, "client_id", max_chars=MAX_CLIENT_ID_CHARS)
             if client_id.startswith(OWN_ID_PREFIX):
@@ -216,11 +216,14 @@ class Registry:
             self._metrics.refused.labels(error.code).inc()
             _log.info("connection_rejected", **connection.identify(), code=error.code)
             raise
-        self._per_caller.update(_keys_of(connection.identity))
+        per_caller = self._per_caller
+        for key in _keys_of(connection.identity):
+            per_caller[key] = per_caller.get(key, 0) + 1
         if connection.has_client_id:
             self._replace(connection)
         self._others.note_opened(connection)
-        self._empty = self._empty if not self._empty.is_set() else trio.Event()
+        if self._empty.is_set():
+            self._empty = trio.Event()
         self._log_of(connection)("connection_opened", **connection.identify())
 
     def _replace(self, connection: Connection) -> None:
@@ -246,12 +249,10 @@ class Registry:
         retry_after = settings.retry_after_seconds
         if self.draining:
             raise ShuttingDown("the server is shutting down", retry_after_seconds=retry_after)
-        user_key = caller_key(connection.identity.user, "")
         for key in self.limited_keys(connection.identity):
-            noun, most = (
-                ("user", settings.max_per_user) if key == user_key else ("address", settings.max_per_address)
-            )
-            if self._per_caller[key] + self._others.count_at(key) >= most:
+            is_user = key == caller_key(connection.identity.user, "")
+            noun, most = ("user", settings.max_per_user) if is_user else ("address", settings.max_per_address)
+            if self._per_caller.get(key, 0) + self._others.count_at(key) >= most:
                 raise TooManyForCaller(
                     f"this {noun} already has the maximum of {most} connections",
                     retry_after_seconds=retry_after,
@@ -272,7 +273,8 @@ class Registry:
         self._all.leave(connection)
         if connection.group is not None:
             connection.group.leave(connection)
-        self._forget_client(connection)
+        if connection.has_client_id:
+            self._forget_client(connection)
         for key in _keys_of(connection.identity):
             self._per_caller[key] -= 1
             if not self._per_caller[key]:

@@ -3,6 +3,7 @@
 import math
 from codecs import BOM_UTF8
 from collections.abc import AsyncGenerator, AsyncIterator
+from functools import lru_cache
 from typing import Any, Final, Protocol, TypeVar
 
 from ..auth import Caller
@@ -27,9 +28,14 @@ RESUME_HEADER: Final = "Resume-Secret"
 _TOPICS: Final = "topics"
 _DEFAULT_LIMIT: Final = 100  # entries of a list without ``limit``: a page that people can read
 
+_SHARED_IDENTITIES: Final = 4096  # some 0.6 MB
+
 _REASON_BYTES_MAX: Final = 32_768  # a sentence of 2000 characters, however they are escaped
 
 T = TypeVar("T")
+
+_identity = lru_cache(_SHARED_IDENTITIES)(Identity)
+"""Returns the same identity to the streams of one client, or of the clients behind one proxy."""
 
 
 class RequestLike(Protocol):
@@ -59,17 +65,16 @@ def parse_stream_request(
     Raises:
         InvalidField: names the invalid parameter or header.
     """
-    selectors = parse_selectors(
-        request.args.getlist("topic"), request.args.getlist("pattern"), broker.settings
-    )
+    args = request.args
+    selectors = parse_selectors(args.getlist("topic"), args.getlist("pattern"), broker.settings)
     if not selectors:
         raise InvalidField("name at least one topic or pattern to subscribe to", field="topic")
     return StreamRequest(
         selectors=selectors,
         after=parse_cursor(request, cursor_parameter),
-        overflow=parse_overflow(request.args.get("overflow")),
-        include_topics=_parse_include(request.args.getlist("include")),
-        client_id=request.args.get("client_id"),
+        overflow=parse_overflow(args.get("overflow")),
+        include_topics=_parse_include(args.getlist("include")),
+        client_id=args.get("client_id"),
         resume_secret=parse_resume_secret(request),
         heartbeat_seconds=_parse_heartbeat(request, broker),
         identity=identity_of(caller, request.remote_addr),
@@ -204,13 +209,8 @@ def identity_of(caller: Caller | None, address: str | None) -> Identity:
     """Return the identity of a caller's connection; None for one that was not identified."""
     if caller is None:
         return Identity(address=address or "")
-    return Identity(
-        user=caller.user,
-        address=address or "",
-        key=caller.key,
-        token_id=caller.token_id,
-        issued_at=caller.issued_at,
-        expires_at=caller.expires_at,
+    return _identity(
+        caller.user, address or "", caller.key, caller.token_id, caller.issued_at, caller.expires_at
     )
 
 
