@@ -67,9 +67,10 @@ def test_sockets_are_taken_over_once_and_not_passed_on(descriptors: Descriptors,
     assert path.exists()  # the service manager's
 
 
-@pytest.mark.parametrize("process", ["1", "", "0x1", str(os.getpid() + 1)])
+@pytest.mark.parametrize("process", ["1", "", "0x1", "the next"])
 def test_sockets_of_another_process_are_left_alone(process: str) -> None:
-    environ = {"LISTEN_PID": process, "LISTEN_FDS": "1"}
+    number = str(os.getpid() + 1) if process == "the next" else process
+    environ = {"LISTEN_PID": number, "LISTEN_FDS": "1"}
     assert take_activated(environ) == []
     assert environ == {}
 
