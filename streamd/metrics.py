@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import attrs
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -66,22 +66,16 @@ class Metrics:
             "unreadable_records", "Stored records that cannot be decoded, each counted once.", "record"
         )
         self.reaped: Final = self._counter("connections_reaped", "Stale connections closed.")
-        self._delivery_seconds: Final = _Distribution(
+        self._delivery_seconds: Final = _DeliveryTimes(
             "streamd_delivery_seconds",
             "From publish to the write to a client (millisecond resolution).",
             _BUCKETS_SECONDS,
         )
         self.registry.register(self._delivery_seconds)
-        self.request_seconds: Final = Histogram(
-            "streamd_request_seconds",
-            "Time to answer, by route; streams are not in it.",
-            ("method", "route", "status"),
-            registry=self.registry,
-            buckets=_BUCKETS_SECONDS,
+        self._request_seconds: Final = _RequestTimes(
+            "streamd_request_seconds", "Time to answer, by route; streams are not in it.", _BUCKETS_SECONDS
         )
-        self._request_series: dict[
-            tuple[str, str, int], Histogram
-        ] = {}  # `labels` takes as long as `observe`
+        self.registry.register(self._request_seconds)
 
     def _counter(self, name: str, help: str, *labels: str) -> Counter:
         return Counter(f"streamd_{name}", help, labels, registry=self.registry)
@@ -97,11 +91,7 @@ class Metrics:
 
     def observe_request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Record the time to answer one request (s). The labels must come from a bounded number of values."""
-        key = (method, route, status)
-        series = self._request_series.get(key)
-        if series is None:
-            series = self._request_series[key] = self.request_seconds.labels(method, route, status)
-        series.observe(seconds)
+        self._request_seconds.observe((method, route, status), seconds)
 
     def observe_delivery(self, types: Mapping[str, int], seconds: float, clients: int) -> None:
         """Count events that were written to several clients at once.
@@ -147,8 +137,54 @@ class _TypeCounter(Collector):
         yield family
 
 
-class _Distribution(Collector):
-    """A Prometheus histogram that records many equal observations at the cost of one.
+class _Distribution:
+    """The buckets of one series of a histogram.
+
+    Only one thread may add to it. So it needs no lock, of which a ``Histogram`` takes two an observation.
+
+    Args:
+        bounds: upper bounds of the buckets (s), ascending; a last one has none.
+    """
+
+    __slots__ = ("_bounds", "_counts", "created", "sum")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.sum = 0.0
+        self.created = time.time()  # s since 1970
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+
+    def observe(self, value: float, times: int) -> None:
+        """Record a number of equal observations at the cost of one."""
+        self._counts[bisect.bisect_left(self._bounds, value)] += times
+        self.sum += value * times
+
+    def buckets(self) -> list[tuple[str, int]]:
+        """Return the upper bounds as they are printed, each with the number of observations up to it."""
+        names = [*(str(bound) for bound in self._bounds), "+Inf"]
+        return list(zip(names, itertools.accumulate(self._counts), strict=True))
+
+
+class _DeliveryTimes(Collector):
+    """A Prometheus histogram without labels.
+
+    Args:
+        bounds: upper bounds of the buckets (s), ascending.
+    """
+
+    def __init__(self, name: str, help: str, bounds: Sequence[float]) -> None:
+        self._name = name
+        self._help = help
+        self._distribution = _Distribution(bounds)
+        self.observe: Final = self._distribution.observe
+
+    def collect(self) -> Iterator[Metric]:
+        found = self._distribution
+        yield HistogramMetricFamily(self._name, self._help, buckets=found.buckets(), sum_value=found.sum)
+
+
+class _RequestTimes(Collector):
+    """A Prometheus histogram with the labels ``method``, ``route`` and ``status``.
 
     Args:
         bounds: upper bounds of the buckets (s), ascending.
@@ -158,14 +194,22 @@ class _Distribution(Collector):
         self._name = name
         self._help = help
         self._bounds = bounds
-        self._counts = [0] * (len(bounds) + 1)
-        self._sum = 0.0
+        self._series: dict[tuple[str, str, int], _Distribution] = {}
 
-    def observe(self, value: float, times: int) -> None:
-        self._counts[bisect.bisect_left(self._bounds, value)] += times
-        self._sum += value * times
+    def observe(self, labels: tuple[str, str, int], value: float) -> None:
+        series = self._series.get(labels)
+        if series is None:
+            series = self._series[labels] = _Distribution(self._bounds)
+        series.observe(value, 1)
 
     def collect(self) -> Iterator[Metric]:
-        names = [*(str(bound) for bound in self._bounds), "+Inf"]
-        buckets = list(zip(names, itertools.accumulate(self._counts), strict=True))
-        yield HistogramMetricFamily(self._name, self._help, buckets=buckets, sum_value=self._sum)
+        metric = Metric(self._name, self._help, "histogram")
+        for (method, route, status), series in list(self._series.items()):
+            labels = {"method": method, "route": route, "status": str(status)}
+            buckets = series.buckets()
+            for bound, count in buckets:
+                metric.add_sample(f"{self._name}_bucket", {**labels, "le": bound}, count)
+            metric.add_sample(f"{self._name}_count", labels, buckets[-1][1])
+            metric.add_sample(f"{self._name}_sum", labels, series.sum)
+            metric.add_sample(f"{self._name}_created", labels, series.created)
+        yield metric
