@@ -1,5 +1,6 @@
 """Hooks around every request, which measure and log it."""
 
+import logging
 import time
 from functools import partial
 from typing import Final
@@ -9,11 +10,13 @@ from quart import Quart, g, request, websocket
 from quart.wrappers import Response
 from quart.wrappers.base import BaseRequestWebsocket
 
+from ..logs import is_suppressed
 from ..metrics import Metrics
 from .responses import EventStream
 
 _log = structlog.get_logger(__name__)
 UNKNOWN_ROUTE = "unknown"
+_REQUEST: Final = "request"
 _UNLOGGED_ROUTES: Final = frozenset({"/health/live", "/health/ready", "/metrics"})
 _CLIENT_CLOSED_REQUEST: Final = (
     499  # no status of HTTP: nginx logs it for a client that left before the answer
@@ -93,6 +96,10 @@ def record_departure(method: str, route: str, began: float) -> None:
 
 def _log_request(method: str, route: str, status: int, seconds: float) -> None:
     """Log one answered request; at ``warning`` if the server failed. Probes and scrapes are left out."""
-    if route not in _UNLOGGED_ROUTES:
-        write = _log.warning if status >= 500 else _log.info
-        write("request", method=method[:_METHOD_CHARS], route=route, status=status, seconds=round(seconds, 4))
+    if route in _UNLOGGED_ROUTES:
+        return
+    level = logging.WARNING if status >= 500 else logging.INFO
+    if is_suppressed(_log, level, _REQUEST):
+        return
+    write = _log.warning if status >= 500 else _log.info
+    write(_REQUEST, method=method[:_METHOD_CHARS], route=route, status=status, seconds=round(seconds, 4))

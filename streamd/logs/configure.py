@@ -34,6 +34,25 @@ class EarlyLogger(structlog.stdlib.BoundLogger):
             return super()._proxy_to_logger(method_name, event, *args, **fields)
         return None
 
+    def suppresses(self, level: int, event: str) -> bool:
+        """Return True if a line is below its level or above the bound, which counts it as suppressed."""
+        logger = self._logger
+        return not logger.isEnabledFor(level) or line_limit.suppresses(logger.name, level, event)
+
+
+def is_suppressed(log: Any, level: int, event: str) -> bool:
+    """Return True if a line is suppressed, so that its fields need not be made.
+
+    For lines that most requests write. Do not log a line that is suppressed: it would be counted twice.
+
+    Args:
+        log: a logger of structlog.
+        level: of the line, as in the standard library's logging.
+        event: of the line.
+    """
+    bound = log.bind()
+    return isinstance(bound, EarlyLogger) and bound.suppresses(level, event)
+
 
 def configure_logging(settings: LoggingSettings, environ: Mapping[str, str] = _NO_VARIABLES) -> None:
     """Send the log of streamd and of its libraries to standard error, for a console or as JSON lines.

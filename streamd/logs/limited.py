@@ -44,15 +44,21 @@ class LineLimit:
         if event == _REPORT:
             return True
         with self._lock:
+            if self.suppresses(logger, level, event):
+                return False
+            self._lines[logger, event] += 1
+            return True
+
+    def suppresses(self, logger: str, level: int, event: str) -> bool:
+        """Count a line as suppressed and return True if the bound is reached; count nothing otherwise."""
+        with self._lock:
             now = self._clock()
             if now >= self._window_ends:
                 self._window_ends = now + _WINDOW_SECONDS
                 self._lines.clear()
-            kind = (logger, event)
-            if self._lines[kind] >= self.max_lines_per_second:
-                self._suppressed[logger, level, event] += 1
+            if self._lines.get((logger, event), 0) < self.max_lines_per_second:
                 return False
-            self._lines[kind] += 1
+            self._suppressed[logger, level, event] += 1
             return True
 
     def filter(self, record: logging.LogRecord) -> bool:

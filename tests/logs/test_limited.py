@@ -14,7 +14,7 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from streamd.logs import LoggingSettings, configure_logging, report_suppressed_lines
+from streamd.logs import LoggingSettings, configure_logging, is_suppressed, report_suppressed_lines
 from streamd.logs.levels import PACKAGES
 from streamd.logs.limited import LineLimit, line_limit
 
@@ -77,6 +77,34 @@ async def test_lines_of_one_kind_are_bounded_and_the_suppressed_ones_counted(
     assert line["suppressed"] == "dataset_failed"
     log.error("dataset_failed")
     assert events(take(three_a_second)) == [("error", "dataset_failed")]
+
+
+async def test_a_line_that_is_asked_about_before_is_counted_once(
+    three_a_second: io.StringIO, autojump_clock: MockClock
+) -> None:
+    log = structlog.get_logger("streamd.http.observe")
+    for number in range(10):
+        suppressed = is_suppressed(log, logging.INFO, "request")
+        assert suppressed == (number >= 3)
+        if not suppressed:
+            log.info("request", number=number)
+    assert [line["number"] for line in take(three_a_second)] == [0, 1, 2]
+    line_limit.report()
+    [line] = take(three_a_second)
+    assert (line["event"], line["count"], line["level"]) == ("lines_suppressed", 7, "info")
+
+
+def test_a_line_below_its_level_is_suppressed_and_not_counted(three_a_second: io.StringIO) -> None:
+    log = structlog.get_logger("streamd.http.observe")
+    assert all(is_suppressed(log, logging.DEBUG, "request") for _ in range(9))
+    line_limit.report()
+    assert take(three_a_second) == []
+
+
+def test_loggers_of_a_program_with_its_own_configuration_suppress_nothing() -> None:
+    with structlog.testing.capture_logs():
+        log = structlog.wrap_logger(None, wrapper_class=structlog.stdlib.BoundLogger)
+        assert not is_suppressed(log, logging.DEBUG, "request")
 
 
 async def test_the_reports_are_not_suppressed(three_a_second: io.StringIO, autojump_clock: MockClock) -> None:
