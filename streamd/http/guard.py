@@ -56,6 +56,7 @@ _REQUEST_ID: Final = b"x-request-id"
 _WELL_FORMED_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _KNOWN_TYPES_MAX: Final = 64  # values of Content-Type; this server has ten
 _ID_BYTES: Final = 10  # two of 10 million have the same with a probability of 4e-11
+_IDS_AT_ONCE: Final = 64  # a system call takes longer than the rest of making an id
 _SECURE_SCHEMES: Final = frozenset({"https", "wss"})
 _STARTS: Final = frozenset({"http.response.start", "websocket.http.response.start", "websocket.accept"})
 _DATA_TYPES: Final = frozenset(
@@ -77,6 +78,7 @@ DATA_HEADERS: Final = (
     (b"referrer-policy", b"no-referrer"),
 )
 """The headers of answers that are data: JSON, problems, event streams, metrics."""
+_DATA_NAMES: Final = frozenset(name for name, _ in DATA_HEADERS)
 
 
 class SiteSettings(Protocol):
@@ -143,15 +145,17 @@ class GuardPolicy:
             MisdirectedHost: the server has another name.
             CrossSite: a page of another site wants to change something, or to open a WebSocket.
         """
-        if self._checks_hosts(scope):
-            own = scope.get("server")
-            for host in hosts:
-                if not self.hosts.allow(host, own[0] if own else None, scope.get("scheme", "http")):
-                    raise MisdirectedHost(
-                        f"Host must be a name of this server; got {quoted(host.decode('latin1'))}. "
-                        "Its setting server.hosts lists them",
-                        field="Host",
-                    )
+        own = scope.get("server")
+        for host in hosts:
+            allowed = self.hosts.allow(host, own[0] if own else None, scope.get("scheme", "http"))
+            if not allowed and self._checks_hosts(scope):
+                raise MisdirectedHost(
+                    f"Host must be a name of this server; got {quoted(host.decode('latin1'))}. "
+                    "Its setting server.hosts lists them",
+                    field="Host",
+                )
+        if _FETCH_SITE not in headers and _ORIGIN not in headers:
+            return
         if scope.get("method") not in SAFE_METHODS:  # a WebSocket has none
             check_site(
                 self.cors,
@@ -162,7 +166,7 @@ class GuardPolicy:
             )
 
     def _checks_hosts(self, scope: Scope) -> bool:
-        if self.hosts.allows_all or route_path(scope) in UNCHECKED_PATHS:
+        if route_path(scope) in UNCHECKED_PATHS:
             return False
         return not self.hosts.is_default or self.checks_default_hosts or find_transport(scope) is not None
 
@@ -189,6 +193,7 @@ class Guard:
         self.policy = policy
         self.checks_targets = False
         self._metrics = metrics
+        self._ids: list[str] = []  # random ones that are not used yet
 
     def apply_settings(self, settings: RuntimeSettings) -> None:
         """Apply the settings that decide about requests."""
@@ -200,21 +205,36 @@ class Guard:
             passed_on: Awaitable[None] = self.inner(scope, receive, send)
             return passed_on
         fields = scope["headers"]
-        headers = dict(reversed(fields))
-        request_id = dict(fields)[_REQUEST_ID] if _REQUEST_ID in headers else b""  # the last, of a proxy
-        if not request_id or not _WELL_FORMED_ID.fullmatch(request_id):
-            request_id = os.urandom(_ID_BYTES).hex().encode()
-        bind_contextvars(request_id=request_id.decode())  # of the trio task that serves this request
-        secure = scope.get("scheme") in _SECURE_SCHEMES
-        answer = _Answer(send, request_id, self.policy.hsts_seconds if secure else 0)
+        headers = dict(fields)
+        given_id = headers.get(_REQUEST_ID)  # the last, of a proxy
+        hosts: Iterable[bytes] = (headers[_HOST],) if _HOST in headers else ()
+        if len(headers) < len(fields):  # some names are repeated
+            headers = dict(reversed(fields))
+            hosts = [value for name, value in fields if name == _HOST]
+        if given_id is not None and _WELL_FORMED_ID.fullmatch(given_id):
+            request_id = given_id.decode()
+        else:
+            request_id = self._make_id()
+        bind_contextvars(request_id=request_id)  # of the trio task that serves this request
+        policy = self.policy
+        hsts_seconds = policy.hsts_seconds if scope.get("scheme") in _SECURE_SCHEMES else 0
+        answer = _Answer(send, request_id, hsts_seconds)
         try:
-            self.policy.check(scope, headers, [value for name, value in fields if name == _HOST])
+            policy.check(scope, headers, hosts)
             if self.checks_targets:
                 check_target(scope)
         except StreamdError as refusal:
             return self._refuse(refusal, _text(headers.get(_ORIGIN)), scope, receive, answer)
         served: Awaitable[None] = self.inner(scope, receive, answer)
         return served
+
+    def _make_id(self) -> str:
+        """Make a request id: random, because a number would tell clients how many requests there are."""
+        if not self._ids:
+            digits = _ID_BYTES * 2
+            block = os.urandom(_ID_BYTES * _IDS_AT_ONCE).hex()
+            self._ids = [block[start : start + digits] for start in range(0, len(block), digits)]
+        return self._ids.pop()
 
     async def _refuse(
         self, error: StreamdError, origin: str | None, scope: Scope, receive: Receive, send: Send
@@ -248,7 +268,7 @@ class _Answer:
 
     __slots__ = ("_hsts_seconds", "_request_id", "_send")
 
-    def __init__(self, send: Send, request_id: bytes, hsts_seconds: int) -> None:
+    def __init__(self, send: Send, request_id: str, hsts_seconds: int) -> None:
         self._send = send
         self._request_id = request_id
         self._hsts_seconds = hsts_seconds
@@ -263,9 +283,12 @@ class _Answer:
         extended = list(headers)
         present = dict(extended)
         more = _headers_of_type(present.get(b"content-type", b""))
-        extended += [header for header in more if header[0] not in present]
+        if _DATA_NAMES.isdisjoint(present):
+            extended += more
+        else:
+            extended += [header for header in more if header[0] not in present]
         if _REQUEST_ID not in present:
-            extended.append((_REQUEST_ID, self._request_id))
+            extended.append((_REQUEST_ID, self._request_id.encode()))
         if status >= _FIRST_ERROR and _CACHE_CONTROL not in present:
             extended.append((_CACHE_CONTROL, b"no-store"))
         if self._hsts_seconds and b"strict-transport-security" not in present:

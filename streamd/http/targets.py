@@ -21,7 +21,7 @@ def check_target(scope: Scope) -> None:
         InvalidField: one of them is not valid UTF-8; it names the parameter.
     """
     query: bytes = scope.get("query_string", b"")
-    if not _is_text(query):
+    if query and not _is_text(query):
         for pair in query.split(b"&"):
             name, _, value = pair.partition(b"=")
             if not (_is_text(name) and _is_text(value)):
