@@ -54,12 +54,13 @@ async def identify_caller(access: Access, scope: Any, origins: Any = ()) -> Call
         scope: of the request, in which the caller is kept.
         origins: those whose pages may use the API.
     """
-    known = known_caller(scope)
-    if known is None and access.is_open:
-        known = scope[_CALLER] = EVERYBODY
+    known: Caller | None = scope.get(_CALLER)
     if known is None:
-        credentials = _read_credentials(scope, access.settings.cookie, origins)
-        known = scope[_CALLER] = await access.identify(credentials)
+        if access.is_open:
+            known = EVERYBODY
+        else:
+            known = await access.identify(_read_credentials(scope, access.settings.cookie, origins))
+        scope[_CALLER] = known
     return known
 
 

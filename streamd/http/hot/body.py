@@ -24,26 +24,29 @@ class ReceivedBody:
         transport: of streamd's own server, if it serves the request.
 
     Attributes:
-        watch: calls a function when the client leaves, see :meth:`.Transport.watch`; None under a server that
-            has no such method.
         ahead: the parts that :meth:`receive_ahead` has received and that are unread; None without it.
     """
 
-    __slots__ = ("_is_ahead", "_is_complete", "_receive", "_take", "ahead", "watch")
+    __slots__ = ("_is_ahead", "_is_complete", "_receive", "_transport", "ahead")
 
     def __init__(self, receive: Receive, transport: Transport | None) -> None:
-        self.watch: Watch | None = getattr(transport, "watch", None)
         self.ahead: PushBackBody | None = None
         self._receive = receive
-        self._take: Callable[[], bytes | None] | None = getattr(transport, "take_body", None)
+        self._transport = transport
         self._is_complete = False
         self._is_ahead = False
 
+    @property
+    def watch(self) -> Watch | None:
+        """Calls a function when the client leaves, see :meth:`.Transport.watch`; None under other servers."""
+        return getattr(self._transport, "watch", None)
+
     def take(self) -> bytes | None:
         """Return the whole body if the server has it, without a checkpoint; otherwise None."""
-        if self._take is None or self._is_complete:
+        take: Callable[[], bytes | None] | None = getattr(self._transport, "take_body", None)
+        if take is None or self._is_complete:
             return None
-        body = self._take()
+        body = take()
         self._is_complete = body is not None
         return body
 

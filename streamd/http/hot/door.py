@@ -101,7 +101,9 @@ class HotRoutes:
         answer = await self._answer(route, parameter, request, began)
         if answer is None:
             return
-        fields = self._common_fields(request)
+        fields: list[Field] = []
+        if request.taken_limits or self._cors.origins:
+            fields = self._common_fields(request)
         if isinstance(answer, StreamRequest):
             retries = request.method == "GET" and prefers_retry(request, self._broker)
             del request, body  # the stream may last for hours: free what it does not need
@@ -119,12 +121,13 @@ class HotRoutes:
                 else:
                     answer = problem_answer(rejection)
         answer.headers += fields
-        record_request(self._broker.metrics, scope["method"], route.rule, answer.status, began)
-        if isinstance(answer.body, AsyncGenerator):
-            await _send_parts(answer, answer.body, body, send)
-        else:
-            whole = b"" if scope["method"] == "HEAD" else answer.body or b""
+        method, content = scope["method"], answer.body
+        record_request(self._broker.metrics, method, route.rule, answer.status, began)
+        if content is None or isinstance(content, bytes):
+            whole = b"" if content is None or method == "HEAD" else content
             await send_answer(send, answer.status, answer.headers, whole)
+        else:
+            await _send_parts(answer, content, body, send)
 
     async def _answer(
         self, route: HotRoute, parameter: str, request: HTTPRequest, began: float
@@ -160,8 +163,6 @@ class HotRoutes:
 
     def _common_fields(self, request: HTTPRequest) -> list[Field]:
         """Build the header fields of limits and CORS."""
-        if not request.taken_limits and not self._cors.origins:
-            return []
         pairs = rate_limit_fields(request.taken_limits)
         pairs += self._cors.answer_headers(request.headers.get("origin"))
         return [(name.lower().encode(), text.encode()) for name, text in pairs]

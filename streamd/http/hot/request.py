@@ -88,7 +88,7 @@ class HTTPRequest:
         taken_limits: the limits that the answer describes.
     """
 
-    __slots__ = ("_args", "_body", "_headers", "_origins", "runtime", "scope", "taken_limits")
+    __slots__ = ("_args", "_body", "_headers", "_media_type", "_origins", "runtime", "scope", "taken_limits")
 
     def __init__(
         self, scope: Scope, body: "ReceivedBody | PushBackBody", runtime: Runtime, origins: Iterable[str] = ()
@@ -100,6 +100,7 @@ class HTTPRequest:
         self._origins = origins
         self._args: QueryParameters | None = None
         self._headers: HeaderFields | None = None
+        self._media_type: str | None = None
 
     @property
     def args(self) -> QueryParameters:
@@ -136,11 +137,14 @@ class HTTPRequest:
     @property
     def media_type(self) -> str:
         """The media type of the body, in lower case; empty without one."""
-        return (self.headers.get("content-type") or "").partition(";")[0].strip().lower()
+        if self._media_type is None:
+            sent = self.headers.get("content-type") or ""
+            self._media_type = sent.partition(";")[0].strip().lower()
+        return self._media_type
 
-    async def identify(self) -> Caller:
+    def identify(self) -> Awaitable[Caller]:
         """Return the caller, see :func:`~..callers.identify_caller`."""
-        return await identify_caller(self.runtime.access, self.scope, self._origins)
+        return identify_caller(self.runtime.access, self.scope, self._origins)
 
     def note_limits(self, taken: Iterable[TakenLimit]) -> None:
         """Describe limits in the answer, and check that they allow the request.
@@ -173,16 +177,19 @@ class HTTPRequest:
             self.check_media_type(media_type)
         limits = self.runtime.broker.settings.events
         max_bytes = max_bytes or limits.max_body_bytes
-        declared = self.headers.get("content-length")
-        if declared is not None and _length(declared) > max_bytes:
-            raise _too_large(max_bytes)
-        parts = self._inflated(self._body, max_bytes)
-        whole = parts.take() if isinstance(parts, ReceivedBody) else None
+        whole = None
+        if isinstance(self._body, ReceivedBody) and not self.headers.getlist("content-encoding"):
+            whole = self._body.take()
         if whole is None:
+            declared = self.headers.get("content-length")
+            if declared is not None and _length(declared) > max_bytes:
+                raise _too_large(max_bytes)
+            parts = self._inflated(self._body, max_bytes)
             whole = await _collect(parts, max_bytes, limits.body_timeout_seconds)
         elif len(whole) > max_bytes:
             raise _too_large(max_bytes)
-        return whole.removeprefix(BOM_UTF8) if self.media_type == JSON else whole
+        has_mark = whole.startswith(BOM_UTF8) and self.media_type == JSON
+        return whole.removeprefix(BOM_UTF8) if has_mark else whole
 
     async def read_json(self, type: type[T], *, max_bytes: int | None = None, envelope: int = 0) -> T:
         """Read the body as JSON.
