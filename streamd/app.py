@@ -10,6 +10,7 @@ from typing import Any
 
 import attrs
 import trio
+from quart import Quart
 from quart.json.provider import DefaultJSONProvider
 from quart_trio import QuartTrio
 
@@ -156,7 +157,7 @@ async def serve_app(
     streamd.connections.address_counting = AddressCounting(proxies)
     streamd.guard.apply_settings(settings)
     await serve(
-        app,
+        entry_of(app),
         settings.server,
         max_message_bytes=settings.connections.max_message_bytes,
         wait_for_shutdown=wait_for_shutdown,
@@ -166,6 +167,20 @@ async def serve_app(
         sockets=sockets,
         task_status=task_status,
     )
+
+
+def entry_of(app: QuartTrio) -> Callable[[Any, Any, Any], Awaitable[None]]:
+    """Return the entry of the server into an application: without a coroutine of its own where possible.
+
+    ``Quart.__call__`` does nothing but await ``asgi_app``. A program's class may have another one.
+    """
+    if type(app).__call__ is not Quart.__call__:
+        return app
+
+    def call(scope: Any, receive: Any, send: Any) -> Awaitable[None]:
+        return app.asgi_app(scope, receive, send)  # which a program may replace at any time
+
+    return call
 
 
 @attrs.frozen

@@ -35,6 +35,7 @@ class LimitName(StrEnum):
     BYTES = "publish-bytes"
 
 
+_PUBLISHING: Final = frozenset({LimitName.EVENTS, LimitName.BYTES})
 _RATES: Final[Mapping[LimitName, Callable[[LimitSettings], tuple[float, int]]]] = {
     LimitName.PUBLISH: lambda limits: (limits.publish_per_second, limits.publish_burst),
     LimitName.CONNECT: lambda limits: (limits.connect_per_second, limits.connect_burst),
@@ -158,8 +159,7 @@ class Limits:
     @property
     def limits_publishing(self) -> bool:
         """True if published events or bytes are limited."""
-        limiters = self._limiters
-        return bool(limiters) and (LimitName.EVENTS in limiters or LimitName.BYTES in limiters)
+        return not _PUBLISHING.isdisjoint(self._limiters)
 
     async def take(self, name: LimitName, caller: str, cost: int = 1) -> TakenLimit | None:
         """Ask a limit about a request, and count a refusal; return None if it is not configured.
