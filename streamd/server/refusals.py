@@ -1,10 +1,14 @@
 """Refusals of requests below the application, as ``application/problem+json`` (RFC 9457)."""
 
 from collections.abc import Iterable
+from typing import Final
 
 import msgspec
 
 from ..errors import problem_members
+
+MALFORMED: Final = "malformed-request"
+"""The code of a request that does not follow the protocol."""
 
 
 class RequestRefused(Exception):
@@ -40,4 +44,4 @@ class RequestRefused(Exception):
 
 def malformed(detail: str) -> RequestRefused:
     """Build the refusal of a request that does not follow the protocol (400)."""
-    return RequestRefused(400, "malformed-request", detail)
+    return RequestRefused(400, MALFORMED, detail)

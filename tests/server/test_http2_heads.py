@@ -167,6 +167,8 @@ async def test_a_malformed_head_ends_its_stream_with_400(fields: list[tuple[byte
         await client.ask(3, fields)
         await client.read_until_over(3)
         check_problem(client, 3, 400, "malformed-request")
+        await client.ping()
+        assert client.resets == {3: ErrorCodes.PROTOCOL_ERROR}
         await check_serves(client, 5)
 
 

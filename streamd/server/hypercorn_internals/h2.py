@@ -28,11 +28,11 @@ from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.h2 import H2Protocol, StreamBuffer
 from hypercorn.protocol.ws_stream import WSStream
 from hypercorn.utils import filter_pseudo_headers
-from hyperframe.frame import GoAwayFrame
+from hyperframe.frame import GoAwayFrame, RstStreamFrame
 from priority.priority import DuplicateStreamError
 from wsproto.handshake import WEBSOCKET_VERSION
 
-from ..refusals import RequestRefused, malformed
+from ..refusals import MALFORMED, RequestRefused, malformed
 from ..stream_buffer import BoundedStreamBuffer, MessageBuffer
 from ..target import check_target
 from ..wires import Lease
@@ -194,9 +194,24 @@ class HTTP2Protocol(H2Protocol):
             connection.send_headers(stream_id, head, end_stream=not body)
             if body:
                 connection.send_data(stream_id, body, end_stream=True)
-            self._stop_receiving(stream_id)
+            if error.code == MALFORMED:
+                self._end_malformed(stream_id)
+            else:
+                self._stop_receiving(stream_id)
         except ProtocolError:  # the peer has reset the stream
             pass
+
+    def _end_malformed(self, stream_id: int) -> None:
+        """Reset a stream behind the answer to its malformed head (PROTOCOL_ERROR, section 8.1.1).
+
+        A client that has read the answer to its end ignores the reset.
+        """
+        if not self._is_over(stream_id):
+            self.connection.reset_stream(stream_id, ErrorCodes.PROTOCOL_ERROR)
+            return
+        # Not by `reset_stream`, which h2 refuses for a stream that both ends have ended.
+        frame = RstStreamFrame(stream_id, error_code=ErrorCodes.PROTOCOL_ERROR)
+        self._put(self.connection.data_to_send() + frame.serialize())
 
     def _stop_receiving(self, stream_id: int) -> None:
         """Reset a stream whose response is complete, where the client still sends (NO_ERROR, section 8.1)."""
@@ -342,4 +357,4 @@ def _check_version(request: RequestReceived) -> None:
     """
     if (_VERSION, WEBSOCKET_VERSION) not in [(name, value) for name, value in request.headers]:
         detail = "Sec-WebSocket-Version must be 13"
-        raise RequestRefused(400, "malformed-request", detail, [(_VERSION, WEBSOCKET_VERSION)])
+        raise RequestRefused(400, "upgrade-required", detail, [(_VERSION, WEBSOCKET_VERSION)])

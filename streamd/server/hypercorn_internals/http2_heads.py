@@ -9,7 +9,7 @@ stream before it validates the fields.
 ====================================================  ==================================================
 a request                                             is answered
 ====================================================  ==================================================
-has a malformed head                                  400, on its stream
+has a malformed head                                  400, then RST_STREAM, PROTOCOL_ERROR
 has a head above the limit                            431, on its stream
 has malformed trailers, or a body of another size     RST_STREAM, PROTOCOL_ERROR
 has a head of eight times the limit, or more          GOAWAY, ENHANCE_YOUR_CALM
