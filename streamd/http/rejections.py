@@ -95,7 +95,7 @@ def rejection_answer(error: StreamdError, request: HTTPRequest, *, is_stream: bo
     if (
         isinstance(error, Unavailable)
         and request.method == "GET"
-        and (is_stream or _EVENT_STREAM in parse_accept_header(request.headers.get("accept")).values())
+        and (is_stream or parse_accept_header(request.headers.get("accept")).best == _EVENT_STREAM)
         and prefers_retry(request, request.runtime.broker)
     ):
         return closing_answer(error, request.runtime.broker.settings)
@@ -130,7 +130,7 @@ def _is_for_stream() -> bool:
     if request.method != "GET":
         return False
     view = current_app.view_functions.get(request.endpoint or "")
-    return is_stream_view(view) or _EVENT_STREAM in request.accept_mimetypes.values()
+    return is_stream_view(view) or request.accept_mimetypes.best == _EVENT_STREAM
 
 
 def use_rejections(app: Quart) -> None:

@@ -305,7 +305,8 @@ class ClientSocket:
         await self.finish()
         self.start_lingering()
         discarded = 0
-        while discarded < _LINGER_BYTES and (data := await self.read()):
+        # In front of TLS, which decrypts no more after its close_notify.
+        while discarded < _LINGER_BYTES and (data := await self.receive()):
             discarded += len(data)
 
     async def aclose(self) -> None:

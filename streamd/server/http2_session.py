@@ -89,8 +89,11 @@ class HTTP2Session:
         await protocol.notify_disconnect()
 
     async def _read(self) -> bytes:
+        client = self._client
+        if client.output.closed:  # TLS decrypts no more after its close_notify
+            return await client.receive()
         await trio.lowlevel.checkpoint()
-        return await self._client.read()
+        return await client.read()
 
     def _run_app(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:
         """Run the application, with the transport in the scope's extensions."""

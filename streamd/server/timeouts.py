@@ -9,6 +9,7 @@ from heapq import heappop, heappush
 from itertools import count
 from math import inf
 from typing import NoReturn
+from weakref import ReferenceType, ref
 
 import trio
 
@@ -24,7 +25,7 @@ class ConnectionTimer:
         deadline: by trio's clock (s); infinite while the timer is stopped.
     """
 
-    __slots__ = ("_queued_at", "_scope", "_timeouts", "deadline")
+    __slots__ = ("__weakref__", "_queued_at", "_scope", "_timeouts", "deadline")
 
     def __init__(self, timeouts: "ConnectionTimeouts", scope: trio.CancelScope) -> None:
         self.deadline = inf
@@ -55,16 +56,19 @@ class ConnectionTimer:
 
 
 class ConnectionTimeouts:
-    """The queue of the timers of a server, and the one trio task that waits for the first."""
+    """The queue of the timers of a server, and the one trio task that waits for the first.
+
+    It does not keep a timer alive, so that those of connections that have ended are freed at once.
+    """
 
     def __init__(self) -> None:
-        self._queue: list[tuple[float, int, ConnectionTimer]] = []
+        self._queue: list[tuple[float, int, ReferenceType[ConnectionTimer]]] = []
         self._numbers = count()  # of entries: the order of those at the same time
         self._sleep = trio.CancelScope()
 
     def queue(self, at: float, timer: ConnectionTimer) -> None:
         """Check a timer at a time by trio's clock (s)."""
-        heappush(self._queue, (at, next(self._numbers), timer))
+        heappush(self._queue, (at, next(self._numbers), ref(timer)))
         if self._sleep.deadline <= at:
             return
         self._sleep.deadline = at
@@ -77,5 +81,7 @@ class ConnectionTimeouts:
                 await trio.sleep_forever()
             now = trio.current_time()
             while queue and queue[0][0] <= now:
-                at, _, timer = heappop(queue)
-                timer.check(at, now)
+                at, _, found = heappop(queue)
+                timer = found()
+                if timer is not None:
+                    timer.check(at, now)

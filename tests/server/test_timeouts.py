@@ -84,7 +84,8 @@ async def test_timers_that_start_before_the_timeouts_run_are_kept(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     timeouts, scope = ConnectionTimeouts(), trio.CancelScope()
-    ConnectionTimer(timeouts, scope).start(trio.current_time() + 7)
+    timer = ConnectionTimer(timeouts, scope)
+    timer.start(trio.current_time() + 7)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(timeouts.run)
         assert await cancelled_at(scope) == 7

@@ -15,7 +15,8 @@ SECONDS = 30
 LARGE = b"x" * 300_000
 
 
-_ANSWERS = {"/refuse": (413, b"too much"), "/large": (200, LARGE)}
+MEDIUM = b"x" * 60_000  # is not waited for
+_ANSWERS = {"/refuse": (413, b"too much"), "/large": (200, LARGE), "/medium": (200, MEDIUM)}
 
 
 def _start(*headers: tuple[bytes, bytes]) -> dict[str, Any]:

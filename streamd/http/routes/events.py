@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import attrs
 import msgspec
+import trio
 from quart import Blueprint, websocket
 from quart_schema import document_headers, document_querystring, document_request, document_response
 
@@ -17,6 +18,7 @@ from ...errors import (
     OutcomeUnknown,
     StreamdError,
     TooLarge,
+    Unauthorized,
     Unavailable,
 )
 from ...events import Draft, EventSettings
@@ -174,10 +176,11 @@ def _with_key(draft: Draft, key: str, limits: EventSettings) -> Draft:
 
 
 async def _publish_lines(door: PublishingDoor, body: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-    """Publish each line and yield its answer. Lines of one part of the body are published together.
+    """Publish each line and yield its answer. Lines that arrive together are published together, in groups.
 
-    Above the caller's limits, they wait: no more of the body is read meanwhile, which pushes back. The last
-    answer about a body that cannot be inflated to its end is an error.
+    Other trio tasks run after each group, also where none of its lines is an event. Above the caller's
+    limits, the lines wait: no more of the body is read meanwhile, which pushes back. The last answer about a
+    body that cannot be inflated to its end is an error.
     """
     number = 0
     busy: Unavailable | None = None  # once set, later lines are rejected too: a retry must not reorder them
@@ -191,8 +194,9 @@ async def _publish_lines(door: PublishingDoor, body: AsyncIterator[bytes]) -> As
                 try:
                     await door.wait_for_limits(events, sum(map(len, lines)) if events else 0)
                     answers = await _publish_each(door, outcomes)
-                except (Unavailable, OutcomeUnknown) as error:
-                    busy = error if isinstance(error, Unavailable) else _after_unknown()
+                except (Unavailable, OutcomeUnknown, Unauthorized) as error:
+                    if not isinstance(error, Unauthorized):  # the token has expired while the lines waited
+                        busy = error if isinstance(error, Unavailable) else _after_unknown()
                     outcomes = [error if isinstance(outcome, Draft) else outcome for outcome in outcomes]
                     answers = await _publish_each(door, outcomes)
                 text = bytearray()
@@ -202,6 +206,7 @@ async def _publish_lines(door: PublishingDoor, body: AsyncIterator[bytes]) -> As
                         text += msgspec.json.encode({"line": number, **answer}) + b"\n"
                 if text:
                     yield bytes(text)
+                await trio.lowlevel.checkpoint()
     except InvalidBody as error:
         yield msgspec.json.encode({"line": number + 1, "error": problem_fields(error)}) + b"\n"
 

@@ -55,6 +55,23 @@ _NONE, _HELD, _SENT, _ENDED = _ResponseState
 _NO_BODY, _LENGTH, _CHUNKS, _CLOSE = Framing
 
 
+async def _decode(client: ClientSocket, body: BodyDecoder) -> tuple[bytes, bool]:
+    """Decode what was read ahead of a body.
+
+    Returns:
+        The content; True if no more of it can be decoded before more bytes have been read.
+
+    Raises:
+        RequestRefused: the framing is malformed.
+    """
+    before = len(client.read_ahead)
+    content, client.read_ahead = body.decode(client.read_ahead)
+    left = len(client.read_ahead)
+    if left and not body.is_complete:  # it stops after some hundred chunks, so that others get their turn
+        await trio.lowlevel.cancel_shielded_checkpoint()  # not cancelled: the content would be lost
+    return content, left in (0, before)
+
+
 class HTTPExchange:
     """One request and its response; the transport of the request, too.
 
@@ -156,13 +173,15 @@ class HTTPExchange:
                     await client.output.send(_CONTINUE)
         while True:
             if client.read_ahead:
-                part, client.read_ahead = body.decode(client.read_ahead)
+                part, is_used_up = await _decode(client, body)
                 if body.is_complete:
                     self._told_end = True
                     self._body = None
                     return part
                 if part:
                     return part
+                if not is_used_up:
+                    continue
             data = await client.read()
             if not data:
                 return None
@@ -323,10 +342,12 @@ class HTTPExchange:
             try:
                 while discarded < _DISCARDED_BYTES_MAX:
                     if client.read_ahead:
-                        content, client.read_ahead = body.decode(client.read_ahead)
+                        content, is_used_up = await _decode(client, body)
                         discarded += len(content)
                         if body.is_complete:
                             return True
+                        if not is_used_up:
+                            continue
                     data = await client.read()
                     if not data:
                         return False

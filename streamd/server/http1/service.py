@@ -106,6 +106,13 @@ async def _read_head(client: ClientSocket, *, is_first: bool) -> RequestHead | b
                 head, client.read_ahead = found
                 return head or client.read_ahead
         data = client.read_nowait()
+        if data is None and not client.output.free:
+            # The last response is still being sent: a connection is idle after that.
+            with suppress(trio.ClosedResourceError):
+                await client.output.send(b"")
+            if not is_first and not client.server.keeps_alive:
+                return None
+            data = client.read_nowait()
         if data is None:
             _start_timeout(client, has_begun=has_begun, begins=reader is not None)
             has_begun = reader is not None

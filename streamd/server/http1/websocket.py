@@ -39,6 +39,7 @@ from .response import ResponseHead
 
 _FRAMES: Final = attrgetter("websocket")
 _CLOSE_SECONDS: Final = 2.0  # for the client to answer a Close frame
+_PARSED_BYTES_MAX: Final = 8192  # in a row: an empty frame has 6 bytes, and costs some 15 µs
 _RESPONSE: Final = "websocket.http.response"
 
 
@@ -122,13 +123,21 @@ class WebSocketExchange:
                     self._close(event.response())
                     self._end(event.code)
                 return None
-        data = self._client.read_ahead or await self._client.read()
-        self._client.read_ahead = b""
+        data = await self._read()
         if not data:
             self._end(CloseReason.ABNORMAL_CLOSURE)
         elif websocket.state is not ConnectionState.CLOSED:
             websocket.receive_data(data)
         return None
+
+    async def _read(self) -> bytes:
+        """Read some bytes of the client, few enough for frames of two bytes; others get their turn before."""
+        client = self._client
+        if client.read_ahead:
+            await trio.lowlevel.checkpoint()
+        data = client.read_ahead or await client.read()
+        client.read_ahead = data[_PARSED_BYTES_MAX:]
+        return data[:_PARSED_BYTES_MAX]
 
     def _collect(self, event: Message[Any]) -> dict[str, Any] | None:
         """Add a part to the message that is being received; return the message if it is complete."""
@@ -248,14 +257,10 @@ class WebSocketExchange:
         self._close(CloseConnection(CloseReason.INTERNAL_ERROR))
         if not self._has_failed:
             with trio.move_on_after(_CLOSE_SECONDS):
-                while websocket.state is ConnectionState.LOCAL_CLOSING:
-                    data = client.read_ahead or await client.read()
-                    client.read_ahead = b""
-                    if not data:
-                        break
+                _skip_events(websocket)  # the client's Close may have been received already
+                while websocket.state is ConnectionState.LOCAL_CLOSING and (data := await self._read()):
                     websocket.receive_data(data)
-                    for _ in websocket.events():
-                        pass
+                    _skip_events(websocket)
         return False
 
     # --- the transport of the request -----------------------------------------------------------
@@ -286,3 +291,9 @@ class WebSocketExchange:
         wire = WebSocketWire(client.output, _FRAMES, on_disconnect, self._websocket)
         client.lend(wire)
         return wire
+
+
+def _skip_events(websocket: Connection) -> None:
+    """Process what was received, without using it."""
+    for _ in websocket.events():
+        pass

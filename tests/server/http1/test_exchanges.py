@@ -9,7 +9,7 @@ import trio
 from structlog.testing import capture_logs
 
 from tests.support.certificates import trusting, write_certificate
-from tests.support.echo_server import LARGE, echoing
+from tests.support.echo_server import LARGE, MEDIUM, echoing
 from tests.support.raw_answers import exchange, parse_answers
 from tests.support.sockets import connect
 from tests.support.waiting import until
@@ -243,3 +243,50 @@ async def test_a_large_answer_to_a_slow_client_is_whole() -> None:
         sent = HIDDEN.replace(b"/hidden", b"/large") * 3 + LAST
         answers = await exchange(server.url, sent, "GET", "GET", "GET", "GET")
         assert [len(answer.body) for answer in answers[:3]] == [len(LARGE)] * 3
+
+
+async def test_an_answer_to_a_slow_client_is_whole_although_the_connection_would_be_idle() -> None:
+    """The last part of a small answer is not waited for."""
+    async with echoing(send_buffer_bytes=4608, keep_alive_seconds=0.05) as server:
+        sock = trio.socket.socket()
+        sock.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_RCVBUF, 4096)
+        host, port = server.url.rpartition("/")[2].split(":")
+        await sock.connect((host, int(port)))
+        async with trio.SocketStream(sock) as stream:
+            await stream.send_all(HIDDEN.replace(b"/hidden", b"/medium"))
+            await until(lambda: server.paths == ["/medium"])
+            await trio.sleep(0.2)  # several times the timeout of an idle connection
+            received = b"".join([bytes(part) async for part in stream])
+    [answer], _ = parse_answers(received, ["GET"])
+    assert len(answer.body) == len(MEDIUM)
+
+
+# --- chunks, which are decoded some hundred at a time -------------------------------------------------
+
+
+@pytest.mark.parametrize("lines", [500, 1200])
+async def test_trailers_that_were_received_at_once_are_read_at_once(lines: int) -> None:
+    async with echoing() as server:
+        head = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        sent = head + b"2\r\nab\r\n0\r\n" + b"a: b\r\n" * lines + b"\r\n" + LAST
+        first, last = await exchange(server.url, sent, "POST", "GET")
+        assert (json.loads(first.body), last.status) == ("ab", 200)
+
+
+async def test_many_small_chunks_that_nobody_reads_are_discarded() -> None:
+    async with echoing() as server:
+        head = b"POST /chunks HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        sent = head + b"1\r\nx\r\n" * 1600 + b"0\r\n\r\n" + LAST
+        first, last = await exchange(server.url, sent, "POST", "GET")
+        assert (first.body, last.status) == (b"onetwo!", 200)
+
+
+async def test_a_client_reads_the_refusal_of_a_body_that_it_is_still_sending_over_tls(tmp_path: Path) -> None:
+    """Part of the body is received, and not decrypted, when the server ends TLS."""
+    pem = write_certificate(tmp_path)
+    async with echoing(certfile=pem, keyfile=pem) as server:
+        async with await connect(server.url, tls=trusting("http/1.1")) as stream:
+            await stream.send_all(post(b"x" * 650_000, path="/refuse"))
+            received = b"".join([bytes(part) async for part in stream])
+    [answer], _ = parse_answers(received, ["POST"])
+    assert (answer.status, answer.body) == (413, b"too much")
