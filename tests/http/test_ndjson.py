@@ -13,6 +13,7 @@ import trio
 
 from streamd import create_app
 from streamd.errors import OutcomeUnknown, Unavailable
+from streamd.http.requests import read_lines
 from streamd.log.memory import MemoryLog
 from streamd.log.settings import LogSettings
 from streamd.server.settings import ServerSettings
@@ -115,6 +116,17 @@ async def test_each_line_is_answered_before_the_next_is_sent(streamd_server: Run
         # The connection serves another request.
         assert json.loads(await request.request_again("/health/live")) == {"status": "alive"}
     assert await published(streamd_server) == list(zip(ids, range(50), strict=True))
+
+
+async def test_many_lines_that_arrive_at_once_are_read_in_groups() -> None:
+    """The loop is free between two groups, whatever the lines are."""
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"x\n" * 1000
+        yield b"y\n"
+
+    groups = [len(group) async for group in read_lines(body(), 100)]
+    assert groups == [256, 256, 256, 232, 1]
 
 
 async def test_lines_of_one_chunk_are_answered_in_order(streamd_server: RunningServer) -> None:

@@ -151,8 +151,13 @@ async def test_only_a_get_for_an_event_stream_is_answered_so() -> None:
             head = await api.http.head(path)
             assert (head.status_code, head.headers["retry-after"]) == (503, "7")
         accepting = {"Accept": "text/event-stream"}
-        poll = await api.http.get("/events/poll?topic=a&wait=0", headers={"Accept": "application/json"})
-        check_problem(poll, 503, "too-many-connections")
+        for accepted in (
+            "application/json",
+            "application/json, text/event-stream",
+            "text/event-stream;q=0, application/json",
+        ):
+            poll = await api.http.get("/events/poll?topic=a&wait=0", headers={"Accept": accepted})
+            check_problem(poll, 503, "too-many-connections")
         check_problem(await api.http.get("/none", headers=accepting), 404, "not-found")
         upgrade = await api.http.get(STREAM, headers=UPGRADE)
         check_problem(upgrade, 503, "too-many-connections")
