@@ -38,7 +38,7 @@ from ..target import check_target
 from ..wires import Lease
 from .http2_heads import HTTP2Connection, RefusedHead
 from .http2_streams import HTTP2Request, HTTP2WebSocket
-from .streams import EXTENSIONS, HypercornStream, is_unfinished, log_malformed
+from .streams import EXTENSIONS, HypercornStream, log_malformed
 
 _log = structlog.get_logger(__name__)
 
@@ -289,8 +289,6 @@ class HTTP2Protocol(H2Protocol):
     async def stream_send(self, event: StreamEvent) -> None:
         """Send a part of a response; a stream ends with the refusal of its WebSocket handshake."""
         if isinstance(event, StreamClosed):
-            if is_unfinished(self.streams.get(event.stream_id)):
-                self.reset(event.stream_id)  # the application failed: without it the client would wait
             await self._close_stream(event.stream_id)
             await self.send(Updated(idle=self.idle))
             return

@@ -30,11 +30,6 @@ def is_streaming(stream: HypercornStream) -> bool:
     return stream.scope["method"] == "GET" and head["status"] == 200 and not has_length
 
 
-def is_unfinished(stream: HypercornStream | None) -> bool:
-    """Return True for a response between its head and its end."""
-    return isinstance(stream, HTTPStream) and stream.state is ASGIHTTPState.RESPONSE
-
-
 def send_body(stream: HypercornStream, data: bytes) -> Awaitable[None]:
     """Send a part of a body as the application would."""
     return stream.app_send({"type": "http.response.body", "body": data, "more_body": True})
