@@ -34,7 +34,7 @@ run: install ## start streamd on 127.0.0.1:8080 with its defaults and the demo s
 	@exec $(BIN)/streamd serve --demo $(ARGS)
 
 # Status 5 of pytest means that ARGS, or the mark, selects no test of these; that is no failure.
-test: install-test ## check style, types and layers, then run the tests (up to 15 minutes)
+test: install-test ## check style, types and layers, then run the tests (up to 25 minutes)
 	@conf/setup/debian.sh $(DEBIAN_PACKAGES)
 	@$(MAKE) lint
 	@$(MAKE) test-client
