@@ -62,7 +62,7 @@ def measure_orders(peer: Peer, load: Load) -> Figures:
                 answered_ms.append((time.monotonic_ns() - now_ns) / 1e6)
                 sent_ns[accepted["poId"]] = now_ns
             published = _events_of(api, cursor, set(sent_ns))
-            followers.until(f"id: {published[-1]['id']}\n")
+            followers.until(f"id: {published[-1]['id']}")
             seen = followers.done()
             after = server.sample()
     _check_stages(published, set(sent_ns))

@@ -31,7 +31,7 @@ def test_p99_from_a_stage_to_100_clients_is_under_100_ms_with_sqlite() -> None:
             followers.connected()
             sent = [send_order(api, number) for number in paced(SENT, SENT_PER_SECOND, time.monotonic())]
             published = until_ended(api, cursor, set(sent))
-            followers.until(f"id: {published[-1]['id']}\n")
+            followers.until(f"id: {published[-1]['id']}")
             seen = followers.done()
         changed_ms = {
             event["id"]: at_ms for po_id in sent for event, at_ms in changes_of(api, po_id, published)
