@@ -13,7 +13,14 @@ from quart_trio.wrappers import TrioResponse
 from werkzeug.exceptions import HTTPException
 
 from ..characters import cut
-from ..errors import ConfigError, InvalidToken, StreamdError, Unauthorized, UnsupportedCoding
+from ..errors import (
+    ConfigError,
+    InvalidToken,
+    StreamdError,
+    Unauthorized,
+    UnsupportedCoding,
+    problem_members,
+)
 from ..transports.asgi import Send, send_answer
 from . import schema
 from .hot.answer import NO_STORE, HTTPAnswer
@@ -42,13 +49,7 @@ def document_problems(*statuses: int) -> Callable[[View], View]:
 
 def problem_fields(error: StreamdError) -> dict[str, Any]:
     """Build the members of a problem; ``field`` only if the error names an input."""
-    fields: dict[str, Any] = {
-        "type": "about:blank",
-        "title": HTTPStatus(error.status).phrase,
-        "status": error.status,
-        "code": error.code,
-        "detail": error.detail,
-    }
+    fields = problem_members(error.status, error.code, error.detail)
     if error.field is not None:
         fields["field"] = cut(error.field)  # of JSON, it may have names that the client chose
     return fields
