@@ -14,12 +14,11 @@ WebSocket on wsproto. A socket write is bounded in time, and every connection ca
 ``wires``                direct writes past ASGI, on HTTP/1.1 and WebSocket
 ``timeouts``             timeouts of idle connections, checked by one trio task
 ``watcher``              noticing clients that leave while nobody reads their sockets
-``refusals``             refusals of requests below the application
 ``options``              ``OPTIONS *``
 ``http1``                HTTP/1.1 and WebSocket on one connection
 ``http2_session``        HTTP/2 on one connection
 ``http2``                HTTP/2: the transport and the wire of one stream
-``target``               the path and the query of a request
+``target``               the characters that the target of a request may have
 ``refusals``             answers to requests that the application does not see
 ``stream_buffer``        HTTP/2: back-pressure of one stream
 ``hypercorn_internals``  the only package that touches Hypercorn's private parts
