@@ -13,6 +13,7 @@ from ..missing import Missing
 from ..peers import LOGGED_PEERS, PEERS, Peer, Running
 from ..publisher import TOPIC, Encoding
 from .base import Ratio, Scenario, setup_for
+from .publish import SINGLE_COLUMNS
 
 _MANY: Final = 64  # connections, each of which waits for its answers
 _WARM_UP_SECONDS: Final = 1
@@ -93,14 +94,7 @@ POSTS: Final = Scenario(
     load=Load(settle_seconds=5.0),
     quick=Load(settle_seconds=1.0),
     measure=measure_posts,
-    columns=(
-        "published_single_per_second",
-        "answered_p99_ms",
-        "cpu_us_per_publish",
-        "published_many_per_second",
-        "answered_many_p99_ms",
-        "cpu_us_per_publish_of_many",
-    ),
+    columns=SINGLE_COLUMNS,
     ratios=(
         Ratio("published_single_per_second", "nchan"),
         Ratio("cpu_us_per_publish", "sse-starlette"),

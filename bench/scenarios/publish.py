@@ -18,6 +18,16 @@ _CONNECTIONS: Final = 64
 _EVENTS_AN_ARRAY: Final = 100
 _EVENTS_AN_NDJSON_BODY: Final = 10_000
 
+SINGLE_COLUMNS: Final = (
+    "published_single_per_second",
+    "answered_p99_ms",
+    "cpu_us_per_publish",
+    "published_many_per_second",
+    "answered_many_p99_ms",
+    "cpu_us_per_publish_of_many",
+)
+"""The figures of single POSTs, on one connection and on many."""
+
 
 def measure_publish(peer: Peer, load: Load) -> Figures:
     """Publish ``load.events`` one by one on one connection, as many on 64, and ten times as many in each kind
@@ -107,12 +117,7 @@ PUBLISH: Final = Scenario(
     quick=Load(events=200, settle_seconds=0.0),
     measure=measure_publish,
     columns=(
-        "published_single_per_second",
-        "answered_p99_ms",
-        "cpu_us_per_publish",
-        "published_many_per_second",
-        "answered_many_p99_ms",
-        "cpu_us_per_publish_of_many",
+        *SINGLE_COLUMNS,
         "published_array_per_second",
         "published_ndjson_per_second",
         "cpu_us_per_ndjson_event",

@@ -61,6 +61,15 @@ class SlowApp:
     async def _answer_at_once(self) -> str:
         return "fast"
 
+    async def begin_and_drain(self, server: RunningServer, client: "FrameClient") -> None:
+        """Begin a slow request on stream 1, stop the server, and read until its drain is over: GOAWAY."""
+        await client.ask(1, get(b"/slow"))
+        await self.began.wait()
+        server.stop()
+        self.has_drained.set()
+        while not client.goaways:
+            await client.read()
+
 
 @asynccontextmanager
 async def connect(server: RunningServer) -> AsyncIterator[FrameClient]:
@@ -112,12 +121,7 @@ async def test_a_request_in_progress_is_answered_and_new_ones_are_refused() -> N
             run_server(settings(grace_seconds=20.0), app=slow.app) as server,
             connect(server) as client,
         ):
-            await client.ask(1, get(b"/slow"))
-            await slow.began.wait()
-            server.stop()
-            slow.has_drained.set()
-            while not client.goaways:
-                await client.read()
+            await slow.begin_and_drain(server, client)
             assert client.goaways == [(1, ErrorCodes.NO_ERROR)]
             for stream_id in (3, 5):
                 await client.ask(stream_id, get(b"/fast"))
@@ -163,12 +167,7 @@ async def test_a_connection_that_drains_ends_after_its_last_stream_however_that_
             run_server(settings(grace_seconds=20.0), app=slow.app) as server,
             connect(server) as client,
         ):
-            await client.ask(1, get(b"/slow"))
-            await slow.began.wait()
-            server.stop()
-            slow.has_drained.set()
-            while not client.goaways:
-                await client.read()
+            await slow.begin_and_drain(server, client)
             if how == "refused":
                 await client.ask(3, get(b"/fast"))
             await client.reset(1)

@@ -255,7 +255,11 @@ async def test_an_answer_to_a_slow_client_is_whole_although_the_connection_would
         async with trio.SocketStream(sock) as stream:
             await stream.send_all(HIDDEN.replace(b"/hidden", b"/medium"))
             await until(lambda: server.paths == ["/medium"])
-            await trio.sleep(0.2)  # several times the timeout of an idle connection
+            async with await connect(
+                server.url
+            ) as idle:  # a later one, which the server closes at its timeout
+                await idle.send_all(HIDDEN)
+                assert b"".join([bytes(part) async for part in idle])
             received = b"".join([bytes(part) async for part in stream])
     [answer], _ = parse_answers(received, ["GET"])
     assert len(answer.body) == len(MEDIUM)
