@@ -26,11 +26,14 @@ _END: Final = b"\r\n\r\n"
 _OTHER_METHOD: Final = re.compile(rb"[A-Z][A-Z0-9_-]* \S+ HTTP/1\.[01]\r\n")
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 _ABSOLUTE: Final = re.compile(rb"https?://([^/?#]+)(/[^?]*)?(\?.*)?", re.IGNORECASE | re.DOTALL)
+_CONTENT_LENGTH: Final = b"content-length"
+_LENGTH_DIGITS: Final = 16  # more would be petabytes
+_LENGTH_LINE: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]+)\r\n", re.IGNORECASE)
 _INTERPRETED: Final = frozenset(
     (
         b"host",
         b"connection",
-        b"content-length",
+        _CONTENT_LENGTH,
         b"transfer-encoding",
         b"expect",
         b"upgrade",
@@ -80,6 +83,58 @@ class RequestHead:
         self.has_websocket_key = False
 
 
+class RepeatedHead:
+    """The head of a request with content, which the next one of its connection repeats but for its size.
+
+    Most programs that publish send the same fields each time. Such a head is not parsed again.
+
+    Args:
+        before: the bytes in front of the digits of ``Content-Length``.
+        after: those behind them.
+        head: the head.
+    """
+
+    __slots__ = ("_after", "_before", "_fields", "_head", "_index")
+
+    def __init__(self, before: bytes, after: bytes, head: RequestHead) -> None:
+        self._before = before
+        self._after = after
+        self._head = head
+        self._fields = head.headers.copy()
+        self._index = next(i for i, (name, _) in enumerate(head.headers) if name == _CONTENT_LENGTH)
+
+    @classmethod
+    def of(cls, raw: bytes, head: RequestHead) -> "RepeatedHead | None":
+        """Remember a head; None for one that is not worth it.
+
+        Args:
+            raw: its bytes.
+            head: the same, parsed.
+        """
+        if not head.content_length or head.expects_continue or head.upgrade or head.has_websocket_key:
+            return None
+        found = _LENGTH_LINE.search(raw)
+        if found is None:
+            return None
+        return cls(raw[: found.start(1)], raw[found.end(1) :], head)
+
+    def match(self, data: bytes) -> tuple[RequestHead, bytes] | None:
+        """Return the head and the bytes behind it, if the data begins with a repetition."""
+        before, after = self._before, self._after
+        start = len(before)
+        end = data.find(b"\r", start, start + _LENGTH_DIGITS)
+        if end < 0 or not (data.startswith(before) and data.startswith(after, end)):
+            return None
+        digits = data[start:end]
+        if not digits.isdigit():
+            return None
+        head = self._head  # of a request that was answered
+        head.headers = headers = self._fields.copy()  # applications may change or keep the list
+        headers[self._index] = (_CONTENT_LENGTH, digits)
+        head.content_length = int(digits)
+        return head, data[end + len(after) :]
+
+
 class _Fields:
     """The callbacks of the parser."""
 
@@ -106,18 +161,31 @@ class HeadReader:
     Args:
         max_bytes: maximum size of the head, with empty lines before it.
         takes_preface: the connection may turn out to speak HTTP/2.
+        repeated: the head before, if this one may repeat it.
+
+    Attributes:
+        repeated: once the head is complete: this one, if the next one may repeat it.
     """
 
-    __slots__ = ("_data", "_fed", "_fields", "_max_bytes", "_parser", "_skipped", "_takes_preface")
+    __slots__ = (
+        "_data",
+        "_fed",
+        "_fields",
+        "_max_bytes",
+        "_parser",
+        "_skipped",
+        "_takes_preface",
+        "repeated",
+    )
 
-    def __init__(self, max_bytes: int, *, takes_preface: bool) -> None:
+    def __init__(self, max_bytes: int, *, takes_preface: bool, repeated: RepeatedHead | None = None) -> None:
+        self.repeated = repeated
         self._max_bytes = max_bytes
         self._takes_preface = takes_preface
         self._data = b""
         self._fed = 0  # number of bytes that the parser has
         self._skipped = 0
-        self._fields = _Fields()
-        self._parser = httptools.HttpRequestParser(self._fields)
+        self._fields: _Fields | None = None  # until the first bytes that are parsed
 
     def feed(self, data: bytes) -> tuple[RequestHead | None, bytes] | None:
         """Take the next bytes.
@@ -129,6 +197,11 @@ class HeadReader:
         Raises:
             RequestRefused: the request is malformed, too large, or not supported.
         """
+        if self.repeated is not None:
+            same = self.repeated.match(data)
+            if same is not None:
+                return same
+            self.repeated = None
         searched = 0  # of the bytes before these, all but the start of an end
         if self._data:
             searched = max(0, len(self._data) - 3)
@@ -150,9 +223,14 @@ class HeadReader:
         self._fed = size
         if end < 0:
             return None
-        return self._interpret(data), data[size:]
+        head = self._interpret(data)
+        self.repeated = RepeatedHead.of(data[:size], head)
+        return head, data[size:]
 
     def _parse(self, data: bytes) -> None:
+        if self._fields is None:
+            self._fields = _Fields()
+            self._parser = httptools.HttpRequestParser(self._fields)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -174,6 +252,7 @@ class HeadReader:
     def _interpret(self, data: bytes) -> RequestHead:
         """Check what llhttp does not, and derive the framing of the body."""
         fields = self._fields
+        assert fields is not None
         method = self._parser.get_method()
         # Also refuses what llhttp takes besides HTTP/1.0 and 1.1: other versions and protocols, two spaces.
         line = b"%b %b HTTP/1." % (method, fields.target)
@@ -210,7 +289,7 @@ def interpret_fields(head: RequestHead) -> None:
             hosts += 1
             if not _HOST.fullmatch(value):
                 raise malformed("Host must be a host name or an address, with or without a port")
-        elif name == b"content-length":
+        elif name == _CONTENT_LENGTH:
             head.content_length = int(value)  # llhttp has checked that there is one, of digits
         elif name == b"connection":
             options += [option.strip() for option in value.lower().split(b",")]

@@ -24,7 +24,7 @@ from ..options import for_target
 from ..refusals import RequestRefused
 from .exchange import HTTPExchange
 from .handshake import Handshake, is_handshake
-from .head import HeadReader, RequestHead
+from .head import HeadReader, RepeatedHead, RequestHead
 from .response import ResponseHead
 from .scope import make_scope, make_websocket_scope
 from .websocket import WebSocketExchange
@@ -43,9 +43,10 @@ async def serve_http1(client: ClientSocket) -> bytes | None:
         section 3.3); else None.
     """
     served = 0
+    repeated: RepeatedHead | None = None
     while True:
         try:
-            head = await _read_head(client, is_first=not served)
+            head, repeated = await _read_head(client, repeated, is_first=not served)
             client.set_idle(False)
             if head is None:
                 await _end(client)
@@ -80,12 +81,19 @@ async def serve_http1(client: ClientSocket) -> bytes | None:
             await trio.lowlevel.checkpoint()
 
 
-async def _read_head(client: ClientSocket, *, is_first: bool) -> RequestHead | bytes | None:
+async def _read_head(
+    client: ClientSocket, repeated: RepeatedHead | None, *, is_first: bool
+) -> tuple[RequestHead | bytes | None, RepeatedHead | None]:
     """Read the next head.
 
+    Args:
+        client: the connection.
+        repeated: the last head, if the next one may repeat it.
+        is_first: no request was served before.
+
     Returns:
-        The bytes received so far if they begin with the preface of HTTP/2; None if the client has left, or
-        the server is draining.
+        The head, or the bytes received so far if they begin with the preface of HTTP/2, or None if the
+        client has left or the server is draining; and the head that the one after it may repeat.
 
     Raises:
         RequestRefused: the head is malformed, too large, or not supported.
@@ -95,23 +103,23 @@ async def _read_head(client: ClientSocket, *, is_first: bool) -> RequestHead | b
     data: bytes | None = client.read_ahead
     client.read_ahead = b""
     if not is_first and not client.server.keeps_alive:
-        return None
+        return None, None
     while True:
         if data:
             if reader is None:
                 max_bytes = client.server.settings.max_request_head_bytes
-                reader = HeadReader(max_bytes, takes_preface=is_first)
+                reader = HeadReader(max_bytes, takes_preface=is_first, repeated=repeated)
             found = reader.feed(data)
             if found is not None:
                 head, client.read_ahead = found
-                return head or client.read_ahead
+                return head or client.read_ahead, reader.repeated
         data = client.read_nowait()
         if data is None and not client.output.free:
             # The last response is still being sent: a connection is idle after that.
             with suppress(trio.ClosedResourceError):
                 await client.output.send(b"")
             if not is_first and not client.server.keeps_alive:
-                return None
+                return None, None
             data = client.read_nowait()
         if data is None:
             _start_timeout(client, has_begun=has_begun, begins=reader is not None)
@@ -123,7 +131,7 @@ async def _read_head(client: ClientSocket, *, is_first: bool) -> RequestHead | b
         if data == b"":
             client.set_idle(False)
             await client.server.limiter.turn()
-            return None
+            return None, None
 
 
 def _start_timeout(client: ClientSocket, *, has_begun: bool, begins: bool) -> None:
