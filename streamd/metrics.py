@@ -7,7 +7,7 @@ all later ones are counted as ``other``.
 import bisect
 import itertools
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import attrs
@@ -105,10 +105,9 @@ class Metrics:
             self.delivered.add(self.type_label(type), count * clients)
         self._delivery_seconds.observe(max(0.0, seconds), clients)
 
-    def count_published(self, types: Iterable[str]) -> None:
-        """Count published events by their types, one for each."""
-        for type in types:
-            self.published.add(self.type_label(type), 1)
+    def count_published(self, type: str) -> None:
+        """Count a published event by its type."""
+        self.published.add(self._types.get(type) or self.type_label(type), 1)
 
 
 class _TypeCounter(Collector):

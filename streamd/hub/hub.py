@@ -135,14 +135,15 @@ class Hub:
             receipts = await self.log.append(drafts, publisher=publisher)
         finally:
             self._appending -= count
-        self.metrics.count_published(
-            [draft.type for draft, receipt in zip(drafts, receipts, strict=True) if not receipt.duplicate]
-        )
+        for draft, receipt in zip(drafts, receipts, strict=True):
+            if not receipt.duplicate:
+                self.metrics.count_published(draft.type)
         return receipts
 
     def count_published(self, types: Sequence[str]) -> None:
         """Count events that were appended to the log, by their types."""
-        self.metrics.count_published(types)
+        for type in types:
+            self.metrics.count_published(type)
 
     # --- subscribing --------------------------------------------------------------------------
 

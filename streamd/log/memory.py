@@ -6,6 +6,7 @@ a gap.
 """
 
 import heapq
+import math
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -168,7 +169,8 @@ class MemoryLog:
         for entry in self._all.after(EARLIEST):
             if entry.event is not None:
                 entry.max_age = min(self._topics[name].bounds.max_age_seconds for name in entry.event.topics)
-                self._window_of_age(entry.max_age).append(entry, entry.event.size)
+                window = self._ages.get(entry.max_age) or self._begin_age(entry.max_age)
+                window.append(entry, entry.event.size)
         self._has_new_bounds = True
 
     @property
@@ -309,28 +311,29 @@ class MemoryLog:
     # --- keeping and dropping -----------------------------------------------------------------
 
     def _keep(self, event: Event, end: EventId, now: float) -> None:
-        topics = [self._topics.get(name) or self._begin_topic(name) for name in event.topics]
-        max_age = topics[0].bounds.max_age_seconds
-        for topic in topics[1:]:
+        topics = []
+        max_age = math.inf
+        for name in event.topics:
+            topic = self._topics.get(name) or self._begin_topic(name)
+            topics.append(topic)
             max_age = min(max_age, topic.bounds.max_age_seconds)
         entry = _Entry(event.id, event, end, now, max_age)
         size = event.size
         self._all.append(entry, size)
-        self._window_of_age(max_age).append(entry, size)
+        (self._ages.get(max_age) or self._begin_age(max_age)).append(entry, size)
         for topic in topics:
             topic.append(entry, size)
         for topic in topics:
-            self._trim(topic)
+            if topic.is_full:
+                self._trim(topic)
         self._trim_whole()
 
     def _begin_topic(self, name: str) -> _Topic:
         topic = self._topics[name] = _Topic(self._retention.bounds(name))
         return topic
 
-    def _window_of_age(self, max_age: float) -> _Window:
-        window = self._ages.get(max_age)
-        if window is None:
-            window = self._ages[max_age] = _Window()
+    def _begin_age(self, max_age: float) -> _Window:
+        window = self._ages[max_age] = _Window()
         return window
 
     def _trim(self, topic: _Topic) -> None:
