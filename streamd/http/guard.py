@@ -30,7 +30,7 @@ errors ``Cache-Control: no-store``, because caches may keep a 404, 405, 410 or 4
 import os
 import re
 import time
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, Protocol
 
@@ -42,7 +42,7 @@ from ..errors import MisdirectedHost, StreamdError
 from ..metrics import Metrics
 from ..proxies import route_path
 from ..runtime import RuntimeSettings
-from ..transports.asgi import Receive, Scope, Send, find_transport
+from ..transports.asgi import Field, Receive, Scope, Send, Transport, find_transport
 from .hosts import EVERY_HOST, UNCHECKED_PATHS, AllowedHosts
 from .observe import UNKNOWN_ROUTE, record_request
 from .origins import SAFE_METHODS, Cors, check_site
@@ -54,7 +54,7 @@ _ORIGIN: Final = b"origin"
 _FETCH_SITE: Final = b"sec-fetch-site"
 _REQUEST_ID: Final = b"x-request-id"
 _WELL_FORMED_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
-_KNOWN_TYPES_MAX: Final = 64  # values of Content-Type; this server has ten
+_KNOWN_HEADS_MAX: Final = 256  # most answers share a few
 _ID_BYTES: Final = 10  # two of 10 million have the same with a probability of 4e-11
 _IDS_AT_ONCE: Final = 64  # a system call takes longer than the rest of making an id
 _SECURE_SCHEMES: Final = frozenset({"https", "wss"})
@@ -69,7 +69,8 @@ _DATA_TYPES: Final = frozenset(
     }
 )
 _NOSNIFF: Final = (b"x-content-type-options", b"nosniff")
-_CACHE_CONTROL: Final = b"cache-control"
+_NO_STORE: Final = (b"cache-control", b"no-store")
+_HSTS: Final = b"strict-transport-security"
 _FIRST_ERROR: Final = 400
 DATA_HEADERS: Final = (
     _NOSNIFF,
@@ -78,7 +79,6 @@ DATA_HEADERS: Final = (
     (b"referrer-policy", b"no-referrer"),
 )
 """The headers of answers that are data: JSON, problems, event streams, metrics."""
-_DATA_NAMES: Final = frozenset(name for name, _ in DATA_HEADERS)
 
 
 class SiteSettings(Protocol):
@@ -218,7 +218,7 @@ class Guard:
         bind_contextvars(request_id=request_id)  # of the trio task that serves this request
         policy = self.policy
         hsts_seconds = policy.hsts_seconds if scope.get("scheme") in _SECURE_SCHEMES else 0
-        answer = _Answer(send, request_id, hsts_seconds)
+        answer = _Answer(send, find_transport(scope), request_id, hsts_seconds)
         try:
             policy.check(scope, headers, hosts)
             if self.checks_targets:
@@ -256,8 +256,7 @@ def _text(value: bytes | None) -> str | None:
     return None if value is None else value.decode("latin1")
 
 
-@lru_cache(_KNOWN_TYPES_MAX)
-def _headers_of_type(content_type: bytes) -> tuple[tuple[bytes, bytes], ...]:
+def _headers_of_type(content_type: bytes) -> tuple[Field, ...]:
     """Return the headers of answers with this ``Content-Type``."""
     media_type = content_type.partition(b";")[0].strip().lower()
     return DATA_HEADERS if media_type in _DATA_TYPES else (_NOSNIFF,)
@@ -266,10 +265,11 @@ def _headers_of_type(content_type: bytes) -> tuple[tuple[bytes, bytes], ...]:
 class _Answer:
     """The ``send`` of a request, which adds headers to the head of the answer."""
 
-    __slots__ = ("_hsts_seconds", "_request_id", "_send")
+    __slots__ = ("_hsts_seconds", "_request_id", "_send", "_transport")
 
-    def __init__(self, send: Send, request_id: str, hsts_seconds: int) -> None:
+    def __init__(self, send: Send, transport: Transport | None, request_id: str, hsts_seconds: int) -> None:
         self._send = send
+        self._transport = transport
         self._request_id = request_id
         self._hsts_seconds = hsts_seconds
 
@@ -279,21 +279,36 @@ class _Answer:
             message = {**message, "headers": self._extend(status, message.get("headers", ()))}
         return self._send(message)
 
-    def _extend(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-        extended = list(headers)
-        present = dict(extended)
-        more = _headers_of_type(present.get(b"content-type", b""))
-        if _DATA_NAMES.isdisjoint(present):
-            extended += more
-        else:
-            extended += [header for header in more if header[0] not in present]
-        if _REQUEST_ID not in present:
-            extended.append((_REQUEST_ID, self._request_id.encode()))
-        if status >= _FIRST_ERROR and _CACHE_CONTROL not in present:
-            extended.append((_CACHE_CONTROL, b"no-store"))
-        if self._hsts_seconds and b"strict-transport-security" not in present:
-            extended.append((b"strict-transport-security", b"max-age=%d" % self._hsts_seconds))
-        return extended
+    def respond(
+        self, status: int, fields: tuple[Field, ...], own_fields: Sequence[Field], body: bytes
+    ) -> bool:
+        """Send a whole response in one step; False, and nothing is sent, if the server cannot."""
+        respond: Callable[..., bool] | None = getattr(self._transport, "respond", None)
+        if respond is None:
+            return False
+        own_fields = [*own_fields, *self._own_fields()]
+        return respond(status, _complete(fields, is_error=status >= _FIRST_ERROR), own_fields, body)
+
+    def _extend(self, status: int, headers: Iterable[Field]) -> list[Field]:
+        fields = _complete(tuple((name, value) for name, value in headers), is_error=status >= _FIRST_ERROR)
+        present = {name for name, _ in fields}
+        return [*fields, *(field for field in self._own_fields() if field[0] not in present)]
+
+    def _own_fields(self) -> list[Field]:
+        own = [(_REQUEST_ID, self._request_id.encode())]
+        if self._hsts_seconds:
+            own.append((_HSTS, b"max-age=%d" % self._hsts_seconds))
+        return own
+
+
+@lru_cache(_KNOWN_HEADS_MAX)
+def _complete(fields: tuple[Field, ...], *, is_error: bool) -> tuple[Field, ...]:
+    """Return the fields of an answer with those that it lacks, see :mod:`.guard`."""
+    present = dict(fields)
+    more = _headers_of_type(present.get(b"content-type", b""))
+    if is_error:
+        more = (*more, _NO_STORE)
+    return (*fields, *(field for field in more if field[0] not in present))
 
 
 class _ForWebSocket:

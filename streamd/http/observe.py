@@ -84,8 +84,7 @@ def record_request(metrics: Metrics, method: str, route: str, status: int, began
         began: the time of its start, on ``time.perf_counter`` (s).
     """
     seconds = time.perf_counter() - began
-    known_method = method if route != UNKNOWN_ROUTE else UNKNOWN_ROUTE
-    metrics.observe_request(known_method, route, status, seconds)
+    metrics.observe_request(method if route != UNKNOWN_ROUTE else UNKNOWN_ROUTE, route, status, seconds)
     _log_request(method, route, status, seconds)
 
 

@@ -92,9 +92,9 @@ async def send_problem(send: Send, error: StreamdError, headers: Iterable[tuple[
     answer = problem_answer(error)
     own = {name for name, _ in answer.headers}
     further = [(name.lower().encode(), value.encode()) for name, value in headers]
-    answer.headers += [field for field in further if field[0] not in own]
+    further = [field for field in further if field[0] not in own]
     assert isinstance(answer.body, bytes)
-    await send_answer(send, answer.status, answer.headers, answer.body)
+    await send_answer(send, answer.status, answer.headers, answer.body, own_fields=further)
     return answer.status
 
 

@@ -79,7 +79,6 @@ async def send_rejection(
         return await send_problem(send, error, others)
     body = closing_of(error, settings).sse
     headers = [(name.lower().encode(), value.encode()) for name, value in fields]
-    headers.append((b"content-length", b"%d" % len(body)))
     await send_answer(send, 200, headers, body)
     return 200
 

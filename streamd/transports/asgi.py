@@ -1,6 +1,6 @@
 """The ASGI types of the transports (ASGI 3.0, HTTP and WebSocket), and the extension of streamd's server."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from ..connections import Connection
@@ -11,6 +11,9 @@ Send = Callable[[Any], Awaitable[None]]
 Receive = Callable[[], Awaitable[Any]]
 Scope = Mapping[str, Any]
 Defer = Callable[[Callable[[], None]], None]
+
+Field = tuple[bytes, bytes]
+"""One header field, the name in lower case (ASGI HTTP, Response Start)."""
 
 CONNECTION_EXTENSION: Final = "streamd.connection"
 """The key of the :class:`Transport` that streamd's own server puts into a scope's extensions."""
@@ -66,11 +69,34 @@ def bind_abort(connection: Connection, scope: Scope) -> None:
 
 
 async def send_answer(
-    send: Send, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes = b""
+    send: Send,
+    status: int,
+    fields: Sequence[Field],
+    body: bytes | None = None,
+    *,
+    own_fields: Sequence[Field] = (),
+    is_head_request: bool = False,
 ) -> None:
-    """Send a whole response. Cancelled, it may be left unfinished."""
-    await send({"type": "http.response.start", "status": status, "headers": list(headers)})
-    await send({"type": "http.response.body", "body": body, "more_body": False})
+    """Send a whole response. Cancelled, it may be left unfinished.
+
+    Args:
+        send: sends ASGI messages. Where streamd's own server serves the request, it may have a function
+            ``respond``, which sends a whole response in one step or returns False.
+        status: 200 to 599.
+        fields: those that many responses share, without ``content-length``.
+        body: the content; None for a response that has none, nor a size.
+        own_fields: those of this response alone.
+        is_head_request: the method is HEAD: of the content, only its size is sent.
+    """
+    if body is not None:
+        respond: Callable[..., bool] | None = getattr(send, "respond", None)
+        if respond is not None and respond(status, tuple(fields), own_fields, body):
+            return
+        own_fields = (*own_fields, (b"content-length", b"%d" % len(body)))
+    headers = [*fields, *own_fields]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    content = b"" if body is None or is_head_request else body
+    await send({"type": "http.response.body", "body": content, "more_body": False})
 
 
 class TopicsWire:

@@ -6,8 +6,7 @@ from typing import Any, Final
 import msgspec
 from quart_trio.wrappers import TrioResponse
 
-Field = tuple[bytes, bytes]
-"""One header field, the name in lower case (ASGI HTTP, Response Start)."""
+from ...transports.asgi import Field
 
 Body = bytes | AsyncGenerator[bytes, None] | None
 
@@ -32,10 +31,8 @@ class HTTPAnswer:
 
     def __init__(self, status: int, headers: Iterable[Field] = (), body: Body = b"") -> None:
         self.status = status
-        self.headers = list(headers)
+        self.headers = tuple(headers)
         self.body = body
-        if isinstance(body, bytes):
-            self.headers.append((b"content-length", b"%d" % len(body)))
 
     def as_response(self) -> TrioResponse:
         """Build the same answer for Quart."""
@@ -43,6 +40,8 @@ class HTTPAnswer:
         response.headers.clear()
         for name, value in self.headers:
             response.headers.add(name.decode().title(), value.decode())
+        if isinstance(self.body, bytes):
+            response.headers["Content-Length"] = str(len(self.body))
         if isinstance(self.body, AsyncGenerator):
             response.timeout = None  # it lasts as long as the client sends
         return response
@@ -56,7 +55,7 @@ def json_answer(value: Any, status: int = 200, headers: Mapping[str, str] | None
         status: the HTTP status.
         headers: further headers; none of those that this function sets.
     """
-    answer = HTTPAnswer(status, JSON_HEADERS, msgspec.json.encode(value))
+    fields = JSON_HEADERS
     if headers:
-        answer.headers += [(name.lower().encode(), text.encode()) for name, text in headers.items()]
-    return answer
+        fields += tuple((name.lower().encode(), text.encode()) for name, text in headers.items())
+    return HTTPAnswer(status, fields, msgspec.json.encode(value))

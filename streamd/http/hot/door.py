@@ -13,7 +13,7 @@ from ...limits import LimitName, rate_limit_fields
 from ...proxies import route_path
 from ...runtime import Runtime
 from ...transports import StreamRequest
-from ...transports.asgi import Receive, Scope, Send, find_transport, send_answer
+from ...transports.asgi import Field, Receive, Scope, Send, find_transport, send_answer
 from ...transports.sse import HEADERS, serve_subscription
 from ..limits import identify_within
 from ..observe import record_departure, record_request
@@ -21,7 +21,7 @@ from ..origins import Cors
 from ..problems import UNEXPECTED, problem_answer
 from ..rejections import closing_answer, rejection_answer
 from ..requests import prefers_retry
-from .answer import Field, HTTPAnswer
+from .answer import HTTPAnswer
 from .body import ClientLeft, ReceivedBody
 from .request import HTTPRequest
 from .table import HotRoute, HotRouteTable
@@ -120,13 +120,15 @@ class HotRoutes:
                     answer = closing_answer(rejection, self._broker.settings)
                 else:
                     answer = problem_answer(rejection)
-        answer.headers += fields
         method, content = scope["method"], answer.body
         record_request(self._broker.metrics, method, route.rule, answer.status, began)
         if content is None or isinstance(content, bytes):
-            whole = b"" if content is None or method == "HEAD" else content
-            await send_answer(send, answer.status, answer.headers, whole)
+            is_head = method == "HEAD"
+            await send_answer(
+                send, answer.status, answer.headers, content, own_fields=fields, is_head_request=is_head
+            )
         else:
+            answer.headers += tuple(fields)
             await _send_parts(answer, content, body, send)
 
     async def _answer(

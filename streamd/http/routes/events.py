@@ -113,7 +113,8 @@ async def publish(request: HTTPRequest) -> HTTPAnswer:
     runtime = request.runtime
     broker = runtime.broker
     limits = broker.settings.events
-    key = parse_idempotency_key(request.headers.getlist(_IDEMPOTENCY_KEY))
+    keys = request.headers.getlist(_IDEMPOTENCY_KEY)
+    key = parse_idempotency_key(keys) if keys else None
     caller = await request.identify()
     door = PublishingDoor(broker, runtime.access, caller, request.remote_addr or "")
     if request.check_media_type(JSON, schema.NDJSON) == schema.NDJSON:

@@ -4,6 +4,7 @@
 ``service``    the loop of a connection: head, application, next head
 ``head``       the head of a request: llhttp, and the checks that it leaves to us
 ``body``       the framing of a request's body
+``reading``    reading such a body from its connection
 ``scope``      ASGI scopes
 ``exchange``   one request and its response, as an application sees them
 ``response``   the head of a response

@@ -16,7 +16,7 @@ Coupling rules:
 - The end of the response ends a wait for the client's end: what follows is the next request.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from enum import Enum, auto
 from operator import attrgetter
@@ -31,13 +31,12 @@ from ..refusals import RequestRefused
 from ..wires import Lease, SocketWire
 from .body import BodyDecoder, ChunkedBody, CountedBody
 from .head import RequestHead
-from .response import LAST_CHUNK, Framing, ResponseHead
+from .reading import DISCARDED_BYTES_MAX, decode_ahead, discard_rest
+from .response import LAST_CHUNK, Field, Framing, ResponseHead, encode_whole
 
 _CHUNK: Final = attrgetter("chunk")
 _EVENT_STREAM: Final = attrgetter("sse")
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
-_DISCARDED_BYTES_MAX: Final = 65_536  # of an unread body: for more, a new connection is cheaper
-_DISCARD_SECONDS: Final = 2.0
 _NOWAIT_BYTES_MAX: Final = 65_536  # of a last part, which is not waited for
 
 
@@ -53,23 +52,6 @@ class _ResponseState(Enum):
 # Looked up once, because an access to a member of an enum takes 0.2 µs on Python 3.11.
 _NONE, _HELD, _SENT, _ENDED = _ResponseState
 _NO_BODY, _LENGTH, _CHUNKS, _CLOSE = Framing
-
-
-async def _decode(client: ClientSocket, body: BodyDecoder) -> tuple[bytes, bool]:
-    """Decode what was read ahead of a body.
-
-    Returns:
-        The content; True if no more of it can be decoded before more bytes have been read.
-
-    Raises:
-        RequestRefused: the framing is malformed.
-    """
-    before = len(client.read_ahead)
-    content, client.read_ahead = body.decode(client.read_ahead)
-    left = len(client.read_ahead)
-    if left and not body.is_complete:  # it stops after some hundred chunks, so that others get their turn
-        await trio.lowlevel.cancel_shielded_checkpoint()  # not cancelled: the content would be lost
-    return content, left in (0, before)
 
 
 class HTTPExchange:
@@ -173,7 +155,7 @@ class HTTPExchange:
                     await client.output.send(_CONTINUE)
         while True:
             if client.read_ahead:
-                part, is_used_up = await _decode(client, body)
+                part, is_used_up = await decode_ahead(client, body)
                 if body.is_complete:
                     self._told_end = True
                     self._body = None
@@ -247,6 +229,40 @@ class HTTPExchange:
         else:
             raise RuntimeError(f"unexpected message {kind} while the response is {self._answer.name}")
 
+    def respond(
+        self, status: int, fields: tuple[Field, ...], own_fields: Sequence[Field], body: bytes
+    ) -> bool:
+        """Send a whole response in one step, without a checkpoint.
+
+        Args:
+            status: 200 to 599.
+            fields: those that many responses share, names in lower case, without ``content-length``.
+            own_fields: those of this response alone.
+            body: the content.
+
+        Returns:
+            True if it was sent, or the client has left; False, and nothing was sent, if it must be sent by
+            ASGI messages.
+
+        Raises:
+            ValueError: a header is invalid.
+        """
+        if self._answer is not _NONE or self._body is not None or self._is_http_1_0:
+            return False
+        client = self._client
+        if client.output.closed:
+            return True
+        keeps_alive = self._keeps_alive and client.server.keeps_alive
+        data = encode_whole(
+            status, fields, own_fields, body, is_head_request=self._is_head, keeps_alive=keeps_alive
+        )
+        if data is None or len(data) > _NOWAIT_BYTES_MAX or not client.output.write_nowait(data):
+            return False
+        self._keeps_alive = keeps_alive
+        self._answer = _ENDED
+        self.stop_waiting()
+        return True
+
     def _begin(self, status: int, headers: Any) -> None:
         """Encode the head of the response, and hold it."""
         if status < 200:
@@ -275,7 +291,7 @@ class HTTPExchange:
         if self._expects_continue:
             return False
         has_length = any(name.lower() == b"content-length" for name, _ in headers)
-        return not has_length or body.fits(_DISCARDED_BYTES_MAX)
+        return not has_length or body.fits(DISCARDED_BYTES_MAX)
 
     async def _send_held(self) -> None:
         data, self._held = self._held, b""
@@ -332,29 +348,7 @@ class HTTPExchange:
             if failed and self._framing is _CLOSE:
                 client.abort()  # otherwise the response would look complete
             return False
-        return self._keeps_alive and (self._body is None or await self._discard_rest(self._body))
-
-    async def _discard_rest(self, body: BodyDecoder) -> bool:
-        """Read the rest of the request's body; return False if that takes too long or too much."""
-        client = self._client
-        discarded = 0
-        with trio.move_on_after(_DISCARD_SECONDS):
-            try:
-                while discarded < _DISCARDED_BYTES_MAX:
-                    if client.read_ahead:
-                        content, is_used_up = await _decode(client, body)
-                        discarded += len(content)
-                        if body.is_complete:
-                            return True
-                        if not is_used_up:
-                            continue
-                    data = await client.read()
-                    if not data:
-                        return False
-                    client.read_ahead += data
-            except RequestRefused:
-                return False
-        return False
+        return self._keeps_alive and (self._body is None or await discard_rest(client, self._body))
 
     # --- the transport of the request -----------------------------------------------------------
 

@@ -4,15 +4,19 @@ A codec without I/O.
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from email.utils import formatdate
 from enum import Enum, auto
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 
 _PHRASES: Final = {1: "Information", 2: "Success", 3: "Redirection", 4: "Client Error", 5: "Server Error"}
 _HANDLED: Final = frozenset((b"content-length", b"transfer-encoding", b"connection", b"date"))
 LAST_CHUNK: Final = b"0\r\n\r\n"
+_KNOWN_STARTS_MAX: Final = 256  # heads of whole responses; those of errors and of tasks differ in little
+
+Field = tuple[bytes, bytes]
 
 
 class Framing(Enum):
@@ -129,5 +133,68 @@ class ResponseHead:
             count += 1
         self.data = data = data + date + b"\r\n"
         count += 2
-        if data.count(b"\n") != count or data.count(b"\r") != count or b"\0" in data:
-            raise ValueError("the headers of a response must not have line breaks or NUL")
+        _check_lines(data, count)
+
+
+def encode_whole(
+    status: int,
+    fields: tuple[Field, ...],
+    own_fields: Sequence[Field],
+    body: bytes,
+    *,
+    is_head_request: bool,
+    keeps_alive: bool,
+) -> bytes | None:
+    """Encode a response whose body is known, for HTTP/1.1.
+
+    Args:
+        status: 200 to 599.
+        fields: those that many responses share; their encoding is remembered.
+        own_fields: those of this response alone.
+        body: the content; of HEAD, only its size is sent.
+        is_head_request: the method is HEAD.
+        keeps_alive: the connection is reused.
+
+    Returns:
+        The bytes; None for a response that only :class:`ResponseHead` can encode: without content by its
+        status, or with fields that frame the message.
+
+    Raises:
+        ValueError: a header has a line break or a NUL.
+    """
+    start = _encode_start(status, fields)
+    if start is None:
+        return None
+    own = b""
+    for name, value in own_fields:
+        own += b"%b: %b\r\n" % (name, value)
+    if own_fields:
+        _check_lines(own, len(own_fields))
+    return b"%bcontent-length: %d\r\n%b%b%b\r\n%b" % (
+        start,
+        len(body),
+        own,
+        b"" if keeps_alive else b"connection: close\r\n",
+        _date.get(),
+        b"" if is_head_request else body,
+    )
+
+
+@lru_cache(_KNOWN_STARTS_MAX)
+def _encode_start(status: int, fields: tuple[Field, ...]) -> bytes | None:
+    """Encode the status line and fields of a response with content; None if fields frame the message."""
+    if status in (204, 304) or any(name.lower() in _HANDLED for name, _ in fields):
+        return None
+    lines = b"".join(b"%b: %b\r\n" % field for field in fields)
+    _check_lines(lines, len(fields))
+    return (_STATUS_LINES.get(status) or _status_line(status)) + lines
+
+
+def _check_lines(lines: bytes, count: int) -> None:
+    """Check that encoded fields have no more lines than there are fields.
+
+    Raises:
+        ValueError: a header has a line break or a NUL.
+    """
+    if lines.count(b"\n") != count or lines.count(b"\r") != count or b"\0" in lines:
+        raise ValueError("the headers of a response must not have line breaks or NUL")
