@@ -38,8 +38,8 @@ test: install-test ## check style, types and layers, then run the tests (up to 2
 	@conf/setup/debian.sh $(DEBIAN_PACKAGES)
 	@$(MAKE) lint
 	@$(MAKE) test-client
-	@$(BIN)/python -m pytest --no-unlisted-skips -n 2 --dist loadfile $(ALONE:%=--ignore %) $(ARGS) || [ $$? -eq 5 ]
-	@$(BIN)/python -m pytest --no-unlisted-skips $(ALONE) $(ARGS) || [ $$? -eq 5 ]
+	@$(BIN)/python -m pytest --no-unlisted-skips --durations 15 -n 2 --dist loadfile $(ALONE:%=--ignore %) $(ARGS) || [ $$? -eq 5 ]
+	@$(BIN)/python -m pytest --no-unlisted-skips --durations 40 $(ALONE) $(ARGS) || [ $$? -eq 5 ]
 
 # --timeout: one test may take it all (s).
 soak: install-test ## run the long tests (up to 20 minutes)
