@@ -14,8 +14,7 @@ import attrs
 
 from ..characters import check_text
 from ..errors import InvalidField, InvalidToken
-from ..events import Selectors
-from ..events.topics import Pattern, validate_topic
+from ..events import Pattern, Selectors, validate_topic
 from .caller import Caller
 from .grants import Grant, TaskScope
 from .settings import AuthSettings

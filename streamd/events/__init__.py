@@ -9,7 +9,9 @@ Pure Python: no I/O and no event loop.
 
 ===============  ============================================================================
 ``ids``          event ids, which sort in delivery order, and their sequence
-``topics``       topics, patterns, and the matcher of subscriptions and grants
+``topics``       topics and selectors: the matcher of subscriptions and grants
+``pattern``      :class:`Pattern`, a selector with wildcards
+``pattern_trie`` the patterns of many, found by the segments of a topic
 ``data``         the data of an event: text, JSON, or bytes as base64
 ``event``        :class:`Draft` and :class:`Event`
 ``unlogged``     :class:`UnloggedEvent`, for one client only, without the log
@@ -28,8 +30,10 @@ from .control import Control, ControlName, CursorMove, format_time
 from .data import DataEncoding
 from .event import Draft, Event, EventLimits, Frame
 from .ids import EARLIEST, EventId, IdSequence, parse_event_id
+from .pattern import Pattern
+from .pattern_trie import PatternTrie
 from .settings import EventSettings
-from .topics import Pattern, Selectors, validate_topic
+from .topics import Selectors, validate_topic
 from .unlogged import UnloggedEvent
 
 __all__ = [
@@ -47,6 +51,7 @@ __all__ = [
     "Frame",
     "IdSequence",
     "Pattern",
+    "PatternTrie",
     "Selectors",
     "UnloggedEvent",
     "encode_text_frame",

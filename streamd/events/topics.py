@@ -1,26 +1,23 @@
-"""Topics, patterns, and the matcher of subscriptions and grants.
+"""Topics and selectors: the matcher of subscriptions and grants.
 
 A topic is any identifier (:mod:`streamd.characters`); ``/`` and ``:`` separate its segments. Topics are equal
 if their code points are: neither case nor outer spaces nor Unicode's normal forms are folded. An exact
-selector is compared, never parsed, so a topic may contain a ``*``. In a pattern a segment ``*`` matches one
-segment that is not empty, and a last segment ``**`` the rest of the topic (at least one character).
-Everything else in it, the separators included, matches itself. The pattern ``*`` alone matches every topic.
+selector is compared, never parsed, so a topic may contain a ``*``. :mod:`.pattern` has the others.
 """
 
-import re
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, Final
 
 import attrs
 
-from ..characters import check_text, find_invalid, quoted
+from ..characters import check_text, find_invalid
 from ..errors import InvalidField
+from .pattern import EVERYTHING, Pattern
+from .pattern_trie import PatternTrie
 
-_SEPARATOR: Final = re.compile(r"([/:])")
 _UTF8_BYTES_MAX: Final = 4  # of one character
 _SHARED_SELECTORS: Final = 256  # some 100 kB
-EVERYTHING: Final = "*"
 
 
 def validate_topic(text: object, max_bytes: int, *, field: str = "topic") -> str:
@@ -41,36 +38,6 @@ def validate_topic(text: object, max_bytes: int, *, field: str = "topic") -> str
     return text
 
 
-@attrs.frozen
-class Pattern:
-    """A selector with wildcards. Equal texts are equal patterns.
-
-    Raises:
-        InvalidField: ``**`` is a segment, but not the last one.
-    """
-
-    text: str
-    _regex: re.Pattern[str] = attrs.field(init=False, eq=False, repr=False)
-
-    def __attrs_post_init__(self) -> None:
-        object.__setattr__(self, "_regex", _compile(self.text))
-
-    def matches(self, topic: str) -> bool:
-        """Return True if the pattern matches the whole topic."""
-        return self._regex.fullmatch(topic) is not None
-
-
-def _compile(text: str) -> re.Pattern[str]:
-    """Translate a pattern to a regular expression."""
-    if text == EVERYTHING:
-        return re.compile(r".+", re.DOTALL)
-    parts = _SEPARATOR.split(text)  # segments at even indexes, separators at odd ones
-    if "**" in parts[:-1]:
-        raise InvalidField(f"'**' may only be the last segment of a pattern: {quoted(text)}", field="pattern")
-    wildcards = {"*": r"[^/:]+", "**": r".+"}
-    return re.compile("".join(wildcards.get(part, re.escape(part)) for part in parts), re.DOTALL)
-
-
 _NONE: Final[frozenset[Any]] = frozenset()  # shared: most subscriptions have no pattern
 
 
@@ -88,6 +55,7 @@ class Selectors:
 
     topics: frozenset[str] = attrs.field(default=frozenset(), converter=_frozen_topics)
     patterns: frozenset[Pattern] = attrs.field(default=frozenset(), converter=_frozen_patterns)
+    _trie: PatternTrie | None = attrs.field(default=None, init=False, eq=False, repr=False)  # once needed
 
     @classmethod
     def parse(
@@ -125,10 +93,15 @@ class Selectors:
         for topic in topics:  # any() with a generator would take three times as long
             if topic in self.topics:
                 return True
-            for pattern in self.patterns:
-                if pattern.matches(topic):
-                    return True
+            if self.patterns and (self._trie or self._make_trie()).matches(topic):
+                return True
         return False
+
+    def _make_trie(self) -> PatternTrie:
+        """Build the trie of the patterns, which most live subscriptions never need."""
+        trie = PatternTrie(self.patterns)
+        object.__setattr__(self, "_trie", trie)
+        return trie
 
     def union(self, other: "Selectors") -> "Selectors":
         """Return the topics and patterns of both."""

@@ -8,6 +8,7 @@ from streamd.errors import InvalidField
 from streamd.events import Pattern, Selectors, validate_topic
 from streamd.events.topics import ALL
 from tests.support.odd_texts import INVALID_IDENTIFIERS, VALID_IDENTIFIERS
+from tests.support.patterns import expected_match, pieces
 from tests.support.strategies import identifiers
 
 names = st.text("ab*./:", max_size=10)
@@ -73,34 +74,6 @@ class TestTopic:
         with pytest.raises(InvalidField, match=r"^idempotency_key must not be empty") as rejected:
             validate_topic("", 64, field="idempotency_key")
         assert rejected.value.field == "idempotency_key"
-
-
-def pieces(text: str) -> list[str]:
-    """Split a topic into segments and the separators between them."""
-    found = [""]
-    for char in text:
-        if char in "/:":
-            found += [char, ""]
-        else:
-            found[-1] += char
-    return found
-
-
-def expected_match(pattern: str, topic: str) -> bool:
-    """Match piece by piece, without a regular expression."""
-    if pattern == "*":
-        return True
-    wanted, got = pieces(pattern), pieces(topic)
-    if wanted[-1] == "**":
-        del wanted[-1]
-        rest = "".join(got[len(wanted) :])
-        if not rest:
-            return False
-        got = got[: len(wanted)]
-    return len(wanted) == len(got) and all(
-        one == other or (one == "*" and other not in ("", "/", ":"))
-        for one, other in zip(wanted, got, strict=True)
-    )
 
 
 class TestPattern:

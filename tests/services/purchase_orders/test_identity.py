@@ -7,7 +7,7 @@ from werkzeug.datastructures import MultiDict
 
 from streamd.auth import EVERYBODY, Caller
 from streamd.errors import InvalidField
-from streamd.events.topics import Pattern
+from streamd.events import Pattern
 from streamd.services.purchase_orders import CallersMerchant
 from streamd.services.purchase_orders.identity import check_merchant
 
