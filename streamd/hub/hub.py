@@ -245,7 +245,7 @@ class Hub:
             groups.setdefault(event.topics, []).append(event)
         if len(groups) == 1:
             [topics] = groups
-            await self._offer(Batch(events), self._live_set.find(topics))
+            await self._offer(Batch(events), await self._find(topics))
             return
         sharing: dict[tuple[tuple[str, ...], ...], list[LiveSubscriber]] = {}
         for subscription, matched in (await self._match(groups)).items():
@@ -259,10 +259,16 @@ class Hub:
         """Map each subscription to the groups of topics that it matches."""
         matches: dict[LiveSubscriber, list[tuple[str, ...]]] = {}
         for topics in groups:
-            for subscription in self._live_set.find(topics):
+            for subscription in await self._find(topics):
                 matches.setdefault(subscription, []).append(topics)
             await self._turn.pause()
         return matches
+
+    async def _find(self, topics: Iterable[str]) -> Sequence[LiveSubscriber]:
+        """Find the live subscriptions of some topics, with a pause when the turn is over."""
+        for _ in self._live_set.explore(topics):
+            await self._turn.pause()
+        return self._live_set.find(topics)
 
     async def _offer(self, batch: Batch, subscriptions: Sequence[LiveSubscriber]) -> None:
         """Offer one batch to subscriptions, and pause when the turn is over."""

@@ -148,6 +148,10 @@ class LiveSet:
         self._index.remove(subscription.selectors, subscription)
         self._index.add(selectors, subscription)
 
+    def explore(self, topics: Iterable[str]) -> Iterable[None]:
+        """Prepare :meth:`find` in short steps: iterate over it, and pause in between as you like."""
+        return self._index.explore(topics)
+
     def find(self, topics: Iterable[str]) -> Sequence[LiveSubscriber]:
         """Return the live subscriptions that an event under ``topics`` concerns, each once; a copy."""
         return self._index.find(topics)
