@@ -7,6 +7,7 @@ a gap.
 
 import heapq
 import math
+import time
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,8 +26,10 @@ from .retention import Retention, TopicBounds
 from .settings import LogSettings
 from .tail import TailReaders
 from .time_slice import TimeSlice
+from .truncation import TruncationRecords
 
-_SCAN_MAX: Final = 2048  # entries scanned for one page: about a millisecond without a checkpoint
+_SCAN_SECONDS: Final = 0.002  # for one page, without a checkpoint
+_SCANNED_AT_ONCE: Final = 16  # entries between looks at the clock
 # Topics for which the log remembers how far it dropped events: some 20 MB. Beyond it the oldest are folded
 # into one record, which may report a gap where there was none.
 _TRUNCATION_RECORDS_MAX: Final = 100_000
@@ -128,6 +131,7 @@ class MemoryLog:
         settings: the bounds of each topic and of the whole log.
         now_ms: the wall clock, in milliseconds since 1970, for ids.
         now: a monotonic clock (s), for the age of events.
+        cpu_time: the processor time of this thread (s), which bounds the scan for a page.
     """
 
     durability = "An acknowledged event is in this process's memory; it does not survive a restart."
@@ -137,6 +141,7 @@ class MemoryLog:
         settings: LogSettings,
         now_ms: Callable[[], int] = wall_clock_ms,
         now: Callable[[], float] = trio.current_time,
+        cpu_time: Callable[[], float] = time.thread_time,
     ) -> None:
         self._settings = settings
         self._retention = Retention(settings)
@@ -149,9 +154,8 @@ class MemoryLog:
         self._ages: dict[float, _Window] = {}  # the same entries by their maximum age: each expires in order
         # OrderedDict, because the first item of a dict is searched behind the places of all deleted ones.
         self._keys: OrderedDict[tuple[str, str], tuple[KnownKey, float]] = OrderedDict()  # oldest first
-        self._truncated: OrderedDict[str, EventId] = OrderedDict()  # newest dropped id, oldest record first
-        self._forgotten = EARLIEST  # newest id among the truncation records that were dropped
-        self._newest_dropped = EARLIEST
+        self._truncated = TruncationRecords(_TRUNCATION_RECORDS_MAX)
+        self._cpu_time = cpu_time
         self._tail_readers = TailReaders()
         self._slice = TimeSlice()
         self._has_new_bounds = False
@@ -243,17 +247,17 @@ class MemoryLog:
 
     def _newest_of(self, topic: str) -> EventId:
         window = self._topics.get(topic)
-        return self._truncated.get(topic, EARLIEST) if window is None else window.newest_id()
+        return self._truncated.get(topic) if window is None else window.newest_id()
 
     async def read(self, selectors: Selectors, after: EventId, *, max_events: int, max_bytes: int) -> Page:
         await trio.lowlevel.checkpoint()
-        return self._read(selectors, after, max_events, max_bytes)
+        return await self._read(selectors, after, max_events, max_bytes)
 
     async def tail(self, after: EventId, *, max_events: int, max_bytes: int, skip: Skip = skip_none) -> Page:
         await trio.lowlevel.checkpoint()
         if self.head == after:
             after = await self._tail_readers.wait(after, skip)
-        return self._read(ALL, after, max_events, max_bytes)
+        return await self._read(ALL, after, max_events, max_bytes)
 
     async def end_of_append(self, event_id: EventId) -> EventId | None:
         await trio.lowlevel.checkpoint()
@@ -270,22 +274,28 @@ class MemoryLog:
 
     # --- reading ------------------------------------------------------------------------------
 
-    def _read(self, selectors: Selectors, after: EventId, max_events: int, max_bytes: int) -> Page:
+    async def _read(self, selectors: Selectors, after: EventId, max_events: int, max_bytes: int) -> Page:
         self._expire(self._now())
         lost = self.lost_until(after)
         if after > self.head:
             after = self.start
-        gap = self._find_gap(selectors, after, lost)
+        gap = await self._find_gap(selectors, after, lost)
+        # The answer is right in this step only, so there is no checkpoint from here on.
         events: list[Event] = []
         size = 0
         cursor, more = self.head, False
+        deadline = self._cpu_time() + _SCAN_SECONDS
         for scanned, entry in enumerate(self._candidates(selectors, after), start=1):
             event = entry.event
             seen = bool(events) and events[-1] is event  # it has two of the selected topics
             if event is not None and not seen and (selectors is ALL or selectors.matches(event.topics)):
                 events.append(event)
                 size += event.size
-            if len(events) >= max_events or size >= max_bytes or scanned >= _SCAN_MAX:
+            if (
+                len(events) >= max_events
+                or size >= max_bytes
+                or (scanned % _SCANNED_AT_ONCE == 0 and self._cpu_time() >= deadline)
+            ):
                 cursor, more = entry.id, entry.id < self.head
                 break
         return Page(events, cursor, more, gap)
@@ -296,17 +306,12 @@ class MemoryLog:
         windows = [self._topics[t].after(after) for t in selectors.topics if t in self._topics]
         return windows[0] if len(windows) == 1 else heapq.merge(*windows, key=_entry_id)
 
-    def _find_gap(self, selectors: Selectors, after: EventId, lost: EventId | None) -> EventId | None:
+    async def _find_gap(self, selectors: Selectors, after: EventId, lost: EventId | None) -> EventId | None:
         """Return the newest matching id after a position that was dropped, or until which events are lost."""
-        if after == EARLIEST or after >= self._newest_dropped:
+        if after == EARLIEST:
             return lost
-        if selectors.patterns:  # walks through the record of every topic, so only if events were dropped
-            records = (i for t, i in self._truncated.items() if i > after and selectors.matches((t,)))
-            newest = max(lost or EARLIEST, self._forgotten, *records)
-        else:
-            dropped = (self._truncated.get(t, self._forgotten) for t in selectors.topics)
-            newest = max(lost or EARLIEST, *dropped)
-        return newest if newest > after else lost
+        dropped = await self._truncated.find(selectors, after)
+        return max(lost or EARLIEST, dropped) if dropped > after else lost
 
     # --- keeping and dropping -----------------------------------------------------------------
 
@@ -376,19 +381,9 @@ class MemoryLog:
         event_id, size = event.id, event.size
         self._all.count_dropped(size)
         self._ages[entry.max_age].count_dropped(size)
-        self._newest_dropped = max(self._newest_dropped, event_id)
         for topic in event.topics:
             window = self._topics[topic]
             window.count_dropped(size)
             if not window.live:
                 del self._topics[topic]
-            self._record_truncation(topic, event_id)
-
-    def _record_truncation(self, topic: str, event_id: EventId) -> None:
-        truncated = self._truncated
-        if event_id > truncated.get(topic, EARLIEST):
-            truncated[topic] = event_id
-        truncated.move_to_end(topic)
-        if len(truncated) > _TRUNCATION_RECORDS_MAX:
-            _, oldest = truncated.popitem(last=False)
-            self._forgotten = max(self._forgotten, oldest)
+            self._truncated.record(topic, event_id)
