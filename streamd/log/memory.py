@@ -23,13 +23,12 @@ from .clock import wall_clock_ms
 from .keys import KnownKey, fingerprints
 from .port import Condition, Page, Receipt, Refusal, Skip, skip_none
 from .retention import Retention, TopicBounds
+from .scan_time import ScanTime
 from .settings import LogSettings
 from .tail import TailReaders
 from .time_slice import TimeSlice
 from .truncation import TruncationRecords
 
-_SCAN_SECONDS: Final = 0.002  # for one page, without a checkpoint
-_SCANNED_AT_ONCE: Final = 16  # entries between looks at the clock
 # Topics for which the log remembers how far it dropped events: some 20 MB. Beyond it the oldest are folded
 # into one record, which may report a gap where there was none.
 _TRUNCATION_RECORDS_MAX: Final = 100_000
@@ -155,7 +154,7 @@ class MemoryLog:
         # OrderedDict, because the first item of a dict is searched behind the places of all deleted ones.
         self._keys: OrderedDict[tuple[str, str], tuple[KnownKey, float]] = OrderedDict()  # oldest first
         self._truncated = TruncationRecords(_TRUNCATION_RECORDS_MAX)
-        self._cpu_time = cpu_time
+        self._scan_time = ScanTime(cpu_time)
         self._tail_readers = TailReaders()
         self._slice = TimeSlice()
         self._has_new_bounds = False
@@ -284,18 +283,14 @@ class MemoryLog:
         events: list[Event] = []
         size = 0
         cursor, more = self.head, False
-        deadline = self._cpu_time() + _SCAN_SECONDS
+        self._scan_time.begin()
         for scanned, entry in enumerate(self._candidates(selectors, after), start=1):
             event = entry.event
             seen = bool(events) and events[-1] is event  # it has two of the selected topics
             if event is not None and not seen and (selectors is ALL or selectors.matches(event.topics)):
                 events.append(event)
                 size += event.size
-            if (
-                len(events) >= max_events
-                or size >= max_bytes
-                or (scanned % _SCANNED_AT_ONCE == 0 and self._cpu_time() >= deadline)
-            ):
+            if len(events) >= max_events or size >= max_bytes or self._scan_time.is_over(scanned):
                 cursor, more = entry.id, entry.id < self.head
                 break
         return Page(events, cursor, more, gap)

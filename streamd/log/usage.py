@@ -81,12 +81,14 @@ class Dropped:
         bytes: their size.
         topics: the number and size of events under each topic.
         oldest_ms: steady time of the oldest that each of these topics still has (ms; 0 if unknown).
+        newest: number of the newest event dropped of each of these topics.
     """
 
     events: int
     bytes: int
     topics: Mapping[str, tuple[int, int]]
     oldest_ms: Mapping[str, int]
+    newest: Mapping[str, int]
 
 
 class Usage:

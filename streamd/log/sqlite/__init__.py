@@ -23,6 +23,7 @@ path does not read: what was committed is handed on from memory, in the order of
 ``log``        :class:`~.log.SQLiteLog`: the log
 ``writer``     the statements of the writer: starting, appending, dropping
 ``reader``     the statements of the reader: pages
+``dropped``      the truncation records, in memory for readers by pattern
 ``pace``       the size of pages, adapted to the time that they take
 ``usage``      events and bytes by topic, and what of them exceeds the bounds
 ``recent``     the events between the fan-out and the head

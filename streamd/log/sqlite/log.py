@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice
-from typing import Any, Final, NoReturn, overload
+from typing import Final, NoReturn, overload
 
 import apsw
 import msgspec
@@ -21,10 +21,12 @@ from ..boundaries import Boundaries, Boundary
 from ..clock import wall_clock_ms
 from ..port import Condition, Page, Receipt, Refusal, Skip, skip_none
 from ..recent import RecentEvents
+from ..scan_time import ScanTime
 from ..settings import LogSettings
 from ..tail import TailReaders
 from ..usage import Dropped, Excess, Usage
 from . import writer
+from .dropped import DroppedRecords
 from .pace import PagePace
 from .reader import TOPICS_MAX, PageQuery, RawPage
 from .schema import COMPONENT, MIGRATIONS, to_event_id, to_number
@@ -77,6 +79,8 @@ class SQLiteLog:
         self.appended = 0
         self._recent = RecentEvents(EARLIEST)
         self._usage = Usage(settings)
+        self._dropped = DroppedRecords(database)
+        self._scan_time = ScanTime()
         self._pace = PagePace()
         self._tail_readers = TailReaders()
         self._exceeded = trio.Event()
@@ -200,14 +204,40 @@ class SQLiteLog:
             min(self._pace.max_events, min(max_events, _PAGE_EVENTS) if exact else _SCANNED_EVENTS),
             max_bytes if exact else max(max_bytes, _SCANNED_BYTES),
         )
-        raw = await self.database.read_beside(query.read)
+        if exact:
+            raw = await self.database.read_beside(query.read)
+            dropped = to_event_id(raw.dropped)
+        else:
+            async with self._dropped.lock:
+                dropped = EARLIEST if begin == EARLIEST else await self._dropped.find(selectors, begin)
+                raw = await self.database.read_beside(query.read)
         self._pace.note(query.max_events, raw.seconds)
         events = await self._decode(query, raw)
         cursor = to_event_id(raw.cursor) if raw.cursor else head
         if not exact:
-            events, cursor = _select(events, cursor, selectors, max_events, max_bytes)
-        gap = max(lost or EARLIEST, _dropped_until(selectors, raw))
+            events, cursor = self._select(events, cursor, selectors, max_events, max_bytes)
+        gap = max(lost or EARLIEST, dropped)
         return Page(events, cursor, cursor < head, gap if gap > after or lost else None)
+
+    def _select(
+        self, events: Sequence[Event], cursor: EventId, selectors: Selectors, max_events: int, max_bytes: int
+    ) -> tuple[list[Event], EventId]:
+        """Select the matching events of a scanned page, and return them with the cursor after them.
+
+        The page ends early when its time is used up.
+        """
+        selected: list[Event] = []
+        size = 0
+        self._scan_time.begin()
+        for scanned, event in enumerate(events, start=1):
+            if selectors is ALL or selectors.matches(event.topics):
+                selected.append(event)
+                size += event.size
+                if len(selected) >= max_events or size >= max_bytes:
+                    return selected, event.id
+            if self._scan_time.is_over(scanned):
+                return selected, event.id
+        return selected, cursor
 
     async def _decode(self, query: PageQuery, raw: RawPage) -> list[Event]:
         """Decode a page; a damaged event is reported, and left out."""
@@ -300,7 +330,8 @@ class SQLiteLog:
     async def _drop(self, excesses: Sequence[Excess], max_events: int) -> int | None:
         """Drop some excesses in one transaction, and return the number of events; None if nothing changed."""
         drop = partial(writer.drop_each, excesses=excesses, max_events=max_events)
-        dropped = await self.database.write(drop, committed=self._count_dropped)
+        async with self._dropped.lock:
+            dropped = await self.database.write(drop, committed=self._count_dropped)
         if not any(each.topics or each.events for each in dropped):
             return None
         return sum(each.events for each in dropped)
@@ -308,6 +339,7 @@ class SQLiteLog:
     def _count_dropped(self, dropped: Sequence[Dropped]) -> None:
         for each in dropped:
             self._usage.remove(each)
+            self._dropped.add(each)
 
     async def forget_keys(self) -> None:
         """Forget the idempotency keys that are too old or too many, in steps.
@@ -321,31 +353,7 @@ class SQLiteLog:
             max_keys=self._settings.max_idempotency_keys,
             max_rows=_FORGOTTEN_AT_ONCE,
         )
-        while await self.database.write(forget):
-            pass
-
-
-def _select(
-    events: Sequence[Event], cursor: EventId, selectors: Selectors, max_events: int, max_bytes: int
-) -> tuple[list[Event], EventId]:
-    """Select the matching events of a scanned page, and return them with the cursor after them."""
-    selected: list[Event] = []
-    size = 0
-    for event in events:
-        if selectors is ALL or selectors.matches(event.topics):
-            selected.append(event)
-            size += event.size
-            if len(selected) >= max_events or size >= max_bytes:
-                return selected, event.id
-    return selected, cursor
-
-
-def _dropped_until(selectors: Selectors, raw: RawPage) -> EventId:
-    """Return the newest matching event that was dropped; EARLIEST for none."""
-    newest = raw.dropped
-    # A damaged topic may be no UTF-8; of the patterns, it matches those that match anything there.
-    records: list[Any] = msgspec.json.decode(raw.dropped_topics.decode(errors="replace"))
-    for topic, number in records:
-        if number > newest and (not topic or selectors.matches((topic,))):
-            newest = number
-    return to_event_id(newest)
+        deleted = 1
+        while deleted:
+            async with self._dropped.lock:
+                deleted = await self.database.write(forget)

@@ -16,21 +16,18 @@ TOPICS_MAX: Final = 200
 
 @attrs.frozen
 class RawPage:
-    """A page as it was read, with the records of what the log had dropped at that moment.
+    """A page as it was read, with the record of what the log had dropped at that moment.
 
     Args:
         json: an array of the events' JSON.
         cursor: number of the last event considered; 0 for the head.
         dropped: the newest dropped event of the exact topics; 0 for none.
-        dropped_topics: a JSON array of all topics with dropped events after the cursor, each an array of the
-            topic and its newest dropped event; '' stands for all topics that have no record.
         seconds: time that the reading took.
     """
 
     json: bytes
     cursor: int
     dropped: int
-    dropped_topics: bytes
     seconds: float
 
 
@@ -56,10 +53,6 @@ _DROPPED: Final = """
     SELECT coalesce(max(coalesce(record.id, (SELECT id FROM log_dropped WHERE topic = ''), 0)), 0)
     FROM json_each(?) AS name LEFT JOIN log_dropped AS record ON record.topic = name.value
 """
-_DROPPED_TOPICS: Final = """
-    SELECT CAST(json_group_array(json_array(topic, id)) AS BLOB) FROM log_dropped
-    WHERE id > ? AND typeof(id) = 'integer'
-"""
 
 
 @attrs.frozen
@@ -81,24 +74,22 @@ class PageQuery:
     max_bytes: int
 
     def read(self, db: apsw.Connection) -> RawPage:
-        """Read the page and the records of what was dropped, in one transaction."""
+        """Read the page and the record of what was dropped, in one transaction."""
         began = time.perf_counter()
         with db:
             [[json, taken, count, found, stored]] = db.execute(
                 _PAGE.replace("FOUND", self._found), (*self._bounds, self.max_bytes, *self.topics)
             )
-            dropped, dropped_topics = 0, b"[]"
+            dropped = 0
             if self.after and self.topics:
                 [[dropped]] = db.execute(_DROPPED, (msgspec.json.encode(self.topics).decode(),))
-            elif self.after:
-                [[dropped_topics]] = db.execute(_DROPPED_TOPICS, (self.after,))
         if taken < stored:  # the size ended it
             last = taken
         elif count == self.max_events:
             last = found
         else:
             last = 0
-        return RawPage(json, last, dropped, dropped_topics, time.perf_counter() - began)
+        return RawPage(json, last, dropped, time.perf_counter() - began)
 
     def read_rows(self, db: apsw.Connection) -> list[tuple[int, bytes]]:
         """Read number and JSON of each event, to find the damaged one in a page that cannot be decoded."""

@@ -307,7 +307,7 @@ def drop(db: apsw.Connection, excess: Excess, max_events: int) -> Dropped:
     db.executemany("DELETE FROM log_topics WHERE topic = ? AND id = ?", rows)
     db.execute("DELETE FROM log_events WHERE id IN (SELECT value FROM json_each(?))", (chosen,))
     oldest = {topic: at for topic in topics for (at,) in db.execute(_OLDEST_AT, (topic,))}
-    return Dropped(events, size, topics, oldest)
+    return Dropped(events, size, topics, oldest, newest)
 
 
 _FORGET: Final = """
