@@ -1,10 +1,17 @@
 """The newest dropped event of each topic, as far as this node knows it."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from ...events import EARLIEST, EventId, Selectors
 from ..boundaries import Boundaries, Boundary
+from ..time_slice import TimeSlice
+from ..truncation import TruncationRecords
 from .codec import from_redis
+from .janitor import DROPPED_RECORDS_MAX
+
+NOTHING: Final = Selectors()
+_STEP: Final = 64  # items of a reply, two for each topic, between looks at the clock
 
 
 class DroppedEvents:
@@ -16,39 +23,35 @@ class DroppedEvents:
 
     def __init__(self) -> None:
         self.count = 0
-        self._folded = EARLIEST
-        self._newest: dict[str, EventId] = {}
-        self._last = EARLIEST
+        self._records = TruncationRecords(2 * DROPPED_RECORDS_MAX)  # the janitor folds those beyond its bound
+        self._slice = TimeSlice()
 
-    def update(self, reply: Sequence[bytes]) -> None:
-        """Take over a script's reply: the count, the newest of folded records, and topics with ids."""
-        count = int(reply[0])
-        if count <= self.count:
-            return
-        self.count = count
-        if reply[1]:
-            folded = max(self._folded, from_redis(reply[1]))
-            if folded > self._folded:
-                self._folded = folded
-                self._newest = {topic: each for topic, each in self._newest.items() if each > folded}
+    async def update(self, reply: Sequence[bytes], selectors: Selectors = NOTHING) -> EventId:
+        """Take over a script's reply: the count, the newest of folded records, and topics with ids.
+
+        Returns:
+            The newest of the reply's records whose topic is selected, or that are folded; EARLIEST for none.
+        """
+        found = from_redis(reply[1]) if reply[1] else EARLIEST
+        self._records.fold_until(found)
         for index in range(2, len(reply), 2):
+            if index % _STEP == 0:
+                await self._slice.pause()
             if reply[index + 1]:
                 event_id = from_redis(reply[index + 1])
-                self._newest[reply[index].decode(errors="replace")] = event_id
-                self._last = max(self._last, event_id)
+                topic = reply[index].decode(errors="replace")
+                self._records.record(topic, event_id)
+                if event_id > found and selectors.matches((topic,)):
+                    found = event_id
+        self.count = max(self.count, int(reply[0]))
+        return found
 
-    def newest(self, selectors: Selectors, after: EventId) -> EventId | None:
-        """Return the newest matching event after a position that was dropped; None for none."""
-        found = self._folded
-        if self._last > after:
-            if selectors.patterns:
-                for topic, event_id in self._newest.items():
-                    if event_id > found and event_id > after and selectors.matches((topic,)):
-                        found = event_id
-            else:
-                for topic in selectors.topics:
-                    found = max(found, self._newest.get(topic, EARLIEST))
-        return found if found > after else None
+    async def newest(self, selectors: Selectors, after: EventId) -> EventId:
+        """Return the newest matching event after a position that was dropped, or an earlier id.
+
+        It returns in the step in which the answer is right for :attr:`count`.
+        """
+        return await self._records.find(selectors, after)
 
 
 def parse_boundaries(texts: Sequence[bytes]) -> Boundaries:

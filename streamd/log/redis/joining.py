@@ -55,7 +55,7 @@ async def join(link: RedisLink, prefix: str, node: str, server: bytes, seen: Eve
         )
         if ready:
             known = DroppedEvents()
-            known.update(dropped)
+            await known.update(dropped)
             return Joined(joined, from_redis(head), parse_boundaries(boundaries), known)
         await trio.sleep(_AGAIN_SECONDS)
 

@@ -18,6 +18,7 @@ from ...unreadable import UnreadableRecords
 from ..keys import conflict, fingerprints
 from ..port import Condition, Page, Receipt, Refusal, Skip, skip_none
 from ..recent import RecentEvents
+from ..scan_time import ScanTime
 from ..settings import LogSettings
 from . import scripts
 from .access import RedisAccess
@@ -27,6 +28,7 @@ from .codec import decode_event, entry_events, from_redis, to_redis
 from .dropped import DroppedEvents, parse_boundaries
 from .janitor import Janitor
 from .joining import join, keep_links, reach_server
+from .paging import PageBounds, select_events
 from .tailing import TailReader
 
 DEFAULT_PREFIX: Final = "{streamd}"
@@ -97,6 +99,7 @@ class RedisLog:
         self._acknowledged = EARLIEST  # the newest id that this node has answered with
         self._boundaries = parse_boundaries([])
         self._dropped = DroppedEvents()
+        self._scan_time = ScanTime()
         self._recent = RecentEvents(EARLIEST)
         self._tail_readers = trio.lowlevel.ParkingLot()
         self._publish_link = RedisLink(address, "streamd-publish", self._join, reply_seconds=reply_seconds)
@@ -325,36 +328,29 @@ class RedisLog:
             max_bytes if exact else max(max_bytes, _SCANNED_BYTES),
         )
         while True:
+            known = self._dropped
+            dropped = EARLIEST if after == EARLIEST else await known.newest(selectors, begin)
             reply = await self.access.ask(
                 scripts.READ if exact else scripts.SCAN,
-                to_redis(begin), to_redis(head), *bounds, self._dropped.count,
+                to_redis(begin), to_redis(head), *bounds, known.count,
                 *(sorted(selectors.topics) if exact else ()),
             )  # fmt: skip
-            self._dropped.update(reply[1])
+            dropped = max(dropped, await known.update(reply[1], selectors))
             if len(reply) > 2 or not reply[0] or after != EARLIEST:
                 break
             begin = from_redis(reply[0])  # all that was considered is dropped: no page to report a gap after
-        cursor = from_redis(reply[0]) if reply[0] else head
-        events: list[Event] = []
-        size = 0
-        for index in range(2, len(reply), 3):
-            decoded = self._decode(from_redis(reply[index]), reply[index + 1], reply[index + 2])
-            if decoded is None or not selectors.matches(decoded[0].topics):
-                continue
-            event, note = decoded
-            if note:
-                on_note(event, note)
-            events.append(event)
-            size += event.size
-            if len(events) >= max_events or size >= max_bytes:
-                if index + 3 < len(reply):
-                    cursor = event.id
-                break
-        dropped = None if after == EARLIEST else self._dropped.newest(selectors, begin)
-        passed = None if after == EARLIEST else self._boundaries.passed(begin, cursor)
+        events, last = select_events(
+            reply, selectors, PageBounds(max_events, max_bytes, self._scan_time), self._decode, on_note
+        )
+        cursor = last or (from_redis(reply[0]) if reply[0] else head)
+        if after == EARLIEST:
+            return Page(events, cursor, cursor < head, lost)
+        if self._dropped is not known:  # the server is another one
+            dropped = max(dropped, await self._dropped.newest(selectors, begin))
+        passed = self._boundaries.passed(begin, cursor)
         if passed is not None:  # the head may be an event that was lost: nothing is between it and the start
             cursor = max(cursor, passed) if cursor == head else cursor
-        gap = max(lost or EARLIEST, dropped or EARLIEST, passed or EARLIEST)
+        gap = max(lost or EARLIEST, dropped, passed or EARLIEST)
         return Page(events, cursor, cursor < head, gap if gap > after or lost else None)
 
     async def _wait_or_lose(self, cursor: EventId) -> EventId | None:
