@@ -6,7 +6,7 @@ import attrs
 
 from .config import Clash, check_order
 from .connections import ConnectionSettings, PollSettings, Registry
-from .events import EventSettings
+from .events import EventSettings, PublishSettings
 from .hub import Hub, HubSettings
 from .limits import Limits, LimitSettings
 from .log.port import Log
@@ -20,6 +20,7 @@ class BrokerSettings:
 
     log: LogSettings = attrs.field(factory=LogSettings)
     events: EventSettings = attrs.field(factory=EventSettings)
+    publish: PublishSettings = attrs.field(factory=PublishSettings)
     hub: HubSettings = attrs.field(factory=HubSettings)
     connections: ConnectionSettings = attrs.field(factory=ConnectionSettings)
     poll: PollSettings = attrs.field(factory=PollSettings)

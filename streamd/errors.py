@@ -93,6 +93,12 @@ class TooLarge(RequestError):
     websocket_close = 1009
 
 
+class TooManyErrors(RequestError):
+    """A body of lines ended at its maximum number of wrong lines."""
+
+    code = "too-many-errors"
+
+
 class Unauthorized(RequestError):
     """The request needs a token, and has none (RFC 6750)."""
 

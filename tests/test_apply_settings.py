@@ -1,5 +1,6 @@
 """Each setting that says so takes effect in a running server."""
 
+import json
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from typing import Any, Final
@@ -204,6 +205,16 @@ async def other_names_are_refused(probe: Probe) -> bool:
     return [answer.status_code for answer in answers] == [200, 421]
 
 
+async def the_second_wrong_line_is_the_last(probe: Probe) -> bool:
+    headers = {"Content-Type": "application/x-ndjson"}
+    answer = await probe.http.post("/events", content=b"x\n" * 5, headers=headers)
+    return [json.loads(line)["error"]["code"] for line in answer.text.splitlines()] == [
+        "invalid-body",
+        "invalid-body",
+        "too-many-errors",
+    ]
+
+
 EFFECTS: Final[dict[str, tuple[Any, Callable[[Probe], Awaitable[bool]]]]] = {
     "server.hosts": (["a.example"], other_names_are_refused),
     "connections.max_connections": (2, all_streams),
@@ -216,6 +227,7 @@ EFFECTS: Final[dict[str, tuple[Any, Callable[[Probe], Awaitable[bool]]]]] = {
     "tuning.limits.bytes_burst": (30, admits(2, "bytes")),
     "sentiment.stream.max_connections": (2, dashboards),
     "purchase_orders.stream.max_connections": (2, merchants),
+    "publish.max_errors": (2, the_second_wrong_line_is_the_last),
     "poll.max_wait_seconds": (30.0, wait_is_limited),
     "log.max_events": (5, five_kept),
     "log.topic_max_events": (5, five_kept),

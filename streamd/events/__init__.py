@@ -32,7 +32,7 @@ from .event import Draft, Event, EventLimits, Frame
 from .ids import EARLIEST, EventId, IdSequence, parse_event_id
 from .pattern import Pattern
 from .pattern_trie import PatternTrie
-from .settings import EventSettings
+from .settings import EventSettings, PublishSettings
 from .topics import Selectors, validate_topic
 from .unlogged import UnloggedEvent
 
@@ -52,6 +52,7 @@ __all__ = [
     "IdSequence",
     "Pattern",
     "PatternTrie",
+    "PublishSettings",
     "Selectors",
     "UnloggedEvent",
     "encode_text_frame",

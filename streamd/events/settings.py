@@ -28,3 +28,16 @@ class EventSettings:
         256, "Maximum length of an idempotency key (bytes of UTF-8).", positive
     )
     max_batch_events: int = tuning(1000, "Maximum number of events in one JSON array (count).", positive)
+
+
+@attrs.frozen(kw_only=True)
+class PublishSettings:
+    """Publishing of many events in one request."""
+
+    max_errors: int = setting(
+        1000,
+        "Maximum number of wrong lines in one NDJSON body (count); then its last answer says at which line it"
+        " ended.",
+        positive,
+        reload=True,
+    )

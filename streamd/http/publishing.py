@@ -38,6 +38,15 @@ class PublishingDoor:
         """The limits of events."""
         return self.broker.settings.events
 
+    def check_caller(self) -> None:
+        """Check that the caller may still publish at all, before anything that it sends is decoded.
+
+        Raises:
+            Unauthorized: it has no token.
+            InvalidToken: its token has expired or was revoked since the request began.
+        """
+        self.access.check_again(self.caller)
+
     def check(self, draft: Draft) -> None:
         """Check that the caller may publish an event, also late in a long body.
 

@@ -1,8 +1,6 @@
 """Parsers of query parameters, headers and bodies. Each error names the input that is invalid."""
 
 import math
-from codecs import BOM_UTF8
-from collections.abc import AsyncGenerator, AsyncIterator
 from functools import lru_cache
 from typing import Any, Final, Protocol, TypeVar
 
@@ -30,7 +28,6 @@ _DEFAULT_LIMIT: Final = 100  # entries of a list without ``limit``: a page that 
 
 _SHARED_IDENTITIES: Final = 4096  # some 0.6 MB
 _REASON_BYTES_MAX: Final = 32_768  # a sentence of 2000 characters, however they are escaped
-_LINES_MAX: Final = 256  # of one group: one that is malformed takes 20 µs
 
 T = TypeVar("T")
 
@@ -240,25 +237,3 @@ async def read_reason() -> str:
     if not reason.message:
         return ""
     return check_text(reason.message, "message", TextKind.TEXT)
-
-
-async def read_lines(body: AsyncIterator[bytes], max_line_bytes: int) -> AsyncGenerator[list[bytes], None]:
-    """Yield the lines that each part of a body completes, without their line ends, at most 256 at a time.
-
-    A byte order mark before the first line is dropped.
-    A line longer than ``max_line_bytes`` is cut to one byte more than that and its rest is discarded, so that
-    the caller can reject the line and continue.
-    """
-    rest = bytearray()
-    is_start = True  # all of the body is in `rest`, and it may become a byte order mark
-    async for part in body:
-        rest += part
-        if is_start and not BOM_UTF8.startswith(rest):
-            is_start = False
-            rest = rest.removeprefix(BOM_UTF8)
-        *lines, last = rest.split(b"\n")
-        rest = last[: max_line_bytes + 1]
-        for start in range(0, len(lines), _LINES_MAX):
-            yield [bytes(line[: max_line_bytes + 1]) for line in lines[start : start + _LINES_MAX]]
-    if rest and not (is_start and rest == BOM_UTF8):
-        yield [bytes(rest)]

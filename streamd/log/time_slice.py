@@ -1,4 +1,4 @@
-"""The time for which appends run before other trio tasks do."""
+"""The time for which appends, or parsers of client data, run before other trio tasks do."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -68,3 +68,20 @@ class TimeSlice(trio.abc.Instrument):
         """Forget the event loop, which has ended; another one may follow."""
         self._is_hooked = False
         self._called.clear()
+
+
+_shared: Final[trio.lowlevel.RunVar[TimeSlice]] = trio.lowlevel.RunVar("request_slice")
+
+
+def request_slice() -> TimeSlice:
+    """Return the slice that all parsers of client data share in the present event loop.
+
+    One step of them is short, such as a line, a frame or a message. So a client that sends many of them takes
+    one slice of a pass, and so do a thousand clients together.
+    """
+    try:
+        return _shared.get()
+    except LookupError:
+        found = TimeSlice()
+        _shared.set(found)
+        return found

@@ -107,8 +107,8 @@ def test_the_message_names_the_variable_where_a_variable_was_set() -> None:
     )
 
 
-def test_at_most_100_settings_are_outside_tuning() -> None:
-    assert sum(not each.tuning for each in CURRENT.values()) <= 100
+def test_at_most_102_settings_are_outside_tuning() -> None:
+    assert sum(not each.tuning for each in CURRENT.values()) <= 102
 
 
 @attrs.frozen

@@ -13,7 +13,7 @@ import trio
 
 from streamd import create_app
 from streamd.errors import OutcomeUnknown, Unavailable
-from streamd.http.requests import read_lines
+from streamd.http.ndjson import read_lines
 from streamd.log.memory import MemoryLog
 from streamd.log.settings import LogSettings
 from streamd.server.settings import ServerSettings

@@ -1,26 +1,14 @@
 """``/events``: subscribe by Server-Sent Events or WebSocket, poll, and publish."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
-from typing import Any, Final
+from typing import Final
 
 import attrs
 import msgspec
-import trio
 from quart import Blueprint, websocket
 from quart_schema import document_headers, document_querystring, document_request, document_response
 
 from ...auth import Caller
-from ...errors import (
-    IdempotencyConflict,
-    InvalidBody,
-    InvalidField,
-    OutcomeUnknown,
-    StreamdError,
-    TooLarge,
-    Unauthorized,
-    Unavailable,
-)
+from ...errors import IdempotencyConflict, InvalidField
 from ...events import Draft, EventSettings
 from ...events.bodies import decode_draft, decode_drafts
 from ...idempotency import IDEMPOTENCY_KEY
@@ -35,9 +23,10 @@ from ..hot.answer import JSON, JSON_HEADERS, HTTPAnswer, json_answer
 from ..hot.request import HTTPRequest
 from ..hot.view import hot
 from ..idempotency import document_idempotency, parse_idempotency_key
-from ..problems import document_problems, problem_fields
+from ..ndjson import LinePublisher
+from ..problems import document_problems
 from ..publishing import PublishingDoor
-from ..requests import RequestLike, parse_on_limit, parse_seconds, parse_stream_request, read_lines
+from ..requests import RequestLike, parse_on_limit, parse_seconds, parse_stream_request
 from ..sockets import serve_socket
 
 events = Blueprint("streamd_events", __name__)
@@ -119,10 +108,12 @@ async def publish(request: HTTPRequest) -> HTTPAnswer:
     door = PublishingDoor(broker, runtime.access, caller, request.remote_addr or "")
     if request.check_media_type(JSON, schema.NDJSON) == schema.NDJSON:
         _reject_key(key)
+        door.check_caller()
         parts = request.open_parts()
         if isinstance(parts, GzipBody):
             await parts.begin()
-        return HTTPAnswer(200, _NDJSON_HEADERS, _publish_lines(door, parts))
+        publisher = LinePublisher(door, broker.settings.publish.max_errors)
+        return HTTPAnswer(200, _NDJSON_HEADERS, publisher.answer(parts))
     body = await request.read_body()
     if body.lstrip()[:1] == b"[":
         _reject_key(key)
@@ -174,91 +165,3 @@ def _with_key(draft: Draft, key: str, limits: EventSettings) -> Draft:
             f"{IDEMPOTENCY_KEY} and the event's 'idempotency_key' must be the same", field=IDEMPOTENCY_KEY
         )
     return attrs.evolve(draft, idempotency_key=key)
-
-
-async def _publish_lines(door: PublishingDoor, body: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-    """Publish each line and yield its answer. Lines that arrive together are published together, in groups.
-
-    Other trio tasks run after each group, also where none of its lines is an event. Above the caller's
-    limits, the lines wait: no more of the body is read meanwhile, which pushes back. The last answer about a
-    body that cannot be inflated to its end is an error.
-    """
-    number = 0
-    busy: Unavailable | None = None  # once set, later lines are rejected too: a retry must not reorder them
-    try:
-        async with aclosing(read_lines(body, door.limits.max_line_bytes)) as parts:
-            async for lines in parts:
-                outcomes = [_read_line(line, door) for line in lines]
-                if busy is not None:
-                    outcomes = [busy if isinstance(outcome, Draft) else outcome for outcome in outcomes]
-                events = sum(isinstance(outcome, Draft) for outcome in outcomes)
-                try:
-                    await door.wait_for_limits(events, sum(map(len, lines)) if events else 0)
-                    answers = await _publish_each(door, outcomes)
-                except (Unavailable, OutcomeUnknown, Unauthorized) as error:
-                    if not isinstance(error, Unauthorized):  # the token has expired while the lines waited
-                        busy = error if isinstance(error, Unavailable) else _after_unknown()
-                    outcomes = [error if isinstance(outcome, Draft) else outcome for outcome in outcomes]
-                    answers = await _publish_each(door, outcomes)
-                text = bytearray()
-                for answer in answers:
-                    number += 1
-                    if answer is not None:
-                        text += msgspec.json.encode({"line": number, **answer}) + b"\n"
-                if text:
-                    yield bytes(text)
-                await trio.lowlevel.checkpoint()
-    except InvalidBody as error:
-        yield msgspec.json.encode({"line": number + 1, "error": problem_fields(error)}) + b"\n"
-
-
-def _after_unknown() -> Unavailable:
-    return Unavailable(
-        "it is not known whether an earlier line was published: this one was not", retry_after_seconds=1
-    )
-
-
-def _read_line(line: bytes, door: PublishingDoor) -> Draft | StreamdError | None:
-    if not line.strip():
-        return None  # a blank line has a number but gets no answer
-    limits = door.limits
-    if len(line) > limits.max_line_bytes:
-        return TooLarge(f"the line is longer than {limits.max_line_bytes} bytes", field="line")
-    try:
-        draft = decode_draft(line, limits, noun="the line")
-        door.check(draft)
-        return draft
-    except StreamdError as error:
-        return error
-
-
-async def _publish_each(
-    door: PublishingDoor, outcomes: list[Draft | StreamdError | None]
-) -> list[dict[str, Any] | None]:
-    """Publish the drafts among the outcomes together; one by one after an idempotency conflict.
-
-    Raises:
-        Unavailable: none of the drafts was published.
-        OutcomeUnknown: all of them were, or none.
-    """
-    drafts = [outcome for outcome in outcomes if isinstance(outcome, Draft)]
-    results: list[dict[str, Any]] = []
-    try:
-        if drafts:  # a log that takes nothing refuses an empty list as well
-            results = [{"id": receipt.id} for receipt in await door.publish(drafts)]
-    except IdempotencyConflict:
-        for draft in drafts:
-            try:
-                [receipt] = await door.publish([draft])
-                results.append({"id": receipt.id})
-            except StreamdError as error:
-                results.append({"error": problem_fields(error)})
-    published = iter(results)
-    return [
-        next(published)
-        if isinstance(outcome, Draft)
-        else None
-        if outcome is None
-        else {"error": problem_fields(outcome)}
-        for outcome in outcomes
-    ]

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterable
 from typing import Final
 
-from streamd.http.requests import read_lines
+from streamd.http.ndjson import read_lines
 from tests.fuzz.target import Target, finish, split
 
 _LINE_BYTES_MAX: Final = 16
