@@ -7,13 +7,15 @@ from typing import Final, Self
 import trio
 
 from ..characters import quoted
-from ..errors import InvalidBody, UnsupportedCoding
+from ..errors import InvalidBody, TooLarge, UnsupportedCoding
 
 _CODINGS: Final = frozenset({"gzip", "x-gzip"})  # two names of one (RFC 9110 section 8.4.1.3)
 _GZIP_WBITS: Final = 31  # zlib's mark of the gzip format, with the largest window
 _PIECE_BYTES: Final = 65_536
 _FED_BYTES: Final = 4096  # zlib copies the unread rest at each call: with large parts, small members would
 # cost time in proportion to the square of their number
+_EMPTY_MEMBERS_MAX: Final = 1000  # in a row: they are inflated in one step, and no size bounds them
+_OVERHEAD_BYTES: Final = 65_536  # of gzip around data that does not become smaller
 
 
 def is_gzip(fields: Iterable[str]) -> bool:
@@ -46,6 +48,8 @@ class GzipDecoder:
         self._tail = b""  # fed to zlib, and not read by it
         self._may_have_more = False  # zlib may keep a part of its output
         self._is_inside = False  # a member has begun, and not ended
+        self._has_content = False  # of the member that is being read
+        self._empty_members = 0  # in a row
 
     def receive_data(self, data: bytes) -> None:
         """Add a part of the body."""
@@ -55,7 +59,8 @@ class GzipDecoder:
         """Return the next 1 to ``max_bytes`` bytes; none until more is received.
 
         Raises:
-            InvalidBody: the body is not gzip, or goes on after its end with something else.
+            InvalidBody: the body is not gzip, goes on after its end with something else, or has more than a
+                thousand empty members in a row.
         """
         while True:
             if not self._tail:
@@ -74,8 +79,18 @@ class GzipDecoder:
             self._tail = self._member.unused_data if has_ended else self._member.unconsumed_tail
             self._is_inside = not has_ended
             self._may_have_more = not has_ended and len(piece) == max_bytes
+            self._has_content = self._has_content or bool(piece)
+            if has_ended:
+                self._count_member()
             if piece:
                 return piece
+
+    def _count_member(self) -> None:
+        """Note the end of a member."""
+        self._empty_members = 0 if self._has_content else self._empty_members + 1
+        self._has_content = False
+        if self._empty_members > _EMPTY_MEMBERS_MAX:
+            raise InvalidBody("the body has too many empty gzip members in a row", field="body")
 
     def check_end(self) -> None:
         """Check that the body is complete; an empty one is.
@@ -96,13 +111,15 @@ class GzipBody:
     Args:
         parts: the parts of the body as they arrive.
         max_bytes: the maximum size of the whole (bytes): one byte more is inflated, by which the reader sees
-            that it is larger. None: no maximum.
+            that it is larger. Compressed it may have little more. None: no maximum.
     """
 
     def __init__(self, parts: AsyncIterator[bytes], max_bytes: int | None = None) -> None:
         self._parts = parts
         self._decoder = GzipDecoder()
+        self._max_bytes = max_bytes
         self._left = None if max_bytes is None else max_bytes + 1
+        self._received = 0  # bytes, compressed
         self._first = b""  # read, and not returned yet
 
     async def begin(self) -> None:
@@ -121,6 +138,7 @@ class GzipBody:
 
         Raises:
             InvalidBody: the body is not gzip, or is cut off.
+            TooLarge: it is larger as it was sent than it may be inflated.
         """
         await trio.lowlevel.checkpoint()
         if self._first:
@@ -135,6 +153,9 @@ class GzipBody:
             except StopAsyncIteration:
                 self._decoder.check_end()
                 raise
+            self._received += len(part)
+            if self._max_bytes is not None and self._received > self._max_bytes + _OVERHEAD_BYTES:
+                raise TooLarge(f"the body is larger than {self._max_bytes} bytes", field="body")
             self._decoder.receive_data(part)
         if self._left is not None:
             self._left -= len(piece)

@@ -3,7 +3,8 @@
 import gzip
 import json
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 import httpx
@@ -12,7 +13,7 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamd.errors import InvalidBody, UnsupportedCoding
+from streamd.errors import InvalidBody, TooLarge, UnsupportedCoding
 from streamd.events.settings import EventSettings
 from streamd.http.content_coding import GzipBody, GzipDecoder, is_gzip
 from streamd.http.schema import NDJSON
@@ -69,6 +70,29 @@ def test_members_inflate_to_their_texts_in_any_parts_and_pieces(
 def test_what_is_not_gzip_to_its_end_is_rejected(data: bytes, part_bytes: int) -> None:
     with pytest.raises(InvalidBody, match="not valid gzip"):
         inflate(data, part_bytes, 1000)
+
+
+@pytest.mark.parametrize("part_bytes", [7, 4096, 1_000_000])
+def test_a_body_has_few_empty_members_in_a_row(part_bytes: int) -> None:
+    empty, full = gzip.compress(b""), gzip.compress(b"x")
+    assert inflate((empty * 900 + full) * 2, part_bytes, 100) == b"xx"
+    with pytest.raises(InvalidBody, match="empty gzip members"):
+        inflate(full + empty * 1001, part_bytes, 100)
+
+
+async def test_a_body_is_bounded_as_it_was_sent_too() -> None:
+    """Members of one byte take twenty: what they inflate to does not bound the work."""
+
+    async def parts() -> AsyncGenerator[bytes, None]:
+        for _ in range(100):
+            yield gzip.compress(b"x") * 1000
+
+    received = 0
+    async with aclosing(parts()) as sent:
+        with pytest.raises(TooLarge):
+            async for piece in GzipBody(sent, MAX_BYTES):
+                received += len(piece)
+    assert received < MAX_BYTES
 
 
 async def test_a_bomb_is_inflated_to_one_byte_more_than_the_maximum() -> None:
