@@ -70,7 +70,7 @@ def inspect_json(text: str | bytes, *, noun: str, field: str = "", envelope: int
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise FaultyText(raw, noun, field).is_undecodable(error) from error
     if has_long_integer(raw):  # the decoder takes up to 4300 digits
-        fault = FaultyText(raw, noun, field).number_out_of_range()
+        fault = FaultyText(raw, noun, field).integer_out_of_range()
         if fault is not None:
             raise fault
     encoded = msgspec.json.encode(value)

@@ -17,6 +17,9 @@ NOT_FINITE: Final = "must be a finite number (JSON has no NaN and no Infinity)"
 OUT_OF_RANGE: Final = "is a number too large for a 64-bit float (1.8e308)"
 BOM: Final = "begins with a byte order mark, which JSON must not have"
 
+_REPEATED: Final = "has an object with two members of one name"
+_MALFORMED: Final = "JSON is malformed: "  # in msgspec's errors, as the next
+_TRUNCATED: Final = "Input data was truncated"
 _BOM_BYTES: Final = b"\xef\xbb\xbf"
 _NOT_FINITE: Final = re.compile(rb"NaN|Infinity")
 # A leading half that no trailing one follows, or a trailing one after no leading one.
@@ -33,6 +36,8 @@ _LARGE_NUMBER: Final = re.compile(
 _OFFSET: Final = re.compile(r"\(byte (\d+)\)$")
 _PATH: Final = re.compile(r" - at `\$(?P<path>.*)`$")
 _NAMED: Final = re.compile(r"(?:required|unknown) field `(?P<name>[^`]*)`")
+_DESCRIBED_BYTES_MAX: Final = 65_536  # of a larger text, a fault has no path: that takes a second a megabyte
+_LONG_INTEGER: Final = re.compile(rb"(?<![0-9.eE+-])-?[0-9]{309,}+(?:\.[0-9]*+)?(?:[eE][+-]?[0-9]++)?")
 _QUOTED_CHARS: Final = 200  # such a text may quote a name that is as long as the JSON itself
 
 
@@ -52,7 +57,8 @@ class FaultyText:
 
     def is_deeper(self, levels: int, shown_levels: int) -> InvalidBody:
         """Describe a text with more than ``levels`` levels, by the outermost field that has them."""
-        path = [] if self.field else path_to(self.raw, position_below(self.raw, levels)) or []
+        has_path = not (self.field or self._is_large)
+        path = (has_path and path_to(self.raw, position_below(self.raw, levels))) or []
         names = [index for index, part in enumerate(path) if isinstance(part, str)]
         outermost = path[: names[0] + 1] if names else []
         return self._fault(outermost, f"is nested deeper than {shown_levels} levels")
@@ -70,17 +76,21 @@ class FaultyText:
             return self._fault_at(position, f"is not valid UTF-8 (byte {position})")
         if (found := _HALF_PAIR.search(mask_escapes(self.raw))) is not None:
             return self._fault_at(found.start(), HALF_PAIR)
+        if self._is_large:
+            return self._fault([], f"is not valid JSON: {_describe_error(error)}")
         if (offset := _OFFSET.search(str(error))) is not None:
             position = int(offset[1])
             if _NOT_FINITE.match(self.raw, position):
                 position -= self.raw[position - 1 : position] == b"-"
                 return self._fault_at(position, NOT_FINITE)
-        if isinstance(error, msgspec.ValidationError) and (fault := self.number_out_of_range()) is not None:
+        if isinstance(error, msgspec.ValidationError) and (fault := self._overflowing_number()) is not None:
             return fault
         return self._fault([], f"is not valid JSON: {_describe_syntax(text, error)}")
 
     def has_repeated_name(self) -> InvalidBody:
         """Describe the first object with two members of one name."""
+        if self._is_large:
+            return self._fault([], _REPEATED)
         objects = 0  # whose end was read
 
         def check(pairs: list[tuple[str, Any]]) -> None:
@@ -94,7 +104,7 @@ class FaultyText:
         except _RepeatedName as repeated:
             name = repeated.name
         else:
-            return self._fault([], "has an object with two members of one name")
+            return self._fault([], _REPEATED)
         before = blank_strings(self.raw).split(b"}", objects + 1)[: objects + 1]
         end_of_object = sum(map(len, before)) + objects
         path = (path_to(self.raw, end_of_object, b"") or [""])[:-1]
@@ -102,10 +112,19 @@ class FaultyText:
         shown = json.dumps(cut(name), ensure_ascii=False)
         return InvalidBody(f"{where} has two members named {shown}", field=show([*path, name], self.field))
 
-    def number_out_of_range(self) -> InvalidBody | None:
+    def integer_out_of_range(self) -> InvalidBody | None:
+        """Describe the first long integer that no 64-bit float can hold; None if there is none."""
+        return self._find_infinite(_LONG_INTEGER)
+
+    def _overflowing_number(self) -> InvalidBody | None:
         """Describe the first number that no 64-bit float can hold; None if there is none."""
-        for found in _LARGE_NUMBER.finditer(blank_strings(self.raw)):
+        return self._find_infinite(_LARGE_NUMBER)
+
+    def _find_infinite(self, numbers: re.Pattern[bytes]) -> InvalidBody | None:
+        for found in numbers.finditer(blank_strings(self.raw)):
             if math.isinf(float(found[0])):
+                if self._is_large:
+                    return self._fault([], f"has {OUT_OF_RANGE.removeprefix('is ')}")
                 return self._fault_at(found.start(), OUT_OF_RANGE)
         return None
 
@@ -123,7 +142,11 @@ class FaultyText:
         return InvalidBody(sentence[:_QUOTED_CHARS], field=shown[:_QUOTED_CHARS] or None)
 
     def _fault_at(self, position: int, predicate: str) -> InvalidBody:
-        return self._fault(path_at(self.raw, position), predicate)
+        return self._fault([] if self._is_large else path_at(self.raw, position), predicate)
+
+    @property
+    def _is_large(self) -> bool:
+        return len(self.raw) > _DESCRIBED_BYTES_MAX
 
     def _fault(self, path: Path, predicate: str) -> InvalidBody:
         shown = show(path, self.field)
@@ -152,6 +175,12 @@ class _RepeatedName(Exception):
                 break
             seen.add(name)
         self.name = name
+
+
+def _describe_error(error: Exception) -> str:
+    """Describe an error of msgspec without another pass over the text, so with no path."""
+    text = _PATH.sub("", str(error).removeprefix(_MALFORMED))
+    return "it ends too early" if text == _TRUNCATED else text[:_QUOTED_CHARS].lower()
 
 
 def _describe_syntax(text: str, error: Exception) -> str:

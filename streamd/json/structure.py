@@ -77,7 +77,9 @@ def is_deeper(text: bytes, levels: int) -> bool:
         left = left.replace(b"[]", b"")
         if left.count(b"[") + closed <= levels:
             return False
-    return max(_depths(brackets)) > levels
+    return (
+        next(filter(levels.__lt__, _depths(brackets)), None) is not None
+    )  # stops early where max() would not
 
 
 def position_below(text: bytes, levels: int) -> int:
