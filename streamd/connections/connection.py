@@ -78,6 +78,7 @@ class CloseReason(StrEnum):
     ERROR = "error"  # the source failed
     EXPIRED = "expired"  # the client's token
     REVOKED = "revoked"  # the client's token
+    FLOODED = "flooded"  # the client sent too many messages that are no events
 
 
 @attrs.frozen

@@ -4,6 +4,7 @@
 ``gcra``          :class:`Limiter`: the accounts of one limit, in memory
 ``reservations``  :class:`SharedLimiter`: the same over all nodes on one Redis
 ``limits``        :class:`Limits`: all limits of a server
+``allowance``     :class:`Allowance`: pings and the like of one connection
 ``addresses``     client addresses as they are counted
 ``fields``        the response header fields ``RateLimit`` and ``RateLimit-Policy``
 ``settings``      the section ``limits``
@@ -14,6 +15,7 @@ no request and no transport.
 """
 
 from .addresses import AddressCounting, group_address
+from .allowance import Allowance
 from .fields import rate_limit_fields
 from .gcra import Decision, Limiter, Rate
 from .limits import LimitName, Limits, TakenLimit, caller_key
@@ -21,6 +23,7 @@ from .settings import LimitSettings
 
 __all__ = [
     "AddressCounting",
+    "Allowance",
     "Decision",
     "LimitName",
     "LimitSettings",

@@ -12,7 +12,7 @@ from ..errors import Forbidden, InvalidField, StreamdError
 from ..events import Control, EventId, messages
 from ..events.bodies import EventBody
 from ..hub import Subscription
-from ..limits import LimitName, caller_key
+from ..limits import Allowance, LimitName, caller_key
 from .asgi import ASGIWebSocketWire, Scope, lease_wire
 from .stream import EventReader, Opening, Source, connected, no_opening, parse_selectors, run_stream
 
@@ -29,6 +29,7 @@ CLOSE_CODES: Final = {  # RFC 6455 section 7.4, and the IANA registry of close c
     CloseReason.REPLACED: 4001,  # private use: do not reconnect by yourself
     CloseReason.EXPIRED: 4003,  # private use: reconnect with another token
     CloseReason.REVOKED: 1008,  # policy violation
+    CloseReason.FLOODED: 1008,
 }
 NORMAL: Final = 1000
 
@@ -77,7 +78,10 @@ async def serve_websocket(
 
 
 class _MessageListener:
-    """Follows the client's messages on an open socket. Answers keep their order among the events."""
+    """Follows the client's messages on an open socket. Answers keep their order among the events.
+
+    Messages that publish nothing, wrong ones included, have an allowance; past it the connection is closed.
+    """
 
     def __init__(
         self,
@@ -95,22 +99,37 @@ class _MessageListener:
         self._receive = receive
         self._publish = publish
         self._reader = reader
+        self._allowance = Allowance()
 
     async def run(self) -> NoReturn:
         """Answer messages until cancelled."""
         while True:
             text = await self._receive()
             _log.debug("client_message", connection=self._connection.id, chars=len(text))
+            message: messages.ClientMessage | None = None
+            answer: Control | None = None
             try:
-                answer = await self._follow(messages.decode_client_message(text), text)
+                message = messages.decode_client_message(text)
             except StreamdError as problem:
                 answer = messages.error(problem)
+            if not isinstance(message, messages.Publish) and not self._allowance.spend():
+                self._connection.close(CloseReason.FLOODED)
+                await trio.sleep_forever()  # cancelled when the stream has told the client
+            if message is not None:
+                answer = await self._answer(message, text)
             if answer is not None:
                 try:
                     # Waits while the send queue is full: a client that does not read is not listened to.
                     await self._connection.send_queue.put(answer)
                 except (trio.BrokenResourceError, trio.ClosedResourceError):
                     await trio.sleep_forever()  # the source has ended: what is queued is still sent
+
+    async def _answer(self, message: messages.ClientMessage, text: str | bytes) -> Control | None:
+        """Follow a message, and return the answer; None for one that has none."""
+        try:
+            return await self._follow(message, text)
+        except StreamdError as problem:
+            return messages.error(problem)
 
     async def _follow(self, message: messages.ClientMessage, text: str | bytes) -> Control | None:
         if isinstance(message, messages.Ping):

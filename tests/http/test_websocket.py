@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import httpx
@@ -147,3 +147,44 @@ async def test_a_replaced_client_is_closed_with_4001(streamd_server: RunningServ
             assert first.connection.closed.code == 4001
     async with httpx.AsyncClient() as http:
         assert (await http.get(f"{streamd_server.url}/connections")).json()["total"] == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"control":"ping"}', '{"control":"pong"}', "{", '{"control":"subscribe","topics":["b"]}'],
+)
+async def test_a_flood_of_messages_that_publish_nothing_is_closed_with_1008(
+    streamd_server: RunningServer, text: str
+) -> None:
+    async with open_socket(streamd_server, "topic=a") as socket:
+
+        async def flood() -> None:
+            with suppress(ConnectionClosed):
+                while True:
+                    await socket.connection.send_message(text)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(flood)
+            last: dict[str, Any] = {}
+            with pytest.raises(ConnectionClosed):
+                while True:
+                    last = await socket.receive()
+            nursery.cancel_scope.cancel()
+        assert (last["control"], last["reason"]) == ("closing", "flooded")
+        assert socket.connection.closed is not None
+        assert socket.connection.closed.code == 1008
+
+
+async def test_a_publisher_over_a_socket_has_no_such_limit(streamd_server: RunningServer) -> None:
+    async with open_socket(streamd_server, "topic=a") as socket:
+
+        async def publish() -> None:
+            for nonce in range(700):
+                await socket.send(control="publish", topic="b", nonce=nonce)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(publish)
+            answers = [await socket.receive() for _ in range(700)]
+    assert [(answer["control"], answer["nonce"]) for answer in answers] == [
+        ("published", nonce) for nonce in range(700)
+    ]

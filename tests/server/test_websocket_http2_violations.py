@@ -73,6 +73,8 @@ VIOLATIONS = {
     "too large": (frame(0x82, b"x" * (MAX_BYTES + 1)), 1009),
     "too large in parts": (frame(0x02, b"x" * 600) + frame(0x80, b"x" * 600), 1009),
     "one byte as a reason": (frame(0x88, b"\x03"), 1002),
+    "too many pongs": (frame(0x8A, b"") * 2000, 1008),
+    "too many empty fragments": (frame(0x01, b"") + frame(0x00, b"") * 2000, 1008),
 }
 
 

@@ -12,6 +12,9 @@ Coupling rules:
 - Messages are pulled: pings are answered, and a Close is noticed, while the application waits in ``receive``.
   While it does not and its wire is leased, the watcher notices that the client has left.
 - A message is refused as soon as its parts exceed the maximum, never kept beyond it.
+- A ping costs the client six bytes and the server a write, an empty fragment costs the server as much as a
+  message. So a connection has an allowance of them, and other trio tasks run while many are processed.
+- A client that broke a rule is not listened to: its bytes are discarded until it closes, or for 2 s.
 - wsproto's state changes before a Close frame is queued, so that frames written while it is OPEN precede it.
 """
 
@@ -30,6 +33,7 @@ from wsproto.utilities import LocalProtocolError
 from ...hub import Wire
 from ...transports.asgi import Defer
 from ..client_socket import ClientSocket
+from ..frame_guard import SPENT, FrameGuard
 from ..refusals import RequestRefused
 from ..wires import Lease, WebSocketWire
 from .exchange import HTTPExchange
@@ -39,7 +43,7 @@ from .response import ResponseHead
 
 _FRAMES: Final = attrgetter("websocket")
 _CLOSE_SECONDS: Final = 2.0  # for the client to answer a Close frame
-_PARSED_BYTES_MAX: Final = 8192  # in a row: an empty frame has 6 bytes, and costs some 15 µs
+_PARSED_BYTES_MAX: Final = 8192  # in a row
 _RESPONSE: Final = "websocket.http.response"
 
 
@@ -55,6 +59,7 @@ class WebSocketExchange:
     __slots__ = (
         "_client",
         "_close_code",
+        "_guard",
         "_handshake",
         "_has_failed",
         "_http",
@@ -75,6 +80,7 @@ class WebSocketExchange:
         self._has_failed = False
         self._parts: StringIO | BytesIO | None = None  # of the message that is being received
         self._size = 0  # of that message (bytes)
+        self._guard = FrameGuard()
 
     # --- from the client ------------------------------------------------------------------------
 
@@ -107,6 +113,9 @@ class WebSocketExchange:
         websocket = self._websocket
         assert websocket is not None
         for event in websocket.events():
+            if not self._guard.admits(event):
+                self._fail(CloseReason.POLICY_VIOLATION, SPENT)
+                return None
             if isinstance(event, Message):
                 message = self._collect(event)
                 if message is not None:
@@ -123,6 +132,7 @@ class WebSocketExchange:
                     self._close(event.response())
                     self._end(event.code)
                 return None
+            await self._guard.pause()
         data = await self._read()
         if not data:
             self._end(CloseReason.ABNORMAL_CLOSURE)
@@ -257,11 +267,21 @@ class WebSocketExchange:
         self._close(CloseConnection(CloseReason.INTERNAL_ERROR))
         if not self._has_failed:
             with trio.move_on_after(_CLOSE_SECONDS):
-                _skip_events(websocket)  # the client's Close may have been received already
-                while websocket.state is ConnectionState.LOCAL_CLOSING and (data := await self._read()):
-                    websocket.receive_data(data)
-                    _skip_events(websocket)
+                await self._wait_for_close(websocket)
         return False
+
+    async def _wait_for_close(self, websocket: Connection) -> None:
+        """Process frames without using them, up to the client's Close frame or to too many of them."""
+        data = b""  # the Close frame may have been received already
+        while True:
+            if data:
+                websocket.receive_data(data)
+            for event in websocket.events():
+                if not self._guard.admits(event):
+                    return
+                await self._guard.pause()
+            if websocket.state is not ConnectionState.LOCAL_CLOSING or not (data := await self._read()):
+                return
 
     # --- the transport of the request -----------------------------------------------------------
 
@@ -291,9 +311,3 @@ class WebSocketExchange:
         wire = WebSocketWire(client.output, _FRAMES, on_disconnect, self._websocket)
         client.lend(wire)
         return wire
-
-
-def _skip_events(websocket: Connection) -> None:
-    """Process what was received, without using it."""
-    for _ in websocket.events():
-        pass

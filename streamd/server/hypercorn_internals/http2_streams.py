@@ -9,6 +9,7 @@ from wsproto.connection import ConnectionState
 from wsproto.events import CloseConnection, Message, Ping
 from wsproto.frame_protocol import CloseReason
 
+from ..frame_guard import SPENT, FrameGuard
 from ..refusals import RequestRefused
 
 _FAILED: Final = RequestRefused(500, "internal", "something went wrong in the server")
@@ -48,6 +49,10 @@ class HTTP2WebSocket(WSStream):
     is_violated = False
     _early: bytes | None = b""  # None: frames are processed as they come
 
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._guard = FrameGuard()
+
     async def handle(self, event: Event) -> None:
         if self._early is None or self.closed or not isinstance(event, Body | Data):
             await super().handle(event)
@@ -72,6 +77,9 @@ class HTTP2WebSocket(WSStream):
 
     async def _handle_events(self) -> None:
         for event in self.connection.events():
+            if not self._guard.admits(event):
+                await self._end(CloseReason.POLICY_VIOLATION, SPENT)
+                return
             if isinstance(event, Message):
                 try:
                     self.buffer.extend(event)
@@ -91,9 +99,10 @@ class HTTP2WebSocket(WSStream):
                     return
                 await self.send(StreamClosed(stream_id=self.stream_id))
                 return
+            await self._guard.pause()
 
-    async def _end(self, code: int) -> None:
+    async def _end(self, code: int, reason: str | None = None) -> None:
         """Close the WebSocket with a code, without waiting for the client's Close frame."""
         self.is_violated = True
-        await self._send_wsproto_event(CloseConnection(code=code))
+        await self._send_wsproto_event(CloseConnection(code=code, reason=reason))
         await self.send(StreamClosed(stream_id=self.stream_id))

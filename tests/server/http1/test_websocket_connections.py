@@ -73,6 +73,13 @@ async def test_a_handshake_whose_application_fails_is_answered_500() -> None:
     assert len([entry for entry in logs if entry["log_level"] == "error"]) == 1
 
 
+def frame(first: int, payload: bytes = b"") -> bytes:
+    """Build a frame from its first byte (FIN and opcode) and its payload, masked by zeros."""
+    size = len(payload)
+    length = bytes([0x80 | size]) if size < 126 else b"\xfe" + size.to_bytes(2, "big")
+    return bytes([first]) + length + b"\0\0\0\0" + payload
+
+
 class FrameClient:
     """An open WebSocket.
 
@@ -200,3 +207,54 @@ async def test_a_client_that_leaves_without_close_is_told_as_1006() -> None:
     async with opened() as client:
         await client.stream.send_eof()
         await until(lambda: client.server.messages == [1006])
+
+
+# --- bounds -------------------------------------------------------------------------------------------
+
+ALLOWED = 500  # more may be earned while a test runs: a few
+FLOODS = {
+    "pings": frame(0x89),
+    "pongs": frame(0x8A),
+    "empty fragments": frame(0x00),
+    "fragments of a byte": frame(0x00, b"x"),
+}
+
+
+@pytest.mark.parametrize("flood", FLOODS.values(), ids=FLOODS)
+async def test_a_flood_of_frames_ends_with_1008(flood: bytes) -> None:
+    async with opened(max_message_bytes=1_000_000) as client:
+        await client.send(frame(0x01, b"begun"), flood * 20_000)
+        assert await client.read_close() == CloseReason.POLICY_VIOLATION
+        answered = sum(opcode is Opcode.PONG for opcode, _ in client.received)
+        assert answered < 2 * ALLOWED
+        await until(lambda: client.server.messages == [1008])
+
+
+@pytest.mark.parametrize("flood", FLOODS.values(), ids=FLOODS)
+async def test_some_of_these_frames_are_allowed(flood: bytes) -> None:
+    async with opened() as client:
+        await client.send(frame(0x01, b"begun"), flood * (ALLOWED - 1), frame(0x80))
+        while not client.server.messages:
+            await client.read(len(client.received) + 1)
+        assert client.server.messages[0].startswith("begun")
+
+
+async def test_fragments_with_content_are_bounded_by_the_message_alone() -> None:
+    async with opened(max_message_bytes=1_000_000) as client:
+        await client.send(frame(0x02), frame(0x00, b"x" * 16) * 20_000, frame(0x80))
+        await until(lambda: client.server.messages == [b"x" * 320_000])
+
+
+async def test_a_flood_while_the_server_closes_ends_its_wait() -> None:
+    async with opened() as client:
+        await client.send(client.frames.send_data("close", True), frame(0x89) * 20_000)
+        assert await client.read_close() == 4000
+
+
+async def test_a_client_that_sends_on_after_1009_is_cut_off() -> None:
+    """It neither answers the Close frame nor reads: TCP is closed soon (RFC 6455 section 7.1.7)."""
+    async with opened() as client:
+        with pytest.raises(trio.BrokenResourceError):
+            while True:
+                await client.send(frame(0x01, b"x" * 60_000), frame(0x00, b"x" * 60_000) * 20)
+        assert client.server.messages == [1009]
