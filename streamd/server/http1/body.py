@@ -12,6 +12,9 @@ from ..refusals import malformed
 _CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
 _TRAILER: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*")
 _LINE_BYTES_MAX: Final = 4096  # of a chunk's size with its extensions, which nobody uses
+_EXCESS_BYTES_MAX: Final = 16_384  # of such lines beyond 16 bytes each and twice the content, as Go has it:
+# small chunks and signed ones pass, a body of little but extensions does not
+_LINE_BYTES_FREE: Final = 16
 _CHUNKS_EACH_CALL: Final = 512  # chunks of one byte cost a microsecond each: others get their turn in between
 
 
@@ -73,12 +76,13 @@ class ChunkedBody:
         max_trailer_bytes: maximum size of all trailers.
     """
 
-    __slots__ = ("_in_trailers", "_left", "_trailer_bytes_left", "is_complete")
+    __slots__ = ("_excess", "_in_trailers", "_left", "_trailer_bytes_left", "is_complete")
 
     def __init__(self, max_trailer_bytes: int) -> None:
         self._left = 0  # bytes of the chunk, with the CRLF behind it
         self._in_trailers = False
         self._trailer_bytes_left = max_trailer_bytes
+        self._excess = 0  # bytes of the lines before chunks that no content justifies
         self.is_complete = False
 
     def decode(self, data: bytes) -> tuple[bytes, bytes]:
@@ -130,6 +134,9 @@ class ChunkedBody:
         if found is None:
             raise malformed("a chunk must begin with its size in hexadecimal digits")
         size = int(found[1], 16)
+        self._excess = max(0, self._excess + len(line) - _LINE_BYTES_FREE - 2 * size)
+        if self._excess > _EXCESS_BYTES_MAX:
+            raise malformed("the chunks have more extensions than content")
         self._left = size + 2 if size else 0
         self._in_trailers = not size
 

@@ -23,6 +23,9 @@ PREFACE_HEAD: Final = b"PRI * HTTP/2.0\r\n\r\n"
 """The first part of HTTP/2's preface, which has the form of a request head (RFC 9113 section 3.4)."""
 
 _END: Final = b"\r\n\r\n"
+_FIELDS_MAX: Final = (
+    100  # of a head: browsers and proxies send some thirty, and each costs time at every layer
+)
 _OTHER_METHOD: Final = re.compile(rb"[A-Z][A-Z0-9_-]* \S+ HTTP/1\.[01]\r\n")
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 _ABSOLUTE: Final = re.compile(rb"https?://([^/?#]+)(/[^?]*)?(\?.*)?", re.IGNORECASE | re.DOTALL)
@@ -219,6 +222,10 @@ class HeadReader:
             return None
         if self._takes_preface and not self._skipped and PREFACE_HEAD.startswith(data[: len(PREFACE_HEAD)]):
             return (None, data) if end >= 0 else None
+        if data.count(b"\n", 0, size) > _FIELDS_MAX + (
+            1 if end < 0 else 2
+        ):  # with the request line and the end
+            raise RequestRefused(431, "too-many-fields", f"a request may have at most {_FIELDS_MAX} fields")
         self._parse(data[self._fed : size])
         self._fed = size
         if end < 0:

@@ -77,9 +77,18 @@ def test_many_chunks_are_not_decoded_in_one_call() -> None:
         b"0\r\nX: " + b"a" * TRAILER_BYTES + b"\r\n\r\n",
         b"0\r\nX: " + b"a" * TRAILER_BYTES,
         b"0\r\n" + b"X: y\r\n" * TRAILER_BYTES,
+        b"1;extension-of-a-chunk\r\nx\r\n" * 5000,
     ],
 )
 def test_a_malformed_chunk_is_refused(data: bytes, size: int) -> None:
     with pytest.raises(RequestRefused) as refused:
         decode(ChunkedBody(TRAILER_BYTES), data, size)
     assert refused.value.status == 400
+
+
+@pytest.mark.parametrize("size", [1, 1_000_000])
+def test_small_chunks_and_signed_ones_are_read(size: int) -> None:
+    signature = b";chunk-signature=" + b"0" * 64
+    whole = chunked([b"x"] * 3000) + chunked([b"y" * 100] * 300, signature)
+    content, rest = decode(ChunkedBody(TRAILER_BYTES), whole, size)
+    assert (content, decode(ChunkedBody(TRAILER_BYTES), rest, size)[0]) == (b"x" * 3000, b"y" * 30_000)

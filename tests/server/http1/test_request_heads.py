@@ -192,3 +192,13 @@ def test_the_body_is_framed_by_the_head() -> None:
     assert read_head(request("Transfer-Encoding: Chunked")).content_length is None
     assert read_head(request("Content-Length: 12", "Expect: 100-Continue")).expects_continue
     assert not read_head(request("Expect: 100-continue")).expects_continue  # there is no body to wait for
+
+
+@SIZES
+@pytest.mark.parametrize("is_complete", [True, False])
+def test_a_head_has_at_most_100_fields(size: int, is_complete: bool) -> None:
+    assert len(read_head(request(*["a:"] * 99), size).headers) == 100
+    larger = request(*["a:"] * 100)
+    with pytest.raises(RequestRefused) as refused:
+        read(larger if is_complete else larger[:-2] + b"b: c", size)
+    assert (refused.value.status, refused.value.code) == (431, "too-many-fields")
