@@ -9,6 +9,7 @@ Imports httpx, trio and :mod:`streamd.errors`; knows nothing else of streamd.
 ``backoff``      :class:`Backoff` and :func:`read_retry_after`: the wait between attempts
 ``response``     :func:`open_response`: one response, read in pieces
 ``body``         :func:`with_body`: a request body that survives cancellation
+``bounds``       bounds on interim responses, heads, and bytes read at once
 ``handshake``    the socket of a cancelled TLS handshake, which httpcore leaves open
 ``failures``     the errors, and the meaning of httpx's exceptions
 ``urls``         checks of configured URLs and keys

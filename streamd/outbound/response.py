@@ -1,7 +1,8 @@
 """One response, read in pieces: every wait and every body has a bound, and closing survives cancellation."""
 
 import math
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final, Self
 
@@ -14,6 +15,8 @@ from .handshake import HandshakeGuard
 
 # Closing a connection neither sends nor waits for anything; the bound is for a bug in a library below.
 _CLOSE_TIMEOUT_SECONDS: Final = 1.0
+
+_SLICE_SECONDS: Final = 0.001  # in which pieces are read that have arrived already; they may have a byte each
 
 _HTTPX_ERRORS: Final = (httpx.TransportError, httpx.DecodingError, httpx.StreamError)
 
@@ -33,12 +36,13 @@ class StreamedResponse:
         self.headers = response.headers
         self._response = response
         self._decode = decode
-        raw = response.aiter_raw()
+        unpaced = response.aiter_raw()
+        raw = PacedPieces(unpaced)
         # aiter_bytes reads through aiter_raw. When decoding fails it drops that generator unfinished; with a
         # reference to it, aclose can end it.
         response.aiter_raw = lambda *_: raw  # type: ignore[method-assign]
         self._pieces = response.aiter_bytes() if decode else raw
-        self._generators = (self._pieces, raw)
+        self._generators = (self._pieces, unpaced)
 
     @property
     def content_type(self) -> str:
@@ -127,12 +131,34 @@ class StreamedResponse:
         them. Left to the garbage collector they would hold the socket until it runs, and trio would warn
         about each of them.
         """
-        with trio.CancelScope(shield=True) as scope:
-            scope.cancel()
-            for pieces in self._generators:
+        for pieces in self._generators:
+            with trio.CancelScope(shield=True) as scope:
+                scope.cancel()
                 await _exhaust(pieces)
         with trio.move_on_after(_CLOSE_TIMEOUT_SECONDS, shield=True):
             await self._response.aclose()
+
+
+class PacedPieces(AsyncIterator[bytes]):
+    """The pieces of a body as they arrive; other trio tasks have their turn where many have arrived already.
+
+    A server may send a megabyte in chunks of one byte, of which each is a piece.
+
+    Args:
+        pieces: of the body.
+        now: a monotonic clock (s).
+    """
+
+    def __init__(self, pieces: AsyncIterator[bytes], now: Callable[[], float] = time.perf_counter) -> None:
+        self._pieces = pieces
+        self._now = now
+        self._slice_ends = -math.inf
+
+    async def __anext__(self) -> bytes:
+        if self._now() >= self._slice_ends:
+            await trio.lowlevel.checkpoint()
+            self._slice_ends = self._now() + _SLICE_SECONDS
+        return await anext(self._pieces)
 
 
 class ResponsePieces(AsyncIterator[bytes]):
