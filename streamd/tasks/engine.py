@@ -21,6 +21,7 @@ from ..idempotency import IdempotencyKey
 from ..unreadable import DAMAGE
 from . import operations
 from .checks import check_event_types, check_kind, check_lease_seconds, check_size, encode_value
+from .claims import ClaimQueue
 from .kinds import Kind
 from .metrics import TaskMetrics
 from .model import LOCAL, Change, Operation, Task
@@ -52,6 +53,7 @@ class TaskEngine:
         presenter: builds the events of changes and snapshots, as the kinds present them.
         outbox: the publisher of the store's outbox.
         on_end: called with the id of each task that ends; set by the runner.
+        on_offer: called with each kind that may have a pending task, '' for any; set by the runner.
     """
 
     def __init__(
@@ -72,10 +74,11 @@ class TaskEngine:
         self.presenter: Final = Presenter(self.kinds)
         self.outbox: Final = OutboxPublisher(store, hub, limits, metrics, self.kinds)
         self.on_end: Callable[[str], None] = lambda _: None
+        self.on_offer: Callable[[str], None] = lambda _: None
         self.outbox.on_end = self._note_end
         self.outbox.on_creation = self.offer
         self.log = hub.log
-        self._offered = trio.Event()  # set when there is a task to claim, and when claims are closed
+        self._claims = ClaimQueue()
         self._closed_for_seconds: float | None = None  # Retry-After of claims, once they are closed
 
     def register(self, kind: Kind) -> None:
@@ -123,8 +126,9 @@ class TaskEngine:
     ) -> ClaimedTask | None:
         """Claim the oldest pending task of some kinds for a worker, and start it.
 
-        The worker holds the task by its ``lease``, and must report before ``lease_until``. Cancelling either
-        claims nothing or happens before a task was claimed.
+        The worker holds the task by its ``lease``, and must report before ``lease_until``. Claims that wait
+        are served in the order of their arrival. Cancelling either claims nothing or happens before a task
+        was claimed.
 
         Args:
             kinds: the names of the kinds.
@@ -151,24 +155,23 @@ class TaskEngine:
             made[:] = [self.presenter.present_change(started)]
             return made
 
-        with trio.move_on_after(wait_seconds):
+        with self._claims.join(kinds) as waiting, trio.move_on_after(wait_seconds):
             while True:
                 if self._closed_for_seconds is not None:
                     raise ShuttingDown(
                         "the server is shutting down", retry_after_seconds=self._closed_for_seconds
                     )
-                if self._offered.is_set():
-                    self._offered = trio.Event()
-                offered = self._offered
+                waiting.begin_look()
                 offset = self.clock.offset()
                 with trio.CancelScope(shield=True):
                     claimed = await self.store.claim(kinds, start)
+                    waiting.end_look(claimed.task.kind if claimed is not None else None)
                     if claimed is not None:
                         self._note(Status.PENDING, made)
                         if await self._has_input(claimed):
                             return claimed
                         continue
-                await offered.wait()
+                await waiting.wait()
         return None
 
     async def _has_input(self, claimed: ClaimedTask) -> bool:
@@ -183,9 +186,18 @@ class TaskEngine:
             return False
         return True
 
-    def offer(self) -> None:
-        """Let the claims that wait look for a pending task."""
-        self._offered.set()
+    def offer(self, kind: str = "", count: int = 1) -> None:
+        """Let waiting claims look for pending tasks, one claim for each task.
+
+        Args:
+            kind: the kind of the tasks; '' if it is not known.
+            count: the number of tasks.
+        """
+        self.on_offer(kind)
+        if kind:
+            self._claims.offer(kind, count)
+        else:
+            self._claims.offer_all()
 
     def close_claims(self, retry_after_seconds: float) -> None:
         """Reject all claims from now on, those that wait for a task included.
@@ -196,7 +208,7 @@ class TaskEngine:
             retry_after_seconds: ``Retry-After`` of the rejected claims (s).
         """
         self._closed_for_seconds = retry_after_seconds
-        self._offered.set()
+        self._claims.close()
 
     async def perform(
         self,
@@ -250,7 +262,7 @@ class TaskEngine:
     async def store_new(
         self, changes: Sequence[Change], raw_input: bytes, key: IdempotencyKey | None = None
     ) -> Task:
-        """Store a new task, and wake the claims that wait for one; or return the task of its key.
+        """Store a new task, and offer it to a waiting claim; or return the task of its key.
 
         Args:
             changes: the task's creation, and any changes that follow it at once.
@@ -279,7 +291,7 @@ class TaskEngine:
             self.outbox.positions.forget(task.id)
         self._note(None, changes)
         if task.status is Status.PENDING:
-            self.offer()
+            self.offer(task.kind)
         return task
 
     def completion(self, result: Any, *, message: str = "") -> Completion:

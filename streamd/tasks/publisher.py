@@ -49,7 +49,7 @@ class OutboxPublisher:
     Attributes:
         positions: the positions of recently published events.
         on_end: called with the id of a task that has ended, by a store that several processes share.
-        on_creation: called by such a store when there may be a task to claim.
+        on_creation: called by such a store with the kind of a task that may be pending, '' if unknown.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class OutboxPublisher:
     ) -> None:
         self.positions: Final = TaskPositions(store)
         self.on_end: Callable[[str], None] = lambda _: None
-        self.on_creation: Callable[[], None] = lambda: None
+        self.on_creation: Callable[[str], None] = lambda _: None
         self._store = store
         self._hub = hub
         self._drafts = TaskDrafts(limits, kinds, metrics)
@@ -145,11 +145,11 @@ class OutboxPublisher:
         self._hub.count_published(types)
         self._note_published(published)
 
-    def _note_creation(self, task_id: str, position: EventId) -> None:
+    def _note_creation(self, task_id: str, kind: str, position: EventId) -> None:
         known = self.positions.final_position(task_id)
         if known is None or known < position:
             self.positions.forget(task_id)
-        self.on_creation()
+        self.on_creation(kind)
 
     def _note_end(self, task_id: str, version: int, position: EventId) -> None:
         self.positions.add_final(task_id, version, position)

@@ -83,7 +83,8 @@ class Publishing:
         ended: called on trio's thread by a store that several processes share, when the event of a task's
             last version comes from the log, whichever process has published it: with the task, the version
             and the position, before anybody is handed the event.
-        created: called likewise with each task whose first event comes from the log, and its position.
+        created: called likewise with each task whose first event comes from the log, its kind ('' if
+            unknown) and its position.
     """
 
     draft: Callable[[Outgoing], Draft | None]
@@ -91,7 +92,7 @@ class Publishing:
     begin: Callable[[Sequence[Outgoing]], None]
     done: Callable[[Sequence[PublishedMessage], Sequence[str]], None]
     ended: Callable[[str, int, EventId], None]
-    created: Callable[[str, EventId], None]
+    created: Callable[[str, str, EventId], None]
 
 
 @attrs.frozen(kw_only=True)

@@ -16,13 +16,14 @@ def note_of(row: Outgoing) -> str:
         return ""
     if row.final:
         return f"{_ENDED}{row.version}"
-    return _CREATED if row.version == 1 else ""
+    return f"{_CREATED} {row.kind}" if row.version == 1 else ""
 
 
 def hand_on_note(publishing: Publishing, event: Event, note: str) -> None:
     """Tell the publisher of this node about an event with a note."""
     task_id = event.topics[0].removeprefix(topic_of(""))
-    if note == _CREATED:
-        publishing.created(task_id, event.id)
+    said, _, kind = note.partition(" ")
+    if said == _CREATED:  # release 0.1 names no kind
+        publishing.created(task_id, kind, event.id)
     elif note.startswith(_ENDED):
         publishing.ended(task_id, int(note.removeprefix(_ENDED)), event.id)
