@@ -16,9 +16,11 @@ Imports the hub and the layers below it, but no transport and no web framework.
 ``presentation``  the events by which a kind publishes a message
 ``engine``        :class:`.engine.TaskEngine`: validates, stores, counts and publishes every change
 ``tasks``         :class:`Tasks`: the engine with everything that programs use
+``claims``        the queue of claims that wait for a pending task
 ``progress``      :class:`Progress` and :func:`step`: the handles of work in this process
 ``text_stream``   :class:`TextStream`: text that arrives in pieces, in few events
 ``slices``        :class:`Slices`: computing on many items in worker threads
+``slots``         the slots of tasks that run in this process, with a reserve for each kind
 ``runner``        :class:`Runner`: runs work in this process, and looks after leases and deadlines
 ``publisher``     publishes the rows of the outbox, in order and once each
 ``drafts``        the events of changes, as drafts for the log

@@ -25,6 +25,7 @@ from .progress import Progress, WorkFailed, running
 from .reports import Completion
 from .sentences import fit
 from .settings import TaskSettings
+from .slots import KindSlots
 from .states import Status
 from .store.port import ClaimedTask, is_overdue
 from .tasks import Tasks
@@ -53,18 +54,23 @@ class Runner:
         self._tasks = tasks
         self._running: dict[str, trio.CancelScope] = {}
         self._spared_until = 0.0  # until then no lease that has run out fails its task (s on trio's clock)
-        self._slots = trio.CapacityLimiter(tasks.settings.max_running)
+        self._slots: Final = KindSlots(tasks.settings.max_running)
+        self._pending: Final[set[str]] = set()  # kinds of this process that may have a pending task
+        self._changed = trio.Event()  # set when a kind is offered, and when a slot may be free
         tasks.on_end = self._ended
+        tasks.on_offer = self._offered
 
     def apply_settings(self, settings: TaskSettings) -> None:
         """Run tasks by another limit from now on; those that run beyond it go on."""
-        self._slots.total_tokens = settings.max_running
+        self._slots.maximum = settings.max_running
+        self._changed.set()
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
         """Fail the tasks that an earlier process left running, then run work until cancelled.
 
-        Runs at most ``tasks.max_running`` tasks at once, and starts none once claims are closed. Cancelling
-        cancels their work; the tasks stay running, and fail when the store is next opened.
+        Runs at most ``tasks.max_running`` tasks at once, with a reserve for each kind (:class:`.KindSlots`),
+        and starts none once claims are closed. Cancelling cancels their work; the tasks stay running, and
+        fail when the store is next opened.
 
         Raises:
             Unavailable: the store could not be read or written to at the start.
@@ -108,24 +114,38 @@ class Runner:
 
     async def _work_on_all(self, nursery: trio.Nursery) -> None:
         kinds = [kind.name for kind in self._tasks.kinds.values() if kind.work is not None]
-        if not kinds:
-            await trio.sleep_forever()
+        self._slots.divide(kinds)
+        self._pending.update(kinds)
         while True:
-            slot = object()
-            await self._slots.acquire_on_behalf_of(slot)
+            kind = self._slots.next_kind(self._pending)
+            if kind is None:
+                self._changed = trio.Event()
+                await self._changed.wait()
+                continue
+            self._pending.discard(kind)  # before the claim, because a task that is created meanwhile counts
             try:
-                claimed = await self._tasks.claim(kinds, self.worker, wait_seconds=float("inf"))
+                claimed = await self._tasks.claim([kind], self.worker)
             except ShuttingDown:
                 await trio.sleep_forever()
             except (Unavailable, OutcomeUnknown):
                 _log.exception("task_claim_failed")
-                self._slots.release_on_behalf_of(slot)
+                self._pending.add(kind)
                 await trio.sleep(_FIRST_RETRY_SECONDS)
                 continue
-            assert claimed is not None
-            nursery.start_soon(self._work_on, claimed, slot)
+            if claimed is not None:
+                self._pending.add(kind)
+                self._slots.take(kind)
+                nursery.start_soon(self._work_on, claimed)
 
-    async def _work_on(self, claimed: ClaimedTask, slot: object) -> None:
+    def _offered(self, kind: str) -> None:
+        """Note that a kind, or any kind for '', may have a pending task."""
+        for name in (kind,) if kind else tuple(self._tasks.kinds):
+            known = self._tasks.kinds.get(name)
+            if known is not None and known.work is not None:
+                self._pending.add(name)
+                self._changed.set()
+
+    async def _work_on(self, claimed: ClaimedTask) -> None:
         task = claimed.task
         kind = self._tasks.kinds[task.kind]
         work = kind.work
@@ -159,7 +179,8 @@ class Runner:
                 _log.exception("task_not_ended", task=task.id)
         finally:
             del self._running[task.id]
-            self._slots.release_on_behalf_of(slot)
+            self._slots.release(task.kind)
+            self._changed.set()
 
     async def _perform(self, task: Task, operation: Operation) -> Task:
         return await self._patiently(partial(self._tasks.perform, task.id, operation, lease=task.lease))
@@ -233,8 +254,9 @@ class Runner:
             await self._attempt(self.expire)
             if self._tasks.store.is_shared:  # other processes change it too
                 await self._attempt(self._count)
-                if any(status is Status.PENDING for _, status in self._tasks.metrics.counts):
-                    self._tasks.offer()
+                for (kind, status), count in tuple(self._tasks.metrics.counts.items()):
+                    if status is Status.PENDING:
+                        self._tasks.offer(kind, count)
 
     async def _attempt(self, do: Callable[[], Awaitable[object]]) -> bool:
         """Call a part of a sweep, and return True if it succeeded; a failure delays no other part."""
