@@ -10,8 +10,8 @@
     choose.py      make_generator(): the implementation that the settings select
     settings.py    TextSettings
     normalize.py   normalize_text(): plain punctuation, no entities or invisible characters
-    vader.py       score_text(): the score of a text; sentiment_of(): the sentiment of a score;
-                   limit_score(): the nearest score of a sentiment
+    vader.py       score_text(), score_in_steps(): the score of a text; scoring_cost(): what it costs;
+                   sentiment_of(): the sentiment of a score; limit_score(): the nearest score of a sentiment
 
 ::
 
@@ -22,8 +22,8 @@
 Pieces arrive as they are generated. Every failure is one :class:`GenerationFailed` with a sentence for
 clients. A text that was cut off is a failure, never a short text.
 
-May import ``streamd.config``, ``streamd.errors``, ``streamd.events``, ``streamd.outbound``, httpx, trio and
-structlog.
+May import ``streamd.config``, ``streamd.errors``, ``streamd.events``, ``streamd.outbound``,
+``streamd.turns``, httpx, trio and structlog.
 """
 
 from .choose import make_generator
@@ -31,7 +31,7 @@ from .normalize import normalize_text
 from .port import GenerationFailed, Prompt, Rules, TextGenerator, generate_text
 from .rules import RuleGenerator
 from .settings import TextSettings
-from .vader import limit_score, load_vader, score_text, sentiment_of
+from .vader import limit_score, load_vader, score_in_steps, score_text, scoring_cost, sentiment_of
 
 __all__ = [
     "GenerationFailed",
@@ -45,6 +45,8 @@ __all__ = [
     "load_vader",
     "make_generator",
     "normalize_text",
+    "score_in_steps",
     "score_text",
+    "scoring_cost",
     "sentiment_of",
 ]

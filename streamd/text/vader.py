@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 import trio
 
+from ..turns import Steps, run_at_once
 from .normalize import normalize_text
 
 PASSAGE_COST: Final = 500  # longest text scored in one piece; VADER was made for tweets
@@ -60,6 +61,11 @@ def score_text(text: str) -> float:
     averaged by length, as VADER's documentation recommends for several sentences. This bounds the time, which
     is quadratic in one passage: ten thousand pictograms in one would take half a minute.
     """
+    return run_at_once(score_in_steps(text))
+
+
+def score_in_steps(text: str) -> Steps[float]:
+    """Compute :func:`score_text` in steps: a passage each, which takes up to 4 ms."""
     text = normalize_text(text)
     if len(text) <= PASSAGE_COST and text.isascii():
         return score(text)
@@ -68,6 +74,7 @@ def score_text(text: str) -> float:
     for passage in _passages(text):
         sum_of_scores += score(passage) * len(passage)
         letters += len(passage)
+        yield
     return round(sum_of_scores / letters, 4) + 0.0 if letters else 0.0
 
 
@@ -100,6 +107,11 @@ def _passages(text: str) -> Iterator[str]:
             space = index
     if start < len(text):
         yield text[start:]
+
+
+def scoring_cost(text: str) -> int:
+    """Return the cost of scoring a text: its length, with a pictogram counted as ten characters."""
+    return len(text) if text.isascii() else _cost(text)
 
 
 def _cost(text: str) -> int:

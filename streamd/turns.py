@@ -1,0 +1,93 @@
+"""Computing in worker threads, by turns: long computations interleave, and the event loop keeps its share.
+
+A thread that only computes hands over the interpreter every 5 ms at best, so each pass of the event loop
+waits for it, and for ten such threads ten times as long. And a short computation waits behind a long one.
+"""
+
+import time
+from collections.abc import Generator
+from typing import Final, TypeAlias, TypeVar
+
+import attrs
+import trio
+
+T = TypeVar("T")
+
+Steps: TypeAlias = Generator[None, None, T]
+"""A computation that yields after each step of at most a few milliseconds, and returns its result."""
+
+_TURN_SECONDS: Final = 0.01  # far longer than the 0.1 ms that the hop to a thread takes
+_WORK_SECONDS: Final = 0.001  # computing time between two pauses
+_PAUSE_SECONDS: Final = 0.0002  # long enough for the event loop to take the interpreter
+
+
+@attrs.frozen
+class _Result:
+    """The result of a computation that has ended in its turn."""
+
+    value: object
+
+
+def run_at_once(steps: Steps[T]) -> T:
+    """Run a computation to its end, without a pause."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+
+def run_with_pauses(steps: Steps[T]) -> T:
+    """Run a computation to its end in this worker thread, with pauses for the event loop."""
+    ended = _run_until(steps, float("inf"))
+    assert ended is not None
+    return ended.value  # type: ignore[return-value]  # it is this computation's
+
+
+class Turns:
+    """Worker threads that run several computations, one at a time, in turns of some milliseconds.
+
+    Those that wait for a turn get one in the order in which they asked, so that each is delayed by the number
+    of computations, and not by their length.
+
+    Args:
+        turn_seconds: duration of a turn (s); the step that goes on then is finished.
+    """
+
+    def __init__(self, turn_seconds: float = _TURN_SECONDS) -> None:
+        self._turn_seconds: Final = turn_seconds
+        # A second computing thread would only share the interpreter.
+        self._limiter: Final = trio.CapacityLimiter(1)
+
+    async def run(self, steps: Steps[T]) -> T:
+        """Run a computation to its end, and return its result, or raise its error.
+
+        Cancelling closes the computation after the turn that goes on.
+        """
+        try:
+            while True:
+                ended = await trio.to_thread.run_sync(self._take_turn, steps, limiter=self._limiter)
+                if ended is not None:
+                    return ended.value  # type: ignore[return-value]  # as above
+        finally:
+            steps.close()
+
+    def _take_turn(self, steps: Steps[object]) -> _Result | None:
+        return _run_until(steps, time.perf_counter() + self._turn_seconds)
+
+
+def _run_until(steps: Steps[object], until: float) -> _Result | None:
+    """Run steps until a time, at least one, with pauses; return the result if the computation has ended."""
+    began = time.perf_counter()
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return _Result(end.value)
+        now = time.perf_counter()
+        if now >= until:
+            return None
+        if now - began >= _WORK_SECONDS:
+            time.sleep(_PAUSE_SECONDS)
+            began = time.perf_counter()
