@@ -41,8 +41,8 @@ class TaskSettings:
     )
     max_running: int = setting(
         100,
-        "Maximum number of tasks that run in this process at once (count). Further ones stay pending. Half of "
-        "these slots are divided among the kinds of work, so that no kind waits for all tasks of another.",
+        "Maximum number of tasks that run in this process at once (count). Further ones stay pending. Half "
+        "of these slots are divided among the kinds of work, so that no kind waits for all tasks of another.",
         positive,
         reload=True,
     )

@@ -5,7 +5,6 @@
 ``routes``      the HTTP routes
 ``models``      the JSON bodies and answers
 ``items``       validation of a request's items
-``scoring``     the score of a text, in a worker thread
 ``totals``      the sliding windows, in memory
 ``store``       the items in SQLite, or in Redis for several nodes
 ``feed``        publishing of ``metrics`` and ``new_item``

@@ -12,15 +12,15 @@ from msgspec import UNSET
 from ...errors import Unavailable
 from ...events import EventLimits
 from ...idempotency import IdempotencyKey
-from ...text import load_vader, score_text
+from ...text import load_vader, score_in_steps
+from ...turns import Steps, Turns, run_at_once
 from .feed import Feed, FeedPublisher
 from .items import Item, read_items
 from .models import AcceptedItems, SentimentMetrics
-from .scoring import Scorer
 from .settings import SentimentSettings
 from .store import ItemStore
 
-_IN_PLACE_BYTES: Final = 1024  # for a smaller body a thread hop costs more than the scoring
+_IN_PLACE_BYTES: Final = 512  # for a smaller body a thread hop costs more than the scoring
 _PURGE_SECONDS: Final = 30.0
 _RETRY_SECONDS: Final = 1.0  # Retry-After of a condition that passes quickly
 
@@ -59,8 +59,7 @@ class Dashboard:
         self._loaded = trio.Event()
         self._arriving = 0  # items of inserts in progress
         self._started: float | None = None  # s, trio's clock
-        # A second computing thread would only share the interpreter.
-        self._one_at_a_time = trio.CapacityLimiter(1)
+        self._turns = Turns()
 
     async def run(self) -> NoReturn:
         """Load the stored items, then publish and purge until cancelled; no accepted item is lost."""
@@ -149,16 +148,14 @@ class Dashboard:
     async def _read(
         self, body: bytes, now_ms: int, key_text: str | None, user: str
     ) -> tuple[list[Item], IdempotencyKey | None]:
-        def read(score: Callable[[str], float]) -> tuple[list[Item], IdempotencyKey | None]:
+        def read() -> Steps[tuple[list[Item], IdempotencyKey | None]]:
             name = None if key_text is None else f"{user} {key_text}" if user else key_text
-            items = read_items(body, now_ms, self.settings, self._limits, score, name)
+            items = yield from read_items(body, now_ms, self.settings, self._limits, score_in_steps, name)
             if key_text is None:
                 return items, None
             return items, IdempotencyKey.create(key_text, msgspec.json.decode(body), scope=user)
 
-        if len(body) <= _IN_PLACE_BYTES:
-            return read(score_text)
-        return await trio.to_thread.run_sync(read, Scorer(), limiter=self._one_at_a_time)
+        return run_at_once(read()) if _is_cheap(body) else await self._turns.run(read())
 
     def _check_backlog(self, count: int) -> None:
         """Refuse items while too many wait to be published; inserts in progress count as well."""
@@ -174,3 +171,11 @@ class Dashboard:
                 await self._store.purge()
             except Unavailable as error:
                 _log.warning("sentiment_purge_delayed", detail=error.detail)
+
+
+def _is_cheap(body: bytes) -> bool:
+    """Return True if a body is read within a few milliseconds: short, and without a pictogram.
+
+    A pictogram costs as much as ten letters, and may be written as an escape or an HTML entity.
+    """
+    return len(body) <= _IN_PLACE_BYTES and body.isascii() and b"\\u" not in body and b"&" not in body

@@ -17,7 +17,8 @@ from ...characters import TextKind, check_text, quoted
 from ...errors import InvalidField, RequestError, TooLarge
 from ...events import Draft, EventLimits, format_time
 from ...json import decode_json
-from ...text import limit_score, sentiment_of
+from ...text import limit_score, scoring_cost, sentiment_of
+from ...turns import Steps
 from .models import ItemBody, ItemsBody, Sentiment
 from .settings import SentimentSettings
 
@@ -29,6 +30,9 @@ _MS: Final = timedelta(milliseconds=1)
 _TICKER: Final = re.compile(r"[A-Za-z0-9^][A-Za-z0-9.=^_-]*", re.ASCII)
 _TICKER_CHARS_MAX: Final = 16  # the longest symbols in use have 12
 _ID_BYTES: Final = 16
+# Cost of the texts of one request that are scored: at most some seven seconds of computing for the costliest
+# words. It allows a thousand texts of a thousand letters each.
+SCORED_COST_MAX: Final = 1_000_000
 
 
 @attrs.frozen
@@ -48,22 +52,22 @@ def read_items(
     now_ms: int,
     settings: SentimentSettings,
     limits: EventLimits,
-    score: Callable[[str], float],
+    score: Callable[[str], Steps[float]],
     key: str | None = None,
-) -> list[Item]:
-    """Validate a request body and score the texts that have no score.
+) -> Steps[list[Item]]:
+    """Validate a request body and score the texts that have no score, in steps.
 
     Args:
         body: JSON, see :class:`ItemsBody`.
         now_ms: the current time (ms since 1970).
         limits: limits of an event.
-        score: computes the score of a text, -1 to 1.
+        score: computes the score of a text, -1 to 1, in steps.
         key: the request's idempotency key. Items without an id get ids that follow from it, so that the
             request names the same items when it is sent again.
 
     Raises:
         InvalidBody, InvalidField, TooLarge: a value is not valid; ``field`` names it, such as
-            ``items[3].ticker``.
+            ``items[3].ticker``. Or scoring the texts would take too long.
     """
     parsed: ItemsBody = decode_json(body, ItemsBody)
     bodies = parsed.items
@@ -74,9 +78,29 @@ def read_items(
             f"items may hold at most {settings.max_items_per_request} items, got {len(bodies)}",
             field="items",
         )
-    checked = [_check(index, item, now_ms, settings, key) for index, item in enumerate(bodies)]
+    yield
+    checked = []
+    cost = 0
+    for index, body_of_item in enumerate(bodies):
+        item = _check(index, body_of_item, now_ms, settings, key)
+        checked.append(item)
+        cost += scoring_cost(item.text) if item.score is None else 0
+        if cost > SCORED_COST_MAX:
+            raise TooLarge(
+                f"the texts without a score may have at most {SCORED_COST_MAX:,} characters in total, with"
+                f" pictograms and letters from U+2190 on counted as ten; items[{index}] exceeds that",
+                field="items",
+            )
+        yield
     # Scoring is expensive, so no text is scored before every item is known to be valid.
-    return [_finish(index, item, limits, score) for index, item in enumerate(checked)]
+    items = []
+    for index, item in enumerate(checked):
+        value = item.score
+        if value is None:
+            value = yield from score(item.text)
+        items.append(_finish(index, item, value, limits))
+        yield
+    return items
 
 
 def _check(index: int, item: ItemBody, now_ms: int, settings: SentimentSettings, key: str | None) -> ItemBody:
@@ -150,12 +174,11 @@ def _make_id(key: str | None, index: int) -> str:
     return hashlib.blake2b(f"{key} {index}".encode(), digest_size=_ID_BYTES).hexdigest()
 
 
-def _finish(index: int, item: ItemBody, limits: EventLimits, score_of: Callable[[str], float]) -> Item:
+def _finish(index: int, item: ItemBody, score: float, limits: EventLimits) -> Item:
     assert item.item_id is not None
     assert item.timestamp is not None
-    score = score_of(item.text) if item.score is None else item.score + 0.0  # turns -0.0 into 0.0
     sentiment = Sentiment(item.sentiment or sentiment_of(score))
-    score = limit_score(score, sentiment.value)
+    score = limit_score(score + 0.0, sentiment.value)  # turns -0.0 into 0.0
     data = {
         "item_id": item.item_id,
         "ticker": item.ticker,

@@ -55,7 +55,7 @@ class SentimentSettings:
     max_items_per_request: int = tuning(1000, "Maximum number of items in one request (count).", positive)
     max_body_bytes: int = tuning(
         2_097_152,
-        "Maximum size of a request with items (bytes). Scoring takes a second or two per megabyte.",
+        "Maximum size of a request with items (bytes). The texts that are scored have a limit of their own.",
         positive,
         at_most(INT32_MAX),
     )

@@ -374,15 +374,17 @@ async def test_a_cancelled_request_stores_its_item_completely_or_not_at_all() ->
 
 async def test_scoring_a_long_request_blocks_no_other_and_can_be_cancelled() -> None:
     long = json.dumps(
-        {"items": [item(str(n), text="It is good but bad. " * 400) for n in range(250)]}
+        {"items": [item(str(n), text="It is good but bad. " * 400) for n in range(120)]}
     ).encode()
     async with running(Clock()) as rig, trio.open_nursery() as nursery:
         nursery.start_soon(rig.dashboard.store_items, long)
-        for number in range(50):  # small requests do not wait for it
+        await trio.testing.wait_all_tasks_blocked()
+        await rig.take(*(item(f"other{n}", text="It is good but bad. " * 20) for n in range(10)))
+        for number in range(10):  # small requests do not wait for it either
             await rig.take(item(f"small{number}"))
-        assert (await rig.dashboard.metrics()).total == 50
+        assert (await rig.dashboard.metrics()).total == 20
         nursery.cancel_scope.cancel()
-    assert (await rig.dashboard.metrics()).total == 50
+    assert (await rig.dashboard.metrics()).total == 20
 
 
 async def test_a_request_before_loading_ends_is_refused_after_the_timeout(

@@ -14,11 +14,12 @@ from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer  # type: ig
 
 from streamd.errors import InvalidField, StreamdError, TooLarge
 from streamd.events.settings import EventSettings
-from streamd.services.sentiment.items import Item, read_items
+from streamd.services.sentiment.items import SCORED_COST_MAX, Item, read_items
 from streamd.services.sentiment.models import Sentiment
 from streamd.services.sentiment.settings import SentimentSettings
 from streamd.text import normalize_text, sentiment_of, vader
-from streamd.text.vader import score_text
+from streamd.text.vader import score_in_steps, score_text
+from streamd.turns import Steps, run_at_once
 
 NOW_MS = 1_700_000_000_123
 NOW = datetime(2023, 11, 14, 22, 13, 20, 123_000, UTC)
@@ -31,7 +32,7 @@ def read(
     *items: Any, settings: SentimentSettings = SETTINGS, limits: EventSettings | None = None
 ) -> list[Item]:
     body = json.dumps({"items": items}).encode()
-    return read_items(body, NOW_MS, settings, limits or EventSettings(), score_text)
+    return run_at_once(read_items(body, NOW_MS, settings, limits or EventSettings(), score_in_steps))
 
 
 def item(**fields: Any) -> dict[str, Any]:
@@ -213,7 +214,7 @@ def test_an_invalid_value_is_named(wrong: Any, field: str) -> None:
 )
 def test_a_body_without_items_is_refused(body: bytes) -> None:
     with pytest.raises(StreamdError) as refused:
-        read_items(body, NOW_MS, SETTINGS, EventSettings(), score_text)
+        run_at_once(read_items(body, NOW_MS, SETTINGS, EventSettings(), score_in_steps))
     assert refused.value.status == 400
 
 
@@ -226,16 +227,63 @@ def test_too_many_items_and_too_large_events_are_refused() -> None:
     assert refused.value.field == "items[0]"
 
 
+def test_the_texts_to_be_scored_are_bounded_in_total() -> None:
+    settings = SentimentSettings(max_items_per_request=200)
+    text = "a " * 4999
+    within, beyond = SCORED_COST_MAX // len(text), SCORED_COST_MAX // len(text) + 1
+    scored: list[str] = []
+
+    def score(text: str) -> Steps[float]:
+        scored.append(text)
+        yield
+        return 0.0
+
+    def read_all(*items: Any) -> list[Item]:
+        body = json.dumps({"items": items}).encode()
+        return run_at_once(read_items(body, NOW_MS, settings, EventSettings(), score))
+
+    assert len(read_all(*[item(text=text)] * within)) == within
+    # Texts with a score cost nothing.
+    assert len(read_all(*[item(text=text)] * within, *[item(text=text, score=0)] * 10)) == within + 10
+    scored.clear()
+    for texts in ([text] * beyond, ["\N{FACE WITH TEARS OF JOY}" * 1000] * (SCORED_COST_MAX // 10_000 + 1)):
+        with pytest.raises(TooLarge, match="in total") as refused:
+            read_all(*(item(text=text) for text in texts))
+        assert refused.value.field == "items"
+    assert not scored
+
+
+def test_no_step_of_reading_items_scores_more_than_a_passage(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = ["good " * 1999, "\N{FACE WITH TEARS OF JOY}" * 9999, "a " * 4999]
+    body = json.dumps({"items": [item(text=text) for text in texts]}).encode()
+    lengths: list[int] = []
+
+    class Analyzer:
+        def polarity_scores(self, text: str) -> dict[str, float]:
+            lengths.append(vader.scoring_cost(text))
+            return {"compound": 0.0}
+
+    monkeypatch.setattr(vader, "_analyzer", Analyzer())
+    settings = SentimentSettings()
+    steps = read_items(body, NOW_MS, settings, EventSettings(), score_in_steps)
+    done = 0
+    for _ in steps:
+        assert sum(lengths[done:]) <= vader.PASSAGE_COST
+        done = len(lengths)
+    assert done >= sum(vader.scoring_cost(text) for text in texts) // vader.PASSAGE_COST
+
+
 def test_a_refused_request_scores_no_text() -> None:
     scored: list[str] = []
 
-    def score(text: str) -> float:
+    def score(text: str) -> Steps[float]:
         scored.append(text)
+        yield
         return 0.0
 
     body = json.dumps({"items": [item(), item(ticker="?")]}).encode()
     with pytest.raises(StreamdError):
-        read_items(body, NOW_MS, SETTINGS, EventSettings(), score)
+        run_at_once(read_items(body, NOW_MS, SETTINGS, EventSettings(), score))
     assert scored == []
 
 
