@@ -5,7 +5,7 @@ waits for it, and for ten such threads ten times as long. And a short computatio
 """
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Final, TypeAlias, TypeVar
 
 import attrs
@@ -26,6 +26,12 @@ class _Result:
     """The result of a computation that has ended in its turn."""
 
     value: object
+
+
+def one_step(compute: Callable[[], T]) -> Steps[T]:
+    """Make a computation of one step."""
+    yield
+    return compute()
 
 
 def run_at_once(steps: Steps[T]) -> T:

@@ -2,7 +2,7 @@
 
 ::
 
-    POST - routes - documents, tabular, sheet    an order that is plainly invalid is refused here
+    POST - routes - checking, documents, sheet   an order that is plainly invalid is refused here
               |
               + store (received) - task - job    the stages, each a step of the task
                                     |
@@ -11,6 +11,7 @@
 ===================  ============================================================================
 ``service``          ``make``: builds the service
 ``routes``           the HTTP routes                 ``models``   their JSON bodies and answers
+``checking``         the check of a document at its receipt
 ``receiving``        an order and its task, once for each idempotency key
 ``job``              the stages of one order
 ``ending``           the end of an order             ``recovery`` orders that a crash left without a task

@@ -56,7 +56,20 @@ _SYMBOLS: Final = {
     "₺": "TRY",
     "zł": "PLN",
 }
-CURRENCY_PATTERN: Final = "|".join([*map(re.escape, _SYMBOLS), *sorted(CURRENCIES)])
+
+
+def _make_currency_pattern() -> str:
+    """Build a regular expression for a symbol or a code, which compares few of them at each position."""
+    endings: dict[str, list[str]] = {}
+    for code in sorted(CURRENCIES):
+        endings.setdefault(code[0], []).append(code[1:])
+    symbols = map(re.escape, _SYMBOLS)
+    codes = (f"{first}(?:{'|'.join(rest)})" for first, rest in endings.items())
+    firsts = "".join(sorted({*endings, *(symbol[0] for symbol in _SYMBOLS)}))
+    return f"(?=[{re.escape(firsts)}])(?:{'|'.join([*symbols, *codes])})"
+
+
+CURRENCY_PATTERN: Final = _make_currency_pattern()
 
 _NUMBER: Final = r"[0-9](?:[0-9.,'’ \u00a0\u202f]*[0-9])?"
 _ANY_CURRENCY: Final = "|".join([*map(re.escape, _SYMBOLS), "[A-Za-z]{3}"])

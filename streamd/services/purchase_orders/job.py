@@ -19,6 +19,7 @@ import trio
 from ...errors import InvalidTransition, LeaseLost, StreamdError, Unreadable, root_cause
 from ...tasks import Progress, StepFailed, StepPlan, StepProgress, WorkFailed, step
 from ...text import TextGenerator
+from ...turns import Turns, one_step
 from .amounts import decimal_text, shown
 from .documents import decode_text, read_sheet
 from .enrich import enrich_lines
@@ -63,6 +64,7 @@ class OrderTools:
     open_shop: Callable[[], AbstractAsyncContextManager[Shop]]
     open_images: Callable[[], AbstractAsyncContextManager[ImageVerifier]]
     currencies: Mapping[str, str]  # by merchant, for merchants with a currency of their own
+    turns: Turns = attrs.field(factory=Turns)  # parse documents, those that arrive included
 
     def currency_of(self, merchant_id: str) -> str:
         """Return the currency of a merchant's orders that name none."""
@@ -174,17 +176,18 @@ class OrderJob:
     async def _ai_parsing(self, stage: StepProgress) -> None:
         document, limits = self._received.document, self._tools.limits
         await stage.update(5, f"Received {_count(len(document), 'byte')} of {self._received.format.value}")
-        text = decode_text(document)
+        turns = self._tools.turns
+        text = await turns.run(one_step(partial(decode_text, document)))
         await stage.update(10, f"Decoded {_count(len(text), 'character')}")
         ungrounded: frozenset[int] = frozenset()
         if self._received.format is Format.TEXT:
             begun = partial(stage.update, 30, "Extracting line items")
-            order = await read_mail(self._tools.generator, text, limits, begun)
-            ungrounded = await trio.to_thread.run_sync(ungrounded_lines, order, text)
+            order = await read_mail(self._tools.generator, text, limits, begun, turns)
+            ungrounded = await turns.run(ungrounded_lines(order, text))
         else:
-            sheet = await trio.to_thread.run_sync(read_sheet, text, self._received.format, limits)
+            sheet = await turns.run(one_step(partial(read_sheet, text, self._received.format, limits)))
             await stage.update(30, f"Found {_count(len(sheet.rows), 'row')}")
-            order = await trio.to_thread.run_sync(make_order, sheet, limits)
+            order = await turns.run(one_step(partial(make_order, sheet, limits)))
         await stage.update(90, f"Parsed {_count(len(order.lines), 'line item')}")
         self._order = order
         self._confidence = confidence_of(order, ungrounded)
@@ -193,7 +196,8 @@ class OrderJob:
         stage.complete(lineItems=len(order.lines), confidence=self._confidence)
 
     async def _data_normalization(self, stage: StepProgress) -> None:
-        normalized = normalize_order(self._order, self._tools.currency_of(self._received.merchant_id))
+        currency = self._tools.currency_of(self._received.merchant_id)
+        normalized = await self._tools.turns.run(one_step(partial(normalize_order, self._order, currency)))
         self._order = normalized.order
         self._warnings += normalized.warnings
         unpriced, total = sum(line.unit_price is None for line in self._order.lines), self._order.total

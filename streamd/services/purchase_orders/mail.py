@@ -9,6 +9,10 @@
 
 A line that looks like an item but matches no pattern counts as unread, which lowers the confidence. Quoted
 lines (``>``) are skipped.
+
+The patterns take time in proportion to a line's length, because senders choose the lines. A run of separators
+is matched possessively, and only from its begin: without that, a search tries each of its positions as the
+begin, and each of them as the end.
 """
 
 import re
@@ -18,10 +22,11 @@ from typing import Any, Final
 import attrs
 import msgspec
 
+from ...turns import Steps
 from .amounts import CURRENCY_PATTERN
 from .columns import line_field, order_field
 
-MAX_LINE_CHARS: Final = 300  # a longer line is prose; the patterns are quadratic in the worst case
+MAX_LINE_CHARS: Final = 300  # a longer line is prose
 # Possessive and bounded, so that a run of digits cannot cause backtracking.
 _NUMBER: Final = r"(?<![0-9])[0-9]++(?:[.,'’][0-9]++){0,5}+"
 _UNIT: Final = r"(?:pcs?|pieces?|units?|ea|each|boxes|cartons?|packs?|bottles?|sets?|pairs?)\b\.?"
@@ -34,19 +39,21 @@ _COUNT_FIRST: Final = re.compile(
     rf"(?P<quantity>{_NUMBER})\s*(?P<unit>{_TIMES}|{_UNIT})?\s*(?:of\s+)?(?P<rest>\S.*)", re.IGNORECASE
 )
 _COUNT_LAST: Final = re.compile(
-    rf"(?P<rest>\S.*?)[\s,;:–-]+(?:{_TIMES}\s*(?P<quantity>{_NUMBER})\b(?:\s*{_UNIT})?|(?P<quantity2>{_NUMBER})\s*{_UNIT})"
+    rf"(?P<rest>\S.*?)(?:(?<![\s,;:–-])|(?<=^.))[\s,;:–-]++(?:{_TIMES}\s*(?P<quantity>{_NUMBER})\b(?:\s*{_UNIT})?|(?P<quantity2>{_NUMBER})\s*{_UNIT})"
     r"(?P<tail>.*)",
     re.IGNORECASE,
 )
-_TOTAL: Final = re.compile(rf"[\s,;–-]*(?:=|\btotal:?)\s*(?P<total>{_AMOUNT})\s*$", re.IGNORECASE)
+_TOTAL: Final = re.compile(
+    rf"(?<![\s,;–-])[\s,;–-]*+(?:=|\btotal:?)\s*(?P<total>{_AMOUNT})\s*$", re.IGNORECASE
+)
 _PRICE: Final = re.compile(
-    rf"(?:[\s,;:–-]*(?:@|\bat|\bfor|\beach:?|\bprice:?)\s*(?P<price>{_AMOUNT}){_EACH}"
+    rf"(?:(?<![\s,;:–-])[\s,;:–-]*+(?:@|\bat|\bfor|\beach:?|\bprice:?)\s*(?P<price>{_AMOUNT}){_EACH}"
     rf"|[\s]*[,;:|–-]\s+(?P<price2>{_AMOUNT}){_EACH}"
     rf"|\s+(?P<price3>(?:{CURRENCY_PATTERN})\s?{_NUMBER}|{_NUMBER}\s?(?:{CURRENCY_PATTERN})){_EACH})[\s.,;]*$",
     re.IGNORECASE,
 )
 _NAMED_SKU: Final = re.compile(
-    r"[\s,;(\[–-]*\b(?:sku|art(?:icle)?|part|ref|item)\b\.?\s*(?:no\b\.?|number|code)?\s*[:#]?\s*"
+    r"(?<![\s,;(\[–-])[\s,;(\[–-]*+\b(?:sku|art(?:icle)?|part|ref|item)\b\.?\s*(?:no\b\.?|number|code)?\s*[:#]?\s*"
     r"(?P<sku>(?=[A-Za-z._/-]{0,30}[0-9])[A-Za-z0-9][A-Za-z0-9._/-]{0,62}[A-Za-z0-9])[)\]:,;]*",
     re.IGNORECASE,
 )
@@ -74,11 +81,11 @@ class _FoundItems:
     unread: list[str] = attrs.field(factory=list)
 
 
-def find_items(text: str, max_lines: int) -> dict[str, Any]:
-    """Find the items of a text: the facts for the rule ``orders.parse``.
+def find_items(text: str, max_lines: int) -> Steps[dict[str, Any]]:
+    """Find the items of a text, a line in each step: the facts for the rule ``orders.parse``.
 
-    Takes up to a millisecond per line, so long texts belong into a worker thread. Stops after
-    ``max_lines + 1`` items, so that the caller can refuse the text.
+    A line takes up to a millisecond. Stops after ``max_lines + 1`` items, so that the caller can refuse the
+    text.
 
     Returns:
         ``fields`` of the order, ``lines`` with their values as written, and ``unread`` lines.
@@ -88,6 +95,7 @@ def find_items(text: str, max_lines: int) -> dict[str, Any]:
         if len(found.lines) > max_lines:
             break
         _read_line(" ".join(line.split()), found)
+        yield
     return {"fields": found.fields, "lines": found.lines, "unread": found.unread}
 
 

@@ -11,11 +11,11 @@ from typing import Any, Final
 
 import attrs
 import structlog
-import trio
 
 from ...errors import InvalidBody, RequestError, StreamdError
 from ...json import check_json
 from ...text import Prompt, Rules, TextGenerator
+from ...turns import Steps, Turns
 from .amounts import AmountError, minor_unit, parse_amount
 from .documents import read_json_order
 from .mail import NUMBER, compose_items, find_items
@@ -51,20 +51,27 @@ class UnreadableOrder(StreamdError):
 
 
 async def read_mail(
-    generator: TextGenerator, text: str, limits: OrderLimits, begun: Callable[[], Awaitable[None]]
+    generator: TextGenerator,
+    text: str,
+    limits: OrderLimits,
+    begun: Callable[[], Awaitable[None]],
+    turns: Turns,
 ) -> Order:
     """Parse an order from plain text.
 
     Args:
+        generator: answers with the order.
+        text: the text.
+        limits: of the order.
         begun: called once, with the first piece of the generator's answer.
+        turns: the threads that compute.
 
     Raises:
         UnreadableOrder: the text has no items, or the generator's answers are invalid.
         GenerationFailed: the generator gave no answer.
         InvalidField, TooLarge: a value is invalid, or there are too many lines.
     """
-    # Abandoned on cancellation, because adversarial text keeps the patterns busy for half a minute.
-    items = await trio.to_thread.run_sync(find_items, text, limits.max_lines, abandon_on_cancel=True)
+    items = await turns.run(find_items(text, limits.max_lines))
     problem = ""
     for answers in range(1, _ANSWERS_MAX + 1):
         answer = await _ask(generator, _make_prompt(text, items, problem), begun if answers == 1 else None)
@@ -120,9 +127,9 @@ def _has_lines(answer: str) -> bool:
     return bool(document.get("lines", True)) if isinstance(document, dict) else bool(document)
 
 
-def ungrounded_lines(order: Order, text: str) -> frozenset[int]:
-    """Find the lines with a SKU, quantity or price that the source text does not contain."""
-    numbers = set(_numbers_in(text))
+def ungrounded_lines(order: Order, text: str) -> Steps[frozenset[int]]:
+    """Find the lines with a SKU, quantity or price that the source text does not contain, in steps."""
+    numbers = yield from _numbers_in(text)
     folded = text.casefold()
 
     def is_grounded(line: OrderLine) -> bool:
@@ -132,18 +139,28 @@ def ungrounded_lines(order: Order, text: str) -> frozenset[int]:
             and (line.unit_price is None or line.unit_price in numbers)
         )
 
-    return frozenset(line.number for line in order.lines if not is_grounded(line))
+    ungrounded = set()
+    for line in order.lines:
+        if not is_grounded(line):
+            ungrounded.add(line.number)
+        yield
+    return frozenset(ungrounded)
 
 
-def _numbers_in(text: str) -> list[Decimal]:
+def _numbers_in(text: str) -> Steps[set[Decimal]]:
     """Return every number in a text, in each possible reading."""
-    numbers = []
-    for found in NUMBER.findall(text):
-        for mark in (".", ","):
-            try:
-                numbers.append(parse_amount(found, mark).value)
-            except AmountError:
-                continue
+    numbers = set()
+    read: set[str] = set()
+    for match in NUMBER.finditer(text):
+        found = match[0]
+        if found not in read:
+            read.add(found)
+            for mark in (".", ","):
+                try:
+                    numbers.add(parse_amount(found, mark).value)
+                except AmountError:
+                    continue
+        yield
     return numbers
 
 

@@ -11,9 +11,9 @@ from quart_schema import document_headers, document_querystring, document_reques
 from quart_trio.wrappers import TrioResponse
 
 from ... import Streamd
-from ...characters import TextKind, check_text, quoted
+from ...characters import quoted
 from ...connections import Group
-from ...errors import NotFound, TooLarge, UnsupportedMediaType
+from ...errors import NotFound, UnsupportedMediaType
 from ...events import format_time
 from ...http import (
     EventStream,
@@ -32,17 +32,14 @@ from ...http import (
 )
 from ...idempotency import IdempotencyKey
 from . import models
-from .documents import decode_text, read_sheet
+from .checking import check_document
 from .ending import end_of
 from .identity import PARAMETER, MerchantIdentity
 from .job import OrderTools
 from .merchant_events import order_id_of, topics_of
-from .normalize import normalize_order
-from .order import Format, OrderLimits, ReceivedOrder
+from .order import Format, ReceivedOrder
 from .receiving import find_task, start_order
-from .sheet import make_order
 
-_TEXT_LINES_PER_ITEM: Final = 4  # lines of a plain text per line item: greetings and blank lines included
 _ID_BYTES: Final = 12
 
 
@@ -73,8 +70,8 @@ def make_blueprint(
         format = _parse_format(request.mimetype)
         body = await read_body(max_bytes=settings.max_body_bytes)
         charset = request.mimetype_params.get("charset", "")
-        text = decode_text(body, charset, is_json=format is Format.JSON)
-        await _check(text, format, tools.limits, tools.currency_of(merchant_id))
+        check = check_document(body, charset, format, tools.limits, tools.currency_of(merchant_id))
+        text = await tools.turns.run(check)
         key = None
         if key_text is not None:
             key = IdempotencyKey.create(key_text, (format, text), scope=merchant_id)
@@ -151,23 +148,6 @@ async def merchant_of_request(identity: MerchantIdentity) -> str:
     return merchant
 
 
-async def _check(text: str, format: Format, limits: OrderLimits, currency: str) -> None:
-    """Refuse an order that is plainly invalid, before it is stored.
-
-    Raises:
-        InvalidBody, InvalidField, TooLarge: the reason; ``field`` is the location.
-    """
-    if format is not Format.TEXT:
-        await trio.to_thread.run_sync(_parse_all, text, format, limits, currency)
-        return
-    max_lines = _TEXT_LINES_PER_ITEM * limits.max_lines
-    if text.count("\n") > max_lines:
-        raise TooLarge(f"the text may have at most {max_lines} lines", field="body")
-    for number, line in enumerate(text.splitlines(), 1):
-        if words := " ".join(line.split()):  # as the line will be read
-            check_text(words, f"line {number}", TextKind.LINE)
-
-
 def _parse_format(mimetype: str) -> Format:
     try:
         return Format(mimetype)
@@ -176,7 +156,3 @@ def _parse_format(mimetype: str) -> Format:
         raise UnsupportedMediaType(
             f"Content-Type must be one of {known} ({mimetype[:80] or 'none'} was sent)", field="Content-Type"
         ) from None
-
-
-def _parse_all(text: str, format: Format, limits: OrderLimits, currency: str) -> None:
-    normalize_order(make_order(read_sheet(text, format, limits), limits), currency)

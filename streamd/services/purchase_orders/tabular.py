@@ -81,7 +81,7 @@ def _names(header: Sequence[str]) -> list[str]:
 
 def _read_header(header: Sequence[str], location: str, delimiter: str) -> list[str]:
     """Return the field of each column."""
-    if not any(line_field(name) for name in header):
+    if not any(line_field(name) for name in header[:_MAX_COLUMNS]):
         raise InvalidBody(
             f"{location} must be a header with columns such as sku, description, quantity and unit price;"
             f" got {shown(delimiter.join(header))}",

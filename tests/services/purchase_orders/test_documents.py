@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamd.errors import InvalidBody, InvalidField, RequestError, TooLarge, UnsupportedMediaType
+from streamd.services.purchase_orders import columns
 from streamd.services.purchase_orders.documents import decode_text, read_sheet
 from streamd.services.purchase_orders.order import Format, Order, OrderLimits, OrderLine
 from streamd.services.purchase_orders.sheet import make_order
@@ -29,6 +30,22 @@ def refusal(text: str, format: Format = Format.CSV) -> RequestError:
     with pytest.raises(RequestError) as refused:
         read(text, format)
     return refused.value
+
+
+def test_names_are_looked_up_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read("Unit_Price,sku,qty\n1,A,1\n").lines[0].unit_price == 1
+    for text in (f"{'_' * 100}sku,qty\nA,1\n", f'{{"{"_" * 100}lines": []}}'):
+        assert "unknown" in refusal(text, Format.JSON if text[0] == "{" else Format.CSV).detail
+    looked_up: list[str] = []
+
+    def plain_name(name: str) -> str:
+        looked_up.append(name)
+        return "unknown"
+
+    monkeypatch.setattr(columns, "plain_name", plain_name)
+    assert refusal("a;" * 100_000).field == "line 1"
+    assert len(looked_up) < 10_000  # of the first 4 kB, to find the delimiter
+    assert max(map(len, looked_up)) <= 100
 
 
 # --- CSV ----------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """Orders in plain text: the patterns, and the validation of a model's answer."""
 
-import threading
+import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamd.errors import InvalidField, TooLarge
-from streamd.services.purchase_orders import enrich, parsing
-from streamd.services.purchase_orders.mail import find_items
-from streamd.services.purchase_orders.order import Order, OrderLimits, OrderLine
+from streamd.services.purchase_orders import enrich, mail, parsing
+from streamd.services.purchase_orders.checking import check_document
+from streamd.services.purchase_orders.order import Format, Order, OrderLimits, OrderLine
 from streamd.services.purchase_orders.parsing import (
     UnreadableOrder,
     confidence_of,
@@ -23,9 +23,14 @@ from streamd.services.purchase_orders.parsing import (
     ungrounded_lines,
 )
 from streamd.text import GenerationFailed, Prompt, RuleGenerator, TextGenerator
+from streamd.turns import Turns, run_at_once
 
 LIMITS = OrderLimits(max_lines=20, max_field_chars=100)
 RULES = RuleGenerator({**parsing.RULES, **enrich.RULES})
+
+
+def find_items(text: str, max_lines: int) -> dict[str, Any]:
+    return run_at_once(mail.find_items(text, max_lines))
 
 
 @pytest.mark.parametrize(
@@ -121,6 +126,43 @@ def test_any_text_is_searched_without_an_error(text: str) -> None:
     assert all({"quantity"} < set(line) for line in found["lines"])
 
 
+# --- hostile lines ----------------------------------------------------------------------------------
+
+HOSTILE = (  # noqa: SIM905 - they begin and end with spaces
+    "1 _, _– _1._1,1'_x _a;_a|_a: _po _order no _K _@ $_9x _ - _ ,;:–-_ at 1_ @ 1_ total: 1_ = 1_ 1 EUR_ EUR"
+    "_ EUR 1_ sku_ (_ A-1-_ 1 pcs_ x 1_ .,;_ $1 each_ per_ ref no #_ [A1_)("
+).split("_")
+
+
+@pytest.mark.parametrize("begin", ["", "1 x a"])
+@pytest.mark.parametrize("part", HOSTILE)
+def test_the_time_for_a_line_grows_in_proportion_to_its_length(
+    begin: str, part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mail, "MAX_LINE_CHARS", 10**9)
+
+    def seconds(chars: int) -> float:
+        line = (begin + part * chars)[:chars]
+        began = time.thread_time()
+        find_items(line, 10)
+        return time.thread_time() - began
+
+    short = min(seconds(2_000) for _ in range(5))
+    long = min(seconds(8_000) for _ in range(5))
+    assert long < 9 * short, "four times as long takes four times as long; with the square it is 16"
+
+
+@pytest.mark.parametrize("separator", ["\n", "\r", "\x0b", "\u2028"])
+def test_the_lines_of_a_text_are_bounded_by_all_their_separators(separator: str) -> None:
+    def check(lines: int) -> str:
+        text = separator.join(["a"] * lines)
+        return run_at_once(check_document(text.encode(), "", Format.TEXT, LIMITS, "EUR"))
+
+    assert check(4 * LIMITS.max_lines)
+    with pytest.raises(TooLarge, match="80 lines"):
+        check(4 * LIMITS.max_lines + 2)
+
+
 # --- through the generator ------------------------------------------------------------------------
 
 
@@ -154,7 +196,7 @@ async def read(generator: TextGenerator, text: str, limits: OrderLimits = LIMITS
         begun.append(None)
 
     try:
-        return await read_mail(generator, text, limits, begin)
+        return await read_mail(generator, text, limits, begin, Turns())
     finally:
         assert len(begun) <= 1
 
@@ -172,27 +214,14 @@ async def test_the_rules_parse_a_mail() -> None:
     assert {line.currency for line in order.lines} == {"EUR"}
 
 
-class LongText(str):
-    """Blocks until released, in place of a text that keeps the patterns busy for half a minute."""
-
-    __slots__ = ()
-    release = threading.Event()
-    was_read = threading.Event()
-
-    def splitlines(self, keepends: bool = False) -> list[str]:
-        self.release.wait(10)
-        self.was_read.set()
-        return super().splitlines(keepends)
-
-
-async def test_cancelling_does_not_wait_for_the_patterns() -> None:
-    try:
-        with trio.move_on_after(0.1) as scope:
-            await read(RuleGenerator(parsing.RULES), LongText(MAIL))
-        assert scope.cancelled_caught
-        assert not LongText.was_read.is_set()
-    finally:
-        LongText.release.set()
+async def test_cancelling_does_not_wait_for_the_rest_of_a_text() -> None:
+    turns = Turns(turn_seconds=0)
+    text = "1 1 1 x ??? @ 1 @ 2 @ 3\n" * 100_000  # takes seconds
+    with trio.move_on_after(0.05) as scope:
+        await read_mail(RULES, text, LIMITS, trio.lowlevel.checkpoint, turns)
+    assert scope.cancelled_caught
+    with trio.fail_after(10):  # the thread is free again
+        await read_mail(RULES, MAIL, LIMITS, trio.lowlevel.checkpoint, turns)
 
 
 async def test_a_text_without_items_fails_with_an_example() -> None:
@@ -263,8 +292,9 @@ def test_figures_missing_in_the_text_are_ungrounded() -> None:
     order = Order(
         lines=(good, line(2, quantity=13), line(3, sku="ZZ-9"), line(4, unit_price=Decimal("4.51")))
     )
-    assert ungrounded_lines(order, MAIL) == {2, 3, 4}
-    assert ungrounded_lines(Order(lines=(line(1, quantity=1200),)), "1.200 pcs BM-1") == frozenset()
+    assert run_at_once(ungrounded_lines(order, MAIL)) == {2, 3, 4}
+    order = Order(lines=(line(1, quantity=1200),))
+    assert run_at_once(ungrounded_lines(order, "1.200 pcs BM-1")) == frozenset()
 
 
 def test_confidence_by_the_parts_of_the_lines() -> None:
