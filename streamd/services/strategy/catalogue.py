@@ -36,8 +36,12 @@ class RecognisedEntry(Entry, frozen=True, kw_only=True):
     words: tuple[Word, ...]
 
     def find(self, text: str) -> int | None:
-        """Find the first word that begins with one of these words; return its index in normalized text."""
-        match = _pattern(self.words).search(normalize_text(text).casefold()) if self.words else None
+        """Find the first word that begins with one of these words, and return its index.
+
+        Args:
+            text: normalized text in lower case.
+        """
+        match = _pattern(self.words).search(text) if self.words else None
         return match.start() if match else None
 
 
@@ -103,11 +107,13 @@ class Catalogue(Generic[R]):
 
     def recognise(self, text: str) -> R:
         """Return the first entry that the text mentions."""
-        return next((entry for entry in self.entries if entry.find(text) is not None), self.fallback)
+        plain = normalize_text(text).casefold()
+        return next((entry for entry in self.entries if entry.find(plain) is not None), self.fallback)
 
     def recognise_all(self, text: str) -> tuple[R, ...]:
         """Return all entries that the text mentions, in the order of their first mention."""
-        found = [(index, entry) for entry in self.entries if (index := entry.find(text)) is not None]
+        plain = normalize_text(text).casefold()
+        found = [(index, entry) for entry in self.entries if (index := entry.find(plain)) is not None]
         return tuple(entry for _, entry in sorted(found, key=lambda one: one[0])) or (self.fallback,)
 
 

@@ -16,6 +16,7 @@ _NUMBER: Final = re.compile(
     re.IGNORECASE,
 )
 _LEVEL: Final = re.compile(r"\bto\s*[$€£]?\s*$", re.IGNORECASE)  # "to 500" is a level, "500 more" is not
+_LEVEL_CHARS: Final = 12  # of "to $" with its spaces; the whole text before each number would take the square
 _SCALES: Final = {"": 1, "k": 1_000, "m": 1_000_000}
 _WEEKS: Final = {"day": 1 / 7, "week": 1.0, "month": 52 / 12, "quarter": 13.0, "year": 52.0}
 
@@ -60,7 +61,8 @@ def read_figures(goal: str) -> GoalFigures:
                 stated = round(_value(match) * _WEEKS[match["unit"].lower()])
                 weeks = min(max(stated, WEEKS_MIN), WEEKS_MAX)
         elif not _is_year(match):
-            is_level = bool(_LEVEL.search(goal[: match.start()]))
+            start = match.start()
+            is_level = bool(_LEVEL.search(goal, max(0, start - _LEVEL_CHARS), start))
             targets.append(Target(_value(match), bool(match["percent"]), is_level))
     target = next((one for one in targets if one.is_level), targets[0] if targets else None)
     return GoalFigures(target, weeks)

@@ -1,5 +1,7 @@
 """Figures in the text of a goal."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,10 +26,25 @@ from streamd.services.strategy.targets import GoalFigures, Target, read_figures
         ("Q3 launch of version v2", None, None),
         ("Become better", None, None),
         ("Win 12345678901234567890 fans", None, None),
+        ("From 5 to  $ 8", Target(8.0, False, True), None),
+        ("Into 8, alto 9", Target(8.0, False, False), None),
     ],
 )
 def test_goal_states_its_target_and_time(goal: str, target: Target | None, weeks: int | None) -> None:
     assert read_figures(goal) == GoalFigures(target, weeks)
+
+
+@pytest.mark.parametrize("part", ["1 ", "to 1 ", "1,111", "to ", "1.1 ", "$ 1", "9 days "])
+def test_the_time_grows_in_proportion_to_the_length_of_the_goal(part: str) -> None:
+    def seconds(chars: int) -> float:
+        goal = (part * chars)[:chars]
+        began = time.thread_time()
+        read_figures(goal)
+        return time.thread_time() - began
+
+    short = min(seconds(20_000) for _ in range(3))
+    long = min(seconds(80_000) for _ in range(3))
+    assert long < 9 * short, "four times as long takes four times as long; with the square it is 16"
 
 
 @given(st.text())
