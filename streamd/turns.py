@@ -28,6 +28,19 @@ class _Result:
     value: object
 
 
+class Pauses:
+    """Pauses of a worker thread that computes, in which the event loop gets the interpreter."""
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter()
+
+    def take(self) -> None:
+        """Pause for a moment, if this thread has computed for a millisecond since the last pause."""
+        if time.perf_counter() - self._began >= _WORK_SECONDS:
+            time.sleep(_PAUSE_SECONDS)
+            self._began = time.perf_counter()
+
+
 def one_step(compute: Callable[[], T]) -> Steps[T]:
     """Make a computation of one step."""
     yield
@@ -85,15 +98,12 @@ class Turns:
 
 def _run_until(steps: Steps[object], until: float) -> _Result | None:
     """Run steps until a time, at least one, with pauses; return the result if the computation has ended."""
-    began = time.perf_counter()
+    pauses = Pauses()
     while True:
         try:
             next(steps)
         except StopIteration as end:
             return _Result(end.value)
-        now = time.perf_counter()
-        if now >= until:
+        if time.perf_counter() >= until:
             return None
-        if now - began >= _WORK_SECONDS:
-            time.sleep(_PAUSE_SECONDS)
-            began = time.perf_counter()
+        pauses.take()

@@ -8,6 +8,7 @@ from typing import TypeVar
 import attrs
 import trio
 
+from ..turns import Pauses
 from .progress import StepProgress
 
 T = TypeVar("T")
@@ -17,9 +18,9 @@ T = TypeVar("T")
 class Slices:
     """Work of a task that only computes.
 
-    Worker threads compute slices of the items. Between two slices the work reports its progress, and a
-    cancelled or overdue task ends. Cancelling abandons the current slice, because a single item may take
-    seconds; the thread keeps its slot until the slice is done.
+    Worker threads compute slices of the items, with pauses for the event loop between items. Between two
+    slices the work reports its progress, and a cancelled or overdue task ends. Cancelling abandons the
+    current slice, because a single item may take seconds; the thread keeps its slot until the slice is done.
 
     Args:
         limiter: the threads that compute at once.
@@ -54,8 +55,10 @@ class Slices:
     def _do_slice(self, items: Sequence[T], do: Callable[[T], None], begin: int) -> int:
         stop = min(len(items), begin + self.max_items)
         until = time.perf_counter() + self.max_seconds
+        pauses = Pauses()
         for index in range(begin, stop):
             do(items[index])
             if time.perf_counter() >= until:
                 return index + 1
+            pauses.take()
         return stop

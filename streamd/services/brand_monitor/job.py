@@ -9,7 +9,8 @@ import trio
 
 from ...events import format_time
 from ...tasks import Progress, Slices, StepPlan, WorkFailed
-from ...text import load_vader, score_text
+from ...text import load_vader, score_in_steps
+from ...turns import run_with_pauses
 from .models import Analysis, Mention
 from .names import Matcher, NameMatches
 from .settings import BrandMonitorSettings
@@ -85,7 +86,7 @@ class AnalysisJob:
         return found, voice
 
     async def _score(self, progress: Progress, mentions: Sequence[Mention]) -> Tone:
-        tone = Tone(score_text)
+        tone = Tone(lambda text: run_with_pauses(score_in_steps(text)))
         async with progress.step("sentiment", message="Scoring what is said of the brand") as step:
             if not mentions:
                 await step.skip("No mention names the brand")
