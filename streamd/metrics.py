@@ -62,6 +62,10 @@ class Metrics:
         self.accept_pauses: Final = self._counter(
             "accept_pauses", "Accepting paused for a moment: no open files or memory for more connections."
         )
+        self.idle_ended: Final = self._counter(
+            "idle_connections_ended",
+            "Connections without a request in progress that were ended because open files ran short.",
+        )
         self.unreadable: Final = self._counter(
             "unreadable_records", "Stored records that cannot be decoded, each counted once.", "record"
         )

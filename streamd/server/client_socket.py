@@ -6,7 +6,8 @@ Coupling rules:
   trio task does. Bytes that nobody asked for are kept in ``read_ahead``, in front of all that is read later.
 - A watched socket leaves the watcher, and output, lease and socket close, in one step without a checkpoint:
   the kernel reuses the descriptor, and a wire that still wrote to it would write to another client.
-- The timer's deadline is finite exactly while the connection is idle or lingers; nothing else makes it so.
+- The timer's deadline is finite exactly while the connection is idle, in its TLS handshake, or lingers;
+  nothing else makes it so.
 """
 
 import socket
@@ -103,15 +104,17 @@ class ClientSocket:
     # --- input --------------------------------------------------------------------------------
 
     async def start_tls(self, context: ssl.SSLContext) -> str | None:
-        """Perform the handshake; return the protocol agreed on, or None if that failed."""
+        """Perform the handshake; return the protocol agreed on, or None if that failed.
+
+        The handshake timeout cancels the connection, and goes on after a handshake in time.
+        """
         self._tls = tls = TLS(context, self.receive, self.output.put_records)
         self.url_scheme = "https"
-        with trio.move_on_after(self.server.settings.tls_handshake_timeout_seconds):
-            agreed = await tls.handshake()
-            if agreed is not None:
-                self.output.encrypt_with(tls.encrypt)
-            return agreed
-        return None
+        self._timer.start(trio.current_time() + self.server.settings.tls_handshake_timeout_seconds)
+        agreed = await tls.handshake()
+        if agreed is not None:
+            self.output.encrypt_with(tls.encrypt)
+        return agreed
 
     async def receive(self) -> bytes:
         """Wait for the next bytes in front of TLS; empty at the end, or when the socket was closed."""
@@ -169,6 +172,15 @@ class ClientSocket:
             await trio.lowlevel.wait_readable(self._sock)
         except trio.ClosedResourceError:
             pass
+
+    def was_reset(self) -> bool:
+        """Return True if the client has reset the connection, with bytes of it still unread or not."""
+        try:
+            reset = bool(self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+        except OSError:  # closed already
+            reset = True
+        self.has_left = self.has_left or reset
+        return reset
 
     # --- a client that leaves while nobody reads ------------------------------------------------
 
@@ -273,6 +285,13 @@ class ClientSocket:
         """Let nothing end the connection while it is being torn down."""
         self._timer.stop()
 
+    def expect_first_byte(self) -> None:
+        """Start the timeout for the first byte of the first request: that of a request head.
+
+        Only a connection that has had a request is kept alive for longer.
+        """
+        self._timer.start(trio.current_time() + self.server.settings.request_head_timeout_seconds)
+
     def expect_head(self) -> None:
         """Start the request-head timeout at the first byte of a request; it never ends later than before."""
         within = trio.current_time() + self.server.settings.request_head_timeout_seconds
@@ -326,6 +345,7 @@ class ClientSocket:
                 self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
             self._close_socket()
         self._scope.cancel()
+        self._timer.stop()
         # The objects of a connection refer to each other in cycles; separated, they are freed at once.
         self._tls = self._revoke_streams = None
 

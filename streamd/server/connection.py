@@ -25,9 +25,11 @@ A connection is in one of these states; the attributes that encode each are in p
 
 Coupling rules:
 
-- The timer's deadline is finite exactly while the connection is IDLE or LINGERING. The first byte of a
-  request only moves it nearer (request-head timeout), so that a trickling client (slowloris) cannot extend
-  it. While LINGERING nothing moves it but the end of the input.
+- The timer's deadline is finite exactly while the connection is in its HANDSHAKE, IDLE or LINGERING; these
+  are the connections that are ended early, the oldest first, when open files run short (:mod:`.accept`).
+  A connection without a request has the request-head timeout from the beginning, one that is reused the
+  keep-alive timeout. The first byte of a request only moves the deadline nearer, so that a trickling client
+  (slowloris) cannot extend it. While LINGERING nothing moves it but the end of the input.
 - A connection that is ended while it may still receive bytes lingers: closing a socket with unread bytes
   resets it, and a reset destroys the answer that the client has not read yet.
 - HTTP/1.1 becomes HTTP/2 by the preface only (RFC 9113 section 3.3), never by a request, and never back.
@@ -42,6 +44,7 @@ from typing import Any
 import structlog
 import trio
 
+from ..errors import TooManyForCaller
 from .client_socket import ClientSocket
 from .context import ListenerInfo, ServerContext
 from .http1 import serve_http1
@@ -59,13 +62,17 @@ class ServerConnection(ClientSocket, trio.abc.AsyncResource):
         listener: accepted the socket.
         sock: as accepted.
         peer: its address, as ``accept`` returns it.
+        slot: the address slot that was taken for it; given back at its end.
     """
 
-    __slots__ = ("_http2", "_listener")
+    __slots__ = ("_http2", "_listener", "_slot")
 
-    def __init__(self, server: ServerContext, listener: ListenerInfo, sock: socket.socket, peer: Any) -> None:
+    def __init__(
+        self, server: ServerContext, listener: ListenerInfo, sock: socket.socket, peer: Any, slot: str = ""
+    ) -> None:
         super().__init__(server, sock, peer)
         self._listener = listener
+        self._slot = slot
         self._http2: HTTP2Session | None = None
 
     async def run(self) -> None:
@@ -80,6 +87,7 @@ class ServerConnection(ClientSocket, trio.abc.AsyncResource):
         finally:
             self.abort()
             self.server.live.leave(self)
+            self.server.slots.give_back(self._slot)
 
     async def _serve(self) -> None:
         if self.server.settings.proxy_protocol and not await self._take_proxy_header():
@@ -90,6 +98,7 @@ class ServerConnection(ClientSocket, trio.abc.AsyncResource):
         agreed: str | None = "http/1.1"
         if self._listener.tls is not None:
             agreed = await self.start_tls(self._listener.tls)
+            self.expect_first_byte()
         if agreed == "http/1.1":
             preface = await serve_http1(self)
             if preface is not None:
@@ -127,4 +136,9 @@ class ServerConnection(ClientSocket, trio.abc.AsyncResource):
         if header.source is not None:
             self.tcp_proxy = self.address[0] if self.address else ""
             self.address = header.source
+            try:
+                self._slot = self.server.slots.take(header.source[0])
+            except TooManyForCaller as error:
+                _log.info("connection_rejected", address=header.source[0], code=error.code)
+                return False
         return True

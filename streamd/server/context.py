@@ -9,6 +9,7 @@ from hypercorn.config import Config
 from hypercorn.typing import ConnectionState
 
 from ..proxies import TrustedProxies
+from .address_slots import AddressSlots
 from .hypercorn_internals import HypercornContext
 from .live import LiveConnections
 from .loop_passes import LoopPassLimiter
@@ -28,6 +29,7 @@ class ServerContext:
     live: LiveConnections[Any]
     settings: ServerSettings
     limiter: LoopPassLimiter
+    slots: AddressSlots
     trusted: TrustedProxies
     max_message_bytes: int  # of a WebSocket client
     watcher: DisconnectWatcher

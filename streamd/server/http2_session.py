@@ -73,17 +73,18 @@ class HTTP2Session:
     async def _serve(self, protocol: HTTP2Protocol, received: bytes) -> None:
         client, limiter = self._client, self._client.server.limiter
         await protocol.initiate()
-        client.set_idle(True)
         data = received
         if not data:
+            client.expect_first_byte()
             data = await self._read()
-            await limiter.turn()
+            await limiter.setup_turn()
+        client.set_idle(True)
         while data:
             if not client.output.closed:
                 await protocol.receive_data(data)
             data = await self._read()
         client.stop_timeouts()
-        await limiter.turn()
+        await limiter.teardown_turn()
         await protocol.receive_data(b"")
         client.revoke()
         await protocol.notify_disconnect()

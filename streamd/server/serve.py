@@ -14,6 +14,7 @@ from ..connections import ConnectionSettings
 from ..metrics import Metrics, MetricsSettings
 from ..proxies import TrustedProxies, resolve_clients
 from .accept import Listener
+from .address_slots import AddressSlots
 from .certificates import Certificates
 from .connection import ServerConnection
 from .context import ServerContext
@@ -79,6 +80,8 @@ async def serve(
             await lifespan_nursery.start(lifespan.handle_lifespan)
             await lifespan.wait_for_startup()
             async with trio.open_nursery() as connections:
+                trusted = TrustedProxies.create(settings.trusted_proxies)
+                slots = AddressSlots(trusted, settings.max_connections_per_address, metrics)
                 context = ServerContext(
                     app=resolve_clients(app, settings.trusted_proxies, settings.root_path),
                     config=config,
@@ -87,14 +90,18 @@ async def serve(
                     live=live,
                     settings=settings,
                     limiter=limiter,
-                    trusted=TrustedProxies.create(settings.trusted_proxies),
+                    slots=slots,
+                    trusted=trusted,
                     max_message_bytes=max_message_bytes,
                     watcher=watcher,
                     timeouts=timeouts,
                     spawn=lambda function: connections.start_soon(_run_logged, function),
                 )
                 accepted = partial(ServerConnection, context)
-                listeners = [Listener(sock, certificates, accepted, settings, metrics) for sock in sockets]
+                listeners = [
+                    Listener(sock, certificates, accepted, settings, metrics, slots, timeouts)
+                    for sock in sockets
+                ]
                 try:
                     async with trio.open_nursery() as accepting:
                         for listener in listeners:

@@ -137,7 +137,7 @@ class ServerSettings:
     request_head_timeout_seconds: float = tuning(
         10.0,
         "Timeout for a request head, from its first byte, so that a trickling client (slowloris) cannot "
-        "extend it (s).",
+        "extend it; and for that byte, on a connection that has had no request (s).",
         positive,
     )
     write_timeout_seconds: float = tuning(
@@ -149,6 +149,13 @@ class ServerSettings:
     )
     http2_max_concurrent_streams: int = tuning(
         256, "Maximum number of open streams on one HTTP/2 connection (count).", positive, at_most(INT32_MAX)
+    )
+    max_connections_per_address: int = tuning(
+        0,
+        "Maximum number of open connections of one address to this process, idle ones included (count; 0: "
+        "half of the files that it may open). An IPv6 address counts as its /64. Loopback, Unix sockets and "
+        "trusted proxies are not counted.",
+        not_negative,
     )
     backlog: int = tuning(
         2048,

@@ -34,7 +34,12 @@ class ConnectionTimer:
         self._queued_at = inf  # never later than the deadline
 
     def start(self, deadline: float) -> None:
-        """Cancel the scope at a deadline, and at no other."""
+        """Cancel the scope at a deadline, and at no other.
+
+        Until it is stopped, its owner must keep it, and :meth:`ConnectionTimeouts.expire_oldest` may find it.
+        """
+        if self.deadline == inf:
+            self._timeouts.started[self] = None
         self.deadline = deadline
         if deadline < self._queued_at:
             self._queued_at = deadline
@@ -42,7 +47,14 @@ class ConnectionTimer:
 
     def stop(self) -> None:
         """Do not cancel the scope, until the timer is started again."""
-        self.deadline = inf
+        if self.deadline != inf:
+            self.deadline = inf
+            self._timeouts.started.pop(self, None)
+
+    def expire(self) -> None:
+        """Cancel the scope before the deadline."""
+        self._timeouts.started.pop(self, None)
+        self._scope.cancel()
 
     def check(self, queued_at: float, now: float) -> None:
         """Cancel the scope if the deadline has passed; queue a timer again whose deadline was moved."""
@@ -58,10 +70,15 @@ class ConnectionTimer:
 class ConnectionTimeouts:
     """The queue of the timers of a server, and the one trio task that waits for the first.
 
-    It does not keep a timer alive, so that those of connections that have ended are freed at once.
+    Its queue does not keep a timer alive, so that those of connections that have ended are freed at once.
+
+    Attributes:
+        started: the timers that were started and not stopped, in the order in which they were started first.
+            These are the connections without a request in progress, the one that is idle for longest first.
     """
 
     def __init__(self) -> None:
+        self.started: dict[ConnectionTimer, None] = {}
         self._queue: list[tuple[float, int, ReferenceType[ConnectionTimer]]] = []
         self._numbers = count()  # of entries: the order of those at the same time
         self._sleep = trio.CancelScope()
@@ -72,6 +89,14 @@ class ConnectionTimeouts:
         if self._sleep.deadline <= at:
             return
         self._sleep.deadline = at
+
+    def expire_oldest(self) -> bool:
+        """End the connection that has been idle for longest; return False if none is idle."""
+        timer = next(iter(self.started), None)
+        if timer is None:
+            return False
+        timer.expire()
+        return True
 
     async def run(self) -> NoReturn:
         """Check timers when they are due, until cancelled; then no scope is cancelled any more."""

@@ -10,8 +10,11 @@ from trio.testing import wait_all_tasks_blocked
 
 from streamd.errors import ConfigError
 from streamd.metrics import Metrics
+from streamd.proxies import TrustedProxies
 from streamd.server import Certificates, Inheritance, ServerSettings
 from streamd.server.accept import Listener
+from streamd.server.address_slots import AddressSlots
+from streamd.server.timeouts import ConnectionTimeouts
 
 
 async def test_a_process_takes_over_its_descriptors_and_notices_the_end_of_its_supervisor() -> None:
@@ -45,13 +48,14 @@ def test_an_invalid_option_is_refused(text: str) -> None:
 async def test_one_connection_that_wakes_several_accept_loops_is_no_error() -> None:
     """Each loop has a descriptor of its own for one listening socket, as several processes have."""
 
-    def accepted(_info: Any, sock: socket.socket, _peer: Any) -> Any:
+    def accepted(_info: Any, sock: socket.socket, _peer: Any, _slot: str) -> Any:
         return sock
 
     settings, metrics = ServerSettings(), Metrics(max_type_labels=10)
+    slots = AddressSlots(TrustedProxies.create([]), 0, metrics)
     listening = socket.create_server(("127.0.0.1", 0))
     listeners = [
-        Listener(sock, Certificates(settings), accepted, settings, metrics)
+        Listener(sock, Certificates(settings), accepted, settings, metrics, slots, ConnectionTimeouts())
         for sock in (listening, listening.dup(), listening.dup())
     ]
     sockets: list[socket.socket] = []

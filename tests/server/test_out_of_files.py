@@ -1,4 +1,4 @@
-"""A server that has run out of files pauses accepting, and serves its open connections."""
+"""A server that runs out of files ends idle connections; without any, it pauses accepting and serves on."""
 
 import json
 import resource
@@ -21,7 +21,9 @@ SPARE = 10  # files that the server may still open (count)
 CROWD = 40  # clients that connect then (count)
 PAUSE_SECONDS = 0.1
 WATCHED_SECONDS = 2.0
+NEWCOMERS = 11
 GET = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+STREAM = b"GET /events?topic=crowd HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 @attrs.frozen
@@ -29,37 +31,51 @@ class FullServer:
     """A server that cannot open any more files.
 
     Attributes:
-        http: a client whose connection was open before.
-        crowd: clients on idle connections, in the order of connecting. The first ``SPARE`` have an
-            answer, and the others wait in the kernel's backlog.
+        http: a client whose connection was open before, and is never idle.
+        crowd: further clients, in the order of connecting.
     """
 
     process: ServerProcess
     http: httpx.AsyncClient
     crowd: list[trio.SocketStream]
 
+    async def count(self, name: str) -> float:
+        """Return the value of a counter."""
+        text = (await self.http.get("/metrics")).text
+        [family] = [f for f in text_string_to_metric_families(text) if f.name == f"streamd_{name}"]
+        return next(sample.value for sample in family.samples if sample.name.endswith("_total"))
+
     async def accept_pauses(self) -> float:
         """Return the number of pauses of accepting."""
-        text = (await self.http.get("/metrics")).text
-        [family] = [f for f in text_string_to_metric_families(text) if f.name == "streamd_accept_pauses"]
-        return next(sample.value for sample in family.samples if sample.name.endswith("_total"))
+        return await self.count("accept_pauses")
 
     async def publish(self, data: str) -> None:
         answer = await self.http.post("/events", json={"topic": "a", "data": data})
         assert answer.status_code == 201, answer.text
 
-    async def exhaust_files(self) -> None:
-        """Limit the server's open files, and connect the crowd."""
-        assert await self.accept_pauses() == 0
+    def limit_files(self) -> None:
+        """Let the server open ``SPARE`` more files than it has open."""
         pid = self.process.program.process.pid
         files = psutil.Process(pid).num_fds() + SPARE
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (files, files))
+
+    async def connect_crowd(self, request: bytes) -> None:
+        """Connect the crowd, each with a request or a part of one."""
         for _ in range(CROWD):
             stream = await trio.open_tcp_stream("127.0.0.1", self.process.port)
             self.crowd.append(stream)
-            await stream.send_all(GET)
+            await stream.send_all(request)
+
+    async def exhaust_files(self) -> None:
+        """Limit the server's open files, and connect a crowd that takes all of them.
+
+        The first ``SPARE`` of it have streams, and the others wait in the kernel's backlog.
+        """
+        assert await self.accept_pauses() == 0
+        self.limit_files()
+        await self.connect_crowd(STREAM)
         for stream in self.crowd[:SPARE]:
-            await read_answer(stream)
+            await read_stream(stream)
         while not await self.accept_pauses():
             pass
 
@@ -79,14 +95,15 @@ class FullServer:
 @asynccontextmanager
 async def starting() -> AsyncIterator[FullServer]:
     """Run a server for the block."""
-    limits = httpx.Limits(max_connections=1)
+    one = httpx.Limits(max_connections=1)
     async with (
         server_process(
             server__keep_alive_seconds=3600,
-            connections__max_connections=100,  # there are always slots: idle clients take only files
+            connections__max_connections=100,  # there are always slots, and no files
             logging__format="json",
         ) as process,
-        httpx.AsyncClient(base_url=process.url, limits=limits, timeout=20) as http,
+        httpx.AsyncClient(base_url=process.url, http1=False, http2=True, limits=one, timeout=20) as http,
+        http.stream("GET", "/events", params={"topic": "kept"}),
     ):
         server = FullServer(process, http, [])
         try:
@@ -95,12 +112,58 @@ async def starting() -> AsyncIterator[FullServer]:
             await server.close_crowd()
 
 
-async def read_answer(stream: trio.SocketStream) -> None:
+async def read_until(stream: trio.SocketStream, end: bytes) -> None:
     answer = b""
-    while not answer.endswith(b'{"status":"alive"}'):
+    while end not in answer:
         part = await stream.receive_some()
         assert part, answer
         answer += part
+
+
+async def read_answer(stream: trio.SocketStream) -> None:
+    await read_until(stream, b'{"status":"alive"}')
+
+
+async def read_stream(stream: trio.SocketStream) -> None:
+    await read_until(stream, b"event: connected")
+
+
+@pytest.mark.parametrize("sent", [b"", GET[:10], GET], ids=["nothing", "part of a head", "a request"])
+async def test_idle_connections_make_room_for_newcomers(sent: bytes) -> None:
+    async with starting() as server, open_stream(server.process.url, topics=["a"]) as reader:
+        await reader.next_control("connected")
+        server.limit_files()
+        await server.connect_crowd(sent)
+        for _ in range(NEWCOMERS):
+            newcomer = await trio.open_tcp_stream("127.0.0.1", server.process.port)
+            server.crowd.append(newcomer)
+            await newcomer.send_all(GET)
+            await read_answer(newcomer)
+        assert await server.count("idle_connections_ended") >= CROWD + NEWCOMERS - SPARE
+        assert await server.accept_pauses() == 0
+        await server.publish("still here")
+        event = await reader.next_event()
+        assert event is not None
+        assert event.data == "still here"
+
+
+async def test_the_connection_that_is_idle_for_longest_is_ended_first() -> None:
+    async with starting() as server:
+        await server.connect_crowd(GET)
+        for stream in server.crowd:
+            await read_answer(stream)
+        oldest, used = server.crowd[0], server.crowd[1]
+        await used.send_all(GET)
+        await read_answer(used)
+        server.limit_files()
+        while not await server.count("idle_connections_ended"):
+            newcomer = await trio.open_tcp_stream("127.0.0.1", server.process.port)
+            server.crowd.append(newcomer)
+            await newcomer.send_all(GET)
+            await read_answer(newcomer)
+        assert await oldest.receive_some() == b""
+        await used.send_all(GET)
+        await read_answer(used)
 
 
 async def test_streams_go_on_and_new_clients_wait_until_others_leave() -> None:
@@ -160,7 +223,7 @@ async def test_one_error_is_logged_while_clients_wait() -> None:
         ):  # one leaves, the next is accepted, and the files are exhausted again
             before = await server.accept_pauses()
             await server.crowd[next_in_backlog - SPARE].aclose()
-            await read_answer(server.crowd[next_in_backlog])
+            await read_stream(server.crowd[next_in_backlog])
             while await server.accept_pauses() < before + 2:
                 pass
         await server.close_crowd()

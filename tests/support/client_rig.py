@@ -10,7 +10,9 @@ import trio
 from hypercorn.config import Config
 from hypercorn.typing import ConnectionState
 
+from streamd.metrics import Metrics
 from streamd.proxies import TrustedProxies
+from streamd.server.address_slots import AddressSlots
 from streamd.server.client_socket import ClientSocket
 from streamd.server.context import ServerContext
 from streamd.server.hypercorn_internals import HypercornContext
@@ -66,6 +68,7 @@ def open_client_rig(
         timeouts = ConnectionTimeouts()
         nursery.start_soon(limiter.run)
         nursery.start_soon(timeouts.run)
+        trusted = TrustedProxies.create([])
         server = ServerContext(
             app=app,
             config=Config(),
@@ -74,7 +77,8 @@ def open_client_rig(
             live=LiveConnections(),
             settings=settings,
             limiter=limiter,
-            trusted=TrustedProxies.create([]),
+            slots=AddressSlots(trusted, settings.max_connections_per_address, Metrics(max_type_labels=1)),
+            trusted=trusted,
             max_message_bytes=max_message_bytes,
             watcher=watcher,
             timeouts=timeouts,

@@ -122,21 +122,24 @@ async def _read_head(
                 return None, None
             data = client.read_nowait()
         if data is None:
-            _start_timeout(client, has_begun=has_begun, begins=reader is not None)
+            _start_timeout(client, is_first=is_first, has_begun=has_begun, begins=reader is not None)
             has_begun = reader is not None
             await client.wait_readable()
             data = client.read_nowait()
-        if is_first and reader is None and data:
-            await client.server.limiter.turn()
+        is_new = is_first and reader is None and data
+        if is_new and await client.server.limiter.setup_turn() and client.was_reset():
+            return None, None  # a flood of such clients costs no more than their sockets
         if data == b"":
             client.set_idle(False)
-            await client.server.limiter.turn()
+            await client.server.limiter.teardown_turn()
             return None, None
 
 
-def _start_timeout(client: ClientSocket, *, has_begun: bool, begins: bool) -> None:
+def _start_timeout(client: ClientSocket, *, is_first: bool, has_begun: bool, begins: bool) -> None:
     """Start the timeout of a wait: for the first byte of a head, or for the rest of it."""
-    if not client.is_idle:
+    if is_first and not client.is_idle:
+        client.expect_first_byte()
+    elif not client.is_idle:
         client.set_idle(True)
     if begins and not has_begun:
         client.expect_head()
