@@ -227,6 +227,12 @@ class Unavailable(StreamdError):
     retryable = True
 
 
+class InsufficientStorage(Unavailable):
+    """The storage has no room for more; there will be some when data expires. Nothing was stored."""
+
+    code = "insufficient-storage"
+
+
 class OutcomeUnknown(StreamdError):
     """The connection to the storage was lost while it worked: the change may have been made, or not.
 

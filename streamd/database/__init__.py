@@ -11,6 +11,7 @@ back the others.
 ``batch``        the writes of one transaction
 ``clock_table``  the record of the steady clock
 ``file``         the file: its lock, and checks that it can be opened and has known tables
+``room``         :class:`StorageRoom`: the size of what is kept, and its bound
 ``upkeep``       migrations, the write-ahead log, free pages
 ``probe``        :class:`StoreProbe`: whether the store can be read and written now
 ``settings``     the section ``[store]``
@@ -24,6 +25,7 @@ from .clock_table import read_clock
 from .database import Database
 from .file import DatabaseFile, FileLock
 from .probe import StoreProbe
+from .room import StorageRoom
 from .settings import MEMORY, StoreSettings
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "Database",
     "DatabaseFile",
     "FileLock",
+    "StorageRoom",
     "StoreProbe",
     "StoreSettings",
     "Work",

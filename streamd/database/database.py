@@ -37,13 +37,22 @@ import structlog
 import trio
 
 from ..clock import ClockRecord, SteadyClock
-from ..errors import Unavailable
+from ..errors import InsufficientStorage, Unavailable
 from ..unreadable import UnreadableRecords
 from .batch import Work, Write, commit_batch
 from .clock_table import CLOCK_TABLE, read_clock, store_clock
 from .file import DatabaseFile, FileLock, read_versions
+from .room import StorageRoom
 from .settings import MEMORY
-from .upkeep import BUSY_TIMEOUT_MS, copy_wal, migrate, prepare_reader, reclaim, use_incremental_vacuum
+from .upkeep import (
+    BUSY_TIMEOUT_MS,
+    copy_wal,
+    migrate,
+    prepare_reader,
+    reclaim,
+    use_incremental_vacuum,
+    used_bytes,
+)
 
 T = TypeVar("T")
 
@@ -70,6 +79,7 @@ class Database:
         setting: the setting that names the file, for errors.
 
     Attributes:
+        room: the size of the pages in use, and the bound for writes that add much; none at first.
         clock: the steady clock, for times that are compared later.
         unreadable: the records that were found damaged.
         identity: device and inode of the file, once it is open; None without a file.
@@ -89,6 +99,7 @@ class Database:
         self.path: Final = path
         self._file = DatabaseFile(path, setting)
         self.clock: Final = clock or SteadyClock()
+        self.room: Final = StorageRoom(path)
         self.unreadable: Final = UnreadableRecords()
         self.identity: tuple[int, int] | None = None
         self.observe_write: Callable[[float], None] = lambda _: None
@@ -204,6 +215,7 @@ class Database:
                 version = versions.get(component, 0)
                 self._file.check_version(component, version, scripts)
                 migrate(connection, component, scripts[version:], len(scripts))
+        self.room.note(used_bytes(connection))
         return read_clock(connection)
 
     def _note_wal_pages(self, connection: apsw.Connection, name: str, pages: int) -> int:
@@ -256,7 +268,7 @@ class Database:
             return await self.run_alone(work)
         except apsw.Error as error:
             _log_failure(error)
-            raise _unavailable() from error
+            raise _unavailable(error) from error
 
     async def read_beside(self, work: Work[T]) -> T:
         """Run ``work``, which only reads, on the reader's connection, and return its result.
@@ -280,7 +292,7 @@ class Database:
                 result: T = await self._reader.async_run(work, self._reader)
             except apsw.Error as error:
                 _log_failure(error)
-                raise _unavailable() from error
+                raise _unavailable(error) from error
         return result
 
     async def reclaim(self) -> None:
@@ -333,7 +345,7 @@ class Database:
             _log_failures(batch)
             for write in batch:
                 if isinstance(write.error, apsw.Error):
-                    unavailable = _unavailable()
+                    unavailable = _unavailable(write.error)
                     unavailable.__cause__ = write.error
                     write.error = unavailable
                 write.done.set()
@@ -341,6 +353,7 @@ class Database:
     def _commit(self, batch: list[Write[Any]]) -> None:
         commit_batch(self._connection, batch)
         self._commits += 1
+        self.room.note(used_bytes(self._connection))
 
     async def _checkpoint(self) -> None:
         """Copy the write-ahead log into the file while the reader is idle."""
@@ -369,12 +382,18 @@ def _log_failures(batch: Iterable[Write[Any]]) -> None:
             _log_failure(error)
 
 
+def _first(error: BaseException) -> BaseException:
+    """Return the first of a chain of errors, which is the cause."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return error
+
+
 def _log_failure(error: apsw.Error) -> None:
-    first: BaseException = error
-    while first.__context__ is not None:  # the first error is the cause
-        first = first.__context__
-    _log.error("store_failed", error=repr(first))
+    _log.error("store_failed", error=repr(_first(error)))
 
 
-def _unavailable() -> Unavailable:
+def _unavailable(error: apsw.Error) -> Unavailable:
+    if isinstance(_first(error), apsw.FullError):
+        return InsufficientStorage("the disk of the store is full", retry_after_seconds=1)
     return Unavailable("the store failed; the request may succeed later", retry_after_seconds=1)

@@ -4,7 +4,7 @@ from typing import Final
 
 import attrs
 
-from ..config import Check, one_of, setting
+from ..config import Check, one_of, positive, setting, tuning
 from ..redis.address import is_redis_url
 
 MEMORY: Final = ":memory:"
@@ -44,4 +44,11 @@ class StoreSettings:
         "normal",
         "Durability of a write: normal survives a crash of the process, full that of the machine, too.",
         one_of("normal", "full"),
+    )
+    max_bytes: int = tuning(
+        1_073_741_824,
+        "Maximum size of the stored tasks, orders and items, on disk or in memory (bytes). Where the log is "
+        "in the same file, twice log.max_bytes is added. Beyond it, new ones are answered 503 until others "
+        "have expired. Redis has its own bound, maxmemory.",
+        positive,
     )

@@ -41,6 +41,12 @@ def reclaim(connection: apsw.Connection) -> None:
         connection.execute(f"PRAGMA incremental_vacuum({_RECLAIMED_PAGES})").fetchall()
 
 
+def used_bytes(connection: apsw.Connection) -> int:
+    """Return the size of the pages that are in use (bytes)."""
+    pages = connection.pragma("page_count") - connection.pragma("freelist_count")
+    return int(pages * connection.pragma("page_size"))
+
+
 def copy_wal(connection: apsw.Connection) -> tuple[int, int]:
     """Copy the write-ahead log into the file; return its pages, and the number of those copied."""
     return connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)

@@ -11,7 +11,7 @@ import trio.testing
 
 from streamd.clock import SteadyClock
 from streamd.database import MEMORY, Database
-from streamd.errors import ConfigError, InvalidField, Unavailable
+from streamd.errors import ConfigError, InsufficientStorage, InvalidField, Unavailable
 from tests.support.clocks import WallClock, at
 from tests.support.number_store import TABLE, Writes, insert, make_database, numbers
 from tests.support.task_stores import open_database
@@ -39,7 +39,7 @@ async def test_a_full_disk_rolls_back_the_whole_batch_and_fails_each_of_its_writ
     await database.write(insert(0))
     await database.read(fill_up)
     outcomes = await Writes(database).together(insert(1), insert(2, padding=500_000), insert(3))
-    assert outcomes == [Unavailable] * 3
+    assert outcomes == [InsufficientStorage] * 3
     assert await numbers(database) == [0]
     assert await database.write(insert(4)) == 4
     await database.read(lambda db: db.pragma("max_page_count", 1_000_000))
