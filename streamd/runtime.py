@@ -4,13 +4,13 @@ The composition root runs :meth:`Runtime.run` in a nursery outside the server's,
 framework's own, which Quart-Trio cancels on a schedule of its own.
 """
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import attrs
 import trio
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from .auth import Access, AuthSettings, Caller, Revocations, Tickets, TokenVerifier
 from .broker import Broker, BrokerSettings
@@ -18,7 +18,7 @@ from .clock import SteadyClock
 from .config import Clash, check_order
 from .connections import Census, CloseReason, Connection, LocalCensus, sweep_connections
 from .connections.turns import visit_in_turns
-from .database import MEMORY, Database, StoreSettings
+from .database import MEMORY, Database, StorageRoom, StoreSettings
 from .errors import ConfigError
 from .log.port import Log
 from .logs import report_suppressed_lines
@@ -109,14 +109,16 @@ class Runtime:
             broker.limits.share(storage.redis_log.store_link, storage.redis_log.prefix)
         for record in storage.unreadable:
             record.count = lambda record: broker.metrics.unreadable.labels(record).inc()
+        storage.bound_store(settings.store, settings.log)
         tasks = Tasks(
-            _make_task_store(storage),
+            _make_task_store(storage, settings.store.max_bytes),
             broker.hub,
             settings.tasks,
             settings.events,
             TaskMetrics(broker.metrics.registry),
             clock,
         )
+        _observe_rooms({tasks.store.room, storage.store.room}, broker.metrics.registry)
         bridge = _make_bridge(settings, storage, broker)
         node = _make_node(storage, broker)
         tickets = Tickets(storage.make_ticket_store(), settings.auth)
@@ -176,6 +178,7 @@ class Runtime:
         self.tokens.apply_settings(settings.auth)  # first, as it reads a file: all of them or none
         self.settings = settings
         self.broker.apply_settings(settings)
+        self.storage.bound_store(settings.store, settings.log)
         self.tasks.settings = settings.tasks
         self.runner.apply_settings(settings.tasks)
         self.access.settings = settings.auth
@@ -285,13 +288,31 @@ def _observe_connection(log: "RedisLog", registry: CollectorRegistry) -> None:
     gauge.set_function(lambda: float(log.is_connected))
 
 
-def _make_task_store(storage: Storage) -> TaskStore:
+def _observe_rooms(rooms: Collection[StorageRoom], registry: CollectorRegistry) -> None:
+    used = Gauge(
+        "streamd_store_bytes",
+        "Size of the stored tasks, orders and items, and of the log if it is in the same file.",
+        registry=registry,
+    )
+    used.set_function(lambda: float(sum(room.used_bytes for room in rooms)))
+    most = Gauge("streamd_store_max_bytes", "Bound of streamd_store_bytes; 0 without one.", registry=registry)
+    most.set_function(lambda: float(sum(room.max_bytes for room in rooms)))
+    refused = Counter(
+        "streamd_store_refusals",
+        "Requests refused because the store had its maximum size.",
+        registry=registry,
+    )
+    for room in rooms:
+        room.count_refusal = refused.inc
+
+
+def _make_task_store(storage: Storage, max_bytes: int) -> TaskStore:
     if storage.has_shared_store and storage.redis_log is not None:
         from .tasks.store.redis import RedisTaskStore
 
         return RedisTaskStore(storage.redis_log)
     if storage.store.path == MEMORY:
-        return MemoryTaskStore()
+        return MemoryTaskStore(StorageRoom(MEMORY, max_bytes))
     return SQLiteTaskStore(storage.store, storage.shared_log)
 
 

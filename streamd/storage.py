@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .log.redis import RedisLog
 
 _MEMORY_URL: Final = "memory:"
+_LOG_BYTES_STORED: Final = 2  # for each byte of log.max_bytes in the store's file: rows, indexes, free space
 
 
 class Probe(Protocol):
@@ -101,6 +102,11 @@ class Storage:
             return RedisRevocationStore(store, log.unreadable)
         durable = self.databases[0]
         return MemoryRevocationStore() if durable.path == MEMORY else SQLiteRevocationStore(durable)
+
+    def bound_store(self, store: StoreSettings, log: LogSettings) -> None:
+        """Set the bound of the store's size, also after a change of the settings."""
+        of_log = _LOG_BYTES_STORED * log.max_bytes if self.shared_log is not None else 0
+        self.store.room.max_bytes = store.max_bytes + of_log
 
     @property
     def shared_log(self) -> SQLiteLog | None:

@@ -15,7 +15,7 @@ import structlog
 import trio
 from coredis.exceptions import ReadOnlyError, RedisError
 
-from ..errors import OutcomeUnknown, Unavailable
+from ..errors import InsufficientStorage, OutcomeUnknown, Unavailable
 from .link import Argument, Disconnected, RedisLink
 from .script import Script
 
@@ -137,7 +137,9 @@ class RedisStore:
     def refused(self, error: RedisError) -> Unavailable:
         """Build the error for a command that the server refused, and log it."""
         if "OOM" in str(error):
-            return Unavailable(f"{self.name} has no memory left", retry_after_seconds=_RETRY_FULL_SECONDS)
+            return InsufficientStorage(
+                f"{self.name} has no memory left", retry_after_seconds=_RETRY_FULL_SECONDS
+            )
         if isinstance(error, ReadOnlyError):
             self.link.close()  # another server is the primary now
             return Unavailable(f"{self.name} is no primary now", retry_after_seconds=_RETRY_SECONDS)

@@ -5,7 +5,8 @@ WebSocket on wsproto. A socket write is bounded in time, and every connection ca
 
 =======================  ====================================================================
 ``serve``                :func:`serve`: listeners, the accept loop and graceful shutdown
-``accept``               accepting, with pauses while the process is out of files
+``accept``               accepting, and room for newcomers when open files run short
+``address_slots``        the limit on open connections of one address
 ``connection``           one client's connection, from the accepted socket to its close
 ``client_socket``        its socket: reading, output, timeouts, and the end
 ``preamble``             the header of the PROXY protocol in front of a connection

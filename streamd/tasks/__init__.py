@@ -22,6 +22,8 @@ Imports the hub and the layers below it, but no transport and no web framework.
 ``slices``        :class:`Slices`: computing on many items in worker threads
 ``slots``         the slots of tasks that run in this process, with a reserve for each kind
 ``runner``        :class:`Runner`: runs work in this process, and looks after leases and deadlines
+``pressure``      shorter retention of ended tasks while the store is nearly full
+``failures``      log lines of tasks that have failed
 ``publisher``     publishes the rows of the outbox, in order and once each
 ``drafts``        the events of changes, as drafts for the log
 ``positions``     the positions of published versions in the log

@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any, Final
 
 import msgspec
-import structlog
 import trio
 
 from ..characters import quoted
@@ -22,17 +21,17 @@ from ..unreadable import DAMAGE
 from . import operations
 from .checks import check_event_types, check_kind, check_lease_seconds, check_size, encode_value
 from .claims import ClaimQueue
+from .failures import log_failure
 from .kinds import Kind
 from .metrics import TaskMetrics
 from .model import LOCAL, Change, Operation, Task
 from .presentation import Presenter
+from .pressure import RetentionPressure
 from .publisher import OutboxPublisher
 from .reports import Completion
 from .settings import TaskSettings
 from .states import Status
 from .store.port import Bounds, ClaimedTask, TaskStore
-
-_log = structlog.get_logger(__name__)
 
 
 class TaskEngine:
@@ -54,6 +53,7 @@ class TaskEngine:
         outbox: the publisher of the store's outbox.
         on_end: called with the id of each task that ends; set by the runner.
         on_offer: called with each kind that may have a pending task, '' for any; set by the runner.
+        pressure: shortens the retention of ended tasks while the store is nearly full.
     """
 
     def __init__(
@@ -79,6 +79,7 @@ class TaskEngine:
         self.outbox.on_creation = self.offer
         self.log = hub.log
         self._claims = ClaimQueue()
+        self.pressure: Final = RetentionPressure()
         self._closed_for_seconds: float | None = None  # Retry-After of claims, once they are closed
 
     def register(self, kind: Kind) -> None:
@@ -272,16 +273,16 @@ class TaskEngine:
         Raises:
             IdempotencyConflict: the task of the key was made from other content.
             TaskExists: the id is taken.
+            InsufficientStorage: the store has no room.
             Unavailable: the kind has the maximum number of unfinished tasks.
         """
         changes = [self.presenter.present_change(change) for change in changes]
         task = changes[-1].task
-        known = self.kinds.get(task.kind)
         began = time.perf_counter()
         stored = await self.store.create(
             changes,
             raw_input=raw_input,
-            max_unfinished=(known and known.max_kept) or self.settings.max_per_kind,
+            max_unfinished=self._max_unfinished(task.kind),
             key=key,
         )
         self.metrics.store_seconds.observe(time.perf_counter() - began)
@@ -340,13 +341,25 @@ class TaskEngine:
 
     def bounds(self) -> tuple[Mapping[str, Bounds], Bounds]:
         """Return the limits for tasks that are kept: those by kind, and those of all other kinds."""
-        settings = self.settings
-        default = Bounds(settings.keep_seconds, settings.max_per_kind)
-        by_kind = {
-            kind.name: Bounds(kind.keep_seconds or default.keep_seconds, kind.max_kept or default.max_kept)
-            for kind in self.kinds.values()
-        }
-        return by_kind, default
+        return self.pressure.bounds(self.kinds, self.settings)
+
+    def note_fill(self) -> None:
+        """Shorten the retention of ended tasks while the store is nearly full; called before each sweep."""
+        fill = self.store.room.fill
+        if not self.store.is_shared:
+            fill = max(fill, self.metrics.stored / self._max_tasks)
+        self.pressure.note(fill)
+
+    @property
+    def _max_tasks(self) -> int:
+        return max(self.settings.max_tasks, self.settings.max_per_kind)
+
+    def _max_unfinished(self, kind: str) -> int:
+        """Return how many unfinished tasks of a kind there may be; 0 if there is no room for any task."""
+        if not self.store.is_shared and self.metrics.stored >= self._max_tasks:
+            return 0
+        known = self.kinds.get(kind)
+        return (known and known.max_kept) or self.settings.max_per_kind
 
     def new_lease(self, worker: str, lease_seconds: float | None) -> dict[str, Any]:
         """Build the arguments of :func:`.operations.start` for a worker."""
@@ -365,7 +378,9 @@ class TaskEngine:
         if not rows:
             return
         task = changes[-1].task
-        if before is not None:
+        if before is None:
+            self.metrics.stored += 1
+        else:
             self.metrics.counts[task.kind, before] -= 1
         self.metrics.counts[task.kind, task.status] += 1
         self.metrics.outbox_depth.inc(rows)
@@ -373,20 +388,5 @@ class TaskEngine:
             self.outbox.wake()
         if task.status.ended:
             if task.status is Status.FAILED:
-                _log_failure(task)
+                log_failure(task)
             self.on_end(task.id)
-
-
-def _log_failure(task: Task) -> None:
-    """Log a task that has failed: ``task_stalled`` if its worker was lost, else ``task_failed``."""
-    assert task.error is not None
-    event = "task_stalled" if task.error.code == operations.STALLED else "task_failed"
-    _log.warning(
-        event,
-        task=task.id,
-        kind=task.kind,
-        worker=task.worker,
-        step=task.step,
-        code=task.error.code,
-        detail=task.error.detail,
-    )

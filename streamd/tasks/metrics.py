@@ -1,7 +1,7 @@
 """The counters of tasks, in the registry that ``/metrics`` prints."""
 
 from collections import Counter as Counts
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -13,6 +13,7 @@ from .states import Status
 _SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
 _KINDS_MAX: Final = 100  # kinds with a label of their own; clients choose the names of kinds
 _OTHER: Final = "other"
+_COUNTS_MAX: Final = 1000  # kinds and statuses, beyond which those without a task are forgotten
 
 
 class TaskMetrics(Collector):
@@ -20,10 +21,12 @@ class TaskMetrics(Collector):
 
     Attributes:
         counts: tasks by kind and status.
+        stored: number of tasks; of a store that others use, too, only the changes of this process are in it.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.counts: Counts[tuple[str, Status]] = Counts()
+        self.stored = 0
         self.store_seconds: Final = Histogram(
             "streamd_task_store_seconds",
             "Time of a store call that changes a task, up to its commit.",
@@ -56,6 +59,20 @@ class TaskMetrics(Collector):
             registry=registry,
         )
         registry.register(self)
+
+    def load(self, counts: Mapping[tuple[str, Status], int]) -> None:
+        """Begin with the tasks that are stored."""
+        self.counts.clear()
+        self.counts.update(counts)
+        self.stored = self.counts.total()
+
+    def note_expired(self, tasks: int) -> None:
+        """Count tasks that were deleted, and forget the kinds that have none, whose names clients chose."""
+        self.expired.inc(tasks)
+        self.stored -= tasks
+        if len(self.counts) > _COUNTS_MAX:
+            for key in [key for key, count in self.counts.items() if count <= 0]:
+                del self.counts[key]
 
     def describe(self) -> Iterable[Metric]:
         return []  # so that registering does not collect

@@ -106,8 +106,7 @@ class Runner:
     async def _count(self) -> None:
         metrics, store = self._tasks.metrics, self._tasks.store
         counts, depth = await store.counts(), await store.outbox_depth()
-        metrics.counts.clear()
-        metrics.counts.update(counts)
+        metrics.load(counts)
         metrics.outbox_depth.set(depth)
 
     # --- work -----------------------------------------------------------------------------------
@@ -321,6 +320,7 @@ class Runner:
     async def expire(self) -> int:
         """Delete expired tasks, and return their number."""
         tasks, settings = self._tasks, self._tasks.settings
+        tasks.note_fill()
         by_kind, default = tasks.bounds()
         expired = await tasks.store.expire(
             tasks.now(),
@@ -332,7 +332,7 @@ class Runner:
         for task in expired:
             if task.status is not None:
                 tasks.metrics.counts[task.kind, task.status] -= 1
-        tasks.metrics.expired.inc(len(expired))
+        tasks.metrics.note_expired(len(expired))
         return len(expired)
 
 

@@ -33,6 +33,12 @@ class TaskSettings:
         positive,
         reload=True,
     )
+    max_tasks: int = tuning(
+        10_000,
+        "Maximum number of stored tasks of all kinds together (count), and at least max_per_kind. Near it, "
+        "those that ended first are deleted first. With the store in Redis, max_per_kind holds alone.",
+        positive,
+    )
     tombstone_seconds: float = setting(
         604_800.0, "Time for which the id of a deleted task answers 410 Gone instead of 404 (s).", positive
     )

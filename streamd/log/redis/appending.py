@@ -9,7 +9,7 @@ import structlog
 import trio
 from coredis.exceptions import NoScriptError, ReadOnlyError, RedisError
 
-from ...errors import OutcomeUnknown, StreamdError, Unavailable
+from ...errors import InsufficientStorage, OutcomeUnknown, StreamdError, Unavailable
 from ...redis.link import Argument, Disconnected, RedisLink
 from ...redis.script import Script
 
@@ -212,7 +212,7 @@ def _outcome_unknown() -> OutcomeUnknown:
 
 def _to_unavailable(error: RedisError) -> Unavailable:
     if str(error).startswith("OOM") or "OOM" in str(error):
-        return Unavailable("the log's server has no memory left", retry_after_seconds=5)
+        return InsufficientStorage("the log's server has no memory left", retry_after_seconds=5)
     if isinstance(error, ReadOnlyError):
         return Unavailable("the log's server is no primary now", retry_after_seconds=1)
     return Unavailable("the log's server failed", retry_after_seconds=1)

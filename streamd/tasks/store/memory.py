@@ -9,6 +9,7 @@ from typing import Final
 import attrs
 import trio
 
+from ...database import MEMORY, StorageRoom
 from ...events import EventId
 from ...idempotency import IdempotencyKey
 from ...unreadable import UnreadableRecords
@@ -22,6 +23,7 @@ from .port import (
     PublishedMessage,
     Publishing,
     Snapshot,
+    check_room,
     is_overdue,
     missing,
     outgoing_rows,
@@ -32,7 +34,7 @@ from .port import (
 
 @attrs.define(eq=False)
 class _Record:
-    """One stored task with its input, text, result and last message."""
+    """One stored task with its input, text, result and last message; ``size`` is that of the first three."""
 
     task: Task
     raw_input: bytes
@@ -42,14 +44,20 @@ class _Record:
     published_version: int = 0
     published_id: EventId | None = None
     end: Message | None = None
+    size: int = 0
 
 
 class MemoryTaskStore:
-    """The task store in memory: records and outbox rows in the order of their creation."""
+    """The task store in memory: records and outbox rows in the order of their creation.
+
+    Args:
+        room: the bound of inputs, texts and results; without one by default.
+    """
 
     durability: Final = "Tasks are in this process's memory; they do not survive a restart."
 
-    def __init__(self) -> None:
+    def __init__(self, room: StorageRoom | None = None) -> None:
+        self.room: Final = room or StorageRoom(MEMORY)
         self.unreadable: Final = UnreadableRecords()  # nothing damages this process's memory
         self._records: dict[str, _Record] = {}
         self._keys: dict[tuple[str, str], tuple[bytes, _Record]] = {}  # fingerprint and record, by key
@@ -85,9 +93,11 @@ class MemoryTaskStore:
         )
         if unfinished >= max_unfinished:
             raise too_many(task.kind, max_unfinished)
+        self.room.check()
         record = self._records[task.id] = _Record(task, raw_input, key)
         if key is not None:
             self._keys[key.scope, key.text] = key.fingerprint, record
+        self._count(record, len(raw_input))
         self._apply(record, changes)
         return None
 
@@ -221,7 +231,9 @@ class MemoryTaskStore:
                     expired.append(task)
                     kept -= 1
         for task in expired:
-            key = self._records.pop(task.id).key
+            record = self._records.pop(task.id)
+            self._count(record, -record.size)
+            key = record.key
             if key is not None:
                 del self._keys[key.scope, key.text]
             self._tombstones[task.id] = now
@@ -241,7 +253,7 @@ class MemoryTaskStore:
         return record
 
     def _change(self, record: _Record, operation: Operation) -> Task:
-        self._apply(record, operation(record.task))
+        self._apply(record, check_room(self.room, operation(record.task)))
         return record.task
 
     def _apply(self, record: _Record, changes: Sequence[Change]) -> None:
@@ -255,6 +267,11 @@ class MemoryTaskStore:
                 self._outbox[row.task_id, row.version, row.part] = row
                 if row.final and row.is_own:
                     record.end = row.message
+        self._count(record, sum(len(change.text) + len(change.result or b"") for change in changes))
+
+    def _count(self, record: _Record, added_bytes: int) -> None:
+        record.size += added_bytes
+        self.room.note(self.room.used_bytes + added_bytes)
 
 
 def _ended(task: Task) -> datetime:

@@ -2,17 +2,20 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 import attrs
 
 from ...characters import quoted
-from ...errors import Gone, NotFound, TaskExists, Unavailable
+from ...database import StorageRoom
+from ...errors import Gone, InsufficientStorage, NotFound, TaskExists, Unavailable
 from ...events import Draft, EventId
 from ...idempotency import IdempotencyKey
 from ...unreadable import UnreadableRecords
 from ..model import Change, Message, Operation, Task
 from ..states import Status
+
+_SMALL_CHANGE: Final = 4096  # characters and bytes: a task can always end, and say why
 
 
 @attrs.frozen
@@ -175,6 +178,10 @@ class TaskStore(Protocol):
         """The guarantee for an acknowledged change, as a sentence for people."""
 
     @property
+    def room(self) -> StorageRoom:
+        """The size of what is kept, and its bound: none where the server of the storage has one."""
+
+    @property
     def is_shared(self) -> bool:
         """True if other processes may use the store at the same time."""
 
@@ -198,7 +205,8 @@ class TaskStore(Protocol):
         Args:
             changes: the task's creation, and any changes that follow it at once.
             raw_input: the task's input, JSON.
-            max_unfinished: maximum number of pending and running tasks of this kind.
+            max_unfinished: maximum number of pending and running tasks of this kind; 0 while there is no
+                room for a task of any kind (not of a store that is shared).
             key: stored with the task, and deleted with it; None for a task without a key.
 
         Returns:
@@ -208,6 +216,7 @@ class TaskStore(Protocol):
         Raises:
             IdempotencyConflict: the task of the key was made from other content.
             TaskExists: the id is taken.
+            InsufficientStorage: the store has no room.
             Unavailable: the kind has the maximum number of unfinished tasks.
         """
 
@@ -219,6 +228,7 @@ class TaskStore(Protocol):
         Raises:
             NotFound: there is no such task.
             Gone: the task was deleted.
+            InsufficientStorage: the change has a long text or result, and the store has no room.
         """
 
     async def claim(self, kinds: Collection[str], operation: Operation) -> ClaimedTask | None:
@@ -366,8 +376,27 @@ def taken(task_id: str) -> TaskExists:
     return TaskExists(f"there is or was a task {quoted(task_id)}", field="id")
 
 
+def check_room(room: StorageRoom, changes: Sequence[Change]) -> Sequence[Change]:
+    """Return changes for which there is room; those that add little need none.
+
+    Raises:
+        InsufficientStorage: there is none.
+    """
+    if sum(len(change.text) + len(change.result or b"") for change in changes) > _SMALL_CHANGE:
+        room.check()
+    return changes
+
+
 def too_many(kind: str, maximum: int) -> Unavailable:
-    """Build the error for a new task of a kind that has the maximum number of unfinished tasks."""
+    """Build the error for a new task of a kind that has the maximum number of unfinished tasks.
+
+    A maximum of 0 stands for the tasks of all kinds.
+    """
+    if not maximum:
+        return InsufficientStorage(
+            "the maximum number of tasks of all kinds is stored; there is no room for more",
+            retry_after_seconds=5,
+        )
     return Unavailable(
         f"{maximum} tasks of kind {quoted(kind)} wait or run already; there is no room for more",
         retry_after_seconds=5,

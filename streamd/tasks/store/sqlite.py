@@ -28,6 +28,7 @@ from .port import (
     PublishedMessage,
     Publishing,
     Snapshot,
+    check_room,
     missing,
     taken,
     too_many,
@@ -78,6 +79,7 @@ class SQLiteTaskStore:
         self._database = database
         self._appender = TaskAppender(log)
         self.unreadable: Final = database.unreadable
+        self.room: Final = database.room
         self._rows = TaskRows(database.unreadable)
         database.require(COMPONENT, MIGRATIONS)
 
@@ -109,6 +111,7 @@ class SQLiteTaskStore:
             ) or (0,)
             if unfinished >= max_unfinished:
                 raise too_many(task.kind, max_unfinished)
+            self.room.check()
             db.execute(
                 "INSERT INTO tasks (id, kind, owner, status, worker, deadline, body)"
                 " VALUES (?, ?, ?, '', '', 0, '')",
@@ -128,7 +131,7 @@ class SQLiteTaskStore:
     async def change(self, task_id: str, operation: Operation) -> Task:
         def change(db: apsw.Connection, events: list[AppendedEvents]) -> Task:
             seq, task = self._find(db, task_id)
-            return self._apply(db, seq, operation(task), events) or task
+            return self._apply(db, seq, check_room(self.room, operation(task)), events) or task
 
         return await self._write(change)
 

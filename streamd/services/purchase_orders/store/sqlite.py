@@ -50,6 +50,7 @@ class SQLiteOrderStore:
                 return known
             if db.execute("SELECT count(*) FROM po_orders").get >= self.max_orders:
                 raise full(self.max_orders)
+            self._database.room.check()
             db.execute(
                 "INSERT INTO po_orders"
                 " (po_id, merchant_id, workflow_id, status, format, document, created_at)"

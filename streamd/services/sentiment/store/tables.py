@@ -105,6 +105,8 @@ class ItemTables:
         def insert(connection: apsw.Connection) -> InsertedRows:
             new, rows, timestamps_ms = [], 0, []
             accepted = None if key is None else self._find_accepted(connection, key, now_ms)
+            if accepted is None:
+                self._database.room.check()
             for item in items:
                 known: Any = connection.execute(
                     "SELECT received_ms, timestamp_ms FROM sentiment_items WHERE item_id = ?", (item.id,)

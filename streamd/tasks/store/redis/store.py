@@ -10,6 +10,7 @@ import trio
 
 from ....characters import quoted
 from ....clock import SteadyClock
+from ....database import StorageRoom
 from ....errors import Unavailable, Unreadable
 from ....events import Draft, EventId
 from ....idempotency import IdempotencyKey
@@ -64,6 +65,7 @@ class RedisTaskStore:
         self.log: Final = log
         self._access = log.access
         self.unreadable: Final = log.unreadable
+        self.room: Final = StorageRoom("redis")  # the server has maxmemory
         self._rows = TaskRows(log.unreadable)
         self._outbox = RedisOutbox(log.access, self._rows)
         self._publishing: Publishing | None = None
