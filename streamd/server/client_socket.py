@@ -89,7 +89,7 @@ class ClientSocket:
         self._tls: TLS | None = None
         self._undecrypted = b""  # received behind the PROXY header
         self._scope = trio.CancelScope()  # of all trio tasks
-        self._timer = ConnectionTimer(server.timeouts, self._scope)  # ends an idle connection
+        self._timer = ConnectionTimer(server.timeouts, self._scope, sock)  # ends an idle connection
         self._lease: Lease | None = None
         self._is_watched = False
         self._is_reading = False
@@ -280,6 +280,10 @@ class ClientSocket:
             self._timer.start(trio.current_time() + self.server.settings.keep_alive_seconds)
         else:
             self._timer.stop()
+
+    def begin_setup(self) -> None:
+        """Do not end the connection to make room for others while its first request waits for its turn."""
+        self._timer.protect()
 
     def stop_timeouts(self) -> None:
         """Let nothing end the connection while it is being torn down."""

@@ -77,6 +77,7 @@ class HTTP2Session:
         if not data:
             client.expect_first_byte()
             data = await self._read()
+            client.begin_setup()
             await limiter.setup_turn()
         client.set_idle(True)
         while data:

@@ -5,13 +5,18 @@ timer is queued once, at the time at which it was first due. When that time come
 moved meanwhile is queued again, and one that was stopped is forgotten until it is started.
 """
 
+import socket
+from contextlib import suppress
 from heapq import heappop, heappush
-from itertools import count
+from itertools import count, islice
 from math import inf
-from typing import NoReturn
+from typing import Final, NoReturn
 from weakref import ReferenceType, ref
 
 import trio
+
+_NEW_SECONDS: Final = 0.25  # a client's request needs a round trip; without, newcomers would end each other
+_LOOKED_AT: Final = 64  # of the longest idle connections, for one that has not just sent a request
 
 
 class ConnectionTimer:
@@ -20,17 +25,22 @@ class ConnectionTimer:
     Args:
         timeouts: of the server.
         scope: of the connection's trio tasks.
+        sock: of the connection, to see whether a request has arrived; None in tests.
 
     Attributes:
         deadline: by trio's clock (s); infinite while the timer is stopped.
     """
 
-    __slots__ = ("__weakref__", "_queued_at", "_scope", "_timeouts", "deadline")
+    __slots__ = ("__weakref__", "_born", "_queued_at", "_scope", "_sock", "_timeouts", "deadline")
 
-    def __init__(self, timeouts: "ConnectionTimeouts", scope: trio.CancelScope) -> None:
+    def __init__(
+        self, timeouts: "ConnectionTimeouts", scope: trio.CancelScope, sock: socket.socket | None = None
+    ) -> None:
         self.deadline = inf
         self._timeouts = timeouts
         self._scope = scope
+        self._sock = sock
+        self._born = trio.current_time()
         self._queued_at = inf  # never later than the deadline
 
     def start(self, deadline: float) -> None:
@@ -38,8 +48,7 @@ class ConnectionTimer:
 
         Until it is stopped, its owner must keep it, and :meth:`ConnectionTimeouts.expire_oldest` may find it.
         """
-        if self.deadline == inf:
-            self._timeouts.started[self] = None
+        self._timeouts.started[self] = None
         self.deadline = deadline
         if deadline < self._queued_at:
             self._queued_at = deadline
@@ -51,10 +60,25 @@ class ConnectionTimer:
             self.deadline = inf
             self._timeouts.started.pop(self, None)
 
-    def expire(self) -> None:
-        """Cancel the scope before the deadline."""
+    def protect(self) -> None:
+        """Let only the deadline cancel the scope, until the timer is started again."""
         self._timeouts.started.pop(self, None)
+
+    def expire(self) -> bool:
+        """Cancel the scope before the deadline.
+
+        Returns:
+            False if the connection is so new that its request may be on the way, or has input.
+        """
+        if trio.current_time() < self._born + _NEW_SECONDS:
+            return False
+        if self._sock is not None:
+            with suppress(OSError):  # there is none, or the socket is closed
+                if self._sock.recv(1, socket.MSG_PEEK):
+                    return False
+        self.protect()
         self._scope.cancel()
+        return True
 
     def check(self, queued_at: float, now: float) -> None:
         """Cancel the scope if the deadline has passed; queue a timer again whose deadline was moved."""
@@ -92,11 +116,7 @@ class ConnectionTimeouts:
 
     def expire_oldest(self) -> bool:
         """End the connection that has been idle for longest; return False if none is idle."""
-        timer = next(iter(self.started), None)
-        if timer is None:
-            return False
-        timer.expire()
-        return True
+        return any(timer.expire() for timer in tuple(islice(self.started, _LOOKED_AT)))
 
     async def run(self) -> NoReturn:
         """Check timers when they are due, until cancelled; then no scope is cancelled any more."""

@@ -1,5 +1,6 @@
 """Timers of connections, on a virtual clock."""
 
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from math import inf
@@ -108,3 +109,32 @@ async def test_a_timer_is_queued_once_however_often_it_is_started(
         timer.start(deadline)
         timer.stop()
     assert queued == [30]
+
+
+async def test_the_longest_idle_connection_expires_first_unless_it_has_sent_a_request(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    timeouts = ConnectionTimeouts()
+    scopes = [trio.CancelScope() for _ in range(4)]
+    pairs = [socket.socketpair() for _ in scopes]
+    for sock, _ in pairs:
+        sock.setblocking(False)
+    timers = [ConnectionTimer(timeouts, scope, sock) for scope, (sock, _) in zip(scopes, pairs, strict=True)]
+    for timer in timers:
+        timer.start(30)
+    pairs[0][1].send(b"G")
+    assert not timeouts.expire_oldest(), "their first requests may be on the way"
+    await trio.sleep(0.3)
+    timers[1].protect()  # its request waits for its turn
+    assert timeouts.expire_oldest()
+    assert [scope.cancel_called for scope in scopes] == [False, False, True, False]
+    timers[3].stop()
+    assert not timeouts.expire_oldest()
+    pairs[0][0].recv(1)
+    timers[1].start(40)
+    assert timeouts.expire_oldest()
+    assert timeouts.expire_oldest()
+    assert [scope.cancel_called for scope in scopes] == [True, True, True, False]
+    for pair in pairs:
+        for sock in pair:
+            sock.close()

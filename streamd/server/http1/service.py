@@ -127,6 +127,8 @@ async def _read_head(
             await client.wait_readable()
             data = client.read_nowait()
         is_new = is_first and reader is None and data
+        if is_new:
+            client.begin_setup()
         if is_new and await client.server.limiter.setup_turn() and client.was_reset():
             return None, None  # a flood of such clients costs no more than their sockets
         if data == b"":
