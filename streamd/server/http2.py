@@ -20,16 +20,19 @@ class HTTP2Stream:
         protocol: the connection's protocol.
         stream: Hypercorn's.
         output: of the connection.
-        buffer_bytes: the buffered size at which the application waits for the stream's window.
     """
 
-    def __init__(
-        self, protocol: HTTP2Protocol, stream: HypercornStream, output: Output, buffer_bytes: int
-    ) -> None:
+    def __init__(self, protocol: HTTP2Protocol, stream: HypercornStream, output: Output) -> None:
         self._protocol = protocol
         self._stream_id = stream.stream_id  # the stream itself refers to this object, by its scope
         self._output = output
-        protocol.limit_buffer(stream, buffer_bytes)
+
+    def take_body(self) -> bytes | None:
+        """Return the whole body if it has been received already; None, and nothing is taken, otherwise.
+
+        Does not wait, not even at a checkpoint.
+        """
+        return self._protocol.take_body(self._stream_id)
 
     def abort(self) -> None:
         """Reset this stream alone (RST_STREAM, CANCEL); the connection and its others go on."""
@@ -97,6 +100,7 @@ class HTTP2Wire(Lease):
                 connection.send_data(stream_id, data[start : start + frame_bytes])
         except ProtocolError:  # the peer has reset the stream
             return 0
+        connection.budgets.note_sent(len(data), is_cut=False)
         self._defer(self._protocol.flush_turn)
         return len(data)
 

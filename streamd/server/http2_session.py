@@ -1,8 +1,7 @@
 """HTTP/2 on one connection: Hypercorn's protocol, fed by a trio task of the connection."""
 
-from collections.abc import Awaitable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any
 
 import trio
 
@@ -13,8 +12,6 @@ from .http2 import HTTP2Stream
 from .hypercorn_internals import HTTP2Protocol, protocol_arguments, stream_of
 from .options import for_target
 from .task_group import TaskGroup
-
-_STREAM_BUFFER_BYTES: Final = 65_536  # an HTTP/2 stream's initial window: less would only delay it
 
 
 class HTTP2Session:
@@ -54,7 +51,7 @@ class HTTP2Session:
             client=client.address,
             server=client.own_address,
         )
-        self._protocol = protocol = HTTP2Protocol(client.output.put, arguments)
+        self._protocol = protocol = HTTP2Protocol(client.output.put, server.http2_slice.pause, arguments)
         client.revoke_also(protocol.revoke)
         if server.hypercorn.is_draining:
             protocol.begin_drain()
@@ -97,16 +94,23 @@ class HTTP2Session:
         await trio.lowlevel.checkpoint()
         return await client.read()
 
-    def _run_app(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:
+    async def _run_app(self, scope: Any, receive: Any, send: Any) -> None:
         """Run the application, with the transport in the scope's extensions."""
-        client, protocol = self._client, self._protocol
+        client, protocol, stream = self._client, self._protocol, stream_of(send)
         assert protocol is not None
         scope.setdefault("extensions", {})[CONNECTION_EXTENSION] = HTTP2Stream(
-            protocol, stream_of(send), client.output, _STREAM_BUFFER_BYTES
+            protocol, stream, client.output
         )
         if client.tcp_proxy is not None:
             scope[TCP_PROXY] = client.tcp_proxy
-        return for_target(client.server.app, scope)(scope, receive, send)
+        stream_id = stream.stream_id
+        del stream  # the application may run for hours
+        try:
+            await for_target(client.server.app, scope)(scope, receive, send)
+        except Exception:
+            await protocol.fail_unfinished(stream_id)
+            raise
+        await protocol.fail_unfinished(stream_id)
 
     # --- the port of the protocol -----------------------------------------------------------------
 

@@ -3,6 +3,8 @@
 import trio
 from h2.exceptions import StreamClosedError
 
+_PONG = 0x0A  # an opcode (RFC 6455 section 5.2)
+_PONG_BYTES_MAX = 16_384  # buffered for the window of one WebSocket
 _CONTROL_FRAME = 0x08  # the bit of an opcode that marks a WebSocket's control frames (RFC 6455 section 5.5)
 
 
@@ -85,16 +87,27 @@ class BoundedStreamBuffer:
 class MessageBuffer(BoundedStreamBuffer):
     """A WebSocket's buffer, where control frames do not wait for room.
 
-    The trio task that reads the connection sends them, and only that task can open the window.
+    The trio task that reads the connection sends them, and only that task can open the window. A client that
+    reads nothing could make the answers to its pings grow for ever: beyond 16 kB they are dropped.
     """
 
-    __slots__ = ()
+    __slots__ = ("_pong_bytes",)
+
+    def __init__(self, stream_id: int, max_bytes: int) -> None:
+        super().__init__(stream_id, max_bytes)
+        self._pong_bytes = 0  # since the buffer was empty
 
     async def push(self, data: bytes) -> None:
-        if data and data[0] & _CONTROL_FRAME:
-            self._append(data)
-        else:
+        if not data or not data[0] & _CONTROL_FRAME:
             await super().push(data)
+            return
+        if data[0] & 0x0F == _PONG:
+            if self.is_empty:
+                self._pong_bytes = 0
+            self._pong_bytes += len(data)
+            if self._pong_bytes > _PONG_BYTES_MAX:
+                return
+        self._append(data)
 
 
 def _unset(event: trio.Event) -> trio.Event:

@@ -1,7 +1,7 @@
 """The trio tasks of one connection, and the queue of ASGI messages for one request."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 import trio
@@ -34,10 +34,14 @@ class TaskGroup:
     async def spawn_app(self, _app: Any, config: Any, scope: Any, send: Put) -> Put:
         """Start the application on a request, and return the function that sends it messages."""
         inbox = Inbox(config.max_app_queue_size)
-        self._nursery.start_soon(self._serve, scope, inbox, send, name="application")
+        self.serve(scope, inbox, send)
         return inbox.put
 
-    async def _serve(self, scope: Any, inbox: "Inbox", send: Put) -> None:
+    def serve(self, scope: Any, inbox: "AnyInbox", send: Put) -> None:
+        """Start the application on a request, which receives its messages from ``inbox``."""
+        self._nursery.start_soon(self._serve, scope, inbox, send, name="application")
+
+    async def _serve(self, scope: Any, inbox: "AnyInbox", send: Put) -> None:
         """Run the application, and end its response; a 500 if there is none.
 
         Cancelled, the connection ends first: a client whose request was not answered tries again, where a 500
@@ -53,6 +57,16 @@ class TaskGroup:
         finally:
             inbox.close()
             await send(None)  # also frees the request
+
+
+class AnyInbox(Protocol):
+    """The messages for one request, as its application receives them."""
+
+    async def receive(self) -> Any:
+        """Wait for the next message, and remove it."""
+
+    def close(self) -> None:
+        """Drop all further messages."""
 
 
 class Inbox:
@@ -72,8 +86,21 @@ class Inbox:
 
     async def put(self, message: Any) -> None:
         """Append a message, waiting for room; after :meth:`close` it is dropped."""
-        while len(self._messages) >= self._capacity and not self._closed:
+        await self.wait_for_room()
+        self.put_nowait(message)
+
+    @property
+    def has_room(self) -> bool:
+        """A message can be put without waiting."""
+        return len(self._messages) < self._capacity or self._closed
+
+    async def wait_for_room(self) -> None:
+        """Wait until there is room, or the inbox is closed."""
+        while not self.has_room:
             await self._wait()
+
+    def put_nowait(self, message: Any) -> None:
+        """Append a message, also above the capacity; after :meth:`close` it is dropped."""
         if not self._closed:
             self._messages.append(message)
             self._notify()

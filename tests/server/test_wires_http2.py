@@ -49,7 +49,7 @@ class HTTP2Pair:
             client=None,
             server=None,
         )
-        self.protocol = HTTP2Protocol(rig.output.put, arguments)
+        self.protocol = HTTP2Protocol(rig.output.put, trio.lowlevel.checkpoint, arguments)
 
     async def _run(self, _scope: Any, _receive: Any, send: Any) -> None:
         self._sends.append(send)
@@ -79,7 +79,7 @@ class HTTP2Pair:
         stream_id = await self.client.get("/events")
         await trio.testing.wait_all_tasks_blocked()
         send = self._sends[-1]
-        transport = HTTP2Stream(self.protocol, stream_of(send), self.rig.output, 65_536)
+        transport = HTTP2Stream(self.protocol, stream_of(send), self.rig.output)
         await send({"type": "http.response.start", "status": 200, "headers": []})
         return stream_id, transport, send
 

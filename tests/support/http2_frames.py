@@ -37,6 +37,7 @@ class FrameClient:
         resets: error codes of RST_STREAM, by stream id.
         goaways: last stream id and error code of each GOAWAY.
         pings: number of answered pings.
+        credit: bytes of the WINDOW_UPDATE frames that were received, by stream id (0: the connection).
         closed: the server has closed the connection.
     """
 
@@ -50,6 +51,7 @@ class FrameClient:
         self.resets: dict[int, int] = {}
         self.goaways: list[tuple[int, int]] = []
         self.pings = 0
+        self.credit: dict[int, int] = {}
         self.closed = False
         self._buffer = bytearray()
 
@@ -132,6 +134,8 @@ class FrameClient:
             self.goaways.append((frame.last_stream_id, frame.error_code))
         elif isinstance(frame, PingFrame) and "ACK" in frame.flags:
             self.pings += 1
+        elif isinstance(frame, WindowUpdateFrame):
+            self.credit[stream_id] = self.credit.get(stream_id, 0) + frame.window_increment
         elif isinstance(frame, SettingsFrame) and "ACK" not in frame.flags:
             await self.send(SettingsFrame(0, flags=["ACK"]))
         if "END_STREAM" in frame.flags:

@@ -8,17 +8,16 @@ streamd's own. Written against Hypercorn 0.18, which ``pyproject.toml`` pins. Wh
 relied on                           what breaks when it changes
 ==================================  ====================================================================
 nine positional arguments           every connection: see :func:`protocol_arguments`
-``hypercorn.events``                every connection: see :class:`ConnectionPort` and ``receive_data``
+``hypercorn.events``                every connection: see :class:`ConnectionPort`
 ``H2Protocol._create_stream``,      HTTP/2 requests, all of them; WebSocket extensions are negotiated again
 ``filter_pseudo_headers``           (91 kB a connection), and messages inflated before their size is checked
-``H2Protocol._handle_events``       heads that are refused on their stream; requests during the drain
-``H2Protocol._send_data``           the end of a connection that drains would come before its last bytes
+``H2Protocol._send_data``           the frames of all streams, as ``send_task`` and ``priority`` order them
+``spawn_app``, ``app_put``          HTTP/2 back-pressure from the application to the client
 ``_send_error_response``,           refusals without a body; WebSockets over HTTP/2 that end without a Close
 ``WSStream._handle_events``         frame
 ``stream_send``                     a stream whose WebSocket handshake was refused would stay open
 ``H2Protocol.stream_buffers``       HTTP/2 back-pressure: see :mod:`..stream_buffer`, which has the methods of
                                     Hypercorn's ``StreamBuffer``
-``H2Protocol.streams``              a body that continues after its answer ends the whole connection
 ``H2Protocol._close_stream``,       ending one stream of an HTTP/2 connection; revoking its wire; the
 ``_window_updated``, ``_flush``     keep-alive timeout after the last stream
 ``HTTPStream.state``, ``response``  direct writes: a wire could write before the head or after the end
@@ -32,9 +31,11 @@ nine positional arguments           every connection: see :func:`protocol_argume
 ``streams``   one request and its response, or one WebSocket
 ============  ==========================================================================================
 
-``http2_streams`` has the streams of HTTP/2, ``http2_heads`` the heads of its requests, with the private parts
-of ``h2`` that they take. May import ``refusals``, ``stream_buffer``, ``target``, ``task_group``
-and ``wires``.
+HTTP/2, from the socket up: ``http2_frames`` bounds what the frames of a client cost, ``http2_heads`` refuses
+heads, both with the private parts of the ``h2`` library that this takes; ``h2`` dispatches,
+``http2_requests`` checks requests, ``http2_streams`` has their streams, and ``http2_sending`` sends what
+these have buffered. May import ``http2_budgets``, ``refusals``, ``request_inbox``, ``stream_buffer``,
+``target``, ``task_group`` and ``wires``.
 """
 
 from .context import ASGILifespan, ConnectionPort, HypercornContext, protocol_arguments

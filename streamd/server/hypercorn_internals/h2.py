@@ -13,96 +13,95 @@ elsewhere (section 8.7). GOAWAY does not come before that: some clients, such as
 drop the open streams of a connection when they read it, and most streams end within the drain anyway.
 """
 
-import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, Final, cast
+from functools import partial
+from typing import Any, Final
 
 import structlog
 from h2.errors import ErrorCodes
-from h2.events import Event, RequestReceived
+from h2.events import (
+    ConnectionTerminated,
+    DataReceived,
+    Event,
+    RemoteSettingsChanged,
+    RequestReceived,
+    StreamEnded,
+    StreamReset,
+    WindowUpdated,
+)
 from h2.exceptions import ProtocolError
-from hypercorn.events import Closed, RawData, Updated
-from hypercorn.protocol.events import EndBody, Request, Response, StreamClosed
+from h2.settings import SettingCodes
+from hypercorn.events import Closed, Updated
+from hypercorn.protocol.events import Body, EndBody, Request, Response, StreamClosed
 from hypercorn.protocol.events import Event as StreamEvent
-from hypercorn.protocol.h2 import H2Protocol, StreamBuffer
 from hypercorn.protocol.ws_stream import WSStream
 from hypercorn.utils import filter_pseudo_headers
 from hyperframe.frame import GoAwayFrame, RstStreamFrame
-from priority.priority import DuplicateStreamError
-from wsproto.handshake import WEBSOCKET_VERSION
 
-from ..refusals import MALFORMED, RequestRefused, malformed
+from ..refusals import MALFORMED
 from ..stream_buffer import BoundedStreamBuffer, MessageBuffer
-from ..target import check_target
 from ..wires import Lease
-from .http2_heads import HTTP2Connection, RefusedHead
+from .http2_frames import error_of
+from .http2_heads import RefusedHead
+from .http2_requests import find_refusal, pseudo_headers
+from .http2_sending import HTTP2Sender
 from .http2_streams import HTTP2Request, HTTP2WebSocket
-from .streams import EXTENSIONS, HypercornStream, log_malformed
+from .streams import HypercornStream, log_malformed
 
 _log = structlog.get_logger(__name__)
 
-_METHOD: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Z-]+")  # a token (RFC 9110 section 9.1)
-_VERSION: Final = b"sec-websocket-version"
 _EMPTY: Final = (b"content-length", b"0")
-_PSEUDO_MAX: Final = 5  # :method, :scheme, :authority, :path and :protocol, before all other fields
+_BUFFER_BYTES: Final = 65_536  # of a stream: its initial window; less would only delay it
+_DISCARDED_BYTES_MAX: Final = 32_000_000  # of a body behind its answer, as on HTTP/1.1
 
 
-class _AnsweredStream:
-    """A stream that was answered before its request had been received completely."""
-
-    idle = True
-
-    async def handle(self, event: StreamEvent) -> None:
-        """Discard the rest of the request; Hypercorn returns the flow-control credit to the peer."""
-
-
-class _Streams(dict[int, Any]):
-    """A connection's streams; Hypercorn looks up closed ones, too, and would fail with a KeyError."""
-
-    def __missing__(self, stream_id: int) -> _AnsweredStream:
-        return _AnsweredStream()
-
-
-class HTTP2Protocol(H2Protocol):
+class HTTP2Protocol(HTTP2Sender):
     """One HTTP/2 connection.
 
     Args:
         put: writes bytes to the connection without waiting.
+        pause: lets others have their turn where the connections have used up their time.
         arguments: from :func:`protocol_arguments`.
 
     Attributes:
         wires: the leased wires, by stream id.
     """
 
-    def __init__(self, put: Callable[[bytes], None], arguments: tuple[Any, ...]) -> None:
-        super().__init__(*arguments)
-        self._put = put
-        self.connection: HTTP2Connection = HTTP2Connection(
-            self.config.h2_max_header_list_size, self.config.h2_max_concurrent_streams
-        )
-        self.streams = _Streams()
-        self.stream_buffers: dict[int, Any] = {}
+    def __init__(
+        self, put: Callable[[bytes], None], pause: Callable[[], Awaitable[None]], arguments: tuple[Any, ...]
+    ) -> None:
+        super().__init__(put, arguments)
+        self._pause = pause
         self.wires: dict[int, Lease] = {}
-        self._unwanted: set[int] = set()  # ids of streams that are reset after their last byte is sent
+        self._discarded: dict[int, int] = {}  # bytes of bodies behind their answers, by stream id
         self._last_accepted = 0  # a stream id
         self._is_draining = False
         self._has_gone_away = False
 
     async def receive_data(self, data: bytes) -> None:
-        """Process bytes of the client, empty at the end."""
-        await self.handle(RawData(data))
+        """Process bytes of the client, empty at the end; others have their turn in between."""
+        connection = self.connection
+        while not self.closed:
+            try:
+                events = connection.receive_data(data)
+            except ProtocolError as error:
+                if flood := error_of(error):
+                    address = self.client and self.client[0]
+                    _log.info("http2_client_cut_off", detail=flood, address=address)
+                await self._flush()
+                await self.send(Closed())
+                return
+            await self._handle_events(events)
+            if not connection.has_paused:
+                return
+            data = b""
+            await self._pause()
 
     async def notify_disconnect(self) -> None:
         """Tell the applications that the client has left."""
         await self.handle(Closed())
         self.connection.release()
-
-    def flush_turn(self) -> None:
-        """Send the frames that streams wrote in this turn; no other data is queued between its writes."""
-        data = self.connection.data_to_send()
-        if data:
-            self._put(data)
 
     def revoke(self) -> None:
         """Revoke all wires, because the client is gone."""
@@ -134,46 +133,86 @@ class HTTP2Protocol(H2Protocol):
 
     async def _send_data(self, stream_id: int) -> None:
         await super()._send_data(stream_id)
-        if stream_id in self._unwanted and stream_id not in self.stream_buffers:
-            self._unwanted.discard(stream_id)
-            self._stop_receiving(stream_id)
-            await self._flush()
         if self._is_draining:
             await self._end_drained()
 
     # --- requests -----------------------------------------------------------------------------
 
     async def _handle_events(self, events: list[Event]) -> None:
-        """Refuse the requests that the application does not see, and process all other events."""
-        accepted = []
+        """Act on what a few frames of the client mean; priorities are ignored (RFC 9113 section 5.3)."""
         for event in events:
-            if not isinstance(event, RequestReceived):
-                accepted.append(event)
-            elif (refused := self._find_refusal(event)) is None:
-                self._last_accepted = event.stream_id
-                accepted.append(event)
-            else:
-                self._refuse(event.stream_id, refused)
-        await super()._handle_events(accepted)
+            if isinstance(event, DataReceived):
+                await self._take_data(event)
+            elif isinstance(event, RequestReceived):
+                await self._take_request(event)
+            elif isinstance(event, StreamEnded):
+                self._discarded.pop(event.stream_id, None)
+                if event.stream_id in self.streams:
+                    await self.streams[event.stream_id].handle(EndBody(stream_id=event.stream_id))
+            elif isinstance(event, StreamReset):
+                self._discarded.pop(event.stream_id, None)
+                await self._close_stream(event.stream_id)
+                await self._window_updated(event.stream_id)
+            elif isinstance(event, WindowUpdated):
+                await self._window_updated(event.stream_id)
+            elif isinstance(event, RemoteSettingsChanged):
+                if SettingCodes.INITIAL_WINDOW_SIZE in event.changed_settings:
+                    await self._window_updated(None)
+            elif isinstance(event, ConnectionTerminated):
+                await self.send(Closed())
+        await self._flush()
+
+    async def _take_request(self, request: RequestReceived) -> None:
+        """Start the application on a request, or refuse it."""
+        refused = self._find_refusal(request)
+        if refused is None:
+            self._last_accepted = request.stream_id
+            await self._create_stream(request)
+            await self.send(Updated(idle=False))
+        else:
+            self._refuse(request.stream_id, refused)
+
+    async def _take_data(self, event: DataReceived) -> None:
+        """Give a part of a body to its stream, and return the credit of the connection's window.
+
+        The stream's own window opens as the application consumes the body: it bounds what is kept, so that
+        one stream whose application is slow does not stop the others (section 5.2).
+        """
+        connection, stream_id, data = self.connection, event.stream_id, event.data
+        connection.acknowledge_on_connection(event.flow_controlled_length)
+        stream = self.streams.get(stream_id)
+        if stream is not None:
+            if padding := event.flow_controlled_length - len(data):
+                connection.acknowledge_on_stream(padding, stream_id)
+            await stream.handle(Body(stream_id=stream_id, data=data))
+            return
+        # It was answered before its request was received. Some clients read the answer behind their body.
+        self._discarded[stream_id] = self._discarded.get(stream_id, 0) + len(data)
+        connection.acknowledge_on_stream(event.flow_controlled_length, stream_id)
+        if self._discarded[stream_id] > _DISCARDED_BYTES_MAX and stream_id not in self.stream_buffers:
+            del self._discarded[stream_id]
+            self._stop_receiving(stream_id)
+
+    def _give_credit(self, stream_id: int, size: int) -> None:
+        """Open the window of a stream by the bytes that its application has consumed."""
+        if not self.closed:
+            self.connection.acknowledge_on_stream(size, stream_id)
+            self.flush_turn()
+
+    def take_body(self, stream_id: int) -> bytes | None:
+        """Return the whole body of a request if it has been received already; otherwise None."""
+        stream = self.streams.get(stream_id)
+        return stream.inbox.take() if isinstance(stream, HTTP2Request) else None
 
     def _find_refusal(self, request: RequestReceived) -> RefusedHead | None:
-        """Return why a request is refused; one that is not gets its target and headers for Hypercorn."""
+        """Return why a request is refused; None if the application gets it."""
         found = self.connection.refused.pop(request.stream_id, None)
         if self._is_draining:
             self.go_away()
             return RefusedHead(None)
         if found is not None:
             return found
-        pseudo = _pseudo_headers(request)
-        try:
-            _check_request(pseudo)
-            if pseudo[b":method"] == b"CONNECT":
-                _check_version(request)
-        except RequestRefused as error:
-            return RefusedHead(error, pseudo[b":method"] == b"HEAD")
-        if any(name == EXTENSIONS for name, _ in request.headers):
-            request.headers = [header for header in request.headers if header[0] != EXTENSIONS]
-        return None
+        return find_refusal(request)
 
     def _refuse(self, stream_id: int, refused: RefusedHead) -> None:
         """Answer a request with a problem, or reset its stream. The rest of it is not read (section 8.1)."""
@@ -213,21 +252,10 @@ class HTTP2Protocol(H2Protocol):
         frame = RstStreamFrame(stream_id, error_code=ErrorCodes.PROTOCOL_ERROR)
         self._put(self.connection.data_to_send() + frame.serialize())
 
-    def _stop_receiving(self, stream_id: int) -> None:
-        """Reset a stream whose response is complete, where the client still sends (NO_ERROR, section 8.1)."""
-        if not self._is_over(stream_id):
-            self.connection.reset_stream(stream_id, ErrorCodes.NO_ERROR)
-
-    def _is_over(self, stream_id: int) -> bool:
-        """Return True for a stream that was reset, or that both ends have ended."""
-        stream = self.connection.streams.get(stream_id)
-        return stream is None or bool(stream.closed)
-
     async def _create_stream(self, request: RequestReceived) -> None:
-        stream_id, pseudo = request.stream_id, _pseudo_headers(request)
+        stream_id, pseudo = request.stream_id, pseudo_headers(request)
         method = pseudo[b":method"].decode("ascii")
-        kind = HTTP2WebSocket if method == "CONNECT" else HTTP2Request
-        stream = self.streams[stream_id] = kind(
+        arguments = (
             self.app,
             self.config,
             self.context,
@@ -238,10 +266,17 @@ class HTTP2Protocol(H2Protocol):
             self.stream_send,
             stream_id,
         )
-        self.stream_buffers[stream_id] = StreamBuffer(self.context.event_class)
-        with suppress(DuplicateStreamError):  # a PRIORITY frame came before
-            self.priority.insert_stream(stream_id)
-            self.priority.block(stream_id)
+        give_credit = partial(self._give_credit, stream_id)
+        stream: HTTP2Request | HTTP2WebSocket
+        if method == "CONNECT":
+            stream = HTTP2WebSocket(give_credit, self._pause, *arguments)
+            self.stream_buffers[stream_id] = MessageBuffer(stream_id, _BUFFER_BYTES)
+        else:
+            stream = HTTP2Request(give_credit, *arguments)
+            self.stream_buffers[stream_id] = BoundedStreamBuffer(stream_id, _BUFFER_BYTES)
+        self.streams[stream_id] = stream
+        self.priority.insert_stream(stream_id)
+        self.priority.block(stream_id)
         await stream.handle(
             Request(
                 stream_id=stream_id,
@@ -255,17 +290,11 @@ class HTTP2Protocol(H2Protocol):
 
     # --- streams ------------------------------------------------------------------------------
 
-    def limit_buffer(self, stream: HypercornStream, max_bytes: int) -> None:
-        """Make a new stream wait once it has buffered ``max_bytes`` for the peer's window."""
-        if stream.stream_id in self.stream_buffers:
-            kind = MessageBuffer if isinstance(stream, WSStream) else BoundedStreamBuffer
-            self.stream_buffers[stream.stream_id] = kind(stream.stream_id, max_bytes)
-
     def find_open(self, stream_id: int) -> tuple[HypercornStream, BoundedStreamBuffer] | None:
-        """Return a stream and its limited buffer, or None where the stream or the connection is over."""
+        """Return a stream and its buffer, or None where the stream or the connection is over."""
         stream = self.streams.get(stream_id)
         buffer = self.stream_buffers.get(stream_id)
-        if self.closed or stream is None or stream.closed or not isinstance(buffer, BoundedStreamBuffer):
+        if self.closed or stream is None or stream.closed or buffer is None:
             return None
         return stream, buffer
 
@@ -277,6 +306,22 @@ class HTTP2Protocol(H2Protocol):
         except ProtocolError:
             return
         self.task_group.spawn(self._finish_reset, stream_id)
+
+    async def fail_unfinished(self, stream_id: int) -> None:
+        """Reset a stream whose application has ended in the middle of its response (INTERNAL_ERROR).
+
+        Without it the client would wait for the rest. What the client's window allows is sent before. Not
+        for an application that is cancelled: the connection ends with it, and must not be waited for.
+        """
+        stream = self.streams.get(stream_id)
+        if self.closed or not isinstance(stream, HTTP2Request) or not stream.is_unfinished:
+            return
+        self._revoke_wire(stream_id)
+        with suppress(ProtocolError):
+            while await self._send_frame(stream_id, self.stream_buffers[stream_id]):
+                pass
+            self.connection.reset_stream(stream_id, ErrorCodes.INTERNAL_ERROR)
+        await self._finish_reset(stream_id)
 
     async def _finish_reset(self, stream_id: int) -> None:
         """Wake the writers of a stream that was reset, and send the reset."""
@@ -305,11 +350,11 @@ class HTTP2Protocol(H2Protocol):
     async def _close_stream(self, stream_id: int) -> None:
         self._revoke_wire(stream_id)
         stream = self.streams.get(stream_id)
-        if stream_id in self.stream_buffers and isinstance(stream, WSStream):
+        if stream_id in self.stream_buffers and isinstance(stream, HTTP2WebSocket):
             # Hypercorn answers a client's Close frame, and leaves the stream open (RFC 8441 section 5).
             self.stream_buffers[stream_id].set_complete()
             self.priority.unblock(stream_id)
-            if not stream.handshake.accepted or cast(HTTP2WebSocket, stream).is_violated:
+            if not stream.handshake.accepted or stream.is_violated:
                 self._unwanted.add(stream_id)
         elif stream_id in self.stream_buffers and self._is_over(stream_id):
             await self.stream_buffers[
@@ -324,37 +369,3 @@ class HTTP2Protocol(H2Protocol):
         wire = self.wires.pop(stream_id, None)
         if wire is not None:
             wire.revoke()
-
-
-def _pseudo_headers(request: RequestReceived) -> dict[bytes, bytes]:
-    return dict(request.headers[:_PSEUDO_MAX])
-
-
-def _check_request(pseudo: dict[bytes, bytes]) -> None:
-    """Check the method and the target of a request.
-
-    Raises:
-        RequestRefused: one of them is malformed, or the method is the CONNECT of a proxy, without a path.
-    """
-    method = pseudo[b":method"]
-    if not _METHOD.fullmatch(method):
-        raise malformed("the method of the request must be a token in upper case, such as GET")
-    if method == b"CONNECT" and pseudo.get(b":protocol") != b"websocket":
-        detail = "CONNECT opens WebSockets only, with :protocol websocket (RFC 8441)"
-        raise RequestRefused(501, "unsupported-method", detail)
-    if pseudo[b":path"] != b"*" or method != b"OPTIONS":
-        try:
-            check_target(pseudo[b":path"])
-        except ValueError as error:
-            raise malformed(str(error)) from None
-
-
-def _check_version(request: RequestReceived) -> None:
-    """Check the version of a WebSocket (RFC 6455 section 4.2.2).
-
-    Raises:
-        RequestRefused: it is another one. With 400: 426 needs an Upgrade field, which HTTP/2 does not have.
-    """
-    if (_VERSION, WEBSOCKET_VERSION) not in [(name, value) for name, value in request.headers]:
-        detail = "Sec-WebSocket-Version must be 13"
-        raise RequestRefused(400, "upgrade-required", detail, [(_VERSION, WEBSOCKET_VERSION)])

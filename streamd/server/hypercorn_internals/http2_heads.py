@@ -1,20 +1,21 @@
 """The heads of HTTP/2 requests: a head that is malformed or too large is refused on its stream.
 
 The ``h2`` library ends the connection for both, and for a stream above SETTINGS_MAX_CONCURRENT_STREAMS,
-although its other streams are in order (RFC 9113 sections 5.1.2, 8.1.1 and 10.5.1). This is the only module
-that touches private parts of h2. Written against 4.4; when h2 moves, check ``_receive_headers_frame`` and
-``_update_header_buffer``, which this extends, and that ``H2Stream.receive_headers`` changes the state of the
-stream before it validates the fields.
+although its other streams are in order (RFC 9113 sections 5.1.2, 8.1.1 and 10.5.1). This module and
+:mod:`.http2_frames` are the only ones that touch private parts of h2. Written against 4.4; when h2 moves,
+check ``_receive_headers_frame``, which this extends, and that ``H2Stream.receive_headers`` changes the state
+of the stream before it validates the fields.
 
 ====================================================  ==================================================
 a request                                             is answered
 ====================================================  ==================================================
 has a malformed head                                  400, then RST_STREAM, PROTOCOL_ERROR
-has a head above the limit                            431, on its stream
+has a body beyond the window of its stream            RST_STREAM, FLOW_CONTROL_ERROR
+has a head above the limit, or more than 100 fields   431, on its stream
 has malformed trailers, or a body of another size     RST_STREAM, PROTOCOL_ERROR
-has a head of eight times the limit, or more          GOAWAY, ENHANCE_YOUR_CALM
+has a head of eight times these limits, or more       GOAWAY, ENHANCE_YOUR_CALM
 comes while the maximum number of streams is open     RST_STREAM, REFUSED_STREAM
-is one of 1,000 that are refused in a row             GOAWAY, ENHANCE_YOUR_CALM
+is refused while the budget of refusals is used up    GOAWAY, ENHANCE_YOUR_CALM
 has a head that cannot be decoded, or is interrupted  GOAWAY, COMPRESSION_ERROR or PROTOCOL_ERROR
 ====================================================  ==================================================
 
@@ -24,21 +25,18 @@ All heads are decoded, also those that are refused: the state of HPACK belongs t
 from typing import Any, Final
 
 import attrs
-from h2.config import H2Configuration
-from h2.connection import AllowedStreamIDs, ConnectionInputs, H2Connection, _decode_headers
+from h2.connection import AllowedStreamIDs, ConnectionInputs, _decode_headers
 from h2.errors import ErrorCodes
 from h2.events import Event, RequestReceived, StreamEnded, StreamReset
-from h2.exceptions import DenialOfServiceError, InvalidBodyLengthError, ProtocolError
-from h2.frame_buffer import FrameBuffer
+from h2.exceptions import DenialOfServiceError, FlowControlError, InvalidBodyLengthError, ProtocolError
 from h2.settings import SettingCodes, Settings
 from h2.stream import H2Stream
 from hyperframe.frame import DataFrame, Frame, HeadersFrame
 
 from ..refusals import RequestRefused, malformed
+from .http2_frames import FIELDS_MAX, BoundedConnection
 
-_MARGIN: Final = 8  # times the limit: a client above the limit may be honest, one above this is none
 _FIELD_BYTES: Final = 32  # added to each field (RFC 9113 section 6.5.2)
-_REFUSED_MAX: Final = 1_000  # in a row: each costs the decoding of a head, and none is served
 _PLACEHOLDER: Final = [(b":method", b"GET"), (b":scheme", b"http"), (b":path", b"/"), (b":authority", b"-")]
 
 _MALFORMED: Final = malformed(
@@ -59,7 +57,7 @@ class RefusedHead:
     is_head: bool = False
 
 
-class HTTP2Connection(H2Connection):
+class HTTP2Connection(BoundedConnection):
     """The protocol state of one connection, which reports refused heads as requests.
 
     Args:
@@ -71,7 +69,7 @@ class HTTP2Connection(H2Connection):
     """
 
     def __init__(self, max_head_bytes: int, max_streams: int) -> None:
-        super().__init__(H2Configuration(client_side=False, header_encoding=None))
+        super().__init__(max_head_bytes)
         self.local_settings = Settings(
             client=False,
             initial_values={
@@ -81,14 +79,7 @@ class HTTP2Connection(H2Connection):
             },
         )
         self._max_head_bytes = max_head_bytes
-        self.decoder.max_header_list_size = _MARGIN * max_head_bytes
-        self.incoming_buffer = _HeadBuffer(_MARGIN * max_head_bytes)
         self.refused: dict[int, RefusedHead] = {}
-        self._refused_in_a_row = 0
-
-    def release(self) -> None:
-        """End the use of the connection: h2's table of methods refers to it in cycles."""
-        self._frame_dispatch_table.clear()
 
     def _receive_headers_frame(self, frame: HeadersFrame) -> tuple[list[Frame], list[Event]]:
         """Receive a head, or trailers.
@@ -116,11 +107,11 @@ class HTTP2Connection(H2Connection):
             frames, received = [], _as_request(stream_id, is_end)
             refused = RefusedHead(_MALFORMED, _is_head(headers))
         if "PRIORITY" in frame.flags:
-            ordered_frames, ordered = self._receive_priority_frame(frame)
-            frames += ordered_frames
-            if not refused:
-                received += ordered
-        self._count(stream_id, refused)
+            self._receive_priority_frame(frame)  # which checks it; priorities are ignored (section 5.3)
+        self.incoming_buffer.pause()  # others get their turn before the next request
+        if refused is not None:
+            self.refused[stream_id] = refused
+        self.charge_head(len(frame.data), is_refused=refused is not None)
         return frames, events + received
 
     def _decode(self, frame: HeadersFrame) -> Any:
@@ -143,18 +134,26 @@ class HTTP2Connection(H2Connection):
         return frames, events + received
 
     def _receive_data_frame(self, frame: DataFrame) -> tuple[list[Frame], list[Event]]:
-        """Receive a part of a body; one of another size than Content-Length says resets its stream."""
+        """Receive a part of a body; one beyond its window or its Content-Length resets its stream alone.
+
+        Raises:
+            ProtocolError: the connection must be ended, as for one beyond the connection's window.
+        """
         try:
             return super()._receive_data_frame(frame)
         except InvalidBodyLengthError:
-            if frame.flow_controlled_length:
-                self.increment_flow_control_window(frame.flow_controlled_length)
-            return [], self._reset(frame.stream_id)
+            error_code = ErrorCodes.PROTOCOL_ERROR
+        except FlowControlError:
+            if self.inbound_flow_control_window < 0:
+                raise
+            error_code = ErrorCodes.FLOW_CONTROL_ERROR
+        self.acknowledge_on_connection(frame.flow_controlled_length)
+        return [], self._reset(frame.stream_id, error_code)
 
-    def _reset(self, stream_id: int) -> list[Event]:
+    def _reset(self, stream_id: int, error_code: ErrorCodes = ErrorCodes.PROTOCOL_ERROR) -> list[Event]:
         """Reset a stream whose request turned out to be malformed: it may be in the middle of its answer."""
-        self.reset_stream(stream_id, ErrorCodes.PROTOCOL_ERROR)
-        return [StreamReset(stream_id=stream_id, error_code=ErrorCodes.PROTOCOL_ERROR, remote_reset=False)]
+        self.reset_stream(stream_id, error_code)
+        return [StreamReset(stream_id=stream_id, error_code=error_code, remote_reset=False)]
 
     def _check(self, headers: list[tuple[bytes, bytes]], has_room: bool) -> RefusedHead | None:
         if not has_room:
@@ -162,51 +161,17 @@ class HTTP2Connection(H2Connection):
         size = sum([len(name) + len(value) for name, value in headers]) + _FIELD_BYTES * len(headers)
         if size > self._max_head_bytes:
             detail = f"the head of a request may have at most {self._max_head_bytes} bytes"
-            return RefusedHead(RequestRefused(431, "head-too-large", detail), _is_head(headers))
-        return None
-
-    def _count(self, stream_id: int, refused: RefusedHead | None) -> None:
-        if refused is None:
-            self._refused_in_a_row = 0
-            return
-        self.refused[stream_id] = refused
-        self._refused_in_a_row += 1
-        if self._refused_in_a_row > _REFUSED_MAX:
-            raise DenialOfServiceError("Too many requests were refused in a row")
+        elif sum([not name.startswith(b":") for name, _ in headers]) > FIELDS_MAX:
+            detail = f"the head of a request may have at most {FIELDS_MAX} fields"
+        else:
+            return None
+        return RefusedHead(RequestRefused(431, "head-too-large", detail), _is_head(headers))
 
 
 class _CompressionError(ProtocolError):
     """A head cannot be decoded, so that the tables of HPACK differ from now on (RFC 9113 section 4.3)."""
 
     error_code = ErrorCodes.COMPRESSION_ERROR
-
-
-class _HeadBuffer(FrameBuffer):
-    """The received bytes, with a bound on the size of a head in several frames (CONTINUATION).
-
-    Args:
-        max_bytes: of an encoded head.
-    """
-
-    def __init__(self, max_bytes: int) -> None:
-        super().__init__(server=True)
-        self._max_bytes = max_bytes
-        self._head_bytes = 0
-
-    def _update_header_buffer(self, f: Frame | None) -> Frame | None:
-        """Add a frame to a head that is not complete.
-
-        Raises:
-            DenialOfServiceError: the head is too large.
-        """
-        complete = super()._update_header_buffer(f)
-        if not self._headers_buffer:
-            self._head_bytes = 0
-            return complete
-        self._head_bytes += len(self._headers_buffer[-1].data)
-        if self._head_bytes > self._max_bytes:
-            raise DenialOfServiceError("The head of a request is too large")
-        return complete
 
 
 def _as_request(stream_id: int, is_end: bool) -> list[Event]:

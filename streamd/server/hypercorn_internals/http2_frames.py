@@ -1,0 +1,236 @@
+"""The frames of one HTTP/2 connection: bounds on what a client may let the server do.
+
+The ``h2`` library processes all frames that it is given before it returns, whatever they cost. Here it
+processes a few at a time, so that others get their turn, and each frame is charged to a budget of the
+connection (:mod:`..http2_budgets`). This module and :mod:`.http2_heads` are the only ones that touch private
+parts of h2, hpack and hyperframe. Written against h2 4.4 and hpack 4.2; when they move, check
+
+- that ``receive_data`` iterates over ``incoming_buffer``, and calls ``_receive_frame`` for each frame;
+- ``_update_header_buffer``, and that ``Decoder._decode_indexed`` and ``_decode_literal`` decode all fields;
+- ``process_bytes`` and ``acknowledge_received_data``, which make WINDOW_UPDATE frames.
+"""
+
+from typing import Any, Final
+
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.errors import ErrorCodes
+from h2.events import Event, StreamReset
+from h2.exceptions import DenialOfServiceError
+from h2.frame_buffer import FrameBuffer
+from h2.settings import SettingCodes
+from hpack import Decoder
+from hpack.exceptions import OversizedHeaderListError
+from hyperframe.frame import DataFrame, Frame, HeadersFrame, RstStreamFrame, SettingsFrame, WindowUpdateFrame
+
+from ..http2_budgets import FrameBudgets
+
+FIELDS_MAX: Final = 100  # of one head
+MARGIN: Final = 8  # times a limit: a client above the limit may be honest, one above this is none
+
+
+_BYTES_EACH_TOKEN: Final = 1_024  # of a head that costs tokens for its size: decoding as many takes 0.4 ms
+_FREE_HEAD_BYTES: Final = 16_384  # of an encoded head that is served: few servers accept more
+_ENCODED_BYTES_MAX: Final = 131_072  # of a head, unless the limit is larger: decoding as many takes 50 ms
+_FRAMES_EACH_CALL: Final = 16  # a frame takes 20 to 60 µs
+_TABLE_BYTES_MAX: Final = 4_096  # of the table of HPACK that we encode with: it is searched for each field
+_KNOWN_SETTINGS: Final = frozenset(SettingCodes)
+
+
+class FieldDecoder(Decoder):
+    """A decoder of HPACK that stops at a head with far too many fields: decoding one takes 3 µs."""
+
+    def __init__(self, max_head_bytes: int) -> None:
+        super().__init__(max_head_bytes)
+        self._fields_left = 0
+
+    def decode(self, data: bytes, raw: bool = False) -> Any:
+        """See the base class."""
+        self._fields_left = MARGIN * FIELDS_MAX
+        return super().decode(data, raw)
+
+    def _decode_indexed(self, data: Any) -> Any:
+        self._count()
+        return super()._decode_indexed(data)
+
+    def _decode_literal(self, data: Any, should_index: bool) -> Any:
+        self._count()
+        return super()._decode_literal(data, should_index)
+
+    def _count(self) -> None:
+        self._fields_left -= 1
+        if self._fields_left < 0:
+            raise OversizedHeaderListError("The head of a request has too many fields")
+
+
+class FrameReader(FrameBuffer):
+    """The received bytes as frames, a few at a time.
+
+    Args:
+        max_head_bytes: the limit of a decoded head. It bounds the size of an encoded one, too, which may
+            come in several frames (CONTINUATION).
+        budgets: of the connection.
+
+    Attributes:
+        has_paused: there may be further frames; they are read by the next call of ``receive_data``.
+    """
+
+    def __init__(self, max_head_bytes: int, budgets: FrameBudgets) -> None:
+        super().__init__(server=True)
+        self.has_paused = False
+        self._budgets = budgets
+        self._max_bytes = max(max_head_bytes, min(MARGIN * max_head_bytes, _ENCODED_BYTES_MAX))
+        self._head_bytes = 0
+        self._frames_left = _FRAMES_EACH_CALL
+
+    def add_data(self, data: Any) -> None:
+        """Add received bytes, possibly none, and let a few frames be read."""
+        super().add_data(data)
+        self.has_paused = False
+        self._frames_left = _FRAMES_EACH_CALL
+
+    def pause(self) -> None:
+        """Let no further frame be read by this call of ``receive_data``."""
+        self._frames_left = 0
+
+    def __next__(self) -> Frame:
+        if self._frames_left <= 0:
+            self.has_paused = True
+            raise StopIteration
+        self._frames_left -= 1
+        return super().__next__()
+
+    def _update_header_buffer(self, f: Frame | None) -> Frame | None:
+        """Add a frame to a head that is not complete.
+
+        Raises:
+            DenialOfServiceError: the head is too large, or its parts are empty.
+        """
+        complete = super()._update_header_buffer(f)
+        if not self._headers_buffer:
+            self._head_bytes = 0
+            return complete
+        size = len(self._headers_buffer[-1].data)
+        if not size and not self._budgets.empty.take(1):
+            raise DenialOfServiceError("Too many frames without content")
+        self._head_bytes += size
+        if self._head_bytes > self._max_bytes:
+            raise DenialOfServiceError("The head of a request is too large")
+        return complete
+
+
+class BoundedConnection(H2Connection):
+    """The protocol state of one connection, whose frames are charged to its budgets.
+
+    Args:
+        max_head_bytes: maximum size of a head.
+
+    Attributes:
+        budgets: of the connection.
+        incoming_buffer: its frames; see :class:`FrameReader`.
+    """
+
+    incoming_buffer: FrameReader
+
+    def __init__(self, max_head_bytes: int) -> None:
+        super().__init__(H2Configuration(client_side=False, header_encoding=None))
+        self.budgets = FrameBudgets()
+        self.decoder = FieldDecoder(MARGIN * max_head_bytes)
+        self.incoming_buffer = FrameReader(max_head_bytes, self.budgets)
+
+    @property
+    def has_paused(self) -> bool:
+        """There may be further frames, which ``receive_data(b"")`` processes."""
+        return self.incoming_buffer.has_paused
+
+    def release(self) -> None:
+        """End the use of the connection: h2's table of methods refers to it in cycles."""
+        self._frame_dispatch_table.clear()
+
+    # --- flow control: the connection's window apart from that of a stream ------------------------
+
+    def acknowledge_on_connection(self, size: int) -> None:
+        """Return credit to the connection's window, whose bytes a stream's own window bounds."""
+        increment = self._inbound_flow_control_window_manager.process_bytes(size)
+        if increment:
+            frame = WindowUpdateFrame(0)
+            frame.window_increment = increment
+            self._prepare_for_sending([frame])
+
+    def acknowledge_on_stream(self, size: int, stream_id: int) -> None:
+        """Return credit to the window of a stream; does nothing where it is over."""
+        stream = self.streams.get(stream_id)
+        if stream is not None and not stream.closed:
+            self._prepare_for_sending(stream.acknowledge_received_data(size))
+
+    # --- frames -----------------------------------------------------------------------------------
+
+    def _receive_frame(self, frame: Frame) -> list[Event]:
+        """Charge a frame, and process it.
+
+        Raises:
+            DenialOfServiceError: the client has overdrawn a budget.
+        """
+        is_open = self._is_open(frame.stream_id)
+        self._charge(frame, is_open=is_open)
+        events = super()._receive_frame(frame)
+        if is_open and any(isinstance(event, StreamReset) and not event.remote_reset for event in events):
+            self.charge_reset()
+        return events
+
+    def charge_head(self, encoded_bytes: int, *, is_refused: bool) -> None:
+        """Charge a head by its size: one that is refused, or that is large.
+
+        Raises:
+            DenialOfServiceError: there were too many.
+        """
+        if not is_refused:
+            self.budgets.note_request()
+        if is_refused or encoded_bytes > _FREE_HEAD_BYTES:
+            self.charge_reset(1 + encoded_bytes // _BYTES_EACH_TOKEN)
+
+    def charge_reset(self, tokens: int = 1) -> None:
+        """Charge a request that came to nothing.
+
+        Raises:
+            DenialOfServiceError: there were too many.
+        """
+        if not self.budgets.resets.take(tokens):
+            raise DenialOfServiceError("Too many requests were reset or refused")
+
+    def _charge(self, frame: Frame, *, is_open: bool) -> None:
+        budgets, tokens = self.budgets, 1
+        if isinstance(frame, HeadersFrame):
+            if frame.stream_id <= self.highest_inbound_stream_id and not is_open:
+                self.charge_reset(1 + len(frame.data) // _BYTES_EACH_TOKEN)
+            return
+        if isinstance(frame, RstStreamFrame) and is_open:
+            self.charge_reset()
+            return
+        if isinstance(frame, DataFrame) and is_open:
+            if not frame.data and "END_STREAM" not in frame.flags and not budgets.empty.take(1):
+                raise DenialOfServiceError("Too many frames without content")
+            return
+        if isinstance(frame, SettingsFrame):
+            tokens += len(self.streams)  # each of them may get another window
+        if not budgets.take_control(tokens):
+            raise DenialOfServiceError("Too many control frames")
+
+    def _is_open(self, stream_id: int) -> bool:
+        stream = self.streams.get(stream_id)
+        return stream is not None and not stream.closed
+
+    def _receive_settings_frame(self, frame: SettingsFrame) -> tuple[list[Frame], list[Event]]:
+        """Receive settings; unknown ones are ignored (RFC 9113 section 6.5.2), and not kept."""
+        frame.settings = {code: value for code, value in frame.settings.items() if code in _KNOWN_SETTINGS}
+        received = super()._receive_settings_frame(frame)
+        # A client may allow a larger table; nobody needs to use it (RFC 7541 section 4.2).
+        if self.encoder.header_table_size > _TABLE_BYTES_MAX:  # noqa: PLR1730 - setting it is an update
+            self.encoder.header_table_size = _TABLE_BYTES_MAX
+        return received
+
+
+def error_of(error: Exception) -> str | None:
+    """Return what a client has done too often; None for another error."""
+    is_flood = getattr(error, "error_code", None) is ErrorCodes.ENHANCE_YOUR_CALM
+    return str(error) if is_flood else None
