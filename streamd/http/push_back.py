@@ -3,9 +3,10 @@
 Quart takes body parts from the ASGI server as they come, and answers 413 when more than
 ``MAX_CONTENT_LENGTH`` are unread. A view that reads a body for as long as the client sends it, such as
 NDJSON, asks for push-back instead: while 64 kB are unread, nothing is taken from the server, whose queue
-fills, then the socket's buffers, and the client's writes wait.
+fills, then the socket's buffers (on HTTP/2, the stream's window), and the client's writes wait.
 
-Not on HTTP/2: Hypercorn then stops reading the connection, which carries other requests, too.
+Not on HTTP/2 under another server than streamd's: Hypercorn then stops reading the connection, which carries
+other requests, too.
 """
 
 from typing import Any, Final, Self

@@ -7,6 +7,7 @@ from typing import Any
 
 import h11
 import trio
+import trio.testing
 
 from streamd.app import create_app
 from streamd.limits import LimitSettings
@@ -145,16 +146,25 @@ async def test_a_client_that_leaves_while_it_waits_publishes_nothing_more() -> N
         assert server.streamd.runtime.broker.log.appended == 3
 
 
+async def send_for_ever(client: ManualHTTP2Client, stream_id: int) -> None:
+    while True:
+        await client.send_body(stream_id, lines(1, 10_000))
+
+
 async def test_on_http2_other_requests_of_the_connection_go_on() -> None:
     async with serving(LimitSettings(bytes_per_second=1000.0, bytes_burst=200_000)) as server:
         with trio.fail_after(SECONDS):
             async with await trio.open_tcp_stream(server.host, server.port) as stream:
                 client = ManualHTTP2Client(stream)
                 upload = await client.post("/events", {"content-type": "application/x-ndjson"})
-                for _ in range(100):  # far more than is unread on HTTP/1.1
-                    await client.send_body(upload, lines(1, 10_000))
-                while not metric(server, "streamd_limit_waits_total", "publish-bytes"):
-                    await trio.lowlevel.checkpoint()
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(send_for_ever, client, upload)
+                    while not metric(server, "streamd_limit_waits_total", "publish-bytes"):
+                        await trio.lowlevel.checkpoint()
+                    await trio.testing.wait_all_tasks_blocked()
+                    nursery.cancel_scope.cancel()
+                assert not client.http.local_flow_control_window(upload) > 10_000, "the stream pushes back"
+                assert client.http.outbound_flow_control_window > 10_000, "the connection does not"
                 other = await client.get("/health/live")
                 while other not in client.ended:
                     await client.read()

@@ -10,6 +10,7 @@ from typing import Any
 import h11
 import pytest
 import trio
+import trio.testing
 
 from streamd import create_app
 from streamd.errors import OutcomeUnknown, Unavailable
@@ -298,3 +299,44 @@ async def test_each_line_is_answered_over_http2_too(streamd_server: RunningServe
     assert await published(streamd_server) == [
         (answer["id"], number) for number, answer in enumerate(answers, start=1)
     ]
+
+
+class HeldLog(MemoryLog):
+    """A log that appends nothing before it may."""
+
+    def __init__(self) -> None:
+        super().__init__(LogSettings())
+        self.may_append = trio.Event()
+
+    async def append(self, *arguments: Any, **options: Any) -> Any:
+        await self.may_append.wait()
+        return await super().append(*arguments, **options)
+
+
+async def test_over_http2_a_publisher_far_ahead_waits_and_no_line_is_lost() -> None:
+    """It sends more than 8 MB, and reads answers only while its window is closed."""
+    count, log = 700, HeldLog()
+    refused = json.dumps({"topic": "a", "wrong": "x" * 15_000}) + "\n"
+
+    async def send_lines(client: ManualHTTP2Client, request: int) -> None:
+        for number in range(count):
+            await client.send_body(request, (line("x" * 15_000) if number % 2 else refused).encode())
+
+    with trio.fail_after(4 * SECONDS):
+        async with (
+            run_server(app=create_app(log=log)) as server,
+            await trio.open_tcp_stream(server.host, server.port) as stream,
+        ):
+            client = ManualHTTP2Client(stream)
+            request = await client.post("/events", {"content-type": "application/x-ndjson"})
+            client.replenished.add(request)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(send_lines, client, request)
+                await trio.testing.wait_all_tasks_blocked()
+                assert client.http.local_flow_control_window(request) < 20_000
+                log.may_append.set()
+            while client.received.get(request, b"").count(b"\n") < count:
+                await client.read()
+            answers = [json.loads(text) for text in client.received[request].splitlines()]
+    assert [answer["line"] for answer in answers] == list(range(1, count + 1))
+    assert ["id" in answer for answer in answers] == [number % 2 == 1 for number in range(count)]

@@ -14,7 +14,7 @@ from ...errors import InvalidBody, TooLarge, UnsupportedMediaType
 from ...json import decode_json
 from ...limits import TakenLimit
 from ...runtime import Runtime
-from ...transports.asgi import Scope
+from ...transports.asgi import Scope, find_transport
 from ..callers import identify_caller
 from ..content_coding import GzipBody, is_gzip
 from ..current import current_runtime
@@ -237,8 +237,8 @@ class HTTPRequest:
     def open_parts(self) -> AsyncIterator[bytes]:
         """Return the parts of a body that lasts as long as its client sends, inflated if they are gzip.
 
-        A client that is ahead of the reader waits: while 64 kB are unread, no more is received. Not on
-        HTTP/2, see :mod:`..push_back`.
+        A client that is ahead of the reader waits: while 64 kB are unread, no more is received. For HTTP/2
+        under other servers, see :mod:`..push_back`.
 
         Raises:
             UnsupportedCoding: see :meth:`read_body`.
@@ -249,7 +249,8 @@ class HTTPRequest:
             self._body.ahead = unread
         else:
             unread = self._body  # of a program's own class, perhaps
-        if isinstance(unread, PushBackBody) and self.scope["http_version"] != "2":
+        may_push_back = self.scope["http_version"] != "2" or find_transport(self.scope) is not None
+        if isinstance(unread, PushBackBody) and may_push_back:
             unread.push_back()
         return self._inflated(self._body)
 
