@@ -8,7 +8,6 @@ import attrs
 from hypercorn.config import Config
 from hypercorn.typing import ConnectionState
 
-from ..log.time_slice import TimeSlice
 from ..proxies import TrustedProxies
 from .address_slots import AddressSlots
 from .hypercorn_internals import HypercornContext
@@ -35,7 +34,6 @@ class ServerContext:
     max_message_bytes: int  # of a WebSocket client
     watcher: DisconnectWatcher
     timeouts: ConnectionTimeouts
-    http2_slice: TimeSlice  # of all HTTP/2 connections together, to process what they have received
     spawn: Callable[..., None]  # starts a trio task that may outlive its connection by a moment
 
     @property

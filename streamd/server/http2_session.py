@@ -5,6 +5,7 @@ from typing import Any
 
 import trio
 
+from ..log.time_slice import request_slice
 from ..proxies import TCP_PROXY
 from ..transports.asgi import CONNECTION_EXTENSION
 from .client_socket import ClientSocket
@@ -51,7 +52,7 @@ class HTTP2Session:
             client=client.address,
             server=client.own_address,
         )
-        self._protocol = protocol = HTTP2Protocol(client.output.put, server.http2_slice.pause, arguments)
+        self._protocol = protocol = HTTP2Protocol(client.output.put, request_slice().pause, arguments)
         client.revoke_also(protocol.revoke)
         if server.hypercorn.is_draining:
             protocol.begin_drain()

@@ -11,7 +11,6 @@ import trio
 from hypercorn.typing import ASGIFramework, ConnectionState, LifespanState
 
 from ..connections import ConnectionSettings
-from ..log.time_slice import TimeSlice
 from ..metrics import Metrics, MetricsSettings
 from ..proxies import TrustedProxies, resolve_clients
 from .accept import Listener
@@ -96,7 +95,6 @@ async def serve(
                     max_message_bytes=max_message_bytes,
                     watcher=watcher,
                     timeouts=timeouts,
-                    http2_slice=TimeSlice(),
                     spawn=lambda function: connections.start_soon(_run_logged, function),
                 )
                 accepted = partial(ServerConnection, context)

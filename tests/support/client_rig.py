@@ -10,7 +10,6 @@ import trio
 from hypercorn.config import Config
 from hypercorn.typing import ConnectionState
 
-from streamd.log.time_slice import TimeSlice
 from streamd.metrics import Metrics
 from streamd.proxies import TrustedProxies
 from streamd.server.address_slots import AddressSlots
@@ -83,7 +82,6 @@ def open_client_rig(
             max_message_bytes=max_message_bytes,
             watcher=watcher,
             timeouts=timeouts,
-            http2_slice=TimeSlice(),
             spawn=nursery.start_soon,
         )
         rig = ClientRig(nursery, server)
