@@ -210,6 +210,13 @@ class Connection:
                     self._waits_for_queue = False
         return frames if self.is_open else ()
 
+    def write_nowait(self, wire: Wire, batch: Batch) -> bool:
+        """Write frames and count them; return False, and write nothing, if the wire would have to wait."""
+        written = wire.write_nowait(batch)
+        if written:
+            self.sent.add(batch, written, trio.current_time())
+        return written > 0
+
     async def write(self, wire: Wire, batch: Batch) -> None:
         """Write frames and count them; the connection is stalled while it lasts.
 

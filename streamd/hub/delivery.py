@@ -34,6 +34,8 @@ class DeliveryRecord:
         self.at = now
         self.bytes += written
         self.cursor = batch.cursor or self.cursor
+        if not batch.count:  # control frames alone
+            return
         if batch.type == self.type:
             self.run += batch.count
         else:

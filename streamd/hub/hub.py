@@ -218,7 +218,7 @@ class Hub:
             self._turn.begin()
             if page.events:
                 await self._fan_out(page.events)
-            self._turn.run_deferred()
+            self._turn.end()
             live_set.position = page.cursor
 
     def _skip(self, events: Sequence[Event]) -> bool:
@@ -232,7 +232,10 @@ class Hub:
         return True
 
     def defer(self, action: Callable[[], None]) -> None:
-        """Call ``action`` once at the end of this turn of the fan-out, before other trio tasks run."""
+        """Call ``action`` once at the end of this turn of the fan-out, before other trio tasks run.
+
+        Between turns, it is called at once.
+        """
         self._turn.defer(action)
 
     def _read_clock(self) -> None:

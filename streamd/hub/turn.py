@@ -18,7 +18,7 @@ class Turn:
         resumed: called after the other trio tasks ran.
     """
 
-    __slots__ = ("_deadline", "_deferred", "_max_seconds", "_min_seconds", "_resumed")
+    __slots__ = ("_deadline", "_deferred", "_is_running", "_max_seconds", "_min_seconds", "_resumed")
 
     def __init__(self, min_seconds: float, max_seconds: float, resumed: Callable[[], None]) -> None:
         self._min_seconds = min_seconds
@@ -26,30 +26,37 @@ class Turn:
         self._resumed = resumed
         self._deadline = 0.0
         self._deferred: dict[Callable[[], None], None] = {}
+        self._is_running = False
 
     def begin(self) -> None:
         """Start a turn after other trio tasks ran."""
+        self._is_running = True
         self._deadline = time.perf_counter() + self._min_seconds
 
     def defer(self, action: Callable[[], None]) -> None:
-        """Call ``action`` once at the end of this turn, before other trio tasks run."""
-        self._deferred[action] = None
+        """Call an action once at the end of this turn, before others run; between turns, at once."""
+        if self._is_running:
+            self._deferred[action] = None
+        else:
+            action()
 
-    def run_deferred(self) -> None:
-        """Call the deferred actions, also those that they defer in their turn."""
+    def end(self) -> None:
+        """End the turn: call the deferred actions, also those that they defer."""
         while self._deferred:
             action, _ = self._deferred.popitem()
             action()
+        self._is_running = False
 
     async def pause(self) -> None:
         """End the turn if its time is up, and start the next; else return without a checkpoint."""
         ended = time.perf_counter()
         if ended >= self._deadline:
             await self._let_others_run()
+            self._is_running = True
             began = time.perf_counter()
             self._deadline = began + max(self._min_seconds, min(began - ended, self._max_seconds))
 
     async def _let_others_run(self) -> None:
-        self.run_deferred()
+        self.end()
         await trio.lowlevel.checkpoint()
         self._resumed()

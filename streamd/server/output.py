@@ -8,8 +8,8 @@ event             FREE               TAIL                 SENDING               
                   no tail,           tail, no sender;     a sender, with or
                   no sender          a flush is spawned   without a tail
 ================  =================  ===================  =====================  ================
-``write_nowait``  FREE, or TAIL if   rejected             rejected               rejected
-                  a part was taken
+``write_nowait``  FREE, or TAIL if   rejected, but for    rejected               rejected
+                  a part was taken   a held head: as put
 ``put``           FREE, or TAIL if   appended             sent, or appended if   ignored
                   a part was taken                        there is a tail
 ``send``, flush   SENDING            SENDING              queued                 raises
@@ -25,8 +25,8 @@ The head of a response can be held back, so that it leaves in one system call wi
 
 Coupling rules:
 
-- ``free`` is true exactly while there is no tail, no sender, and the socket is open. Only then is
-  ``write_nowait`` accepted, so that direct writes never overtake or split a queued one.
+- ``free`` is true exactly while there is no tail, no sender, and the socket is open. Only then, or behind a
+  head that is held, is ``write_nowait`` accepted, so that direct writes never overtake or split a queued one.
 - Each change of the tail, of the sender or of ``closed`` sets ``free`` in the same step.
 - A TLS record that was made must be sent, because the peer expects the next sequence number. So data is
   encrypted only when it is certain to be sent, directly or behind the tail.
@@ -111,6 +111,11 @@ class Output:
         """Turn all data that is written from now on into TLS records, sent in the order they are made."""
         self._encrypt = encrypt
 
+    @property
+    def is_sending(self) -> bool:
+        """A trio task sends, and may wait for the socket."""
+        return self._sending
+
     def hold(self) -> None:
         """Hold back the next write until the one after it, so that both leave in one system call."""
         self._hold = _HOLD_NEXT
@@ -134,7 +139,10 @@ class Output:
             True if the data was accepted; False if nothing of it was written.
         """
         if not self.free:
-            return False
+            if self._hold is not _HOLD_TAIL or self._sending or self.closed:
+                return False
+            self.put(data)
+            return not self.closed
         try:
             if self._encrypt is not None:
                 data = self._encrypt(data)

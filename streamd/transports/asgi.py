@@ -41,7 +41,7 @@ class Transport(Protocol):
         """Lease a wire past ASGI on the response that has begun, until it is released.
 
         Args:
-            defer: calls an action at the end of the fan-out's turn.
+            defer: calls an action at the end of the fan-out's turn; at once between turns.
             on_disconnect: called when the client is gone, or was aborted, while the lease lasts.
 
         Returns:

@@ -150,7 +150,8 @@ class _OpenStream:
     def __exit__(self, *_: object) -> None:
         self._subscription.close()
         self._connection.__exit__()
-        self._merged.inc(self._subscription.merged)
+        if merged := self._subscription.merged:
+            self._merged.inc(merged)
 
 
 def admit(broker: Broker, transport: str, request: StreamRequest, queue: SendQueue) -> Connection:
@@ -200,9 +201,11 @@ async def run_stream(
     """
     try:
         _log.debug("stream_started", connection=connection.id, after=connection.cursor)
-        with connection.stoppable():
-            await connection.write(wire, Batch([greeting, *opening()]))
-        del greeting, opening  # the stream may last for hours: do not keep them in memory
+        batch = Batch([greeting, *opening()])
+        if not connection.write_nowait(wire, batch):  # nearly always possible: nothing was sent before
+            with connection.stoppable():
+                await connection.write(wire, batch)
+        del greeting, opening, batch  # the stream may last for hours: do not keep them in memory
         source.write_through(wire, connection.sent)
         while frames := await connection.receive(source):
             batch = Batch(frames)

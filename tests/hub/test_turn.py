@@ -47,10 +47,12 @@ async def test_an_action_deferred_several_times_runs_once() -> None:
     def flush() -> None:
         calls.append("flush")
 
+    turn.begin()
     for _ in range(3):
         turn.defer(flush)
-    turn.run_deferred()
-    turn.run_deferred()
+    assert not calls
+    turn.end()
+    turn.end()
     assert calls == ["flush"]
 
 
@@ -65,6 +67,29 @@ async def test_an_action_deferred_by_an_action_runs_in_the_same_turn() -> None:
         calls.append("first")
         turn.defer(second)
 
+    turn.begin()
     turn.defer(first)
-    turn.run_deferred()
+    turn.end()
     assert calls == ["first", "second"]
+
+
+async def test_between_turns_an_action_is_called_at_once() -> None:
+    turn = Turn(SHORT_SECONDS, SHORT_SECONDS, lambda: None)
+    calls: list[str] = []
+
+    async def act_meanwhile() -> None:
+        turn.defer(lambda: calls.append("meanwhile"))
+
+    turn.defer(lambda: calls.append("before"))
+    assert calls == ["before"]
+    async with trio.open_nursery() as nursery:
+        turn.begin()
+        nursery.start_soon(act_meanwhile)
+        for _ in range(2):  # the order of trio tasks within a pass is random
+            await turn.pause()
+        assert calls == ["before", "meanwhile"]
+        turn.defer(lambda: calls.append("in the turn"))
+        assert len(calls) == 2
+    turn.end()
+    turn.defer(lambda: calls.append("after"))
+    assert calls == ["before", "meanwhile", "in the turn", "after"]

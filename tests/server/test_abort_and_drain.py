@@ -223,7 +223,7 @@ async def test_a_reset_is_found_by_the_next_write_and_frees_the_subscription_at_
             wait_for_reset(server_side)
             hub = server.streamd.hub
             subscription.offer(Batch([Event(NEXT_ID, ("small",), "message", "x", DataEncoding.TEXT)]))
-            hub._turn.run_deferred()  # HTTP/2 writes at the end of the fan-out's turn
+            hub._turn.end()  # HTTP/2 writes at the end of the fan-out's turn
             assert connection.is_disconnected
             assert hub.statistics()["subscriptions"] == 1
             assert server_side._sock.fileno() == -1
