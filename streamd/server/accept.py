@@ -192,5 +192,5 @@ def _refuse(sock: socket.socket, error: TooManyForCaller, *, is_tls: bool) -> No
 
 def _fixed_address(sock: socket.socket) -> tuple[str, int] | None:
     """Return the address of all connections of a listener; None if they differ, or have none."""
-    own = host_and_port(sock.family, sock.getsockname())
+    own = host_and_port(sock.getsockname())
     return None if own is None or own[0] in ("0.0.0.0", "::") else own  # noqa: S104

@@ -56,6 +56,7 @@ class ClientSocket:
 
     __slots__ = (
         "_is_reading",
+        "_is_waiting",
         "_is_watched",
         "_lease",
         "_reads",
@@ -78,7 +79,7 @@ class ClientSocket:
     def __init__(self, server: ServerContext, sock: socket.socket, peer: Any) -> None:
         sock.setblocking(False)
         self.server = server
-        self.address = host_and_port(sock.family, peer)
+        self.address = host_and_port(peer)
         self.own_address: tuple[str, int] | None = None
         self.url_scheme = "http"
         self.tcp_proxy: str | None = None
@@ -93,13 +94,14 @@ class ClientSocket:
         self._lease: Lease | None = None
         self._is_watched = False
         self._is_reading = False
+        self._is_waiting = False  # for the socket to be readable
         self._reads = 0
         self._revoke_streams: Callable[[], None] | None = None
 
     def find_own_address(self) -> None:
         """Set :attr:`own_address` from the socket, for a listener on all addresses."""
         with suppress(OSError):  # closed already
-            self.own_address = host_and_port(self._sock.family, self._sock.getsockname())
+            self.own_address = host_and_port(self._sock.getsockname())
 
     # --- input --------------------------------------------------------------------------------
 
@@ -168,10 +170,13 @@ class ClientSocket:
 
     async def wait_readable(self) -> None:
         """Wait until the socket has bytes, has ended, or was closed."""
+        self._is_waiting = True
         try:
             await trio.lowlevel.wait_readable(self._sock)
         except trio.ClosedResourceError:
             pass
+        finally:
+            self._is_waiting = False
 
     def was_reset(self) -> bool:
         """Return True if the client has reset the connection, with bytes of it still unread or not."""
@@ -325,6 +330,8 @@ class ClientSocket:
         Closing a socket with unread bytes resets it, and a reset destroys the answer that the client has not
         read yet.
         """
+        if self.has_left and self._tls is None and self.output.free:
+            return  # there is nothing to discard, and nothing to send
         await self.finish()
         self.start_lingering()
         discarded = 0
@@ -340,7 +347,7 @@ class ClientSocket:
     def abort(self) -> None:
         """Close the socket at once, dropping unsent bytes, and cancel all trio tasks of the connection.
 
-        Where the socket is closed already, only cancels them. Never blocks.
+        Never blocks. Where the socket is closed already, they have been cancelled, or have ended.
         """
         if self._sock.fileno() >= 0:
             self.output.close()
@@ -348,29 +355,33 @@ class ClientSocket:
             with suppress(OSError):
                 self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
             self._close_socket()
-        self._scope.cancel()
+            self._scope.cancel()
         self._timer.stop()
         # The objects of a connection refer to each other in cycles; separated, they are freed at once.
         self._tls = self._revoke_streams = None
 
     def close(self) -> None:
-        """Close the socket gracefully; the kernel still sends the bytes that it has taken."""
-        self.close_output()
+        """Close the socket gracefully, when its trio tasks have ended; the kernel sends what it has taken."""
+        if not self.output.closed:
+            self._end_output()
         if self._sock.fileno() >= 0:
             self._close_socket()
 
     def close_output(self) -> None:
         """Tell the client that no more is sent; does nothing the second time."""
-        if self.output.closed:
-            return
+        if not self.output.closed:
+            self._end_output()
+            with suppress(OSError):
+                self._sock.shutdown(socket.SHUT_WR)
+
+    def _end_output(self) -> None:
         if self._tls is not None:
             self.output.put_records(self._tls.close_notify())
         self.output.close()
         self.revoke()
-        with suppress(OSError):
-            self._sock.shutdown(socket.SHUT_WR)
 
     def _close_socket(self) -> None:
         self._unwatch()
-        trio.lowlevel.notify_closing(self._sock)  # wakes the trio tasks that wait for it
+        if self._is_waiting or self.output.is_sending:
+            trio.lowlevel.notify_closing(self._sock)  # wakes the trio tasks that wait for it
         self._sock.close()

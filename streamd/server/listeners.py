@@ -137,9 +137,9 @@ def address_of(sock: socket.socket, scheme: str) -> str:
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
-def host_and_port(family: int, address: Any) -> tuple[str, int] | None:
-    """Return the first two parts of an IPv4 or IPv6 socket address; None for any other family."""
-    return (address[0], address[1]) if family in (socket.AF_INET, socket.AF_INET6) else None
+def host_and_port(address: Any) -> tuple[str, int] | None:
+    """Return the first two parts of an IPv4 or IPv6 socket address; None for a Unix socket's, a path."""
+    return address[:2] if isinstance(address, tuple) else None
 
 
 def _open_tcp(bind: str, settings: ServerSettings) -> list[socket.socket]:
