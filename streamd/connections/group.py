@@ -64,7 +64,9 @@ class Group:
     @property
     def active(self) -> int:
         """The number of connections on all nodes: those of others as they last reported it."""
-        return len(self) + sum(totals.active for totals in self.elsewhere(self.name))
+        active = len(self._connections)
+        others = self.elsewhere(self.name)
+        return active + sum([totals.active for totals in others]) if others else active
 
     def __iter__(self) -> Iterator[Connection]:
         """Iterate over a copy of the present connections of this node."""

@@ -1,5 +1,6 @@
 """The registry: admits connections to slots, finds and counts them, and ends them at shutdown."""
 
+import logging
 import math
 import os
 import random
@@ -22,6 +23,7 @@ from ..errors import (
 from ..events import Control, UnloggedEvent
 from ..hub import SendQueue
 from ..limits import AddressCounting, caller_key, group_address
+from ..logs import is_suppressed
 from ..metrics import Metrics
 from .broadcast import BroadcastOutcome, broadcast_in_turns
 from .connection import CloseReason, Connection, Identity
@@ -33,6 +35,8 @@ from .totals import GroupTotals
 from .turns import visit_in_turns
 
 _log = structlog.get_logger(__name__)
+_OPENED: Final = "connection_opened"
+_CLOSED: Final = "connection_closed"
 MAX_CLIENT_ID_CHARS: Final = 128
 """Longest client id; enough for a UUID with a prefix, and short in every list of connections."""
 OWN_ID_PREFIX: Final = "~"
@@ -224,7 +228,8 @@ class Registry:
         self._others.note_opened(connection)
         if self._empty.is_set():
             self._empty = trio.Event()
-        self._log_of(connection)("connection_opened", **connection.identify())
+        if level := _level_of(connection, _OPENED):
+            _log.log(level, _OPENED, **connection.identify())
 
     def _replace(self, connection: Connection) -> None:
         """Enter a connection under its client id, and close the one that it replaces."""
@@ -282,13 +287,8 @@ class Registry:
         self._others.note_closed(connection)
         if not self._all:
             self._empty.set()
-        self._log_of(connection)("connection_closed", **connection.identify(), **connection.account())
-
-    @staticmethod
-    def _log_of(connection: Connection) -> Callable[..., None]:
-        """Return the function that logs a connection's start and end: a poll is one of many of its client."""
-        write: Callable[..., None] = _log.debug if connection.transport == "poll" else _log.info
-        return write
+        if level := _level_of(connection, _CLOSED):
+            _log.log(level, _CLOSED, **connection.identify(), **connection.account())
 
     # --- operations ---------------------------------------------------------------------------
 
@@ -388,6 +388,15 @@ class Registry:
         with trio.CancelScope(deadline=deadline):
             await self._empty.wait()
         await visit_in_turns(self, lambda connection: connection.abort(CloseReason.SHUTDOWN))
+
+
+def _level_of(connection: Connection, event: str) -> int:
+    """Return the level of the line of a connection's start or end; 0 if the line is suppressed.
+
+    A poll is one of many of its client.
+    """
+    level = logging.DEBUG if connection.transport == "poll" else logging.INFO
+    return 0 if is_suppressed(_log, level, event) else level
 
 
 def _keys_of(identity: Identity) -> list[str]:

@@ -1,10 +1,13 @@
 """The send queue of one connection: bounded frames between the fan-out and the connection's trio task."""
 
 from collections.abc import Hashable
+from typing import Final
 
 import trio
 
 from ..events import Event, Frame, UnloggedEvent
+
+_EVENTS: Final = (Event, UnloggedEvent)
 
 
 class SendQueue:
@@ -161,4 +164,4 @@ def conflation_key(frame: Frame) -> Hashable:
 
 def _event_bytes(frame: Frame) -> int:
     """Return the size of an event; 0 for control frames, which are small and few."""
-    return frame.size if isinstance(frame, Event | UnloggedEvent) else 0
+    return frame.size if isinstance(frame, _EVENTS) else 0
