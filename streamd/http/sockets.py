@@ -9,7 +9,7 @@ from ..events import EventId
 from ..events.bodies import EventBody
 from ..hub import Subscription
 from ..transports import EventReader
-from ..transports.asgi import bind_abort
+from ..transports.asgi import bind_abort, find_transport
 from ..transports.stream import Opening, Source, no_opening
 from ..transports.websocket import PublishEvent, serve_websocket
 from .callers import TICKET, bearer_token, current_caller
@@ -39,7 +39,7 @@ async def serve_socket(
         broker, connection, source, subscription, reader, opening: as for
             :func:`~streamd.transports.websocket.serve_websocket`.
     """
-    bind_abort(connection, websocket.scope)
+    bind_abort(connection, find_transport(websocket.scope))
     await websocket.accept()
     code = await serve_websocket(
         broker,

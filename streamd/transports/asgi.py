@@ -54,16 +54,13 @@ def find_transport(scope: Scope) -> Transport | None:
     return (scope.get("extensions") or {}).get(CONNECTION_EXTENSION)
 
 
-def lease_wire(scope: Scope, connection: Connection, defer: Defer, fallback: Wire) -> Wire:
-    """Lease the most direct wire there is, from after the head of a response until it is released."""
-    transport = find_transport(scope)
-    wire = None if transport is None else transport.lease(defer, connection.mark_disconnected)
-    return wire or fallback
+def lease_wire(transport: Transport | None, connection: Connection, defer: Defer) -> Wire | None:
+    """Lease a wire past ASGI, from after the head of a response until its release; None if there is none."""
+    return None if transport is None else transport.lease(defer, connection.mark_disconnected)
 
 
-def bind_abort(connection: Connection, scope: Scope) -> None:
+def bind_abort(connection: Connection, transport: Transport | None) -> None:
     """Let a connection close its socket on abort, if the server can do that."""
-    transport = find_transport(scope)
     if transport is not None:
         connection.abort_transport = transport.abort
 

@@ -13,7 +13,7 @@ from ..broker import Broker
 from ..connections import CloseReason, Connection
 from ..events import Batch, Control, ControlName, Event, EventId, Frame, UnloggedEvent
 from ..hub import Subscription, observe_delivery
-from .asgi import Scope, bind_abort
+from .asgi import Scope, bind_abort, find_transport
 from .stream import Opening, StreamRequest, no_opening, open_stream
 
 
@@ -91,7 +91,7 @@ async def poll(
     """
     request = attrs.evolve(request, heartbeat_seconds=0.0, heartbeat_always=False)
     with open_stream(broker, "poll", request) as (connection, subscription):
-        bind_abort(connection, scope)
+        bind_abort(connection, find_transport(scope))
         with open_source(connection, subscription) as source:
             receiver = _Receiver(subscription, source)
             frames = receiver.begin()

@@ -87,14 +87,14 @@ async def _serve(
     It is one coroutine for all kinds of streams: each would take 300 bytes for as long as a stream lasts.
     """
     with opened as (connection, source):
-        bind_abort(connection, scope)
         transport = find_transport(scope)
+        bind_abort(connection, transport)
         if transport is not None and scope["method"] != "HEAD":
             transport.hold()
         await send({"type": "http.response.start", "status": 200, "headers": list(headers)})
         del headers  # the stream may last for hours
         if scope["method"] != "HEAD":
-            wire = lease_wire(scope, connection, broker.hub.defer, ASGIEventStreamWire(send))
+            wire = lease_wire(transport, connection, broker.hub.defer) or ASGIEventStreamWire(send)
             if include_topics:
                 wire = TopicsWire(wire)
             try:

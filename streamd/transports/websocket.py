@@ -13,7 +13,7 @@ from ..events import Control, EventId, messages
 from ..events.bodies import EventBody
 from ..hub import Subscription
 from ..limits import Allowance, LimitName, caller_key
-from .asgi import ASGIWebSocketWire, Scope, lease_wire
+from .asgi import ASGIWebSocketWire, Scope, find_transport, lease_wire
 from .stream import EventReader, Opening, Source, connected, no_opening, parse_selectors, run_stream
 
 _log = structlog.get_logger(__name__)
@@ -65,7 +65,7 @@ async def serve_websocket(
         opening: makes the first frames after ``connected``.
     """
     listener = _MessageListener(broker, connection, subscription, receive, publish, reader)
-    wire = lease_wire(scope, connection, broker.hub.defer, ASGIWebSocketWire(send_text))
+    wire = lease_wire(find_transport(scope), connection, broker.hub.defer) or ASGIWebSocketWire(send_text)
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(listener.run)

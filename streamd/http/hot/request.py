@@ -3,7 +3,6 @@
 from codecs import BOM_UTF8
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final, TypeVar
-from urllib.parse import parse_qs
 
 import trio
 from quart import current_app, request
@@ -20,6 +19,7 @@ from ..content_coding import GzipBody, is_gzip
 from ..current import current_runtime
 from ..origins import CORS_ORIGINS
 from ..push_back import PushBackBody
+from ..query import parse_query
 from .answer import JSON
 from .body import ClientLeft, ReceivedBody
 
@@ -34,11 +34,7 @@ class QueryParameters:
     __slots__ = ("_values",)
 
     def __init__(self, query_string: bytes) -> None:
-        self._values = (
-            parse_qs(query_string.decode("utf-8", "replace"), keep_blank_values=True)
-            if query_string
-            else _NO_PARAMETERS
-        )
+        self._values = parse_query(query_string) if query_string else _NO_PARAMETERS
 
     def __contains__(self, name: str) -> bool:
         return name in self._values
