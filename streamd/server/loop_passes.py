@@ -47,8 +47,7 @@ class LoopPassLimiter:
     async def run(self) -> None:
         """Grant turns until cancelled; sleeps while there is no caller."""
         while True:
-            await self._used.wait()
-            await trio.lowlevel.checkpoint()
+            await self._used.wait()  # at least until the next pass
             woken = len(self._setups.unpark(count=self._each_pass))
             woken += len(self._teardowns.unpark(count=max(1, self._each_pass - woken)))
             self._left = max(0, self._each_pass - woken)

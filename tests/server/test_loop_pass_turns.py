@@ -1,0 +1,59 @@
+"""The number of connection setups in a pass of the event loop."""
+
+from collections import Counter
+
+import trio
+
+from streamd.server.loop_passes import LoopPassLimiter
+
+EACH_PASS, CALLERS = 4, 40
+
+
+class PassCounter(trio.abc.Instrument):
+    """Counts the passes of the event loop."""
+
+    def __init__(self) -> None:
+        self.passes = 0
+
+    def after_io_wait(self, timeout: float) -> None:
+        self.passes += 1
+
+
+async def use_turns(callers: int) -> Counter[int]:
+    """Let callers take a turn each, and return the number of turns by pass."""
+    counter = PassCounter()
+    turns: Counter[int] = Counter()
+    limiter = LoopPassLimiter(EACH_PASS)
+
+    async def take() -> None:
+        await limiter.setup_turn()
+        turns[counter.passes] += 1
+
+    trio.lowlevel.add_instrument(counter)
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(limiter.run)
+            async with trio.open_nursery() as taking:
+                for _ in range(callers):
+                    taking.start_soon(take)
+            nursery.cancel_scope.cancel()
+    finally:
+        trio.lowlevel.remove_instrument(counter)
+    return turns
+
+
+async def test_no_pass_has_more_turns_than_the_limit() -> None:
+    turns = await use_turns(CALLERS)
+    assert turns.total() == CALLERS
+    assert max(turns.values()) <= EACH_PASS
+
+
+async def test_every_pass_has_turns_while_callers_wait() -> None:
+    turns = await use_turns(CALLERS)
+    passes = max(turns) - min(turns) + 1
+    assert passes <= CALLERS // EACH_PASS + 1  # the first turns are granted without waiting
+
+
+async def test_callers_within_the_limit_do_not_wait() -> None:
+    turns = await use_turns(EACH_PASS)
+    assert list(turns.values()) == [EACH_PASS]
