@@ -40,6 +40,34 @@ class EarlyLogger(structlog.stdlib.BoundLogger):
         return not logger.isEnabledFor(level) or line_limit.suppresses(logger.name, level, event)
 
 
+class LineFormatter(structlog.stdlib.ProcessorFormatter):
+    """The formatter of all lines, which takes those of structlog as they are.
+
+    Its base class copies a record for the processors of a line, and formats the result again: a third of the
+    time of a line.
+
+    Args:
+        shared: the processors that lines of structlog have passed, for those of other loggers.
+        renderer: makes a text of a line's fields.
+    """
+
+    def __init__(
+        self, shared: list[structlog.typing.Processor], renderer: list[structlog.typing.Processor]
+    ) -> None:
+        self._renderer = renderer
+        processors = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer]
+        super().__init__(foreign_pre_chain=shared, processors=processors)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the text of a line."""
+        if not isinstance(record.msg, dict) or record.exc_info:
+            return super().format(record)
+        line: Any = record.msg.copy()
+        for process in self._renderer:
+            line = process(None, record.levelname.lower(), line)
+        return str(line)
+
+
 def is_suppressed(log: Any, level: int, event: str) -> bool:
     """Return True if a line is suppressed, so that its fields need not be made.
 
@@ -92,12 +120,7 @@ def configure_logging(settings: LoggingSettings, environ: Mapping[str, str] = _N
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(line_limit.filter)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
-        )
-    )
+    handler.setFormatter(LineFormatter(shared, renderer))
     logging.basicConfig(handlers=[handler], force=True)
 
 

@@ -1,12 +1,15 @@
 """The lines of the log, as another process writes them to standard error."""
 
 import json
+import logging
 import subprocess
 import sys
 
 import pytest
+import structlog
 
 from streamd.characters import find_invalid
+from streamd.logs.configure import LineFormatter
 from tests.support.odd_texts import INVALID_IDENTIFIERS, VALID_IDENTIFIERS
 
 PROGRAM = """
@@ -47,3 +50,16 @@ def test_a_console_shows_other_scripts_and_joiners_as_they_are() -> None:
     lines = log_lines("console", VALID_IDENTIFIERS)
     for text in VALID_IDENTIFIERS:
         assert any(f"detail={text}" in line or f"detail={text!r}" in line for line in lines), text
+
+
+def test_a_line_of_structlog_is_formatted_as_by_its_own_formatter() -> None:
+    renderer: list[structlog.typing.Processor] = [structlog.dev.ConsoleRenderer(colors=False)]
+    remove_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    theirs = structlog.stdlib.ProcessorFormatter(processors=[remove_meta, *renderer])
+    fields = {"event": "said", "level": "info", "detail": "x", "count": 3}
+    record = logging.LogRecord("streamd.tests", logging.INFO, "tests.py", 1, fields, (), None)
+    record.__dict__.update(_logger=None, _name="info")
+    wanted = theirs.format(record)
+    assert "said" in wanted
+    assert LineFormatter([], renderer).format(record) == wanted
+    assert record.msg == fields
