@@ -70,12 +70,19 @@ class Metrics:
             "unreadable_records", "Stored records that cannot be decoded, each counted once.", "record"
         )
         self.reaped: Final = self._counter("connections_reaped", "Stale connections closed.")
-        self._delivery_seconds: Final = _DeliveryTimes(
+        self._delivery_seconds: Final = _Times(
             "streamd_delivery_seconds",
             "From publish to the write to a client (millisecond resolution).",
             _BUCKETS_SECONDS,
         )
         self.registry.register(self._delivery_seconds)
+        self.loop_pass_seconds: Final = _Times(
+            "streamd_loop_pass_seconds",
+            "Duration of a pass of the event loop: the time for which it accepts, reads and delivers nothing"
+            " else.",
+            _BUCKETS_SECONDS,
+        )
+        self.registry.register(self.loop_pass_seconds)
         self._request_seconds: Final = _RequestTimes(
             "streamd_request_seconds", "Time to answer, by route; streams are not in it.", _BUCKETS_SECONDS
         )
@@ -168,7 +175,7 @@ class _Distribution:
         return list(zip(names, itertools.accumulate(self._counts), strict=True))
 
 
-class _DeliveryTimes(Collector):
+class _Times(Collector):
     """A Prometheus histogram without labels.
 
     Args:

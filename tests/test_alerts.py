@@ -63,6 +63,10 @@ SERIES: Final[dict[str, dict[str, tuple[int, int]]]] = {
     "StreamdUnreadableRecords": {'streamd_unreadable_records_total{instance="a",record="task"}': (0, 1)},
     "StreamdGaps": {'streamd_gaps_total{instance="a"}': (0, 1)},
     "StreamdDeliverySlow": {**slow(DELIVERY, "0.5")},
+    "StreamdLoopHeld": {
+        'streamd_loop_pass_seconds_count{instance="a"}': (1000, 1000),
+        'streamd_loop_pass_seconds_bucket{instance="a",le="0.25"}': (995, 990),
+    },
     "StreamdFanOutBehind": {'streamd_events_ahead{instance="a"}': (5000, 5001)},
     "StreamdSubscriptionsLagging": {
         'streamd_subscriptions_lagging{instance="a"}': (20, 21),

@@ -29,6 +29,7 @@ from tests.support.auth_effects import AUTH_EFFECTS
 BY_THE_SERVER: Final = (
     "server.certfile",
     "server.keyfile",
+    "server.slow_pass_ms",
     "logging.level",
     "logging.format",
     "tuning.logging.max_lines_per_second",

@@ -12,7 +12,7 @@ from ..extension import Streamd
 from ..http.loopback import SETTING as CONTROL
 from ..http.loopback import warn_of_control
 from ..logs import configure_logging
-from ..server import Certificates, SystemdNotifier
+from ..server import Certificates, LoopMonitor, SystemdNotifier
 from ..settings import Settings
 
 _TLS: Final = ("server.certfile", "server.keyfile")
@@ -30,6 +30,7 @@ class Reloader:
         settings: those that the server runs with.
         streamd: applies the limits.
         certificates: of the server.
+        monitor: of the event loop; gets ``server.slow_pass_ms``.
         environ: the environment, for the log levels.
         systemd: told when a reload starts and ends.
     """
@@ -40,6 +41,7 @@ class Reloader:
         settings: Settings,
         streamd: Streamd,
         certificates: Certificates,
+        monitor: LoopMonitor,
         environ: Mapping[str, str],
         systemd: SystemdNotifier,
     ) -> None:
@@ -47,6 +49,7 @@ class Reloader:
         self._settings = settings
         self._streamd = streamd
         self._certificates = certificates
+        self._monitor = monitor
         self._environ = environ
         self._systemd = systemd
         self._requested = trio.Event()
@@ -75,6 +78,7 @@ class Reloader:
             _log.error("reload_refused", problems=error.detail.splitlines())
             return
         configure_logging(plan.settings.logging, self._environ)
+        self._monitor.apply_settings(plan.settings.server)
         self._streamd.apply_settings(plan.settings)
         self._settings = plan.settings
         _log.info("configuration_reloaded", changed=list(plan.applied))

@@ -22,6 +22,7 @@ from ..server import (
     INHERIT_OPTION,
     Certificates,
     Inheritance,
+    LoopMonitor,
     SystemdNotifier,
     adopt_sockets,
     bind_of,
@@ -149,8 +150,9 @@ async def _run(
 
     with trio.open_signal_receiver(*SERVER_SIGNALS) as signals:
         async with running(app, with_demo=with_demo) as streamd, trio.open_nursery() as nursery:
+            monitor = LoopMonitor(streamd.metrics, settings.server)
             nursery.start_soon(systemd.run_watchdog)
-            reloader = Reloader(load_again, settings, streamd, certificates, os.environ, systemd)
+            reloader = Reloader(load_again, settings, streamd, certificates, monitor, os.environ, systemd)
             nursery.start_soon(reloader.run)
             nursery.start_soon(partial(handle_signals, signals, reload=reloader.request, stop=stopped.set))
             if inherited is not None:
@@ -171,6 +173,7 @@ async def _run(
                 if settings.connections.control:
                     warn_of_control()
                 tune_collector(settings.server)
+                nursery.start_soon(monitor.run)  # from here on: the start itself is slow
                 if inherited is None:
                     announce(addresses)
                     await systemd.ready()

@@ -26,6 +26,7 @@ WebSocket on wsproto. A socket write is bounded in time, and every connection ca
 ``task_group``           the trio tasks of an HTTP/2 connection, and the messages of one request
 ``context``              the parts that all connections of a server share
 ``loop_passes``          a limit on connection setups and teardowns per event-loop pass
+``loop_monitor``         how long passes of the event loop take, and what ran in slow ones
 ``live``                 the connections that are being served
 ``certificates``         the TLS certificate, which can be replaced
 ``listeners``            listening sockets and their options
@@ -47,6 +48,7 @@ from .collector import tune_collector
 from .files import check_open_files, raise_open_files
 from .inheritance import FIRST, INHERIT_OPTION, Inheritance, spawn
 from .listeners import address_of, adopt_sockets, check_addresses, open_sockets
+from .loop_monitor import LoopMonitor
 from .serve import serve
 from .settings import ServerSettings
 from .supervisor import Supervisor
@@ -57,6 +59,7 @@ __all__ = [
     "INHERIT_OPTION",
     "Certificates",
     "Inheritance",
+    "LoopMonitor",
     "ServerSettings",
     "Supervisor",
     "SystemdNotifier",

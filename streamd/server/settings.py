@@ -134,6 +134,14 @@ class ServerSettings:
         "Keep-alive timeout of an idle connection (s). Keep it above that of a proxy in front.",
         positive,
     )
+    slow_pass_ms: int = setting(
+        100,
+        "Duration of a pass of the event loop from which the log has a warning about it, with what ran (ms; "
+        "0: never). For `streamd serve` only.",
+        not_negative,
+        at_most(INT32_MAX),
+        reload=True,
+    )
     request_head_timeout_seconds: float = tuning(
         10.0,
         "Timeout for a request head, from its first byte, so that a trickling client (slowloris) cannot "

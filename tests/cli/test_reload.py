@@ -8,7 +8,7 @@ from streamd import create_app
 from streamd.cli.reload import Reloader
 from streamd.errors import ConfigError
 from streamd.http.current import EXTENSION
-from streamd.server import Certificates, SystemdNotifier
+from streamd.server import Certificates, LoopMonitor, SystemdNotifier
 from streamd.settings import Settings
 
 
@@ -32,7 +32,10 @@ async def test_a_reload_that_fails_is_logged_and_the_next_one_runs(error: Except
         raise error
 
     streamd = create_app(settings).extensions[EXTENSION]
-    reloader = Reloader(load, settings, streamd, Certificates(settings.server), {}, SystemdNotifier())
+    monitor = LoopMonitor(streamd.metrics, settings.server)
+    reloader = Reloader(
+        load, settings, streamd, Certificates(settings.server), monitor, {}, SystemdNotifier()
+    )
     with structlog.testing.capture_logs() as logs, trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(reloader.run)

@@ -44,11 +44,13 @@ class ReloadingServer:
 
 
 @asynccontextmanager
-async def reloading_server(tmp_path: Path, text: str = "", *options: str) -> AsyncIterator[ReloadingServer]:
+async def reloading_server(
+    tmp_path: Path, text: str = "", *options: str, **settings: Any
+) -> AsyncIterator[ReloadingServer]:
     file = tmp_path / "streamd.toml"
     file.write_text(BASE + text)
     # Without the variable that sets the level, which would override the file.
-    async with server_process("--config", str(file), *options, logging__level="") as process:
+    async with server_process("--config", str(file), *options, logging__level="", **settings) as process:
         yield ReloadingServer(process, file)
 
 
@@ -108,6 +110,22 @@ async def test_log_levels_are_reloaded(tmp_path: Path) -> None:
         assert outcome["changed"] == ["logging.level"], "no line of the request came before"
         await http.get("/connections")
         assert (await server.logged("request"))["route"] == "/connections"
+
+
+async def test_the_warning_of_slow_passes_is_switched_on(tmp_path: Path) -> None:
+    app = ("--app", "tests.support.blocking_app:make")
+    slow = "[server]\nslow_pass_ms = {}\n"
+    async with (
+        reloading_server(tmp_path, "", *app, server__slow_pass_ms="") as server,
+        httpx.AsyncClient(base_url=server.process.url) as http,
+    ):
+        assert (await server.reload(slow.format(0)))["changed"] == ["server.slow_pass_ms"]
+        await http.get("/block")
+        assert (await server.reload(slow.format(200)))["changed"] == ["server.slow_pass_ms"]
+        await http.get("/block")
+        line = await server.logged("slow_pass")
+        assert any("block" in function for function in line["ran"])
+        assert (line["level"], line["others"]) == ("warning", 0)
 
 
 async def test_operations_on_connections_are_switched_on_with_a_warning(tmp_path: Path) -> None:
