@@ -16,12 +16,13 @@ FOLDERS_WITHOUT_PACKAGE: Final = {
     "chaos",
     "conformance",
     "fuzz",
+    "hostile",
     "third_party",
 }
-"""Helpers, suites for the implementations of a port, stories over the whole server, four programs, and
+"""Helpers, suites for the implementations of a port, stories over the whole server, five programs, and
 programs that use the clients of others."""
 
-FOLDERS_WITH_HELPERS: Final = {"support", "chaos", "conformance", "fuzz", "third_party"}
+FOLDERS_WITH_HELPERS: Final = {"support", "chaos", "conformance", "fuzz", "hostile", "third_party"}
 """Folders of modules that are no tests: helpers, programs, and the programs of ``third_party``."""
 
 HEADLESS: Final = re.compile(r"(what|who|whose|whoever|how|whether|where|when|which)\b", re.IGNORECASE)
