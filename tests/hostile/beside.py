@@ -103,22 +103,17 @@ class NormalClients:
             await trio.sleep(0.2)  # it comes back, as every client does
 
     async def _publish(self) -> None:
-        async with trio.open_nursery() as nursery:
-            while True:
-                stream: trio.abc.Stream | None = None
-                with suppress(*_ERRORS):
-                    stream = await self._target.connect()
+        while True:
+            with suppress(*_ERRORS):
+                async with await self._target.connect() as stream:
                     for number in self._numbers:
-                        self._sent[number] = trio.current_time()
+                        began = self._sent[number] = trio.current_time()
                         await stream.send_all(post("/events", b'{"topic":"normal","data":%d}' % number))
                         with trio.fail_after(_ANSWER_SECONDS):
                             if not await stream.receive_some(65_536):
                                 break
-                        next_at = self._sent.get(number, trio.current_time())
-                        await trio.sleep(max(0.0, 1 / RATE_PER_SECOND - (trio.current_time() - next_at)))
-                if stream is not None:
-                    nursery.start_soon(trio.aclose_forcefully, stream)
-                await trio.sleep(0.2)
+                        await trio.sleep_until(began + 1 / RATE_PER_SECOND)
+            await trio.sleep(0.2)
 
     async def _probe(self) -> None:
         while True:
