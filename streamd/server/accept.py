@@ -123,7 +123,7 @@ class Listener(trio.abc.Listener[ServerConnection]):
             return None
         slot = ""
         if not self._has_proxy_header:  # which names the client, whose slot is taken then
-            address = host_and_port(sock.family, peer)
+            address = host_and_port(peer)
             try:
                 slot = self._slots.take(address and address[0])
             except TooManyForCaller as error:
