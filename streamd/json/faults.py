@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from contextlib import suppress
 from typing import Any, Final
 
 import attrs
@@ -57,8 +58,11 @@ class FaultyText:
 
     def is_deeper(self, levels: int, shown_levels: int) -> InvalidBody:
         """Describe a text with more than ``levels`` levels, by the outermost field that has them."""
-        has_path = not (self.field or self._is_large)
-        path = (has_path and path_to(self.raw, position_below(self.raw, levels))) or []
+        path: Path = []
+        if not self.field:
+            beginning = self.raw[:_DESCRIBED_BYTES_MAX]
+            with suppress(StopIteration):  # it is deeper behind that
+                path = path_to(beginning, position_below(beginning, levels)) or []
         names = [index for index, part in enumerate(path) if isinstance(part, str)]
         outermost = path[: names[0] + 1] if names else []
         return self._fault(outermost, f"is nested deeper than {shown_levels} levels")
