@@ -115,9 +115,8 @@ class ClaimQueue:
             if claim.is_idle:
                 claim.give(kind, 1)
                 count -= 1
-        for claim in claims:  # all of them look now: whichever is first looks again
-            claim.give(kind, count)
-            return
+        if count and claims:  # all of them look now: the first looks again
+            next(iter(claims)).give(kind, count)
 
     def offer_all(self) -> None:
         """Offer one task of each kind that claims wait for."""

@@ -203,6 +203,21 @@ async def test_claims_of_tasks_whose_kinds_are_unknown_are_woken_by_kind(autojum
         nursery.cancel_scope.cancel()
 
 
+async def test_as_many_tasks_as_waiting_claims_wake_each_of_them_once(autojump_clock: Clock) -> None:
+    queue = ClaimQueue()
+    with queue.join(["k"]) as first, queue.join(["k"]) as second:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(first.wait)
+            nursery.start_soon(second.wait)
+            await trio.testing.wait_all_tasks_blocked()
+            queue.offer("k", 2)
+        assert (dict(first.offers), dict(second.offers)) == ({"k": 1}, {"k": 1})
+        first.offers.clear()
+        second.offers.clear()
+        queue.offer("k", 0)
+        assert not first.offers
+
+
 def test_the_queue_keeps_nothing_of_claims_that_left() -> None:
     queue = ClaimQueue()
     with queue.join(["a", "b", "a"]) as first:
