@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.support.certificates import trusting, write_certificate
-from tests.support.fronts import FRONTS, HAPROXY, FrontKind, free_ports, front_of, proxying
+from tests.support.fronts import APACHE, FRONTS, HAPROXY, VARNISH, FrontKind, free_ports, front_of, proxying
 from tests.support.server_process import ServerProcess, server_process
 
 SECONDS = 60
@@ -86,7 +86,12 @@ async def check_forged_headers(clients: Clients) -> None:
         assert created.headers["location"] == f"/tasks/{created.json()['id']}"
 
 
-@pytest.mark.parametrize("kind", FRONTS, ids=lambda kind: kind.program)
+@pytest.mark.parametrize(
+    "kind",
+    # These two report a client's departure after half a minute.
+    [pytest.param(k, marks=pytest.mark.soak) if k in (APACHE, VARNISH) else k for k in FRONTS],
+    ids=[kind.program for kind in FRONTS],
+)
 async def test_clients_count_by_their_addresses_behind_a_front(kind: FrontKind, tmp_path: Path) -> None:
     async with (
         server_process(seconds=SECONDS, server__trusted_proxies=TRUSTED, **ONE_POLL) as node,

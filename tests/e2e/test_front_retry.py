@@ -16,7 +16,7 @@ import trio
 
 from streamd.events.sse import Decoder
 from streamd.testing import open_stream
-from tests.support.fronts import FRONTS, HAPROXY, NGINX, FrontKind, front_of
+from tests.support.fronts import CADDY, FRONTS, HAPROXY, NGINX, FrontKind, front_of
 from tests.support.server_process import server_process
 
 SECONDS = 60
@@ -39,7 +39,12 @@ def check_retry(answer: httpx.Response) -> None:
     assert re.fullmatch(r"retry: \d+\n: no node can be reached\n\n", answer.text)
 
 
-@on_each_front
+@pytest.mark.parametrize(
+    "kind",
+    # It tries a node that is away for half a minute.
+    [pytest.param(k, marks=pytest.mark.soak) if k is CADDY else k for k in FRONTS],
+    ids=[kind.program for kind in FRONTS],
+)
 async def test_a_stream_ends_with_retry_while_no_node_answers_and_other_requests_fail(
     kind: FrontKind, tmp_path: Path
 ) -> None:
