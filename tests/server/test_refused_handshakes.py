@@ -11,6 +11,7 @@ from trio.testing import MockClock
 
 from streamd.testing import run_server
 from tests.support.http2_client import ManualHTTP2Client
+from tests.support.log_lines import faults
 from tests.support.slow_client import GET, SETTINGS, make_clock, seconds_until_closed, serving, trickle
 
 SECONDS = 30
@@ -72,7 +73,7 @@ async def test_a_refused_client_reads_the_answer_to_its_end(
             await stream.send_all(request_ + behind)
             check_answer(b"".join([bytes(part) async for part in stream]), status)
             await trio.aclose_forcefully(stream)
-    assert [entry for entry in logs if entry["log_level"] in ("warning", "error", "critical")] == []
+    assert faults(logs) == []
 
 
 @pytest.fixture
@@ -95,7 +96,7 @@ async def test_a_refused_client_that_goes_on_sending_reads_the_answer_all_the_sa
             await trickle(stream, [PING] * 600, every_seconds=0.1)
             assert trio.current_time() - began < 5, "the socket is closed at last"
             await trio.aclose_forcefully(stream)
-    assert [entry for entry in logs if entry["log_level"] in ("warning", "error", "critical")] == []
+    assert faults(logs) == []
 
 
 async def test_a_client_reuses_its_connection_object_after_a_refusal() -> None:
@@ -151,7 +152,7 @@ async def test_a_refusal_over_http2_ends_its_stream_only(
                 await client.read()
             idle = await seconds_until_closed(client.stream)
             assert idle == pytest.approx(SETTINGS.server.keep_alive_seconds), "no stream is left open"
-    assert [entry for entry in logs if entry["log_level"] in ("warning", "error", "critical")] == []
+    assert faults(logs) == []
 
 
 async def test_the_problem_of_an_unknown_path_is_whole() -> None:

@@ -25,6 +25,7 @@ from streamd.server.settings import ServerSettings
 from streamd.server.unix_sockets import open_unix_listener
 from streamd.settings import Settings
 from streamd.testing import RunningServer, run_server
+from tests.support.log_lines import faults
 from tests.support.plain import NO_SERVICES
 
 SETTINGS = Settings(**NO_SERVICES)
@@ -194,9 +195,7 @@ async def test_without_keys_clients_are_local_and_have_no_address(path: Path) ->
             assert (await http.delete("/connections/c0")).status_code == 204
             for answer in answers:
                 await answer.aclose()
-    assert [
-        line for line in logs if line["log_level"] in ("warning", "error") and "control" not in line["event"]
-    ] == []
+    assert [line for line in faults(logs) if "control" not in line["event"]] == []
 
 
 async def test_control_is_refused_behind_a_proxy_that_shows(path: Path) -> None:
