@@ -19,11 +19,11 @@ two times, and each is used for one purpose::
    A task keeps the largest offset of its life (:meth:`streamd.tasks.Task.with_offset`), so its times never
    run backwards, and its durations stay right while the wall clock is behind them.
 4. *Restart.* A :class:`ClockRecord` is stored with the writes of the database, at least every ten seconds of
-   writing, and at once after a step. The next process continues from it. Only the wall clock knows how long
-   no process ran, so steady time advances by its difference, from 0 to :data:`MAX_DOWNTIME`. A clock that
-   was set back meanwhile thus prolongs a deadline by ten seconds at most, and one that was set forward by
-   years does not make a day's results expire as if years had passed. Nothing tells that clock from a longer
-   downtime, so the log has ``downtime_limited`` for both.
+   writing, and with the next one after a step; and when the database is closed. The next process continues
+   from it. Only the wall clock knows how long no process ran, so steady time advances by its difference, from
+   0 to :data:`MAX_DOWNTIME`. A clock that was set back meanwhile thus prolongs a deadline by ten seconds at
+   most, and one that was set forward by years does not make a day's results expire as if years had passed.
+   Nothing tells that clock from a longer downtime, so the log has ``downtime_limited`` for both.
 5. *Suspend.* Monotonic time stands still while the machine sleeps. Afterwards the wall clock appears set
    forward by the time of the sleep: work, workers and their leases slept as well, and go on with the time
    that they had left. Shown times follow the wall clock.
@@ -143,7 +143,8 @@ class SteadyClock:
     def due_record(self) -> ClockRecord | None:
         """Return a record if one is due to be stored: the first, after a step, and every ten seconds.
 
-        It then counts as stored. If its transaction fails, the next one is due ten seconds later.
+        It is due until :meth:`note_recorded` is called: after a step, a record that was not stored would let
+        the next process take the step for a downtime.
         """
         record, last = ClockRecord(self.now(), self.offset()), self._recorded
         if (
@@ -152,8 +153,11 @@ class SteadyClock:
             and record.steady < last.steady + _RECORD_INTERVAL
         ):
             return None
-        self._recorded = record
         return record
+
+    def note_recorded(self, record: ClockRecord) -> None:
+        """Note that a record was stored."""
+        self._recorded = record
 
 
 def _log_step(step: timedelta) -> None:

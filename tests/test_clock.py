@@ -103,15 +103,20 @@ async def test_a_record_is_due_at_first_after_ten_seconds_and_at_once_after_a_st
 ) -> None:
     wall = WallClock()
     clock = SteadyClock(wall)
-    assert clock.due_record() == ClockRecord(at(0), timedelta())
+
+    def check_due(record: ClockRecord) -> None:
+        for _ in range(2):  # until it is stored
+            assert clock.due_record() == record
+        clock.note_recorded(record)
+        assert clock.due_record() is None
+
+    check_due(ClockRecord(at(0), timedelta()))
     await trio.sleep(9)
     assert clock.due_record() is None
     await trio.sleep(1)
-    assert clock.due_record() == ClockRecord(at(10), timedelta())
-    assert clock.due_record() is None
+    check_due(ClockRecord(at(10), timedelta()))
     wall.step(-60)
-    assert clock.due_record() == ClockRecord(at(10), timedelta(seconds=-60))
-    assert clock.due_record() is None
+    check_due(ClockRecord(at(10), timedelta(seconds=-60)))
     resumed = SteadyClock(wall)
     resumed.resume(ClockRecord(at(10), timedelta()))  # the wall clock was set back while no process ran
     assert resumed.due_record() == ClockRecord(at(10), timedelta(seconds=-60))

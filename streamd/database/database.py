@@ -28,6 +28,7 @@ commit), each in a savepoint of its own, so that one that fails takes nothing el
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar
@@ -167,6 +168,7 @@ class Database:
                     self.clock.resume(clock_record)
                     if (record := self.clock.due_record()) is not None:
                         await connection.async_run(store_clock, record, connection)
+                        self.clock.note_recorded(record)
             except apsw.Error as error:
                 raise self._file.unusable(error) from error
             self._connection = connection
@@ -182,6 +184,8 @@ class Database:
             with trio.CancelScope(shield=True):
                 while self._queue and self._connection is not None:
                     await self._write_batch()
+                if self._opened.is_set():
+                    await self._write_batch()  # without writes: the clock's record, if that is due
                 if self._reader is not None:
                     async with self._reading:
                         await self._reader.aclose()
@@ -325,7 +329,8 @@ class Database:
         if not self._queue:
             self._has_writes = trio.Event()
         if self._keeps_clock and (record := self.clock.due_record()) is not None:
-            batch.append(Write(partial(store_clock, record)))
+            note = self.clock.note_recorded
+            batch.append(Write(partial(store_clock, record), lambda _: note(record)))
         self._writing = True
         with trio.CancelScope(shield=True):
             try:
@@ -353,7 +358,8 @@ class Database:
     def _commit(self, batch: list[Write[Any]]) -> None:
         commit_batch(self._connection, batch)
         self._commits += 1
-        self.room.note(used_bytes(self._connection))
+        with suppress(apsw.Error):  # of a failing disk: what was committed stays so
+            self.room.note(used_bytes(self._connection))
 
     async def _checkpoint(self) -> None:
         """Copy the write-ahead log into the file while the reader is idle."""

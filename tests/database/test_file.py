@@ -237,6 +237,18 @@ async def test_steady_time_goes_on_in_a_reopened_file(
         assert await numbers(database) == [1, 2, 3]
 
 
+async def test_a_step_of_the_wall_clock_before_the_end_is_no_downtime(
+    tmp_path: Path, mock_clock: trio.testing.MockClock
+) -> None:
+    path, wall = str(tmp_path / "numbers.db"), WallClock()
+    async with open_database(make_database(path, SteadyClock(wall))) as database:
+        await database.write(insert(1))
+        wall.step(3600)  # nothing is written after it
+    database = make_database(path, SteadyClock(wall))
+    async with open_database(database):
+        assert database.clock.now() == at(0)
+
+
 async def test_without_a_readable_record_steady_time_begins_with_the_wall_clock(
     tmp_path: Path, mock_clock: trio.testing.MockClock
 ) -> None:
