@@ -10,6 +10,7 @@ back the others.
 ``database``     :class:`Database`: the writer and the reader
 ``batch``        the writes of one transaction
 ``clock_table``  the record of the steady clock
+``failures``     errors of SQLite, as they are logged and raised
 ``file``         the file: its lock, and checks that it can be opened and has known tables
 ``room``         :class:`StorageRoom`: the size of what is kept, and its bound
 ``upkeep``       migrations, the write-ahead log, free pages

@@ -27,7 +27,7 @@ commit), each in a savepoint of its own, so that one that fails takes nothing el
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -38,10 +38,11 @@ import structlog
 import trio
 
 from ..clock import ClockRecord, SteadyClock
-from ..errors import InsufficientStorage, Unavailable
+from ..errors import Unavailable
 from ..unreadable import UnreadableRecords
 from .batch import Work, Write, commit_batch
 from .clock_table import CLOCK_TABLE, read_clock, store_clock
+from .failures import as_unavailable, log_failure, log_failures
 from .file import DatabaseFile, FileLock, read_versions
 from .room import StorageRoom
 from .settings import MEMORY
@@ -271,8 +272,8 @@ class Database:
         try:
             return await self.run_alone(work)
         except apsw.Error as error:
-            _log_failure(error)
-            raise _unavailable(error) from error
+            log_failure(error)
+            raise as_unavailable(error) from error
 
     async def read_beside(self, work: Work[T]) -> T:
         """Run ``work``, which only reads, on the reader's connection, and return its result.
@@ -295,8 +296,8 @@ class Database:
             try:
                 result: T = await self._reader.async_run(work, self._reader)
             except apsw.Error as error:
-                _log_failure(error)
-                raise _unavailable(error) from error
+                log_failure(error)
+                raise as_unavailable(error) from error
         return result
 
     async def reclaim(self) -> None:
@@ -347,10 +348,10 @@ class Database:
             self._writing = False
             self._announcing.set()
             self._announcing = trio.Event()
-            _log_failures(batch)
+            log_failures(batch)
             for write in batch:
                 if isinstance(write.error, apsw.Error):
-                    unavailable = _unavailable(write.error)
+                    unavailable = as_unavailable(write.error)
                     unavailable.__cause__ = write.error
                     write.error = unavailable
                 write.done.set()
@@ -378,28 +379,3 @@ class Database:
             self._warn_at = 2 * in_log
             _log.warning("write_ahead_log_grows", path=self.path, pages=in_log, copied=copied)
         self._wal_pages = 0
-
-
-def _log_failures(batch: Iterable[Write[Any]]) -> None:
-    """Log each error of SQLite once, also one that all writes of a transaction share."""
-    errors = {id(write.error): write.error for write in batch}
-    for error in errors.values():
-        if isinstance(error, apsw.Error):
-            _log_failure(error)
-
-
-def _first(error: BaseException) -> BaseException:
-    """Return the first of a chain of errors, which is the cause."""
-    while error.__context__ is not None:
-        error = error.__context__
-    return error
-
-
-def _log_failure(error: apsw.Error) -> None:
-    _log.error("store_failed", error=repr(_first(error)))
-
-
-def _unavailable(error: apsw.Error) -> Unavailable:
-    if isinstance(_first(error), apsw.FullError):
-        return InsufficientStorage("the disk of the store is full", retry_after_seconds=1)
-    return Unavailable("the store failed; the request may succeed later", retry_after_seconds=1)
