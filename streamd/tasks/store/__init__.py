@@ -2,6 +2,7 @@
 
 =============  ==================================================================
 ``port``       :class:`TaskStore`: tasks, their outbox and their expiry
+``room``       the room that changes need
 ``memory``     the store in this process's memory
 ``sqlite``     the store in a SQLite database
 ``appending``  its changes that append their events to the log in the same file

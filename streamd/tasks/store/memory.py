@@ -23,13 +23,13 @@ from .port import (
     PublishedMessage,
     Publishing,
     Snapshot,
-    check_room,
     is_overdue,
     missing,
     outgoing_rows,
     taken,
     too_many,
 )
+from .room import check_room
 
 
 @attrs.define(eq=False)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Protocol
 
 import attrs
 
@@ -14,8 +14,6 @@ from ...idempotency import IdempotencyKey
 from ...unreadable import UnreadableRecords
 from ..model import Change, Message, Operation, Task
 from ..states import Status
-
-_SMALL_CHANGE: Final = 4096  # characters and bytes: a task can always end, and say why
 
 
 @attrs.frozen
@@ -374,17 +372,6 @@ def missing(task_id: str, *, was_there: bool) -> NotFound | Gone:
 def taken(task_id: str) -> TaskExists:
     """Build the error for a new task whose id is in use, or was lately: its followers would be misled."""
     return TaskExists(f"there is or was a task {quoted(task_id)}", field="id")
-
-
-def check_room(room: StorageRoom, changes: Sequence[Change]) -> Sequence[Change]:
-    """Return changes for which there is room; those that add little need none.
-
-    Raises:
-        InsufficientStorage: there is none.
-    """
-    if sum(len(change.text) + len(change.result or b"") for change in changes) > _SMALL_CHANGE:
-        room.check()
-    return changes
 
 
 def too_many(kind: str, maximum: int) -> Unavailable:

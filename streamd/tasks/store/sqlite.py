@@ -28,11 +28,11 @@ from .port import (
     PublishedMessage,
     Publishing,
     Snapshot,
-    check_room,
     missing,
     taken,
     too_many,
 )
+from .room import check_room
 from .rows import (
     EXPIRED_COLUMNS,
     OUTBOX_COLUMNS,
