@@ -40,6 +40,7 @@ Coupling rules:
    stream waits for its send queue, for hours, outside of one: a frame stops that wait.
 """
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -301,6 +302,11 @@ class Connection:
     @property
     def health(self) -> Health:
         return health_of(self.stalled_seconds, self.errors, self.settings)
+
+    @property
+    def log_level(self) -> int:
+        """The level of the lines about its start and end: a poll is one of many of its client."""
+        return logging.DEBUG if self.transport == "poll" else logging.INFO
 
     def identify(self) -> dict[str, Any]:
         """Return the fields that name the connection in log lines."""

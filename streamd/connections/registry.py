@@ -1,6 +1,5 @@
 """The registry: admits connections to slots, finds and counts them, and ends them at shutdown."""
 
-import logging
 import math
 import os
 import random
@@ -228,8 +227,8 @@ class Registry:
         self._others.note_opened(connection)
         if self._empty.is_set():
             self._empty = trio.Event()
-        if level := _level_of(connection, _OPENED):
-            _log.log(level, _OPENED, **connection.identify())
+        if not is_suppressed(_log, connection.log_level, _OPENED):
+            _log.log(connection.log_level, _OPENED, **connection.identify())
 
     def _replace(self, connection: Connection) -> None:
         """Enter a connection under its client id, and close the one that it replaces."""
@@ -287,8 +286,8 @@ class Registry:
         self._others.note_closed(connection)
         if not self._all:
             self._empty.set()
-        if level := _level_of(connection, _CLOSED):
-            _log.log(level, _CLOSED, **connection.identify(), **connection.account())
+        if not is_suppressed(_log, connection.log_level, _CLOSED):
+            _log.log(connection.log_level, _CLOSED, **connection.identify(), **connection.account())
 
     # --- operations ---------------------------------------------------------------------------
 
@@ -388,15 +387,6 @@ class Registry:
         with trio.CancelScope(deadline=deadline):
             await self._empty.wait()
         await visit_in_turns(self, lambda connection: connection.abort(CloseReason.SHUTDOWN))
-
-
-def _level_of(connection: Connection, event: str) -> int:
-    """Return the level of the line of a connection's start or end; 0 if the line is suppressed.
-
-    A poll is one of many of its client.
-    """
-    level = logging.DEBUG if connection.transport == "poll" else logging.INFO
-    return 0 if is_suppressed(_log, level, event) else level
 
 
 def _keys_of(identity: Identity) -> list[str]:
