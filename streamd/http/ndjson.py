@@ -25,7 +25,7 @@ from ..errors import (
 )
 from ..events import Draft
 from ..events.bodies import decode_draft
-from ..log.time_slice import TimeSlice, request_slice
+from ..time_slice import TimeSlice, request_slice
 from .problems import problem_fields
 from .publishing import PublishingDoor
 

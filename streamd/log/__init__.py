@@ -13,7 +13,6 @@ one contract suite in ``tests/contracts/``. The hub and everything above it impo
 ``tail``        the readers that wait for the next events
 ``truncation``  how far the events of each topic were dropped
 ``topic_trie``  the topics of these records, found by pattern
-``time_slice``  the time for which appends, and searches of these records, run before other trio tasks do
 ``scan_time``   the time for which events are scanned for one page
 ``keys``        the idempotency keys of events
 ``clock``       the wall clock of event ids

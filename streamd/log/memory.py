@@ -18,6 +18,7 @@ import trio
 
 from ..events import EARLIEST, Draft, Event, EventId, IdSequence, Selectors
 from ..events.topics import ALL
+from ..time_slice import TimeSlice
 from .boundaries import Boundaries, Boundary
 from .clock import wall_clock_ms
 from .keys import KnownKey, fingerprints
@@ -26,7 +27,6 @@ from .retention import Retention, TopicBounds
 from .scan_time import ScanTime
 from .settings import LogSettings
 from .tail import TailReaders
-from .time_slice import TimeSlice
 from .truncation import TruncationRecords
 
 # Topics for which the log remembers how far it dropped events: some 20 MB. Beyond it the oldest are folded

@@ -15,7 +15,7 @@ from typing import Final
 
 from ..events import EARLIEST, EventId, Selectors
 from ..events.pattern import EVERYTHING
-from .time_slice import TimeSlice
+from ..time_slice import TimeSlice
 from .topic_trie import TopicTrie
 
 _STEP: Final = 32  # steps between looks at the clock: some 20 µs

@@ -9,7 +9,7 @@ from typing import Final
 from wsproto.events import Event, Message, Ping, Pong
 
 from ..limits import Allowance
-from ..log.time_slice import request_slice
+from ..time_slice import request_slice
 
 SPENT: Final = "too many pings, pongs or empty fragments"
 """The reason in the Close frame (1008, RFC 6455 section 7.4.1)."""

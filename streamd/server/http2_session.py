@@ -5,8 +5,8 @@ from typing import Any
 
 import trio
 
-from ..log.time_slice import request_slice
 from ..proxies import TCP_PROXY
+from ..time_slice import request_slice
 from ..transports.asgi import CONNECTION_EXTENSION
 from .client_socket import ClientSocket
 from .http2 import HTTP2Stream

@@ -18,9 +18,9 @@ from streamd.extension import Streamd
 from streamd.http.ndjson import LinePublisher
 from streamd.http.publishing import PublishingDoor
 from streamd.limits import LimitSettings
-from streamd.log.time_slice import TimeSlice
 from streamd.settings import Settings
 from streamd.testing import RunningServer, run_server
+from streamd.time_slice import TimeSlice
 from tests.support.access_rig import AccessRig, bearer
 from tests.support.access_rig import serving as serving_callers
 from tests.support.raw_answers import parse_answers

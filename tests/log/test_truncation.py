@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from streamd.events import EARLIEST, EventId, Pattern, Selectors
 from streamd.events.ids import make_event_id
-from streamd.log.time_slice import TimeSlice
 from streamd.log.topic_trie import TopicTrie
 from streamd.log.truncation import TruncationRecords
+from streamd.time_slice import TimeSlice
 from tests.support.patterns import expected_match, pattern_texts, topic_texts
 
 RECORDS = 30

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from ...events import EARLIEST, EventId, Selectors
+from ...time_slice import TimeSlice
 from ..boundaries import Boundaries, Boundary
-from ..time_slice import TimeSlice
 from ..truncation import TruncationRecords
 from .codec import from_redis
 from .janitor import DROPPED_RECORDS_MAX

@@ -6,7 +6,7 @@ import trio.testing
 
 from streamd.log.memory import MemoryLog
 from streamd.log.settings import LogSettings
-from streamd.log.time_slice import TimeSlice
+from streamd.time_slice import TimeSlice
 from tests.support.logs import draft
 
 SLICE = 10.0
