@@ -42,6 +42,7 @@ from .proxies import TrustedProxies, resolve_clients
 from .server import Certificates, serve
 from .services import SERVICES
 from .settings import Settings
+from .transports.asgi import ENTRY
 
 
 def create_app(
@@ -103,7 +104,7 @@ def build_app(
     streamd.guard.checks_targets = True
     # Outermost, so that another ASGI server than streamd's suffices.
     resolved = resolve_clients(streamd.guard, settings.server.trusted_proxies, settings.server.root_path)
-    app.asgi_app = resolved  # type: ignore[assignment,method-assign]
+    app.asgi_app = streamd.guard.entry = resolved  # type: ignore[assignment,method-assign]
     return app, mistakes
 
 
@@ -178,7 +179,8 @@ def entry_of(app: QuartTrio) -> Callable[[Any, Any, Any], Awaitable[None]]:
         return app
 
     def call(scope: Any, receive: Any, send: Any) -> Awaitable[None]:
-        return app.asgi_app(scope, receive, send)  # which a program may replace at any time
+        scope[ENTRY] = entry = app.asgi_app  # which a program may replace at any time
+        return entry(scope, receive, send)
 
     return call
 

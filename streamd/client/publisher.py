@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
-import attrs
 import httpx
 import msgspec
 import trio
@@ -263,7 +262,7 @@ class Publisher:
 
 
 def _with_key(event: Draft) -> Draft:
-    return event if event.idempotency_key else attrs.evolve(event, idempotency_key=str(uuid.uuid4()))
+    return event if event.idempotency_key else event.with_key(str(uuid.uuid4()))
 
 
 def _batches(drafts: Sequence[Draft]) -> Iterator[list[Draft]]:

@@ -31,7 +31,7 @@ import os
 import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final, Protocol
 
 import attrs
@@ -42,7 +42,7 @@ from ..errors import MisdirectedHost, StreamdError
 from ..metrics import Metrics
 from ..proxies import route_path
 from ..runtime import RuntimeSettings
-from ..transports.asgi import Field, Receive, Scope, Send, Transport, find_transport
+from ..transports.asgi import ENTRY, Field, Receive, Scope, Send, Transport, find_transport
 from .hosts import EVERY_HOST, UNCHECKED_PATHS, AllowedHosts
 from .observe import UNKNOWN_ROUTE, record_request
 from .origins import SAFE_METHODS, Cors, check_site
@@ -176,6 +176,10 @@ def make_cors(server: SiteSettings) -> Cors:
     return Cors(tuple(server.cors_origins), tuple(server.cors_headers), server.cors_credentials)
 
 
+Serve = Callable[[Send], Awaitable[None]]
+"""Serves a repetition of a request, whose ``send`` it is given."""
+
+
 class Guard:
     """An ASGI application that checks each request, and passes it on to ``inner``.
 
@@ -186,12 +190,15 @@ class Guard:
 
     Attributes:
         checks_targets: True if path and query must be UTF-8; routes of a program may have other rules.
+        entry: the application that a server calls, which passes each request on to this one. Where another
+            one wraps it, no request is served as a repetition, which that one would not see.
     """
 
     def __init__(self, inner: Any, metrics: Metrics, policy: GuardPolicy) -> None:
         self.inner = inner
         self.policy = policy
         self.checks_targets = False
+        self.entry: Any = None
         self._metrics = metrics
         self._ids: list[str] = []  # random ones that are not used yet
 
@@ -211,14 +218,19 @@ class Guard:
         if len(headers) < len(fields):  # some names are repeated
             headers = dict(reversed(fields))
             hosts = [value for name, value in fields if name == _HOST]
-        if given_id is not None and _WELL_FORMED_ID.fullmatch(given_id):
-            request_id = given_id.decode()
-        else:
-            request_id = self._make_id()
-        bind_contextvars(request_id=request_id)  # of the trio task that serves this request
+        if given_id is not None and not _WELL_FORMED_ID.fullmatch(given_id):
+            given_id = None
         policy = self.policy
-        hsts_seconds = policy.hsts_seconds if scope.get("scheme") in _SECURE_SCHEMES else 0
-        answer = _Answer(send, find_transport(scope), request_id, hsts_seconds)
+        more: tuple[Field, ...] = ()
+        if policy.hsts_seconds and scope.get("scheme") in _SECURE_SCHEMES:
+            more = ((_HSTS, b"max-age=%d" % policy.hsts_seconds),)
+        transport = find_transport(scope)
+        if getattr(send, "__self__", None) is not transport:  # an application in between wraps it
+            transport = None
+        repeats = None
+        if getattr(transport, "is_repeated", False) and scope.get(ENTRY) is self.entry:
+            repeats = partial(self._leave_repeats, transport, policy, given_id, more)
+        answer = _Answer(send, transport, (self._begin(given_id), *more), repeats)
         try:
             policy.check(scope, headers, hosts)
             if self.checks_targets:
@@ -228,13 +240,40 @@ class Guard:
         served: Awaitable[None] = self.inner(scope, receive, answer)
         return served
 
-    def _make_id(self) -> str:
-        """Make a request id: random, because a number would tell clients how many requests there are."""
-        if not self._ids:
-            digits = _ID_BYTES * 2
-            block = os.urandom(_ID_BYTES * _IDS_AT_ONCE).hex()
-            self._ids = [block[start : start + digits] for start in range(0, len(block), digits)]
-        return self._ids.pop()
+    def _leave_repeats(
+        self,
+        transport: Any,
+        policy: GuardPolicy,
+        given_id: bytes | None,
+        more: tuple[Field, ...],
+        answer: "_Answer",
+        serve: Serve,
+    ) -> None:
+        """Let repetitions of a request pass that was checked; what was checked is the same in them."""
+
+        def serve_again() -> Awaitable[None] | None:
+            if self.policy is not policy:
+                return None
+            answer.own_fields = (self._begin(given_id), *more)
+            return serve(answer)
+
+        transport.on_repeat(serve_again)
+
+    def _begin(self, given_id: bytes | None) -> Field:
+        """Return the header with the id of a request, and bind the id to its log lines.
+
+        An id is random, because a number would tell clients how many requests there are.
+        """
+        if given_id is not None:
+            request_id = given_id.decode()
+        else:
+            if not self._ids:
+                digits = _ID_BYTES * 2
+                block = os.urandom(_ID_BYTES * _IDS_AT_ONCE).hex()
+                self._ids = [block[start : start + digits] for start in range(0, len(block), digits)]
+            request_id = self._ids.pop()
+        bind_contextvars(request_id=request_id)  # in the trio task that serves the request
+        return _REQUEST_ID, request_id.encode()
 
     async def _refuse(
         self, error: StreamdError, origin: str | None, scope: Scope, receive: Receive, send: Send
@@ -263,15 +302,33 @@ def _headers_of_type(content_type: bytes) -> tuple[Field, ...]:
 
 
 class _Answer:
-    """The ``send`` of a request, which adds headers to the head of the answer."""
+    """The ``send`` of a request, which adds headers to the head of the answer.
 
-    __slots__ = ("_hsts_seconds", "_request_id", "_send", "_transport")
+    Args:
+        send: of the server.
+        transport: of the request, if nothing wraps ``send``.
+        own_fields: the headers to add besides those that many answers share.
+        repeats: see :attr:`on_repeat`; called with this object before the function.
+    """
 
-    def __init__(self, send: Send, transport: Transport | None, request_id: str, hsts_seconds: int) -> None:
+    __slots__ = ("_repeats", "_send", "_transport", "own_fields")
+
+    def __init__(
+        self,
+        send: Send,
+        transport: Transport | None,
+        own_fields: tuple[Field, ...],
+        repeats: "Callable[[_Answer, Serve], None] | None" = None,
+    ) -> None:
+        self.own_fields = own_fields
         self._send = send
         self._transport = transport
-        self._request_id = request_id
-        self._hsts_seconds = hsts_seconds
+        self._repeats = repeats
+
+    @property
+    def on_repeat(self) -> Callable[[Serve], None] | None:
+        """Leaves a function that serves repetitions of this request; None if they must come as any other."""
+        return self._repeats and partial(self._repeats, self)
 
     def __call__(self, message: Any) -> Awaitable[None]:
         if message["type"] in _STARTS:
@@ -286,19 +343,13 @@ class _Answer:
         respond: Callable[..., bool] | None = getattr(self._transport, "respond", None)
         if respond is None:
             return False
-        own_fields = [*own_fields, *self._own_fields()]
+        own_fields = (*own_fields, *self.own_fields)
         return respond(status, _complete(fields, is_error=status >= _FIRST_ERROR), own_fields, body)
 
     def _extend(self, status: int, headers: Iterable[Field]) -> list[Field]:
         fields = _complete(tuple((name, value) for name, value in headers), is_error=status >= _FIRST_ERROR)
         present = {name for name, _ in fields}
-        return [*fields, *(field for field in self._own_fields() if field[0] not in present)]
-
-    def _own_fields(self) -> list[Field]:
-        own = [(_REQUEST_ID, self._request_id.encode())]
-        if self._hsts_seconds:
-            own.append((_HSTS, b"max-age=%d" % self._hsts_seconds))
-        return own
+        return [*fields, *(field for field in self.own_fields if field[0] not in present)]
 
 
 @lru_cache(_KNOWN_HEADS_MAX)

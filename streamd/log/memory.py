@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NoReturn, overload
 
-import attrs
+import msgspec
 import trio
 
 from ..events import EARLIEST, Draft, Event, EventId, IdSequence, Selectors
@@ -36,8 +36,7 @@ _SWEEP_SECONDS: Final = 1.0  # how late an event expires in a log that is neithe
 _TRIMMED_AT_ONCE: Final = 1000  # topics without a checkpoint
 
 
-@attrs.define(eq=False)
-class _Entry:
+class _Entry(msgspec.Struct, eq=False, gc=False):
     """One event in the windows of its topics."""
 
     id: EventId

@@ -4,13 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn, Protocol, overload
 
 import attrs
+import msgspec
 
 from ..events import Draft, Event, EventId, Selectors
 from .settings import LogSettings
 
 
-@attrs.frozen
-class Receipt:
+class Receipt(msgspec.Struct, frozen=True, gc=False):
     """The result of appending one draft."""
 
     id: EventId

@@ -142,6 +142,11 @@ class ClientSocket:
             await self.wait_readable()
         return data
 
+    @property
+    def is_encrypted(self) -> bool:
+        """The client speaks TLS, so that bytes may have been received and not been decrypted yet."""
+        return self._tls is not None
+
     def read_nowait(self) -> bytes | None:
         """Return the next bytes of the client, as :meth:`read` does; None if there are none now."""
         tls = self._tls

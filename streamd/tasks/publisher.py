@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NoReturn
 
-import attrs
 import structlog
 import trio
 
@@ -178,6 +177,6 @@ class OutboxPublisher:
             [receipt] = await self._hub.publish_drafts([draft], publisher=PUBLISHER)
         except IdempotencyConflict:
             content = hashlib.sha256(f"{draft.type}\n{draft.data}".encode()).hexdigest()[:32]
-            draft = attrs.evolve(draft, idempotency_key=f"{draft.idempotency_key}:{content}")
+            draft = draft.with_key(f"{draft.idempotency_key}:{content}")
             [receipt] = await self._hub.publish_drafts([draft], publisher=PUBLISHER)
         return receipt

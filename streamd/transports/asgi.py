@@ -18,6 +18,9 @@ Field = tuple[bytes, bytes]
 CONNECTION_EXTENSION: Final = "streamd.connection"
 """The key of the :class:`Transport` that streamd's own server puts into a scope's extensions."""
 
+ENTRY: Final = "streamd.entry"
+"""The key of the application that streamd's own server calls with a scope."""
+
 
 class Transport(Protocol):
     """The socket behind one request, as far as a server lets it be used beyond ASGI."""

@@ -174,8 +174,14 @@ class ForgetKeys(_Wrapper):
 
     async def append(self, drafts: Sequence[Draft], *more: Any, publisher: str = "") -> Any:
         if not publisher:
-            drafts = [attrs.evolve(draft, idempotency_key=None) for draft in drafts]
+            drafts = [draft.with_key(None) for draft in drafts]
         return await super().append(drafts, *more, publisher=publisher)
+
+
+def _with_data(event: Event, data: str) -> Event:
+    return Event(
+        event.id, event.topics, event.type, data, event.encoding, event.retry_ms, private=event.private
+    )
 
 
 class OtherContent(_Wrapper):
@@ -186,7 +192,7 @@ class OtherContent(_Wrapper):
             return page
         last = page.events[-1]
         data = last.data.replace("é", "e").replace('"padding":""', '"padding":"x"')
-        return attrs.evolve(page, events=[*page.events[:-1], attrs.evolve(last, data=data)])
+        return attrs.evolve(page, events=[*page.events[:-1], _with_data(last, data)])
 
 
 FAULTY: Final[dict[str, Callable[[Log, int], Any]]] = {

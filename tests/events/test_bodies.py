@@ -4,7 +4,6 @@ import contextlib
 import itertools
 import json
 
-import attrs
 import msgspec
 import pytest
 from hypothesis import given
@@ -148,7 +147,7 @@ class TestOneEvent:
         if draft.retry_ms is not None:
             body["retry"] = draft.retry_ms
         if has_key:
-            draft = attrs.evolve(draft, idempotency_key="k")
+            draft = draft.with_key("k")
             body["idempotency_key"] = "k"
         if draft.private:
             body["private"] = True

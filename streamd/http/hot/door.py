@@ -1,7 +1,7 @@
 """The ASGI application that serves the hot routes, and passes everything else on to the web framework."""
 
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from ...runtime import Runtime
 from ...transports import StreamRequest
 from ...transports.asgi import Field, Receive, Scope, Send, find_transport, send_answer
 from ...transports.sse import HEADERS, serve_subscription
+from ..guard import Serve
 from ..limits import identify_within
 from ..observe import record_departure, record_request
 from ..origins import Cors
@@ -91,27 +92,43 @@ class HotRoutes:
         if _hooks_of(self._app) == self._own_hooks:
             self._table = HotRouteTable(self._app, self._find_limit)
 
-    async def _serve(
+    def _serve(
         self, route: HotRoute, parameter: str, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        began = time.perf_counter()
+    ) -> Awaitable[None]:
+        """Serve a request, and leave a function that serves its repetitions."""
         transport = find_transport(scope)
         body = ReceivedBody(receive, transport)
         request = HTTPRequest(scope, body, self._runtime, self._cors.origins)
+        on_repeat: Callable[[Serve], None] | None = getattr(send, "on_repeat", None)
+        if on_repeat is not None and not route.is_stream:
+            original = request.copy(body)
+
+            def serve_again(send: Send) -> Awaitable[None]:
+                body = ReceivedBody(receive, transport)
+                return self._respond(route, parameter, original.copy(body), body, send)
+
+            on_repeat(serve_again)
+        return self._respond(route, parameter, request, body, send)
+
+    async def _respond(
+        self, route: HotRoute, parameter: str, request: HTTPRequest, body: ReceivedBody, send: Send
+    ) -> None:
+        began = time.perf_counter()
         answer = await self._answer(route, parameter, request, began)
         if answer is None:
             return
-        fields: list[Field] = []
+        scope = request.scope
+        fields: Sequence[Field] = ()
         if request.taken_limits or self._cors.origins:
             fields = self._common_fields(request)
         if isinstance(answer, StreamRequest):
             retries = request.method == "GET" and prefers_retry(request, self._broker)
-            del request, body  # the stream may last for hours: free what it does not need
+            del request  # the stream may last for hours: free what it does not need
             scope["headers"].clear()
             head = (*_STREAM_HEAD, *fields) if fields else _STREAM_HEAD
             try:
-                if transport is None:
-                    await self._stream_until_disconnect(answer, scope, receive, send, head)
+                if find_transport(scope) is None:
+                    await self._stream_until_disconnect(answer, scope, body, send, head)
                 else:  # it reports a disconnect
                     await serve_subscription(self._broker, answer, scope, send, head)
                 return
@@ -170,7 +187,7 @@ class HotRoutes:
         return [(name.lower().encode(), text.encode()) for name, text in pairs]
 
     async def _stream_until_disconnect(
-        self, request: StreamRequest, scope: Scope, receive: Receive, send: Send, head: Iterable[Field]
+        self, request: StreamRequest, scope: Scope, body: ReceivedBody, send: Send, head: Iterable[Field]
     ) -> None:
         """Serve an event stream under a server that reports a disconnect by ``receive`` alone.
 
@@ -179,7 +196,7 @@ class HotRoutes:
         """
         rejection: StreamdError | None = None
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_cancel_on_disconnect, receive, nursery.cancel_scope)
+            nursery.start_soon(_cancel_on_disconnect, body, nursery.cancel_scope)
             try:
                 await serve_subscription(self._broker, request, scope, send, head)
             except StreamdError as error:  # raised outside the nursery, which would wrap it
@@ -205,8 +222,8 @@ async def _send_parts(
         nursery.cancel_scope.cancel()
 
 
-async def _cancel_on_disconnect(receive: Receive, serving: trio.CancelScope) -> None:
-    await ReceivedBody(receive, None).wait_for_disconnect()
+async def _cancel_on_disconnect(body: ReceivedBody, serving: trio.CancelScope) -> None:
+    await body.wait_for_disconnect()
     serving.cancel()
 
 

@@ -98,6 +98,14 @@ class HTTPRequest:
         self._headers: HeaderFields | None = None
         self._media_type: str | None = None
 
+    def copy(self, body: "ReceivedBody | PushBackBody") -> "HTTPRequest":
+        """Return a request with the same head and another body; nothing that a handler notes is shared."""
+        copied = HTTPRequest(dict(self.scope), body, self.runtime, self._origins)
+        copied._args = self.args
+        copied._headers = self.headers
+        copied._media_type = self.media_type
+        return copied
+
     @property
     def args(self) -> QueryParameters:
         """The parameters of the query."""

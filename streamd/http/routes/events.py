@@ -2,7 +2,6 @@
 
 from typing import Final
 
-import attrs
 import msgspec
 from quart import Blueprint, websocket
 from quart_schema import document_headers, document_querystring, document_request, document_response
@@ -164,4 +163,4 @@ def _with_key(draft: Draft, key: str, limits: EventSettings) -> Draft:
         raise InvalidField(
             f"{IDEMPOTENCY_KEY} and the event's 'idempotency_key' must be the same", field=IDEMPOTENCY_KEY
         )
-    return attrs.evolve(draft, idempotency_key=key)
+    return draft.with_key(key)

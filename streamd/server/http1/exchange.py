@@ -14,9 +14,11 @@ Coupling rules:
 - A connection whose request was not read to its end is reused only if the rest is small; a response of known
   length says so in its head, which leaves first.
 - The end of the response ends a wait for the client's end: what follows is the next request.
+- An application may leave a function that serves repetitions (:meth:`HTTPExchange.on_repeat`). A request with
+  the head of the last one, and whose content has arrived, is then served by that, on the same exchange.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from enum import Enum, auto
 from operator import attrgetter
@@ -33,6 +35,9 @@ from .body import BodyDecoder, ChunkedBody, CountedBody
 from .head import RequestHead
 from .reading import DISCARDED_BYTES_MAX, decode_ahead, discard_rest
 from .response import LAST_CHUNK, Field, Framing, ResponseHead, encode_whole
+
+ServeAgain = Callable[[], Awaitable[None] | None]
+"""Begins to serve a repetition; None if it must be served as any other request."""
 
 _CHUNK: Final = attrgetter("chunk")
 _EVENT_STREAM: Final = attrgetter("sse")
@@ -55,17 +60,22 @@ _NO_BODY, _LENGTH, _CHUNKS, _CLOSE = Framing
 
 
 class HTTPExchange:
-    """One request and its response; the transport of the request, too.
+    """One request and its response; the transport of the request, too. Repetitions share an exchange.
 
     Args:
         client: the connection.
         head: of the request.
+        is_repeated: it repeats the one before, as those that follow may.
+
+    Attributes:
+        is_repeated: as given.
     """
 
     __slots__ = (
         "_answer",
         "_body",
         "_client",
+        "_content",
         "_expects_continue",
         "_framing",
         "_held",
@@ -74,19 +84,24 @@ class HTTPExchange:
         "_is_http_1_0",
         "_keeps_alive",
         "_left",
+        "_serve_again",
         "_status",
         "_told_end",
         "_waiting",
         "_wants_hold",
+        "is_repeated",
     )
 
-    def __init__(self, client: ClientSocket, head: RequestHead) -> None:
+    def __init__(self, client: ClientSocket, head: RequestHead, *, is_repeated: bool = False) -> None:
+        self.is_repeated = is_repeated
         self._client = client
         self._body: BodyDecoder | None = None  # None: nothing is left of it
         if head.content_length is None:
             self._body = ChunkedBody(client.server.settings.max_request_head_bytes)
         elif head.content_length:
             self._body = CountedBody(head.content_length)
+        self._content: bytes | None = None  # the whole body of a repetition, until it is received
+        self._serve_again: ServeAgain | None = None
         self._told_end = False  # of the body, to the application
         self._expects_continue = head.expects_continue
         self._is_get = head.method == "GET"
@@ -110,7 +125,8 @@ class HTTPExchange:
             return {"type": "http.disconnect"}
         if self._body is None:
             self._told_end = True
-            return {"type": "http.request", "body": b"", "more_body": False}
+            content, self._content = self._content or b"", None
+            return {"type": "http.request", "body": content, "more_body": False}
         self._client.begin_reading()
         try:
             part = await self._read_part()
@@ -134,7 +150,7 @@ class HTTPExchange:
         body, client = self._body, self._client
         if self._told_end or self._expects_continue:
             return None
-        part = b""
+        part, self._content = self._content or b"", None
         if body is not None:
             if not body.fits(len(client.read_ahead)):
                 return None
@@ -142,6 +158,28 @@ class HTTPExchange:
         self._told_end = True
         self._body = None
         return part
+
+    def begin_again(self, size: int) -> Awaitable[None] | None:
+        """Begin with a request that repeats the head of the last one, if the application has left a way.
+
+        Args:
+            size: of the content (bytes).
+
+        Returns:
+            The application at work; None, and nothing was done, for a request that needs its own exchange.
+        """
+        client = self._client
+        data = client.read_ahead
+        if self._serve_again is None or self._body is not None or len(data) < size:
+            return None
+        running = self._serve_again()
+        if running is None:
+            return None
+        self._content, client.read_ahead = data[:size], data[size:]
+        self._told_end = False
+        self._answer = _NONE
+        self._wants_hold = False
+        return running
 
     async def _read_part(self) -> bytes | None:
         """Read a part of the body; None if the client leaves before its end."""
@@ -367,6 +405,14 @@ class HTTPExchange:
             on_disconnect()
             return
         client.lend(Lease(client.output, on_disconnect))
+
+    def on_repeat(self, serve: ServeAgain) -> None:
+        """Serve repetitions of this request, whose head is the same but for the size of the content.
+
+        Args:
+            serve: begins to serve one. It may use what it has derived from the head and the connection.
+        """
+        self._serve_again = serve
 
     def lease(self, defer: Defer, on_disconnect: Callable[[], None]) -> Wire | None:
         """See :class:`streamd.transports.asgi.Transport`."""

@@ -95,11 +95,16 @@ class RepeatedHead:
         before: the bytes in front of the digits of ``Content-Length``.
         after: those behind them.
         head: the head.
+
+    Attributes:
+        size: of the content of the last repetition (bytes).
     """
 
-    __slots__ = ("_after", "_before", "_fields", "_head", "_index")
+    __slots__ = ("_after", "_before", "_digits", "_fields", "_head", "_index", "size")
 
     def __init__(self, before: bytes, after: bytes, head: RequestHead) -> None:
+        self.size = 0
+        self._digits = b""  # of the size, as they were sent
         self._before = before
         self._after = after
         self._head = head
@@ -121,8 +126,8 @@ class RepeatedHead:
             return None
         return cls(raw[: found.start(1)], raw[found.end(1) :], head)
 
-    def match(self, data: bytes) -> tuple[RequestHead, bytes] | None:
-        """Return the head and the bytes behind it, if the data begins with a repetition."""
+    def match(self, data: bytes) -> bytes | None:
+        """Return the bytes behind the head if the data begins with a repetition, and set :attr:`size`."""
         before, after = self._before, self._after
         start = len(before)
         end = data.find(b"\r", start, start + _LENGTH_DIGITS)
@@ -131,11 +136,17 @@ class RepeatedHead:
         digits = data[start:end]
         if not digits.isdigit():
             return None
-        head = self._head  # of a request that was answered
+        self._digits = digits
+        self.size = int(digits)
+        return data[end + len(after) :]
+
+    def restore(self) -> RequestHead:
+        """Return the head of the last repetition; that of a request before it must not be used any more."""
+        head = self._head
         head.headers = headers = self._fields.copy()  # applications may change or keep the list
-        headers[self._index] = (_CONTENT_LENGTH, digits)
-        head.content_length = int(digits)
-        return head, data[end + len(after) :]
+        headers[self._index] = (_CONTENT_LENGTH, self._digits)
+        head.content_length = self.size
+        return head
 
 
 class _Fields:
@@ -164,7 +175,6 @@ class HeadReader:
     Args:
         max_bytes: maximum size of the head, with empty lines before it.
         takes_preface: the connection may turn out to speak HTTP/2.
-        repeated: the head before, if this one may repeat it.
 
     Attributes:
         repeated: once the head is complete: this one, if the next one may repeat it.
@@ -181,8 +191,8 @@ class HeadReader:
         "repeated",
     )
 
-    def __init__(self, max_bytes: int, *, takes_preface: bool, repeated: RepeatedHead | None = None) -> None:
-        self.repeated = repeated
+    def __init__(self, max_bytes: int, *, takes_preface: bool) -> None:
+        self.repeated: RepeatedHead | None = None
         self._max_bytes = max_bytes
         self._takes_preface = takes_preface
         self._data = b""
@@ -200,11 +210,6 @@ class HeadReader:
         Raises:
             RequestRefused: the request is malformed, too large, or not supported.
         """
-        if self.repeated is not None:
-            same = self.repeated.match(data)
-            if same is not None:
-                return same
-            self.repeated = None
         searched = 0  # of the bytes before these, all but the start of an end
         if self._data:
             searched = max(0, len(self._data) - 3)

@@ -12,6 +12,7 @@
 The application runs in the trio task of the connection. No other trio task reads the socket meanwhile.
 """
 
+from collections.abc import Awaitable
 from contextlib import suppress
 from typing import Any, Final
 
@@ -44,25 +45,33 @@ async def serve_http1(client: ClientSocket) -> bytes | None:
     """
     served = 0
     repeated: RepeatedHead | None = None
+    exchange: Exchange | None = None
+    path = ""
     while True:
         try:
             head, repeated = await _read_head(client, repeated, is_first=not served)
             client.set_idle(False)
             if head is None:
                 await _end(client)
-                return None
-            if isinstance(head, bytes):
+            if head is None or isinstance(head, bytes):
                 return head
-            exchange, scope = _begin(client, head)
+            running: Awaitable[None] | None = None
+            if head is repeated and isinstance(exchange, HTTPExchange):
+                running = exchange.begin_again(repeated.size)
+            if running is None:
+                exchange, scope = _begin(client, head)
+                path = cut(scope["path"])
         except RequestRefused as refused:
             client.set_idle(False)
             await _refuse(client, refused)
             return None
-        path = cut(scope["path"])
+        assert exchange is not None
         failed = False
         try:
-            running = for_target(client.server.app, scope)(scope, exchange.receive, exchange.send)
-            del head, scope  # the response may last for hours, and the application may free them
+            if running is None:
+                running = for_target(client.server.app, scope)(scope, exchange.receive, exchange.send)
+                del scope  # the response may last for hours, and the application may free it
+            del head
             await running
         except Exception:  # noqa: BLE001 - an error of one request must not reach the others
             failed = True
@@ -75,7 +84,7 @@ async def serve_http1(client: ClientSocket) -> bytes | None:
         if not await exchange.finish(failed=failed):
             await client.linger()
             return None
-        del exchange, running
+        del running
         served += 1
         if not served % _REQUESTS_IN_A_ROW:
             await trio.lowlevel.checkpoint()
@@ -83,7 +92,7 @@ async def serve_http1(client: ClientSocket) -> bytes | None:
 
 async def _read_head(
     client: ClientSocket, repeated: RepeatedHead | None, *, is_first: bool
-) -> tuple[RequestHead | bytes | None, RepeatedHead | None]:
+) -> tuple[RequestHead | RepeatedHead | bytes | None, RepeatedHead | None]:
     """Read the next head.
 
     Args:
@@ -92,49 +101,70 @@ async def _read_head(
         is_first: no request was served before.
 
     Returns:
-        The head, or the bytes received so far if they begin with the preface of HTTP/2, or None if the
-        client has left or the server is draining; and the head that the one after it may repeat.
+        The head, or ``repeated`` itself if it is that, or the bytes received so far if they begin with the
+        preface of HTTP/2, or None if the client has left or the server is draining; and the head that the
+        one after it may repeat.
 
     Raises:
         RequestRefused: the head is malformed, too large, or not supported.
     """
-    reader: HeadReader | None = None
-    has_begun = False
-    data: bytes | None = client.read_ahead
-    client.read_ahead = b""
     if not is_first and not client.server.keeps_alive:
         return None, None
+    reader: HeadReader | None = None
+    data: bytes | None = client.read_ahead
+    client.read_ahead = b""
+    # Between two requests of a client, the next one has hardly ever arrived already.
+    looks_first = is_first or client.is_encrypted
+    has_begun = False
     while True:
         if data:
             if reader is None:
-                max_bytes = client.server.settings.max_request_head_bytes
-                reader = HeadReader(max_bytes, takes_preface=is_first, repeated=repeated)
+                if repeated is not None and _take_repetition(client, repeated, data):
+                    return repeated, repeated
+                reader = HeadReader(client.server.settings.max_request_head_bytes, takes_preface=is_first)
             found = reader.feed(data)
             if found is not None:
                 head, client.read_ahead = found
                 return head or client.read_ahead, reader.repeated
-        data = client.read_nowait()
-        if data is None and not client.output.free:
-            # The last response is still being sent: a connection is idle after that.
-            with suppress(trio.ClosedResourceError):
-                await client.output.send(b"")
-            if not is_first and not client.server.keeps_alive:
-                return None, None
-            data = client.read_nowait()
+        data = client.read_nowait() if looks_first or data else None
         if data is None:
-            _start_timeout(client, is_first=is_first, has_begun=has_begun, begins=reader is not None)
+            data = await _wait_for_bytes(client, is_first=is_first, has_begun=has_begun, begins=bool(reader))
             has_begun = reader is not None
-            await client.wait_readable()
-            data = client.read_nowait()
-        is_new = is_first and reader is None and data
-        if is_new:
+        if is_first and reader is None and data:
             client.begin_setup()
-        if is_new and await client.server.limiter.setup_turn() and client.was_reset():
-            return None, None  # a flood of such clients costs no more than their sockets
+            if await client.server.limiter.setup_turn() and client.was_reset():
+                return None, None  # a flood of such clients costs no more than their sockets
         if data == b"":
             client.set_idle(False)
             await client.server.limiter.teardown_turn()
             return None, None
+
+
+async def _wait_for_bytes(
+    client: ClientSocket, *, is_first: bool, has_begun: bool, begins: bool
+) -> bytes | None:
+    """Wait for the next bytes of a head; None if there are none yet, empty at the end of the connection."""
+    if not client.output.free:
+        # The last response is still being sent: a connection is idle after that.
+        with suppress(trio.ClosedResourceError):
+            await client.output.send(b"")
+        if not is_first and not client.server.keeps_alive:
+            return b""
+        data = client.read_nowait()
+        if data is not None:
+            return data
+    _start_timeout(client, is_first=is_first, has_begun=has_begun, begins=begins)
+    await client.wait_readable()
+    return client.read_nowait()
+
+
+def _take_repetition(client: ClientSocket, repeated: RepeatedHead, data: bytes) -> bool:
+    """Take a head that repeats the last one from the bytes of a client; return False if they do not."""
+    rest = repeated.match(data)
+    if rest is None:
+        return False
+    client.read_ahead = rest
+    return True
 
 
 def _start_timeout(client: ClientSocket, *, is_first: bool, has_begun: bool, begins: bool) -> None:
@@ -147,17 +177,19 @@ def _start_timeout(client: ClientSocket, *, is_first: bool, has_begun: bool, beg
         client.expect_head()
 
 
-def _begin(client: ClientSocket, head: RequestHead) -> tuple[Exchange, dict[str, Any]]:
+def _begin(client: ClientSocket, found: RequestHead | RepeatedHead) -> tuple[Exchange, dict[str, Any]]:
     """Build the exchange of a request, and its scope.
 
     Raises:
         RequestRefused: it is a handshake of WebSocket that cannot be accepted.
     """
+    is_repeated = isinstance(found, RepeatedHead)
+    head = found.restore() if isinstance(found, RepeatedHead) else found
     if is_handshake(head):
         handshake = Handshake.of(head)
         websocket = WebSocketExchange(client, head, handshake)
         return websocket, make_websocket_scope(head, client, websocket, handshake.subprotocols)
-    exchange = HTTPExchange(client, head)
+    exchange = HTTPExchange(client, head, is_repeated=is_repeated)
     return exchange, make_scope(head, client, exchange)
 
 

@@ -69,7 +69,7 @@ class TaskAppender:
         rows = [row for change in changes for row in outgoing_rows(change)]
         drafts = [publishing.draft(row) for row in rows]
         # A transaction appends once: its events need no keys.
-        fresh = [attrs.evolve(draft, idempotency_key=None) for draft in drafts if draft is not None]
+        fresh = [draft.with_key(None) for draft in drafts if draft is not None]
         appended = log.append_in(db, Prepared.of(fresh, publisher=""))
         assert not isinstance(appended, Refusal), "there are no conditions"
         receipts = iter(appended.receipts)
