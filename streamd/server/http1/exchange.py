@@ -15,7 +15,7 @@ Coupling rules:
   length says so in its head, which leaves first.
 - The end of the response ends a wait for the client's end: what follows is the next request.
 - An application may leave a function that serves repetitions (:meth:`HTTPExchange.on_repeat`). A request with
-  the head of the last one, and whose content has arrived, is then served by that, on the same exchange.
+  the head of the last one is then served by that, on the same exchange.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -168,14 +168,18 @@ class HTTPExchange:
         Returns:
             The application at work; None, and nothing was done, for a request that needs its own exchange.
         """
-        client = self._client
-        data = client.read_ahead
-        if self._serve_again is None or self._body is not None or len(data) < size:
+        if self._serve_again is None:
             return None
         running = self._serve_again()
         if running is None:
             return None
-        self._content, client.read_ahead = data[:size], data[size:]
+        client = self._client
+        data = client.read_ahead
+        if len(data) >= size:
+            self._content, client.read_ahead = data[:size], data[size:]
+            self._body = None
+        else:
+            self._body = CountedBody(size)
         self._told_end = False
         self._answer = _NONE
         self._wants_hold = False
