@@ -126,18 +126,20 @@ class Hub:
             IdempotencyConflict, HubLagging: nothing was published.
         """
         count = len(drafts)
-        if self._ahead + count > self._settings.max_lag_events:
-            raise HubLagging(
-                "delivery is behind publishing by more than the server allows", retry_after_seconds=1
-            )
+        log = self.log
         self._appending += count
         try:
-            receipts = await self.log.append(drafts, publisher=publisher)
+            if log.appended - self._taken + self._appending > self._settings.max_lag_events:
+                raise HubLagging(
+                    "delivery is behind publishing by more than the server allows", retry_after_seconds=1
+                )
+            receipts = await log.append(drafts, publisher=publisher)
         finally:
             self._appending -= count
-        for draft, receipt in zip(drafts, receipts, strict=True):
+        count_published = self.metrics.count_published
+        for index, receipt in enumerate(receipts):
             if not receipt.duplicate:
-                self.metrics.count_published(draft.type)
+                count_published(drafts[index].type)
         return receipts
 
     def count_published(self, types: Sequence[str]) -> None:

@@ -189,9 +189,11 @@ class LiveSet:
     def _put(self, events: Sequence[Event]) -> None:
         """Put events into the ring; the oldest leave it."""
         ring, settings = self._ring, self._settings
+        size = self._ring_bytes
         for event in events:
-            ring.append(event)
-            self._ring_bytes += event.size
+            size += event.size
+        ring.extend(events)
+        self._ring_bytes = size
         while len(ring) > settings.ring_events or self._ring_bytes > settings.ring_bytes:
             oldest = ring.popleft()
             self._ring_bytes -= oldest.size

@@ -104,13 +104,19 @@ class _Window:
 
 
 class _Topic(_Window):
-    """The entries of one topic, and its bounds."""
+    """The entries of one topic, and its bounds.
 
-    __slots__ = ("bounds",)
+    Args:
+        bounds: of the topic.
+        of_age: the entries of all topics with the same maximum age.
+    """
 
-    def __init__(self, bounds: TopicBounds) -> None:
+    __slots__ = ("bounds", "of_age")
+
+    def __init__(self, bounds: TopicBounds, of_age: _Window) -> None:
         super().__init__()
         self.bounds = bounds
+        self.of_age = of_age
 
     @property
     def is_full(self) -> bool:
@@ -165,14 +171,14 @@ class MemoryLog:
         """Keep events by other bounds; what exceeds them is dropped with the topic's next event, or soon."""
         self._settings = settings
         self._retention = Retention(settings)
+        self._ages = {}
         for name, topic in self._topics.items():
             topic.bounds = self._retention.bounds(name)
-        self._ages = {}
+            topic.of_age = self._of_age(topic.bounds.max_age_seconds)
         for entry in self._all.after(EARLIEST):
             if entry.event is not None:
                 entry.max_age = min(self._topics[name].bounds.max_age_seconds for name in entry.event.topics)
-                window = self._ages.get(entry.max_age) or self._begin_age(entry.max_age)
-                window.append(entry, entry.event.size)
+                self._of_age(entry.max_age).append(entry, entry.event.size)
         self._has_new_bounds = True
 
     @property
@@ -202,10 +208,8 @@ class MemoryLog:
     ) -> list[Receipt] | Refusal:
         await self._slice.pause()
         now = self._now()
-        self._expire(now)
-        self._forget_keys(now)
         keyed = [draft for draft in drafts if draft.idempotency_key is not None]
-        known = self._find_known(keyed, publisher) if keyed else {}
+        known = self._find_known(keyed, publisher, now) if keyed else {}
         for condition in conditions:
             if (present := self._newest_of(condition.topic)) != condition.id:
                 return Refusal(condition, present)
@@ -233,8 +237,11 @@ class MemoryLog:
             self._tail_readers.announce(fresh)
         return receipts
 
-    def _find_known(self, drafts: Sequence[Draft], publisher: str) -> dict[str, KnownKey | bytes]:
+    def _find_known(
+        self, drafts: Sequence[Draft], publisher: str, now: float
+    ) -> dict[str, KnownKey | bytes]:
         """Return the drafts' keys: those that are known, and the fingerprints of the others."""
+        self._forget_keys(now)
         found: dict[str, KnownKey | bytes] = {}
         for key, content in fingerprints(drafts).items():
             found[key] = content
@@ -311,28 +318,37 @@ class MemoryLog:
 
     def _keep(self, event: Event, end: EventId, now: float) -> None:
         topics = []
+        of_age: _Window | None = None
         max_age = math.inf
         for name in event.topics:
             topic = self._topics.get(name) or self._begin_topic(name)
             topics.append(topic)
-            max_age = min(max_age, topic.bounds.max_age_seconds)
+            if topic.bounds.max_age_seconds < max_age or of_age is None:
+                max_age, of_age = topic.bounds.max_age_seconds, topic.of_age
+        assert of_age is not None
         entry = _Entry(event.id, event, end, now, max_age)
         size = event.size
         self._all.append(entry, size)
-        (self._ages.get(max_age) or self._begin_age(max_age)).append(entry, size)
+        of_age.append(entry, size)
         for topic in topics:
             topic.append(entry, size)
         for topic in topics:
-            if topic.is_full:
+            if topic.live > topic.bounds.max_events or topic.bytes > topic.bounds.max_bytes:
                 self._trim(topic)
-        self._trim_whole()
+        settings, kept = self._settings, self._all
+        if kept.live > settings.max_events or kept.bytes > settings.max_bytes:
+            self._trim_whole()
 
     def _begin_topic(self, name: str) -> _Topic:
-        topic = self._topics[name] = _Topic(self._retention.bounds(name))
+        bounds = self._retention.bounds(name)
+        topic = self._topics[name] = _Topic(bounds, self._of_age(bounds.max_age_seconds))
         return topic
 
-    def _begin_age(self, max_age: float) -> _Window:
-        window = self._ages[max_age] = _Window()
+    def _of_age(self, max_age: float) -> _Window:
+        """Return the entries with a maximum age (s)."""
+        window = self._ages.get(max_age)
+        if window is None:
+            window = self._ages[max_age] = _Window()
         return window
 
     def _trim(self, topic: _Topic) -> None:

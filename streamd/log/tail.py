@@ -54,17 +54,14 @@ class TailReaders:
         Returns:
             True if there are readers, and all of them have skipped the events.
         """
-        if not self._waiting:
-            return False
         cursor = events[-1].id
-        left = []
-        woken = False
+        woken: list[_Waiting] = []
         for reader in self._waiting:
             if reader.skip(events):
                 reader.cursor = cursor
-                left.append(reader)
             else:
                 trio.lowlevel.reschedule(reader.task)
-                woken = True
-        self._waiting = left
-        return not woken
+                woken.append(reader)
+        for reader in woken:
+            self._waiting.remove(reader)
+        return not woken and bool(self._waiting)
