@@ -54,13 +54,18 @@ async def identify_caller(access: Access, scope: Any, origins: Any = ()) -> Call
         scope: of the request, in which the caller is kept.
         origins: those whose pages may use the API.
     """
-    known: Caller | None = scope.get(_CALLER)
+    known = find_caller(access, scope)
     if known is None:
-        if access.is_open:
-            known = EVERYBODY
-        else:
-            known = await access.identify(_read_credentials(scope, access.settings.cookie, origins))
+        known = await access.identify(_read_credentials(scope, access.settings.cookie, origins))
         scope[_CALLER] = known
+    return known
+
+
+def find_caller(access: Access, scope: Any) -> Caller | None:
+    """Return the caller of a request if that is known already, or anybody; otherwise None."""
+    known: Caller | None = scope.get(_CALLER)
+    if known is None and access.is_open:
+        scope[_CALLER] = known = EVERYBODY
     return known
 
 

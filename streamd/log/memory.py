@@ -6,7 +6,6 @@ a gap.
 """
 
 import heapq
-import math
 import time
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
@@ -53,38 +52,33 @@ class _Window:
     majority, so that the list never has more than twice the live entries.
     """
 
-    __slots__ = ("_entries", "_start", "bytes", "live")
+    __slots__ = ("_start", "bytes", "entries", "live")
 
     def __init__(self) -> None:
-        self._entries: list[_Entry] = []
+        self.entries: list[_Entry] = []
         self._start = 0
         self.live = 0
         self.bytes = 0
 
-    def append(self, entry: _Entry, size: int) -> None:
-        self._entries.append(entry)
-        self.live += 1
-        self.bytes += size
-
     def newest_id(self) -> EventId:
         """Return the id of the newest entry, dropped or not; there must be one."""
-        return self._entries[-1].id
+        return self.entries[-1].id
 
     def find(self, event_id: EventId) -> _Entry | None:
         """Return the live entry with an id."""
-        index = bisect_left(self._entries, event_id, self._start, key=_entry_id)
-        found = self._entries[index] if index < len(self._entries) else None
+        index = bisect_left(self.entries, event_id, self._start, key=_entry_id)
+        found = self.entries[index] if index < len(self.entries) else None
         return found if found is not None and found.id == event_id and found.event is not None else None
 
     def oldest(self) -> _Entry:
         """Return the first live entry; there must be one."""
-        return self._entries[self._start]
+        return self.entries[self._start]
 
     def count_dropped(self, size: int) -> None:
         """Count one entry as dropped, of an event of ``size`` bytes, and trim the list if it is time."""
         live = self.live = self.live - 1
         self.bytes -= size
-        entries, start = self._entries, self._start
+        entries, start = self.entries, self._start
         end = len(entries)
         while start < end and entries[start].event is None:
             start += 1
@@ -92,13 +86,13 @@ class _Window:
             if end - start == live:
                 del entries[:start]
             else:
-                self._entries = [entry for entry in entries[start:] if entry.event is not None]
+                self.entries = [entry for entry in entries[start:] if entry.event is not None]
             start = 0
         self._start = start
 
     def after(self, cursor: EventId) -> Iterator[_Entry]:
         """Iterate over the entries after ``cursor``, dropped ones included."""
-        entries = self._entries
+        entries = self.entries
         first = bisect_right(entries, cursor, self._start, key=_entry_id)
         return (entries[index] for index in range(first, len(entries)))
 
@@ -126,6 +120,10 @@ class _Topic(_Window):
 
 def _entry_id(entry: _Entry) -> EventId:
     return entry.id
+
+
+def _max_age_of(topic: _Topic) -> float:
+    return topic.bounds.max_age_seconds
 
 
 class MemoryLog:
@@ -178,7 +176,10 @@ class MemoryLog:
         for entry in self._all.after(EARLIEST):
             if entry.event is not None:
                 entry.max_age = min(self._topics[name].bounds.max_age_seconds for name in entry.event.topics)
-                self._of_age(entry.max_age).append(entry, entry.event.size)
+                window = self._of_age(entry.max_age)
+                window.entries.append(entry)
+                window.live += 1
+                window.bytes += entry.event.size
         self._has_new_bounds = True
 
     @property
@@ -237,9 +238,7 @@ class MemoryLog:
             self._tail_readers.announce(fresh)
         return receipts
 
-    def _find_known(
-        self, drafts: Sequence[Draft], publisher: str, now: float
-    ) -> dict[str, KnownKey | bytes]:
+    def _find_known(self, drafts: Sequence[Draft], publisher: str, now: float) -> dict[str, KnownKey | bytes]:
         """Return the drafts' keys: those that are known, and the fingerprints of the others."""
         self._forget_keys(now)
         found: dict[str, KnownKey | bytes] = {}
@@ -317,25 +316,22 @@ class MemoryLog:
     # --- keeping and dropping -----------------------------------------------------------------
 
     def _keep(self, event: Event, end: EventId, now: float) -> None:
-        topics = []
-        of_age: _Window | None = None
-        max_age = math.inf
-        for name in event.topics:
-            topic = self._topics.get(name) or self._begin_topic(name)
-            topics.append(topic)
-            if topic.bounds.max_age_seconds < max_age or of_age is None:
-                max_age, of_age = topic.bounds.max_age_seconds, topic.of_age
-        assert of_age is not None
-        entry = _Entry(event.id, event, end, now, max_age)
-        size = event.size
-        self._all.append(entry, size)
-        of_age.append(entry, size)
-        for topic in topics:
-            topic.append(entry, size)
+        names, size = event.topics, event.size
+        topic = self._topics.get(names[0]) or self._begin_topic(names[0])
+        topics: Sequence[_Topic] = (topic,)
+        if len(names) > 1:
+            topics = [self._topics.get(name) or self._begin_topic(name) for name in names]
+            topic = min(topics, key=_max_age_of)
+        kept = self._all
+        entry = _Entry(event.id, event, end, now, topic.bounds.max_age_seconds)
+        for window in (kept, topic.of_age, *topics):
+            window.entries.append(entry)
+            window.live += 1
+            window.bytes += size
         for topic in topics:
             if topic.live > topic.bounds.max_events or topic.bytes > topic.bounds.max_bytes:
                 self._trim(topic)
-        settings, kept = self._settings, self._all
+        settings = self._settings
         if kept.live > settings.max_events or kept.bytes > settings.max_bytes:
             self._trim_whole()
 

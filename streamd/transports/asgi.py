@@ -89,14 +89,21 @@ async def send_answer(
         is_head_request: the method is HEAD: of the content, only its size is sent.
     """
     if body is not None:
-        respond: Callable[..., bool] | None = getattr(send, "respond", None)
-        if respond is not None and respond(status, tuple(fields), own_fields, body):
+        if respond_nowait(send, status, fields, body, own_fields):
             return
         own_fields = (*own_fields, (b"content-length", b"%d" % len(body)))
     headers = [*fields, *own_fields]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     content = b"" if body is None or is_head_request else body
     await send({"type": "http.response.body", "body": content, "more_body": False})
+
+
+def respond_nowait(
+    send: Send, status: int, fields: Sequence[Field], body: bytes, own_fields: Sequence[Field] = ()
+) -> bool:
+    """Send a whole response in one step; False, and nothing is sent, if that needs :func:`send_answer`."""
+    respond: Callable[..., bool] | None = getattr(send, "respond", None)
+    return respond is not None and respond(status, tuple(fields), own_fields, body)
 
 
 class TopicsWire:

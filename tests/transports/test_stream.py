@@ -20,11 +20,15 @@ from streamd.transports.stream import admit, run_stream
 from tests.support.logs import draft
 
 
+class WatchedEvent(Event, frozen=True, eq=False, gc=True, weakref=True):
+    """An event whose end can be watched."""
+
+
 class OneFrame:
     """A source of one event, and then of none for a long time."""
 
     def __init__(self) -> None:
-        self._frames: list[Frame] = [Event.from_draft(draft("a", "x"), make_event_id(1, 1))]
+        self._frames: list[Frame] = [WatchedEvent.from_draft(draft("a", "x"), make_event_id(1, 1))]
         self.given: list[weakref.ref[Frame]] = []
 
     async def receive(self) -> Sequence[Frame]:

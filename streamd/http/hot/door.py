@@ -13,7 +13,7 @@ from ...limits import LimitName, rate_limit_fields
 from ...proxies import route_path
 from ...runtime import Runtime
 from ...transports import StreamRequest
-from ...transports.asgi import Field, Receive, Scope, Send, find_transport, send_answer
+from ...transports.asgi import Field, Receive, Scope, Send, find_transport, respond_nowait, send_answer
 from ...transports.sse import HEADERS, serve_subscription
 from ..guard import Serve
 from ..limits import identify_within
@@ -101,7 +101,7 @@ class HotRoutes:
         request = HTTPRequest(scope, body, self._runtime, self._cors.origins)
         on_repeat: Callable[[Serve], None] | None = getattr(send, "on_repeat", None)
         if on_repeat is not None and not route.is_stream:
-            original = request.copy(body)
+            original = request.copy(body).parse()
 
             def serve_again(send: Send) -> Awaitable[None]:
                 body = ReceivedBody(receive, transport)
@@ -139,6 +139,10 @@ class HotRoutes:
                     answer = problem_answer(rejection)
         method, content = scope["method"], answer.body
         record_request(self._broker.metrics, method, route.rule, answer.status, began)
+        if isinstance(content, bytes) and respond_nowait(
+            send, answer.status, answer.headers, content, fields
+        ):
+            return
         if content is None or isinstance(content, bytes):
             is_head = method == "HEAD"
             await send_answer(

@@ -14,7 +14,7 @@ from ...json import decode_json
 from ...limits import TakenLimit
 from ...runtime import Runtime
 from ...transports.asgi import Scope, find_transport
-from ..callers import identify_caller
+from ..callers import find_caller, identify_caller
 from ..content_coding import GzipBody, is_gzip
 from ..current import current_runtime
 from ..origins import CORS_ORIGINS
@@ -58,6 +58,9 @@ class HeaderFields:
         self._all = headers
         self._first = dict(reversed(headers))
 
+    def __contains__(self, name: str) -> bool:
+        return name.encode() in self._first
+
     def get(self, name: str) -> str | None:
         """Return the first value of a field; None without one."""
         value = self._first.get(name.encode())
@@ -98,12 +101,22 @@ class HTTPRequest:
         self._headers: HeaderFields | None = None
         self._media_type: str | None = None
 
+    def parse(self) -> "HTTPRequest":
+        """Parse what handlers may need, and return this request: its copies will not parse it again."""
+        self._args, self._headers, self._media_type = self.args, self.headers, self.media_type
+        return self
+
     def copy(self, body: "ReceivedBody | PushBackBody") -> "HTTPRequest":
         """Return a request with the same head and another body; nothing that a handler notes is shared."""
-        copied = HTTPRequest(dict(self.scope), body, self.runtime, self._origins)
-        copied._args = self.args
-        copied._headers = self.headers
-        copied._media_type = self.media_type
+        copied = HTTPRequest.__new__(HTTPRequest)
+        copied.scope = {**self.scope}
+        copied.runtime = self.runtime
+        copied.taken_limits = []
+        copied._body = body
+        copied._origins = self._origins
+        copied._args = self._args
+        copied._headers = self._headers
+        copied._media_type = self._media_type
         return copied
 
     @property
@@ -150,6 +163,10 @@ class HTTPRequest:
         """Return the caller, see :func:`~..callers.identify_caller`."""
         return identify_caller(self.runtime.access, self.scope, self._origins)
 
+    def find_caller(self) -> Caller | None:
+        """Return the caller if that needs no waiting, see :meth:`identify`; otherwise None."""
+        return find_caller(self.runtime.access, self.scope)
+
     def note_limits(self, taken: Iterable[TakenLimit]) -> None:
         """Describe limits in the answer, and check that they allow the request.
 
@@ -179,21 +196,36 @@ class HTTPRequest:
         """
         if media_type is not None:
             self.check_media_type(media_type)
+        whole = self.take_body(max_bytes)
+        if whole is not None:
+            return whole
         limits = self.runtime.broker.settings.events
         max_bytes = max_bytes or limits.max_body_bytes
-        whole = None
-        if isinstance(self._body, ReceivedBody) and not self.headers.getlist("content-encoding"):
-            whole = self._body.take()
-        if whole is None:
-            declared = self.headers.get("content-length")
-            if declared is not None and _length(declared) > max_bytes:
-                raise _too_large(max_bytes)
-            parts = self._inflated(self._body, max_bytes)
-            whole = await _collect(parts, max_bytes, limits.body_timeout_seconds)
-        elif len(whole) > max_bytes:
+        declared = self.headers.get("content-length")
+        if declared is not None and _length(declared) > max_bytes:
             raise _too_large(max_bytes)
-        has_mark = whole.startswith(BOM_UTF8) and self.media_type == JSON
-        return whole.removeprefix(BOM_UTF8) if has_mark else whole
+        parts = self._inflated(self._body, max_bytes)
+        return self._without_mark(await _collect(parts, max_bytes, limits.body_timeout_seconds))
+
+    def take_body(self, max_bytes: int | None = None) -> bytes | None:
+        """Return the body as :meth:`read_body` does, if all of it has arrived; otherwise None.
+
+        Raises:
+            TooLarge: the body is larger than ``max_bytes``.
+        """
+        if not isinstance(self._body, ReceivedBody) or "content-encoding" in self.headers:
+            return None
+        whole = self._body.take()
+        if whole is None:
+            return None
+        max_bytes = max_bytes or self.runtime.broker.settings.events.max_body_bytes
+        if len(whole) > max_bytes:
+            raise _too_large(max_bytes)
+        return self._without_mark(whole)
+
+    def _without_mark(self, body: bytes) -> bytes:
+        has_mark = body.startswith(BOM_UTF8) and self.media_type == JSON
+        return body.removeprefix(BOM_UTF8) if has_mark else body
 
     async def read_json(self, type: type[T], *, max_bytes: int | None = None, envelope: int = 0) -> T:
         """Read the body as JSON.

@@ -101,9 +101,10 @@ async def publish(request: HTTPRequest) -> HTTPAnswer:
     runtime = request.runtime
     broker = runtime.broker
     limits = broker.settings.events
-    keys = request.headers.getlist(_IDEMPOTENCY_KEY)
-    key = parse_idempotency_key(keys) if keys else None
-    caller = await request.identify()
+    key = None
+    if _IDEMPOTENCY_KEY in request.headers:
+        key = parse_idempotency_key(request.headers.getlist(_IDEMPOTENCY_KEY))
+    caller = request.find_caller() or await request.identify()
     door = PublishingDoor(broker, runtime.access, caller, request.remote_addr or "")
     if request.check_media_type(JSON, schema.NDJSON) == schema.NDJSON:
         _reject_key(key)
@@ -113,7 +114,9 @@ async def publish(request: HTTPRequest) -> HTTPAnswer:
             await parts.begin()
         publisher = LinePublisher(door, broker.settings.publish.max_errors)
         return HTTPAnswer(200, _NDJSON_HEADERS, publisher.answer(parts))
-    body = await request.read_body()
+    body = request.take_body()
+    if body is None:
+        body = await request.read_body()
     if body.lstrip()[:1] == b"[":
         _reject_key(key)
         drafts = decode_drafts(body, limits, max_events=limits.max_batch_events)
