@@ -12,6 +12,7 @@ from quart_trio import QuartTrio
 from quart_trio.wrappers import TrioRequest
 
 from .clock import SteadyClock
+from .computing.processes import WorkerProcesses
 from .connections import Census, Registry
 from .database import Database
 from .errors import StreamdError
@@ -161,6 +162,11 @@ class Streamd:
     def database(self) -> Database:
         """The database that also keeps the tasks."""
         return self.runtime.database
+
+    @property
+    def processes(self) -> WorkerProcesses:
+        """The processes that read large texts; see :class:`streamd.computing.computer.Computer`."""
+        return self.runtime.processes
 
     @property
     def metrics(self) -> Metrics:

@@ -15,6 +15,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from .auth import Access, AuthSettings, Caller, Revocations, Tickets, TokenVerifier
 from .broker import Broker, BrokerSettings
 from .clock import SteadyClock
+from .computing.processes import WorkerProcesses
+from .computing.settings import ComputingSettings
 from .config import Clash, check_order
 from .connections import Census, CloseReason, Connection, LocalCensus, sweep_connections
 from .connections.turns import visit_in_turns
@@ -48,6 +50,7 @@ class RuntimeSettings(BrokerSettings):
     redis: RedisSettings = attrs.field(factory=RedisSettings)
     tasks: TaskSettings = attrs.field(factory=TaskSettings)
     text: TextSettings = attrs.field(factory=TextSettings)
+    computing: ComputingSettings = attrs.field(factory=ComputingSettings)
     auth: AuthSettings = attrs.field(factory=AuthSettings)
 
     def clashes(self) -> Iterator[Clash]:
@@ -84,6 +87,7 @@ class Runtime:
     revocations: Revocations
     probes: Sequence[Probe]
     access: Access
+    processes: WorkerProcesses
     bridge: "RedisBridge | None" = None
     node: "ConnectionNode | None" = None
 
@@ -136,6 +140,7 @@ class Runtime:
             revocations,
             storage.make_probes(),
             access,
+            WorkerProcesses(settings.computing),
             bridge,
             node,
         )
@@ -254,6 +259,7 @@ class Runtime:
                 nursery.start_soon(
                     sweep_connections, broker.connections, broker.settings.connections, broker.metrics
                 )
+                await nursery.start(self.processes.serve)
                 await nursery.start(self.runner.run)
                 task_status.started()
         raise AssertionError("the runtime runs until it is cancelled")

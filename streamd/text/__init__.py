@@ -23,15 +23,30 @@ Pieces arrive as they are generated. Every failure is one :class:`GenerationFail
 clients. A text that was cut off is a failure, never a short text.
 
 May import ``streamd.config``, ``streamd.errors``, ``streamd.events``, ``streamd.outbound``,
-``streamd.turns``, httpx, trio and structlog.
+``streamd.computing.steps``, httpx, trio and structlog.
 """
 
-from .choose import make_generator
+from typing import TYPE_CHECKING, Any
+
 from .normalize import normalize_text
-from .port import GenerationFailed, Prompt, Rules, TextGenerator, generate_text
-from .rules import RuleGenerator
-from .settings import TextSettings
 from .vader import limit_score, load_vader, score_in_steps, score_text, scoring_cost, sentiment_of
+
+if TYPE_CHECKING:
+    from .choose import make_generator
+    from .port import GenerationFailed, Prompt, Rules, TextGenerator, generate_text
+    from .rules import RuleGenerator
+    from .settings import TextSettings
+
+_GENERATION = {
+    "GenerationFailed": "port",
+    "Prompt": "port",
+    "RuleGenerator": "rules",
+    "Rules": "port",
+    "TextGenerator": "port",
+    "TextSettings": "settings",
+    "generate_text": "port",
+    "make_generator": "choose",
+}
 
 __all__ = [
     "GenerationFailed",
@@ -50,3 +65,12 @@ __all__ = [
     "scoring_cost",
     "sentiment_of",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the generators on first use: a worker process, which scores texts, does not need them."""
+    if name in _GENERATION:
+        from importlib import import_module
+
+        return getattr(import_module(f"{__name__}.{_GENERATION[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,9 +8,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any, Final, Literal, TypeAlias
 
-import trio
-
-from ..turns import Steps, run_at_once
+from ..computing.steps import Steps, run_at_once
 from .normalize import normalize_text
 
 PASSAGE_COST: Final = 500  # longest text scored in one piece; VADER was made for tweets
@@ -29,6 +27,8 @@ _analyzer: Any = None
 async def load_vader() -> None:
     """Load the lexicon in a worker thread, once. Cancelling waits for the thread."""
     if _analyzer is None:
+        import trio  # a worker process, which only scores texts, does not need it
+
         await trio.to_thread.run_sync(_load)
 
 

@@ -62,6 +62,9 @@ def edges_of(setting: Setting, says: str) -> tuple[Any, Any] | None:
     if says.startswith("at most "):
         bound = setting.type(says.removeprefix("at most "))
         return bound + step, bound
+    if says.startswith("at least "):
+        bound = setting.type(says.removeprefix("at least "))
+        return bound - step, bound
     if says.startswith("one of "):
         return "neither", None
     assert setting.type not in (int, float), f"{setting.path}: give this test the edge of {says!r}"

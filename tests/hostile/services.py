@@ -164,6 +164,13 @@ async def order_of_reply_headers(target: Target) -> None:
 
 
 @attack(seconds=3.0)
+async def ten_orders_of_numbers(target: Target) -> None:
+    """Send order mails of 1 MB, ten at a time, whose lines take longest to read."""
+    text = ("1 x " + "1 1.1.1.1 " * 28 + "\n") * 3500
+    await _ask(target, post(_ORDERS, text.encode()[:_FULL_ORDER_BYTES], "text/plain"), workers=10)
+
+
+@attack(seconds=3.0)
 async def order_as_csv(target: Target) -> None:
     """Send orders as CSV of 1,000 lines with long descriptions."""
     row = "A-1,1," + "d" * 900

@@ -6,6 +6,8 @@ from quart_schema import document_request, document_response
 from quart_trio.wrappers import TrioResponse
 
 from ... import Streamd
+from ...computing.steps import one_step
+from ...computing.turns import Turns
 from ...connections import Group
 from ...errors import InvalidField, TaskExists
 from ...http import (
@@ -23,7 +25,6 @@ from ...http import (
 )
 from ...json import EncodedJson
 from ...tasks import Task
-from ...turns import Turns, one_step
 from .job import KIND, STEPS
 from .messages import PREFIX
 from .models import (

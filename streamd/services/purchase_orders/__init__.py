@@ -18,7 +18,8 @@
 ``merchant_events``  the merchant's events, and their publication with the task
 ``order``            the order, its lines, the names of the stages
 ``documents``        charsets, orders as JSON        ``tabular``  orders as CSV
-``mail``             orders as plain text            ``parsing``  the text generator, the confidence
+``mail``             orders as plain text            ``parsing``  orders in plain text, by the text generator
+``confidence``       the confidence in an order
 ``sheet``            cells with their locations, converted to an order
 ``amounts``          amounts of money, quantities    ``columns``  names of columns
 ``normalize``        SKUs, currency, totals          ``enrich``   category, tags, description
@@ -38,10 +39,22 @@ With keys, the merchant is that of the caller's token, here, on ``/events`` and 
 administrator names one in the query. On a server without keys every request does, without any proof.
 """
 
-from .identity import CallersMerchant, MerchantIdentity
-from .job import KIND
-from .merchant_events import MerchantEvents
-from .service import MERCHANT_EVENTS, make
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .identity import CallersMerchant, MerchantIdentity
+    from .job import KIND
+    from .merchant_events import MerchantEvents
+    from .service import MERCHANT_EVENTS, make
+
+_EXPORTS = {
+    "KIND": "job",
+    "MERCHANT_EVENTS": "service",
+    "CallersMerchant": "identity",
+    "MerchantEvents": "merchant_events",
+    "MerchantIdentity": "identity",
+    "make": "service",
+}
 
 __all__ = [
     "KIND",
@@ -51,3 +64,12 @@ __all__ = [
     "MerchantIdentity",
     "make",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use: a worker process, which only reads orders, needs no server."""
+    if name in _EXPORTS:
+        from importlib import import_module
+
+        return getattr(import_module(f"{__name__}.{_EXPORTS[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,12 +3,11 @@
 from typing import Final
 
 from ...characters import TextKind, check_text
+from ...computing.steps import Steps
 from ...errors import TooLarge
-from ...turns import Steps
-from .documents import decode_text, read_sheet
+from .documents import decode_text, read_order
 from .normalize import normalize_order
 from .order import Format, OrderLimits
-from .sheet import make_order
 
 _TEXT_LINES_PER_ITEM: Final = 4  # lines of a plain text per line item: greetings and blank lines included
 
@@ -34,9 +33,7 @@ def check_document(
     if format is Format.TEXT:
         yield from _check_lines(text, _TEXT_LINES_PER_ITEM * limits.max_lines)
         return text
-    sheet = read_sheet(text, format, limits)
-    yield
-    order = make_order(sheet, limits)
+    order = yield from read_order(text, format, limits)
     yield
     normalize_order(order, currency)
     return text

@@ -4,12 +4,13 @@ from typing import Any, Final
 
 import msgspec
 
+from ...computing.steps import Steps
 from ...errors import InvalidBody, InvalidField, UnsupportedMediaType
 from ...json import check_json
 from .amounts import shown
 from .columns import is_lines, line_field, order_field
-from .order import Format, OrderLimits
-from .sheet import Cell, Row, Sheet, check_count
+from .order import Format, Order, OrderLimits
+from .sheet import Cell, Row, Sheet, check_count, make_order
 from .tabular import read_csv
 
 _CHARSETS: Final = {
@@ -59,13 +60,15 @@ def decode_text(document: bytes, charset: str = "", *, is_json: bool = False) ->
     return text
 
 
-def read_sheet(text: str, format: Format, limits: OrderLimits) -> Sheet:
-    """Read the cells of an order in CSV or JSON.
+def read_order(text: str, format: Format, limits: OrderLimits) -> Steps[Order]:
+    """Read an order in CSV or JSON.
 
     Raises:
         InvalidBody, InvalidField, TooLarge: it cannot be read; ``field`` is the location.
     """
-    return read_csv(text, limits) if format is Format.CSV else read_json_order(text, limits)
+    sheet = read_csv(text, limits) if format is Format.CSV else read_json_order(text, limits)
+    yield
+    return make_order(sheet, limits)
 
 
 def read_json_order(text: str | bytes, limits: OrderLimits, *, noun: str = "the body") -> Sheet:
@@ -105,6 +108,24 @@ def read_json_order(text: str | bytes, limits: OrderLimits, *, noun: str = "the 
     lines = _decode(raw_lines, list[msgspec.Raw], lines_name)
     check_count(len(lines), limits)
     return Sheet([_read_row(line, f"{lines_name}[{index}]") for index, line in enumerate(lines)], fields)
+
+
+def read_answer(answer: str, limits: OrderLimits) -> Steps[Order]:
+    """Read the order in the answer of a text generator, as strictly as a client's.
+
+    Raises:
+        InvalidBody, InvalidField, TooLarge: as :func:`read_json_order`.
+    """
+    sheet = read_json_order(cut_json(answer), limits, noun="the answer")
+    yield
+    return make_order(sheet, limits)
+
+
+def cut_json(answer: str) -> str:
+    """Cut the JSON object or array out of an answer, without code fences and surrounding words."""
+    starts = [index for index in (answer.find("{"), answer.find("[")) if index >= 0]
+    end = max(answer.rfind("}"), answer.rfind("]"))
+    return answer[min(starts) : end + 1] if starts and end > min(starts) else answer
 
 
 def _check_profile(text: str | bytes, noun: str) -> None:

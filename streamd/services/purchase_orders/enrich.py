@@ -17,8 +17,8 @@ from ...config import read_toml
 from ...errors import InvalidBody
 from ...json import decode_json
 from ...text import Prompt, Rules, TextGenerator, generate_text, normalize_text
+from .documents import cut_json
 from .order import OrderLine
-from .parsing import cut_json
 
 PURPOSE: Final = "orders.enrich"
 OTHER: Final = "Other"

@@ -16,12 +16,15 @@ import msgspec
 import structlog
 import trio
 
+from ...computing.computer import Computer
+from ...computing.steps import one_step
+from ...computing.turns import Turns
 from ...errors import InvalidTransition, LeaseLost, StreamdError, Unreadable, root_cause
 from ...tasks import Progress, StepFailed, StepPlan, StepProgress, WorkFailed, step
 from ...text import TextGenerator
-from ...turns import Turns, one_step
 from .amounts import decimal_text, shown
-from .documents import decode_text, read_sheet
+from .confidence import confidence_of, ungrounded_lines
+from .documents import decode_text, read_order
 from .enrich import enrich_lines
 from .images import ImageVerifier
 from .merchant_events import order_id_of
@@ -38,9 +41,8 @@ from .order import (
     OrderStatus,
     ReceivedOrder,
 )
-from .parsing import confidence_of, read_mail, ungrounded_lines
+from .parsing import read_mail
 from .settings import PurchaseOrderSettings
-from .sheet import make_order
 from .shop import Shop, SyncFailed, make_payload
 from .store import OrderStore
 
@@ -64,7 +66,9 @@ class OrderTools:
     open_shop: Callable[[], AbstractAsyncContextManager[Shop]]
     open_images: Callable[[], AbstractAsyncContextManager[ImageVerifier]]
     currencies: Mapping[str, str]  # by merchant, for merchants with a currency of their own
-    turns: Turns = attrs.field(factory=Turns)  # parse documents, those that arrive included
+    arrivals: Computer  # checks documents at their receipt
+    computer: Computer  # reads the documents of jobs
+    turns: Turns = attrs.field(factory=Turns)
 
     def currency_of(self, merchant_id: str) -> str:
         """Return the currency of a merchant's orders that name none."""
@@ -176,18 +180,17 @@ class OrderJob:
     async def _ai_parsing(self, stage: StepProgress) -> None:
         document, limits = self._received.document, self._tools.limits
         await stage.update(5, f"Received {_count(len(document), 'byte')} of {self._received.format.value}")
-        turns = self._tools.turns
-        text = await turns.run(one_step(partial(decode_text, document)))
+        computer = self._tools.computer
+        text = decode_text(document)
         await stage.update(10, f"Decoded {_count(len(text), 'character')}")
         ungrounded: frozenset[int] = frozenset()
         if self._received.format is Format.TEXT:
             begun = partial(stage.update, 30, "Extracting line items")
-            order = await read_mail(self._tools.generator, text, limits, begun, turns)
-            ungrounded = await turns.run(ungrounded_lines(order, text))
+            order = await read_mail(self._tools.generator, text, limits, begun, computer)
+            ungrounded = await computer.run(len(text), ungrounded_lines, order, text)
         else:
-            sheet = await turns.run(one_step(partial(read_sheet, text, self._received.format, limits)))
-            await stage.update(30, f"Found {_count(len(sheet.rows), 'row')}")
-            order = await turns.run(one_step(partial(make_order, sheet, limits)))
+            order = await computer.run(len(text), read_order, text, self._received.format, limits)
+            await stage.update(30, f"Found {_count(len(order.lines), 'row')}")
         await stage.update(90, f"Parsed {_count(len(order.lines), 'line item')}")
         self._order = order
         self._confidence = confidence_of(order, ungrounded)
@@ -197,7 +200,8 @@ class OrderJob:
 
     async def _data_normalization(self, stage: StepProgress) -> None:
         currency = self._tools.currency_of(self._received.merchant_id)
-        normalized = await self._tools.turns.run(one_step(partial(normalize_order, self._order, currency)))
+        # 10 ms for a thousand lines, whose way to a worker process and back would take as long.
+        normalized = await self._tools.turns.run(one_step(normalize_order, self._order, currency))
         self._order = normalized.order
         self._warnings += normalized.warnings
         unpriced, total = sum(line.unit_price is None for line in self._order.lines), self._order.total

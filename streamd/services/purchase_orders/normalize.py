@@ -7,8 +7,8 @@ import attrs
 
 from ...errors import InvalidField
 from .amounts import ANY_DOLLAR, DOLLARS, decimal_text, to_minor
+from .confidence import total_agrees
 from .order import Notice, Order, OrderLine
-from .parsing import total_agrees
 
 
 @attrs.frozen

@@ -70,8 +70,10 @@ def make_blueprint(
         format = _parse_format(request.mimetype)
         body = await read_body(max_bytes=settings.max_body_bytes)
         charset = request.mimetype_params.get("charset", "")
-        check = check_document(body, charset, format, tools.limits, tools.currency_of(merchant_id))
-        text = await tools.turns.run(check)
+        currency = tools.currency_of(merchant_id)
+        text = await tools.arrivals.run(
+            len(body), check_document, body, charset, format, tools.limits, currency
+        )
         key = None
         if key_text is not None:
             key = IdempotencyKey.create(key_text, (format, text), scope=merchant_id)

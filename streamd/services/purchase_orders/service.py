@@ -8,6 +8,7 @@ from typing import Any, Final
 from quart.blueprints import BlueprintSetupState
 
 from ... import Service, Streamd
+from ...computing.computer import Computer
 from ...connections import Group
 from ...outbound import open_client, system_trust
 from ...tasks import Kind
@@ -60,6 +61,8 @@ def make(streamd: Streamd, settings: PurchaseOrderSettings) -> Service:
         open_shop=open_shop,
         open_images=open_images,
         currencies=_read_currencies(settings.merchant_currencies),
+        arrivals=Computer("arrivals of orders", streamd.processes),
+        computer=Computer("orders", streamd.processes),
     )
     kind = Kind(
         name=KIND,

@@ -14,11 +14,12 @@ import attrs
 import msgspec
 
 from ...characters import TextKind, check_text, quoted
+from ...computing.steps import Steps
 from ...errors import InvalidField, RequestError, TooLarge
 from ...events import Draft, EventLimits, format_time
+from ...idempotency import IdempotencyKey
 from ...json import decode_json
-from ...text import limit_score, scoring_cost, sentiment_of
-from ...turns import Steps
+from ...text import limit_score, score_in_steps, scoring_cost, sentiment_of
 from .models import ItemBody, ItemsBody, Sentiment
 from .settings import SentimentSettings
 
@@ -101,6 +102,27 @@ def read_items(
         items.append(_finish(index, item, value, limits))
         yield
     return items
+
+
+def read_request(
+    body: bytes,
+    now_ms: int,
+    settings: SentimentSettings,
+    limits: EventLimits,
+    key_text: str | None,
+    user: str,
+) -> Steps[tuple[list[Item], IdempotencyKey | None]]:
+    """Read a request's items as :func:`read_items` does, and its idempotency key, in steps.
+
+    Args:
+        key_text: the idempotency key; None without one.
+        user: the owner of the key; empty for callers without a user.
+    """
+    name = None if key_text is None else f"{user} {key_text}" if user else key_text
+    items = yield from read_items(body, now_ms, settings, limits, score_in_steps, name)
+    if key_text is None:
+        return items, None
+    return items, IdempotencyKey.create(key_text, msgspec.json.decode(body), scope=user)
 
 
 def _check(index: int, item: ItemBody, now_ms: int, settings: SentimentSettings, key: str | None) -> ItemBody:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from ... import Service, Streamd
+from ...computing.computer import Computer
 from ...connections import Group
 from .dashboard import Dashboard, wall_clock_ms
 from .routes import make_blueprint
@@ -27,7 +28,13 @@ def make(streamd: Streamd, settings: SentimentSettings) -> Service:
         heartbeat_fields=lambda group: {"connections": group.active},
     )
     streamd.connections.add_group(group)
-    dashboard = Dashboard(make_store(streamd, settings), streamd.hub, settings, streamd.settings.events)
+    dashboard = Dashboard(
+        make_store(streamd, settings),
+        streamd.hub,
+        settings,
+        streamd.settings.events,
+        computer=Computer("items", streamd.processes),
+    )
 
     def apply_settings(changed: Any) -> None:
         group.max_connections = changed.sentiment.stream.max_connections

@@ -5,10 +5,11 @@ from typing import Any, Final
 
 import msgspec
 
+from ...computing.steps import one_step
+from ...computing.turns import Turns
 from ...errors import TooLarge
 from ...tasks import Progress, TextStream, WorkFailed
 from ...text import GenerationFailed, Prompt, TextGenerator
-from ...turns import Turns, one_step
 from .catalogue import SECTIONS, Section
 from .content import EducationalContent
 from .plan import StrategyPlan, make_plan
@@ -48,7 +49,7 @@ class StrategyJob:
             WorkFailed: the generator failed, or the text exceeds the maximum size of a task's text.
         """
         profile = msgspec.convert(progress.input, StrategyProfile)
-        plan = await self._turns.run(one_step(partial(make_plan, profile)))  # 0.1 s for the longest texts
+        plan = await self._turns.run(one_step(make_plan, profile))  # 0.1 s for the longest texts
         stream = TextStream(progress, self._text_seconds)
         sections = []
         for section in SECTIONS:

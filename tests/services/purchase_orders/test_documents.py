@@ -13,17 +13,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamd.computing.steps import run_at_once
 from streamd.errors import InvalidBody, InvalidField, RequestError, TooLarge, UnsupportedMediaType
 from streamd.services.purchase_orders import columns
-from streamd.services.purchase_orders.documents import decode_text, read_sheet
+from streamd.services.purchase_orders.documents import decode_text, read_order
 from streamd.services.purchase_orders.order import Format, Order, OrderLimits, OrderLine
-from streamd.services.purchase_orders.sheet import make_order
 
 LIMITS = OrderLimits(max_lines=20, max_field_chars=100)
 
 
 def read(text: str, format: Format = Format.CSV) -> Order:
-    return make_order(read_sheet(text, format, LIMITS), LIMITS)
+    return run_at_once(read_order(text, format, LIMITS))
 
 
 def refusal(text: str, format: Format = Format.CSV) -> RequestError:

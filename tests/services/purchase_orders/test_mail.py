@@ -11,19 +11,17 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamd.computing.computer import Computer
+from streamd.computing.steps import Steps, run_at_once
+from streamd.computing.turns import Turns
 from streamd.errors import InvalidField, TooLarge
 from streamd.services.purchase_orders import enrich, mail, parsing
 from streamd.services.purchase_orders.checking import check_document
+from streamd.services.purchase_orders.confidence import confidence_of, ungrounded_lines
+from streamd.services.purchase_orders.documents import cut_json
 from streamd.services.purchase_orders.order import Format, Order, OrderLimits, OrderLine
-from streamd.services.purchase_orders.parsing import (
-    UnreadableOrder,
-    confidence_of,
-    cut_json,
-    read_mail,
-    ungrounded_lines,
-)
+from streamd.services.purchase_orders.parsing import UnreadableOrder, read_mail
 from streamd.text import GenerationFailed, Prompt, RuleGenerator, TextGenerator
-from streamd.turns import Steps, Turns, run_at_once
 
 LIMITS = OrderLimits(max_lines=20, max_field_chars=100)
 RULES = RuleGenerator({**parsing.RULES, **enrich.RULES})
@@ -196,7 +194,7 @@ async def read(generator: TextGenerator, text: str, limits: OrderLimits = LIMITS
         begun.append(None)
 
     try:
-        return await read_mail(generator, text, limits, begin, Turns())
+        return await read_mail(generator, text, limits, begin, Computer("orders"))
     finally:
         assert len(begun) <= 1
 
@@ -231,11 +229,12 @@ class CancelledTurns(Turns):
 
 async def test_cancelling_does_not_wait_for_the_rest_of_a_text() -> None:
     turns = CancelledTurns()
+    computer = Computer("orders", turns=turns)
     with turns.scope:
-        await read_mail(RULES, "nothing to order\n" * 1_000, LIMITS, trio.lowlevel.checkpoint, turns)
+        await read_mail(RULES, "nothing to order\n" * 1_000, LIMITS, trio.lowlevel.checkpoint, computer)
     assert turns.scope.cancelled_caught
     assert turns.taken == 3
-    await read_mail(RULES, MAIL, LIMITS, trio.lowlevel.checkpoint, turns)  # the thread is free again
+    await read_mail(RULES, MAIL, LIMITS, trio.lowlevel.checkpoint, computer)  # the thread is free again
 
 
 async def test_a_text_without_items_fails_with_an_example() -> None:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer  # type: ignore[import-untyped]
 
+from streamd.computing.steps import Steps, run_at_once
 from streamd.errors import InvalidField, StreamdError, TooLarge
 from streamd.events.settings import EventSettings
 from streamd.services.sentiment.items import SCORED_COST_MAX, Item, read_items
@@ -19,7 +20,6 @@ from streamd.services.sentiment.models import Sentiment
 from streamd.services.sentiment.settings import SentimentSettings
 from streamd.text import normalize_text, sentiment_of, vader
 from streamd.text.vader import score_in_steps, score_text
-from streamd.turns import Steps, run_at_once
 
 NOW_MS = 1_700_000_000_123
 NOW = datetime(2023, 11, 14, 22, 13, 20, 123_000, UTC)

@@ -5,16 +5,14 @@ waits for it, and for ten such threads ten times as long. And a short computatio
 """
 
 import time
-from collections.abc import Callable, Generator
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, TypeVar
 
 import attrs
 import trio
 
-T = TypeVar("T")
+from .steps import Steps
 
-Steps: TypeAlias = Generator[None, None, T]
-"""A computation that yields after each step of at most a few milliseconds, and returns its result."""
+T = TypeVar("T")
 
 _TURN_SECONDS: Final = 0.01  # far longer than the 0.1 ms that the hop to a thread takes
 _WORK_SECONDS: Final = 0.001  # computing time between two pauses
@@ -39,22 +37,6 @@ class Pauses:
         if time.perf_counter() - self._began >= _WORK_SECONDS:
             time.sleep(_PAUSE_SECONDS)
             self._began = time.perf_counter()
-
-
-def one_step(compute: Callable[[], T]) -> Steps[T]:
-    """Make a computation of one step."""
-    yield
-    return compute()
-
-
-def run_at_once(steps: Steps[T]) -> T:
-    """Run a computation to its end, without a pause."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            result: T = end.value
-            return result
 
 
 def run_with_pauses(steps: Steps[T]) -> T:
