@@ -10,7 +10,7 @@ import resource
 import signal
 import threading
 from collections.abc import Callable
-from multiprocessing import parent_process
+from multiprocessing import current_process, parent_process
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -23,6 +23,19 @@ TIME_IS_UP: Final = signal.SIGPROF
 """The signal that ends a process whose computation has taken its computing time."""
 
 _STATM: Final = Path("/proc/self/statm")
+
+
+def check_main() -> None:
+    """Refuse to start a server in a worker process.
+
+    Raises:
+        RuntimeError: this process imports the program's main module, which would start a server here.
+    """
+    if getattr(current_process(), "_inheriting", False):  # as multiprocessing itself tells
+        raise RuntimeError(
+            "a worker process imports the main module of the program: start the server below "
+            '`if __name__ == "__main__"` only'
+        )
 
 
 def begin(max_memory_bytes: int) -> None:

@@ -30,6 +30,10 @@ class Computer:
         self._processes: Final = processes
         self._turns: Final = turns or Turns()
 
+    def has_process_for(self, size: int) -> bool:
+        """Return True if a text of a size (bytes or characters) is large, and there are worker processes."""
+        return size >= LARGE_BYTES and self._processes is not None and self._processes.are_running
+
     async def run(self, size: int, computation: Callable[[*Ts], Steps[T]], *args: *Ts) -> T:
         """Run a computation on a text to its end, and return its result or raise its error.
 
@@ -43,7 +47,6 @@ class Computer:
         Raises:
             TooLarge, Unavailable: see :meth:`.processes.WorkerProcesses.run`.
         """
-        processes = self._processes
-        if size >= LARGE_BYTES and processes is not None and processes.are_running:
-            return await processes.run(self._kind, "body", computation, *args)
+        if self._processes is not None and self.has_process_for(size):
+            return await self._processes.run(self._kind, "body", computation, *args)
         return await self._turns.run(computation(*args))

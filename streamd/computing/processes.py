@@ -8,14 +8,18 @@
                                       + it was killed: once more in another process, then Unavailable
 
 trio-parallel starts the processes (``spawn``, so they have none of the server's descriptors and memory) and
-hands over the computations. It imports ``multiprocessing``, which starts a process of its own (the resource
-tracker) with the first worker; both are left alone until there is a large computation.
+hands over the computations. With the first one, ``multiprocessing`` starts a process of its own, the resource
+tracker. A worker process also imports the program's main module, under another name: a program that serves
+an application with services by itself needs the usual ``if __name__ == "__main__"``. Without it, the process
+says so and ends, see :func:`.child.check_main`. A daemon of ``multiprocessing``, as each worker of the
+command ``hypercorn`` is, may start no processes: its threads compute.
 """
 
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import partial
 from importlib import import_module
+from multiprocessing import current_process
 from typing import TYPE_CHECKING, Final, NoReturn, TypeVar, TypeVarTuple
 
 import attrs
@@ -62,9 +66,13 @@ class WorkerProcesses:
 
     Args:
         settings: their number and limits.
+
+    Raises:
+        RuntimeError: this is a worker process, which imports the program's main module.
     """
 
     def __init__(self, settings: ComputingSettings) -> None:
+        child.check_main()
         self._settings: Final = settings
         self._slots: Final = trio.CapacityLimiter(max(1, settings.processes))
         self._lanes: Final[dict[str, _Lane]] = {}
@@ -75,7 +83,8 @@ class WorkerProcesses:
     @property
     def are_running(self) -> bool:
         """True while computations are taken: the server runs, and may have such processes."""
-        return self._opened is not None and self._settings.processes > 0
+        may_start = self._settings.processes > 0 and not current_process().daemon
+        return self._opened is not None and may_start
 
     async def serve(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
         """Take computations until cancelled, then end the processes."""
@@ -161,6 +170,7 @@ class WorkerProcesses:
                     ) from error
                 _log.warning("worker_process_died", status=status)
             else:
+                await trio.lowlevel.checkpoint()  # a large result takes some milliseconds to unpickle
                 return result
         raise Unavailable("the text cannot be read now; retry later", retry_after_seconds=_RETRY_SECONDS)
 

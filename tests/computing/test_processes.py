@@ -18,6 +18,7 @@ from streamd.computing.processes import WorkerProcesses
 from streamd.computing.settings import ComputingSettings
 from streamd.errors import InvalidField, TooLarge, Unavailable
 from tests.support import computations
+from tests.support.daemon import compute_in_daemon
 from tests.support.program import ROOT
 from tests.support.waiting import until
 
@@ -163,6 +164,47 @@ async def test_a_signal_to_the_process_group_leaves_the_end_to_the_server() -> N
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             os.kill(pid, number)
         assert await processes.run("texts", "body", computations.process_id) == pid
+
+
+_UNGUARDED = """
+import trio
+from streamd.computing.processes import WorkerProcesses
+from streamd.computing.settings import ComputingSettings
+from streamd.errors import Unavailable
+from tests.support import computations
+
+async def main():
+    processes = WorkerProcesses(ComputingSettings())
+    print("started", flush=True)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(processes.serve)
+        try:
+            await processes.run("texts", "body", computations.process_id)
+        except Unavailable:
+            print("unavailable", flush=True)
+        nursery.cancel_scope.cancel()
+
+trio.run(main)
+"""
+
+
+async def test_a_main_module_without_a_guard_starts_no_second_server(tmp_path: Path) -> None:
+    program = trio.Path(tmp_path / "program.py")
+    await program.write_text(_UNGUARDED)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with trio.fail_after(60):
+        ran = await trio.run_process(
+            [sys.executable, str(program)], env=environment, capture_stdout=True, capture_stderr=True
+        )
+    said = ran.stdout.decode().splitlines()
+    assert said.count("started") == 1
+    assert said[-1] == "unavailable"
+    assert b'below `if __name__ == "__main__"` only' in ran.stderr
+
+
+async def test_a_daemon_of_multiprocessing_computes_in_threads() -> None:
+    with trio.fail_after(60):
+        assert await trio.to_thread.run_sync(compute_in_daemon) == "in the daemon"
 
 
 _SERVER = """

@@ -4,17 +4,20 @@ import time
 from collections.abc import Callable
 from typing import Final, NoReturn
 
+import msgspec
 import structlog
 import trio
 from msgspec import UNSET
 
 from ...computing.computer import Computer
-from ...computing.steps import run_at_once
+from ...computing.steps import Steps, run_at_once
+from ...computing.turns import Turns
 from ...errors import Unavailable
 from ...events import EventLimits
-from ...text import load_vader
+from ...idempotency import IdempotencyKey
+from ...text import load_vader, score_in_steps
 from .feed import Feed, FeedPublisher
-from .items import read_request
+from .items import Item, known_scores, read_items, score_items
 from .models import AcceptedItems, SentimentMetrics
 from .settings import SentimentSettings
 from .store import ItemStore
@@ -40,7 +43,7 @@ class Dashboard:
         settings: the service's settings.
         limits: limits of an event.
         now_ms: the wall clock (ms since 1970), for the timestamps of items and their window.
-        computer: validates and scores the items; defaults to threads.
+        computer: scores the items; defaults to threads.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class Dashboard:
         self._arriving = 0  # items of inserts in progress
         self._started: float | None = None  # s, trio's clock
         self._computer = computer or Computer("items")
+        self._turns = Turns()
 
     async def run(self) -> NoReturn:
         """Load the stored items, then publish and purge until cancelled; no accepted item is lost."""
@@ -132,11 +136,7 @@ class Dashboard:
         """
         await self.ready()
         now_ms = self._now_ms()
-        arguments = (body, now_ms, self.settings, self._limits, key_text, user)
-        if _is_cheap(body):
-            items, key = run_at_once(read_request(*arguments))
-        else:
-            items, key = await self._computer.run(len(body), read_request, *arguments)
+        items, key = await self._read(body, now_ms, key_text, user)
         is_new = key is None or await self._store.find_accepted(key) is None
         if is_new:
             self._check_backlog(len(items))
@@ -149,6 +149,24 @@ class Dashboard:
         stored = zip(items, inserted.timestamps_ms, strict=True)
         outside = dict.fromkeys(item.id for item, timestamp_ms in stored if timestamp_ms <= inserted.begin_ms)
         return AcceptedItems(inserted.accepted, [item.id for item in items], list(outside) or UNSET)
+
+    async def _read(
+        self, body: bytes, now_ms: int, key_text: str | None, user: str
+    ) -> tuple[list[Item], IdempotencyKey | None]:
+        settings, limits = self.settings, self._limits
+        score: Callable[[str], Steps[float]] = score_in_steps
+        if self._computer.has_process_for(len(body)):
+            scores = await self._computer.run(len(body), score_items, body, now_ms, settings, limits)
+            score = known_scores(scores)
+
+        def read() -> Steps[tuple[list[Item], IdempotencyKey | None]]:
+            name = None if key_text is None else f"{user} {key_text}" if user else key_text
+            items = yield from read_items(body, now_ms, settings, limits, score, name)
+            if key_text is None:
+                return items, None
+            return items, IdempotencyKey.create(key_text, msgspec.json.decode(body), scope=user)
+
+        return run_at_once(read()) if _is_cheap(body) else await self._turns.run(read())
 
     def _check_backlog(self, count: int) -> None:
         """Refuse items while too many wait to be published; inserts in progress count as well."""

@@ -6,7 +6,7 @@ Of every item the sentiment is that of its score, by the thresholds of :func:`st
 import hashlib
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Final, NoReturn
 
@@ -14,10 +14,9 @@ import attrs
 import msgspec
 
 from ...characters import TextKind, check_text, quoted
-from ...computing.steps import Steps
+from ...computing.steps import Steps, one_step
 from ...errors import InvalidField, RequestError, TooLarge
 from ...events import Draft, EventLimits, format_time
-from ...idempotency import IdempotencyKey
 from ...json import decode_json
 from ...text import limit_score, score_in_steps, scoring_cost, sentiment_of
 from .models import ItemBody, ItemsBody, Sentiment
@@ -104,25 +103,28 @@ def read_items(
     return items
 
 
-def read_request(
-    body: bytes,
-    now_ms: int,
-    settings: SentimentSettings,
-    limits: EventLimits,
-    key_text: str | None,
-    user: str,
-) -> Steps[tuple[list[Item], IdempotencyKey | None]]:
-    """Read a request's items as :func:`read_items` does, and its idempotency key, in steps.
+def score_items(
+    body: bytes, now_ms: int, settings: SentimentSettings, limits: EventLimits
+) -> Steps[list[float]]:
+    """Validate a request's items as :func:`read_items` does, and return the scores of its texts, in steps.
 
-    Args:
-        key_text: the idempotency key; None without one.
-        user: the owner of the key; empty for callers without a user.
+    The scores are far less than the items for a worker process to send back.
     """
-    name = None if key_text is None else f"{user} {key_text}" if user else key_text
-    items = yield from read_items(body, now_ms, settings, limits, score_in_steps, name)
-    if key_text is None:
-        return items, None
-    return items, IdempotencyKey.create(key_text, msgspec.json.decode(body), scope=user)
+    scores = []
+
+    def score(text: str) -> Steps[float]:
+        value = yield from score_in_steps(text)
+        scores.append(value)
+        return value
+
+    yield from read_items(body, now_ms, settings, limits, score)
+    return scores
+
+
+def known_scores(scores: Iterable[float]) -> Callable[[str], Steps[float]]:
+    """Return a function for :func:`read_items` that returns the results of :func:`score_items`."""
+    rest = iter(scores)
+    return lambda _: one_step(next, rest)
 
 
 def _check(index: int, item: ItemBody, now_ms: int, settings: SentimentSettings, key: str | None) -> ItemBody:
