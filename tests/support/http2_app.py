@@ -22,7 +22,7 @@ async def connected_to(
     with trio.fail_after(_SECONDS):
         async with trio.open_nursery() as nursery:
             settings = settings or ServerSettings(bind=["127.0.0.1:0"])
-            [url] = await nursery.start(serve, _with_lifespan(app), settings)
+            [url] = await nursery.start(serve, with_lifespan(app), settings)
             async with await trio.open_tcp_stream("127.0.0.1", int(url.rpartition(":")[2])) as tcp:
                 client = FrameClient(tcp)
                 await client.begin()
@@ -30,7 +30,9 @@ async def connected_to(
             nursery.cancel_scope.cancel()
 
 
-def _with_lifespan(app: Application) -> Application:
+def with_lifespan(app: Application) -> Application:
+    """Add a lifespan that does nothing to an application."""
+
     async def both(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "lifespan":
             await app(scope, receive, send)

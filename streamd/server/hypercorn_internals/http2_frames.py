@@ -6,6 +6,7 @@ connection (:mod:`..http2_budgets`). This module and :mod:`.http2_heads` are the
 parts of h2, hpack and hyperframe. Written against h2 4.4 and hpack 4.2; when they move, check
 
 - that ``receive_data`` iterates over ``incoming_buffer``, and calls ``_receive_frame`` for each frame;
+- that ``_data`` begins with the next frame, and ``_validate_frame_length`` checks the length of one;
 - ``_update_header_buffer``, and that ``Decoder._decode_indexed`` and ``_decode_literal`` decode all fields;
 - ``process_bytes`` and ``acknowledge_received_data``, which make WINDOW_UPDATE frames.
 """
@@ -16,12 +17,20 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.events import Event, StreamReset
-from h2.exceptions import DenialOfServiceError
+from h2.exceptions import DenialOfServiceError, FrameDataMissingError, ProtocolError
 from h2.frame_buffer import FrameBuffer
 from h2.settings import SettingCodes
 from hpack import Decoder
 from hpack.exceptions import OversizedHeaderListError
-from hyperframe.frame import DataFrame, Frame, HeadersFrame, RstStreamFrame, SettingsFrame, WindowUpdateFrame
+from hyperframe.frame import (
+    ContinuationFrame,
+    DataFrame,
+    Frame,
+    HeadersFrame,
+    RstStreamFrame,
+    SettingsFrame,
+    WindowUpdateFrame,
+)
 
 from ..http2_budgets import FrameBudgets
 
@@ -34,6 +43,8 @@ _FREE_HEAD_BYTES: Final = 16_384  # of an encoded head that is served: few serve
 _ENCODED_BYTES_MAX: Final = 131_072  # of a head, unless the limit is larger: decoding as many takes 50 ms
 _FRAMES_EACH_CALL: Final = 16  # a frame takes 20 to 60 µs
 _TABLE_BYTES_MAX: Final = 4_096  # of the table of HPACK that we encode with: it is searched for each field
+_HEADER_BYTES: Final = 9  # of a frame
+_ACK: Final = 0x1  # the flag of a SETTINGS frame
 _KNOWN_SETTINGS: Final = frozenset(SettingCodes)
 
 
@@ -98,7 +109,22 @@ class FrameReader(FrameBuffer):
             self.has_paused = True
             raise StopIteration
         self._frames_left -= 1
+        self._check_header(self._data[:_HEADER_BYTES])
         return super().__next__()
+
+    def _check_header(self, header: bytearray) -> None:
+        """Check the header of the next frame, because h2 would receive 16 MB before it looked at its length.
+
+        Raises:
+            FrameTooLargeError: the frame is larger than was agreed (RFC 9113 section 4.2).
+            FrameDataMissingError: an acknowledgement of settings has content (section 6.5).
+        """
+        if len(header) < _HEADER_BYTES:
+            return
+        length = int.from_bytes(header[:3], "big")
+        self._validate_frame_length(length)
+        if length and header[3] == SettingsFrame.type and header[4] & _ACK:
+            raise FrameDataMissingError("An acknowledgement of settings must be empty")
 
     def _update_header_buffer(self, f: Frame | None) -> Frame | None:
         """Add a frame to a head that is not complete.
@@ -170,7 +196,12 @@ class BoundedConnection(H2Connection):
 
         Raises:
             DenialOfServiceError: the client has overdrawn a budget.
+            ProtocolError: the connection must be ended.
         """
+        if isinstance(frame, RstStreamFrame) and frame.stream_id > self.highest_inbound_stream_id:
+            raise ProtocolError("RST_STREAM of an idle stream")  # section 6.4; h2 ignores it
+        if isinstance(frame, ContinuationFrame):
+            raise ProtocolError("CONTINUATION without a head")  # section 6.10; h2 resets a closed stream
         is_open = self._is_open(frame.stream_id)
         self._charge(frame, is_open=is_open)
         events = super()._receive_frame(frame)

@@ -101,6 +101,7 @@ class HTTP2Connection(BoundedConnection):
         is_end = "END_STREAM" in frame.flags
         try:
             frames, received = stream.receive_headers(_PLACEHOLDER if refused else headers, is_end, None)
+            _check_length(stream, is_end=is_end)
         except ProtocolError:
             if stream.closed:
                 raise
@@ -125,8 +126,11 @@ class HTTP2Connection(BoundedConnection):
     def _receive_trailers(self, frame: HeadersFrame, stream: H2Stream) -> tuple[list[Frame], list[Event]]:
         headers = self._decode(frame)
         events = self.state_machine.process_input(ConnectionInputs.RECV_HEADERS)
+        length = stream._expected_content_length
         try:
             frames, received = stream.receive_headers(headers, "END_STREAM" in frame.flags, None)
+            stream._expected_content_length = length  # h2 took that of the trailers
+            _check_length(stream, is_end="END_STREAM" in frame.flags)
         except ProtocolError:
             if stream.closed:
                 raise
@@ -172,6 +176,16 @@ class _CompressionError(ProtocolError):
     """A head cannot be decoded, so that the tables of HPACK differ from now on (RFC 9113 section 4.3)."""
 
     error_code = ErrorCodes.COMPRESSION_ERROR
+
+
+def _check_length(stream: H2Stream, *, is_end: bool) -> None:
+    """Check that a body that ends with a head or trailers has its Content-Length; h2 checks DATA alone.
+
+    Raises:
+        InvalidBodyLengthError: it has another length (RFC 9113 section 8.1.1).
+    """
+    if is_end and not stream.closed:
+        stream._track_content_length(0, end_stream=True)
 
 
 def _as_request(stream_id: int, is_end: bool) -> list[Event]:
