@@ -4,6 +4,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Final
 
 import trio
@@ -36,8 +37,16 @@ class ServerThread:
 
 
 @contextmanager
-def server_thread(app: Application, settings: ServerSettings | None = None) -> Iterator[ServerThread]:
-    """Serve an application, without its lifespan, until the end of the block."""
+def server_thread(
+    app: Application, settings: ServerSettings | None = None, *, max_message_bytes: int = 1_000_000
+) -> Iterator[ServerThread]:
+    """Serve an application, without its lifespan, until the end of the block.
+
+    Args:
+        app: the application.
+        settings: of the server.
+        max_message_bytes: maximum size of a message from a WebSocket client.
+    """
     found: list[tuple[int, trio.lowlevel.TrioToken]] = []
     has_begun, stop = threading.Event(), trio.CancelScope()
 
@@ -45,7 +54,8 @@ def server_thread(app: Application, settings: ServerSettings | None = None) -> I
         with stop:
             async with trio.open_nursery() as nursery:
                 wanted = settings or ServerSettings(bind=["127.0.0.1:0"])
-                [url] = await nursery.start(serve, with_lifespan(app), wanted)
+                run = partial(serve, max_message_bytes=max_message_bytes)
+                [url] = await nursery.start(run, with_lifespan(app), wanted)
                 found.append((int(url.rpartition(":")[2]), trio.lowlevel.current_trio_token()))
                 has_begun.set()
 
