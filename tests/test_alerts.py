@@ -33,7 +33,7 @@ STORING: Final = 'streamd_task_store_seconds_bucket{instance="a",le="%s"}'
 REFUSED: Final = 'streamd_connections_refused_total{instance="a",code="%s"}'
 
 
-def slow(bucket: str, threshold: str) -> dict[str, tuple[int, int]]:
+def slow(bucket: str, threshold: str) -> dict[str, tuple[float, float]]:
     """Return the buckets of a histogram of which 0.5 %, and then 2 %, are above a threshold (s)."""
     return {
         bucket % threshold: (995, 980),
@@ -43,7 +43,7 @@ def slow(bucket: str, threshold: str) -> dict[str, tuple[int, int]]:
 
 
 # By alert: values of series, at most at the threshold and above it; for counters the increase each minute.
-SERIES: Final[dict[str, dict[str, tuple[int, int]]]] = {
+SERIES: Final[dict[str, dict[str, tuple[float, float]]]] = {
     "StreamdDown": {'up{job="streamd",instance="a"}': (1, 0), 'up{job="other",instance="b"}': (0, 0)},
     "StreamdNotReady": {PROBES: (0, 4)},
     "StreamdRedisAway": {'streamd_redis_connected{instance="a"}': (1, 0)},
@@ -75,6 +75,14 @@ SERIES: Final[dict[str, dict[str, tuple[int, int]]]] = {
         'streamd_subscriptions{instance="few clients"}': (10, 10),
     },
     "StreamdPublishingSlow": {**slow(PUBLISHING, "0.5")},
+    "StreamdStoreNearlyFull": {
+        'streamd_store_bytes{instance="a"}': (90, 91),
+        'streamd_store_max_bytes{instance="a"}': (100, 100),
+        'streamd_store_bytes{instance="without a bound"}': (90, 91),
+        'streamd_store_max_bytes{instance="without a bound"}': (0, 0),
+    },
+    "StreamdStoreFull": {'streamd_store_refusals_total{instance="a"}': (0, 1)},
+    "StreamdTasksNearlyFull": {'streamd_tasks_fill_ratio{instance="a"}': (0.9, 0.91)},
     "StreamdTaskEventsNotPublished": {'streamd_task_publish_failures_total{instance="a"}': (0, 1)},
     "StreamdTaskOutboxGrows": {'streamd_task_outbox_depth{instance="a"}': (1000, 1001)},
     "StreamdTaskEndingsFail": {'streamd_task_ending_failures_total{instance="a"}': (0, 1)},
@@ -100,7 +108,7 @@ def promtool(*arguments: str | Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def samples(series: str, quiet: int, bad: int) -> str:
+def samples(series: str, quiet: float, bad: float) -> str:
     """Return the values of a series, one a minute, in promtool's notation."""
     values = [
         value for value, minutes in zip((quiet, bad, quiet), PHASES, strict=True) for _ in range(minutes)

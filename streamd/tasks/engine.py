@@ -283,6 +283,7 @@ class TaskEngine:
             changes,
             raw_input=raw_input,
             max_unfinished=self._max_unfinished(task.kind),
+            max_tasks=self._max_tasks,
             key=key,
         )
         self.metrics.store_seconds.observe(time.perf_counter() - began)
@@ -345,10 +346,9 @@ class TaskEngine:
 
     def note_fill(self) -> None:
         """Shorten the retention of ended tasks while the store is nearly full; called before each sweep."""
-        fill = self.store.room.fill
-        if not self.store.is_shared:
-            fill = max(fill, self.metrics.stored / self._max_tasks)
-        self.pressure.note(fill)
+        stored = self.store.shared_tasks if self.store.is_shared else self.metrics.stored
+        self.metrics.fill.set(stored / self._max_tasks)
+        self.pressure.note(max(self.store.room.fill, stored / self._max_tasks))
 
     @property
     def _max_tasks(self) -> int:

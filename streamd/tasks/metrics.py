@@ -53,6 +53,11 @@ class TaskMetrics(Collector):
             "task_messages_reduced",
             "Events of tasks that exceeded a limit: reduced on the task's own topic, dropped on others.",
         )
+        self.fill: Final = Gauge(
+            "streamd_tasks_fill_ratio",
+            "Stored tasks of all kinds, as a part of their maximum (0 to 1), at the last sweep.",
+            registry=registry,
+        )
         self.outbox_depth: Final = Gauge(
             "streamd_task_outbox_depth",
             "Rows of the task outbox: events to publish, and tasks that are ending.",

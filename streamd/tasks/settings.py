@@ -36,7 +36,7 @@ class TaskSettings:
     max_tasks: int = tuning(
         10_000,
         "Maximum number of stored tasks of all kinds together (count), and at least max_per_kind. Near it, "
-        "those that ended first are deleted first. With the store in Redis, max_per_kind holds alone.",
+        "those that ended first are deleted first.",
         positive,
     )
     tombstone_seconds: float = setting(

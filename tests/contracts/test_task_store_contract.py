@@ -44,13 +44,13 @@ async def test_a_created_task_is_read_unchanged(store: TaskStore) -> None:
         steps=[StepPlan("a", 2.5), StepPlan("b")],
     )
     raw_input = '{"naïve":[1,2.5,null]}'.encode()
-    await store.create([made], raw_input=raw_input, max_unfinished=1)
+    await store.create([made], raw_input=raw_input, max_unfinished=1, max_tasks=1000)
     assert await store.get("t") == made.task
     assert await store.input("t") == raw_input
 
 
 async def test_each_change_is_stored_with_its_message_text_and_result(store: TaskStore) -> None:
-    await store.create([creating("t", steps=[StepPlan("a")])], max_unfinished=1)
+    await store.create([creating("t", steps=[StepPlan("a")])], max_unfinished=1, max_tasks=1000)
     for operation in (
         starting(),
         updating(text="one ", progress=10, step="s", fields={"x": [1, {"y": None}]}),
@@ -76,7 +76,7 @@ async def test_each_change_is_stored_with_its_message_text_and_result(store: Tas
 
 async def test_a_task_can_be_created_with_several_changes(store: TaskStore) -> None:
     made = creating("t")
-    await store.create([made, *starting()(made.task)], max_unfinished=1)
+    await store.create([made, *starting()(made.task)], max_unfinished=1, max_tasks=1000)
     task = await store.get("t")
     assert (task.status, task.version, task.lease) == (Status.RUNNING, 2, "lease of w")
     assert await waiting_versions(store) == [("t", 1), ("t", 2)]
@@ -132,23 +132,23 @@ async def test_an_id_is_used_once(store: TaskStore) -> None:
     await store_task(store, "t", starting(), updating(text="mine"))
     before = await contents_of(store)
     with pytest.raises(TaskExists) as caught:
-        await store.create([creating("t", kind="other")], max_unfinished=9)
+        await store.create([creating("t", kind="other")], max_unfinished=9, max_tasks=1000)
     assert caught.value.field == "id"
     assert await contents_of(store) == before
 
 
 async def test_the_number_of_unfinished_tasks_of_a_kind_is_limited(store: TaskStore) -> None:
     for task_id in ("a", "b"):
-        await store.create([creating(task_id)], max_unfinished=2)
+        await store.create([creating(task_id)], max_unfinished=2, max_tasks=1000)
     await store.change("a", starting())
     with pytest.raises(Unavailable) as caught:
-        await store.create([creating("c")], max_unfinished=2)
+        await store.create([creating("c")], max_unfinished=2, max_tasks=1000)
     assert caught.value.retry_after_seconds
     with pytest.raises(NotFound):
         await store.get("c")
-    await store.create([creating("d", kind="other")], max_unfinished=1)
+    await store.create([creating("d", kind="other")], max_unfinished=1, max_tasks=1000)
     await store.change("a", completing())
-    await store.create([creating("c")], max_unfinished=2)
+    await store.create([creating("c")], max_unfinished=2, max_tasks=1000)
 
 
 async def test_a_claim_takes_the_oldest_pending_task_of_the_kinds(store: TaskStore) -> None:

@@ -58,7 +58,7 @@ async def test_tasks_that_ended_too_long_ago_are_deleted_and_gone(store: TaskSto
     with pytest.raises(Gone):
         await store.change("old", lambda _: [])
     with pytest.raises(TaskExists):
-        await store.create([creating("old")], max_unfinished=9)
+        await store.create([creating("old")], max_unfinished=9, max_tasks=1000)
     assert [task.id for task in await store.find()] == ["pending", "running", "young"]
 
 
@@ -119,7 +119,7 @@ async def test_tombstones_expire(store: TaskStore) -> None:
     assert [await gone(store, "a"), await gone(store, "b")] == [True, True]
     await expire(store, 160, tombstone_seconds=60.0)
     assert [await gone(store, "a"), await gone(store, "b")] == [False, True]
-    await store.create([creating("a")], max_unfinished=1)
+    await store.create([creating("a")], max_unfinished=1, max_tasks=1000)
     assert (await store.get("a")).version == 1
 
 
@@ -136,7 +136,7 @@ async def test_a_reused_id_keeps_nothing_of_the_old_task(store: TaskStore) -> No
     await publish_all(store)
     await expire(store, 900, default=Bounds(1, 0), max_tombstones=0)
     made = creating("t", 1000)
-    await store.create([made], max_unfinished=1)
+    await store.create([made], max_unfinished=1, max_tasks=1000)
     snapshot = await store.snapshot("t")
     assert (snapshot.task, snapshot.text, snapshot.end) == (made.task, "", None)
     assert (snapshot.published_version, snapshot.published_id) == (0, None)

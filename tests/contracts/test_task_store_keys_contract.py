@@ -35,7 +35,7 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 async def create(store: TaskStore, task_id: str, key: IdempotencyKey = KEY, **fields: Any) -> Task | None:
     """Create a task under a key; return the one that was stored before."""
-    return await store.create([creating(task_id, **fields)], max_unfinished=100, key=key)
+    return await store.create([creating(task_id, **fields)], max_unfinished=100, max_tasks=1000, key=key)
 
 
 async def test_a_key_returns_its_task_as_it_is_now_and_stores_nothing(store: TaskStore) -> None:
@@ -53,7 +53,7 @@ async def test_a_known_key_comes_before_the_checks_of_a_new_task(store: TaskStor
     await create(store, "t")
     task = await store.get("t")
     assert await create(store, "t") == task
-    assert await store.create([creating("more")], max_unfinished=1, key=KEY) == task
+    assert await store.create([creating("more")], max_unfinished=1, max_tasks=1000, key=KEY) == task
 
 
 async def test_other_content_under_a_key_is_a_conflict(store: TaskStore) -> None:
@@ -86,7 +86,7 @@ async def test_a_rejected_task_uses_up_no_key(store: TaskStore) -> None:
     with pytest.raises(TaskExists):
         await create(store, "t")
     with pytest.raises(Unavailable):
-        await store.create([creating("u")], max_unfinished=1, key=KEY)
+        await store.create([creating("u")], max_unfinished=1, max_tasks=1000, key=KEY)
     assert await create(store, "v", IdempotencyKey.create("k", "corrected content")) is None
 
 

@@ -37,7 +37,7 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 async def fill(store: TaskStore) -> None:
     """Store two tasks, and leave no room."""
     await store_task(store, "large", starting(), raw_input=LONG)
-    await store.create([creating("kept")], raw_input=LONG, max_unfinished=9, key=KEY)
+    await store.create([creating("kept")], raw_input=LONG, max_unfinished=9, max_tasks=1000, key=KEY)
     store.room.max_bytes = store.room.used_bytes
 
 
@@ -47,12 +47,12 @@ async def test_a_store_without_room_takes_no_new_task(store: TaskStore) -> None:
     await fill(store)
     before = await contents_of(store)
     with pytest.raises(InsufficientStorage) as caught:
-        await store.create([creating("new")], max_unfinished=9)
+        await store.create([creating("new")], max_unfinished=9, max_tasks=1000)
     assert caught.value.status == 503
     assert caught.value.retry_after_seconds
     assert refusals == [1]
     assert await contents_of(store) == before
-    again = await store.create([creating("new")], max_unfinished=9, key=KEY)
+    again = await store.create([creating("new")], max_unfinished=9, max_tasks=1000, key=KEY)
     assert again is not None, "the retry of a request gets its task"
     assert again.id == "kept"
 
@@ -78,15 +78,15 @@ async def test_there_is_room_again_when_tasks_have_expired(store: TaskStore) -> 
     [expired] = await store.expire(now, {}, bound, tombstone_seconds=1e6, max_tombstones=9)
     assert expired.id == "large"
     assert store.room.used_bytes <= used - len(LONG) + 50_000
-    await store.create([creating("new")], max_unfinished=9)
+    await store.create([creating("new")], max_unfinished=9, max_tasks=1000)
 
 
 async def test_no_room_for_a_task_of_any_kind_is_told_as_such(store: TaskStore) -> None:
-    await store.create([creating("kept")], max_unfinished=9, key=KEY)
+    await store.create([creating("kept")], max_unfinished=9, max_tasks=1000, key=KEY)
     with pytest.raises(InsufficientStorage, match="all kinds"):
-        await store.create([creating("new")], max_unfinished=0)
+        await store.create([creating("new")], max_unfinished=0, max_tasks=1000)
     with pytest.raises(NotFound):
         await store.get("new")
-    again = await store.create([creating("new")], max_unfinished=0, key=KEY)
+    again = await store.create([creating("new")], max_unfinished=0, max_tasks=1000, key=KEY)
     assert again is not None
     assert again.id == "kept"

@@ -130,7 +130,7 @@ class WebSocketMachine(RuleBasedStateMachine):
     def send(self, *frames: bytes, pieces: int = 1) -> None:
         """Send frames in some pieces, and read up to the answer to a ping behind them, or to the end."""
         self.pings += 1
-        payload = b"%d" % self.pings
+        payload = b"barrier %d" % self.pings
         data = b"".join(frames) + frame(0x89, payload)
         size = -(-len(data) // pieces)
         with suppress(ConnectionError):
@@ -158,12 +158,12 @@ class WebSocketMachine(RuleBasedStateMachine):
         if found.opcode is Opcode.PONG:
             self.pongs.append(bytes(found.payload))  # type: ignore[arg-type]
         elif found.opcode is Opcode.CLOSE:
-            self.close = found.payload
+            self.close = found.payload  # type: ignore[assignment]
         else:
             payload: Any = found.payload if isinstance(found.payload, str) else bytes(found.payload)  # type: ignore[arg-type]
             self.part = payload if self.part is None else self.part + payload
             if found.message_finished:
-                self.received.append(self.part)  # type: ignore[arg-type]
+                self.received.append(self.part)
                 self.part = None
 
     def read_to_end(self) -> None:
@@ -215,7 +215,7 @@ class WebSocketMachine(RuleBasedStateMachine):
         before = len(self.pongs)
         self.send(frame(opcode, payload))
         answers = [payload] if opcode == 0x89 else []
-        assert self.pongs[before:] == [*answers, b"%d" % self.pings]
+        assert self.pongs[before:] == [*answers, b"barrier %d" % self.pings]
 
     @rule(payload=st.binary(max_size=500), is_text=st.booleans())
     def begin_message(self, payload: bytes, is_text: bool) -> None:

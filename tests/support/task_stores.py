@@ -113,7 +113,9 @@ async def store_task(
     store: TaskStore, task_id: str, *operations: Operation, raw_input: bytes = b"null", **fields: Any
 ) -> Task:
     """Create a task in the store, and apply operations to it."""
-    await store.create([creating(task_id, **fields)], raw_input=raw_input, max_unfinished=1000)
+    await store.create(
+        [creating(task_id, **fields)], raw_input=raw_input, max_unfinished=1000, max_tasks=1000
+    )
     for operation in operations:
         await store.change(task_id, operation)
     return await store.get(task_id)

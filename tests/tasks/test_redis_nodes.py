@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import trio
 
-from streamd.errors import Gone, InvalidTransition, LeaseLost
+from streamd.errors import Gone, InsufficientStorage, InvalidTransition, LeaseLost
 from streamd.events import Draft
 from streamd.log.redis.access import RedisAccess
 from streamd.tasks import Kind, Progress, Status, Task
@@ -214,7 +214,10 @@ async def test_a_change_whose_reply_was_lost_is_made_once(prefix: str, tmp_path:
 async def test_a_task_whose_reply_was_lost_is_created_and_claimed_once(prefix: str, tmp_path: Path) -> None:
     async with lossy_proxy(tmp_path) as proxy, open_redis(prefix, proxy.address) as store:
         proxy.loses = b"the lost message"
-        assert await store.create([creating("t", message="the lost message")], max_unfinished=1) is None
+        assert (
+            await store.create([creating("t", message="the lost message")], max_unfinished=1, max_tasks=1000)
+            is None
+        )
         proxy.loses = b"the lost worker"
         claimed = await store.claim(["k"], starting(worker="the lost worker"))
         assert claimed is not None
@@ -236,6 +239,21 @@ async def test_an_event_whose_reply_was_lost_is_appended_once(prefix: str, tmp_p
 # --- nodes ----------------------------------------------------------------------------------------
 
 
+async def test_the_tasks_of_all_nodes_and_kinds_are_bounded_together(prefix: str) -> None:
+    async with two_stores(prefix) as stores:
+        for number, store in enumerate(stores):
+            await store.create([creating(f"t{number}", kind=f"k{number}")], max_unfinished=9, max_tasks=2)
+        with pytest.raises(InsufficientStorage, match="all kinds"):
+            await stores[0].create([creating("t2", kind="k2")], max_unfinished=9, max_tasks=2)
+        await stores[0].change("t0", starting())
+        await stores[0].change("t0", completing())
+        await publish_all(stores[0])
+        bound = Bounds(keep_seconds=1, max_kept=9)
+        await stores[0].expire(at(60), {}, bound, tombstone_seconds=1e6, max_tombstones=9)
+        assert stores[0].shared_tasks == 2
+        await stores[1].create([creating("t2", kind="k2")], max_unfinished=9, max_tasks=2)
+
+
 async def test_exactly_one_node_fails_an_expired_lease(prefix: str) -> None:
     clock = SetClock()
     clock.seconds = 1000
@@ -243,7 +261,7 @@ async def test_exactly_one_node_fails_an_expired_lease(prefix: str) -> None:
         rigs = [make_rig(store=store, now=clock) for store in stores]
         for n in range(10):
             task = creating(f"t{n}", timeout_seconds=10_000)
-            await stores[0].create([task, *starting()(task.task)], max_unfinished=100)
+            await stores[0].create([task, *starting()(task.task)], max_unfinished=100, max_tasks=1000)
         async with trio.open_nursery() as nursery:
             for rig in rigs:
                 nursery.start_soon(rig.runner.end_overdue)

@@ -66,6 +66,7 @@ class MemoryTaskStore:
         self._tombstones: OrderedDict[str, datetime] = OrderedDict()  # deleted tasks, by time of deletion
 
     is_shared: Final = False
+    shared_tasks: Final = 0
     publishes: Final = False
 
     def publish_with(self, publishing: Publishing) -> None:
@@ -77,6 +78,7 @@ class MemoryTaskStore:
         *,
         raw_input: bytes = b"null",
         max_unfinished: int,
+        max_tasks: int,
         key: IdempotencyKey | None = None,
     ) -> Task | None:
         await trio.lowlevel.checkpoint()

@@ -184,6 +184,10 @@ class TaskStore(Protocol):
         """True if other processes may use the store at the same time."""
 
     @property
+    def shared_tasks(self) -> int:
+        """Number of tasks at the last call of :meth:`expire`; 0 in a store that is not shared."""
+
+    @property
     def publishes(self) -> bool:
         """True once changes append their events to the log themselves, and the outbox is empty."""
 
@@ -196,6 +200,7 @@ class TaskStore(Protocol):
         *,
         raw_input: bytes = b"null",
         max_unfinished: int,
+        max_tasks: int,
         key: IdempotencyKey | None = None,
     ) -> Task | None:
         """Store a new task, unless there is one of its idempotency key.
@@ -205,6 +210,7 @@ class TaskStore(Protocol):
             raw_input: the task's input, JSON.
             max_unfinished: maximum number of pending and running tasks of this kind; 0 while there is no
                 room for a task of any kind (not of a store that is shared).
+            max_tasks: maximum number of tasks of all kinds, in a store that is shared.
             key: stored with the task, and deleted with it; None for a task without a key.
 
         Returns:

@@ -73,6 +73,7 @@ class SQLiteTaskStore:
     """
 
     is_shared: Final = False
+    shared_tasks: Final = 0
     durability: Final = "An acknowledged task is on disk; it survives the end of the process."
 
     def __init__(self, database: Database, log: SQLiteLog | None = None) -> None:
@@ -96,6 +97,7 @@ class SQLiteTaskStore:
         *,
         raw_input: bytes = b"null",
         max_unfinished: int,
+        max_tasks: int,
         key: IdempotencyKey | None = None,
     ) -> Task | None:
         task = changes[0].task

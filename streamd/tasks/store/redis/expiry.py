@@ -16,6 +16,12 @@ _DELETED: Final = 100  # by one script, some milliseconds
 _FORGOTTEN: Final = 1000  # ids of deleted tasks
 
 
+async def count_tasks(access: RedisAccess) -> int:
+    """Return the number of stored tasks of all nodes."""
+    _, *totals = await access.ask(scripts.TOTALS)
+    return sum(map(int, totals[1::2]))
+
+
 async def expire_tasks(
     access: RedisAccess,
     rows: TaskRows,

@@ -35,7 +35,7 @@ from ..port import (
 )
 from ..rows import TaskRows, to_ms
 from . import scripts
-from .expiry import expire_tasks, overdue_rows
+from .expiry import count_tasks, expire_tasks, overdue_rows
 from .locks import TaskLocks
 from .notes import hand_on_note, note_of
 from .outbox import RedisOutbox
@@ -62,6 +62,7 @@ class RedisTaskStore:
     )
 
     def __init__(self, log: RedisLog) -> None:
+        self.shared_tasks = 0
         self.log: Final = log
         self._access = log.access
         self.unreadable: Final = log.unreadable
@@ -99,6 +100,7 @@ class RedisTaskStore:
         *,
         raw_input: bytes = b"null",
         max_unfinished: int,
+        max_tasks: int,
         key: IdempotencyKey | None = None,
     ) -> Task | None:
         task = changes[0].task
@@ -109,6 +111,7 @@ class RedisTaskStore:
             fingerprint=key.fingerprint.hex() if key is not None else "",
             raw_input=raw_input,
             max_unfinished=max_unfinished,
+            max_tasks=max_tasks,
         )
         if reply[0] == b"known":
             assert key is not None
@@ -118,6 +121,8 @@ class RedisTaskStore:
             raise taken(task.id)
         if reply[0] == b"full":
             raise too_many(task.kind, max_unfinished)
+        if reply[0] == b"crowded":
+            raise too_many(task.kind, 0)
         return None
 
     async def change(self, task_id: str, operation: Operation) -> Task:
@@ -328,6 +333,7 @@ class RedisTaskStore:
         tombstone_seconds: float,
         max_tombstones: int,
     ) -> list[ExpiredTask]:
+        self.shared_tasks = await count_tasks(self._access)
         return await expire_tasks(
             self._access,
             self._rows,

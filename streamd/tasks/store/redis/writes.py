@@ -59,6 +59,7 @@ class TaskWrite(msgspec.Struct, kw_only=True):
         revision: on which the changes were decided; 0 for a new task.
         key, fingerprint: the idempotency key of a new task, and its fingerprint in hexadecimal; '' for none.
         max_unfinished: maximum number of unfinished tasks of the kind of a new task.
+        max_tasks: maximum number of tasks of all kinds, a new one included.
     """
 
     id: str
@@ -76,6 +77,7 @@ class TaskWrite(msgspec.Struct, kw_only=True):
     key: str = ""
     fingerprint: str = ""
     max_unfinished: int = 0
+    max_tasks: int = 0
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode

@@ -1,6 +1,6 @@
 -- Store a new task.
 -- Returns {'ok', ids of the events}, {'known', fingerprint, id, number, body, lease} of the task of its key,
--- {'taken'}, {'full'}, {'outbox'} if the events must go there, or {'join'}.
+-- {'taken'}, {'full'}, {'crowded'}, {'outbox'} if the events must go there, or {'join'}.
 local before = answered()
 if before then return before end
 local write = cmsgpack.unpack(ARGV[6])
@@ -16,6 +16,7 @@ end
 if redis.call('EXISTS', task_key(id)) == 1 or is_gone(id) then return { 'taken' } end
 local counts = redis.call('HMGET', key('tasks:counts'), kind .. '\0pending', kind .. '\0running')
 if tonumber(counts[1] or 0) + tonumber(counts[2] or 0) >= write.max_unfinished then return { 'full' } end
+if redis.call('ZCARD', key('tasks')) >= write.max_tasks then return { 'crowded' } end
 if must_wait(write) then return { 'outbox' } end
 
 local number = next_number()
