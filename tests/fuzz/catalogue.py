@@ -5,7 +5,19 @@ from typing import Final
 
 from tests.fuzz.target import Target
 
-MODULES: Final = ("addresses", "bodies", "credentials", "keys", "lines", "messages", "selectors", "tokens")
+MODULES: Final = (
+    "addresses",
+    "bodies",
+    "credentials",
+    "frames",
+    "http1",
+    "keys",
+    "lines",
+    "messages",
+    "orders",
+    "selectors",
+    "tokens",
+)
 
 
 def find_target(name: str) -> Target:
