@@ -237,6 +237,7 @@ class Runtime:
             trio.open_nursery() as outer,
             _ended_by(served),
         ):  # the databases stop last: the other parts still write to it
+            await outer.start(self.processes.serve)  # fails in a worker process
             if self.storage.redis_log is not None:
                 await outer.start(self._serve_log, served)
             for database in self.storage.databases:
@@ -259,7 +260,6 @@ class Runtime:
                 nursery.start_soon(
                     sweep_connections, broker.connections, broker.settings.connections, broker.metrics
                 )
-                await nursery.start(self.processes.serve)
                 await nursery.start(self.runner.run)
                 task_status.started()
         raise AssertionError("the runtime runs until it is cancelled")

@@ -66,13 +66,9 @@ class WorkerProcesses:
 
     Args:
         settings: their number and limits.
-
-    Raises:
-        RuntimeError: this is a worker process, which imports the program's main module.
     """
 
     def __init__(self, settings: ComputingSettings) -> None:
-        child.check_main()
         self._settings: Final = settings
         self._slots: Final = trio.CapacityLimiter(max(1, settings.processes))
         self._lanes: Final[dict[str, _Lane]] = {}
@@ -87,7 +83,12 @@ class WorkerProcesses:
         return self._opened is not None and may_start
 
     async def serve(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
-        """Take computations until cancelled, then end the processes."""
+        """Take computations until cancelled, then end the processes.
+
+        Raises:
+            RuntimeError: this is a worker process, which imports the program's main module.
+        """
+        child.check_main()
         opened = self._opened = AsyncExitStack()
         task_status.started()
         try:

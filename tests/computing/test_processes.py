@@ -175,9 +175,9 @@ from tests.support import computations
 
 async def main():
     processes = WorkerProcesses(ComputingSettings())
-    print("started", flush=True)
     async with trio.open_nursery() as nursery:
         await nursery.start(processes.serve)
+        print("started", flush=True)
         try:
             await processes.run("texts", "body", computations.process_id)
         except Unavailable:
