@@ -5,17 +5,16 @@ waits for it, and for ten such threads ten times as long. And a short computatio
 """
 
 import time
-from collections.abc import Callable, Generator
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, TypeVar
 
 import attrs
 import trio
 
+from .steps import Steps, one_step, run_at_once
+
+__all__ = ["Pauses", "Steps", "Turns", "one_step", "request_turns", "run_at_once", "run_with_pauses"]
+
 T = TypeVar("T")
-
-Steps: TypeAlias = Generator[None, None, T]
-"""A computation that yields after each step of at most a few milliseconds, and returns its result."""
-
 _TURN_SECONDS: Final = 0.01  # far longer than the 0.1 ms that the hop to a thread takes
 _WORK_SECONDS: Final = 0.001  # computing time between two pauses
 _PAUSE_SECONDS: Final = 0.0002  # long enough for the event loop to take the interpreter
@@ -39,22 +38,6 @@ class Pauses:
         if time.perf_counter() - self._began >= _WORK_SECONDS:
             time.sleep(_PAUSE_SECONDS)
             self._began = time.perf_counter()
-
-
-def one_step(compute: Callable[[], T]) -> Steps[T]:
-    """Make a computation of one step."""
-    yield
-    return compute()
-
-
-def run_at_once(steps: Steps[T]) -> T:
-    """Run a computation to its end, without a pause."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            result: T = end.value
-            return result
 
 
 def run_with_pauses(steps: Steps[T]) -> T:
@@ -107,3 +90,16 @@ def _run_until(steps: Steps[object], until: float) -> _Result | None:
         if time.perf_counter() >= until:
             return None
         pauses.take()
+
+
+_shared: Final[trio.lowlevel.RunVar[Turns]] = trio.lowlevel.RunVar("request_turns")
+
+
+def request_turns() -> Turns:
+    """Return the worker threads that all parsers of large client data share in the present event loop."""
+    try:
+        return _shared.get()
+    except LookupError:
+        found = Turns()
+        _shared.set(found)
+        return found
