@@ -6,8 +6,8 @@ connection (:mod:`..http2_budgets`). This module and :mod:`.http2_heads` are the
 parts of h2, hpack and hyperframe. Written against h2 4.4 and hpack 4.2; when they move, check
 
 - that ``receive_data`` iterates over ``incoming_buffer``, and calls ``_receive_frame`` for each frame;
-- ``_update_header_buffer``, and that ``Decoder._decode_indexed`` and ``_decode_literal`` decode all fields, from
-  a view of the rest of the head;
+- ``_update_header_buffer``, and that ``Decoder._decode_indexed`` and ``_decode_literal`` decode all fields,
+  from a view of the rest of the head;
 - ``process_bytes`` and ``acknowledge_received_data``, which make WINDOW_UPDATE frames.
 """
 
