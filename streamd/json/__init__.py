@@ -38,12 +38,14 @@ from .codec import (
     inspection_steps,
     is_large,
 )
+from .structure import count_opening
 
 __all__ = [
     "DEPTH_MAX",
     "MESSAGE_ENVELOPE",
     "EncodedJson",
     "check_json",
+    "count_opening",
     "decode_compact",
     "decode_json",
     "decode_message",

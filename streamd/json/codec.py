@@ -5,7 +5,8 @@ many escapes: one pass for the depth, one generic decoding, and one encoding of 
 members where names were repeated.
 
 A text of more than 32 kB is checked in pieces (:mod:`.pieces`). It costs the same, but a piece takes at most
-10 ms, where a text of 2 MB may take half a second. So a caller in a thread lets others run between them.
+10 ms, where a text of 2 MB may take half a second. So a caller in a thread lets others run between them. That
+is better for texts with a thousand brackets, too.
 """
 
 from typing import Any, Final, TypeVar
@@ -17,7 +18,7 @@ from ..errors import InvalidBody, InvalidField
 from ..steps import Steps, run_at_once
 from .faults import DESCRIBED_BYTES_MAX, HALF_PAIR, FaultyText, describe_unencodable
 from .pieces import PIECE_BYTES, NamesAcross, Pieces
-from .structure import has_long_integer, has_repeated_names, is_deeper
+from .structure import count_opening, has_long_integer, has_repeated_names, is_deeper
 
 T = TypeVar("T")
 
@@ -27,6 +28,10 @@ clients give up at a hundred (.NET: 64) to a thousand (Python)."""
 
 MESSAGE_ENVELOPE: Final = 8
 """Maximum levels of the messages of streamd around a value: an event in the answer to a poll has four."""
+
+
+_SMALL_BYTES: Final = 2_048  # whatever they are, a check takes less than a millisecond
+_BRACKETS_MAX: Final = 1_000  # opening ones: a check takes half a millisecond for as many
 
 
 @attrs.frozen
@@ -96,8 +101,9 @@ def inspection_steps(
 
 
 def is_large(text: str | bytes) -> bool:
-    """Return True if a text is checked in several steps."""
-    return len(text) > PIECE_BYTES
+    """Return True if checking a text may take more than some milliseconds, for its size or its brackets."""
+    size = len(text)
+    return size > _SMALL_BYTES and (size > PIECE_BYTES or count_opening(text) > _BRACKETS_MAX)
 
 
 def _encode_utf8(text: str | bytes, noun: str, field: str) -> bytes:

@@ -35,6 +35,13 @@ def count_members(text: bytes) -> int:
     return len(_outside_of_strings(text, _NO_COLONS))
 
 
+def count_opening(text: str | bytes) -> int:
+    """Count the brackets that open arrays and objects, also those in strings."""
+    if isinstance(text, str):
+        return text.count("[") + text.count("{")
+    return text.count(b"[") + text.count(b"{")
+
+
 def has_repeated_names(text: bytes, encoded: bytes) -> bool:
     """Return True if an object of a text has two members of one name.
 

@@ -108,3 +108,21 @@ async def test_large_fields_of_a_report_are_refused(api: Api) -> None:
     assert (refused.status_code, refused.json()["field"]) == (413, "fields")
     wrong = await api.http.patch("/tasks/t", json={**report, "fields": [1]})
     assert (wrong.status_code, wrong.json()["field"]) == (400, "fields")
+
+
+async def test_many_small_values_are_checked_in_a_worker_thread(api: Api) -> None:
+    data = b"[" + b",".join([b"{}"] * 2_000) + b"]"
+    with sizes_checked_here() as sizes:
+        answer = await post(api, "/events", b'{"topic":"a","data":' + data + b"}")
+    assert answer.status_code == 201
+    assert max(sizes, default=0) < len(data)
+
+
+async def test_a_result_of_many_small_values_is_fetched(api: Api) -> None:
+    created = await api.http.post("/tasks", json={"kind": "k", "id": "t", "worker": "w"})
+    result: list[Any] = [[]] * 6_000
+    report = {"lease": created.json()["lease"], "status": "completed", "result": result}
+    assert (await api.http.patch("/tasks/t", json=report)).status_code == 200
+    polled = (await api.http.get("/tasks/t/events/poll?wait=0")).json()
+    assert "result" not in polled["events"][-1]["data"]
+    assert (await api.http.get("/tasks/t/result")).json() == result
