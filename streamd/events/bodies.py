@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from ..errors import InvalidField, TooLarge
-from ..json import decode_compact, decode_shape, inspection_steps
+from ..json import decode_compact, decode_shape, inspect_json, inspection_steps
 from ..steps import Steps, run_at_once
 from .data import JSON, TEXT, DataEncoding, read_data
 from .event import Draft, EventLimits
@@ -56,7 +56,10 @@ def decode_draft(text: bytes, limits: EventLimits, *, noun: str = "the body") ->
         TooLarge: the event is larger than the limits allow.
     """
     compact = decode_compact(text, _COMPACT, envelope=1)
-    return _check_compact(compact, limits) if compact else run_at_once(draft_steps(text, limits, noun=noun))
+    if compact is not None:
+        return _check_compact(compact, limits)
+    is_compact = inspect_json(text, noun=noun, envelope=1)
+    return check_body(decode_shape(text, EventBody, noun=noun), limits, is_compact=is_compact)
 
 
 def draft_steps(text: bytes, limits: EventLimits, *, noun: str = "the body") -> Steps[Draft]:

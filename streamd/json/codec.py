@@ -71,7 +71,10 @@ def inspect_json(text: str | bytes, *, noun: str, field: str = "", envelope: int
     Returns:
         True if the text is known to be compact.
     """
-    return run_at_once(inspection_steps(text, noun=noun, field=field, envelope=envelope))
+    raw = _encode_utf8(text, noun, field)
+    if not is_large(raw):
+        return _check_whole(raw, FaultyText(raw, noun, field), envelope)[1]
+    return run_at_once(inspection_steps(raw, noun=noun, field=field, envelope=envelope))
 
 
 def inspection_steps(
@@ -201,7 +204,7 @@ def decode_compact(text: bytes, decoder: msgspec.json.Decoder[T], *, envelope: i
     Returns:
         The value; None for any other text, which may be valid, too.
     """
-    if is_large(text) or is_deeper(text, DEPTH_MAX + envelope):
+    if (len(text) > _SMALL_BYTES and is_large(text)) or is_deeper(text, DEPTH_MAX + envelope):
         return None
     try:
         value = decoder.decode(text)
