@@ -25,6 +25,10 @@ ENTRY: Final = "streamd.entry"
 class Transport(Protocol):
     """The socket behind one request, as far as a server lets it be used beyond ASGI."""
 
+    @property
+    def call_in_turn(self) -> Callable[[Callable[[], None]], None]:
+        """Calls a function that ends a stream, in its turn if many clients leave; shared by requests."""
+
     def abort(self) -> None:
         """Close the socket (on HTTP/2: reset the stream) at once, dropping unsent bytes."""
 
@@ -66,6 +70,7 @@ def bind_abort(connection: Connection, transport: Transport | None) -> None:
     """Let a connection close its socket on abort, if the server can do that."""
     if transport is not None:
         connection.abort_transport = transport.abort
+        connection.call_in_turn = transport.call_in_turn
 
 
 async def send_answer(

@@ -398,6 +398,11 @@ class HTTPExchange:
         """See :class:`streamd.transports.asgi.Transport`."""
         self._client.abort()
 
+    @property
+    def call_in_turn(self) -> Callable[[Callable[[], None]], None]:
+        """See :class:`streamd.transports.asgi.Transport`."""
+        return self._client.server.limiter.call_in_turn
+
     def hold(self) -> None:
         """See :class:`streamd.transports.asgi.Transport`."""
         self._wants_hold = True
