@@ -111,6 +111,32 @@ def respond_nowait(
     return respond is not None and respond(status, tuple(fields), own_fields, body)
 
 
+async def begin_stream(
+    send: Send,
+    transport: Transport | None,
+    fields: tuple[Field, ...],
+    own_fields: Sequence[Field] = (),
+    *,
+    is_head_request: bool,
+) -> None:
+    """Begin the response of a stream; where the server can, its head leaves with the first bytes of the body.
+
+    Args:
+        send: sends ASGI messages. Where streamd's own server serves the request, it may have a function
+            ``begin_stream``, which begins a stream in one step or returns False.
+        transport: of the request.
+        fields, own_fields: as for :func:`send_answer`.
+        is_head_request: the method is HEAD: there is no body.
+    """
+    if not is_head_request:
+        begin: Callable[..., bool] | None = getattr(send, "begin_stream", None)
+        if begin is not None and begin(fields, own_fields):
+            return
+        if transport is not None:
+            transport.hold()
+    await send({"type": "http.response.start", "status": 200, "headers": [*fields, *own_fields]})
+
+
 class TopicsWire:
     """A wire of an event stream whose client asked for the topics of each event.
 

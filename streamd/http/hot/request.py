@@ -1,7 +1,7 @@
 """The request that a handler reads, from whichever door it came."""
 
 from codecs import BOM_UTF8
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, TypeVar
 
 import trio
@@ -39,6 +39,9 @@ class QueryParameters:
 
     def __contains__(self, name: str) -> bool:
         return name in self._values
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
 
     def get(self, name: str) -> str | None:
         """Return the first value of a parameter; None without one."""
