@@ -220,11 +220,18 @@ class Connection:
                     self._waits_for_queue = False
         return frames if self.is_open else ()
 
-    def write_nowait(self, wire: Wire, batch: Batch) -> bool:
-        """Write frames and count them; return False, and write nothing, if the wire would have to wait."""
+    def greet(self, wire: Wire, batch: Batch) -> bool:
+        """Write the first frames and count them; return False, and write nothing, if the wire must wait.
+
+        Args:
+            wire: of the client.
+            batch: a control frame, and perhaps others behind it.
+        """
         written = wire.write_nowait(batch)
-        if written:
-            self.sent.add(batch, written, trio.current_time())
+        if written and len(batch.frames) == 1:
+            self.sent.add_control(written, self.opened)  # in the same step
+        elif written:
+            self.sent.add(batch, written, self.opened)
         return written > 0
 
     async def write(self, wire: Wire, batch: Batch) -> None:

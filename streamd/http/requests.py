@@ -135,14 +135,14 @@ def parse_on_limit(request: RequestLike, broker: Broker) -> bool:
     Raises:
         InvalidField: there is no such answer.
     """
-    text = request.args.get("on_limit")
+    text: str | None = request.args.get("on_limit")
     if text is None:
-        text = broker.settings.connections.on_limit
+        return broker.settings.connections.on_limit == ON_LIMIT_RETRY
     if text not in (ON_LIMIT_ERROR, ON_LIMIT_RETRY):
         raise InvalidField(
             f"on_limit must be {ON_LIMIT_ERROR} or {ON_LIMIT_RETRY}; got {quoted(text)}", field="on_limit"
         )
-    return bool(text == ON_LIMIT_RETRY)
+    return text == ON_LIMIT_RETRY
 
 
 def prefers_retry(request: RequestLike, broker: Broker) -> bool:

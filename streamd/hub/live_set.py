@@ -114,6 +114,16 @@ class LiveSet:
         """
         if subscription.cursor < self._ring_floor or subscription.cursor > self._log.head:
             return False
+        if subscription.cursor < self.considered:
+            if not self._catch_up(subscription, queue):
+                return False
+            subscription.cursor = max(subscription.cursor, self.considered)
+        self._index.add(subscription.selectors, subscription)
+        subscription.live = True
+        return True
+
+    def _catch_up(self, subscription: LiveSubscriber, queue: SendQueue) -> bool:
+        """Put the events of the ring that a subscription lacks into its queue; return False without room."""
         missed: list[Event] = []
         for number, event in enumerate(reversed(self._ring)):
             if event.id <= subscription.cursor:
@@ -130,9 +140,6 @@ class LiveSet:
             if not queue.put_nowait(event):
                 return False
             subscription.cursor = event.id
-        subscription.cursor = max(subscription.cursor, self.considered)
-        self._index.add(subscription.selectors, subscription)
-        subscription.live = True
         return True
 
     def leave(self, subscription: LiveSubscriber, overflow: str) -> None:
