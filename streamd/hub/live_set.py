@@ -123,7 +123,7 @@ class LiveSet:
         return True
 
     def _catch_up(self, subscription: LiveSubscriber, queue: SendQueue) -> bool:
-        """Put the events of the ring that a subscription lacks into its queue; return False without room."""
+        """Queue the events of the ring that a subscription lacks; return False without room or time."""
         missed: list[Event] = []
         for number, event in enumerate(reversed(self._ring)):
             if event.id <= subscription.cursor:
