@@ -20,8 +20,12 @@ DEBIAN_PACKAGES := chromium:chromium gcc:gcc /usr/include/stdio.h:libc6-dev /usr
 	promtool:prometheus
 BENCH_PACKAGES := nginx:nginx /usr/lib/nginx/modules/ngx_nchan_module.so:libnginx-mod-nchan node:nodejs npm:npm wrk:wrk
 
-# Tests that start programs, or watch real sockets on a virtual clock: they run alone. The others share two processes.
-ALONE := tests/bench tests/chaos tests/cli tests/e2e tests/redis tests/server
+# Tests that watch real sockets on a virtual clock run alone. The others share two processes, those that start
+# programs after the rest, which they would slow down.
+ALONE := tests/redis tests/server
+PROGRAMS := tests/bench tests/chaos tests/cli tests/e2e
+
+PYTEST := --no-unlisted-skips --durations 15
 
 export PYTHON
 
@@ -38,8 +42,9 @@ test: install-test ## check style, types and layers, then run the tests (up to 2
 	@conf/setup/debian.sh $(DEBIAN_PACKAGES)
 	@$(MAKE) lint
 	@$(MAKE) test-client
-	@$(BIN)/python -m pytest --no-unlisted-skips --durations 15 -n 2 --dist loadfile $(ALONE:%=--ignore %) $(ARGS) || [ $$? -eq 5 ]
-	@$(BIN)/python -m pytest --no-unlisted-skips --durations 40 $(ALONE) $(ARGS) || [ $$? -eq 5 ]
+	@$(BIN)/python -m pytest $(PYTEST) -n 2 --dist loadfile $(ALONE:%=--ignore %) $(PROGRAMS:%=--ignore %) $(ARGS) || [ $$? -eq 5 ]
+	@$(BIN)/python -m pytest $(PYTEST) -n 2 --dist loadfile $(PROGRAMS) $(ARGS) || [ $$? -eq 5 ]
+	@$(BIN)/python -m pytest $(PYTEST) $(ALONE) $(ARGS) || [ $$? -eq 5 ]
 
 # --timeout: one test may take it all (s).
 soak: install-test ## run the long tests (up to 20 minutes)

@@ -27,8 +27,8 @@ The layers. Imports only go down; the contracts in ``pyproject.toml`` enforce it
     events, log.port                        events and their codecs; the port of a log: pure Python
     database                                one SQLite file for everything that outlives the process
     idempotency, unreadable                 keys of requests that are sent again; damaged records
-    characters, clock, errors, config, metrics, logs, json, outbound, division, proxies, time_slice,
-                                            computing
+    characters, clock, errors, config, metrics, logs, json, outbound, division, proxies, computing; steps,
+    time_slice and turns: the time that work takes (see the table in ``time_slice``)
 
 Only ``http``, ``extension``, the services and ``app`` import Quart. A service imports public names only.
 

@@ -1,4 +1,26 @@
-"""The time for which appends, or parsers of client data, run before other trio tasks do."""
+"""The time for which appends, or parsers of client data, run before other trio tasks do.
+
+One event loop serves everybody, so whatever a client can make long has a bound in time. There are a few such
+bounds, for different kinds of work:
+
+======================================  ===================  ================================================
+notion                                  bounds               for work that
+======================================  ===================  ================================================
+:class:`TimeSlice`                      a pass of the loop,  consists of many short steps of many trio tasks:
+                                        0.5 ms               appends, lines, frames, messages
+:class:`.log.scan_time.ScanTime`        a page, 5 ms         has no checkpoint, and may end early with a part:
+                                                             scanning events for patterns
+:class:`.hub.turn.Turn`                 a turn of the        is done by one trio task, and takes at most half
+                                        fan-out              of the time while others have something to do
+:class:`.turns.Turns`                   a turn of a worker   takes long and can be divided (:class:`.steps`),
+                                        thread, 10 ms        one client's after another's: JSON of megabytes
+``server.loop_passes.LoopPassLimiter``  a pass, by number    cannot be divided: setups and teardowns of
+                                                             connections
+======================================  ===================  ================================================
+
+A single call that cannot be interrupted, such as one of C, is bounded by the size of its input instead:
+:mod:`.json.pieces`, and the limits of heads, frames and lines.
+"""
 
 import time
 from collections.abc import Awaitable, Callable

@@ -2,8 +2,6 @@
 
 ::
 
-    steps.py       Steps: a computation that yields after each step of at most some milliseconds
-    turns.py       Turns: worker threads that run several computations by turns, with pauses for the loop
     processes.py   WorkerProcesses: a few processes, started when there is a large computation
     child.py       what runs in such a process: the limits of its computing time and memory
     computer.py    Computer: small computations by turns, large ones in a worker process
@@ -13,6 +11,6 @@ A small computation costs less than its way to another process, and by turns it 
 would compete with the event loop for the interpreter for seconds. In a process of its own it does not, and
 the process can be ended when the text was made to take for ever.
 
-Worker processes import the module of the computation alone. So ``steps`` and ``child`` import neither trio
-nor another part of streamd, and this module imports nothing.
+Worker processes import the module of the computation alone. So ``child`` imports neither trio
+nor a part of streamd but :mod:`..steps`, and this module imports nothing.
 """

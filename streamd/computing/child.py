@@ -15,7 +15,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from .steps import Steps, run_at_once
+from ..steps import Steps, run_at_once
 
 T = TypeVar("T")
 

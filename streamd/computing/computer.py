@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Final, TypeVar, TypeVarTuple
 
+from ..steps import Steps
+from ..turns import Turns
 from .processes import WorkerProcesses
-from .steps import Steps
-from .turns import Turns
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")

@@ -27,9 +27,9 @@ import structlog
 import trio
 
 from ..errors import TooLarge, Unavailable
+from ..steps import Steps
 from . import child
 from .settings import ComputingSettings
-from .steps import Steps
 
 if TYPE_CHECKING:
     from trio_parallel import WorkerContext  # type: ignore[import-untyped]

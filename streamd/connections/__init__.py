@@ -22,7 +22,7 @@ events and the hub's ports; knows no transport.
 
 from .broadcast import BroadcastOutcome, ConnectionFilter
 from .census import Census, LocalCensus
-from .connection import CloseReason, Connection, FrameSource, Identity
+from .connection import CloseReason, Connection, FrameSource, Identity, call_at_once
 from .group import Group
 from .health import Health
 from .registry import Registry
@@ -43,5 +43,6 @@ __all__ = [
     "LocalCensus",
     "PollSettings",
     "Registry",
+    "call_at_once",
     "sweep_connections",
 ]

@@ -21,8 +21,9 @@ event                  caused by                              effect
                        program, the sweeper (lifetime), the   the frame that is being written, and the
                        subscription (overflow), the loop      client is told why
                        itself (ended, error)
-``mark_disconnected``  the server, when the client is gone    it leaves the hub; the loop stops, and
-                                                              nothing more is written
+``mark_disconnected``  the server, when the client is gone    it leaves the hub, and nothing more is written;
+                                                              the loop stops, in its turn among those of
+                                                              other clients that leave
 ``abort``              the sweeper (stale), a shutdown that   the same, and its socket is closed
                        has run out of time
 ``__exit__``           the transport                          its slots are free
@@ -122,6 +123,11 @@ class FrameSource(Protocol):
         """Wait for the next frames; return none at the end of the source."""
 
 
+def call_at_once(function: Callable[[], None]) -> None:
+    """Call a function, where the server has no turns."""
+    function()
+
+
 # The time of opening once more, as the same object.
 _OPENED: Final = attrs.Factory(lambda self: self.opened, takes_self=True)
 _SENT: Final = attrs.Factory(lambda self: DeliveryRecord(self.opened), takes_self=True)
@@ -158,6 +164,9 @@ class Connection:
     end_reason: str = ""  # set by the first event that ends it; see `reason`
     subscription: Subscription | None = None  # None: its source is not the hub
     abort_transport: Callable[[], None] = do_nothing  # closes the socket, where the server can
+    call_in_turn: Callable[[Callable[[], None]], None] = (
+        call_at_once  # stops the loop of a client that is gone
+    )
     is_disconnected: bool = False  # nothing can be written any more
     _waits_for_queue: bool = False  # the loop does
     _scope: trio.CancelScope | None = None  # around another wait of the loop
@@ -211,11 +220,18 @@ class Connection:
                     self._waits_for_queue = False
         return frames if self.is_open else ()
 
-    def write_nowait(self, wire: Wire, batch: Batch) -> bool:
-        """Write frames and count them; return False, and write nothing, if the wire would have to wait."""
+    def greet(self, wire: Wire, batch: Batch) -> bool:
+        """Write the first frames and count them; return False, and write nothing, if the wire must wait.
+
+        Args:
+            wire: of the client.
+            batch: a control frame, and perhaps others behind it.
+        """
         written = wire.write_nowait(batch)
-        if written:
-            self.sent.add(batch, written, trio.current_time())
+        if written and len(batch.frames) == 1:
+            self.sent.add_control(written, self.opened)  # in the same step
+        elif written:
+            self.sent.add(batch, written, self.opened)
         return written > 0
 
     async def write(self, wire: Wire, batch: Batch) -> None:
@@ -253,12 +269,12 @@ class Connection:
             self._stop_loop()
 
     def mark_disconnected(self) -> None:
-        """Leave the hub at once and write nothing more, because the client is gone."""
+        """Leave the hub and write nothing more, because the client is gone; the loop stops in its turn."""
         self.end_reason = self.end_reason or DISCONNECTED
         self.is_disconnected = True
         if self.subscription is not None:
             self.subscription.close()
-        self._stop_loop()
+        self.call_in_turn(self._stop_loop)
 
     def abort(self, reason: str = ABORTED) -> None:
         """End the connection at once, in the middle of a write, and close its socket.

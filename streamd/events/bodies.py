@@ -6,7 +6,8 @@ from typing import Any, Final
 import msgspec
 
 from ..errors import InvalidField, TooLarge
-from ..json import decode_compact, decode_shape, inspect_json
+from ..json import decode_compact, decode_shape, inspect_json, inspection_steps
+from ..steps import Steps, run_at_once
 from .data import JSON, TEXT, DataEncoding, read_data
 from .event import Draft, EventLimits
 
@@ -57,7 +58,13 @@ def decode_draft(text: bytes, limits: EventLimits, *, noun: str = "the body") ->
     compact = decode_compact(text, _COMPACT, envelope=1)
     if compact is not None:
         return _check_compact(compact, limits)
-    _, is_compact = inspect_json(text, noun=noun, envelope=1)
+    is_compact = inspect_json(text, noun=noun, envelope=1)
+    return check_body(decode_shape(text, EventBody, noun=noun), limits, is_compact=is_compact)
+
+
+def draft_steps(text: bytes, limits: EventLimits, *, noun: str = "the body") -> Steps[Draft]:
+    """Do the same as :func:`decode_draft` in steps of at most some milliseconds."""
+    is_compact = yield from inspection_steps(text, noun=noun, envelope=1)
     return check_body(decode_shape(text, EventBody, noun=noun), limits, is_compact=is_compact)
 
 
@@ -68,10 +75,15 @@ def decode_drafts(text: bytes, limits: EventLimits, *, max_events: int) -> list[
         InvalidBody, InvalidField: as for one event, the field with its index, such as ``[3].type``.
         TooLarge: more than ``max_events``, or one of them is too large.
     """
+    return run_at_once(drafts_steps(text, limits, max_events=max_events))
+
+
+def drafts_steps(text: bytes, limits: EventLimits, *, max_events: int) -> Steps[list[Draft]]:
+    """Do the same as :func:`decode_drafts` in steps of at most some milliseconds."""
     bodies: Sequence[EventBody | _CompactBody] | None = decode_compact(text, _COMPACT_ARRAY, envelope=2)
     is_compact = False
     if bodies is None:
-        _, is_compact = inspect_json(text, noun="the body", envelope=2)
+        is_compact = yield from inspection_steps(text, noun="the body", envelope=2)
         bodies = decode_shape(text, list[EventBody], noun="the body")
     if len(bodies) > max_events:
         raise TooLarge(f"at most {max_events} events in one array, got {len(bodies)}", field="[]")

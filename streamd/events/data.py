@@ -55,7 +55,7 @@ def encode_data(data: Any, *, envelope: int = 0) -> tuple[str, DataEncoding]:
         return read_data(encode_json(data, "data", envelope=envelope), is_compact=True)
     raw = bytes(data)
     try:
-        _, is_compact = inspect_json(raw, noun="data", field="data", envelope=envelope)
+        is_compact = inspect_json(raw, noun="data", field="data", envelope=envelope)
     except InvalidBody as error:
         raise InvalidField(error.detail, field=error.field) from error
     return read_data(raw, is_compact=is_compact)

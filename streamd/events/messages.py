@@ -9,7 +9,8 @@ the message. A client on a WebSocket sends ``ping``, ``pong``,
 import msgspec
 
 from ..errors import StreamdError
-from ..json import decode_json
+from ..json import decode_json, decoding_steps
+from ..steps import Steps
 from .bodies import EventBody
 from .control import Control, MessageName
 from .ids import EventId
@@ -61,7 +62,13 @@ def decode_client_message(text: str | bytes) -> ClientMessage:
     Raises:
         InvalidBody: not JSON, or not one of the messages; the error names the wrong field.
     """
-    return decode_json(text, ClientMessage, noun="the message", envelope=1)
+    message: ClientMessage = decode_json(text, ClientMessage, noun="the message", envelope=1)
+    return message
+
+
+def client_message_steps(text: str | bytes) -> Steps[ClientMessage]:
+    """Do the same as :func:`decode_client_message` in steps of at most some milliseconds."""
+    return decoding_steps(text, ClientMessage, noun="the message", envelope=1)
 
 
 def pong(ping: Ping) -> Control:

@@ -5,8 +5,8 @@ topic (at least one character). Everything else in it, the separators included, 
 ``*`` alone matches every topic.
 
 A pattern is no regular expression, because compiling one takes milliseconds, and clients choose it. A ``*``
-takes a whole segment, so there is one way only to match a topic: a topic in which these segments are replaced
-by ``*`` must be equal to the pattern. That takes time in proportion to the topic's length.
+takes a whole segment, up to the next separator, so there is one way only to match a topic. Finding it takes
+time in proportion to the topic's length.
 """
 
 from typing import Final
@@ -19,6 +19,7 @@ from ..errors import InvalidField
 EVERYTHING: Final = "*"
 _REST: Final = ("**", "/**", ":**")
 _STARS: Final = ("*", "/*", ":*")
+_OTHER: Final = {"/": ":", ":": "/"}
 _BREAK: Final = "\0"  # occurs in no topic
 _ALL: Final = -1  # segments
 
@@ -42,10 +43,10 @@ class Pattern:
     """
 
     text: str
-    _first: str = attrs.field(init=False, eq=False, repr=False)  # what is before the first wildcard
-    _stars: tuple[int, ...] = attrs.field(init=False, eq=False, repr=False)  # the segments `*`
-    _segments: int = attrs.field(init=False, eq=False, repr=False)  # without `**`
-    _takes_rest: bool = attrs.field(init=False, eq=False, repr=False)
+    _first: str = attrs.field(init=False, eq=False, repr=False)  # what is before the first `*`, or all
+    # What follows each `*`: its separator, the other separator, and all up to the next `*` or to the end.
+    _literals: tuple[tuple[str, str, str], ...] = attrs.field(init=False, eq=False, repr=False)
+    _ends_with: str = attrs.field(init=False, eq=False, repr=False)  # `*`, `**`, or nothing
 
     def __attrs_post_init__(self) -> None:
         text = self.text
@@ -54,36 +55,26 @@ class Pattern:
             raise InvalidField(
                 f"'**' may only be the last segment of a pattern: {quoted(text)}", field="pattern"
             )
-        takes_rest = segments[-1] in _REST
-        if takes_rest:
-            last = segments.pop()[:-2]
-        stars = tuple([index for index, segment in enumerate(segments) if segment in _STARS])
-        first = "".join(segments[: stars[0]]) + segments[stars[0]][:-1] if stars else "".join(segments)
-        object.__setattr__(self, "_first", first + last if takes_rest and not stars else first)
-        object.__setattr__(self, "_stars", stars)
-        object.__setattr__(self, "_segments", len(segments))
-        object.__setattr__(self, "_takes_rest", takes_rest)
+        end = "**" if segments[-1] in _REST else "*" if segments[-1] in _STARS else ""
+        segments[-1] = segments[-1].removesuffix(end)
+        marked = [segment[:-1] + _BREAK if segment in _STARS else segment for segment in segments]
+        first, *literals = "".join(marked).split(_BREAK)
+        object.__setattr__(self, "_first", first)
+        object.__setattr__(self, "_literals", tuple([(each[0], _OTHER[each[0]], each) for each in literals]))
+        object.__setattr__(self, "_ends_with", end)
 
     def matches(self, topic: str) -> bool:
         """Return True if the pattern matches the whole topic."""
         if not topic.startswith(self._first):
             return False
-        if not self._stars:
-            return len(topic) > len(self._first) if self._takes_rest else len(topic) == len(self._first)
-        count = self._segments
-        segments = split_segments(topic, count)
-        if len(segments) != count + self._takes_rest:
+        position = len(self._first)
+        for separator, other, literal in self._literals:
+            end = topic.find(separator, position)  # of the segment that the `*` takes
+            if end <= position or not topic.startswith(literal, end) or topic.find(other, position, end) >= 0:
+                return False
+            position = end + len(literal)
+        if not self._ends_with:
+            return position == len(topic)
+        if position == len(topic):
             return False
-        for index in self._stars:
-            segment = segments[index]
-            if index and len(segment) > 1:
-                segments[index] = segment[0] + "*"
-            elif index or not segment:
-                return False
-            else:
-                segments[0] = "*"
-        if self._takes_rest:
-            if len(segments[count]) == 1:
-                return False
-            segments[count] = segments[count][0] + "**"
-        return "".join(segments) == self.text
+        return self._ends_with == "**" or (topic.find("/", position) < 0 and topic.find(":", position) < 0)

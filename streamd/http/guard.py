@@ -349,6 +349,13 @@ class _Answer:
         own_fields = (*own_fields, *self.own_fields)
         return respond(status, _complete(fields, is_error=status >= _FIRST_ERROR), own_fields, body)
 
+    def begin_stream(self, fields: tuple[Field, ...], own_fields: Sequence[Field]) -> bool:
+        """Begin a stream in one step; False, and nothing is done, if the server cannot."""
+        begin: Callable[..., bool] | None = getattr(self._transport, "begin_stream", None)
+        if begin is None or _REQUEST_ID in dict(fields):
+            return False
+        return begin(_complete(fields, is_error=False), (*own_fields, *self.own_fields))
+
     def _extend(self, status: int, headers: Iterable[Field]) -> list[Field]:
         fields = _complete(tuple((name, value) for name, value in headers), is_error=status >= _FIRST_ERROR)
         present = {name for name, _ in fields}

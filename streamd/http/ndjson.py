@@ -1,7 +1,7 @@
 """Publishing by NDJSON: one event a line, answered line by line, for as long as the client sends.
 
 A body has no bound as a whole, so each part of the work has one: lines are read in groups, the time for which
-a group is parsed is shared with all other requests (:func:`~streamd.log.time_slice.request_slice`), a line
+a group is parsed is shared with all other requests (:func:`~streamd.time_slice.request_slice`), a line
 that is wrong leaves its answer and no exception, and after a number of wrong lines the body ends.
 """
 
@@ -24,8 +24,10 @@ from ..errors import (
     Unavailable,
 )
 from ..events import Draft
-from ..events.bodies import decode_draft
+from ..events.bodies import decode_draft, draft_steps
+from ..json import is_large
 from ..time_slice import TimeSlice, request_slice
+from ..turns import request_turns
 from .problems import problem_fields
 from .publishing import PublishingDoor
 
@@ -139,7 +141,7 @@ class LinePublisher:
         barred = self._find_bar()
         outcomes: list[_Outcome] = []
         for line in lines:
-            outcome = barred or self._read_line(line) if line.strip() else None
+            outcome = barred or await self._read_line(line) if line.strip() else None
             outcomes.append(outcome)
             if isinstance(outcome, dict):
                 self._errors += 1
@@ -156,12 +158,15 @@ class LinePublisher:
             return problem_fields(error)
         return None
 
-    def _read_line(self, line: bytes) -> Draft | _Problem:
+    async def _read_line(self, line: bytes) -> Draft | _Problem:
         limits = self._door.limits
         try:
             if len(line) > limits.max_line_bytes:
                 raise TooLarge(f"the line is longer than {limits.max_line_bytes} bytes", field="line")
-            draft = decode_draft(line, limits, noun="the line")
+            if is_large(line):
+                draft = await request_turns().run(draft_steps(line, limits, noun="the line"))
+            else:
+                draft = decode_draft(line, limits, noun="the line")
             self._door.check(draft)
             return draft
         except StreamdError as error:

@@ -7,13 +7,15 @@ called ``cancel``. And it knows neither the URL prefix of the client's requests,
 answers that the guard gives before any view.
 """
 
+import hashlib
 import inspect
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any, Final
 
+import msgspec
+import trio
 from msgspec import Struct
-from quart import Response
 from quart_schema import QuartSchema, hide
 from quart_schema.casing import snake_to_kebab
 from quart_schema.openapi import OpenAPIProvider
@@ -24,8 +26,10 @@ from quart_schema.validation import (
     QUART_SCHEMA_RESPONSE_ATTRIBUTE,
     DataSource,
 )
+from quart_trio.wrappers import TrioResponse
 
 from .components import Components, JsonSchema
+from .conditions import conditional
 from .hosts import UNCHECKED_PATHS
 from .json import JSON
 from .origins import SAFE_METHODS
@@ -63,12 +67,13 @@ class Document(OpenAPIProvider):
     """The OpenAPI provider of the server; it leaves models of pydantic to quart-schema."""
 
     def schema(self) -> dict[str, Any]:
-        """Return the document. It is built once: routes are added before the first request.
+        """Return the document. It is built once: routes are added before the first request."""
+        return self._document
 
-        Only its ``servers`` depend on the request: a prefix that a proxy adds (OpenAPI 3.0, Server Object).
-        """
-        prefix = public_url("")
-        return {**self._document, "servers": [{"url": prefix}]} if prefix else self._document
+    def encode(self) -> bytes:
+        """Return the document as JSON. The first time this takes a tenth of a second."""
+        text: str = self._app.json.dumps(self._document)
+        return text.encode()
 
     @cached_property
     def _document(self) -> dict[str, Any]:
@@ -157,14 +162,35 @@ class Document(OpenAPIProvider):
 
 
 class SchemaExtension(QuartSchema):
-    """quart-schema, whose route for the document lets no cache answer with that of an earlier release."""
+    """quart-schema, whose route for the document lets no cache answer with that of an earlier release.
+
+    The first request makes the document, in a worker thread, and others wait for it.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._making = trio.Lock()
+        self._text = b""
 
     @hide
-    async def openapi(self) -> Response:
-        """Return the document."""
-        response: Response = await super().openapi()  # type: ignore[assignment] # declared more widely
+    async def openapi(self) -> TrioResponse:
+        """Return the document.
+
+        Only its ``servers`` depend on the request: a prefix that a proxy adds (OpenAPI 3.0, Server Object).
+        """
+        provider = self.openapi_provider
+        assert isinstance(provider, Document)
+        async with self._making:
+            if not self._text:
+                self._text = await trio.to_thread.run_sync(provider.encode)
+        text, prefix = self._text, public_url("")
+        if prefix:
+            servers = msgspec.json.encode({"servers": [{"url": prefix}]})
+            text = text.rstrip().removesuffix(b"}") + b"," + servers.removeprefix(b"{")
+        response = TrioResponse(text, mimetype=JSON)
+        response.set_etag(hashlib.sha256(text).hexdigest())
         response.headers["Cache-Control"] = "no-cache"
-        return response
+        return conditional(response)
 
 
 def _add_guard_answers(document: JsonSchema) -> None:

@@ -23,6 +23,9 @@ LAST_EVENT_ID_PARAMETER: Final = "lastEventId"
 """The parameter with which polyfills of EventSource that cannot send the header resume
 (event-source-polyfill, reconnecting-eventsource)."""
 RESUME_HEADER: Final = "Resume-Secret"
+_CURSOR: Final = LAST_EVENT_ID.lower()
+_SECRET: Final = RESUME_HEADER.lower()
+_SELECTORS: Final = frozenset(("topic", "pattern"))  # parameters
 _TOPICS: Final = "topics"
 _DEFAULT_LIMIT: Final = 100  # entries of a list without ``limit``: a page that people can read
 
@@ -39,7 +42,7 @@ class RequestLike(Protocol):
     """The parts of a request that the parsers read. Header names are looked up in lower case."""
 
     @property
-    def args(self) -> Any: ...  # has `get` and `getlist`
+    def args(self) -> Any: ...  # iterates over the names; has `get` and `getlist`
 
     @property
     def headers(self) -> Any: ...  # has `get`
@@ -66,6 +69,9 @@ def parse_stream_request(
     selectors = parse_selectors(args.getlist("topic"), args.getlist("pattern"), broker.settings)
     if not selectors:
         raise InvalidField("name at least one topic or pattern to subscribe to", field="topic")
+    identity = identity_of(caller, request.remote_addr)
+    if _SELECTORS.issuperset(args) and not (request.headers.get(_CURSOR) or request.headers.get(_SECRET)):
+        return StreamRequest(selectors=selectors, identity=identity)  # as most are
     return StreamRequest(
         selectors=selectors,
         after=parse_cursor(request, cursor_parameter),
@@ -74,7 +80,7 @@ def parse_stream_request(
         client_id=args.get("client_id"),
         resume_secret=parse_resume_secret(request),
         heartbeat_seconds=_parse_heartbeat(request, broker),
-        identity=identity_of(caller, request.remote_addr),
+        identity=identity,
     )
 
 
@@ -95,7 +101,7 @@ def find_cursor(request: RequestLike, parameter: str = "last_event_id") -> tuple
     ``lastEventId`` are what a client adds when it reconnects to a URL, which may have the cursor to begin
     with as one of the other parameters. Of several ``lastEventId`` the last one was added last.
     """
-    header = request.headers.get(LAST_EVENT_ID.lower())
+    header = request.headers.get(_CURSOR)
     if header:
         return LAST_EVENT_ID, header
     added = [text for text in request.args.getlist(LAST_EVENT_ID_PARAMETER) if text]
@@ -106,7 +112,7 @@ def find_cursor(request: RequestLike, parameter: str = "last_event_id") -> tuple
 
 def parse_resume_secret(request: RequestLike) -> str | None:
     """Return the resume secret: the header, else the query parameter, for browsers; None without either."""
-    secret: str | None = request.headers.get(RESUME_HEADER.lower()) or request.args.get("resume_secret")
+    secret: str | None = request.headers.get(_SECRET) or request.args.get("resume_secret")
     return secret
 
 
@@ -129,14 +135,14 @@ def parse_on_limit(request: RequestLike, broker: Broker) -> bool:
     Raises:
         InvalidField: there is no such answer.
     """
-    text = request.args.get("on_limit")
+    text: str | None = request.args.get("on_limit")
     if text is None:
-        text = broker.settings.connections.on_limit
+        return broker.settings.connections.on_limit == ON_LIMIT_RETRY
     if text not in (ON_LIMIT_ERROR, ON_LIMIT_RETRY):
         raise InvalidField(
             f"on_limit must be {ON_LIMIT_ERROR} or {ON_LIMIT_RETRY}; got {quoted(text)}", field="on_limit"
         )
-    return bool(text == ON_LIMIT_RETRY)
+    return text == ON_LIMIT_RETRY
 
 
 def prefers_retry(request: RequestLike, broker: Broker) -> bool:

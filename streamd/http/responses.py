@@ -227,7 +227,7 @@ class EventStream(TrioResponse):
                     source,
                     scope,
                     send,
-                    encode_headers(self.headers),
+                    tuple(encode_headers(self.headers)),
                     self._opening,
                     include_topics=self._request.include_topics,
                 )
@@ -236,7 +236,7 @@ class EventStream(TrioResponse):
                 await serving
 
     async def _serve_generator(self, generator: AsyncIterator[Any], scope: Scope, send: Send) -> None:
-        headers = encode_headers(self.headers)
+        headers = tuple(encode_headers(self.headers))
         with self._admit("sse") as connection:
             async with self._running(generator, connection) as source:
                 await serve_sse(self._broker, connection, source, scope, send, headers, self._opening)

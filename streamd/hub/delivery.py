@@ -41,6 +41,11 @@ class DeliveryRecord:
         else:
             self.change_type(batch)
 
+    def add_control(self, written: int, now: float) -> None:
+        """Enter control frames that move no cursor."""
+        self.at = now
+        self.bytes += written
+
     def change_type(self, batch: Batch) -> None:
         """Count the events of a batch that has not the type of ``run``."""
         if self.run:

@@ -17,6 +17,7 @@ from typing import Final, Protocol
 
 from ..events import Batch, Event, EventId, Selectors
 from ..log.port import Log, Page
+from ..log.scan_time import ScanTime
 from ..metrics import Metrics
 from .index import SelectorIndex
 from .send_queue import SendQueue
@@ -51,6 +52,7 @@ class LiveSet:
         log: its head bounds the cursors that may join.
         settings: bounds of the ring and of the events copied on joining.
         metrics: counts overflows.
+        scan_time: for which the ring is searched when a subscription joins; None for the usual time.
 
     Attributes:
         position: the last id that was offered to every live subscription it concerns.
@@ -65,6 +67,7 @@ class LiveSet:
         "_ring",
         "_ring_bytes",
         "_ring_floor",
+        "_scan_time",
         "_settings",
         "_subscriptions",
         "considered",
@@ -72,12 +75,15 @@ class LiveSet:
         "position",
     )
 
-    def __init__(self, log: Log, settings: HubSettings, metrics: Metrics) -> None:
+    def __init__(
+        self, log: Log, settings: HubSettings, metrics: Metrics, scan_time: ScanTime | None = None
+    ) -> None:
         self.position = self.considered = log.head
         self.now = 0.0
         self._log = log
         self._settings = settings
         self._metrics = metrics
+        self._scan_time = scan_time or ScanTime()
         self._index: SelectorIndex[LiveSubscriber] = SelectorIndex(_CACHED_TOPICS)
         self._ring: deque[Event] = deque()
         self._ring_bytes = 0
@@ -100,17 +106,32 @@ class LiveSet:
         """Make a subscription live if its cursor lies in the ring and its send queue has room.
 
         The events between the cursor and the fan-out go into the queue. When they do not all fit, the
-        first of them stay there, and the cursor stands behind these.
+        first of them stay there, and the cursor stands behind these. Where its patterns are so hard to match
+        that this takes milliseconds, it reads pages of the log until fewer events are left.
 
         Returns:
             True when it is live now.
         """
         if subscription.cursor < self._ring_floor or subscription.cursor > self._log.head:
             return False
+        if subscription.cursor < self.considered:
+            if not self._catch_up(subscription, queue):
+                return False
+            subscription.cursor = max(subscription.cursor, self.considered)
+        self._index.add(subscription.selectors, subscription)
+        subscription.live = True
+        return True
+
+    def _catch_up(self, subscription: LiveSubscriber, queue: SendQueue) -> bool:
+        """Queue the events of the ring that a subscription lacks; return False without room or time."""
         missed: list[Event] = []
-        for event in reversed(self._ring):
+        for number, event in enumerate(reversed(self._ring)):
             if event.id <= subscription.cursor:
                 break
+            if not number:
+                self._scan_time.begin()
+            elif self._scan_time.is_over(number):
+                return False
             if subscription.wants(event):
                 missed.append(event)
                 if len(missed) > self._settings.send_queue_events:
@@ -119,9 +140,6 @@ class LiveSet:
             if not queue.put_nowait(event):
                 return False
             subscription.cursor = event.id
-        subscription.cursor = max(subscription.cursor, self.considered)
-        self._index.add(subscription.selectors, subscription)
-        subscription.live = True
         return True
 
     def leave(self, subscription: LiveSubscriber, overflow: str) -> None:

@@ -59,11 +59,11 @@ class HubSettings:
     )
     turn_ms: float = tuning(
         0.1,
-        "Time the fan-out works before other trio tasks run (ms). Its next turn lasts as long as they took: "
-        "more events gather meanwhile, and leave in one write.",
+        "Time the fan-out works before other trio tasks run (ms). Its next turn lasts three times as long as "
+        "they took: more events gather meanwhile, and leave in one write.",
         positive,
     )
-    # Beside a storm of connections on a slow core, others take up to 5 ms, and the fan-out keeps its half.
+    # Beside a storm of connections on a slow core, others take up to 5 ms, and the fan-out keeps a half.
     max_turn_ms: float = tuning(5.0, "Maximum length of such a turn (ms).", positive)
 
     def clashes(self) -> Iterator[Clash]:

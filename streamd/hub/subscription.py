@@ -242,12 +242,17 @@ class Subscription:
                 else:
                     sent.change_type(batch)
                 return True
+        if self.live:  # otherwise the write found the client gone, which closed this subscription
+            self._enqueue(batch)
+        return False
+
+    def _enqueue(self, batch: Batch) -> None:
+        """Put events into the send queue, as many as there is room for."""
         for event in batch.events:
             if not self._queue.put_nowait(event):
                 self._lag()
                 break
             self.cursor = event.id
-        return False
 
     def _lag(self) -> None:
         """Leave the live set because the send queue is full."""

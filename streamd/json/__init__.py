@@ -15,10 +15,11 @@ and results, answers of other servers, and the command line. Numbers keep their 
 ``codec``        decoding and encoding under the profile
 ``faults``       the sentence and the field of an error
 ``paths``        the path of a value, by its position in the text
+``pieces``       the pieces of a large text, each of which is checked in a short step
 ``structure``    the brackets, colons and strings of a text, found at the speed of C
 ===============  ============================================================================
 
-Imports ``errors`` only.
+Imports ``errors`` and ``steps`` only.
 """
 
 from .codec import (
@@ -30,21 +31,29 @@ from .codec import (
     decode_json,
     decode_message,
     decode_shape,
+    decoding_steps,
     encode_json,
     encode_text,
     inspect_json,
+    inspection_steps,
+    is_large,
 )
+from .structure import count_opening
 
 __all__ = [
     "DEPTH_MAX",
     "MESSAGE_ENVELOPE",
     "EncodedJson",
     "check_json",
+    "count_opening",
     "decode_compact",
     "decode_json",
     "decode_message",
     "decode_shape",
+    "decoding_steps",
     "encode_json",
     "encode_text",
     "inspect_json",
+    "inspection_steps",
+    "is_large",
 ]

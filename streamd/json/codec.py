@@ -3,6 +3,10 @@
 A check takes two to three times as long as decoding alone, and up to five times for texts with white space or
 many escapes: one pass for the depth, one generic decoding, and one encoding of the value, which has fewer
 members where names were repeated.
+
+A text of more than 32 kB is checked in pieces (:mod:`.pieces`). It costs the same, but a piece takes at most
+10 ms, where a text of 2 MB may take half a second. So a caller in a thread lets others run between them. That
+is better for texts with a thousand brackets, too.
 """
 
 from typing import Any, Final, TypeVar
@@ -11,8 +15,10 @@ import attrs
 import msgspec
 
 from ..errors import InvalidBody, InvalidField
-from .faults import HALF_PAIR, FaultyText, describe_unencodable
-from .structure import has_long_integer, has_repeated_names, is_deeper
+from ..steps import Steps, run_at_once
+from .faults import DESCRIBED_BYTES_MAX, HALF_PAIR, FaultyText, describe_unencodable
+from .pieces import PIECE_BYTES, NamesAcross, Pieces
+from .structure import count_opening, has_long_integer, has_repeated_names, is_deeper
 
 T = TypeVar("T")
 
@@ -22,6 +28,10 @@ clients give up at a hundred (.NET: 64) to a thousand (Python)."""
 
 MESSAGE_ENVELOPE: Final = 8
 """Maximum levels of the messages of streamd around a value: an event in the answer to a poll has four."""
+
+
+_SMALL_BYTES: Final = 2_048  # whatever they are, a check takes less than a millisecond
+_BRACKETS_MAX: Final = 1_000  # opening ones: a check takes half a millisecond for as many
 
 
 @attrs.frozen
@@ -48,36 +58,91 @@ def check_json(text: str | bytes, *, noun: str = "the body", field: str = "", en
         InvalidBody: the text is no JSON, or not within the profile; ``field`` is the path of the wrong value,
             and None if that is the text as a whole.
     """
-    value, _ = inspect_json(text, noun=noun, field=field, envelope=envelope)
-    return value
+    raw = _encode_utf8(text, noun, field)
+    if not is_large(raw):
+        return _check_whole(raw, FaultyText(raw, noun, field), envelope)[0]
+    inspect_json(raw, noun=noun, field=field, envelope=envelope)
+    return msgspec.json.decode(raw)
 
 
-def inspect_json(text: str | bytes, *, noun: str, field: str = "", envelope: int = 0) -> tuple[Any, bool]:
-    """Check a text as :func:`check_json` does.
+def inspect_json(text: str | bytes, *, noun: str, field: str = "", envelope: int = 0) -> bool:
+    """Check a text as :func:`check_json` does, without its value.
 
     Returns:
-        Its value, and True if the text is known to be compact.
+        True if the text is known to be compact.
     """
+    raw = _encode_utf8(text, noun, field)
+    if not is_large(raw):
+        return _check_whole(raw, FaultyText(raw, noun, field), envelope)[1]
+    return run_at_once(inspection_steps(raw, noun=noun, field=field, envelope=envelope))
+
+
+def inspection_steps(
+    text: str | bytes, *, noun: str, field: str = "", envelope: int = 0, step_bytes: int = PIECE_BYTES
+) -> Steps[bool]:
+    """Do the same as :func:`inspect_json` in steps of at most some milliseconds, of as many bytes each."""
+    raw = _encode_utf8(text, noun, field)
+    if len(raw) <= step_bytes:
+        return _check_whole(raw, FaultyText(raw, noun, field), envelope)[1]
+    pieces = Pieces(raw, step_bytes)
+    names = NamesAcross(pieces)
+    is_compact = True
     try:
-        raw = text.encode() if isinstance(text, str) else text
+        for piece in pieces:
+            faulty = FaultyText(piece.text, noun, field, piece.shift)
+            _check_levels(piece.text, FaultyText(raw, noun, field), envelope)
+            value, is_piece_compact = _check(piece.text, faulty)
+            if names.add(piece, value):
+                raise faulty.has_repeated_name()
+            is_compact = is_compact and is_piece_compact
+            yield
+    except InvalidBody:
+        if len(raw) <= DESCRIBED_BYTES_MAX:
+            _check(raw, FaultyText(raw, noun, field))  # whose error has a path
+        raise
+    return is_compact
+
+
+def is_large(text: str | bytes) -> bool:
+    """Return True if checking a text may take more than some milliseconds, for its size or its brackets."""
+    size = len(text)
+    return size > _SMALL_BYTES and (size > PIECE_BYTES or count_opening(text) > _BRACKETS_MAX)
+
+
+def _encode_utf8(text: str | bytes, noun: str, field: str) -> bytes:
+    try:
+        return text.encode() if isinstance(text, str) else text
     except UnicodeEncodeError as error:
         raise FaultyText(b"", noun, field).has_half_pair() from error
+
+
+def _check_whole(raw: bytes, faulty: FaultyText, envelope: int) -> tuple[Any, bool]:
+    """Check a text in one step; return its value, and True if it is known to be compact."""
+    _check_levels(raw, faulty, envelope)
+    return _check(raw, faulty)
+
+
+def _check_levels(raw: bytes, faulty: FaultyText, envelope: int) -> None:
     levels = DEPTH_MAX + envelope
     if is_deeper(raw, levels):
-        raise FaultyText(raw, noun, field).is_deeper(levels, DEPTH_MAX)
+        raise faulty.is_deeper(levels, DEPTH_MAX)
+
+
+def _check(raw: bytes, faulty: FaultyText) -> tuple[Any, bool]:
+    """Check all but the levels, as :func:`_check_whole` does."""
     try:
         value = msgspec.json.decode(raw)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise FaultyText(raw, noun, field).is_undecodable(error) from error
+        raise faulty.is_undecodable(error) from error
     if has_long_integer(raw):  # the decoder takes up to 4300 digits
-        fault = FaultyText(raw, noun, field).integer_out_of_range()
+        fault = faulty.integer_out_of_range()
         if fault is not None:
             raise fault
     encoded = msgspec.json.encode(value)
     if encoded == raw:
         return value, True
     if has_repeated_names(raw, encoded):
-        raise FaultyText(raw, noun, field).has_repeated_name()
+        raise faulty.has_repeated_name()
     return value, False
 
 
@@ -93,8 +158,24 @@ def decode_json(text: str | bytes, type: type[T] | Any, *, noun: str = "the body
     Raises:
         InvalidBody: as for :func:`check_json`, or the value has another shape.
     """
-    value: T = check_json(text, noun=noun, envelope=envelope)
-    return value if type is Any else decode_shape(text, type, noun=noun)
+    if type is Any:
+        value: T = check_json(text, noun=noun, envelope=envelope)
+        return value
+    decoded: T = run_at_once(decoding_steps(text, type, noun=noun, envelope=envelope))
+    return decoded
+
+
+def decoding_steps(
+    text: str | bytes, type: type[T] | Any, *, noun: str = "the body", envelope: int = 0
+) -> Steps[T]:
+    """Do the same as :func:`decode_json` in steps of at most some milliseconds.
+
+    The last step decodes the whole text. It takes 5 ms a megabyte where the type has ``msgspec.Raw`` for
+    values of any shape, and up to 50 ms for ``Any``.
+    """
+    yield from inspection_steps(text, noun=noun, envelope=envelope)
+    decoded: T = decode_shape(text, type, noun=noun)
+    return decoded
 
 
 def decode_shape(text: str | bytes, type: type[T] | Any, *, noun: str) -> T:
@@ -113,7 +194,7 @@ def decode_compact(text: bytes, decoder: msgspec.json.Decoder[T], *, envelope: i
     """Decode a text of a known shape that is written as msgspec would write it, in a single pass.
 
     Most programs write such texts: without white space, and with the members of the type in their order. For
-    these it is the same as :func:`decode_json`, at a third of its cost.
+    these it is the same as :func:`decode_json`, at a third of its cost. A large text takes steps instead.
 
     Args:
         text: the text.
@@ -123,7 +204,7 @@ def decode_compact(text: bytes, decoder: msgspec.json.Decoder[T], *, envelope: i
     Returns:
         The value; None for any other text, which may be valid, too.
     """
-    if is_deeper(text, DEPTH_MAX + envelope):
+    if (len(text) > _SMALL_BYTES and is_large(text)) or is_deeper(text, DEPTH_MAX + envelope):
         return None
     try:
         value = decoder.decode(text)

@@ -37,7 +37,9 @@ _LARGE_NUMBER: Final = re.compile(
 _OFFSET: Final = re.compile(r"\(byte (\d+)\)$")
 _PATH: Final = re.compile(r" - at `\$(?P<path>.*)`$")
 _NAMED: Final = re.compile(r"(?:required|unknown) field `(?P<name>[^`]*)`")
-_DESCRIBED_BYTES_MAX: Final = 65_536  # of a larger text, a fault has no path: that takes a second a megabyte
+DESCRIBED_BYTES_MAX: Final = 65_536
+"""Of a larger text, a fault has no path: that takes a second a megabyte."""
+
 _LONG_INTEGER: Final = re.compile(rb"(?<![0-9.eE+-])-?[0-9]{309,}+(?:\.[0-9]*+)?(?:[eE][+-]?[0-9]++)?")
 _QUOTED_CHARS: Final = 200  # such a text may quote a name that is as long as the JSON itself
 
@@ -50,17 +52,19 @@ class FaultyText:
         raw: the text.
         noun: its name in sentences.
         field: the field that it is the value of; empty if the text has fields itself.
+        shift: the position of a piece of a larger text; None for a whole one. Faults of a piece have no path.
     """
 
     raw: bytes
     noun: str
     field: str
+    shift: int | None = None
 
     def is_deeper(self, levels: int, shown_levels: int) -> InvalidBody:
         """Describe a text with more than ``levels`` levels, by the outermost field that has them."""
         path: Path = []
-        if not self.field:
-            beginning = self.raw[:_DESCRIBED_BYTES_MAX]
+        if not self.field and not self.shift:
+            beginning = self.raw[:DESCRIBED_BYTES_MAX]
             with suppress(StopIteration):  # it is deeper behind that
                 path = path_to(beginning, position_below(beginning, levels)) or []
         names = [index for index, part in enumerate(path) if isinstance(part, str)]
@@ -77,11 +81,11 @@ class FaultyText:
             text = self.raw.decode()
         except UnicodeDecodeError as undecodable:
             position = undecodable.start
-            return self._fault_at(position, f"is not valid UTF-8 (byte {position})")
+            return self._fault_at(position, f"is not valid UTF-8 (byte {position + (self.shift or 0)})")
         if (found := _HALF_PAIR.search(mask_escapes(self.raw))) is not None:
             return self._fault_at(found.start(), HALF_PAIR)
         if self._is_large:
-            return self._fault([], f"is not valid JSON: {_describe_error(error)}")
+            return self._fault([], f"is not valid JSON: {_describe_error(error, self.shift or 0)}")
         if (offset := _OFFSET.search(str(error))) is not None:
             position = int(offset[1])
             if _NOT_FINITE.match(self.raw, position):
@@ -150,7 +154,7 @@ class FaultyText:
 
     @property
     def _is_large(self) -> bool:
-        return len(self.raw) > _DESCRIBED_BYTES_MAX
+        return self.shift is not None or len(self.raw) > DESCRIBED_BYTES_MAX
 
     def _fault(self, path: Path, predicate: str) -> InvalidBody:
         shown = show(path, self.field)
@@ -181,9 +185,10 @@ class _RepeatedName(Exception):
         self.name = name
 
 
-def _describe_error(error: Exception) -> str:
+def _describe_error(error: Exception, shift: int) -> str:
     """Describe an error of msgspec without another pass over the text, so with no path."""
     text = _PATH.sub("", str(error).removeprefix(_MALFORMED))
+    text = _OFFSET.sub(lambda found: f"(byte {int(found[1]) + shift})", text)
     return "it ends too early" if text == _TRUNCATED else text[:_QUOTED_CHARS].lower()
 
 

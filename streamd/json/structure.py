@@ -35,6 +35,13 @@ def count_members(text: bytes) -> int:
     return len(_outside_of_strings(text, _NO_COLONS))
 
 
+def count_opening(text: str | bytes) -> int:
+    """Count the brackets that open arrays and objects, also those in strings."""
+    if isinstance(text, str):
+        return text.count("[") + text.count("{")
+    return text.count(b"[") + text.count(b"{")
+
+
 def has_repeated_names(text: bytes, encoded: bytes) -> bool:
     """Return True if an object of a text has two members of one name.
 
@@ -95,14 +102,34 @@ def position_below(text: bytes, levels: int) -> int:
 def open_brackets(text: bytes) -> bytes:
     """Return the brackets that the beginning of a text leaves open, the outermost first."""
     brackets = brackets_of(text)
-    while (shorter := brackets.replace(b"[]", b"").replace(b"{}", b"")) != brackets:
-        brackets = shorter
-    return brackets
+    try:
+        depths = bytes(_depths(brackets.translate(_SQUARE)))
+    except ValueError:  # deeper than any valid text
+        return b""
+    # A bracket that stays open follows the last one after which its level was not reached.
+    last = depths[-1] if depths else 0
+    return bytes(brackets[depths.rfind(level) + 1] for level in range(last))
 
 
 def closing_brackets(opened: bytes) -> bytes:
     """Return the brackets that close ``opened``, the innermost first."""
     return opened.translate(_CLOSERS)[::-1]
+
+
+def last_comma(masked: bytes) -> int:
+    """Return the position of the last comma outside of strings; -1 if there is none.
+
+    Args:
+        masked: a text, or the beginning of one, from :func:`mask_escapes`.
+    """
+    end = len(masked)
+    parts = masked.split(b'"')
+    for number in range(len(parts) - 1, -1, -1):
+        end -= len(parts[number])
+        if number % 2 == 0 and (found := parts[number].rfind(b",")) >= 0:
+            return end + found
+        end -= 1
+    return -1
 
 
 def mask_escapes(text: bytes) -> bytes:

@@ -2,8 +2,9 @@
 
 h11, below httpx, takes any number of interim responses (100 to 199), and parses all that was read before
 others have their turn: a hundred thousand of them hold up the event loop for seconds. httpx inflates each
-piece of a body as a whole, and gzip makes it up to a thousand times larger. So the bytes are looked at before
-h11 has them, and few are read at once where each may cost much.
+piece of a body as a whole, and gzip makes it up to a thousand times larger. Behind a chunked body h11 parses
+all trailers at once. So the bytes are looked at before h11 has them, and few are read at once where each may
+cost much.
 
 httpcore hands out its streams by the ``trace`` extension (:mod:`.handshake`), and not for replacing: a stream
 gets a subclass of its own class. That breaks if ``read`` and ``write`` are no longer methods of a stream.
@@ -15,7 +16,8 @@ from typing import Any, Final
 from .failures import ResponseTooLarge
 
 _INTERIM_MAX: Final = 16  # responses: servers send one or two, such as 100 and 103
-_FIELDS_MAX: Final = 256  # header fields of one response
+_FIELDS_MAX: Final = 256  # header fields of one response, and trailers
+_SIZE_LINE_BYTES_MAX: Final = 4096  # of the line in front of a chunk, which may have extensions
 _HEAD_BYTES_MAX: Final = 65_536  # of all heads together
 _HEAD_READ_BYTES: Final = 4096  # at once; most heads are smaller
 _ENCODED_READ_BYTES: Final = 4096  # at once, of a body that may be compressed: 4 MB at most when inflated
@@ -23,13 +25,63 @@ _ENCODED_READ_BYTES: Final = 4096  # at once, of a body that may be compressed: 
 _HTTP: Final = b"HTTP/"
 _INTERIM: Final = re.compile(rb"HTTP/[0-9]\.[0-9] 1[0-9][0-9]")
 _END: Final = re.compile(rb"\n\r?\n")  # as h11 ends a head
+_CHUNKED: Final = re.compile(rb"\ntransfer-encoding:[^\n]*chunked", re.IGNORECASE)
 _ENCODED: Final = re.compile(rb"\ncontent-encoding:", re.IGNORECASE)
 
 
-class ResponseBounds:
-    """Follows the bytes of one connection from each request to the end of its response's head."""
+class _ChunkedBody:
+    """Follows the chunks of a body to its trailers (RFC 9112 section 7.1)."""
 
-    __slots__ = ("_head", "_interim", "_is_encoded", "_is_in_head", "_size")
+    __slots__ = ("_is_over", "_left", "_line", "_trailers")
+
+    def __init__(self) -> None:
+        self._line = b""  # received of the line in front of a chunk
+        self._left = 0  # of a chunk and the end of its line (bytes)
+        self._is_over = False  # trailers follow, or what is no chunk
+        self._trailers = 0
+
+    def receive_data(self, data: bytes) -> None:
+        """Check the next bytes.
+
+        Raises:
+            ResponseTooLarge: there are too many trailers, or a chunk has a line that is too long.
+        """
+        position = min(self._left, len(data))
+        self._left -= position
+        while position < len(data) and not self._is_over:
+            end = data.find(b"\n", position)
+            self._line += data[position:] if end < 0 else data[position:end]
+            if len(self._line) > _SIZE_LINE_BYTES_MAX:
+                raise ResponseTooLarge("a chunk of the answer has too many extensions")
+            if end < 0:
+                return
+            size = _chunk_size(self._line)
+            self._line = b""
+            position = end + 1
+            self._is_over = not size  # also where it is no size: h11 finds the error
+            if size:
+                rest = size + len(b"\r\n")
+                skipped = min(rest, len(data) - position)
+                position += skipped
+                self._left = rest - skipped
+        if self._is_over:
+            self._trailers += data.count(b"\n", position)
+            if self._trailers > _FIELDS_MAX:
+                raise ResponseTooLarge("the answer has too many trailers")
+
+
+def _chunk_size(line: bytes) -> int:
+    """Return the size in the line of a chunk; 0 for none."""
+    try:
+        return max(0, int(line.partition(b";")[0], 16))
+    except ValueError:
+        return 0
+
+
+class ResponseBounds:
+    """Follows the bytes of one connection from each request to the end of its response."""
+
+    __slots__ = ("_body", "_head", "_interim", "_is_encoded", "_is_in_head", "_size")
 
     def __init__(self) -> None:
         self.begin()
@@ -38,6 +90,7 @@ class ResponseBounds:
         """Begin a request, whose response is to follow."""
         self._head = bytearray()  # received of the present head
         self._is_in_head = True
+        self._body: _ChunkedBody | None = None
         self._is_encoded = False
         self._interim = 0
         self._size = 0  # of all heads (bytes)
@@ -52,9 +105,11 @@ class ResponseBounds:
         """Check the next bytes.
 
         Raises:
-            ResponseTooLarge: there are too many interim responses, or the head is too large.
+            ResponseTooLarge: there are too many interim responses or trailers, or the head is too large.
         """
         if not self._is_in_head:
+            if self._body is not None:
+                self._body.receive_data(data)
             return
         self._head += data
         while self._head:
@@ -70,6 +125,9 @@ class ResponseBounds:
             if not _INTERIM.match(self._head):
                 self._is_in_head = False
                 self._is_encoded = _ENCODED.search(self._head, 0, size) is not None
+                if _CHUNKED.search(self._head, 0, size):
+                    self._body = _ChunkedBody()
+                    self._body.receive_data(bytes(self._head[size:]))
                 self._head.clear()
                 return
             self._interim += 1

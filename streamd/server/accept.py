@@ -16,7 +16,7 @@ and that linger. Where there is none, accepting pauses after EMFILE.
 
 import errno
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Final
 
@@ -27,7 +27,6 @@ from ..errors import TooManyForCaller
 from ..metrics import Metrics
 from .address_slots import AddressSlots, open_files_max
 from .certificates import Certificates
-from .connection import ServerConnection
 from .context import ListenerInfo
 from .http1.response import ResponseHead
 from .listeners import host_and_port
@@ -46,10 +45,11 @@ _ENDED_AT_ONCE: Final = 4  # idle connections after EMFILE
 _RESET_IN_A_ROW: Final = 64  # connections that are gone already, at some microseconds each
 _DISCARDED_BYTES: Final = 65_536  # of a request that is refused at accept
 
-Accepted = Callable[[ListenerInfo, socket.socket, Any, str], ServerConnection]
+Serve = Callable[[], Awaitable[None]]
+Accepted = Callable[[ListenerInfo, socket.socket, Any, str], Serve]
 
 
-class Listener(trio.abc.Listener[ServerConnection]):
+class Listener(trio.abc.AsyncResource):
     """A listening socket.
 
     After EMFILE or ENFILE without an idle connection to end, it pauses and tries again: open connections go
@@ -59,7 +59,8 @@ class Listener(trio.abc.Listener[ServerConnection]):
     Args:
         sock: listening.
         certificates: the context of TLS for each accepted socket; None in it for plain TCP.
-        accepted: makes the connection of an accepted socket, its peer's address, and its address slot.
+        accepted: takes the listener, an accepted socket, its peer's address, and its address slot; returns
+            the function that serves the connection.
         settings: the maximum number of accepts in a row.
         metrics: counts the pauses, and the idle connections that were ended.
         slots: the limit of connections of each address.
@@ -79,7 +80,7 @@ class Listener(trio.abc.Listener[ServerConnection]):
         sock.setblocking(False)
         self._sock = sock
         self._certificates = certificates
-        self._address = _fixed_address(sock)
+        self._info = ListenerInfo(certificates, _fixed_address(sock))
         self._accepted = accepted
         self._metrics = metrics
         self._slots = slots
@@ -90,8 +91,8 @@ class Listener(trio.abc.Listener[ServerConnection]):
         self._reset_in_a_row = 0
         self._is_exhausted = False
 
-    async def accept(self) -> ServerConnection:
-        """Wait for the next connection.
+    async def accept(self) -> Serve:
+        """Wait for the next connection, and return the function that serves it.
 
         Raises:
             trio.ClosedResourceError: the listener is closed.
@@ -108,11 +109,11 @@ class Listener(trio.abc.Listener[ServerConnection]):
             except OSError as error:
                 await self._recover(error)
             else:
-                connection = self._admit(sock, peer)
-                if connection is not None:
-                    return connection
+                serve = self._admit(sock, peer)
+                if serve is not None:
+                    return serve
 
-    def _admit(self, sock: socket.socket, peer: Any) -> ServerConnection | None:
+    def _admit(self, sock: socket.socket, peer: Any) -> Serve | None:
         """Take an accepted socket; return None, and close it, if it is gone or refused."""
         if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             # A flood of clients that reset at once fills the backlog: it is emptied faster than served.
@@ -132,7 +133,7 @@ class Listener(trio.abc.Listener[ServerConnection]):
                 return None
         if self._is_short(sock.fileno()):
             self._end_idle(1)
-        return self._accepted(ListenerInfo(self._certificates.tls_context, self._address), sock, peer, slot)
+        return self._accepted(self._info, sock, peer, slot)
 
     @staticmethod
     def _is_short(descriptor: int) -> bool:

@@ -13,7 +13,7 @@ Coupling rules:
 import socket
 import ssl
 import struct
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from math import inf
 from typing import Any, Final
@@ -40,6 +40,7 @@ class ClientSocket:
 
     Args:
         server: the parts that connections share.
+        nursery: of the connection's trio tasks; its scope is cancelled to end them.
         sock: as accepted.
         peer: its address, as ``accept`` returns it.
 
@@ -59,9 +60,9 @@ class ClientSocket:
         "_is_waiting",
         "_is_watched",
         "_lease",
+        "_nursery",
         "_reads",
         "_revoke_streams",
-        "_scope",
         "_sock",
         "_timer",
         "_tls",
@@ -76,7 +77,7 @@ class ClientSocket:
         "url_scheme",
     )
 
-    def __init__(self, server: ServerContext, sock: socket.socket, peer: Any) -> None:
+    def __init__(self, server: ServerContext, nursery: trio.Nursery, sock: socket.socket, peer: Any) -> None:
         sock.setblocking(False)
         self.server = server
         self.address = host_and_port(peer)
@@ -84,19 +85,23 @@ class ClientSocket:
         self.url_scheme = "http"
         self.tcp_proxy: str | None = None
         self.has_left = False
-        self.output = Output(sock, server.settings.write_timeout_seconds, self.abort, server.spawn)
+        self.output = Output(sock, server.settings.write_timeout_seconds, self)
         self.read_ahead = b""
         self._sock = sock
         self._tls: TLS | None = None
         self._undecrypted = b""  # received behind the PROXY header
-        self._scope = trio.CancelScope()  # of all trio tasks
-        self._timer = ConnectionTimer(server.timeouts, self._scope, sock)  # ends an idle connection
+        self._nursery = nursery
+        self._timer = ConnectionTimer(server.timeouts, nursery.cancel_scope, sock)  # ends an idle connection
         self._lease: Lease | None = None
         self._is_watched = False
         self._is_reading = False
         self._is_waiting = False  # for the socket to be readable
         self._reads = 0
         self._revoke_streams: Callable[[], None] | None = None
+
+    def spawn(self, function: Callable[[], Awaitable[None]]) -> None:
+        """Start a trio task of the connection."""
+        self._nursery.start_soon(function)
 
     def find_own_address(self) -> None:
         """Set :attr:`own_address` from the socket, for a listener on all addresses."""
@@ -252,7 +257,7 @@ class ClientSocket:
 
     def _stop_reading_ahead(self) -> None:
         """Abort a client that sends too much behind a stream; of others, notice the end only."""
-        if self._lease is not None and self._lease.aborts_when_full:
+        if self._lease is not None and self._lease.is_one_way:
             self.abort()
         else:
             self._register()
@@ -314,7 +319,7 @@ class ClientSocket:
     def close_if_idle(self) -> None:
         """End the connection if no request is in progress."""
         if self.is_idle:
-            self._scope.cancel()
+            self._nursery.cancel_scope.cancel()
 
     # --- the end --------------------------------------------------------------------------------
 
@@ -335,7 +340,7 @@ class ClientSocket:
         Closing a socket with unread bytes resets it, and a reset destroys the answer that the client has not
         read yet.
         """
-        if self.has_left and self._tls is None and self.output.free:
+        if self.has_left and (self.output.closed or (self._tls is None and self.output.free)):
             return  # there is nothing to discard, and nothing to send
         await self.finish()
         self.start_lingering()
@@ -344,10 +349,15 @@ class ClientSocket:
         while discarded < _LINGER_BYTES and (data := await self.receive()):
             discarded += len(data)
 
-    async def aclose(self) -> None:
-        """Close the socket at once; the trio tasks that serve it end soon after."""
-        self.abort()
-        await trio.lowlevel.checkpoint()
+    def fail(self) -> None:
+        """Write nothing more, because the client is gone; a stream ends in its turn, all else at once."""
+        if self._lease is None or not self._lease.is_one_way:
+            self.abort()
+        else:
+            self.has_left = True
+            self.output.close()
+            self.revoke()
+            self._close_socket()
 
     def abort(self) -> None:
         """Close the socket at once, dropping unsent bytes, and cancel all trio tasks of the connection.
@@ -360,7 +370,7 @@ class ClientSocket:
             with suppress(OSError):
                 self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
             self._close_socket()
-            self._scope.cancel()
+            self._nursery.cancel_scope.cancel()
         self._timer.stop()
         # The objects of a connection refer to each other in cycles; separated, they are freed at once.
         self._tls = self._revoke_streams = None
@@ -380,9 +390,7 @@ class ClientSocket:
                 self._sock.shutdown(socket.SHUT_WR)
 
     def _end_output(self) -> None:
-        if self._tls is not None:
-            self.output.put_records(self._tls.close_notify())
-        self.output.close()
+        self.output.close(b"" if self._tls is None else self._tls.close_notify())
         self.revoke()
 
     def _close_socket(self) -> None:

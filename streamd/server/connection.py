@@ -33,8 +33,9 @@ Coupling rules:
 - A connection that is ended while it may still receive bytes lingers: closing a socket with unread bytes
   resets it, and a reset destroys the answer that the client has not read yet.
 - HTTP/1.1 becomes HTTP/2 by the preface only (RFC 9113 section 3.3), never by a request, and never back.
-- On HTTP/1.1 there is one trio task, which runs the application, and at most one lease; on HTTP/2 one of each
-  a stream, kept by the protocol, in a nursery of the connection.
+- A connection has one nursery, whose scope ends it. On HTTP/1.1 there is one trio task, which runs the
+  application, another one only while it flushes what the kernel did not take, and at most one lease. On
+  HTTP/2 there is one trio task and one lease a stream, kept by the protocol.
 - :mod:`.client_socket` has the rules of the socket itself.
 """
 
@@ -54,11 +55,35 @@ from .preamble import read_proxy_header
 _log = structlog.get_logger(__name__)
 
 
-class ServerConnection(ClientSocket, trio.abc.AsyncResource):
-    """Serves one accepted socket; see :meth:`run`.
+async def serve_connection(
+    server: ServerContext, listener: ListenerInfo, sock: socket.socket, peer: Any, slot: str = ""
+) -> None:
+    """Serve one accepted socket until the client leaves, has been idle for too long, or is aborted.
 
     Args:
         server: application, configuration and limits.
+        listener: accepted the socket.
+        sock: as accepted.
+        peer: its address, as ``accept`` returns it.
+        slot: the address slot that was taken for it; given back at its end.
+    """
+    try:
+        async with trio.open_nursery() as nursery:
+            connection = ServerConnection(server, nursery, listener, sock, peer, slot)
+            await connection.serve()
+        connection.close()
+    except Exception:  # noqa: BLE001 - an error of one connection must not reach the others
+        _log.exception("connection_failed")
+    finally:
+        connection.end()
+
+
+class ServerConnection(ClientSocket):
+    """One accepted socket, as :func:`serve_connection` serves it.
+
+    Args:
+        server: application, configuration and limits.
+        nursery: of the connection.
         listener: accepted the socket.
         sock: as accepted.
         peer: its address, as ``accept`` returns it.
@@ -68,28 +93,22 @@ class ServerConnection(ClientSocket, trio.abc.AsyncResource):
     __slots__ = ("_http2", "_listener", "_slot")
 
     def __init__(
-        self, server: ServerContext, listener: ListenerInfo, sock: socket.socket, peer: Any, slot: str = ""
+        self,
+        server: ServerContext,
+        nursery: trio.Nursery,
+        listener: ListenerInfo,
+        sock: socket.socket,
+        peer: Any,
+        slot: str,
     ) -> None:
-        super().__init__(server, sock, peer)
+        super().__init__(server, nursery, sock, peer)
         self._listener = listener
         self._slot = slot
         self._http2: HTTP2Session | None = None
 
-    async def run(self) -> None:
-        """Serve until the client leaves, the connection has been idle for too long, or it is aborted."""
+    async def serve(self) -> None:
+        """Speak the protocol of the client until one side ends."""
         self.server.live.add(self)
-        try:
-            with self._scope:
-                await self._serve()
-            self.close()
-        except Exception:  # noqa: BLE001 - an error of one connection must not reach the listeners
-            _log.exception("connection_failed")
-        finally:
-            self.abort()
-            self.server.live.leave(self)
-            self.server.slots.give_back(self._slot)
-
-    async def _serve(self) -> None:
         if self.server.settings.proxy_protocol and not await self._take_proxy_header():
             return
         self.own_address = self._listener.address
@@ -112,6 +131,12 @@ class ServerConnection(ClientSocket, trio.abc.AsyncResource):
             await self._http2.run(preface)
         finally:
             self._http2 = None  # which refers to this connection
+
+    def end(self) -> None:
+        """Close the socket, unless that is done, and give the address slot back."""
+        self.abort()
+        self.server.live.leave(self)
+        self.server.slots.give_back(self._slot)
 
     def begin_drain(self) -> None:
         """Begin the graceful shutdown: an HTTP/2 connection accepts no more requests."""

@@ -10,6 +10,7 @@ from hypercorn.typing import ConnectionState
 
 from ..proxies import TrustedProxies
 from .address_slots import AddressSlots
+from .certificates import Certificates
 from .hypercorn_internals import HypercornContext
 from .live import LiveConnections
 from .loop_passes import LoopPassLimiter
@@ -34,7 +35,6 @@ class ServerContext:
     max_message_bytes: int  # of a WebSocket client
     watcher: DisconnectWatcher
     timeouts: ConnectionTimeouts
-    spawn: Callable[..., None]  # starts a trio task that may outlive its connection by a moment
 
     @property
     def keeps_alive(self) -> bool:
@@ -46,5 +46,10 @@ class ServerContext:
 class ListenerInfo:
     """The listener that accepted a connection."""
 
-    tls: ssl.SSLContext | None
+    certificates: Certificates
     address: tuple[str, int] | None  # None: it differs by connection
+
+    @property
+    def tls(self) -> ssl.SSLContext | None:
+        """The context of TLS for connections that begin now; None for plain TCP."""
+        return self.certificates.tls_context

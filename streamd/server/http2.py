@@ -5,6 +5,7 @@ from collections.abc import Callable
 import trio
 from h2.exceptions import ProtocolError
 
+from ..connections import call_at_once
 from ..events import Batch
 from ..transports.asgi import Defer
 from .hypercorn_internals import HTTP2Protocol, HypercornStream, is_streaming, send_body
@@ -33,6 +34,11 @@ class HTTP2Stream:
         Does not wait, not even at a checkpoint.
         """
         return self._protocol.take_body(self._stream_id)
+
+    @property
+    def call_in_turn(self) -> Callable[[Callable[[], None]], None]:
+        """Calls at once: the connection has a turn for all of its streams."""
+        return call_at_once
 
     def abort(self) -> None:
         """Reset this stream alone (RST_STREAM, CANCEL); the connection and its others go on."""

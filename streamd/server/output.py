@@ -16,7 +16,7 @@ event             FREE               TAIL                 SENDING               
 sender is done    --                 --                   the next sender, if    CLOSED
                                                           any, or FREE
 ``close``         CLOSED             CLOSED               CLOSED                 ignored
-error, timeout    CLOSED by ``fail``, which aborts the connection                --
+error, timeout    CLOSED by the owner's ``abort`` or ``fail``                     --
 ================  =================  ===================  =====================  ================
 
 The head of a response can be held back, so that it leaves in one system call with the start of its body::
@@ -32,12 +32,13 @@ Coupling rules:
   encrypted only when it is certain to be sent, directly or behind the tail.
 - While a held head is the tail, it is not flushed: the next write does that.
 - A send is shielded from cancellation once it has begun: half a message would spoil all that follow.
-- ``fail`` closes this output before it returns.
+- The owner's ``abort`` and ``fail`` close this output before they return.
 """
 
 import socket
 from collections.abc import Awaitable, Callable
 from enum import Enum, auto
+from typing import Protocol
 
 import trio
 
@@ -56,6 +57,19 @@ class _Hold(Enum):
 _HOLD_NOTHING, _HOLD_NEXT, _HOLD_TAIL = _Hold
 
 
+class OutputOwner(Protocol):
+    """The connection of an output."""
+
+    def fail(self) -> None:
+        """Close the output, and end the connection in its turn: a direct write found the peer gone."""
+
+    def abort(self) -> None:
+        """End the connection: its socket or TLS has failed, or the timeout has passed."""
+
+    def spawn(self, function: Callable[[], Awaitable[None]]) -> None:
+        """Start a trio task of the connection."""
+
+
 class Output:
     """The ordered output of one connection: each write goes to the kernel, or behind the queued bytes.
 
@@ -66,8 +80,7 @@ class Output:
     Args:
         sock: connected and non-blocking; its owner closes it after :meth:`close`.
         timeout_seconds: timeout for the kernel to take the bytes of one send (s).
-        fail: aborts the connection; called on an error of the socket or of TLS, and at the timeout.
-        spawn: starts a trio task that may outlive the caller.
+        owner: the connection, which is aborted on an error of the socket or of TLS, and at the timeout.
 
     Attributes:
         free: there is no tail and no sender, and the socket is open.
@@ -76,31 +89,23 @@ class Output:
 
     __slots__ = (
         "_encrypt",
-        "_fail",
         "_hold",
+        "_owner",
         "_queue",
         "_sending",
         "_sock",
-        "_spawn",
         "_tail",
         "_timeout_seconds",
         "closed",
         "free",
     )
 
-    def __init__(
-        self,
-        sock: socket.socket,
-        timeout_seconds: float,
-        fail: Callable[[], None],
-        spawn: Callable[[Callable[[], Awaitable[None]]], None],
-    ) -> None:
+    def __init__(self, sock: socket.socket, timeout_seconds: float, owner: OutputOwner) -> None:
         self.free = True
         self.closed = False
         self._sock = sock
         self._timeout_seconds = timeout_seconds
-        self._fail = fail
-        self._spawn = spawn
+        self._owner: OutputOwner = owner
         self._encrypt: Encrypt | None = None
         self._hold = _HOLD_NOTHING
         self._tail = bytearray()  # bytes that the kernel has not taken yet
@@ -152,11 +157,11 @@ class Output:
                 return False
             taken = 0  # a record that was made has to be sent
         except OSError:
-            self._fail()
+            self._owner.fail()
             return False
         if taken < len(data):
             self._keep(data, taken)
-            self._spawn(self._flush_tail)
+            self._owner.spawn(self._flush_tail)
         return True
 
     def put(self, data: bytes) -> None:
@@ -172,7 +177,7 @@ class Output:
         if records and not self.closed:
             self._put(records)
             if self._tail:
-                self._spawn(self._flush_tail)
+                self._owner.spawn(self._flush_tail)
             elif not self._sending:
                 self.free = not self.closed
 
@@ -194,13 +199,18 @@ class Output:
         if self.closed:
             raise trio.ClosedResourceError
 
-    def close(self) -> None:
-        """Stop writing, and drop the tail. Does nothing the second time."""
+    def close(self, last_records: bytes = b"") -> None:
+        """Stop writing, and drop the tail. Does nothing the second time.
+
+        Args:
+            last_records: TLS records to write first, as far as the kernel takes them.
+        """
+        if last_records and not self.closed:
+            self._put(last_records)
         self.closed = True
         self.free = False
         self._tail.clear()
-        # Their owners refer to this object; separated, both are freed without the garbage collector.
-        self._fail = self._spawn = _do_nothing
+        self._owner = _NOBODY  # which refers to this object; separated, both are freed at once
         self._encrypt = None
 
     def _encrypted(self, data: bytes) -> bytes:
@@ -208,7 +218,7 @@ class Output:
         try:
             return data if self._encrypt is None else self._encrypt(data)
         except OSError:  # an ssl.SSLError is one: the peer broke off, or sent an invalid record
-            self._fail()
+            self._owner.abort()
             return b""
 
     def _put(self, data: bytes) -> None:
@@ -227,7 +237,7 @@ class Output:
             except BlockingIOError:
                 pass
             except OSError:
-                self._fail()
+                self._owner.abort()
                 return
         if taken < len(data):
             self._keep(data, taken)
@@ -273,10 +283,22 @@ class Output:
                 except BlockingIOError:
                     continue
                 except (OSError, trio.ClosedResourceError):
-                    self._fail()
+                    self._owner.abort()
         if scope.cancelled_caught:
-            self._fail()
+            self._owner.abort()
 
 
-def _do_nothing(*_: object) -> None:
-    """Replace the callbacks of a closed output."""
+class _Nobody:
+    """The owner of a closed output."""
+
+    def fail(self) -> None:
+        pass
+
+    def abort(self) -> None:
+        pass
+
+    def spawn(self, function: Callable[[], Awaitable[None]]) -> None:
+        pass
+
+
+_NOBODY = _Nobody()

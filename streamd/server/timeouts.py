@@ -40,7 +40,7 @@ class ConnectionTimer:
         self._timeouts = timeouts
         self._scope = scope
         self._sock = sock
-        self._born = trio.current_time()
+        self._born = inf  # until it is started
         self._queued_at = inf  # never later than the deadline
 
     def start(self, deadline: float) -> None:
@@ -48,6 +48,8 @@ class ConnectionTimer:
 
         Until it is stopped, its owner must keep it, and :meth:`ConnectionTimeouts.expire_oldest` may find it.
         """
+        if self._born == inf:
+            self._born = trio.current_time()
         self._timeouts.started[self] = None
         self.deadline = deadline
         if deadline < self._queued_at:

@@ -19,10 +19,11 @@ class Lease:
         on_disconnect: called once if the client leaves, or is aborted, before the release.
 
     Attributes:
-        aborts_when_full: a client that sends more behind its request than may be kept is aborted.
+        is_one_way: the application does not read, and ends by itself once the lease is revoked. A client that
+            sends more behind its request than may be kept is aborted.
     """
 
-    aborts_when_full: ClassVar[bool] = False
+    is_one_way: ClassVar[bool] = False
 
     __slots__ = ("_on_disconnect", "_output")
 
@@ -56,7 +57,7 @@ class SocketWire(Lease):
         on_disconnect: see :class:`Lease`.
     """
 
-    aborts_when_full = True
+    is_one_way = True
 
     __slots__ = ("_encode",)
 
@@ -85,7 +86,7 @@ class WebSocketWire(SocketWire):
         connection: the state of the WebSocket.
     """
 
-    aborts_when_full = False
+    is_one_way = False
 
     __slots__ = ("_connection",)
 

@@ -17,6 +17,7 @@ from ..errors import InvalidField, LeaseLost, ShuttingDown
 from ..events import EventSettings
 from ..hub import Hub
 from ..idempotency import IdempotencyKey
+from ..json import count_opening
 from ..unreadable import DAMAGE
 from . import operations
 from .checks import check_event_types, check_kind, check_lease_seconds, check_size, encode_value
@@ -32,6 +33,8 @@ from .reports import Completion
 from .settings import TaskSettings
 from .states import Status
 from .store.port import Bounds, ClaimedTask, TaskStore
+
+_EVENT_BRACKETS_MAX: Final = 5_000  # of the result in an event, which is encoded and checked several times
 
 
 class TaskEngine:
@@ -316,7 +319,7 @@ class TaskEngine:
             compress = known.compress_results if known is not None else None
             if compress is None:
                 compress = settings.compress_results
-            fits = len(raw) <= settings.max_event_result_bytes
+            fits = len(raw) <= settings.max_event_result_bytes and count_opening(raw) <= _EVENT_BRACKETS_MAX
             shown = msgspec.json.decode(raw) if fits else operations.UNSHOWN
             stored = zlib.compress(raw) if compress else raw
             said = message

@@ -66,7 +66,8 @@ class TaskSettings:
     max_result_bytes: int = setting(8_388_608, "Maximum size of a result, as JSON (bytes).", positive)
     max_event_result_bytes: int = tuning(
         262_144,
-        "Maximum size of a result that the last event of a task carries (bytes). Clients fetch larger ones.",
+        "Maximum size of a result that the last event of a task carries (bytes). Clients fetch larger ones,"
+        " and those with more than 5,000 arrays and objects.",
         positive,
     )
     max_body_bytes: int = tuning(

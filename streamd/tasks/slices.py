@@ -8,7 +8,7 @@ from typing import TypeVar
 import attrs
 import trio
 
-from ..computing.turns import Pauses
+from ..turns import Pauses
 from .progress import StepProgress
 
 T = TypeVar("T")

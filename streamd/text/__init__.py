@@ -23,7 +23,7 @@ Pieces arrive as they are generated. Every failure is one :class:`GenerationFail
 clients. A text that was cut off is a failure, never a short text.
 
 May import ``streamd.config``, ``streamd.errors``, ``streamd.events``, ``streamd.outbound``,
-``streamd.computing.steps``, httpx, trio and structlog.
+``streamd.steps``, httpx, trio and structlog.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any, Final, Literal, TypeAlias
 
-from ..computing.steps import Steps, run_at_once
+from ..steps import Steps, run_at_once
 from .normalize import normalize_text
 
 PASSAGE_COST: Final = 500  # longest text scored in one piece; VADER was made for tweets

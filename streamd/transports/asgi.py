@@ -25,6 +25,10 @@ ENTRY: Final = "streamd.entry"
 class Transport(Protocol):
     """The socket behind one request, as far as a server lets it be used beyond ASGI."""
 
+    @property
+    def call_in_turn(self) -> Callable[[Callable[[], None]], None]:
+        """Calls a function that ends a stream, in its turn if many clients leave; shared by requests."""
+
     def abort(self) -> None:
         """Close the socket (on HTTP/2: reset the stream) at once, dropping unsent bytes."""
 
@@ -66,6 +70,7 @@ def bind_abort(connection: Connection, transport: Transport | None) -> None:
     """Let a connection close its socket on abort, if the server can do that."""
     if transport is not None:
         connection.abort_transport = transport.abort
+        connection.call_in_turn = transport.call_in_turn
 
 
 async def send_answer(
@@ -104,6 +109,32 @@ def respond_nowait(
     """Send a whole response in one step; False, and nothing is sent, if that needs :func:`send_answer`."""
     respond: Callable[..., bool] | None = getattr(send, "respond", None)
     return respond is not None and respond(status, tuple(fields), own_fields, body)
+
+
+async def begin_stream(
+    send: Send,
+    transport: Transport | None,
+    fields: tuple[Field, ...],
+    own_fields: Sequence[Field] = (),
+    *,
+    is_head_request: bool,
+) -> None:
+    """Begin the response of a stream; where the server can, its head leaves with the first bytes of the body.
+
+    Args:
+        send: sends ASGI messages. Where streamd's own server serves the request, it may have a function
+            ``begin_stream``, which begins a stream in one step or returns False.
+        transport: of the request.
+        fields, own_fields: as for :func:`send_answer`.
+        is_head_request: the method is HEAD: there is no body.
+    """
+    if not is_head_request:
+        begin: Callable[..., bool] | None = getattr(send, "begin_stream", None)
+        if begin is not None and begin(fields, own_fields):
+            return
+        if transport is not None:
+            transport.hold()
+    await send({"type": "http.response.start", "status": 200, "headers": [*fields, *own_fields]})
 
 
 class TopicsWire:

@@ -1,6 +1,6 @@
 """Server-Sent Events over an ASGI response (WHATWG HTML section 9.2)."""
 
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
@@ -8,7 +8,17 @@ import trio
 
 from ..broker import Broker
 from ..connections import Connection
-from .asgi import ASGIEventStreamWire, Scope, Send, TopicsWire, bind_abort, find_transport, lease_wire
+from .asgi import (
+    ASGIEventStreamWire,
+    Field,
+    Scope,
+    Send,
+    TopicsWire,
+    begin_stream,
+    bind_abort,
+    find_transport,
+    lease_wire,
+)
 from .stream import Opening, Source, StreamRequest, connected, no_opening, open_stream, run_stream
 
 EVENT_STREAM: Final = "text/event-stream; charset=utf-8"
@@ -28,7 +38,7 @@ def serve_sse(
     source: Source,
     scope: Scope,
     send: Send,
-    headers: Iterable[tuple[bytes, bytes]],
+    headers: tuple[Field, ...],
     opening: Opening = no_opening,
     *,
     include_topics: bool = False,
@@ -48,7 +58,8 @@ def serve_sse(
         opening: makes the first frames after ``connected``.
         include_topics: write the topics of each event as ``topic`` fields.
     """
-    return _serve(broker, nullcontext((connection, source)), scope, send, headers, opening, include_topics)
+    opened = nullcontext((connection, source))
+    return _serve(broker, opened, scope, send, headers, (), opening, include_topics)
 
 
 def serve_subscription(
@@ -56,21 +67,23 @@ def serve_subscription(
     request: StreamRequest,
     scope: Scope,
     send: Send,
-    headers: Iterable[tuple[bytes, bytes]],
-    opening: Opening = no_opening,
+    headers: tuple[Field, ...],
+    own_headers: Sequence[Field] = (),
 ) -> Awaitable[None]:
     """Take a slot and subscribe to the log, then stream as :func:`serve_sse` does.
 
     Args:
         broker: the parts every stream needs.
         request: the checked request.
-        scope, send, headers, opening: as for :func:`serve_sse`.
+        scope, send: as for :func:`serve_sse`.
+        headers: of the response, those that many streams share.
+        own_headers: those of this response alone.
 
     Raises:
         StreamdError: the client was rejected; nothing was sent.
     """
     opened = open_stream(broker, "sse", request)
-    return _serve(broker, opened, scope, send, headers, opening, request.include_topics)
+    return _serve(broker, opened, scope, send, headers, own_headers, no_opening, request.include_topics)
 
 
 async def _serve(
@@ -78,7 +91,8 @@ async def _serve(
     opened: AbstractContextManager[tuple[Connection, Source]],
     scope: Scope,
     send: Send,
-    headers: Iterable[tuple[bytes, bytes]],
+    headers: tuple[Field, ...],
+    own_headers: Sequence[Field],
     opening: Opening,
     include_topics: bool,
 ) -> None:
@@ -89,11 +103,10 @@ async def _serve(
     with opened as (connection, source):
         transport = find_transport(scope)
         bind_abort(connection, transport)
-        if transport is not None and scope["method"] != "HEAD":
-            transport.hold()
-        await send({"type": "http.response.start", "status": 200, "headers": list(headers)})
-        del headers  # the stream may last for hours
-        if scope["method"] != "HEAD":
+        is_head = scope["method"] == "HEAD"
+        await begin_stream(send, transport, headers, own_headers, is_head_request=is_head)
+        del scope, headers, own_headers  # the stream may last for hours
+        if not is_head:
             wire = lease_wire(transport, connection, broker.hub.defer) or ASGIEventStreamWire(send)
             if include_topics:
                 wire = TopicsWire(wire)

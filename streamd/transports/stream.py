@@ -11,6 +11,7 @@ the wire (:meth:`~streamd.hub.Subscription.write_through`). The loop takes over 
 wire could not take, and for pages of the log.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Final, Protocol
@@ -36,6 +37,7 @@ from ..hub import (
 )
 
 _log = structlog.get_logger(__name__)
+_stdlib_log = logging.getLogger(__name__)
 CLOSING_TIMEOUT_SECONDS: Final = 60
 """Time for the closing notice; a shorter write timeout of the server aborts the connection before that."""
 PEER_GONE = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
@@ -200,9 +202,10 @@ async def run_stream(
     logged. Cancelled, it leaves the stream without ``closing``.
     """
     try:
-        _log.debug("stream_started", connection=connection.id, after=connection.cursor)
+        if _stdlib_log.isEnabledFor(logging.DEBUG):  # a tenth of the time of the line that is dropped
+            _log.debug("stream_started", connection=connection.id, after=connection.cursor)
         batch = Batch([greeting, *opening()])
-        if not connection.write_nowait(wire, batch):  # nearly always possible: nothing was sent before
+        if not connection.greet(wire, batch):  # nearly always possible: nothing was sent before
             with connection.stoppable():
                 await connection.write(wire, batch)
         del greeting, opening, batch  # the stream may last for hours: do not keep them in memory

@@ -12,7 +12,9 @@ from ..errors import Forbidden, InvalidField, StreamdError
 from ..events import Control, EventId, messages
 from ..events.bodies import EventBody
 from ..hub import Subscription
+from ..json import is_large
 from ..limits import Allowance, LimitName, caller_key
+from ..turns import request_turns
 from .asgi import ASGIWebSocketWire, Scope, find_transport, lease_wire
 from .stream import EventReader, Opening, Source, connected, no_opening, parse_selectors, run_stream
 
@@ -109,7 +111,10 @@ class _MessageListener:
             message: messages.ClientMessage | None = None
             answer: Control | None = None
             try:
-                message = messages.decode_client_message(text)
+                if is_large(text):
+                    message = await request_turns().run(messages.client_message_steps(text))
+                else:
+                    message = messages.decode_client_message(text)
             except StreamdError as problem:
                 answer = messages.error(problem)
             if not isinstance(message, messages.Publish) and not self._allowance.spend():

@@ -183,6 +183,28 @@ async def many_members(target: Target) -> None:
 
 
 @attack()
+async def nested_json(target: Target) -> None:
+    """Publish and store a megabyte of nothing but brackets, in all places that take any JSON."""
+    data = b"[" + b",".join([b"[" * 60 + b"]" * 60] * 8000) + b"]"
+    event = b'{"topic":"a","data":' + data + b"}"
+    bodies = (
+        post("/events", event),
+        post("/events", b"[" + event + b"]"),
+        post("/events", event + b"\n", "application/x-ndjson"),
+        post("/tasks", b'{"kind":"hostile","input":' + data + b"}"),
+    )
+    await target.flood(lambda: itertools.cycle(bodies), rate=8_000_000)
+
+
+@attack()
+async def small_nested_json(target: Target) -> None:
+    """Publish 30 kB of nothing but brackets on 20 connections."""
+    data = b"[" + b",".join([b"[" * 60 + b"]" * 60] * 240) + b"]"
+    body = post("/events", b'{"topic":"a","data":' + data + b"}")
+    await target.flood(partial(repeated, body), connections=20, rate=8_000_000)
+
+
+@attack()
 async def resets(target: Target) -> None:
     """Open streams and reset their connections, up to 1,750 a second."""
 

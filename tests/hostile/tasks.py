@@ -124,6 +124,16 @@ async def late_followers(target: Target) -> None:
 
 
 @attack()
+async def nested_results(target: Target) -> None:
+    """Report results of 250 kB of nothing but brackets, which the last events carry."""
+    result = json.loads("[" + ",".join(["[" * 50 + "]" * 50] * 2500) + "]")
+    for number in itertools.count():
+        name = f"n{number}-{trio.current_time()}".replace(".", "")
+        lease = await _own(target, name)
+        await ask(target, _report(name, {"lease": lease, "status": "completed", "result": result}))
+
+
+@attack()
 async def listings(target: Target) -> None:
     """List 1,000 tasks, again and again."""
 

@@ -110,8 +110,23 @@ def test_two_distinct_models_never_share_a_component() -> None:
 
 async def test_the_document_is_built_once() -> None:
     client = create_app().test_client()
-    first = await (await client.get("/openapi.json")).get_data()
-    assert await (await client.get("/openapi.json")).get_data() == first
+    answer = await client.get("/openapi.json")
+    first = await answer.get_data()
+    calls = 0
+
+    def count(*_: Any) -> None:
+        nonlocal calls
+        calls += 1
+
+    sys.setprofile(count)  # of this thread, which runs the views
+    try:
+        again = await client.get("/openapi.json")
+    finally:
+        sys.setprofile(None)
+    assert await again.get_data() == first
+    assert calls < 20_000, "the document is not translated for each request"
+    known = await client.get("/openapi.json", headers={"If-None-Match": answer.headers["ETag"]})
+    assert (known.status_code, await known.get_data()) == (304, b"")
 
 
 WITHOUT_PRIVATE_PARTS = """

@@ -130,3 +130,11 @@ async def test_routes_of_a_program_have_their_own_rules() -> None:
     async with run_server(app=app) as server, httpx.AsyncClient(base_url=server.url) as http:
         answer = await http.get("/own?x=%ff")
         assert (answer.status_code, answer.text) == (200, "x=%ff")
+
+
+async def test_a_query_has_at_most_a_thousand_parameters(api: Api) -> None:
+    taken = await api.http.get("/events/poll?wait=0&topic=a" + "&b=%41" * 998)
+    assert taken.status_code == 200
+    for path in ("/events/poll?wait=0&topic=a", "/connections?a"):
+        refused = await api.http.get(path + "&b=%41" * 1000)
+        check_problem(refused, 400, "invalid-field", "query")

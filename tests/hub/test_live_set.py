@@ -8,6 +8,7 @@ from streamd.hub import HubSettings, SendQueue
 from streamd.hub.live_set import LiveSet
 from streamd.log.memory import MemoryLog
 from streamd.log.port import Page
+from streamd.log.scan_time import ScanTime
 from streamd.log.settings import LogSettings
 from streamd.metrics import Metrics
 
@@ -38,11 +39,13 @@ class FakeSubscription:
 class Rig:
     """A live set whose log and ring have the events of ``topics``, one after the other."""
 
-    def __init__(self, topics: Sequence[str]) -> None:
+    def __init__(
+        self, topics: Sequence[str], *, ring_events: int = RING_EVENTS, scan_time: ScanTime | None = None
+    ) -> None:
         self.log = MemoryLog(LogSettings(), now_ms=lambda: START_MS)
         self.metrics = Metrics(max_type_labels=5)
-        settings = HubSettings(ring_events=RING_EVENTS, send_queue_events=8)
-        self.live_set = LiveSet(self.log, settings, self.metrics)
+        settings = HubSettings(ring_events=ring_events, send_queue_events=8)
+        self.live_set = LiveSet(self.log, settings, self.metrics, scan_time)
         self.topics = topics
         self.ids: list[EventId] = []
         self.events: list[Event] = []
@@ -78,6 +81,26 @@ async def test_a_cursor_in_the_ring_joins_with_the_missed_events() -> None:
     assert subscription.cursor == rig.ids[3]
     assert rig.live_set.find(["a"]) == [subscription]
     assert not rig.live_set.find(["b"])
+
+
+async def test_a_ring_that_takes_long_to_search_is_not_searched_to_its_end() -> None:
+    seconds = 0.0
+
+    class SlowSubscription(FakeSubscription):
+        def wants(self, event: Event) -> bool:
+            nonlocal seconds
+            seconds += 0.001
+            return False
+
+    rig = Rig("b" * 1000, ring_events=1000, scan_time=ScanTime(lambda: seconds))
+    await rig.publish()
+    subscription, queue = SlowSubscription(BEFORE), SendQueue(8, 1000)
+    subscription.cursor = rig.ids[0]
+    assert not rig.live_set.join(subscription, queue)
+    assert (subscription.live, subscription.cursor) == (False, rig.ids[0])
+    assert seconds < 0.02
+    subscription.cursor = rig.ids[-10]  # the pages of the log have brought it here
+    assert rig.live_set.join(subscription, queue)
 
 
 async def test_a_level_cursor_joins_without_events() -> None:

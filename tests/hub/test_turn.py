@@ -40,6 +40,22 @@ async def test_other_tasks_run_at_the_end_of_every_turn() -> None:
     assert passes >= 8  # the other task starts late by one, and is cancelled before its last
 
 
+async def test_a_turn_lasts_three_times_as_long_as_others_took() -> None:
+    now = 0.0
+    ended: list[float] = []
+
+    def end_of_others() -> None:
+        nonlocal now
+        ended.append(now)
+        now += 2.0
+
+    turn = Turn(1.0, 100.0, end_of_others, lambda: now)
+    turn.begin()
+    for now in (0.9, 1.0, 8.9, 9.0):  # noqa: B007 - the clock
+        await turn.pause()
+    assert ended == [1.0, 9.0]
+
+
 async def test_an_action_deferred_several_times_runs_once() -> None:
     turn = Turn(LONG_SECONDS, LONG_SECONDS, lambda: None)
     calls: list[str] = []

@@ -79,6 +79,38 @@ async def test_the_second_request_of_a_connection_is_bounded_too(client: httpx.A
             await fetch(client, request, read)
 
 
+# --- trailers -------------------------------------------------------------------------------------
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+CHUNKS = b"3;x=y\r\na\nb\r\n1a\r\n" + b"\n" * 26 + b"\r\n"
+
+
+@pytest.mark.parametrize("size", [1, 7, 4096])
+def test_trailers_are_counted_however_they_are_cut(size: int) -> None:
+    bounds = ResponseBounds()
+
+    def receive(data: bytes) -> None:
+        bounds.begin()
+        for start in range(0, len(data), size):
+            bounds.receive_data(data[start : start + size])
+
+    receive(CHUNKED + CHUNKS * 50 + b"0\r\n" + b"a:\r\n" * 255 + b"\r\n")
+    with pytest.raises(ResponseTooLarge, match="trailers"):
+        receive(CHUNKED + CHUNKS + b"0\r\n" + b"a:\r\n" * 256 + b"\r\n")
+    with pytest.raises(ResponseTooLarge, match="extensions"):
+        receive(CHUNKED + CHUNKS + b"1;" + b"x" * 5000)
+
+
+async def test_an_answer_with_thousands_of_trailers_is_refused(client: httpx.AsyncClient) -> None:
+    trailers = b"a:\r\n"
+    assert await ask(client, CHUNKED + b"1\r\nx\r\n0\r\n" + trailers * 200 + b"\r\n") == b"x"
+    answer = CHUNKED + b"1\r\nx\r\n0\r\n" + trailers * 16_000 + b"\r\n"
+    async with fake_server(raw(answer)) as server:
+        with pytest.raises(ResponseTooLarge):
+            await fetch(client, client.build_request("GET", server.url + "/"), read)
+
+
 # --- bodies ---------------------------------------------------------------------------------------
 
 

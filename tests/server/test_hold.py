@@ -1,7 +1,6 @@
 """The head of an event stream is sent with its first frame, in one system call."""
 
 import socket
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -27,8 +26,21 @@ class CountingSocket:
         return self._sock.fileno()
 
 
-def make(nursery: trio.Nursery, ours: Any, fail: Callable[[], None] = lambda: None) -> Output:
-    return Output(ours, 10.0, fail, nursery.start_soon)
+class Owner:
+    """The connection of an output; does nothing, because the tests look at what was written."""
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self.spawn = nursery.start_soon
+
+    def abort(self) -> None:
+        """See :class:`OutputOwner`."""
+
+    def fail(self) -> None:
+        """See :class:`OutputOwner`."""
+
+
+def make(nursery: trio.Nursery, ours: Any) -> Output:
+    return Output(ours, 10.0, Owner(nursery))
 
 
 async def test_a_held_write_is_sent_with_the_next_one() -> None:

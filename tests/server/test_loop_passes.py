@@ -69,7 +69,6 @@ async def test_a_client_that_resets_while_it_waits_gets_no_request_served() -> N
         async with trio.open_nursery() as nursery:
             with open_client_rig(nursery, app) as rig:
                 rig.client.server = attrs.evolve(rig.client.server, limiter=limiter)
-                rig.peer.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
                 ended = trio.Event()
 
                 async def serve() -> None:
@@ -77,6 +76,8 @@ async def test_a_client_that_resets_while_it_waits_gets_no_request_served() -> N
                     ended.set()
 
                 nursery.start_soon(serve)
+                await wait_all_tasks_blocked()
+                rig.peer.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
                 await wait_all_tasks_blocked()
                 rig.sock.send(b"unread")  # without which the end of a Unix socket is no reset
                 rig.peer.close()

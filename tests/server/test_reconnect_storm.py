@@ -1,6 +1,7 @@
 """Reconnect storms: while 500 clients connect or leave at once, other clients are served."""
 
 import socket
+import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from itertools import pairwise
@@ -18,6 +19,7 @@ CLIENTS = 500
 EACH_PASS = 4
 # Between two events at the client there are some passes of the event loop, which it shares with the server.
 MAX_BETWEEN_EVENTS = 10 * EACH_PASS
+RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s
 REQUEST = b"GET /events?topic=%b HTTP/1.1\r\nHost: x\r\n\r\n"
 SETTINGS = Settings(server=ServerSettings(accepts_each_pass=EACH_PASS, arrivals_each_pass=EACH_PASS))
 
@@ -96,5 +98,17 @@ async def test_while_many_clients_leave_at_once_others_receive_events() -> None:
         with ExitStack() as stack:
             connect_all(there.server, stack, b"b")
             await there.events_until(lambda count: count == CLIENTS)
+        others = await there.events_until(lambda count: count == 0)
+        assert max(before - after for before, after in pairwise(others)) <= MAX_BETWEEN_EVENTS, others
+
+
+async def test_while_writes_to_many_clients_fail_others_receive_events() -> None:
+    async with scene() as there:
+        with ExitStack() as stack:
+            clients = connect_all(there.server, stack, b"b")
+            await there.events_until(lambda count: count == CLIENTS)
+            for client in clients:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        await there.server.streamd.publish("b", "to clients that have left")
         others = await there.events_until(lambda count: count == 0)
         assert max(before - after for before, after in pairwise(others)) <= MAX_BETWEEN_EVENTS, others

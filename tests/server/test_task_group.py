@@ -140,7 +140,8 @@ async def test_a_request_that_is_cancelled_is_not_answered_500() -> None:
         if scope["type"] == "lifespan":
             await application(scope, receive, send)
         [connection] = serving_connections()
-        connection._scope.cancel()  # as of an idle connection to which a request comes at this moment
+        # As of an idle connection to which a request comes at this moment.
+        connection._nursery.cancel_scope.cancel()
         await trio.sleep_forever()
 
     def serving_connections() -> list[ServerConnection]:

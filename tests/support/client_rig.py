@@ -37,6 +37,18 @@ async def no_application(_scope: Any, _receive: Any, _send: Any) -> None:
     raise AssertionError
 
 
+class ConnectionNursery:
+    """The nursery of a connection, whose trio tasks run in that of the test, and whose scope is its own.
+
+    Args:
+        nursery: of the test.
+    """
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self.start_soon = nursery.start_soon
+        self.cancel_scope = trio.CancelScope()
+
+
 class ClientRig(Rig):
     """A client's socket, and the client's end.
 
@@ -46,7 +58,7 @@ class ClientRig(Rig):
 
     def __init__(self, nursery: trio.Nursery, server: ServerContext) -> None:
         super().__init__(nursery, *socket.socketpair(), timeout_seconds=server.settings.write_timeout_seconds)
-        self.client = ClientSocket(server, self.sock, None)
+        self.client = ClientSocket(server, cast(Any, ConnectionNursery(nursery)), self.sock, None)
         self.output = self.client.output
 
     def close(self) -> None:
@@ -82,7 +94,6 @@ def open_client_rig(
             max_message_bytes=max_message_bytes,
             watcher=watcher,
             timeouts=timeouts,
-            spawn=nursery.start_soon,
         )
         rig = ClientRig(nursery, server)
         try:

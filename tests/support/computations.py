@@ -9,8 +9,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final
 
-from streamd.computing.steps import Steps
 from streamd.errors import InvalidField
+from streamd.steps import Steps
 
 _kept: Final[list[bytes]] = []
 

@@ -28,11 +28,15 @@ class Rig:
         for end in (sock, peer):
             end.setblocking(False)
         self.failures = 0
-        self.output = Output(sock, timeout_seconds, self._fail, nursery.start_soon)
+        self.spawn = nursery.start_soon
+        self.output = Output(sock, timeout_seconds, self)
 
-    def _fail(self) -> None:
+    def abort(self) -> None:
+        """Close the output and the socket, as a connection does after an error."""
         self.failures += 1
         self.close()
+
+    fail = abort
 
     def close(self) -> None:
         """Close the output and then the socket, in the order of a connection."""

@@ -22,4 +22,12 @@ parameters of the path. It returns an :class:`HTTPAnswer`, or a checked
 :class:`~streamd.transports.StreamRequest` to be served as an event stream; it raises
 :class:`~streamd.errors.StreamdError`. Both doors call the same handler; limits, CORS, problems, metrics and
 log lines come from the same functions.
+
+Programs that publish send the same head again and again. What follows from a head and its connection alone is
+derived once: the scope, the verdict of the guard, the route, the parsed fields. The rest of the way, from the
+request id over limits, caller and rights to the answer, is that of any request::
+
+    HTTPExchange.begin_again -- Guard: a new request id -- door: a copy of the HTTPRequest --- handler
+
+An application that a program puts in front of streamd's sees every request, so that there are no such ways.
 """

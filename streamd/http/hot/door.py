@@ -1,7 +1,7 @@
 """The ASGI application that serves the hot routes, and passes everything else on to the web framework."""
 
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing
 from typing import Any, Final
 
@@ -118,26 +118,29 @@ class HotRoutes:
         if answer is None:
             return
         scope = request.scope
+        method = request.method
         fields: Sequence[Field] = ()
         if request.taken_limits or self._cors.origins:
             fields = self._common_fields(request)
         if isinstance(answer, StreamRequest):
-            retries = request.method == "GET" and prefers_retry(request, self._broker)
-            del request  # the stream may last for hours: free what it does not need
-            scope["headers"].clear()
-            head = (*_STREAM_HEAD, *fields) if fields else _STREAM_HEAD
+            retries = method == "GET" and prefers_retry(request, self._broker)
+            serving: Awaitable[None]
             try:
                 if find_transport(scope) is None:
-                    await self._stream_until_disconnect(answer, scope, body, send, head)
+                    serving = self._stream_until_disconnect(answer, scope, body, send, fields)
                 else:  # it reports a disconnect
-                    await serve_subscription(self._broker, answer, scope, send, head)
+                    serving = serve_subscription(self._broker, answer, scope, send, _STREAM_HEAD, fields)
+                # The stream may last for hours: free what it does not need.
+                scope["headers"].clear()
+                del answer, request, body, scope
+                await serving
                 return
             except StreamdError as rejection:  # before the head is sent; later errors end in the stream
                 if retries and isinstance(rejection, Unavailable):
                     answer = closing_answer(rejection, self._broker.settings)
                 else:
                     answer = problem_answer(rejection)
-        method, content = scope["method"], answer.body
+        content = answer.body
         record_request(self._broker.metrics, method, route.rule, answer.status, began)
         if isinstance(content, bytes) and respond_nowait(
             send, answer.status, answer.headers, content, fields
@@ -191,7 +194,7 @@ class HotRoutes:
         return [(name.lower().encode(), text.encode()) for name, text in pairs]
 
     async def _stream_until_disconnect(
-        self, request: StreamRequest, scope: Scope, body: ReceivedBody, send: Send, head: Iterable[Field]
+        self, request: StreamRequest, scope: Scope, body: ReceivedBody, send: Send, fields: Sequence[Field]
     ) -> None:
         """Serve an event stream under a server that reports a disconnect by ``receive`` alone.
 
@@ -202,7 +205,7 @@ class HotRoutes:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_cancel_on_disconnect, body, nursery.cancel_scope)
             try:
-                await serve_subscription(self._broker, request, scope, send, head)
+                await serve_subscription(self._broker, request, scope, send, _STREAM_HEAD, fields)
             except StreamdError as error:  # raised outside the nursery, which would wrap it
                 rejection = error
             nursery.cancel_scope.cancel()

@@ -1,7 +1,7 @@
 """The request that a handler reads, from whichever door it came."""
 
 from codecs import BOM_UTF8
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, TypeVar
 
 import trio
@@ -10,10 +10,11 @@ from quart import current_app, request
 from ...auth import Caller
 from ...characters import cut
 from ...errors import InvalidBody, TooLarge, UnsupportedMediaType
-from ...json import decode_json
+from ...json import decode_json, decoding_steps, is_large
 from ...limits import TakenLimit
 from ...runtime import Runtime
 from ...transports.asgi import Scope, find_transport
+from ...turns import request_turns
 from ..callers import find_caller, identify_caller
 from ..content_coding import GzipBody, is_gzip
 from ..current import current_runtime
@@ -38,6 +39,9 @@ class QueryParameters:
 
     def __contains__(self, name: str) -> bool:
         return name in self._values
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
 
     def get(self, name: str) -> str | None:
         """Return the first value of a parameter; None without one."""
@@ -244,6 +248,8 @@ class HTTPRequest:
             ClientLeft: the client is gone.
         """
         body = await self.read_body(max_bytes=max_bytes, media_type=JSON)
+        if is_large(body):
+            return await request_turns().run(decoding_steps(body, type, envelope=envelope))
         return decode_json(body, type, envelope=envelope)
 
     def check_media_type(self, *media_types: str) -> str:

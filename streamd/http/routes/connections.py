@@ -15,6 +15,7 @@ from ...connections import ConnectionFilter
 from ...errors import InvalidField
 from ...events import Pattern, UnloggedEvent, validate_topic
 from ...events.data import decode_base64, read_data
+from ...json import EncodedJson
 from ...runtime import Runtime
 from .. import schema
 from ..callers import demand_admin
@@ -42,7 +43,7 @@ class ClientMessageBody(msgspec.Struct, forbid_unknown_fields=True):
         Raises:
             InvalidField, TooLarge: it is invalid, or larger than an event may be.
         """
-        data: Any = self.data
+        data: Any = EncodedJson(msgspec.json.format(bytes(self.data), indent=-1))  # it was checked
         if self.encoding is not None:
             text, _ = read_data(bytes(self.data), marker=self.encoding)
             data = decode_base64(text)

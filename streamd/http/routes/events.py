@@ -9,11 +9,13 @@ from quart_schema import document_headers, document_querystring, document_reques
 from ...auth import Caller
 from ...errors import IdempotencyConflict, InvalidField
 from ...events import Draft, EventSettings
-from ...events.bodies import decode_draft, decode_drafts
+from ...events.bodies import decode_draft, decode_drafts, draft_steps, drafts_steps
 from ...idempotency import IDEMPOTENCY_KEY
+from ...json import is_large
 from ...runtime import Runtime
 from ...transports import StreamRequest, open_stream
 from ...transports.longpoll import poll
+from ...turns import request_turns
 from .. import schema
 from ..callers import current_caller, restrict
 from ..content_coding import GzipBody
@@ -119,11 +121,16 @@ async def publish(request: HTTPRequest) -> HTTPAnswer:
         body = await request.read_body()
     if body.lstrip()[:1] == b"[":
         _reject_key(key)
-        drafts = decode_drafts(body, limits, max_events=limits.max_batch_events)
+        if is_large(body):
+            drafts = await request_turns().run(drafts_steps(body, limits, max_events=limits.max_batch_events))
+        else:
+            drafts = decode_drafts(body, limits, max_events=limits.max_batch_events)
         request.note_limits(await door.take_limits(len(drafts), len(body)))
         receipts = await door.publish(drafts)
         return json_answer({"ids": [receipt.id for receipt in receipts]}, 201)
-    draft = decode_draft(body, limits)
+    draft = (
+        await request_turns().run(draft_steps(body, limits)) if is_large(body) else decode_draft(body, limits)
+    )
     if key is not None:
         draft = _with_key(draft, key, limits)
     if broker.limits.limits_publishing:

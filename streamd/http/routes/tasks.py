@@ -10,11 +10,13 @@ from quart_trio.wrappers import TrioResponse
 
 from ...auth import Caller, sees_all_tasks
 from ...characters import check_text, quoted
-from ...errors import Forbidden, InvalidField
+from ...errors import Forbidden, InvalidBody, InvalidField, TooLarge
+from ...json import EncodedJson, decode_shape, is_large
 from ...tasks import Status, StepPlan, Task, task_fields
 from ...tasks.messages import format_optional
 from ...tasks.model import LOCAL
 from ...tasks.reports import Report
+from ...turns import one_step, request_turns
 from .. import schema
 from ..callers import demand_task, demand_tasks, find_task_of, is_visible
 from ..conditions import Conditions, conditional_answer, document_conditions
@@ -35,6 +37,7 @@ tasks = Blueprint("streamd_tasks", __name__)
 _CLAIMED_KINDS_MAX: Final = 100  # names in one claim, each a parameter of a query
 _LISTED_MAX: Final = 1000  # tasks in one answer: a few milliseconds without a checkpoint
 _WORKER_CHARS_MAX: Final = 128
+_NULL: Final = msgspec.Raw(b"null")
 
 
 class NewTask(msgspec.Struct, forbid_unknown_fields=True):
@@ -43,12 +46,37 @@ class NewTask(msgspec.Struct, forbid_unknown_fields=True):
     kind: str
     id: str | None = None
     owner: str = ""
-    input: Any = None
+    input: msgspec.Raw = msgspec.field(default_factory=lambda: _NULL)
     steps: list[schema.NewStep] = []
     timeout_seconds: float | None = None
     message: str = ""
     worker: str | None = None
     lease_seconds: float | None = None
+
+
+class ReportBody(Report):
+    """A report as it is read: its values of any shape stay JSON, as decoding large ones takes long."""
+
+    fields: msgspec.Raw = msgspec.Raw(b"{}")  # type: ignore[assignment] # read as JSON
+    result: msgspec.Raw = _NULL
+
+    def decode(self, max_fields_bytes: int) -> Report:
+        """Decode the further fields, if they are small enough, but not the result.
+
+        Raises:
+            InvalidBody: the fields are no object.
+            TooLarge: they exceed ``max_fields_bytes``.
+        """
+        raw_fields = _compact(self.fields)
+        if len(raw_fields) > max_fields_bytes:
+            raise TooLarge(f"fields may have at most {max_fields_bytes} bytes as JSON", field="fields")
+        try:
+            fields: dict[str, Any] = decode_shape(raw_fields, dict[str, Any], noun="fields")
+        except InvalidBody as error:
+            raise InvalidBody(error.detail, field="fields") from error
+        raw_result = _compact(self.result)
+        result = None if raw_result == b"null" else EncodedJson(raw_result)
+        return Report(**msgspec.structs.asdict(self) | {"fields": fields, "result": result})
 
 
 class Claim(msgspec.Struct, forbid_unknown_fields=True):
@@ -81,7 +109,7 @@ async def create_task() -> TrioResponse:
         body.kind,
         id=body.id,
         owner=_owner(caller, body.owner),
-        input=body.input,
+        input=await _read_input(body.input, has_key=key is not None),
         steps=[StepPlan(step.name, step.weight) for step in body.steps],
         timeout_seconds=body.timeout_seconds,
         message=body.message,
@@ -168,7 +196,8 @@ async def report_on_task(request: HTTPRequest, task_id: str) -> HTTPAnswer:
     """Report progress or the end of a task; `cancelled` in the answer tells the worker to stop."""
     if not request.runtime.access.is_open:
         await _find_task(request, task_id)
-    report = await request.read_json(Report, envelope=1)
+    body = await request.read_json(ReportBody, envelope=1)
+    report = body.decode(request.runtime.settings.tasks.max_details_bytes)
     check = Conditions.of(request.headers).check_task
     return _describe_to(request, await request.runtime.tasks.report(task_id, report, check=check), lease=True)
 
@@ -217,6 +246,29 @@ def _describe_to(
 ) -> HTTPAnswer:
     """Build the answer to a request that describes a task."""
     return json_answer(_fields(request.root_path, task, lease, raw_input), 200, task_headers(task))
+
+
+def _compact(value: msgspec.Raw) -> bytes:
+    """Return a checked value without white space."""
+    return msgspec.json.format(bytes(value), indent=-1)
+
+
+async def _read_input(raw: msgspec.Raw, *, has_key: bool) -> Any:
+    """Return a task's input: its value, or JSON if it is large.
+
+    Args:
+        raw: the input, which was checked.
+        has_key: the request has an idempotency key, so that the order of members should have no meaning.
+    """
+    if not is_large(bytes(raw)):
+        return msgspec.json.decode(raw)
+    if not has_key:
+        return EncodedJson(_compact(raw))
+    return EncodedJson(await request_turns().run(one_step(partial(_sort_members, raw))))
+
+
+def _sort_members(raw: msgspec.Raw) -> bytes:
+    return msgspec.json.encode(msgspec.json.decode(raw), order="sorted")
 
 
 def _answer(task: Task, status: int, *, lease: bool = False, **headers: str) -> TrioResponse:

@@ -63,11 +63,9 @@ class DroppedRecords:
         records = TruncationRecords(2 * DROPPED_RECORDS_MAX)
         for (number,) in await self._database.read_beside(_read_folded):
             records.fold_until(to_event_id(number))
-        topic = b""
-        while rows := await self._database.read_beside(partial(_read_records, after=topic)):
-            for topic, number in rows:
-                # A damaged topic may be no UTF-8; it matches the patterns that match anything there.
-                records.record(topic.decode(errors="replace"), to_event_id(number))
+        topic: bytes | None = b""
+        while topic is not None:
+            topic = await self._database.read_beside(partial(_read_records, records=records, after=topic))
         return records
 
 
@@ -76,6 +74,15 @@ def _read_folded(db: apsw.Connection) -> list[tuple[int]]:
     return rows
 
 
-def _read_records(db: apsw.Connection, after: bytes) -> list[tuple[bytes, int]]:
+def _read_records(db: apsw.Connection, *, records: TruncationRecords, after: bytes) -> bytes | None:
+    """Take over some records, in the reader's thread: as they grow, they are copied, which takes long.
+
+    Returns:
+        The last topic; None if there are no more records.
+    """
     rows: list[Any] = db.execute(_RECORDS, (after, _READ_AT_ONCE)).fetchall()
-    return rows
+    topic = None
+    for topic, number in rows:
+        # A damaged topic may be no UTF-8; it matches the patterns that match anything there.
+        records.record(topic.decode(errors="replace"), to_event_id(number))
+    return topic

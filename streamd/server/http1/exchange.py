@@ -34,7 +34,7 @@ from ..wires import Lease, SocketWire
 from .body import BodyDecoder, ChunkedBody, CountedBody
 from .head import RequestHead
 from .reading import DISCARDED_BYTES_MAX, decode_ahead, discard_rest
-from .response import LAST_CHUNK, Field, Framing, ResponseHead, encode_whole
+from .response import LAST_CHUNK, Field, Framing, ResponseHead, encode_chunked_head, encode_whole
 
 ServeAgain = Callable[[], Awaitable[None] | None]
 """Begins to serve a repetition; None if it must be served as any other request."""
@@ -42,6 +42,7 @@ ServeAgain = Callable[[], Awaitable[None] | None]
 _CHUNK: Final = attrgetter("chunk")
 _EVENT_STREAM: Final = attrgetter("sse")
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_OK: Final = 200
 _NOWAIT_BYTES_MAX: Final = 65_536  # of a last part, which is not waited for
 
 
@@ -305,6 +306,31 @@ class HTTPExchange:
         self.stop_waiting()
         return True
 
+    def begin_stream(self, fields: tuple[Field, ...], own_fields: Sequence[Field]) -> bool:
+        """Begin a response of status 200 and unknown length in one step; its head waits for the first bytes.
+
+        Args:
+            fields, own_fields: as for :meth:`respond`.
+
+        Returns:
+            False, and nothing was done, if it must begin by an ASGI message.
+
+        Raises:
+            ValueError: a header is invalid.
+        """
+        if self._answer is not _NONE or self._body is not None or self._is_http_1_0 or self._is_head:
+            return False
+        keeps_alive = self._keeps_alive and self._client.server.keeps_alive
+        head = encode_chunked_head(_OK, fields, own_fields, keeps_alive=keeps_alive)
+        if head is None:
+            return False
+        self._keeps_alive = keeps_alive
+        self._status = _OK
+        self._framing = _CHUNKS
+        self._held = head
+        self._answer = _HELD
+        return True
+
     def _begin(self, status: int, headers: Any) -> None:
         """Encode the head of the response, and hold it."""
         if status < 200:
@@ -398,6 +424,11 @@ class HTTPExchange:
         """See :class:`streamd.transports.asgi.Transport`."""
         self._client.abort()
 
+    @property
+    def call_in_turn(self) -> Callable[[Callable[[], None]], None]:
+        """See :class:`streamd.transports.asgi.Transport`."""
+        return self._client.server.limiter.call_in_turn
+
     def hold(self) -> None:
         """See :class:`streamd.transports.asgi.Transport`."""
         self._wants_hold = True
@@ -424,13 +455,14 @@ class HTTPExchange:
         if client.output.closed:
             on_disconnect()
             return None
-        is_streaming = self._answer in (_HELD, _SENT) and self._framing in (_CHUNKS, _CLOSE)
-        if not (is_streaming and self._is_get and self._status == 200):
+        answer, framing = self._answer, self._framing
+        is_streaming = (answer is _HELD or answer is _SENT) and (framing is _CHUNKS or framing is _CLOSE)
+        if not (is_streaming and self._is_get and self._status == _OK):
             return None
         if self._held:
             client.output.put_held(self._held)
             self._held = b""
             self._answer = _SENT
-        wire = SocketWire(client.output, _CHUNK if self._framing is _CHUNKS else _EVENT_STREAM, on_disconnect)
+        wire = SocketWire(client.output, _CHUNK if framing is _CHUNKS else _EVENT_STREAM, on_disconnect)
         client.lend(wire)
         return wire

@@ -13,6 +13,7 @@ from typing import Final
 
 _PHRASES: Final = {1: "Information", 2: "Success", 3: "Redirection", 4: "Client Error", 5: "Server Error"}
 _HANDLED: Final = frozenset((b"content-length", b"transfer-encoding", b"connection", b"date"))
+_CLOSE_LINE: Final = b"connection: close\r\n"
 LAST_CHUNK: Final = b"0\r\n\r\n"
 _KNOWN_STARTS_MAX: Final = 256  # heads of whole responses; those of errors and of tasks differ in little
 
@@ -165,19 +166,42 @@ def encode_whole(
     start = _encode_start(status, fields)
     if start is None:
         return None
-    own = b""
-    for name, value in own_fields:
-        own += b"%b: %b\r\n" % (name, value)
-    if own_fields:
-        _check_lines(own, len(own_fields))
     return b"%bcontent-length: %d\r\n%b%b%b\r\n%b" % (
         start,
         len(body),
-        own,
-        b"" if keeps_alive else b"connection: close\r\n",
+        _encode_own(own_fields),
+        b"" if keeps_alive else _CLOSE_LINE,
         _date.get(),
         b"" if is_head_request else body,
     )
+
+
+def encode_chunked_head(
+    status: int, fields: tuple[Field, ...], own_fields: Sequence[Field], *, keeps_alive: bool
+) -> bytes | None:
+    """Encode the head of a response in chunks, for HTTP/1.1; see :func:`encode_whole`."""
+    start = _encode_start(status, fields)
+    if start is None:
+        return None
+    return b"%btransfer-encoding: chunked\r\n%b%b%b\r\n" % (
+        start,
+        _encode_own(own_fields),
+        b"" if keeps_alive else _CLOSE_LINE,
+        _date.get(),
+    )
+
+
+def _encode_own(fields: Sequence[Field]) -> bytes:
+    """Encode the fields of one response alone.
+
+    Raises:
+        ValueError: a header has a line break or a NUL.
+    """
+    lines = b""
+    for name, value in fields:
+        lines += b"%b: %b\r\n" % (name, value)
+    _check_lines(lines, len(fields))
+    return lines
 
 
 @lru_cache(_KNOWN_STARTS_MAX)

@@ -130,7 +130,8 @@ async def _read_head(
         if data is None:
             data = await _wait_for_bytes(client, is_first=is_first, has_begun=has_begun, begins=bool(reader))
             has_begun = reader is not None
-        if is_first and reader is None and data:
+        # A request that was not waited for came with its connection, which the listener let in in its turn.
+        if is_first and reader is None and data and client.is_idle:
             client.begin_setup()
             if await client.server.limiter.setup_turn() and client.was_reset():
                 return None, None  # a flood of such clients costs no more than their sockets

@@ -285,6 +285,11 @@ class WebSocketExchange:
 
     # --- the transport of the request -----------------------------------------------------------
 
+    @property
+    def call_in_turn(self) -> Callable[[Callable[[], None]], None]:
+        """See :class:`streamd.transports.asgi.Transport`."""
+        return self._client.server.limiter.call_in_turn
+
     def abort(self) -> None:
         """See :class:`streamd.transports.asgi.Transport`."""
         self._client.abort()

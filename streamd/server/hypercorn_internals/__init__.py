@@ -31,11 +31,11 @@ nine positional arguments           every connection: see :func:`protocol_argume
 ``streams``   one request and its response, or one WebSocket
 ============  ==========================================================================================
 
-HTTP/2, from the socket up: ``http2_frames`` bounds what the frames of a client cost, ``http2_heads`` refuses
-heads, both with the private parts of the ``h2`` library that this takes; ``h2`` dispatches,
-``http2_requests`` checks requests, ``http2_streams`` has their streams, and ``http2_sending`` sends what
-these have buffered. May import ``http2_budgets``, ``refusals``, ``request_inbox``, ``stream_buffer``,
-``target``, ``task_group`` and ``wires``.
+HTTP/2, from the socket up: ``http2_frames`` bounds what the frames of a client cost (``huffman`` decodes
+strings), ``http2_heads`` refuses heads, both with the private parts of the ``h2`` library that this takes;
+``h2`` dispatches, ``http2_requests`` checks requests, ``http2_streams`` has their streams, and
+``http2_sending`` sends what these have buffered. May import ``http2_budgets``, ``refusals``,
+``request_inbox``, ``stream_buffer``, ``target``, ``task_group`` and ``wires``.
 """
 
 from .context import ASGILifespan, ConnectionPort, HypercornContext, protocol_arguments

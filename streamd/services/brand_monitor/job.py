@@ -7,10 +7,10 @@ from typing import Any, Final
 import msgspec
 import trio
 
-from ...computing.turns import run_with_pauses
 from ...events import format_time
 from ...tasks import Progress, Slices, StepPlan, WorkFailed
 from ...text import load_vader, score_in_steps
+from ...turns import run_with_pauses
 from .models import Analysis, Mention
 from .names import Matcher, NameMatches
 from .settings import BrandMonitorSettings

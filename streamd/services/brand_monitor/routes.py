@@ -6,8 +6,6 @@ from quart_schema import document_request, document_response
 from quart_trio.wrappers import TrioResponse
 
 from ... import Streamd
-from ...computing.steps import one_step
-from ...computing.turns import Turns
 from ...connections import Group
 from ...errors import InvalidField, TaskExists
 from ...http import (
@@ -24,7 +22,9 @@ from ...http import (
     task_routes,
 )
 from ...json import EncodedJson
+from ...steps import one_step
 from ...tasks import Task
+from ...turns import Turns
 from .job import KIND, STEPS
 from .messages import PREFIX
 from .models import (

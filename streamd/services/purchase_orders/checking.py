@@ -3,8 +3,8 @@
 from typing import Final
 
 from ...characters import TextKind, check_text
-from ...computing.steps import Steps
 from ...errors import TooLarge
+from ...steps import Steps
 from .documents import decode_text, read_order
 from .normalize import normalize_order
 from .order import Format, OrderLimits

@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Final
 
-from ...computing.steps import Steps
+from ...steps import Steps
 from .amounts import AmountError, minor_unit, parse_amount
 from .mail import NUMBER
 from .order import Order, OrderLine

@@ -4,9 +4,9 @@ from typing import Any, Final
 
 import msgspec
 
-from ...computing.steps import Steps
 from ...errors import InvalidBody, InvalidField, UnsupportedMediaType
 from ...json import check_json
+from ...steps import Steps
 from .amounts import shown
 from .columns import is_lines, line_field, order_field
 from .order import Format, Order, OrderLimits

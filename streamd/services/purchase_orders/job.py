@@ -17,11 +17,11 @@ import structlog
 import trio
 
 from ...computing.computer import Computer
-from ...computing.steps import one_step
-from ...computing.turns import Turns
 from ...errors import InvalidTransition, LeaseLost, StreamdError, Unreadable, root_cause
+from ...steps import one_step
 from ...tasks import Progress, StepFailed, StepPlan, StepProgress, WorkFailed, step
 from ...text import TextGenerator
+from ...turns import Turns
 from .amounts import decimal_text, shown
 from .confidence import confidence_of, ungrounded_lines
 from .documents import decode_text, read_order

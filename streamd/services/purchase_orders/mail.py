@@ -22,7 +22,7 @@ from typing import Any, Final
 import attrs
 import msgspec
 
-from ...computing.steps import Steps
+from ...steps import Steps
 from .amounts import CURRENCY_PATTERN
 from .columns import line_field, order_field
 

@@ -10,12 +10,12 @@ import trio
 from msgspec import UNSET
 
 from ...computing.computer import Computer
-from ...computing.steps import Steps, run_at_once
-from ...computing.turns import Turns
 from ...errors import Unavailable
 from ...events import EventLimits
 from ...idempotency import IdempotencyKey
+from ...steps import Steps, run_at_once
 from ...text import load_vader, score_in_steps
+from ...turns import Turns
 from .feed import Feed, FeedPublisher
 from .items import Item, known_scores, read_items, score_items
 from .models import AcceptedItems, SentimentMetrics

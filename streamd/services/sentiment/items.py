@@ -14,10 +14,10 @@ import attrs
 import msgspec
 
 from ...characters import TextKind, check_text, quoted
-from ...computing.steps import Steps, one_step
 from ...errors import InvalidField, RequestError, TooLarge
 from ...events import Draft, EventLimits, format_time
-from ...json import decode_json
+from ...json import decoding_steps
+from ...steps import Steps, one_step
 from ...text import limit_score, score_in_steps, scoring_cost, sentiment_of
 from .models import ItemBody, ItemsBody, Sentiment
 from .settings import SentimentSettings
@@ -69,7 +69,7 @@ def read_items(
         InvalidBody, InvalidField, TooLarge: a value is not valid; ``field`` names it, such as
             ``items[3].ticker``. Or scoring the texts would take too long.
     """
-    parsed: ItemsBody = decode_json(body, ItemsBody)
+    parsed: ItemsBody = yield from decoding_steps(body, ItemsBody)
     bodies = parsed.items
     if not bodies:
         raise InvalidField("items must hold at least one item", field="items")

@@ -5,11 +5,11 @@ from typing import Any, Final
 
 import msgspec
 
-from ...computing.steps import one_step
-from ...computing.turns import Turns
 from ...errors import TooLarge
+from ...steps import one_step
 from ...tasks import Progress, TextStream, WorkFailed
 from ...text import GenerationFailed, Prompt, TextGenerator
+from ...turns import Turns
 from .catalogue import SECTIONS, Section
 from .content import EducationalContent
 from .plan import StrategyPlan, make_plan

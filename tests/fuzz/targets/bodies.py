@@ -13,7 +13,8 @@ from streamd.events.bodies import decode_draft, decode_drafts
 from streamd.events.data import BASE64, JSON
 from streamd.events.event import Draft
 from streamd.events.sse import encode_block
-from streamd.json import DEPTH_MAX, inspect_json
+from streamd.json import DEPTH_MAX, check_json, inspect_json, inspection_steps
+from streamd.steps import run_at_once
 from tests.fuzz.target import Target, check_refusal
 from tests.support.json_texts import FAULTS
 from tests.support.sse_model import read
@@ -104,7 +105,8 @@ def _take_json(data: bytes) -> None:
     except (ValueError, RecursionError):
         expected = []
     try:
-        value, is_compact = inspect_json(data, noun="the body")
+        value = check_json(data)
+        run_at_once(inspection_steps(data, noun="the body", step_bytes=7))
     except InvalidBody as error:
         check_refusal(error)
         assert not expected, f"valid JSON is refused: {error}"
@@ -112,8 +114,8 @@ def _take_json(data: bytes) -> None:
     assert expected, "invalid JSON is accepted"
     assert _is_same(value, expected[0])
     encoded = msgspec.json.encode(value)
-    assert not is_compact or encoded == data
-    assert inspect_json(encoded, noun="the body") == (value, True)
+    assert not inspect_json(data, noun="the body") or encoded == data
+    assert inspect_json(encoded, noun="the body")
 
 
 def _strictly(data: bytes) -> Any:

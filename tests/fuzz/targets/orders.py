@@ -3,7 +3,6 @@
 from functools import partial
 from typing import Final
 
-from streamd.computing.steps import run_at_once
 from streamd.errors import RequestError
 from streamd.services.purchase_orders.checking import check_document
 from streamd.services.purchase_orders.confidence import confidence_of, ungrounded_lines
@@ -11,6 +10,7 @@ from streamd.services.purchase_orders.documents import read_answer, read_order
 from streamd.services.purchase_orders.mail import compose_items, find_items
 from streamd.services.purchase_orders.normalize import normalize_order
 from streamd.services.purchase_orders.order import Format, OrderLimits
+from streamd.steps import run_at_once
 from tests.fuzz.target import Target, check_refusal
 
 _LIMITS: Final = OrderLimits(max_lines=20, max_field_chars=100)

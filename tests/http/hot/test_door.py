@@ -101,6 +101,9 @@ class FakeTransport:
         self.is_watched = trio.Event()
         self.leave: Callable[[], None] = lambda: None
 
+    def call_in_turn(self, function: Callable[[], None]) -> None:
+        function()
+
     def take_body(self) -> bytes | None:
         return self.body
 

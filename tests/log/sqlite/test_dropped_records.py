@@ -1,5 +1,6 @@
 """The records of drops that readers by pattern search: those of the file, read once and kept up to date."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import trio
 
 from streamd.log.settings import LogSettings
 from streamd.log.sqlite import dropped as dropped_module
+from streamd.log.truncation import TruncationRecords
 from tests.support.logs import append, pattern, read, settle, sqlite_log
 
 BOUNDS = LogSettings(topic_max_events=1)
@@ -28,6 +30,24 @@ async def test_records_are_read_from_the_file_in_parts(
             page = await log.read(pattern(name), quiet, max_events=9, max_bytes=999)
             assert page.gap == event_id
         assert (await read(log, pattern("t/*"), quiet)).gap == first[-1]
+
+
+async def test_the_event_loop_takes_over_no_records_that_are_read(tmp_path: Path) -> None:
+    names = [f"t/{number}" for number in range(50)]
+    async with sqlite_log(tmp_path / "log.db", settings=BOUNDS) as log:
+        [quiet] = await append(log, "quiet")
+        await append(log, *names)
+        await append(log, *names)
+        await settle(log)
+    async with sqlite_log(tmp_path / "log.db", settings=BOUNDS) as log:
+        called = set()
+        sys.setprofile(lambda frame, event, _: called.add(frame.f_code))  # of this thread
+        try:
+            assert (await read(log, pattern("t/*"), quiet)).gap is not None
+        finally:
+            sys.setprofile(None)
+    assert TruncationRecords.find.__code__ in called
+    assert TruncationRecords.record.__code__ not in called
 
 
 async def test_drops_after_the_first_search_are_found(tmp_path: Path) -> None:

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamd.computing.steps import run_at_once
 from streamd.errors import InvalidBody, InvalidField, RequestError, TooLarge, UnsupportedMediaType
 from streamd.services.purchase_orders import columns
 from streamd.services.purchase_orders.documents import decode_text, read_order
 from streamd.services.purchase_orders.order import Format, Order, OrderLimits, OrderLine
+from streamd.steps import run_at_once
 
 LIMITS = OrderLimits(max_lines=20, max_field_chars=100)
 

@@ -12,8 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamd.computing.computer import Computer
-from streamd.computing.steps import Steps, run_at_once
-from streamd.computing.turns import Turns
 from streamd.errors import InvalidField, TooLarge
 from streamd.services.purchase_orders import enrich, mail, parsing
 from streamd.services.purchase_orders.checking import check_document
@@ -21,7 +19,9 @@ from streamd.services.purchase_orders.confidence import confidence_of, ungrounde
 from streamd.services.purchase_orders.documents import cut_json
 from streamd.services.purchase_orders.order import Format, Order, OrderLimits, OrderLine
 from streamd.services.purchase_orders.parsing import UnreadableOrder, read_mail
+from streamd.steps import Steps, run_at_once
 from streamd.text import GenerationFailed, Prompt, RuleGenerator, TextGenerator
+from streamd.turns import Turns
 
 LIMITS = OrderLimits(max_lines=20, max_field_chars=100)
 RULES = RuleGenerator({**parsing.RULES, **enrich.RULES})

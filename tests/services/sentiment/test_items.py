@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer  # type: ignore[import-untyped]
 
-from streamd.computing.steps import Steps, run_at_once
 from streamd.errors import InvalidField, StreamdError, TooLarge
 from streamd.events.settings import EventSettings
 from streamd.services.sentiment.items import SCORED_COST_MAX, Item, read_items
 from streamd.services.sentiment.models import Sentiment
 from streamd.services.sentiment.settings import SentimentSettings
+from streamd.steps import Steps, run_at_once
 from streamd.text import normalize_text, sentiment_of, vader
 from streamd.text.vader import score_in_steps, score_text
 

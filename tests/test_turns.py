@@ -6,8 +6,7 @@ import pytest
 import trio
 import trio.testing
 
-from streamd.computing.steps import Steps, run_at_once
-from streamd.computing.turns import Turns, run_with_pauses
+from streamd.turns import Steps, Turns, run_at_once, run_with_pauses
 
 
 class Count:

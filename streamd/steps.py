@@ -1,4 +1,4 @@
-"""Computations in steps, between which others have a turn."""
+"""Long computations in short steps, which a caller runs at once, or with other work between them."""
 
 from collections.abc import Callable, Generator
 from typing import ParamSpec, TypeAlias, TypeVar

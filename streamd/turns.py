@@ -10,10 +10,11 @@ from typing import Final, TypeVar
 import attrs
 import trio
 
-from .steps import Steps
+from .steps import Steps, one_step, run_at_once
+
+__all__ = ["Pauses", "Steps", "Turns", "one_step", "request_turns", "run_at_once", "run_with_pauses"]
 
 T = TypeVar("T")
-
 _TURN_SECONDS: Final = 0.01  # far longer than the 0.1 ms that the hop to a thread takes
 _WORK_SECONDS: Final = 0.001  # computing time between two pauses
 _PAUSE_SECONDS: Final = 0.0002  # long enough for the event loop to take the interpreter
@@ -89,3 +90,16 @@ def _run_until(steps: Steps[object], until: float) -> _Result | None:
         if time.perf_counter() >= until:
             return None
         pauses.take()
+
+
+_shared: Final[trio.lowlevel.RunVar[Turns]] = trio.lowlevel.RunVar("request_turns")
+
+
+def request_turns() -> Turns:
+    """Return the worker threads that all parsers of large client data share in the present event loop."""
+    try:
+        return _shared.get()
+    except LookupError:
+        found = Turns()
+        _shared.set(found)
+        return found
