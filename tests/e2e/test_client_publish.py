@@ -27,6 +27,7 @@ from tests.support.tokens import SECRET, make_token
 
 SECONDS = 60
 SOON = {"baseMs": 20, "maxMs": 200}  # of backoff
+RETRIES = 1000  # a busy machine takes seconds to start the next server; a call ends at its timeout
 ORDER = {"poId": "po-1", "workflowId": "1"}
 EVENTS = 400
 PUBLISHERS = 4
@@ -81,7 +82,7 @@ async def test_a_kill_between_events_loses_none_and_repeats_none(tmp_path: Path)
 
     async with (
         serving(tmp_path) as server,
-        node_publisher(server.url, backoff=SOON) as publisher,
+        node_publisher(server.url, retries=RETRIES, backoff=SOON) as publisher,
         trio.open_nursery() as nursery,
     ):
         for first in range(PUBLISHERS):
@@ -131,7 +132,10 @@ async def answered_after_a_kill(
 
 async def test_calls_whose_answers_are_lost_have_one_effect(tmp_path: Path) -> None:
     new = {"kind": "import", "leaseSeconds": 120}
-    async with serving(tmp_path) as first, node_publisher(first.url, backoff=SOON) as publisher:
+    async with (
+        serving(tmp_path) as first,
+        node_publisher(first.url, retries=RETRIES, backoff=SOON) as publisher,
+    ):
         tasks = [await publisher.call("createTask", new) for _ in range(2)]
         reports = (
             ("publish", "one", {"base64": BYTES}),
