@@ -60,7 +60,10 @@ class Control:
     @cached_property
     def sse(self) -> bytes:
         """One block of an event stream: the name as its type, the JSON fields as its data."""
-        # A fifth of the time of `encode_block`; neither the name nor the JSON has a line break.
+        if not isinstance(self.name, StrEnum):
+            data = msgspec.json.encode(self.data).decode()
+            return encode_block(type=self.name, data=data, retry_ms=self.retry_ms)
+        # A fifth of the time of `encode_block`; neither a known name nor JSON has a line break.
         retry = b"" if self.retry_ms is None else b"retry: %d\n" % self.retry_ms
         return b"event: %b\n%bdata: %b\n\n" % (self.name.encode(), retry, msgspec.json.encode(self.data))
 

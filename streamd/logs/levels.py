@@ -13,6 +13,7 @@ PACKAGES: Final = (
     "bridge",
     "cli",
     "clock",
+    "computing",
     "connections",
     "database",
     "demo",

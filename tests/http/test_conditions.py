@@ -78,7 +78,7 @@ async def create(api: Api, id: str = "t") -> httpx.Response:
     return answer
 
 
-READ = ["/", "/static/app.css", "/client/streamd.js", "/tasks/t", "/api/v2/metrics"]
+READ = ["/", "/openapi.json", "/static/app.css", "/client/streamd.js", "/tasks/t", "/api/v2/metrics"]
 
 
 async def test_every_route_that_sends_an_etag_is_tested() -> None:
