@@ -20,7 +20,10 @@ two times, and each is used for one purpose::
    run backwards, and its durations stay right while the wall clock is behind them.
 4. *Restart.* A :class:`ClockRecord` is stored with the writes of the database, at least every ten seconds of
    writing, and with the next one after a step; and when the database is closed. The next process continues
-   from it. Only the wall clock knows how long no process ran, so steady time advances by its difference, from
+   from it. It has the time since the start of the machine, too (:class:`BootTime`). On Linux, and until the
+   machine starts again, that tells how long no process ran, whatever happened to the wall clock: also for a
+   process that was killed right after a step.
+   Otherwise only the wall clock knows, so steady time advances by its difference. Both count from
    0 to :data:`MAX_DOWNTIME`. A clock that was set back meanwhile thus prolongs a deadline by ten seconds at
    most, and one that was set forward by years does not make a day's results expire as if years had passed.
    Nothing tells that clock from a longer downtime, so the log has ``downtime_limited`` for both.
@@ -31,8 +34,11 @@ two times, and each is used for one purpose::
 Wall-clock times that are data, such as the timestamp of a received item, are not affected.
 """
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
 from typing import Final
 
 import attrs
@@ -45,6 +51,8 @@ MAX_DOWNTIME: Final = timedelta(days=1)
 _STEP: Final = timedelta(seconds=0.5)  # far more than two readings of clocks are apart
 _RECORD_INTERVAL: Final = timedelta(seconds=10)  # bounds what a clock set back during a restart can add
 
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+
 _log = structlog.get_logger(__name__)
 
 
@@ -54,24 +62,69 @@ def utc_now() -> datetime:
 
 
 @attrs.frozen
+class BootTime:
+    """The time since the start of this machine, its sleep included.
+
+    Args:
+        boot: names the start; each has another name.
+        elapsed: the time since then.
+    """
+
+    boot: str
+    elapsed: timedelta
+
+
+def read_boot_time() -> BootTime | None:
+    """Return the time since the start of this machine (Linux, ``CLOCK_BOOTTIME``); None elsewhere."""
+    boot = _read_boot()
+    if boot is None:
+        return None
+    return BootTime(boot, timedelta(seconds=time.clock_gettime(time.CLOCK_BOOTTIME)))
+
+
+@lru_cache(1)
+def _read_boot() -> str | None:
+    if not hasattr(time, "CLOCK_BOOTTIME"):
+        return None
+    try:
+        return _BOOT_ID.read_text().strip() or None
+    except OSError:
+        return None
+
+
+def _no_boot_time() -> None:
+    """Stand for the boot time of a clock whose wall clock is not that of this machine."""
+
+
+@attrs.frozen
 class ClockRecord:
     """A reading of a steady clock, from which the next process continues.
 
     Args:
         steady: steady time.
         offset: the wall clock minus steady time.
+        booted: the time since the start of the machine; None if it is unknown.
     """
 
     steady: datetime
     offset: timedelta
+    booted: BootTime | None = None
 
-    def downtime(self, wall: datetime) -> timedelta:
-        """Return the time since the record according to the wall clock."""
+    def downtime(self, wall: datetime, booted: BootTime | None = None) -> timedelta:
+        """Return the time since the record.
+
+        Args:
+            wall: the wall clock's time, which decides if the machine was started since the record.
+            booted: the time since the start of the machine; None if it is unknown.
+        """
+        before = self.booted
+        if before is not None and booted is not None and before.boot == booted.boot:
+            return booted.elapsed - before.elapsed
         return wall - self.offset - self.steady
 
-    def steady_at(self, wall: datetime) -> datetime:
-        """Return the steady time of a process that starts when the wall clock shows a time."""
-        return self.steady + min(max(self.downtime(wall), timedelta()), MAX_DOWNTIME)
+    def steady_at(self, wall: datetime, booted: BootTime | None = None) -> datetime:
+        """Return the steady time of a process that starts; the arguments are those of `downtime`."""
+        return self.steady + min(max(self.downtime(wall, booted), timedelta()), MAX_DOWNTIME)
 
 
 class SteadyClock:
@@ -79,10 +132,17 @@ class SteadyClock:
 
     Args:
         wall_clock: the system's wall clock, in UTC.
+        boot_clock: the time since the start of the machine; that of this one by default, if ``wall_clock``
+            is its wall clock.
     """
 
-    def __init__(self, wall_clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self,
+        wall_clock: Callable[[], datetime] = utc_now,
+        boot_clock: Callable[[], BootTime | None] | None = None,
+    ) -> None:
         self._wall_clock = wall_clock
+        self._boot_clock = boot_clock or (read_boot_time if wall_clock is utc_now else _no_boot_time)
         self._seconds: Callable[[], float] | None = None  # monotonic
         self._origin = datetime.min.replace(tzinfo=UTC)  # steady time when `_seconds` was 0
         self._offset = timedelta()
@@ -96,8 +156,9 @@ class SteadyClock:
         wall = self._wall_clock()
         steady, offset = wall, timedelta()
         if record is not None:
-            downtime = record.downtime(wall)
-            steady = record.steady_at(wall)
+            booted = self._boot_clock()
+            downtime = record.downtime(wall, booted)
+            steady = record.steady_at(wall, booted)
             offset = wall - steady
             if downtime > MAX_DOWNTIME:
                 _log.warning(
@@ -105,7 +166,7 @@ class SteadyClock:
                     seconds=round(downtime.total_seconds(), 3),
                     counted_seconds=MAX_DOWNTIME.total_seconds(),
                 )
-            elif record.offset - offset > _STEP:
+            elif abs(offset - record.offset) > _STEP:
                 _log_step(offset - record.offset)
         # The method of trio's clock, because `trio.current_time` cannot be called from another thread.
         self._seconds = trio.lowlevel.current_clock().current_time
@@ -146,14 +207,10 @@ class SteadyClock:
         It is due until :meth:`note_recorded` is called: after a step, a record that was not stored would let
         the next process take the step for a downtime.
         """
-        record, last = ClockRecord(self.now(), self.offset()), self._recorded
-        if (
-            last is not None
-            and record.offset == last.offset
-            and record.steady < last.steady + _RECORD_INTERVAL
-        ):
+        steady, offset, last = self.now(), self.offset(), self._recorded
+        if last is not None and offset == last.offset and steady < last.steady + _RECORD_INTERVAL:
             return None
-        return record
+        return ClockRecord(steady, offset, self._boot_clock())
 
     def note_recorded(self, record: ClockRecord) -> None:
         """Note that a record was stored."""

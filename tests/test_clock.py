@@ -1,5 +1,6 @@
 """Steady time: what a step of the wall clock, a restart and other threads do to it."""
 
+import time
 from datetime import timedelta
 
 import pytest
@@ -7,7 +8,7 @@ import structlog.testing
 import trio
 import trio.testing
 
-from streamd.clock import MAX_DOWNTIME, ClockRecord, SteadyClock
+from streamd.clock import MAX_DOWNTIME, BootTime, ClockRecord, SteadyClock, read_boot_time
 from tests.support.clocks import NOON, WallClock, at
 
 Clock = trio.testing.MockClock
@@ -96,6 +97,42 @@ async def test_the_log_names_a_clock_that_was_set_back_and_a_downtime_that_is_no
     with structlog.testing.capture_logs() as lines:
         SteadyClock(wall).resume(ClockRecord(NOON, offset=timedelta()))
     assert [(line["event"], line["seconds"]) for line in lines] == logged
+
+
+@pytest.mark.parametrize("step", [-3600.0, 0.0, 3600.0])
+async def test_a_step_of_the_wall_clock_while_no_process_ran_is_no_downtime(
+    step: float, autojump_clock: Clock
+) -> None:
+    wall = WallClock()
+    before = ClockRecord(NOON, timedelta(), BootTime("boot", timedelta(seconds=100)))
+    wall.step(20 + step)
+    clock = SteadyClock(wall, lambda: BootTime("boot", timedelta(seconds=120)))
+    with structlog.testing.capture_logs() as lines:
+        clock.resume(before)
+    assert clock.now() == at(20)
+    assert clock.wall() == at(20 + step)
+    assert [line["seconds"] for line in lines] == ([step] if step else [])
+
+
+async def test_after_a_start_of_the_machine_the_wall_clock_tells_the_downtime(autojump_clock: Clock) -> None:
+    wall = WallClock()
+    before = ClockRecord(NOON, timedelta(), BootTime("boot", timedelta(seconds=100)))
+    wall.step(300)
+    for booted in (None, BootTime("another", timedelta(seconds=110))):
+        clock = SteadyClock(wall, lambda booted=booted: booted)  # type: ignore[misc]
+        clock.resume(before)
+        assert clock.now() == at(300)
+
+
+def test_the_time_since_the_start_of_the_machine_grows() -> None:
+    first, second = read_boot_time(), read_boot_time()
+    if not hasattr(time, "CLOCK_BOOTTIME"):
+        assert first is second is None
+        return
+    assert first is not None
+    assert second is not None
+    assert first.boot == second.boot
+    assert timedelta() < first.elapsed <= second.elapsed
 
 
 async def test_a_record_is_due_at_first_after_ten_seconds_and_at_once_after_a_step(

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import apsw
@@ -9,7 +10,7 @@ import pytest
 import trio
 import trio.testing
 
-from streamd.clock import SteadyClock
+from streamd.clock import BootTime, SteadyClock
 from streamd.database import MEMORY, Database
 from streamd.errors import ConfigError, InsufficientStorage, InvalidField, Unavailable
 from tests.support.clocks import WallClock, at
@@ -247,6 +248,29 @@ async def test_a_step_of_the_wall_clock_before_the_end_is_no_downtime(
     database = make_database(path, SteadyClock(wall))
     async with open_database(database):
         assert database.clock.now() == at(0)
+
+
+@pytest.mark.parametrize("knows_boot", [True, False])
+async def test_a_process_that_was_killed_right_after_a_step_counts_it_as_no_downtime(
+    tmp_path: Path, mock_clock: trio.testing.MockClock, knows_boot: bool
+) -> None:
+    path, wall, elapsed = str(tmp_path / "numbers.db"), WallClock(), 100
+
+    def clock() -> SteadyClock:
+        return SteadyClock(wall, lambda: BootTime("boot", timedelta(seconds=elapsed)))
+
+    def forget_boot(db: apsw.Connection) -> None:
+        db.execute("UPDATE clock SET steady_us = steady_us + 1")  # as by a version that knows nothing of it
+
+    async with open_database(make_database(path, clock())) as database:
+        await database.write(insert(1))
+        if not knows_boot:
+            await database.write(forget_boot)
+    wall.step(3600 + 20)  # the record does not show it, as if the process had been killed
+    elapsed += 20
+    database = make_database(path, clock())
+    async with open_database(database):
+        assert abs(database.clock.now() - at(20 if knows_boot else 3620)) <= timedelta(microseconds=1)
 
 
 async def test_without_a_readable_record_steady_time_begins_with_the_wall_clock(
