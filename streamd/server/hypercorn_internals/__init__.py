@@ -11,7 +11,8 @@ nine positional arguments           every connection: see :func:`protocol_argume
 ``hypercorn.events``                every connection: see :class:`ConnectionPort`
 ``H2Protocol._create_stream``,      HTTP/2 requests, all of them; WebSocket extensions are negotiated again
 ``filter_pseudo_headers``           (91 kB a connection), and messages inflated before their size is checked
-``H2Protocol._send_data``           the frames of all streams, as ``send_task`` and ``priority`` order them
+``H2Protocol._send_data``,          the frames of all streams, which ``send_task`` asks ``priority`` for: see
+``priority``                        :class:`StreamOrder`
 ``spawn_app``, ``app_put``          HTTP/2 back-pressure from the application to the client
 ``_send_error_response``,           refusals without a body; WebSockets over HTTP/2 that end without a Close
 ``WSStream._handle_events``         frame

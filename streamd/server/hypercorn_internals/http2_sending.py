@@ -9,13 +9,13 @@ from hypercorn.protocol.h2 import H2Protocol
 
 from ..stream_buffer import BoundedStreamBuffer
 from .http2_heads import HTTP2Connection
+from .stream_order import StreamOrder
 
 
 class HTTP2Sender(H2Protocol):
     """Sends what the streams of a connection have buffered.
 
-    Streams that have something to send, and a window for it, take turns, a frame each. Hypercorn's tree of
-    priorities has them on one level: clients could make it deep, and expensive.
+    Streams that have something to send, and a window for it, take turns, a frame each.
 
     Args:
         put: writes bytes to the connection without waiting.
@@ -28,6 +28,7 @@ class HTTP2Sender(H2Protocol):
         self.connection: HTTP2Connection = HTTP2Connection(
             self.config.h2_max_header_list_size, self.config.h2_max_concurrent_streams
         )
+        self.priority: Any = StreamOrder()
         self.streams: dict[int, Any] = {}
         self.stream_buffers: dict[int, Any] = {}
         self._unwanted: set[int] = set()  # ids of streams that are reset after their last byte is sent
