@@ -420,12 +420,11 @@ class HTTP2Machine(RuleBasedStateMachine):
                 (raw(0, 0, 1, b"x" * 16_385), CODES.FRAME_SIZE_ERROR),
                 (raw(0, 8, 1, b"\x09x"), CODES.PROTOCOL_ERROR),  # longer padding than content
                 (raw(1, 4, 1_001, b"\xff\xff\xff\xff\xff"), CODES.COMPRESSION_ERROR),
-                (raw(1, 4, 1_001, b"\xc5"), CODES.COMPRESSION_ERROR),  # an index beyond the table
+                (raw(1, 4, 1_001, b"\xff\xff\x7f"), CODES.COMPRESSION_ERROR),  # an index beyond any table
                 (PushPromiseFrame(1, 2, data=b"\x82", flags=["END_HEADERS"]), CODES.PROTOCOL_ERROR),
                 (SettingsFrame(0, {SettingsFrame.ENABLE_PUSH: 2}), CODES.PROTOCOL_ERROR),
                 (SettingsFrame(0, {SettingsFrame.MAX_FRAME_SIZE: 1}), CODES.PROTOCOL_ERROR),
                 (SettingsFrame(0, {SettingsFrame.INITIAL_WINDOW_SIZE: 2**31}), CODES.FLOW_CONTROL_ERROR),
-                (WindowUpdateFrame(0, 2**31 - 1), CODES.FLOW_CONTROL_ERROR),
                 (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", CODES.FRAME_SIZE_ERROR),
             ]
         )
@@ -433,6 +432,12 @@ class HTTP2Machine(RuleBasedStateMachine):
     def break_a_rule(self, violation: tuple[Frame | bytes, ErrorCodes]) -> None:
         frame, code = violation
         self.violate([frame], code)
+
+    @rule()
+    def widen_beyond_the_largest_window(self) -> None:
+        largest = 2**31 - 1
+        self.window += largest  # a window that was used up may get as much, and the server may use it
+        self.violate([WindowUpdateFrame(0, largest)] * 2, CODES.FLOW_CONTROL_ERROR)
 
     @rule()
     def interrupt_a_head(self) -> None:
