@@ -28,19 +28,18 @@ from hyperframe.frame import (
     SettingsFrame,
     WindowUpdateFrame,
 )
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     invariant,
     rule,
-    run_state_machine_as_test,
 )
 
 from streamd.server.settings import ServerSettings
 from streamd.transports.asgi import find_transport
 from tests.support.http2_app import answer, head
 from tests.support.http2_frames import GET, PREFACE
+from tests.support.machines import run_machine
 from tests.support.server_thread import ServerThread, server_thread
 
 MAX_STREAMS: Final = 5
@@ -536,15 +535,7 @@ def machine() -> Iterator[type[HTTP2Machine]]:
 
 def run(examples: int, steps: int) -> None:
     with machine() as each:
-        run_state_machine_as_test(
-            each,
-            settings=settings(
-                max_examples=examples,
-                stateful_step_count=steps,
-                deadline=None,
-                suppress_health_check=list(HealthCheck),
-            ),
-        )
+        run_machine(each, examples=examples, steps=steps)
 
 
 def test_a_frame_that_is_too_large_is_refused_by_its_header() -> None:

@@ -12,13 +12,13 @@ from typing import Any, Final
 
 import attrs
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from wsproto.frame_protocol import CloseReason, Frame, FrameProtocol, Opcode
 
 from streamd.transports.asgi import find_transport
 from tests.support.client_rig import HANDSHAKE
+from tests.support.machines import run_machine
 from tests.support.server_thread import ServerThread, server_thread
 
 MAX_BYTES: Final = 2_000
@@ -300,15 +300,7 @@ def machine() -> Iterator[type[WebSocketMachine]]:
 
 def run(examples: int, steps: int) -> None:
     with machine() as each:
-        run_state_machine_as_test(
-            each,
-            settings=settings(
-                max_examples=examples,
-                stateful_step_count=steps,
-                deadline=None,
-                suppress_health_check=list(HealthCheck),
-            ),
-        )
+        run_machine(each, examples=examples, steps=steps)
 
 
 def test_any_order_of_frames_is_answered_by_the_rules() -> None:
