@@ -22,7 +22,7 @@ from ..errors import (
 from ..events import Control, UnloggedEvent
 from ..hub import SendQueue
 from ..limits import AddressCounting, caller_key, group_address
-from ..logs import is_suppressed
+from ..logs import FrequentLine
 from ..metrics import Metrics
 from .broadcast import BroadcastOutcome, broadcast_in_turns
 from .connection import CloseReason, Connection, Identity
@@ -36,6 +36,8 @@ from .turns import visit_in_turns
 _log = structlog.get_logger(__name__)
 _OPENED: Final = "connection_opened"
 _CLOSED: Final = "connection_closed"
+_opened_line: Final = FrequentLine(_log, _OPENED)
+_closed_line: Final = FrequentLine(_log, _CLOSED)
 MAX_CLIENT_ID_CHARS: Final = 128
 """Longest client id; enough for a UUID with a prefix, and short in every list of connections."""
 OWN_ID_PREFIX: Final = "~"
@@ -227,7 +229,7 @@ class Registry:
         self._others.note_opened(connection)
         if self._empty.is_set():
             self._empty = trio.Event()
-        if not is_suppressed(_log, connection.log_level, _OPENED):
+        if not _opened_line.is_suppressed(connection.log_level):
             _log.log(connection.log_level, _OPENED, **connection.identify())
 
     def _replace(self, connection: Connection) -> None:
@@ -286,7 +288,7 @@ class Registry:
         self._others.note_closed(connection)
         if not self._all:
             self._empty.set()
-        if not is_suppressed(_log, connection.log_level, _CLOSED):
+        if not _closed_line.is_suppressed(connection.log_level):
             _log.log(connection.log_level, _CLOSED, **connection.identify(), **connection.account())
 
     # --- operations ---------------------------------------------------------------------------

@@ -10,13 +10,14 @@ from quart import Quart, g, request, websocket
 from quart.wrappers import Response
 from quart.wrappers.base import BaseRequestWebsocket
 
-from ..logs import is_suppressed
+from ..logs import FrequentLine
 from ..metrics import Metrics
 from .responses import EventStream
 
 _log = structlog.get_logger(__name__)
 UNKNOWN_ROUTE = "unknown"
 _REQUEST: Final = "request"
+_request_line: Final = FrequentLine(_log, _REQUEST)
 _UNLOGGED_ROUTES: Final = frozenset({"/health/live", "/health/ready", "/metrics"})
 _CLIENT_CLOSED_REQUEST: Final = (
     499  # no status of HTTP: nginx logs it for a client that left before the answer
@@ -74,7 +75,9 @@ def _began() -> float:
 
 
 def record_request(metrics: Metrics, method: str, route: str, status: int, began: float) -> None:
-    """Measure and log one answered request.
+    """Measure one answered request, and log it; at ``warning`` if the server failed.
+
+    Probes and scrapes are not logged.
 
     Args:
         metrics: of the server.
@@ -85,20 +88,19 @@ def record_request(metrics: Metrics, method: str, route: str, status: int, began
     """
     seconds = time.perf_counter() - began
     metrics.observe_request(method if route != UNKNOWN_ROUTE else UNKNOWN_ROUTE, route, status, seconds)
-    _log_request(method, route, status, seconds)
+    level = logging.INFO if status < 500 else logging.WARNING
+    if route not in _UNLOGGED_ROUTES and not _request_line.is_suppressed(level):
+        _log_request(level, method, route, status, seconds)
 
 
 def record_departure(method: str, route: str, began: float) -> None:
     """Log one request whose client left before the answer; the arguments are those of `record_request`."""
-    _log_request(method, route, _CLIENT_CLOSED_REQUEST, time.perf_counter() - began)
+    seconds = time.perf_counter() - began
+    if route not in _UNLOGGED_ROUTES and not _request_line.is_suppressed(logging.INFO):
+        _log_request(logging.INFO, method, route, _CLIENT_CLOSED_REQUEST, seconds)
 
 
-def _log_request(method: str, route: str, status: int, seconds: float) -> None:
-    """Log one answered request; at ``warning`` if the server failed. Probes and scrapes are left out."""
-    if route in _UNLOGGED_ROUTES:
-        return
-    level = logging.WARNING if status >= 500 else logging.INFO
-    if is_suppressed(_log, level, _REQUEST):
-        return
-    write = _log.warning if status >= 500 else _log.info
-    write(_REQUEST, method=method[:_METHOD_CHARS], route=route, status=status, seconds=round(seconds, 4))
+def _log_request(level: int, method: str, route: str, status: int, seconds: float) -> None:
+    _log.log(
+        level, _REQUEST, method=method[:_METHOD_CHARS], route=route, status=status, seconds=round(seconds, 4)
+    )

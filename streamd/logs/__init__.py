@@ -11,8 +11,8 @@ An area is a package of streamd; its name is the beginning of its loggers' names
 ``streamd.config``, structlog and trio.
 """
 
-from .configure import configure_logging, is_suppressed
+from .configure import FrequentLine, configure_logging
 from .limited import report_suppressed_lines
 from .settings import LoggingSettings
 
-__all__ = ["LoggingSettings", "configure_logging", "is_suppressed", "report_suppressed_lines"]
+__all__ = ["FrequentLine", "LoggingSettings", "configure_logging", "report_suppressed_lines"]

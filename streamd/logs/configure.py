@@ -68,18 +68,50 @@ class LineFormatter(structlog.stdlib.ProcessorFormatter):
         return str(line)
 
 
-def is_suppressed(log: Any, level: int, event: str) -> bool:
-    """Return True if a line is suppressed, so that its fields need not be made.
+class FrequentLine:
+    """A line that most requests write, and whose fields are made only if it is not suppressed.
 
-    For lines that most requests write. Do not log a line that is suppressed: it would be counted twice.
+    Once the bound of a second is reached, a line costs as much as a look at the clock. For the thread of the
+    event loop alone.
 
     Args:
         log: a logger of structlog.
-        level: of the line, as in the standard library's logging.
         event: of the line.
     """
-    bound = log.bind()
-    return isinstance(bound, EarlyLogger) and bound.suppresses(level, event)
+
+    __slots__ = ("_counts", "_event", "_log", "_logger", "_until")
+
+    def __init__(self, log: Any, event: str) -> None:
+        self._log = log
+        self._event = event
+        self._logger = ""  # its name
+        self._until = 0.0  # the end of the second whose bound was reached last
+        self._counts: dict[int, int] = {}  # of lines suppressed by it, by level, that were not reported
+        line_limit.flushes.append(self._flush)
+
+    def is_suppressed(self, level: int) -> bool:
+        """Return True if the line is suppressed. Do not log it then: it would be counted twice.
+
+        Args:
+            level: of the line, as in the standard library's logging.
+        """
+        if level in self._counts and line_limit.clock() < self._until:
+            self._counts[level] += 1
+            return True
+        bound = self._log.bind()
+        if not (isinstance(bound, EarlyLogger) and bound.suppresses(level, self._event)):
+            return False
+        if bound.isEnabledFor(level):
+            self._logger = bound.name
+            self._until = line_limit.window_ends
+            self._counts.setdefault(level, 0)
+        return True
+
+    def _flush(self) -> None:
+        for level, count in self._counts.items():
+            if count:
+                line_limit.count_suppressed(self._logger, level, self._event, count)
+                self._counts[level] = 0
 
 
 def configure_logging(settings: LoggingSettings, environ: Mapping[str, str] = _NO_VARIABLES) -> None:

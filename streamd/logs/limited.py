@@ -29,15 +29,19 @@ class LineLimit:
 
     Attributes:
         max_lines_per_second: maximum number of lines of one kind per second (count).
+        clock: as given.
+        window_ends: the end of the second in which lines are counted, by this clock (s).
+        flushes: called before a report, to count further lines as suppressed.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.max_lines_per_second = 100
-        self._clock = clock
+        self.clock = clock
         self._lock = threading.RLock()  # a finalizer may write a line while its thread counts another
-        self._window_ends = 0.0
+        self.window_ends = 0.0
         self._lines: Counter[tuple[str, str]] = Counter()  # by logger and event
         self._suppressed: Counter[tuple[str, int, str]] = Counter()  # by logger, level and event
+        self.flushes: list[Callable[[], None]] = []
 
     def admits(self, logger: str, level: int, event: str) -> bool:
         """Count a line, and return True unless the bound is reached."""
@@ -52,14 +56,19 @@ class LineLimit:
     def suppresses(self, logger: str, level: int, event: str) -> bool:
         """Count a line as suppressed and return True if the bound is reached; count nothing otherwise."""
         with self._lock:
-            now = self._clock()
-            if now >= self._window_ends:
-                self._window_ends = now + _WINDOW_SECONDS
+            now = self.clock()
+            if now >= self.window_ends:
+                self.window_ends = now + _WINDOW_SECONDS
                 self._lines.clear()
             if self._lines.get((logger, event), 0) < self.max_lines_per_second:
                 return False
             self._suppressed[logger, level, event] += 1
             return True
+
+    def count_suppressed(self, logger: str, level: int, event: str, count: int) -> None:
+        """Count lines as suppressed that :meth:`suppresses` was not asked about."""
+        with self._lock:
+            self._suppressed[logger, level, event] += count
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Drop a library's line above the bound: a filter of a handler; lines of structlog pass."""
@@ -69,6 +78,8 @@ class LineLimit:
 
     def report(self) -> None:
         """Write the number of lines suppressed since the last report: a line for each kind, at its level."""
+        for flush in self.flushes:
+            flush()
         with self._lock:
             suppressed, self._suppressed = self._suppressed, Counter()
         for (logger, level, event), count in suppressed.items():

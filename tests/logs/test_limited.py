@@ -14,7 +14,7 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from streamd.logs import LoggingSettings, configure_logging, is_suppressed, report_suppressed_lines
+from streamd.logs import FrequentLine, LoggingSettings, configure_logging, report_suppressed_lines
 from streamd.logs.levels import PACKAGES
 from streamd.logs.limited import LineLimit, line_limit
 
@@ -28,8 +28,8 @@ def three_a_second(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     levels = [area.level for area in areas]
     monkeypatch.setattr("sys.stderr", text)
     monkeypatch.setattr(line_limit, "max_lines_per_second", 3)
-    monkeypatch.setattr(line_limit, "_clock", trio.current_time)
-    monkeypatch.setattr(line_limit, "_window_ends", 0.0)
+    monkeypatch.setattr(line_limit, "clock", trio.current_time)
+    monkeypatch.setattr(line_limit, "window_ends", 0.0)
     monkeypatch.setattr(line_limit, "_lines", Counter())  # other tests of this process may have left some
     monkeypatch.setattr(line_limit, "_suppressed", Counter())
     root.handlers.clear()  # those of pytest, which `configure_logging` would close
@@ -83,20 +83,35 @@ async def test_a_line_that_is_asked_about_before_is_counted_once(
     three_a_second: io.StringIO, autojump_clock: MockClock
 ) -> None:
     log = structlog.get_logger("streamd.http.observe")
+    line = FrequentLine(log, "request")
     for number in range(10):
-        suppressed = is_suppressed(log, logging.INFO, "request")
+        suppressed = line.is_suppressed(logging.INFO)
         assert suppressed == (number >= 3)
         if not suppressed:
             log.info("request", number=number)
-    assert [line["number"] for line in take(three_a_second)] == [0, 1, 2]
+    assert [written["number"] for written in take(three_a_second)] == [0, 1, 2]
     line_limit.report()
-    [line] = take(three_a_second)
-    assert (line["event"], line["count"], line["level"]) == ("lines_suppressed", 7, "info")
+    [report] = take(three_a_second)
+    assert (report["event"], report["count"], report["level"]) == ("lines_suppressed", 7, "info")
+
+
+async def test_a_line_that_was_suppressed_is_written_in_the_next_second(
+    three_a_second: io.StringIO, autojump_clock: MockClock
+) -> None:
+    log = structlog.get_logger("streamd.http.observe")
+    line = FrequentLine(log, "request")
+    for _ in range(9):
+        if not line.is_suppressed(logging.INFO):
+            log.info("request")
+    take(three_a_second)
+    await trio.sleep(1)
+    log.info("another")  # begins a window; what was suppressed before is not reported yet
+    assert not line.is_suppressed(logging.INFO)
 
 
 def test_a_line_below_its_level_is_suppressed_and_not_counted(three_a_second: io.StringIO) -> None:
-    log = structlog.get_logger("streamd.http.observe")
-    assert all(is_suppressed(log, logging.DEBUG, "request") for _ in range(9))
+    line = FrequentLine(structlog.get_logger("streamd.http.observe"), "request")
+    assert all(line.is_suppressed(logging.DEBUG) for _ in range(9))
     line_limit.report()
     assert take(three_a_second) == []
 
@@ -104,7 +119,7 @@ def test_a_line_below_its_level_is_suppressed_and_not_counted(three_a_second: io
 def test_loggers_of_a_program_with_its_own_configuration_suppress_nothing() -> None:
     with structlog.testing.capture_logs():
         log = structlog.wrap_logger(None, wrapper_class=structlog.stdlib.BoundLogger)
-        assert not is_suppressed(log, logging.DEBUG, "request")
+        assert not FrequentLine(log, "request").is_suppressed(logging.DEBUG)
 
 
 async def test_the_reports_are_not_suppressed(three_a_second: io.StringIO, autojump_clock: MockClock) -> None:
