@@ -53,6 +53,7 @@ class ClientSocket:
         address: host and port of the client; None for one without.
         own_address: host and port of the server's end.
         tcp_proxy: address of the peer whose PROXY header named the client; None without one.
+        timer: the timeout of the connection. While a request is in progress it is stopped.
     """
 
     __slots__ = (
@@ -64,7 +65,6 @@ class ClientSocket:
         "_reads",
         "_revoke_streams",
         "_sock",
-        "_timer",
         "_tls",
         "_undecrypted",
         "address",
@@ -74,6 +74,7 @@ class ClientSocket:
         "read_ahead",
         "server",
         "tcp_proxy",
+        "timer",
         "url_scheme",
     )
 
@@ -91,7 +92,7 @@ class ClientSocket:
         self._tls: TLS | None = None
         self._undecrypted = b""  # received behind the PROXY header
         self._nursery = nursery
-        self._timer = ConnectionTimer(server.timeouts, nursery.cancel_scope, sock)  # ends an idle connection
+        self.timer = ConnectionTimer(server.timeouts, nursery.cancel_scope, sock)  # ends an idle connection
         self._lease: Lease | None = None
         self._is_watched = False
         self._is_reading = False
@@ -117,7 +118,7 @@ class ClientSocket:
         """
         self._tls = tls = TLS(context, self.receive, self.output.put_records)
         self.url_scheme = "https"
-        self._timer.start(trio.current_time() + self.server.settings.tls_handshake_timeout_seconds)
+        self.timer.start(trio.current_time() + self.server.settings.tls_handshake_timeout_seconds)
         agreed = await tls.handshake()
         if agreed is not None:
             self.output.encrypt_with(tls.encrypt)
@@ -285,36 +286,28 @@ class ClientSocket:
     @property
     def is_idle(self) -> bool:
         """No request is in progress."""
-        return self._timer.deadline != inf
+        return self.timer.deadline != inf
 
-    def set_idle(self, idle: bool) -> None:
-        """Start the keep-alive timeout, or stop every timeout while a request is in progress."""
-        if self.output.closed:
-            return
-        if idle:
-            self._timer.start(trio.current_time() + self.server.settings.keep_alive_seconds)
-        else:
-            self._timer.stop()
+    def start_idle(self) -> None:
+        """Start the keep-alive timeout: no request is in progress."""
+        if not self.output.closed:
+            self.timer.start(trio.current_time() + self.server.settings.keep_alive_seconds)
 
     def begin_setup(self) -> None:
         """Do not end the connection to make room for others while its first request waits for its turn."""
-        self._timer.protect()
-
-    def stop_timeouts(self) -> None:
-        """Let nothing end the connection while it is being torn down."""
-        self._timer.stop()
+        self.timer.protect()
 
     def expect_first_byte(self) -> None:
         """Start the timeout for the first byte of the first request: that of a request head.
 
         Only a connection that has had a request is kept alive for longer.
         """
-        self._timer.start(trio.current_time() + self.server.settings.request_head_timeout_seconds)
+        self.timer.start(trio.current_time() + self.server.settings.request_head_timeout_seconds)
 
     def expect_head(self) -> None:
         """Start the request-head timeout at the first byte of a request; it never ends later than before."""
         within = trio.current_time() + self.server.settings.request_head_timeout_seconds
-        self._timer.start(min(self._timer.deadline, within))
+        self.timer.start(min(self.timer.deadline, within))
 
     def close_if_idle(self) -> None:
         """End the connection if no request is in progress."""
@@ -332,7 +325,7 @@ class ClientSocket:
 
     def start_lingering(self) -> None:
         """End the connection in 2 s, unless the client does so before."""
-        self._timer.start(trio.current_time() + _LINGER_SECONDS)
+        self.timer.start(trio.current_time() + _LINGER_SECONDS)
 
     async def linger(self) -> None:
         """Finish, then discard input until the client ends it, within bounds (RFC 9112 section 9.6).
@@ -371,7 +364,7 @@ class ClientSocket:
                 self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
             self._close_socket()
             self._nursery.cancel_scope.cancel()
-        self._timer.stop()
+        self.timer.stop()
         # The objects of a connection refer to each other in cycles; separated, they are freed at once.
         self._tls = self._revoke_streams = None
 

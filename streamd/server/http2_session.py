@@ -77,12 +77,12 @@ class HTTP2Session:
             data = await self._read()
             client.begin_setup()
             await limiter.setup_turn()
-        client.set_idle(True)
+        client.start_idle()
         while data:
             if not client.output.closed:
                 await protocol.receive_data(data)
             data = await self._read()
-        client.stop_timeouts()
+        client.timer.stop()
         await limiter.teardown_turn()
         await protocol.receive_data(b"")
         client.revoke()
@@ -125,7 +125,10 @@ class HTTP2Session:
 
     def set_idle(self, idle: bool) -> None:
         """Start the keep-alive timeout where no request is in progress, or stop it."""
-        self._client.set_idle(idle)
+        if idle:
+            self._client.start_idle()
+        elif not self._client.output.closed:  # then the timer bounds what is left of the connection
+            self._client.timer.stop()
 
     async def finish(self) -> None:
         """Close the output after all that was written has been sent; :meth:`run` then discards input."""

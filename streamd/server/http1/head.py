@@ -129,14 +129,13 @@ class RepeatedHead:
     def match(self, data: bytes) -> bytes | None:
         """Return the bytes behind the head if the data begins with a repetition, and set :attr:`size`."""
         before, after = self._before, self._after
+        if not data.startswith(before):
+            return None
         start = len(before)
         end = data.find(b"\r", start, start + _LENGTH_DIGITS)
-        if end < 0 or not (data.startswith(before) and data.startswith(after, end)):
+        self._digits = digits = data[start:end]  # up to the last byte, if there is no end
+        if not (digits.isdigit() and data.startswith(after, end)):
             return None
-        digits = data[start:end]
-        if not digits.isdigit():
-            return None
-        self._digits = digits
         self.size = int(digits)
         return data[end + len(after) :]
 

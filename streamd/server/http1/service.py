@@ -50,7 +50,7 @@ async def serve_http1(client: ClientSocket) -> bytes | None:
     while True:
         try:
             head, repeated = await _read_head(client, repeated, is_first=not served)
-            client.set_idle(False)
+            client.timer.stop()
             if head is None:
                 await _end(client)
             if head is None or isinstance(head, bytes):
@@ -62,7 +62,7 @@ async def serve_http1(client: ClientSocket) -> bytes | None:
                 exchange, scope = _begin(client, head)
                 path = cut(scope["path"])
         except RequestRefused as refused:
-            client.set_idle(False)
+            client.timer.stop()
             await _refuse(client, refused)
             return None
         assert exchange is not None
@@ -86,7 +86,8 @@ async def serve_http1(client: ClientSocket) -> bytes | None:
             return None
         del running
         served += 1
-        if not served % _REQUESTS_IN_A_ROW:
+        # The next request of other clients is waited for, which is a checkpoint.
+        if not served % _REQUESTS_IN_A_ROW and (client.read_ahead or client.is_encrypted):
             await trio.lowlevel.checkpoint()
 
 
@@ -110,23 +111,46 @@ async def _read_head(
     """
     if not is_first and not client.server.keeps_alive:
         return None, None
-    reader: HeadReader | None = None
     data: bytes | None = client.read_ahead
-    client.read_ahead = b""
-    # Between two requests of a client, the next one has hardly ever arrived already.
-    looks_first = is_first or client.is_encrypted
+    if data:
+        client.read_ahead = b""
+    elif is_first or client.is_encrypted:
+        data = client.read_nowait()
+    else:  # the next request of a client has hardly ever arrived already
+        data = await _wait_for_bytes(client)
+    if data and repeated is not None:
+        rest = repeated.match(data)
+        if rest is not None:
+            client.read_ahead = rest
+            return repeated, repeated
+    return await _read_new_head(client, data, is_first=is_first)
+
+
+async def _read_new_head(
+    client: ClientSocket, data: bytes | None, *, is_first: bool
+) -> tuple[RequestHead | bytes | None, RepeatedHead | None]:
+    """Do the same for a head that repeats no other.
+
+    Args:
+        client: the connection.
+        data: the first bytes; None if there are none yet, empty at the end of the connection.
+        is_first: no request was served before.
+    """
+    reader: HeadReader | None = None
     has_begun = False
     while True:
+        if data == b"":
+            client.timer.stop()
+            await client.server.limiter.teardown_turn()
+            return None, None
         if data:
             if reader is None:
-                if repeated is not None and _take_repetition(client, repeated, data):
-                    return repeated, repeated
                 reader = HeadReader(client.server.settings.max_request_head_bytes, takes_preface=is_first)
             found = reader.feed(data)
             if found is not None:
                 head, client.read_ahead = found
                 return head or client.read_ahead, reader.repeated
-        data = client.read_nowait() if looks_first or data else None
+            data = client.read_nowait()
         if data is None:
             data = await _wait_for_bytes(client, is_first=is_first, has_begun=has_begun, begins=bool(reader))
             has_begun = reader is not None
@@ -135,16 +159,19 @@ async def _read_head(
             client.begin_setup()
             if await client.server.limiter.setup_turn() and client.was_reset():
                 return None, None  # a flood of such clients costs no more than their sockets
-        if data == b"":
-            client.set_idle(False)
-            await client.server.limiter.teardown_turn()
-            return None, None
 
 
 async def _wait_for_bytes(
-    client: ClientSocket, *, is_first: bool, has_begun: bool, begins: bool
+    client: ClientSocket, *, is_first: bool = False, has_begun: bool = False, begins: bool = False
 ) -> bytes | None:
-    """Wait for the next bytes of a head; None if there are none yet, empty at the end of the connection."""
+    """Wait for the next bytes of a head; None if there are none yet, empty at the end of the connection.
+
+    Args:
+        client: the connection.
+        is_first: no request was served before.
+        begins: the first bytes of the head have been received.
+        has_begun: they had been at the last wait.
+    """
     if not client.output.free:
         # The last response is still being sent: a connection is idle after that.
         with suppress(trio.ClosedResourceError):
@@ -154,28 +181,15 @@ async def _wait_for_bytes(
         data = client.read_nowait()
         if data is not None:
             return data
-    _start_timeout(client, is_first=is_first, has_begun=has_begun, begins=begins)
-    await client.wait_readable()
-    return client.read_nowait()
-
-
-def _take_repetition(client: ClientSocket, repeated: RepeatedHead, data: bytes) -> bool:
-    """Take a head that repeats the last one from the bytes of a client; return False if they do not."""
-    rest = repeated.match(data)
-    if rest is None:
-        return False
-    client.read_ahead = rest
-    return True
-
-
-def _start_timeout(client: ClientSocket, *, is_first: bool, has_begun: bool, begins: bool) -> None:
-    """Start the timeout of a wait: for the first byte of a head, or for the rest of it."""
-    if is_first and not client.is_idle:
-        client.expect_first_byte()
-    elif not client.is_idle:
-        client.set_idle(True)
+    if not client.is_idle:
+        if is_first:
+            client.expect_first_byte()
+        else:
+            client.start_idle()
     if begins and not has_begun:
         client.expect_head()
+    await client.wait_readable()
+    return client.read_nowait()
 
 
 def _begin(client: ClientSocket, found: RequestHead | RepeatedHead) -> tuple[Exchange, dict[str, Any]]:
