@@ -120,12 +120,13 @@ def check_body(body: EventBody, limits: EventLimits, *, is_compact: bool = False
 def _check_compact(body: _CompactBody, limits: EventLimits) -> Draft:
     """Check one event as :func:`check_body` does."""
     data = body.data
-    if body.encoding is None and isinstance(data, str):
-        return _make_draft(body, data, TEXT, limits)
-    text = msgspec.json.encode(data)  # a part of the compact text, so numbers keep their digits
     if body.encoding is None:
-        return _make_draft(body, text.decode(), JSON, limits)
+        if isinstance(data, str):
+            return _make_draft(body, data, TEXT, limits)
+        # A part of the compact text, so numbers keep their digits.
+        return _make_draft(body, msgspec.json.encode(data).decode(), JSON, limits)
     _topics_of(body)
+    text = msgspec.json.encode(data)
     return _make_draft(body, *read_data(text, marker=body.encoding, is_compact=True), limits)
 
 
@@ -146,9 +147,11 @@ def _make_draft(
 
 def _topics_of(body: EventBody | _CompactBody) -> str | list[str]:
     """Return the one of ``topic`` and ``topics`` that the event has."""
-    if body.topic is not None and body.topics is not None:
-        raise InvalidField("the event has both 'topic' and 'topics'", field="topic")
-    topics = body.topic if body.topics is None else body.topics
+    topic, topics = body.topic, body.topics
+    if topic is not None:
+        if topics is not None:
+            raise InvalidField("the event has both 'topic' and 'topics'", field="topic")
+        return topic
     if topics is None:
         raise InvalidField("the event needs 'topic' or 'topics'", field="topic")
     return topics

@@ -141,13 +141,13 @@ class Draft(msgspec.Struct, frozen=True, gc=False):
             data: the text, compact JSON or base64.
             encoding: which of them it is.
         """
-        checked_topics = (
+        checked_topics, size = (
             _validate_topic(topics, limits.max_topic_bytes)
             if isinstance(topics, str)
             else _validate_topics(topics, limits)
         )
         checked_type = validate_type(type)
-        size = _size(checked_topics, checked_type, data)
+        size += _bytes_of(checked_type) + _bytes_of(data)
         if size > limits.max_event_bytes:
             raise TooLarge(
                 f"the event has {size} bytes, the maximum is {limits.max_event_bytes}", field="data"
@@ -273,19 +273,22 @@ def encode_members(event: Draft | Event) -> bytes:
 
 
 def _size(topics: tuple[str, ...], type: str, data: str) -> int:
-    size = len(type.encode()) + (len(data) if data.isascii() else len(data.encode()))
-    for topic in topics:
-        size += len(topic.encode())
-    return size
+    return _bytes_of(type) + _bytes_of(data) + sum(map(_bytes_of, topics))
+
+
+def _bytes_of(text: str) -> int:
+    """Return the size in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode())
 
 
 @lru_cache(_SHARED_TOPICS, typed=True)
-def _validate_topic(topic: str, max_bytes: int) -> tuple[str, ...]:
-    """Return the same tuple to all events of a topic, of which a log keeps thousands."""
-    return (validate_topic(topic, max_bytes),)
+def _validate_topic(topic: str, max_bytes: int) -> tuple[tuple[str, ...], int]:
+    """Return the topic and its size; the same tuple to all events of it, of which a log keeps thousands."""
+    valid = validate_topic(topic, max_bytes)
+    return (valid,), _bytes_of(valid)
 
 
-def _validate_topics(topics: Sequence[str], limits: EventLimits) -> tuple[str, ...]:
+def _validate_topics(topics: Sequence[str], limits: EventLimits) -> tuple[tuple[str, ...], int]:
     if not topics:
         raise InvalidField("an event needs at least one topic", field="topics")
     if len(topics) > limits.max_topics_per_event:
@@ -293,7 +296,8 @@ def _validate_topics(topics: Sequence[str], limits: EventLimits) -> tuple[str, .
             f"an event may have at most {limits.max_topics_per_event} topics, got {len(topics)}",
             field="topics",
         )
-    return tuple(dict.fromkeys(validate_topic(t, limits.max_topic_bytes, field="topics") for t in topics))
+    unique = tuple(dict.fromkeys(validate_topic(t, limits.max_topic_bytes, field="topics") for t in topics))
+    return unique, sum(map(_bytes_of, unique))
 
 
 def validate_type(type: object) -> str:

@@ -5,7 +5,7 @@ They sort as strings in delivery order, carry the time of publishing, and are th
 
 import re
 from collections.abc import Callable
-from typing import Final, NewType
+from typing import Any, Final, NewType
 
 from ..characters import quoted
 from ..errors import InvalidField
@@ -25,7 +25,8 @@ _FORM: Final = re.compile(r"[0-9]{13}-[0-9]{6}", re.ASCII)
 
 def make_event_id(ms: int, sequence: int) -> EventId:
     """Build the id of the ``sequence``-th event (0 to 999,999) of a millisecond since 1970."""
-    return EventId("%013d-%06d" % (ms, sequence))  # noqa: UP031 - an f-string would take twice as long
+    event_id: Any = "%013d-%06d" % (ms, sequence)  # noqa: UP031 - an f-string would take twice as long
+    return event_id  # type: ignore[no-any-return] # a call of EventId costs as much as the text
 
 
 def parse_event_id(text: str, *, field: str = "id") -> EventId:

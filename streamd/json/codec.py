@@ -204,7 +204,11 @@ def decode_compact(text: bytes, decoder: msgspec.json.Decoder[T], *, envelope: i
     Returns:
         The value; None for any other text, which may be valid, too.
     """
-    if (len(text) > _SMALL_BYTES and is_large(text)) or is_deeper(text, DEPTH_MAX + envelope):
+    levels = DEPTH_MAX + envelope
+    if len(text) > _SMALL_BYTES:
+        if is_large(text) or is_deeper(text, levels):
+            return None
+    elif text.count(b"[") + text.count(b"{") > levels and is_deeper(text, levels):
         return None
     try:
         value = decoder.decode(text)
