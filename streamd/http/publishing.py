@@ -76,12 +76,13 @@ class PublishingDoor:
         """Publish several events, all of them or none.
 
         Raises:
-            Unauthorized, ReservedTopic, Forbidden: the caller may not publish one of them.
+            Unauthorized, InvalidToken, ReservedTopic, Forbidden: the caller may not publish one of them.
             StreamdError: see :meth:`.Hub.publish_drafts`.
         """
+        self.check_caller()
         for index, draft in enumerate(drafts):
             try:
-                self.check(draft)
+                self.access.check_publishing(self.caller, draft.topics)
             except RequestError as error:
                 if len(drafts) == 1:
                     raise

@@ -137,9 +137,9 @@ class Hub:
         finally:
             self._appending -= count
         count_published = self.metrics.count_published
-        for index, receipt in enumerate(receipts):
+        for draft, receipt in zip(drafts, receipts, strict=True):
             if not receipt.duplicate:
-                count_published(drafts[index].type)
+                count_published(draft.type)
         return receipts
 
     def count_published(self, types: Sequence[str]) -> None:

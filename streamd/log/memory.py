@@ -10,6 +10,7 @@ import time
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import attrgetter
 from typing import Final, NoReturn, overload
 
 import msgspec
@@ -118,6 +119,9 @@ class _Topic(_Window):
         return self.live > self.bounds.max_events or self.bytes > self.bounds.max_bytes
 
 
+_key_of: Final = attrgetter("idempotency_key")
+
+
 def _entry_id(entry: _Entry) -> EventId:
     return entry.id
 
@@ -209,13 +213,31 @@ class MemoryLog:
     ) -> list[Receipt] | Refusal:
         await self._slice.pause()
         now = self._now()
-        keyed = [draft for draft in drafts if draft.idempotency_key is not None]
-        known = self._find_known(keyed, publisher, now) if keyed else {}
+        has_keys = any(map(_key_of, drafts))
+        known = self._find_known(drafts, publisher, now) if has_keys else {}
         for condition in conditions:
             if (present := self._newest_of(condition.topic)) != condition.id:
                 return Refusal(condition, present)
-        receipts = []
-        fresh = []
+        if has_keys:
+            receipts, fresh = self._apply_keys(drafts, publisher, known, now)
+            self._forget_keys(now)
+        else:
+            fresh = [Event.from_draft(draft, self._ids.next()) for draft in drafts]
+            receipts = [Receipt(event.id) for event in fresh]
+        if fresh:
+            end = fresh[-1].id
+            for event in fresh:
+                self._keep(event, end, now)
+            self.appended += len(fresh)
+            self._tail_readers.announce(fresh)
+        return receipts
+
+    def _apply_keys(
+        self, drafts: Sequence[Draft], publisher: str, known: dict[str, KnownKey | bytes], now: float
+    ) -> tuple[list[Receipt], list[Event]]:
+        """Return the receipts of drafts, some with keys, and events of those that are no duplicates."""
+        receipts: list[Receipt] = []
+        fresh: list[Event] = []
         for draft in drafts:
             key = draft.idempotency_key
             before = None if key is None else known[key]
@@ -228,18 +250,10 @@ class MemoryLog:
                 self._keys[publisher, key] = made, now
             fresh.append(Event.from_draft(draft, event_id))
             receipts.append(Receipt(event_id))
-        if known:
-            self._forget_keys(now)
-        if fresh:
-            end = fresh[-1].id
-            for event in fresh:
-                self._keep(event, end, now)
-            self.appended += len(fresh)
-            self._tail_readers.announce(fresh)
-        return receipts
+        return receipts, fresh
 
     def _find_known(self, drafts: Sequence[Draft], publisher: str, now: float) -> dict[str, KnownKey | bytes]:
-        """Return the drafts' keys: those that are known, and the fingerprints of the others."""
+        """Return the keys that drafts have: those that are known, and the fingerprints of the others."""
         self._forget_keys(now)
         found: dict[str, KnownKey | bytes] = {}
         for key, content in fingerprints(drafts).items():
