@@ -87,6 +87,7 @@ class Metrics:
             "streamd_request_seconds", "Time to answer, by route; streams are not in it.", _BUCKETS_SECONDS
         )
         self.registry.register(self._request_seconds)
+        self.observe_request: Final = self._request_seconds.observe
 
     def _counter(self, name: str, help: str, *labels: str) -> Counter:
         return Counter(f"streamd_{name}", help, labels, registry=self.registry)
@@ -99,10 +100,6 @@ class Metrics:
                 return OTHER
             label = self._types[type] = type[:_LABEL_CHARS_MAX]
         return label
-
-    def observe_request(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Record the time to answer one request (s). The labels must come from a bounded number of values."""
-        self._request_seconds.observe((method, route, status), seconds)
 
     def observe_delivery(self, types: Mapping[str, int], seconds: float, clients: int) -> None:
         """Count events that were written to several clients at once.
@@ -206,11 +203,13 @@ class _RequestTimes(Collector):
         self._bounds = bounds
         self._series: dict[tuple[str, str, int], _Distribution] = {}
 
-    def observe(self, labels: tuple[str, str, int], value: float) -> None:
+    def observe(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Record the time to answer one request (s). The labels must come from a bounded number of values."""
+        labels = method, route, status
         series = self._series.get(labels)
         if series is None:
             series = self._series[labels] = _Distribution(self._bounds)
-        series.observe(value, 1)
+        series.observe(seconds, 1)
 
     def collect(self) -> Iterator[Metric]:
         metric = Metric(self._name, self._help, "histogram")

@@ -179,8 +179,8 @@ def make_cors(server: SiteSettings) -> Cors:
     return Cors(tuple(server.cors_origins), tuple(server.cors_headers), server.cors_credentials)
 
 
-Serve = Callable[[Send], Awaitable[None]]
-"""Serves a repetition of a request, whose ``send`` it is given."""
+Serve = Callable[[Send, bytes | None], Awaitable[None]]
+"""Serves a repetition of a request, given its ``send``, and its whole body unless that must be received."""
 
 
 class Guard:
@@ -254,11 +254,11 @@ class Guard:
     ) -> None:
         """Let repetitions of a request pass that was checked; what was checked is the same in them."""
 
-        def serve_again() -> Awaitable[None] | None:
+        def serve_again(body: bytes | None) -> Awaitable[None] | None:
             if self.policy is not policy:
                 return None
             answer.own_fields = (self._begin(given_id), *more)
-            return serve(answer)
+            return serve(answer, body)
 
         transport.on_repeat(serve_again)
 
@@ -314,7 +314,7 @@ class _Answer:
         repeats: see :attr:`on_repeat`; called with this object before the function.
     """
 
-    __slots__ = ("_repeats", "_send", "_transport", "own_fields")
+    __slots__ = ("_begin_stream", "_repeats", "_respond", "_send", "own_fields")
 
     def __init__(
         self,
@@ -325,7 +325,8 @@ class _Answer:
     ) -> None:
         self.own_fields = own_fields
         self._send = send
-        self._transport = transport
+        self._respond: Callable[..., bool] | None = getattr(transport, "respond", None)
+        self._begin_stream: Callable[..., bool] | None = getattr(transport, "begin_stream", None)
         self._repeats = repeats
 
     @property
@@ -343,27 +344,27 @@ class _Answer:
         self, status: int, fields: tuple[Field, ...], own_fields: Sequence[Field], body: bytes
     ) -> bool:
         """Send a whole response in one step; False, and nothing is sent, if the server cannot."""
-        respond: Callable[..., bool] | None = getattr(self._transport, "respond", None)
+        respond = self._respond
         if respond is None:
             return False
         own_fields = (*own_fields, *self.own_fields)
-        return respond(status, _complete(fields, is_error=status >= _FIRST_ERROR), own_fields, body)
+        return respond(status, _complete(fields, status >= _FIRST_ERROR), own_fields, body)
 
     def begin_stream(self, fields: tuple[Field, ...], own_fields: Sequence[Field]) -> bool:
         """Begin a stream in one step; False, and nothing is done, if the server cannot."""
-        begin: Callable[..., bool] | None = getattr(self._transport, "begin_stream", None)
+        begin = self._begin_stream
         if begin is None or _REQUEST_ID in dict(fields):
             return False
-        return begin(_complete(fields, is_error=False), (*own_fields, *self.own_fields))
+        return begin(_complete(fields, False), (*own_fields, *self.own_fields))
 
     def _extend(self, status: int, headers: Iterable[Field]) -> list[Field]:
-        fields = _complete(tuple((name, value) for name, value in headers), is_error=status >= _FIRST_ERROR)
+        fields = _complete(tuple((name, value) for name, value in headers), status >= _FIRST_ERROR)
         present = {name for name, _ in fields}
         return [*fields, *(field for field in self.own_fields if field[0] not in present)]
 
 
 @lru_cache(_KNOWN_HEADS_MAX)
-def _complete(fields: tuple[Field, ...], *, is_error: bool) -> tuple[Field, ...]:
+def _complete(fields: tuple[Field, ...], is_error: bool) -> tuple[Field, ...]:
     """Return the fields of an answer with those that it lacks, see :mod:`.guard`."""
     present = dict(fields)
     more = _headers_of_type(present.get(b"content-type", b""))

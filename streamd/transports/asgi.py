@@ -94,7 +94,7 @@ async def send_answer(
         is_head_request: the method is HEAD: of the content, only its size is sent.
     """
     if body is not None:
-        if respond_nowait(send, status, fields, body, own_fields):
+        if respond_nowait(send, status, tuple(fields), body, own_fields):
             return
         own_fields = (*own_fields, (b"content-length", b"%d" % len(body)))
     headers = [*fields, *own_fields]
@@ -104,11 +104,11 @@ async def send_answer(
 
 
 def respond_nowait(
-    send: Send, status: int, fields: Sequence[Field], body: bytes, own_fields: Sequence[Field] = ()
+    send: Send, status: int, fields: tuple[Field, ...], body: bytes, own_fields: Sequence[Field] = ()
 ) -> bool:
     """Send a whole response in one step; False, and nothing is sent, if that needs :func:`send_answer`."""
     respond: Callable[..., bool] | None = getattr(send, "respond", None)
-    return respond is not None and respond(status, tuple(fields), own_fields, body)
+    return respond is not None and respond(status, fields, own_fields, body)
 
 
 async def begin_stream(

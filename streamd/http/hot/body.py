@@ -27,12 +27,24 @@ class ReceivedBody:
         ahead: the parts that :meth:`receive_ahead` has received and that are unread; None without it.
     """
 
-    __slots__ = ("_is_ahead", "_is_complete", "_receive", "_transport", "ahead")
+    __slots__ = ("_is_ahead", "_is_complete", "_receive", "_transport", "_whole", "ahead")
 
     def __init__(self, receive: Receive, transport: Transport | None) -> None:
         self.ahead: PushBackBody | None = None
         self._receive = receive
         self._transport = transport
+        self._whole: bytes | None = None  # of a repetition, until it is taken
+        self._is_complete = False
+        self._is_ahead = False
+
+    def repeat(self, whole: bytes | None) -> None:
+        """Become the body of the next request of the connection.
+
+        Args:
+            whole: the whole body, if it has been received already.
+        """
+        self.ahead = None
+        self._whole = whole
         self._is_complete = False
         self._is_ahead = False
 
@@ -43,12 +55,19 @@ class ReceivedBody:
 
     def take(self) -> bytes | None:
         """Return the whole body if the server has it, without a checkpoint; otherwise None."""
+        if self._whole is not None:
+            return self._take_whole()
         take: Callable[[], bytes | None] | None = getattr(self._transport, "take_body", None)
         if take is None or self._is_complete:
             return None
         body = take()
         self._is_complete = body is not None
         return body
+
+    def _take_whole(self) -> bytes | None:
+        whole, self._whole = self._whole, None
+        self._is_complete = True
+        return whole
 
     def __aiter__(self) -> Self:
         return self
@@ -65,6 +84,9 @@ class ReceivedBody:
 
     async def _next_part(self) -> bytes | None:
         """Receive a part of the body; None if the client has left."""
+        if self._whole is not None:
+            await trio.lowlevel.checkpoint()
+            return self._take_whole()
         message: Any = await self._receive()
         if message["type"] == _DISCONNECT:
             return None

@@ -101,11 +101,13 @@ class HotRoutes:
         request = HTTPRequest(scope, body, self._runtime, self._cors.origins)
         on_repeat: Callable[[Serve], None] | None = getattr(send, "on_repeat", None)
         if on_repeat is not None and not route.is_stream:
-            original = request.copy(body).parse()
+            original = {**scope}
+            request.parse()
 
-            def serve_again(send: Send) -> Awaitable[None]:
-                body = ReceivedBody(receive, transport)
-                return self._respond(route, parameter, original.copy(body), body, send)
+            def serve_again(send: Send, whole: bytes | None) -> Awaitable[None]:
+                body.repeat(whole)
+                request.repeat({**original})
+                return self._respond(route, parameter, request, body, send)
 
             on_repeat(serve_again)
         return self._respond(route, parameter, request, body, send)
@@ -114,11 +116,23 @@ class HotRoutes:
         self, route: HotRoute, parameter: str, request: HTTPRequest, body: ReceivedBody, send: Send
     ) -> None:
         began = time.perf_counter()
-        answer = await self._answer(route, parameter, request, began)
-        if answer is None:
-            return
+        answer: HTTPAnswer | StreamRequest | None
+        try:
+            if route.limit is not None and self._broker.limits.is_limited(route.limit):
+                await self._take_limit(route.limit, request)
+            if route.parameter is None:
+                answer = await route.handler(request)
+            else:
+                answer = await route.handler(request, **{route.parameter: parameter})
+        except trio.Cancelled:
+            record_departure(request.method, route.rule, began)
+            raise
+        except Exception as error:  # noqa: BLE001 - a bug in one request must not end the connection
+            answer = self._answer_error(error, request, route, began)
+            if answer is None:
+                return
         scope = request.scope
-        method = request.method
+        method: str = scope["method"]
         fields: Sequence[Field] = ()
         if request.taken_limits or self._cors.origins:
             fields = self._common_fields(request)
@@ -136,10 +150,11 @@ class HotRoutes:
                 await serving
                 return
             except StreamdError as rejection:  # before the head is sent; later errors end in the stream
-                if retries and isinstance(rejection, Unavailable):
-                    answer = closing_answer(rejection, self._broker.settings)
-                else:
-                    answer = problem_answer(rejection)
+                answer = (
+                    closing_answer(rejection, self._broker.settings)
+                    if retries and isinstance(rejection, Unavailable)
+                    else problem_answer(rejection)
+                )
         content = answer.body
         record_request(self._broker.metrics, method, route.rule, answer.status, began)
         if isinstance(content, bytes) and respond_nowait(
@@ -155,28 +170,18 @@ class HotRoutes:
             answer.headers += tuple(fields)
             await _send_parts(answer, content, body, send)
 
-    async def _answer(
-        self, route: HotRoute, parameter: str, request: HTTPRequest, began: float
-    ) -> HTTPAnswer | StreamRequest | None:
-        """Return the answer of the handler, or the problem that it raises; None if the client has left."""
-        try:
-            if route.limit is not None and self._broker.limits.is_limited(route.limit):
-                await self._take_limit(route.limit, request)
-            if route.parameter is None:
-                return await route.handler(request)
-            return await route.handler(request, **{route.parameter: parameter})
-        except StreamdError as error:
+    def _answer_error(
+        self, error: Exception, request: HTTPRequest, route: HotRoute, began: float
+    ) -> HTTPAnswer | None:
+        """Return the problem that an error of a handler stands for; None if the client has left."""
+        if isinstance(error, StreamdError):
             return rejection_answer(error, request, is_stream=route.is_stream)
-        except ClientLeft:
+        if isinstance(error, ClientLeft):
             record_departure(request.method, route.rule, began)
             return None
-        except trio.Cancelled:
-            record_departure(request.method, route.rule, began)
-            raise
-        except Exception as error:  # a bug in one request must not end the connection
-            where = f"{request.method} {request.scope['path']}"
-            self._app.logger.error("Exception on request %s", where, exc_info=error)
-            return problem_answer(UNEXPECTED)
+        where = f"{request.method} {request.scope['path']}"
+        self._app.logger.error("Exception on request %s", where, exc_info=error)
+        return problem_answer(UNEXPECTED)
 
     async def _take_limit(self, name: LimitName, request: HTTPRequest) -> None:
         """Ask the limit of a route.

@@ -106,22 +106,18 @@ class HTTPRequest:
         self._media_type: str | None = None
 
     def parse(self) -> "HTTPRequest":
-        """Parse what handlers may need, and return this request: its copies will not parse it again."""
+        """Parse what handlers may need, and return this request: no repetition is parsed again."""
         self._args, self._headers, self._media_type = self.args, self.headers, self.media_type
         return self
 
-    def copy(self, body: "ReceivedBody | PushBackBody") -> "HTTPRequest":
-        """Return a request with the same head and another body; nothing that a handler notes is shared."""
-        copied = HTTPRequest.__new__(HTTPRequest)
-        copied.scope = {**self.scope}
-        copied.runtime = self.runtime
-        copied.taken_limits = []
-        copied._body = body
-        copied._origins = self._origins
-        copied._args = self._args
-        copied._headers = self._headers
-        copied._media_type = self._media_type
-        return copied
+    def repeat(self, scope: Scope) -> None:
+        """Become the next request of the connection, whose head is the same.
+
+        Args:
+            scope: an equal one, in which no handler has noted anything.
+        """
+        self.scope = scope
+        self.taken_limits = []
 
     @property
     def args(self) -> QueryParameters:
@@ -217,19 +213,19 @@ class HTTPRequest:
         Raises:
             TooLarge: the body is larger than ``max_bytes``.
         """
-        if not isinstance(self._body, ReceivedBody) or "content-encoding" in self.headers:
+        body = self._body
+        if not isinstance(body, ReceivedBody) or "content-encoding" in self.headers:
             return None
-        whole = self._body.take()
+        whole = body.take()
         if whole is None:
             return None
         max_bytes = max_bytes or self.runtime.broker.settings.events.max_body_bytes
         if len(whole) > max_bytes:
             raise _too_large(max_bytes)
-        return self._without_mark(whole)
+        return self._without_mark(whole) if whole.startswith(BOM_UTF8) else whole
 
     def _without_mark(self, body: bytes) -> bytes:
-        has_mark = body.startswith(BOM_UTF8) and self.media_type == JSON
-        return body.removeprefix(BOM_UTF8) if has_mark else body
+        return body.removeprefix(BOM_UTF8) if self.media_type == JSON else body
 
     async def read_json(self, type: type[T], *, max_bytes: int | None = None, envelope: int = 0) -> T:
         """Read the body as JSON.

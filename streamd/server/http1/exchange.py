@@ -36,8 +36,11 @@ from .head import RequestHead
 from .reading import DISCARDED_BYTES_MAX, decode_ahead, discard_rest
 from .response import LAST_CHUNK, Field, Framing, ResponseHead, encode_chunked_head, encode_whole
 
-ServeAgain = Callable[[], Awaitable[None] | None]
-"""Begins to serve a repetition; None if it must be served as any other request."""
+ServeAgain = Callable[[bytes | None], Awaitable[None] | None]
+"""Begins to serve a repetition, given its whole body, or None if it must be received.
+
+Returns None if the repetition must be served as any other request.
+"""
 
 _CHUNK: Final = attrgetter("chunk")
 _EVENT_STREAM: Final = attrgetter("sse")
@@ -76,7 +79,6 @@ class HTTPExchange:
         "_answer",
         "_body",
         "_client",
-        "_content",
         "_expects_continue",
         "_framing",
         "_held",
@@ -101,7 +103,6 @@ class HTTPExchange:
             self._body = ChunkedBody(client.server.settings.max_request_head_bytes)
         elif head.content_length:
             self._body = CountedBody(head.content_length)
-        self._content: bytes | None = None  # the whole body of a repetition, until it is received
         self._serve_again: ServeAgain | None = None
         self._told_end = False  # of the body, to the application
         self._expects_continue = head.expects_continue
@@ -126,8 +127,7 @@ class HTTPExchange:
             return {"type": "http.disconnect"}
         if self._body is None:
             self._told_end = True
-            content, self._content = self._content or b"", None
-            return {"type": "http.request", "body": content, "more_body": False}
+            return {"type": "http.request", "body": b"", "more_body": False}
         self._client.begin_reading()
         try:
             part = await self._read_part()
@@ -151,7 +151,7 @@ class HTTPExchange:
         body, client = self._body, self._client
         if self._told_end or self._expects_continue:
             return None
-        part, self._content = self._content or b"", None
+        part = b""
         if body is not None:
             if not body.fits(len(client.read_ahead)):
                 return None
@@ -169,19 +169,21 @@ class HTTPExchange:
         Returns:
             The application at work; None, and nothing was done, for a request that needs its own exchange.
         """
-        if self._serve_again is None:
-            return None
-        running = self._serve_again()
-        if running is None:
+        serve = self._serve_again
+        if serve is None:
             return None
         client = self._client
         data = client.read_ahead
-        if len(data) >= size:
-            self._content, client.read_ahead = data[:size], data[size:]
+        is_received = len(data) >= size
+        running = serve(data[:size] if is_received else None)
+        if running is None:
+            return None
+        if is_received:
+            client.read_ahead = data[size:]
             self._body = None
         else:
             self._body = CountedBody(size)
-        self._told_end = False
+        self._told_end = is_received
         self._answer = _NONE
         self._wants_hold = False
         return running
@@ -293,17 +295,17 @@ class HTTPExchange:
         if self._answer is not _NONE or self._body is not None or self._is_http_1_0:
             return False
         client = self._client
-        if client.output.closed:
+        output = client.output
+        if output.closed:
             return True
-        keeps_alive = self._keeps_alive and client.server.keeps_alive
-        data = encode_whole(
-            status, fields, own_fields, body, is_head_request=self._is_head, keeps_alive=keeps_alive
-        )
-        if data is None or len(data) > _NOWAIT_BYTES_MAX or not client.output.write_nowait(data):
+        if not client.server.keeps_alive:
+            self._keeps_alive = False
+        data = encode_whole(status, fields, own_fields, body, self._is_head, self._keeps_alive)
+        if data is None or len(data) > _NOWAIT_BYTES_MAX or not output.write_nowait(data):
             return False
-        self._keeps_alive = keeps_alive
         self._answer = _ENDED
-        self.stop_waiting()
+        if self._waiting is not None:
+            self.stop_waiting()
         return True
 
     def begin_stream(self, fields: tuple[Field, ...], own_fields: Sequence[Field]) -> bool:
@@ -407,12 +409,13 @@ class HTTPExchange:
         client.end_lease()
         if client.output.closed:
             return False
-        if self._answer is _NONE or self._answer is _HELD:
+        answer = self._answer
+        if answer is _NONE or answer is _HELD:
             if client.has_left:
                 return False
             self._keeps_alive = False
             await self.answer(RequestRefused(500, "internal", "something went wrong in the server"))
-        elif self._answer is _SENT:
+        elif answer is _SENT:
             if failed and self._framing is _CLOSE:
                 client.abort()  # otherwise the response would look complete
             return False

@@ -15,6 +15,7 @@ _PHRASES: Final = {1: "Information", 2: "Success", 3: "Redirection", 4: "Client 
 _HANDLED: Final = frozenset((b"content-length", b"transfer-encoding", b"connection", b"date"))
 _CLOSE_LINE: Final = b"connection: close\r\n"
 LAST_CHUNK: Final = b"0\r\n\r\n"
+_encode_field: Final = b"%b: %b\r\n".__mod__  # of a name and a value
 _KNOWN_STARTS_MAX: Final = 256  # heads of whole responses; those of errors and of tasks differ in little
 
 Field = tuple[bytes, bytes]
@@ -142,7 +143,6 @@ def encode_whole(
     fields: tuple[Field, ...],
     own_fields: Sequence[Field],
     body: bytes,
-    *,
     is_head_request: bool,
     keeps_alive: bool,
 ) -> bytes | None:
@@ -197,9 +197,7 @@ def _encode_own(fields: Sequence[Field]) -> bytes:
     Raises:
         ValueError: a header has a line break or a NUL.
     """
-    lines = b""
-    for name, value in fields:
-        lines += b"%b: %b\r\n" % (name, value)
+    lines = b"".join(map(_encode_field, fields))
     _check_lines(lines, len(fields))
     return lines
 
@@ -209,8 +207,7 @@ def _encode_start(status: int, fields: tuple[Field, ...]) -> bytes | None:
     """Encode the status line and fields of a response with content; None if fields frame the message."""
     if status in (204, 304) or any(name.lower() in _HANDLED for name, _ in fields):
         return None
-    lines = b"".join(b"%b: %b\r\n" % field for field in fields)
-    _check_lines(lines, len(fields))
+    lines = _encode_own(fields)
     return (_STATUS_LINES.get(status) or _status_line(status)) + lines
 
 

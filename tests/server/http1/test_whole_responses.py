@@ -17,7 +17,7 @@ def whole(
     is_head: bool = False,
     keeps_alive: bool = True,
 ) -> bytes | None:
-    return encode_whole(status, fields, own, body, is_head_request=is_head, keeps_alive=keeps_alive)
+    return encode_whole(status, fields, own, body, is_head, keeps_alive)
 
 
 def lines(data: bytes | None) -> tuple[bytes, list[bytes], bytes]:
