@@ -7,6 +7,7 @@ one contract suite in ``tests/contracts/``. The hub and everything above it impo
 ==============  ====================================================================
 ``port``        :class:`~streamd.log.port.Log`, and the pages and receipts it returns
 ``memory``      :class:`~streamd.log.memory.MemoryLog`: events in this process
+``windows``     the entries of that log, by topic and by age
 ``sqlite/``     :class:`~streamd.log.sqlite.SQLiteLog`: events in a file
 ``boundaries``  the starts of a log, between which events may have been lost
 ``retention``   the bounds of the events under one topic

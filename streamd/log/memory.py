@@ -7,13 +7,11 @@ a gap.
 
 import heapq
 import time
-from bisect import bisect_left, bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 from typing import Final, NoReturn, overload
 
-import msgspec
 import trio
 
 from ..events import EARLIEST, Draft, Event, EventId, IdSequence, Selectors
@@ -23,11 +21,12 @@ from .boundaries import Boundaries, Boundary
 from .clock import wall_clock_ms
 from .keys import KnownKey, fingerprints
 from .port import Condition, Page, Receipt, Refusal, Skip, skip_none
-from .retention import Retention, TopicBounds
+from .retention import Retention
 from .scan_time import ScanTime
 from .settings import LogSettings
 from .tail import TailReaders
 from .truncation import TruncationRecords
+from .windows import LogEntry, LogWindow, TopicWindow, entry_id
 
 # Topics for which the log remembers how far it dropped events: some 20 MB. Beyond it the oldest are folded
 # into one record, which may report a gap where there was none.
@@ -36,97 +35,10 @@ _SWEEP_SECONDS: Final = 1.0  # how late an event expires in a log that is neithe
 _TRIMMED_AT_ONCE: Final = 1000  # topics without a checkpoint
 
 
-class _Entry(msgspec.Struct, eq=False, gc=False):
-    """One event in the windows of its topics."""
-
-    id: EventId
-    event: Event | None  # None: it was dropped, and the entry is to be removed
-    end: EventId  # the last id of its append
-    at: float  # time of the append (s, monotonic): the time in the id is the wall clock's, which may be set
-    max_age: float  # the shortest of its topics (s)
-
-
-class _Window:
-    """Entries in log order, of one topic, of one age or of all; new ones come at the end, any may be dropped.
-
-    Dropped entries at the front are skipped at once. Those in between are removed when they are the
-    majority, so that the list never has more than twice the live entries.
-    """
-
-    __slots__ = ("_start", "bytes", "entries", "live")
-
-    def __init__(self) -> None:
-        self.entries: list[_Entry] = []
-        self._start = 0
-        self.live = 0
-        self.bytes = 0
-
-    def newest_id(self) -> EventId:
-        """Return the id of the newest entry, dropped or not; there must be one."""
-        return self.entries[-1].id
-
-    def find(self, event_id: EventId) -> _Entry | None:
-        """Return the live entry with an id."""
-        index = bisect_left(self.entries, event_id, self._start, key=_entry_id)
-        found = self.entries[index] if index < len(self.entries) else None
-        return found if found is not None and found.id == event_id and found.event is not None else None
-
-    def oldest(self) -> _Entry:
-        """Return the first live entry; there must be one."""
-        return self.entries[self._start]
-
-    def count_dropped(self, size: int) -> None:
-        """Count one entry as dropped, of an event of ``size`` bytes, and trim the list if it is time."""
-        live = self.live = self.live - 1
-        self.bytes -= size
-        entries, start = self.entries, self._start
-        end = len(entries)
-        while start < end and entries[start].event is None:
-            start += 1
-        if end > 2 * live + 64:  # 64: copying small windows again and again would cost more
-            if end - start == live:
-                del entries[:start]
-            else:
-                self.entries = [entry for entry in entries[start:] if entry.event is not None]
-            start = 0
-        self._start = start
-
-    def after(self, cursor: EventId) -> Iterator[_Entry]:
-        """Iterate over the entries after ``cursor``, dropped ones included."""
-        entries = self.entries
-        first = bisect_right(entries, cursor, self._start, key=_entry_id)
-        return (entries[index] for index in range(first, len(entries)))
-
-
-class _Topic(_Window):
-    """The entries of one topic, and its bounds.
-
-    Args:
-        bounds: of the topic.
-        of_age: the entries of all topics with the same maximum age.
-    """
-
-    __slots__ = ("bounds", "of_age")
-
-    def __init__(self, bounds: TopicBounds, of_age: _Window) -> None:
-        super().__init__()
-        self.bounds = bounds
-        self.of_age = of_age
-
-    @property
-    def is_full(self) -> bool:
-        """True while there is more than the bounds allow."""
-        return self.live > self.bounds.max_events or self.bytes > self.bounds.max_bytes
-
-
 _key_of: Final = attrgetter("idempotency_key")
 
 
-def _entry_id(entry: _Entry) -> EventId:
-    return entry.id
-
-
-def _max_age_of(topic: _Topic) -> float:
+def _max_age_of(topic: TopicWindow) -> float:
     return topic.bounds.max_age_seconds
 
 
@@ -155,9 +67,9 @@ class MemoryLog:
         self._ids = IdSequence(now_ms)
         self._boundaries = Boundaries([Boundary(self._ids.last, EARLIEST)])
         self.appended = 0
-        self._all = _Window()
-        self._topics: dict[str, _Topic] = {}
-        self._ages: dict[float, _Window] = {}  # the same entries by their maximum age: each expires in order
+        self._all = LogWindow()
+        self._topics: dict[str, TopicWindow] = {}
+        self._ages: dict[float, LogWindow] = {}  # the same by their maximum age: each expires in order
         # OrderedDict, because the first item of a dict is searched behind the places of all deleted ones.
         self._keys: OrderedDict[tuple[str, str], tuple[KnownKey, float]] = OrderedDict()  # oldest first
         self._truncated = TruncationRecords(_TRUNCATION_RECORDS_MAX)
@@ -284,7 +196,8 @@ class MemoryLog:
 
     async def run(self) -> NoReturn:
         while True:
-            self._expire(self._now())
+            while self._expire(self._now()):
+                await trio.lowlevel.checkpoint()
             self._forget_keys(self._now())
             if self._has_new_bounds:
                 await self._trim_all()
@@ -293,7 +206,8 @@ class MemoryLog:
     # --- reading ------------------------------------------------------------------------------
 
     async def _read(self, selectors: Selectors, after: EventId, max_events: int, max_bytes: int) -> Page:
-        self._expire(self._now())
+        while self._expire(self._now()):
+            await trio.lowlevel.checkpoint()
         lost = self.lost_until(after)
         if after > self.head:
             after = self.start
@@ -314,11 +228,11 @@ class MemoryLog:
                 break
         return Page(events, cursor, more, gap)
 
-    def _candidates(self, selectors: Selectors, after: EventId) -> Iterable[_Entry]:
+    def _candidates(self, selectors: Selectors, after: EventId) -> Iterable[LogEntry]:
         if selectors.patterns:
             return self._all.after(after)
         windows = [self._topics[t].after(after) for t in selectors.topics if t in self._topics]
-        return windows[0] if len(windows) == 1 else heapq.merge(*windows, key=_entry_id)
+        return windows[0] if len(windows) == 1 else heapq.merge(*windows, key=entry_id)
 
     async def _find_gap(self, selectors: Selectors, after: EventId, lost: EventId | None) -> EventId | None:
         """Return the newest matching id after a position that was dropped, or until which events are lost."""
@@ -332,12 +246,12 @@ class MemoryLog:
     def _keep(self, event: Event, end: EventId, now: float) -> None:
         names, size = event.topics, event.size
         topic = self._topics.get(names[0]) or self._begin_topic(names[0])
-        topics: Sequence[_Topic] = (topic,)
+        topics: Sequence[TopicWindow] = (topic,)
         if len(names) > 1:
             topics = [self._topics.get(name) or self._begin_topic(name) for name in names]
             topic = min(topics, key=_max_age_of)
         kept = self._all
-        entry = _Entry(event.id, event, end, now, topic.bounds.max_age_seconds)
+        entry = LogEntry(event.id, event, end, now, topic.bounds.max_age_seconds)
         for window in (kept, topic.of_age, *topics):
             window.entries.append(entry)
             window.live += 1
@@ -349,26 +263,26 @@ class MemoryLog:
         if kept.live > settings.max_events or kept.bytes > settings.max_bytes:
             self._trim_whole()
 
-    def _begin_topic(self, name: str) -> _Topic:
+    def _begin_topic(self, name: str) -> TopicWindow:
         bounds = self._retention.bounds(name)
-        topic = self._topics[name] = _Topic(bounds, self._of_age(bounds.max_age_seconds))
+        topic = self._topics[name] = TopicWindow(bounds, self._of_age(bounds.max_age_seconds))
         return topic
 
-    def _of_age(self, max_age: float) -> _Window:
+    def _of_age(self, max_age: float) -> LogWindow:
         """Return the entries with a maximum age (s)."""
         window = self._ages.get(max_age)
         if window is None:
-            window = self._ages[max_age] = _Window()
+            window = self._ages[max_age] = LogWindow()
         return window
 
-    def _trim(self, topic: _Topic) -> None:
-        while topic.is_full and topic.live:
-            self._drop(topic.oldest())
+    def _trim(self, topic: TopicWindow) -> None:
+        if topic.is_full:
+            self._drop(topic.excess(topic.bounds.max_events, topic.bounds.max_bytes))
 
     def _trim_whole(self) -> None:
         settings, kept = self._settings, self._all
-        while kept.live > settings.max_events or kept.bytes > settings.max_bytes:
-            self._drop(kept.oldest())
+        if kept.live > settings.max_events or kept.bytes > settings.max_bytes:
+            self._drop(kept.excess(settings.max_events, settings.max_bytes))
 
     async def _trim_all(self) -> None:
         """Drop everything beyond the bounds, after they were changed."""
@@ -379,10 +293,14 @@ class MemoryLog:
             if index % _TRIMMED_AT_ONCE == 0:
                 await trio.lowlevel.checkpoint()
 
-    def _expire(self, now: float) -> None:
+    def _expire(self, now: float) -> bool:
+        """Drop events that are too old, a thousand at most; return True if there are more."""
+        has_more = False
         for max_age, window in self._ages.items():
-            while window.live and window.oldest().at < now - max_age:
-                self._drop(window.oldest())
+            if window.live and window.oldest().at < now - max_age:
+                self._drop(window.older(now - max_age))
+                has_more = has_more or (window.live > 0 and window.oldest().at < now - max_age)
+        return has_more
 
     def _forget_keys(self, now: float) -> None:
         if not self._keys:
@@ -394,16 +312,24 @@ class MemoryLog:
                 return
             del self._keys[key]
 
-    def _drop(self, entry: _Entry) -> None:
-        event = entry.event
-        assert event is not None
-        entry.event = None
-        event_id, size = event.id, event.size
-        self._all.count_dropped(size)
-        self._ages[entry.max_age].count_dropped(size)
-        for topic in event.topics:
-            window = self._topics[topic]
-            window.count_dropped(size)
-            if not window.live:
-                del self._topics[topic]
+    def _drop(self, entries: Iterable[LogEntry]) -> None:
+        """Drop live entries, the oldest first."""
+        all_entries, ages, topics = self._all, self._ages, self._topics
+        totals: dict[LogWindow, list[int]] = {}  # number and bytes
+        newest: dict[str, EventId] = {}
+        for entry in entries:
+            event, entry.event = entry.event, None
+            assert event is not None
+            size = event.size
+            for window in (all_entries, ages[entry.max_age], *map(topics.__getitem__, event.topics)):
+                total = totals.setdefault(window, [0, 0])
+                total[0] += 1
+                total[1] += size
+            for topic in event.topics:
+                newest[topic] = event.id
+        for window, (count, size) in totals.items():
+            window.count_dropped(count, size)
+        for topic, event_id in newest.items():
+            if not topics[topic].live:
+                del topics[topic]
             self._truncated.record(topic, event_id)
