@@ -314,7 +314,7 @@ class _Answer:
         repeats: see :attr:`on_repeat`; called with this object before the function.
     """
 
-    __slots__ = ("_begin_stream", "_repeats", "_respond", "_send", "own_fields")
+    __slots__ = ("_begin_stream", "_completed", "_given", "_repeats", "_respond", "_send", "own_fields")
 
     def __init__(
         self,
@@ -328,6 +328,8 @@ class _Answer:
         self._respond: Callable[..., bool] | None = getattr(transport, "respond", None)
         self._begin_stream: Callable[..., bool] | None = getattr(transport, "begin_stream", None)
         self._repeats = repeats
+        self._given: tuple[tuple[Field, ...], int] = (), 0  # fields and status of the last answer
+        self._completed: tuple[Field, ...] = ()
 
     @property
     def on_repeat(self) -> Callable[[Serve], None] | None:
@@ -348,7 +350,11 @@ class _Answer:
         if respond is None:
             return False
         own_fields = (*own_fields, *self.own_fields)
-        return respond(status, _complete(fields, status >= _FIRST_ERROR), own_fields, body)
+        given_fields, given_status = self._given
+        if fields is not given_fields or status != given_status:
+            self._given = fields, status
+            self._completed = _complete(fields, status >= _FIRST_ERROR)
+        return respond(status, self._completed, own_fields, body)
 
     def begin_stream(self, fields: tuple[Field, ...], own_fields: Sequence[Field]) -> bool:
         """Begin a stream in one step; False, and nothing is done, if the server cannot."""

@@ -34,7 +34,15 @@ from ..wires import Lease, SocketWire
 from .body import BodyDecoder, ChunkedBody, CountedBody
 from .head import RequestHead
 from .reading import DISCARDED_BYTES_MAX, decode_ahead, discard_rest
-from .response import LAST_CHUNK, Field, Framing, ResponseHead, encode_chunked_head, encode_whole
+from .response import (
+    LAST_CHUNK,
+    Field,
+    Framing,
+    ResponseHead,
+    encode_chunked_head,
+    encode_start,
+    encode_whole,
+)
 
 ServeAgain = Callable[[bytes | None], Awaitable[None] | None]
 """Begins to serve a repetition, given its whole body, or None if it must be received.
@@ -88,6 +96,9 @@ class HTTPExchange:
         "_keeps_alive",
         "_left",
         "_serve_again",
+        "_shared_fields",
+        "_shared_status",
+        "_start",
         "_status",
         "_told_end",
         "_waiting",
@@ -116,6 +127,9 @@ class HTTPExchange:
         self._held = b""  # the encoded head, until it is sent
         self._framing = _NO_BODY
         self._left = 0  # of the response's body, with Content-Length (bytes)
+        self._shared_fields: tuple[Field, ...] | None = None  # of the last whole response
+        self._shared_status = 0
+        self._start: bytes | None = None  # these, encoded
         self._waiting: trio.CancelScope | None = None  # of a wait for the client's end
 
     # --- the request --------------------------------------------------------------------------
@@ -300,8 +314,13 @@ class HTTPExchange:
             return True
         if not client.server.keeps_alive:
             self._keeps_alive = False
-        data = encode_whole(status, fields, own_fields, body, self._is_head, self._keeps_alive)
-        if data is None or len(data) > _NOWAIT_BYTES_MAX or not output.write_nowait(data):
+        if fields is not self._shared_fields or status != self._shared_status:
+            self._start = encode_start(status, fields)
+            self._shared_fields, self._shared_status = fields, status
+        if self._start is None:
+            return False
+        data = encode_whole(self._start, own_fields, body, self._is_head, self._keeps_alive)
+        if len(data) > _NOWAIT_BYTES_MAX or not output.write_nowait(data):
             return False
         self._answer = _ENDED
         if self._waiting is not None:
@@ -323,13 +342,13 @@ class HTTPExchange:
         if self._answer is not _NONE or self._body is not None or self._is_http_1_0 or self._is_head:
             return False
         keeps_alive = self._keeps_alive and self._client.server.keeps_alive
-        head = encode_chunked_head(_OK, fields, own_fields, keeps_alive=keeps_alive)
-        if head is None:
+        start = encode_start(_OK, fields)
+        if start is None:
             return False
+        self._held = encode_chunked_head(start, own_fields, keeps_alive=keeps_alive)
         self._keeps_alive = keeps_alive
         self._status = _OK
         self._framing = _CHUNKS
-        self._held = head
         self._answer = _HELD
         return True
 
@@ -398,6 +417,18 @@ class HTTPExchange:
         """End a wait for the client's end: what follows is the next request, or a frame."""
         if self._waiting is not None:
             self._waiting.cancel()
+
+    def finish_nowait(self) -> bool:
+        """End the exchange after the application, if nothing is left to be sent or received.
+
+        Returns:
+            True if the connection can be reused; False if :meth:`finish` has to be called.
+        """
+        client = self._client
+        if self._answer is not _ENDED or self._body is not None or client.output.closed:
+            return False
+        client.end_lease()
+        return self._keeps_alive
 
     async def finish(self, *, failed: bool) -> bool:
         """End the exchange after the application; return True if the connection can be reused.

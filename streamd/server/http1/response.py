@@ -139,33 +139,24 @@ class ResponseHead:
 
 
 def encode_whole(
-    status: int,
-    fields: tuple[Field, ...],
+    start: bytes,
     own_fields: Sequence[Field],
     body: bytes,
     is_head_request: bool,
     keeps_alive: bool,
-) -> bytes | None:
+) -> bytes:
     """Encode a response whose body is known, for HTTP/1.1.
 
     Args:
-        status: 200 to 599.
-        fields: those that many responses share; their encoding is remembered.
+        start: see :func:`encode_start`.
         own_fields: those of this response alone.
         body: the content; of HEAD, only its size is sent.
         is_head_request: the method is HEAD.
         keeps_alive: the connection is reused.
 
-    Returns:
-        The bytes; None for a response that only :class:`ResponseHead` can encode: without content by its
-        status, or with fields that frame the message.
-
     Raises:
         ValueError: a header has a line break or a NUL.
     """
-    start = _encode_start(status, fields)
-    if start is None:
-        return None
     return b"%bcontent-length: %d\r\n%b%b%b\r\n%b" % (
         start,
         len(body),
@@ -176,13 +167,8 @@ def encode_whole(
     )
 
 
-def encode_chunked_head(
-    status: int, fields: tuple[Field, ...], own_fields: Sequence[Field], *, keeps_alive: bool
-) -> bytes | None:
+def encode_chunked_head(start: bytes, own_fields: Sequence[Field], *, keeps_alive: bool) -> bytes:
     """Encode the head of a response in chunks, for HTTP/1.1; see :func:`encode_whole`."""
-    start = _encode_start(status, fields)
-    if start is None:
-        return None
     return b"%btransfer-encoding: chunked\r\n%b%b%b\r\n" % (
         start,
         _encode_own(own_fields),
@@ -203,8 +189,20 @@ def _encode_own(fields: Sequence[Field]) -> bytes:
 
 
 @lru_cache(_KNOWN_STARTS_MAX)
-def _encode_start(status: int, fields: tuple[Field, ...]) -> bytes | None:
-    """Encode the status line and fields of a response with content; None if fields frame the message."""
+def encode_start(status: int, fields: tuple[Field, ...]) -> bytes | None:
+    """Encode the status line and the fields that many responses with content share.
+
+    Args:
+        status: 200 to 599.
+        fields: names in lower case.
+
+    Returns:
+        The bytes, which are remembered; None for a response that only :class:`ResponseHead` can encode:
+        without content by its status, or with fields that frame the message.
+
+    Raises:
+        ValueError: a header has a line break or a NUL.
+    """
     if status in (204, 304) or any(name.lower() in _HANDLED for name, _ in fields):
         return None
     lines = _encode_own(fields)

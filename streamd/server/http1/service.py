@@ -81,7 +81,8 @@ async def serve_http1(client: ClientSocket) -> bytes | None:
             # again, where a 500 would tell it that the server failed.
             client.close_output()
             raise
-        if not await exchange.finish(failed=failed):
+        is_over = isinstance(exchange, HTTPExchange) and exchange.finish_nowait()
+        if not (is_over or await exchange.finish(failed=failed)):
             await client.linger()
             return None
         del running
@@ -116,8 +117,12 @@ async def _read_head(
         client.read_ahead = b""
     elif is_first or client.is_encrypted:
         data = client.read_nowait()
-    else:  # the next request of a client has hardly ever arrived already
+    elif not client.output.free:
         data = await _wait_for_bytes(client)
+    else:  # the next request of a client has hardly ever arrived already
+        client.start_idle()
+        await client.wait_readable()
+        data = client.read_nowait()
     if data and repeated is not None:
         rest = repeated.match(data)
         if rest is not None:

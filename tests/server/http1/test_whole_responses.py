@@ -2,7 +2,7 @@
 
 import pytest
 
-from streamd.server.http1.response import Field, ResponseHead, encode_chunked_head, encode_whole
+from streamd.server.http1.response import Field, ResponseHead, encode_chunked_head, encode_start, encode_whole
 
 JSON: tuple[Field, ...] = ((b"content-type", b"application/json"), (b"cache-control", b"no-store"))
 OWN: tuple[Field, ...] = ((b"x-request-id", b"a: b"),)
@@ -17,7 +17,14 @@ def whole(
     is_head: bool = False,
     keeps_alive: bool = True,
 ) -> bytes | None:
-    return encode_whole(status, fields, own, body, is_head, keeps_alive)
+    start = encode_start(status, fields)
+    return None if start is None else encode_whole(start, own, body, is_head, keeps_alive)
+
+
+def chunked_head(own: tuple[Field, ...] = OWN, *, keeps_alive: bool = True) -> bytes:
+    start = encode_start(200, JSON)
+    assert start is not None
+    return encode_chunked_head(start, own, keeps_alive=keeps_alive)
 
 
 def lines(data: bytes | None) -> tuple[bytes, list[bytes], bytes]:
@@ -75,14 +82,14 @@ def test_a_field_with_a_line_break_is_never_sent(end: bytes) -> None:
 @pytest.mark.parametrize("keeps_alive", [True, False])
 def test_the_head_of_a_stream_is_the_same_as_that_of_a_response_in_parts(keeps_alive: bool) -> None:
     head = ResponseHead(200, [*JSON, *OWN], is_head_request=False, is_http_1_0=False, keeps_alive=keeps_alive)
-    assert lines(encode_chunked_head(200, JSON, OWN, keeps_alive=keeps_alive)) == lines(head.data)
+    assert lines(chunked_head(keeps_alive=keeps_alive)) == lines(head.data)
 
 
 @pytest.mark.parametrize("name", [b"Content-Length", b"transfer-encoding", b"connection", b"date"])
 def test_a_stream_that_frames_itself_is_left_to_the_other_way(name: bytes) -> None:
-    assert encode_chunked_head(200, ((name, b"7"),), (), keeps_alive=True) is None
+    assert encode_start(200, ((name, b"7"),)) is None
 
 
 def test_the_head_of_a_stream_has_no_field_with_a_line_break() -> None:
     with pytest.raises(ValueError, match="line breaks"):
-        encode_chunked_head(200, JSON, ((b"x", b"a\r\nset-cookie: b"),), keeps_alive=True)
+        chunked_head(((b"x", b"a\r\nset-cookie: b"),))
