@@ -246,19 +246,21 @@ class MemoryLog:
     def _keep(self, event: Event, end: EventId, now: float) -> None:
         names, size = event.topics, event.size
         topic = self._topics.get(names[0]) or self._begin_topic(names[0])
-        topics: Sequence[TopicWindow] = (topic,)
+        topics: Sequence[TopicWindow] = ()  # where there are several
         if len(names) > 1:
             topics = [self._topics.get(name) or self._begin_topic(name) for name in names]
             topic = min(topics, key=_max_age_of)
         kept = self._all
-        entry = LogEntry(event.id, event, end, now, topic.bounds.max_age_seconds)
-        for window in (kept, topic.of_age, *topics):
+        bounds = topic.bounds
+        entry = LogEntry(event.id, event, end, now, bounds.max_age_seconds)
+        for window in (kept, topic.of_age, *topics) if topics else (kept, topic.of_age, topic):
             window.entries.append(entry)
             window.live += 1
             window.bytes += size
+        if topic.live > bounds.max_events or topic.bytes > bounds.max_bytes:
+            self._trim(topic)
         for topic in topics:
-            if topic.live > topic.bounds.max_events or topic.bytes > topic.bounds.max_bytes:
-                self._trim(topic)
+            self._trim(topic)
         settings = self._settings
         if kept.live > settings.max_events or kept.bytes > settings.max_bytes:
             self._trim_whole()

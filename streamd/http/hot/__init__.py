@@ -27,7 +27,7 @@ Programs that publish send the same head again and again. What follows from a he
 derived once: the scope, the verdict of the guard, the route, the parsed fields. The rest of the way, from the
 request id over limits, caller and rights to the answer, is that of any request::
 
-    HTTPExchange.begin_again -- Guard: a new request id -- door: a copy of the HTTPRequest --- handler
+    HTTPExchange.begin_again -- Guard: a new request id -- door: the same HTTPRequest ------- handler
 
 An application that a program puts in front of streamd's sees every request, so that there are no such ways.
 """
