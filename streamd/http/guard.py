@@ -304,6 +304,9 @@ def _headers_of_type(content_type: bytes) -> tuple[Field, ...]:
     return DATA_HEADERS if media_type in _DATA_TYPES else (_NOSNIFF,)
 
 
+_NOTHING_GIVEN: Final[tuple[tuple[Field, ...], int]] = (), 0
+
+
 class _Answer:
     """The ``send`` of a request, which adds headers to the head of the answer.
 
@@ -314,7 +317,7 @@ class _Answer:
         repeats: see :attr:`on_repeat`; called with this object before the function.
     """
 
-    __slots__ = ("_begin_stream", "_completed", "_given", "_repeats", "_respond", "_send", "own_fields")
+    __slots__ = ("_completed", "_given", "_repeats", "_send", "_transport", "own_fields")
 
     def __init__(
         self,
@@ -325,10 +328,9 @@ class _Answer:
     ) -> None:
         self.own_fields = own_fields
         self._send = send
-        self._respond: Callable[..., bool] | None = getattr(transport, "respond", None)
-        self._begin_stream: Callable[..., bool] | None = getattr(transport, "begin_stream", None)
+        self._transport = transport
         self._repeats = repeats
-        self._given: tuple[tuple[Field, ...], int] = (), 0  # fields and status of the last answer
+        self._given = _NOTHING_GIVEN  # fields and status of the last answer
         self._completed: tuple[Field, ...] = ()
 
     @property
@@ -346,7 +348,7 @@ class _Answer:
         self, status: int, fields: tuple[Field, ...], own_fields: Sequence[Field], body: bytes
     ) -> bool:
         """Send a whole response in one step; False, and nothing is sent, if the server cannot."""
-        respond = self._respond
+        respond: Callable[..., bool] | None = getattr(self._transport, "respond", None)
         if respond is None:
             return False
         own_fields = (*own_fields, *self.own_fields)
@@ -358,7 +360,7 @@ class _Answer:
 
     def begin_stream(self, fields: tuple[Field, ...], own_fields: Sequence[Field]) -> bool:
         """Begin a stream in one step; False, and nothing is done, if the server cannot."""
-        begin = self._begin_stream
+        begin: Callable[..., bool] | None = getattr(self._transport, "begin_stream", None)
         if begin is None or _REQUEST_ID in dict(fields):
             return False
         return begin(_complete(fields, False), (*own_fields, *self.own_fields))
