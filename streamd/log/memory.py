@@ -31,6 +31,7 @@ from .truncation import TruncationRecords
 # Topics for which the log remembers how far it dropped events: some 20 MB. Beyond it the oldest are folded
 # into one record, which may report a gap where there was none.
 _TRUNCATION_RECORDS_MAX: Final = 100_000
+_TOPICS_PER_EVENT: Final = 4  # on average of max_events: each takes 250 bytes beside its text, an event 450
 _SWEEP_SECONDS: Final = 1.0  # how late an event expires in a log that is neither read nor written
 _TRIMMED_AT_ONCE: Final = 1000  # topics without a checkpoint
 
@@ -152,6 +153,7 @@ class MemoryLog:
         self._boundaries = Boundaries([Boundary(self._ids.last, EARLIEST)])
         self.appended = 0
         self._all = _Window()
+        self._named = 0  # topics of all events, counted for each event
         self._topics: dict[str, _Topic] = {}
         self._ages: dict[float, _Window] = {}  # the same entries by their maximum age: each expires in order
         # OrderedDict, because the first item of a dict is searched behind the places of all deleted ones.
@@ -331,9 +333,8 @@ class MemoryLog:
         for topic in topics:
             if topic.live > topic.bounds.max_events or topic.bytes > topic.bounds.max_bytes:
                 self._trim(topic)
-        settings = self._settings
-        if kept.live > settings.max_events or kept.bytes > settings.max_bytes:
-            self._trim_whole()
+        self._named += len(names)
+        self._trim_whole()
 
     def _begin_topic(self, name: str) -> _Topic:
         bounds = self._retention.bounds(name)
@@ -353,7 +354,8 @@ class MemoryLog:
 
     def _trim_whole(self) -> None:
         settings, kept = self._settings, self._all
-        while kept.live > settings.max_events or kept.bytes > settings.max_bytes:
+        named_max = _TOPICS_PER_EVENT * settings.max_events
+        while kept.live > settings.max_events or kept.bytes > settings.max_bytes or self._named > named_max:
             self._drop(kept.oldest())
 
     async def _trim_all(self) -> None:
@@ -387,6 +389,7 @@ class MemoryLog:
         event_id, size = event.id, event.size
         self._all.count_dropped(size)
         self._ages[entry.max_age].count_dropped(size)
+        self._named -= len(event.topics)
         for topic in event.topics:
             window = self._topics[topic]
             window.count_dropped(size)
