@@ -12,6 +12,7 @@ import h11
 import pytest
 import trio
 import trio.testing
+from h2.settings import SettingCodes
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
 
 from streamd.server import tune_collector
@@ -206,6 +207,16 @@ async def follow_by_http2(server: RunningServer) -> None:
             await client.read()
 
 
+async def leave_behind_a_closed_window(server: RunningServer) -> None:
+    """Leave an HTTP/2 connection whose answers have no window."""
+    async with await trio.open_tcp_stream(server.host, server.port) as tcp:
+        client = ManualHTTP2Client(tcp)
+        client.http.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 0})
+        streams = {await client.get(path) for path in ("/health/live", "/openapi.json", "/events?topic=a")}
+        while client.begun != streams:
+            await client.read()
+
+
 VISITS: list[Visit] = [
     follow_and_leave,
     follow_until_closed,
@@ -218,6 +229,7 @@ VISITS: list[Visit] = [
     talk_and_close,
     talk_and_leave,
     follow_by_http2,
+    leave_behind_a_closed_window,
 ]
 
 
