@@ -5,7 +5,7 @@ waits for it, and for ten such threads ten times as long. And a short computatio
 """
 
 import time
-from typing import Final, TypeVar
+from typing import Final, NoReturn, TypeVar
 
 import attrs
 import trio
@@ -26,6 +26,24 @@ class _Result:
 
     value: object
 
+    def unwrap(self) -> object:
+        """Return the result."""
+        return self.value
+
+
+@attrs.frozen
+class _Failure:
+    """The error of a computation that has failed in its turn."""
+
+    error: Exception
+
+    def unwrap(self) -> NoReturn:
+        """Raise the error."""
+        try:
+            raise self.error
+        finally:
+            del self  # which would be in a cycle with the error's traceback
+
 
 class Pauses:
     """Pauses of a worker thread that computes, in which the event loop gets the interpreter."""
@@ -44,7 +62,10 @@ def run_with_pauses(steps: Steps[T]) -> T:
     """Run a computation to its end in this worker thread, with pauses for the event loop."""
     ended = _run_until(steps, float("inf"))
     assert ended is not None
-    return ended.value  # type: ignore[return-value]  # it is this computation's
+    try:
+        return ended.unwrap()  # type: ignore[return-value]  # it is this computation's
+    finally:
+        del ended
 
 
 class Turns:
@@ -67,26 +88,34 @@ class Turns:
 
         Cancelling closes the computation after the turn that goes on.
         """
+        ended = None
         try:
-            while True:
+            while ended is None:
                 ended = await trio.to_thread.run_sync(self._take_turn, steps, limiter=self._limiter)
-                if ended is not None:
-                    return ended.value  # type: ignore[return-value]  # as above
+            return ended.unwrap()  # type: ignore[return-value]  # as above
         finally:
             steps.close()
+            del ended
 
-    def _take_turn(self, steps: Steps[object]) -> _Result | None:
+    def _take_turn(self, steps: Steps[object]) -> _Result | _Failure | None:
         return _run_until(steps, time.perf_counter() + self._turn_seconds)
 
 
-def _run_until(steps: Steps[object], until: float) -> _Result | None:
-    """Run steps until a time, at least one, with pauses; return the result if the computation has ended."""
+def _run_until(steps: Steps[object], until: float) -> _Result | _Failure | None:
+    """Run steps until a time, at least one, with pauses; return the result if the computation has ended.
+
+    An error is a result, too: one that leaves a worker thread of trio is kept in cycles by its traceback,
+    with the whole text that was decoded, until the garbage collector finds it.
+    """
     pauses = Pauses()
     while True:
         try:
             next(steps)
         except StopIteration as end:
             return _Result(end.value)
+        except Exception as error:  # noqa: BLE001 - it is raised where the result is used
+            # The frames of this thread hold what it returns.
+            return _Failure(error.with_traceback(error.__traceback__ and error.__traceback__.tb_next))
         if time.perf_counter() >= until:
             return None
         pauses.take()

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 from msgspec.structs import force_setattr, replace
@@ -20,7 +20,13 @@ RETRY_MS_MAX: Final = 2**31 - 1  # the longest timer a browser can hold
 _SHARED_TOPICS: Final = 1024  # some 1 MB if all are as long as they may be
 _SHARED_TYPES: Final = 256
 _SHARED_TYPE_CHARS: Final = 64  # types have no limit but that of the event
+# Size of the largest event whose encodings are kept, which are four times as large, for the groups of
+# subscribers that share it. A larger one costs each of its batches a microsecond a kilobyte.
+_ENCODINGS_KEPT_BYTES: Final = 512
 _UNKNOWN: Final = -1  # a size that is found when the object is made
+
+
+Encoded = TypeVar("Encoded", bytes, str)
 
 
 class EventLimits(Protocol):
@@ -180,7 +186,7 @@ class Event(msgspec.Struct, frozen=True, eq=False, gc=False):
     private: bool = False
     size: int = _UNKNOWN
     """Bytes of topics, type and data in UTF-8; those of base64 if the data is bytes. Found when left out."""
-    # Encodings, each made when it is asked for first.
+    # Encodings of a small event, each made when it is asked for first.
     _sse: bytes | None = None
     _sse_with_topics: bytes | None = None
     _json: bytes | None = None
@@ -210,16 +216,12 @@ class Event(msgspec.Struct, frozen=True, eq=False, gc=False):
 
         Bytes are base64, with a field ``encoding: base64``, which ``EventSource`` ignores.
         """
-        if self._sse is None:
-            force_setattr(self, "_sse", self._block(()))
-        return self._sse or b""
+        return self._sse or self._keep("_sse", self._block(()))
 
     @property
     def sse_with_topics(self) -> bytes:
         """The same block with a ``topic:`` field for each topic, the canonical one first."""
-        if self._sse_with_topics is None:
-            force_setattr(self, "_sse_with_topics", self._block(self.topics))
-        return self._sse_with_topics or b""
+        return self._sse_with_topics or self._keep("_sse_with_topics", self._block(self.topics))
 
     def _block(self, topics: Sequence[str]) -> bytes:
         shown_type = "" if self.type == DEFAULT_TYPE else self.type
@@ -238,16 +240,18 @@ class Event(msgspec.Struct, frozen=True, eq=False, gc=False):
 
         Bytes are base64, marked by ``"encoding":"base64"``. :func:`~.stored.decode_event` is the inverse.
         """
-        if self._json is None:
-            force_setattr(self, "_json", b'{"id":"%b",%b' % (self.id.encode(), encode_members(self)))
-        return self._json or b""
+        return self._json or self._keep("_json", b'{"id":"%b",%b' % (self.id.encode(), encode_members(self)))
 
     @property
     def text(self) -> str:
         """The same JSON as text."""
-        if self._text is None:
-            force_setattr(self, "_text", self.json.decode())
-        return self._text or ""
+        return self._text or self._keep("_text", self.json.decode())
+
+    def _keep(self, name: str, encoded: Encoded) -> Encoded:
+        """Return an encoding, and keep it with a small event: logs keep events, and count no encodings."""
+        if self.size <= _ENCODINGS_KEPT_BYTES:
+            force_setattr(self, name, encoded)
+        return encoded
 
     @property
     def value(self) -> Any:

@@ -1,5 +1,6 @@
 """WebSockets: what the clients of all of them may send."""
 
+import trio
 from quart import current_app, websocket
 
 from ..broker import Broker
@@ -41,19 +42,29 @@ async def serve_socket(
     """
     bind_abort(connection, find_transport(websocket.scope))
     await websocket.accept()
-    code = await serve_websocket(
-        broker,
-        connection,
-        source,
-        websocket.scope,
-        websocket.send,
-        websocket.receive,
-        _make_publisher(),
-        subscription=subscription,
-        reader=reader,
-        opening=opening,
-    )
-    await websocket.close(code)
+    code = None
+    try:
+        code = await serve_websocket(
+            broker,
+            connection,
+            source,
+            websocket.scope,
+            websocket.send,
+            websocket.receive,
+            _make_publisher(),
+            subscription=subscription,
+            reader=reader,
+            opening=opening,
+        )
+    except BaseExceptionGroup as group:
+        if group.split(trio.Cancelled)[1] is not None:
+            raise
+    if code is None:
+        # The client has left. Quart-Trio would keep a group of cancellations in cycles with its frames, and
+        # whoever opens sockets at a rate would make the garbage collector hold the event loop.
+        await trio.lowlevel.checkpoint()
+    else:
+        await websocket.close(code)
 
 
 def _make_publisher() -> PublishEvent:

@@ -31,6 +31,7 @@ from .windows import LogEntry, LogWindow, TopicWindow, entry_id
 # Topics for which the log remembers how far it dropped events: some 20 MB. Beyond it the oldest are folded
 # into one record, which may report a gap where there was none.
 _TRUNCATION_RECORDS_MAX: Final = 100_000
+_FURTHER_TOPICS: Final = 3  # per event, on average of max_events: each takes 250 bytes, an event 450
 _SWEEP_SECONDS: Final = 1.0  # how late an event expires in a log that is neither read nor written
 _TRIMMED_AT_ONCE: Final = 1000  # topics without a checkpoint
 
@@ -68,6 +69,7 @@ class MemoryLog:
         self._boundaries = Boundaries([Boundary(self._ids.last, EARLIEST)])
         self.appended = 0
         self._all = LogWindow()
+        self._further = 0  # topics of all events but the first of each
         self._topics: dict[str, TopicWindow] = {}
         self._ages: dict[float, LogWindow] = {}  # the same by their maximum age: each expires in order
         # OrderedDict, because the first item of a dict is searched behind the places of all deleted ones.
@@ -215,18 +217,20 @@ class MemoryLog:
         # The answer is right in this step only, so there is no checkpoint from here on.
         events: list[Event] = []
         size = 0
-        cursor, more = self.head, False
+        head = self.head
         self._scan_time.begin()
         for scanned, entry in enumerate(self._candidates(selectors, after), start=1):
             event = entry.event
             seen = bool(events) and events[-1] is event  # it has two of the selected topics
             if event is not None and not seen and (selectors is ALL or selectors.matches(event.topics)):
+                if len(events) >= max_events or size >= max_bytes:
+                    return Page(events, events[-1].id, True, gap)
                 events.append(event)
                 size += event.size
-            if len(events) >= max_events or size >= max_bytes or self._scan_time.is_over(scanned):
-                cursor, more = entry.id, entry.id < self.head
-                break
-        return Page(events, cursor, more, gap)
+            if self._scan_time.is_over(scanned):
+                return Page(events, entry.id, entry.id < head, gap)
+        # Also of a full page, if no more events match: what was dropped behind it is no gap.
+        return Page(events, head, False, gap)
 
     def _candidates(self, selectors: Selectors, after: EventId) -> Iterable[LogEntry]:
         if selectors.patterns:
@@ -262,6 +266,10 @@ class MemoryLog:
         for topic in topics:
             self._trim(topic)
         settings = self._settings
+        if topics:
+            self._further += len(names) - 1
+            if self._further > _FURTHER_TOPICS * settings.max_events:
+                self._drop(kept.oldest_few())
         if kept.live > settings.max_events or kept.bytes > settings.max_bytes:
             self._trim_whole()
 
@@ -329,6 +337,7 @@ class MemoryLog:
                 total[1] += size
             for topic in event.topics:
                 newest[topic] = event.id
+            self._further -= len(event.topics) - 1
         for window, (count, size) in totals.items():
             window.count_dropped(count, size)
         for topic, event_id in newest.items():

@@ -18,6 +18,7 @@ from ..events.pattern import EVERYTHING
 from ..time_slice import TimeSlice
 from .topic_trie import TopicTrie
 
+_TOPIC_CHARS: Final = 128  # of a topic on average, when the number of records is at its maximum
 _STEP: Final = 32  # steps between looks at the clock: some 20 µs
 _ROUNDS_MAX: Final = 3  # in which a search looks at what changed during the round before
 
@@ -27,6 +28,7 @@ class TruncationRecords:
 
     Args:
         max_records: maximum number of topics; beyond it, the records that changed least recently are folded.
+            They are, too, while the topics have more than 128 characters each on average of the maximum.
         time_slice: of all searches together.
 
     Attributes:
@@ -40,6 +42,7 @@ class TruncationRecords:
         self._max_records = max_records
         self._slice = time_slice or TimeSlice()
         self._records: OrderedDict[str, EventId] = OrderedDict()  # least recently changed first
+        self._chars = 0
         self._changes = 0
         self._trie = TopicTrie(self._records)
         self._outdated: dict[str, None] = {}  # topics that changed since they were put into the trie
@@ -54,13 +57,15 @@ class TruncationRecords:
     def record(self, topic: str, event_id: EventId) -> None:
         """Note that an event of a topic was dropped."""
         records = self._records
+        if topic not in records:
+            self._chars += len(topic)
         if event_id > records.get(topic, EARLIEST):
             records[topic] = event_id
             self.newest = max(self.newest, event_id)
         records.move_to_end(topic)
         self._changes += 1
         self._outdated[topic] = None
-        if len(records) > self._max_records:
+        while len(records) > self._max_records or self._chars > _TOPIC_CHARS * self._max_records:
             self._fold(next(iter(records)))
 
     def fold_until(self, event_id: EventId) -> None:
@@ -73,6 +78,7 @@ class TruncationRecords:
 
     def _fold(self, topic: str) -> None:
         self.folded = max(self.folded, self._records.pop(topic))
+        self._chars -= len(topic)
         self._changes += 1
         if topic in self._trie:
             self._outdated[topic] = None

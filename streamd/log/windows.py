@@ -75,6 +75,10 @@ class LogWindow:
             size -= entry.event.size if entry.event else 0
         return found
 
+    def oldest_few(self) -> list[LogEntry]:
+        """Return the oldest entries, as many as are dropped at once from a window that is full."""
+        return list(islice(self.oldest_first(), max(1, min(self.live // _SPARE, _SPARE))))
+
     def older(self, limit: float) -> list[LogEntry]:
         """Return the oldest entries that were appended before a time, a thousand at most."""
         return list(takewhile(lambda entry: entry.at < limit, islice(self.oldest_first(), _EXPIRED_AT_ONCE)))

@@ -1,8 +1,7 @@
 """Tuning of Python's cyclic garbage collector, the main cost of thousands of connections.
 
 By default it examines young objects after every 700 allocations, and each full collection traverses the
-objects of all connections. It finds next to nothing: streamd's connections leave no cycles, h11 leaves
-one after a request that it cannot parse, Quart-Trio one with each WebSocket.
+objects of all connections. It finds next to nothing: streamd's connections leave no cycles.
 ``python -m bench run --scenario gc-1000 --scenario gc-10000`` compares both settings.
 """
 

@@ -1,5 +1,6 @@
 """The SSE encoder: exact bytes, rejected values, and round trips through the decoder."""
 
+import tracemalloc
 from typing import TypeAlias
 
 import pytest
@@ -53,6 +54,18 @@ def seen(event: Event) -> ServerSentEvent:
 )
 def test_a_block_has_exactly_these_bytes(block: bytes, expected: bytes) -> None:
     assert block == expected
+
+
+def test_lines_are_no_objects_of_their_own() -> None:
+    lines = 100_000
+    data = "\n" * lines
+    tracemalloc.start()
+    try:
+        assert len(encode_block(data=data)) > 7 * lines
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 40 * lines  # a str is 49 bytes
 
 
 @pytest.mark.parametrize("breaker", ["\n", "\r", "\r\n", "\0"])

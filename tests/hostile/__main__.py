@@ -22,6 +22,7 @@ log       the server wrote more than 500 lines a second
 
 Steps and passes are measured in CPU time, because a busy machine makes everything else slow. The hooks that
 measure steps cost as much as a step; so CPU in the table is more than an operator's server would need.
+Latencies are elapsed time: ``waits`` says how long the loop's thread and the harness waited for a core.
 
 ======================  =====================================================================
 ``attack``              an attack and its server; ``attacks`` imports all modules with attacks

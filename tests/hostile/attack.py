@@ -9,6 +9,8 @@ from tests.hostile.target import Target
 
 Function = Callable[[Target], Awaitable[None]]
 ATTACK_SECONDS: Final = 2.5
+SMALL_LOG_BYTES: Final = 2_000_000
+"""Size of a log that the first round of an attack fills, so that what the second adds is no kept event."""
 
 
 @attrs.frozen

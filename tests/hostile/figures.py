@@ -29,6 +29,7 @@ class Phase:
         files_peak: of open descriptors.
         cpu_seconds: of the process.
         lines: of the log.
+        waited_seconds: how long the event loop's thread and the harness waited for a core.
     """
 
     seconds: float
@@ -40,6 +41,7 @@ class Phase:
     files_peak: int
     cpu_seconds: float
     lines: int
+    waited_seconds: float
 
 
 @attrs.frozen
@@ -102,6 +104,16 @@ class Row:
         return sum(phase.cpu_seconds for phase in self.during) / sum(phase.seconds for phase in self.during)
 
     @property
+    def waited_share(self) -> float:
+        """Time in which the event loop's thread or the harness waited for a core, in shares of the whole.
+
+        The latency of a machine that is busy with something else is not the server's.
+        """
+        return sum(phase.waited_seconds for phase in self.during) / sum(
+            phase.seconds for phase in self.during
+        )
+
+    @property
     def files_peak(self) -> int:
         """Open descriptors at most."""
         return max(phase.files_peak for phase in self.during)
@@ -138,6 +150,7 @@ HEADINGS: Final = (
     "growth",
     "files",
     "CPU",
+    "waits",
     "lines/s",
     "does not hold",
 )
@@ -168,6 +181,7 @@ def cells(row: Row) -> list[str]:
         f"{row.growth:+.0%}",
         f"{row.files_peak:,}",
         f"{row.cpu_share:.0%}",
+        f"{row.waited_share:.0%}",
         f"{row.lines_per_second:,.0f}",
         ", ".join(row.broken) or "-",
     ]

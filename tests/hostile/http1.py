@@ -10,7 +10,7 @@ from typing import Final
 
 import trio
 
-from tests.hostile.attack import attack
+from tests.hostile.attack import SMALL_LOG_BYTES, attack
 from tests.hostile.target import HOST, Target, ask, head, post, quietly
 
 CHUNKED: Final = ("Content-Type: application/json", "Transfer-Encoding: chunked")
@@ -182,7 +182,7 @@ async def many_members(target: Target) -> None:
     )
 
 
-@attack()
+@attack(log__max_bytes=SMALL_LOG_BYTES)
 async def nested_json(target: Target) -> None:
     """Publish and store a megabyte of nothing but brackets, in all places that take any JSON."""
     data = b"[" + b",".join([b"[" * 60 + b"]" * 60] * 8000) + b"]"
@@ -196,7 +196,7 @@ async def nested_json(target: Target) -> None:
     await target.flood(lambda: itertools.cycle(bodies), rate=8_000_000)
 
 
-@attack()
+@attack(log__max_bytes=SMALL_LOG_BYTES)
 async def small_nested_json(target: Target) -> None:
     """Publish 30 kB of nothing but brackets on 20 connections."""
     data = b"[" + b",".join([b"[" * 60 + b"]" * 60] * 240) + b"]"

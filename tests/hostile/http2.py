@@ -9,7 +9,7 @@ from typing import Final
 import hpack
 from hyperframe.frame import SettingsFrame
 
-from tests.hostile.attack import attack
+from tests.hostile.attack import SMALL_LOG_BYTES, attack
 from tests.hostile.target import RATE, Target
 
 BOTH: Final = (False, True)
@@ -196,7 +196,7 @@ async def unread_streams(target: Target) -> None:
     await target.flood(lambda: [_SETTINGS + closed + asked], "h2", connections=8, reads=False)
 
 
-@attack()
+@attack(log__max_bytes=SMALL_LOG_BYTES)
 async def stalled_subscribers(target: Target) -> None:
     """Subscribe on 250 streams behind closed windows, and publish to them."""
     closed = frame(SETTINGS, 0, 0, struct.pack(">HI", 4, 0))

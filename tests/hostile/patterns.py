@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import trio
 
-from tests.hostile.attack import attack
+from tests.hostile.attack import SMALL_LOG_BYTES, attack
 from tests.hostile.target import Target, ask, ask_each, head, post, quietly
 
 _FIRST: Final = "0000000000000-000001"
@@ -106,7 +106,7 @@ async def replay_from_sqlite(target: Target) -> None:
     await target.together(8, _open_often, (subscribe(each, _FIRST) for each in _some(90)))
 
 
-@attack(seconds=4.0)
+@attack(log__max_events=2000, log__topic_max_events=2000, tuning__hub__max_lag_events=2000, seconds=4.0)
 async def new_topics(target: Target) -> None:
     """Publish on new topics to 100 subscribers of 90 patterns each."""
     async with trio.open_nursery() as nursery:
@@ -146,7 +146,7 @@ async def truncated_log(target: Target) -> None:
     await target.together(8, _open_often, (subscribe(each, _FIRST) for each in _some(90)))
 
 
-@attack()
+@attack(log__max_bytes=SMALL_LOG_BYTES)
 async def long_topics(target: Target) -> None:
     """Publish on 16 new topics of 1 kB each with every event."""
     for number in itertools.count():

@@ -89,6 +89,11 @@ class HostileServer:
             return float(times.user + times.system)
         return 0.0
 
+    @property
+    def waited_seconds(self) -> float:
+        """The time so far in which the event loop's thread was ready, and no core was free for it."""
+        return waited_seconds(self.pid)
+
     def read_log(self) -> list[dict[str, Any]]:
         """Return the lines of the log since the last call; one that is no JSON has the key ``text`` alone."""
         with self.log.open("rb") as file:
@@ -107,6 +112,13 @@ class HostileServer:
                     self.is_killed = True
                     self.process.kill()
             await trio.sleep(_SAMPLE_SECONDS)
+
+
+def waited_seconds(pid: int) -> float:
+    """Return how long the main thread of a process has waited for a core (proc(5), schedstat; s)."""
+    with suppress(OSError):
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+    return 0.0
 
 
 async def _start(

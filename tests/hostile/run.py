@@ -1,5 +1,6 @@
 """One attack: a server, the normal clients beside it, and the phases before, during and after."""
 
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -12,7 +13,7 @@ import trio
 from tests.hostile.attack import Attack
 from tests.hostile.beside import NormalClients
 from tests.hostile.figures import Phase, Row
-from tests.hostile.process import HostileServer, hostile_server
+from tests.hostile.process import HostileServer, hostile_server, waited_seconds
 from tests.hostile.target import Target
 from tests.support.program import command, environment
 
@@ -109,6 +110,11 @@ class _Meter:
         self._server.begin()
         self._began = trio.current_time()
         self._cpu_seconds = self._server.cpu_seconds
+        self._waited_seconds = self._total_waited()
+
+    def _total_waited(self) -> float:
+        """Return how long the loop's thread and this one waited for a core: an event passes both (s)."""
+        return self._server.waited_seconds + waited_seconds(os.getpid())
 
     async def end_phase(self) -> Phase:
         """End a phase, and begin the next."""
@@ -126,6 +132,7 @@ class _Meter:
             server.files_peak,
             server.cpu_seconds - self._cpu_seconds,
             len(lines),
+            self._total_waited() - self._waited_seconds,
         )
         self._begin()
         return phase

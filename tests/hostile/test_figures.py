@@ -1,6 +1,7 @@
 """The harness itself: the meter of steps, the limits, the table."""
 
 import itertools
+import os
 import struct
 import time
 from pathlib import Path
@@ -16,6 +17,7 @@ from tests.hostile.beside import Times
 from tests.hostile.figures import HEADINGS, Phase, Row, cells, explain, table
 from tests.hostile.http2 import SETTINGS
 from tests.hostile.http2 import frame as http2_frame
+from tests.hostile.process import waited_seconds
 from tests.hostile.steps import Longest, StepFigures, StepMeter
 from tests.hostile.target import slices
 from tests.hostile.websocket import PING
@@ -32,6 +34,7 @@ QUIET: Final = Phase(
     files_peak=20,
     cpu_seconds=0.5,
     lines=20,
+    waited_seconds=0.1,
 )
 
 
@@ -106,6 +109,18 @@ def test_the_table_has_a_row_for_each_attack_and_counts_those_that_hold() -> Non
     assert lines[-1] == "All limits hold under 1 of 2 attacks."
     assert explain(rows) == "- b: longest step in step; slow passes ran module:1 function"
     assert cells(rows[0])[-1] == "-"
+
+
+def test_the_share_of_waits_for_a_core_is_of_both_rounds() -> None:
+    shown = row(waited_seconds=0.5)  # 0.6 s of 4
+    assert cells(shown)[HEADINGS.index("waits")] == "15%"
+
+
+def test_a_thread_that_waits_for_a_core_is_measured() -> None:
+    before = waited_seconds(os.getpid())
+    assert before > 0
+    assert waited_seconds(os.getpid()) >= before
+    assert waited_seconds(0) == 0
 
 
 @pytest.mark.parametrize(("share", "expected"), [(0.5, 3.0), (0.99, 4.0), (1, 4.0)])

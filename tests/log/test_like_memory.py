@@ -6,7 +6,7 @@ from typing import Any
 
 import trio
 import trio.testing
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -103,6 +103,15 @@ class Twins:
 
 
 @hypothesis_settings(max_examples=40, deadline=None)
+@example(  # what was dropped behind the last event of a full page
+    steps=[
+        ("append", ["a", "b"], 0, None),
+        ("append", ["a", "c/1", "b"], 0, None),
+        ("jump", 10.0, 0),
+        ("read", SELECTORS[0], 0, 2, 1),
+        ("read", SELECTORS[4], 0, 1, 100),
+    ]
+)
 @given(steps=st.lists(st.one_of(appends, appends, appends, jumps, reads, conditions), max_size=40))
 def test_all_logs_answer_the_same(steps: list[tuple[Any, ...]]) -> None:
     mock_clock = trio.testing.MockClock()

@@ -1,14 +1,20 @@
-"""The bounds of the memory log with thousands of events, where many are dropped at once."""
+"""The bounds of the memory log: many events are dropped at once, and their topics count."""
 
 import trio
 from trio.testing import MockClock
 
-from streamd.events import EARLIEST, Selectors
+from streamd.events import EARLIEST, Draft, EventSettings, Selectors
 from streamd.log.memory import MemoryLog
 from streamd.log.settings import LogSettings
 from tests.support.logs import draft
 
 ALL_OF_A = Selectors(topics=["a"])
+TOPICS = 16
+
+
+def named(number: int, topics: int = TOPICS) -> Draft:
+    """Make an event under topics of its own."""
+    return Draft.create([f"{number}/{each}" for each in range(topics)], "", limits=EventSettings())
 
 
 class Passes(trio.abc.Instrument):
@@ -69,3 +75,22 @@ async def test_events_that_expire_together_are_dropped_in_pieces(autojump_clock:
     assert page.events == []
     assert log.statistics() == {"events": 0, "bytes": 0, "topics": 0}
     assert passes.count >= 5
+
+
+async def test_the_topics_of_all_events_are_bounded_with_their_number() -> None:
+    log = MemoryLog(LogSettings(max_events=100, topic_max_events=100))
+    for number in range(300):
+        await log.append([named(number)])
+    # Three on average besides the first.
+    assert log.statistics()["events"] == 20
+    assert log.statistics()["topics"] == 20 * TOPICS
+
+
+async def test_events_of_few_topics_are_kept_up_to_their_number() -> None:
+    log = MemoryLog(LogSettings(max_events=100, topic_max_events=100))
+    for number in range(3):
+        await log.append([named(number)])
+    for number in range(300):
+        await log.append([named(number, topics=2)])
+    assert log.statistics()["events"] == 100
+    assert log.statistics()["topics"] == 200

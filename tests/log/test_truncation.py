@@ -210,6 +210,17 @@ async def test_the_topics_that_the_next_search_takes_over_are_bounded() -> None:
     assert "u/999" in records._trie
 
 
+async def test_records_of_long_topics_are_fewer() -> None:
+    records = TruncationRecords(RECORDS)
+    for n in range(1, 101):
+        records.record(f"{n}/" + "t" * 1000, number(n))
+    assert len(records) == 128 * RECORDS // 1004
+    assert records.folded == number(100 - len(records))
+    for n in range(101, 201):
+        records.record(f"t/{n}", number(n))
+    assert len(records) == RECORDS
+
+
 async def test_records_up_to_an_event_are_folded() -> None:
     records = TruncationRecords(RECORDS)
     for n in range(1, 11):

@@ -14,6 +14,7 @@ class ManualHTTP2Client:
     """One HTTP/2 connection with any number of requests.
 
     Attributes:
+        begun: ids of streams whose answer has begun.
         received: body bytes, by stream id.
         reset: ids of streams that the server has reset.
         ended: ids of streams whose answer is complete.
@@ -25,6 +26,7 @@ class ManualHTTP2Client:
         self.stream = stream
         self.http = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
         self.http.initiate_connection()
+        self.begun: set[int] = set()
         self.received: dict[int, bytes] = {}
         self.reset: set[int] = set()
         self.ended: set[int] = set()
@@ -73,6 +75,9 @@ class ManualHTTP2Client:
                     self.http.increment_flow_control_window(
                         event.flow_controlled_length or 1, event.stream_id
                     )
+            elif isinstance(event, h2.events.ResponseReceived):
+                assert event.stream_id is not None
+                self.begun.add(event.stream_id)
             elif isinstance(event, h2.events.StreamReset):
                 assert event.stream_id is not None
                 self.reset.add(event.stream_id)

@@ -18,7 +18,7 @@ Decode = Callable[[EventId, bytes, bytes], tuple[Event, str] | None]
 
 @attrs.frozen
 class PageBounds:
-    """The bounds of a page: it ends with the event that reaches one of them.
+    """The bounds of a page: no event follows one that reaches one of them.
 
     Args:
         max_events: maximum number of events.
@@ -54,11 +54,13 @@ def select_events(
         event_id = from_redis(reply[index])
         decoded = decode(event_id, reply[index + 1], reply[index + 2])
         if decoded is not None and selectors.matches(decoded[0].topics):
+            if len(events) >= bounds.max_events or size >= bounds.max_bytes:
+                return events, events[-1].id
             event, note = decoded
             if note:
                 on_note(event, note)
             events.append(event)
             size += event.size
-        if len(events) >= bounds.max_events or size >= bounds.max_bytes or bounds.scan_time.is_over(scanned):
+        if bounds.scan_time.is_over(scanned):
             return events, event_id if index + _ITEMS < len(reply) else None
     return events, None

@@ -231,10 +231,10 @@ class SQLiteLog:
         self._scan_time.begin()
         for scanned, event in enumerate(events, start=1):
             if selectors is ALL or selectors.matches(event.topics):
+                if len(selected) >= max_events or size >= max_bytes:
+                    return selected, selected[-1].id
                 selected.append(event)
                 size += event.size
-                if len(selected) >= max_events or size >= max_bytes:
-                    return selected, event.id
             if self._scan_time.is_over(scanned):
                 return selected, event.id
         return selected, cursor

@@ -350,7 +350,10 @@ class HTTP2Protocol(HTTP2Sender):
     async def _close_stream(self, stream_id: int) -> None:
         self._revoke_wire(stream_id)
         stream = self.streams.get(stream_id)
-        if stream_id in self.stream_buffers and isinstance(stream, HTTP2WebSocket):
+        if stream_id in self.stream_buffers and self.closed:
+            # Hypercorn would wait for the client's window, without end.
+            await self.stream_buffers[stream_id].close()
+        elif stream_id in self.stream_buffers and isinstance(stream, HTTP2WebSocket):
             # Hypercorn answers a client's Close frame, and leaves the stream open (RFC 8441 section 5).
             self.stream_buffers[stream_id].set_complete()
             self.priority.unblock(stream_id)

@@ -61,6 +61,7 @@ for index, bucket in pairs(buckets) do
 end
 table.sort(found, function(one, other) return less(one[1], one[2], other[1], other[2]) end)
 
+-- The page ends before the event that does not fit: where there is none, what was dropped behind it is no gap.
 local events, bytes = 0, 0
 local last_ms, last_sequence = -1, -1
 for _, id in ipairs(found) do
@@ -72,14 +73,14 @@ for _, id in ipairs(found) do
     if head then
       local size, topics = unpack_head(head)
       if is_alive(topics, ms, sequence) then
+        if events >= max_events or bytes >= max_bytes then
+          result[1] = result[#result - 2]
+          return result
+        end
         result[#result + 1] = show(ms, sequence)
         result[#result + 1] = head
         result[#result + 1] = body
         events, bytes = events + 1, bytes + size
-        if events >= max_events or bytes >= max_bytes then
-          result[1] = show(ms, sequence)
-          return result
-        end
       end
     end
   end
