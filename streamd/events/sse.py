@@ -59,7 +59,7 @@ def encode_block(
     if retry_ms is not None:
         lines.append(f"retry: {retry_ms}\n")
     if data is not None:
-        lines.extend([f"data: {line}\n" for line in _LINE_END.split(data)])
+        lines.append(f"data: {_with_prefix('data: ', data)}\n")
     if id:
         lines.append(f"id: {id}\n")
     lines.append("\n")
@@ -68,7 +68,14 @@ def encode_block(
 
 def encode_comment(text: str = "") -> bytes:
     """Encode a comment block, which clients ignore; each line end in ``text`` starts a new comment line."""
-    return "".join(f": {line}\n" for line in _LINE_END.split(text)).encode() + b"\n"
+    return f": {_with_prefix(': ', text)}\n\n".encode()
+
+
+def _with_prefix(prefix: str, text: str) -> str:
+    """Put a prefix before each further line of a text. It takes no step of Python a line."""
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return text.replace("\n", "\n" + prefix) if "\n" in text else text
 
 
 @attrs.frozen
