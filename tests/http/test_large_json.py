@@ -17,6 +17,7 @@ from streamd.json.pieces import PIECE_BYTES
 from streamd.settings import Settings
 from streamd.testing import run_server
 from tests.support.api import Api
+from tests.support.counted import calls_here
 
 JSON = {"Content-Type": "application/json"}
 DATA = [[number, {"a": str(number)}] for number in range(PIECE_BYTES // 10)]
@@ -41,22 +42,6 @@ def sizes_checked_here() -> Iterator[list[int]]:
     sys.setprofile(note)
     try:
         yield sizes
-    finally:
-        sys.setprofile(None)
-
-
-@contextmanager
-def calls_here(name: str) -> Iterator[list[str]]:
-    """Collect the calls of the functions of a name in this thread, which runs the event loop."""
-    calls = []
-
-    def note(frame: FrameType, event: str, _: Any) -> None:
-        if event == "call" and frame.f_code.co_name == name:
-            calls.append(name)
-
-    sys.setprofile(note)
-    try:
-        yield calls
     finally:
         sys.setprofile(None)
 

@@ -1,7 +1,8 @@
-"""Work that is counted, not timed: the instructions that Python runs for a function."""
+"""Work that is counted, not timed: instructions of Python, and calls of functions."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -24,3 +25,19 @@ def count_instructions(function: Callable[[], object]) -> int:
     finally:
         sys.settrace(before)
     return count
+
+
+@contextmanager
+def calls_here(name: str) -> Iterator[list[str]]:
+    """Collect the calls of the functions of a name in this thread, which runs the event loop."""
+    calls = []
+
+    def note(frame: FrameType, event: str, _: Any) -> None:
+        if event == "call" and frame.f_code.co_name == name:
+            calls.append(name)
+
+    sys.setprofile(note)
+    try:
+        yield calls
+    finally:
+        sys.setprofile(None)
