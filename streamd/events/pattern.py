@@ -47,8 +47,8 @@ class Pattern:
 
     text: str
     _first: str = attrs.field(init=False, eq=False, repr=False)  # what is before the first `*`, or all
-    # What follows each `*`: its separator, the other separator, and all up to the next `*` or to the end.
-    _literals: tuple[tuple[str, str, str], ...] = attrs.field(init=False, eq=False, repr=False)
+    # What follows each `*`: a separator, and all up to the next `*` or to the end.
+    _literals: tuple[str, ...] = attrs.field(init=False, eq=False, repr=False)
     _ends_with: str = attrs.field(init=False, eq=False, repr=False)  # `*`, `**`, or nothing
 
     def __attrs_post_init__(self) -> None:
@@ -64,9 +64,8 @@ class Pattern:
         first, *literals = _STARS.split(text)
         if literals and not literals[-1]:
             literals, end = literals[:-1], "*"
-        parts = tuple([(literal[0], _OTHER[literal[0]], literal) for literal in literals])
         object.__setattr__(self, "_first", first)
-        object.__setattr__(self, "_literals", parts)
+        object.__setattr__(self, "_literals", tuple(literals))
         object.__setattr__(self, "_ends_with", end)
 
     def matches(self, topic: str) -> bool:
@@ -74,7 +73,9 @@ class Pattern:
         if not topic.startswith(self._first):
             return False
         position = len(self._first)
-        for separator, other, literal in self._literals:
+        for literal in self._literals:
+            separator = literal[0]
+            other = _OTHER[separator]
             end = topic.find(separator, position)  # of the segment that the `*` takes
             if end <= position or not topic.startswith(literal, end) or topic.find(other, position, end) >= 0:
                 return False

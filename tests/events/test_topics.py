@@ -170,9 +170,9 @@ class TestPattern:
         assert not pattern.matches(f"merchant:{topic}:acme:1")
         assert not pattern.matches(f"merchant:acme{topic}:1")
 
-    def test_only_stars_make_a_pattern_costly_and_only_a_little(self) -> None:
+    def test_the_work_for_a_pattern_does_not_grow_with_its_segments(self) -> None:
         assert count_instructions(lambda: Pattern("a/" * 480 + "*")) < 200
-        assert count_instructions(lambda: Pattern("*/" * 480 + "a")) < 480 * 16  # it was 480 * 30
+        assert count_instructions(lambda: Pattern("*/" * 480 + "**")) < 200
 
     def test_equal_texts_are_equal_patterns(self) -> None:
         assert Pattern("a/*") == Pattern("a/*")
