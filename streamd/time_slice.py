@@ -8,7 +8,7 @@ notion                                  bounds               for work that
 ======================================  ===================  ================================================
 :class:`TimeSlice`                      a pass of the loop,  consists of many short steps of many trio tasks:
                                         0.5 ms               appends, lines, frames, messages
-:class:`.log.scan_time.ScanTime`        a page, 5 ms         has no checkpoint, and may end early with a part:
+:class:`.log.scan_time.ScanTime`        a page, 3 ms         has no checkpoint, and may end early with a part:
                                                              scanning events for patterns
 :class:`.hub.turn.Turn`                 a turn of the        is done by one trio task, and takes at most half
                                         fan-out              of the time while others have something to do

@@ -259,8 +259,14 @@ class Database:
             with trio.CancelScope(shield=True):
                 await write.done.wait()
         self.observe_write(time.perf_counter() - began)
-        if write.error is not None:
-            raise write.error
+        error, write.error = write.error, None
+        if error is not None:
+            try:
+                raise error
+            finally:
+                # The traceback has this frame and those of the write: without a cycle, all of the request is
+                # freed at once, and leaves nothing to the garbage collector.
+                del error
         return write.result  # type: ignore[return-value]
 
     async def read(self, work: Work[T]) -> T:

@@ -9,6 +9,7 @@ takes a whole segment, up to the next separator, so there is one way only to mat
 time in proportion to the topic's length.
 """
 
+import re
 from typing import Final
 
 import attrs
@@ -17,8 +18,10 @@ from ..characters import quoted
 from ..errors import InvalidField
 
 EVERYTHING: Final = "*"
-_REST: Final = ("**", "/**", ":**")
-_STARS: Final = ("*", "/*", ":*")
+# Searched in C: a pattern may have hundreds of segments. The star comes first, which is found fastest.
+_STARS: Final = re.compile(r"\*(?<![^/:]\*)(?![^/:])")  # segments `*`
+_LAST_REST: Final = re.compile(r"\*\*(?<![^/:]\*\*)\Z")  # a segment `**`
+_MISPLACED_REST: Final = re.compile(r"\*\*(?<![^/:]\*\*)[/:]")
 _OTHER: Final = {"/": ":", ":": "/"}
 _BREAK: Final = "\0"  # occurs in no topic
 _ALL: Final = -1  # segments
@@ -44,23 +47,25 @@ class Pattern:
 
     text: str
     _first: str = attrs.field(init=False, eq=False, repr=False)  # what is before the first `*`, or all
-    # What follows each `*`: its separator, the other separator, and all up to the next `*` or to the end.
-    _literals: tuple[tuple[str, str, str], ...] = attrs.field(init=False, eq=False, repr=False)
+    # What follows each `*`: a separator, and all up to the next `*` or to the end.
+    _literals: tuple[str, ...] = attrs.field(init=False, eq=False, repr=False)
     _ends_with: str = attrs.field(init=False, eq=False, repr=False)  # `*`, `**`, or nothing
 
     def __attrs_post_init__(self) -> None:
-        text = self.text
-        segments = split_segments("**" if text == EVERYTHING else text)
-        if any(rest in segments[:-1] for rest in _REST):
-            raise InvalidField(
-                f"'**' may only be the last segment of a pattern: {quoted(text)}", field="pattern"
-            )
-        end = "**" if segments[-1] in _REST else "*" if segments[-1] in _STARS else ""
-        segments[-1] = segments[-1].removesuffix(end)
-        marked = [segment[:-1] + _BREAK if segment in _STARS else segment for segment in segments]
-        first, *literals = "".join(marked).split(_BREAK)
+        text = "**" if self.text == EVERYTHING else self.text
+        end = ""
+        if "**" in text:
+            if _MISPLACED_REST.search(text):
+                raise InvalidField(
+                    f"'**' may only be the last segment of a pattern: {quoted(text)}", field="pattern"
+                )
+            if _LAST_REST.search(text):
+                text, end = text[:-2], "**"
+        first, *literals = _STARS.split(text)
+        if literals and not literals[-1]:
+            literals, end = literals[:-1], "*"
         object.__setattr__(self, "_first", first)
-        object.__setattr__(self, "_literals", tuple([(each[0], _OTHER[each[0]], each) for each in literals]))
+        object.__setattr__(self, "_literals", tuple(literals))
         object.__setattr__(self, "_ends_with", end)
 
     def matches(self, topic: str) -> bool:
@@ -68,7 +73,9 @@ class Pattern:
         if not topic.startswith(self._first):
             return False
         position = len(self._first)
-        for separator, other, literal in self._literals:
+        for literal in self._literals:
+            separator = literal[0]
+            other = _OTHER[separator]
             end = topic.find(separator, position)  # of the segment that the `*` takes
             if end <= position or not topic.startswith(literal, end) or topic.find(other, position, end) >= 0:
                 return False

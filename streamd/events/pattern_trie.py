@@ -11,7 +11,7 @@ A node is divided when it has more than ``_NODE_PATTERNS`` patterns, and never b
 the memory for a pattern is bounded, whatever its text. The nodes only choose the patterns to be tried.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from .pattern import EVERYTHING, Pattern, split_segments
@@ -101,16 +101,24 @@ def _keys(pattern: Pattern) -> list[str]:
     return ["**"] if pattern.text == EVERYTHING else split_segments(pattern.text, _DEPTH_MAX)[:_DEPTH_MAX]
 
 
-def _divide(node: _Node, depth: int) -> None:
-    """Distribute the patterns of a node to children if they are too many."""
+def _divide(node: _Node, depth: int, keys: Mapping[Pattern, list[str]] | None = None) -> None:
+    """Distribute the patterns of a node to children if they are too many.
+
+    Args:
+        node: the node.
+        depth: number of segments that its patterns share.
+        keys: of these patterns; None to split their texts, once for all the nodes below.
+    """
     if len(node.patterns) <= _NODE_PATTERNS or depth == _DEPTH_MAX:
         return
     patterns, node.patterns = node.patterns, {}
+    if keys is None:
+        keys = {pattern: _keys(pattern) for pattern in patterns}
     for pattern in patterns:
-        keys = _keys(pattern)
-        if depth == len(keys):  # it ends here
+        way = keys[pattern]
+        if depth == len(way):  # it ends here
             node.patterns[pattern] = None
         else:
-            node.children.setdefault(keys[depth], _Node()).patterns[pattern] = None
+            node.children.setdefault(way[depth], _Node()).patterns[pattern] = None
     for child in node.children.values():
-        _divide(child, depth + 1)
+        _divide(child, depth + 1, keys)

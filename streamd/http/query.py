@@ -1,6 +1,6 @@
 """Query strings: the parameters of a URL (WHATWG URL section 5.1, ``application/x-www-form-urlencoded``)."""
 
-from urllib.parse import unquote
+from .percent import decode_percent
 
 
 def parse_query(query: bytes) -> dict[str, list[str]]:
@@ -19,4 +19,4 @@ def parse_query(query: bytes) -> dict[str, list[str]]:
 def _decode(text: str) -> str:
     if "+" in text:
         text = text.replace("+", " ")
-    return unquote(text) if "%" in text else text
+    return decode_percent(text.encode()).decode("utf-8", "replace") if "%" in text else text

@@ -5,11 +5,11 @@ subscription could then be to another topic than its client meant.
 """
 
 from typing import Final
-from urllib.parse import unquote_to_bytes
 
 from ..characters import quoted
 from ..errors import InvalidField
 from ..transports.asgi import Scope
+from .percent import decode_percent
 
 _PARAMETERS_MAX: Final = 1_000  # ten times the topics of a subscription; decoding as many takes 5 ms
 _RULE: Final = "must be UTF-8, each character as it is or percent-encoded"
@@ -28,7 +28,7 @@ def check_target(scope: Scope) -> None:
         for pair in query.split(b"&"):
             name, _, value = pair.partition(b"=")
             if not (_is_text(name) and _is_text(value)):
-                shown = unquote_to_bytes(name.replace(b"+", b" ")).decode(errors="replace")
+                shown = decode_percent(name.replace(b"+", b" ")).decode(errors="replace")
                 raise InvalidField(f"the query parameter {quoted(shown)} {_RULE}", field=shown)
     path: bytes | None = scope.get("raw_path")
     if path is None:  # optional in ASGI; servers without it decode the path by rules of their own
@@ -46,7 +46,7 @@ def _is_text(raw: bytes) -> bool:
         return True
     try:
         raw.decode()
-        unquote_to_bytes(raw).decode()
+        decode_percent(raw).decode()
     except UnicodeDecodeError:
         return False
     return True

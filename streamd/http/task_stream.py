@@ -85,6 +85,6 @@ class TaskStream(EventStream):
         opening, self._begin = self._begin, None  # free the snapshot: the stream may last for hours
         assert opening is not None
         queue = connection.send_queue
-        return TaskSource(self._tasks, self._task_id, subscription, queue, opening.view, opening.end)
+        return TaskSource(self._tasks, self._task_id, subscription, queue, opening.frames, opening.end)
 
     _open_poll = _open_source

@@ -4,7 +4,9 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-_SECONDS: Final = 0.005  # many thousand events for one pattern, fewer for patterns that are hard to match
+# Thousands of events for one pattern, fewer for patterns that are hard to match. One pass of the loop reads
+# up to eight pages (``tuning.hub.replay_reads``): 24 ms.
+_SECONDS: Final = 0.003
 _EVENTS_AT_ONCE: Final = 16  # between looks at the clock
 
 

@@ -11,6 +11,7 @@ from ..errors import IdempotencyConflict, StreamdError
 from ..events import Draft, EventId, EventSettings
 from ..hub import Hub
 from ..log.port import Receipt
+from ..time_slice import TimeSlice
 from .drafts import TaskDrafts
 from .endings import TaskEndings
 from .kinds import Kind
@@ -44,6 +45,7 @@ class OutboxPublisher:
         limits: the limits of events for publishers.
         metrics: the counters.
         kinds: the registered kinds, by name.
+        time_slice: the time for which events are made in one pass of the event loop; None for the usual one.
 
     Attributes:
         positions: the positions of recently published events.
@@ -58,6 +60,7 @@ class OutboxPublisher:
         limits: EventSettings,
         metrics: TaskMetrics,
         kinds: Mapping[str, Kind],
+        time_slice: TimeSlice | None = None,
     ) -> None:
         self.positions: Final = TaskPositions(store)
         self.on_end: Callable[[str], None] = lambda _: None
@@ -67,6 +70,7 @@ class OutboxPublisher:
         self._drafts = TaskDrafts(limits, kinds, metrics)
         self._metrics = metrics
         self._endings = TaskEndings(store, kinds, metrics)
+        self._slice = time_slice or TimeSlice()
         self._wanted = trio.Event()
         hub.on_gap = self.positions.forget_until
         store.publish_with(
@@ -117,7 +121,10 @@ class OutboxPublisher:
 
     async def _publish(self, rows: Sequence[Outgoing]) -> None:
         self.positions.announce(rows)
-        drafts = [self._drafts.make(row) for row in rows]
+        drafts = []
+        for row in rows:
+            await self._slice.pause()  # a long text takes milliseconds
+            drafts.append(self._drafts.make(row))
         receipts = iter(await self._publish_drafts([draft for draft in drafts if draft is not None]))
         published = [
             PublishedMessage(

@@ -1,18 +1,18 @@
 """The stream of one task: a snapshot of its current state, each later change, and its end."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Final, Self
+from collections.abc import Sequence
+from typing import Any, Final, Self
 
 import attrs
+import msgspec
 
-from ..errors import InvalidField
+from ..errors import InvalidBody
 from ..events import Control, ControlName, CursorMove, Event, EventId, Frame, UnloggedEvent
 from ..events.data import encode_data
 from ..hub import DeliveryRecord, SendQueue, Subscription, Wire
-from ..json import MESSAGE_ENVELOPE
+from ..json import MESSAGE_ENVELOPE, EncodedJson, encode_json, inspect_json, inspection_steps, is_large
+from ..turns import request_turns
 from .messages import reduce_data
-from .model import Message, topic_of
 from .tasks import Tasks, TaskView
 
 _WAKE: Final = CursorMove(EventId(""))
@@ -56,7 +56,7 @@ class TaskSource:
         task_id: the task.
         subscription: the subscription to the task's topic.
         queue: the subscription's send queue.
-        view: the task's current state, to begin with; None for a client that resumes.
+        opening: the frames of the task's current state, to begin with; none for a client that resumes.
         end: the position of the task's last version, if it has ended.
     """
 
@@ -66,7 +66,7 @@ class TaskSource:
         task_id: str,
         subscription: Subscription,
         queue: SendQueue,
-        view: TaskView | None,
+        opening: Sequence[Frame],
         end: EventId | None,
     ) -> None:
         self._tasks = tasks
@@ -74,10 +74,10 @@ class TaskSource:
         self._subscription = subscription
         self._queue = queue
         self._end = end  # known: ENDING
-        self._over = False
+        self._over = bool(opening) and end is not None
         self._wire: Wire | None = None  # handed to the fan-out after the opening
         self._sent: DeliveryRecord | None = None
-        self._opening = self._frames_of(view) if view is not None else []
+        self._opening = opening
 
     def __enter__(self) -> Self:
         self._tasks.outbox.positions.watch(self._task_id, self._begin_ending)
@@ -115,7 +115,7 @@ class TaskSource:
 
     def begin(self) -> Sequence[Frame]:
         """Return the snapshot of the current state, once; nothing for a client that resumes."""
-        opening, self._opening = self._opening, []
+        opening, self._opening = self._opening, ()
         return opening
 
     async def follow(self, frames: Sequence[Frame]) -> list[Frame]:
@@ -155,7 +155,8 @@ class TaskSource:
                 self._subscription.cursor = max(self._subscription.cursor, position)
                 if view.end is None:
                     self._end = None  # the end that was known is lost
-                kept += self._frames_of(view)
+                kept += await _frames_of(view)
+                self._over = self._over or view.end is not None
             elif frame is not _WAKE and not (
                 position is not None and isinstance(frame, Event) and frame.id <= position
             ):
@@ -174,33 +175,32 @@ class TaskSource:
         ):
             self._over = True
 
-    def _frames_of(self, view: TaskView) -> list[Frame]:
-        frames: list[Frame] = []
-        if view.message is not None:
-            # A client that is cut off before the end must not come back with the end's position.
-            position = view.position if view.end is None else ""
-            frames.append(_build(view.message, partial(_snapshot_frame, position)))
-        if view.end is not None:
-            self._over = True
-            frames.append(_build(view.end, partial(_end_frame, view.position, self._task_id)))
-        return frames
+
+async def _frames_of(view: TaskView) -> list[Frame]:
+    """Build the frames of a task's current state; large ones are checked in worker threads, by turns."""
+    frames: list[Frame] = []
+    if view.message is not None:
+        # A client that is cut off before the end must not come back with the end's position.
+        position = view.position if view.end is None else ""
+        data = await _encode(view.message.data)
+        frames.append(UnloggedEvent(data, view.message.type, id=position))
+    if view.end is not None:
+        text, encoding = encode_data(await _encode(view.end.data))
+        frames.append(Event(view.position, (view.task.topic,), view.end.type, text, encoding, None))
+    return frames
 
 
-def _snapshot_frame(position: str, message: Message) -> UnloggedEvent:
-    return UnloggedEvent(message.data, message.type, id=position, envelope=MESSAGE_ENVELOPE)
-
-
-def _end_frame(position: EventId, task_id: str, message: Message) -> Event:
-    text, is_json = encode_data(message.data, envelope=MESSAGE_ENVELOPE)
-    return Event(position, (topic_of(task_id),), message.type, text, is_json, None)
-
-
-def _build(message: Message, build: Callable[[Message], Frame]) -> Frame:
-    """Build the frame of a message; reduce it if an earlier streamd stored more levels than are sent."""
+async def _encode(data: dict[str, Any]) -> EncodedJson:
+    """Encode a message's data; reduce it if an earlier streamd stored more levels than are sent."""
     try:
-        return build(message)
-    except InvalidField:
-        return build(attrs.evolve(message, data=reduce_data(message.data)))
+        text = msgspec.json.encode(data)
+        if is_large(text):
+            await request_turns().run(inspection_steps(text, noun="data", envelope=MESSAGE_ENVELOPE))
+        else:
+            inspect_json(text, noun="data", envelope=MESSAGE_ENVELOPE)
+    except (InvalidBody, TypeError, ValueError, RecursionError):
+        text = encode_json(reduce_data(data), "data", envelope=MESSAGE_ENVELOPE)
+    return EncodedJson(text)
 
 
 @attrs.frozen
@@ -209,13 +209,13 @@ class Opening:
 
     Args:
         after: the cursor of its subscription.
-        view: the state to send first; None for a client that resumes.
+        frames: of the state to send first; none for a client that resumes.
         end: the position of the task's last version, if it has ended.
         over: the client has received the last version, so there is nothing to stream.
     """
 
     after: EventId
-    view: TaskView | None
+    frames: Sequence[Frame]
     end: EventId | None
     over: bool
 
@@ -239,5 +239,5 @@ async def open_task(tasks: Tasks, task_id: str, cursor: EventId | None, head: Ev
         end = view.published_id if view.published_id <= head else view.position
     over = cursor is not None and end is not None and (cursor == view.published_id or end <= cursor <= head)
     if cursor is None:
-        return Opening(view.position, view, end, over)
-    return Opening(cursor, None, end, over)
+        return Opening(view.position, await _frames_of(view), end, over)
+    return Opening(cursor, (), end, over)

@@ -1,6 +1,9 @@
 """The batching writer: atomicity of each write, and cancellation."""
 
+import gc
+import weakref
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +69,25 @@ async def test_a_failing_write_does_not_roll_back_the_others_of_its_batch(databa
     )
     assert outcomes == [1, InvalidField, 2, Unavailable, ZeroDivisionError, 3]
     assert await numbers(database) == [1, 2, 3]
+
+
+async def test_a_failing_write_leaves_no_cycle(database: Database) -> None:
+    error = InvalidField("no", field="n")
+    gone = weakref.ref(error)
+
+    def fail(_: apsw.Connection, errors: list[InvalidField]) -> None:
+        raise errors.pop()
+
+    work = partial(fail, errors=[error])
+    del error
+    gc.disable()
+    try:
+        with pytest.raises(InvalidField):
+            await database.write(work)
+        await database.write(insert(1))  # in which the writer's thread forgets the batch before
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 async def test_work_may_nest_transactions(database: Database) -> None:

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamd.events import Pattern, PatternTrie, Selectors
+from tests.support.counted import count_instructions
 from tests.support.patterns import expected_match, pattern_texts, topic_texts
 
 
@@ -91,3 +92,9 @@ def test_the_memory_for_a_pattern_of_many_segments_is_bounded() -> None:
         tracemalloc.stop()
     assert size < 200_000
     assert found(trie, "a/" * 500 + "7/x") == {patterns[7].text}
+
+
+def test_patterns_with_the_same_first_segments_are_split_once() -> None:
+    patterns = [Pattern("a/" * 15 + "*/" * 400 + f"{number}") for number in range(9)]
+    per_pattern = count_instructions(lambda: PatternTrie(patterns)) / len(patterns)
+    assert per_pattern < 1_200  # it was 1,500

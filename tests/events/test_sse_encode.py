@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from streamd.events import Control, ControlName, CursorMove, DataEncoding, Event, EventId
 from streamd.events.sse import DecodedCursorMove, ServerSentEvent, encode_block, encode_comment
+from tests.support.counted import count_instructions
 from tests.support.sse_model import Reading, bytewise, read
 from tests.support.strategies import events, hostile_texts, ids, json_values, retries, texts
 
@@ -155,3 +156,8 @@ def test_comments_between_blocks_change_nothing(sent: list[AnyFrame], comment: s
     blocks = [frame.sse for frame in sent]
     commented = [part for block in blocks for part in (encode_comment(comment), block)]
     assert read(commented) == read(blocks)
+
+
+def test_the_work_for_a_block_does_not_grow_with_its_lines() -> None:
+    assert count_instructions(lambda: encode_block(data="\r\n\r\n" * 1000)) < 500
+    assert count_instructions(lambda: encode_comment("\n" * 1000)) < 500

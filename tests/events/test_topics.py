@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from streamd.errors import InvalidField
 from streamd.events import Pattern, Selectors, validate_topic
 from streamd.events.topics import ALL
+from tests.support.counted import count_instructions
 from tests.support.odd_texts import INVALID_IDENTIFIERS, VALID_IDENTIFIERS
 from tests.support.patterns import expected_match, pieces
 from tests.support.strategies import identifiers
@@ -168,6 +169,10 @@ class TestPattern:
         assert not pattern.matches(topic)
         assert not pattern.matches(f"merchant:{topic}:acme:1")
         assert not pattern.matches(f"merchant:acme{topic}:1")
+
+    def test_the_work_for_a_pattern_does_not_grow_with_its_segments(self) -> None:
+        assert count_instructions(lambda: Pattern("a/" * 480 + "*")) < 200
+        assert count_instructions(lambda: Pattern("*/" * 480 + "**")) < 200
 
     def test_equal_texts_are_equal_patterns(self) -> None:
         assert Pattern("a/*") == Pattern("a/*")

@@ -17,6 +17,7 @@ from streamd.json.pieces import PIECE_BYTES
 from streamd.settings import Settings
 from streamd.testing import run_server
 from tests.support.api import Api
+from tests.support.counted import calls_here
 
 JSON = {"Content-Type": "application/json"}
 DATA = [[number, {"a": str(number)}] for number in range(PIECE_BYTES // 10)]
@@ -126,3 +127,28 @@ async def test_a_result_of_many_small_values_is_fetched(api: Api) -> None:
     polled = (await api.http.get("/tasks/t/events/poll?wait=0")).json()
     assert "result" not in polled["events"][-1]["data"]
     assert (await api.http.get("/tasks/t/result")).json() == result
+
+
+async def test_a_snapshot_with_a_long_text_is_checked_in_a_worker_thread(api: Api) -> None:
+    created = await api.http.post("/tasks", json={"kind": "k", "id": "t", "worker": "w"})
+    words = "some words, " * 10_000
+    report = {"lease": created.json()["lease"], "text": words}
+    assert (await api.http.patch("/tasks/t", json=report)).status_code == 200
+    await api.http.get("/tasks/t/events/poll?wait=0")  # once the text is published
+    with sizes_checked_here() as sizes:
+        answer = await api.http.get("/tasks/t/events/poll?wait=0")
+    [snapshot] = answer.json()["events"]
+    assert snapshot["data"]["text"] == words
+    assert max(sizes, default=0) <= PIECE_BYTES
+
+
+async def test_a_long_listing_is_described_in_a_worker_thread(api: Api) -> None:
+    for number in range(12):
+        steps = [{"name": f"s{step}"} for step in range(number)]
+        await api.http.post("/tasks", json={"kind": "k", "id": f"t{number}", "steps": steps})
+    each = [(await api.http.get(f"/tasks/t{number}")).json() for number in reversed(range(12))]
+    with calls_here("task_fields") as calls:
+        assert (await api.http.get("/tasks")).json() == {"tasks": each}
+        assert calls == []
+        assert (await api.http.get("/tasks?limit=2")).json() == {"tasks": each[:2]}
+        assert len(calls) == 2

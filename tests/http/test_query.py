@@ -1,12 +1,15 @@
 """Query strings are read as Python's ``parse_qs`` reads them."""
 
-from urllib.parse import parse_qs, quote_plus
+from urllib.parse import parse_qs, quote_plus, unquote_to_bytes
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamd.http.percent import decode_percent
 from streamd.http.query import parse_query
+from streamd.http.targets import check_target
+from tests.support.counted import count_instructions
 
 
 @given(
@@ -35,3 +38,14 @@ def test_a_query_is_read_as_by_the_standard_library(query: bytes) -> None:
 )
 def test_parameters_are_split_and_decoded(query: bytes, wanted: dict[str, list[str]]) -> None:
     assert parse_query(query) == wanted
+
+
+@given(st.binary() | st.text(st.sampled_from("%=2cF0_\r\n \0z")).map(str.encode))
+def test_percent_encoded_bytes_are_decoded_as_by_the_standard_library(raw: bytes) -> None:
+    assert decode_percent(raw) == unquote_to_bytes(raw)
+
+
+def test_the_work_for_a_query_does_not_grow_with_its_encoded_characters() -> None:
+    query = b"pattern=" + b"%2A%2F" * 1000
+    assert count_instructions(lambda: parse_query(query)) < 500
+    assert count_instructions(lambda: check_target({"query_string": query, "raw_path": b"/"})) < 500

@@ -3,6 +3,7 @@
 import pytest
 
 from streamd.events import EARLIEST, Selectors
+from streamd.hub.settings import HubSettings
 from streamd.log.memory import MemoryLog
 from streamd.log.scan_time import ScanTime
 from streamd.log.settings import LogSettings
@@ -25,10 +26,18 @@ def test_a_scan_ends_at_the_first_look_after_its_time() -> None:
     scan_time = ScanTime(CpuClock(0.0013))
     scan_time.begin()
     scanned = next(number for number in range(1, 1000) if scan_time.is_over(number))
-    assert scanned == 4 * 16
+    assert scanned == 3 * 16
     assert not scan_time.is_over(scanned + 1)
     scan_time.begin()
     assert not scan_time.is_over(16)
+
+
+def test_the_scans_of_one_pass_take_less_than_half_of_its_time() -> None:
+    clock = CpuClock(0.0)
+    scan_time = ScanTime(clock)
+    scan_time.begin()
+    clock.now = 0.025 / HubSettings().replay_reads  # s; a pass of the event loop should take 50 ms at most
+    assert scan_time.is_over(16)
 
 
 @pytest.mark.parametrize("selectors", [pattern("none/*"), pattern("t/*"), Selectors(["t/1"])])

@@ -1,5 +1,6 @@
 """A client of a task's stream without a socket: it reads the stream's source, and is the fan-out's wire."""
 
+import json
 from collections.abc import Sequence
 
 import trio
@@ -20,7 +21,7 @@ def decode(frames: Sequence[Frame]) -> list[StreamMessage]:
     messages: list[StreamMessage] = []
     for frame in frames:
         assert isinstance(frame, Event | UnloggedEvent), frame
-        data = frame.value if isinstance(frame, Event) else frame.data
+        data = json.loads(frame.json)["data"]
         messages.append(StreamMessage(str(frame.id), frame.type, data))
     return messages
 
@@ -59,7 +60,7 @@ class SourceFollower:
         topic = Selectors(topics=[topic_of(task_id)])
         queue = SendQueue(self._capacity, 1_000_000)
         with rig.hub.subscribe(topic, opening.after, queue) as subscription:
-            source = TaskSource(rig.tasks, task_id, subscription, queue, opening.view, opening.end)
+            source = TaskSource(rig.tasks, task_id, subscription, queue, opening.frames, opening.end)
             with source:
                 task_status.started()
                 await self.may_read.wait()

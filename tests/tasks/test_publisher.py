@@ -10,8 +10,12 @@ import trio.testing
 from streamd.errors import InvalidField, TaskExists
 from streamd.events.settings import EventSettings
 from streamd.hub.settings import HubSettings
+from streamd.log.memory import MemoryLog
+from streamd.log.settings import LogSettings
 from streamd.tasks import Kind, Message, Publication, Task, operations
+from streamd.tasks.publisher import OutboxPublisher
 from streamd.tasks.store.port import Bounds
+from streamd.time_slice import TimeSlice
 from tests.support.task_rig import (
     FailingLog,
     ForgetfulStore,
@@ -311,3 +315,38 @@ async def test_limits_of_publishers_leave_room_for_the_end_of_a_task() -> None:
         view = await rig.tasks.view(task.id)
     assert view.task.version == 3
     assert view.end is not None
+
+
+class PassingLog(MemoryLog):
+    """A log that notes the pass of the event loop in which it is appended to."""
+
+    def __init__(self) -> None:
+        super().__init__(LogSettings())
+        self.passes = 0
+        self.appended_in: list[int] = []
+
+    async def count_passes(self) -> None:
+        while True:
+            self.passes += 1
+            await trio.lowlevel.checkpoint()
+
+    async def append(self, *args: Any, **options: Any) -> Any:
+        self.appended_in.append(self.passes)
+        return await super().append(*args, **options)
+
+
+async def test_other_trio_tasks_run_while_the_events_of_many_rows_are_made() -> None:
+    log = PassingLog()
+    rig = make_rig(log=log)
+    for number in range(20):
+        await rig.tasks.create("remote", id=f"t{number}")
+    publisher = OutboxPublisher(
+        rig.store, rig.hub, EventSettings(), rig.metrics, {}, time_slice=TimeSlice(seconds=0)
+    )
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(log.count_passes)
+        nursery.start_soon(publisher.run)
+        await rig.drained()
+        nursery.cancel_scope.cancel()
+    assert len(log.appended_in) == 1
+    assert log.appended_in[0] >= 20

@@ -1,5 +1,6 @@
 """``/tasks``: create, list, follow, claim, report on and cancel tasks."""
 
+from collections.abc import Iterable
 from functools import partial
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from ...tasks import Status, StepPlan, Task, task_fields
 from ...tasks.messages import format_optional
 from ...tasks.model import LOCAL
 from ...tasks.reports import Report
-from ...turns import one_step, request_turns
+from ...turns import Steps, one_step, request_turns, run_at_once
 from .. import schema
 from ..callers import demand_task, demand_tasks, find_task_of, is_visible
 from ..conditions import Conditions, conditional_answer, document_conditions
@@ -35,7 +36,8 @@ from ..urls import public_url
 tasks = Blueprint("streamd_tasks", __name__)
 
 _CLAIMED_KINDS_MAX: Final = 100  # names in one claim, each a parameter of a query
-_LISTED_MAX: Final = 1000  # tasks in one answer: a few milliseconds without a checkpoint
+_LISTED_MAX: Final = 1000  # tasks in one answer
+_DESCRIBED_AT_ONCE: Final = 50  # tasks and steps of tasks, by the event loop: about a millisecond
 _WORKER_CHARS_MAX: Final = 128
 _NULL: Final = msgspec.Raw(b"null")
 
@@ -137,9 +139,11 @@ async def list_tasks() -> TrioResponse:
         owner=owner,
         limit=parse_limit(request, _LISTED_MAX),
     )
-    prefix = public_url("")
     own = [task for task in found if is_visible(runtime.access, caller, task, runtime.tasks)]
-    return json_response({"tasks": [_describe(task, prefix) for task in own]})
+    steps = _listing_steps(own, public_url(""))
+    is_long = sum(1 + len(task.steps) for task in own) > _DESCRIBED_AT_ONCE
+    listing = await request_turns().run(steps) if is_long else run_at_once(steps)
+    return json_response(msgspec.Raw(listing))
 
 
 @tasks.get("/tasks/<task_id>")
@@ -301,6 +305,15 @@ def _describe(task: Task, prefix: str) -> dict[str, Any]:
         "resultUrl": f"{url}/result",
         "cancelUrl": f"{url}/cancel",
     }
+
+
+def _listing_steps(tasks: Iterable[Task], prefix: str) -> Steps[bytes]:
+    """Encode the JSON that lists tasks, in a step for each."""
+    described = []
+    for task in tasks:
+        described.append(msgspec.json.encode(_describe(task, prefix)))
+        yield
+    return b'{"tasks":[' + b",".join(described) + b"]}"
 
 
 def _owner(caller: Caller, named: str) -> str:

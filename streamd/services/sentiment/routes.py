@@ -45,6 +45,14 @@ def make_blueprint(
         head: returns the newest event's id.
     """
     blueprint = Blueprint("streamd_sentiment", __name__, url_prefix="/api/v2")
+    shown = UnloggedEvent(None, type=METRICS)
+
+    def show(metrics: SentimentMetrics) -> UnloggedEvent:
+        """Return the event with totals, which is made once for all streams that begin with them."""
+        nonlocal shown
+        if metrics is not shown.data:
+            shown = UnloggedEvent(metrics, type=METRICS)
+        return shown
 
     @stream_route(blueprint, "/stream")
     @document_querystring(FollowQuery)
@@ -65,7 +73,7 @@ def make_blueprint(
             heartbeat_seconds=settings.stream.heartbeat_seconds,
             heartbeat_always=True,
             group=group,
-            opening=lambda: [UnloggedEvent(metrics(), type=METRICS)],
+            opening=lambda: [show(metrics())],
         )
 
     @blueprint.get("/stream/status")

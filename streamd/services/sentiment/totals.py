@@ -47,6 +47,7 @@ class Totals:
         self._codes: dict[str, int] = {}  # by ticker, for tickers with items
         self._tickers: list[str] = []  # by code
         self._free: list[int] = []  # codes to reuse: their tickers have no items
+        self._metrics: tuple[int, SentimentMetrics] | None = None  # the last ones, and their version
 
     def __len__(self) -> int:
         """Count the items held, including those that have left since the last :meth:`expire`."""
@@ -106,10 +107,12 @@ class Totals:
         return not _has_left(self._hour, self._left_hour) and not _has_left(self._heap, self._left)
 
     def metrics(self, now_ms: int) -> SentimentMetrics:
-        """Return the exact metrics at ``now_ms``."""
+        """Return the exact metrics at ``now_ms``: the same object until they change."""
         self.expire(now_ms)
+        if self._metrics is not None and self._metrics[0] == self.version:
+            return self._metrics[1]
         positive, neutral, negative = self._by_sentiment
-        return SentimentMetrics(
+        metrics = SentimentMetrics(
             total=len(self._heap),
             positive=positive,
             neutral=neutral,
@@ -118,6 +121,8 @@ class Totals:
             rate_last_hour=len(self._hour),
             rate_last_24h=len(self._heap),
         )
+        self._metrics = self.version, metrics
+        return metrics
 
     def _code(self, ticker: str) -> int:
         code = self._codes.get(ticker)

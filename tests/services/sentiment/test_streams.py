@@ -23,6 +23,7 @@ from streamd.services.sentiment.items import ITEMS_TOPIC
 from streamd.services.sentiment.settings import SentimentSettings
 from streamd.settings import Settings
 from streamd.testing import RunningServer, StreamReader, StreamRefused, open_stream, run_server
+from tests.support.counted import calls_here
 from tests.support.waiting import until
 
 PATH = "/api/v2/stream"
@@ -108,6 +109,15 @@ async def test_a_stream_starts_with_the_metrics_and_continues_live() -> None:
             }
             assert type(metrics["rate_last_hour"]) is type(metrics["rate_last_24h"]) is int
             assert metrics == (await rig.http.get("/api/v2/metrics")).json()
+
+
+async def test_streams_that_begin_with_the_same_metrics_share_their_event() -> None:
+    async with serving() as rig:
+        await rig.post("a", ticker="AAPL")
+        with calls_here("encode_data") as calls:
+            answers = [(await rig.http.get(PATH + "/poll?wait=0")).json() for _ in range(10)]
+    assert {answer["events"][0]["data"]["by_tag"]["AAPL"] for answer in answers} == {1}
+    assert len(calls) < 10  # one for all, and perhaps that of the metrics which are published
 
 
 async def test_streamed_metrics_keep_both_intervals() -> None:

@@ -162,3 +162,13 @@ def test_tickers_without_items_cost_no_memory() -> None:
         now += HOUR_MS // 2
         assert totals.metrics(now).by_tag.keys() <= {f"T{number}", f"T{number - 1}"}
     assert len(totals._tickers) <= 3
+
+
+def test_the_metrics_are_computed_once_until_they_change() -> None:
+    totals = Totals(DAY_MS)
+    totals.add(NOW, "A", Sentiment.POSITIVE)
+    metrics = totals.metrics(NOW)
+    assert totals.metrics(NOW + 1) is metrics
+    totals.add(NOW, "B", Sentiment.POSITIVE)
+    assert totals.metrics(NOW + 2).by_tag == {"A": 1, "B": 1}
+    assert totals.metrics(NOW + DAY_MS).by_tag == {}
