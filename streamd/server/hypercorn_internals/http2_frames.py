@@ -9,18 +9,21 @@ parts of h2, hpack and hyperframe. Written against h2 4.4 and hpack 4.2; when th
 - that ``_data`` begins with the next frame, and ``_validate_frame_length`` checks the length of one;
 - ``_update_header_buffer``, and that ``Decoder._decode_indexed`` and ``_decode_literal`` decode all fields,
   from a view of the rest of the head;
-- ``process_bytes`` and ``acknowledge_received_data``, which make WINDOW_UPDATE frames.
+- ``process_bytes`` and ``acknowledge_received_data``, which make WINDOW_UPDATE frames;
+- what ``send_data`` checks and changes, and ``_data_to_send``, to which it adds frames.
 """
 
+import struct
 from typing import Any, Final
 
 from h2.config import H2Configuration
-from h2.connection import H2Connection
+from h2.connection import ConnectionState, H2Connection
 from h2.errors import ErrorCodes
 from h2.events import Event, StreamReset
 from h2.exceptions import DenialOfServiceError, FrameDataMissingError, ProtocolError
 from h2.frame_buffer import FrameBuffer
 from h2.settings import SettingCodes
+from h2.stream import StreamState
 from hpack import Decoder, HeaderTuple, NeverIndexedHeaderTuple
 from hpack.exceptions import HPACKDecodingError, OversizedHeaderListError
 from hpack.hpack import decode_integer
@@ -48,9 +51,15 @@ _FREE_HEAD_BYTES: Final = 16_384  # of an encoded head that is served: few serve
 _ENCODED_BYTES_MAX: Final = 131_072  # of a head, unless the limit is larger: decoding as many takes 10 ms
 _FRAMES_EACH_CALL: Final = 16  # a frame takes 20 to 60 µs
 _TABLE_BYTES_MAX: Final = 4_096  # of the table of HPACK that we encode with: it is searched for each field
-_HEADER_BYTES: Final = 9  # of a frame
+_HEADER: Final = struct.Struct(">HBBBL")  # of a frame: the length in two parts, type, flags, stream
+_HEADER_BYTES: Final = 9
 _ACK: Final = 0x1  # the flag of a SETTINGS frame
 _KNOWN_SETTINGS: Final = frozenset(SettingCodes)
+
+# Looked up once, because an access to a member of an enum takes 0.2 µs on Python 3.11.
+_CONNECTION_OPEN: Final = ConnectionState.SERVER_OPEN
+_STREAM_OPEN: Final = StreamState.OPEN
+_REQUEST_ENDED: Final = StreamState.HALF_CLOSED_REMOTE
 
 
 class FieldDecoder(Decoder):
@@ -222,6 +231,35 @@ class BoundedConnection(H2Connection):
         stream = self.streams.get(stream_id)
         if stream is not None and not stream.closed:
             self._prepare_for_sending(stream.acknowledge_received_data(size))
+
+    def try_send_data(self, stream_id: int, data: bytes) -> bool:
+        """Add DATA frames for all of the data, if that is allowed; otherwise add nothing, and return False.
+
+        The work of h2's ``send_data`` for the usual case alone: the windows of the connection and the stream
+        have room, and neither has ended, so that their states do not change.
+        """
+        stream, size = self.streams.get(stream_id), len(data)
+        if (
+            stream is None
+            or size > self.outbound_flow_control_window
+            or size > stream.outbound_flow_control_window
+            or self.state_machine.state is not _CONNECTION_OPEN
+        ):
+            return False
+        state = stream.state_machine.state
+        if state is not _REQUEST_ENDED and state is not _STREAM_OPEN:
+            return False
+        frame_bytes = self.max_outbound_frame_size
+        if size <= frame_bytes:
+            self._data_to_send += _HEADER.pack(size >> 8, size & 0xFF, 0, 0, stream_id) + data
+        else:
+            for start in range(0, size, frame_bytes):
+                part = data[start : start + frame_bytes]
+                length = len(part)
+                self._data_to_send += _HEADER.pack(length >> 8, length & 0xFF, 0, 0, stream_id) + part
+        self.outbound_flow_control_window -= size
+        stream.outbound_flow_control_window -= size
+        return True
 
     # --- frames -----------------------------------------------------------------------------------
 

@@ -65,7 +65,8 @@ class HTTP2Sender(H2Protocol):
         window = connection.local_flow_control_window(stream_id)
         data = await buffer.pop(max(0, min(window, connection.max_outbound_frame_size)))
         if data:
-            connection.send_data(stream_id, data)
+            if not connection.try_send_data(stream_id, data):
+                connection.send_data(stream_id, data)  # which finds the error
             connection.budgets.note_sent(len(data), is_cut=len(data) == window and not buffer.is_empty)
         return bool(data)
 
