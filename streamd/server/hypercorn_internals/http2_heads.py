@@ -34,7 +34,8 @@ from h2.stream import H2Stream
 from hyperframe.frame import DataFrame, Frame, HeadersFrame
 
 from ..refusals import RequestRefused, malformed
-from .http2_frames import FIELDS_MAX, BoundedConnection
+from .hpack_decoder import FIELDS_MAX
+from .http2_frames import BoundedConnection
 
 _FIELD_BYTES: Final = 32  # added to each field (RFC 9113 section 6.5.2)
 _PLACEHOLDER: Final = [(b":method", b"GET"), (b":scheme", b"http"), (b":path", b"/"), (b":authority", b"-")]
