@@ -148,6 +148,8 @@ class BoundedConnection(H2Connection):
             H2Configuration(
                 client_side=False,
                 header_encoding=None,
+                validate_inbound_headers=False,  # see http2_fields
+                normalize_inbound_headers=False,
             )
         )
         self.budgets = FrameBudgets()
