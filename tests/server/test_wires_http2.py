@@ -49,7 +49,7 @@ class HTTP2Pair:
             client=None,
             server=None,
         )
-        self.protocol = HTTP2Protocol(rig.output.put, trio.lowlevel.checkpoint, arguments)
+        self.protocol = HTTP2Protocol(rig.output, trio.lowlevel.checkpoint, arguments)
 
     async def _run(self, _scope: Any, _receive: Any, send: Any) -> None:
         self._sends.append(send)

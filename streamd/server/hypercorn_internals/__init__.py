@@ -35,7 +35,7 @@ nine positional arguments           every connection: see :func:`protocol_argume
 HTTP/2, from the socket up: ``http2_frames`` bounds what the frames of a client cost (``huffman`` decodes
 strings), ``http2_heads`` refuses heads, both with the private parts of the ``h2`` library that this takes;
 ``h2`` dispatches, ``http2_requests`` checks requests, ``http2_streams`` has their streams, and
-``http2_sending`` sends what these have buffered. May import ``http2_budgets``, ``refusals``,
+``http2_sending`` sends what these have buffered. May import ``http2_budgets``, ``output``, ``refusals``,
 ``request_inbox``, ``stream_buffer``, ``target``, ``task_group`` and ``wires``.
 """
 

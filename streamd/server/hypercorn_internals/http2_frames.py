@@ -162,6 +162,11 @@ class BoundedConnection(H2Connection):
         """There may be further frames, which ``receive_data(b"")`` processes."""
         return self.incoming_buffer.has_paused
 
+    @property
+    def unsent_bytes(self) -> int:
+        """The size of the frames that ``data_to_send`` would return (bytes)."""
+        return len(self._data_to_send)
+
     def release(self) -> None:
         """End the use of the connection: h2's table of methods refers to it in cycles."""
         self._frame_dispatch_table.clear()
