@@ -43,6 +43,8 @@ _CONNECTION_FIELDS: Final = frozenset(
 
 
 def _integer(first: int, prefix_bits: int, value: int) -> bytes:
+    if value < (1 << prefix_bits) - 1:
+        return bytes([first | value])
     encoded = encode_integer(value, prefix_bits)
     encoded[0] |= first
     return bytes(encoded)

@@ -168,7 +168,7 @@ class HTTP2Connection(BoundedConnection):
         size = sum([len(name) + len(value) for name, value in headers]) + _FIELD_BYTES * len(headers)
         if size > self._max_head_bytes:
             detail = f"the head of a request may have at most {self._max_head_bytes} bytes"
-        elif sum([not name.startswith(b":") for name, _ in headers]) > FIELDS_MAX:
+        elif len(headers) > FIELDS_MAX and sum([name[:1] != b":" for name, _ in headers]) > FIELDS_MAX:
             detail = f"the head of a request may have at most {FIELDS_MAX} fields"
         else:
             return None
