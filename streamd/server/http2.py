@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import trio
-from h2.exceptions import ProtocolError
 
 from ..connections import call_at_once
 from ..events import Batch
@@ -97,15 +96,9 @@ class HTTP2Wire(Lease):
     def write_nowait(self, batch: Batch) -> int:
         if self._output is None or not self._output.free or not self._buffer.is_empty:
             return 0
-        data, stream_id, connection = batch.sse, self._stream_id, self._connection
-        try:
-            if len(data) > connection.local_flow_control_window(stream_id):
-                return 0
-            frame_bytes = connection.max_outbound_frame_size
-            for start in range(0, len(data), frame_bytes):
-                connection.send_data(stream_id, data[start : start + frame_bytes])
-        except ProtocolError:  # the peer has reset the stream
-            return 0
+        data, connection = batch.sse, self._connection
+        if not connection.try_send_data(self._stream_id, data):
+            return 0  # also where the peer has reset the stream
         connection.budgets.note_sent(len(data), is_cut=False)
         self._defer(self._protocol.flush_turn)
         return len(data)

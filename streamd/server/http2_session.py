@@ -52,7 +52,7 @@ class HTTP2Session:
             client=client.address,
             server=client.own_address,
         )
-        self._protocol = protocol = HTTP2Protocol(client.output.put, request_slice().pause, arguments)
+        self._protocol = protocol = HTTP2Protocol(client.output, request_slice().pause, arguments)
         client.revoke_also(protocol.revoke)
         if server.hypercorn.is_draining:
             protocol.begin_drain()

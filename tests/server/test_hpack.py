@@ -13,7 +13,7 @@ from hpack.huffman_table import decode_huffman as decode_slowly
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamd.server.hypercorn_internals.http2_frames import FieldDecoder
+from streamd.server.hypercorn_internals.hpack_decoder import FieldDecoder
 from streamd.server.hypercorn_internals.huffman import decode_huffman
 
 HUFFMAN = HuffmanEncoder(REQUEST_CODES, REQUEST_CODES_LENGTH)

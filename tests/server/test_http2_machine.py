@@ -55,6 +55,7 @@ class Invocation:
     """One request that reached the application."""
 
     stream_id: int
+    port: int  # of the client: a request may begin when its client has left, and the next one is there
     protocol: Any  # of its connection
     body: int = 0  # bytes that were read
 
@@ -71,7 +72,7 @@ class Recorder:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         fields = dict(scope["headers"])
         transport: Any = find_transport(scope)
-        invocation = Invocation(int(fields[BEGUN]), transport._protocol)
+        invocation = Invocation(int(fields[BEGUN]), scope["client"][1], transport._protocol)
         self.asked.append(invocation)
         if scope["path"] == "/held":
             left = trio.Event()
@@ -142,6 +143,7 @@ class HTTP2Machine(RuleBasedStateMachine):
         self.recorder.asked.clear()
         self.server.logs.clear()
         self.socket: socket.socket = self.server.connect()
+        self.port = self.socket.getsockname()[1]
         self.encoder, self.decoder = hpack.Encoder(), hpack.Decoder()
         self.streams: dict[int, Exchange] = {}
         self.next_id = 1
@@ -156,6 +158,11 @@ class HTTP2Machine(RuleBasedStateMachine):
         self.buffer = bytearray()
         self.socket.sendall(PREFACE)
         self.send(SettingsFrame(0))
+
+    @property
+    def invocations(self) -> list[Invocation]:
+        """The requests of this connection that reached the application."""
+        return [invocation for invocation in self.recorder.asked if invocation.port == self.port]
 
     def teardown(self) -> None:
         self.end()
@@ -468,7 +475,7 @@ class HTTP2Machine(RuleBasedStateMachine):
             exchange.is_reset = True
         else:
             assert exchange.status == b"400"
-        assert stream_id not in [invocation.stream_id for invocation in self.recorder.asked]
+        assert stream_id not in [invocation.stream_id for invocation in self.invocations]
         self.restart_if_closed()
 
     @rule(size=st.sampled_from([0, 2]))
@@ -510,16 +517,17 @@ class HTTP2Machine(RuleBasedStateMachine):
     def judge(self) -> None:
         """Check what holds after any frames."""
         self.server.check_logs()
-        asked = [invocation.stream_id for invocation in self.recorder.asked]
+        invocations = self.invocations
+        asked = [invocation.stream_id for invocation in invocations]
         assert asked == sorted(set(asked)), "requests reach the application once, and in order"
         assert set(asked) <= set(self.streams)
-        for invocation in self.recorder.asked:
+        for invocation in invocations:
             assert invocation.body <= self.streams[invocation.stream_id].sent
         for exchange in self.streams.values():
             if exchange.is_answered and exchange.status == b"200":
                 assert exchange.body == exchange.wanted
-        if self.recorder.asked:
-            protocol = self.recorder.asked[0].protocol
+        if invocations:
+            protocol = invocations[0].protocol
             assert len(protocol.streams) <= MAX_STREAMS
             assert len(protocol.wires) <= MAX_STREAMS
             assert len(protocol.stream_buffers) <= MAX_STREAMS

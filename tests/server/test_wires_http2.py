@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
+from h2.events import DataReceived, ResponseReceived
 from hypercorn.config import Config
 from hypercorn.typing import ConnectionState
 
@@ -28,6 +29,7 @@ class HTTP2Pair:
     """An HTTP/2 connection with open streams, their wires, and a client.
 
     Attributes:
+        begun: ASGI ``send`` of each request.
         disconnects: ids of streams whose disconnect was reported, once for each report.
         deferred: actions for the end of the fan-out's turn.
     """
@@ -37,7 +39,7 @@ class HTTP2Pair:
         self.client = ManualHTTP2Client(trio.SocketStream(trio.socket.from_stdlib_socket(rig.peer)))
         self.disconnects: list[int] = []
         self.deferred: set[Callable[[], None]] = set()
-        self._sends: list[Any] = []
+        self.begun: list[Any] = []
         arguments = protocol_arguments(
             self._run,
             Config(),
@@ -49,10 +51,10 @@ class HTTP2Pair:
             client=None,
             server=None,
         )
-        self.protocol = HTTP2Protocol(rig.output.put, trio.lowlevel.checkpoint, arguments)
+        self.protocol = HTTP2Protocol(rig.output, trio.lowlevel.checkpoint, arguments)
 
     async def _run(self, _scope: Any, _receive: Any, send: Any) -> None:
-        self._sends.append(send)
+        self.begun.append(send)
         await trio.sleep_forever()
 
     async def write(self, data: bytes) -> None:
@@ -78,7 +80,7 @@ class HTTP2Pair:
         """Open a stream, and begin its response; return its id, its transport and its ASGI ``send``."""
         stream_id = await self.client.get("/events")
         await trio.testing.wait_all_tasks_blocked()
-        send = self._sends[-1]
+        send = self.begun[-1]
         transport = HTTP2Stream(self.protocol, stream_of(send), self.rig.output)
         await send({"type": "http.response.start", "status": 200, "headers": []})
         return stream_id, transport, send
@@ -133,6 +135,22 @@ async def test_streams_send_the_frames_of_a_turn_together_at_its_end() -> None:
         connection.end_turn()
         for stream_id, _, _ in streams:
             assert await connection.received(stream_id, BATCH.sse * 2) == BATCH.sse * 2
+
+
+async def test_heads_and_bodies_of_a_pass_of_the_event_loop_leave_together_behind_it() -> None:
+    async with connected() as connection:
+        ids = [await connection.client.get("/events") for _ in range(3)]
+        await trio.testing.wait_all_tasks_blocked()
+        connection.client.http.receive_data(connection.rig.available())
+        for send in connection.begun:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+        for send in connection.begun[:2]:  # the third one has no body yet
+            await send({"type": "http.response.body", "body": b"begun", "more_body": True})
+        assert connection.rig.available() == b""
+        await trio.testing.wait_all_tasks_blocked()
+        received = connection.client.http.receive_data(connection.rig.available())
+        assert sorted(event.stream_id for event in received if isinstance(event, ResponseReceived)) == ids
+        assert len([event for event in received if isinstance(event, DataReceived)]) == 2
 
 
 async def test_a_batch_larger_than_the_window_is_not_written_and_the_order_holds() -> None:

@@ -11,8 +11,8 @@ nine positional arguments           every connection: see :func:`protocol_argume
 ``hypercorn.events``                every connection: see :class:`ConnectionPort`
 ``H2Protocol._create_stream``,      HTTP/2 requests, all of them; WebSocket extensions are negotiated again
 ``filter_pseudo_headers``           (91 kB a connection), and messages inflated before their size is checked
-``H2Protocol._send_data``,          the frames of all streams, which ``send_task`` asks ``priority`` for: see
-``priority``                        :class:`StreamOrder`
+``H2Protocol.send_task``,           the heads and frames of all streams, which one task sends; ``priority`` is
+``_send_data``, ``priority``        a :class:`StreamOrder`
 ``spawn_app``, ``app_put``          HTTP/2 back-pressure from the application to the client
 ``_send_error_response``,           refusals without a body; WebSockets over HTTP/2 that end without a Close
 ``WSStream._handle_events``         frame
@@ -32,11 +32,13 @@ nine positional arguments           every connection: see :func:`protocol_argume
 ``streams``   one request and its response, or one WebSocket
 ============  ==========================================================================================
 
-HTTP/2, from the socket up: ``http2_frames`` bounds what the frames of a client cost (``huffman`` decodes
-strings), ``http2_heads`` refuses heads, both with the private parts of the ``h2`` library that this takes;
-``h2`` dispatches, ``http2_requests`` checks requests, ``http2_streams`` has their streams, and
-``http2_sending`` sends what these have buffered. May import ``http2_budgets``, ``refusals``,
-``request_inbox``, ``stream_buffer``, ``target``, ``task_group`` and ``wires``.
+HTTP/2, from the socket up: ``http2_frames`` bounds what the frames of a client cost, and makes those of
+answers; ``http2_heads`` refuses heads, both with the private parts of the ``h2`` library that this takes
+(``hpack_decoder`` decodes heads, with ``huffman`` for strings, ``http2_fields`` checks their fields, and
+``hpack_encoder`` encodes those of answers); ``h2`` dispatches, ``http2_requests`` checks requests,
+``http2_streams`` has their streams, and ``http2_sending`` sends what these have buffered. May import
+``http2_budgets``, ``output``, ``refusals``, ``request_inbox``, ``stream_buffer``, ``target``, ``task_group``
+and ``wires``.
 """
 
 from .context import ASGILifespan, ConnectionPort, HypercornContext, protocol_arguments

@@ -19,6 +19,7 @@ from functools import partial
 from typing import Any, Final
 
 import structlog
+import trio
 from h2.errors import ErrorCodes
 from h2.events import (
     ConnectionTerminated,
@@ -39,6 +40,7 @@ from hypercorn.protocol.ws_stream import WSStream
 from hypercorn.utils import filter_pseudo_headers
 from hyperframe.frame import GoAwayFrame, RstStreamFrame
 
+from ..output import Output
 from ..refusals import MALFORMED
 from ..stream_buffer import BoundedStreamBuffer, MessageBuffer
 from ..wires import Lease
@@ -60,7 +62,7 @@ class HTTP2Protocol(HTTP2Sender):
     """One HTTP/2 connection.
 
     Args:
-        put: writes bytes to the connection without waiting.
+        output: of the connection.
         pause: lets others have their turn where the connections have used up their time.
         arguments: from :func:`protocol_arguments`.
 
@@ -69,10 +71,9 @@ class HTTP2Protocol(HTTP2Sender):
     """
 
     def __init__(
-        self, put: Callable[[bytes], None], pause: Callable[[], Awaitable[None]], arguments: tuple[Any, ...]
+        self, output: Output, pause: Callable[[], Awaitable[None]], arguments: tuple[Any, ...]
     ) -> None:
-        super().__init__(put, arguments)
-        self._pause = pause
+        super().__init__(output, pause, arguments)
         self.wires: dict[int, Lease] = {}
         self._discarded: dict[int, int] = {}  # bytes of bodies behind their answers, by stream id
         self._last_accepted = 0  # a stream id
@@ -123,11 +124,14 @@ class HTTP2Protocol(HTTP2Sender):
         self._has_gone_away = True
         # Not by `close_connection`, after which h2 would send no frame of the open streams.
         frame = GoAwayFrame(0, last_stream_id=self._last_accepted)
-        self._put(self.connection.data_to_send() + frame.serialize())
+        self._output.put(self.connection.data_to_send() + frame.serialize())
 
     async def _end_drained(self) -> None:
         """End a connection that drains once its last response is complete."""
         if self._is_draining and not self.closed and not self.streams and not self.stream_buffers:
+            await self._flush()
+            # Not in one write with the last frames: clients on the h2 library cannot acknowledge them then.
+            await trio.lowlevel.cancel_shielded_checkpoint()
             self.go_away()
             await self.send(Closed())
 
@@ -250,7 +254,7 @@ class HTTP2Protocol(HTTP2Sender):
             return
         # Not by `reset_stream`, which h2 refuses for a stream that both ends have ended.
         frame = RstStreamFrame(stream_id, error_code=ErrorCodes.PROTOCOL_ERROR)
-        self._put(self.connection.data_to_send() + frame.serialize())
+        self._output.put(self.connection.data_to_send() + frame.serialize())
 
     async def _create_stream(self, request: RequestReceived) -> None:
         stream_id, pseudo = request.stream_id, pseudo_headers(request)
@@ -353,12 +357,8 @@ class HTTP2Protocol(HTTP2Sender):
         if stream_id in self.stream_buffers and self.closed:
             # Hypercorn would wait for the client's window, without end.
             await self.stream_buffers[stream_id].close()
-        elif stream_id in self.stream_buffers and isinstance(stream, HTTP2WebSocket):
-            # Hypercorn answers a client's Close frame, and leaves the stream open (RFC 8441 section 5).
-            self.stream_buffers[stream_id].set_complete()
-            self.priority.unblock(stream_id)
-            if not stream.handshake.accepted or stream.is_violated:
-                self._unwanted.add(stream_id)
+        elif isinstance(stream, HTTP2WebSocket):
+            self._end_websocket(stream_id, is_wanted=stream.handshake.accepted and not stream.is_violated)
         elif stream_id in self.stream_buffers and self._is_over(stream_id):
             await self.stream_buffers[
                 stream_id
@@ -367,6 +367,18 @@ class HTTP2Protocol(HTTP2Sender):
         if not self.streams and not self.closed:  # Hypercorn reports only streams that were answered
             await self.send(Updated(idle=True))
             await self._end_drained()
+
+    def _end_websocket(self, stream_id: int, *, is_wanted: bool) -> None:
+        """End the stream of a WebSocket, and reset one whose client is not listened to any more."""
+        if stream_id in self.stream_buffers:
+            # Hypercorn answers a client's Close frame, and leaves the stream open (RFC 8441 section 5).
+            self.stream_buffers[stream_id].set_complete()
+            self.priority.unblock(stream_id)
+            if not is_wanted:
+                self._unwanted.add(stream_id)
+        elif not is_wanted:  # the last byte was sent
+            with suppress(ProtocolError):  # the connection is over
+                self._stop_receiving(stream_id)
 
     def _revoke_wire(self, stream_id: int) -> None:
         wire = self.wires.pop(stream_id, None)

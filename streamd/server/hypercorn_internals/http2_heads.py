@@ -3,8 +3,8 @@
 The ``h2`` library ends the connection for both, and for a stream above SETTINGS_MAX_CONCURRENT_STREAMS,
 although its other streams are in order (RFC 9113 sections 5.1.2, 8.1.1 and 10.5.1). This module and
 :mod:`.http2_frames` are the only ones that touch private parts of h2. Written against 4.4; when h2 moves,
-check ``_receive_headers_frame``, which this extends, and that ``H2Stream.receive_headers`` changes the state
-of the stream before it validates the fields.
+check ``_receive_headers_frame``, which this extends, and what ``H2Stream.receive_headers`` does besides the
+checks of fields, which are in :mod:`.http2_fields`.
 
 ====================================================  ==================================================
 a request                                             is answered
@@ -34,7 +34,9 @@ from h2.stream import H2Stream
 from hyperframe.frame import DataFrame, Frame, HeadersFrame
 
 from ..refusals import RequestRefused, malformed
-from .http2_frames import FIELDS_MAX, BoundedConnection
+from .hpack_decoder import FIELDS_MAX
+from .http2_fields import check_fields, combine_cookies
+from .http2_frames import BoundedConnection
 
 _FIELD_BYTES: Final = 32  # added to each field (RFC 9113 section 6.5.2)
 _PLACEHOLDER: Final = [(b":method", b"GET"), (b":scheme", b"http"), (b":path", b"/"), (b":authority", b"-")]
@@ -100,12 +102,12 @@ class HTTP2Connection(BoundedConnection):
         refused = self._check(headers, has_room)
         is_end = "END_STREAM" in frame.flags
         try:
-            frames, received = stream.receive_headers(_PLACEHOLDER if refused else headers, is_end, None)
+            received = _receive(stream, _PLACEHOLDER if refused else headers, is_end=is_end)
             _check_length(stream, is_end=is_end)
         except ProtocolError:
             if stream.closed:
                 raise
-            frames, received = [], _as_request(stream_id, is_end)
+            received = _as_request(stream_id, is_end)
             refused = RefusedHead(_MALFORMED, _is_head(headers))
         if "PRIORITY" in frame.flags:
             self._receive_priority_frame(frame)  # which checks it; priorities are ignored (section 5.3)
@@ -113,7 +115,7 @@ class HTTP2Connection(BoundedConnection):
         if refused is not None:
             self.refused[stream_id] = refused
         self.charge_head(len(frame.data), is_refused=refused is not None)
-        return frames, events + received
+        return [], events + received
 
     def _decode(self, frame: HeadersFrame) -> Any:
         try:
@@ -127,15 +129,16 @@ class HTTP2Connection(BoundedConnection):
         headers = self._decode(frame)
         events = self.state_machine.process_input(ConnectionInputs.RECV_HEADERS)
         length = stream._expected_content_length
+        is_end = "END_STREAM" in frame.flags
         try:
-            frames, received = stream.receive_headers(headers, "END_STREAM" in frame.flags, None)
+            received = _receive(stream, headers, is_end=is_end, is_trailer=True)
             stream._expected_content_length = length  # h2 took that of the trailers
-            _check_length(stream, is_end="END_STREAM" in frame.flags)
+            _check_length(stream, is_end=is_end)
         except ProtocolError:
             if stream.closed:
                 raise
             return [], events + self._reset(frame.stream_id)
-        return frames, events + received
+        return [], events + received
 
     def _receive_data_frame(self, frame: DataFrame) -> tuple[list[Frame], list[Event]]:
         """Receive a part of a body; one beyond its window or its Content-Length resets its stream alone.
@@ -165,7 +168,7 @@ class HTTP2Connection(BoundedConnection):
         size = sum([len(name) + len(value) for name, value in headers]) + _FIELD_BYTES * len(headers)
         if size > self._max_head_bytes:
             detail = f"the head of a request may have at most {self._max_head_bytes} bytes"
-        elif sum([not name.startswith(b":") for name, _ in headers]) > FIELDS_MAX:
+        elif len(headers) > FIELDS_MAX and sum([name[:1] != b":" for name, _ in headers]) > FIELDS_MAX:
             detail = f"the head of a request may have at most {FIELDS_MAX} fields"
         else:
             return None
@@ -176,6 +179,18 @@ class _CompressionError(ProtocolError):
     """A head cannot be decoded, so that the tables of HPACK differ from now on (RFC 9113 section 4.3)."""
 
     error_code = ErrorCodes.COMPRESSION_ERROR
+
+
+def _receive(stream: H2Stream, headers: Any, *, is_end: bool, is_trailer: bool = False) -> list[Event]:
+    """Give a stream its head, or its trailers.
+
+    Raises:
+        ProtocolError: they are malformed, or come in a wrong state.
+    """
+    combined = combine_cookies(headers)
+    _, received = stream.receive_headers(combined, is_end, None)
+    check_fields(combined, is_trailer=is_trailer)
+    return received
 
 
 def _check_length(stream: H2Stream, *, is_end: bool) -> None:

@@ -30,7 +30,7 @@ def find_refusal(request: RequestReceived) -> RefusedHead | None:
             _check_version(request)
     except RequestRefused as error:
         return RefusedHead(error, pseudo[b":method"] == b"HEAD")
-    if any(name == EXTENSIONS for name, _ in request.headers):
+    if EXTENSIONS in [name for name, _ in request.headers]:
         request.headers = [header for header in request.headers if header[0] != EXTENSIONS]
     return None
 

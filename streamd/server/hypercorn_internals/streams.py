@@ -26,7 +26,7 @@ def is_streaming(stream: HypercornStream) -> bool:
     if isinstance(stream, WSStream) or stream.state is not ASGIHTTPState.RESPONSE:
         return False
     head = stream.response
-    has_length = any(name.lower() == b"content-length" for name, _ in head["headers"])
+    has_length = b"content-length" in [name.lower() for name, _ in head["headers"]]
     return stream.scope["method"] == "GET" and head["status"] == 200 and not has_length
 
 
