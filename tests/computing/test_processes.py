@@ -1,12 +1,15 @@
 """Worker processes: their limits, their queues, and their end with the server."""
 
+import gc
 import os
 import signal
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from weakref import ref
 
 import psutil
 import pytest
@@ -79,6 +82,36 @@ async def test_an_error_has_its_detail_and_its_field() -> None:
         with pytest.raises(InvalidField, match=r"^line 3 has no quantity$") as raised:
             await processes.run("texts", "body", computations.refuse, "line 3 has no quantity")
     assert raised.value.field == "line 3"
+
+
+async def test_a_refused_text_is_freed_at_once() -> None:
+    text = computations.Text("x" * LARGE_BYTES)
+    freed = ref(text)
+    async with running() as processes:
+        gc.collect()
+        gc.disable()
+        try:
+            with pytest.raises(InvalidField):
+                await processes.run("texts", "body", computations.refuse_text, text)
+            del text
+            await until(lambda: freed() is None)
+        finally:
+            gc.enable()
+
+
+async def test_a_fault_names_its_place_in_the_worker_process() -> None:
+    async with running() as processes:
+        with pytest.raises(ZeroDivisionError, match="a fault") as raised:
+            await processes.run("texts", "body", computations.fail)
+    assert any("in fail" in note for note in raised.value.__notes__)
+
+
+async def test_a_large_result_is_unpickled_in_a_thread() -> None:
+    async with running() as processes:
+        _, thread = await processes.run("texts", "body", computations.unpickling_thread, 10)
+        assert thread == threading.get_ident()
+        _, thread = await processes.run("texts", "body", computations.unpickling_thread, 100_000)
+        assert thread != threading.get_ident()
 
 
 @pytest.mark.parametrize("computation", [computations.spin, computations.match_for_ever])
