@@ -70,7 +70,14 @@ async def test_without_processes_threads_compute() -> None:
 
 async def test_a_worker_process_imports_no_server() -> None:
     async with running() as processes:
-        for name in ("purchase_orders.checking", "purchase_orders.confidence", "sentiment.items"):
+        for name in (
+            "brand_monitor.analysis",
+            "brand_monitor.requests",
+            "purchase_orders.checking",
+            "purchase_orders.confidence",
+            "sentiment.items",
+            "strategy.plan",
+        ):
             modules = await processes.run(
                 "texts", "body", computations.modules_with, f"streamd.services.{name}"
             )
