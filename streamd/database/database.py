@@ -259,8 +259,12 @@ class Database:
             with trio.CancelScope(shield=True):
                 await write.done.wait()
         self.observe_write(time.perf_counter() - began)
-        if write.error is not None:
-            raise write.error
+        error, write.error = write.error, None  # whose frames refer to the write
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error
         return write.result  # type: ignore[return-value]
 
     async def read(self, work: Work[T]) -> T:

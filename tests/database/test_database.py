@@ -1,5 +1,7 @@
 """The batching writer: atomicity of each write, and cancellation."""
 
+import gc
+import weakref
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from streamd.database import MEMORY, Database
 from streamd.errors import InvalidField, Unavailable
 from tests.support.number_store import Hold, Writes, insert, make_database, numbers
 from tests.support.task_stores import open_database
+from tests.support.waiting import until
 
 
 @pytest.fixture(params=["memory", "file"])
@@ -66,6 +69,32 @@ async def test_a_failing_write_does_not_roll_back_the_others_of_its_batch(databa
     )
     assert outcomes == [1, InvalidField, 2, Unavailable, ZeroDivisionError, 3]
     assert await numbers(database) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("kind", [InvalidField, apsw.IOError])
+async def test_what_a_failed_write_would_have_stored_is_freed_at_once(
+    database: Database, kind: type[Exception]
+) -> None:
+    class Document:
+        pass
+
+    def refuse(_: apsw.Connection) -> None:
+        raise kind("no")
+
+    async def store(document: Document) -> None:
+        await database.write(refuse)
+
+    document = Document()
+    freed = weakref.ref(document)
+    gc.collect()
+    gc.disable()
+    try:
+        with pytest.raises((InvalidField, Unavailable)):
+            await store(document)
+        del document
+        await until(lambda: freed() is None)
+    finally:
+        gc.enable()
 
 
 async def test_work_may_nest_transactions(database: Database) -> None:
