@@ -77,6 +77,7 @@ class WorkerProcesses:
         self._opening: Final = trio.Lock()
         self._unpacking: Final = trio.CapacityLimiter(1)  # threads
         self._context: WorkerContext | None = None
+        self._has_started = False  # a process, so that others will start, too
         self._opened: AsyncExitStack | None = None  # what serve() closes
 
     @property
@@ -145,7 +146,7 @@ class WorkerProcesses:
         for _ in range(_ATTEMPTS):
             try:
                 context = await self._open()
-            except trio.ClosedResourceError:  # the server stops
+            except trio.ClosedResourceError:
                 break
             from trio_parallel import BrokenWorkerError  # imported by _open(), in a thread
 
@@ -189,10 +190,10 @@ class WorkerProcesses:
         return await trio.to_thread.run_sync(child.unpack, outcome, limiter=self._unpacking)
 
     async def _open(self) -> "WorkerContext":
-        """Return the pool, which has no process yet when it is opened.
+        """Return the pool, which starts processes when it needs them.
 
         Raises:
-            trio.ClosedResourceError: the server stops.
+            trio.ClosedResourceError: the server stops, or no process starts.
         """
         async with self._opening:
             if self._context is None:
@@ -209,7 +210,24 @@ class WorkerProcesses:
                         worker_type=trio_parallel.WorkerType.SPAWN,
                     )
                 )
+            if not self._has_started:
+                await self._start(self._context)
             return self._context
+
+    async def _start(self, context: "WorkerContext") -> None:
+        """Start a first process with a small computation.
+
+        trio-parallel takes a process that ends before it has read its computation for one that was idle, and
+        starts others for ever. A small one fits into the pipe, so that the end of its process is an error.
+        """
+        from trio_parallel import BrokenWorkerError
+
+        try:
+            await context.run_sync(child.check_main, kill_on_cancel=True, limiter=self._slots)
+        except BrokenWorkerError as error:
+            _log.error("worker_process_not_started", status=error.args[-1].exitcode)
+            raise trio.ClosedResourceError from error
+        self._has_started = True
 
 
 async def _close(opened: AsyncExitStack) -> None:

@@ -207,7 +207,7 @@ async def test_a_signal_to_the_process_group_leaves_the_end_to_the_server() -> N
 
 
 _UNGUARDED = """
-import trio
+import sys, trio
 from streamd.computing.processes import WorkerProcesses
 from streamd.computing.settings import ComputingSettings
 from streamd.errors import Unavailable
@@ -219,7 +219,7 @@ async def main():
         await nursery.start(processes.serve)
         print("started", flush=True)
         try:
-            await processes.run("texts", "body", computations.process_id)
+            await processes.run("texts", "body", computations.refuse_text, "x" * int(sys.argv[1]))
         except Unavailable:
             print("unavailable", flush=True)
         nursery.cancel_scope.cancel()
@@ -228,13 +228,17 @@ trio.run(main)
 """
 
 
-async def test_a_main_module_without_a_guard_starts_no_second_server(tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", [1, 1_000_000])  # fits into the pipe to a process, or does not
+async def test_a_main_module_without_a_guard_starts_no_second_server(tmp_path: Path, size: int) -> None:
     program = trio.Path(tmp_path / "program.py")
     await program.write_text(_UNGUARDED)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with trio.fail_after(60):
         ran = await trio.run_process(
-            [sys.executable, str(program)], env=environment, capture_stdout=True, capture_stderr=True
+            [sys.executable, str(program), str(size)],
+            env=environment,
+            capture_stdout=True,
+            capture_stderr=True,
         )
     said = ran.stdout.decode().splitlines()
     assert said.count("started") == 1
