@@ -11,7 +11,7 @@ Function = Callable[[Target], Awaitable[None]]
 ATTACK_SECONDS: Final = 2.5
 
 LITTLE_STORAGE: Final[Mapping[str, Any]] = {
-    "tuning__store__max_bytes": 4_000_000,
+    "tuning__store__max_bytes": 2_000_000,
     "tuning__tasks__sweep_seconds": 0.2,
     "tasks__keep_seconds": 1,
     "log__max_bytes": 4_000_000,

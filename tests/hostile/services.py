@@ -14,6 +14,7 @@ from tests.hostile.target import Target, ask_each, head, post, post_json
 _ORDERS: Final = "/api/purchase-orders?merchantId=hostile"
 _MENTION_TIME: Final = "2026-01-02T03:04:05Z"
 _FULL_ORDER_BYTES: Final = 1_000_000
+_LONG_ORDERS_SECONDS: Final = 6.0  # the first orders of a thousand lines are complete
 
 
 async def _ask(target: Target, request: bytes, workers: int = 8) -> None:
@@ -173,7 +174,7 @@ async def ten_orders_of_numbers(target: Target) -> None:
     await _ask(target, post(_ORDERS, text.encode()[:_FULL_ORDER_BYTES], "text/plain"), workers=10)
 
 
-@attack(seconds=3.0, **LITTLE_STORAGE)
+@attack(seconds=_LONG_ORDERS_SECONDS, **LITTLE_STORAGE)
 async def order_as_csv(target: Target) -> None:
     """Send orders as CSV of 1,000 lines with long descriptions."""
     row = "A-1,1," + "d" * 900
@@ -186,7 +187,7 @@ async def order_of_open_quotes(target: Target) -> None:
     await _order(target, 'sku,qty\n"' + 'a,""' * 200_000, "text/csv")
 
 
-@attack(seconds=3.0, **LITTLE_STORAGE)
+@attack(seconds=_LONG_ORDERS_SECONDS, **LITTLE_STORAGE)
 async def order_as_json(target: Target) -> None:
     """Send orders as JSON of 1,000 lines with long descriptions."""
     line = '{"sku":"A-1","quantity":1,"description":"' + "d" * 900 + '"}'
