@@ -12,5 +12,5 @@ would compete with the event loop for the interpreter for seconds. In a process 
 the process can be ended when the text was made to take for ever.
 
 Worker processes import the module of the computation alone. So ``child`` imports neither trio
-nor a part of streamd but :mod:`..steps`, and this module imports nothing.
+nor a part of streamd but :mod:`..errors` and :mod:`..steps`, and this module imports nothing.
 """

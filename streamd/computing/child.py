@@ -6,18 +6,19 @@ that started the process.
 """
 
 import os
+import pickle
 import resource
 import signal
 import threading
+import traceback
 from collections.abc import Callable
 from multiprocessing import current_process, parent_process
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
+from ..errors import StreamdError
 from ..steps import Steps, run_at_once
-
-T = TypeVar("T")
 
 TIME_IS_UP: Final = signal.SIGPROF
 """The signal that ends a process whose computation has taken its computing time."""
@@ -51,17 +52,33 @@ def begin(max_memory_bytes: int) -> None:
         pass
 
 
-def compute(max_cpu_seconds: float, computation: Callable[..., Steps[T]], arguments: tuple[Any, ...]) -> T:
-    """Run a computation to its end, within a computing time (s).
+def compute(
+    max_cpu_seconds: float, computation: Callable[..., Steps[Any]], arguments: tuple[Any, ...]
+) -> bytes:
+    """Run a computation to its end, within a computing time (s), and return its outcome, see :func:`unpack`.
 
     The kernel ends the process at the limit, whatever it does then: a pattern that is matched holds the
     interpreter. It counts computing time, so that a machine with other work to do rejects nothing.
+
+    An error comes without its traceback, whose frames would refer to it again in the server: then the texts
+    of those frames would stay in memory until the garbage collector runs.
     """
     signal.setitimer(signal.ITIMER_PROF, max_cpu_seconds)
     try:
-        return run_at_once(computation(*arguments))
+        outcome = run_at_once(computation(*arguments)), None
+        return pickle.dumps(outcome, pickle.HIGHEST_PROTOCOL)
+    except Exception as error:  # noqa: BLE001 - it is raised in the server
+        if not isinstance(error, StreamdError):
+            error.add_note(traceback.format_exc())
+        return pickle.dumps((None, error), pickle.HIGHEST_PROTOCOL)
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+def unpack(outcome: bytes) -> tuple[Any, Exception | None]:
+    """Return the result of a computation, or its error."""
+    unpacked: tuple[Any, Exception | None] = pickle.loads(outcome)  # noqa: S301 - of our own process
+    return unpacked
 
 
 def is_large(max_memory_bytes: int) -> bool:

@@ -20,7 +20,7 @@ from contextlib import AsyncExitStack
 from functools import partial
 from importlib import import_module
 from multiprocessing import current_process
-from typing import TYPE_CHECKING, Final, NoReturn, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, TypeVarTuple
 
 import attrs
 import structlog
@@ -41,6 +41,8 @@ _IDLE_SECONDS: Final = 60.0  # a process takes 0.3 s to start, and 30 MB while i
 _GRACE_SECONDS: Final = 5.0  # until an idle process that does not end is killed
 _ATTEMPTS: Final = 2  # a process may be killed for another's fault, but hardly twice
 _RETRY_SECONDS: Final = 5.0  # Retry-After
+# A larger outcome, such as an order of hundreds of lines, takes some milliseconds to unpickle.
+_SMALL_BYTES: Final = 65_536
 
 _log = structlog.get_logger(__name__)
 
@@ -73,7 +75,9 @@ class WorkerProcesses:
         self._slots: Final = trio.CapacityLimiter(max(1, settings.processes))
         self._lanes: Final[dict[str, _Lane]] = {}
         self._opening: Final = trio.Lock()
+        self._unpacking: Final = trio.CapacityLimiter(1)  # threads
         self._context: WorkerContext | None = None
+        self._has_started = False  # a process, so that others will start, too
         self._opened: AsyncExitStack | None = None  # what serve() closes
 
     @property
@@ -142,12 +146,12 @@ class WorkerProcesses:
         for _ in range(_ATTEMPTS):
             try:
                 context = await self._open()
-            except trio.ClosedResourceError:  # the server stops
+            except trio.ClosedResourceError:
                 break
             from trio_parallel import BrokenWorkerError  # imported by _open(), in a thread
 
             try:
-                result: T = await context.run_sync(
+                outcome = await context.run_sync(
                     child.compute,
                     settings.max_cpu_seconds,
                     computation,
@@ -155,11 +159,6 @@ class WorkerProcesses:
                     kill_on_cancel=True,
                     limiter=self._slots,
                 )
-            except MemoryError as error:
-                raise TooLarge(
-                    f"reading the {field} takes more than {settings.max_memory_bytes >> 20} MB of memory",
-                    field=field,
-                ) from error
             except trio.ClosedResourceError:
                 break
             except BrokenWorkerError as error:
@@ -171,15 +170,30 @@ class WorkerProcesses:
                     ) from error
                 _log.warning("worker_process_died", status=status)
             else:
-                await trio.lowlevel.checkpoint()  # a large result takes some milliseconds to unpickle
-                return result
+                result, failure = await self._unpack(outcome)
+                if isinstance(failure, MemoryError):
+                    raise TooLarge(
+                        f"reading the {field} takes more than {settings.max_memory_bytes >> 20} MB of memory",
+                        field=field,
+                    )
+                if failure is None:
+                    return result  # type: ignore[no-any-return]  # it is this computation's
+                try:
+                    raise failure
+                finally:
+                    del failure  # which refers to this frame
         raise Unavailable("the text cannot be read now; retry later", retry_after_seconds=_RETRY_SECONDS)
 
+    async def _unpack(self, outcome: bytes) -> tuple[Any, Exception | None]:
+        if len(outcome) <= _SMALL_BYTES:
+            return child.unpack(outcome)
+        return await trio.to_thread.run_sync(child.unpack, outcome, limiter=self._unpacking)
+
     async def _open(self) -> "WorkerContext":
-        """Return the pool, which has no process yet when it is opened.
+        """Return the pool, which starts processes when it needs them.
 
         Raises:
-            trio.ClosedResourceError: the server stops.
+            trio.ClosedResourceError: the server stops, or no process starts.
         """
         async with self._opening:
             if self._context is None:
@@ -196,7 +210,24 @@ class WorkerProcesses:
                         worker_type=trio_parallel.WorkerType.SPAWN,
                     )
                 )
+            if not self._has_started:
+                await self._start(self._context)
             return self._context
+
+    async def _start(self, context: "WorkerContext") -> None:
+        """Start a first process with a small computation.
+
+        trio-parallel takes a process that ends before it has read its computation for one that was idle, and
+        starts others for ever. A small one fits into the pipe, so that the end of its process is an error.
+        """
+        from trio_parallel import BrokenWorkerError
+
+        try:
+            await context.run_sync(child.check_main, kill_on_cancel=True, limiter=self._slots)
+        except BrokenWorkerError as error:
+            _log.error("worker_process_not_started", status=error.args[-1].exitcode)
+            raise trio.ClosedResourceError from error
+        self._has_started = True
 
 
 async def _close(opened: AsyncExitStack) -> None:

@@ -11,9 +11,9 @@ class ComputingSettings:
 
     processes: int = tuning(
         2,
-        "Maximum number of processes that read large texts, such as orders and batches of items to score; "
-        "they start when there is one, and end when there is none for a minute (count). 0: threads of the "
-        "server read all texts.",
+        "Maximum number of processes that read large texts: orders, items to score, mentions to analyse and "
+        "profiles of strategies; they start when there is one, and end when there is none for a minute "
+        "(count). 0: threads of the server read all texts.",
         not_negative,
         at_most(64),
     )

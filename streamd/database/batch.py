@@ -44,6 +44,7 @@ def commit_batch(connection: apsw.Connection, batch: list[Write[Any]]) -> None:
         )
         for write in batch:
             write.error = write.error or failed
+        del failed  # whose frames refer to this one
 
 
 class _RolledBack(Exception):

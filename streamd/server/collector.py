@@ -6,8 +6,12 @@ objects of all connections. It finds next to nothing: streamd's connections leav
 """
 
 import gc
+from typing import Final
 
 from .settings import ServerSettings
+
+_MIDDLE_THRESHOLD: Final = 20  # collections of young objects, before one that looks at all of these again
+_FULL_THRESHOLD: Final = 1000  # such collections, before one that looks at everything
 
 
 def tune_collector(settings: ServerSettings) -> None:
@@ -18,4 +22,4 @@ def tune_collector(settings: ServerSettings) -> None:
     if settings.gc_tuning:
         gc.collect()
         gc.freeze()
-        gc.set_threshold(settings.gc_threshold, 20, 100)
+        gc.set_threshold(settings.gc_threshold, _MIDDLE_THRESHOLD, _FULL_THRESHOLD)

@@ -207,10 +207,9 @@ class ServerSettings:
         "`streamd serve` only.",
     )
     gc_threshold: int = tuning(
-        10_000,
+        2_000,
         "With gc_tuning: number of new objects that starts a collection (count); Python's own is 700. A "
-        "collection stops everything else: 37 ms were measured at 50_000, and 33 ms at 20_000 where all of "
-        "them were garbage.",
+        "collection stops everything else: 29 ms were measured at 20_000.",
         positive,
         at_most(INT32_MAX),
     )

@@ -19,7 +19,6 @@ Imports the hub and the layers below it, but no transport and no web framework.
 ``claims``        the queue of claims that wait for a pending task
 ``progress``      :class:`Progress` and :func:`step`: the handles of work in this process
 ``text_stream``   :class:`TextStream`: text that arrives in pieces, in few events
-``slices``        :class:`Slices`: computing on many items in worker threads
 ``slots``         the slots of tasks that run in this process, with a reserve for each kind
 ``runner``        :class:`Runner`: runs work in this process, and looks after leases and deadlines
 ``pressure``      shorter retention of ended tasks while the store is nearly full
@@ -68,7 +67,6 @@ from .model import (
 from .progress import Progress, StepFailed, StepProgress, WorkFailed, step
 from .runner import Runner
 from .settings import TaskSettings
-from .slices import Slices
 from .states import Status, StepStatus
 from .store.port import ClaimedTask
 from .tasks import Tasks, TaskView
@@ -89,7 +87,6 @@ __all__ = [
     "Progress",
     "Publication",
     "Runner",
-    "Slices",
     "Status",
     "Step",
     "StepFailed",

@@ -10,6 +10,7 @@ import structlog
 import trio
 
 from ..errors import (
+    InsufficientStorage,
     InvalidField,
     InvalidTransition,
     LeaseLost,
@@ -351,7 +352,7 @@ def _describe_error(error: Exception, task: Task) -> tuple[str, str]:
     return operations.INTERNAL, _INTERNAL
 
 
-def _find_failure(error: BaseException) -> WorkFailed | None:
+def _find_failure(error: BaseException) -> WorkFailed | InsufficientStorage | None:
     if isinstance(error, BaseExceptionGroup):
         return next((found for part in error.exceptions if (found := _find_failure(part))), None)
-    return error if isinstance(error, WorkFailed) else None
+    return error if isinstance(error, (WorkFailed, InsufficientStorage)) else None

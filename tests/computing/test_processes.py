@@ -1,12 +1,15 @@
 """Worker processes: their limits, their queues, and their end with the server."""
 
+import gc
 import os
 import signal
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from weakref import ref
 
 import psutil
 import pytest
@@ -67,7 +70,14 @@ async def test_without_processes_threads_compute() -> None:
 
 async def test_a_worker_process_imports_no_server() -> None:
     async with running() as processes:
-        for name in ("purchase_orders.checking", "purchase_orders.confidence", "sentiment.items"):
+        for name in (
+            "brand_monitor.analysis",
+            "brand_monitor.requests",
+            "purchase_orders.checking",
+            "purchase_orders.confidence",
+            "sentiment.items",
+            "strategy.plan",
+        ):
             modules = await processes.run(
                 "texts", "body", computations.modules_with, f"streamd.services.{name}"
             )
@@ -79,6 +89,36 @@ async def test_an_error_has_its_detail_and_its_field() -> None:
         with pytest.raises(InvalidField, match=r"^line 3 has no quantity$") as raised:
             await processes.run("texts", "body", computations.refuse, "line 3 has no quantity")
     assert raised.value.field == "line 3"
+
+
+async def test_a_refused_text_is_freed_at_once() -> None:
+    text = computations.Text("x" * LARGE_BYTES)
+    freed = ref(text)
+    async with running() as processes:
+        gc.collect()
+        gc.disable()
+        try:
+            with pytest.raises(InvalidField):
+                await processes.run("texts", "body", computations.refuse_text, text)
+            del text
+            await until(lambda: freed() is None)
+        finally:
+            gc.enable()
+
+
+async def test_a_fault_names_its_place_in_the_worker_process() -> None:
+    async with running() as processes:
+        with pytest.raises(ZeroDivisionError, match="a fault") as raised:
+            await processes.run("texts", "body", computations.fail)
+    assert any("in fail" in note for note in raised.value.__notes__)
+
+
+async def test_a_large_result_is_unpickled_in_a_thread() -> None:
+    async with running() as processes:
+        _, thread = await processes.run("texts", "body", computations.unpickling_thread, 10)
+        assert thread == threading.get_ident()
+        _, thread = await processes.run("texts", "body", computations.unpickling_thread, 100_000)
+        assert thread != threading.get_ident()
 
 
 @pytest.mark.parametrize("computation", [computations.spin, computations.match_for_ever])
@@ -167,7 +207,7 @@ async def test_a_signal_to_the_process_group_leaves_the_end_to_the_server() -> N
 
 
 _UNGUARDED = """
-import trio
+import sys, trio
 from streamd.computing.processes import WorkerProcesses
 from streamd.computing.settings import ComputingSettings
 from streamd.errors import Unavailable
@@ -179,7 +219,7 @@ async def main():
         await nursery.start(processes.serve)
         print("started", flush=True)
         try:
-            await processes.run("texts", "body", computations.process_id)
+            await processes.run("texts", "body", computations.refuse_text, "x" * int(sys.argv[1]))
         except Unavailable:
             print("unavailable", flush=True)
         nursery.cancel_scope.cancel()
@@ -188,13 +228,17 @@ trio.run(main)
 """
 
 
-async def test_a_main_module_without_a_guard_starts_no_second_server(tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", [1, 1_000_000])  # fits into the pipe to a process, or does not
+async def test_a_main_module_without_a_guard_starts_no_second_server(tmp_path: Path, size: int) -> None:
     program = trio.Path(tmp_path / "program.py")
     await program.write_text(_UNGUARDED)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with trio.fail_after(60):
         ran = await trio.run_process(
-            [sys.executable, str(program)], env=environment, capture_stdout=True, capture_stderr=True
+            [sys.executable, str(program), str(size)],
+            env=environment,
+            capture_stdout=True,
+            capture_stderr=True,
         )
     said = ran.stdout.decode().splitlines()
     assert said.count("started") == 1

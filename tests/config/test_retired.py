@@ -73,7 +73,7 @@ def test_every_old_path_is_valid_or_explained_as_a_flag(path: str) -> None:
 CHANGED: Final = {
     "log.url": "",  # the log is where the store is: in memory, or in its file
     "hub.max_turn_ms": 5.0,  # half of the time on slow cores, too
-    "server.gc_threshold": 10_000,  # a collection of nothing but garbage took 33 ms
+    "server.gc_threshold": 2_000,  # a collection holds the event loop for a third of the time
 }
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from streamd.errors import InsufficientStorage, NotFound
 from streamd.idempotency import IdempotencyKey
-from streamd.tasks import Status
+from streamd.tasks import Status, StepPlan
 from streamd.tasks.store.port import Bounds, TaskStore
 from tests.support.clocks import at
 from tests.support.task_stores import (
@@ -55,6 +55,13 @@ async def test_a_store_without_room_takes_no_new_task(store: TaskStore) -> None:
     again = await store.create([creating("new")], max_unfinished=9, max_tasks=1000, key=KEY)
     assert again is not None, "the retry of a request gets its task"
     assert again.id == "kept"
+
+
+async def test_steps_take_room(store: TaskStore) -> None:
+    steps = [StepPlan(f"{number} " + "s" * 1000) for number in range(200)]
+    used = store.room.used_bytes
+    await store.create([creating("new", steps=steps)], max_unfinished=9, max_tasks=1000)
+    assert store.room.used_bytes >= used + 150_000
 
 
 async def test_tasks_of_a_store_without_room_go_on_and_end(store: TaskStore) -> None:

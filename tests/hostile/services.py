@@ -1,16 +1,20 @@
-"""Attacks on the five services: floods of jobs, and texts that are hard to read."""
+"""Attacks on the five services: floods of jobs, and texts that are hard to read.
+
+Their servers have little storage, so that memory that grows in the second round is not what they keep.
+"""
 
 import itertools
 from typing import Final
 
 import trio
 
-from tests.hostile.attack import attack
+from tests.hostile.attack import LITTLE_STORAGE, attack
 from tests.hostile.target import Target, ask_each, head, post, post_json
 
 _ORDERS: Final = "/api/purchase-orders?merchantId=hostile"
 _MENTION_TIME: Final = "2026-01-02T03:04:05Z"
 _FULL_ORDER_BYTES: Final = 1_000_000
+_LONG_ORDERS_SECONDS: Final = 6.0  # the first orders of a thousand lines are complete
 
 
 async def _ask(target: Target, request: bytes, workers: int = 8) -> None:
@@ -38,19 +42,19 @@ def _analysis(mentions: int, text: str) -> bytes:
     )
 
 
-@attack(seconds=3.0)
+@attack(seconds=3.0, **LITTLE_STORAGE)
 async def many_analyses(target: Target) -> None:
     """Start analyses of 2,000 mentions each, as many as are taken."""
     await _ask(target, _analysis(2000, "Acme is good, Bolt is not"))
 
 
-@attack(seconds=3.0)
+@attack(seconds=3.0, **LITTLE_STORAGE)
 async def long_mentions(target: Target) -> None:
     """Start analyses of mentions of 5,000 characters that are hard to score."""
     await _ask(target, _analysis(300, ("Acme good bad " * 500)[:5000]), workers=4)
 
 
-@attack(seconds=3.0)
+@attack(seconds=3.0, **LITTLE_STORAGE)
 async def many_mentions(target: Target) -> None:
     """Start analyses of 10,000 mentions each."""
     await _ask(target, _analysis(10_000, "Acme!"), workers=4)
@@ -63,25 +67,25 @@ def _items(count: int, text: str) -> bytes:
     return post_json("/api/v2/items", {"items": [{"ticker": "ACME", "text": text}] * count})
 
 
-@attack(seconds=3.0)
+@attack(seconds=3.0, **LITTLE_STORAGE)
 async def full_batch_of_items(target: Target) -> None:
     """Send 1,000 items of 2,000 characters each: a batch at its limits."""
     await _ask(target, _items(1000, ("good bad not " * 160)[:2000]), workers=2)
 
 
-@attack(seconds=3.0)
+@attack(seconds=3.0, **LITTLE_STORAGE)
 async def long_items(target: Target) -> None:
     """Send items of 10,000 characters, the longest there may be."""
     await _ask(target, _items(200, ("good bad not " * 800)[:10_000]), workers=4)
 
 
-@attack()
+@attack(**LITTLE_STORAGE)
 async def small_batches_of_items(target: Target) -> None:
     """Send items one at a time."""
     await _ask(target, _items(1, "good"))
 
 
-@attack()
+@attack(**LITTLE_STORAGE)
 async def item_tickers(target: Target) -> None:
     """Send items of another ticker each, beside 50 dashboards."""
     requests = (
@@ -96,7 +100,7 @@ async def item_tickers(target: Target) -> None:
         nursery.start_soon(target.together, 2, ask_each, requests)
 
 
-@attack()
+@attack(**LITTLE_STORAGE)
 async def emoji_items(target: Target) -> None:
     """Send items of exclamation marks, emoji and capitals, which the scorer looks at one by one."""
     await _ask(target, _items(100, ("!?" * 10 + "😀 GOOD ") * 70), workers=4)
@@ -105,7 +109,7 @@ async def emoji_items(target: Target) -> None:
 # --- strategy
 
 
-@attack(seconds=3.0)
+@attack(seconds=3.0, **LITTLE_STORAGE)
 async def many_strategies(target: Target) -> None:
     """Ask for strategies with profiles at their limits, as many as are taken."""
     profile = {
@@ -118,7 +122,7 @@ async def many_strategies(target: Target) -> None:
     await _ask(target, post_json("/api/strategy", profile))
 
 
-@attack()
+@attack(**LITTLE_STORAGE)
 async def small_strategies(target: Target) -> None:
     """Ask for strategies with small profiles, as many as are taken."""
     profile = {"business": "b", "audience": "a", "goals": ["g"], "channels": ["c"], "budget": 1}
@@ -128,7 +132,7 @@ async def small_strategies(target: Target) -> None:
 # --- research
 
 
-@attack(seconds=3.0)
+@attack(seconds=3.0, **LITTLE_STORAGE)
 async def many_sessions(target: Target) -> None:
     """Start research sessions, as many as are taken."""
     fields = {"areaId": "company_overview", "companyId": "acme", "userRole": "CEO", "userCompany": "Bolt"}
@@ -138,59 +142,59 @@ async def many_sessions(target: Target) -> None:
 # --- purchase orders
 
 
-@attack(seconds=3.0)
+@attack(seconds=3.0, **LITTLE_STORAGE)
 async def order_of_spaces(target: Target) -> None:
     """Send order mails of lines with long runs of spaces and digits."""
     line = "1 " + " " * 400 + "x 12,3" + "0" * 400 + "\n"
     await _order(target, line * 1200)
 
 
-@attack(seconds=3.0)
+@attack(seconds=3.0, **LITTLE_STORAGE)
 async def order_of_quotes(target: Target) -> None:
     """Send order mails of nested quotes."""
     await _order(target, "".join(">" * (number % 500) + " 5 x A-1\n" for number in range(4000)))
 
 
-@attack(seconds=3.0)
+@attack(seconds=3.0, **LITTLE_STORAGE)
 async def order_of_one_line(target: Target) -> None:
     """Send order mails of a single line of 1 MB."""
     await _order(target, "5 x A-1 " * 125_000)
 
 
-@attack(seconds=3.0)
+@attack(seconds=3.0, **LITTLE_STORAGE)
 async def order_of_reply_headers(target: Target) -> None:
     """Send order mails of lines that look like the heads of quoted mails."""
     await _order(target, "On Monday wrote From: a@b Sent: To: Subject: 5 pcs\n" * 3900)
 
 
-@attack(seconds=3.0)
+@attack(seconds=3.0, **LITTLE_STORAGE)
 async def ten_orders_of_numbers(target: Target) -> None:
     """Send order mails of 1 MB, ten at a time, whose lines take longest to read."""
     text = ("1 x " + "1 1.1.1.1 " * 28 + "\n") * 3500
     await _ask(target, post(_ORDERS, text.encode()[:_FULL_ORDER_BYTES], "text/plain"), workers=10)
 
 
-@attack(seconds=3.0)
+@attack(seconds=_LONG_ORDERS_SECONDS, **LITTLE_STORAGE)
 async def order_as_csv(target: Target) -> None:
     """Send orders as CSV of 1,000 lines with long descriptions."""
     row = "A-1,1," + "d" * 900
     await _order(target, "\n".join(["sku,qty,description", *[row] * 999]), "text/csv")
 
 
-@attack(seconds=3.0)
+@attack(seconds=3.0, **LITTLE_STORAGE)
 async def order_of_open_quotes(target: Target) -> None:
     """Send orders as CSV whose quotes never close."""
     await _order(target, 'sku,qty\n"' + 'a,""' * 200_000, "text/csv")
 
 
-@attack(seconds=3.0)
+@attack(seconds=_LONG_ORDERS_SECONDS, **LITTLE_STORAGE)
 async def order_as_json(target: Target) -> None:
     """Send orders as JSON of 1,000 lines with long descriptions."""
     line = '{"sku":"A-1","quantity":1,"description":"' + "d" * 900 + '"}'
     await _order(target, '{"lines":[' + ",".join([line] * 900) + "]}", "application/json")
 
 
-@attack()
+@attack(**LITTLE_STORAGE)
 async def many_orders(target: Target) -> None:
     """Send small orders, as many as are taken, beside 50 streams of their merchant."""
     async with trio.open_nursery() as nursery:

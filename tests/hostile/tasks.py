@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import trio
 
-from tests.hostile.attack import attack
+from tests.hostile.attack import LITTLE_STORAGE, attack
 from tests.hostile.target import Target, ask, ask_each, head, post, post_json, quietly
 
 _SQLITE: Final = ("--log", "sqlite:{folder}/streamd.db", "--store", "sqlite:{folder}/streamd.db")
@@ -49,20 +49,20 @@ async def many_kinds(target: Target) -> None:
     await target.together(8, ask_each, (_create(kind=f"kind{number}") for number in itertools.count()))
 
 
-@attack()
+@attack(**LITTLE_STORAGE)
 async def many_steps(target: Target) -> None:
     """Create tasks of 200 steps with long names."""
     steps = [{"name": f"{number}" + "s" * 80} for number in range(200)]
     await target.together(8, ask_each, itertools.repeat(_create(kind="hostile", steps=steps)))
 
 
-@attack()
+@attack(**LITTLE_STORAGE)
 async def large_inputs(target: Target) -> None:
     """Create tasks with an input of 1 MB."""
     await target.together(8, ask_each, itertools.repeat(_create(kind="hostile", input="x" * 1_000_000)))
 
 
-@attack()
+@attack(**LITTLE_STORAGE)
 async def deep_inputs(target: Target) -> None:
     """Create tasks with an input of 3,000 deep arrays."""
     body = b'{"kind":"hostile","input":[' + b",".join([b"[" * 60 + b"]" * 60] * 3000) + b"]}"
@@ -123,7 +123,7 @@ async def late_followers(target: Target) -> None:
     await target.together(16, follow)
 
 
-@attack()
+@attack(**LITTLE_STORAGE)
 async def nested_results(target: Target) -> None:
     """Report results of 250 kB of nothing but brackets, which the last events carry."""
     result = json.loads("[" + ",".join(["[" * 50 + "]" * 50] * 2500) + "]")

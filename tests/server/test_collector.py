@@ -75,6 +75,13 @@ def test_tuning_freezes_existing_objects_and_raises_the_thresholds() -> None:
 
 
 @pytest.mark.usefixtures("collector_off")
+def test_a_collection_that_is_not_full_looks_at_fifty_thousand_objects_at_most() -> None:
+    tune_collector(ServerSettings())
+    youngest, middle, _ = gc.get_threshold()
+    assert youngest * (middle + 1) <= 50_000  # 5 to 20 ms
+
+
+@pytest.mark.usefixtures("collector_off")
 def test_without_tuning_nothing_changes() -> None:
     cycle = weakref.ref(Cycle())
     before = gc.get_threshold()

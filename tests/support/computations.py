@@ -4,10 +4,11 @@ import os
 import re
 import signal
 import sys
+import threading
 import time
 from importlib import import_module
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from streamd.errors import InvalidField
 from streamd.steps import Steps
@@ -38,6 +39,17 @@ def refuse(detail: str) -> Steps[None]:
         raise ValueError
     except ValueError as error:
         raise InvalidField(detail, field="line 3") from error
+
+
+class Text(str):
+    """A text that can be referred to weakly."""
+
+    __slots__ = ("__weakref__",)
+
+
+def refuse_text(text: str) -> Steps[None]:
+    yield
+    raise InvalidField(f"{len(text)} characters are too many", field="body")
 
 
 def spin(path: str = "") -> Steps[None]:
@@ -87,3 +99,21 @@ def die_at_first(path: str) -> Steps[str]:
         Path(path).touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return "alive"
+
+
+def fail() -> Steps[None]:
+    yield
+    raise ZeroDivisionError("a fault")
+
+
+class UnpicklingThread:
+    """An object that is unpickled to the identifier of the thread that does it."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return threading.get_ident, ()
+
+
+def unpickling_thread(size: int) -> Steps[tuple[bytes, Any]]:
+    """Return a number of bytes, and the thread in which they are unpickled."""
+    yield
+    return bytes(size), UnpicklingThread()

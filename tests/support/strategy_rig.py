@@ -11,7 +11,8 @@ import trio
 
 from streamd.json import decode_json
 from streamd.services.strategy.models import ProfileBody
-from streamd.services.strategy.profile import StrategyProfile, check_profile
+from streamd.services.strategy.profile import StrategyProfile
+from streamd.services.strategy.requests import check_profile
 from streamd.services.strategy.settings import StrategySettings
 from streamd.settings import Settings
 from streamd.testing import StreamReader, open_stream, run_server

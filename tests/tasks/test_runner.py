@@ -6,7 +6,7 @@ import pytest
 import trio
 import trio.testing
 
-from streamd.errors import NoResult, NotReady
+from streamd.errors import InsufficientStorage, NoResult, NotReady
 from streamd.tasks import Kind, Message, Progress, Publication, Status, Task, WorkFailed
 from tests.support.local_work import UnsteadyStore, Work, failure_of, hang, local
 from tests.support.task_rig import Rig, check_history, run_rig
@@ -109,6 +109,7 @@ async def test_unfinished_and_failed_tasks_have_no_result(autojump_clock: Clock)
         (WorkFailed("nothing was found"), "failed", "nothing was found"),
         (WorkFailed("nothing was found", code="no-data"), "no-data", "nothing was found"),
         (ExceptionGroup("g", [ExceptionGroup("h", [WorkFailed("deep", code="c")])]), "c", "deep"),
+        (InsufficientStorage("the store is full"), "insufficient-storage", "the store is full"),
         (WorkFailed("x" * 9000), "failed", "x" * 2000),
         (WorkFailed("a\ud800b"), "failed", "a?b"),
     ],

@@ -5,7 +5,8 @@
 ``routes``    the HTTP routes            ``models``    their JSON bodies and answers
 ``requests``  validation of a request
 ``messages``  the messages of an analysis in this service's shape
-``job``       the analysis: its steps, in slices in a worker thread
+``job``       the analysis: its steps and its progress
+``analysis``  the computations of the steps, on parts of the mentions
 ``folding``   folding of text: case, accents, letters of any script
 ``names``     matching of names in texts
 ``voice``     share of voice

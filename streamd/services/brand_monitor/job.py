@@ -1,24 +1,22 @@
-"""The job of one analysis: share of voice, sentiment and terms, in slices of mentions in a worker thread."""
+"""The job of one analysis: share of voice, sentiment and terms, part by part, and its progress."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Final, TypeVar, TypeVarTuple
 
-import msgspec
-import trio
+import attrs
 
-from ...events import format_time
-from ...tasks import Progress, Slices, StepPlan, WorkFailed
-from ...text import load_vader, score_in_steps
-from ...turns import run_with_pauses
-from .models import Analysis, Mention
-from .names import Matcher, NameMatches
+from ...computing.computer import Computer
+from ...errors import InvalidBody, TooLarge, Unavailable
+from ...json import EncodedJson
+from ...steps import Steps
+from ...tasks import Progress, StepPlan, StepProgress, WorkFailed
+from .analysis import Part, count_terms, cut, find_names, score_mentions, summarize
 from .settings import BrandMonitorSettings
-from .terms import Terms, words_of
-from .tone import Tone
-from .voice import Voice
 
-_TERMS_MAX: Final = 30  # in a result: as many as a page shows
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
 KIND: Final = "brand-monitor"
 STEPS: Final = (
     # Weights by the measured time of the steps.
@@ -28,92 +26,73 @@ STEPS: Final = (
 )
 
 
+@attrs.frozen
 class AnalysisJob:
     """The job of any analysis.
 
     Args:
-        settings: limits and slice sizes.
+        settings: the size of a part.
+        computer: computes the parts.
     """
 
-    def __init__(self, settings: BrandMonitorSettings) -> None:
-        self._slices: Final = Slices(
-            trio.CapacityLimiter(settings.threads), settings.slice_mentions, settings.slice_seconds
-        )
+    settings: BrandMonitorSettings
+    computer: Computer
 
-    async def __call__(self, progress: Progress) -> dict[str, Any]:
+    async def __call__(self, progress: Progress) -> EncodedJson:
         """Analyse the mentions in a task's input and return the result.
 
+        Cancelling ends the computation of the present part.
+
         Raises:
-            WorkFailed: the input is no analysis.
+            WorkFailed: the input is no analysis, or it cannot be computed.
         """
-        analysis = await self._slices.compute(partial(_decode, progress.raw_input))
-        names, mentions = [analysis.brand, *analysis.competitors], analysis.mentions
-        found, voice = await self._count_names(progress, names, mentions)
-        of_brand = [index for index, matches in enumerate(found) if 0 in matches.counts]
-        tone = await self._score(progress, [mentions[index] for index in of_brand])
-        everywhere, with_brand = await self._count_terms(progress, found)
-
-        def summarize() -> dict[str, Any]:
-            times = [mention.time for mention in mentions]
-            return {
-                "brand": names[0],
-                "competitors": names[1:],
-                "period": {"from": format_time(min(times)), "to": format_time(max(times))} if times else None,
-                "mentions": {"total": voice.total, "brand": len(of_brand), "nobody": voice.nobody},
-                "shareOfVoice": voice.table(),
-                "sentiment": tone.tables(),
-                "terms": {
-                    "brand": with_brand.tables(_TERMS_MAX),
-                    "all": everywhere.tables(_TERMS_MAX),
-                },
-            }
-
-        return await self._slices.compute(summarize)
-
-    async def _count_names(
-        self, progress: Progress, names: Sequence[str], mentions: Sequence[Mention]
-    ) -> tuple[list[NameMatches], Voice]:
-        found: list[NameMatches] = []
-        voice = Voice(names)
+        size = len(progress.raw_input)  # also that of its parts: all are computed at the same place
+        analysis = await self._compute(size, cut, progress.raw_input, self.settings.slice_mentions)
+        find, parts = partial(find_names, analysis.names), analysis.parts
+        analysis = attrs.evolve(analysis, parts=[])
         async with progress.step("share_of_voice", message="Looking for who is named") as step:
-            matcher = await self._slices.compute(partial(Matcher, names))
-
-            def count(mention: Mention) -> None:
-                found.append(matcher.find(mention.text))
-                voice.add(found[-1])
-
-            await self._slices.each(step, mentions, count, "Looked for names in {} of {} mentions")
-        return found, voice
-
-    async def _score(self, progress: Progress, mentions: Sequence[Mention]) -> Tone:
-        tone = Tone(lambda text: run_with_pauses(score_in_steps(text)))
+            named = await self._each(size, step, parts, find, "Looked for names in {} of {} mentions")
+        del parts
+        of_brand = [part.of_brand for part in named if part.of_brand.count]
         async with progress.step("sentiment", message="Scoring what is said of the brand") as step:
-            if not mentions:
+            if not of_brand:
                 await step.skip("No mention names the brand")
-                return tone
-            await load_vader()
-            await self._slices.each(step, mentions, tone.add, "Scored {} of {} mentions of the brand")
-        return tone
-
-    async def _count_terms(self, progress: Progress, found: Sequence[NameMatches]) -> tuple[Terms, Terms]:
-        everywhere, with_brand = Terms(), Terms()
-
-        def count(matches: NameMatches) -> None:
-            words = list(words_of(matches.text, matches.spans))
-            everywhere.add(words)
-            if 0 in matches.counts:
-                with_brand.add(words)
-
+            scored = "Scored {} of {} mentions of the brand"
+            tones = await self._each(size, step, of_brand, score_mentions, scored)
+        found = [part.found for part in named]
         async with progress.step("terms", message="Counting words") as step:
-            await self._slices.each(step, found, count, "Counted the words of {} of {} mentions")
-        return everywhere, with_brand
+            counted = "Counted the words of {} of {} mentions"
+            terms = await self._each(size, step, found, count_terms, counted)
+        voices = [part.voice for part in named]
+        return EncodedJson(await self._compute(size, summarize, analysis, voices, tones, terms))
 
+    async def _each(
+        self,
+        size: int,
+        step: StepProgress,
+        parts: Sequence[Part],
+        computation: Callable[[Part], Steps[T]],
+        message: str,
+    ) -> list[T]:
+        """Run a computation on each part, and report the progress of the step after it.
 
-def _decode(raw_input: bytes) -> Analysis:
-    """Decode the input of a task. A task that was not created by this service's route may have any input."""
-    try:
-        return msgspec.json.decode(raw_input, type=Analysis)
-    except msgspec.DecodeError as error:
-        raise WorkFailed(
-            "there is nothing to analyse; ask for the analysis again", code="nothing-waits"
-        ) from error
+        Args:
+            message: the sentence to report; it has two ``{}``, for the number of mentions done and of all.
+        """
+        results = []
+        done, total = 0, sum(part.count for part in parts)
+        for part in parts:
+            results.append(await self._compute(size, computation, part))
+            done += part.count
+            await step.update(100.0 * done / total, message.format(f"{done:,}", f"{total:,}"))
+        return results
+
+    async def _compute(self, size: int, computation: Callable[[*Ts], Steps[T]], *args: *Ts) -> T:
+        try:
+            return await self.computer.run(size, computation, *args)
+        except InvalidBody as error:  # a task that was not created by this service's route has any input
+            raise WorkFailed(
+                "there is nothing to analyse; ask for the analysis again", code="nothing-waits"
+            ) from error
+        except (TooLarge, Unavailable) as error:
+            raise WorkFailed(error.detail, code=error.code) from error

@@ -9,7 +9,8 @@ from msgspec import UNSET, Meta
 
 from ...characters import TextKind, check_text, quoted
 from ...errors import InvalidField
-from ...json import decode_json
+from ...json import decoding_steps
+from ...steps import Steps
 from .models import Analysis, AnalysisBody, Mention, MentionBody
 from .names import key_of
 from .settings import BrandMonitorSettings
@@ -19,16 +20,14 @@ _LEAP_SECOND: Final = re.compile(r"(?<=T\d\d:\d\d:)60", re.IGNORECASE)  # RFC 33
 Moment = Annotated[datetime, Meta(tz=True)]
 
 
-def parse_analysis(raw: bytes, settings: BrandMonitorSettings) -> tuple[str | None, Analysis]:
-    """Parse a request into the chosen task id, or None, and the analysis.
-
-    A large request takes 0.1 s: call this in a worker thread.
+def parse_analysis(raw: bytes, settings: BrandMonitorSettings) -> Steps[tuple[str | None, bytes]]:
+    """Parse a request into the chosen task id, or None, and the analysis as JSON, in steps.
 
     Raises:
         InvalidBody: the body is not JSON, or has another shape.
         InvalidField: a value is invalid; ``field`` is its path, such as ``mentions[3].time``.
     """
-    body: AnalysisBody = decode_json(raw, AnalysisBody)
+    body: AnalysisBody = yield from decoding_steps(raw, AnalysisBody)
     names = [_check_name(body.brand, "brand", settings)]
     if len(body.competitors) > settings.max_competitors:
         raise InvalidField(
@@ -49,11 +48,12 @@ def parse_analysis(raw: bytes, settings: BrandMonitorSettings) -> tuple[str | No
             f"mentions may have at most {settings.max_mentions} entries, got {len(body.mentions)}",
             field="mentions",
         )
-    mentions = [
-        _check(mention, f"mentions[{index}]", settings) for index, mention in enumerate(body.mentions)
-    ]
+    mentions = []
+    for index, mention in enumerate(body.mentions):
+        yield
+        mentions.append(_check(mention, f"mentions[{index}]", settings))
     task_id = None if body.task_id is UNSET else body.task_id
-    return task_id, Analysis(names[0], names[1:], mentions)
+    return task_id, msgspec.json.encode(Analysis(names[0], names[1:], mentions))
 
 
 def _check_name(name: str, field: str, settings: BrandMonitorSettings) -> str:

@@ -1,11 +1,11 @@
 """``/api/brand-monitor``: start, follow and cancel an analysis; its result; the health of the streams."""
 
-import msgspec
 from quart import Blueprint
 from quart_schema import document_request, document_response
 from quart_trio.wrappers import TrioResponse
 
 from ... import Streamd
+from ...computing.computer import Computer
 from ...connections import Group
 from ...errors import InvalidField, TaskExists
 from ...http import (
@@ -22,9 +22,7 @@ from ...http import (
     task_routes,
 )
 from ...json import EncodedJson
-from ...steps import one_step
 from ...tasks import Task
-from ...turns import Turns
 from .job import KIND, STEPS
 from .messages import PREFIX
 from .models import (
@@ -39,16 +37,18 @@ from .requests import parse_analysis
 from .settings import BrandMonitorSettings
 
 
-def make_blueprint(streamd: Streamd, settings: BrandMonitorSettings, group: Group) -> Blueprint:
+def make_blueprint(
+    streamd: Streamd, settings: BrandMonitorSettings, group: Group, arrivals: Computer
+) -> Blueprint:
     """Build the routes of the service.
 
     Args:
         streamd: creates the tasks.
         settings: the service's settings.
         group: admits the streams and keeps their statistics.
+        arrivals: parses the requests.
     """
     blueprint = Blueprint("streamd_brand_monitor", __name__, url_prefix=PREFIX)
-    turns = Turns()
 
     @blueprint.post("/analyses")
     @document_request(AnalysisBody)
@@ -61,18 +61,13 @@ def make_blueprint(streamd: Streamd, settings: BrandMonitorSettings, group: Grou
         caller = await demand_tasks()
         body = await read_body(max_bytes=settings.max_body_bytes, media_type=JSON)
 
-        def parse() -> tuple[str | None, EncodedJson]:
-            task_id, analysis = parse_analysis(body, settings)
-            return task_id, EncodedJson(msgspec.json.encode(analysis))
-
-        # In a worker thread, because ten thousand mentions take a tenth of a second; one request at a time.
-        chosen_id, encoded = await turns.run(one_step(parse))
+        chosen_id, analysis = await arrivals.run(len(body), parse_analysis, body, settings)
         try:
             task = await streamd.tasks.create(
                 KIND,
                 id=chosen_id,
                 owner=caller.user,
-                input=encoded,
+                input=EncodedJson(analysis),
                 steps=STEPS,
                 message="Waiting to begin",
                 idempotency_key=key,

@@ -4,6 +4,7 @@ from functools import partial
 from typing import Final
 
 from ... import Service, Streamd
+from ...computing.computer import Computer
 from ...connections import Group
 from ...tasks import Kind
 from .job import KIND, AnalysisJob
@@ -36,7 +37,7 @@ def make(streamd: Streamd, settings: BrandMonitorSettings) -> Service:
     streamd.connections.add_group(group)
     kind = Kind(
         name=KIND,
-        work=AnalysisJob(settings),
+        work=AnalysisJob(settings, Computer("analyses", streamd.processes)),
         timeout_seconds=settings.timeout_seconds,
         max_input_bytes=settings.max_body_bytes,
         completion_message="The analysis is complete",
@@ -45,4 +46,5 @@ def make(streamd: Streamd, settings: BrandMonitorSettings) -> Service:
         event_types=EVENT_TYPES,
         private=True,
     )
-    return Service(make_blueprint(streamd, settings, group), [kind])
+    arrivals = Computer("arrivals of analyses", streamd.processes)
+    return Service(make_blueprint(streamd, settings, group, arrivals), [kind])

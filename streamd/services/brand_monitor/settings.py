@@ -11,7 +11,11 @@ from ...config import INT32_MAX, StreamSettings, at_most, group, positive, setti
 class BrandMonitorSettings:
     """The brand monitor (/api/brand-monitor)."""
 
-    removed: ClassVar = {"max_terms": "a result has the 30 most frequent terms"}
+    removed: ClassVar = {
+        "max_terms": "a result has the 30 most frequent terms",
+        "threads": "large analyses are computed by the processes of tuning.computing, small ones by a thread",
+        "slice_seconds": "a check for cancellation follows 65,536 characters of mentions at most",
+    }
 
     enabled: bool = setting(True, "Enable the service.")
     timeout_seconds: float = setting(
@@ -33,11 +37,9 @@ class BrandMonitorSettings:
         positive,
         at_most(INT32_MAX),
     )
-    threads: int = tuning(2, "Maximum number of threads that analyse at once (count).", positive)
     slice_mentions: int = tuning(
         200,
         "Maximum number of mentions that are analysed between two checks for cancellation (count).",
         positive,
     )
-    slice_seconds: float = tuning(0.25, "Maximum time between two such checks (s).", positive)
     stream: StreamSettings = group(StreamSettings(heartbeat_seconds=30.0))

@@ -90,6 +90,11 @@ class Terms:
                 self._pairs[f"{previous} {word}"] += 1
             previous = word
 
+    def merge(self, other: "Terms") -> None:
+        """Add the counters of other texts."""
+        self._words.update(other._words)
+        self._pairs.update(other._pairs)
+
     def tables(self, limit: int) -> dict[str, Any]:
         """Return the most frequent words and phrases, by count, then alphabetically.
 

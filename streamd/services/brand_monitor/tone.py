@@ -25,6 +25,11 @@ class ToneTally:
         self._counts[sentiment_of(score)] += 1
         self._total += score
 
+    def merge(self, other: "ToneTally") -> None:
+        """Add the counters of other scores."""
+        self._counts.update(other._counts)
+        self._total += other._total
+
     def fields(self) -> dict[str, Any]:
         """Return the counters as JSON; the average is null without mentions."""
         return {
@@ -36,25 +41,26 @@ class ToneTally:
 
 
 class Tone:
-    """Scores mentions of the brand and counts the scores.
+    """Counters of the scores of mentions of the brand."""
 
-    Args:
-        score: computes the score of a text, -1 to 1.
-    """
-
-    def __init__(self, score: Callable[[str], float]) -> None:
-        self._score: Final = score
+    def __init__(self) -> None:
         self._overall: Final = ToneTally()
         self._by_source: Final[dict[str, ToneTally]] = {}
         self._by_day: Final[dict[str, ToneTally]] = {}
 
-    def add(self, mention: Mention) -> None:
-        """Score and count one mention, under its day in UTC."""
-        score = self._score(mention.text)
+    def add(self, mention: Mention, score: float) -> None:
+        """Count the score of a mention (-1 to 1), under its day in UTC."""
         day = mention.time.astimezone(UTC).date().isoformat()
         self._overall.add(score)
         self._by_source.setdefault(mention.source, ToneTally()).add(score)
         self._by_day.setdefault(day, ToneTally()).add(score)
+
+    def merge(self, other: "Tone") -> None:
+        """Add the counters of other mentions."""
+        self._overall.merge(other._overall)
+        for mine, others in (self._by_source, other._by_source), (self._by_day, other._by_day):
+            for value, tally in others.items():
+                mine.setdefault(value, ToneTally()).merge(tally)
 
     def tables(self) -> dict[str, Any]:
         """Return the counters overall, by source (most mentions first, then by name) and by day."""

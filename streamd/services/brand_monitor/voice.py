@@ -29,6 +29,18 @@ class Voice:
             self._mentions[name] += 1
             self._occurrences[name] += occurrences
 
+    def merge(self, other: "Voice") -> None:
+        """Add the counters of other mentions, with the same names."""
+        self.total += other.total
+        self.nobody += other.nobody
+        self._mentions = [sum(pair) for pair in zip(self._mentions, other._mentions, strict=True)]
+        self._occurrences = [sum(pair) for pair in zip(self._occurrences, other._occurrences, strict=True)]
+
+    @property
+    def of_brand(self) -> int:
+        """Number of mentions that name the brand."""
+        return self._mentions[0]
+
     def table(self) -> list[dict[str, Any]]:
         """Return a row per name, in the order given.
 

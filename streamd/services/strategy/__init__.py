@@ -3,7 +3,7 @@
 ===============  ==================================================================================
 ``service``      ``make``: composes the service
 ``routes``       the endpoints; ``models`` their requests and answers
-``profile``      the validated profile that a strategy is written for
+``requests``     validation of a request; ``profile`` the validated profile
 ``job``          the work of a task: each section through the text generator, streamed as it comes
 ``plan``         the arithmetic: budget by channel, goal and phase, milestones, measures
 ``catalogue``    channels, goals, audiences and sections, from ``data/``

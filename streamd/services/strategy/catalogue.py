@@ -12,7 +12,6 @@ from msgspec import Meta
 
 from ...config import load_tables
 from ...errors import ConfigError
-from ...tasks import StepPlan
 from ...text import normalize_text
 
 DATA: Final = Path(__file__).with_name("data")
@@ -160,5 +159,4 @@ CHANNELS: Final = load_channels(DATA / "channels.toml", GOALS)
 AUDIENCES: Final = load_catalogue(DATA / "audiences.toml", AudienceKind)
 SECTIONS: Final = load_tables(DATA / "sections.toml", Section)
 
-STEPS: Final = [StepPlan(section.name, section.weight) for section in SECTIONS]
 """The steps of a task that writes a strategy."""

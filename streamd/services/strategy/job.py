@@ -5,16 +5,17 @@ from typing import Any, Final
 
 import msgspec
 
-from ...errors import TooLarge
-from ...steps import one_step
-from ...tasks import Progress, TextStream, WorkFailed
+from ...computing.computer import Computer
+from ...errors import TooLarge, Unavailable
+from ...json import EncodedJson
+from ...tasks import Progress, StepPlan, TextStream, WorkFailed
 from ...text import GenerationFailed, Prompt, TextGenerator
-from ...turns import Turns
 from .catalogue import SECTIONS, Section
 from .content import EducationalContent
 from .plan import StrategyPlan, make_plan
 from .profile import StrategyProfile
 
+STEPS: Final = tuple(StepPlan(section.name, section.weight) for section in SECTIONS)
 _SYSTEM: Final = (
     "You are an experienced marketing strategist. You write one section of a strategy for the business in"
     " the JSON you are given, in the language of its profile, as plain Markdown without a heading of its"
@@ -34,22 +35,33 @@ class StrategyJob:
         generator: the source of the text.
         content: the educational content to publish between the steps.
         text_seconds: minimum interval between two events of text (s).
+        computer: makes the plans.
     """
 
-    def __init__(self, generator: TextGenerator, content: EducationalContent, text_seconds: float) -> None:
+    def __init__(
+        self,
+        generator: TextGenerator,
+        content: EducationalContent,
+        text_seconds: float,
+        computer: Computer,
+    ) -> None:
         self._generator = generator
         self._content = content
         self._text_seconds = text_seconds
-        self._turns = Turns()
+        self._computer = computer
 
-    async def __call__(self, progress: Progress) -> dict[str, Any]:
+    async def __call__(self, progress: Progress) -> EncodedJson:
         """Write the strategy that the task asks for, and return the task's result.
 
         Raises:
-            WorkFailed: the generator failed, or the text exceeds the maximum size of a task's text.
+            WorkFailed: there is no plan now, the generator failed, or the text exceeds the maximum size of a
+                task's text.
         """
         profile = msgspec.convert(progress.input, StrategyProfile)
-        plan = await self._turns.run(one_step(make_plan, profile))  # 0.1 s for the longest texts
+        try:
+            plan = await self._computer.run(len(progress.raw_input), make_plan, profile)
+        except (TooLarge, Unavailable) as error:
+            raise WorkFailed(error.detail, code=error.code) from error
         stream = TextStream(progress, self._text_seconds)
         sections = []
         for section in SECTIONS:
@@ -58,7 +70,7 @@ class StrategyJob:
             sections.append({"name": section.name, "title": section.title, "text": text.strip()})
             for piece in self._content.get(section.name, ()):
                 await progress.educate(piece)
-        return {
+        result = {
             "strategyId": progress.id,
             "profile": msgspec.to_builtins(plan.profile),
             **plan.to_json(),
@@ -66,6 +78,7 @@ class StrategyJob:
             "text": stream.text,
             "generator": self._generator.name,
         }
+        return EncodedJson(msgspec.json.encode(result))  # text and numbers: there is nothing to check
 
     async def _write(self, section: Section, plan: StrategyPlan, stream: TextStream) -> str:
         """Generate and stream one section; return its text without the heading."""

@@ -11,6 +11,7 @@ from typing import Any, Final
 import attrs
 
 from ...division import divide, percentages
+from ...steps import Steps
 from .catalogue import AUDIENCES, CHANNELS, GOALS, AudienceKind, ChannelKind, GoalKind
 from .money import from_cents
 from .profile import StrategyProfile
@@ -171,13 +172,18 @@ class StrategyPlan:
         }
 
 
-def make_plan(profile: StrategyProfile) -> StrategyPlan:
-    """Make the plan for a profile; the same profile always gives the same plan."""
-    figures = [read_figures(text) for text in profile.goals]
+def make_plan(profile: StrategyProfile) -> Steps[StrategyPlan]:
+    """Make the plan for a profile, in steps; the same profile always gives the same plan."""
+    figures, goal_kinds, channel_kinds = [], [], []
+    for text in profile.goals:
+        figures.append(read_figures(text))
+        goal_kinds.append(GOALS.recognise(text))
+        yield
+    for name in profile.channels:
+        channel_kinds.append(CHANNELS.recognise(name))
+        yield
     given = [one.weeks for one in figures if one.weeks is not None]
     weeks = max(given, default=WEEKS_DEFAULT)
-    goal_kinds = [GOALS.recognise(text) for text in profile.goals]
-    channel_kinds = [CHANNELS.recognise(name) for name in profile.channels]
     cells = _divide_budget(profile.budget_cents, goal_kinds, channel_kinds)
     effort = _divide_budget(_EFFORT_TOTAL, goal_kinds, channel_kinds)
     goal_shares = percentages([sum(row) for row in (cells if profile.budget_cents else effort)])

@@ -24,9 +24,9 @@ from ...http import (
     task_routes,
 )
 from ...tasks import Task, make_snapshot
-from .catalogue import STEPS
+from .job import STEPS
 from .models import AcceptedStrategy, ProfileBody, StrategyResult, StrategyStatus
-from .profile import check_profile
+from .requests import check_profile
 from .settings import StrategySettings
 
 KIND: Final = "strategy"

@@ -1,6 +1,7 @@
 """The composition of the strategy service."""
 
 from ... import Service, Streamd
+from ...computing.computer import Computer
 from ...tasks import Kind
 from ...text import make_generator
 from .compose import make_rules
@@ -17,7 +18,12 @@ def make(streamd: Streamd, settings: StrategySettings) -> Service:
         ConfigError: the settings of the text generator or the file of educational content are invalid.
     """
     generator = make_generator(streamd.settings.text, make_rules())
-    job = StrategyJob(generator, load_content(settings.content_file), settings.text_seconds)
+    job = StrategyJob(
+        generator,
+        load_content(settings.content_file),
+        settings.text_seconds,
+        Computer("strategies", streamd.processes),
+    )
     kind = Kind(
         name=KIND,
         work=job,

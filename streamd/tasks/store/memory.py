@@ -31,10 +31,14 @@ from .port import (
 )
 from .room import check_room
 
+_STEP_BYTES: Final = 150  # of a step besides its name, as measured
+
 
 @attrs.define(eq=False)
 class _Record:
-    """One stored task with its input, text, result and last message; ``size`` is that of the first three."""
+    """One stored task with its input, text, result and last message; ``size`` is that of the first three, and
+    of the task's steps.
+    """
 
     task: Task
     raw_input: bytes
@@ -51,7 +55,7 @@ class MemoryTaskStore:
     """The task store in memory: records and outbox rows in the order of their creation.
 
     Args:
-        room: the bound of inputs, texts and results; without one by default.
+        room: the bound of inputs, steps, texts and results; without one by default.
     """
 
     durability: Final = "Tasks are in this process's memory; they do not survive a restart."
@@ -99,7 +103,7 @@ class MemoryTaskStore:
         record = self._records[task.id] = _Record(task, raw_input, key)
         if key is not None:
             self._keys[key.scope, key.text] = key.fingerprint, record
-        self._count(record, len(raw_input))
+        self._count(record, len(raw_input) + sum(_STEP_BYTES + len(step.name) for step in task.steps))
         self._apply(record, changes)
         return None
 

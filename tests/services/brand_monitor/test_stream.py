@@ -7,6 +7,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import psutil
 import pytest
 import trio
 
@@ -87,7 +88,7 @@ async def test_an_analysis_runs_from_request_to_result() -> None:
 
 
 async def test_progress_passes_all_steps_and_never_falls() -> None:
-    async with rig(hold=True, brand_monitor={"slice_mentions": 100, "slice_seconds": 60}) as r:
+    async with rig(hold=True, brand_monitor={"slice_mentions": 100}) as r:
         task_id = await r.start(mentions=many(500))
         async with open_stream(r.url, path=f"{PREFIX}/progress/{task_id}") as stream:
             first = await stream.next_event()
@@ -212,7 +213,7 @@ async def test_the_shares_of_an_analysis_sum_to_100(competitors: int) -> None:
 
 
 async def test_a_cancelled_analysis_stops_after_the_current_slice() -> None:
-    async with rig(brand_monitor={"slice_mentions": 1, "threads": 1}) as r:
+    async with rig(brand_monitor={"slice_mentions": 1}) as r:
         task_id = await r.start(
             mentions=many(LARGE)
         )  # ten thousand slices: it cannot finish before the cancel
@@ -286,5 +287,16 @@ async def test_no_analysis_runs_in_the_event_loop_thread() -> None:
         finally:
             sys.setprofile(None)
     assert end["result"]["mentions"] == {"total": LARGE, "brand": LARGE, "nobody": 0}
-    empty = {"voice.Voice.__init__", "tone.Tone.__init__", "tone.ToneTally.__init__", "terms.Terms.__init__"}
-    assert called <= empty  # creating empty counters is allowed
+    assert called == set()
+
+
+async def test_a_large_analysis_is_computed_in_worker_processes_and_a_small_one_here() -> None:
+    def processes() -> set[int]:
+        return {child.pid for child in psutil.Process().children(recursive=True)}
+
+    async with rig() as r:
+        before = processes()
+        assert (await r.end_of(await r.start(mentions=many(10))))["status"] == "completed"
+        assert processes() <= before
+        assert (await r.end_of(await r.start(mentions=many(LARGE))))["status"] == "completed"
+        assert processes() - before

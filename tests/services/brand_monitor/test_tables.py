@@ -1,6 +1,5 @@
 """Share of voice, and sentiment by source and by day."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -35,26 +34,23 @@ def test_shares_are_null_without_names() -> None:
 # --- sentiment --------------------------------------------------------------------------------------
 
 
-def given_scores(*scores: float) -> Callable[[str], float]:
-    """Build a tone whose scores are the texts, read as numbers."""
-    return lambda text: scores[int(text)]
-
-
 @pytest.mark.parametrize(
     "text", ["I don't like Acme", "I don’t like Acme", "I don&#39;t like Acme", "I don&amp;rsquo;t like Acme"]
 )
 def test_typographic_and_escaped_negations_are_negative(text: str) -> None:
-    tone = Tone(score_text)
-    tone.add(Mention(text, "blog", datetime(2026, 3, 1, tzinfo=UTC)))
+    tone = Tone()
+    tone.add(Mention(text, "blog", datetime(2026, 3, 1, tzinfo=UTC)), score_text(text))
     overall = tone.tables()["overall"]
     assert (overall["negative"], overall["averageScore"]) == (1, -0.2755)
 
 
 def test_sources_are_sorted_by_mentions_and_scores_use_vaders_thresholds() -> None:
-    tone = Tone(given_scores(0.05, 0.0499, -0.05, -0.0499, -0.9))
+    tone = Tone()
     at = datetime(2026, 3, 1, tzinfo=UTC)
-    for index, source in enumerate(["web", "web", "blog", "app", "blog"]):
-        tone.add(Mention(str(index), source, at))
+    scores = {"web": (0.05, 0.0499), "blog": (-0.05, -0.9), "app": (-0.0499,)}
+    for source, of_source in scores.items():
+        for score in of_source:
+            tone.add(Mention("", source, at), score)
     tables = tone.tables()
     assert tables["overall"] == {
         "mentions": 5, "positive": 1, "neutral": 2, "negative": 2, "averageScore": -0.18
@@ -66,12 +62,12 @@ def test_sources_are_sorted_by_mentions_and_scores_use_vaders_thresholds() -> No
 
 
 def test_days_are_in_utc_and_sorted() -> None:
-    tone = Tone(given_scores(1.0, 1.0, 1.0, -1.0))
+    tone = Tone()
     east, west = timezone(timedelta(hours=14)), timezone(timedelta(hours=-12))
-    tone.add(Mention("0", "x", datetime(2026, 3, 1, 23, 59, 59, 999_999, UTC)))
-    tone.add(Mention("1", "x", datetime(2026, 3, 2, 13, 59, tzinfo=east)))  # 23:59 the day before
-    tone.add(Mention("2", "x", datetime(2026, 2, 28, 12, 0, tzinfo=west)))  # midnight the day after
-    tone.add(Mention("3", "x", datetime(2026, 3, 2, tzinfo=UTC)))
+    tone.add(Mention("", "x", datetime(2026, 3, 1, 23, 59, 59, 999_999, UTC)), 1.0)
+    tone.add(Mention("", "x", datetime(2026, 3, 2, 13, 59, tzinfo=east)), 1.0)  # 23:59 the day before
+    tone.add(Mention("", "x", datetime(2026, 2, 28, 12, 0, tzinfo=west)), 1.0)  # midnight the day after
+    tone.add(Mention("", "x", datetime(2026, 3, 2, tzinfo=UTC)), -1.0)
     assert [(row["day"], row["mentions"], row["averageScore"]) for row in tone.tables()["byDay"]] == [
         ("2026-03-01", 3, 1.0),
         ("2026-03-02", 1, -1.0),
@@ -79,7 +75,7 @@ def test_days_are_in_utc_and_sorted() -> None:
 
 
 def test_the_average_of_no_mentions_is_null() -> None:
-    tables = Tone(given_scores()).tables()
+    tables = Tone().tables()
     assert tables["overall"]["averageScore"] is None
     assert tables["bySource"] == tables["byDay"] == []
 

@@ -12,11 +12,12 @@ from streamd.services.strategy.job import make_prompt
 from streamd.services.strategy.money import from_cents, to_cents
 from streamd.services.strategy.plan import StrategyPlan, make_plan
 from streamd.services.strategy.profile import ProfileBudget, StrategyProfile
+from streamd.steps import run_at_once
 from tests.support.strategy_rig import PROFILE, read_profile
 
 
 def plan_of(**changes: Any) -> StrategyPlan:
-    return make_plan(read_profile(**changes))
+    return run_at_once(make_plan(read_profile(**changes)))
 
 
 def compose(plan: StrategyPlan) -> dict[str, str]:
@@ -35,7 +36,7 @@ WISHES = ["Win 500 leads", "Sell more", "Be known", "Keep 90% of members", "Hire
 )
 def test_every_sum_is_the_budget(cents: int, channels: list[str], goals: list[str]) -> None:
     budget = ProfileBudget(from_cents(cents), "EUR")
-    plan = make_plan(StrategyProfile("b", "a", tuple(goals), tuple(channels), budget))
+    plan = run_at_once(make_plan(StrategyProfile("b", "a", tuple(goals), tuple(channels), budget)))
     assert sum(one.cents for one in plan.channels) == cents
     assert sum(one.cents for one in plan.goals) == cents
     assert sum(one.cents for one in plan.phases) == cents
@@ -120,7 +121,7 @@ def test_bars_in_the_profile_do_not_break_tables() -> None:
 )
 def test_any_profile_can_be_composed(words: list[str], text: str, cents: int) -> None:
     budget = ProfileBudget(from_cents(cents), None)
-    plan = make_plan(StrategyProfile(text, text, tuple(words), tuple(words), budget))
+    plan = run_at_once(make_plan(StrategyProfile(text, text, tuple(words), tuple(words), budget)))
     assert all(compose(plan).values())
 
 
@@ -134,3 +135,8 @@ def test_prompt_contains_the_figures_and_the_preceding_text() -> None:
     assert len(told["written_before"]) <= 6000
     assert "Channels and budget" in prompt.system
     assert prompt.facts["plan"] is plan
+
+
+def test_each_step_of_a_plan_reads_one_text() -> None:
+    goals, channels = [f"goal {number}" for number in range(9)], [f"channel {number}" for number in range(7)]
+    assert sum(1 for _ in make_plan(read_profile(goals=goals, channels=channels))) == 16

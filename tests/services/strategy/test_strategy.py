@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
+import psutil
 import pytest
 import structlog.testing
 
@@ -173,3 +174,21 @@ async def test_endpoints_are_in_the_openapi_document() -> None:
             if path.endswith(f"/api/strategy/{{strategyId}}/{endpoint}")
         ]
         assert "404" in operation["responses"]
+
+
+async def test_a_large_profile_is_planned_in_a_worker_process() -> None:
+    def processes() -> set[int]:
+        return {child.pid for child in psutil.Process().children(recursive=True)}
+
+    goals = [f"{number}: win {number}00 orders within 6 months, " + "x" * 900 for number in range(1, 19)]
+    async with serving() as service:
+        before = processes()
+        await service.wait_for_end(await service.create())
+        assert processes() <= before
+        strategy = await service.create(goals=goals)
+        assert (await service.wait_for_end(strategy))["status"] == "completed"
+        assert processes() - before
+        result = (await service.http.get(strategy["resultUrl"])).json()
+    assert {measure["goal"] for measure in result["measures"]} == set(goals)
+    cents = [round(100 * one["amount"]) for one in result["budget"]["by_goal"]]
+    assert sum(cents) == 1_250_050
