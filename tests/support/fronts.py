@@ -7,7 +7,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -15,6 +15,7 @@ from typing import Final
 
 import attrs
 import httpx
+import psutil
 import trio
 
 from tests.support.certificates import trusting, write_certificate
@@ -22,6 +23,7 @@ from tests.support.program import ROOT
 
 EXAMPLES: Final = ROOT / "conf" / "examples"
 _SECONDS: Final = 60  # timeout of a start, and of an end
+_LINGER_SECONDS: Final = 0.5  # of workers, which end at once unless they wait for threads
 NO_CHANGES: Final[Mapping[str, str]] = MappingProxyType({})
 _NODE_PORTS: Final = ("8081", "8082", "8083")
 _PORT: Final = re.compile(r"\b(808[0-3]|8443)\b")
@@ -87,10 +89,12 @@ APACHE: Final = FrontKind(
     lambda file, folder: ("-f", file, "-D", "FOREGROUND"),
     "ProxyPreserveHost On\n",
 )
+# No jail. The configuration is compiled to machine code at each start, here without optimization.
+_VARNISH_QUICKLY: Final = ("-j", "none", "-p", "cc_command=%D -O0 -g0")
 VARNISH: Final = FrontKind(
     "varnishd",
     "varnish.vcl",
-    lambda file, folder: (*_varnish_command(file), "-j", "none", "-n", str(folder / "varnish")),
+    lambda file, folder: (*_varnish_command(file), *_VARNISH_QUICKLY, "-n", str(folder / "varnish")),
     "sub vcl_recv {\n",
     has_tls=False,
 )
@@ -246,8 +250,14 @@ async def proxying(
 
 
 async def _stop(process: trio.Process) -> None:
-    """End a proxy. Apache waits several seconds for its threads, and then kills them."""
+    """End a proxy. Kill its worker processes first if they linger: Apache itself does so after 10 s."""
     process.terminate()
+    with trio.move_on_after(_LINGER_SECONDS):
+        await process.wait()
+    if process.returncode is None:
+        for worker in psutil.Process(process.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                worker.kill()
     with trio.move_on_after(_SECONDS):
         await process.wait()
     process.kill()
