@@ -4,6 +4,7 @@ import atexit
 import json
 import os
 import resource
+import select
 import signal
 import socket
 import subprocess
@@ -53,6 +54,16 @@ class ForkedProcess:
         await trio.lowlevel.checkpoint()
         return status
 
+    def wait_blocking(self, seconds: float) -> int:
+        """Wait outside of trio until the process ends, and return its exit status.
+
+        Raises:
+            TimeoutError: it has not ended in time (s).
+        """
+        while (status := self.returncode) is None:
+            _wait_readable(self._answers, seconds)
+        return status
+
     def send_signal(self, number: signal.Signals) -> None:
         """Send a signal, unless the process has ended."""
         if self.returncode is None:
@@ -88,6 +99,23 @@ async def fork(arguments: list[str], variables: dict[str, str], *streams: int) -
         variables: its whole environment.
         streams: standard input, output and error: file descriptors, ``subprocess.PIPE`` or ``DEVNULL``.
     """
+    answers, pipes = _order(arguments, variables, streams)
+    with trio.fail_after(_START_SECONDS):
+        await trio.lowlevel.wait_readable(answers)
+    return ForkedProcess(_pid(answers), answers, pipes)
+
+
+def fork_blocking(arguments: list[str], variables: dict[str, str], *streams: int) -> ForkedProcess:
+    """Start a command as :func:`fork` does, outside of trio. Its streams are no pipes."""
+    answers, pipes = _order(arguments, variables, streams)
+    _wait_readable(answers, _START_SECONDS)
+    return ForkedProcess(_pid(answers), answers, pipes)
+
+
+def _order(
+    arguments: list[str], variables: dict[str, str], streams: tuple[int, ...]
+) -> tuple[socket.socket, dict[int, trio.lowlevel.FdStream]]:
+    """Order a command; return the socket for answers, and this end of the pipes."""
     control = _fork_server()
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     order = ForkOrder(arguments, variables, str(Path.cwd()), limits)
@@ -110,11 +138,19 @@ async def fork(arguments: list[str], variables: dict[str, str], *streams: int) -
         for fd in opened:
             os.close(fd)
     answers.setblocking(False)
-    with trio.fail_after(_START_SECONDS):
-        await trio.lowlevel.wait_readable(answers)
+    return answers, ours
+
+
+def _pid(answers: socket.socket) -> int:
+    """Read the first answer."""
     text = b""
     while not text.endswith(b"\n"):  # not beyond the line: the exit status may follow
         part = answers.recv(1)
         assert part, "the fork server has ended"
         text += part
-    return ForkedProcess(int(text), answers, ours)
+    return int(text)
+
+
+def _wait_readable(answers: socket.socket, seconds: float) -> None:
+    if not select.select([answers], [], [], seconds)[0]:
+        raise TimeoutError(f"no answer within {seconds} s")

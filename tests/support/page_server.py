@@ -1,17 +1,18 @@
 """A server process for tests of the page, which can be restarted on the same port."""
 
+import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
 import httpx
 from playwright.sync_api import Locator, Page, expect
 
 from tests.support.browser import TIMEOUT_MS
 from tests.support.certificates import trusting
+from tests.support.forked import ForkedProcess, fork_blocking
 from tests.support.program import environment
 
 
@@ -29,7 +30,8 @@ class PageServer:
     def __init__(self, *options: str, **variables: str) -> None:
         self._options = options
         self._variables = variables
-        self._process: subprocess.Popen[str] | None = None
+        self._process: ForkedProcess | None = None
+        self._output: TextIO | None = None
         self.url = ""
 
     def start(self) -> None:
@@ -38,30 +40,31 @@ class PageServer:
         Its log is empty then, unless the options name one that is kept.
         """
         bind = self.url.rpartition("//")[2] or "127.0.0.1:0"
-        options = ["--bind", bind, "--store", "memory:", *self._options]
-        command = [sys.executable, "-m", "streamd", "serve", *options]
-        self._process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, text=True, env=environment(**self._variables)
-        )
-        assert self._process.stdout is not None
-        self.url = self._process.stdout.readline().split()[-1]
+        command = ["serve", "--bind", bind, "--store", "memory:", *self._options]
+        read, write = os.pipe()
+        self._output = os.fdopen(read)
+        try:
+            variables = environment(**self._variables)
+            self._process = fork_blocking(command, variables, subprocess.DEVNULL, write, 2)
+        finally:
+            os.close(write)
+        self.url = self._output.readline().split()[-1]
 
     def stop(self) -> int:
         """Shut the server down gracefully, and return its exit status."""
-        assert self._process is not None
-        assert self._process.stdout is not None
-        self._process.send_signal(signal.SIGTERM)
-        status = self._process.wait(30)
-        self._process.stdout.close()
-        return status
+        return self._end(signal.SIGTERM)
 
     def kill(self) -> None:
         """End the server at once (SIGKILL)."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, number: signal.Signals) -> int:
         assert self._process is not None
-        assert self._process.stdout is not None
-        self._process.kill()
-        self._process.wait()
-        self._process.stdout.close()
+        assert self._output is not None
+        self._process.send_signal(number)
+        status = self._process.wait_blocking(30)
+        self._output.close()
+        return status
 
     def publish(self, topic: str, data: Any, type: str = "") -> None:
         """Publish one event."""
