@@ -224,7 +224,7 @@ async def test_websocket_ping_and_close_are_answered() -> None:
 # HTTP/2
 
 
-@pytest.mark.parametrize("read_bytes", [1, 5, 262_144])
+@pytest.mark.parametrize("read_bytes", [pytest.param(1, marks=pytest.mark.soak), 5, 262_144])
 async def test_http2_windows_are_updated(read_bytes: int) -> None:
     """Bodies larger than the windows, in padded frames that split events, on interleaved streams."""
     bodies = [b"".join(block(number, 500 + 7 * stream) for number in range(100)) for stream in range(5)]

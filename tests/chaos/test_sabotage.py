@@ -27,7 +27,7 @@ async def run(folder: Path, **options: object) -> Report:
         ("early-ack", {"two-events", "two-contents", "loss"}),
         ("drop", {"loss"}),
         pytest.param("twice", {"repeat"}, marks=pytest.mark.soak),
-        ("order", {"order"}),
+        pytest.param("order", {"order"}, marks=pytest.mark.soak),
         pytest.param("content", {"invented"}, marks=pytest.mark.soak),
         pytest.param("forget-keys", {"two-events"}, marks=pytest.mark.soak),
         pytest.param("hide-gap", {"loss"}, marks=pytest.mark.soak),
@@ -59,6 +59,7 @@ async def test_log_that_keeps_nothing_on_disk_is_found(tmp_path: Path, fault: st
     assert kind in report.kinds, report
 
 
+@pytest.mark.soak
 async def test_log_on_disk_that_acknowledges_too_early_is_found(tmp_path: Path) -> None:
     report = await run(tmp_path, log=ON_DISK, fault="early-ack", rate=4, only=("kill",))
     assert report.kinds & {"two-events", "loss"}, report

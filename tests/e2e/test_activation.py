@@ -72,7 +72,7 @@ async def ask(url: str, path: str = "/health/ready", *, unix: Path | None = None
         return (await http.get(path)).status_code
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.soak)])
 async def test_sockets_of_the_service_manager_outlive_the_server(path: Path, workers: int) -> None:
     """They take the place of ``--bind``, and a client that comes between two servers waits for the second."""
     options = ["--bind", "127.0.0.1:0", "--workers", str(workers)]
@@ -139,7 +139,7 @@ async def test_a_descriptor_that_does_not_listen_is_an_error() -> None:
             assert "Traceback" not in text
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.soak)])
 async def test_a_unix_socket_survives_a_reload_and_is_removed_at_the_end(path: Path, workers: int) -> None:
     file = path.with_name("streamd.toml")
     file.write_text(f'[server]\nbind = ["unix:{path}"]\nunix_mode = "0600"\n')

@@ -106,7 +106,7 @@ async def test_processes_shut_down_gracefully_when_their_supervisor_is_killed() 
         await server.all_gone()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.soak)])
 async def test_a_second_signal_ends_all_processes_at_once(number: signal.Signals) -> None:
     settings = {"server__drain_seconds": "50", "tuning__server__grace_seconds": "50"}
     async with worker_server(2, **settings) as server:
