@@ -73,7 +73,15 @@ def expect_numbers(tabs: list[ClientPage], end: int) -> None:
         assert tab.data == [str(number) for number in range(end)]
 
 
-@pytest.mark.parametrize("end", ["closed", "navigated", "crashed", "disconnected"])
+@pytest.mark.parametrize(
+    "end",
+    [
+        "closed",
+        "crashed",
+        pytest.param("navigated", marks=pytest.mark.soak),
+        pytest.param("disconnected", marks=pytest.mark.soak),
+    ],
+)
 def test_ten_tabs_lose_nothing_when_the_tab_with_the_connection_is(
     end: str, context: BrowserContext, server: PageServer
 ) -> None:
