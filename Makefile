@@ -20,8 +20,9 @@ DEBIAN_PACKAGES := chromium:chromium gcc:gcc /usr/include/stdio.h:libc6-dev /usr
 	promtool:prometheus
 BENCH_PACKAGES := nginx:nginx /usr/lib/nginx/modules/ngx_nchan_module.so:libnginx-mod-nchan node:nodejs npm:npm wrk:wrk
 
-# Tests that watch real sockets on a virtual clock run alone. The others share two processes, those that start
-# programs after the rest, which they would slow down.
+# Tests that watch real sockets on a virtual clock run alone. The others share two processes, file by file. Those that
+# start programs come after the rest, which they would slow down; they wait more than they compute, so three processes
+# share them, test by test, because a few long files would be left to one process at the end.
 ALONE := tests/redis tests/server
 PROGRAMS := tests/bench tests/chaos tests/cli tests/e2e
 
@@ -43,7 +44,7 @@ test: install-test ## check style, types and layers, then run the tests (up to 2
 	@$(MAKE) lint
 	@$(MAKE) test-client
 	@$(BIN)/python -m pytest $(PYTEST) -n 2 --dist loadfile $(ALONE:%=--ignore %) $(PROGRAMS:%=--ignore %) $(ARGS) || [ $$? -eq 5 ]
-	@$(BIN)/python -m pytest $(PYTEST) -n 2 --dist loadfile $(PROGRAMS) $(ARGS) || [ $$? -eq 5 ]
+	@$(BIN)/python -m pytest $(PYTEST) -n 3 --dist worksteal $(PROGRAMS) $(ARGS) || [ $$? -eq 5 ]
 	@$(BIN)/python -m pytest $(PYTEST) $(ALONE) $(ARGS) || [ $$? -eq 5 ]
 
 # --timeout: one test may take it all (s).
