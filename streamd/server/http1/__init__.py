@@ -7,6 +7,7 @@
 ``reading``    reading such a body from its connection
 ``scope``      ASGI scopes
 ``exchange``   one request and its response, as an application sees them
+``sending``    its sending half
 ``response``   the head of a response
 ``handshake``  the opening handshake of a WebSocket
 ``websocket``  one WebSocket, as an application sees it
