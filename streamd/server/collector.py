@@ -10,8 +10,8 @@ from typing import Final
 
 from .settings import ServerSettings
 
-_MIDDLE_THRESHOLD: Final = 20  # collections of young objects, before one that looks at all of these again
-_FULL_THRESHOLD: Final = 1000  # such collections, before one that looks at everything
+_MIDDLE_THRESHOLD: Final = 2  # collections of young objects, before one that looks at all of these again
+_FULL_THRESHOLD: Final = 8000  # such collections, before one that looks at everything
 
 
 def tune_collector(settings: ServerSettings) -> None:
