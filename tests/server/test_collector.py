@@ -34,6 +34,7 @@ PARTS = (
     "streamd.server.",
     "streamd.transports.",
 )
+KEPT = "hpack_encoder._Field"  # of header fields that were sent lately, for all connections: 512 at most
 
 
 class Cycle:
@@ -61,7 +62,7 @@ def collector_off() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("collector_off")
-def test_tuning_freezes_existing_objects_and_raises_the_thresholds() -> None:
+def test_tuning_freezes_existing_objects_and_makes_full_collections_seldom() -> None:
     cycle = weakref.ref(Cycle())
     kept = Cycle()
     before = gc.get_threshold()
@@ -69,9 +70,9 @@ def test_tuning_freezes_existing_objects_and_raises_the_thresholds() -> None:
     assert cycle() is None  # garbage is collected before the rest is frozen
     assert gc.get_freeze_count() > 0
     assert not any(item is kept for item in gc.get_objects())
-    youngest, *older = gc.get_threshold()
+    youngest, middle, full = gc.get_threshold()
     assert youngest == 12_345
-    assert all(now > then for now, then in zip(older, before[1:], strict=True))
+    assert (middle + 1) * (full + 1) > 100 * (before[1] + 1) * (before[2] + 1), "a full one is seldom"
 
 
 @pytest.mark.usefixtures("collector_off")
@@ -243,7 +244,7 @@ VISITS: list[Visit] = [
 def parts() -> Counter[str]:
     """Count the objects of each class that connections consist of."""
     names = (f"{type(item).__module__}.{type(item).__qualname__}" for item in gc.get_objects())
-    return Counter(name for name in names if name.startswith(PARTS))
+    return Counter(name for name in names if name.startswith(PARTS) and not name.endswith(KEPT))
 
 
 async def check_freed(server: RunningServer, visit: Visit) -> None:
