@@ -38,6 +38,8 @@ class _CompactBody(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit
     private: bool = False
 
 
+_TOPICS_PER_EVENT: Final = 4  # of an array on average of its bound: an array is appended in one step
+
 _COMPACT: Final = msgspec.json.Decoder(_CompactBody)
 _COMPACT_ARRAY: Final = msgspec.json.Decoder(list[_CompactBody])
 
@@ -73,7 +75,7 @@ def decode_drafts(text: bytes, limits: EventLimits, *, max_events: int) -> list[
 
     Raises:
         InvalidBody, InvalidField: as for one event, the field with its index, such as ``[3].type``.
-        TooLarge: more than ``max_events``, or one of them is too large.
+        TooLarge: more than ``max_events``, or four times as many topics, or one of them is too large.
     """
     return run_at_once(drafts_steps(text, limits, max_events=max_events))
 
@@ -87,7 +89,9 @@ def drafts_steps(text: bytes, limits: EventLimits, *, max_events: int) -> Steps[
         bodies = decode_shape(text, list[EventBody], noun="the body")
     if len(bodies) > max_events:
         raise TooLarge(f"at most {max_events} events in one array, got {len(bodies)}", field="[]")
+    max_topics = max(_TOPICS_PER_EVENT * max_events, limits.max_topics_per_event)
     drafts = []
+    topics = 0
     for index, body in enumerate(bodies):
         try:
             drafts.append(
@@ -97,6 +101,9 @@ def drafts_steps(text: bytes, limits: EventLimits, *, max_events: int) -> Steps[
             )
         except (InvalidField, TooLarge) as error:
             raise type(error)(f"event {index}: {error.detail}", field=f"[{index}].{error.field}") from error
+        topics += len(drafts[-1].topics)
+        if topics > max_topics:
+            raise TooLarge(f"the events of one array may have {max_topics} topics in all", field="[]")
     return drafts
 
 

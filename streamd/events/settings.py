@@ -27,7 +27,11 @@ class EventSettings:
     max_idempotency_key_bytes: int = tuning(
         256, "Maximum length of an idempotency key (bytes of UTF-8).", positive
     )
-    max_batch_events: int = tuning(1000, "Maximum number of events in one JSON array (count).", positive)
+    max_batch_events: int = tuning(
+        1000,
+        "Maximum number of events in one JSON array (count). They may have four times as many topics in all.",
+        positive,
+    )
 
 
 @attrs.frozen(kw_only=True)

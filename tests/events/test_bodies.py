@@ -263,6 +263,18 @@ class TestAnArray:
         made = decode_drafts(b'[{"topic":"b"},{"topic":"a","data":1}]', LIMITS, max_events=2)
         assert made == [Draft(("b",), ""), Draft(("a",), "1", encoding=DataEncoding.JSON)]
 
+    def test_the_topics_of_all_events_are_bounded(self) -> None:
+        four = b'{"topics":["a","b","c","d"]}'
+        full = b"[" + b",".join([four] * 2) + b"]"
+        assert len(decode_drafts(full, LIMITS, max_events=2)) == 2
+        one = b'{"topics":["1","2","3","4","5","6","7","8","9"]}'
+        with pytest.raises(TooLarge, match="one array may have 16 topics in all") as rejected:
+            decode_drafts(b"[" + one + b"," + one + b"]", LIMITS, max_events=2)
+        assert rejected.value.field == "[]"
+        assert len(decode_drafts(b"[" + one + b"," + four + b"]", LIMITS, max_events=2)) == 2, (
+            "16 of one event are"
+        )
+
     def test_an_array_may_be_empty(self) -> None:
         assert decode_drafts(b"[]", LIMITS, max_events=2) == []
 
