@@ -10,20 +10,13 @@ from hpack import Decoder, HeaderTuple, NeverIndexedHeaderTuple
 from hpack.exceptions import HPACKDecodingError, InvalidTableSizeError, OversizedHeaderListError
 from hpack.table import HeaderTable
 
+from .hpack_forms import ENTRY_BYTES, IS_ADDED, IS_HUFFMAN, IS_INDEXED, IS_NEVER_INDEXED, IS_UPDATE
 from .huffman import decode_huffman
 
 FIELDS_MAX: Final = 100  # of one head
 MARGIN: Final = 8  # times a limit: a client above the limit may be honest, one above this is none
 
-_FIELD_BYTES: Final = 32  # added to each field (RFC 7541 section 4.1)
 _INTEGER_BYTES_MAX: Final = 5  # of a number behind its prefix: more than any size or index takes
-
-# The first bits of a representation (RFC 7541 section 6), and of a string (section 5.2).
-_IS_INDEXED: Final = 0x80
-_IS_ADDED: Final = 0x40
-_IS_UPDATE: Final = 0x20
-_IS_NEVER_INDEXED: Final = 0x10
-_IS_HUFFMAN: Final = 0x80
 
 _make: Final[Any] = tuple.__new__  # HeaderTuple itself takes its parts through a function in Python
 _STATIC: Final[list[tuple[bytes, bytes]]] = [_make(HeaderTuple, field) for field in HeaderTable.STATIC_TABLE]
@@ -56,20 +49,20 @@ class FieldDecoder(Decoder):
         while position < end:
             first = data[position]
             position += 1
-            if _IS_UPDATE <= first < _IS_ADDED:
+            if IS_UPDATE <= first < IS_ADDED:
                 if fields:
                     raise HPACKDecodingError("An update of the table's size is not in front of all fields")
                 position = self._update_size(data, position)
                 continue
             if len(fields) >= MARGIN * FIELDS_MAX:
                 raise OversizedHeaderListError("The head of a request has too many fields")
-            if first >= _IS_INDEXED:
+            if first >= IS_INDEXED:
                 index = first & 0x7F
                 if index == 0x7F:
                     index, position = _read_rest(data, position, index)
                 field = self._entry(index)
             else:
-                index = mask = 0x3F if first >= _IS_ADDED else 0x0F
+                index = mask = 0x3F if first >= IS_ADDED else 0x0F
                 index &= first
                 if index == mask:
                     index, position = _read_rest(data, position, index)
@@ -78,12 +71,12 @@ class FieldDecoder(Decoder):
                 else:
                     name, position = _read_string(data, position)
                 value, position = _read_string(data, position)
-                if first >= _IS_ADDED:
+                if first >= IS_ADDED:
                     self.header_table.add(name, value)
-                is_sensitive = _IS_NEVER_INDEXED <= first < _IS_UPDATE
+                is_sensitive = IS_NEVER_INDEXED <= first < IS_UPDATE
                 field = _make(NeverIndexedHeaderTuple if is_sensitive else HeaderTuple, (name, value))
             fields.append(field)
-            size += len(field[0]) + len(field[1]) + _FIELD_BYTES
+            size += len(field[0]) + len(field[1]) + ENTRY_BYTES
             if size > self.max_header_list_size:
                 raise OversizedHeaderListError("The head of a request is too large")
         return fields
@@ -144,4 +137,4 @@ def _read_string(data: bytes, position: int) -> tuple[bytes, int]:
     if end > len(data):
         raise HPACKDecodingError("A head ends within a string")
     string = data[position:end]
-    return decode_huffman(string) if first & _IS_HUFFMAN else string, end
+    return decode_huffman(string) if first & IS_HUFFMAN else string, end

@@ -17,22 +17,16 @@ from hpack.huffman import HuffmanEncoder
 from hpack.huffman_constants import REQUEST_CODES, REQUEST_CODES_LENGTH
 from hpack.table import HeaderTable
 
+from .hpack_forms import ENTRY_BYTES, IS_ADDED, IS_HUFFMAN, IS_INDEXED, IS_NEVER_INDEXED, IS_UPDATE
+
 TABLE_BYTES_MAX: Final = 4_096  # of a connection's table: clients may allow more, which nobody needs
 
 _Entry = tuple[bytes, bytes]
-_ENTRY_BYTES: Final = 32  # added to each entry (RFC 7541 section 4.1)
 _FIELDS_KEPT: Final = 512  # encodings in this process
 _VALUE_BYTES_MAX: Final = 512  # of a field whose encoding is kept
 _STATIC: Final = HeaderTable.STATIC_TABLE_MAPPING
 _FIRST: Final = HeaderTable.STATIC_TABLE_LENGTH + 1  # index of the newest entry of the connection's table
 _HUFFMAN: Final = HuffmanEncoder(REQUEST_CODES, REQUEST_CODES_LENGTH)
-
-# The first bits of a representation (RFC 7541 section 6), and of a string (section 5.2).
-_IS_INDEXED: Final = 0x80
-_IS_ADDED: Final = 0x40
-_IS_UPDATE: Final = 0x20
-_IS_NEVER_INDEXED: Final = 0x10
-_IS_HUFFMAN: Final = 0x80
 
 # Secrets, which must not be compressed together with what an attacker chooses (RFC 7541 section 7.1.3).
 _SENSITIVE: Final = frozenset({b"authorization", b"proxy-authorization", b"cookie", b"set-cookie"})
@@ -50,8 +44,8 @@ def _integer(first: int, prefix_bits: int, value: int) -> bytes:
     return bytes(encoded)
 
 
-_ENTRIES_MAX: Final = TABLE_BYTES_MAX // _ENTRY_BYTES
-_INDEXED: Final = [_integer(_IS_INDEXED, 7, index) for index in range(_FIRST + _ENTRIES_MAX)]
+_ENTRIES_MAX: Final = TABLE_BYTES_MAX // ENTRY_BYTES
+_INDEXED: Final = [_integer(IS_INDEXED, 7, index) for index in range(_FIRST + _ENTRIES_MAX)]
 
 
 class _Field:
@@ -74,9 +68,9 @@ class _Field:
         is_secret = name in _SENSITIVE
         index, values = _STATIC.get(name, (0, {}))
         self.entry = None if is_secret else (name, value)
-        self.size = len(name) + len(value) + _ENTRY_BYTES
+        self.size = len(name) + len(value) + ENTRY_BYTES
         self.complete = _INDEXED[values[value]] if value in values else b""
-        self.literal = _integer(_IS_NEVER_INDEXED if is_secret else 0, 4, index)
+        self.literal = _integer(IS_NEVER_INDEXED if is_secret else 0, 4, index)
         self.literal += b"" if index else _integer(0, 7, len(name)) + name
         self.literal += _integer(0, 7, len(value)) + value
         self.is_known = False
@@ -88,7 +82,7 @@ class _Field:
         if not self._added and self.entry is not None:
             name, value = self.entry
             index, _ = _STATIC.get(name, (0, {}))
-            self._added = _integer(_IS_ADDED, 6, index) + (b"" if index else _string(name)) + _string(value)
+            self._added = _integer(IS_ADDED, 6, index) + (b"" if index else _string(name)) + _string(value)
         return self._added
 
 
@@ -96,7 +90,7 @@ def _string(text: bytes) -> bytes:
     """Encode a string in the shorter one of its two forms."""
     coded = _HUFFMAN.encode(text)
     if len(coded) < len(text):
-        return _integer(_IS_HUFFMAN, 7, len(coded)) + coded
+        return _integer(IS_HUFFMAN, 7, len(coded)) + coded
     return _integer(0, 7, len(text)) + text
 
 
@@ -151,13 +145,15 @@ class FieldEncoder:
             ProtocolError: a field must not be sent; the table has not changed.
         """
         found = [
-            _kept_field(name, value) if len(value) <= _VALUE_BYTES_MAX else _make_field(name, value)
+            _kept_field(name, value)
+            if len(value) <= _VALUE_BYTES_MAX and name not in _SENSITIVE
+            else _make_field(name, value)
             for name, value in fields
         ]
         block, entries = bytearray(), self._entries
         if self._updates:
             for size in self._updates:
-                block += _integer(_IS_UPDATE, 5, size)
+                block += _integer(IS_UPDATE, 5, size)
             self._updates = []
         for field in found:
             if field is None:
@@ -182,4 +178,4 @@ class FieldEncoder:
         """Remove the oldest entries until the rest fits (RFC 7541 section 4.3)."""
         while self._bytes > self._max_bytes:
             name, value = self._entries.popitem(last=False)[0]
-            self._bytes -= len(name) + len(value) + _ENTRY_BYTES
+            self._bytes -= len(name) + len(value) + ENTRY_BYTES
