@@ -36,9 +36,9 @@ HTTP/2, from the socket up: ``http2_frames`` bounds what the frames of a client 
 answers; ``http2_heads`` refuses heads, both with the private parts of the ``h2`` library that this takes
 (``hpack_decoder`` decodes heads, with ``huffman`` for strings, ``http2_fields`` checks their fields, and
 ``hpack_encoder`` encodes those of answers, both by ``hpack_forms``); ``h2`` dispatches,
-``http2_requests`` checks requests, ``http2_streams`` has their streams, and ``http2_sending`` sends what these have buffered. May import
-``http2_budgets``, ``output``, ``refusals``, ``request_inbox``, ``stream_buffer``, ``target``, ``task_group``
-and ``wires``.
+``http2_requests`` checks requests, ``http2_streams`` has their streams, and ``http2_sending`` sends
+what these have buffered. May import ``http2_budgets``, ``output``, ``refusals``, ``request_inbox``,
+``stream_buffer``, ``target``, ``task_group`` and ``wires``.
 """
 
 from .context import ASGILifespan, ConnectionPort, HypercornContext, protocol_arguments
